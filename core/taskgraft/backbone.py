@@ -1,0 +1,113 @@
+"""The backbone contract: what is pretrained, what it reads and emits, and how it is taken apart."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from taskgraft.batch import Batch
+from taskgraft.description import BackboneDescription, Layout, Part
+from taskgraft.features import Features
+from taskgraft.spec import Columns
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Raw examples made into model inputs.
+
+    Attributes:
+        batch: one row per raw example, also for a refused one.
+        refused: row → why it cannot be used ("the text is empty").
+        notes: what happened to how many rows ("cut to 256 pieces" → 12).
+        elements: how many elements each raw example has, before anything was cut off, where the user's input decides it.
+    """
+
+    batch: Batch
+    refused: Mapping[int, str] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
+    elements: Sequence[int] | None = None
+
+
+class Processor(ABC):
+    """Raw examples → model inputs. Is sent to loader workers, so it holds no module and no open file."""
+
+    @abstractmethod
+    def prepare(self, inputs: Columns) -> Prepared:
+        """Turn raw examples into model inputs.
+
+        Args:
+            inputs: input role (or column, when the backbone reads any columns) → one raw value per row.
+        """
+
+    @abstractmethod
+    def settings(self) -> Mapping[str, Any]:
+        """Everything that decides what :meth:`prepare` does, as JSON. An artifact holds it and compares it on loading."""
+
+
+class Backbone(nn.Module, ABC):
+    """A pretrained model without its head.
+
+    The laws, which ``taskgraft.testing`` checks:
+
+    * The parts of the description are disjoint, and together with what is declared unused they own every parameter and
+      buffer exactly once.
+    * Features match the description. An example's features do not depend on its batch companions or on padding. In eval
+      mode they are deterministic.
+    * *Resume law.* At every cut of the description, ``resume(cut, run_to(cut, batch), layout)`` equals
+      ``forward(batch, layout)``, also after the state was split into single examples, stripped of padding, and collated
+      with others to another length.
+    """
+
+    @property
+    @abstractmethod
+    def description(self) -> BackboneDescription:
+        """What this backbone is. Equal to what its spec's ``describe`` answers for the same settings."""
+
+    @property
+    @abstractmethod
+    def processor(self) -> Processor:
+        """What makes its inputs from raw examples."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, layout: Layout) -> Features:
+        """Compute features in one of the layouts of the description.
+
+        Args:
+            batch: as the processor prepares it, perhaps collated anew, on the device of the weights.
+        """
+
+    def run_to(self, cut: int, batch: Batch) -> Batch:
+        """Compute what lies at a cut: everything that :meth:`resume` needs, and no raw input (unless the cut is 0)."""
+        _only_the_first(cut)
+        return batch
+
+    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+        """Compute features from what lies at a cut. Parts before it are not run."""
+        _only_the_first(cut)
+        return self(state, layout)  # type: ignore[no-any-return]
+
+    def fingerprint(self) -> str | None:
+        """Identify the checkpoint: its tensors that the features use, as stored, and the processor's files.
+
+        None says that no checkpoint lies below (random initialisation); an artifact then holds the whole backbone.
+        """
+        return None
+
+
+def _only_the_first(cut: int) -> None:
+    if cut != 0:
+        raise NotImplementedError(f"this backbone describes cut {cut} but does not implement run_to and resume for it")
+
+
+def tensors(module: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers by dotted path, persistent or not. A shared one stands under its first path."""
+    return dict(module.named_parameters()) | dict(module.named_buffers())
+
+
+def owner(description: BackboneDescription, path: str) -> Part | None:
+    """Find the part that owns the tensor at a dotted path; None when it is declared unused or nobody owns it."""
+    if description.declares_unused(path):
+        return None
+    return next((part for part in description.parts if part.covers(path)), None)

@@ -1,0 +1,118 @@
+"""Named tensors with one example per row: what a processor makes, what lies at a cut, what a store keeps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Named tensors whose first axis is the example.
+
+    Attributes:
+        tensors: each ``(batch, …)``. Positions past an example's length hold 0 (False), and nothing may depend on them.
+        axes: tensor name → names of its axes after the first that are padded, in order. A tensor ``(batch, element,
+            feature)`` padded along ``element`` has ``("element",)``; ``(batch, element, element, feature)`` has
+            ``("element", "element")``; one of fixed shape is left out.
+        lengths: axis name → ``(batch,)`` int64, how many positions of each example are real. Padding is on the right.
+    """
+
+    tensors: Mapping[str, Tensor]
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lengths: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sizes = {name: tensor.shape[0] for name, tensor in (self.tensors | self.lengths).items()}  # type: ignore[operator]
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"the tensors of a batch must have one number of rows, not {sizes}")
+        for name, axes in self.axes.items():
+            if missing := [axis for axis in axes if axis not in self.lengths]:
+                raise ValueError(f"tensor '{name}' is padded along {missing[0]}, which has no lengths")
+
+    def __len__(self) -> int:
+        return next(iter(self.tensors.values())).shape[0]
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def mask(self, axis: str) -> Tensor:
+        """Tell real positions from padding: ``(batch, longest)`` bool, True where real."""
+        return mask(self.lengths[axis], self.longest(axis))
+
+    def longest(self, axis: str) -> int:
+        """The number of positions along a padded axis, padding included."""
+        for name, axes in self.axes.items():
+            if axis in axes:
+                return self.tensors[name].shape[1 + axes.index(axis)]
+        return int(self.lengths[axis].max())
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Move every tensor."""
+        move = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors.items()}
+        return Batch(move, self.axes, {name: length.to(device) for name, length in self.lengths.items()})
+
+    def cast(self, dtype: torch.dtype) -> "Batch":
+        """Change the dtype of every floating-point tensor."""
+        changed = {
+            name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in self.tensors.items()
+        }
+        return Batch(changed, self.axes, self.lengths)
+
+    def rows(self, rows: Sequence[int]) -> "Batch":
+        """Take some examples, in the order given. Padding that none of them needs is stripped."""
+        index = torch.as_tensor(rows, dtype=torch.int64)
+        lengths = {axis: length[index.to(length.device)] for axis, length in self.lengths.items()}
+        taken = {}
+        for name, tensor in self.tensors.items():
+            some = tensor[index.to(tensor.device)]
+            for position, axis in enumerate(self.axes.get(name, ()), start=1):
+                some = some.narrow(position, 0, int(lengths[axis].max()))
+            taken[name] = some
+        return Batch(taken, self.axes, lengths)
+
+    def split(self) -> "list[Batch]":
+        """Take the batch apart into single examples without padding."""
+        return [self.rows([row]) for row in range(len(self))]
+
+
+def collate(batches: Sequence[Batch], longest: Mapping[str, int] | None = None) -> Batch:
+    """Put batches one after another, padded on the right with 0.
+
+    Args:
+        batches: with the same tensors and axes.
+        longest: axis name → number of positions to pad to, at least what the longest example needs.
+    """
+    first = batches[0]
+    lengths = {axis: torch.cat([batch.lengths[axis] for batch in batches]) for axis in first.lengths}
+    sizes = {axis: max(int(length.max()), (longest or {}).get(axis, 0)) for axis, length in lengths.items()}
+    tensors = {}
+    for name, example in first.tensors.items():
+        axes = first.axes.get(name, ())
+        if not axes:
+            tensors[name] = torch.cat([batch[name] for batch in batches])
+            continue
+        shape = (len(lengths[axes[0]]), *(sizes[axis] for axis in axes), *example.shape[1 + len(axes) :])
+        padded = example.new_zeros(shape)
+        start = 0
+        for batch in batches:
+            tensor = batch[name]
+            fits = tuple(slice(0, min(have, sizes[axis])) for have, axis in zip(tensor.shape[1:], axes, strict=False))
+            padded[(slice(start, start + len(batch)), *fits)] = tensor[(slice(None), *fits)]
+            start += len(batch)
+        tensors[name] = padded
+    return Batch(tensors, first.axes, lengths)
+
+
+def mask(lengths: Tensor, longest: int) -> Tensor:
+    """Tell real positions from padding.
+
+    Args:
+        lengths: ``(batch,)`` int64.
+        longest: positions, padding included.
+
+    Returns:
+        ``(batch, longest)`` bool, True where real.
+    """
+    return torch.arange(longest, device=lengths.device)[None, :] < lengths[:, None]

@@ -1,0 +1,290 @@
+"""All specs that installed plugins provide, with their sources, and the plugins that failed.
+
+pluggy checks signatures and warns about deprecated arguments. The loop over entry points is ours, because a plugin that
+breaks must break alone and be remembered with its distribution and version.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint
+from itertools import islice
+from typing import Any, TypeVar
+
+import pluggy
+
+from taskgraft.config import Config
+from taskgraft.error import TaskgraftError, listed, nearest
+from taskgraft.hook import CONTRACT, GROUP, Hooks
+from taskgraft.name import Name, is_name, normalized
+from taskgraft.source import Source, installed
+from taskgraft.spec import BackboneSpec, BaselineSpec, HeadSpec, MetricSpec, ReaderSpec, Spec, SplitSpec, StrategySpec
+
+ANSWERS: Mapping[str, type[Spec]] = {
+    "taskgraft_backbones": BackboneSpec,
+    "taskgraft_heads": HeadSpec,
+    "taskgraft_strategies": StrategySpec,
+    "taskgraft_readers": ReaderSpec,
+    "taskgraft_splits": SplitSpec,
+    "taskgraft_metrics": MetricSpec,
+    "taskgraft_baselines": BaselineSpec,
+}
+"""Each hook and the class of the specs it answers with."""
+
+HEAVY = ("torch", "transformers", "timm", "peft")
+"""Libraries that discovery must not import."""
+
+LIMIT = 1_000
+"""The number of specs one hook of one plugin may answer with. An endless generator is cut off here."""
+
+BLOCK = "TASKGRAFT_BLOCK"
+"""The environment variable that names distributions to leave out, separated by commas."""
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A spec and where it came from."""
+
+    spec: Spec
+    source: Source
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin that could not be used, and why."""
+
+    source: Source
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.source} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something wrong with a plugin that works."""
+
+    source: Source
+    text: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What is installed.
+
+    Attributes:
+        entries: all usable specs.
+        failures: plugins left out because something about them is broken.
+        remarks: faults of plugins that are in use all the same.
+        blocked: distributions that ``TASKGRAFT_BLOCK`` left out.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    blocked: tuple[str, ...] = ()
+
+    def specs(self, kind: type[AnySpec]) -> Iterator[tuple[AnySpec, Source]]:
+        """Go through all specs of one kind, sorted by name."""
+        for entry in sorted(self.entries, key=lambda entry: (entry.spec.name, entry.source.distribution)):
+            if isinstance(entry.spec, kind):
+                yield entry.spec, entry.source
+
+    def find(self, kind: type[AnySpec], name: Name) -> tuple[AnySpec, Source]:
+        """Find the one spec that a name means.
+
+        Raises:
+            UnknownName: nobody provides it.
+            AmbiguousName: several distributions provide it and the name does not say which.
+        """
+        matches = [
+            (spec, source)
+            for spec, source in self.specs(kind)
+            if spec.name == name.name
+            and (name.distribution is None or normalized(name.distribution) == normalized(source.distribution))
+        ]
+        if not matches:
+            known = tuple(self.specs(kind))
+            raise UnknownName(kind.axis, str(Name(name.name, name.distribution)), known, self.failures, self.blocked)
+        if len(matches) > 1:
+            raise AmbiguousName(kind.axis, name.name, tuple(source for _, source in matches))
+        return matches[0]
+
+
+@dataclass(eq=False)
+class UnknownName(TaskgraftError):
+    """A name that no working plugin provides."""
+
+    axis: str
+    name: str
+    known: tuple[tuple[Spec, Source], ...]
+    failures: tuple[Failure, ...]
+    blocked: tuple[str, ...]
+
+    def __str__(self) -> str:
+        sentences = [f"No {self.axis} named '{self.name}'."]
+        sources = {spec.name: source for spec, source in self.known}
+        if near := nearest(self.name.rpartition("/")[2], sources):
+            sentences.append(f"Did you mean '{near}' (from {sources[near]})?")
+        sentences.append(f"\nInstalled: {listed(sorted(sources))}.")
+        if self.failures:
+            sentences.append(f"A plugin that did not load may provide it: {'; '.join(map(str, self.failures))}.")
+        if self.blocked:
+            sentences.append(f"Left out by {BLOCK}: {listed(self.blocked)}.")
+        return " ".join(sentences).replace(" \n", "\n")
+
+
+@dataclass(eq=False)
+class AmbiguousName(TaskgraftError):
+    """A name that several distributions provide."""
+
+    axis: str
+    name: str
+    sources: tuple[Source, ...]
+
+    def __str__(self) -> str:
+        ways = sorted({f"'{source.distribution}/{self.name}'" for source in self.sources})
+        if len(ways) == 1:
+            return (
+                f"The {self.axis} '{self.name}' is provided twice by {self.sources[0]}, through the entry points "
+                f"{listed(sorted(f'{source.entry_point} = {source.module}' for source in self.sources))}. "
+                "Remove one of them."
+            )
+        return (
+            f"The {self.axis} '{self.name}' is provided by {' and by '.join(map(str, self.sources))}. "
+            f"Say which one you mean: {' or '.join(ways)}."
+        )
+
+
+@cache
+def catalog() -> Catalog:
+    """Load the installed plugins, once per process."""
+    return load_catalog()
+
+
+def load_catalog(
+    hooks: type = Hooks,
+    answers: Mapping[str, type[Spec]] = ANSWERS,
+    arguments: Mapping[str, object] | None = None,
+    contract: str = CONTRACT,
+) -> Catalog:
+    """Import every plugin and ask it for its specs. A plugin that fails is recorded and changes nothing else.
+
+    Args:
+        hooks: the class of hook specifications.
+        answers: each hook's name and the class of its specs.
+        arguments: values for arguments that hooks may take. The present contract has none.
+        contract: the version of the contract.
+    """
+    loader = _Loader(hooks, answers, arguments or {}, contract)
+    blocked = {normalized(name.strip()) for name in os.environ.get(BLOCK, "").split(",") if name.strip()}
+    seen = set()
+    for source, point in installed(GROUP):
+        if normalized(source.distribution) in blocked:
+            seen.add(source.distribution)
+        else:
+            loader.load(source, point)
+    return Catalog(tuple(loader.entries), tuple(loader.failures), tuple(loader.remarks), tuple(sorted(seen)))
+
+
+class _Refused(Exception):
+    """Why a plugin cannot be used."""
+
+
+@dataclass
+class _Loader:
+    hooks: type
+    answers: Mapping[str, type[Spec]]
+    arguments: Mapping[str, object]
+    contract: str
+    entries: list[Entry] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+    def load(self, source: Source, point: EntryPoint) -> None:
+        light = [name for name in HEAVY if name not in sys.modules]
+        try:
+            specs = self._specs(source, point)
+        except _Refused as refusal:
+            self.failures.append(Failure(source, str(refusal)))
+        except (Exception, SystemExit) as error:  # whatever a stranger's module raises
+            self.failures.append(Failure(source, f"{type(error).__name__}: {error}"))
+        else:
+            self.entries += [Entry(spec, source) for spec in specs]
+        if heavy := [name for name in light if name in sys.modules]:
+            text = f"imports {listed(heavy)} during discovery; move that import into the spec's build function"
+            self.remarks.append(Remark(source, text))
+
+    def _specs(self, source: Source, point: EntryPoint) -> list[Spec]:
+        module = point.load()
+        self._check_contract(getattr(module, "TASKGRAFT_CONTRACT", None))
+        self._check_spelling(module)
+        manager = pluggy.PluginManager("taskgraft")
+        manager.add_hookspecs(self.hooks)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            manager.register(module)
+        manager.check_pending()
+        self._pass_on(source, caught)
+        specs: list[Spec] = []
+        for caller in manager.get_hookcallers(module) or ():
+            for implementation in caller.get_hookimpls():
+                given = [self.arguments[name] for name in implementation.argnames]
+                specs += self._answer(caller.name, implementation.function(*given))
+        if not specs:
+            raise _Refused(f"provides nothing: no function of {point.value} is marked with @hookimpl")
+        return specs
+
+    def _pass_on(self, source: Source, caught: list[warnings.WarningMessage]) -> None:
+        """Remember what pluggy warned about, and warn again at the plugin's own line."""
+        for warning in caught:
+            self.remarks.append(Remark(source, f"{warning.message} ({warning.filename}:{warning.lineno})"))
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+    def _check_contract(self, stated: Any) -> None:
+        if stated is None:
+            raise _Refused(f'states no contract: add TASKGRAFT_CONTRACT = "{self.contract}" to its module')
+        try:
+            major, minor = (int(number) for number in str(stated).split("."))
+        except ValueError:
+            raise _Refused(f"states the contract {stated!r}, which is not a version like {self.contract!r}") from None
+        ours = tuple(int(number) for number in self.contract.split("."))
+        if (major, minor) > ours:
+            raise _Refused(
+                f"was built for contract {stated}, newer than the installed {self.contract}: update taskgraft"
+            )
+        if major < ours[0]:
+            raise _Refused(
+                f"was built for contract {stated}, older than the installed {self.contract}: update the plugin"
+            )
+
+    def _check_spelling(self, module: object) -> None:
+        for name in vars(module):
+            if name.startswith("taskgraft_") and name not in self.answers and callable(getattr(module, name)):
+                near = nearest(name, self.answers)
+                meant = f" Did it mean '{near}'?" if near else f" Hooks: {listed(self.answers)}."
+                raise _Refused(f"has a hook '{name}', which does not exist.{meant}")
+
+    def _answer(self, hook: str, answer: object) -> list[Spec]:
+        expected = self.answers[hook]
+        if not isinstance(answer, Iterable):
+            raise _Refused(f"{hook} answered with {answer!r}, not with an iterable of {expected.__name__}")
+        specs = list(islice(answer, LIMIT + 1))
+        if len(specs) > LIMIT:
+            raise _Refused(f"{hook} answered with more than {LIMIT:,} specs; it seems to have no end")
+        for spec in specs:
+            if not isinstance(spec, expected):
+                raise _Refused(f"{hook} answered with {type(spec).__name__} {spec!r:.60}, not with {expected.__name__}")
+            if not is_name(spec.name):
+                raise _Refused(f"{hook}: {spec.name!r} is no name; use lower-case words joined by single hyphens")
+            if not (isinstance(spec.config, type) and issubclass(spec.config, Config)):
+                raise _Refused(f"{hook}: the config of '{spec.name}' is {spec.config!r}, not a subclass of Config")
+        names = [spec.name for spec in specs]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise _Refused(f"{hook} names {listed(twice)} more than once")
+        return specs

@@ -1,0 +1,164 @@
+"""Three choices made into one: names looked up, objects accepted, and mismatches found before any weight is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from taskgraft.backbone import Backbone
+from taskgraft.catalog import Catalog
+from taskgraft.config import Config, SettingsError, parse
+from taskgraft.description import BackboneDescription, HeadDescription, Layout
+from taskgraft.error import TaskgraftError
+from taskgraft.head import Head
+from taskgraft.name import parse_name
+from taskgraft.plan import Plan
+from taskgraft.recipe import Choice
+from taskgraft.source import Source
+from taskgraft.spec import BackboneSpec, HeadSpec, Spec, StrategySpec
+from taskgraft.strategy import Strategy
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+Built = TypeVar("Built")
+
+Reference = str | Mapping[str, Any]
+"""A name (``"partial:2"``), or a name with settings (``{"name": "partial", "learn": 2}``)."""
+
+
+@dataclass(frozen=True)
+class Named(Generic[AnySpec]):
+    """A spec with its settings, found by name."""
+
+    spec: AnySpec
+    source: Source
+    config: Config
+
+    @property
+    def label(self) -> str:
+        """What messages call it: the name, with the argument."""
+        argument = self.spec.config.argument
+        value = getattr(self.config, argument) if argument else None
+        return self.spec.name if value is None else f"{self.spec.name}:{value}"
+
+    def choice(self) -> Choice:
+        """Write it down for a recipe."""
+        settings = self.config.model_dump(mode="json")
+        return Choice(name=f"{self.source.distribution}/{self.spec.name}", settings=settings)
+
+
+@dataclass(frozen=True)
+class Given(Generic[Built]):
+    """Something passed as an object."""
+
+    value: Built
+
+    @property
+    def label(self) -> str:
+        """What messages call it: the name of its class."""
+        return type(self.value).__name__
+
+    def choice(self) -> Choice:
+        """Write its class down for a recipe."""
+        return Choice(object=class_name(self.value))
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What goes together, checked.
+
+    Attributes:
+        layout: what the head reads of what the backbone emits.
+    """
+
+    backbone: Named[BackboneSpec] | Given[Backbone]
+    head: Named[HeadSpec] | Given[Head[Any]]
+    strategy: Named[StrategySpec] | Given[Strategy]
+    backbone_description: BackboneDescription
+    head_description: HeadDescription
+    layout: Layout
+    plan: Plan
+
+    def sources(self) -> tuple[Source, ...]:
+        """The distributions that provide what was named."""
+        chosen = (self.backbone, self.head, self.strategy)
+        return tuple(dict.fromkeys(one.source for one in chosen if isinstance(one, Named)))
+
+
+def composed(
+    catalog: Catalog,
+    backbone: Reference | Backbone,
+    head: Reference | Head[Any],
+    strategy: Reference | Strategy,
+) -> Composition:
+    """Look everything up and check that it fits. Reads a checkpoint's configuration at most.
+
+    Raises:
+        LayoutMismatch: when the head reads nothing that the backbone emits.
+        CannotPlan: when the strategy does not fit.
+    """
+    bottom = Given(backbone) if isinstance(backbone, Backbone) else named(catalog, BackboneSpec, backbone)
+    top = Given(head) if isinstance(head, Head) else named(catalog, HeadSpec, head)
+    way = Given(strategy) if isinstance(strategy, Strategy) else named(catalog, StrategySpec, strategy)
+    below = bottom.value.description if isinstance(bottom, Given) else bottom.spec.describe(bottom.config)
+    above = top.value.description if isinstance(top, Given) else top.spec.describe(top.config)
+    layout = next((layout for layout in above.reads if below.feature(layout)), None)
+    if layout is None:
+        emitted = tuple(feature.layout for feature in below.features)
+        raise LayoutMismatch(top.label, above.reads, bottom.label, emitted, _heads_for(catalog, emitted))
+    planner = way.value if isinstance(way, Given) else way.spec.build(way.config)
+    return Composition(bottom, top, way, below, above, layout, planner.plan(below, above))
+
+
+def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[AnySpec]:
+    """Find a spec by name and read its settings.
+
+    Raises:
+        UnknownName, AmbiguousName, BadName: for the name.
+        SettingsError: for the settings.
+    """
+    settings = {} if isinstance(reference, str) else dict(reference)
+    text = reference if isinstance(reference, str) else settings.pop("name", None)
+    if not isinstance(text, str):
+        raise SettingsError(kind.axis, ("the setting 'name' is missing.",))
+    name = parse_name(text)
+    spec, source = catalog.find(kind, name)
+    who = f"{kind.axis} '{spec.name}'"
+    if name.argument is not None:
+        if spec.config.argument is None:
+            raise SettingsError(who, (f"it takes no argument after the colon, but was given '{name.argument}'.",))
+        settings = {spec.config.argument: name.argument} | settings
+    return Named(spec, source, parse(spec.config, settings, who))
+
+
+def class_name(thing: object) -> str:
+    """Give the full name of a thing's class."""
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+@dataclass(eq=False)
+class LayoutMismatch(TaskgraftError):
+    """A head reads nothing that a backbone emits."""
+
+    head: str
+    reads: tuple[Layout, ...]
+    backbone: str
+    emits: tuple[Layout, ...]
+    fitting: tuple[str, ...]
+
+    def __str__(self) -> str:
+        heads = f" ({', '.join(self.fitting)})" if self.fitting else ""
+        emitted = " and ".join(self.emits)
+        return (
+            f"'{self.head}' reads {' or '.join(self.reads)} features, but '{self.backbone}' emits {emitted}.\n"
+            f"Choose a head that reads {'one of those' if len(self.emits) > 1 else 'that'}{heads}, "
+            f"or a backbone that emits {' or '.join(self.reads)}."
+        )
+
+
+def _heads_for(catalog: Catalog, layouts: tuple[Layout, ...]) -> tuple[str, ...]:
+    fitting = []
+    for spec, _ in catalog.specs(HeadSpec):
+        if any(field.is_required() for field in spec.config.model_fields.values()):
+            continue
+        if any(layout in layouts for layout in spec.describe(spec.config()).reads):
+            fitting.append(spec.name)
+    return tuple(fitting)

@@ -1,0 +1,156 @@
+"""What one very backbone or head is, known without its weights. Plain values; no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Layout(StrEnum):
+    """How features lie in memory. The axes of each are in :data:`AXES`."""
+
+    VECTOR = "vector"
+    SEQUENCE = "sequence"
+    GRID = "grid"
+    PYRAMID = "pyramid"
+    PAIR = "pair"
+
+
+AXES: Mapping[Layout, str] = {
+    Layout.VECTOR: "(batch, feature), or (batch, member, feature) for an ensemble inside one backbone",
+    Layout.SEQUENCE: "(batch, element, feature), with a mask (batch, element)",
+    Layout.GRID: "(batch, feature, height, width)",
+    Layout.PYRAMID: "several grids at rising strides, finest first",
+    Layout.PAIR: "(batch, element, element, feature), with a mask (batch, element)",
+}
+
+
+class Role(StrEnum):
+    """What a linear or convolutional layer does in its block. Strategies choose layers by role, never by name."""
+
+    QUERY = "query"
+    KEY = "key"
+    VALUE = "value"
+    FUSED = "fused"
+    ATTENTION_OUTPUT = "attention-output"
+    FEED_FORWARD_IN = "feed-forward-in"
+    FEED_FORWARD_OUT = "feed-forward-out"
+    CONVOLUTION = "convolution"
+    DEPTHWISE = "depthwise"
+
+
+@dataclass(frozen=True)
+class FeatureDescription:
+    """One layout that a backbone emits.
+
+    Attributes:
+        feature_sizes: the length of the feature axis; one number, but for a pyramid one per level.
+        members: the length of the member axis of a vector, or None when it has none.
+        strides: input pixels per cell, one number per level, for grid and pyramid; else empty.
+    """
+
+    layout: Layout
+    feature_sizes: tuple[int, ...]
+    members: int | None = None
+    strides: tuple[int, ...] = ()
+
+    @property
+    def feature_size(self) -> int:
+        """The length of the feature axis (of the coarsest level, for a pyramid)."""
+        return self.feature_sizes[-1]
+
+
+def vector(feature_size: int, members: int | None = None) -> FeatureDescription:
+    """Describe vector features."""
+    return FeatureDescription(Layout.VECTOR, (feature_size,), members)
+
+
+def sequence(feature_size: int) -> FeatureDescription:
+    """Describe sequence features."""
+    return FeatureDescription(Layout.SEQUENCE, (feature_size,))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One consecutive piece of a backbone.
+
+    Attributes:
+        name: unique in its backbone; what ``until`` and messages use.
+        owns: dotted paths of modules, parameters or buffers. A path owns everything below it.
+        output: what leaves this part.
+        roles: dotted path of a linear or convolutional layer → what it does.
+    """
+
+    name: str
+    owns: tuple[str, ...]
+    output: FeatureDescription
+    roles: Mapping[str, Role] = field(default_factory=dict)
+
+    def covers(self, path: str) -> bool:
+        """Say whether this part owns the module or tensor at a dotted path."""
+        return any(path == owned or path.startswith(f"{owned}.") for owned in self.owns)
+
+
+@dataclass(frozen=True)
+class InputRole:
+    """One input that a backbone reads: ``text``, ``image``, the second sentence of a pair."""
+
+    name: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class BackboneDescription:
+    """What one very backbone is.
+
+    Attributes:
+        inputs: the named roles it reads, in order. Empty when it reads any number of columns (a table).
+        features: the layouts it emits, the usual one first.
+        parts: from input to output.
+        cuts: the boundaries where the resume law holds: cut k lies before part k. 0 is always one.
+        unused: dotted paths of what is built but does not reach the features.
+        licence: of the weights, as their publisher states it, or None when unknown.
+    """
+
+    inputs: tuple[InputRole, ...]
+    features: tuple[FeatureDescription, ...]
+    parts: tuple[Part, ...]
+    cuts: tuple[int, ...] = (0,)
+    unused: tuple[str, ...] = ()
+    licence: str | None = None
+
+    def feature(self, layout: Layout) -> FeatureDescription | None:
+        """Find the description of one layout, or None when the backbone does not emit it."""
+        return next((feature for feature in self.features if feature.layout == layout), None)
+
+    def declares_unused(self, path: str) -> bool:
+        """Say whether the tensor at a dotted path is declared not to reach the features."""
+        return any(path == unused or path.startswith(f"{unused}.") for unused in self.unused)
+
+
+class TargetKind(StrEnum):
+    """What one row's target is."""
+
+    CATEGORY = "category"
+    CATEGORIES = "categories"
+    NUMBERS = "numbers"
+    ELEMENT_CATEGORIES = "element-categories"
+
+
+@dataclass(frozen=True)
+class HeadDescription:
+    """What one very head is.
+
+    Attributes:
+        reads: the layouts it can read, best first.
+        target: the kind of target it learns.
+        soft_targets: whether a target may be a distribution over categories.
+        convex: whether its loss is convex in its weights when the features are fixed, so that a solver may replace
+            gradient descent.
+        metrics: names of the metrics that judge it unless the user names others.
+    """
+
+    reads: tuple[Layout, ...]
+    target: TargetKind
+    soft_targets: bool = False
+    convex: bool = False
+    metrics: tuple[str, ...] = ()

@@ -1,0 +1,75 @@
+"""What a backbone emits and a head reads."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from taskgraft.batch import Batch, mask
+from taskgraft.description import FeatureDescription, Layout
+
+ELEMENT = "element"
+"""The name of the axis that counts the elements of an example."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of a batch in one layout.
+
+    Attributes:
+        layout: says what the axes are (:data:`taskgraft.description.AXES`).
+        values: floating-point tensors, one; for a pyramid one per level, finest first.
+        lengths: ``(batch,)`` int64, elements of each example, for sequence and pair; else None. Positions past the
+            length hold anything.
+    """
+
+    layout: Layout
+    values: tuple[Tensor, ...]
+    lengths: Tensor | None = None
+
+    @property
+    def value(self) -> Tensor:
+        """The only tensor (of a pyramid, the coarsest level)."""
+        return self.values[-1]
+
+    @property
+    def mask(self) -> Tensor:
+        """``(batch, element)`` bool, True at real elements. Only for sequence and pair."""
+        if self.lengths is None:
+            raise ValueError(f"{self.layout} features have no elements, so no mask")
+        return mask(self.lengths, self.value.shape[1])
+
+    def __len__(self) -> int:
+        return self.value.shape[0]
+
+
+def to_batch(features: Features) -> Batch:
+    """Turn features into a batch, so that they can be stored, split and collated."""
+    tensors = {str(level): value for level, value in enumerate(features.values)}
+    if features.lengths is None:
+        return Batch(tensors)
+    axes = (ELEMENT,) if features.layout == Layout.SEQUENCE else (ELEMENT, ELEMENT)
+    return Batch(tensors, dict.fromkeys(tensors, axes), {ELEMENT: features.lengths})
+
+
+def from_batch(batch: Batch, layout: Layout) -> Features:
+    """Turn a batch made by :func:`to_batch` back into features."""
+    values = tuple(batch[str(level)] for level in range(len(batch.tensors)))
+    return Features(layout, values, batch.lengths.get(ELEMENT))
+
+
+def mismatch(features: Features, description: FeatureDescription) -> str | None:
+    """Say in what features differ from their description, or None when they match."""
+    if features.layout != description.layout:
+        return f"the layout is {features.layout}, described as {description.layout}"
+    grid = features.layout in (Layout.GRID, Layout.PYRAMID)
+    sizes = tuple(value.shape[1 if grid else -1] for value in features.values)
+    if sizes != description.feature_sizes:
+        return f"the feature size is {sizes}, described as {description.feature_sizes}"
+    axes = {Layout.VECTOR: 2 if description.members is None else 3, Layout.SEQUENCE: 3}.get(features.layout, 4)
+    if any(value.dim() != axes for value in features.values):
+        return f"{features.layout} features have the shape {tuple(features.value.shape)}, described with {axes} axes"
+    if description.members is not None and features.value.shape[1] != description.members:
+        return f"there are {features.value.shape[1]} members, described as {description.members}"
+    if (features.lengths is None) == (features.layout in (Layout.SEQUENCE, Layout.PAIR)):
+        return f"{features.layout} features {'lack' if features.lengths is None else 'have'} lengths"
+    return None

@@ -1,0 +1,157 @@
+"""The head contract, in four steps: settings, ``learn`` on the training split, ``build``, then loss and predictions."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from taskgraft.batch import Batch
+from taskgraft.config import Config
+from taskgraft.description import FeatureDescription, HeadDescription
+from taskgraft.error import TaskgraftError, listed
+from taskgraft.features import Features
+from taskgraft.spec import Columns
+
+
+class Target(Config):
+    """A target description: what a head learned about its targets. Frozen, and JSON (vocabulary, scales, weights)."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss that can be averaged over any number of batches and processes: Σ total / Σ weight.
+
+    Attributes:
+        total: () floating point, in nats or squared units, summed over what is labelled in the batch.
+        weight: () floating point, how much was summed (rows, labelled elements, or the sum of their weights).
+    """
+
+    total: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions in the user's own words, one per row.
+
+    Attributes:
+        values: a label, a number, a list of labels, a list with a label per element, …
+        probabilities: one array per row, or None for a head that has none. ``(class,)`` for one label or several
+            independent ones, ``(element, class)`` for a label per element.
+        classes: the labels that the class axis counts.
+    """
+
+    values: list[Any]
+    probabilities: list[NDArray[np.float32]] | None = None
+    classes: tuple[Any, ...] = ()
+
+
+def joined(pieces: Sequence[Predictions], order: Sequence[int]) -> Predictions:
+    """Put predictions of several batches into one.
+
+    Args:
+        order: for each predicted row, in the order of ``pieces``, the place where it belongs.
+    """
+    place = np.argsort(np.asarray(order, dtype=np.int64), kind="stable")
+    values = [value for piece in pieces for value in piece.values]
+    found = [row for piece in pieces for row in piece.probabilities or ()]
+    probabilities = [found[index] for index in place] if found else None
+    return Predictions([values[index] for index in place], probabilities, pieces[0].classes if pieces else ())
+
+
+class HeadModule(nn.Module, ABC):
+    """The built head: features → output → loss or predictions."""
+
+    @abstractmethod
+    def forward(self, features: Features) -> Tensor:
+        """Compute the output, ``(batch, …)``."""
+
+    @abstractmethod
+    def loss(self, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
+        """Compare the output with encoded targets.
+
+        Args:
+            targets: as the head's ``encode`` made them.
+            lengths: ``(batch,)`` int64, elements per example, when the features have elements.
+        """
+
+    @abstractmethod
+    def predict(self, output: Tensor, lengths: Tensor | None) -> Predictions:
+        """Decode the output to the user's own labels or units.
+
+        Args:
+            lengths: ``(batch,)`` int64, elements per example, when the features have elements.
+        """
+
+
+AnyTarget = TypeVar("AnyTarget", bound=Target)
+
+
+class Head(ABC, Generic[AnyTarget]):
+    """What is predicted. Holds settings only; what it learns is a target description."""
+
+    target: ClassVar[type[Target]]
+    """The class of its target descriptions."""
+
+    @property
+    @abstractmethod
+    def description(self) -> HeadDescription:
+        """What this head is. Equal to what its spec's ``describe`` answers for the same settings."""
+
+    @abstractmethod
+    def learn(self, targets: Columns) -> AnyTarget:
+        """Learn the target description from the training split alone.
+
+        Args:
+            targets: column → raw values, as the user wrote them.
+
+        Raises:
+            BadTargets: naming each row that cannot be read.
+        """
+
+    @abstractmethod
+    def encode(self, targets: Columns, target: AnyTarget) -> Batch:
+        """Turn raw targets into tensors.
+
+        Raises:
+            BadTargets: naming each row that cannot be read, or whose label the training split never showed.
+        """
+
+    @abstractmethod
+    def truth(self, encoded: Batch, target: AnyTarget) -> list[Any]:
+        """Give encoded targets in the words of predictions, one per row, None where something is not known.
+
+        Metrics compare it with the values of :class:`Predictions`.
+        """
+
+    @abstractmethod
+    def build(self, features: FeatureDescription, target: AnyTarget) -> HeadModule:
+        """Make the module that reads these features, its weights drawn at random."""
+
+
+@dataclass(eq=False)
+class BadTargets(TaskgraftError):
+    """Rows whose target cannot be used. Rows are counted from 0; whoever read the file adds the lines."""
+
+    reasons: Mapping[int, str]
+    places: Mapping[int, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        first = list(self.reasons.items())
+        shown = [f"{self.places.get(row, f'row {row}')}: {reason}" for row, reason in first[:5]]
+        more = f"\n… and {len(first) - 5:,} more rows." if len(first) > 5 else ""
+        return "\n".join(shown) + more
+
+
+def unseen(label: object, vocabulary: Sequence[object]) -> str:
+    """Say that a label is not in the vocabulary."""
+    return f"the label {label!r} does not occur in the training split, which has {listed(map(repr, vocabulary), 6)}"
+
+
+def is_missing(value: object) -> bool:
+    """Say whether a raw value is an empty cell: None, an empty text, or a NaN."""
+    return value is None or value == "" or (isinstance(value, float) and value != value)

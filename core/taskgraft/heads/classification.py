@@ -1,0 +1,114 @@
+"""Classification: one label per row, by softmax cross-entropy."""
+
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from taskgraft.batch import Batch
+from taskgraft.description import FeatureDescription, HeadDescription
+from taskgraft.error import TaskgraftError, listed
+from taskgraft.features import Features
+from taskgraft.head import Head, HeadModule, Loss, Predictions, Target
+from taskgraft.heads.labels import Label, index_of, indices, only_column, plain, refuse, refuse_missing, vocabulary
+from taskgraft.heads.readout import Readout, mean_of_members, per_member
+from taskgraft.heads.settings import ClassificationConfig, describe_classification
+from taskgraft.spec import Columns
+
+
+class ClassificationTarget(Target):
+    """The labels of a task and the weight of each in the loss."""
+
+    column: str
+    vocabulary: tuple[Label, ...]
+    weights: tuple[float, ...] | None = None
+
+
+class Classification(Head[ClassificationTarget]):
+    """One label per row."""
+
+    target = ClassificationTarget
+
+    def __init__(self, config: ClassificationConfig):
+        self._config = config
+
+    @property
+    def description(self) -> HeadDescription:
+        return describe_classification(self._config)
+
+    def learn(self, targets: Columns) -> ClassificationTarget:
+        column, values = only_column(targets, "classification")
+        refuse_missing(column, values)
+        labels = [plain(value) for value in values]
+        known = vocabulary(labels, column)
+        return ClassificationTarget(column=column, vocabulary=known, weights=self._weights(labels, known))
+
+    def encode(self, targets: Columns, target: ClassificationTarget) -> Batch:
+        column, values = only_column(targets, "classification")
+        refuse_missing(column, values)
+        numbers = indices(target.vocabulary)
+        found = [index_of(value, numbers, target.vocabulary) for value in values]
+        refuse({row: reason for row, reason in enumerate(found) if isinstance(reason, str)})
+        return Batch({"label": torch.tensor(found, dtype=torch.int64)})
+
+    def truth(self, encoded: Batch, target: ClassificationTarget) -> list[Any]:
+        return [target.vocabulary[index] for index in encoded["label"].tolist()]
+
+    def build(self, features: FeatureDescription, target: ClassificationTarget) -> HeadModule:
+        return _Classifier(features, target, self._config.label_smoothing)
+
+    def _weights(self, labels: list[Label], known: tuple[Label, ...]) -> tuple[float, ...] | None:
+        asked = self._config.class_weights
+        if asked == "none":
+            return None
+        if asked == "balanced":
+            counts = Counter(str(label) for label in labels)
+            return tuple(len(labels) / (len(known) * counts[str(label)]) for label in known)
+        if missing := [label for label in known if str(label) not in asked]:
+            raise WeightMissing(missing)
+        return tuple(float(asked[str(label)]) for label in known)
+
+
+class WeightMissing(TaskgraftError):
+    """Class weights by label that leave labels out."""
+
+    def __init__(self, labels: list[Label]):
+        self.labels = labels
+
+    def __str__(self) -> str:
+        return f"class_weights names no weight for {listed(map(repr, self.labels))}; give each label one."
+
+
+class _Classifier(HeadModule):
+    def __init__(self, features: FeatureDescription, target: ClassificationTarget, label_smoothing: float):
+        super().__init__()
+        self.readout = Readout(features, len(target.vocabulary))
+        self._members = features.members
+        self._vocabulary = target.vocabulary
+        self._smoothing = label_smoothing
+        weights = None if target.weights is None else torch.tensor(target.weights)
+        self.register_buffer("_weights", weights, persistent=False)
+
+    def forward(self, features: Features) -> Tensor:
+        return self.readout(features.value)  # type: ignore[no-any-return]
+
+    def loss(self, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
+        """Softmax cross-entropy, in nats. The target ``label`` is ``(batch,)`` int64, or ``(batch, class)`` when soft."""
+        label = targets["label"]
+        logits, classes = output.float().flatten(0, -2), output.shape[-1]
+        goal = per_member(label, self._members)
+        goal = goal.reshape(-1, classes) if label.is_floating_point() else goal.reshape(-1)
+        weights: Tensor | None = self._weights  # type: ignore[assignment]
+        total = cross_entropy(logits, goal, weights, reduction="sum", label_smoothing=self._smoothing)
+        if weights is None or label.is_floating_point():
+            weight = output.new_tensor(float(len(label)), dtype=torch.float32)
+        else:
+            weight = weights[label].sum()
+        return Loss(total / (self._members or 1), weight)
+
+    def predict(self, output: Tensor, lengths: Tensor | None) -> Predictions:
+        probabilities = mean_of_members(output.float().softmax(-1), self._members).cpu()
+        values = [self._vocabulary[index] for index in probabilities.argmax(-1).tolist()]
+        return Predictions(values, list(probabilities.numpy()), self._vocabulary)

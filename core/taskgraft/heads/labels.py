@@ -1,0 +1,84 @@
+"""Vocabularies: the labels of a task, as the user writes them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from taskgraft.error import TaskgraftError
+from taskgraft.head import BadTargets, is_missing, unseen
+from taskgraft.spec import Columns
+
+Label = str | bool | int | float
+
+
+@dataclass(eq=False)
+class NothingToTell(TaskgraftError):
+    """Fewer than two labels to tell apart."""
+
+    column: str
+    vocabulary: tuple[Label, ...]
+
+    def __str__(self) -> str:
+        have = f"only the label {self.vocabulary[0]!r}" if self.vocabulary else "no label at all"
+        return f"The target column '{self.column}' has {have} in the training split; a head needs two or more to tell apart."
+
+
+def plain(value: Any) -> Label:
+    """Give a label as a plain JSON value. A number of numpy or torch becomes Python's."""
+    if isinstance(value, str | bool | int | float):
+        return value
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def vocabulary(labels: Iterable[Label], column: str) -> tuple[Label, ...]:
+    """Collect the different labels, sorted; numbers by value, anything else by its text.
+
+    Raises:
+        NothingToTell: with fewer than two.
+    """
+    unique: dict[str, Label] = {str(label): label for label in labels}
+    numbers = all(isinstance(label, int | float) for label in unique.values())
+    found = tuple(sorted(unique.values(), key=float if numbers else str))
+    if len(found) < 2:
+        raise NothingToTell(column, found)
+    return found
+
+
+def indices(labels: Sequence[Label]) -> dict[str, int]:
+    """Number the labels of a vocabulary. A label is found by its text, so that 7 and "7" are one."""
+    return {str(label): index for index, label in enumerate(labels)}
+
+
+def index_of(label: Any, numbers: Mapping[str, int], known: Sequence[Label]) -> int | str:
+    """Find the number of a label, or say why there is none."""
+    found = numbers.get(str(plain(label)))
+    return unseen(plain(label), known) if found is None else found
+
+
+def only_column(targets: Columns, head: str) -> tuple[str, Sequence[Any]]:
+    """Give the one target column of a head that reads one."""
+    if len(targets) != 1:
+        raise OneColumn(head, tuple(targets))
+    return next(iter(targets.items()))
+
+
+@dataclass(eq=False)
+class OneColumn(TaskgraftError):
+    """A head that reads one target column was given another number."""
+
+    head: str
+    columns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"'{self.head}' reads one target column, but was given {len(self.columns)}: {', '.join(self.columns)}."
+
+
+def refuse(reasons: Mapping[int, str]) -> None:
+    """Raise when there is a bad row."""
+    if reasons:
+        raise BadTargets(reasons)
+
+
+def refuse_missing(column: str, values: Sequence[Any]) -> None:
+    """Raise when a cell is empty."""
+    refuse({row: f"the target column '{column}' is empty" for row, value in enumerate(values) if is_missing(value)})

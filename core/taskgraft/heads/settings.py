@@ -1,0 +1,59 @@
+"""Settings and descriptions of the built-in heads, known without torch."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from taskgraft.config import Config
+from taskgraft.description import HeadDescription, Layout, TargetKind
+
+
+class ClassificationConfig(Config):
+    """One label per row."""
+
+    class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
+        default="none",
+        description="weight of each class in the loss: none, balanced (rows / (classes x rows of the class)), or by label",
+    )
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
+
+
+class MultiLabelConfig(Config):
+    """Any number of labels per row: several columns of 0 and 1 (empty: not known), or one column of lists."""
+
+    threshold: float = Field(default=0.5, gt=0, lt=1, description="a label is predicted from this probability on")
+    separator: str = Field(default="|", min_length=1, description="between labels, where a row's labels are one text")
+
+
+class RegressionConfig(Config):
+    """One or more numbers per row, learned standardised and given back in their own unit."""
+
+
+class ElementClassificationConfig(Config):
+    """A label per element (word, residue, column); an empty label is not learned from."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
+
+
+def describe_classification(config: ClassificationConfig) -> HeadDescription:
+    """Describe a classification head."""
+    return HeadDescription(
+        (Layout.VECTOR,), TargetKind.CATEGORY, soft_targets=True, convex=True, metrics=("classification",)
+    )
+
+
+def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
+    """Describe a multi-label head."""
+    return HeadDescription((Layout.VECTOR,), TargetKind.CATEGORIES, convex=True, metrics=("multi-label",))
+
+
+def describe_regression(config: RegressionConfig) -> HeadDescription:
+    """Describe a regression head."""
+    return HeadDescription((Layout.VECTOR,), TargetKind.NUMBERS, convex=True, metrics=("regression",))
+
+
+def describe_element_classification(config: ElementClassificationConfig) -> HeadDescription:
+    """Describe an element-classification head."""
+    return HeadDescription(
+        (Layout.SEQUENCE,), TargetKind.ELEMENT_CATEGORIES, convex=True, metrics=("element-classification",)
+    )

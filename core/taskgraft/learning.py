@@ -1,0 +1,155 @@
+"""Which tensors a stage lets learn, under which names and rates, and which modules therefore run in training mode."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from taskgraft.backbone import Backbone, owner
+from taskgraft.error import TaskgraftError
+from taskgraft.insertion import Inserted, is_inserted, named_modules, named_tensors
+from taskgraft.plan import Learn, Stage
+
+HEAD = "head"
+"""The first word of the name of every tensor of the head."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tensors that learn at one rate.
+
+    Attributes:
+        rate: the peak learning rate, per step.
+        tensors: names of parameters, and of the buffers that may change with them.
+    """
+
+    name: str
+    rate: float
+    tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What one stage does with the tensors of a backbone and head."""
+
+    backbone: Backbone
+    head: nn.Module
+    inserted: tuple[Inserted, ...]
+    groups: tuple[Group, ...]
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """The names of all tensors that may change."""
+        return frozenset(name for group in self.groups for name in group.tensors)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name, as they are now."""
+        head = dict(self.head.named_parameters()) | dict(self.head.named_buffers())
+        named = named_tensors(self.backbone, self.inserted)
+        return named | {f"{HEAD}.{name}": tensor for name, tensor in head.items()}
+
+    def first_part(self) -> int:
+        """The index of the first part that has something to learn; the number of parts when none has."""
+        parts = self.backbone.description.parts
+        for index, part in enumerate(parts):
+            if any(part.covers(name.partition(":")[0]) for name in self.declared if not _of_head(name)):
+                return index
+        return len(parts)
+
+    def set_modes(self) -> list[tuple[str, nn.Module]]:
+        """Put what learns in training mode and let it have gradients, and everything else in eval mode.
+
+        A part that does not learn runs in eval mode, also below inserted modules; so does a module whose statistics are
+        not declared to change.
+
+        Returns:
+            the modules that must stay in eval mode, by name.
+        """
+        declared, now = self.declared, self.tensors()
+        for name, tensor in now.items():
+            if isinstance(tensor, nn.Parameter):
+                tensor.requires_grad_(name in declared)
+        parts = self.backbone.description.parts
+        learning = {part.name for part in parts if any(part.covers(n) for n in declared if not is_inserted(n))}
+        frozen = []
+        for name, module in named_modules(self.backbone, self.inserted):
+            trains = self._trains(name, module, learning)
+            module.training = trains
+            if not trains:
+                frozen.append((name, module))
+        self.head.train(any(_of_head(name) for name in declared))
+        return frozen
+
+    def _trains(self, name: str, module: nn.Module, learning: set[str]) -> bool:
+        if is_inserted(name):
+            return name.split(":", maxsplit=1)[0] in {one.path for one in self.inserted}
+        part = owner(self.backbone.description, name) if name else None
+        if part is None:
+            return len(learning) == len(self.backbone.description.parts)
+        buffers = [f"{name}.{buffer}" for buffer, _ in module.named_buffers(recurse=False)]
+        return part.name in learning and all(buffer in self.declared for buffer in buffers)
+
+
+def resolve(stage: Stage, backbone: Backbone, head: nn.Module, inserted: tuple[Inserted, ...]) -> Learning:
+    """Find the tensors that a stage means.
+
+    Raises:
+        BadStage: when a choice is empty, names no part, or two choices claim one tensor.
+    """
+    groups = [_group(stage, number, learn, backbone, inserted) for number, learn in enumerate(stage.learn)]
+    names = named_tensors(backbone, inserted)
+    for one in {one.insertion.name: one for one in inserted if one.insertion in stage.insert}.values():
+        mine = tuple(name for name in names if f":{one.insertion.name}." in name)
+        groups.append(Group(f"inserted {one.insertion.name}", one.insertion.rate, mine))
+    if stage.head_rate is not None:
+        of_head = (*(name for name, _ in head.named_parameters()), *(name for name, _ in head.named_buffers()))
+        groups.append(Group(HEAD, stage.head_rate, tuple(f"{HEAD}.{name}" for name in of_head)))
+    claimed: dict[str, str] = {}
+    for group in groups:
+        for name in group.tensors:
+            if name in claimed:
+                raise BadStage(stage.name, f"both '{claimed[name]}' and '{group.name}' claim the tensor {name}")
+            claimed[name] = group.name
+    if not groups:
+        raise BadStage(stage.name, "nothing learns in it")
+    return Learning(backbone, head, inserted, tuple(groups))
+
+
+def _group(stage: Stage, number: int, learn: Learn, backbone: Backbone, inserted: Sequence[Inserted]) -> Group:
+    parts = {part.name: part for part in backbone.description.parts}
+    if unknown := [name for name in learn.parts if name not in parts]:
+        raise BadStage(stage.name, f"there is no part '{unknown[0]}'; the parts are {', '.join(parts)}")
+    whole = learn.roles is None and learn.modules is None and learn.tensors is None
+    modules = dict(named_modules(backbone, inserted))
+    chosen = []
+    for name, tensor in named_tensors(backbone, inserted).items():
+        part = None if is_inserted(name) else owner(backbone.description, name)
+        if part is None or part.name not in learn.parts:
+            continue
+        layer, _, own = name.rpartition(".")
+        if not isinstance(tensor, nn.Parameter) and not whole:
+            continue
+        if learn.roles is not None and part.roles.get(layer) not in learn.roles:
+            continue
+        if learn.modules is not None and not isinstance(modules.get(layer), learn.modules):
+            continue
+        if learn.tensors is None or own in learn.tensors:
+            chosen.append(name)
+    if not chosen:
+        raise BadStage(stage.name, f"its choice {number + 1} fits no tensor of {', '.join(learn.parts)}")
+    return Group(", ".join(learn.parts), learn.rate, tuple(chosen))
+
+
+def _of_head(name: str) -> bool:
+    return name.startswith(f"{HEAD}.")
+
+
+@dataclass(eq=False)
+class BadStage(TaskgraftError):
+    """A stage that does not fit the backbone it was planned for."""
+
+    stage: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"The stage '{self.stage}' cannot run: {self.problem}."

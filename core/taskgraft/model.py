@@ -1,0 +1,373 @@
+"""The task model: compose, fit, evaluate, predict. The words of the Python API."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from taskgraft.backbone import Backbone
+from taskgraft.batch import Batch
+from taskgraft.catalog import catalog
+from taskgraft.composition import Composition, Given, Named, Reference, composed
+from taskgraft.config import parse
+from taskgraft.description import TargetKind
+from taskgraft.error import TaskgraftError
+from taskgraft.examples import Examples
+from taskgraft.head import BadTargets, Head, Predictions, Target
+from taskgraft.insertion import Inserted
+from taskgraft.name import parse_name
+from taskgraft.preparation import Inputs, check_elements, columns_for, prepare, read
+from taskgraft.progress import Reporter
+from taskgraft.recipe import DataConfig, Recipe, TrainingConfig
+from taskgraft.rows import BadRows, Rows
+from taskgraft.spec import MetricSpec
+from taskgraft.stages import Loop, StageReport
+from taskgraft.strategy import Strategy
+from taskgraft.task import Task, predictions
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one fit did.
+
+    Attributes:
+        metrics: on the validation data; empty when there were none.
+        stages: one report per stage.
+        seconds: wall-clock, from reading the data to the last metric.
+        notes: what happened to how many training rows ("cut to 256 pieces" → 12).
+    """
+
+    metrics: Mapping[str, float]
+    stages: tuple[StageReport, ...]
+    seconds: float
+    notes: Mapping[str, int]
+
+
+@dataclass(eq=False)
+class NotFitted(TaskgraftError):
+    """A task model that has no head yet."""
+
+    wish: str
+
+    def __str__(self) -> str:
+        return f"This task model has no head yet, so it cannot {self.wish}. Call fit first, or load an artifact."
+
+
+@dataclass
+class Fitted:
+    """What a fit or an artifact adds to a composition.
+
+    Attributes:
+        learned: names of the tensors that learned in any stage.
+        base: the fingerprint of the checkpoint below; None when there is none.
+    """
+
+    task: Task
+    head: Head[Any]
+    target: Target
+    inserted: tuple[Inserted, ...]
+    learned: frozenset[str]
+    base: str | None
+    metrics: Mapping[str, float]
+
+
+@dataclass
+class TaskModel:
+    """A backbone, a head and a strategy, grafted together.
+
+    Attributes:
+        recipe: everything that was decided; complete once fitted.
+        fitted: None until :meth:`fit`, and after a fit that failed.
+    """
+
+    composition: Composition
+    recipe: Recipe
+    fitted: Fitted | None = field(default=None, repr=False)
+
+    def fit(
+        self,
+        train: Any,
+        *,
+        validation: Any = None,
+        inputs: str | Sequence[str] | Mapping[str, str] | None = None,
+        target: str | Sequence[str] = (),
+        training: TrainingConfig | Mapping[str, Any] | None = None,
+        quiet: bool = False,
+    ) -> Run:
+        """Learn from labelled rows. A backbone passed as an object is trained in place.
+
+        Args:
+            train: a path, a DataFrame, an Arrow table, a list of dicts or a dict of columns.
+            validation: the same; for choosing and judging, never learned from.
+            inputs: a column, columns in the order of the backbone's inputs, or input → column. Found by name if left out.
+            target: the target column, or several.
+            training: settings of the training; the defaults for what is left out.
+            quiet: show no progress.
+
+        Raises:
+            TaskgraftError: for whatever a person can mend, before training where it can be known before.
+        """
+        began = time.monotonic()
+        self.fitted = None
+        if not isinstance(training, TrainingConfig):
+            training = parse(TrainingConfig, training or {}, "training")
+        targets = (target,) if isinstance(target, str) else tuple(target)
+        if not targets:
+            raise NoTarget()
+        known = catalog()
+        rows = read(train, known, "the training data")
+        held = None if validation is None else read(validation, known, "the validation data")
+        names = columns_for(inputs, self.composition.backbone_description, rows, targets)
+        self.recipe = self.recipe.model_copy(
+            update={"data": DataConfig(inputs=names, target=targets), "training": training}
+        )
+        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+            return self._fit(rows, held, Reporter(quiet=quiet), Path(folder), began)
+
+    def evaluate(
+        self, data: Any, *, metrics: Sequence[str] = (), batch_size: int | None = None, quiet: bool = False
+    ) -> dict[str, float]:
+        """Judge predictions for labelled rows.
+
+        Args:
+            metrics: names of metrics; the head's own when left out.
+
+        Returns:
+            number by name.
+        """
+        fitted = self._ready("evaluate")
+        rows = read(data, catalog(), "the data")
+        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+            made = self._inputs(fitted.task.backbone, rows, Path(folder))
+            encoded = self._encoded(fitted.head, fitted.target, rows, made)
+            found = predictions(fitted.task, 0, made.store, batch_size or self._size, _passes(Reporter(quiet=quiet)))
+        return self._judged(fitted, found, encoded, rows, metrics)
+
+    def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
+        """Predict in the user's own words: a label, a number, or a list of them, per row.
+
+        Args:
+            data: as for :meth:`fit`, or a plain list of inputs when the backbone reads one.
+        """
+        return self._predictions(data, batch_size, quiet).values
+
+    def predict_proba(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
+        """Predict probabilities: label → probability per row, or a list of such per row for a label per element.
+
+        Raises:
+            NoProbabilities: for a head that has none.
+        """
+        found = self._predictions(data, batch_size, quiet)
+        if found.probabilities is None:
+            raise NoProbabilities(self.composition.head.label)
+        pairs = [
+            [dict(zip(found.classes, line, strict=True)) for line in row.reshape(-1, len(found.classes)).tolist()]
+            for row in found.probabilities
+        ]
+        return [lines if row.ndim > 1 else lines[0] for lines, row in zip(pairs, found.probabilities, strict=True)]
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write an artifact: a folder with what was learned. See :mod:`taskgraft.artifact`."""
+        from taskgraft.artifact import save
+
+        self._ready("be saved")
+        return save(self, Path(path), overwrite=overwrite)
+
+    @property
+    def _size(self) -> int:
+        return self.recipe.training.batch_size
+
+    def _ready(self, wish: str) -> Fitted:
+        if self.fitted is None:
+            raise NotFitted(wish)
+        return self.fitted
+
+    def _fit(self, rows: Rows, held: Rows | None, reporter: Reporter, folder: Path, began: float) -> Run:
+        settings = self.recipe.training
+        torch.manual_seed(settings.seed)
+        head = built_head(self.composition)
+        target = self._learned_target(head, rows)
+        backbone = self._build_backbone(rows)
+        base = backbone.fingerprint()
+        training, notes = self._examples(backbone, head, target, rows, folder / "inputs")
+        judged = None if held is None else self._examples(backbone, head, target, held, folder / "held")[0]
+        for note, count in notes.items():
+            reporter.say(f"{note}: {count:,} of {len(rows):,} training rows")
+        task = Task(backbone, head.build(feature_of(self.composition), target), self.composition.layout)
+        loop = Loop(task, training, judged, settings, Accelerator(), reporter, folder)
+        reports = loop.run(self.composition.plan)
+        self.fitted = Fitted(task, head, target, loop.inserted, loop.learned, base, {})
+        metrics = {}
+        if held is not None and judged is not None:
+            found = predictions(task, 0, judged.inputs, self._size, _passes(reporter))
+            metrics = self._judged(self.fitted, found, judged.targets, held, ())
+            self.fitted.metrics = metrics
+        return Run(metrics, tuple(reports), time.monotonic() - began, notes)
+
+    def _build_backbone(self, rows: Rows) -> Backbone:
+        chosen = self.composition.backbone
+        if isinstance(chosen, Given):
+            return chosen.value
+        if chosen.spec.learn is not None:
+            inputs = {name: rows.values(column) for name, column in self.recipe.data.inputs.items()}
+            chosen = Named(chosen.spec, chosen.source, chosen.spec.learn(chosen.config, inputs))
+            self.composition = Composition(**(vars(self.composition) | {"backbone": chosen}))
+            self.recipe = self.recipe.model_copy(update={"backbone": chosen.choice()})
+        return chosen.spec.build(chosen.config)
+
+    def _learned_target(self, head: Head[Any], rows: Rows) -> Target:
+        columns = {column: rows.values(column) for column in self.recipe.data.target}
+        try:
+            return head.learn(columns)  # type: ignore[no-any-return]
+        except BadTargets as error:
+            raise BadRows(rows, error.reasons) from None
+
+    def _examples(
+        self, backbone: Backbone, head: Head[Any], target: Target, rows: Rows, folder: Path
+    ) -> tuple[Examples, Mapping[str, int]]:
+        made = self._inputs(backbone, rows, folder)
+        return Examples(made.store, self._encoded(head, target, rows, made)), made.notes
+
+    def _inputs(self, backbone: Backbone, rows: Rows, folder: Path) -> Inputs:
+        if not len(rows):
+            raise NoRows(rows.source)
+        return prepare(rows, self.recipe.data.inputs, backbone.processor, folder, self.recipe.training.memory)
+
+    def _encoded(self, head: Head[Any], target: Target, rows: Rows, made: Inputs) -> Batch:
+        columns = {column: rows.values(column) for column in self.recipe.data.target}
+        try:
+            encoded = head.encode(columns, target)
+        except BadTargets as error:
+            raise BadRows(rows, error.reasons) from None
+        if head.description.target == TargetKind.ELEMENT_CATEGORIES:
+            check_elements(rows, made.elements, columns)
+        return encoded
+
+    def _judged(
+        self, fitted: Fitted, found: Predictions, encoded: Batch, rows: Rows, metrics: Sequence[str]
+    ) -> dict[str, float]:
+        truth = fitted.head.truth(encoded, fitted.target)
+        columns = {column: rows.values(column) for column in rows.columns}
+        numbers: dict[str, float] = {}
+        for name in metrics or fitted.head.description.metrics:
+            spec, _ = catalog().find(MetricSpec, parse_name(name))
+            if fitted.head.description.target not in spec.targets:
+                raise UnfitMetric(name, self.composition.head.label)
+            numbers |= spec.compute(found, truth, columns, parse(spec.config, {}, f"metric '{name}'"))
+        return numbers
+
+    def _predictions(self, data: Any, batch_size: int | None, quiet: bool) -> Predictions:
+        fitted = self._ready("predict")
+        names = self.recipe.data.inputs
+        if isinstance(data, Sequence) and not isinstance(data, str) and data and not isinstance(data[0], Mapping):
+            if len(names) != 1:
+                raise ListOfWhat(tuple(names))
+            data = {next(iter(names.values())): list(data)}
+        rows = read(data, catalog(), "the data")
+        if not len(rows):
+            return Predictions([])
+        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+            made = self._inputs(fitted.task.backbone, rows, Path(folder))
+            found = predictions(fitted.task, 0, made.store, batch_size or self._size, _passes(Reporter(quiet=quiet)))
+        if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and made.elements is not None:
+            return _completed(found, made.elements)
+        return found
+
+
+def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strategy: Reference | Strategy) -> TaskModel:
+    """Graft a head onto a backbone, to be trained by a strategy. Reads no weights.
+
+    Args:
+        backbone: a name (``"hf-text:some/checkpoint"``), a dict with the name and settings, or an object.
+        head: the same.
+        strategy: the same.
+
+    Raises:
+        TaskgraftError: when a name is unknown, a setting is refused, or the three do not fit together.
+    """
+    return model_of(composed(catalog(), backbone, head, strategy))
+
+
+def model_of(composition: Composition) -> TaskModel:
+    """Make a task model, without head module, of a composition."""
+    chosen = (composition.backbone, composition.head, composition.strategy)
+    backbone, head, strategy = (one.choice() for one in chosen)
+    return TaskModel(composition, Recipe(backbone=backbone, head=head, strategy=strategy))
+
+
+def built_head(composition: Composition) -> Head[Any]:
+    """Give the head of a composition."""
+    chosen = composition.head
+    return chosen.value if isinstance(chosen, Given) else chosen.spec.build(chosen.config)
+
+
+def feature_of(composition: Composition) -> Any:
+    """Describe the features that the head reads."""
+    return composition.backbone_description.feature(composition.layout)
+
+
+def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:
+    """Give elements that were cut off the prediction None."""
+    values = [[*value, *[None] * (count - len(value))] for value, count in zip(found.values, elements, strict=True)]
+    return Predictions(values, found.probabilities, found.classes)
+
+
+def _passes(reporter: Reporter) -> Any:
+    def show(batches: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
+        return reporter.track(batches, "predicting", len(batches))
+
+    return show
+
+
+@dataclass(eq=False)
+class NoTarget(TaskgraftError):
+    """A fit that does not say what to predict."""
+
+    def __str__(self) -> str:
+        return "No target column was named. Say which column to predict with target=…."
+
+
+@dataclass(eq=False)
+class NoRows(TaskgraftError):
+    """Data without a row."""
+
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.source} has columns but no rows."
+
+
+@dataclass(eq=False)
+class NoProbabilities(TaskgraftError):
+    """Probabilities asked of a head that has none."""
+
+    head: str
+
+    def __str__(self) -> str:
+        return f"'{self.head}' predicts without probabilities. Use predict."
+
+
+@dataclass(eq=False)
+class UnfitMetric(TaskgraftError):
+    """A metric that cannot judge this kind of target."""
+
+    metric: str
+    head: str
+
+    def __str__(self) -> str:
+        return f"The metric '{self.metric}' cannot judge what '{self.head}' predicts."
+
+
+@dataclass(eq=False)
+class ListOfWhat(TaskgraftError):
+    """A plain list for a backbone that reads several inputs."""
+
+    inputs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"A plain list was given, but the model reads {', '.join(self.inputs)}. Give a list of dicts."

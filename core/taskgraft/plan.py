@@ -1,0 +1,96 @@
+"""What a strategy answers with: stages, as plain values. The loop carries them out and knows no strategy by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from taskgraft.description import Role
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from taskgraft.batch import Batch
+    from taskgraft.head import HeadModule, Loss
+
+    StageLoss = Callable[[HeadModule, Tensor, Batch, Tensor | None], Loss]
+    AfterStep = Callable[[nn.Module, int], None]
+    Wrap = Callable[[nn.Module], nn.Module]
+
+
+class Solve(StrEnum):
+    """How the head of a stage is found."""
+
+    DESCENT = "descent"
+    CONVEX = "convex"
+
+
+@dataclass(frozen=True)
+class Learn:
+    """Base tensors that learn, chosen by part, role, module type and the tensor's own name, all of which must fit.
+
+    Attributes:
+        parts: names of parts.
+        rate: the peak learning rate, per step.
+        roles: only layers with one of these roles; None takes every layer.
+        modules: only tensors held by a module of one of these torch types; None takes every type.
+        tensors: only tensors with one of these own names ("bias"); None takes every name.
+    """
+
+    parts: tuple[str, ...]
+    rate: float
+    roles: frozenset[Role] | None = None
+    modules: "tuple[type[nn.Module], ...] | None" = None
+    tensors: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """New modules around layers of the backbone, chosen by part and role.
+
+    Attributes:
+        name: short; inserted tensors are called ``<path of the layer>:<name>.<tensor>``.
+        wrap: called with the layer; answers with a module that holds the layer as its attribute ``wrapped`` and has
+            tensors of its own.
+        rate: the peak learning rate of the inserted tensors, per step.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    roles: frozenset[Role]
+    wrap: "Wrap"
+    rate: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training.
+
+    Attributes:
+        learn: base tensors that learn. Parts named in none of them run in eval mode, without gradients.
+        insert: modules to add before this stage; they stay for the stages after it.
+        head_rate: the head's peak learning rate, per step; None keeps the head as it is.
+        solve: ``convex`` finds the head with a solver over stored features; nothing else may learn in such a stage.
+        penalty: of a convex stage: the weight of half the squared norm of the head's weights, times the mean squared norm
+            of the features, per row; None chooses it on validation.
+        epochs: passes over the training rows; None takes the number from the training settings.
+        patience: stop after this many epochs without improvement on validation and restore the best; None never stops.
+        store: whether what lies before the first learning part may be computed once and stored.
+        loss: wraps the head's loss, when given: (head, output, targets, lengths) → loss.
+        after_step: called after every optimiser step with the backbone and the number of the step, from 1.
+    """
+
+    name: str
+    learn: tuple[Learn, ...] = ()
+    insert: tuple[Insertion, ...] = ()
+    head_rate: float | None = None
+    solve: Solve = Solve.DESCENT
+    penalty: float | None = None
+    epochs: int | None = None
+    patience: int | None = None
+    store: bool = False
+    loss: "StageLoss | None" = None
+    after_step: "AfterStep | None" = None
+
+
+Plan = tuple[Stage, ...]

@@ -1,0 +1,114 @@
+"""Labelled data as the user gave it: columns of equal length, and where each row came from."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from taskgraft.error import TaskgraftError, listed, nearest
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table of raw values.
+
+    Attributes:
+        table: the columns, in Arrow memory. Values are as the source holds them; nothing is converted.
+        source: what messages call it: a file name, "the DataFrame".
+        lines: the line of the file on which each row starts, from 1; None where there is no file.
+    """
+
+    table: pa.Table
+    source: str
+    lines: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.table.column_names)
+
+    def values(self, column: str, start: int = 0, stop: int | None = None) -> list[Any]:
+        """Give the raw values of a column, for some of the rows.
+
+        Raises:
+            ColumnMissing: when there is no such column.
+        """
+        if column not in self.table.column_names:
+            raise ColumnMissing(column, self.source, self.columns)
+        length = (len(self) if stop is None else min(stop, len(self))) - start
+        return self.table.column(column).slice(start, length).to_pylist()  # type: ignore[no-any-return]
+
+    def chunks(self, names: Mapping[str, str], size: int) -> Iterator[tuple[int, dict[str, list[Any]]]]:
+        """Go through the rows in pieces.
+
+        Args:
+            names: what to call a column → the column.
+
+        Yields:
+            the number of the first row of a piece, and its values by name.
+        """
+        for start in range(0, len(self), size):
+            yield start, {name: self.values(column, start, start + size) for name, column in names.items()}
+
+    def take(self, rows: Sequence[int]) -> "Rows":
+        """Choose some rows, in the order given."""
+        lines = None if self.lines is None else [self.lines[row] for row in rows]
+        return Rows(self.table.take(pa.array(rows, pa.int64())), self.source, lines)
+
+    def place(self, row: int) -> str:
+        """Say where a row is, for a message."""
+        return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
+
+
+@dataclass(eq=False)
+class ColumnMissing(TaskgraftError):
+    """A column that the data do not have."""
+
+    column: str
+    source: str
+    columns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        near = nearest(self.column, self.columns)
+        meant = f" Did you mean '{near}'?" if near else ""
+        return f"{self.source} has no column '{self.column}'.{meant} Columns: {listed(self.columns)}."
+
+
+@dataclass(eq=False)
+class BadRows(TaskgraftError):
+    """Rows that cannot be used, each with its reason."""
+
+    rows: Rows
+    reasons: Mapping[int, str]
+
+    def __str__(self) -> str:
+        alike: dict[str, list[int]] = defaultdict(list)
+        for row, reason in sorted(self.reasons.items()):
+            alike[reason].append(row)
+        sentences = []
+        for reason, bad in list(alike.items())[:5]:
+            sentence = f"{self.rows.source}, {self.rows.place(bad[0])}: {reason}."
+            if len(bad) > 1:
+                places = listed((self.rows.place(row).partition(" ")[2] for row in bad), 5)
+                kind = "rows" if self.rows.lines is None else "lines"
+                sentence += f" {len(bad):,} of {len(self.rows):,} rows are like this ({kind} {places})."
+            sentences.append(sentence)
+        if len(alike) > 5:
+            sentences.append(f"… and {len(alike) - 5:,} more reasons.")
+        return "\n".join([*sentences, "Mend these rows or take them out."])
+
+
+@dataclass(eq=False)
+class UnreadableFile(TaskgraftError):
+    """A file that a reader cannot make rows of."""
+
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"

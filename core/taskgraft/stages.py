@@ -1,0 +1,201 @@
+"""The loop: carries out a plan stage by stage. It knows no strategy by name."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+
+from taskgraft.batch import Batch
+from taskgraft.descent import Descent
+from taskgraft.error import TaskgraftError
+from taskgraft.examples import Examples
+from taskgraft.features import Features, from_batch
+from taskgraft.guard import Guard
+from taskgraft.insertion import Inserted, insert
+from taskgraft.learning import Learning, resolve
+from taskgraft.plan import Plan, Solve, Stage
+from taskgraft.progress import Reporter
+from taskgraft.recipe import TrainingConfig
+from taskgraft.solver import Problem, Solution, solve, solve_choosing, start_at_zero
+from taskgraft.task import Task, stored
+from taskgraft.verification import verify
+
+HELD_OUT = 5
+"""Where there is no validation, one row in this many is held out to choose a penalty; then all rows are solved for."""
+
+PIECE = 8_192
+"""Rows of stored features that the solver reads at a time."""
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What one stage did.
+
+    Attributes:
+        seconds: wall-clock, storing included.
+        trained: how many numbers learned.
+        losses: the mean training loss of each epoch, in the head's unit.
+        stored_at: the cut at which inputs were stored; None when features were stored or nothing was.
+        penalty: what the solver chose or was given.
+        excused: tensors that received no gradient, with the reason.
+    """
+
+    name: str
+    seconds: float
+    trained: int
+    losses: tuple[float, ...]
+    stored_at: int | None
+    penalty: float | None
+    excused: dict[str, str]
+
+
+@dataclass(eq=False)
+class TooFewRows(TaskgraftError):
+    """Too few rows to choose a penalty."""
+
+    rows: int
+
+    def __str__(self) -> str:
+        return (
+            f"There is only {self.rows} training row, so none can be held out to choose the penalty. "
+            "Give more rows, a validation set, or the setting 'penalty'."
+        )
+
+
+@dataclass
+class Loop:
+    """What every stage of a run shares.
+
+    Attributes:
+        folder: a temporary folder of the run.
+        inserted: modules inserted so far.
+        learned: names of the tensors that learned so far.
+    """
+
+    task: Task
+    training: Examples
+    validation: Examples | None
+    settings: TrainingConfig
+    accelerator: Accelerator
+    reporter: Reporter
+    folder: Path
+    inserted: tuple[Inserted, ...] = ()
+    learned: frozenset[str] = frozenset()
+
+    def run(self, plan: Plan) -> list[StageReport]:
+        """Carry out all stages."""
+        return [self._stage(number, stage) for number, stage in enumerate(plan)]
+
+    def _stage(self, number: int, stage: Stage) -> StageReport:
+        began = time.monotonic()
+        torch.manual_seed(self.settings.seed + number)
+        self.inserted = (*self.inserted, *insert(self.task.backbone, stage.insert))
+        self.task.to(self.accelerator.device)
+        learning = resolve(stage, self.task.backbone, self.task.head, self.inserted)
+        self.learned |= learning.declared
+        cut = self._verified_cut(stage, learning)
+        guard = Guard(stage.name, learning, learning.set_modes())
+        kept = self.folder / str(number)
+        training = self._at(cut, self.training, kept / "training")
+        validation = None if self.validation is None else self._at(cut, self.validation, kept / "validation")
+        learning.set_modes()
+        solution, losses = None, []
+        if stage.solve == Solve.CONVEX:
+            solution = self._solve(stage, training, validation)
+            guard.finish(solved=True)
+            losses = [solution.training_loss]
+        else:
+            descent = Descent(
+                stage,
+                self.task,
+                learning,
+                guard,
+                cut,
+                training,
+                validation,
+                self.settings,
+                self.accelerator,
+                self.reporter,
+            )
+            descent.run()
+            losses = descent.losses
+        self.task.eval()
+        return StageReport(
+            stage.name,
+            time.monotonic() - began,
+            sum(tensor.numel() for name, tensor in learning.tensors().items() if name in learning.declared),
+            tuple(losses),
+            cut if cut else None,
+            solution.penalty if solution else stage.penalty,
+            guard.excused,
+        )
+
+    def _verified_cut(self, stage: Stage, learning: Learning) -> int | None:
+        """Choose the latest cut before anything learns that holds on real input; None for the features themselves."""
+        self.task.backbone.eval()
+        description = self.task.backbone.description
+        first = learning.first_part()
+        usable = (
+            [cut for cut in description.cuts if 0 < cut <= first]
+            if stage.store and first < len(description.parts)
+            else []
+        )
+        few = self.training.inputs.gather(range(min(len(self.training), self.settings.batch_size)))
+        verified = verify(self.task.backbone, few.to(self.task.device), self.task.layout, usable[-1:])
+        self.task.pads = verified.pads
+        if stage.store and first == len(description.parts):
+            return None
+        return max(verified.cuts, default=0)
+
+    def _at(self, cut: int | None, examples: Examples, folder: Path) -> Examples:
+        if cut == 0:
+            return examples
+        inputs = stored(
+            self.task, cut, examples.inputs, self.settings.batch_size, folder, self.settings.memory, self._passes
+        )
+        return Examples(inputs, examples.targets)
+
+    def _passes(self, batches: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
+        return self.reporter.track(batches, "computing what stays frozen, once", len(batches))
+
+    def _solve(self, stage: Stage, training: Examples, validation: Examples | None) -> Solution:
+        head, everything = self.task.head, self._problem(training, range(len(training)))
+        start_at_zero(head)
+        scale = everything.scale()
+        if stage.penalty is not None:
+            solution = Solution(stage.penalty, solve(head, everything, stage.penalty, scale), None)
+        elif validation is not None:
+            solution = solve_choosing(head, everything, self._problem(validation, range(len(validation))), scale)
+        else:
+            solution = self._choose_on_held_out(training, everything, scale)
+        if self.accelerator.num_processes > 1:
+            for parameter in head.parameters():
+                parameter.data.copy_(broadcast(parameter.data))
+        return solution
+
+    def _choose_on_held_out(self, training: Examples, everything: Problem, scale: float) -> Solution:
+        order = torch.randperm(len(training), generator=torch.Generator().manual_seed(self.settings.seed)).tolist()
+        held, rest = order[::HELD_OUT], [row for place, row in enumerate(order) if place % HELD_OUT]
+        if not rest:
+            raise TooFewRows(len(training))
+        chosen = solve_choosing(self.task.head, self._problem(training, rest), self._problem(training, held), scale)
+        penalty = chosen.penalty * len(rest) / len(training)
+        return Solution(penalty, solve(self.task.head, everything, penalty, scale), chosen.validation_loss)
+
+    def _problem(self, examples: Examples, rows: Sequence[int]) -> Problem:
+        """Read features in pieces; a single piece is kept."""
+        pieces = [list(rows[start : start + PIECE]) for start in range(0, len(rows), PIECE)]
+        device, layout = self.task.device, self.task.layout
+
+        def read(piece: list[int]) -> tuple[Features, Batch]:
+            features = from_batch(examples.inputs.gather(piece).to(device), layout)
+            return features, examples.targets.rows(piece).to(device)
+
+        if examples.inputs.bytes <= self.settings.memory:
+            kept = [read(piece) for piece in pieces]
+            return Problem(lambda: kept)
+        return Problem(lambda: (read(piece) for piece in pieces))

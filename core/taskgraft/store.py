@@ -1,0 +1,141 @@
+"""Rows of batches without padding: in memory, and beyond a stated size in memory-mapped files of a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from taskgraft.batch import Batch, mask
+
+MEMORY = 1 << 30
+"""Bytes that one store keeps in memory; a larger one lies in files."""
+
+
+class Store:
+    """Batches appended in any order, gathered by row.
+
+    A tensor is kept flat: the real positions of all rows one after another. Files are deleted with their folder, which
+    belongs to the run.
+    """
+
+    def __init__(self, folder: Path, memory: int = MEMORY):
+        self._folder = folder
+        self._memory = memory
+        self._pieces: dict[str, list[Tensor]] = {}
+        self._files: dict[str, BinaryIO] = {}
+        self._lengths: dict[str, list[Tensor]] = {}
+        self._order: list[int] = []
+        self._example: Batch | None = None
+        self._flat: dict[str, Tensor] = {}
+        self._starts: dict[str, Tensor] = {}
+        self._slots: Tensor | None = None
+        self.bytes = 0
+
+    def append(self, rows: Sequence[int], batch: Batch) -> None:
+        """Keep a batch.
+
+        Args:
+            rows: the number under which each example will be asked for.
+        """
+        self._example = self._example or batch.rows([0])
+        self._order += rows
+        for axis, length in batch.lengths.items():
+            self._lengths.setdefault(axis, []).append(length.cpu())
+        for name in batch.tensors:
+            flat = _flat(batch, name).cpu()
+            self.bytes += flat.nbytes
+            self._keep(name, flat)
+
+    def finish(self) -> "Store":
+        """Close the files and make the rows ready to be gathered."""
+        for file in self._files.values():
+            file.close()
+        self._lengths = {axis: [torch.cat(pieces)] for axis, pieces in self._lengths.items()}
+        for name in self._example.tensors if self._example else ():
+            self._flat[name] = self._mapped(name) if name in self._files else torch.cat(self._pieces.pop(name))
+            counts = self._counts(name)
+            self._starts[name] = counts.cumsum(0) - counts
+        self._files = {}
+        self._slots = torch.tensor(self._order).argsort()
+        return self
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def sizes(self) -> list[int]:
+        """The real positions of each row, summed over its padded axes; 1 for rows of a fixed shape."""
+        if not self._lengths:
+            return [1] * len(self)
+        return torch.stack([pieces[0] for pieces in self._lengths.values()]).sum(0)[self._slots].tolist()
+
+    def gather(self, rows: Sequence[int]) -> Batch:
+        """Put some rows together, padded on the right with 0 to the longest of them."""
+        assert self._example is not None
+        assert self._slots is not None, "finish the store before gathering"
+        slots = self._slots[torch.as_tensor(rows)]
+        lengths = {axis: pieces[0][slots] for axis, pieces in self._lengths.items()}
+        tensors = {}
+        for name in self._example.tensors:
+            axes = self._example.axes.get(name, ())
+            starts, flat = self._starts[name][slots], self._flat[name]
+            if not axes:
+                tensors[name] = flat[slots]
+            else:
+                tensors[name] = _padded(flat, starts, [lengths[axis] for axis in axes])
+        return Batch(tensors, self._example.axes, lengths)
+
+    def _keep(self, name: str, flat: Tensor) -> None:
+        if name not in self._files:
+            self._pieces.setdefault(name, []).append(flat)
+            if self.bytes <= self._memory:
+                return
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._files[name] = (self._folder / f"{len(self._files)}.bin").open("wb")
+            pieces = self._pieces.pop(name)
+        else:
+            pieces = [flat]
+        for piece in pieces:
+            self._files[name].write(piece.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+    def _mapped(self, name: str) -> Tensor:
+        assert self._example is not None
+        example = self._example[name]
+        shape = example.shape[1 + len(self._example.axes.get(name, ())) :]
+        count = int(self._counts(name).sum())
+        size = count * int(torch.Size(shape).numel())
+        return torch.from_file(self._files[name].name, shared=False, size=size, dtype=example.dtype).view(count, *shape)
+
+    def _counts(self, name: str) -> Tensor:
+        """Flat positions per kept row."""
+        assert self._example is not None
+        counts = torch.ones(len(self._order), dtype=torch.int64)
+        for axis in self._example.axes.get(name, ()):
+            counts = counts * self._lengths[axis][0]
+        return counts
+
+
+def _flat(batch: Batch, name: str) -> Tensor:
+    axes, tensor = batch.axes.get(name, ()), batch[name]
+    if not axes:
+        return tensor
+    real = mask(batch.lengths[axes[0]], tensor.shape[1])
+    if len(axes) == 1:
+        return tensor[real]
+    other = mask(batch.lengths[axes[1]], tensor.shape[2])
+    return tensor[real[:, :, None] & other[:, None, :]]
+
+
+def _padded(flat: Tensor, starts: Tensor, lengths: list[Tensor]) -> Tensor:
+    """Take rows out of a flat tensor. ``starts`` and each of ``lengths``: ``(batch,)`` int64."""
+    sizes = [int(length.max()) for length in lengths]
+    within, real = torch.arange(sizes[0])[None, :], mask(lengths[0], sizes[0])
+    if len(lengths) == 2:
+        within = within[:, :, None] * lengths[1][:, None, None] + torch.arange(sizes[1])[None, None, :]
+        real = real[:, :, None] & mask(lengths[1], sizes[1])[:, None, :]
+        starts = starts[:, None]
+    index = (starts[:, None] + within)[real]
+    padded = flat.new_zeros(*real.shape, *flat.shape[1:])
+    padded[real] = flat[index]
+    return padded

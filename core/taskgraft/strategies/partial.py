@@ -1,0 +1,37 @@
+"""Partial fine-tuning: the last parts learn, the rest stays as it is."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from taskgraft.config import Config
+from taskgraft.description import BackboneDescription, HeadDescription
+from taskgraft.plan import Learn, Plan, Stage
+from taskgraft.strategy import CannotPlan, Strategy
+
+
+class PartialConfig(Config):
+    """Train the last parts of the backbone and the head; keep the rest as it is."""
+
+    argument: ClassVar[str | None] = "learn"
+
+    learn: int = Field(ge=1, description="how many parts learn, counted from the output")
+    learning_rate: float = Field(default=1e-4, ge=0, description="peak rate of the parts that learn, per step")
+    head_learning_rate: float = Field(default=1e-3, ge=0, description="peak rate of the head, per step")
+
+
+class Partial(Strategy):
+    """The last parts learn, in one stage."""
+
+    def __init__(self, config: PartialConfig):
+        self._config = config
+
+    def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
+        names = tuple(part.name for part in backbone.parts)
+        if self._config.learn > len(names):
+            raise CannotPlan(
+                f"'partial' is to train the last {self._config.learn} parts, but the backbone has {len(names)}: "
+                f"{', '.join(names)}. Choose learn = {len(names)} or less."
+            )
+        learn = Learn(names[-self._config.learn :], self._config.learning_rate)
+        return (Stage("partial", (learn,), head_rate=self._config.head_learning_rate, store=True),)

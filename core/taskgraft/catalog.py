@@ -5,9 +5,10 @@ breaks must break alone and be remembered with its distribution and version.
 """
 
 import os
+import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint
@@ -42,6 +43,9 @@ LIMIT = 1_000
 
 BLOCK = "TASKGRAFT_BLOCK"
 """The environment variable that names distributions to leave out, separated by commas."""
+
+_VERSION = re.compile(r"\d+\.\d+")
+_REFERENCE = re.compile(r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*)?\s*(\[.*\])?")
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
@@ -156,7 +160,7 @@ class AmbiguousName(TaskgraftError):
                 "Remove one of them."
             )
         return (
-            f"The {self.axis} '{self.name}' is provided by {' and by '.join(map(str, self.sources))}. "
+            f"The {self.axis} '{self.name}' is provided by {' and by '.join(dict.fromkeys(map(str, self.sources)))}. "
             f"Say which one you mean: {' or '.join(ways)}."
         )
 
@@ -212,8 +216,10 @@ class _Loader:
             specs = self._specs(source, point)
         except _Refused as refusal:
             self.failures.append(Failure(source, str(refusal)))
-        except (Exception, SystemExit) as error:  # whatever a stranger's module raises
-            self.failures.append(Failure(source, f"{type(error).__name__}: {error}"))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's module raises: SystemExit, a panic in compiled code
+            self.failures.append(Failure(source, _told(error)))
         else:
             self.entries += [Entry(spec, source) for spec in specs]
         if heavy := [name for name in light if name in sys.modules]:
@@ -221,23 +227,27 @@ class _Loader:
             self.remarks.append(Remark(source, text))
 
     def _specs(self, source: Source, point: EntryPoint) -> list[Spec]:
+        if not _REFERENCE.fullmatch(point.value):
+            raise _Refused(f"its entry point '{point.name} = {point.value}' names no module")
         module = point.load()
         self._check_contract(getattr(module, "TASKGRAFT_CONTRACT", None))
-        self._check_spelling(module)
         manager = pluggy.PluginManager("taskgraft")
         manager.add_hookspecs(self.hooks)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             manager.register(module)
-        manager.check_pending()
         self._pass_on(source, caught)
+        callers = manager.get_hookcallers(module) or []
+        self._check_spelling(module, [caller.name for caller in callers])
+        if not callers:
+            raise _Refused(f"provides nothing: no function of {point.value} is marked with @hookimpl")
         specs: list[Spec] = []
-        for caller in manager.get_hookcallers(module) or ():
+        for caller in callers:
             for implementation in caller.get_hookimpls():
                 given = [self.arguments[name] for name in implementation.argnames]
                 specs += self._answer(caller.name, implementation.function(*given))
         if not specs:
-            raise _Refused(f"provides nothing: no function of {point.value} is marked with @hookimpl")
+            raise _Refused(f"provides nothing: {listed(caller.name for caller in callers)} answered with no spec")
         return specs
 
     def _pass_on(self, source: Source, caught: list[warnings.WarningMessage]) -> None:
@@ -249,38 +259,42 @@ class _Loader:
     def _check_contract(self, stated: Any) -> None:
         if stated is None:
             raise _Refused(f'states no contract: add TASKGRAFT_CONTRACT = "{self.contract}" to its module')
-        try:
-            major, minor = (int(number) for number in str(stated).split("."))
-        except ValueError:
-            raise _Refused(f"states the contract {stated!r}, which is not a version like {self.contract!r}") from None
-        ours = tuple(int(number) for number in self.contract.split("."))
-        if (major, minor) > ours:
+        if not (isinstance(stated, str) and _VERSION.fullmatch(stated)):  # a number would read 1.10 as 1.1
+            raise _Refused(f"states the contract {stated!r}, which is not a version like {self.contract!r}")
+        theirs, ours = (tuple(map(int, version.split("."))) for version in (stated, self.contract))
+        if theirs > ours:
             raise _Refused(
                 f"was built for contract {stated}, newer than the installed {self.contract}: update taskgraft"
             )
-        if major < ours[0]:
+        if theirs[0] < ours[0]:
             raise _Refused(
                 f"was built for contract {stated}, older than the installed {self.contract}: update the plugin"
             )
 
-    def _check_spelling(self, module: object) -> None:
-        for name in vars(module):
-            if name.startswith("taskgraft_") and name not in self.answers and callable(getattr(module, name)):
+    def _check_spelling(self, module: object, marked: Sequence[str]) -> None:
+        """Refuse a hook that does not exist, known by its mark or its name, and one that was not marked."""
+        meant_as_hooks = [
+            name for name in vars(module) if name.startswith("taskgraft_") and callable(getattr(module, name))
+        ]
+        for name in (*marked, *meant_as_hooks):
+            if name not in self.answers:
                 near = nearest(name, self.answers)
-                meant = f" Did it mean '{near}'?" if near else f" Hooks: {listed(self.answers)}."
-                raise _Refused(f"has a hook '{name}', which does not exist.{meant}")
+                meant = f"did it mean '{near}'?" if near else f"hooks: {listed(self.answers)}"
+                raise _Refused(f"has a hook '{name}', which does not exist; {meant}")
+        if unmarked := [name for name in meant_as_hooks if name not in marked]:
+            raise _Refused(f"has {listed(unmarked)} without @hookimpl, so nobody would call it")
 
     def _answer(self, hook: str, answer: object) -> list[Spec]:
         expected = self.answers[hook]
         if not isinstance(answer, Iterable):
-            raise _Refused(f"{hook} answered with {answer!r}, not with an iterable of {expected.__name__}")
+            raise _Refused(f"{hook} answered with {answer!r:.60}, not with an iterable of {expected.__name__}")
         specs = list(islice(answer, LIMIT + 1))
         if len(specs) > LIMIT:
             raise _Refused(f"{hook} answered with more than {LIMIT:,} specs; it seems to have no end")
         for spec in specs:
             if not isinstance(spec, expected):
                 raise _Refused(f"{hook} answered with {type(spec).__name__} {spec!r:.60}, not with {expected.__name__}")
-            if not is_name(spec.name):
+            if not (isinstance(spec.name, str) and is_name(spec.name)):
                 raise _Refused(f"{hook}: {spec.name!r} is no name; use lower-case words joined by single hyphens")
             if not (isinstance(spec.config, type) and issubclass(spec.config, Config)):
                 raise _Refused(f"{hook}: the config of '{spec.name}' is {spec.config!r}, not a subclass of Config")
@@ -288,3 +302,12 @@ class _Loader:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise _Refused(f"{hook} names {listed(twice)} more than once")
         return specs
+
+
+def _told(error: BaseException) -> str:
+    """Write an exception in one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an exception of a stranger's class, whose __str__ is broken too
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

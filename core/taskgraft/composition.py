@@ -95,9 +95,21 @@ def composed(
         LayoutMismatch: when the head reads nothing that the backbone emits.
         CannotPlan: when the strategy does not fit.
     """
-    bottom = Given(backbone) if isinstance(backbone, Backbone) else named(catalog, BackboneSpec, backbone)
-    top = Given(head) if isinstance(head, Head) else named(catalog, HeadSpec, head)
-    way = Given(strategy) if isinstance(strategy, Strategy) else named(catalog, StrategySpec, strategy)
+    return fitted_together(
+        catalog,
+        Given(backbone) if isinstance(backbone, Backbone) else named(catalog, BackboneSpec, backbone),
+        Given(head) if isinstance(head, Head) else named(catalog, HeadSpec, head),
+        Given(strategy) if isinstance(strategy, Strategy) else named(catalog, StrategySpec, strategy),
+    )
+
+
+def fitted_together(
+    catalog: Catalog,
+    bottom: Named[BackboneSpec] | Given[Backbone],
+    top: Named[HeadSpec] | Given[Head[Any]],
+    way: Named[StrategySpec] | Given[Strategy],
+) -> Composition:
+    """Describe what was chosen and check that it fits. Raises as :func:`composed` does."""
     below = bottom.value.description if isinstance(bottom, Given) else bottom.spec.describe(bottom.config)
     above = top.value.description if isinstance(top, Given) else top.spec.describe(top.config)
     layout = next((layout for layout in above.reads if below.feature(layout)), None)

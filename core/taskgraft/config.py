@@ -49,19 +49,55 @@ def parse(config: type[AnyConfig], settings: Mapping[str, Any], who: str) -> Any
     try:
         return config.model_validate(dict(settings))
     except ValidationError as error:
-        problems = tuple(_sentence(config, detail) for detail in error.errors(include_url=False))
-        raise SettingsError(who, problems) from None
+        raise SettingsError(who, _problems(config, settings, error.errors(include_url=False))) from None
 
 
-def _sentence(config: type[Config], detail: ErrorDetails) -> str:
-    key = ".".join(str(step) for step in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        near = nearest(key, config.model_fields)
-        meant = f" Did you mean '{near}'?" if near else ""
-        return f"there is no setting '{key}'.{meant} Settings: {listed(config.model_fields)}."
-    if detail["type"] == "missing":
-        about = config.model_fields[key].description if key in config.model_fields else None
+def _problems(config: type[Config], settings: Mapping[str, Any], details: list[ErrorDetails]) -> tuple[str, ...]:
+    """Write a sentence per setting, however many of its alternatives refused the value."""
+    by_path: dict[tuple[str, ...], list[ErrorDetails]] = {}
+    for detail in details:
+        by_path.setdefault(_path(settings, detail), []).append(detail)
+    return tuple(_sentence(config, path, found) for path, found in by_path.items())
+
+
+def _path(settings: Any, detail: ErrorDetails) -> tuple[str, ...]:
+    """Find where in the settings a problem lies. The steps that only name a branch of a union are left out."""
+    path = []
+    last = len(detail["loc"]) - 1
+    for number, step in enumerate(detail["loc"]):
+        inside = step in settings if isinstance(settings, Mapping) else isinstance(step, int)
+        if inside or (number == last and detail["type"] == "missing"):
+            path.append(str(step))
+            settings = settings[step] if inside and isinstance(settings, Mapping | list | tuple) else None
+    return tuple(path)
+
+
+def _sentence(config: type[Config], path: tuple[str, ...], details: list[ErrorDetails]) -> str:
+    key = ".".join(path)
+    first = details[0]
+    holder = _holder(config, path)
+    if first["type"] == "extra_forbidden":
+        near = nearest(path[-1], holder.model_fields)
+        meant = f" Did you mean '{'.'.join((*path[:-1], near))}'?" if near else ""
+        return f"there is no setting '{key}'.{meant} Settings: {listed(holder.model_fields)}."
+    if first["type"] == "missing":
+        about = holder.model_fields[path[-1]].description if path[-1] in holder.model_fields else None
         return f"the setting '{key}' has no default, so decide it{f' ({about})' if about else ''}."
-    if not key:
-        return f"{detail['msg']}."
-    return f"the setting '{key}' is {detail['input']!r}: {detail['msg'][0].lower()}{detail['msg'][1:]}."
+    reasons = " or ".join(dict.fromkeys(_reason(detail) for detail in details))
+    return f"the setting '{key}' is {first['input']!r}: {reasons}." if key else f"{reasons}."
+
+
+def _holder(config: type[Config], path: tuple[str, ...]) -> type[Config]:
+    """Find the config class that the last step of a path is to be a field of."""
+    for step in path[:-1]:
+        field = config.model_fields.get(step)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Config)):
+            break
+        config = field.annotation
+    return config
+
+
+def _reason(detail: ErrorDetails) -> str:
+    if detail["type"] in ("value_error", "assertion_error"):  # the config's own words
+        return str(detail["ctx"]["error"])
+    return f"{detail['msg'][0].lower()}{detail['msg'][1:]}"

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
 from taskgraft.catalog import catalog
-from taskgraft.composition import Composition, Given, Named, Reference, composed
+from taskgraft.composition import Composition, Given, Named, Reference, composed, fitted_together
 from taskgraft.config import parse
 from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError
@@ -24,7 +24,7 @@ from taskgraft.name import parse_name
 from taskgraft.preparation import Inputs, check_elements, columns_for, prepare, read
 from taskgraft.progress import Reporter
 from taskgraft.recipe import DataConfig, Recipe, TrainingConfig
-from taskgraft.rows import BadRows, Rows
+from taskgraft.rows import BadRows, InputColumns, Rows
 from taskgraft.spec import MetricSpec
 from taskgraft.stages import Loop, StageReport
 from taskgraft.strategy import Strategy
@@ -214,9 +214,9 @@ class TaskModel:
         if isinstance(chosen, Given):
             return chosen.value
         if chosen.spec.learn is not None:
-            inputs = {name: rows.values(column) for name, column in self.recipe.data.inputs.items()}
-            chosen = Named(chosen.spec, chosen.source, chosen.spec.learn(chosen.config, inputs))
-            self.composition = Composition(**(vars(self.composition) | {"backbone": chosen}))
+            config = chosen.spec.learn(chosen.config, InputColumns(rows, self.recipe.data.inputs))
+            chosen = Named(chosen.spec, chosen.source, config)
+            self.composition = fitted_together(catalog(), chosen, self.composition.head, self.composition.strategy)
             self.recipe = self.recipe.model_copy(update={"backbone": chosen.choice()})
         return chosen.spec.build(chosen.config)
 

@@ -65,6 +65,22 @@ class Rows:
         return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
 
 
+class InputColumns(Mapping[str, Sequence[Any]]):
+    """Columns of rows under other names, read when they are asked for."""
+
+    def __init__(self, rows: Rows, names: Mapping[str, str]):
+        self._rows, self._names = rows, names
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        return self._rows.values(self._names[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 @dataclass(eq=False)
 class ColumnMissing(TaskgraftError):
     """A column that the data do not have."""

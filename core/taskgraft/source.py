@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, distributions
 
 from taskgraft.name import normalized
 
@@ -24,17 +24,39 @@ def installed(group: str) -> Iterator[tuple[Source, EntryPoint]]:
     """Find the entry points of a group, sorted by distribution.
 
     Of two folders on the path that hold one distribution, the first counts, as it does for an import. An entry point
-    listed twice with the same name and value is one.
+    listed twice with the same name and value is one. A line that is no entry point comes out as one without a value,
+    and a distribution whose metadata cannot be read is passed over: a stranger's damage stops nobody.
     """
     found: dict[str, list[tuple[Source, EntryPoint]]] = {}
     for distribution in distributions():
-        name = distribution.name
-        if not name or normalized(name) in found:
+        read = _read(distribution)
+        if read is None or normalized(read[0]) in found:
             continue
-        points = dict.fromkeys((point.name, point.value) for point in distribution.entry_points.select(group=group))
+        name, version, text = read
         found[normalized(name)] = [
-            (Source(name, distribution.version, point, value), EntryPoint(point, value, group))
-            for point, value in points
+            (Source(name, version, point, value), EntryPoint(point, value, group))
+            for point, value in dict.fromkeys(_lines(text, group))
         ]
     for _, points_of_one in sorted(found.items()):
         yield from points_of_one
+
+
+def _read(distribution: Distribution) -> tuple[str, str, str] | None:
+    """Read name, version and entry_points.txt, or None when they cannot be read or there is no name."""
+    try:
+        name, version = distribution.name, distribution.version
+        text = distribution.read_text("entry_points.txt")
+    except Exception:  # not only OSError: the parser raises whatever the text provokes
+        return None
+    return (name, version or "without version", text or "") if name else None
+
+
+def _lines(text: str, group: str) -> Iterator[tuple[str, str]]:
+    """Go through the names and values of one group. The library's own parser stops at the first damaged line."""
+    section = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1].strip()
+        elif section == group and line and not line.startswith(("#", ";")):
+            name, _, value = line.partition("=")
+            yield name.strip(), value.strip()

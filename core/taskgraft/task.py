@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,10 @@ from taskgraft.description import Layout
 from taskgraft.features import Features, from_batch, to_batch
 from taskgraft.head import HeadModule, Loss, Predictions, joined
 from taskgraft.ordering import inference_batches
-from taskgraft.plan import StageLoss
 from taskgraft.store import Store
+
+if TYPE_CHECKING:
+    from taskgraft.plan import StageLoss
 
 
 class Task(nn.Module):
@@ -37,7 +40,9 @@ class Task(nn.Module):
             return from_batch(state, self.layout)
         return self.backbone.resume(cut, state, self.layout) if cut else self.backbone(state, self.layout)
 
-    def forward(self, cut: int | None, state: Batch, targets: Batch, around: StageLoss | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, cut: int | None, state: Batch, targets: Batch, around: "StageLoss | None"
+    ) -> tuple[Tensor, Tensor]:
         """Compute a loss as (total, weight)."""
         features = self.features(cut, state)
         output = self.head(features)

@@ -1,0 +1,163 @@
+"""What a text checkpoint says of itself: pooling, length, pairs; and its description, without weights."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from taskgraft.description import BackboneDescription, FeatureDescription, InputRole, Part, sequence, vector
+from taskgraft.error import TaskgraftError
+from taskgraft.spec import Columns
+from taskgraft_text.settings import Pair, Pooling, TextConfig
+from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint, read_json
+from taskgraft_transformers.structure import Structure, configuration, structure
+
+TEXT, SECOND = "text", "text_pair"
+"""The input roles of a text backbone."""
+
+_SENTENCE_POOLING = {
+    "pooling_mode_cls_token": Pooling.CLS,
+    "pooling_mode_max_tokens": Pooling.MAX,
+    "pooling_mode_mean_tokens": Pooling.MEAN,
+    "pooling_mode_lasttoken": Pooling.LAST,
+    "cls": Pooling.CLS,
+    "max": Pooling.MAX,
+    "mean": Pooling.MEAN,
+    "lasttoken": Pooling.LAST,
+}
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a sentence-transformers folder wants to be used; an ordinary checkpoint says nothing."""
+
+    sentences: bool = False
+    pooling: Pooling | None = None
+    normalize: bool = False
+    max_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """Everything about a text backbone that is known without weights."""
+
+    checkpoint: Checkpoint
+    model_config: PretrainedConfig
+    structure: Structure
+    description: BackboneDescription
+    pooling: Pooling
+    normalize: bool
+    pair: Pair
+    max_length: int | None
+
+
+@dataclass(eq=False)
+class NoSuchPart(TaskgraftError):
+    """An ``until`` that names no part."""
+
+    until: str
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"There is no part '{self.until}' to keep as the last. The parts are {', '.join(self.parts)}."
+
+
+def known(config: TextConfig) -> Known:
+    """Find out what a text backbone is.
+
+    Raises:
+        CheckpointNotFound, BadCheckpoint, NoSuchPart: when it cannot be.
+    """
+    checkpoint = Checkpoint(config.checkpoint, config.revision, config.remote_code)
+    model_config = configuration(checkpoint)
+    model_config.use_cache = False
+    size = int(model_config.get_text_config().hidden_size)
+    built = structure(model_config, sequence(size), config.checkpoint, config.remote_code)
+    if config.until is not None:
+        built = _kept(built, config.until)
+    manner = _manner(checkpoint.folder())
+    own = getattr(model_config, "classifier_pooling", None)
+    usual = Pooling(own) if own in ("cls", "mean") else Pooling.LAST if built.causal else Pooling.MEAN
+    pair = config.pair or Pair.NONE
+    return Known(
+        checkpoint,
+        model_config,
+        built,
+        _description(built, size, pair),
+        config.pooling or manner.pooling or usual,
+        manner.normalize if config.normalize is None else config.normalize,
+        pair,
+        config.max_length or manner.max_length,
+    )
+
+
+def describe(config: TextConfig) -> BackboneDescription:
+    """Describe a text backbone from its checkpoint's configuration."""
+    return known(config).description
+
+
+def learn(config: TextConfig, inputs: Columns) -> TextConfig:
+    """Decide what becomes of a second text, once it is known whether there is one."""
+    if SECOND not in inputs:
+        return config.model_copy(update={"pair": Pair.NONE})
+    if config.pair is not None:
+        return config
+    sentences = _manner(Checkpoint(config.checkpoint, config.revision).folder()).sentences
+    return config.model_copy(update={"pair": Pair.APART if sentences else Pair.TOGETHER})
+
+
+def _description(built: Structure, size: int, pair: Pair) -> BackboneDescription:
+    features: tuple[FeatureDescription, ...] = (vector(size), sequence(size))
+    if pair == Pair.APART:
+        features = (vector(4 * size),)
+    parts = tuple(_below_model(part) for part in built.parts[: built.kept])
+    cuts = tuple(cut for cut in built.cuts if cut < len(parts))
+    return BackboneDescription((InputRole(TEXT), InputRole(SECOND, required=False)), features, parts, cuts)
+
+
+def _below_model(part: Part) -> Part:
+    roles = {f"model.{path}": role for path, role in part.roles.items()}
+    return replace(part, owns=tuple(f"model.{path}" for path in part.owns), roles=roles)
+
+
+def _kept(built: Structure, until: str) -> Structure:
+    names = tuple(part.name for part in built.parts)
+    if until not in names:
+        raise NoSuchPart(until, names)
+    return replace(built, kept=names.index(until) + 1)
+
+
+def _manner(folder: Path) -> Manner:
+    """Read what a sentence-transformers folder says: modules.json is a list of modules, each with a folder."""
+    import json
+
+    modules = folder / "modules.json"
+    if not modules.is_file():
+        return Manner()
+    try:
+        entries: list[dict[str, Any]] = json.loads(modules.read_text(encoding="utf-8"))
+        kinds = {str(entry["type"]).rpartition(".")[2]: str(entry["path"]) for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadCheckpoint(str(folder), f"modules.json cannot be read ({error})") from None
+    if strange := sorted(kinds.keys() - {"Transformer", "Pooling", "Normalize"}):
+        raise BadCheckpoint(str(folder), f"its sentence-transformers module '{strange[0]}' is not known")
+    path = kinds.get("Pooling", "")
+    inside = (folder / path).resolve().is_relative_to(folder.resolve())
+    settings = (read_json(folder / path / "config.json") if path and inside else None) or {}
+    stated = read_json(folder / "sentence_bert_config.json") or {}
+    length = stated.get("max_seq_length")
+    return Manner(
+        True, _sentence_pooling(folder, settings), "Normalize" in kinds, length if isinstance(length, int) else None
+    )
+
+
+def _sentence_pooling(folder: Path, settings: dict[str, Any]) -> Pooling | None:
+    modes = [key for key, value in settings.items() if key.startswith("pooling_mode_") and value is True]
+    if isinstance(settings.get("pooling_mode"), str):
+        modes = [settings["pooling_mode"]]
+    if not modes:
+        return None
+    if len(modes) > 1 or modes[0] not in _SENTENCE_POOLING:
+        raise BadCheckpoint(str(folder), f"its pooling ({', '.join(modes)}) is not known; set pooling yourself")
+    return _SENTENCE_POOLING[modes[0]]

@@ -1,0 +1,67 @@
+"""What taskgraft-text provides. Start reading here; no model code is imported."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from taskgraft.config import NoSettings
+from taskgraft.description import BackboneDescription, TargetKind
+from taskgraft.hook import hookimpl
+from taskgraft.spec import BackboneSpec, Columns, MetricSpec
+from taskgraft_text.settings import TextConfig
+
+if TYPE_CHECKING:
+    from taskgraft.head import Predictions
+    from taskgraft_text.backbone import TextBackbone
+
+TASKGRAFT_CONTRACT = "1.0"
+
+
+@hookimpl
+def taskgraft_backbones() -> Iterable[BackboneSpec]:
+    """List the text backbones."""
+    yield BackboneSpec(
+        name="hf-text",
+        summary="any text encoder or decoder of the transformers library",
+        config=TextConfig,
+        describe=_describe,
+        build=_text,
+        learn=_learn,
+    )
+
+
+@hookimpl
+def taskgraft_metrics() -> Iterable[MetricSpec]:
+    """List the text metrics."""
+    yield MetricSpec(
+        name="entities",
+        summary="precision, recall and F1 over whole entities, from labels like B-person, I-person, O",
+        config=NoSettings,
+        targets=frozenset({TargetKind.ELEMENT_CATEGORIES}),
+        compute=_entities,
+    )
+
+
+def _describe(config: TextConfig) -> BackboneDescription:
+    from taskgraft_text.checkpoint import describe
+
+    return describe(config)  # reads the checkpoint's configuration, never its weights
+
+
+def _learn(config: TextConfig, inputs: Columns) -> TextConfig:
+    from taskgraft_text.checkpoint import learn
+
+    return learn(config, inputs)
+
+
+def _text(config: TextConfig) -> "TextBackbone":
+    from taskgraft_text.backbone import TextBackbone
+
+    return TextBackbone(config)
+
+
+def _entities(
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings
+) -> Mapping[str, float]:
+    from taskgraft_text.entities import score
+
+    return score(predictions.values, truth)

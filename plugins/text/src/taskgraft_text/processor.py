@@ -1,0 +1,147 @@
+"""Texts → pieces. Pieces are what the checkpoint's tokenizer makes; padding is never added here."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from taskgraft.backbone import Prepared, Processor
+from taskgraft.batch import Batch
+from taskgraft.features import ELEMENT
+from taskgraft.spec import Columns
+from taskgraft_text.checkpoint import SECOND, TEXT
+from taskgraft_text.settings import Pair
+
+PIECES = "piece"
+"""The padded axis of a text; a second text that goes apart has ``other piece``."""
+
+
+@dataclass(frozen=True)
+class _Tokenized:
+    """Texts in pieces. ``words``: per text, the number of its first piece for each word; None when not split."""
+
+    ids: list[list[int]]
+    segments: list[list[int]] | None
+    words: list[list[int]] | None
+    cut: list[bool]
+
+
+class TextProcessor(Processor):
+    """Cuts texts into pieces.
+
+    A text is a string, or a list of words; for a list, sequence features have one vector per word (that of its first
+    piece). Tensors of a prepared batch: ``ids`` ``(batch, piece)`` int64; ``segments`` alike, where the model reads them;
+    ``first`` ``(batch, element)`` int64, the place of each word's first piece; ``other ids`` and ``other segments`` for a
+    second text that goes apart.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, pair: Pair, max_length: int, *, segments: bool):
+        self._tokenizer = tokenizer
+        self._pair = pair
+        self._max_length = max_length
+        self._segments = segments
+
+    def settings(self) -> Mapping[str, Any]:
+        return {"max_length": self._max_length, "pair": str(self._pair), "segments": self._segments}
+
+    def prepare(self, inputs: Columns) -> Prepared:
+        texts: Sequence[Any] = inputs[TEXT]
+        others: Sequence[Any] | None = inputs.get(SECOND) if self._pair != Pair.NONE else None
+        refused = _refused(texts, "text") | (_refused(others, "second text") if others is not None else {})
+        texts = ["?" if row in refused else text for row, text in enumerate(texts)]
+        if others is not None:
+            others = ["?" if row in refused else text for row, text in enumerate(others)]
+        words = [isinstance(text, list) for text in texts]
+        elements = [len(text) for text in texts] if any(words) else None
+        if any(words):
+            refused |= {
+                row: "the text is not a list of words, as other rows are"
+                for row, is_list in enumerate(words)
+                if not is_list
+            }
+            texts = [text if is_list else [text] for text, is_list in zip(texts, words, strict=True)]
+        together = others if self._pair == Pair.TOGETHER else None
+        made = self._tokenize(texts, together, split=any(words))
+        tensors, axes, lengths = self._tensors(made, "", PIECES)
+        cut = made.cut
+        if made.words is not None:
+            tensors["first"], lengths[ELEMENT] = _ragged(made.words)
+            axes["first"] = (ELEMENT,)
+        if others is not None and self._pair == Pair.APART:
+            second = self._tokenize(others, None, split=False)
+            more = self._tensors(second, "other ", f"other {PIECES}")
+            tensors, axes, lengths = tensors | more[0], axes | more[1], lengths | more[2]
+            cut = [one or other for one, other in zip(cut, second.cut, strict=True)]
+            refused |= self._empty(second)
+        refused |= self._empty(made)
+        notes = Counter({f"cut to {self._max_length} pieces": sum(cut)} if any(cut) else {})
+        return Prepared(Batch(tensors, axes, lengths), refused, notes, elements)
+
+    def _tokenize(self, texts: Sequence[Any], together: Sequence[str] | None, *, split: bool) -> _Tokenized:
+        encoded = self._tokenizer(
+            list(texts),
+            text_pair=None if together is None else list(together),
+            truncation=True,
+            max_length=self._max_length,
+            is_split_into_words=split,
+            return_attention_mask=False,
+            return_token_type_ids=self._segments,
+        )
+        pieces = encoded.encodings
+        cut = [bool(one.overflowing) for one in pieces]
+        words = [
+            _first_pieces(one.word_ids, len(text), over) for one, text, over in zip(pieces, texts, cut, strict=True)
+        ]
+        return _Tokenized(
+            encoded["input_ids"], encoded["token_type_ids"] if self._segments else None, words if split else None, cut
+        )
+
+    def _tensors(
+        self, made: _Tokenized, prefix: str, axis: str
+    ) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]], dict[str, Tensor]]:
+        ids, lengths = _ragged(made.ids)
+        tensors = {f"{prefix}ids": ids}
+        if made.segments is not None:
+            tensors[f"{prefix}segments"], _ = _ragged(made.segments)
+        return tensors, dict.fromkeys(tensors, (axis,)), {axis: lengths}
+
+    def _empty(self, made: _Tokenized) -> dict[int, str]:
+        special = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
+        return {row: "the text has no pieces" for row, ids in enumerate(made.ids) if special.issuperset(ids)}
+
+
+def _refused(texts: Sequence[Any], what: str) -> dict[int, str]:
+    """Say which raw values are no texts."""
+    reasons = {}
+    for row, text in enumerate(texts):
+        if text is None or (isinstance(text, str | list) and not (text if isinstance(text, list) else text.strip())):
+            reasons[row] = f"the {what} is empty"
+        elif not isinstance(text, str | list) or (
+            isinstance(text, list) and not all(isinstance(word, str) for word in text)
+        ):
+            reasons[row] = f"the {what} is {text!r:.40}, not a text"
+    return reasons
+
+
+def _first_pieces(owners: Sequence[int | None], count: int, cut: bool) -> list[int]:
+    """Find each word's first piece. A word without pieces takes piece 0; words that were cut off are left out."""
+    first: dict[int, int] = {}
+    for piece, word in enumerate(owners):
+        if word is not None:
+            first.setdefault(word, piece)
+    kept = max(first, default=-1) + 1 if cut else count
+    return [first.get(word, 0) for word in range(kept)]
+
+
+def _ragged(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Pad rows with 0 on the right: ``(row, longest)`` int64, and the length of each row."""
+    lengths = torch.tensor([len(row) for row in rows])
+    padded = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
+    real = torch.arange(padded.shape[1])[None, :] < lengths[:, None]
+    padded[real] = torch.tensor(list(chain.from_iterable(rows)), dtype=torch.int64)
+    return padded, lengths

@@ -1,0 +1,1 @@
+"""What taskgraft plugins need of transformers. A library: it has no entry point of its own."""

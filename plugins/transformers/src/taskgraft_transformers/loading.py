@@ -1,0 +1,129 @@
+"""Weights, read with every tensor accounted for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig
+from transformers.utils import logging
+
+from taskgraft.error import TaskgraftError, listed
+from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint, weight_files
+from taskgraft_transformers.structure import Structure
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory.
+
+    Attributes:
+        used: name of a stored tensor → whether the features use it.
+    """
+
+    model: nn.Module
+    used: Callable[[str], bool]
+
+
+@dataclass(eq=False)
+class TensorsMissing(TaskgraftError):
+    """A checkpoint without weights that the features use."""
+
+    name: str
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"The checkpoint '{self.name}' lacks {len(self.missing):,} tensors that the features use: "
+            f"{listed(self.missing, 3)}.\nThey would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+        )
+
+
+def load(checkpoint: Checkpoint, config: PretrainedConfig, structure: Structure, dtype: torch.dtype) -> Loaded:
+    """Load a model, blocks past the kept ones left out.
+
+    Raises:
+        TensorsMissing: when the checkpoint lacks a weight that the features use.
+        BadCheckpoint: when its files are damaged or its tensors have other shapes.
+    """
+    folder = checkpoint.folder(weights=True)
+    if not weight_files(folder):
+        raise BadCheckpoint(checkpoint.name, "it has no weights (model.safetensors or pytorch_model.bin)")
+    loader: Any = structure.model_class
+    try:
+        with quiet():
+            model, told = loader.from_pretrained(
+                folder,
+                config=config,
+                dtype=dtype,
+                output_loading_info=True,
+                trust_remote_code=checkpoint.remote_code,
+                **structure.keywords,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BadCheckpoint(checkpoint.name, str(error).splitlines()[0].rstrip(".")) from None
+    shorten(model, structure)
+    needed = set(model.state_dict())
+    missing = tuple(sorted(name for name in told["missing_keys"] if name in needed))
+    if missing:
+        raise TensorsMissing(checkpoint.name, missing)
+    if told["mismatched_keys"]:
+        names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in told["mismatched_keys"])
+        raise BadCheckpoint(
+            checkpoint.name, f"these tensors have another shape than its configuration says: {listed(names, 3)}"
+        )
+    return Loaded(model.eval(), _used(model, set(told["unexpected_keys"]), structure))
+
+
+def draw(config: PretrainedConfig, structure: Structure, dtype: torch.dtype) -> nn.Module:
+    """Make a model with weights drawn at random."""
+    build: Any = structure.model_class
+    model: nn.Module = build(config, **structure.keywords)
+    shorten(model, structure)
+    return model.to(dtype).eval()
+
+
+def shorten(model: nn.Module, structure: Structure) -> None:
+    """Drop the blocks past the kept ones, and what would run after the last of all."""
+    if structure.blocks is None or not structure.shortened:
+        return
+    del model.get_submodule(structure.blocks)[structure.kept :]  # type: ignore[operator]
+    for path in structure.after:
+        model.set_submodule(path, nn.Identity())
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing reports and progress; what matters is raised."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _used(model: nn.Module, unexpected: set[str], structure: Structure) -> Callable[[str], bool]:
+    """Tell stored tensors that the features use from heads, poolers, left-out blocks and position indices."""
+    persistent = set(model.state_dict())
+    temporary = {name for name, _ in model.named_buffers()} - persistent
+    dropped = f"{structure.blocks}." if structure.shortened else None
+
+    def used(name: str) -> bool:
+        if any(_ends(name, other) for other in unexpected | temporary):
+            return False
+        if dropped is not None and f".{dropped}" in f".{name}":
+            index = f".{name}".split(f".{dropped}")[1].partition(".")[0]
+            return int(index) < structure.kept
+        return not (structure.shortened and any(f".{path}." in f".{name}" for path in structure.after))
+
+    return used
+
+
+def _ends(name: str, end: str) -> bool:
+    return name == end or name.endswith(f".{end}") or end.endswith(f".{name}")

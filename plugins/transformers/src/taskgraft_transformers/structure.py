@@ -1,0 +1,210 @@
+"""The blocks, parts, roles and cuts of a transformers model, found on the meta device: no weight is read."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, PretrainedConfig
+from transformers.pytorch_utils import Conv1D
+
+from taskgraft.description import FeatureDescription, Part, Role
+from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint
+
+ROLES: Mapping[Role, tuple[str, ...]] = {
+    Role.QUERY: ("query", "q_proj", "q_lin", "query_proj", "attention.q", "SelfAttention.q"),
+    Role.KEY: ("key", "k_proj", "k_lin", "key_proj", "attention.k", "SelfAttention.k"),
+    Role.VALUE: ("value", "v_proj", "v_lin", "value_proj", "attention.v", "SelfAttention.v"),
+    Role.FUSED: ("c_attn", "qkv", "Wqkv", "query_key_value", "qkv_proj", "attn.in_proj"),
+    Role.ATTENTION_OUTPUT: (
+        "attention.output.dense", "o_proj", "out_lin", "attn.c_proj", "attn.Wo", "SelfAttention.o", "attention.o",
+        "out_proj", "attention.dense", "attn.out_proj",
+    ),
+    Role.FEED_FORWARD_IN: (
+        "intermediate.dense", "up_proj", "gate_proj", "gate_up_proj", "mlp.c_fc", "ffn.lin1", "fc1", "mlp.Wi",
+        "DenseReluDense.wi", "DenseReluDense.wi_0", "DenseReluDense.wi_1", "mlp.dense_h_to_4h", "fc_in",
+    ),
+    Role.FEED_FORWARD_OUT: (
+        "output.dense", "down_proj", "mlp.c_proj", "ffn.lin2", "fc2", "mlp.Wo", "DenseReluDense.wo",
+        "mlp.dense_4h_to_h", "fc_out",
+    ),
+}  # fmt: skip
+"""Each role and how transformers calls such layers: the end of a dotted path. The longest end that fits decides."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How a model is built.
+
+    Attributes:
+        model_class: what loads it.
+        keywords: what its constructor is told, so that nothing is built that the features do not use.
+        blocks: dotted path of the list of blocks; None when there is no single one.
+        kept: how many blocks are kept.
+        parts: from input to output; paths start at the model.
+        cuts: those that passing blocks through can keep.
+        after: modules that run after the last block of all.
+        causal: whether an element sees only those before it.
+    """
+
+    model_class: type[nn.Module]
+    keywords: Mapping[str, Any]
+    blocks: str | None
+    kept: int
+    parts: tuple[Part, ...]
+    cuts: tuple[int, ...]
+    after: tuple[str, ...]
+    causal: bool
+
+    @property
+    def shortened(self) -> bool:
+        """Whether blocks are left out, and with them what runs after the last."""
+        return self.blocks is not None and self.kept < len(self.parts)
+
+
+def configuration(checkpoint: Checkpoint) -> PretrainedConfig:
+    """Read the configuration of a checkpoint.
+
+    Raises:
+        CheckpointNotFound, BadCheckpoint: when there is none, or transformers does not know the kind of model.
+    """
+    folder = checkpoint.folder()
+    if not (folder / "config.json").is_file():
+        raise BadCheckpoint(checkpoint.name, "it has no config.json, so it is no checkpoint of transformers")
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadCheckpoint(checkpoint.name, str(error).splitlines()[0].rstrip(".")) from None
+
+
+def structure(config: PretrainedConfig, output: FeatureDescription, name: str, remote_code: bool = False) -> Structure:
+    """Find out how the model of a configuration is built.
+
+    Args:
+        output: what leaves every part.
+        name: of the checkpoint, for messages.
+    """
+    keywords: dict[str, Any] = {}
+    model = _skeleton(config, name, remote_code)
+    if "add_pooling_layer" in inspect.signature(type(model).__init__).parameters:
+        keywords["add_pooling_layer"] = False
+        with torch.device("meta"):
+            model = type(model)(config, add_pooling_layer=False)
+    model.eval()
+    blocks = _blocks(model, config)
+    causal = any(getattr(module, "is_causal", False) is True for module in model.modules())
+    if blocks is None:
+        everything = tuple(name for name, _ in model.named_children())
+        part = Part("whole", everything, output, _roles(model, everything))
+        return Structure(type(model), keywords, None, 1, (part,), (0,), (), causal)
+    observed = _observe(model, blocks)
+    parts = _parts(model, blocks, observed, output)
+    cuts = tuple(range(len(parts))) if observed.passable else (0,)
+    return Structure(type(model), keywords, blocks, len(parts), parts, cuts, observed.after, causal)
+
+
+def _skeleton(config: PretrainedConfig, name: str, remote_code: bool) -> nn.Module:
+    automatic = AutoModelForTextEncoding if getattr(config, "is_encoder_decoder", False) else AutoModel
+    try:
+        with torch.device("meta"):
+            model: nn.Module = automatic.from_config(config, trust_remote_code=remote_code)
+            return model
+    except (ValueError, ImportError) as error:
+        raise BadCheckpoint(name, str(error).splitlines()[0].rstrip(".")) from None
+
+
+def _blocks(model: nn.Module, config: PretrainedConfig) -> str | None:
+    """Find the one list of modules that has as many entries as the configuration has layers."""
+    count = getattr(config, "num_hidden_layers", None)
+    lists = [
+        (sum(parameter.numel() for parameter in module.parameters()), name)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    ]
+    if not lists:
+        return None
+    size, name = max(lists)
+    others = sum(other for other, path in lists if path != name and not path.startswith(f"{name}."))
+    return None if others * 4 > size else name
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """What one forward pass on the meta device showed."""
+
+    after: tuple[str, ...]
+    passable: bool
+
+
+def _observe(model: nn.Module, blocks: str) -> _Observed:
+    """See which modules outside the blocks run after the last one, and whether blocks hand on one tensor only."""
+    order: list[str] = []
+    extra: list[object] = []
+    handles = []
+    for name, module in model.named_modules():
+        outside = name and not name.startswith(f"{blocks}.") and not any(True for _ in module.children())
+        if outside or name.rpartition(".")[0] == blocks:
+            handles.append(module.register_forward_pre_hook(lambda *_, name=name: order.append(name)))
+    first = model.get_submodule(f"{blocks}.0")
+    handles.append(first.register_forward_hook(lambda _, __, output: extra.extend(_tensors_beside(output))))
+    ran = _ran(model)
+    for handle in handles:
+        handle.remove()
+    places = [place for place, name in enumerate(order) if name.startswith(f"{blocks}.")]
+    if not ran or not places:
+        return _Observed(_named_like_a_last_norm(model, blocks), passable=False)
+    between = {name for name in order[places[0] : places[-1]] if not name.startswith(f"{blocks}.")}
+    before = set(order[: places[0]])
+    after = tuple(dict.fromkeys(name for name in order[places[-1] + 1 :] if name not in before | between))
+    return _Observed(after, passable=not between and not extra)
+
+
+def _tensors_beside(output: Any) -> list[Any]:
+    return [] if isinstance(output, Tensor) else [entry for entry in output[1:] if isinstance(entry, Tensor)]
+
+
+def _ran(model: nn.Module) -> bool:
+    """Try a forward pass without a mask, then with one: models differ in which they can do without data."""
+    ids = torch.ones(1, 4, dtype=torch.int64, device="meta")
+    for mask in ({}, {"attention_mask": torch.ones_like(ids)}):
+        try:
+            with torch.no_grad():
+                model(input_ids=ids, **mask)
+        except (RuntimeError, TypeError, NotImplementedError):
+            continue
+        return True
+    return False
+
+
+def _named_like_a_last_norm(model: nn.Module, blocks: str) -> tuple[str, ...]:
+    names = {"norm", "final_norm", "ln_f", "final_layer_norm", "emb_layer_norm_after"}
+    outside = (name for name, _ in model.named_modules() if not name.startswith(f"{blocks}."))
+    return tuple(name for name in outside if name.rpartition(".")[2] in names)
+
+
+def _parts(model: nn.Module, blocks: str, observed: _Observed, output: FeatureDescription) -> tuple[Part, ...]:
+    count = len(model.get_submodule(blocks))  # type: ignore[arg-type]
+    named = [*model.named_parameters(), *model.named_buffers()]
+    outside = list(dict.fromkeys(name for name, _ in named if not name.startswith(f"{blocks}.")))
+    last = [name for name in outside if any(name.startswith(f"{after}.") for after in observed.after)]
+    owned = {index: [f"{blocks}.{index}"] for index in range(count)}
+    owned[0] += [name for name in outside if name not in last]
+    owned[count - 1] += last
+    return tuple(
+        Part(f"block.{index}", tuple(paths), output, _roles(model, (f"{blocks}.{index}",)))
+        for index, paths in owned.items()
+    )
+
+
+def _roles(model: nn.Module, below: tuple[str, ...]) -> dict[str, Role]:
+    found = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | Conv1D) and any(name.startswith(f"{path}.") for path in below):
+            ends = [
+                (len(end), role) for role, names in ROLES.items() for end in names if f".{name}".endswith(f".{end}")
+            ]
+            if ends:
+                found[name] = max(ends)[1]
+    return found

@@ -1,0 +1,26 @@
+"""Fixtures that several tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskgraft.catalog import catalog
+
+
+@pytest.fixture
+def small_plugin_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The four small backbones can be named: small-words, small-pictures, small-table, small-pairs."""
+    install(tmp_path / "installed", "taskgraft-small", "small_plugin")
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    catalog.cache_clear()
+    yield
+    catalog.cache_clear()
+
+
+def install(folder: Path, distribution: str, module: str, version: str = "1.0") -> None:
+    """Write what an installer leaves of a distribution with one entry point, into a folder."""
+    about = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+    about.mkdir(parents=True)
+    about.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+    about.joinpath("entry_points.txt").write_text(f"[taskgraft]\nmain = {module}\n")

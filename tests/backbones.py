@@ -142,7 +142,7 @@ class PicturesProcessor(Processor):
     def prepare(self, inputs: Columns) -> Prepared:
         images, refused = torch.zeros(len(inputs["image"]), 1, self.side, self.side), {}
         for row, image in enumerate(inputs["image"]):
-            numbers = torch.tensor(image, dtype=torch.float32).reshape(-1)
+            numbers = torch.tensor(image or (), dtype=torch.float32).reshape(-1)
             if numbers.numel() == self.side**2:
                 images[row, 0] = numbers.reshape(self.side, self.side)
             else:
@@ -383,7 +383,7 @@ TEXTS = (
 )
 IMAGES = tuple([[math.sin(row * 7 + x + 3.1 * y * (row + 1)) for x in range(8)] for y in range(8)] for row in range(6))
 COLUMNS: Mapping[str, Sequence[Any]] = {
-    "amount": [12.5, "3.25", 99.0, "", 0.5, "41"],
+    "amount": ["12.5", "3.25", "99.0", "", "0.5", "41"],
     "age": ["20", "31", "44", "18", "75", "52"],
     "balance": [1e3, -50.0, 0.0, 320.0, None, 7.75],
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from planting import Garden, garden_in
 from taskgraft.catalog import catalog
 
 
@@ -16,6 +17,13 @@ def small_plugin_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     catalog.cache_clear()
     yield
     catalog.cache_clear()
+
+
+@pytest.fixture
+def garden(tmp_path: Path) -> Iterator[Garden]:
+    """A folder to plant plugins in; no other plugin is in sight but the core's own."""
+    with garden_in(tmp_path / "gardens" / "garden") as garden:
+        yield garden
 
 
 def install(folder: Path, distribution: str, module: str, version: str = "1.0") -> None:

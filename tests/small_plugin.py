@@ -148,7 +148,7 @@ def describe_table(config: TableConfig) -> BackboneDescription:
             Part("columns", ("columns",), vector(TABLE_SIZE), {"columns": Role.FEED_FORWARD_IN}),
             Part(
                 "ensemble",
-                ("scale", "shared", "shift"),
+                ("scale", "shared", "shift", "dropout"),
                 vector(TABLE_SIZE, config.members),
                 {"shared": Role.FEED_FORWARD_OUT},
             ),

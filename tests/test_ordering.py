@@ -4,7 +4,8 @@ import pytest
 
 from taskgraft.ordering import WINDOW, inference_batches, share, training_batches
 
-SIZES = [random.Random(0).randint(1, 60) for _ in range(1_003)]
+_CHANCE = random.Random(0)
+SIZES = [_CHANCE.randint(1, 60) for _ in range(1_003)]
 
 
 def flat(batches: list[list[int]]) -> list[int]:

@@ -93,9 +93,7 @@ def test_a_row_with_too_few_values_is_named_by_its_line(tmp_path):
 
 
 def test_an_empty_file_is_refused(tmp_path):
-    assert problem_of(tmp_path, "") == (
-        "the file is empty; a header line with the names of the columns is needed."
-    )
+    assert problem_of(tmp_path, "") == ("the file is empty; a header line with the names of the columns is needed.")
 
 
 def test_a_column_named_twice_is_refused(tmp_path):

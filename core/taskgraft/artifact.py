@@ -319,7 +319,8 @@ def _fill(folder: Path, fitted: Fitted, manifest: Manifest, content: bytes) -> N
                 raise BadArtifact(str(folder), f"the tensor {name} is {have}, but the model has {need}")
             if digest(tensor) != record.sha256:
                 raise BadArtifact(str(folder), f"the tensor {name} does not match its checksum")
-            place.copy_(tensor)
+        for name, tensor in stored.items():
+            places[name].copy_(tensor)
 
 
 def _json(settings: Mapping[str, Any]) -> dict[str, Any]:

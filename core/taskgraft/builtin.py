@@ -47,7 +47,7 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
     )
     yield HeadSpec(
         name="element-classification",
-        summary="a label per element: a word, a residue, a column",
+        summary="a label per element of a row; an element may have none",
         config=settings.ElementClassificationConfig,
         describe=settings.describe_element_classification,
         build=_element_classification,

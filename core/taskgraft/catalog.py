@@ -278,8 +278,9 @@ class _Loader:
         ]
         for name in (*marked, *meant_as_hooks):
             if name not in self.answers:
-                near = nearest(name, self.answers)
-                meant = f"did it mean '{near}'?" if near else f"hooks: {listed(self.answers)}"
+                hooks = {hook.partition("_")[2]: hook for hook in self.answers}  # the prefix makes all of them alike
+                near = nearest(name.partition("_")[2], hooks)
+                meant = f"did it mean '{hooks[near]}'?" if near else f"hooks: {listed(self.answers)}"
                 raise _Refused(f"has a hook '{name}', which does not exist; {meant}")
         if unmarked := [name for name in meant_as_hooks if name not in marked]:
             raise _Refused(f"has {listed(unmarked)} without @hookimpl, so nobody would call it")

@@ -63,13 +63,12 @@ def _problems(config: type[Config], settings: Mapping[str, Any], details: list[E
 def _path(settings: Any, detail: ErrorDetails) -> tuple[str, ...]:
     """Find where in the settings a problem lies. The steps that only name a branch of a union are left out."""
     path = []
-    last = len(detail["loc"]) - 1
-    for number, step in enumerate(detail["loc"]):
-        inside = step in settings if isinstance(settings, Mapping) else isinstance(step, int)
-        if inside or (number == last and detail["type"] == "missing"):
+    for step in detail["loc"]:
+        in_mapping = isinstance(settings, Mapping) and step in settings
+        if in_mapping or (isinstance(settings, list | tuple) and isinstance(step, int)):
             path.append(str(step))
-            settings = settings[step] if inside and isinstance(settings, Mapping | list | tuple) else None
-    return tuple(path)
+            settings = settings[step]
+    return (*path, str(detail["loc"][-1])) if detail["type"] == "missing" else tuple(path)
 
 
 def _sentence(config: type[Config], path: tuple[str, ...], details: list[ErrorDetails]) -> str:
@@ -83,7 +82,7 @@ def _sentence(config: type[Config], path: tuple[str, ...], details: list[ErrorDe
     if first["type"] == "missing":
         about = holder.model_fields[path[-1]].description if path[-1] in holder.model_fields else None
         return f"the setting '{key}' has no default, so decide it{f' ({about})' if about else ''}."
-    reasons = " or ".join(dict.fromkeys(_reason(detail) for detail in details))
+    reasons = ", or ".join(dict.fromkeys(_reason(detail) for detail in details))
     return f"the setting '{key}' is {first['input']!r}: {reasons}." if key else f"{reasons}."
 
 

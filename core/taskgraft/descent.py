@@ -34,10 +34,27 @@ class LossNotFinite(TaskgraftError):
     loss: float
 
     def __str__(self) -> str:
+        return f"The loss of stage '{self.stage}' became {self.loss} at step {self.step:,}. {_ADVICE}"
+
+
+@dataclass(eq=False)
+class GradientNotFinite(TaskgraftError):
+    """Training would have diverged with this step."""
+
+    stage: str
+    step: int
+    loss: float
+
+    def __str__(self) -> str:
         return (
-            f"The loss of stage '{self.stage}' became {self.loss} at step {self.step:,}. The model keeps the weights of the "
-            "step before. Lower the learning rate, or look for inputs that are not finite."
+            f"The loss of stage '{self.stage}' is {self.loss:g} at step {self.step:,}, but its gradient is not finite. "
+            f"{_ADVICE}"
         )
+
+
+_ADVICE = (
+    "The model keeps the weights of the step before. Lower the learning rate, or look for inputs that are not finite."
+)
 
 
 @dataclass
@@ -61,11 +78,15 @@ class Descent:
     reporter: Reporter
     losses: list[float] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        now = self.learning.tensors()
+        self._buffers = {name: now[name] for name in self.learning.declared if not isinstance(now[name], nn.Parameter)}
+
     def run(self) -> None:
         """Train all epochs; restore the best epoch when the stage has patience.
 
         Raises:
-            LossNotFinite: when training diverges.
+            LossNotFinite, GradientNotFinite: when training diverges.
         """
         epochs = self.stage.epochs or self.settings.epochs
         plan = [self._batches(epoch) for epoch in range(epochs)]
@@ -101,7 +122,7 @@ class Descent:
     ) -> tuple[float, float]:
         seed = (self.settings.seed * 1_000_003 + step) * 1_009 + self.accelerator.process_index
         torch.manual_seed(seed % 2**63)
-        device = self.task.device
+        device, statistics = self.task.device, self._statistics()
         with self._arithmetic():
             total, weight = module(self.cut, piece.inputs.to(device), piece.targets.to(device), self.stage.loss)
         if piece.counted == 0:
@@ -109,13 +130,17 @@ class Descent:
         sums = self.accelerator.reduce(torch.stack([total.detach(), weight.detach()]), "sum")
         whole_loss, whole_weight = float(sums[0]), float(sums[1])
         if not math.isfinite(whole_loss):
+            self._restore(statistics)
             raise LossNotFinite(self.stage.name, step, whole_loss)
         optimizer.zero_grad(set_to_none=True)
         if whole_weight > 0:
             self.accelerator.backward(total * (self.accelerator.num_processes / whole_weight))
             self.guard.after_backward()
-            if self.settings.clip is not None:
-                self.accelerator.clip_grad_norm_(self._learning_parameters(), self.settings.clip)
+            norm = self.accelerator.clip_grad_norm_(self._learning_parameters(), self.settings.clip or math.inf)
+            if norm is not None and not math.isfinite(norm):
+                optimizer.zero_grad(set_to_none=True)
+                self._restore(statistics)
+                raise GradientNotFinite(self.stage.name, step, whole_loss / whole_weight)
             optimizer.step()
         schedule.step()
         if self.stage.after_step is not None:
@@ -151,6 +176,10 @@ class Descent:
         now = self.learning.tensors()
         return {name: now[name].detach().clone() for name in self.learning.declared}
 
+    def _statistics(self) -> dict[str, Tensor]:
+        """Copy what a forward pass changes: the buffers that learn."""
+        return {name: buffer.clone() for name, buffer in self._buffers.items()}
+
     @torch.no_grad()
     def _restore(self, kept: dict[str, Tensor]) -> None:
         now = self.learning.tensors()
@@ -170,13 +199,14 @@ def _parameter_groups(learning: Learning, settings: TrainingConfig) -> list[dict
     now = learning.tensors()
     groups: list[dict[str, object]] = []
     for group in learning.groups:
-        parameters = [now[name] for name in group.tensors if isinstance(now[name], nn.Parameter)]
+        names = [name for name in group.tensors if isinstance(now[name], nn.Parameter)]
+        matrices = [name for name in names if now[name].dim() > 1 and not name.endswith("bias")]
         for decay, some in (
-            (settings.weight_decay, [parameter for parameter in parameters if parameter.dim() > 1]),
-            (0.0, [parameter for parameter in parameters if parameter.dim() <= 1]),
+            (settings.weight_decay, matrices),
+            (0.0, [name for name in names if name not in matrices]),
         ):
             if some:
-                groups.append({"params": some, "lr": group.rate, "weight_decay": decay})
+                groups.append({"params": [now[name] for name in some], "lr": group.rate, "weight_decay": decay})
     return groups
 
 

@@ -45,7 +45,7 @@ class FeatureDescription:
     Attributes:
         feature_sizes: the length of the feature axis; one number, but for a pyramid one per level.
         members: the length of the member axis of a vector, or None when it has none.
-        strides: input pixels per cell, one number per level, for grid and pyramid; else empty.
+        strides: positions of the input per cell, along each axis; one number per level, for grid and pyramid; else empty.
     """
 
     layout: Layout

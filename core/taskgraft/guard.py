@@ -44,6 +44,7 @@ class Guard:
     def __post_init__(self) -> None:
         now = self.learning.tensors()
         self._before = {name: digest(tensor) for name, tensor in now.items()}
+        self._parameters = {name: tensor for name, tensor in now.items() if isinstance(tensor, nn.Parameter)}
         self._rates = {name: group.rate for group in self.learning.groups for name in group.tensors}
         self._without = {name for name in self._rates if isinstance(now[name], nn.Parameter)}
         self._gates = {name for name, tensor in now.items() if _may_be_a_gate(name, tensor) and not bool(tensor.any())}
@@ -85,6 +86,8 @@ class Guard:
         faults += [f"the tensor {name} is gone" for name in self._before if name not in now]
         faults += [f"the tensor {name} was not there before" for name in now if name not in self._before]
         declared = self.learning.declared
+        replaced = {name for name, tensor in self._parameters.items() if now.get(name, tensor) is not tensor}
+        faults += [f"the tensor {name} learns, but was replaced by another" for name in sorted(replaced & declared)]
         changed = {name for name, mark in self._before.items() if name in now and digest(now[name]) != mark}
         faults += [f"the tensor {name} does not learn, but changed" for name in sorted(changed - declared)]
         faults += [
@@ -121,7 +124,7 @@ class Guard:
 
 def _may_be_a_gate(name: str, tensor: Tensor) -> bool:
     """A zero bias lets gradients through; a zero scale or matrix does not."""
-    return isinstance(tensor, nn.Parameter) and tensor.numel() > 0 and name.rpartition(".")[2] != "bias"
+    return isinstance(tensor, nn.Parameter) and tensor.numel() > 0 and not name.endswith("bias")
 
 
 def _finite(tensor: Tensor) -> bool:

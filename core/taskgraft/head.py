@@ -70,6 +70,12 @@ class HeadModule(nn.Module, ABC):
     def forward(self, features: Features) -> Tensor:
         """Compute the output, ``(batch, …)``."""
 
+    def calibrate(self, features: Features) -> None:
+        """Adapt to the scale of the features; called once, with a first batch, before a stage of gradient descent.
+
+        Whatever is learned here must lie in buffers. A head that needs nothing leaves this as it is.
+        """
+
     @abstractmethod
     def loss(self, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
         """Compare the output with encoded targets.

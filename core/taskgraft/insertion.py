@@ -28,19 +28,19 @@ def insert(backbone: Backbone, insertions: Iterable[Insertion]) -> tuple[Inserte
         BadInsertion: when an insertion chooses no layer, or its module does not hold the layer as ``wrapped``.
     """
     done: list[Inserted] = []
-    for insertion in insertions:
-        paths = _chosen(backbone, insertion)
-        if not paths:
-            roles = ", ".join(sorted(insertion.roles))
-            raise BadInsertion(insertion.name, f"no layer of {', '.join(insertion.parts)} has one of the roles {roles}")
-        for path in paths:
-            layer = backbone.get_submodule(path)
-            around = insertion.wrap(layer)
-            if getattr(around, WRAPPED, None) is not layer:
-                remove(backbone, done)
-                raise BadInsertion(insertion.name, f"the module around {path} does not hold that layer as '{WRAPPED}'")
-            backbone.set_submodule(path, around)
-            done.append(Inserted(path, insertion))
+    try:
+        for insertion in insertions:
+            for path in _chosen(backbone, insertion):
+                layer = backbone.get_submodule(path)
+                around = insertion.wrap(layer)
+                if getattr(around, WRAPPED, None) is not layer:
+                    problem = f"the module around {path} does not hold that layer as '{WRAPPED}'"
+                    raise BadInsertion(insertion.name, problem)
+                backbone.set_submodule(path, around)
+                done.append(Inserted(path, insertion))
+    except BaseException:
+        remove(backbone, done)
+        raise
     return tuple(done)
 
 
@@ -81,13 +81,17 @@ def is_inserted(name: str) -> bool:
 
 
 def _chosen(backbone: Backbone, insertion: Insertion) -> list[str]:
-    return [
+    paths = [
         path
         for part in backbone.description.parts
         if part.name in insertion.parts
         for path, role in part.roles.items()
         if role in insertion.roles
     ]
+    if not paths:
+        roles = ", ".join(sorted(insertion.roles))
+        raise BadInsertion(insertion.name, f"no layer of {', '.join(insertion.parts)} has one of the roles {roles}")
+    return paths
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from taskgraft.backbone import Backbone, owner
 from taskgraft.error import TaskgraftError
 from taskgraft.insertion import Inserted, is_inserted, named_modules, named_tensors
-from taskgraft.plan import Learn, Stage
+from taskgraft.plan import Learn, Solve, Stage
 
 HEAD = "head"
 """The first word of the name of every tensor of the head."""
@@ -82,7 +82,9 @@ class Learning:
 
     def _trains(self, name: str, module: nn.Module, learning: set[str]) -> bool:
         if is_inserted(name):
-            return name.split(":", maxsplit=1)[0] in {one.path for one in self.inserted}
+            path, _, inside = name.partition(":")
+            whole = f"{path}:{inside.partition('.')[0]}."
+            return any(tensor.startswith(whole) for tensor in self.declared)
         part = owner(self.backbone.description, name) if name else None
         if part is None:
             return len(learning) == len(self.backbone.description.parts)
@@ -112,6 +114,8 @@ def resolve(stage: Stage, backbone: Backbone, head: nn.Module, inserted: tuple[I
             claimed[name] = group.name
     if not groups:
         raise BadStage(stage.name, "nothing learns in it")
+    if stage.solve == Solve.CONVEX and [group.name for group in groups] != [HEAD]:
+        raise BadStage(stage.name, "a solver finds the head, so the head must learn in it and nothing else")
     return Learning(backbone, head, inserted, tuple(groups))
 
 

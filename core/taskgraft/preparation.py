@@ -41,7 +41,8 @@ def read(data: Any, catalog: Catalog, what: str) -> Rows:
         if isinstance(data, Mapping):
             return Rows(pa.table({name: pa.array(values) for name, values in data.items()}), what)
         if isinstance(data, Sequence):
-            return Rows(pa.Table.from_pylist(list(data)), what)
+            names = dict.fromkeys(name for row in data for name in row.keys())  # noqa: SIM118, a row that is no dict raises
+            return Rows(pa.table({name: pa.array([row.get(name) for row in data]) for name in names}), what)
         if type(data).__name__ == "DataFrame":
             return Rows(pa.Table.from_pandas(data, preserve_index=False), what)
     except (pa.ArrowException, AttributeError, TypeError) as error:

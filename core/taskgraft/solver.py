@@ -76,7 +76,7 @@ class Problem:
 
 def solve(head: HeadModule, training: Problem, penalty: float, scale: float, tolerance: float = 1e-5) -> float:
     """Minimise from where the head is; give the mean loss on the training rows."""
-    weights = [parameter for parameter in head.parameters() if parameter.dim() > 1]
+    weights = [tensor for name, tensor in head.named_parameters() if tensor.dim() > 1 and not name.endswith("bias")]
     optimizer = torch.optim.LBFGS(
         head.parameters(), max_iter=100, history_size=10, tolerance_grad=tolerance, line_search_fn="strong_wolfe"
     )

@@ -98,6 +98,8 @@ class Loop:
         learning = resolve(stage, self.task.backbone, self.task.head, self.inserted)
         self.learned |= learning.declared
         cut = self._verified_cut(stage, learning)
+        if number == 0 and stage.solve == Solve.DESCENT:
+            self._calibrate()
         guard = Guard(stage.name, learning, learning.set_modes())
         kept = self.folder / str(number)
         training = self._at(cut, self.training, kept / "training")
@@ -144,12 +146,20 @@ class Loop:
             if stage.store and first < len(description.parts)
             else []
         )
-        few = self.training.inputs.gather(range(min(len(self.training), self.settings.batch_size)))
-        verified = verify(self.task.backbone, few.to(self.task.device), self.task.layout, usable[-1:])
+        verified = verify(self.task.backbone, self._first_batch(), self.task.layout, usable[-1:])
         self.task.pads = verified.pads
         if stage.store and first == len(description.parts):
             return None
         return max(verified.cuts, default=0)
+
+    @torch.no_grad()
+    def _calibrate(self) -> None:
+        first = self._first_batch() if self.task.pads else self._first_batch().rows([0])
+        self.task.head.calibrate(self.task.features(0, first))
+
+    def _first_batch(self) -> Batch:
+        rows = range(min(len(self.training), self.settings.batch_size))
+        return self.training.inputs.gather(rows).to(self.task.device)
 
     def _at(self, cut: int | None, examples: Examples, folder: Path) -> Examples:
         if cut == 0:

@@ -67,13 +67,14 @@ def difference(first: Features, second: Features) -> float:
     """The largest absolute difference of two features, over real elements, relative to the largest value (or to 1)."""
     worst = 0.0
     for one, other in zip(first.values, second.values, strict=True):
-        one, other = _real(one, first).double(), _real(other, second).double()
+        one, other = _real(one, first).detach().double(), _real(other, second).detach().double()
         if one.shape != other.shape:
             return float("inf")
         if one.numel():
             scale = max(1.0, float(one.abs().max()))
-            worst = max(worst, float((one - other).abs().max()) / scale)
-    return worst if worst == worst else float("inf")
+            apart = float((one - other).abs().max()) / scale
+            worst = max(worst, apart if apart == apart else float("inf"))
+    return worst
 
 
 def _resumes(backbone: Backbone, batch: Batch, layout: Layout, cut: int) -> bool:

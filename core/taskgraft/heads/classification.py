@@ -91,6 +91,9 @@ class _Classifier(HeadModule):
         weights = None if target.weights is None else torch.tensor(target.weights)
         self.register_buffer("_weights", weights, persistent=False)
 
+    def calibrate(self, features: Features) -> None:
+        self.readout.calibrate(features)
+
     def forward(self, features: Features) -> Tensor:
         return self.readout(features.value)  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""Element classification: a label per element (a word, a residue, a column), by softmax cross-entropy."""
+"""Element classification: a label per element, by softmax cross-entropy."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from taskgraft.batch import Batch, mask
 from taskgraft.description import FeatureDescription, HeadDescription
 from taskgraft.features import ELEMENT, Features
 from taskgraft.head import Head, HeadModule, Loss, Predictions, Target, is_missing
-from taskgraft.heads.labels import Label, index_of, indices, only_column, plain, refuse, vocabulary
+from taskgraft.heads.labels import Label, index_of, indices, only_column, plain, refuse, refuse_unlisted, vocabulary
 from taskgraft.heads.readout import Readout
 from taskgraft.heads.settings import ElementClassificationConfig, describe_element_classification
 from taskgraft.spec import Columns
@@ -75,6 +75,9 @@ class _ElementClassifier(HeadModule):
         self._vocabulary = target.vocabulary
         self._smoothing = label_smoothing
 
+    def calibrate(self, features: Features) -> None:
+        self.readout.calibrate(features)
+
     def forward(self, features: Features) -> Tensor:
         """Compute ``(batch, element, class)``; padded elements hold 0."""
         output = self.readout(features.value)
@@ -103,6 +106,7 @@ class _ElementClassifier(HeadModule):
 def _rows(column: str, values: Sequence[Any]) -> list[list[Any]]:
     """Give each row's labels as a list. A text is read as labels separated by white space."""
     refuse({row: f"the target column '{column}' is empty" for row, value in enumerate(values) if _nothing(value)})
+    refuse_unlisted(column, values)
     return [value.split() if isinstance(value, str) else list(value) for value in values]
 
 

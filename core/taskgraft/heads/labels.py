@@ -82,3 +82,14 @@ def refuse(reasons: Mapping[int, str]) -> None:
 def refuse_missing(column: str, values: Sequence[Any]) -> None:
     """Raise when a cell is empty."""
     refuse({row: f"the target column '{column}' is empty" for row, value in enumerate(values) if is_missing(value)})
+
+
+def refuse_unlisted(column: str, values: Sequence[Any]) -> None:
+    """Raise when a cell holds neither a list of labels nor a text that can be taken apart. Empty cells pass."""
+    refuse(
+        {
+            row: f"the target column '{column}' is {value!r}, not a list of labels"
+            for row, value in enumerate(values)
+            if not isinstance(value, Iterable) and not is_missing(value)
+        }
+    )

@@ -11,7 +11,7 @@ from taskgraft.batch import Batch
 from taskgraft.description import FeatureDescription, HeadDescription
 from taskgraft.features import Features
 from taskgraft.head import Head, HeadModule, Loss, Predictions, Target, is_missing
-from taskgraft.heads.labels import Label, index_of, indices, plain, refuse, vocabulary
+from taskgraft.heads.labels import Label, index_of, indices, plain, refuse, refuse_unlisted, vocabulary
 from taskgraft.heads.readout import Readout, mean_of_members, per_member
 from taskgraft.heads.settings import MultiLabelConfig, describe_multi_label
 from taskgraft.spec import Columns
@@ -44,6 +44,7 @@ class MultiLabel(Head[MultiLabelTarget]):
         if len(targets) > 1:
             return MultiLabelTarget(vocabulary=tuple(targets), column=None)
         column, values = next(iter(targets.items()))
+        refuse_unlisted(column, values)
         labels = [label for value in values for label in self._labels(value)]
         return MultiLabelTarget(vocabulary=vocabulary(labels, column), column=column)
 
@@ -53,6 +54,7 @@ class MultiLabel(Head[MultiLabelTarget]):
             return self._from_columns([targets[str(label)] for label in target.vocabulary], target)
         numbers = indices(target.vocabulary)
         values = targets[target.column]
+        refuse_unlisted(target.column, values)
         rows = torch.zeros(len(values), len(target.vocabulary))
         reasons: dict[int, str] = {}
         for row, value in enumerate(values):
@@ -77,7 +79,7 @@ class MultiLabel(Head[MultiLabelTarget]):
     def _labels(self, value: Any) -> list[Label]:
         if isinstance(value, str) or is_missing(value):
             return [part.strip() for part in (value or "").split(self._config.separator) if part.strip()]
-        return [plain(label) for label in value]
+        return [plain(label) for label in value if not is_missing(label)]
 
     def _from_columns(self, columns: list[Sequence[Any]], target: MultiLabelTarget) -> Batch:
         reasons: dict[int, str] = {}
@@ -102,6 +104,9 @@ class _Labeller(HeadModule):
         self._members = features.members
         self._vocabulary = target.vocabulary
         self._threshold = threshold
+
+    def calibrate(self, features: Features) -> None:
+        self.readout.calibrate(features)
 
     def forward(self, features: Features) -> Tensor:
         return self.readout(features.value)  # type: ignore[no-any-return]

@@ -1,9 +1,14 @@
-"""The linear layer of the built-in heads, with one set of weights per member where features have members."""
+"""The linear layer of the built-in heads, with one set of weights per member where features have members.
+
+Steps of gradient descent move each weight by about the learning rate, so how far an output moves depends on the scale of the
+features, which differs a hundredfold between backbones. The layer therefore divides by their root mean square, measured once.
+"""
 
 import torch
 from torch import Tensor, nn
 
 from taskgraft.description import FeatureDescription
+from taskgraft.features import Features
 
 
 class Readout(nn.Module):
@@ -14,13 +19,21 @@ class Readout(nn.Module):
         members = () if features.members is None else (features.members,)
         self.weight = nn.Parameter(torch.empty(*members, outputs, features.feature_size))
         self.bias = nn.Parameter(torch.zeros(*members, outputs))
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(()))
         nn.init.normal_(self.weight, std=0.02)
 
     def forward(self, value: Tensor) -> Tensor:
-        value = value.to(self.weight.dtype)
+        value = value.to(self.weight.dtype) / self.scale
         if self.weight.dim() == 2:
             return nn.functional.linear(value, self.weight, self.bias)
         return torch.einsum("bmf,mof->bmo", value, self.weight) + self.bias
+
+    def calibrate(self, features: Features) -> None:
+        """Take the root mean square of some features as the scale, 1 where they are all zero."""
+        value = features.value if features.lengths is None else features.value[features.mask]
+        self.scale.copy_(value.detach().float().square().mean().sqrt())
+        self.scale.masked_fill_(self.scale == 0, 1.0)
 
 
 def mean_of_members(probabilities: Tensor, members: int | None) -> Tensor:

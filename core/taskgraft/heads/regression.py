@@ -48,8 +48,8 @@ class Regression(Head[RegressionTarget]):
     def encode(self, targets: Columns, target: RegressionTarget) -> Batch:
         """Encode as ``numbers``: ``(batch, column)`` float32, standardised."""
         numbers = _numbers(targets, target.columns)
-        standardised = (numbers - torch.tensor(target.means)) / torch.tensor(target.scales)
-        return Batch({"numbers": standardised.float()})
+        means, scales = _of_columns(target)
+        return Batch({"numbers": ((numbers - means) / scales).float()})
 
     def truth(self, encoded: Batch, target: RegressionTarget) -> list[Any]:
         return _in_unit(encoded["numbers"], target)
@@ -64,6 +64,9 @@ class _Regressor(HeadModule):
         self.readout = Readout(features, len(target.columns))
         self._members = features.members
         self._target = target
+
+    def calibrate(self, features: Features) -> None:
+        self.readout.calibrate(features)
 
     def forward(self, features: Features) -> Tensor:
         return self.readout(features.value)  # type: ignore[no-any-return]
@@ -80,9 +83,14 @@ class _Regressor(HeadModule):
 
 def _in_unit(standardised: Tensor, target: RegressionTarget) -> list[Any]:
     """Give ``(row, column)`` numbers back in their unit: a number per row, or a list when there are several columns."""
-    scales, means = torch.tensor(target.scales).double(), torch.tensor(target.means).double()
+    means, scales = _of_columns(target)
     rows = (standardised.double().cpu() * scales + means).tolist()
     return [row[0] for row in rows] if len(target.columns) == 1 else rows
+
+
+def _of_columns(target: RegressionTarget) -> tuple[Tensor, Tensor]:
+    """The means and scales, ``(column,)`` float64: a float32 mean would shift numbers that are large beside their spread."""
+    return torch.tensor(target.means, dtype=torch.float64), torch.tensor(target.scales, dtype=torch.float64)
 
 
 def _numbers(targets: Columns, columns: tuple[str, ...]) -> Tensor:

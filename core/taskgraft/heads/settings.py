@@ -30,7 +30,7 @@ class RegressionConfig(Config):
 
 
 class ElementClassificationConfig(Config):
-    """A label per element (word, residue, column); an empty label is not learned from."""
+    """A label per element; an empty label is not learned from."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
 

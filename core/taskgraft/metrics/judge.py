@@ -1,6 +1,6 @@
 """Metrics of the built-in heads, each a plain function over predictions and truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ def element_classification(
             if goal is not None:
                 label = labels[place] if place < len(labels) else None
                 wanted.append(numbers[goal])
-                predicted.append((numbers[goal] + 1) % len(numbers) if label is None else numbers[label])
+                predicted.append(len(numbers) if label is None else numbers[label])
     return _multiclass(torch.tensor(predicted), torch.tensor(wanted), len(numbers))
 
 
@@ -94,10 +94,16 @@ def _columns(rows: Sequence[Any]) -> Tensor:
 
 
 def _multiclass(predicted: Tensor, wanted: Tensor, classes: int) -> dict[str, float]:
+    """Judge numbers of classes. The number after the last stands for no prediction: it is wrong, and no class's fault."""
+    seen = torch.cat([predicted, wanted]).bincount(minlength=classes + 1)[:classes] > 0
+
+    def macro(judge: Callable[..., Tensor]) -> float:
+        return float(judge(predicted, wanted, classes + 1, average="none")[:classes][seen].mean())
+
     return {
-        "accuracy": float(multiclass_accuracy(predicted, wanted, classes, average="micro")),
-        "precision_macro": float(multiclass_precision(predicted, wanted, classes, average="macro")),
-        "recall_macro": float(multiclass_recall(predicted, wanted, classes, average="macro")),
-        "f1_macro": float(multiclass_f1_score(predicted, wanted, classes, average="macro")),
-        "f1_micro": float(multiclass_f1_score(predicted, wanted, classes, average="micro")),
+        "accuracy": float(multiclass_accuracy(predicted, wanted, classes + 1, average="micro")),
+        "precision_macro": macro(multiclass_precision),
+        "recall_macro": macro(multiclass_recall),
+        "f1_macro": macro(multiclass_f1_score),
+        "f1_micro": float(multiclass_f1_score(predicted, wanted, classes + 1, average="micro")),
     }

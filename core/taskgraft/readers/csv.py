@@ -11,6 +11,9 @@ from taskgraft.error import listed
 from taskgraft.readers.settings import CsvConfig
 from taskgraft.rows import Rows, UnreadableFile
 
+LONGEST = 2**31 - 1
+"""Characters that one value may have. The csv module stops at 131,072, which documents and genomes exceed."""
+
 
 def read_csv(path: Path, config: CsvConfig) -> Rows:
     """Read a CSV file.
@@ -18,6 +21,7 @@ def read_csv(path: Path, config: CsvConfig) -> Rows:
     Raises:
         UnreadableFile: naming the line, for a file that is empty, not UTF-8, or has rows of another length.
     """
+    limit = csv.field_size_limit(LONGEST)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=config.delimiter, strict=True)
@@ -35,6 +39,8 @@ def read_csv(path: Path, config: CsvConfig) -> Rows:
         raise UnreadableFile(str(path), f"the file is not UTF-8 (byte {error.object[error.start]:#04x}).") from None
     except csv.Error as error:
         raise UnreadableFile(str(path), f"line {reader.line_num:,}: {error}.") from None
+    finally:
+        csv.field_size_limit(limit)
     values = zip(*(record for _, record in records), strict=True) if records else [()] * len(header)
     table = pa.table({name: pa.array(column, pa.string()) for name, column in zip(header, values, strict=True)})
     return Rows(table, path.name, [line for line, _ in records])

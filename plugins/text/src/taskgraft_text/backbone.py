@@ -38,6 +38,12 @@ PROCESSOR_FILES = (
 )
 """Files of a checkpoint that decide what the processor does and how features are pooled."""
 
+USUAL_LENGTH = 512
+"""Pieces per text where a checkpoint states no limit."""
+
+BOUNDLESS = 1_000_000
+"""A tokenizer that knows no limit states a number beyond this."""
+
 OTHER = "other "
 """Begins the names of the tensors of a second text that goes apart."""
 
@@ -186,7 +192,10 @@ def _tokenizer(facts: Known) -> PreTrainedTokenizerBase:
 
 
 def _max_length(facts: Known, tokenizer: PreTrainedTokenizerBase, model: torch.nn.Module) -> int:
-    """The number of pieces that the checkpoint takes: what it states, but no more than it has positions for."""
+    """The number of pieces that the checkpoint takes: what it states, but no more than it has positions for.
+
+    A model with relative positions may state nothing (T5); then it is ``USUAL_LENGTH``.
+    """
     stated = [
         facts.max_length,
         tokenizer.model_max_length,
@@ -196,7 +205,8 @@ def _max_length(facts: Known, tokenizer: PreTrainedTokenizerBase, model: torch.n
     for module in positions:
         if isinstance(module, torch.nn.Embedding):
             stated.append(module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1))
-    return int(min(length for length in stated if length is not None and 0 < length < 1_000_000))
+    lengths = [length for length in stated if length is not None and 0 < length < BOUNDLESS]
+    return int(min(lengths, default=USUAL_LENGTH))
 
 
 def _reads(model: torch.nn.Module, name: str) -> bool:

@@ -14,20 +14,20 @@ from taskgraft.description import FeatureDescription, Part, Role
 from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint
 
 ROLES: Mapping[Role, tuple[str, ...]] = {
-    Role.QUERY: ("query", "q_proj", "q_lin", "query_proj", "attention.q", "SelfAttention.q"),
-    Role.KEY: ("key", "k_proj", "k_lin", "key_proj", "attention.k", "SelfAttention.k"),
-    Role.VALUE: ("value", "v_proj", "v_lin", "value_proj", "attention.v", "SelfAttention.v"),
+    Role.QUERY: ("query", "q_proj", "q_lin", "query_proj", "attention.q", "attn.q", "SelfAttention.q"),
+    Role.KEY: ("key", "k_proj", "k_lin", "key_proj", "attention.k", "attn.k", "SelfAttention.k"),
+    Role.VALUE: ("value", "v_proj", "v_lin", "value_proj", "attention.v", "attn.v", "SelfAttention.v"),
     Role.FUSED: ("c_attn", "qkv", "Wqkv", "query_key_value", "qkv_proj", "attn.in_proj"),
     Role.ATTENTION_OUTPUT: (
-        "attention.output.dense", "o_proj", "out_lin", "attn.c_proj", "attn.Wo", "SelfAttention.o", "attention.o",
+        "attention.output.dense", "o_proj", "out_lin", "attn.c_proj", "attn.Wo", "SelfAttention.o", "attention.o", "attn.o",
         "out_proj", "attention.dense", "attn.out_proj",
     ),
     Role.FEED_FORWARD_IN: (
-        "intermediate.dense", "up_proj", "gate_proj", "gate_up_proj", "mlp.c_fc", "ffn.lin1", "fc1", "mlp.Wi",
+        "intermediate.dense", "up_proj", "gate_proj", "gate_up_proj", "mlp.c_fc", "lin1", "ffn", "fc1", "mlp.Wi",
         "DenseReluDense.wi", "DenseReluDense.wi_0", "DenseReluDense.wi_1", "mlp.dense_h_to_4h", "fc_in",
     ),
     Role.FEED_FORWARD_OUT: (
-        "output.dense", "down_proj", "mlp.c_proj", "ffn.lin2", "fc2", "mlp.Wo", "DenseReluDense.wo",
+        "output.dense", "down_proj", "mlp.c_proj", "lin2", "ffn_output", "fc2", "mlp.Wo", "DenseReluDense.wo",
         "mlp.dense_4h_to_h", "fc_out",
     ),
 }  # fmt: skip
@@ -106,13 +106,17 @@ def structure(config: PretrainedConfig, output: FeatureDescription, name: str, r
 
 
 def _skeleton(config: PretrainedConfig, name: str, remote_code: bool) -> nn.Module:
-    automatic = AutoModelForTextEncoding if getattr(config, "is_encoder_decoder", False) else AutoModel
-    try:
-        with torch.device("meta"):
-            model: nn.Module = automatic.from_config(config, trust_remote_code=remote_code)
+    """Make the model without memory: the encoder alone where the family has a class for that (T5), else the bare model."""
+    problem = ""
+    for automatic in (AutoModelForTextEncoding, AutoModel):
+        try:
+            with torch.device("meta"):
+                model: nn.Module = automatic.from_config(config, trust_remote_code=remote_code)
+        except (ValueError, ImportError) as error:
+            problem = str(error).splitlines()[0].rstrip(".")
+        else:
             return model
-    except (ValueError, ImportError) as error:
-        raise BadCheckpoint(name, str(error).splitlines()[0].rstrip(".")) from None
+    raise BadCheckpoint(name, problem)
 
 
 def _blocks(model: nn.Module, config: PretrainedConfig) -> str | None:
@@ -166,12 +170,12 @@ def _tensors_beside(output: Any) -> list[Any]:
 
 
 def _ran(model: nn.Module) -> bool:
-    """Try a forward pass without a mask, then with one: models differ in which they can do without data."""
+    """Try a forward pass in several ways: models differ in which they can do without looking at data."""
     ids = torch.ones(1, 4, dtype=torch.int64, device="meta")
-    for mask in ({}, {"attention_mask": torch.ones_like(ids)}):
+    for more in ({}, {"use_cache": True}, {"attention_mask": torch.ones_like(ids)}):
         try:
             with torch.no_grad():
-                model(input_ids=ids, **mask)
+                model(input_ids=ids, **more)
         except (RuntimeError, TypeError, NotImplementedError):
             continue
         return True

@@ -1,0 +1,36 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+SOURCES := core/taskgraft $(wildcard plugins/*/src)
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/demo
+	$(BIN)/python examples/intents/demo.py
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+
+bench: .venv/test
+	for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv
+
+.venv/pip:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	touch $@
+
+.venv/demo: .venv/pip pyproject.toml constraints.txt $(PLUGINS)
+	$(BIN)/python -m pip install --quiet --progress-bar on --constraint constraints.txt --group demo $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin))) --editable .
+	touch $@
+
+.venv/test: .venv/demo
+	$(BIN)/python -m pip install --quiet --progress-bar on --constraint constraints.txt --group test
+	touch $@

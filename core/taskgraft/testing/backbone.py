@@ -1,0 +1,199 @@
+"""Laws of a backbone as a whole: its description, parts, roles, gradients and fingerprint."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import nn
+
+from taskgraft.backbone import Backbone, tensors
+from taskgraft.description import BackboneDescription, FeatureDescription, Layout, Part, Role
+from taskgraft.error import listed
+from taskgraft.spec import BackboneSpec, Columns
+from taskgraft.testing.law import Law, law_of, trial
+
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def check_description_is_sound(backbone: Backbone) -> None:
+    """The description is made of what the contract allows, and is the same each time it is asked for."""
+    law = law_of(backbone, "the description is sound", "Mend the description.")
+    description = backbone.description
+    if description != backbone.description:
+        raise law.broken("two calls of 'description' differ", "Describe from settings alone.")
+    if not description.features:
+        raise law.broken("it emits nothing", "List what forward can compute in 'features'.")
+    if not description.parts:
+        raise law.broken("it has no parts", "List one part at least, owning everything.")
+    for what, names in (
+        ("layouts", [str(feature.layout) for feature in description.features]),
+        ("parts", [part.name for part in description.parts]),
+        ("inputs", [role.name for role in description.inputs]),
+    ):
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise law.broken(f"its {what} name {listed(twice)} more than once")
+    _check_cuts(law, description)
+    for feature in (*description.features, *(part.output for part in description.parts)):
+        _check_feature(law, feature)
+
+
+def check_parts_own_every_tensor_once(backbone: Backbone) -> None:
+    """Every parameter and buffer belongs to exactly one part, or is declared unused; every dropout belongs to a part."""
+    law = law_of(
+        backbone,
+        "parts own every tensor exactly once",
+        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do not need it.",
+    )
+    description = backbone.description
+    owned = tensors(backbone)
+    paths = {*owned, *(name for name, _ in backbone.named_modules()), *(n for n, _ in backbone.named_parameters())}
+    for owner, claims in (*((f"part '{part.name}'", part.owns) for part in description.parts), *_unused(description)):
+        if empty := [path for path in claims if path not in paths]:
+            raise law.broken(f"{owner} names {listed(empty, 3)}, which the backbone does not have", "Mend the path.")
+    for path in owned:
+        owners = [f"part '{part.name}'" for part in description.parts if part.covers(path)]
+        owners += ["'unused'"] if description.declares_unused(path) else []
+        if len(owners) > 1:
+            raise law.broken(f"{path} belongs to {' and to '.join(owners)}", "Leave it to the first part that uses it.")
+    if homeless := [path for path in owned if not _owned(description, path)]:
+        raise law.broken(f"no part owns {listed(homeless, 3)}")
+    for path, module in backbone.named_modules():
+        if isinstance(module, DROPOUTS) and not _owned(description, path):
+            raise law.broken(f"no part owns the dropout {path}, so it would not follow its part into eval mode")
+
+
+def check_roles_point_at_layers(backbone: Backbone) -> None:
+    """Each role names a linear or convolutional layer inside its part."""
+    law = law_of(backbone, "roles name linear and convolutional layers of their part", "Mend the 'roles' of that part.")
+    modules = dict(backbone.named_modules())
+    for part in backbone.description.parts:
+        for path, role in part.roles.items():
+            if problem := _role_problem(part, path, role, modules.get(path)):
+                raise law.broken(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
+
+
+def check_every_tensor_gets_a_gradient(backbone: Backbone, inputs: Columns) -> None:
+    """In some layout every parameter receives a gradient, but for those declared unused, which receive none.
+
+    A copy runs in eval mode, so that dropout hides nothing. The loss is the features times numbers drawn at random.
+    """
+    law = law_of(
+        backbone,
+        "every tensor that is not declared unused gets a gradient",
+        "Use it in forward, declare it in 'unused', or (behind a zero gate) draw the gate away from zero for the test.",
+    )
+    tried = trial(deepcopy(backbone).requires_grad_(True), inputs)
+    reached: set[str] = set()
+    generator = torch.Generator().manual_seed(0)
+    for layout in tried.layouts:
+        features = tried.backbone(tried.batch, layout)
+        if not features.value.requires_grad:
+            raise law.broken(f"{layout} features carry no gradient", "Do not detach, and leave no_grad to the caller.")
+        real = [value if features.lengths is None else value[features.mask] for value in features.values]
+        drawn = [torch.randn(value.shape, generator=generator, dtype=torch.float64) for value in real]
+        loss = sum((value.double() * random.to(value.device)).sum() for value, random in zip(real, drawn, strict=True))
+        tried.backbone.zero_grad()
+        loss.backward()
+        reached |= {
+            name for name, one in tried.backbone.named_parameters() if one.grad is not None and bool(one.grad.any())
+        }
+    names = [name for name, _ in tried.backbone.named_parameters()]
+    if dry := [name for name in names if name not in reached and not tried.description.declares_unused(name)]:
+        raise law.broken(f"no layout ({listed(tried.layouts)}) sends a gradient to {listed(dry, 3)}")
+    if wet := [name for name in names if name in reached and tried.description.declares_unused(name)]:
+        raise law.broken(
+            f"{listed(wet, 3)} is declared unused, but the features depend on it", "Let a part own it instead."
+        )
+
+
+def check_fingerprint_is_stable(backbone: Backbone) -> None:
+    """The fingerprint is a text or None, and identifies the checkpoint, not what became of it in memory."""
+    law = law_of(
+        backbone,
+        "the fingerprint identifies the checkpoint as stored",
+        "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
+    )
+    mark = backbone.fingerprint()
+    if mark is not None and (not isinstance(mark, str) or not mark):
+        raise law.broken(f"it is {mark!r}, not a text or None")
+    if mark != backbone.fingerprint():
+        raise law.broken("two calls differ")
+    if mark != deepcopy(backbone).to(torch.float64).fingerprint():
+        raise law.broken("it changed when the weights were cast to float64")
+    moved = deepcopy(backbone)
+    with torch.no_grad():
+        next(iter(moved.parameters())).add_(1)
+    if mark != moved.fingerprint():
+        raise law.broken("it changed when a weight in memory was changed, as training does")
+
+
+def check_spec_describes_it(backbone: Backbone, spec: BackboneSpec, config: Any) -> None:
+    """What ``describe`` answers for the settings equals the description of what ``build`` makes of them."""
+    law = law_of(
+        backbone,
+        "describe says what build makes",
+        "Let the backbone's 'description' and the spec's 'describe' call one function.",
+    )
+    said, made = spec.describe(config), backbone.description
+    for field in vars(made):
+        if getattr(said, field) != getattr(made, field):
+            raise law.broken(
+                f"'{field}' is {getattr(said, field)!r:.200} as described by '{spec.name}', "
+                f"but {getattr(made, field)!r:.200} as built"
+            )
+
+
+def _check_cuts(law: Law, description: BackboneDescription) -> None:
+    cuts, last = description.cuts, len(description.parts) - 1
+    if 0 not in cuts:
+        raise law.broken(f"its cuts {cuts} lack 0", "Cut 0, before the first part, is always one.")
+    if list(cuts) != sorted(set(cuts)) or cuts[-1] > last:
+        raise law.broken(f"its cuts {cuts} are not rising numbers from 0 to {last}, the number of the last part")
+
+
+def _check_feature(law: Law, feature: FeatureDescription) -> None:
+    sizes, layout = feature.feature_sizes, feature.layout
+    if layout not in set(Layout):
+        raise law.broken(f"{layout!r} is no layout", f"Layouts: {listed(Layout)}.")
+    if not sizes or any(size < 1 for size in sizes) or (len(sizes) > 1 and layout != Layout.PYRAMID):
+        raise law.broken(
+            f"{layout} features have the feature sizes {sizes}", "Give one, and for a pyramid one per level."
+        )
+    if feature.members is not None and (layout != Layout.VECTOR or feature.members < 1):
+        raise law.broken(f"{layout} features have {feature.members} members", "Only vector features have members.")
+    spatial = layout in (Layout.GRID, Layout.PYRAMID)
+    if len(feature.strides) != (len(sizes) if spatial else 0) or list(feature.strides) != sorted(set(feature.strides)):
+        raise law.broken(
+            f"{layout} features have the strides {feature.strides}",
+            "Give one per level for grid and pyramid, rising; none for other layouts.",
+        )
+
+
+def _unused(description: BackboneDescription) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return (("'unused'", description.unused),)
+
+
+def _owned(description: BackboneDescription, path: str) -> bool:
+    return description.declares_unused(path) or any(part.covers(path) for part in description.parts)
+
+
+def _role_problem(part: Part, path: str, role: object, layer: nn.Module | None) -> str | None:
+    if role not in set(Role):
+        return f"there is no such role; roles are {listed(Role)}"
+    if layer is None:
+        return "the backbone has no such module"
+    if not part.covers(path):
+        return "the part does not own it"
+    weight = getattr(layer, "weight", None)
+    if isinstance(layer, nn.Embedding) or not isinstance(weight, nn.Parameter) or weight.dim() < 2:
+        return f"it is a {type(layer).__name__}, not a linear or convolutional layer"
+    return _convolution_problem(role, layer) if role in (Role.CONVOLUTION, Role.DEPTHWISE) else None
+
+
+def _convolution_problem(role: object, layer: nn.Module) -> str | None:
+    if not isinstance(layer, CONVOLUTIONS):
+        return f"it is a {type(layer).__name__}, not a convolution"
+    if role == Role.DEPTHWISE and layer.groups != layer.in_channels:
+        return f"it has {layer.groups} groups for {layer.in_channels} channels, so it is not depthwise"
+    return None

@@ -1,0 +1,303 @@
+"""Laws of a head: what it learns is JSON, its loss adds up, and it reads whatever a backbone of its layouts emits."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from taskgraft.batch import Batch
+from taskgraft.description import Layout, TargetKind
+from taskgraft.features import Features
+from taskgraft.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
+from taskgraft.spec import Columns, HeadSpec
+from taskgraft.testing.head_trial import HeadTrial, described, head_trials, padded, words
+from taskgraft.testing.law import Law, law_of
+
+STRANGE = "a_label_that_no_one_has_seen"
+TOLERANCE = 1e-4
+"""How far losses and outputs may lie apart, relative to their size."""
+
+
+def check_target_description_is_json(head: Head[Any], targets: Columns) -> None:
+    """``learn`` gives a frozen target description that survives JSON, the same each time, and keeps nothing in the head."""
+    law = law_of(
+        head,
+        "what a head learns is a frozen target description, as JSON",
+        "Let learn answer with an instance of the class in 'target', a subclass of Target with plain fields.",
+    )
+    target = head.learn(targets)
+    if not (isinstance(getattr(head, "target", None), type) and issubclass(head.target, Target)):
+        raise law.broken("its 'target' is not a subclass of Target")
+    if type(target) is not head.target:
+        raise law.broken(f"learn gives a {type(target).__name__}, but 'target' is {head.target.__name__}")
+    if not target.model_config.get("frozen"):
+        raise law.broken(f"{head.target.__name__} is not frozen")
+    if target != head.learn(targets):
+        raise law.broken("learning twice from the same targets differs", "Draw nothing at random in learn.")
+    with law.runs("writing the target description as JSON"):
+        text = json.dumps(target.model_dump(mode="json"), allow_nan=False)
+    with law.runs("reading the target description from JSON"):
+        read = head.target.model_validate(json.loads(text))
+    if read != target:
+        raise law.broken(f"written as JSON and read again, {target!r:.200} becomes {read!r:.200}")
+
+
+def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns) -> None:
+    """Encoding gives one row per target, the same alone as among others and after the description went through JSON."""
+    law = law_of(
+        head,
+        "encoding depends on the row and the target description alone",
+        "Let encode read nothing but its arguments; name padded axes with their lengths.",
+    )
+    target = head.learn(targets)
+    encoded = head.encode(targets, target)
+    rows = len(next(iter(targets.values())))
+    if len(encoded) != rows:
+        raise law.broken(f"{rows} targets are encoded as {len(encoded)} rows")
+    read = head.target.model_validate(json.loads(target.model_dump_json()))
+    if not _same(encoded, head.encode(targets, read)):
+        raise law.broken("with the target description read from JSON, targets are encoded otherwise")
+    for row in range(rows):
+        alone = head.encode({name: [values[row]] for name, values in targets.items()}, target)
+        if not _same(encoded.rows([row]), alone):
+            raise law.broken(f"row {row} is encoded otherwise alone than among others")
+
+
+def check_bad_targets_are_named(head: Head[Any], targets: Columns) -> None:
+    """A label that the training split never showed, or an unreadable number, is BadTargets naming exactly its row."""
+    law = law_of(
+        head,
+        "a target that cannot be read is BadTargets, naming its row",
+        "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
+    )
+    target = head.learn(targets)
+    column, values = next(iter(targets.items()))
+    bad = {**targets, column: [*values[:2], _strange(values[2]), *values[3:]]}
+    try:
+        head.encode(bad, target)
+    except BadTargets as error:
+        if set(error.reasons) != {2}:
+            raise law.broken(f"row 2 is bad, but the error names the rows {sorted(error.reasons)}") from None
+        if STRANGE not in error.reasons[2]:
+            raise law.broken(f"the reason does not give the label: {error.reasons[2]!r}") from None
+    except Exception as error:
+        raise law.broken(f"encode raises {type(error).__name__}: {error}") from error
+    else:
+        raise law.broken(f"encode takes {_strange(values[2])!r}, which the training split never showed")
+
+
+def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns) -> None:
+    """Truth and predictions are one per row, in the same words; probabilities fit their classes."""
+    law = law_of(
+        head,
+        "truth and predictions are one per row, in the user's words",
+        "Decode both with the target description; count classes in 'classes'.",
+    )
+    for tried in head_trials(head, targets):
+        rows = len(tried.encoded)
+        truth = tried.head.truth(tried.encoded, tried.target)
+        found = tried.predictions()
+        for what, values in (("truth", truth), ("predictions", found.values)):
+            if not isinstance(values, list) or len(values) != rows:
+                raise law.broken(f"for {rows} rows, {what} are {values!r:.100}")
+        _check_probabilities(law, tried, found)
+        if head.description.target == TargetKind.CATEGORY:
+            for label in (*truth, *found.values):
+                if label not in found.classes:
+                    raise law.broken(f"{label!r} is not among the classes {found.classes!r:.100}")
+        if head.description.target == TargetKind.NUMBERS:
+            for one, other in zip(truth, found.values, strict=True):
+                if np.shape(one) != np.shape(other) or not np.isfinite(other).all():
+                    raise law.broken(f"the truth {one!r} is predicted as {other!r}")
+
+
+def check_loss_adds_up(head: Head[Any], targets: Columns) -> None:
+    """Total and weight of a batch are the sums over its pieces; the weight does not depend on the output."""
+    law = law_of(
+        head,
+        "the loss of a batch is the sum over its rows",
+        "Sum in 'total', do not average, and count in 'weight' what was summed.",
+    )
+    for tried in head_trials(head, targets):
+        whole = tried.loss()
+        _check_form(law, whole)
+        pieces = [tried.rows([row]).loss() for row in range(len(tried.encoded))]
+        for what in ("total", "weight"):
+            one, other = (
+                float(getattr(whole, what).detach()),
+                sum(float(getattr(piece, what).detach()) for piece in pieces),
+            )
+            if abs(one - other) > TOLERANCE * max(1.0, abs(one)):
+                raise law.broken(
+                    f"for {words(tried)}, the {what} of {len(pieces)} rows is {one:.6g}, but {other:.6g} row by row"
+                )
+
+
+def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns) -> None:
+    """A row's loss and prediction are the same alone, and whatever stands past its length."""
+    law = law_of(
+        head,
+        "loss and predictions do not depend on padding or companions",
+        "Use the lengths; positions past them hold anything.",
+    )
+    for tried in head_trials(head, targets):
+        longer = padded(tried)
+        one, other = float(tried.loss().total.detach()), float(longer.loss().total.detach())
+        if abs(one - other) > TOLERANCE * max(1.0, abs(one)):
+            raise law.broken(f"for {words(tried)}, the loss is {one:.6g}, and {other:.6g} with more padding")
+        together, lengthened = tried.predictions(), longer.predictions()
+        for row in range(len(tried.encoded)):
+            alone = tried.rows([row]).predictions()
+            for what, found, place in (("alone", alone, 0), ("with more padding", lengthened, row)):
+                if not _alike(together.values[row], found.values[place]):
+                    raise law.broken(
+                        f"for {words(tried)}, row {row} is predicted as {together.values[row]!r} among others "
+                        f"and as {found.values[place]!r} {what}"
+                    )
+
+
+def check_head_builds_from_json(head: Head[Any], targets: Columns) -> None:
+    """With a target description read from JSON, the head builds the same module and takes its weights."""
+    law = law_of(
+        head, "a head is built from its target description alone", "Let build read nothing that learn left behind."
+    )
+    for tried in head_trials(head, targets):
+        read = head.target.model_validate(json.loads(tried.target.model_dump_json()))
+        again = head.build(described(tried), read).eval()
+        with law.runs(f"loading saved weights into the head for {words(tried)}"):
+            again.load_state_dict(tried.module.state_dict())
+        rebuilt = HeadTrial(head, read, again, tried.features, tried.encoded)
+        if rebuilt.predictions().values != tried.predictions().values:
+            raise law.broken(f"for {words(tried)}, the head built again predicts otherwise")
+
+
+def check_head_learns_from_any_precision(head: Head[Any], targets: Columns) -> None:
+    """Every parameter of the head gets a gradient, also from features in bfloat16 or float64."""
+    law = law_of(
+        head,
+        "a head reads features of any floating dtype, and every parameter of it gets a gradient",
+        "Cast features to the dtype of the head's weights; compute the loss in float32; build nothing unused.",
+    )
+    for tried in head_trials(head, targets):
+        for dtype in (torch.float32, torch.bfloat16, torch.float64):
+            values = tuple(value.to(dtype) for value in tried.features.values)
+            features = Features(tried.features.layout, values, tried.features.lengths)
+            cast = HeadTrial(head, tried.target, tried.module, features, tried.encoded)
+            cast.module.zero_grad()
+            with law.runs(f"a loss of {words(tried)} in {dtype}"):
+                cast.loss().total.backward()
+            for name, parameter in cast.module.named_parameters():
+                if parameter.grad is None or not bool(parameter.grad.any()):
+                    raise law.broken(f"for {words(tried)} in {dtype}, {name} gets no gradient")
+
+
+def check_convex_claim_holds(head: Head[Any], targets: Columns) -> None:
+    """A loss said to be convex lies nowhere above the chord between two points of the weights. Others pass."""
+    law = law_of(head, "a loss described as convex is convex in the head's weights", "Describe it with convex=False.")
+    if not head.description.convex:
+        return
+    for tried in head_trials(head, targets):
+        generator = torch.Generator().manual_seed(0)
+        for scale in (0.1, 1.0, 10.0) * 8:
+            ends = [_drawn(tried.module, scale, generator) for _ in range(2)]
+            middle = [(one + other) / 2 for one, other in zip(*ends, strict=True)]
+            first, last, between = (_loss_at(tried, weights) for weights in (*ends, middle))
+            if between > (first + last) / 2 + TOLERANCE * max(1.0, abs(first), abs(last)):
+                raise law.broken(
+                    f"for {words(tried)}, the loss is {first:.6g} and {last:.6g} at two points, "
+                    f"and {between:.6g} half-way between them"
+                )
+
+
+def check_head_description_is_sound(head: Head[Any]) -> None:
+    """The description names layouts, a kind of target and metrics, and is the same each time."""
+    law = law_of(head, "the description is sound", "Mend the description.")
+    description = head.description
+    if description != head.description:
+        raise law.broken("two calls of 'description' differ", "Describe from settings alone.")
+    if not description.reads or any(layout not in set(Layout) for layout in description.reads):
+        raise law.broken(f"it reads {description.reads!r}, which are not layouts")
+    if len(set(description.reads)) != len(description.reads):
+        raise law.broken(f"it names a layout more than once: {description.reads!r}")
+    if description.target not in set(TargetKind):
+        raise law.broken(f"{description.target!r} is no kind of target")
+
+
+def check_spec_describes_the_head(head: Head[Any], spec: HeadSpec, config: Any) -> None:
+    """What ``describe`` answers for the settings equals the description of what ``build`` makes of them."""
+    law = law_of(
+        head,
+        "describe says what build makes",
+        "Let the head's 'description' and the spec's 'describe' call one function.",
+    )
+    if (said := spec.describe(config)) != head.description:
+        raise law.broken(f"'{spec.name}' describes {said!r}, but the built head is {head.description!r}")
+
+
+def _check_form(law: Law, loss: Loss) -> None:
+    for what, value in (("total", loss.total), ("weight", loss.weight)):
+        if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
+            raise law.broken(f"the {what} is {value!r:.80}, not a floating-point tensor of no axes")
+        if not bool(torch.isfinite(value)):
+            raise law.broken(f"the {what} is {float(value)}")
+    if float(loss.weight) <= 0:
+        raise law.broken(f"the weight is {float(loss.weight)}")
+    if loss.weight.requires_grad:
+        raise law.broken("the weight depends on the head's weights", "Count rows or labels in it.")
+
+
+def _check_probabilities(law: Law, tried: HeadTrial, found: Predictions) -> None:
+    kind, lengths = tried.head.description.target, tried.features.lengths
+    if kind == TargetKind.ELEMENT_CATEGORIES and lengths is not None:
+        for row, (value, length) in enumerate(zip(found.values, lengths.tolist(), strict=True)):
+            if len(value) != length:
+                raise law.broken(f"row {row} has {length} elements, but {len(value)} predictions")
+    if found.probabilities is None:
+        return
+    if len(found.probabilities) != len(found.values):
+        raise law.broken(
+            f"there are {len(found.probabilities)} rows of probabilities for {len(found.values)} predictions"
+        )
+    for row, numbers in enumerate(found.probabilities):
+        if numbers.shape[-1] != len(found.classes):
+            raise law.broken(f"row {row} has {numbers.shape[-1]} probabilities for {len(found.classes)} classes")
+        if not ((numbers >= 0) & (numbers <= 1)).all():
+            raise law.broken(f"row {row} has probabilities outside 0 to 1")
+        one_label = kind in (TargetKind.CATEGORY, TargetKind.ELEMENT_CATEGORIES)
+        if one_label and not np.allclose(numbers.sum(-1), 1, atol=1e-3):
+            raise law.broken(f"the probabilities of row {row} sum to {float(numbers.sum(-1).max()):.4g}, not to 1")
+
+
+def _strange(value: Any) -> Any:
+    """A target of the same form that no training split shows."""
+    return [STRANGE, *value[1:]] if isinstance(value, list | tuple) else STRANGE
+
+
+def _same(first: Batch, second: Batch) -> bool:
+    return first.tensors.keys() == second.tensors.keys() and all(
+        torch.equal(tensor, second[name]) for name, tensor in first.tensors.items()
+    )
+
+
+def _alike(first: Any, second: Any) -> bool:
+    """Compare predictions; numbers may differ by rounding."""
+    if isinstance(first, float) or (isinstance(first, list) and first and isinstance(first[0], float)):
+        return bool(np.allclose(first, second, rtol=TOLERANCE, atol=TOLERANCE))
+    return bool(first == second)
+
+
+def _drawn(module: HeadModule, scale: float, generator: torch.Generator) -> list[Tensor]:
+    return [
+        torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * scale
+        for parameter in module.parameters()
+    ]
+
+
+@torch.no_grad()
+def _loss_at(tried: HeadTrial, weights: Sequence[Tensor]) -> float:
+    for parameter, value in zip(tried.module.parameters(), weights, strict=True):
+        parameter.copy_(value)
+    return float(tried.loss().total)

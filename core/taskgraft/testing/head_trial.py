@@ -1,0 +1,126 @@
+"""A head built on features drawn at random, for the checks of :mod:`taskgraft.testing.head`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from taskgraft.batch import Batch, collate
+from taskgraft.description import FeatureDescription, Layout
+from taskgraft.features import Features
+from taskgraft.head import Head, HeadModule, Loss, Predictions, Target
+from taskgraft.spec import Columns
+from taskgraft.testing.law import LONGER, WeakExamples
+
+FEATURES: Mapping[Layout, tuple[FeatureDescription, ...]] = {
+    Layout.VECTOR: (FeatureDescription(Layout.VECTOR, (6,)), FeatureDescription(Layout.VECTOR, (6,), members=3)),
+    Layout.SEQUENCE: (FeatureDescription(Layout.SEQUENCE, (6,)),),
+    Layout.GRID: (FeatureDescription(Layout.GRID, (6,), strides=(4,)),),
+    Layout.PYRAMID: (FeatureDescription(Layout.PYRAMID, (4, 6), strides=(4, 8)),),
+    Layout.PAIR: (FeatureDescription(Layout.PAIR, (6,)),),
+}
+"""What checks let a head read, for each layout that it says it reads; a vector also with a member axis."""
+
+
+@dataclass(frozen=True)
+class HeadTrial:
+    """A built head in eval mode, with features drawn at random and encoded targets."""
+
+    head: Head[Any]
+    target: Target
+    module: HeadModule
+    features: Features
+    encoded: Batch
+
+    def rows(self, rows: Sequence[int]) -> "HeadTrial":
+        """Take some of the examples."""
+        lengths = None if self.features.lengths is None else self.features.lengths[list(rows)]
+        values = tuple(value[list(rows)] for value in self.features.values)
+        features = Features(self.features.layout, values, lengths)
+        return HeadTrial(self.head, self.target, self.module, features, self.encoded.rows(rows))
+
+    def output(self) -> Tensor:
+        """Compute the output."""
+        return self.module(self.features)  # type: ignore[no-any-return]
+
+    def loss(self) -> Loss:
+        """Compute the loss."""
+        return self.module.loss(self.output(), self.encoded, self.features.lengths)
+
+    def predictions(self) -> Predictions:
+        """Predict."""
+        with torch.no_grad():
+            return self.module.predict(self.output(), self.features.lengths)
+
+
+def head_trials(head: Head[Any], targets: Columns) -> list[HeadTrial]:
+    """Build a head for each kind of features that it reads, its weights and the features drawn from a seed.
+
+    Raises:
+        WeakExamples: with fewer than four rows.
+    """
+    rows = len(next(iter(targets.values())))
+    if rows < 4:
+        raise WeakExamples(type(head).__name__, f"there are {rows} targets; give four or more")
+    target = head.learn(targets)
+    encoded = head.encode(targets, target)
+    return [_trial(head, target, encoded, one) for layout in head.description.reads for one in FEATURES[layout]]
+
+
+def described(tried: HeadTrial) -> FeatureDescription:
+    """Describe the features that the head reads."""
+    layout = tried.features.layout
+    members = tried.features.value.shape[1] if layout == Layout.VECTOR and tried.features.value.dim() == 3 else None
+    return next(one for one in FEATURES[layout] if one.members == members)
+
+
+def words(tried: HeadTrial) -> str:
+    """Say which features the head reads, for a message."""
+    what = described(tried)
+    return f"{what.layout} features" + (f" with {what.members} members" if what.members else "")
+
+
+def _trial(head: Head[Any], target: Target, encoded: Batch, wanted: FeatureDescription) -> HeadTrial:
+    generator = torch.Generator().manual_seed(0)
+    rows = len(encoded)
+    lengths = next(iter(encoded.lengths.values()), None)
+    if lengths is None:
+        lengths = torch.arange(rows) % 4 + 1
+    longest = max(int(lengths.max()), 1)
+    shapes = {
+        Layout.VECTOR: [(rows, wanted.feature_size)]
+        if wanted.members is None
+        else [(rows, wanted.members, wanted.feature_size)],
+        Layout.SEQUENCE: [(rows, longest, wanted.feature_size)],
+        Layout.GRID: [(rows, wanted.feature_size, 4, 4)],
+        Layout.PYRAMID: [(rows, size, 8 >> level, 8 >> level) for level, size in enumerate(wanted.feature_sizes)],
+        Layout.PAIR: [(rows, longest, longest, wanted.feature_size)],
+    }[wanted.layout]
+    values = tuple(torch.randn(shape, generator=generator) for shape in shapes)
+    counted = lengths if wanted.layout in (Layout.SEQUENCE, Layout.PAIR) else None
+    module = head.build(wanted, target).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+    return HeadTrial(head, target, module, Features(wanted.layout, values, counted), encoded)
+
+
+def padded(tried: HeadTrial) -> HeadTrial:
+    """Lengthen what has elements, with large random numbers past every length."""
+    features = tried.features
+    if features.lengths is None:
+        return tried
+    axes = 1 if features.layout == Layout.SEQUENCE else 2
+    generator = torch.Generator().manual_seed(1)
+    longest = features.value.shape[1] + LONGER
+    shape = (len(features), *[longest] * axes, features.value.shape[-1])
+    value = torch.randn(shape, generator=generator) * 100
+    for row, length in enumerate(features.lengths.tolist()):
+        real = [slice(0, length)] * axes
+        value[row][*real] = features.value[row][*real]
+    encoded = collate([tried.encoded], {axis: int(some.max()) + LONGER for axis, some in tried.encoded.lengths.items()})
+    return HeadTrial(
+        tried.head, tried.target, tried.module, Features(features.layout, (value,), features.lengths), encoded
+    )

@@ -1,0 +1,163 @@
+"""What a broken law says, and what several checks share: examples to try, and the distance between features."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from taskgraft.backbone import Backbone
+from taskgraft.batch import Batch
+from taskgraft.description import BackboneDescription, Layout
+from taskgraft.error import TaskgraftError
+from taskgraft.features import Features
+from taskgraft.spec import Columns
+from taskgraft.verification import TOLERANCE, difference
+
+LONGER = 3
+"""Positions of padding that checks add."""
+
+
+@dataclass(eq=False)
+class LawBroken(TaskgraftError):
+    """An implementation does not keep a promise of its contract.
+
+    Attributes:
+        who: the class or name of the implementation.
+        law: the promise, as a sentence without a full stop.
+        found: what was seen, as a sentence without a full stop.
+        advice: what to do.
+    """
+
+    who: str
+    law: str
+    found: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.who} breaks the law '{self.law}':\n{self.found}.\n{self.advice}"
+
+
+@dataclass(eq=False)
+class WeakExamples(TaskgraftError):
+    """Examples of a test with which a check could not see anything."""
+
+    who: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"The examples given for {self.who} prove nothing: {self.problem}."
+
+
+@dataclass(frozen=True)
+class Law:
+    """One promise of one implementation, about to be checked."""
+
+    who: str
+    law: str
+    advice: str
+
+    def broken(self, found: str, advice: str | None = None) -> LawBroken:
+        """Make the error that says it is broken."""
+        return LawBroken(self.who, self.law, found, advice or self.advice)
+
+    @contextmanager
+    def runs(self, doing: str) -> Iterator[None]:
+        """Turn whatever an implementation raises into a broken law.
+
+        Args:
+            doing: what was tried ("a batch of one row").
+        """
+        try:
+            yield
+        except (TaskgraftError, AssertionError):
+            raise
+        except Exception as error:
+            raise self.broken(f"{doing} raises {type(error).__name__}: {error}") from error
+
+
+def law_of(thing: object, law: str, advice: str) -> Law:
+    """State a law for an object; messages call it by its class."""
+    return Law(type(thing).__name__, law, advice)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A backbone in eval mode with prepared examples."""
+
+    backbone: Backbone
+    batch: Batch
+
+    @property
+    def description(self) -> BackboneDescription:
+        """What the backbone says it is."""
+        return self.backbone.description
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """The layouts that the backbone emits."""
+        return tuple(feature.layout for feature in self.description.features)
+
+    @property
+    def longer(self) -> dict[str, int]:
+        """More positions along each padded axis than any example needs."""
+        return {axis: int(length.max()) + LONGER for axis, length in self.batch.lengths.items()}
+
+    def features(self, layout: Layout, batch: Batch | None = None) -> Features:
+        """Compute features without gradients."""
+        with torch.no_grad():
+            return self.backbone(self.batch if batch is None else batch, layout)  # type: ignore[no-any-return]
+
+
+def trial(backbone: Backbone, inputs: Columns) -> Trial:
+    """Prepare examples, after making sure that they can show something.
+
+    Raises:
+        WeakExamples: with fewer than three rows, a refused row, or padded examples that are all of one length.
+    """
+    who = type(backbone).__name__
+    prepared = backbone.processor.prepare(inputs)
+    if len(prepared.batch) < 3:
+        raise WeakExamples(who, f"there are {len(prepared.batch)} rows; give three or more")
+    if prepared.refused:
+        row, reason = next(iter(prepared.refused.items()))
+        raise WeakExamples(who, f"its processor refuses row {row} ({reason}); give rows that can be used")
+    for axis, length in prepared.batch.lengths.items():
+        if len(set(length.tolist())) == 1:
+            raise WeakExamples(who, f"all have {int(length[0])} positions along '{axis}'; give different lengths")
+    return Trial(backbone.eval(), prepared.batch)
+
+
+def row_of(features: Features, row: int) -> Features:
+    """Take one example of a batch."""
+    lengths = None if features.lengths is None else features.lengths[row : row + 1]
+    return Features(features.layout, tuple(value[row : row + 1] for value in features.values), lengths)
+
+
+def distance(first: Features, second: Features) -> float:
+    """The largest difference over real elements, relative to the largest value of the first."""
+    largest = max((float(value.abs().max()) for value in first.values if value.numel()), default=0.0) or 1.0
+    return difference(_scaled(first, largest), _scaled(second, largest))
+
+
+def alike(first: Features, second: Features) -> bool:
+    """Say whether two ways of computing features agree within the tolerance of their dtype."""
+    return distance(first, second) <= TOLERANCE[first.value.dtype]
+
+
+def same_bits(first: Tensor, second: Tensor) -> bool:
+    """Say whether two tensors are equal bit for bit, NaN included."""
+    if first.dtype != second.dtype or first.shape != second.shape:
+        return False
+    one, other = (tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for tensor in (first, second))
+    return torch.equal(one, other)
+
+
+def same_values(first: Features, second: Features) -> bool:
+    """Say whether features are equal bit for bit."""
+    return len(first.values) == len(second.values) and all(map(same_bits, first.values, second.values))
+
+
+def _scaled(features: Features, largest: float) -> Features:
+    return Features(features.layout, tuple(value / largest for value in features.values), features.lengths)

@@ -1,0 +1,202 @@
+"""Laws of a plugin: its module is found without heavy imports, and its specs say what they build."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from taskgraft.catalog import ANSWERS, BLOCK, HEAVY
+from taskgraft.config import Config
+from taskgraft.error import listed
+from taskgraft.hook import GROUP
+from taskgraft.source import installed
+from taskgraft.spec import BackboneSpec, HeadSpec, Spec
+from taskgraft.testing.law import Law
+
+UNDER_TEST = "plugin-under-test"
+"""What the distribution is called under which a module is tried, installed or not."""
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz", ".h5", ".msgpack", ".onnx", ".gguf")
+"""Endings of files that hold weights."""
+
+_SCRIPT = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from taskgraft.catalog import HEAVY, load_catalog
+known = load_catalog()
+mine = lambda found: [one for one in found if one.source.distribution == sys.argv[2]]
+print(json.dumps({
+    "names": [f"{one.spec.axis} {one.spec.name}" for one in mine(known.entries)],
+    "failures": [one.reason for one in mine(known.failures)],
+    "remarks": [one.text for one in mine(known.remarks)],
+    "heavy": [name for name in HEAVY if name in sys.modules],
+}))
+"""
+
+
+def check_module_is_found(module: str) -> None:
+    """In a fresh process, the catalog takes the module, without remarks, and imports no heavy library.
+
+    Args:
+        module: what the entry point names.
+    """
+    law = Law(module, "a plugin is found without work", "Mend the module that the entry point names.")
+    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+        about = Path(folder) / f"{UNDER_TEST.replace('-', '_')}-0.dist-info"
+        about.mkdir()
+        about.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {UNDER_TEST}\nVersion: 0\n")
+        about.joinpath("entry_points.txt").write_text(f"[{GROUP}]\nmain = {module}\n")
+        others = ",".join({source.distribution for source, _ in installed(GROUP)})
+        answer = subprocess.run(
+            [sys.executable, "-c", _SCRIPT, json.dumps([folder, *sys.path]), UNDER_TEST],
+            env={**os.environ, BLOCK: others},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if answer.returncode:
+        raise law.broken(f"discovery ends the process: {answer.stderr.strip()[-300:]}")
+    found = json.loads(answer.stdout.splitlines()[-1])
+    for problem in (*found["failures"], *found["remarks"]):
+        raise law.broken(f"the catalog says: {problem}")
+    if found["heavy"]:
+        raise law.broken(f"it imports {listed(found['heavy'])}", f"Import {listed(HEAVY)} inside build functions.")
+
+
+def check_specs_are_sound(module: str, configs: Mapping[str, Config]) -> None:
+    """Each spec has a summary of one line, and a config that is frozen, strict, and JSON.
+
+    Args:
+        configs: name of a spec → settings to try it with. A spec whose settings all have defaults needs none.
+    """
+    for spec in specs(module):
+        law = Law(
+            f"{spec.axis} '{spec.name}' of {module}", "a spec is plain and its settings are JSON", "Mend the spec."
+        )
+        if not spec.summary.strip() or "\n" in spec.summary:
+            raise law.broken(f"its summary is {spec.summary!r}", "Write one line for taskgraft list.")
+        for setting, needed in (("frozen", True), ("extra", "forbid")):
+            if spec.config.model_config.get(setting) != needed:
+                raise law.broken(f"{spec.config.__name__} has {setting}={spec.config.model_config.get(setting)!r}")
+        argument = spec.config.argument
+        if argument is not None and argument not in spec.config.model_fields:
+            raise law.broken(
+                f"the argument of {spec.config.__name__} is '{argument}', which is not one of its settings"
+            )
+        if (config := _config(spec, configs)) is not None:
+            _check_json(law, config)
+
+
+def check_descriptions_read_no_weights(module: str, configs: Mapping[str, Config]) -> None:
+    """``describe`` makes no parameter that holds numbers and opens no file of weights, and answers the same twice."""
+    for spec in specs(module):
+        config = _config(spec, configs)
+        if not isinstance(spec, BackboneSpec | HeadSpec) or config is None:
+            continue
+        law = Law(
+            f"{spec.axis} '{spec.name}' of {module}",
+            "describe reads no weights",
+            "Read the checkpoint's configuration, or build on the device 'meta'.",
+        )
+        with _watching() as seen, law.runs("describe"):
+            first: object = spec.describe(config)
+        if seen:
+            raise law.broken(f"describe {seen[0]}")
+        if first != spec.describe(config):
+            raise law.broken("two calls of describe differ", "Describe from settings alone.")
+
+
+def check_descriptions_match_what_is_built(module: str, configs: Mapping[str, Config]) -> None:
+    """What ``describe`` answers equals the description of what ``build`` makes of the same settings."""
+    from taskgraft.testing.backbone import check_spec_describes_it
+    from taskgraft.testing.head import check_spec_describes_the_head
+
+    for spec in specs(module):
+        if (config := _config(spec, configs)) is None:
+            continue
+        if isinstance(spec, BackboneSpec):
+            check_spec_describes_it(spec.build(config), spec, config)
+        if isinstance(spec, HeadSpec):
+            check_spec_describes_the_head(spec.build(config), spec, config)
+
+
+def specs(module: str) -> list[Spec]:
+    """Give all specs of a plugin's module."""
+    plugin = import_module(module)
+    hooks: list[Callable[[], Any]] = [getattr(plugin, name) for name in ANSWERS if hasattr(plugin, name)]
+    return [spec for hook in hooks for spec in hook()]
+
+
+def _config(spec: Spec, configs: Mapping[str, Config]) -> Config | None:
+    """Choose settings to try a spec with; None when nobody gave what has no default."""
+    if spec.name in configs:
+        return configs[spec.name]
+    if any(field.is_required() for field in spec.config.model_fields.values()):
+        return None
+    return spec.config()
+
+
+def _check_json(law: Law, config: Config) -> None:
+    kind = type(config).__name__
+    with law.runs(f"writing {kind} as JSON"):
+        text = json.dumps(config.model_dump(mode="json"), allow_nan=False)
+    try:
+        read = type(config).model_validate(json.loads(text))
+    except ValidationError as error:
+        raise law.broken(
+            f"{kind} written as JSON cannot be read: {error.errors(include_url=False)[0]['msg']}"
+        ) from None
+    if read != config:
+        raise law.broken(f"{config!r:.150} written as JSON is read as {read!r:.150}")
+
+
+@contextmanager
+def _watching() -> Iterator[list[str]]:
+    """Note parameters that hold numbers and files of weights, as long as the context lasts."""
+    seen: list[str] = []
+
+    def note(module: nn.Module, name: str, parameter: Tensor | None) -> None:
+        if parameter is not None and parameter.device.type != "meta" and parameter.numel():
+            seen.append(f"makes the parameter '{name}' of a {type(module).__name__}")
+
+    handle = register_module_parameter_registration_hook(note)
+    _watch.start(seen.append)
+    try:
+        yield seen
+    finally:
+        _watch.stop()
+        handle.remove()
+
+
+class _Watch:
+    """An audit hook cannot be removed, so there is one, which is told when to look."""
+
+    def __init__(self) -> None:
+        self._hooked = False
+        self._tell: Callable[[str], None] | None = None
+
+    def start(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        if not self._hooked:
+            self._hooked = True
+            sys.addaudithook(self._hear)
+
+    def stop(self) -> None:
+        self._tell = None
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._tell is not None and event == "open" and str(arguments[0]).endswith(WEIGHTS):
+            self._tell(f"opens {Path(str(arguments[0])).name}")
+
+
+_watch = _Watch()

@@ -1,0 +1,178 @@
+"""Laws of a strategy: a pure function from descriptions to stages, which the loop carries out with the guard watching."""
+
+import tempfile
+from copy import deepcopy
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from taskgraft.artifact import load
+from taskgraft.backbone import Backbone, tensors
+from taskgraft.description import (
+    BackboneDescription,
+    HeadDescription,
+    InputRole,
+    Layout,
+    Part,
+    TargetKind,
+    sequence,
+    vector,
+)
+from taskgraft.head import Head
+from taskgraft.insertion import BadInsertion, Inserted, insert, remove
+from taskgraft.learning import BadStage, resolve
+from taskgraft.model import compose
+from taskgraft.plan import Plan, Solve, Stage
+from taskgraft.spec import Columns
+from taskgraft.strategy import CannotPlan, Strategy
+from taskgraft.testing.law import Law, law_of, same_bits, trial
+
+BARE = BackboneDescription((InputRole("text"),), (vector(4),), (Part("all", ("all",), vector(4)),))
+"""The least that a backbone may be: one part, no roles, no cut but 0."""
+
+LONG = BackboneDescription(
+    (),
+    (sequence(4), vector(4)),
+    tuple(Part(f"part-{number}", (f"layers.{number}",), sequence(4)) for number in range(30)),
+    tuple(range(30)),
+)
+"""Many parts, none with roles."""
+
+
+def check_planning_is_pure(strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
+    """The same descriptions give the same plan, and any description gives a plan or CannotPlan."""
+    law = law_of(
+        strategy, "a plan depends on the descriptions and settings alone", "Keep nothing between calls; draw nothing."
+    )
+    if not _alike(_plan(law, strategy, backbone, head), _plan(law, strategy, backbone, head)):
+        raise law.broken("two plans for the same descriptions differ")
+    for below in (BARE, LONG):
+        for convex in (True, False):
+            above = HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY, convex=convex)
+            with law.runs(f"a plan for a backbone of {len(below.parts)} parts without roles"):
+                try:
+                    plan = strategy.plan(below, above)
+                except CannotPlan:
+                    continue
+            _check_stages(law, plan, below, above)
+
+
+def check_stages_are_sound(strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
+    """Stages have different names, choose parts that exist, state possible numbers, and solve only what is convex."""
+    law = _law(strategy)
+    _check_stages(law, _plan(law, strategy, backbone, head), backbone.description, head.description)
+
+
+def check_stages_resolve(
+    strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
+) -> None:
+    """On a real backbone every choice finds tensors, and inserted modules are removed without trace."""
+    law = _law(strategy)
+    tried = trial(deepcopy(backbone), inputs)
+    layout = next(layout for layout in head.description.reads if tried.description.feature(layout))
+    feature = tried.description.feature(layout)
+    assert feature is not None
+    module = head.build(feature, head.learn(targets))
+    before = tried.features(layout)
+    names = list(tensors(tried.backbone))
+    inserted: tuple[Inserted, ...] = ()
+    for stage in _plan(law, strategy, backbone, head):
+        try:
+            inserted = (*inserted, *insert(tried.backbone, stage.insert))
+            resolve(stage, tried.backbone, module, inserted)
+        except (BadStage, BadInsertion) as error:
+            raise law.broken(str(error).rstrip(".")) from None
+    remove(tried.backbone, inserted)
+    after = tried.features(layout)
+    if list(tensors(tried.backbone)) != names or not all(map(same_bits, before.values, after.values)):
+        raise law.broken(
+            "after its insertions are removed, the backbone is not what it was",
+            "Change nothing of the wrapped layer; keep new tensors on the module around it.",
+        )
+
+
+def check_training_keeps_its_word(
+    strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
+) -> None:
+    """The real loop carries out the plan with the guard watching; saved and loaded, predictions are equal bit for bit.
+
+    Raises:
+        GuardBroken: when something else moved than what the stages declare, or something declared did not.
+    """
+    law = law_of(
+        strategy,
+        "what a strategy trained predicts the same after saving and loading",
+        "Keep all that training changes in parameters and buffers that its stages declare.",
+    )
+    rows = len(next(iter(targets.values())))
+    settings = {"epochs": 1, "batch_size": -(-rows // 2), "warmup": 0.0}
+    model = compose(deepcopy(backbone), head, strategy)
+    with law.runs("training"):
+        model.fit(
+            {**inputs, **targets},
+            validation={**inputs, **targets},
+            inputs={name: name for name in inputs},
+            target=tuple(targets),
+            training=settings,
+            quiet=True,
+        )
+    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+        path = model.save(Path(folder) / "artifact")
+        again = load(path, backbone=deepcopy(backbone), head=head, strategy=strategy)
+    if model.predict(dict(inputs), quiet=True) != again.predict(dict(inputs), quiet=True):
+        raise law.broken("predictions differ after loading")
+    assert model.fitted is not None
+    assert again.fitted is not None
+    now, then = tensors(again.fitted.task), tensors(model.fitted.task)
+    if differing := [name for name in then if name not in now or not same_bits(now[name], then[name].cpu())]:
+        raise law.broken(f"the tensor {differing[0]} differs after loading")
+
+
+def _law(strategy: Strategy) -> Law:
+    return law_of(
+        strategy,
+        "stages say what can be carried out",
+        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+    )
+
+
+def _plan(law: Law, strategy: Strategy, backbone: Backbone, head: Head[Any]) -> Plan:
+    with law.runs("planning"):
+        return strategy.plan(backbone.description, head.description)
+
+
+def _check_stages(law: Law, plan: Plan, backbone: BackboneDescription, head: HeadDescription) -> None:
+    if not isinstance(plan, tuple) or not plan or not all(isinstance(stage, Stage) for stage in plan):
+        raise law.broken(f"plan answers with {plan!r:.80}, not with a tuple of stages", "Answer (Stage(…), …).")
+    names = [stage.name for stage in plan]
+    if len(set(names)) != len(names) or not all(names):
+        raise law.broken(f"the stages are called {names}", "Give each its own name.")
+    parts = [part.name for part in backbone.parts]
+    for stage in plan:
+        chosen = [name for one in (*stage.learn, *stage.insert) for name in one.parts]
+        if strange := [name for name in chosen if name not in parts]:
+            raise law.broken(f"stage '{stage.name}' names the part '{strange[0]}'; the parts are {', '.join(parts)}")
+        rates = [one.rate for one in (*stage.learn, *stage.insert)]
+        rates += [] if stage.head_rate is None else [stage.head_rate]
+        if not rates:
+            raise law.broken(f"in stage '{stage.name}' nothing learns")
+        if any(not 0 <= rate < float("inf") for rate in rates):
+            raise law.broken(f"stage '{stage.name}' has the rates {rates}")
+        if stage.solve == Solve.CONVEX and (stage.learn or stage.insert or not head.convex):
+            why = "other weights learn in it" if stage.learn or stage.insert else "the head's loss is not convex"
+            raise law.broken(f"stage '{stage.name}' solves for the head, but {why}", "Use Solve.DESCENT there.")
+        if any(number is not None and number < 1 for number in (stage.epochs, stage.patience)):
+            raise law.broken(f"stage '{stage.name}' has {stage.epochs} epochs and a patience of {stage.patience}")
+    if all(stage.head_rate is None for stage in plan):
+        raise law.broken("the head learns in no stage", "Give a stage a head_rate.")
+
+
+def _alike(first: Any, second: Any) -> bool:
+    """Compare plans; functions made anew are alike when their code is."""
+    if is_dataclass(first) and type(first) is type(second):
+        return all(_alike(getattr(first, field.name), getattr(second, field.name)) for field in fields(first))
+    if isinstance(first, tuple) and isinstance(second, tuple):
+        return len(first) == len(second) and all(map(_alike, first, second))
+    if callable(first) and callable(second) and not isinstance(first, type):
+        return getattr(first, "__code__", type(first)) == getattr(second, "__code__", type(second))
+    return bool(first == second)

@@ -1,0 +1,148 @@
+import ast
+import dataclasses
+import inspect
+import re
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from planting import garden_in
+from taskgraft.catalog import ANSWERS, BLOCK, AmbiguousName, UnknownName, catalog, load_catalog
+from taskgraft.hook import CONTRACT, Hooks
+from taskgraft.name import parse_name
+from taskgraft.spec import BackboneSpec, HeadSpec, Spec
+
+GUIDE = (Path(__file__).parents[1] / "plugins" / "README.md").read_text()
+BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def section(title, end="## "):
+    """The text under a heading."""
+    return GUIDE.partition(f"\n{title}\n")[2].partition(f"\n{end}")[0]
+
+
+def signatures():
+    """The signature of each hook as its author wrote it, without self."""
+    tree = ast.parse(inspect.getsource(Hooks)).body[0]
+    for hook in tree.body:
+        if isinstance(hook, ast.FunctionDef):
+            hook.args.args = hook.args.args[1:]
+            yield hook.name, f"{hook.name}({ast.unparse(hook.args)}) -> {ast.unparse(hook.returns)}"
+
+
+SIGNATURES = dict(signatures())
+EXAMPLE = BLOCKS.findall(section("## A complete plugin"))
+OPENING, *CAUSES = BLOCKS.findall(section("## Messages you may meet", "### "))
+PAIRS = [
+    (code, message.strip())
+    for (language, code), (following, message) in pairwise(CAUSES)
+    if (language, following) == ("python", "text")
+]
+
+
+def test_every_hook_has_its_section_with_its_signature():
+    assert re.findall(r"^### `(.*)`$", section("## Hooks"), re.MULTILINE) == list(SIGNATURES.values())
+
+
+def test_no_other_heading_names_a_hook():
+    headings = re.findall(r"^#+ .*taskgraft_.*$", GUIDE, re.MULTILINE)
+    assert headings == [f"### `{signature}`" for signature in SIGNATURES.values()]
+
+
+@pytest.mark.parametrize("hook", ANSWERS)
+def test_the_section_of_a_hook_explains_each_field_of_its_spec(hook):
+    text = section(f"### `{SIGNATURES[hook]}`", "##")
+    own = {field.name for field in dataclasses.fields(ANSWERS[hook])} - {
+        field.name for field in dataclasses.fields(Spec)
+    }
+    assert set(re.findall(r"^\* `(\w+)`:", text, re.MULTILINE)) == own
+
+
+def test_the_fields_of_every_spec_are_explained():
+    assert re.findall(r"^\* `(\w+)`", section("## Specs"), re.MULTILINE) == [
+        field.name for field in dataclasses.fields(Spec)
+    ]
+
+
+def test_the_guide_states_the_contract_of_today():
+    assert set(re.findall(r'^TASKGRAFT_CONTRACT = "(.*)"$', GUIDE.partition("## Messages")[0], re.MULTILINE)) == {
+        CONTRACT
+    }
+
+
+@pytest.fixture
+def complete_plugin(tmp_path):
+    """The complete plugin of the guide, installed beside everything else."""
+    with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
+        for _, code in EXAMPLE:
+            if path := re.match(r"# (\w+(?:/\w+)*)\.py\n", code):
+                garden.write(path[1].replace("/", "."), code)
+        project = tomllib.loads(next(code for language, code in EXAMPLE if language == "toml"))["project"]
+        lines = "\n".join(f"{name} = {module}" for name, module in project["entry-points"]["taskgraft"].items())
+        garden.plant(None, distribution=project["name"], version=project["version"], entry_points=lines)
+        yield garden
+
+
+def test_the_complete_plugin_loads_and_the_lines_that_use_it_run(complete_plugin):
+    spec, source = catalog().find(BackboneSpec, parse_name("letters:64"))
+    assert (spec.name, str(source)) == ("letters", "acme-letters 1.0")
+    uses = [code for language, code in EXAMPLE if language == "python" and not code.startswith("# ")]
+    assert len(uses) == 1
+    exec(uses[0], {})
+
+
+def test_the_complete_plugin_describes_what_it_builds(complete_plugin):
+    spec, _ = catalog().find(BackboneSpec, parse_name("letters"))
+    config = spec.config(feature_size=3, seed=1)
+    backbone = spec.build(config)
+    assert backbone.description == spec.describe(config)
+    prepared = backbone.processor.prepare({"text": ["abba", "1", None]})
+    assert prepared.refused == {1: "the text has no letter", 2: "the text has no letter"}
+    assert backbone(prepared.batch, backbone.description.features[0].layout).value.shape == (3, 3)
+
+
+@pytest.mark.parametrize(("code", "message"), PAIRS, ids=[message for _, message in PAIRS])
+def test_a_message_of_the_guide_is_what_its_module_causes(garden, code, message):
+    garden.plant(OPENING[1] + code)
+    assert [str(failure) for failure in load_catalog().failures] == [message]
+
+
+@pytest.mark.parametrize("entry_point", re.findall(r"`(main = .*?)`", section("## Messages you may meet", "### ")))
+def test_the_messages_about_entry_points_are_those_of_the_guide(garden, entry_point):
+    garden.plant(OPENING[1], entry_points=entry_point)
+    (failure,) = load_catalog().failures
+    assert str(failure) in CAUSES[-1][1].splitlines()
+
+
+def test_no_message_of_the_catalog_is_missing_from_the_guide():
+    tree = ast.parse(Path(inspect.getfile(load_catalog)).read_text())
+    refusals = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_Refused"]
+    assert len(refusals) >= 10
+    messages = section("## Messages you may meet", "### ")
+    for refusal in refusals:
+        pieces = [
+            node.value for node in ast.walk(refusal) if isinstance(node, ast.Constant) and len(str(node.value)) > 3
+        ]
+        missing = [piece for piece in pieces if isinstance(piece, str) and piece not in messages]
+        assert missing == [], f"write about {ast.unparse(refusal)}"
+
+
+def test_the_messages_for_users_are_those_of_the_guide(garden, monkeypatch):
+    letters = OPENING[1] + '@hookimpl\ndef taskgraft_heads():\n    yield head("letters")\n'
+    garden.plant(letters)
+    garden.plant("import bakery_core", distribution="bakery", version="2.0", module="bakery_plugin")
+    garden.plant("", distribution="zoo", module="zoo_plugin")
+    monkeypatch.setenv(BLOCK, "zoo")
+    with pytest.raises(UnknownName) as unknown:
+        load_catalog().find(HeadSpec, parse_name("leters"))
+    garden.write("bakery_plugin", letters)
+    with pytest.raises(AmbiguousName) as two:
+        load_catalog().find(HeadSpec, parse_name("letters"))
+    monkeypatch.setenv(BLOCK, "zoo, bakery")
+    garden.before().plant(None, entry_points="again = acme_plugin\nmain = acme_plugin")
+    with pytest.raises(AmbiguousName) as twice:
+        load_catalog().find(HeadSpec, parse_name("letters"))
+    messages = [text for _, text in BLOCKS.findall(section("### Messages your users meet"))]
+    assert messages == [f"{unknown.value}\n", f"{two.value}\n{twice.value}\n"]

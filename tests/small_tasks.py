@@ -15,6 +15,8 @@ from taskgraft.heads.settings import ClassificationConfig
 from taskgraft.plan import Learn, Plan, Stage
 from taskgraft.strategy import Strategy
 
+torch.set_num_threads(1)  # over tensors this small, threads only wait for each other
+
 WORD_LIST = "card lost rain where stop send new please transfer late slow why my the is a".split()
 PARTS = ("embedding", "block-0", "block-1")
 """Of :class:`Words`."""
@@ -65,15 +67,32 @@ def learns(*parts: str, rate: float = 1e-2, **settings: Any) -> Stage:
     return Stage(**({"name": "first", "learn": learn, "head_rate": 1e-2, "epochs": 2} | settings))
 
 
-def trained(
+def fitted(
     backbone: Backbone, *stages: Stage, rows: dict[str, list[Any]] | None = None, validation: Any = None, **training: Any
-) -> tg.TaskModel:
+) -> tuple[tg.TaskModel, tg.Run]:
     """Fit a classification head, and what the stages say, on a backbone."""
     model = tg.compose(backbone, classification(), Planned(*stages))
     training = {"batch_size": 8} | training
     rows = rows or (images() if isinstance(backbone, Pictures) else sentences())
-    model.fit(rows, validation=validation, target="label", training=training, quiet=True)
-    return model
+    return model, model.fit(rows, validation=validation, target="label", training=training, quiet=True)
+
+
+def trained(backbone: Backbone, *stages: Stage, **data_and_training: Any) -> tg.TaskModel:
+    """Fit as :func:`fitted` does, and give the model."""
+    return fitted(backbone, *stages, **data_and_training)[0]
+
+
+def weights(model: tg.TaskModel) -> dict[str, torch.Tensor]:
+    """All tensors of a fitted model as they are now."""
+    assert model.fitted is not None
+    return copied(model.fitted.task)
+
+
+def assert_same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    """Compare named tensors bit for bit."""
+    assert one.keys() == other.keys()
+    differing = [name for name, tensor in one.items() if not torch.equal(tensor, other[name])]
+    assert differing == []
 
 
 def copied(backbone: torch.nn.Module) -> dict[str, torch.Tensor]:

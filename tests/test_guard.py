@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones import PicturesProcessor, Words, WordsProcessor, mean
-from small_tasks import PARTS, images, learns, pictures, sentences, trained, words
+from small_tasks import PARTS, fitted, images, learns, pictures, sentences, trained, words
 from taskgraft.backbone import Backbone, Processor
 from taskgraft.batch import Batch
 from taskgraft.description import BackboneDescription, FeatureDescription, InputRole, Layout, Part, Role, sequence, vector
@@ -265,13 +265,11 @@ def test_tensors_behind_a_gate_that_stays_zero_are_excused_with_the_reason():
     def shut(backbone: nn.Module, step: int) -> None:
         backbone.blocks[1].gate.zero_()
 
-    model = trained(Gated().eval(), learns("block-1", after_step=shut))
     reason = "behind blocks.1.gate, which was zero"
     assert excused(Gated().eval(), learns("block-1", after_step=shut)) == {
         "blocks.1.extra.weight": reason,
         "blocks.1.extra.bias": reason,
     }
-    assert model.fitted is not None
 
 
 def test_a_gate_that_opens_excuses_nothing_in_the_end():
@@ -297,13 +295,8 @@ def test_a_bias_of_zero_is_no_gate():
     assert "the tensor embedding.weight learns, but never received a gradient" in faults(backbone, learns(*PARTS))
 
 
-def excused(backbone: Backbone, stage: Stage) -> dict[str, str]:
-    import taskgraft as tg
-    from small_tasks import Planned, classification
-
-    model = tg.compose(backbone, classification(), Planned(stage))
-    run = model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
-    return run.stages[0].excused
+def excused(backbone: Backbone, stage: Stage, **settings: Any) -> dict[str, str]:
+    return fitted(backbone, stage, **settings)[1].stages[0].excused
 
 
 # --- correct training of the common shapes
@@ -432,12 +425,8 @@ def test_correct_training_raises_nothing(shape, parts, precision, dtype):
 
 def test_what_lies_behind_a_zero_scale_for_one_step_is_excused():
     torch.manual_seed(0)
-    import taskgraft as tg
-    from small_tasks import Planned, classification
-
-    model = tg.compose(resnet(), classification(), Planned(learns("block-1", epochs=1)))
-    run = model.fit(images(), target="label", training={"batch_size": 16, "warmup": 0.0}, quiet=True)
+    found = excused(resnet(), learns("block-1", epochs=1), rows=images(), batch_size=16, warmup=0.0)
     reason = "behind model.1.1.norm_two.weight, which was zero"
-    assert run.stages[0].excused == dict.fromkeys(
+    assert found == dict.fromkeys(
         (f"model.1.1.{name}" for name in ("one.weight", "two.weight", "norm_one.weight", "norm_one.bias")), reason
     )

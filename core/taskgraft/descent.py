@@ -24,6 +24,10 @@ from taskgraft.task import Task, mean_loss
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 """Modules that cannot learn from a batch of one row."""
 
+EPSILON = 1e-6
+"""AdamW's, as BERT was trained with. A gradient that is zero but for rounding (a softmax does not feel the bias of the keys)
+must stay small beside it, or the step follows the rounding, which differs with the number of processes."""
+
 
 @dataclass(eq=False)
 class LossNotFinite(TaskgraftError):
@@ -91,7 +95,9 @@ class Descent:
         epochs = self.stage.epochs or self.settings.epochs
         plan = [self._batches(epoch) for epoch in range(epochs)]
         optimizer = AdamW(
-            _parameter_groups(self.learning, self.settings), fused=self.task.device.type in ("cpu", "cuda")
+            _parameter_groups(self.learning, self.settings),
+            eps=EPSILON,
+            fused=self.task.device.type in ("cpu", "cuda"),
         )
         schedule = LambdaLR(optimizer, _Shape(sum(map(len, plan)), self.settings.warmup))
         module = self.accelerator.prepare_model(self.task)

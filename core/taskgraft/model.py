@@ -199,7 +199,7 @@ class TaskModel:
         for note, count in notes.items():
             reporter.say(f"{note}: {count:,} of {len(rows):,} training rows")
         task = Task(backbone, head.build(feature_of(self.composition), target), self.composition.layout)
-        loop = Loop(task, training, judged, settings, Accelerator(), reporter, folder)
+        loop = Loop(task, training, judged, settings, _accelerator(), reporter, folder)
         reports = loop.run(self.composition.plan)
         self.fitted = Fitted(task, head, target, loop.inserted, loop.learned, base, {})
         metrics = {}
@@ -315,6 +315,11 @@ def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:
     """Give elements that were cut off the prediction None."""
     values = [[*value, *[None] * (count - len(value))] for value, count in zip(found.values, elements, strict=True)]
     return Predictions(values, found.probabilities, found.classes)
+
+
+def _accelerator() -> Accelerator:
+    """Join the processes that were started together. On processors alone accelerate does so only when told to."""
+    return Accelerator(cpu=not torch.accelerator.is_available())
 
 
 def _passes(reporter: Reporter) -> Any:

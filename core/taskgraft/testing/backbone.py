@@ -187,13 +187,13 @@ def _role_problem(part: Part, path: str, role: object, layer: nn.Module | None) 
         return "the part does not own it"
     weight = getattr(layer, "weight", None)
     if isinstance(layer, nn.Embedding) or not isinstance(weight, nn.Parameter) or weight.dim() < 2:
-        return f"it is a {type(layer).__name__}, not a linear or convolutional layer"
+        return f"it is of the type {type(layer).__name__}, not a linear or convolutional layer"
     return _convolution_problem(role, layer) if role in (Role.CONVOLUTION, Role.DEPTHWISE) else None
 
 
 def _convolution_problem(role: object, layer: nn.Module) -> str | None:
     if not isinstance(layer, CONVOLUTIONS):
-        return f"it is a {type(layer).__name__}, not a convolution"
+        return f"it is of the type {type(layer).__name__}, not a convolution"
     if role == Role.DEPTHWISE and layer.groups != layer.in_channels:
         return f"it has {layer.groups} groups for {layer.in_channels} channels, so it is not depthwise"
     return None

@@ -35,12 +35,12 @@ def check_target_description_is_json(head: Head[Any], targets: Columns) -> None:
         raise law.broken(f"learn gives a {type(target).__name__}, but 'target' is {head.target.__name__}")
     if not target.model_config.get("frozen"):
         raise law.broken(f"{head.target.__name__} is not frozen")
-    if target != head.learn(targets):
-        raise law.broken("learning twice from the same targets differs", "Draw nothing at random in learn.")
     with law.runs("writing the target description as JSON"):
         text = json.dumps(target.model_dump(mode="json"), allow_nan=False)
     with law.runs("reading the target description from JSON"):
         read = head.target.model_validate(json.loads(text))
+    if target != head.learn(targets):
+        raise law.broken("learning twice from the same targets differs", "Draw nothing at random in learn.")
     if read != target:
         raise law.broken(f"written as JSON and read again, {target!r:.200} becomes {read!r:.200}")
 
@@ -240,11 +240,12 @@ def check_spec_describes_the_head(head: Head[Any], spec: HeadSpec, config: Any) 
 def _check_form(law: Law, loss: Loss) -> None:
     for what, value in (("total", loss.total), ("weight", loss.weight)):
         if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
-            raise law.broken(f"the {what} is {value!r:.80}, not a floating-point tensor of no axes")
+            shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise law.broken(f"the {what} has the shape {shape}, not that of one floating-point number ()")
         if not bool(torch.isfinite(value)):
-            raise law.broken(f"the {what} is {float(value)}")
-    if float(loss.weight) <= 0:
-        raise law.broken(f"the weight is {float(loss.weight)}")
+            raise law.broken(f"the {what} is {float(value.detach())}")
+    if float(loss.weight.detach()) <= 0:
+        raise law.broken(f"the weight is {float(loss.weight.detach())}")
     if loss.weight.requires_grad:
         raise law.broken("the weight depends on the head's weights", "Count rows or labels in it.")
 

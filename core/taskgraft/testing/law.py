@@ -74,7 +74,8 @@ class Law:
         except (TaskgraftError, AssertionError):
             raise
         except Exception as error:
-            raise self.broken(f"{doing} raises {type(error).__name__}: {error}") from error
+            said = " ".join(str(error).split())[:300].rstrip(".")
+            raise self.broken(f"{doing} raises {type(error).__name__}: {said}") from error
 
 
 def law_of(thing: object, law: str, advice: str) -> Law:

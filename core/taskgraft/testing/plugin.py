@@ -167,7 +167,7 @@ def _watching() -> Iterator[list[str]]:
 
     def note(module: nn.Module, name: str, parameter: Tensor | None) -> None:
         if parameter is not None and parameter.device.type != "meta" and parameter.numel():
-            seen.append(f"makes the parameter '{name}' of a {type(module).__name__}")
+            seen.append(f"makes weights: '{name}' of {type(module).__name__}")
 
     handle = register_module_parameter_registration_hook(note)
     _watch.start(seen.append)

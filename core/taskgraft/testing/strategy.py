@@ -22,7 +22,7 @@ from taskgraft.head import Head
 from taskgraft.insertion import BadInsertion, Inserted, insert, remove
 from taskgraft.learning import BadStage, resolve
 from taskgraft.model import compose
-from taskgraft.plan import Plan, Solve, Stage
+from taskgraft.plan import Insertion, Learn, Plan, Solve, Stage
 from taskgraft.spec import Columns
 from taskgraft.strategy import CannotPlan, Strategy
 from taskgraft.testing.law import Law, law_of, same_bits, trial
@@ -49,7 +49,7 @@ def check_planning_is_pure(strategy: Strategy, backbone: Backbone, head: Head[An
     for below in (BARE, LONG):
         for convex in (True, False):
             above = HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY, convex=convex)
-            with law.runs(f"a plan for a backbone of {len(below.parts)} parts without roles"):
+            with law.runs(f"a plan for a backbone without roles (number of parts: {len(below.parts)})"):
                 try:
                     plan = strategy.plan(below, above)
                 except CannotPlan:
@@ -149,10 +149,11 @@ def _check_stages(law: Law, plan: Plan, backbone: BackboneDescription, head: Hea
         raise law.broken(f"the stages are called {names}", "Give each its own name.")
     parts = [part.name for part in backbone.parts]
     for stage in plan:
-        chosen = [name for one in (*stage.learn, *stage.insert) for name in one.parts]
+        groups: tuple[Learn | Insertion, ...] = (*stage.learn, *stage.insert)
+        chosen = [name for one in groups for name in one.parts]
         if strange := [name for name in chosen if name not in parts]:
             raise law.broken(f"stage '{stage.name}' names the part '{strange[0]}'; the parts are {', '.join(parts)}")
-        rates = [one.rate for one in (*stage.learn, *stage.insert)]
+        rates = [one.rate for one in groups]
         rates += [] if stage.head_rate is None else [stage.head_rate]
         if not rates:
             raise law.broken(f"in stage '{stage.name}' nothing learns")

@@ -96,7 +96,7 @@ def structure(config: PretrainedConfig, output: FeatureDescription, name: str, r
     blocks = _blocks(model, config)
     causal = any(getattr(module, "is_causal", False) is True for module in model.modules())
     if blocks is None:
-        everything = tuple(name for name, _ in model.named_children())
+        everything = tuple(_outside(model, "", None))
         part = Part("whole", everything, output, _roles(model, everything))
         return Structure(type(model), keywords, None, 1, (part,), (0,), (), causal)
     observed = _observe(model, blocks)
@@ -189,17 +189,30 @@ def _named_like_a_last_norm(model: nn.Module, blocks: str) -> tuple[str, ...]:
 
 
 def _parts(model: nn.Module, blocks: str, observed: _Observed, output: FeatureDescription) -> tuple[Part, ...]:
-    count = len(model.get_submodule(blocks))  # type: ignore[arg-type]
-    named = [*model.named_parameters(), *model.named_buffers()]
-    outside = list(dict.fromkeys(name for name, _ in named if not name.startswith(f"{blocks}.")))
-    last = [name for name in outside if any(name.startswith(f"{after}.") for after in observed.after)]
+    count = len(list(model.get_submodule(blocks).children()))
+    outside = _outside(model, "", blocks)
+    last = [path for path in outside if any(f"{after}.".startswith(f"{path}.") for after in observed.after)]
     owned = {index: [f"{blocks}.{index}"] for index in range(count)}
-    owned[0] += [name for name in outside if name not in last]
+    owned[0] += [path for path in outside if path not in last]
     owned[count - 1] += last
     return tuple(
         Part(f"block.{index}", tuple(paths), output, _roles(model, (f"{blocks}.{index}",)))
         for index, paths in owned.items()
     )
+
+
+def _outside(module: nn.Module, path: str, blocks: str | None) -> list[str]:
+    """Find the largest modules, and the tensors beside them, that hold no block."""
+    prefix = f"{path}." if path else ""
+    own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    found = [f"{prefix}{name}" for name, _ in own]
+    for name, child in module.named_children():
+        below = f"{prefix}{name}"
+        if below == blocks:
+            continue
+        holds = blocks is not None and blocks.startswith(f"{below}.")
+        found += _outside(child, below, blocks) if holds else [below]
+    return found
 
 
 def _roles(model: nn.Module, below: tuple[str, ...]) -> dict[str, Role]:

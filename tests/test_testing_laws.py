@@ -1,0 +1,120 @@
+"""The conformance kit over the small backbones, the built-in heads and strategies, and the plugins of both."""
+
+import pytest
+
+from backbones import PAIRS, PICTURES, SMALL, TABLE, WORDS, Small
+from taskgraft.builtin import taskgraft_heads, taskgraft_strategies
+from taskgraft.heads.settings import ClassificationConfig, MultiLabelConfig
+from taskgraft.strategies.partial import PartialConfig
+from taskgraft.testing import BackboneLaws, HeadLaws, PluginLaws, StrategyLaws
+
+HEADS = {spec.name: spec for spec in taskgraft_heads()}
+STRATEGIES = {spec.name: spec for spec in taskgraft_strategies()}
+
+
+@pytest.mark.parametrize("small", SMALL, ids=str)
+class TestSmallBackbones(BackboneLaws):
+    @pytest.fixture
+    def backbone(self, small: Small):
+        return small.build()
+
+    @pytest.fixture
+    def inputs(self, small: Small):
+        return small.inputs
+
+    @pytest.fixture
+    def spec(self, small: Small):
+        return small.spec
+
+    @pytest.fixture
+    def config(self, small: Small):
+        return small.config
+
+
+LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
+ELEMENTS = {"tags": [row.split() for row in ("O B O O O O O", "O B I", "B", "B I I O O O O", "O O B I O", "I I B")]}
+NUMBERS = {"size": ["1.5", "2", "4.0", "-3", "0", "1e2"], "weight": [1, 2, 3, 4, 5, 6]}
+
+
+HEAD_CASES = (
+    ("classification", {}, LABELS),
+    ("classification", {"class_weights": "balanced", "label_smoothing": 0.1}, LABELS),
+    ("classification", {}, {"label": [7, 8, 7, 9, 8, 9]}),
+    ("multi-label", {}, {"toxic": ["1", "0", "", "1"], "rude": [0, 1, 1, None]}),
+    ("multi-label", {"separator": ","}, {"topics": ["a,b", "b", "", "a,c"]}),
+    ("regression", {}, NUMBERS),
+    ("regression", {}, {"size": NUMBERS["size"]}),
+    ("element-classification", {}, ELEMENTS),
+    ("element-classification", {"label_smoothing": 0.2}, ELEMENTS),
+)
+
+
+class TestBuiltInHeads(HeadLaws):
+    @pytest.fixture(params=HEAD_CASES, ids=lambda case: f"{case[0]}-{'-'.join(case[2])}")
+    def case(self, request):
+        return request.param
+
+    @pytest.fixture
+    def spec(self, case):
+        return HEADS[case[0]]
+
+    @pytest.fixture
+    def config(self, case, spec):
+        return spec.config(**case[1])
+
+    @pytest.fixture
+    def head(self, spec, config):
+        return spec.build(config)
+
+    @pytest.fixture
+    def targets(self, case):
+        return case[2]
+
+
+GRAFTS = (
+    (WORDS, "classification", LABELS),
+    (WORDS, "element-classification", ELEMENTS),
+    (PICTURES, "regression", NUMBERS),
+    (TABLE, "classification", LABELS),
+    (TABLE, "multi-label", {"good": [1, 0, 1, None, 0, 1], "new": [0, 0, 1, 1, 1, 0]}),
+    (PAIRS, "regression", NUMBERS),
+)
+
+
+class TestBuiltInStrategies(StrategyLaws):
+    @pytest.fixture(params=GRAFTS, ids=lambda graft: f"{graft[0]}-{graft[1]}")
+    def graft(self, request):
+        return request.param
+
+    @pytest.fixture(params=[("full", {}), ("linear-probe", {}), ("partial", {"learn": 1})], ids=lambda one: one[0])
+    def strategy(self, request):
+        name, settings = request.param
+        return STRATEGIES[name].build(STRATEGIES[name].config(**settings))
+
+    @pytest.fixture
+    def backbone(self, graft):
+        return graft[0].build()
+
+    @pytest.fixture
+    def inputs(self, graft):
+        return graft[0].inputs
+
+    @pytest.fixture
+    def head(self, graft):
+        return HEADS[graft[1]].build(HEADS[graft[1]].config())
+
+    @pytest.fixture
+    def targets(self, graft):
+        return graft[2]
+
+
+@pytest.mark.parametrize("module", ["taskgraft.builtin", "small_plugin"])
+class TestPlugins(PluginLaws):
+    @pytest.fixture
+    def configs(self):
+        return {
+            "partial": PartialConfig(learn=2),
+            "classification": ClassificationConfig(class_weights={"a": 1.0, "b": 2.0}),
+            "multi-label": MultiLabelConfig(threshold=0.3),
+            "small-table": TABLE.config,
+        }

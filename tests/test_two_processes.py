@@ -1,0 +1,70 @@
+"""More processes give the weights of one, also when rows do not divide."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from on_two_processes import models
+
+HERE = Path(__file__).parent
+
+
+def started(folder: Path, processes: int) -> Path:
+    folder.mkdir()
+    start = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)] if processes > 1 else []
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
+    script = [str(HERE / "on_two_processes.py"), str(folder), str(processes)]
+    done = subprocess.run(
+        [sys.executable, *start, *script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory) -> Path:
+    return started(tmp_path_factory.mktemp("one") / "out", 1)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> Path:
+    return started(tmp_path_factory.mktemp("two") / "out", 2)
+
+
+@pytest.mark.parametrize("name", models())
+def test_two_processes_give_the_weights_of_one(one, two, name):
+    wanted = load_file(one / f"{name}.0.safetensors")
+    found = load_file(two / f"{name}.0.safetensors")
+    assert found.keys() == wanted.keys()
+    for tensor in wanted:
+        torch.testing.assert_close(
+            found[tensor], wanted[tensor], atol=1e-5, rtol=0, msg=lambda text, t=tensor: f"{t}: {text}"
+        )
+
+
+@pytest.mark.parametrize("name", models())
+def test_both_processes_hold_the_same_weights(two, name):
+    first, second = (load_file(two / f"{name}.{process}.safetensors") for process in (0, 1))
+    assert all(torch.equal(first[tensor], second[tensor]) for tensor in first)
+
+
+@pytest.mark.parametrize("name", models())
+def test_losses_are_the_mean_over_the_rows_of_all_processes(one, two, name):
+    wanted, found = (json.loads((folder / "numbers.0.json").read_text())[name] for folder in (one, two))
+    for stage, other in zip(wanted["losses"], found["losses"], strict=True):
+        assert other == pytest.approx(stage, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", models())
+def test_no_row_counts_twice_in_a_metric(one, two, name):
+    wanted = json.loads((one / "numbers.0.json").read_text())[name]
+    for process in (0, 1):
+        found = json.loads((two / f"numbers.{process}.json").read_text())[name]
+        assert found["metrics"] == wanted["metrics"]
+        assert found["evaluated"] == wanted["evaluated"] == wanted["metrics"]

@@ -116,6 +116,8 @@ class Leaky(Passing):
         return Features(layout, (hidden.mean(1),))
 
 
-def some_words(texts: Mapping[int, str] | tuple[str, ...] = ("one", "two words", "three more words", "a b c d e")) -> Batch:
+def some_words(
+    texts: Mapping[int, str] | tuple[str, ...] = ("one", "two words", "three more words", "a b c d e"),
+) -> Batch:
     """Prepared texts of different lengths."""
     return WordsProcessor().prepare({"text": list(texts)}).batch

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 
 import taskgraft as tg
 from small_tasks import PARTS, Planned, classification, learns, sentences, weights, words
+from taskgraft.heads.classification import Classification
 from taskgraft.heads.element_classification import ElementClassification
 from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig
-from taskgraft.heads.classification import Classification
 from taskgraft.plan import Solve, Stage
 
 ROWS, BATCH = 23, 5  # neither divides by two; the last batch has three rows
@@ -21,7 +21,7 @@ ROWS, BATCH = 23, 5  # neither divides by two; the last batch has three rows
 
 def tags(texts: list[str]) -> list[list[str | None]]:
     """A label for most words, so that rows have different numbers of labelled elements."""
-    return [[None if word in ("the", "is") else "xy"[len(word) % 2] for word in text.split()] for text in texts]
+    return [[None if word in ("the", "my") else "xy"[len(word) % 2] for word in text.split()] for text in texts]
 
 
 def models() -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:

@@ -17,7 +17,22 @@ from taskgraft.strategy import Strategy
 
 torch.set_num_threads(1)  # over tensors this small, threads only wait for each other
 
-WORD_LIST = "card lost rain where stop send new please transfer late slow why my the is a".split()
+WORD_LIST = (
+    "card",
+    "lost",
+    "rain",
+    "where",
+    "stop",
+    "send",
+    "new",
+    "please",
+    "transfer",
+    "late",
+    "slow",
+    "why",
+    "my",
+    "the",
+)
 PARTS = ("embedding", "block-0", "block-1")
 """Of :class:`Words`."""
 
@@ -68,7 +83,11 @@ def learns(*parts: str, rate: float = 1e-2, **settings: Any) -> Stage:
 
 
 def fitted(
-    backbone: Backbone, *stages: Stage, rows: dict[str, list[Any]] | None = None, validation: Any = None, **training: Any
+    backbone: Backbone,
+    *stages: Stage,
+    rows: dict[str, list[Any]] | None = None,
+    validation: Any = None,
+    **training: Any,
 ) -> tuple[tg.TaskModel, tg.Run]:
     """Fit a classification head, and what the stages say, on a backbone."""
     model = tg.compose(backbone, classification(), Planned(*stages))

@@ -303,6 +303,18 @@ def test_nothing_of_a_refused_artifact_reaches_the_object(tmp_path):
     assert changed(backbone, before) == set()
 
 
+def test_nothing_inserted_for_a_refused_artifact_stays_in_the_object(tmp_path):
+    stage = learns(insert=(Insertion("more", PARTS[1:], frozenset({Role.QUERY}), Adapter, 1e-2),))
+    folder = trained(Based(), stage).save(tmp_path / "a")
+    tensors = load_file(folder / TENSORS)
+    tensors["head.readout.bias"] += 1
+    save_file(tensors, folder / TENSORS)
+    backbone = Based()
+    keys = list(backbone.state_dict())
+    refusal(summed(folder), backbone=backbone, head=classification(), strategy=Planned(stage))
+    assert list(backbone.state_dict()) == keys
+
+
 def test_another_base_is_refused(artifact):
     there, here = Based().fingerprint(), Based(base="another").fingerprint()
     assert refusal(artifact, backbone=Based(base="another")) == (

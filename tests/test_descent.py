@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -86,7 +87,7 @@ def test_rates_rise_linearly_and_fall_to_zero():
     stage = learns("block-1", rate=1e-4, head_rate=0.0, epochs=4, after_step=note)
     trained(backbone, stage, batch_size=24, warmup=0.5, weight_decay=0.0)
     places = [copied(words())["norm.bias"], *(note.after[step]["norm.bias"] for step in (1, 2, 3, 4))]
-    moves = [float((after - before).abs().max()) for before, after in zip(places, places[1:], strict=False)]
+    moves = [float((after - before).abs().max()) for before, after in pairwise(places)]
     assert moves == pytest.approx([1e-4 / 3, 2e-4 / 3, 1e-4, 0.5e-4], rel=5e-2)
 
 

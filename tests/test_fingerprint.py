@@ -45,7 +45,9 @@ def test_a_transposed_view_is_digested_by_what_it_shows():
     assert digest(TENSORS["a"].T) == digest(TENSORS["a"].T.contiguous()) != digest(TENSORS["a"])
 
 
-@pytest.mark.parametrize("tensor", [torch.tensor(3.0), torch.zeros(0, 4), torch.ones(2).bfloat16(), torch.ones(2).bool()])
+@pytest.mark.parametrize(
+    "tensor", [torch.tensor(3.0), torch.zeros(0, 4), torch.ones(2).bfloat16(), torch.ones(2).bool()]
+)
 def test_every_kind_of_tensor_has_a_digest(tensor):
     assert len(digest(tensor)) == 64
 

@@ -11,7 +11,16 @@ from backbones import PicturesProcessor, Words, WordsProcessor, mean
 from small_tasks import PARTS, fitted, images, learns, pictures, sentences, trained, words
 from taskgraft.backbone import Backbone, Processor
 from taskgraft.batch import Batch
-from taskgraft.description import BackboneDescription, FeatureDescription, InputRole, Layout, Part, Role, sequence, vector
+from taskgraft.description import (
+    BackboneDescription,
+    FeatureDescription,
+    InputRole,
+    Layout,
+    Part,
+    Role,
+    sequence,
+    vector,
+)
 from taskgraft.features import ELEMENT, Features
 from taskgraft.guard import GuardBroken
 from taskgraft.head import HeadModule, Loss
@@ -119,7 +128,9 @@ SCALING = Insertion("scale", ("block-1",), frozenset({Role.QUERY}), Scaled, 1e-2
 
 
 def test_a_base_weight_under_an_insertion():
-    stage = learns(insert=(SCALING,), after_step=after(lambda backbone: backbone.blocks[1].query.wrapped.weight.add_(1)))
+    stage = learns(
+        insert=(SCALING,), after_step=after(lambda backbone: backbone.blocks[1].query.wrapped.weight.add_(1))
+    )
     assert faults(words(), stage) == ["the tensor blocks.1.query.weight does not learn, but changed"]
 
 
@@ -405,7 +416,11 @@ def resnet() -> Backbone:
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     model = nn.Sequential(stem, nn.Sequential(Residual(), Residual()), pool)
     grid = FeatureDescription(Layout.GRID, (16,), strides=(1,))
-    parts = (Part("first", ("model.0",), grid), Part("block-0", ("model.1.0",), grid), Part("block-1", ("model.1.1",), grid))
+    parts = (
+        Part("first", ("model.0",), grid),
+        Part("block-0", ("model.1.0",), grid),
+        Part("block-1", ("model.1.1",), grid),
+    )
     return ImageEncoder(model, parts, 16)
 
 

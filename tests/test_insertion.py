@@ -47,9 +47,7 @@ def features(backbone: Backbone) -> Tensor:
 
 def test_layers_are_chosen_by_part_and_role():
     done = insert(words(), [adapter("block-0", "block-1")])
-    assert [one.path for one in done] == [
-        f"blocks.{block}.{layer}" for block in (0, 1) for layer in ("query", "value")
-    ]
+    assert [one.path for one in done] == [f"blocks.{block}.{layer}" for block in (0, 1) for layer in ("query", "value")]
 
 
 def test_inserted_tensors_have_names_of_their_own_and_the_others_keep_theirs():
@@ -134,7 +132,11 @@ def test_an_insertion_of_an_earlier_stage_runs_in_eval_mode_when_it_does_not_lea
     def note(backbone: Backbone, step: int) -> None:
         modes.append(backbone.blocks[1].query.dropout.training)
 
-    trained(words(), learns(insert=(adapter(),), after_step=note, epochs=1), learns(name="second", after_step=note, epochs=1))
+    trained(
+        words(),
+        learns(insert=(adapter(),), after_step=note, epochs=1),
+        learns(name="second", after_step=note, epochs=1),
+    )
     assert modes == [True] * 3 + [False] * 3
 
 

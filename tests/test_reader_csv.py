@@ -8,10 +8,10 @@ from taskgraft.readers.settings import CsvConfig
 from taskgraft.rows import Rows, UnreadableFile
 
 
-def rows_of(folder: Path, content: str | bytes, config: CsvConfig = CsvConfig()) -> Rows:
+def rows_of(folder: Path, content: str | bytes, **settings: str) -> Rows:
     path = folder / "data.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_csv(path, config)
+    return read_csv(path, CsvConfig(**settings))
 
 
 def problem_of(folder: Path, content: str | bytes) -> str:
@@ -63,7 +63,7 @@ def test_a_last_line_without_its_end_is_read(tmp_path):
 
 
 def test_another_delimiter_can_be_set(tmp_path):
-    assert rows_of(tmp_path, "a;b\n1,5;2\n", CsvConfig(delimiter=";")).values("a") == ["1,5"]
+    assert rows_of(tmp_path, "a;b\n1,5;2\n", delimiter=";").values("a") == ["1,5"]
 
 
 def test_a_header_alone_gives_columns_without_rows(tmp_path):

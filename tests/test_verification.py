@@ -66,7 +66,9 @@ def test_a_backbone_that_depends_on_padding_gets_batches_of_one_length():
     backbone, mixed = Leaky(), []
     with pytest.warns(UnreliableBackbone):
         model = trained(backbone, learns("block-2", epochs=1), rows=sentences(40))
-    backbone.register_forward_hook(lambda module, inputs, _: mixed.append(len(set(inputs[0].lengths["element"].tolist()))))
+    backbone.register_forward_hook(
+        lambda module, inputs, _: mixed.append(len(set(inputs[0].lengths["element"].tolist())))
+    )
     model.predict(sentences(40)["text"])
     assert mixed
     assert set(mixed) == {1}

@@ -29,7 +29,7 @@ from taskgraft.error import TaskgraftError, listed
 from taskgraft.fingerprint import digest
 from taskgraft.head import Head
 from taskgraft.hook import GROUP
-from taskgraft.insertion import Inserted, insert, is_inserted
+from taskgraft.insertion import Inserted, insert, is_inserted, remove
 from taskgraft.learning import HEAD, Learning, resolve
 from taskgraft.model import Fitted, TaskModel, built_head, feature_of, model_of
 from taskgraft.name import normalized
@@ -170,13 +170,17 @@ def load(
     task.pads = manifest.pads
     inserted: tuple[Inserted, ...] = ()
     learned: frozenset[str] = frozenset()
-    for stage in composition.plan:
-        inserted = (*inserted, *insert(below, stage.insert))
-        learned |= resolve(stage, below, task.head, inserted).declared
     model = model_of(composition)
     model.recipe = recipe.model_copy(update={"backbone": model.recipe.backbone})
-    model.fitted = Fitted(task, top, target, inserted, learned, base, manifest.metrics)
-    _fill(folder, model.fitted, manifest, files[TENSORS])
+    try:
+        for stage in composition.plan:
+            inserted = (*inserted, *insert(below, stage.insert))
+            learned |= resolve(stage, below, task.head, inserted).declared
+        model.fitted = Fitted(task, top, target, inserted, learned, base, manifest.metrics)
+        _fill(folder, model.fitted, manifest, files[TENSORS])
+    except BaseException:
+        remove(below, inserted)
+        raise
     task.to(device).eval()
     return model
 

@@ -19,7 +19,7 @@ from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples
 from taskgraft.head import BadTargets, Head, Predictions, Target
-from taskgraft.insertion import Inserted
+from taskgraft.insertion import Inserted, remove
 from taskgraft.name import parse_name
 from taskgraft.preparation import Inputs, check_elements, columns_for, prepare, read
 from taskgraft.progress import Reporter
@@ -113,7 +113,9 @@ class TaskModel:
             TaskgraftError: for whatever a person can mend, before training where it can be known before.
         """
         began = time.monotonic()
-        self.fitted = None
+        if self.fitted is not None:
+            remove(self.fitted.task.backbone, self.fitted.inserted)
+            self.fitted = None
         if not isinstance(training, TrainingConfig):
             training = parse(TrainingConfig, training or {}, "training")
         targets = (target,) if isinstance(target, str) else tuple(target)
@@ -163,6 +165,8 @@ class TaskModel:
             NoProbabilities: for a head that has none.
         """
         found = self._predictions(data, batch_size, quiet)
+        if not found.values:
+            return []
         if found.probabilities is None:
             raise NoProbabilities(self.composition.head.label)
         pairs = [
@@ -200,7 +204,11 @@ class TaskModel:
             reporter.say(f"{note}: {count:,} of {len(rows):,} training rows")
         task = Task(backbone, head.build(feature_of(self.composition), target), self.composition.layout)
         loop = Loop(task, training, judged, settings, _accelerator(), reporter, folder)
-        reports = loop.run(self.composition.plan)
+        try:
+            reports = loop.run(self.composition.plan)
+        except BaseException:
+            remove(backbone, loop.inserted)
+            raise
         self.fitted = Fitted(task, head, target, loop.inserted, loop.learned, base, {})
         metrics = {}
         if held is not None and judged is not None:

@@ -37,7 +37,7 @@ def main() -> None:
         for strategy in STRATEGIES:
             console.print(f"Training 'classification' on MiniLM by '{strategy}' …")
             model = tg.compose(f"hf-text:{encoder()}", head="classification", strategy=strategy)
-            run = model.fit(HERE / "train.csv", inputs="text", target="label", training={"epochs": 8})
+            run = model.fit(HERE / "train.csv", inputs="text", target="label", training={"epochs": 5})
             artifact = model.save(Path(folder) / strategy.partition(":")[0])
             size = sum(file.stat().st_size for file in artifact.iterdir()) / 1e6
             results[strategy] = (run, model.evaluate(HERE / "test.csv"), size)

@@ -13,7 +13,13 @@ from taskgraft_text import plugin
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.settings import TextConfig
 
-TEXTS = ["where is my parcel please?", "help", "the card is lost, my money is late late late", "lost card", "is it the card"]
+TEXTS = [
+    "where is my parcel please?",
+    "help",
+    "the card is lost, my money is late late late",
+    "lost card",
+    "is it the card",
+]
 OTHERS = ["late", "the parcel, help", "money", "where is my card?", "my card"]
 WORDS = [["where", "is", "my", "parcel"], ["help"], ["zebra", "card"], ["my", "money", "late"], ["lost", "card"]]
 

@@ -1,0 +1,346 @@
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+import taskgraft as tg
+from backbones import TABLE, Words, WordsProcessor
+from small_tasks import (
+    PARTS,
+    Planned,
+    classification,
+    images,
+    learns,
+    pictures,
+    sentences,
+    trained,
+    weights,
+    words,
+)
+from taskgraft.backbone import Prepared, Processor
+from taskgraft.config import SettingsError
+from taskgraft.description import Role
+from taskgraft.insertion import BadInsertion
+from taskgraft.model import ListOfWhat, NoProbabilities, NoRows, NoTarget, NotFitted, UnfitMetric
+from taskgraft.plan import Insertion
+from taskgraft.rows import BadRows, ColumnMissing
+from taskgraft.spec import Columns
+
+PROBE = {"name": "linear-probe", "penalty": 1e-3}
+
+
+def composed(head: Any = "classification", backbone: Any = None) -> tg.TaskModel:
+    return tg.compose(backbone or words(), head, PROBE)
+
+
+def fitted(head: Any = "classification", rows: Any = None, target: Any = "label", **options: Any) -> tg.TaskModel:
+    model = composed(head)
+    model.fit(rows if rows is not None else sentences(), target=target, quiet=True, **options)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> tg.TaskModel:
+    """Classifies texts; no test changes it."""
+    return fitted()
+
+
+# --- fit
+
+
+def test_a_fit_judges_the_validation_rows():
+    run = composed().fit(sentences(), validation=sentences(12, seed=1), target="label", quiet=True)
+    assert set(run.metrics) == {"accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_micro"}
+    assert all(0 <= number <= 1 for number in run.metrics.values())
+    assert run.seconds > 0
+    assert [report.name for report in run.stages] == ["linear-probe"]
+
+
+def test_a_fit_without_validation_has_no_metrics():
+    assert composed().fit(sentences(), target="label", quiet=True).metrics == {}
+
+
+def test_files_and_dataframes_train_alike(tmp_path):
+    pd.DataFrame(sentences()).to_csv(tmp_path / "train.csv", index=False)
+    one, other, third = (fitted(rows=rows) for rows in (tmp_path / "train.csv", pd.DataFrame(sentences()), sentences()))
+    assert one.predict_proba(["where is my card"]) == other.predict_proba(["where is my card"])
+    assert one.predict_proba(["where is my card"]) == third.predict_proba(["where is my card"])
+
+
+def test_the_recipe_is_complete_once_fitted(model):
+    assert model.recipe.data.inputs == {"text": "text"}
+    assert model.recipe.data.target == ("label",)
+    assert model.recipe.training.batch_size == 32
+
+
+def test_what_a_backbone_learned_from_the_data_is_in_the_recipe(small_plugin_installed):
+    model = tg.compose("small-table", "classification", PROBE)
+    rows = {name: list(values) * 2 for name, values in TABLE.inputs.items()} | {"label": list("abbaab") * 2}
+    model.fit(rows, target="label", quiet=True)
+    assert model.recipe.backbone.settings["columns"] == list(TABLE.inputs)
+    assert len(model.predict(rows)) == 12
+
+
+def test_a_column_of_another_name_can_be_read():
+    rows = {"message" if name == "text" else name: values for name, values in sentences().items()}
+    model = fitted(rows=rows, inputs="message")
+    assert model.predict({"message": ["where is my card"]}) == model.predict(["where is my card"])
+
+
+def test_a_second_fit_begins_anew():
+    model = composed()
+    model.fit(sentences(), target="label", quiet=True)
+    before = weights(model)
+    model.fit({"text": ["a b", "c d", "e"] * 4, "label": ["x", "y", "x"] * 4}, target="label", quiet=True)
+    assert model.predict(["a b"]) == ["x"]
+    assert before["head.readout.bias"].shape == (3,)
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, wrapped: torch.nn.Module):
+        super().__init__()
+        self.wrapped, self.factor = wrapped, torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
+        return self.wrapped(value) * self.factor
+
+
+SCALING = learns(insert=(Insertion("scale", PARTS[1:], frozenset({Role.QUERY}), Scaled, 1e-2),))
+
+
+def test_a_second_fit_does_not_insert_twice():
+    backbone = words()
+    model = tg.compose(backbone, classification(), Planned(SCALING))
+    for _ in range(2):
+        model.fit(sentences(), target="label", quiet=True)
+    assert isinstance(backbone.blocks[0].query.wrapped, torch.nn.Linear)
+
+
+def test_a_fit_that_fails_leaves_nothing_inserted():
+    backbone = words()
+    keys = list(backbone.state_dict())
+    wrong = learns(name="second", insert=(Insertion("none", PARTS, frozenset(), Scaled, 1e-2),))
+    with pytest.raises(BadInsertion):
+        trained(backbone, SCALING, wrong)
+    assert list(backbone.state_dict()) == keys
+
+
+class Cutting(Words):
+    """Reads three words at most, and says so."""
+
+    @property
+    def processor(self) -> Processor:
+        return CuttingProcessor()
+
+
+class CuttingProcessor(WordsProcessor):
+    def prepare(self, inputs: Columns) -> Prepared:
+        whole = super().prepare(inputs)
+        cut = sum(count > 3 for count in whole.elements)
+        short = super().prepare({"text": [" ".join(text.split()[:3]) for text in inputs["text"]]})
+        return Prepared(short.batch, whole.refused, {"cut to 3 words": cut} if cut else {}, whole.elements)
+
+
+def test_what_happened_to_the_rows_is_told():
+    run = composed(backbone=Cutting().eval()).fit(sentences(), target="label", quiet=True)
+    assert run.notes == {"cut to 3 words": sum(len(text.split()) > 3 for text in sentences()["text"])}
+
+
+def test_what_happened_to_the_rows_is_printed(capfd):
+    composed(backbone=Cutting().eval()).fit(sentences(), target="label")
+    assert "cut to 3 words: 12 of 24 training rows" in capfd.readouterr().err
+
+
+def test_a_quiet_fit_prints_nothing(capfd):
+    composed(backbone=Cutting().eval()).fit(sentences(), target="label", quiet=True)
+    assert capfd.readouterr() == ("", "")
+
+
+# --- predict
+
+
+def test_a_prediction_is_a_label_per_row(model):
+    assert model.predict(sentences(5)["text"]) == model.predict(sentences(5))
+    assert set(model.predict(sentences(20)["text"])) <= {"a", "b", "c"}
+
+
+def test_probabilities_are_by_label_and_add_up_to_one(model):
+    for row, label in zip(model.predict_proba(sentences()), model.predict(sentences()), strict=True):
+        assert set(row) == {"a", "b", "c"}
+        assert sum(row.values()) == pytest.approx(1, abs=1e-5)
+        assert max(row, key=row.get) == label
+
+
+def test_predictions_come_in_the_order_of_the_rows(model):
+    texts = sentences(40, seed=3)["text"]
+    together = model.predict_proba(texts, batch_size=7)
+    for text, row in zip(texts, together, strict=True):
+        assert model.predict_proba([text])[0] == pytest.approx(row, abs=1e-5)
+
+
+@pytest.mark.parametrize("nothing", [[], {"text": []}])
+def test_no_rows_have_no_predictions(model, nothing):
+    assert model.predict(nothing) == []
+    assert model.predict_proba(nothing) == []
+
+
+def test_several_labels_are_a_list_with_a_probability_each():
+    rows = sentences() | {"tags": ["wet|cold", "cold", ""] * 8}
+    model = fitted("multi-label", rows, "tags")
+    assert all(set(labels) <= {"wet", "cold"} for labels in model.predict(rows))
+    assert set(model.predict_proba(rows)[0]) == {"wet", "cold"}
+    assert set(model.evaluate(rows)) == {"precision_macro", "recall_macro", "f1_macro", "f1_micro"}
+
+
+def test_one_number_is_a_number_and_several_are_a_list():
+    rows = sentences() | {"price": list(range(24)), "weight": [row * 0.1 for row in range(24)]}
+    assert isinstance(fitted("regression", rows, "price").predict(rows)[0], float)
+    assert len(fitted("regression", rows, ["price", "weight"]).predict(rows)[0]) == 2
+
+
+def test_a_label_per_element_is_a_list_as_long_as_the_input():
+    rows = sentences() | {"tags": [["xy"[len(word) % 2] for word in text.split()] for text in sentences()["text"]]}
+    model = fitted("element-classification", rows, "tags")
+    for text, labels, each in zip(rows["text"], model.predict(rows), model.predict_proba(rows), strict=True):
+        assert len(labels) == len(each) == len(text.split())
+        assert set(each[0]) == {"x", "y"}
+
+
+def test_elements_that_were_cut_off_are_predicted_none_and_count_as_wrong():
+    texts = ["one two", "three four five six seven"] * 8
+    rows = {"text": texts, "tags": [["x" if word[0] in "ot" else "y" for word in text.split()] for text in texts]}
+    model = composed("element-classification", Cutting().eval())
+    model.fit(rows, target="tags", quiet=True)
+    assert [label is None for label in model.predict(rows)[1]] == [False] * 3 + [True] * 2
+    assert model.evaluate(rows)["accuracy"] <= 5 / 7 + 1e-6
+
+
+def test_images_are_predicted_from_a_plain_list_too():
+    model = composed(backbone=pictures())
+    model.fit(images(), target="label", quiet=True)
+    assert len(model.predict(images()["image"])) == 16
+
+
+# --- evaluate
+
+
+def test_an_evaluation_equals_the_metrics_of_the_fit():
+    model = composed()
+    run = model.fit(sentences(), validation=sentences(12, seed=1), target="label", quiet=True)
+    assert model.evaluate(sentences(12, seed=1)) == run.metrics
+
+
+def test_a_metric_can_be_named(model):
+    assert model.evaluate(sentences(), metrics=["classification"]) == model.evaluate(sentences())
+
+
+def test_a_metric_for_another_kind_of_target_is_refused(model):
+    with pytest.raises(UnfitMetric) as caught:
+        model.evaluate(sentences(), metrics=["regression"])
+    assert str(caught.value) == "The metric 'regression' cannot judge what 'classification' predicts."
+
+
+# --- what a person can mend
+
+
+@pytest.mark.parametrize(
+    ("wish", "act"),
+    [
+        ("predict", lambda model: model.predict(["a"])),
+        ("predict", lambda model: model.predict_proba(["a"])),
+        ("evaluate", lambda model: model.evaluate(sentences())),
+        ("be saved", lambda model: model.save("nowhere")),
+    ],
+)
+def test_a_model_without_a_head_says_so(wish, act):
+    with pytest.raises(NotFitted) as caught:
+        act(composed())
+    assert str(caught.value) == (
+        f"This task model has no head yet, so it cannot {wish}. Call fit first, or load an artifact."
+    )
+
+
+def test_a_fit_without_a_target_is_refused():
+    with pytest.raises(NoTarget) as caught:
+        composed().fit(sentences())
+    assert str(caught.value) == "No target column was named. Say which column to predict with target=…."
+
+
+def test_an_unknown_training_setting_is_refused():
+    with pytest.raises(SettingsError) as caught:
+        composed().fit(sentences(), target="label", training={"epoch": 3})
+    assert str(caught.value).startswith("training: there is no setting 'epoch'. Did you mean 'epochs'? Settings: ")
+
+
+def test_a_target_column_that_is_missing_is_refused():
+    with pytest.raises(ColumnMissing) as caught:
+        composed().fit(sentences(), target="lable", quiet=True)
+    assert str(caught.value) == "the training data has no column 'lable'. Did you mean 'label'? Columns: text, label."
+
+
+def test_empty_data_is_refused(tmp_path):
+    (tmp_path / "valid.csv").write_text("text,label\n")
+    with pytest.raises(NoRows) as caught:
+        composed().fit(sentences(), validation=tmp_path / "valid.csv", target="label", quiet=True)
+    assert str(caught.value) == "valid.csv has columns but no rows."
+
+
+def problem(tmp_path, train: str, validation: str | None = None, head: Any = "classification") -> str:
+    (tmp_path / "train.csv").write_text(train)
+    (tmp_path / "valid.csv").write_text(validation or train)
+    with pytest.raises(BadRows) as caught:
+        composed(head).fit(tmp_path / "train.csv", validation=tmp_path / "valid.csv", target="label", quiet=True)
+    return str(caught.value)
+
+
+def test_an_empty_label_is_told_with_its_line(tmp_path):
+    said = problem(tmp_path, 'text,label\n"a\nb",x\nc,\nd,y\ne,\n')
+    assert said == (
+        "train.csv, line 4: the target column 'label' is empty. 2 of 4 rows are like this (lines 4, 6).\n"
+        "Mend these rows or take them out."
+    )
+
+
+def test_an_empty_input_is_told_with_its_line(tmp_path):
+    assert problem(tmp_path, "text,label\na,x\n,y\n") == (
+        "train.csv, line 3: the text is empty.\nMend these rows or take them out."
+    )
+
+
+def test_a_label_that_only_validation_has_is_told_with_its_line(tmp_path):
+    assert problem(tmp_path, "text,label\na,x\nb,y\n", "text,label\na,x\nb,z\n") == (
+        "valid.csv, line 3: the label 'z' does not occur in the training split, which has 'x', 'y'.\n"
+        "Mend these rows or take them out."
+    )
+
+
+def test_a_number_that_is_none_is_told_with_its_line(tmp_path):
+    assert problem(tmp_path, "text,label\na,1\nb,many\n", head="regression") == (
+        "train.csv, line 3: the target column 'label' is 'many', not a number.\nMend these rows or take them out."
+    )
+
+
+def test_labels_that_do_not_fit_their_elements_are_told_with_their_line(tmp_path):
+    assert problem(tmp_path, "text,label\na b,x y\nc,x y\n", head="element-classification") == (
+        "train.csv, line 3: 'label' has 2 labels for 1 elements.\nMend these rows or take them out."
+    )
+
+
+def test_a_head_without_probabilities_says_so():
+    rows = sentences() | {"price": list(range(24))}
+    with pytest.raises(NoProbabilities) as caught:
+        fitted("regression", rows, "price").predict_proba(rows)
+    assert str(caught.value) == "'regression' predicts without probabilities. Use predict."
+
+
+def test_a_plain_list_for_several_inputs_is_refused():
+    model = composed(backbone=TABLE.build())
+    rows: Mapping[str, Any] = {name: list(values) for name, values in TABLE.inputs.items()} | {"label": list("abbaab")}
+    model.fit(rows, target="label", quiet=True)
+    with pytest.raises(ListOfWhat) as caught:
+        model.predict([1, 2])
+    assert str(caught.value) == (
+        "A plain list was given, but the model reads amount, age, balance. Give a list of dicts."
+    )

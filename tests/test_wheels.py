@@ -1,0 +1,93 @@
+"""The built wheels work by themselves, in an environment that sees the heavy libraries and not our source."""
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DISTRIBUTIONS = {
+    "taskgraft": ROOT,
+    "taskgraft_transformers": ROOT / "plugins/transformers",
+    "taskgraft_text": ROOT / "plugins/text",
+}
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import taskgraft, taskgraft_text, taskgraft_transformers
+for package in (taskgraft, taskgraft_text, taskgraft_transformers):
+    folder = Path(package.__file__).parent
+    assert folder.is_relative_to(sys.prefix), folder
+    assert (folder / "py.typed").is_file(), folder
+known = taskgraft.catalog()
+assert not known.failures, known.failures
+assert not known.remarks, known.remarks
+print(*sorted({entry.spec.name for entry in known.entries}))
+model = taskgraft.compose("hf-text:" + sys.argv[1], head="classification", strategy="partial:1")
+rows = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": ["card", "parcel", "card", "parcel"]}
+model.fit(rows, target="label", training={"epochs": 1}, quiet=True)
+model.save(sys.argv[2])
+assert taskgraft.load(sys.argv[2]).predict(rows["text"], quiet=True) == model.predict(rows["text"], quiet=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("wheels")
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        str(folder),
+    ]
+    subprocess.run([*build, *map(str, DISTRIBUTIONS.values())], check=True, capture_output=True, text=True)
+    return sorted(folder.iterdir())
+
+
+def test_each_distribution_builds_one_wheel(wheels):
+    assert [wheel.name.partition("-")[0] for wheel in wheels] == sorted(DISTRIBUTIONS)
+
+
+def test_the_wheels_alone_find_each_other_train_save_and_load(wheels, tmp_path):
+    import tiny
+
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False, symlinks=True)
+    python = environment / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, *map(str, wheels)], check=True, capture_output=True, text=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "heavy.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    checkpoint = tiny.save("bert", tmp_path / "checkpoint")
+
+    run = subprocess.run(
+        [str(python), "-c", SCRIPT, str(checkpoint), str(tmp_path / "artifact")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == [
+        *(
+            "classification",
+            "csv",
+            "element-classification",
+            "entities",
+            "full",
+            "hf-text",
+            "linear-probe",
+            "multi-label",
+        ),
+        *("partial", "regression"),
+    ]

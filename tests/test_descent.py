@@ -66,6 +66,12 @@ def test_what_the_user_drew_before_does_not_change_a_bit():
     assert_same_bits(weights(trained(words(), learns(*PARTS))), alone)
 
 
+def test_what_is_drawn_between_steps_does_not_change_a_bit():
+    alone = weights(trained(words(), learns(*PARTS)))
+    drawing = learns(*PARTS, after_step=lambda backbone, step: torch.rand(7))
+    assert_same_bits(weights(trained(words(), drawing)), alone)
+
+
 def test_another_seed_gives_other_weights():
     one, other = (weights(trained(words(), learns(*PARTS), seed=seed)) for seed in (0, 1))
     assert not torch.equal(one["backbone.blocks.1.query.weight"], other["backbone.blocks.1.query.weight"])

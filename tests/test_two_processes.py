@@ -18,7 +18,8 @@ HERE = Path(__file__).parent
 def started(folder: Path, processes: int) -> Path:
     folder.mkdir()
     start = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)] if processes > 1 else []
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     script = [str(HERE / "on_two_processes.py"), str(folder), str(processes)]
     done = subprocess.run(
         [sys.executable, *start, *script], env=environment, capture_output=True, text=True, check=False

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from planting import HEALTHY, OPENING
-from taskgraft.catalog import BLOCK, AmbiguousName, Failure, UnknownName, catalog, load_catalog
+from taskgraft.catalog import BLOCK, AmbiguousName, UnknownName, catalog, load_catalog
+from taskgraft.discovery import Failure
 from taskgraft.name import parse_name
 from taskgraft.source import Source
 from taskgraft.spec import BackboneSpec, HeadSpec, MetricSpec, ReaderSpec, StrategySpec

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from planting import garden_in
-from taskgraft.catalog import ANSWERS, BLOCK, AmbiguousName, UnknownName, catalog, load_catalog
+from taskgraft.catalog import BLOCK, AmbiguousName, UnknownName, catalog, load_catalog
+from taskgraft.discovery import ANSWERS, Loader
 from taskgraft.hook import CONTRACT, Hooks
 from taskgraft.name import parse_name
 from taskgraft.spec import BackboneSpec, HeadSpec, Spec
@@ -117,7 +118,7 @@ def test_the_messages_about_entry_points_are_those_of_the_guide(garden, entry_po
 
 
 def test_no_message_of_the_catalog_is_missing_from_the_guide():
-    tree = ast.parse(Path(inspect.getfile(load_catalog)).read_text())
+    tree = ast.parse(Path(inspect.getfile(Loader)).read_text())
     refusals = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_Refused"]
     assert len(refusals) >= 10
     messages = section("## Messages you may meet", "### ")

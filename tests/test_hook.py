@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import pytest
 
 from planting import HEALTHY
-from taskgraft.catalog import ANSWERS, Remark, load_catalog
+from taskgraft.catalog import load_catalog
+from taskgraft.discovery import ANSWERS, Remark
 from taskgraft.hook import Hooks, hookspec
 from taskgraft.source import Source
 from taskgraft.spec import HeadSpec, Spec

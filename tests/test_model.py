@@ -22,8 +22,9 @@ from small_tasks import (
 from taskgraft.backbone import Prepared, Processor
 from taskgraft.config import SettingsError
 from taskgraft.description import Role
+from taskgraft.fitting import NoRows
 from taskgraft.insertion import BadInsertion
-from taskgraft.model import ListOfWhat, NoProbabilities, NoRows, NoTarget, NotFitted, UnfitMetric
+from taskgraft.model import ListOfWhat, NoProbabilities, NoTarget, NotFitted, UnfitMetric
 from taskgraft.plan import Insertion
 from taskgraft.rows import BadRows, ColumnMissing
 from taskgraft.spec import Columns

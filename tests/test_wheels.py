@@ -74,6 +74,7 @@ def test_the_wheels_alone_find_each_other_train_save_and_load(wheels, tmp_path):
         [str(python), "-c", SCRIPT, str(checkpoint), str(tmp_path / "artifact")],
         capture_output=True,
         text=True,
+        check=False,
         cwd=tmp_path,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from taskgraft.backbone import Backbone
@@ -10,6 +11,7 @@ from taskgraft.config import Config, SettingsError, parse
 from taskgraft.description import BackboneDescription, HeadDescription, Layout
 from taskgraft.error import TaskgraftError
 from taskgraft.head import Head
+from taskgraft.manifest import BadArtifact, is_artifact, read_artifact
 from taskgraft.name import parse_name
 from taskgraft.plan import Plan
 from taskgraft.recipe import Choice
@@ -20,21 +22,28 @@ from taskgraft.strategy import Strategy
 AnySpec = TypeVar("AnySpec", bound=Spec)
 Built = TypeVar("Built")
 
-Reference = str | Mapping[str, Any]
-"""A name (``"partial:2"``), or a name with settings (``{"name": "partial", "learn": 2}``)."""
+Reference = str | Mapping[str, Any] | Choice
+"""A name (``"partial:2"``), a name with settings (``{"name": "partial", "learn": 2}``), or what a recipe says."""
 
 
 @dataclass(frozen=True)
 class Named(Generic[AnySpec]):
-    """A spec with its settings, found by name."""
+    """A spec with its settings, found by name.
+
+    Attributes:
+        base: an artifact whose trained backbone this one starts from.
+    """
 
     spec: AnySpec
     source: Source
     config: Config
+    base: Path | None = None
 
     @property
     def label(self) -> str:
         """What messages call it: the name, with the argument."""
+        if self.base is not None:
+            return f"{self.spec.name}:{self.base}"
         argument = self.spec.config.argument
         value = getattr(self.config, argument) if argument else None
         return self.spec.name if value is None else f"{self.spec.name}:{value}"
@@ -42,7 +51,8 @@ class Named(Generic[AnySpec]):
     def choice(self) -> Choice:
         """Write it down for a recipe."""
         settings = self.config.model_dump(mode="json")
-        return Choice(name=f"{self.source.distribution}/{self.spec.name}", settings=settings)
+        base = None if self.base is None else str(self.base)
+        return Choice(name=f"{self.source.distribution}/{self.spec.name}", settings=settings, base=base)
 
 
 @dataclass(frozen=True)
@@ -127,18 +137,39 @@ def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[
         UnknownName, AmbiguousName, BadName: for the name.
         SettingsError: for the settings.
     """
-    settings = {} if isinstance(reference, str) else dict(reference)
-    text = reference if isinstance(reference, str) else settings.pop("name", None)
+    if isinstance(reference, Choice):
+        text, settings, base = reference.name, dict(reference.settings), reference.base
+    else:
+        settings = {} if isinstance(reference, str) else dict(reference)
+        text, base = reference if isinstance(reference, str) else settings.pop("name", None), None
     if not isinstance(text, str):
         raise SettingsError(kind.axis, ("the setting 'name' is missing.",))
     name = parse_name(text)
     spec, source = catalog.find(kind, name)
     who = f"{kind.axis} '{spec.name}'"
-    if name.argument is not None:
-        if spec.config.argument is None:
+    argument = spec.config.argument
+    if name.argument is not None and kind is BackboneSpec and is_artifact(Path(name.argument)):
+        base = name.argument
+        settings = _settings_of(Path(base), spec, source) | settings
+    elif name.argument is not None:
+        if argument is None:
             raise SettingsError(who, (f"it takes no argument after the colon, but was given '{name.argument}'.",))
-        settings = {spec.config.argument: name.argument} | settings
-    return Named(spec, source, parse(spec.config, settings, who))
+        settings = {argument: name.argument} | settings
+    return Named(spec, source, parse(spec.config, settings, who), None if base is None else Path(base))
+
+
+def _settings_of(folder: Path, spec: Spec, source: Source) -> dict[str, Any]:
+    """Give the settings of the backbone that an artifact trained.
+
+    Raises:
+        BadArtifact: when it is damaged, or its backbone is another one.
+    """
+    manifest, _ = read_artifact(folder)
+    trained = manifest.recipe.backbone
+    if trained.name != f"{source.distribution}/{spec.name}":
+        have = trained.name or trained.object
+        raise BadArtifact(str(folder), f"its backbone is '{have}', so it cannot be the base of '{spec.name}'")
+    return dict(trained.settings)
 
 
 def class_name(thing: object) -> str:

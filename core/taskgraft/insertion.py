@@ -21,16 +21,24 @@ class Inserted:
     insertion: Insertion
 
 
-def insert(backbone: Backbone, insertions: Iterable[Insertion]) -> tuple[Inserted, ...]:
+def insert(
+    backbone: Backbone, insertions: Iterable[Insertion], before: Sequence[Inserted] = ()
+) -> tuple[Inserted, ...]:
     """Wrap the layers that insertions choose by part and role.
 
+    Args:
+        before: what was inserted earlier.
+
     Raises:
-        BadInsertion: when an insertion chooses no layer, or its module does not hold the layer as ``wrapped``.
+        BadInsertion: when an insertion chooses no layer, one that has its name already, or its module does not hold the
+            layer as ``wrapped``.
     """
     done: list[Inserted] = []
     try:
         for insertion in insertions:
             for path in _chosen(backbone, insertion):
+                if any(one.path == path and one.insertion.name == insertion.name for one in (*before, *done)):
+                    raise BadInsertion(insertion.name, f"{path} has an insertion of that name already")
                 layer = backbone.get_submodule(path)
                 around = insertion.wrap(layer)
                 if getattr(around, WRAPPED, None) is not layer:

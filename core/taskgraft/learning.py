@@ -77,7 +77,10 @@ class Learning:
             module.training = trains
             if not trains:
                 frozen.append((name, module))
-        self.head.train(any(_of_head(name) for name in declared))
+        head_learns = any(_of_head(name) for name in declared)
+        self.head.train(head_learns)
+        if not head_learns:
+            frozen += [(f"{HEAD}.{name}".rstrip("."), module) for name, module in self.head.named_modules()]
         return frozen
 
     def _trains(self, name: str, module: nn.Module, learning: set[str]) -> bool:
@@ -114,6 +117,12 @@ def resolve(stage: Stage, backbone: Backbone, head: nn.Module, inserted: tuple[I
             claimed[name] = group.name
     if not groups:
         raise BadStage(stage.name, "nothing learns in it")
+    if any(name.startswith(f"{HEAD}.") for name in names):
+        raise BadStage(
+            stage.name, f"the backbone has tensors below an attribute '{HEAD}', which names the head's; rename it"
+        )
+    if stage.solve == Solve.CONVEX and stage.loss is not None:
+        raise BadStage(stage.name, "a solver minimises the head's own loss, so the stage cannot give another")
     if stage.solve == Solve.CONVEX and [group.name for group in groups] != [HEAD]:
         raise BadStage(stage.name, "a solver finds the head, so the head must learn in it and nothing else")
     return Learning(backbone, head, inserted, tuple(groups))

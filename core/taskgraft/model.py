@@ -2,33 +2,30 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import Accelerator
-
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
 from taskgraft.catalog import catalog
-from taskgraft.composition import Composition, Given, Named, Reference, composed, fitted_together
+from taskgraft.composition import Composition, Reference, composed
 from taskgraft.config import parse
 from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError
-from taskgraft.examples import Examples
-from taskgraft.head import BadTargets, Head, Predictions, Target
-from taskgraft.insertion import Inserted, remove
+from taskgraft.fitting import Fitted, encoded, fit, inputs_of, passes
+from taskgraft.head import Head, Predictions
+from taskgraft.insertion import remove
 from taskgraft.name import parse_name
-from taskgraft.preparation import Inputs, check_elements, columns_for, prepare, read
+from taskgraft.preparation import columns_for, read
 from taskgraft.progress import Reporter
 from taskgraft.recipe import DataConfig, Recipe, TrainingConfig
-from taskgraft.rows import BadRows, InputColumns, Rows
+from taskgraft.rows import Rows
 from taskgraft.spec import MetricSpec
-from taskgraft.stages import Loop, StageReport
+from taskgraft.stages import StageReport
 from taskgraft.strategy import Strategy
-from taskgraft.task import Task, predictions
+from taskgraft.task import predictions
 
 
 @dataclass(frozen=True)
@@ -56,24 +53,6 @@ class NotFitted(TaskgraftError):
 
     def __str__(self) -> str:
         return f"This task model has no head yet, so it cannot {self.wish}. Call fit first, or load an artifact."
-
-
-@dataclass
-class Fitted:
-    """What a fit or an artifact adds to a composition.
-
-    Attributes:
-        learned: names of the tensors that learned in any stage.
-        base: the fingerprint of the checkpoint below; None when there is none.
-    """
-
-    task: Task
-    head: Head[Any]
-    target: Target
-    inserted: tuple[Inserted, ...]
-    learned: frozenset[str]
-    base: str | None
-    metrics: Mapping[str, float]
 
 
 @dataclass
@@ -129,7 +108,11 @@ class TaskModel:
             update={"data": DataConfig(inputs=names, target=targets), "training": training}
         )
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            return self._fit(rows, held, Reporter(quiet=quiet), Path(folder), began)
+            outcome = fit(self.composition, self.recipe, rows, held, Reporter(quiet=quiet), Path(folder))
+        self.composition, self.recipe, self.fitted = outcome.composition, outcome.recipe, outcome.fitted
+        if held is not None and outcome.validation is not None:
+            self.fitted.metrics = self._judged(self.fitted, *outcome.validation, held, ())
+        return Run(self.fitted.metrics, outcome.stages, time.monotonic() - began, outcome.notes)
 
     def evaluate(
         self, data: Any, *, metrics: Sequence[str] = (), batch_size: int | None = None, quiet: bool = False
@@ -145,10 +128,10 @@ class TaskModel:
         fitted = self._ready("evaluate")
         rows = read(data, catalog(), "the data")
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            made = self._inputs(fitted.task.backbone, rows, Path(folder))
-            encoded = self._encoded(fitted.head, fitted.target, rows, made)
-            found = predictions(fitted.task, 0, made.store, batch_size or self._size, _passes(Reporter(quiet=quiet)))
-        return self._judged(fitted, found, encoded, rows, metrics)
+            made = inputs_of(fitted.task.backbone, rows, self.recipe, Path(folder))
+            truth = encoded(fitted.head, fitted.target, rows, self.recipe, made)
+            found = predictions(fitted.task, 0, made.store, batch_size or self._size, passes(Reporter(quiet=quiet)))
+        return self._judged(fitted, found, truth, rows, metrics)
 
     def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
         """Predict in the user's own words: a label, a number, or a list of them, per row.
@@ -191,75 +174,10 @@ class TaskModel:
             raise NotFitted(wish)
         return self.fitted
 
-    def _fit(self, rows: Rows, held: Rows | None, reporter: Reporter, folder: Path, began: float) -> Run:
-        settings = self.recipe.training
-        torch.manual_seed(settings.seed)
-        head = built_head(self.composition)
-        target = self._learned_target(head, rows)
-        backbone = self._build_backbone(rows)
-        base = backbone.fingerprint()
-        training, notes = self._examples(backbone, head, target, rows, folder / "inputs")
-        judged = None if held is None else self._examples(backbone, head, target, held, folder / "held")[0]
-        for note, count in notes.items():
-            reporter.say(f"{note}: {count:,} of {len(rows):,} training rows")
-        task = Task(backbone, head.build(feature_of(self.composition), target), self.composition.layout)
-        loop = Loop(task, training, judged, settings, _accelerator(), reporter, folder)
-        try:
-            reports = loop.run(self.composition.plan)
-        except BaseException:
-            remove(backbone, loop.inserted)
-            raise
-        self.fitted = Fitted(task, head, target, loop.inserted, loop.learned, base, {})
-        metrics = {}
-        if held is not None and judged is not None:
-            found = predictions(task, 0, judged.inputs, self._size, _passes(reporter))
-            metrics = self._judged(self.fitted, found, judged.targets, held, ())
-            self.fitted.metrics = metrics
-        return Run(metrics, tuple(reports), time.monotonic() - began, notes)
-
-    def _build_backbone(self, rows: Rows) -> Backbone:
-        chosen = self.composition.backbone
-        if isinstance(chosen, Given):
-            return chosen.value
-        if chosen.spec.learn is not None:
-            config = chosen.spec.learn(chosen.config, InputColumns(rows, self.recipe.data.inputs))
-            chosen = Named(chosen.spec, chosen.source, config)
-            self.composition = fitted_together(catalog(), chosen, self.composition.head, self.composition.strategy)
-            self.recipe = self.recipe.model_copy(update={"backbone": chosen.choice()})
-        return chosen.spec.build(chosen.config)
-
-    def _learned_target(self, head: Head[Any], rows: Rows) -> Target:
-        columns = {column: rows.values(column) for column in self.recipe.data.target}
-        try:
-            return head.learn(columns)  # type: ignore[no-any-return]
-        except BadTargets as error:
-            raise BadRows(rows, error.reasons) from None
-
-    def _examples(
-        self, backbone: Backbone, head: Head[Any], target: Target, rows: Rows, folder: Path
-    ) -> tuple[Examples, Mapping[str, int]]:
-        made = self._inputs(backbone, rows, folder)
-        return Examples(made.store, self._encoded(head, target, rows, made)), made.notes
-
-    def _inputs(self, backbone: Backbone, rows: Rows, folder: Path) -> Inputs:
-        if not len(rows):
-            raise NoRows(rows.source)
-        return prepare(rows, self.recipe.data.inputs, backbone.processor, folder, self.recipe.training.memory)
-
-    def _encoded(self, head: Head[Any], target: Target, rows: Rows, made: Inputs) -> Batch:
-        columns = {column: rows.values(column) for column in self.recipe.data.target}
-        try:
-            encoded = head.encode(columns, target)
-        except BadTargets as error:
-            raise BadRows(rows, error.reasons) from None
-        if head.description.target == TargetKind.ELEMENT_CATEGORIES:
-            check_elements(rows, made.elements, columns)
-        return encoded
-
     def _judged(
-        self, fitted: Fitted, found: Predictions, encoded: Batch, rows: Rows, metrics: Sequence[str]
+        self, fitted: Fitted, found: Predictions, targets: Batch, rows: Rows, metrics: Sequence[str]
     ) -> dict[str, float]:
-        truth = fitted.head.truth(encoded, fitted.target)
+        truth = fitted.head.truth(targets, fitted.target)
         columns = {column: rows.values(column) for column in rows.columns}
         numbers: dict[str, float] = {}
         for name in metrics or fitted.head.description.metrics:
@@ -280,8 +198,8 @@ class TaskModel:
         if not len(rows):
             return Predictions([])
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            made = self._inputs(fitted.task.backbone, rows, Path(folder))
-            found = predictions(fitted.task, 0, made.store, batch_size or self._size, _passes(Reporter(quiet=quiet)))
+            made = inputs_of(fitted.task.backbone, rows, self.recipe, Path(folder))
+            found = predictions(fitted.task, 0, made.store, batch_size or self._size, passes(Reporter(quiet=quiet)))
         if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and made.elements is not None:
             return _completed(found, made.elements)
         return found
@@ -308,33 +226,10 @@ def model_of(composition: Composition) -> TaskModel:
     return TaskModel(composition, Recipe(backbone=backbone, head=head, strategy=strategy))
 
 
-def built_head(composition: Composition) -> Head[Any]:
-    """Give the head of a composition."""
-    chosen = composition.head
-    return chosen.value if isinstance(chosen, Given) else chosen.spec.build(chosen.config)
-
-
-def feature_of(composition: Composition) -> Any:
-    """Describe the features that the head reads."""
-    return composition.backbone_description.feature(composition.layout)
-
-
 def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:
     """Give elements that were cut off the prediction None."""
     values = [[*value, *[None] * (count - len(value))] for value, count in zip(found.values, elements, strict=True)]
     return Predictions(values, found.probabilities, found.classes)
-
-
-def _accelerator() -> Accelerator:
-    """Join the processes that were started together. On processors alone accelerate does so only when told to."""
-    return Accelerator(cpu=not torch.accelerator.is_available())
-
-
-def _passes(reporter: Reporter) -> Any:
-    def show(batches: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
-        return reporter.track(batches, "predicting", len(batches))
-
-    return show
 
 
 @dataclass(eq=False)
@@ -343,16 +238,6 @@ class NoTarget(TaskgraftError):
 
     def __str__(self) -> str:
         return "No target column was named. Say which column to predict with target=…."
-
-
-@dataclass(eq=False)
-class NoRows(TaskgraftError):
-    """Data without a row."""
-
-    source: str
-
-    def __str__(self) -> str:
-        return f"{self.source} has columns but no rows."
 
 
 @dataclass(eq=False)

@@ -17,6 +17,7 @@ class Choice(Config):
     name: str | None = None
     object: str | None = None
     settings: dict[str, Any] = {}
+    base: str | None = Field(default=None, description="artifact whose trained backbone this one starts from")
 
 
 class DataConfig(Config):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
+from torch import Tensor, nn
 
 from taskgraft.batch import Batch
 from taskgraft.descent import Descent
@@ -74,6 +75,7 @@ class Loop:
         folder: a temporary folder of the run.
         inserted: modules inserted so far.
         learned: names of the tensors that learned so far.
+        judged: the cut and examples at which the latest stage judged its validation rows.
     """
 
     task: Task
@@ -85,6 +87,7 @@ class Loop:
     folder: Path
     inserted: tuple[Inserted, ...] = ()
     learned: frozenset[str] = frozenset()
+    judged: tuple[int | None, Examples] | None = None
 
     def run(self, plan: Plan) -> list[StageReport]:
         """Carry out all stages."""
@@ -93,7 +96,7 @@ class Loop:
     def _stage(self, number: int, stage: Stage) -> StageReport:
         began = time.monotonic()
         torch.manual_seed(self.settings.seed + number)
-        self.inserted = (*self.inserted, *insert(self.task.backbone, stage.insert))
+        self.inserted = (*self.inserted, *insert(self.task.backbone, stage.insert, self.inserted))
         self.task.to(self.accelerator.device)
         learning = resolve(stage, self.task.backbone, self.task.head, self.inserted)
         self.learned |= learning.declared
@@ -104,6 +107,7 @@ class Loop:
         kept = self.folder / str(number)
         training = self._at(cut, self.training, kept / "training")
         validation = None if self.validation is None else self._at(cut, self.validation, kept / "validation")
+        self.judged = None if validation is None else (cut, validation)
         learning.set_modes()
         solution, losses = None, []
         if stage.solve == Solve.CONVEX:
@@ -129,7 +133,7 @@ class Loop:
         return StageReport(
             stage.name,
             time.monotonic() - began,
-            sum(tensor.numel() for name, tensor in learning.tensors().items() if name in learning.declared),
+            sum(now.numel() for name, now in learning.tensors().items() if _trains(now) and name in learning.declared),
             tuple(losses),
             cut if cut else None,
             solution.penalty if solution else stage.penalty,
@@ -209,3 +213,7 @@ class Loop:
             kept = [read(piece) for piece in pieces]
             return Problem(lambda: kept)
         return Problem(lambda: (read(piece) for piece in pieces))
+
+
+def _trains(tensor: Tensor) -> bool:
+    return isinstance(tensor, nn.Parameter)

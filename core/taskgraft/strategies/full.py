@@ -12,7 +12,7 @@ class FullConfig(Config):
     """Train the whole backbone and the head."""
 
     learning_rate: float = Field(default=5e-5, ge=0, description="peak rate of the backbone, per step")
-    head_learning_rate: float = Field(default=1e-3, ge=0, description="peak rate of the head, per step")
+    head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")
 
 
 class Full(Strategy):

@@ -18,7 +18,7 @@ class LinearProbeConfig(Config):
         "per row (1 / (C x rows) of scikit-learn, for features of norm 1); chosen on validation when left out",
     )
     head_learning_rate: float = Field(
-        default=1e-3, ge=0, description="peak rate, per step, for a head whose loss is not convex and needs descent"
+        default=3e-3, ge=0, description="peak rate, per step, for a head whose loss is not convex and needs descent"
     )
 
 

@@ -16,8 +16,8 @@ class PartialConfig(Config):
     argument: ClassVar[str | None] = "learn"
 
     learn: int = Field(ge=1, description="how many parts learn, counted from the output")
-    learning_rate: float = Field(default=1e-4, ge=0, description="peak rate of the parts that learn, per step")
-    head_learning_rate: float = Field(default=1e-3, ge=0, description="peak rate of the head, per step")
+    learning_rate: float = Field(default=3e-4, ge=0, description="peak rate of the parts that learn, per step")
+    head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")
 
 
 class Partial(Strategy):

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from taskgraft.catalog import ANSWERS, BLOCK, HEAVY
+from taskgraft.catalog import BLOCK
 from taskgraft.config import Config
+from taskgraft.discovery import ANSWERS, HEAVY
 from taskgraft.error import listed
 from taskgraft.hook import GROUP
 from taskgraft.source import installed
@@ -32,7 +33,8 @@ WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz", ".h5", ".msgp
 _SCRIPT = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from taskgraft.catalog import HEAVY, load_catalog
+from taskgraft.catalog import load_catalog
+from taskgraft.discovery import HEAVY
 known = load_catalog()
 mine = lambda found: [one for one in found if one.source.distribution == sys.argv[2]]
 print(json.dumps({

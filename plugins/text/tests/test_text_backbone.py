@@ -321,7 +321,8 @@ def test_a_name_that_is_nowhere_says_what_to_do():
     assert str(error.value) == (
         "No checkpoint 'nobody/has-this-model': it is no folder here, it is not in the local cache of the hub, and the hub "
         "cannot be reached.\n"
-        "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there is a network."
+        "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there is a "
+        "network."
     )
 
 

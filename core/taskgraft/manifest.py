@@ -1,0 +1,104 @@
+"""What an artifact says of itself, and the checksums that find damage before anything of it is used."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from taskgraft.config import Config
+from taskgraft.error import TaskgraftError
+from taskgraft.recipe import Recipe
+
+SCHEMA = 1
+"""The version of the artifact's form. Older ones stay readable; a newer one is refused."""
+
+MANIFEST, TENSORS, SUMS = "taskgraft.json", "learned.safetensors", "SHA256SUMS"
+"""The files of an artifact."""
+
+HEAD, INSERTED = "head", "inserted"
+"""Owners of saved tensors that are no part of the backbone."""
+
+
+class TensorRecord(Config):
+    """One saved tensor. ``owner`` is a part, ``head`` or ``inserted``; ``sha256`` covers dtype, shape and bytes."""
+
+    owner: str
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+class Manifest(Config):
+    """What an artifact says of itself."""
+
+    schema_version: int
+    recipe: Recipe
+    target: dict[str, Any]
+    processor: dict[str, Any]
+    base: str | None
+    pads: bool
+    sources: dict[str, str]
+    metrics: dict[str, float]
+    tensors: dict[str, TensorRecord]
+
+
+@dataclass(eq=False)
+class BadArtifact(TaskgraftError):
+    """An artifact that must not be used."""
+
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"The artifact {self.path} is refused: {self.problem}."
+
+
+def checksums(files: Mapping[str, bytes]) -> str:
+    """Write checksums in the form that ``sha256sum --check`` reads."""
+    return "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+
+
+def is_artifact(path: Path) -> bool:
+    """Say whether a folder looks like an artifact."""
+    return (path / MANIFEST).is_file()
+
+
+def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
+    """Read an artifact and verify its files.
+
+    Returns:
+        what it says of itself, and the file with its tensors.
+
+    Raises:
+        BadArtifact: for a missing or damaged file, or a newer form.
+    """
+    if not folder.is_dir():
+        raise BadArtifact(str(folder), "there is no such folder")
+    try:
+        files = {name: (folder / name).read_bytes() for name in (TENSORS, MANIFEST)}
+        stated = (folder / SUMS).read_bytes()
+    except OSError as error:
+        raise BadArtifact(str(folder), f"{Path(error.filename).name} cannot be read ({error.strerror})") from None
+    if stated != checksums(files).encode():
+        raise BadArtifact(str(folder), f"its files do not match {SUMS}, so it is damaged or was changed")
+    return _parsed(folder, files[MANIFEST]), files[TENSORS]
+
+
+def _parsed(folder: Path, content: bytes) -> Manifest:
+    try:
+        raw = json.loads(content)
+        version = raw["schema_version"]
+        if not isinstance(version, int) or version > SCHEMA:
+            problem = f"its form is {version}, newer than {SCHEMA}, the newest known here; update taskgraft"
+            raise BadArtifact(str(folder), problem)
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"])
+        raise BadArtifact(str(folder), f"{MANIFEST} has a fault at '{place}': {first['msg']}") from None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise BadArtifact(str(folder), f"{MANIFEST} is not what this version writes") from None

@@ -1,0 +1,106 @@
+import json
+
+import pytest
+
+import taskgraft as tg
+from small_tasks import sentences
+from taskgraft.error import TaskgraftError
+from taskgraft.manifest import MANIFEST, SUMS, TENSORS, checksums
+
+pytestmark = pytest.mark.usefixtures("small_plugin_installed")
+
+TRAINING = {"epochs": 1, "batch_size": 8}
+
+
+def trained(backbone, strategy="full", seed=0):
+    model = tg.compose(backbone, head="classification", strategy=strategy)
+    model.fit(sentences(16), target="label", training=TRAINING | {"seed": seed}, quiet=True)
+    return model
+
+
+def backbone_of(model):
+    return dict(model.fitted.task.backbone.state_dict())
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
+
+
+def test_an_artifact_is_the_base_of_another_model(tmp_path):
+    first = trained("small-words")
+    first.save(tmp_path / "first")
+
+    second = trained(f"small-words:{tmp_path / 'first'}", "linear-probe")
+
+    assert same(backbone_of(second), backbone_of(first))
+    assert not same(backbone_of(trained("small-words", "linear-probe")), backbone_of(first))
+
+
+def test_what_stands_on_an_artifact_saves_the_head_alone_and_loads_over_it(tmp_path):
+    trained("small-words").save(tmp_path / "first")
+    second = trained(f"small-words:{tmp_path / 'first'}", "linear-probe")
+    second.save(tmp_path / "second")
+
+    manifest = json.loads((tmp_path / "second" / MANIFEST).read_text())
+    loaded = tg.load(tmp_path / "second")
+
+    assert {record["owner"] for record in manifest["tensors"].values()} == {"head"}
+    assert manifest["recipe"]["backbone"]["base"] == str(tmp_path / "first")
+    rows = sentences(8, seed=3)
+    assert loaded.predict_proba(rows, quiet=True) == second.predict_proba(rows, quiet=True)
+
+
+def test_a_base_that_moved_is_named_anew_and_another_is_refused(tmp_path):
+    trained("small-words").save(tmp_path / "first")
+    trained("small-words", seed=1).save(tmp_path / "other")
+    trained(f"small-words:{tmp_path / 'first'}", "linear-probe").save(tmp_path / "second")
+    (tmp_path / "first").rename(tmp_path / "moved")
+
+    tg.load(tmp_path / "second", backbone=f"small-words:{tmp_path / 'moved'}")
+    with pytest.raises(TaskgraftError) as error:
+        tg.load(tmp_path / "second", backbone=f"small-words:{tmp_path / 'other'}")
+    refused, than = tmp_path / "second", f"small-words:{tmp_path / 'other'}"
+    assert str(error.value).startswith(
+        f"The artifact {refused} is refused: it was trained on another base than '{than}' ("
+    )
+
+
+def test_a_damaged_base_is_refused_before_anything_is_composed(tmp_path):
+    trained("small-words").save(tmp_path / "first")
+    content = bytearray((tmp_path / "first" / TENSORS).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "first" / TENSORS).write_bytes(content)
+
+    with pytest.raises(TaskgraftError) as error:
+        tg.compose(f"small-words:{tmp_path / 'first'}", head="classification", strategy="full")
+    assert str(error.value) == (
+        f"The artifact {tmp_path / 'first'} is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+    )
+
+
+def test_a_base_of_another_backbone_is_refused(tmp_path):
+    trained("small-words").save(tmp_path / "first")
+
+    with pytest.raises(TaskgraftError) as error:
+        tg.compose(f"small-pairs:{tmp_path / 'first'}", head="classification", strategy="full")
+    assert str(error.value) == (
+        f"The artifact {tmp_path / 'first'} is refused: its backbone is 'taskgraft-small/small-words', so it cannot be the "
+        "base of 'small-pairs'."
+    )
+
+
+def test_a_base_with_inserted_modules_is_refused(tmp_path):
+    trained("small-words").save(tmp_path / "first")
+    path = tmp_path / "first" / MANIFEST
+    manifest = json.loads(path.read_text())
+    next(iter(manifest["tensors"].values()))["owner"] = "inserted"
+    path.write_text(json.dumps(manifest))
+    files = {name: (tmp_path / "first" / name).read_bytes() for name in (MANIFEST, TENSORS)}
+    (tmp_path / "first" / SUMS).write_text(checksums(files))
+
+    with pytest.raises(TaskgraftError) as error:
+        trained(f"small-words:{tmp_path / 'first'}")
+    assert str(error.value) == (
+        f"The artifact {tmp_path / 'first'} is refused: it holds inserted modules, so its backbone cannot be the base "
+        "of another model."
+    )

@@ -1,7 +1,10 @@
 import ast
 import dataclasses
 import inspect
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -102,6 +105,20 @@ def test_the_complete_plugin_describes_what_it_builds(complete_plugin):
     prepared = backbone.processor.prepare({"text": ["abba", "1", None]})
     assert prepared.refused == {1: "the text has no letter", 2: "the text has no letter"}
     assert backbone(prepared.batch, backbone.description.features[0].layout).value.shape == (3, 3)
+
+
+def test_the_complete_plugin_keeps_the_laws(complete_plugin):
+    folder = complete_plugin.folder
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "tests" / "test_letters.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+    )
+    assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize(("code", "message"), PAIRS, ids=[message for _, message in PAIRS])

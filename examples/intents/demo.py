@@ -31,7 +31,7 @@ def encoder() -> str:
 
 def main() -> None:
     """Run the demo."""
-    console = Console(width=100)
+    console = Console(width=110)
     results: dict[str, tuple[tg.Run, Mapping[str, float], float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for strategy in STRATEGIES:
@@ -39,7 +39,7 @@ def main() -> None:
             model = tg.compose(f"hf-text:{encoder()}", head="classification", strategy=strategy)
             run = model.fit(HERE / "train.csv", inputs="text", target="label", training={"epochs": 5})
             artifact = model.save(Path(folder) / strategy.partition(":")[0])
-            size = sum(file.stat().st_size for file in artifact.iterdir()) / 1e6
+            size = sum(file.stat().st_size for file in artifact.iterdir()) / 1e3
             results[strategy] = (run, model.evaluate(HERE / "test.csv"), size)
         console.print(_table(results))
         loaded = tg.load(Path(folder) / "linear-probe")
@@ -55,7 +55,7 @@ def _table(results: Mapping[str, tuple[tg.Run, Mapping[str, float], float]]) -> 
     for strategy, (run, metrics, size) in results.items():
         trained = sum(stage.trained for stage in run.stages)
         scores = (f"{metrics[name]:.3f}" for name in ("accuracy", "f1_macro"))
-        table.add_row(strategy, *scores, f"{run.seconds:.1f}", f"{trained:,}", f"{size:.1f} MB")
+        table.add_row(strategy, *scores, f"{run.seconds:.1f}", f"{trained:,}", f"{size:,.0f} KB")
     return table
 
 

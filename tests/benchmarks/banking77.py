@@ -29,7 +29,7 @@ from sentence_transformers import SentenceTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
+from transformers import AutoModel, AutoTokenizer, DataCollatorWithPadding, PrinterCallback, Trainer, TrainingArguments
 
 import taskgraft as tg
 
@@ -101,6 +101,7 @@ class Bench:
             )
             train = self._tokenized(tokenizer, self.train)
             trainer = Trainer(model, arguments, DataCollatorWithPadding(tokenizer), train, processing_class=tokenizer)
+            trainer.remove_callback(PrinterCallback)
             trainer.train()
             seconds = time.perf_counter() - began
             logits = trainer.predict(self._tokenized(tokenizer, self.test)).predictions

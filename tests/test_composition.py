@@ -4,7 +4,7 @@ import taskgraft as tg
 from backbones import PAIRS, TABLE, WORDS
 from small_tasks import Planned, classification, learns, pictures, words
 from taskgraft.catalog import UnknownName, catalog
-from taskgraft.composition import Given, LayoutMismatch, Named, composed
+from taskgraft.composition import Given, LayoutMismatch, Named, NotAReference, composed
 from taskgraft.config import SettingsError
 from taskgraft.description import Layout
 from taskgraft.name import BadName
@@ -170,3 +170,16 @@ def test_an_unknown_name_is_refused_with_the_nearest():
 def test_a_text_outside_the_grammar_of_names_is_refused():
     with pytest.raises(BadName):
         tg.compose(words(), "Classification!", LAST)
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "said"), [("backbone", 5, "5, of the type int"), ("head", None, "None, of the type NoneType")]
+)
+def test_what_is_neither_name_nor_object_is_refused(axis, value, said):
+    chosen = {"backbone": words(), "head": "classification", "strategy": "full"} | {axis: value}
+    with pytest.raises(NotAReference) as caught:
+        tg.compose(**chosen)
+    assert str(caught.value) == (
+        f"The {axis} is {said}. Give a name, a dict with 'name' and settings, or an object of the class "
+        f"taskgraft.{axis.capitalize()}."
+    )

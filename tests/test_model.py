@@ -345,3 +345,11 @@ def test_a_plain_list_for_several_inputs_is_refused():
     assert str(caught.value) == (
         "A plain list was given, but the model reads amount, age, balance. Give a list of dicts."
     )
+
+
+@pytest.mark.parametrize(("target", "said"), [(5, "5"), (None, "None"), ([None], "[None]")])
+def test_a_target_that_names_no_column_is_refused(target, said):
+    with pytest.raises(NoTarget) as caught:
+        composed().fit(sentences(), target=target, quiet=True)
+    named = "No target column was named." if target is None else f"The target is {said}, which names no column."
+    assert str(caught.value) == f"{named} Say which column to predict with target=…."

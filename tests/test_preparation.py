@@ -237,3 +237,57 @@ def test_letters_are_elements_too(tmp_path):
     rows = rows_of({"letters": list(PAIRS.inputs["letters"])})
     made = prepare(rows, {"letters": "letters"}, PAIRS.build().processor, tmp_path, 1 << 20)
     assert made.elements == [len(word) for word in PAIRS.inputs["letters"]]
+
+
+# --- what cannot be data or columns
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pd.DataFrame([["a", "b"]], columns=["text", "text"]),
+        pa.table([["a"], ["b"]], names=["text", "text"]),
+    ],
+    ids=["DataFrame", "Arrow table"],
+)
+def test_two_columns_of_one_name_are_refused(data):
+    with pytest.raises(UnreadableData) as caught:
+        rows_of(data)
+    assert "text" in str(caught.value)
+    assert str(caught.value).endswith("Give a path, a DataFrame, an Arrow table, a list of dicts or a dict of columns.")
+
+
+@pytest.mark.parametrize("value", [1 << 80, "\ud800"], ids=["a number too large", "half a character"])
+def test_a_value_that_arrow_cannot_hold_is_refused(value):
+    with pytest.raises(UnreadableData) as caught:
+        rows_of({"text": [value]})
+    assert str(caught.value).startswith("the training data cannot be made into columns (")
+
+
+def test_a_path_too_long_to_look_at_is_refused():
+    with pytest.raises(UnreadableFile) as caught:
+        rows_of("x" * 5_000 + ".csv")
+    assert str(caught.value).endswith("it cannot be looked at (File name too long).")
+
+
+def test_a_column_is_not_read_and_predicted_at_once():
+    with pytest.raises(BadInputs) as caught:
+        columns_for("label", ONE, ROWS, ["label"])
+    assert str(caught.value) == (
+        "The backbone reads text, but the column 'label' is to be predicted, so it cannot be read as well. "
+        "Say which columns to read with inputs=…."
+    )
+
+
+def test_inputs_that_name_nothing_are_refused():
+    with pytest.raises(BadInputs) as caught:
+        columns_for(5, ONE, ROWS, ["label"])
+    assert str(caught.value) == (
+        "The backbone reads text, but inputs is 5, which names no columns. Say which columns to read with inputs=…."
+    )
+
+
+def test_a_column_named_by_no_text_is_refused():
+    with pytest.raises(ColumnMissing) as caught:
+        columns_for([None], ONE, ROWS, ["label"])
+    assert str(caught.value) == "train.csv has no column 'None'. Columns: text, second, label."

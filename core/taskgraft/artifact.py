@@ -21,7 +21,8 @@ from torch import Tensor
 from taskgraft.backbone import Backbone, owner
 from taskgraft.base import build, place, read_tensors
 from taskgraft.catalog import catalog
-from taskgraft.composition import Reference, composed
+from taskgraft.composition import Named, Reference, check_consent, composed
+from taskgraft.description import BackboneDescription
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.fingerprint import digest
 from taskgraft.fitting import Fitted, built_head, feature_of
@@ -119,6 +120,9 @@ def load(
         _reference(folder, "strategy", recipe.strategy, strategy),
     )
     chosen = composition.backbone
+    if backbone is None and isinstance(chosen, Named):
+        check_consent(folder, chosen.spec, recipe.backbone.settings, {})
+    _check_inputs(folder, manifest, composition.backbone_description)
     below, base = build(chosen)
     if base != manifest.base:
         raise BadArtifact(
@@ -213,6 +217,15 @@ def _check_sources(folder: Path, manifest: Manifest) -> None:
     missing = [f"{name} {version}" for name, version in manifest.sources.items() if normalized(name) not in here]
     if missing:
         raise BadArtifact(str(folder), f"it needs {listed(missing)}, which is not installed")
+
+
+def _check_inputs(folder: Path, manifest: Manifest, description: BackboneDescription) -> None:
+    """Refuse inputs that the backbone does not read."""
+    roles, named = {role.name for role in description.inputs}, manifest.recipe.data.inputs.keys()
+    required = {role.name for role in description.inputs if role.required}
+    if roles and not required <= named <= roles:
+        problem = f"its inputs are {listed(named)}, but the backbone reads {listed(sorted(roles))}"
+        raise BadArtifact(str(folder), problem)
 
 
 def _reference(folder: Path, axis: str, choice: Choice, given: Any) -> Any:

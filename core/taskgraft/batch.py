@@ -12,7 +12,8 @@ class Batch:
     """Named tensors whose first axis is the example.
 
     Attributes:
-        tensors: each ``(batch, …)``. Positions past an example's length hold 0 (False), and nothing may depend on them.
+        tensors: each ``(batch, …)``. Positions past an example's length hold 0 (False) where a processor, a store or
+            :func:`collate` made the batch, and anything where a backbone did; nothing may depend on them.
         axes: tensor name → names of its axes after the first that are padded, in order. A tensor ``(batch, element,
             feature)`` padded along ``element`` has ``("element",)``; ``(batch, element, element, feature)`` has
             ``("element", "element")``; one of fixed shape is left out.

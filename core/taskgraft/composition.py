@@ -137,6 +137,8 @@ def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[
         UnknownName, AmbiguousName, BadName: for the name.
         SettingsError: for the settings.
     """
+    if not isinstance(reference, str | Mapping | Choice):
+        raise NotAReference(kind.axis, reference)
     if isinstance(reference, Choice):
         text, settings, base = reference.name, dict(reference.settings), reference.base
     else:
@@ -150,7 +152,7 @@ def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[
     argument = spec.config.argument
     if name.argument is not None and kind is BackboneSpec and is_artifact(Path(name.argument)):
         base = name.argument
-        settings = _settings_of(Path(base), spec, source) | settings
+        settings = _settings_of(Path(base), spec, source, settings) | settings
     elif name.argument is not None:
         if argument is None:
             raise SettingsError(who, (f"it takes no argument after the colon, but was given '{name.argument}'.",))
@@ -158,23 +160,54 @@ def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[
     return Named(spec, source, parse(spec.config, settings, who), None if base is None else Path(base))
 
 
-def _settings_of(folder: Path, spec: Spec, source: Source) -> dict[str, Any]:
+def _settings_of(folder: Path, spec: Spec, source: Source, granted: Mapping[str, Any]) -> dict[str, Any]:
     """Give the settings of the backbone that an artifact trained.
 
     Raises:
-        BadArtifact: when it is damaged, or its backbone is another one.
+        BadArtifact: when it is damaged, its backbone is another one, or it asks for what only a person may grant.
     """
     manifest, _ = read_artifact(folder)
     trained = manifest.recipe.backbone
     if trained.name != f"{source.distribution}/{spec.name}":
         have = trained.name or trained.object
         raise BadArtifact(str(folder), f"its backbone is '{have}', so it cannot be the base of '{spec.name}'")
+    check_consent(folder, spec, trained.settings, granted)
     return dict(trained.settings)
+
+
+def check_consent(folder: Path, spec: Spec, settings: Mapping[str, Any], granted: Mapping[str, Any]) -> None:
+    """Refuse an artifact that switches on what only a person may.
+
+    Args:
+        settings: what the artifact says.
+        granted: what the person says.
+
+    Raises:
+        BadArtifact: naming the setting.
+    """
+    for key in sorted(spec.config.consent):
+        if settings.get(key) and not granted.get(key):
+            advice = f'pass {spec.axis}={{"name": "{spec.name}", "{key}": True, …}} if you trust it'
+            raise BadArtifact(str(folder), f"it asks for '{key}', which only you can grant: {advice}")
 
 
 def class_name(thing: object) -> str:
     """Give the full name of a thing's class."""
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+@dataclass(eq=False)
+class NotAReference(TaskgraftError):
+    """Something that is neither a name nor an object of the axis."""
+
+    axis: str
+    value: object
+
+    def __str__(self) -> str:
+        return (
+            f"The {self.axis} is {self.value!r:.60}, of the type {type(self.value).__name__}. "
+            f"Give a name, a dict with 'name' and settings, or an object of the class taskgraft.{self.axis.capitalize()}."
+        )
 
 
 @dataclass(eq=False)

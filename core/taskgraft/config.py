@@ -18,6 +18,9 @@ class Config(BaseModel):
     argument: ClassVar[str | None] = None
     """The field that the text after the colon of a name sets (``hf-text:ARGUMENT``)."""
 
+    consent: ClassVar[frozenset[str]] = frozenset()
+    """Fields that only a person may switch on, such as running code that a checkpoint brings; no artifact can."""
+
 
 class NoSettings(Config):
     """Nothing to decide."""

@@ -11,9 +11,9 @@ class TaskgraftError(Exception):
     """
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: object, known: Iterable[object]) -> str | None:
     """Find the known word that a person most likely meant, or None when nothing is near."""
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = get_close_matches(str(word), [str(one) for one in known], n=1, cutoff=0.6)
     return near[0] if near else None
 
 

@@ -97,9 +97,7 @@ class TaskModel:
             self.fitted = None
         if not isinstance(training, TrainingConfig):
             training = parse(TrainingConfig, training or {}, "training")
-        targets = (target,) if isinstance(target, str) else tuple(target)
-        if not targets:
-            raise NoTarget()
+        targets = _names(target)
         known = catalog()
         rows = read(train, known, "the training data")
         held = None if validation is None else read(validation, known, "the validation data")
@@ -232,12 +230,28 @@ def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:
     return Predictions(values, found.probabilities, found.classes)
 
 
+def _names(target: object) -> tuple[str, ...]:
+    names = (target,) if isinstance(target, str) else tuple(target) if isinstance(target, list | tuple) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise NoTarget(target)
+    if not names:
+        raise NoTarget()
+    return tuple(dict.fromkeys(names))
+
+
 @dataclass(eq=False)
 class NoTarget(TaskgraftError):
     """A fit that does not say what to predict."""
 
+    value: object = None
+
     def __str__(self) -> str:
-        return "No target column was named. Say which column to predict with target=…."
+        said = (
+            "No target column was named."
+            if self.value is None
+            else f"The target is {self.value!r:.60}, which names no column."
+        )
+        return f"{said} Say which column to predict with target=…."
 
 
 @dataclass(eq=False)

@@ -36,18 +36,28 @@ def read(data: Any, catalog: Catalog, what: str) -> Rows:
     if isinstance(data, str | Path):
         return _read_file(Path(data), catalog)
     try:
-        if isinstance(data, pa.Table):
-            return Rows(data, what)
-        if isinstance(data, Mapping):
-            return Rows(pa.table({name: pa.array(values) for name, values in data.items()}), what)
-        if isinstance(data, Sequence):
-            names = dict.fromkeys(name for row in data for name in row.keys())  # noqa: SIM118, a row that is no dict raises
-            return Rows(pa.table({name: pa.array([row.get(name) for row in data]) for name in names}), what)
-        if type(data).__name__ == "DataFrame":
-            return Rows(pa.Table.from_pandas(data, preserve_index=False), what)
-    except (pa.ArrowException, AttributeError, TypeError) as error:
+        table = _table(data)
+    except (pa.ArrowException, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise UnreadableData(what, f"cannot be made into columns ({error})") from None
-    raise UnreadableData(what, f"are of the type {type(data).__name__}")
+    if table is None:
+        raise UnreadableData(what, f"are of the type {type(data).__name__}")
+    names = table.column_names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UnreadableData(what, f"have more than one column named {listed(map(repr, twice))}")
+    return Rows(table, what)
+
+
+def _table(data: Any) -> pa.Table | None:
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, Mapping):
+        return pa.table({name: pa.array(values) for name, values in data.items()})
+    if isinstance(data, Sequence):
+        names = dict.fromkeys(name for row in data for name in row.keys())  # noqa: SIM118, a row that is no dict raises
+        return pa.table({name: pa.array([row.get(name) for row in data]) for name in names})
+    if type(data).__name__ == "DataFrame":
+        return pa.Table.from_pandas(data, preserve_index=False)
+    return None
 
 
 @dataclass(eq=False)
@@ -75,6 +85,8 @@ def columns_for(inputs: Any, description: BackboneDescription, rows: Rows, targe
         ColumnMissing: for a column that the data do not have.
     """
     roles = description.inputs
+    if not (inputs is None or isinstance(inputs, str | Mapping | Sequence)):
+        raise BadInputs(tuple(role.name for role in roles), f"inputs is {inputs!r:.60}, which names no columns")
     if isinstance(inputs, Mapping):
         chosen = dict(inputs)
     elif not roles:
@@ -95,6 +107,8 @@ def columns_for(inputs: Any, description: BackboneDescription, rows: Rows, targe
     for column in chosen.values():
         if column not in rows.columns:
             raise ColumnMissing(column, rows.source, rows.columns)
+        if column in targets:
+            raise BadInputs(known, f"the column '{column}' is to be predicted, so it cannot be read as well")
     return chosen
 
 
@@ -166,8 +180,12 @@ def _read_file(path: Path, catalog: Catalog) -> Rows:
         for suffix in spec.suffixes
         if path.name.endswith(suffix)
     ]
-    if not path.exists():
-        raise UnreadableFile(str(path), "there is no such file.")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise UnreadableFile(str(path), "there is no such file.") from None
+    except (OSError, ValueError) as error:
+        raise UnreadableFile(str(path)[:200], f"it cannot be looked at ({error.args[-1]!s:.80}).") from None
     if not fitting:
         suffixes = sorted({suffix for spec, _ in catalog.specs(ReaderSpec) for suffix in spec.suffixes})
         raise UnreadableFile(str(path), f"no reader takes files of this kind. Readers take {listed(suffixes)}.")

@@ -42,9 +42,12 @@ class Checkpoint:
         Raises:
             CheckpointNotFound: when there is no such folder and the hub does not give it.
         """
-        local = Path(self.name).expanduser()
-        if local.is_dir():
-            return local
+        try:
+            local = Path(self.name).expanduser()
+            if local.is_dir():
+                return local
+        except (OSError, RuntimeError, ValueError) as error:
+            raise CheckpointNotFound(self.name[:200], f"it cannot be looked at ({error!s:.80})") from None
         if local.is_absolute() or self.name.startswith((".", "~")):
             raise CheckpointNotFound(self.name, "there is no such folder")
         folder = self._fetched(SMALL_FILES)

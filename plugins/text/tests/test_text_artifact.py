@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+import taskgraft as tg
+from taskgraft.error import TaskgraftError
+from taskgraft.manifest import MANIFEST, TENSORS, checksums
+
+ROWS = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": ["card", "parcel", "card", "parcel"]}
+
+
+@pytest.fixture
+def artifact(saved, tmp_path):
+    model = tg.compose(f"hf-text:{saved('bert')}", head="classification", strategy="linear-probe")
+    model.fit(ROWS, target="label", quiet=True)
+    return model.save(tmp_path / "artifact")
+
+
+def rewrite(folder, change):
+    """Change what an artifact says of itself, with checksums that fit."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    change(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / "SHA256SUMS").write_text(checksums({name: (folder / name).read_bytes() for name in (MANIFEST, TENSORS)}))
+
+
+def test_it_loads_and_predicts_the_same_bits(artifact):
+    first, second = (tg.load(artifact).predict_proba(ROWS, quiet=True) for _ in range(2))
+
+    assert first == second
+
+
+def test_it_holds_the_head_alone(artifact):
+    owners = {record["owner"] for record in json.loads((artifact / MANIFEST).read_text())["tensors"].values()}
+
+    assert owners == {"head"}
+
+
+def test_it_cannot_switch_on_remote_code(artifact, saved):
+    rewrite(artifact, lambda manifest: manifest["recipe"]["backbone"]["settings"].update(remote_code=True))
+
+    with pytest.raises(TaskgraftError) as error:
+        tg.load(artifact)
+    assert str(error.value) == (
+        f"The artifact {artifact} is refused: it asks for 'remote_code', which only you can grant: "
+        'pass backbone={"name": "hf-text", "remote_code": True, …} if you trust it.'
+    )
+    tg.load(artifact, backbone={"name": "hf-text", "checkpoint": str(saved("bert")), "remote_code": True})
+
+
+def test_as_a_base_it_cannot_switch_on_remote_code_either(artifact):
+    rewrite(artifact, lambda manifest: manifest["recipe"]["backbone"]["settings"].update(remote_code=True))
+
+    with pytest.raises(TaskgraftError) as error:
+        tg.compose(f"hf-text:{artifact}", head="classification", strategy="full")
+    assert "it asks for 'remote_code', which only you can grant" in str(error.value)
+
+
+def test_inputs_that_the_backbone_does_not_read_are_refused(artifact):
+    rewrite(artifact, lambda manifest: manifest["recipe"]["data"].update(inputs={"image": "text"}))
+
+    with pytest.raises(TaskgraftError) as error:
+        tg.load(artifact)
+    assert str(error.value) == (
+        f"The artifact {artifact} is refused: its inputs are image, but the backbone reads text, text_pair."
+    )
+
+
+def test_another_tokenizer_is_another_base(artifact, saved, tmp_path):
+    import shutil
+
+    other = shutil.copytree(saved("bert"), tmp_path / "other")
+    (other / "tokenizer_config.json").write_text((other / "tokenizer_config.json").read_text() + "\n")
+
+    with pytest.raises(TaskgraftError) as error:
+        tg.load(artifact, backbone=f"hf-text:{other}")
+    assert str(error.value).startswith(
+        f"The artifact {artifact} is refused: it was trained on another base than 'hf-text:{other}' ("
+    )

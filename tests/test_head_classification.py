@@ -7,7 +7,7 @@ from taskgraft.batch import Batch
 from taskgraft.description import Layout, vector
 from taskgraft.features import Features
 from taskgraft.head import BadTargets
-from taskgraft.heads.classification import Classification, ClassificationTarget, WeightMissing
+from taskgraft.heads.classification import Classification, ClassificationTarget, WeightsUnfit
 from taskgraft.heads.labels import NothingToTell, OneColumn
 from taskgraft.heads.settings import ClassificationConfig
 
@@ -175,9 +175,15 @@ def test_one_label_leaves_nothing_to_tell_apart():
 
 
 def test_weights_by_label_must_name_every_label():
-    with pytest.raises(WeightMissing) as caught:
+    with pytest.raises(WeightsUnfit) as caught:
         head(class_weights={"a": 1.0}).learn({"label": LABELS})
-    assert str(caught.value) == "class_weights names no weight for 'b', 'c'; give each label one."
+    assert str(caught.value) == "class_weights names no weight for 'b', 'c'. Give each label one weight."
+
+    with pytest.raises(WeightsUnfit) as caught:
+        head(class_weights={"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0}).learn({"label": LABELS})
+    assert str(caught.value) == (
+        "class_weights names 'd', which does not occur in the data. Give each label one weight."
+    )
 
 
 def test_two_target_columns_are_refused():

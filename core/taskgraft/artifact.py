@@ -62,6 +62,17 @@ class CannotSave(TaskgraftError):
         return f"The artifact cannot be written to {self.path}: {self.problem}."
 
 
+@dataclass(eq=False)
+class NoDevice(TaskgraftError):
+    """A device that cannot be used."""
+
+    device: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"The device {self.device!r} cannot be used: {self.problem}. 'cpu' always can."
+
+
 def save(model: TaskModel, path: Path, *, overwrite: bool = False) -> Path:
     """Write an artifact beside its place and rename it, so that no half-written one is ever found.
 
@@ -69,11 +80,7 @@ def save(model: TaskModel, path: Path, *, overwrite: bool = False) -> Path:
         CannotSave: when something is there already and is not an artifact to overwrite, or the place cannot be written.
     """
     assert model.fitted is not None
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        if not overwrite:
-            raise CannotSave(str(path), "something is there already; choose another folder, or pass overwrite=True")
-        if not is_artifact(path):
-            raise CannotSave(str(path), "what is there is no artifact, so it is not overwritten")
+    _check_place(path, overwrite=overwrite)
     tensors = saved_tensors(model.fitted)
     files = {TENSORS: save_tensors(tensors), MANIFEST: _manifest(model, model.fitted, tensors).encode()}
     try:
@@ -89,6 +96,18 @@ def save(model: TaskModel, path: Path, *, overwrite: bool = False) -> Path:
     except OSError as error:
         raise CannotSave(str(path), str(error.strerror)) from None
     return path
+
+
+def _check_place(path: Path, *, overwrite: bool) -> None:
+    try:
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return
+        if not overwrite:
+            raise CannotSave(str(path), "something is there already; choose another folder, or pass overwrite=True")
+        if not is_artifact(path):
+            raise CannotSave(str(path), "what is there is no artifact, so it is not overwritten")
+    except (OSError, ValueError) as error:
+        raise CannotSave(str(path)[:200], str(error.args[-1])) from None
 
 
 def load(
@@ -155,7 +174,10 @@ def load(
     except BaseException:
         remove(below, inserted)
         raise
-    task.to(device).eval()
+    try:
+        task.to(device).eval()
+    except (RuntimeError, TypeError) as error:
+        raise NoDevice(device, str(error).splitlines()[0].rstrip(".")) from None
     return model
 
 

@@ -64,8 +64,11 @@ def place(
         have, need = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, places[name]))
         if have != need:
             raise BadArtifact(str(folder), f"the tensor {name} is {have}, but the model has {need}")
-        if digest(tensor) != records[name].sha256:
+        record = records[name]
+        if (have, digest(tensor)) != (f"{record.dtype} {record.shape}", record.sha256):
             raise BadArtifact(str(folder), f"the tensor {name} does not match its checksum")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise BadArtifact(str(folder), f"the tensor {name} holds values that are not finite")
     with torch.no_grad():
         for name, tensor in tensors.items():
             places[name].copy_(tensor)

@@ -13,7 +13,7 @@ from taskgraft.error import TaskgraftError, listed, nearest
 class Config(BaseModel):
     """Settings that a recipe can hold. A field without default is what the user must decide."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     argument: ClassVar[str | None] = None
     """The field that the text after the colon of a name sets (``hf-text:ARGUMENT``)."""

@@ -76,13 +76,13 @@ def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
     Raises:
         BadArtifact: for a missing or damaged file, or a newer form.
     """
-    if not folder.is_dir():
-        raise BadArtifact(str(folder), "there is no such folder")
     try:
+        if not folder.is_dir():
+            raise BadArtifact(str(folder), "there is no such folder")
         files = {name: (folder / name).read_bytes() for name in (TENSORS, MANIFEST)}
         stated = (folder / SUMS).read_bytes()
     except OSError as error:
-        raise BadArtifact(str(folder), f"{Path(error.filename).name} cannot be read ({error.strerror})") from None
+        raise BadArtifact(str(folder), f"{Path(error.filename).name:.80} cannot be read ({error.strerror})") from None
     if stated != checksums(files).encode():
         raise BadArtifact(str(folder), f"its files do not match {SUMS}, so it is damaged or was changed")
     return _parsed(folder, files[MANIFEST]), files[TENSORS]
@@ -90,7 +90,7 @@ def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
 
 def _parsed(folder: Path, content: bytes) -> Manifest:
     try:
-        raw = json.loads(content)
+        raw = json.loads(content, object_pairs_hook=_unique)
         version = raw["schema_version"]
         if not isinstance(version, int) or version > SCHEMA:
             problem = f"its form is {version}, newer than {SCHEMA}, the newest known here; update taskgraft"
@@ -102,3 +102,11 @@ def _parsed(folder: Path, content: bytes) -> Manifest:
         raise BadArtifact(str(folder), f"{MANIFEST} has a fault at '{place}': {first['msg']}") from None
     except (ValueError, TypeError, KeyError, RecursionError):
         raise BadArtifact(str(folder), f"{MANIFEST} is not what this version writes") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that gives one key twice; readers differ in which they believe."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found

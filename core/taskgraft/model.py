@@ -68,6 +68,9 @@ class TaskModel:
     recipe: Recipe
     fitted: Fitted | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        self._composed = self.composition  # what a backbone learns from the inputs of one fit does not bind the next
+
     def fit(
         self,
         train: Any,
@@ -101,12 +104,12 @@ class TaskModel:
         known = catalog()
         rows = read(train, known, "the training data")
         held = None if validation is None else read(validation, known, "the validation data")
-        names = columns_for(inputs, self.composition.backbone_description, rows, targets)
-        self.recipe = self.recipe.model_copy(
+        names = columns_for(inputs, self._composed.backbone_description, rows, targets)
+        self.recipe = recipe_of(self._composed).model_copy(
             update={"data": DataConfig(inputs=names, target=targets), "training": training}
         )
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            outcome = fit(self.composition, self.recipe, rows, held, Reporter(quiet=quiet), Path(folder))
+            outcome = fit(self._composed, self.recipe, rows, held, Reporter(quiet=quiet), Path(folder))
         self.composition, self.recipe, self.fitted = outcome.composition, outcome.recipe, outcome.fitted
         if held is not None and outcome.validation is not None:
             self.fitted.metrics = self._judged(self.fitted, *outcome.validation, held, ())
@@ -178,7 +181,8 @@ class TaskModel:
         truth = fitted.head.truth(targets, fitted.target)
         columns = {column: rows.values(column) for column in rows.columns}
         numbers: dict[str, float] = {}
-        for name in metrics or fitted.head.description.metrics:
+        wanted = (metrics,) if isinstance(metrics, str) else metrics
+        for name in wanted or fitted.head.description.metrics:
             spec, _ = catalog().find(MetricSpec, parse_name(name))
             if fitted.head.description.target not in spec.targets:
                 raise UnfitMetric(name, self.composition.head.label)
@@ -188,6 +192,8 @@ class TaskModel:
     def _predictions(self, data: Any, batch_size: int | None, quiet: bool) -> Predictions:
         fitted = self._ready("predict")
         names = self.recipe.data.inputs
+        if isinstance(data, str) and len(names) == 1 and not Path(data).suffix:
+            raise OneInput(data)
         if isinstance(data, Sequence) and not isinstance(data, str) and data and not isinstance(data[0], Mapping):
             if len(names) != 1:
                 raise ListOfWhat(tuple(names))
@@ -219,9 +225,14 @@ def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strateg
 
 def model_of(composition: Composition) -> TaskModel:
     """Make a task model, without head module, of a composition."""
+    return TaskModel(composition, recipe_of(composition))
+
+
+def recipe_of(composition: Composition) -> Recipe:
+    """Write down what was composed."""
     chosen = (composition.backbone, composition.head, composition.strategy)
     backbone, head, strategy = (one.choice() for one in chosen)
-    return TaskModel(composition, Recipe(backbone=backbone, head=head, strategy=strategy))
+    return Recipe(backbone=backbone, head=head, strategy=strategy)
 
 
 def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:
@@ -252,6 +263,18 @@ class NoTarget(TaskgraftError):
             else f"The target is {self.value!r:.60}, which names no column."
         )
         return f"{said} Say which column to predict with target=…."
+
+
+@dataclass(eq=False)
+class OneInput(TaskgraftError):
+    """A text to predict for where a path or a list is read."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.text!r:.60} is no file that can be read. To predict for one input, put it in a list: predict([…])."
+        )
 
 
 @dataclass(eq=False)

@@ -1,6 +1,7 @@
 """Classification: one label per row, by softmax cross-entropy."""
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -66,19 +67,28 @@ class Classification(Head[ClassificationTarget]):
         if asked == "balanced":
             counts = Counter(str(label) for label in labels)
             return tuple(len(labels) / (len(known) * counts[str(label)]) for label in known)
-        if missing := [label for label in known if str(label) not in asked]:
-            raise WeightMissing(missing)
+        missing, strange = [one for one in known if str(one) not in asked], asked.keys() - {str(one) for one in known}
+        if missing or strange:
+            raise WeightsUnfit(missing, sorted(strange))
         return tuple(float(asked[str(label)]) for label in known)
 
 
-class WeightMissing(TaskgraftError):
-    """Class weights by label that leave labels out."""
+@dataclass(eq=False)
+class WeightsUnfit(TaskgraftError):
+    """Class weights by label that leave labels out, or name labels that do not occur."""
 
-    def __init__(self, labels: list[Label]):
-        self.labels = labels
+    missing: list[Label]
+    strange: list[str]
 
     def __str__(self) -> str:
-        return f"class_weights names no weight for {listed(map(repr, self.labels))}; give each label one."
+        sentences = []
+        if self.missing:
+            sentences.append(f"class_weights names no weight for {listed(map(repr, self.missing))}.")
+        if self.strange:
+            sentences.append(
+                f"class_weights names {listed(map(repr, self.strange))}, which does not occur in the data."
+            )
+        return " ".join([*sentences, "Give each label one weight."])
 
 
 class _Classifier(HeadModule):

@@ -15,6 +15,9 @@ from taskgraft.heads.readout import Readout, mean_of_members, per_member
 from taskgraft.heads.settings import RegressionConfig, describe_regression
 from taskgraft.spec import Columns
 
+LARGEST = 1e100
+"""Numbers beyond this, whose squares would not be finite, are refused."""
+
 
 class RegressionTarget(Target):
     """The target columns, with the mean and standard deviation of each in the training split, in the column's unit."""
@@ -116,4 +119,6 @@ def _number(value: Any) -> float | str:
         number = float(value)
     except (TypeError, ValueError):
         return f"is {value!r}, not a number"
-    return number if math.isfinite(number) else f"is {value!r}, not a finite number"
+    if not math.isfinite(number):
+        return f"is {value!r}, not a finite number"
+    return number if abs(number) <= LARGEST else f"is {value!r}, too large to standardise"

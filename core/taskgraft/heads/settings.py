@@ -1,6 +1,6 @@
 """Settings and descriptions of the built-in heads, known without torch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from taskgraft.description import HeadDescription, Layout, TargetKind
 class ClassificationConfig(Config):
     """One label per row."""
 
-    class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
+    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
         default="none",
         description="weight of each class in the loss: none, balanced (rows / (classes x rows of the class)), or by label",
     )

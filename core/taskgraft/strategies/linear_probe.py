@@ -14,6 +14,7 @@ class LinearProbeConfig(Config):
     penalty: float | None = Field(
         default=None,
         gt=0,
+        le=1e6,
         description="weight of half the squared norm of the head's weights, times the mean squared norm of the features, "
         "per row (1 / (C x rows) of scikit-learn, for features of norm 1); chosen on validation when left out",
     )

@@ -1,9 +1,12 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import taskgraft as tg
 from taskgraft.error import TaskgraftError
+from taskgraft.fingerprint import digest
 from taskgraft.manifest import MANIFEST, TENSORS, checksums
 
 ROWS = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": ["card", "parcel", "card", "parcel"]}
@@ -21,6 +24,10 @@ def rewrite(folder, change):
     manifest = json.loads((folder / MANIFEST).read_text())
     change(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest))
+    rewrite_sums(folder)
+
+
+def rewrite_sums(folder):
     (folder / "SHA256SUMS").write_text(checksums({name: (folder / name).read_bytes() for name in (MANIFEST, TENSORS)}))
 
 
@@ -62,7 +69,7 @@ def test_inputs_that_the_backbone_does_not_read_are_refused(artifact):
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact)
     assert str(error.value) == (
-        f"The artifact {artifact} is refused: its inputs are image, but the backbone reads text, text_pair."
+        f"The artifact {artifact} is refused: its inputs are image, but the backbone reads text."
     )
 
 
@@ -76,4 +83,43 @@ def test_another_tokenizer_is_another_base(artifact, saved, tmp_path):
         tg.load(artifact, backbone=f"hf-text:{other}")
     assert str(error.value).startswith(
         f"The artifact {artifact} is refused: it was trained on another base than 'hf-text:{other}' ("
+    )
+
+
+def test_a_key_that_stands_twice_is_refused(artifact):
+    content = (artifact / MANIFEST).read_text()
+    (artifact / MANIFEST).write_text(content.replace("{", '{"schema_version": 1,', 1))
+    rewrite_sums(artifact)
+
+    with pytest.raises(TaskgraftError) as error:
+        tg.load(artifact)
+    assert str(error.value) == f"The artifact {artifact} is refused: taskgraft.json is not what this version writes."
+
+
+def test_a_tensor_that_is_not_finite_is_refused(artifact):
+    tensors = load_file(artifact / TENSORS)
+    tensors["head.readout.bias"][0] = torch.nan
+    save_file(tensors, artifact / TENSORS)
+    mark = digest(tensors["head.readout.bias"])
+    rewrite(artifact, lambda manifest: manifest["tensors"]["head.readout.bias"].update(sha256=mark))
+
+    with pytest.raises(TaskgraftError) as error:
+        tg.load(artifact)
+    assert str(error.value) == (
+        f"The artifact {artifact} is refused: the tensor head.readout.bias holds values that are not finite."
+    )
+
+
+def test_a_device_that_is_not_there_is_refused(artifact):
+    with pytest.raises(TaskgraftError) as error:
+        tg.load(artifact, device="nowhere")
+    assert str(error.value).startswith("The device 'nowhere' cannot be used: ")
+    assert str(error.value).endswith(". 'cpu' always can.")
+
+
+def test_one_text_is_not_taken_for_a_file(artifact):
+    with pytest.raises(TaskgraftError) as error:
+        tg.load(artifact).predict("I lost my card")
+    assert str(error.value) == (
+        "'I lost my card' is no file that can be read. To predict for one input, put it in a list: predict([…])."
     )

@@ -397,3 +397,29 @@ def test_training_from_a_stored_cut_is_training_without(saved, family):
 
 def test_the_vocabulary_of_the_tiny_checkpoints_has_no_unknown_letter():
     assert tiny.tokenizer(special=True).unk_token_id not in tiny.tokenizer(special=True)(" ".join(TEXTS))["input_ids"]
+
+
+def test_what_one_fit_learned_of_pairs_does_not_bind_the_next(saved):
+    model = tg.compose(f"hf-text:{saved('bert')}", head="regression", strategy="linear-probe")
+    alone = {"text": list(TEXTS), "score": [1.0, 2.0, 3.0, 4.0]}
+    pairs = alone | {"text_pair": list(OTHERS)}
+
+    found = []
+    for rows in (pairs, alone, pairs):
+        model.fit(rows, target="score", quiet=True)
+        found.append(model.recipe.backbone.settings["pair"])
+
+    assert found == ["together", "none", "together"]
+
+
+def test_a_second_text_that_was_ruled_out_is_no_input(saved):
+    model = tg.compose(
+        {"name": "hf-text", "checkpoint": str(saved("bert")), "pair": "none"},
+        head="regression",
+        strategy="linear-probe",
+    )
+    with pytest.raises(TaskgraftError) as error:
+        model.fit({"a": ["x"], "b": ["y"], "score": [1.0]}, inputs=["a", "b"], target="score", quiet=True)
+    assert str(error.value) == (
+        "The backbone reads text, but 2 columns were named: a, b. Say which columns to read with inputs=…."
+    )

@@ -97,3 +97,24 @@ def test_it_can_be_sent_to_a_worker():
         sent.prepare({"text": ["help"]}).batch["ids"].tolist()
         == processor().prepare({"text": ["help"]}).batch["ids"].tolist()
     )
+
+
+def test_words_of_a_pair_are_those_of_its_first_text():
+    made = processor(pair=Pair.TOGETHER, max_length=9).prepare(
+        {"text": [["lost", "card"]], "text_pair": [["the", "card", "is", "late"]]}
+    )
+
+    assert made.batch["first"].tolist() == [[1, 2]]
+    assert made.elements == [2]
+
+
+def test_a_pair_of_two_kinds_is_refused():
+    made = processor(pair=Pair.TOGETHER).prepare({"text": [["lost"], ["card"]], "text_pair": ["late", ["my"]]})
+
+    assert made.refused == {0: "one text of the pair is a list of words and the other is not"}
+
+
+def test_lists_of_words_do_not_go_apart():
+    made = processor(pair=Pair.APART).prepare({"text": [["lost"], "card"], "text_pair": ["late", "my"]})
+
+    assert made.refused == {0: "a text of a pair that goes apart is a list of words"}

@@ -84,7 +84,7 @@ def known(config: TextConfig) -> Known:
         checkpoint,
         model_config,
         built,
-        _description(built, size, pair),
+        _description(built, size, config.pair),
         config.pooling or manner.pooling or usual,
         manner.normalize if config.normalize is None else config.normalize,
         pair,
@@ -107,13 +107,15 @@ def learn(config: TextConfig, inputs: Columns) -> TextConfig:
     return config.model_copy(update={"pair": Pair.APART if sentences else Pair.TOGETHER})
 
 
-def _description(built: Structure, size: int, pair: Pair) -> BackboneDescription:
+def _description(built: Structure, size: int, pair: Pair | None) -> BackboneDescription:
     features: tuple[FeatureDescription, ...] = (vector(size), sequence(size))
     if pair == Pair.APART:
         features = (vector(4 * size),)
     parts = tuple(_below_model(part) for part in built.parts[: built.kept])
     cuts = tuple(cut for cut in built.cuts if cut < len(parts))
-    return BackboneDescription((InputRole(TEXT), InputRole(SECOND, required=False)), features, parts, cuts)
+    first, second = InputRole(TEXT), InputRole(SECOND, required=pair is not None)
+    inputs = (first,) if pair == Pair.NONE else (first, second)
+    return BackboneDescription(inputs, features, parts, cuts)
 
 
 def _below_model(part: Part) -> Part:

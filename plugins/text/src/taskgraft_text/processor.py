@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 import torch
+from tokenizers import Encoding
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -52,21 +53,18 @@ class TextProcessor(Processor):
     def prepare(self, inputs: Columns) -> Prepared:
         texts: Sequence[Any] = inputs[TEXT]
         others: Sequence[Any] | None = inputs.get(SECOND) if self._pair != Pair.NONE else None
-        refused = _refused(texts, "text") | (_refused(others, "second text") if others is not None else {})
-        texts = ["?" if row in refused else text for row, text in enumerate(texts)]
+        refused = _refused(texts, "text")
         if others is not None:
-            others = ["?" if row in refused else text for row, text in enumerate(others)]
-        words = [isinstance(text, list) for text in texts]
-        elements = [len(text) for text in texts] if any(words) else None
-        if any(words):
-            refused |= {
-                row: "the text is not a list of words, as other rows are"
-                for row, is_list in enumerate(words)
-                if not is_list
-            }
-            texts = [text if is_list else [text] for text, is_list in zip(texts, words, strict=True)]
+            refused |= _refused(others, "second text") | self._mixed(texts, others)
+        split = any(isinstance(text, list) for row, text in enumerate(texts) if row not in refused)
+        elements = [len(text) if isinstance(text, list) else 1 for text in texts] if split else None
+        if split:
+            strings = (row for row, text in enumerate(texts) if isinstance(text, str))
+            refused |= dict.fromkeys(strings, "the text is not a list of words, as other rows are")
+        texts = _replaced(texts, refused, split=split)
+        others = None if others is None else _replaced(others, refused, split=split)
         together = others if self._pair == Pair.TOGETHER else None
-        made = self._tokenize(texts, together, split=any(words))
+        made = self._tokenize(texts, together, split=split)
         tensors, axes, lengths = self._tensors(made, "", PIECES)
         cut = made.cut
         if made.words is not None:
@@ -82,6 +80,18 @@ class TextProcessor(Processor):
         notes = Counter({f"cut to {self._max_length} pieces": sum(cut)} if any(cut) else {})
         return Prepared(Batch(tensors, axes, lengths), refused, notes, elements)
 
+    def _mixed(self, texts: Sequence[Any], others: Sequence[Any]) -> dict[int, str]:
+        """Say which pairs are of two kinds, or of a kind that cannot be a pair."""
+        kinds = [(isinstance(text, list), isinstance(other, list)) for text, other in zip(texts, others, strict=True)]
+        if self._pair == Pair.APART:
+            return {
+                row: "a text of a pair that goes apart is a list of words"
+                for row, kind in enumerate(kinds)
+                if any(kind)
+            }
+        problem = "one text of the pair is a list of words and the other is not"
+        return {row: problem for row, (one, other) in enumerate(kinds) if one != other}
+
     def _tokenize(self, texts: Sequence[Any], together: Sequence[str] | None, *, split: bool) -> _Tokenized:
         encoded = self._tokenizer(
             list(texts),
@@ -94,12 +104,8 @@ class TextProcessor(Processor):
         )
         pieces = encoded.encodings
         cut = [bool(one.overflowing) for one in pieces]
-        words = [
-            _first_pieces(one.word_ids, len(text), over) for one, text, over in zip(pieces, texts, cut, strict=True)
-        ]
-        return _Tokenized(
-            encoded["input_ids"], encoded["token_type_ids"] if self._segments else None, words if split else None, cut
-        )
+        words = [_first_pieces(*one) for one in zip(pieces, map(len, texts), cut, strict=True)] if split else None
+        return _Tokenized(encoded["input_ids"], encoded["token_type_ids"] if self._segments else None, words, cut)
 
     def _tensors(
         self, made: _Tokenized, prefix: str, axis: str
@@ -128,11 +134,16 @@ def _refused(texts: Sequence[Any], what: str) -> dict[int, str]:
     return reasons
 
 
-def _first_pieces(owners: Sequence[int | None], count: int, cut: bool) -> list[int]:
+def _replaced(texts: Sequence[Any], refused: Mapping[int, str], *, split: bool) -> list[Any]:
+    """Put something harmless in the place of what is refused, so that rows keep their numbers."""
+    return [(["?"] if split else "?") if row in refused else text for row, text in enumerate(texts)]
+
+
+def _first_pieces(encoding: Encoding, count: int, cut: bool) -> list[int]:
     """Find each word's first piece. A word without pieces takes piece 0; words that were cut off are left out."""
     first: dict[int, int] = {}
-    for piece, word in enumerate(owners):
-        if word is not None:
+    for piece, (word, text) in enumerate(zip(encoding.word_ids, encoding.sequence_ids, strict=True)):
+        if word is not None and text == 0:  # words of a second text are numbered from 0 again
             first.setdefault(word, piece)
     kept = max(first, default=-1) + 1 if cut else count
     return [first.get(word, 0) for word in range(kept)]

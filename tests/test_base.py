@@ -93,7 +93,8 @@ def test_a_base_with_inserted_modules_is_refused(tmp_path):
     trained("small-words").save(tmp_path / "first")
     path = tmp_path / "first" / MANIFEST
     manifest = json.loads(path.read_text())
-    next(iter(manifest["tensors"].values()))["owner"] = "inserted"
+    record = manifest["tensors"].pop(next(iter(manifest["tensors"])))
+    manifest["tensors"]["blocks.0.query:lora.down"] = record | {"owner": "inserted"}
     path.write_text(json.dumps(manifest))
     files = {name: (tmp_path / "first" / name).read_bytes() for name in (MANIFEST, TENSORS)}
     (tmp_path / "first" / SUMS).write_text(checksums(files))

@@ -87,9 +87,10 @@ def test_lists_in_cells_stay_lists():
         ),
         (
             {"a": [1, "x"]},
-            "the training data cannot be made into columns (Could not convert 'x' with type str: tried to convert to int64)",
+            "the training data cannot be made into columns "
+            "(column 'a': Could not convert 'x' with type str: tried to convert to int64)",
         ),
-        ({"a": 5}, "the training data cannot be made into columns ('int' object is not iterable)"),
+        ({"a": 5}, "the training data cannot be made into columns (column 'a': 'int' object is not iterable)"),
     ],
 )
 def test_what_is_no_data_is_refused(data, said):
@@ -291,3 +292,9 @@ def test_a_column_named_by_no_text_is_refused():
     with pytest.raises(ColumnMissing) as caught:
         columns_for([None], ONE, ROWS, ["label"])
     assert str(caught.value) == "train.csv has no column 'None'. Columns: text, second, label."
+
+
+def test_a_gap_among_texts_is_missing_in_a_list_of_dicts_as_in_a_dataframe():
+    rows = rows_of(pd.DataFrame({"text": ["a", None, "b"]}).astype(object).to_dict("records"))
+    gap = rows_of([{"text": "a"}, {"text": float("nan")}])
+    assert (rows.values("text"), gap.values("text")) == (["a", None, "b"], ["a", None])

@@ -5,7 +5,6 @@ both, in the form that ``sha256sum --check`` reads. Checksums find damage and mi
 """
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -13,25 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
-from taskgraft.backbone import Backbone, owner
-from taskgraft.base import build, place, read_tensors
+from taskgraft.backbone import Backbone
+from taskgraft.base import build, check_owners, is_finite, owner_of, place, read_tensors
 from taskgraft.catalog import catalog
-from taskgraft.composition import Named, Reference, check_consent, composed
+from taskgraft.composition import Reference, check_consent, composed
 from taskgraft.description import BackboneDescription
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.fingerprint import digest
 from taskgraft.fitting import Fitted, built_head, feature_of
 from taskgraft.head import Head
 from taskgraft.hook import GROUP
-from taskgraft.insertion import Inserted, insert, is_inserted, remove
-from taskgraft.learning import HEAD, Learning, resolve
+from taskgraft.insertion import Inserted, insert, remove
+from taskgraft.learning import Learning, resolve
 from taskgraft.manifest import (
-    INSERTED,
     MANIFEST,
     SCHEMA,
     SUMS,
@@ -44,9 +41,10 @@ from taskgraft.manifest import (
     read_artifact,
 )
 from taskgraft.model import TaskModel, model_of
-from taskgraft.name import normalized
+from taskgraft.name import normalized, parse_name
 from taskgraft.recipe import Choice
 from taskgraft.source import installed
+from taskgraft.spec import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.strategy import Strategy
 from taskgraft.task import Task
 
@@ -80,8 +78,14 @@ def save(model: TaskModel, path: Path, *, overwrite: bool = False) -> Path:
         CannotSave: when something is there already and is not an artifact to overwrite, or the place cannot be written.
     """
     assert model.fitted is not None
+    path = _resolved(path)
     _check_place(path, overwrite=overwrite)
     tensors = saved_tensors(model.fitted)
+    parameters = {
+        name for name, tensor in _learning(model.fitted).tensors().items() if isinstance(tensor, nn.Parameter)
+    }
+    if broken := [name for name, tensor in tensors.items() if name in parameters and not is_finite(tensor)]:
+        raise CannotSave(str(path), f"the tensor {listed(broken, 3)} holds values that are not finite")
     files = {TENSORS: save_tensors(tensors), MANIFEST: _manifest(model, model.fitted, tensors).encode()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +102,13 @@ def save(model: TaskModel, path: Path, *, overwrite: bool = False) -> Path:
     return path
 
 
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CannotSave(str(path)[:200], str(error.args[-1])) from None
+
+
 def _check_place(path: Path, *, overwrite: bool) -> None:
     try:
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
@@ -106,6 +117,10 @@ def _check_place(path: Path, *, overwrite: bool) -> None:
             raise CannotSave(str(path), "something is there already; choose another folder, or pass overwrite=True")
         if not is_artifact(path):
             raise CannotSave(str(path), "what is there is no artifact, so it is not overwritten")
+        if strangers := sorted({file.name for file in path.iterdir()} - {MANIFEST, TENSORS, SUMS}):
+            raise CannotSave(
+                str(path), f"the folder also holds {listed(strangers, 3)}, which is no part of an artifact"
+            )
     except (OSError, ValueError) as error:
         raise CannotSave(str(path)[:200], str(error.args[-1])) from None
 
@@ -132,6 +147,14 @@ def load(
     manifest, content = read_artifact(folder)
     _check_sources(folder, manifest)
     recipe = manifest.recipe
+    for kind, choice, given in (
+        (BackboneSpec, recipe.backbone, backbone),
+        (HeadSpec, recipe.head, head),
+        (StrategySpec, recipe.strategy, strategy),
+    ):
+        if given is None and choice.name is not None:
+            spec, _ = catalog().find(kind, parse_name(choice.name))
+            check_consent(folder, spec, choice.settings, {})
     composition = composed(
         catalog(),
         _reference(folder, "backbone", recipe.backbone, backbone),
@@ -139,8 +162,6 @@ def load(
         _reference(folder, "strategy", recipe.strategy, strategy),
     )
     chosen = composition.backbone
-    if backbone is None and isinstance(chosen, Named):
-        check_consent(folder, chosen.spec, recipe.backbone.settings, {})
     _check_inputs(folder, manifest, composition.backbone_description)
     below, base = build(chosen)
     if base != manifest.base:
@@ -175,6 +196,8 @@ def load(
         remove(below, inserted)
         raise
     try:
+        if device == "meta":
+            raise RuntimeError("it holds no data")
         task.to(device).eval()
     except (RuntimeError, TypeError) as error:
         raise NoDevice(device, str(error).splitlines()[0].rstrip(".")) from None
@@ -183,8 +206,7 @@ def load(
 
 def saved_tensors(fitted: Fitted) -> dict[str, Tensor]:
     """Choose what an artifact holds: what learned; over a base without checkpoint, the whole backbone."""
-    learning = Learning(fitted.task.backbone, fitted.task.head, fitted.inserted, ())
-    named = learning.tensors()
+    named = _learning(fitted).tensors()
     persistent = {id(tensor) for tensor in (*_state(fitted.task.backbone), *_state(fitted.task.head))}
     return {
         name: tensor.detach().cpu().contiguous()
@@ -193,7 +215,11 @@ def saved_tensors(fitted: Fitted) -> dict[str, Tensor]:
     }
 
 
-def _state(module: torch.nn.Module) -> list[Tensor]:
+def _learning(fitted: Fitted) -> Learning:
+    return Learning(fitted.task.backbone, fitted.task.head, fitted.inserted, ())
+
+
+def _state(module: nn.Module) -> list[Tensor]:
     return list(module.state_dict(keep_vars=True).values())
 
 
@@ -201,11 +227,8 @@ def _manifest(model: TaskModel, fitted: Fitted, tensors: Mapping[str, Tensor]) -
     description = fitted.task.backbone.description
     records = {}
     for name, tensor in tensors.items():
-        part = owner(description, name.partition(":")[0])
-        whose = INSERTED if is_inserted(name) else part.name if part else "unused"
-        whose = HEAD if name.startswith(f"{HEAD}.") else whose
         records[name] = TensorRecord(
-            owner=whose, dtype=str(tensor.dtype), shape=tuple(tensor.shape), sha256=digest(tensor)
+            owner=owner_of(name, description), dtype=str(tensor.dtype), shape=tuple(tensor.shape), sha256=digest(tensor)
         )
     manifest = Manifest(
         schema_version=SCHEMA,
@@ -222,16 +245,18 @@ def _manifest(model: TaskModel, fitted: Fitted, tensors: Mapping[str, Tensor]) -
 
 
 def _replace(fresh: Path, path: Path) -> None:
-    old = path.with_name(f".{path.name}-old-{os.getpid()}")
-    if path.exists():
-        path.rename(old)
+    """Put a folder in the place of another. Killed in between, the other lies beside it as ``.<name>-old-…``."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
     try:
+        if path.exists():
+            path.rename(aside)
         fresh.rename(path)
     except OSError:
-        if old.exists():
-            old.rename(path)
+        if not path.exists() and any(aside.iterdir()):
+            aside.rename(path)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _check_sources(folder: Path, manifest: Manifest) -> None:
@@ -269,9 +294,9 @@ def _fill(folder: Path, fitted: Fitted, manifest: Manifest, content: bytes) -> N
         raise BadArtifact(str(folder), f"{MANIFEST} lists no tensor {listed(missing, 3)}")
     if strange := sorted(manifest.tensors.keys() - wanted.keys()):
         raise BadArtifact(str(folder), f"{MANIFEST} lists an unexpected tensor {listed(strange, 3)}")
-    learning = Learning(fitted.task.backbone, fitted.task.head, fitted.inserted, ())
+    check_owners(folder, manifest, fitted.task.backbone.description)
     tensors = read_tensors(folder, content, manifest.tensors)
-    place(folder, tensors, manifest.tensors, learning.tensors())
+    place(folder, tensors, manifest.tensors, _learning(fitted).tensors())
 
 
 def _json(settings: Mapping[str, Any]) -> dict[str, Any]:

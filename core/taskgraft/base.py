@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
-from taskgraft.backbone import Backbone
+from taskgraft.backbone import Backbone, owner
 from taskgraft.composition import Given, Named
+from taskgraft.description import BackboneDescription
 from taskgraft.error import listed
 from taskgraft.fingerprint import digest
+from taskgraft.insertion import is_inserted
 from taskgraft.manifest import HEAD, INSERTED, TENSORS, BadArtifact, Manifest, TensorRecord, read_artifact
 from taskgraft.spec import BackboneSpec
 
@@ -67,22 +69,55 @@ def place(
         record = records[name]
         if (have, digest(tensor)) != (f"{record.dtype} {record.shape}", record.sha256):
             raise BadArtifact(str(folder), f"the tensor {name} does not match its checksum")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if isinstance(places[name], nn.Parameter) and not is_finite(tensor):
             raise BadArtifact(str(folder), f"the tensor {name} holds values that are not finite")
     with torch.no_grad():
         for name, tensor in tensors.items():
             places[name].copy_(tensor)
 
 
+def is_finite(tensor: Tensor) -> bool:
+    """Say whether a tensor holds no infinity and no NaN."""
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def owner_of(name: str, description: BackboneDescription) -> str:
+    """Say whose a saved tensor is: a part's, the head's, an inserted module's, or nobody's that the features use."""
+    if name.startswith(f"{HEAD}."):
+        return HEAD
+    if is_inserted(name):
+        return INSERTED
+    part = owner(description, name)
+    return part.name if part else "unused"
+
+
+def check_owners(folder: Path, manifest: Manifest, description: BackboneDescription) -> None:
+    """Compare the owner that each record states with the one that the name and the backbone say.
+
+    Raises:
+        BadArtifact: naming the first tensor that differs.
+    """
+    for name, record in manifest.tensors.items():
+        if record.owner != owner_of(name, description):
+            problem = f"the tensor {name} is said to belong to {record.owner}, not to {owner_of(name, description)}"
+            raise BadArtifact(str(folder), problem)
+
+
 def _start_from(folder: Path, backbone: Backbone, below: str | None) -> str:
     manifest, content = read_artifact(folder)
     if manifest.base != below:
         raise BadArtifact(str(folder), f"it was trained on another base ({manifest.base} there, {below} here)")
+    check_owners(folder, manifest, backbone.description)
     if any(record.owner == INSERTED for record in manifest.tensors.values()):
         raise BadArtifact(str(folder), "it holds inserted modules, so its backbone cannot be the base of another model")
     tensors = read_tensors(folder, content, manifest.tensors)
     places = dict(backbone.state_dict(keep_vars=True))
-    mine = {name: tensor for name, tensor in tensors.items() if name in places}
+    mine = {name: tensor for name, tensor in tensors.items() if manifest.tensors[name].owner != HEAD}
+    missing = sorted(places.keys() - mine.keys()) if manifest.base is None else []
+    if missing:
+        raise BadArtifact(str(folder), f"it lies over random weights, but lacks the tensor {listed(missing, 3)}")
+    if strange := sorted(mine.keys() - places.keys()):
+        raise BadArtifact(str(folder), f"it holds the tensor {listed(strange, 3)}, which the backbone does not have")
     place(folder, mine, manifest.tensors, places)
     return _fingerprint(manifest)
 

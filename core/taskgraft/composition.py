@@ -156,6 +156,11 @@ def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[
     elif name.argument is not None:
         if argument is None:
             raise SettingsError(who, (f"it takes no argument after the colon, but was given '{name.argument}'.",))
+        if settings.get(argument, name.argument) != name.argument:
+            given = (
+                f"the name says {argument} = '{name.argument}', the settings say '{settings[argument]}'; leave one out."
+            )
+            raise SettingsError(who, (given,))
         settings = {argument: name.argument} | settings
     return Named(spec, source, parse(spec.config, settings, who), None if base is None else Path(base))
 

@@ -49,6 +49,8 @@ def parse(config: type[AnyConfig], settings: Mapping[str, Any], who: str) -> Any
     Raises:
         SettingsError: naming each refused key, with the nearest one that exists.
     """
+    if not isinstance(settings, Mapping):
+        raise SettingsError(who, (f"the settings are {settings!r:.60}, not a dict.",))
     try:
         return config.model_validate(dict(settings))
     except ValidationError as error:

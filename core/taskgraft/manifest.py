@@ -54,7 +54,8 @@ class BadArtifact(TaskgraftError):
     problem: str
 
     def __str__(self) -> str:
-        return f"The artifact {self.path} is refused: {self.problem}."
+        text = f"The artifact {self.path} is refused: {self.problem}."
+        return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
 def checksums(files: Mapping[str, bytes]) -> str:
@@ -78,7 +79,9 @@ def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
     """
     try:
         if not folder.is_dir():
-            raise BadArtifact(str(folder), "there is no such folder")
+            raise BadArtifact(str(folder), f"there is no such folder{_left_aside(folder)}")
+        if strange := [name for name in (TENSORS, MANIFEST, SUMS) if not _is_plain(folder / name)]:
+            raise BadArtifact(str(folder), f"{strange[0]} is no plain file")
         files = {name: (folder / name).read_bytes() for name in (TENSORS, MANIFEST)}
         stated = (folder / SUMS).read_bytes()
     except OSError as error:
@@ -90,9 +93,11 @@ def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
 
 def _parsed(folder: Path, content: bytes) -> Manifest:
     try:
-        raw = json.loads(content, object_pairs_hook=_unique)
+        raw = json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
         version = raw["schema_version"]
-        if not isinstance(version, int) or version > SCHEMA:
+        if type(version) is not int or version < 1:
+            raise ValueError(version)
+        if version > SCHEMA:
             problem = f"its form is {version}, newer than {SCHEMA}, the newest known here; update taskgraft"
             raise BadArtifact(str(folder), problem)
         return Manifest.model_validate(raw)
@@ -102,6 +107,17 @@ def _parsed(folder: Path, content: bytes) -> Manifest:
         raise BadArtifact(str(folder), f"{MANIFEST} has a fault at '{place}': {first['msg']}") from None
     except (ValueError, TypeError, KeyError, RecursionError):
         raise BadArtifact(str(folder), f"{MANIFEST} is not what this version writes") from None
+
+
+def _is_plain(path: Path) -> bool:
+    """Say whether reading a file ends: it is no pipe and no device. A missing one is left to the reading."""
+    return path.is_file() or not path.exists()
+
+
+def _left_aside(folder: Path) -> str:
+    """Point to an artifact that an interrupted overwriting left beside its place."""
+    aside = sorted(folder.parent.glob(f".{folder.name}-old-*")) if folder.name else []
+    return f"; an interrupted save left {aside[-1].name} beside it, which may be renamed to it" if aside else ""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

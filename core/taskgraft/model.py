@@ -95,9 +95,6 @@ class TaskModel:
             TaskgraftError: for whatever a person can mend, before training where it can be known before.
         """
         began = time.monotonic()
-        if self.fitted is not None:
-            remove(self.fitted.task.backbone, self.fitted.inserted)
-            self.fitted = None
         if not isinstance(training, TrainingConfig):
             training = parse(TrainingConfig, training or {}, "training")
         targets = _names(target)
@@ -105,11 +102,15 @@ class TaskModel:
         rows = read(train, known, "the training data")
         held = None if validation is None else read(validation, known, "the validation data")
         names = columns_for(inputs, self._composed.backbone_description, rows, targets)
-        self.recipe = recipe_of(self._composed).model_copy(
-            update={"data": DataConfig(inputs=names, target=targets), "training": training}
-        )
+        for column in targets:
+            rows.values(column, 0, 0)  # raises when there is no such column
+        data = DataConfig(inputs=names, target=targets)
+        recipe = recipe_of(self._composed).model_copy(update={"data": data, "training": training})
+        if self.fitted is not None:
+            remove(self.fitted.task.backbone, self.fitted.inserted)
+            self.fitted = None
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            outcome = fit(self._composed, self.recipe, rows, held, Reporter(quiet=quiet), Path(folder))
+            outcome = fit(self._composed, recipe, rows, held, Reporter(quiet=quiet), Path(folder))
         self.composition, self.recipe, self.fitted = outcome.composition, outcome.recipe, outcome.fitted
         if held is not None and outcome.validation is not None:
             self.fitted.metrics = self._judged(self.fitted, *outcome.validation, held, ())
@@ -131,7 +132,9 @@ class TaskModel:
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
             made = inputs_of(fitted.task.backbone, rows, self.recipe, Path(folder))
             truth = encoded(fitted.head, fitted.target, rows, self.recipe, made)
-            found = predictions(fitted.task, 0, made.store, batch_size or self._size, passes(Reporter(quiet=quiet)))
+            found = predictions(
+                fitted.task, 0, made.store, self._rows_at_once(batch_size), passes(Reporter(quiet=quiet))
+            )
         return self._judged(fitted, found, truth, rows, metrics)
 
     def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
@@ -166,9 +169,9 @@ class TaskModel:
         self._ready("be saved")
         return save(self, Path(path), overwrite=overwrite)
 
-    @property
-    def _size(self) -> int:
-        return self.recipe.training.batch_size
+    def _rows_at_once(self, batch_size: int | None) -> int:
+        wanted = self.recipe.training.batch_size if batch_size is None else batch_size
+        return parse(TrainingConfig, {"batch_size": wanted}, "predicting").batch_size
 
     def _ready(self, wish: str) -> Fitted:
         if self.fitted is None:
@@ -181,9 +184,9 @@ class TaskModel:
         truth = fitted.head.truth(targets, fitted.target)
         columns = {column: rows.values(column) for column in rows.columns}
         numbers: dict[str, float] = {}
-        wanted = (metrics,) if isinstance(metrics, str) else metrics
+        wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics)
         for name in wanted or fitted.head.description.metrics:
-            spec, _ = catalog().find(MetricSpec, parse_name(name))
+            spec, _ = catalog().find(MetricSpec, parse_name(str(name)))
             if fitted.head.description.target not in spec.targets:
                 raise UnfitMetric(name, self.composition.head.label)
             numbers |= spec.compute(found, truth, columns, parse(spec.config, {}, f"metric '{name}'"))
@@ -203,7 +206,9 @@ class TaskModel:
             return Predictions([])
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
             made = inputs_of(fitted.task.backbone, rows, self.recipe, Path(folder))
-            found = predictions(fitted.task, 0, made.store, batch_size or self._size, passes(Reporter(quiet=quiet)))
+            found = predictions(
+                fitted.task, 0, made.store, self._rows_at_once(batch_size), passes(Reporter(quiet=quiet))
+            )
         if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and made.elements is not None:
             return _completed(found, made.elements)
         return found

@@ -47,14 +47,26 @@ def read(data: Any, catalog: Catalog, what: str) -> Rows:
     return Rows(table, what)
 
 
+def _column(name: object, values: Any) -> pa.Array:
+    """Make a column. Where numbers and texts do not mix, NaN and pandas' NA may stand among texts as missing."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        problem = f"column {name!r}: {error}"
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        raise ValueError(problem) from None
+
+
 def _table(data: Any) -> pa.Table | None:
     if isinstance(data, pa.Table):
         return data
     if isinstance(data, Mapping):
-        return pa.table({name: pa.array(values) for name, values in data.items()})
+        return pa.table({name: _column(name, values) for name, values in data.items()})
     if isinstance(data, Sequence):
         names = dict.fromkeys(name for row in data for name in row.keys())  # noqa: SIM118, a row that is no dict raises
-        return pa.table({name: pa.array([row.get(name) for row in data]) for name in names})
+        return pa.table({name: _column(name, [row.get(name) for row in data]) for name in names})
     if type(data).__name__ == "DataFrame":
         return pa.Table.from_pandas(data, preserve_index=False)
     return None

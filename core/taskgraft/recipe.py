@@ -30,7 +30,9 @@ class DataConfig(Config):
 class TrainingConfig(Config):
     """How stages are trained."""
 
-    epochs: int = Field(default=3, ge=1, description="passes over the training rows, where a stage does not say")
+    epochs: int = Field(
+        default=3, ge=1, le=100_000, description="passes over the training rows, where a stage does not say"
+    )
     batch_size: int = Field(default=32, ge=1, description="rows per step, over all processes")
     seed: int = Field(default=0, ge=0, lt=2**31, description="of every random choice")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which rates rise from 0")

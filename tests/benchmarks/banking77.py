@@ -104,10 +104,9 @@ class Bench:
             trainer.remove_callback(PrinterCallback)
             trainer.train()
             seconds = time.perf_counter() - began
-            logits = trainer.predict(self._tokenized(tokenizer, self.test)).predictions
-        truth = np.array([self.labels.index(label) for label in self.test["label"]])
+            found = trainer.predict(self._tokenized(tokenizer, self.test))  # in the order of its sampler
         trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        return seconds, float((logits.argmax(-1) == truth).mean()), trained, float("nan")
+        return seconds, float((found.predictions.argmax(-1) == found.label_ids).mean()), trained, float("nan")
 
     def sentence_transformers(self) -> tuple[float, float, int, float]:
         """Encode with sentence-transformers and fit scikit-learn's LogisticRegression, its penalty tuned."""

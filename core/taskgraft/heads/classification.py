@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -13,7 +14,17 @@ from taskgraft.description import FeatureDescription, HeadDescription
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.features import Features
 from taskgraft.head import Head, HeadModule, Loss, Predictions, Target
-from taskgraft.heads.labels import Label, index_of, indices, only_column, plain, refuse, refuse_missing, vocabulary
+from taskgraft.heads.labels import (
+    Label,
+    index_of,
+    indices,
+    only_column,
+    plain,
+    refuse,
+    refuse_missing,
+    text_of,
+    vocabulary,
+)
 from taskgraft.heads.readout import Readout, mean_of_members, per_member
 from taskgraft.heads.settings import ClassificationConfig, describe_classification
 from taskgraft.spec import Columns
@@ -25,6 +36,14 @@ class ClassificationTarget(Target):
     column: str
     vocabulary: tuple[Label, ...]
     weights: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ClassificationTarget":
+        if len(set(indices(self.vocabulary))) != len(self.vocabulary) or len(self.vocabulary) < 2:
+            raise ValueError("the vocabulary needs two or more different labels")
+        if self.weights is not None and len(self.weights) != len(self.vocabulary):
+            raise ValueError("there must be one weight per label")
+        return self
 
 
 class Classification(Head[ClassificationTarget]):
@@ -65,12 +84,15 @@ class Classification(Head[ClassificationTarget]):
         if asked == "none":
             return None
         if asked == "balanced":
-            counts = Counter(str(label) for label in labels)
-            return tuple(len(labels) / (len(known) * counts[str(label)]) for label in known)
-        missing, strange = [one for one in known if str(one) not in asked], asked.keys() - {str(one) for one in known}
+            counts = Counter(text_of(label) for label in labels)
+            return tuple(len(labels) / (len(known) * counts[text_of(label)]) for label in known)
+        missing, strange = (
+            [one for one in known if text_of(one) not in asked],
+            asked.keys() - {text_of(one) for one in known},
+        )
         if missing or strange:
             raise WeightsUnfit(missing, sorted(strange))
-        return tuple(float(asked[str(label)]) for label in known)
+        return tuple(float(asked[text_of(label)]) for label in known)
 
 
 @dataclass(eq=False)

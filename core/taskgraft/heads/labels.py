@@ -30,13 +30,18 @@ def plain(value: Any) -> Label:
     return value.item() if hasattr(value, "item") else str(value)
 
 
+def text_of(label: Label) -> str:
+    """Give the text by which a label is found: 7, "7" and 7.0 are one label, as they are in a file."""
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
 def vocabulary(labels: Iterable[Label], column: str) -> tuple[Label, ...]:
     """Collect the different labels, sorted; numbers by value, anything else by its text.
 
     Raises:
         NothingToTell: with fewer than two.
     """
-    unique: dict[str, Label] = {str(label): label for label in labels}
+    unique: dict[str, Label] = {text_of(label): label for label in labels}
     numbers = all(isinstance(label, int | float) for label in unique.values())
     found = tuple(sorted(unique.values(), key=float if numbers else str))
     if len(found) < 2:
@@ -45,13 +50,13 @@ def vocabulary(labels: Iterable[Label], column: str) -> tuple[Label, ...]:
 
 
 def indices(labels: Sequence[Label]) -> dict[str, int]:
-    """Number the labels of a vocabulary. A label is found by its text, so that 7 and "7" are one."""
-    return {str(label): index for index, label in enumerate(labels)}
+    """Number the labels of a vocabulary. A label is found by its text."""
+    return {text_of(label): index for index, label in enumerate(labels)}
 
 
 def index_of(label: Any, numbers: Mapping[str, int], known: Sequence[Label]) -> int | str:
     """Find the number of a label, or say why there is none."""
-    found = numbers.get(str(plain(label)))
+    found = numbers.get(text_of(plain(label)))
     return unseen(plain(label), known) if found is None else found
 
 
@@ -80,8 +85,14 @@ def refuse(reasons: Mapping[int, str]) -> None:
 
 
 def refuse_missing(column: str, values: Sequence[Any]) -> None:
-    """Raise when a cell is empty."""
-    refuse({row: f"the target column '{column}' is empty" for row, value in enumerate(values) if is_missing(value)})
+    """Raise when a cell is empty, or holds something that is no single label."""
+    reasons = {}
+    for row, value in enumerate(values):
+        if is_missing(value):
+            reasons[row] = f"the target column '{column}' is empty"
+        elif isinstance(value, list | tuple | dict | bytes):
+            reasons[row] = f"the target column '{column}' is {value!r:.60}, not one label"
+    refuse(reasons)
 
 
 def refuse_unlisted(column: str, values: Sequence[Any]) -> None:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from taskgraft.batch import Batch
@@ -25,6 +26,14 @@ class RegressionTarget(Target):
     columns: tuple[str, ...]
     means: tuple[float, ...]
     scales: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "RegressionTarget":
+        if not self.columns or {len(self.means), len(self.scales)} != {len(self.columns)}:
+            raise ValueError("there must be one mean and one scale per column")
+        if min(self.scales) <= 0:
+            raise ValueError("scales must be greater than 0")
+        return self
 
 
 class Regression(Head[RegressionTarget]):

@@ -73,7 +73,8 @@ def regression(
 ) -> Mapping[str, float]:
     """Mean squared and absolute error in the target's unit, R², Pearson's and Spearman's correlation.
 
-    Of several columns the mean is given. A correlation needs two rows or more and is left out below that.
+    Of several columns the mean is given. What cannot be had is left out: a correlation of fewer than two rows, or of
+    numbers that do not vary.
     """
     predicted, wanted = _columns(predictions.values), _columns(truth)
     found = {
@@ -84,8 +85,9 @@ def regression(
         return found
     pairs = list(zip(predicted.T, wanted.T, strict=True))
     found["r2"] = sum(float(r2_score(one, other)) for one, other in pairs) / len(pairs)
-    found["pearson"] = sum(float(pearson_corrcoef(one, other)) for one, other in pairs) / len(pairs)
-    found["spearman"] = sum(float(spearman_corrcoef(one, other)) for one, other in pairs) / len(pairs)
+    if all(one.std() > 0 and other.std() > 0 for one, other in pairs):
+        found["pearson"] = sum(float(pearson_corrcoef(one, other)) for one, other in pairs) / len(pairs)
+        found["spearman"] = sum(float(spearman_corrcoef(one, other)) for one, other in pairs) / len(pairs)
     return found
 
 

@@ -1,5 +1,6 @@
 """Text backbones: encoders and decoders of transformers, pooled, in pairs, and resumable between blocks."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,22 +17,27 @@ from taskgraft.passage import Passage
 from taskgraft_text.checkpoint import Known, known
 from taskgraft_text.processor import PIECES, TextProcessor
 from taskgraft_text.settings import Pair, Pooling, TextConfig
-from taskgraft_transformers.checkpoint import BadCheckpoint, base_fingerprint
+from taskgraft_transformers.checkpoint import BadCheckpoint, base_fingerprint, reading
 from taskgraft_transformers.loading import draw, load, quiet
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-PROCESSOR_FILES = (
+VOCABULARIES = (
     "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
     "vocab.txt",
     "vocab.json",
-    "merges.txt",
     "spiece.model",
     "sentencepiece.bpe.model",
     "tokenizer.model",
+)
+"""Files that hold a vocabulary. A checkpoint needs one of them."""
+
+PROCESSOR_FILES = (
+    *VOCABULARIES,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
     "modules.json",
     "sentence_bert_config.json",
     "1_Pooling/config.json",
@@ -180,12 +186,12 @@ def _elements(hidden: Tensor, batch: Batch) -> Features:
 
 def _tokenizer(facts: Known) -> PreTrainedTokenizerBase:
     folder = facts.checkpoint.folder()
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=facts.checkpoint.remote_code)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise BadCheckpoint(facts.checkpoint.name, f"its tokenizer cannot be read ({reason})") from None
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise BadCheckpoint(
+            facts.checkpoint.name, f"it has no vocabulary ({', '.join(VOCABULARIES)}), so texts cannot be read"
+        )
+    with reading(facts.checkpoint.name, "its tokenizer"), quiet():
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=facts.checkpoint.remote_code)
     if not tokenizer.is_fast:
         raise BadCheckpoint(facts.checkpoint.name, "its tokenizer has no fast form (tokenizer.json), which is needed")
     return tokenizer
@@ -210,6 +216,4 @@ def _max_length(facts: Known, tokenizer: PreTrainedTokenizerBase, model: torch.n
 
 
 def _reads(model: torch.nn.Module, name: str) -> bool:
-    import inspect
-
     return name in inspect.signature(model.forward).parameters

@@ -1,5 +1,7 @@
 """What a text checkpoint says of itself: pooling, length, pairs; and its description, without weights."""
 
+import inspect
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from taskgraft.description import BackboneDescription, FeatureDescription, Input
 from taskgraft.error import TaskgraftError
 from taskgraft.spec import Columns
 from taskgraft_text.settings import Pair, Pooling, TextConfig
-from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint, read_json
+from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint, read_json, reading
 from taskgraft_transformers.structure import Structure, configuration, structure
 
 TEXT, SECOND = "text", "text_pair"
@@ -72,8 +74,11 @@ def known(config: TextConfig) -> Known:
     checkpoint = Checkpoint(config.checkpoint, config.revision, config.remote_code)
     model_config = configuration(checkpoint)
     model_config.use_cache = False
-    size = int(model_config.get_text_config().hidden_size)
+    with reading(config.checkpoint, "its configuration"):
+        size = int(model_config.get_text_config().hidden_size)
     built = structure(model_config, sequence(size), config.checkpoint, config.remote_code)
+    if "input_ids" not in inspect.signature(built.model_class.forward).parameters:
+        raise BadCheckpoint(config.checkpoint, f"its model, {built.model_class.__name__}, does not read text")
     if config.until is not None:
         built = _kept(built, config.until)
     manner = _manner(checkpoint.folder())
@@ -132,8 +137,6 @@ def _kept(built: Structure, until: str) -> Structure:
 
 def _manner(folder: Path) -> Manner:
     """Read what a sentence-transformers folder says: modules.json is a list of modules, each with a folder."""
-    import json
-
     modules = folder / "modules.json"
     if not modules.is_file():
         return Manner()

@@ -1,7 +1,8 @@
 """Checkpoints: a hub name or a local folder, their files, and the fingerprint of a base."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,28 @@ class BadCheckpoint(TaskgraftError):
 
     def __str__(self) -> str:
         return f"The checkpoint '{self.name}' cannot be used: {self.problem}."
+
+
+@contextmanager
+def reading(name: str, what: str) -> Iterator[None]:
+    """Turn whatever a library raises over a stranger's files into one sentence.
+
+    Args:
+        name: of the checkpoint.
+        what: is read ("its tokenizer").
+
+    Raises:
+        BadCheckpoint: naming what could not be read, and why.
+    """
+    try:
+        yield
+    except TaskgraftError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        if "weights_only" in str(error):  # the library advises to run the file
+            reason = "a file holds more than tensors, and is not run"
+        raise BadCheckpoint(name, f"{what} cannot be read ({reason:.200})") from None
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 from transformers.utils import logging
 
 from taskgraft.error import TaskgraftError, listed
-from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint, weight_files
+from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint, reading, weight_files
 from taskgraft_transformers.structure import Structure
 
 
@@ -52,18 +52,16 @@ def load(checkpoint: Checkpoint, config: PretrainedConfig, structure: Structure,
     if not weight_files(folder):
         raise BadCheckpoint(checkpoint.name, "it has no weights (model.safetensors or pytorch_model.bin)")
     loader: Any = structure.model_class
-    try:
-        with quiet():
-            model, told = loader.from_pretrained(
-                folder,
-                config=config,
-                dtype=dtype,
-                output_loading_info=True,
-                trust_remote_code=checkpoint.remote_code,
-                **structure.keywords,
-            )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BadCheckpoint(checkpoint.name, str(error).splitlines()[0].rstrip(".")) from None
+    with reading(checkpoint.name, "its weights"), quiet():
+        model, told = loader.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # and refused below, by name
+            trust_remote_code=checkpoint.remote_code,
+            **structure.keywords,
+        )
     shorten(model, structure)
     needed = set(model.state_dict())
     missing = tuple(sorted(name for name in told["missing_keys"] if name in needed))

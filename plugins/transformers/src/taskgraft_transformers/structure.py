@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, Pretra
 from transformers.pytorch_utils import Conv1D
 
 from taskgraft.description import FeatureDescription, Part, Role
-from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint
+from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint, reading
 
 ROLES: Mapping[Role, tuple[str, ...]] = {
     Role.QUERY: ("query", "q_proj", "q_lin", "query_proj", "attention.q", "attn.q", "SelfAttention.q"),
@@ -73,19 +73,27 @@ def configuration(checkpoint: Checkpoint) -> PretrainedConfig:
     folder = checkpoint.folder()
     if not (folder / "config.json").is_file():
         raise BadCheckpoint(checkpoint.name, "it has no config.json, so it is no checkpoint of transformers")
-    try:
+    with reading(checkpoint.name, "its configuration"):
         return AutoConfig.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        raise BadCheckpoint(checkpoint.name, str(error).splitlines()[0].rstrip(".")) from None
 
 
 def structure(config: PretrainedConfig, output: FeatureDescription, name: str, remote_code: bool = False) -> Structure:
-    """Find out how the model of a configuration is built.
+    """Find out how the model of a configuration is built. What was found is remembered for equal configurations.
 
     Args:
         output: what leaves every part.
         name: of the checkpoint, for messages.
     """
+    key = (type(config), config.to_json_string(use_diff=False), output, remote_code)
+    if key not in _FOUND:
+        _FOUND[key] = _structure(config, output, name, remote_code)
+    return _FOUND[key]
+
+
+_FOUND: dict[tuple[Any, ...], Structure] = {}
+
+
+def _structure(config: PretrainedConfig, output: FeatureDescription, name: str, remote_code: bool) -> Structure:
     keywords: dict[str, Any] = {}
     model = _skeleton(config, name, remote_code)
     if "add_pooling_layer" in inspect.signature(type(model).__init__).parameters:
@@ -107,16 +115,12 @@ def structure(config: PretrainedConfig, output: FeatureDescription, name: str, r
 
 def _skeleton(config: PretrainedConfig, name: str, remote_code: bool) -> nn.Module:
     """Make the model without memory: the encoder alone where the family has a class for that (T5), else the bare model."""
-    problem = ""
-    for automatic in (AutoModelForTextEncoding, AutoModel):
+    with reading(name, "its configuration"), torch.device("meta"):
         try:
-            with torch.device("meta"):
-                model: nn.Module = automatic.from_config(config, trust_remote_code=remote_code)
-        except (ValueError, ImportError) as error:
-            problem = str(error).splitlines()[0].rstrip(".")
-        else:
-            return model
-    raise BadCheckpoint(name, problem)
+            model: nn.Module = AutoModelForTextEncoding.from_config(config, trust_remote_code=remote_code)
+        except ValueError:  # the family has none
+            model = AutoModel.from_config(config, trust_remote_code=remote_code)
+    return model
 
 
 def _blocks(model: nn.Module, config: PretrainedConfig) -> str | None:
@@ -125,7 +129,7 @@ def _blocks(model: nn.Module, config: PretrainedConfig) -> str | None:
     lists = [
         (sum(parameter.numel() for parameter in module.parameters()), name)
         for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == count
+        if isinstance(module, nn.ModuleList) and len(module) == (count or -1)
     ]
     if not lists:
         return None
@@ -176,7 +180,7 @@ def _ran(model: nn.Module) -> bool:
         try:
             with torch.no_grad():
                 model(input_ids=ids, **more)
-        except (RuntimeError, TypeError, NotImplementedError):
+        except Exception:  # noqa: S112, a stranger's model may stumble over anything that is not there
             continue
         return True
     return False

@@ -33,7 +33,7 @@ def test_the_python_blocks_run(tmp_path, monkeypatch):
 def test_the_commands_exist():
     commands = [line for block in blocks("sh") for line in block.splitlines() if line and not line.startswith("#")]
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    scripts = [word for command in commands for word in command.split() if word.endswith(".py")]
+    scripts = re.findall(r"`(?:python|pytest) (\S+\.py)", (ROOT / "README.md").read_text())
 
     assert {command.split()[1] for command in commands if command.startswith("make ")} <= targets
     assert scripts

@@ -74,12 +74,6 @@ def test_an_axis_that_pads_no_tensor_is_as_long_as_its_longest_example():
     assert Batch({"a": torch.zeros(2)}, lengths={"element": torch.tensor([4, 7])}).longest("element") == 7
 
 
-def test_casting_changes_floating_point_tensors_alone():
-    cast = two_examples().cast(torch.bfloat16)
-    assert cast["number"].dtype == torch.bfloat16
-    assert cast["values"].dtype == torch.int64
-
-
 def test_moving_a_batch_moves_its_lengths_too():
     moved = two_examples().to("meta")
     assert moved["values"].device.type == moved.lengths["element"].device.type == "meta"

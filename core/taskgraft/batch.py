@@ -54,13 +54,6 @@ class Batch:
         move = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors.items()}
         return Batch(move, self.axes, {name: length.to(device) for name, length in self.lengths.items()})
 
-    def cast(self, dtype: torch.dtype) -> "Batch":
-        """Change the dtype of every floating-point tensor."""
-        changed = {
-            name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in self.tensors.items()
-        }
-        return Batch(changed, self.axes, self.lengths)
-
     def rows(self, rows: Sequence[int]) -> "Batch":
         """Take some examples, in the order given. Padding that none of them needs is stripped."""
         index = torch.as_tensor(rows, dtype=torch.int64)

@@ -44,6 +44,7 @@ ORDER = [
     "features",
     "store",
     "ordering",
+    "arithmetic",
     "backbone",
     "passage",
     "verification",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from taskgraft.arithmetic import FrozenArithmetic
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
 from taskgraft.description import Layout
@@ -76,7 +77,8 @@ def stored(task: Task, cut: int | None, inputs: Store, size: int, folder: Path, 
     store = Store(folder, memory)
     for rows in passes(inference_batches(inputs.sizes(), size, even=not task.pads)):
         batch = inputs.gather(rows).to(task.device)
-        state = to_batch(task.backbone(batch, task.layout)) if cut is None else task.backbone.run_to(cut, batch)
+        with FrozenArithmetic():
+            state = to_batch(task.backbone(batch, task.layout)) if cut is None else task.backbone.run_to(cut, batch)
         store.append(rows, state)
     return store.finish()
 
@@ -88,8 +90,10 @@ def predictions(task: Task, cut: int | None, inputs: Store, size: int, passes: P
     pieces: list[Predictions] = []
     order: list[int] = []
     for rows in passes(inference_batches(inputs.sizes(), size, even=not task.pads)):
-        features = task.features(cut, inputs.gather(rows).to(task.device))
-        pieces.append(task.head.predict(task.head(features), features.lengths))
+        batch = inputs.gather(rows).to(task.device)
+        with FrozenArithmetic():
+            features = task.features(cut, batch)
+            pieces.append(task.head.predict(task.head(features), features.lengths))
         order += rows
     return joined(pieces, order)
 
@@ -100,6 +104,8 @@ def mean_loss(task: Task, cut: int | None, inputs: Store, targets: Batch, size: 
     task.eval()
     losses: list[Loss] = []
     for rows in inference_batches(inputs.sizes(), size, even=not task.pads):
-        features = task.features(cut, inputs.gather(rows).to(task.device))
-        losses.append(task.head.loss(task.head(features), targets.rows(rows).to(task.device), features.lengths))
+        batch, truth = inputs.gather(rows).to(task.device), targets.rows(rows).to(task.device)
+        with FrozenArithmetic():
+            features = task.features(cut, batch)
+            losses.append(task.head.loss(task.head(features), truth, features.lengths))
     return float(sum(float(loss.total) for loss in losses) / max(sum(float(loss.weight) for loss in losses), 1e-12))

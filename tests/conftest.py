@@ -1,9 +1,12 @@
 """Fixtures that several tests share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything that reads it is imported
 
 from planting import Garden, garden_in
 from taskgraft.catalog import catalog
@@ -23,6 +26,13 @@ def small_plugin_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 def garden(tmp_path: Path) -> Iterator[Garden]:
     """A folder to plant plugins in; no other plugin is in sight but the core's own."""
     with garden_in(tmp_path / "gardens" / "garden") as garden:
+        yield garden
+
+
+@pytest.fixture
+def beside_others(tmp_path: Path) -> Iterator[Garden]:
+    """A folder to plant plugins in, among all that is installed here."""
+    with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
         yield garden
 
 

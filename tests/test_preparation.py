@@ -1,20 +1,10 @@
-from pathlib import Path
-
-import pandas as pd
 import pyarrow as pa
 import pytest
 
 from backbones import PAIRS, TABLE, WordsProcessor
-from taskgraft.catalog import catalog
 from taskgraft.description import BackboneDescription, InputRole, vector
-from taskgraft.preparation import BadInputs, UnreadableData, check_elements, columns_for, prepare, read
-from taskgraft.rows import BadRows, ColumnMissing, Rows, UnreadableFile
-
-WANTED = {"text": ["one", "two"], "label": ["a", "b"]}
-
-
-def rows_of(data: object) -> Rows:
-    return read(data, catalog(), "the training data")
+from taskgraft.preparation import BadInputs, check_elements, columns_for, prepare
+from taskgraft.rows import BadRows, ColumnMissing, Rows
 
 
 def described(*roles: InputRole) -> BackboneDescription:
@@ -25,96 +15,6 @@ ONE = described(InputRole("text"))
 TWO = described(InputRole("text"), InputRole("second", required=False))
 ANY = described()
 ROWS = Rows(pa.table({"text": ["a"], "second": ["b"], "label": ["x"]}), "train.csv")
-
-
-# --- sources
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        WANTED,
-        [{"text": "one", "label": "a"}, {"text": "two", "label": "b"}],
-        ({"text": "one", "label": "a"}, {"text": "two", "label": "b"}),
-        pa.table(WANTED),
-        pd.DataFrame(WANTED),
-        pd.DataFrame(WANTED, index=[7, 3]),
-    ],
-    ids=["columns", "list of dicts", "tuple of dicts", "Arrow table", "DataFrame", "DataFrame with an index"],
-)
-def test_every_kind_of_data_gives_the_same_rows(data):
-    rows = rows_of(data)
-    assert {name: rows.values(name) for name in rows.columns} == WANTED
-    assert rows.source == "the training data"
-    assert rows.lines is None
-
-
-@pytest.mark.parametrize("kind", [str, Path])
-def test_a_file_is_read_by_the_reader_of_its_suffix(tmp_path, kind):
-    (tmp_path / "train.csv").write_text("text,label\none,a\ntwo,b\n")
-    rows = rows_of(kind(tmp_path / "train.csv"))
-    assert {name: rows.values(name) for name in rows.columns} == WANTED
-    assert rows.source == "train.csv"
-    assert rows.lines == [2, 3]
-
-
-def test_rows_are_taken_as_they_are():
-    assert rows_of(ROWS) is ROWS
-
-
-def test_a_missing_value_of_a_dataframe_is_missing():
-    assert rows_of(pd.DataFrame({"price": [1.5, None], "text": ["a", None]})).values("price") == [1.5, None]
-
-
-def test_a_key_that_only_a_later_dict_has_is_a_column():
-    rows = rows_of([{"a": 1}, {"a": 2, "b": 3}])
-    assert rows.values("b") == [None, 3]
-
-
-def test_lists_in_cells_stay_lists():
-    assert rows_of({"tags": [["a"], []]}).values("tags") == [["a"], []]
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (5, "the training data are of the type int"),
-        (None, "the training data are of the type NoneType"),
-        (["a text"], "the training data cannot be made into columns ('str' object has no attribute 'keys')"),
-        (
-            {"a": [1], "b": [1, 2]},
-            "the training data cannot be made into columns (Column 1 named b expected length 1 but got length 2)",
-        ),
-        (
-            {"a": [1, "x"]},
-            "the training data cannot be made into columns "
-            "(column 'a': Could not convert 'x' with type str: tried to convert to int64)",
-        ),
-        ({"a": 5}, "the training data cannot be made into columns (column 'a': 'int' object is not iterable)"),
-    ],
-)
-def test_what_is_no_data_is_refused(data, said):
-    with pytest.raises(UnreadableData) as caught:
-        rows_of(data)
-    assert str(caught.value) == (
-        f"{said}. Give a path, a DataFrame, an Arrow table, a list of dicts or a dict of columns."
-    )
-
-
-def test_a_file_that_is_missing_is_told_before_its_kind():
-    with pytest.raises(UnreadableFile) as caught:
-        rows_of("none.docx")
-    assert str(caught.value) == "none.docx: there is no such file."
-
-
-def test_a_file_that_no_reader_takes_is_refused(tmp_path):
-    (tmp_path / "train.docx").write_text("")
-    with pytest.raises(UnreadableFile) as caught:
-        rows_of(tmp_path / "train.docx")
-    path, _, problem = str(caught.value).partition(": ")
-    assert path == str(tmp_path / "train.docx")
-    assert problem.startswith("no reader takes files of this kind. Readers take ")
-    assert ".csv" in problem
 
 
 # --- columns
@@ -195,7 +95,7 @@ def test_inputs_are_prepared_in_pieces_and_kept_by_row(tmp_path):
 
 
 def test_a_backbone_of_any_columns_reads_them_by_name(tmp_path):
-    rows = rows_of([dict(zip(TABLE.inputs, row, strict=True)) for row in zip([1, 2], [3, 4], [5, 6], strict=True)])
+    rows = Rows(pa.table(dict(zip(TABLE.inputs, ([1, 2], [3, 4], [5, 6]), strict=False))), "the data")
     names = columns_for(None, TABLE.spec.describe(TABLE.config), rows, ())
     made = prepare(rows, names, TABLE.build().processor, tmp_path, 1 << 20)
     assert len(made.store) == 2
@@ -210,7 +110,7 @@ def test_refused_rows_are_told_with_their_lines_over_all_pieces(tmp_path):
         prepare(rows, {"text": "text"}, WordsProcessor(), tmp_path, 1 << 20)
     assert str(caught.value) == (
         "train.csv, line 5: the text is empty. 2 of 1,500 rows are like this (lines 5, 1,402).\n"
-        "Mend these rows or take them out."
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
@@ -226,7 +126,7 @@ def test_rows_with_too_few_or_many_labels_are_refused():
     assert str(caught.value) == (
         "train.csv, line 2: 'tags' has 1 labels for 2 elements.\n"
         "train.csv, line 3: 'tags' has 2 labels for 1 elements.\n"
-        "Mend these rows or take them out."
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
@@ -235,40 +135,12 @@ def test_labels_are_not_counted_where_the_input_does_not_decide_the_elements():
 
 
 def test_letters_are_elements_too(tmp_path):
-    rows = rows_of({"letters": list(PAIRS.inputs["letters"])})
+    rows = Rows(pa.table({"letters": list(PAIRS.inputs["letters"])}), "the data")
     made = prepare(rows, {"letters": "letters"}, PAIRS.build().processor, tmp_path, 1 << 20)
     assert made.elements == [len(word) for word in PAIRS.inputs["letters"]]
 
 
-# --- what cannot be data or columns
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pd.DataFrame([["a", "b"]], columns=["text", "text"]),
-        pa.table([["a"], ["b"]], names=["text", "text"]),
-    ],
-    ids=["DataFrame", "Arrow table"],
-)
-def test_two_columns_of_one_name_are_refused(data):
-    with pytest.raises(UnreadableData) as caught:
-        rows_of(data)
-    assert "text" in str(caught.value)
-    assert str(caught.value).endswith("Give a path, a DataFrame, an Arrow table, a list of dicts or a dict of columns.")
-
-
-@pytest.mark.parametrize("value", [1 << 80, "\ud800"], ids=["a number too large", "half a character"])
-def test_a_value_that_arrow_cannot_hold_is_refused(value):
-    with pytest.raises(UnreadableData) as caught:
-        rows_of({"text": [value]})
-    assert str(caught.value).startswith("the training data cannot be made into columns (")
-
-
-def test_a_path_too_long_to_look_at_is_refused():
-    with pytest.raises(UnreadableFile) as caught:
-        rows_of("x" * 5_000 + ".csv")
-    assert str(caught.value).endswith("it cannot be looked at (File name too long).")
+# --- what cannot be columns
 
 
 def test_a_column_is_not_read_and_predicted_at_once():
@@ -292,9 +164,3 @@ def test_a_column_named_by_no_text_is_refused():
     with pytest.raises(ColumnMissing) as caught:
         columns_for([None], ONE, ROWS, ["label"])
     assert str(caught.value) == "train.csv has no column 'None'. Columns: text, second, label."
-
-
-def test_a_gap_among_texts_is_missing_in_a_list_of_dicts_as_in_a_dataframe():
-    rows = rows_of(pd.DataFrame({"text": ["a", None, "b"]}).astype(object).to_dict("records"))
-    gap = rows_of([{"text": "a"}, {"text": float("nan")}])
-    assert (rows.values("text"), gap.values("text")) == (["a", None, "b"], ["a", None])

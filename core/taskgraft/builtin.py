@@ -4,12 +4,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taskgraft.baselines.settings import MajorityLearned, MeanLearned
 from taskgraft.config import NoSettings
 from taskgraft.description import TargetKind
 from taskgraft.heads import settings
 from taskgraft.hook import hookimpl
-from taskgraft.readers.settings import CsvConfig
-from taskgraft.spec import Columns, HeadSpec, MetricSpec, ReaderSpec, StrategySpec
+from taskgraft.readers.settings import CsvConfig, HubConfig
+from taskgraft.spec import (
+    BaselineSpec,
+    Columns,
+    Elements,
+    HeadSpec,
+    Judge,
+    MetricSpec,
+    ReaderSpec,
+    SplitSpec,
+    StrategySpec,
+)
+from taskgraft.splits.settings import ColumnConfig, FractionConfig
 from taskgraft.strategies.full import Full, FullConfig
 from taskgraft.strategies.linear_probe import LinearProbe, LinearProbeConfig
 from taskgraft.strategies.partial import Partial, PartialConfig
@@ -76,9 +88,49 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
         name="csv",
         summary="comma-separated values, read verbatim",
         config=CsvConfig,
-        suffixes=(".csv",),
+        suffixes=(".csv", ".csv.gz", ".tsv", ".tsv.gz"),
         read=_read_csv,
     )
+    yield ReaderSpec(
+        name="json-lines",
+        summary="one JSON object per line",
+        config=NoSettings,
+        suffixes=(".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
+        read=_read_json_lines,
+    )
+    yield ReaderSpec(
+        name="parquet",
+        summary="Parquet",
+        config=NoSettings,
+        suffixes=(".parquet", ".parquet.gz"),
+        read=_read_parquet,
+    )
+    yield ReaderSpec(
+        name="dataset-folder",
+        summary="a Hugging Face data set in the folder where it was saved",
+        config=NoSettings,
+        folders=("dataset_info.json", "dataset_dict.json"),
+        read=_read_dataset_folder,
+    )
+    yield ReaderSpec(
+        name="hub",
+        summary="a data set of the Hugging Face hub: hub:NAME, or hub:NAME:PART",
+        config=HubConfig,
+        scheme="hub",
+        read=_read_hub,
+    )
+
+
+@hookimpl
+def taskgraft_splits() -> Iterable[SplitSpec]:
+    """List the built-in splits."""
+    yield SplitSpec(
+        name="fraction",
+        summary="hold out a share of each class, drawn at random",
+        config=FractionConfig,
+        split=_by_fraction,
+    )
+    yield SplitSpec(name="column", summary="take the parts that a column names", config=ColumnConfig, split=_by_column)
 
 
 @hookimpl
@@ -86,31 +138,54 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
     """List the built-in metrics."""
     yield MetricSpec(
         name="classification",
-        summary="accuracy, precision, recall and F1",
+        summary="accuracy, precision, recall, F1, Matthews' correlation, areas under curves",
         config=NoSettings,
         targets=frozenset({TargetKind.CATEGORY}),
-        compute=_judge_classification,
+        build=_judge_classification,
     )
     yield MetricSpec(
         name="element-classification",
-        summary="accuracy, precision, recall and F1 over labelled elements",
+        summary="accuracy, precision, recall, F1 and Matthews' correlation over labelled elements",
         config=NoSettings,
         targets=frozenset({TargetKind.ELEMENT_CATEGORIES}),
-        compute=_judge_element_classification,
+        build=_judge_element_classification,
     )
     yield MetricSpec(
         name="multi-label",
-        summary="precision, recall and F1 over known labels",
+        summary="precision, recall, F1 and areas under curves over known labels",
         config=NoSettings,
         targets=frozenset({TargetKind.CATEGORIES}),
-        compute=_judge_multi_label,
+        build=_judge_multi_label,
     )
     yield MetricSpec(
         name="regression",
         summary="squared and absolute error, R², Pearson and Spearman correlation",
         config=NoSettings,
         targets=frozenset({TargetKind.NUMBERS}),
-        compute=_judge_regression,
+        build=_judge_regression,
+    )
+
+
+@hookimpl
+def taskgraft_baselines() -> Iterable[BaselineSpec]:
+    """List the built-in baselines."""
+    yield BaselineSpec(
+        name="majority",
+        summary="always what is most frequent in the training rows",
+        config=NoSettings,
+        targets=frozenset({TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.ELEMENT_CATEGORIES}),
+        learned=MajorityLearned,
+        learn=_learn_majority,
+        predict=_predict_majority,
+    )
+    yield BaselineSpec(
+        name="mean",
+        summary="always the mean of the training rows",
+        config=NoSettings,
+        targets=frozenset({TargetKind.NUMBERS}),
+        learned=MeanLearned,
+        learn=_learn_mean,
+        predict=_predict_mean,
     )
 
 
@@ -144,9 +219,47 @@ def _read_csv(path: Path, config: CsvConfig) -> "Rows":
     return read_csv(path, config)
 
 
+def _read_json_lines(path: Path, config: NoSettings) -> "Rows":
+    from taskgraft.readers.json_lines import read_json_lines
+
+    return read_json_lines(path, config)
+
+
+def _read_parquet(path: Path, config: NoSettings) -> "Rows":
+    from taskgraft.readers.parquet import read_parquet
+
+    return read_parquet(path, config)
+
+
+def _read_dataset_folder(path: Path, config: NoSettings) -> "Rows":
+    from taskgraft.readers.dataset import read_dataset_folder
+
+    return read_dataset_folder(path, config)
+
+
+def _read_hub(path: Path, config: HubConfig) -> "Rows":
+    from taskgraft.readers.dataset import read_hub
+
+    return read_hub(path, config)
+
+
+def _by_fraction(
+    rows: "Rows", targets: Sequence[str], config: FractionConfig, seed: int
+) -> Mapping[str, Sequence[int]]:
+    from taskgraft.splits.fraction import by_fraction
+
+    return by_fraction(rows, targets, config, seed)
+
+
+def _by_column(rows: "Rows", targets: Sequence[str], config: ColumnConfig, seed: int) -> Mapping[str, Sequence[int]]:
+    from taskgraft.splits.column import by_column
+
+    return by_column(rows, targets, config, seed)
+
+
 def _judge_classification(
     predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings
-) -> Mapping[str, float]:
+) -> Judge:
     from taskgraft.metrics import judge
 
     return judge.classification(predictions, truth, columns, config)
@@ -154,23 +267,45 @@ def _judge_classification(
 
 def _judge_element_classification(
     predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings
-) -> Mapping[str, float]:
+) -> Judge:
     from taskgraft.metrics import judge
 
     return judge.element_classification(predictions, truth, columns, config)
 
 
-def _judge_multi_label(
-    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings
-) -> Mapping[str, float]:
+def _judge_multi_label(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:
     from taskgraft.metrics import judge
 
     return judge.multi_label(predictions, truth, columns, config)
 
 
-def _judge_regression(
-    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings
-) -> Mapping[str, float]:
-    from taskgraft.metrics import judge
+def _judge_regression(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:
+    from taskgraft.metrics.regression import regression
 
-    return judge.regression(predictions, truth, columns, config)
+    return regression(predictions, truth, columns, config)
+
+
+def _learn_majority(inputs: Columns, truth: Sequence[Any], config: NoSettings) -> MajorityLearned:
+    from taskgraft.baselines import majority
+
+    return majority.learn(inputs, truth, config)
+
+
+def _predict_majority(
+    learned: MajorityLearned, inputs: Columns, elements: Elements, config: NoSettings
+) -> "Predictions":
+    from taskgraft.baselines import majority
+
+    return majority.predict(learned, inputs, elements, config)
+
+
+def _learn_mean(inputs: Columns, truth: Sequence[Any], config: NoSettings) -> MeanLearned:
+    from taskgraft.baselines import mean
+
+    return mean.learn(inputs, truth, config)
+
+
+def _predict_mean(learned: MeanLearned, inputs: Columns, elements: Elements, config: NoSettings) -> "Predictions":
+    from taskgraft.baselines import mean
+
+    return mean.predict(learned, inputs, elements, config)

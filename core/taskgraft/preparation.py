@@ -1,4 +1,4 @@
-"""From what the user gave to prepared examples: sources read, columns found, rows checked, inputs made."""
+"""From rows to prepared examples: columns found, rows checked, inputs made."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,81 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from taskgraft.backbone import Processor
-from taskgraft.catalog import Catalog
-from taskgraft.config import parse
 from taskgraft.description import BackboneDescription
 from taskgraft.error import TaskgraftError, listed
-from taskgraft.rows import BadRows, ColumnMissing, Rows, UnreadableFile
-from taskgraft.spec import Columns, ReaderSpec
+from taskgraft.rows import BadRows, ColumnMissing, Rows
+from taskgraft.spec import Columns
 from taskgraft.store import Store
 
 CHUNK = 1_024
 """Rows that a processor prepares at a time."""
-
-
-def read(data: Any, catalog: Catalog, what: str) -> Rows:
-    """Make rows of a file, a DataFrame, an Arrow table, a list of dicts, or a dict of columns.
-
-    Args:
-        what: what to call data that have no name ("the training data").
-
-    Raises:
-        UnreadableFile: for a file that no reader takes, or that its reader refuses.
-        UnreadableData: for anything else.
-    """
-    if isinstance(data, Rows):
-        return data
-    if isinstance(data, str | Path):
-        return _read_file(Path(data), catalog)
-    try:
-        table = _table(data)
-    except (pa.ArrowException, AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise UnreadableData(what, f"cannot be made into columns ({error})") from None
-    if table is None:
-        raise UnreadableData(what, f"are of the type {type(data).__name__}")
-    names = table.column_names
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UnreadableData(what, f"have more than one column named {listed(map(repr, twice))}")
-    return Rows(table, what)
-
-
-def _column(name: object, values: Any) -> pa.Array:
-    """Make a column. Where numbers and texts do not mix, NaN and pandas' NA may stand among texts as missing."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        problem = f"column {name!r}: {error}"
-    try:
-        return pa.array(values, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        raise ValueError(problem) from None
-
-
-def _table(data: Any) -> pa.Table | None:
-    if isinstance(data, pa.Table):
-        return data
-    if isinstance(data, Mapping):
-        return pa.table({name: _column(name, values) for name, values in data.items()})
-    if isinstance(data, Sequence):
-        names = dict.fromkeys(name for row in data for name in row.keys())  # noqa: SIM118, a row that is no dict raises
-        return pa.table({name: _column(name, [row.get(name) for row in data]) for name in names})
-    if type(data).__name__ == "DataFrame":
-        return pa.Table.from_pandas(data, preserve_index=False)
-    return None
-
-
-@dataclass(eq=False)
-class UnreadableData(TaskgraftError):
-    """Something that is not data."""
-
-    what: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.what} {self.problem}. Give a path, a DataFrame, an Arrow table, a list of dicts or a dict of columns."
 
 
 def columns_for(inputs: Any, description: BackboneDescription, rows: Rows, targets: Sequence[str]) -> dict[str, str]:
@@ -183,23 +117,3 @@ def check_elements(rows: Rows, elements: Sequence[int] | None, labels: Columns) 
     }
     if wrong:
         raise BadRows(rows, wrong)
-
-
-def _read_file(path: Path, catalog: Catalog) -> Rows:
-    fitting = [
-        (len(suffix), spec)
-        for spec, _ in catalog.specs(ReaderSpec)
-        for suffix in spec.suffixes
-        if path.name.endswith(suffix)
-    ]
-    try:
-        path.stat()
-    except FileNotFoundError:
-        raise UnreadableFile(str(path), "there is no such file.") from None
-    except (OSError, ValueError) as error:
-        raise UnreadableFile(str(path)[:200], f"it cannot be looked at ({error.args[-1]!s:.80}).") from None
-    if not fitting:
-        suffixes = sorted({suffix for spec, _ in catalog.specs(ReaderSpec) for suffix in spec.suffixes})
-        raise UnreadableFile(str(path), f"no reader takes files of this kind. Readers take {listed(suffixes)}.")
-    spec = max(fitting, key=lambda fit: fit[0])[1]
-    return spec.read(path, parse(spec.config, {}, f"reader '{spec.name}'"))

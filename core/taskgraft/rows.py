@@ -1,13 +1,21 @@
 """Labelled data as the user gave it: columns of equal length, and where each row came from."""
 
-from collections import defaultdict
+import hashlib
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
 from taskgraft.error import TaskgraftError, listed, nearest
+
+REASONS = 5
+"""Reasons that are told apart; what comes after them is counted together."""
+
+PIECE = 65_536
+"""Rows that are hashed at a time."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +26,15 @@ class Rows:
         table: the columns, in Arrow memory. Values are as the source holds them; nothing is converted.
         source: what messages call it: a file name, "the DataFrame".
         lines: the line of the file on which each row starts, from 1; None where there is no file.
+        refused: row → why it cannot be used, for rows that the reader could not make sense of.
+        skipped: what was left out so far, with its count ("skipped, since the target column 'label' is empty" → 3).
     """
 
     table: pa.Table
     source: str
     lines: Sequence[int] | None = None
+    refused: Mapping[int, str] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -57,8 +69,26 @@ class Rows:
 
     def take(self, rows: Sequence[int]) -> "Rows":
         """Choose some rows, in the order given."""
-        lines = None if self.lines is None else [self.lines[row] for row in rows]
-        return Rows(self.table.take(pa.array(rows, pa.int64())), self.source, lines)
+        lines = None if self.lines is None else array("q", (self.lines[row] for row in rows))
+        return replace(self, table=self.table.take(pa.array(rows, pa.int64())), lines=lines, refused={})
+
+    def without(self, reasons: Mapping[int, str]) -> "Rows":
+        """Leave out some rows, and count them by their reasons."""
+        rest = self.take([row for row in range(len(self)) if row not in reasons])
+        skipped = Counter(self.skipped)
+        for reason in reasons.values():
+            note = f"skipped, since {reason}"
+            skipped[note if note in skipped or len(skipped) < REASONS else "skipped for other reasons"] += 1
+        return replace(rest, skipped=dict(skipped))
+
+    def digest(self) -> str:
+        """Give the SHA-256 of all values, in their order."""
+        found = hashlib.sha256(str(self.table.schema.remove_metadata()).encode())
+        for start in range(0, len(self), PIECE):
+            piece = self.table.slice(start, PIECE).replace_schema_metadata(None).combine_chunks()
+            for batch in piece.to_batches():
+                found.update(batch.serialize())
+        return found.hexdigest()
 
     def place(self, row: int) -> str:
         """Say where a row is, for a message."""
@@ -101,22 +131,23 @@ class BadRows(TaskgraftError):
 
     rows: Rows
     reasons: Mapping[int, str]
+    advice: str = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
 
     def __str__(self) -> str:
         alike: dict[str, list[int]] = defaultdict(list)
         for row, reason in sorted(self.reasons.items()):
             alike[reason].append(row)
         sentences = []
-        for reason, bad in list(alike.items())[:5]:
+        for reason, bad in list(alike.items())[:REASONS]:
             sentence = f"{self.rows.source}, {self.rows.place(bad[0])}: {reason}."
             if len(bad) > 1:
                 places = listed((self.rows.place(row).partition(" ")[2] for row in bad), 5)
                 kind = "rows" if self.rows.lines is None else "lines"
                 sentence += f" {len(bad):,} of {len(self.rows):,} rows are like this ({kind} {places})."
             sentences.append(sentence)
-        if len(alike) > 5:
-            sentences.append(f"… and {len(alike) - 5:,} more reasons.")
-        return "\n".join([*sentences, "Mend these rows or take them out."])
+        if len(alike) > REASONS:
+            sentences.append(f"… and {len(alike) - REASONS:,} more reasons.")
+        return "\n".join([*sentences, self.advice])
 
 
 @dataclass(eq=False)

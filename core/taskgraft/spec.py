@@ -3,12 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskgraft.config import Config
 from taskgraft.description import BackboneDescription, HeadDescription, TargetKind
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from taskgraft.backbone import Backbone
     from taskgraft.head import Head, Predictions
     from taskgraft.rows import Rows
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 
 Columns = Mapping[str, Sequence[Any]]
 """Raw values by name (an input role, a column), each with one entry per row."""
+
+Elements = Sequence[int] | None
+"""How many elements each row has, where the target has a label per element; else None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +81,17 @@ class ReaderSpec(Spec):
     """A reader: file or folder → rows, bad rows named.
 
     Attributes:
+        read: (path, settings) → rows. A row that cannot be used stands in ``Rows.refused`` with its reason.
         suffixes: file endings it reads (".csv"); the longest one that fits a path wins.
-        read: (path, settings) → rows.
+        folders: patterns, as :meth:`pathlib.Path.glob` reads them. A folder in which one of them finds something is read by it.
+        scheme: a word that stands before a colon where data are no file ("hub"); ``read`` is given what stands behind it.
     """
 
     axis: ClassVar[str] = "reader"
-    suffixes: tuple[str, ...]
     read: "Callable[[Path, Any], Rows]"
+    suffixes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    scheme: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +99,13 @@ class SplitSpec(Spec):
     """A split: rows → parts of the data.
 
     Attributes:
-        split: (rows, settings, seed) → row numbers by part ("train", "validation", "test"). Raises when it sees a leak.
+        split: (rows, target columns, settings, seed) → row numbers by part. What is learned from is the part "train", what is
+            chosen and judged by is "validation"; rows of other parts, and rows of none, are left out. Raises when it sees a
+            leak.
     """
 
     axis: ClassVar[str] = "split"
-    split: "Callable[[Rows, Any, int], Mapping[str, Sequence[int]]]"
+    split: "Callable[[Rows, Sequence[str], Any, int], Mapping[str, Sequence[int]]]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,28 +114,33 @@ class MetricSpec(Spec):
 
     Attributes:
         targets: the kinds of target it can judge.
-        compute: (predictions, truth as the head's ``truth`` gives it, the columns of the data, settings) → numbers by name.
+        build: (predictions, truth as the head's ``truth`` gives it, the columns of the data, settings) → a judge, which is
+            then asked for the numbers of many resamples of the rows.
     """
 
     axis: ClassVar[str] = "metric"
     targets: frozenset[TargetKind]
-    compute: "Callable[[Predictions, Sequence[Any], Columns, Any], Mapping[str, float]]"
+    build: "Callable[[Predictions, Sequence[Any], Columns, Any], Judge]"
 
 
-class Baseline(Protocol):
-    """An honest rival, fitted on the same rows."""
-
-    def fit(self, inputs: Columns, targets: Sequence[Any]) -> None:
-        """Learn from the training split."""
-
-    def predict(self, inputs: Columns) -> "Predictions":
-        """Predict for new rows."""
+Judge = Callable[["NDArray[np.int64]"], Mapping[str, float]]
+"""Row numbers, ``(row,)`` int64, a row as often as it counts → numbers by name. What cannot be had is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineSpec(Spec):
-    """A baseline: ``build`` makes one that is not yet fitted."""
+    """A baseline: an honest rival, which learns from the same rows and is judged by the same metrics.
+
+    Attributes:
+        targets: the kinds of target it can predict.
+        learned: the class of what it learns; frozen and JSON, so that an artifact can hold it.
+        learn: (inputs of the training rows, their truth as the head's ``truth`` gives it, settings) → what it learned.
+        predict: (what it learned, inputs, the number of elements of each row, settings) → one prediction per row, in the words
+            of the truth.
+    """
 
     axis: ClassVar[str] = "baseline"
     targets: frozenset[TargetKind]
-    build: Callable[[Any], Baseline]
+    learned: type[Config]
+    learn: Callable[[Columns, Sequence[Any], Any], Config]
+    predict: "Callable[[Any, Columns, Elements, Any], Predictions]"

@@ -60,6 +60,12 @@ class Reads(Labels):
         return replace(super().description, reads=())
 
 
+class OneBaseline(Labels):
+    @property
+    def description(self):
+        return replace(super().description, baselines="majority")
+
+
 class KeepsTheVocabulary(Labels):
     """What build needs stays in the head."""
 
@@ -205,6 +211,13 @@ PLANTED = (
         Reads,
         LABELS,
         "Reads breaks the law 'the description is sound':\nit reads (), which are not layouts.\nMend the description.",
+    ),
+    Planted(
+        of_head.check_head_description_is_sound,
+        OneBaseline,
+        LABELS,
+        "OneBaseline breaks the law 'the description is sound':\nits baselines are 'majority', no tuple of names.\n"
+        "Mend the description.",
     ),
     Planted(
         of_head.check_target_description_is_json,

@@ -147,6 +147,7 @@ class HeadDescription:
         convex: whether its loss is convex in its weights when the features are fixed, so that a solver may replace
             gradient descent.
         metrics: names of the metrics that judge it unless the user names others.
+        baselines: names of the baselines that it is compared with.
     """
 
     reads: tuple[Layout, ...]
@@ -154,3 +155,4 @@ class HeadDescription:
     soft_targets: bool = False
     convex: bool = False
     metrics: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Vocabularies: the labels of a task, as the user writes them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,17 +36,22 @@ def text_of(label: Label) -> str:
 
 
 def vocabulary(labels: Iterable[Label], column: str) -> tuple[Label, ...]:
-    """Collect the different labels, sorted; numbers by value, anything else by its text.
+    """Collect the different labels, sorted as :func:`ordered` does.
 
     Raises:
         NothingToTell: with fewer than two.
     """
     unique: dict[str, Label] = {text_of(label): label for label in labels}
-    numbers = all(isinstance(label, int | float) for label in unique.values())
-    found = tuple(sorted(unique.values(), key=float if numbers else str))
+    found = ordered(unique.values())
     if len(found) < 2:
         raise NothingToTell(column, found)
     return found
+
+
+def ordered(labels: Collection[Label]) -> tuple[Label, ...]:
+    """Sort labels; numbers by value, anything else by its text."""
+    numbers = all(isinstance(label, int | float) for label in labels)
+    return tuple(sorted(labels, key=float if numbers else str))
 
 
 def indices(labels: Sequence[Label]) -> dict[str, int]:

@@ -38,22 +38,35 @@ class ElementClassificationConfig(Config):
 def describe_classification(config: ClassificationConfig) -> HeadDescription:
     """Describe a classification head."""
     return HeadDescription(
-        (Layout.VECTOR,), TargetKind.CATEGORY, soft_targets=True, convex=True, metrics=("classification",)
+        (Layout.VECTOR,),
+        TargetKind.CATEGORY,
+        soft_targets=True,
+        convex=True,
+        metrics=("classification",),
+        baselines=("majority",),
     )
 
 
 def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
     """Describe a multi-label head."""
-    return HeadDescription((Layout.VECTOR,), TargetKind.CATEGORIES, convex=True, metrics=("multi-label",))
+    return HeadDescription(
+        (Layout.VECTOR,), TargetKind.CATEGORIES, convex=True, metrics=("multi-label",), baselines=("majority",)
+    )
 
 
 def describe_regression(config: RegressionConfig) -> HeadDescription:
     """Describe a regression head."""
-    return HeadDescription((Layout.VECTOR,), TargetKind.NUMBERS, convex=True, metrics=("regression",))
+    return HeadDescription(
+        (Layout.VECTOR,), TargetKind.NUMBERS, convex=True, metrics=("regression",), baselines=("mean",)
+    )
 
 
 def describe_element_classification(config: ElementClassificationConfig) -> HeadDescription:
     """Describe an element-classification head."""
     return HeadDescription(
-        (Layout.SEQUENCE,), TargetKind.ELEMENT_CATEGORIES, convex=True, metrics=("element-classification",)
+        (Layout.SEQUENCE,),
+        TargetKind.ELEMENT_CATEGORIES,
+        convex=True,
+        metrics=("element-classification",),
+        baselines=("majority",),
     )

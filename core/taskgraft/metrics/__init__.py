@@ -1,1 +1,1 @@
-"""The metrics that the core brings, computed by torchmetrics."""
+"""The metrics that the core brings."""

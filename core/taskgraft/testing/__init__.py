@@ -21,12 +21,13 @@ away from 0, no matrix that is all zero. What stands behind a closed gate has no
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from taskgraft.testing.judging import LabelledRows
 from taskgraft.testing.law import LawBroken, WeakExamples
 
 if TYPE_CHECKING:
     from taskgraft.testing.laws import BackboneLaws, HeadLaws, PluginLaws, StrategyLaws
 
-__all__ = ["BackboneLaws", "HeadLaws", "LawBroken", "PluginLaws", "StrategyLaws", "WeakExamples"]
+__all__ = ["BackboneLaws", "HeadLaws", "LabelledRows", "LawBroken", "PluginLaws", "StrategyLaws", "WeakExamples"]
 
 
 def __getattr__(name: str) -> Any:

@@ -213,7 +213,7 @@ def check_convex_claim_holds(head: Head[Any], targets: Columns) -> None:
 
 
 def check_head_description_is_sound(head: Head[Any]) -> None:
-    """The description names layouts, a kind of target and metrics, and is the same each time."""
+    """The description names layouts, a kind of target, metrics and baselines, and is the same each time."""
     law = law_of(head, "the description is sound", "Mend the description.")
     description = head.description
     if description != head.description:
@@ -224,6 +224,9 @@ def check_head_description_is_sound(head: Head[Any]) -> None:
         raise law.broken(f"it names a layout more than once: {description.reads!r}")
     if description.target not in set(TargetKind):
         raise law.broken(f"{description.target!r} is no kind of target")
+    for what, names in (("metrics", description.metrics), ("baselines", description.baselines)):
+        if not isinstance(names, tuple):
+            raise law.broken(f"its {what} are {names!r}, no tuple of names")
 
 
 def check_spec_describes_the_head(head: Head[Any], spec: HeadSpec, config: Any) -> None:

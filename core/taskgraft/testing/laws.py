@@ -12,6 +12,7 @@ from taskgraft.strategy import Strategy
 from taskgraft.testing import backbone as of_backbone
 from taskgraft.testing import features as of_features
 from taskgraft.testing import head as of_head
+from taskgraft.testing import judging as of_judging
 from taskgraft.testing import plugin as of_plugin
 from taskgraft.testing import processor as of_processor
 from taskgraft.testing import resume as of_resume
@@ -219,7 +220,9 @@ class StrategyLaws:
 
 
 class PluginLaws:
-    """What every plugin promises. Give the fixture ``module``, and ``configs`` for specs that need settings."""
+    """What every plugin promises. Give the fixture ``module``, ``configs`` for specs that need settings, and ``labelled`` for
+    metrics and baselines that need columns or labels of their own.
+    """
 
     @pytest.fixture
     def module(self) -> str:
@@ -229,6 +232,11 @@ class PluginLaws:
     @pytest.fixture
     def configs(self) -> dict[str, Config]:
         """Name of a spec → settings to try it with, where a setting has no default."""
+        return {}
+
+    @pytest.fixture
+    def labelled(self) -> dict[str, of_judging.LabelledRows]:
+        """Name of a metric or baseline → rows to try it with; others get labels a, b and c, or numbers, by an input text."""
         return {}
 
     def test_module_is_found(self, module: str) -> None:
@@ -242,3 +250,13 @@ class PluginLaws:
 
     def test_descriptions_match_what_is_built(self, module: str, configs: dict[str, Config]) -> None:
         of_plugin.check_descriptions_match_what_is_built(module, configs)
+
+    def test_judges_count_rows(
+        self, module: str, configs: dict[str, Config], labelled: dict[str, of_judging.LabelledRows]
+    ) -> None:
+        of_judging.check_judges_count_rows(module, configs, labelled)
+
+    def test_baselines_are_plain_and_honest(
+        self, module: str, configs: dict[str, Config], labelled: dict[str, of_judging.LabelledRows]
+    ) -> None:
+        of_judging.check_baselines_are_plain_and_honest(module, configs, labelled)

@@ -95,14 +95,14 @@ def check_specs_are_sound(module: str, configs: Mapping[str, Config]) -> None:
             raise law.broken(
                 f"the argument of {spec.config.__name__} is '{argument}', which is not one of its settings"
             )
-        if (config := _config(spec, configs)) is not None:
+        if (config := config_of(spec, configs)) is not None:
             _check_json(law, config)
 
 
 def check_descriptions_read_no_weights(module: str, configs: Mapping[str, Config]) -> None:
     """``describe`` makes no parameter that holds numbers and opens no file of weights, and answers the same twice."""
     for spec in specs(module):
-        config = _config(spec, configs)
+        config = config_of(spec, configs)
         if not isinstance(spec, BackboneSpec | HeadSpec) or config is None:
             continue
         law = Law(
@@ -124,7 +124,7 @@ def check_descriptions_match_what_is_built(module: str, configs: Mapping[str, Co
     from taskgraft.testing.head import check_spec_describes_the_head
 
     for spec in specs(module):
-        if (config := _config(spec, configs)) is None:
+        if (config := config_of(spec, configs)) is None:
             continue
         if isinstance(spec, BackboneSpec):
             check_spec_describes_it(spec.build(config), spec, config)
@@ -139,7 +139,7 @@ def specs(module: str) -> list[Spec]:
     return [spec for hook in hooks for spec in hook()]
 
 
-def _config(spec: Spec, configs: Mapping[str, Config]) -> Config | None:
+def config_of(spec: Spec, configs: Mapping[str, Config]) -> Config | None:
     """Choose settings to try a spec with; None when nobody gave what has no default."""
     if spec.name in configs:
         return configs[spec.name]

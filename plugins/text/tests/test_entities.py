@@ -2,9 +2,10 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from taskgraft_text.entities import entities, score
+from taskgraft_text.entities import entities, judge
 
 DATA = Path(os.environ.get("TASKGRAFT_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
@@ -33,6 +34,11 @@ def test_only_whole_entities_count():
 
 def test_nothing_found_scores_zero():
     assert score([["O"]], [["B-a"]]) == {"entity_precision": 0.0, "entity_recall": 0.0, "entity_f1": 0.0}
+
+
+def score(predicted, truth):
+    """The numbers over all rows."""
+    return judge(predicted, truth)(np.arange(len(truth)))
 
 
 def labels(path):

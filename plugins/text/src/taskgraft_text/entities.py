@@ -2,23 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from taskgraft.spec import Judge
+
 Entity = tuple[str, int, int]
 
 
-def score(predicted: Sequence[Sequence[str | None]], truth: Sequence[Sequence[str | None]]) -> Mapping[str, float]:
+def judge(predicted: Sequence[Sequence[str | None]], truth: Sequence[Sequence[str | None]]) -> Judge:
     """Precision, recall and F1 over entities whose type and borders are right; each from 0 to 1.
 
     Labels are ``O``, ``B-type`` and ``I-type``. An ``I-`` that continues nothing begins an entity. Words that were cut off
     or have no label count as ``O``.
     """
-    right = found = wanted = 0
-    for labels, goals in zip(predicted, truth, strict=True):
+    counts = np.zeros((len(truth), 3), dtype=np.int64)
+    for row, (labels, goals) in enumerate(zip(predicted, truth, strict=True)):
         have, need = set(entities(labels)), set(entities(goals))
-        right, found, wanted = right + len(have & need), found + len(have), wanted + len(need)
-    precision = right / found if found else 0.0
-    recall = right / wanted if wanted else 0.0
-    f1 = 2 * precision * recall / (precision + recall) if right else 0.0
-    return {"entity_precision": precision, "entity_recall": recall, "entity_f1": f1}
+        counts[row] = len(have & need), len(have), len(need)
+
+    def score(rows: NDArray[np.int64]) -> Mapping[str, float]:
+        right, found, wanted = counts[rows].sum(0).tolist()
+        precision = right / found if found else 0.0
+        recall = right / wanted if wanted else 0.0
+        f1 = 2 * precision * recall / (precision + recall) if right else 0.0
+        return {"entity_precision": precision, "entity_recall": recall, "entity_f1": f1}
+
+    return score
 
 
 def entities(labels: Sequence[str | None]) -> list[Entity]:

@@ -1,12 +1,12 @@
 """What taskgraft-text provides. Start reading here; no model code is imported."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from taskgraft.config import NoSettings
 from taskgraft.description import BackboneDescription, TargetKind
 from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec, Columns, MetricSpec
+from taskgraft.spec import BackboneSpec, Columns, Judge, MetricSpec
 from taskgraft_text.settings import TextConfig
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         summary="precision, recall and F1 over whole entities, from labels like B-person, I-person, O",
         config=NoSettings,
         targets=frozenset({TargetKind.ELEMENT_CATEGORIES}),
-        compute=_entities,
+        build=_entities,
     )
 
 
@@ -59,9 +59,7 @@ def _text(config: TextConfig) -> "TextBackbone":
     return TextBackbone(config)
 
 
-def _entities(
-    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings
-) -> Mapping[str, float]:
-    from taskgraft_text.entities import score
+def _entities(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:
+    from taskgraft_text.entities import judge
 
-    return score(predictions.values, truth)
+    return judge(predictions.values, truth)

@@ -1,0 +1,139 @@
+"""Honest rivals of a model: what a head's baselines learn from the training rows, and what they predict for others.
+
+A rival is a help in judging, so whatever one raises leaves that one out and spares the model.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taskgraft.catalog import catalog
+from taskgraft.config import Config, SettingsError, parse
+from taskgraft.description import HeadDescription, TargetKind
+from taskgraft.error import TaskgraftError
+from taskgraft.head import Predictions
+from taskgraft.manifest import BadArtifact
+from taskgraft.name import parse_name
+from taskgraft.rows import Rows
+from taskgraft.source import Source
+from taskgraft.spec import BaselineSpec, Columns
+
+
+def learn_rivals(
+    head: HeadDescription, inputs: Columns, truth: Callable[[], Sequence[Any]]
+) -> tuple[dict[str, Config], list[str]]:
+    """Let the baselines of a head learn from the training rows.
+
+    Returns:
+        name → what a baseline learned, as an artifact would give it back; and a sentence for each that was left out.
+    """
+    learned: dict[str, Config] = {}
+    problems: list[str] = []
+    for name in head.baselines:
+        try:
+            spec, _ = _found(name)
+            if head.target not in spec.targets:
+                problems.append(f"the baseline '{name}' was left out, for it cannot predict {head.target}")
+                continue
+            found = spec.learn(inputs, truth(), parse(spec.config, {}, f"baseline '{name}'"))
+            learned[name] = parse(spec.learned, found.model_dump(mode="json"), f"baseline '{name}'")
+        except Exception as error:
+            problems.append(left_out(name, error))
+    return learned, problems
+
+
+def predict_of_rival(
+    name: str, learned: Config, kind: TargetKind, inputs: Columns, truth: Sequence[Any]
+) -> Predictions:
+    """Predict for rows by what a baseline learned.
+
+    Args:
+        truth: of the rows, for how many there are, and how many elements each has.
+
+    Raises:
+        Miscounted: when it does not predict once per row.
+    """
+    spec, _ = _found(name)
+    elements = [len(labels) for labels in truth] if kind == TargetKind.ELEMENT_CATEGORIES else None
+    found = spec.predict(learned, inputs, elements, parse(spec.config, {}, f"baseline '{name}'"))
+    if len(found.values) != len(truth):
+        raise Miscounted(len(found.values), len(truth))
+    return found
+
+
+def read_rivals(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> dict[str, Config]:
+    """Read what the baselines of an artifact learned.
+
+    Raises:
+        BadArtifact: when a baseline is not installed, or what is written is not what it learns.
+    """
+    found: dict[str, Config] = {}
+    for name, raw in written.items():
+        try:
+            found[name] = parse(_found(name)[0].learned, raw, f"its baseline '{name}'")
+        except SettingsError as error:
+            raise BadArtifact(str(folder), str(error).rstrip(".")) from None
+        except TaskgraftError as error:
+            raise BadArtifact(str(folder), " ".join(str(error).split()).rstrip(".")) from None
+    return found
+
+
+def sources_of_rivals(names: Sequence[str]) -> list[Source]:
+    """Say which distributions baselines came from."""
+    return [_found(name)[1] for name in names]
+
+
+def left_out(name: str, error: Exception) -> str:
+    """Say why a baseline does without numbers."""
+    said = " ".join(str(error).split())[:200].rstrip(".")
+    return f"the baseline '{name}' was left out, for it raised {type(error).__name__}{f' ({said})' if said else ''}"
+
+
+def _found(name: str) -> tuple[BaselineSpec, Source]:
+    return catalog().find(BaselineSpec, parse_name(name))
+
+
+class LazyColumns(Mapping[str, Sequence[Any]]):
+    """Columns of rows under other names. Values are read when they are asked for; how many there are is known before."""
+
+    def __init__(self, rows: Rows, names: Mapping[str, str]):
+        self._rows, self._names = rows, names
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        return _Column(self._rows, self._names[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class _Column(Sequence[Any]):
+    def __init__(self, rows: Rows, column: str):
+        self._rows, self._column = rows, column
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        chosen = range(len(self))[place]
+        if isinstance(chosen, int):
+            return self._rows.values(self._column, chosen, chosen + 1)[0]
+        return [self[row] for row in chosen]
+
+    def __iter__(self) -> Iterator[Any]:
+        for _, piece in self._rows.chunks({"values": self._column}, 4096):
+            yield from piece["values"]
+
+
+@dataclass(eq=False)
+class Miscounted(TaskgraftError):
+    """A baseline that does not predict once per row."""
+
+    predictions: int
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.predictions:,} predictions for {self.rows:,} rows"

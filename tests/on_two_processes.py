@@ -54,7 +54,7 @@ def main(folder: Path, processes: int) -> None:
         evaluated = model.evaluate(validation, quiet=True)
         numbers[name] = {
             "metrics": dict(run.metrics),
-            "evaluated": evaluated,
+            "evaluated": dict(evaluated),
             "losses": [report.losses for report in run.stages],
         }
         save_file(weights(model), folder / f"{name}.{process}.safetensors")

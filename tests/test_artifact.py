@@ -153,7 +153,15 @@ def test_the_manifest_can_be_read_by_a_person(saved):
     assert manifest["schema_version"] == SCHEMA
     assert manifest["target"]["vocabulary"] == ["a", "b", "c"]
     assert manifest["recipe"]["backbone"]["object"] == f"{Based.__module__}.Based"
-    assert manifest["recipe"]["data"] == {"inputs": {"text": "text"}, "target": ["label"]}
+    assert manifest["recipe"]["data"] == {
+        "train": None,
+        "validation": None,
+        "split": None,
+        "reader": None,
+        "inputs": {"text": "text"},
+        "target": ["label"],
+        "on_bad_row": "error",
+    }
     assert manifest["processor"] == {"split": "white space", "vocabulary": 64}
     assert manifest["tensors"]["head.readout.bias"] == {
         "owner": "head",

@@ -10,7 +10,7 @@ from taskgraft.catalog import BLOCK, AmbiguousName, UnknownName, catalog, load_c
 from taskgraft.discovery import Failure
 from taskgraft.name import parse_name
 from taskgraft.source import Source
-from taskgraft.spec import BackboneSpec, HeadSpec, MetricSpec, ReaderSpec, StrategySpec
+from taskgraft.spec import BackboneSpec, BaselineSpec, HeadSpec, MetricSpec, ReaderSpec, SplitSpec, StrategySpec
 
 ACME = Source("acme", "1.0", "main", "acme_plugin")
 HOOKS = (
@@ -37,7 +37,7 @@ def works_but_for_acme(found):
     return True
 
 
-def test_the_core_provides_heads_strategies_a_reader_and_metrics(garden):
+def test_the_core_provides_something_for_every_hook_but_backbones(garden):
     found = load_catalog()
     assert {spec.name for spec, _ in found.specs(HeadSpec)} == {
         "classification",
@@ -46,13 +46,22 @@ def test_the_core_provides_heads_strategies_a_reader_and_metrics(garden):
         "regression",
     }
     assert [spec.name for spec, _ in found.specs(StrategySpec)] == ["full", "linear-probe", "partial"]
-    assert [spec.name for spec, _ in found.specs(ReaderSpec)] == ["csv"]
+    assert [spec.name for spec, _ in found.specs(ReaderSpec)] == [
+        "csv",
+        "dataset-folder",
+        "hub",
+        "json-lines",
+        "parquet",
+    ]
+    assert [spec.name for spec, _ in found.specs(SplitSpec)] == ["column", "fraction"]
+    assert [spec.name for spec, _ in found.specs(BaselineSpec)] == ["majority", "mean"]
     assert [spec.name for spec, _ in found.specs(MetricSpec)] == [
         "classification",
         "element-classification",
         "multi-label",
         "regression",
     ]
+    assert [spec.name for spec, _ in found.specs(BaselineSpec)] == ["majority", "mean"]
     assert (found.failures, found.remarks, found.blocked) == ((), (), ())
 
 

@@ -22,8 +22,9 @@ from small_tasks import (
     words,
 )
 from taskgraft import Batch, Loss, compose
-from taskgraft.descent import GradientNotFinite, LossNotFinite
+from taskgraft.fitting import NoValidation
 from taskgraft.head import HeadModule
+from taskgraft.stepping import GradientNotFinite, LossNotFinite
 
 ADVICE = (
     "The model keeps the weights of the step before. Lower the learning rate, or look for inputs that are not finite."
@@ -277,6 +278,20 @@ def test_patience_restores_the_statistics_of_the_best_epoch():
 def test_patience_without_validation_never_stops():
     _, run = fitted(words(), learns("block-1", loss=away, epochs=5, patience=1))
     assert len(run.stages[0].losses) == 5
+
+
+def test_patience_of_the_training_settings_holds_where_a_stage_says_none():
+    _, run = fitted(words(), learns("block-1", loss=away, epochs=9), validation=sentences(16, seed=1), patience=1)
+    assert len(run.stages[0].losses) == 2
+
+
+def test_patience_of_the_training_settings_needs_validation_rows():
+    with pytest.raises(NoValidation) as caught:
+        fitted(words(), learns("block-1"), patience=3)
+    assert str(caught.value) == (
+        "Training is to stop after 3 epochs without a lower validation loss (training.patience), but "
+        "there are no validation rows. Give data.validation or data.split."
+    )
 
 
 def test_training_goes_on_in_training_mode_after_a_validation():

@@ -22,13 +22,16 @@ from small_tasks import (
 from taskgraft.backbone import Prepared, Processor
 from taskgraft.config import SettingsError
 from taskgraft.description import Role
+from taskgraft.evaluation import BadResamples
 from taskgraft.fitting import NoRows
 from taskgraft.insertion import BadInsertion
-from taskgraft.model import ListOfWhat, NoProbabilities, NoTarget, NotFitted, UnfitMetric
+from taskgraft.judging import UnfitMetric
+from taskgraft.model import ListOfWhat, NoProbabilities, NoTarget, NotFitted
 from taskgraft.plan import Insertion
 from taskgraft.rows import BadRows, ColumnMissing
 from taskgraft.spec import Columns
 
+ADVICE = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
 PROBE = {"name": "linear-probe", "penalty": 1e-3}
 
 
@@ -53,8 +56,8 @@ def model() -> tg.TaskModel:
 
 def test_a_fit_judges_the_validation_rows():
     run = composed().fit(sentences(), validation=sentences(12, seed=1), target="label", quiet=True)
-    assert set(run.metrics) == {"accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_micro"}
-    assert all(0 <= number <= 1 for number in run.metrics.values())
+    assert set(run.metrics) >= {"accuracy", "f1_macro", "auroc"}
+    assert all(-1 <= number <= 1 for number in run.metrics.values())
     assert run.seconds > 0
     assert [report.name for report in run.stages] == ["linear-probe"]
 
@@ -192,7 +195,7 @@ def test_several_labels_are_a_list_with_a_probability_each():
     model = fitted("multi-label", rows, "tags")
     assert all(set(labels) <= {"wet", "cold"} for labels in model.predict(rows))
     assert set(model.predict_proba(rows)[0]) == {"wet", "cold"}
-    assert set(model.evaluate(rows)) == {"precision_macro", "recall_macro", "f1_macro", "f1_micro"}
+    assert set(model.evaluate(rows)) >= {"precision_macro", "recall_macro", "f1_macro", "f1_micro"}
 
 
 def test_one_number_is_a_number_and_several_are_a_list():
@@ -235,6 +238,40 @@ def test_an_evaluation_equals_the_metrics_of_the_fit():
 
 def test_a_metric_can_be_named(model):
     assert model.evaluate(sentences(), metrics=["classification"]) == model.evaluate(sentences())
+
+
+def test_an_evaluation_has_intervals_and_the_numbers_of_the_majority(model):
+    found = model.evaluate(sentences(12, seed=1), resamples=50)
+    low, high = found.intervals["accuracy"]
+    assert 0 <= low <= found["accuracy"] <= high <= 1
+    assert (found.rows, found.resamples, found.groups) == (12, 50, None)
+    assert found.baselines["majority"].keys() == found.keys()
+    assert found.baselines["majority"]["auroc"] == 0.5
+
+
+def test_a_fit_has_intervals_and_baselines_too():
+    run = composed().fit(sentences(), validation=sentences(12, seed=1), target="label", quiet=True)
+    assert run.metrics.intervals.keys() <= run.metrics.keys()
+    assert run.metrics.baselines.keys() == {"majority"}
+
+
+def test_rows_of_a_group_are_drawn_together(model):
+    rows = sentences(12, seed=1) | {"writer": ["one"] * 6 + ["two"] * 6}
+    found = model.evaluate(rows, groups="writer")
+    assert found.groups == "writer"
+    assert found.intervals != model.evaluate(rows).intervals
+
+
+def test_a_group_column_that_is_not_there_is_named(model):
+    with pytest.raises(ColumnMissing) as caught:
+        model.evaluate(sentences(12), groups="labels")
+    assert str(caught.value) == "the data has no column 'labels'. Did you mean 'label'? Columns: text, label."
+
+
+def test_a_number_of_resamples_that_cannot_be_drawn_is_refused(model):
+    with pytest.raises(BadResamples) as caught:
+        model.evaluate(sentences(12), resamples=-1)
+    assert str(caught.value) == ("resamples is -1. Give a whole number from 0 on; 0 gives no intervals, 1000 is usual.")
 
 
 def test_a_metric_for_another_kind_of_target_is_refused(model):
@@ -300,32 +337,30 @@ def test_an_empty_label_is_told_with_its_line(tmp_path):
     said = problem(tmp_path, 'text,label\n"a\nb",x\nc,\nd,y\ne,\n')
     assert said == (
         "train.csv, line 4: the target column 'label' is empty. 2 of 4 rows are like this (lines 4, 6).\n"
-        "Mend these rows or take them out."
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
 def test_an_empty_input_is_told_with_its_line(tmp_path):
-    assert problem(tmp_path, "text,label\na,x\n,y\n") == (
-        "train.csv, line 3: the text is empty.\nMend these rows or take them out."
-    )
+    assert problem(tmp_path, "text,label\na,x\n,y\n") == ("train.csv, line 3: the text is empty.\n" + ADVICE)
 
 
 def test_a_label_that_only_validation_has_is_told_with_its_line(tmp_path):
     assert problem(tmp_path, "text,label\na,x\nb,y\n", "text,label\na,x\nb,z\n") == (
         "valid.csv, line 3: the label 'z' does not occur in the training split, which has 'x', 'y'.\n"
-        "Mend these rows or take them out."
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
 def test_a_number_that_is_none_is_told_with_its_line(tmp_path):
     assert problem(tmp_path, "text,label\na,1\nb,many\n", head="regression") == (
-        "train.csv, line 3: the target column 'label' is 'many', not a number.\nMend these rows or take them out."
+        "train.csv, line 3: the target column 'label' is 'many', not a number.\n" + ADVICE
     )
 
 
 def test_labels_that_do_not_fit_their_elements_are_told_with_their_line(tmp_path):
     assert problem(tmp_path, "text,label\na b,x y\nc,x y\n", head="element-classification") == (
-        "train.csv, line 3: 'label' has 2 labels for 1 elements.\nMend these rows or take them out."
+        "train.csv, line 3: 'label' has 2 labels for 1 elements.\n" + ADVICE
     )
 
 

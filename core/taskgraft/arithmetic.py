@@ -1,6 +1,7 @@
-"""How numbers are computed where nothing learns: the fastest exact kernels that torch has for this processor."""
+"""How numbers are computed: in which precision, and by which of torch's kernels where nothing learns."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,25 @@ from torch.overrides import TorchFunctionMode
 ROWS = 512
 """Positions that one call multiplies. More at once gains nothing, and large temporaries cost page faults."""
 
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""Types of 16 bits, by the name of the precision that multiplies in them."""
+
 WORTH = 1 << 24
 """Multiplications below which the copies into oneDNN's tensors cost more than its kernels save."""
+
+
+def resolved(precision: str, device: torch.device) -> str:
+    """Choose for ``auto``: bf16 or else fp16 on a CUDA device, fp32 everywhere else."""
+    if precision != "auto":
+        return precision
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Multiply in a precision; the weights stay what they are."""
+    return nullcontext() if precision == "fp32" else torch.autocast(device.type, HALVES[precision])
 
 
 class FrozenArithmetic(TorchFunctionMode):

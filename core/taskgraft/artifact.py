@@ -39,10 +39,13 @@ from taskgraft.manifest import (
     checksums,
     is_artifact,
     read_artifact,
+    recipe_for,
+    recipe_of,
 )
 from taskgraft.model import TaskModel, model_of
 from taskgraft.name import normalized, parse_name
 from taskgraft.recipe import Choice
+from taskgraft.rivals import read_rivals, sources_of_rivals
 from taskgraft.source import installed
 from taskgraft.spec import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.strategy import Strategy
@@ -86,7 +89,7 @@ def save(model: TaskModel, path: Path, *, overwrite: bool = False) -> Path:
     }
     if broken := [name for name, tensor in tensors.items() if name in parameters and not is_finite(tensor)]:
         raise CannotSave(str(path), f"the tensor {listed(broken, 3)} holds values that are not finite")
-    files = {TENSORS: save_tensors(tensors), MANIFEST: _manifest(model, model.fitted, tensors).encode()}
+    files = {TENSORS: save_tensors(tensors), MANIFEST: _manifest(path, model, model.fitted, tensors).encode()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -146,7 +149,7 @@ def load(
     folder = Path(path)
     manifest, content = read_artifact(folder)
     _check_sources(folder, manifest)
-    recipe = manifest.recipe
+    recipe = recipe_of(folder, manifest)
     for kind, choice, given in (
         (BackboneSpec, recipe.backbone, backbone),
         (HeadSpec, recipe.head, head),
@@ -180,6 +183,7 @@ def load(
         raise BadArtifact(
             str(folder), f"its target description does not fit the head ({error.error_count()} faults)"
         ) from None
+    rivals = read_rivals(folder, manifest.baselines)
     task = Task(below, top.build(feature_of(composition), target), composition.layout)
     task.pads = manifest.pads
     inserted: tuple[Inserted, ...] = ()
@@ -190,7 +194,7 @@ def load(
         for stage in composition.plan:
             inserted = (*inserted, *insert(below, stage.insert, inserted))
             learned |= resolve(stage, below, task.head, inserted).declared
-        model.fitted = Fitted(task, top, target, inserted, learned, base, manifest.metrics)
+        model.fitted = Fitted(task, top, target, inserted, learned, base, manifest.metrics, rivals)
         _fill(folder, model.fitted, manifest, content)
     except BaseException:
         remove(below, inserted)
@@ -223,22 +227,24 @@ def _state(module: nn.Module) -> list[Tensor]:
     return list(module.state_dict(keep_vars=True).values())
 
 
-def _manifest(model: TaskModel, fitted: Fitted, tensors: Mapping[str, Tensor]) -> str:
+def _manifest(path: Path, model: TaskModel, fitted: Fitted, tensors: Mapping[str, Tensor]) -> str:
     description = fitted.task.backbone.description
     records = {}
     for name, tensor in tensors.items():
         records[name] = TensorRecord(
             owner=owner_of(name, description), dtype=str(tensor.dtype), shape=tuple(tensor.shape), sha256=digest(tensor)
         )
+    sources = (*model.composition.sources(), *sources_of_rivals(list(fitted.baselines)))
     manifest = Manifest(
         schema_version=SCHEMA,
-        recipe=model.recipe,
+        recipe=recipe_for(path, model.recipe),
         target=fitted.target.model_dump(mode="json"),
         processor=_json(fitted.task.backbone.processor.settings()),
         base=fitted.base,
         pads=fitted.task.pads,
-        sources={source.distribution: source.version for source in model.composition.sources()},
+        sources={source.distribution: source.version for source in sources},
         metrics=dict(fitted.metrics),
+        baselines={name: learned.model_dump(mode="json") for name, learned in fitted.baselines.items()},
         tensors=records,
     )
     return manifest.model_dump_json(indent=1) + "\n"
@@ -268,7 +274,7 @@ def _check_sources(folder: Path, manifest: Manifest) -> None:
 
 def _check_inputs(folder: Path, manifest: Manifest, description: BackboneDescription) -> None:
     """Refuse inputs that the backbone does not read."""
-    roles, named = {role.name for role in description.inputs}, manifest.recipe.data.inputs.keys()
+    roles, named = {role.name for role in description.inputs}, manifest.recipe.data.columns.keys()
     required = {role.name for role in description.inputs if role.required}
     if roles and not required <= named <= roles:
         problem = f"its inputs are {listed(named)}, but the backbone reads {listed(sorted(roles))}"

@@ -1,228 +1,194 @@
-"""Training a stage by gradient descent, on one process or several."""
+"""Gradient descent over epochs: the loop that every stage without a solver runs, from its start or from a kept state."""
 
-import math
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from accelerate import Accelerator
-from torch import Tensor, nn
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor
 
-from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples, Piece, load
-from taskgraft.guard import Guard
-from taskgraft.learning import Learning
+from taskgraft.journal import Journal
 from taskgraft.ordering import training_batches
-from taskgraft.plan import Stage
-from taskgraft.progress import Reporter
-from taskgraft.recipe import TrainingConfig
-from taskgraft.task import Task, mean_loss
+from taskgraft.schedule import Schedule
+from taskgraft.stepping import Stepper
+from taskgraft.task import mean_loss
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-"""Modules that cannot learn from a batch of one row."""
-
-EPSILON = 1e-6
-"""AdamW's, as BERT was trained with. A gradient that is zero but for rounding (a softmax does not feel the bias of the keys)
-must stay small beside it, or the step follows the rounding, which differs with the number of processes."""
+BEST, OPTIMIZER = "best", "optimizer"
+"""First words of the names of tensors in the state of a descent."""
 
 
-@dataclass(eq=False)
-class LossNotFinite(TaskgraftError):
-    """Training diverged."""
+@dataclass
+class Progress:
+    """How far a descent is.
 
-    stage: str
-    step: int
-    loss: float
+    Attributes:
+        epoch: the present one, from 0.
+        within: steps done in it.
+        step: steps done in all.
+        total: the loss of the present epoch so far, summed, and ``weight`` what it is summed over.
+        losses: the mean training loss of each epoch.
+        best: the lowest validation loss, None before there is one.
+        waited: epochs since then.
+    """
 
-    def __str__(self) -> str:
-        return f"The loss of stage '{self.stage}' became {self.loss} at step {self.step:,}. {_ADVICE}"
-
-
-@dataclass(eq=False)
-class GradientNotFinite(TaskgraftError):
-    """Training would have diverged with this step."""
-
-    stage: str
-    step: int
-    loss: float
-
-    def __str__(self) -> str:
-        return (
-            f"The loss of stage '{self.stage}' is {self.loss:g} at step {self.step:,}, but its gradient is not finite. "
-            f"{_ADVICE}"
-        )
-
-
-_ADVICE = (
-    "The model keeps the weights of the step before. Lower the learning rate, or look for inputs that are not finite."
-)
+    epoch: int = 0
+    within: int = 0
+    step: int = 0
+    total: float = 0.0
+    weight: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    best: float | None = None
+    waited: int = 0
 
 
 @dataclass
 class Descent:
-    """What one stage trains on, and how.
+    """Trains one stage.
 
     Attributes:
-        cut: the cut at which the stored inputs lie; None when they are features.
-        losses: the mean training loss of each epoch.
+        patience: epochs without a lower validation loss before it stops at its best.
+        before: steps of earlier stages.
     """
 
-    stage: Stage
-    task: Task
-    learning: Learning
-    guard: Guard
-    cut: int | None
+    stepper: Stepper
     training: Examples
     validation: Examples | None
-    settings: TrainingConfig
-    accelerator: Accelerator
-    reporter: Reporter
-    losses: list[float] = field(default_factory=list)
+    patience: int | None
+    journal: Journal
+    before: int = 0
+    progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
-        now = self.learning.tensors()
-        self._buffers = {name: now[name] for name in self.learning.declared if not isinstance(now[name], nn.Parameter)}
+        self._best: dict[str, Tensor] = {}
 
-    def run(self) -> None:
-        """Train all epochs; restore the best epoch when the stage has patience.
+    def run(self, keep: Callable[[], None] | None = None) -> None:
+        """Train until the last epoch or step, or until patience ends; then restore the best epoch if there is patience.
+
+        Args:
+            keep: called without arguments whenever the state may be kept.
 
         Raises:
-            LossNotFinite, GradientNotFinite: when training diverges.
+            LossNotFinite, GradientNotFinite, OutOfMemory: when training cannot go on.
         """
-        epochs = self.stage.epochs or self.settings.epochs
-        plan = [self._batches(epoch) for epoch in range(epochs)]
-        optimizer = AdamW(
-            _parameter_groups(self.learning, self.settings),
-            eps=EPSILON,
-            fused=self.task.device.type in ("cpu", "cuda"),
-        )
-        schedule = LambdaLR(optimizer, _Shape(sum(map(len, plan)), self.settings.warmup))
-        module = self.accelerator.prepare_model(self.task)
-        best: tuple[float, dict[str, Tensor]] | None = None
-        waited, step = 0, 0
-        for batches in plan:
-            total, weight = 0.0, 0.0
-            for piece in self._track(batches):
-                step += 1
-                loss, share = self._step(module, optimizer, schedule, piece, step)
-                total, weight = total + loss, weight + share
-            self.losses.append(total / max(weight, 1e-12))
-            if self.stage.patience is None or self.validation is None:
-                continue
-            score = self._validated()
-            if best is None or score < best[0]:
-                best, waited = (score, self._kept()), 0
-            else:
-                waited += 1
-            if waited >= self.stage.patience:
-                break
-        self.guard.finish()
-        if best is not None:
-            self._restore(best[1])
+        settings, now, steps = self.stepper.settings, self.progress, self._steps()
+        schedule = Schedule(settings.schedule, steps, settings.warmup)
+        every = settings.checkpoint_every
+        while (now.step < steps or now.within) and not self._impatient():
+            for piece in self._track(self._batches(now.epoch)[now.within :][: steps - now.step]):
+                self._step(piece, schedule.factor(now.step))
+                if keep is not None and every is not None and now.step % every == 0:
+                    keep()
+            self._end_epoch()
+            if keep is not None:
+                keep()
+        self.stepper.guard.finish()
+        if self._best:
+            self._restore(self._best)
 
-    def _step(
-        self, module: nn.Module, optimizer: AdamW, schedule: LambdaLR, piece: Piece, step: int
-    ) -> tuple[float, float]:
-        seed = (self.settings.seed * 1_000_003 + step) * 1_009 + self.accelerator.process_index
-        torch.manual_seed(seed % 2**63)
-        device, statistics = self.task.device, self._statistics()
-        with self._arithmetic():
-            total, weight = module(self.cut, piece.inputs.to(device), piece.targets.to(device), self.stage.loss)
-        if piece.counted == 0:
-            total, weight = total * 0.0, weight * 0.0
-        sums = self.accelerator.reduce(torch.stack([total.detach(), weight.detach()]), "sum")
-        whole_loss, whole_weight = float(sums[0]), float(sums[1])
-        if not math.isfinite(whole_loss):
-            self._restore(statistics)
-            raise LossNotFinite(self.stage.name, step, whole_loss)
-        optimizer.zero_grad(set_to_none=True)
-        if whole_weight > 0:
-            self.accelerator.backward(total * (self.accelerator.num_processes / whole_weight))
-            self.guard.after_backward()
-            norm = self.accelerator.clip_grad_norm_(self._learning_parameters(), self.settings.clip or math.inf)
-            if norm is not None and not math.isfinite(norm):
-                optimizer.zero_grad(set_to_none=True)
-                self._restore(statistics)
-                raise GradientNotFinite(self.stage.name, step, whole_loss / whole_weight)
-            optimizer.step()
-        schedule.step()
-        if self.stage.after_step is not None:
-            self.stage.after_step(self.task.backbone, step)
-        self.guard.after_step()
-        return whole_loss, whole_weight
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Give what is needed to go on, apart from the weights."""
+        optimizer = self.stepper.optimizer.state_dict()["state"]
+        tensors = {
+            f"{OPTIMIZER}.{index}.{key}": torch.as_tensor(value)
+            for index, state in optimizer.items()
+            for key, value in state.items()
+        }
+        tensors |= {f"{BEST}.{name}": tensor for name, tensor in self._best.items()}
+        values = {
+            "progress": dict(vars(self.progress)),
+            "micro_batch": self.stepper.micro_batch,
+            "scaler": self.stepper.scaler.state_dict(),
+            "guard": self.stepper.guard.state(),
+        }
+        return values, tensors
+
+    def resume(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go on from a state that :meth:`state` gave."""
+        self.progress = Progress(**values["progress"])
+        self.stepper.micro_batch = values["micro_batch"]
+        if values["scaler"]:
+            self.stepper.scaler.load_state_dict(values["scaler"])
+        self.stepper.guard.resume(values["guard"])
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == OPTIMIZER:
+                index, _, key = rest.partition(".")
+                states.setdefault(int(index), {})[key] = tensor
+            else:
+                self._best[rest] = tensor
+        groups = self.stepper.optimizer.state_dict()["param_groups"]
+        self.stepper.optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+    def _step(self, piece: Piece, factor: float) -> None:
+        now = self.progress
+        now.step, now.within = now.step + 1, now.within + 1
+        loss, weight = self.stepper.step(piece, now.step, factor)
+        now.total, now.weight = now.total + loss, now.weight + weight
+        line = {"stage": self.stepper.stage.name, "epoch": now.epoch + 1, "step": now.step, "rate_factor": factor}
+        self.journal.note(self.before + now.step, line | {"loss": loss / weight if weight else 0.0})
+
+    def _end_epoch(self) -> None:
+        now = self.progress
+        now.losses.append(now.total / max(now.weight, 1e-12))
+        line = {"stage": self.stepper.stage.name, "epoch": now.epoch + 1, "training_loss": now.losses[-1]}
+        now.epoch, now.within, now.total, now.weight = now.epoch + 1, 0, 0.0, 0.0
+        if self.patience is not None and self.validation is not None:
+            score = self._validated(self.validation)
+            line["validation_loss"] = score
+            if now.best is None or score < now.best:
+                now.best, now.waited, self._best = score, 0, self._kept()
+            else:
+                now.waited += 1
+        self.journal.note(self.before + now.step, line)
+
+    def _impatient(self) -> bool:
+        return self.patience is not None and self.progress.waited >= self.patience
+
+    def _steps(self) -> int:
+        stage, settings = self.stepper.stage, self.stepper.settings
+        if settings.steps is not None and stage.epochs is None:
+            return settings.steps
+        epochs = stage.epochs or settings.epochs
+        if self.stepper.task.pads:
+            return epochs * len(self._batches(0))
+        return sum(len(self._batches(epoch)) for epoch in range(epochs))
 
     def _batches(self, epoch: int) -> list[list[int]]:
         return training_batches(
             self.training.inputs.sizes(),
-            self.settings.batch_size,
-            self.settings.seed,
+            self.stepper.settings.batch_size,
+            self.stepper.settings.seed,
             epoch,
-            even=not self.task.pads,
-            no_single=any(isinstance(module, BATCH_NORMS) and module.training for module in self.task.modules()),
+            even=not self.stepper.task.pads,
+            no_single=self.stepper.no_single,
         )
 
     def _track(self, batches: list[list[int]]) -> Iterator[Piece]:
-        process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        loader = load(self.training, batches, self.settings.workers, process, processes)
-        what = f"{self.stage.name}, epoch {len(self.losses) + 1}"
-        return self.reporter.track(loader, what, len(batches))
-
-    def _validated(self) -> float:
-        assert self.validation is not None
-        score = mean_loss(
-            self.task, self.cut, self.validation.inputs, self.validation.targets, self.settings.batch_size
+        accelerator = self.stepper.accelerator
+        loader = load(
+            self.training,
+            batches,
+            self.stepper.settings.workers,
+            accelerator.process_index,
+            accelerator.num_processes,
         )
-        self.learning.set_modes()
+        what = f"{self.stepper.stage.name}, epoch {self.progress.epoch + 1}"
+        return self.stepper.reporter.track(loader, what, len(batches))
+
+    def _validated(self, validation: Examples) -> float:
+        stepper = self.stepper
+        score = mean_loss(stepper.task, stepper.cut, validation.inputs, validation.targets, stepper.settings.batch_size)
+        stepper.learning.set_modes()
         return score
 
     def _kept(self) -> dict[str, Tensor]:
-        now = self.learning.tensors()
-        return {name: now[name].detach().clone() for name in self.learning.declared}
-
-    def _statistics(self) -> dict[str, Tensor]:
-        """Copy what a forward pass changes: the buffers that learn."""
-        return {name: buffer.clone() for name, buffer in self._buffers.items()}
+        now = self.stepper.learning.tensors()
+        return {name: now[name].detach().clone() for name in self.stepper.learning.declared}
 
     @torch.no_grad()
-    def _restore(self, kept: dict[str, Tensor]) -> None:
-        now = self.learning.tensors()
+    def _restore(self, kept: Mapping[str, Tensor]) -> None:
+        now = self.stepper.learning.tensors()
         for name, tensor in kept.items():
             now[name].copy_(tensor)
-
-    def _learning_parameters(self) -> list[Tensor]:
-        return [parameter for parameter in self.task.parameters() if parameter.requires_grad]
-
-    def _arithmetic(self) -> AbstractContextManager[object]:
-        if self.settings.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.task.device.type, torch.bfloat16)
-
-
-def _parameter_groups(learning: Learning, settings: TrainingConfig) -> list[dict[str, object]]:
-    now = learning.tensors()
-    groups: list[dict[str, object]] = []
-    for group in learning.groups:
-        names = [name for name in group.tensors if isinstance(now[name], nn.Parameter)]
-        matrices = [name for name in names if now[name].dim() > 1 and not name.endswith("bias")]
-        for decay, some in (
-            (settings.weight_decay, matrices),
-            (0.0, [name for name in names if name not in matrices]),
-        ):
-            if some:
-                groups.append({"params": [now[name] for name in some], "lr": group.rate, "weight_decay": decay})
-    return groups
-
-
-class _Shape:
-    """Rates rise linearly over the warm-up, then fall linearly to zero."""
-
-    def __init__(self, steps: int, warmup: float):
-        self._steps, self._rise = steps, round(steps * warmup)
-
-    def __call__(self, step: int) -> float:
-        if step < self._rise:
-            return (step + 1) / (self._rise + 1)
-        return max(0.0, (self._steps - step) / max(1, self._steps - self._rise))

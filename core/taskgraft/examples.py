@@ -39,6 +39,24 @@ class Piece:
     targets: Batch
     counted: int
 
+    def split(self, size: int, *, no_single: bool = False) -> "list[Piece]":
+        """Take it apart into pieces of at most some rows.
+
+        Args:
+            no_single: join a last row that would be alone to the piece before.
+        """
+        rows = list(range(len(self.targets)))
+        if len(rows) <= size:
+            return [self]
+        starts = list(range(0, len(rows), size))
+        if no_single and len(starts) > 1 and starts[-1] == len(rows) - 1:
+            starts.pop()
+        ends = [*starts[1:], len(rows)]
+        return [self._some(rows[start:end]) for start, end in zip(starts, ends, strict=True)]
+
+    def _some(self, rows: Sequence[int]) -> "Piece":
+        return Piece(self.inputs.rows(rows), self.targets.rows(rows), min(self.counted, len(rows)))
+
 
 class _Pieces(Dataset[Piece]):
     def __init__(self, examples: Examples, batches: Sequence[Sequence[int]], index: int, count: int):

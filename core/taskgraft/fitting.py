@@ -1,29 +1,38 @@
 """Fitting: from rows and a recipe to a trained task, with a report of what was done."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 
+from taskgraft.arithmetic import resolved
 from taskgraft.backbone import Backbone
 from taskgraft.base import build
 from taskgraft.batch import Batch
 from taskgraft.catalog import catalog
 from taskgraft.composition import Composition, Given, fitted_together
+from taskgraft.config import Config
 from taskgraft.description import FeatureDescription, TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples
 from taskgraft.head import BadTargets, Head, Predictions, Target
 from taskgraft.insertion import Inserted, remove
+from taskgraft.journal import Journal, accelerator, tracking
 from taskgraft.preparation import Inputs, check_elements, prepare
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
+from taskgraft.rivals import LazyColumns, learn_rivals
 from taskgraft.rows import BadRows, InputColumns, Rows
+from taskgraft.run_folder import RunFolder
 from taskgraft.stages import Loop, StageReport
 from taskgraft.task import Passes, Task, predictions
+
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -33,6 +42,8 @@ class Fitted:
     Attributes:
         learned: names of the tensors that learned in any stage.
         base: the fingerprint of the checkpoint below; None when there is none.
+        metrics: on the validation data; empty when there were none.
+        baselines: name of a baseline → what it learned from the training rows.
     """
 
     task: Task
@@ -42,6 +53,32 @@ class Fitted:
     learned: frozenset[str]
     base: str | None
     metrics: Mapping[str, float]
+    baselines: Mapping[str, Config]
+
+
+FREE = ("workers", "memory", "checkpoint_every", "trackers")
+"""Training settings that may be others when a run goes on: they do not change its weights."""
+
+
+PLACES = ("train", "validation")
+"""Where the rows come from; what counts when a run goes on is which they are."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where a run keeps its state, and whether it goes on from what is there."""
+
+    folder: Path
+    resume: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions for validation rows, their encoded targets, and the rows."""
+
+    predictions: Predictions
+    targets: Batch
+    rows: Rows
 
 
 @dataclass(frozen=True)
@@ -51,7 +88,7 @@ class Outcome:
     Attributes:
         composition: the one that was given, completed by what the backbone learned from the inputs.
         recipe: complete.
-        validation: predictions for the validation rows and their encoded targets, or None when there were none.
+        validation: what was predicted for the validation rows, or None when there were none.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
     """
 
@@ -59,46 +96,64 @@ class Outcome:
     recipe: Recipe
     fitted: Fitted
     stages: tuple[StageReport, ...]
-    validation: tuple[Predictions, Batch] | None
+    validation: Judged | None
     notes: Mapping[str, int]
 
 
 def fit(
-    composition: Composition, recipe: Recipe, rows: Rows, held: Rows | None, reporter: Reporter, folder: Path
+    composition: Composition,
+    recipe: Recipe,
+    rows: Rows,
+    held: Rows | None,
+    reporter: Reporter,
+    folder: Path,
+    keeping: Keeping | None = None,
 ) -> Outcome:
     """Train what was composed.
 
     Args:
         held: validation rows, for choosing and judging.
         folder: a temporary folder of the run.
+        keeping: where the state is kept from which a run that was killed goes on; None keeps none.
+
+    Raises:
+        NoValidation: when training is to stop early, and there are no rows to tell when.
     """
+    if recipe.training.patience is not None and held is None:
+        raise NoValidation(recipe.training.patience)
+    engine = accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
+    recipe = _with_precision(recipe, engine.device)
     torch.manual_seed(recipe.training.seed)
-    head = built_head(composition)
-    target = _learned_target(head, rows, recipe)
-    composition, recipe = _learned_backbone(composition, recipe, rows)
-    backbone, base = build(composition.backbone)
-    made = inputs_of(backbone, rows, recipe, folder / "inputs")
-    training = Examples(made.store, encoded(head, target, rows, recipe, made))
+    rows, prepared = _usable(rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}"))
+    composition, recipe = prepared.composition, prepared.recipe
+    head, target, backbone = prepared.head, prepared.target, prepared.backbone
     validation = None
     if held is not None:
-        more = inputs_of(backbone, held, recipe, folder / "held")
-        validation = Examples(more.store, encoded(head, target, held, recipe, more))
-    for note, count in made.notes.items():
-        reporter.say(f"{note}: {count:,} of {len(rows):,} training rows")
+        more = folder / "held"
+        held, validation = _usable(
+            held, recipe, lambda some: _examples(head, target, backbone, some, recipe, more / f"{len(some)}")[0]
+        )
+    notes = {**rows.skipped, **prepared.notes}
+    say_notes(reporter, notes, rows, "training rows")
+    if held is not None:
+        say_notes(reporter, held.skipped, held, "validation rows")
     task = Task(backbone, head.build(feature_of(composition), target), composition.layout)
-    loop = Loop(task, training, validation, recipe.training, _accelerator(), reporter, folder)
-    try:
-        reports = loop.run(composition.plan)
-    except BaseException:
-        remove(backbone, loop.inserted)
-        raise
+    with _kept(keeping, engine, recipe, rows, held) as run_folder, tracking(engine, recipe.training.trackers):
+        journal = Journal(engine, run_folder)
+        loop = Loop(task, prepared.training, validation, recipe.training, engine, reporter, folder, journal, run_folder)
+        try:
+            reports = loop.run(composition.plan)
+        except BaseException:
+            remove(backbone, loop.inserted)
+            raise
     judged = None
-    if validation is not None and loop.judged is not None:
+    if held is not None and validation is not None and loop.judged is not None:
         cut, stored = loop.judged
         found = predictions(task, cut, stored.inputs, recipe.training.batch_size, passes(reporter))
-        judged = found, validation.targets
-    fitted = Fitted(task, head, target, loop.inserted, loop.learned, base, {})
-    return Outcome(composition, recipe, fitted, tuple(reports), judged, made.notes)
+        judged = Judged(found, validation.targets, held)
+    rivals, problems = _rivals(prepared, rows, reporter)
+    fitted = Fitted(task, head, target, loop.inserted, loop.learned, prepared.base, {}, rivals)
+    return Outcome(composition, recipe, fitted, tuple(reports), judged, notes | problems)
 
 
 def built_head(composition: Composition) -> Head[Any]:
@@ -122,7 +177,7 @@ def inputs_of(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> I
     """
     if not len(rows):
         raise NoRows(rows.source)
-    return prepare(rows, recipe.data.inputs, backbone.processor, folder, recipe.training.memory)
+    return prepare(rows, recipe.data.columns, backbone.processor, folder, recipe.training.memory)
 
 
 def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: Inputs) -> Batch:
@@ -141,6 +196,32 @@ def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: I
     return found
 
 
+def usable_examples(fitted: Fitted, rows: Rows, recipe: Recipe, folder: Path) -> tuple[Rows, Examples]:
+    """Prepare labelled rows for a fitted model; where the recipe says so, those alone that can be used.
+
+    Raises:
+        NoRows, BadRows: as :func:`inputs_of` and :func:`encoded` do.
+    """
+    task = fitted.task
+
+    def examples(some: Rows) -> Examples:
+        return _examples(fitted.head, fitted.target, task.backbone, some, recipe, folder / f"{len(some)}")[0]
+
+    return _usable(rows, recipe, examples)
+
+
+def say_notes(reporter: Reporter, notes: Mapping[str, int], rows: Rows, what: str) -> None:
+    """Say what happened to how many rows.
+
+    Args:
+        rows: those that are left.
+        what: what to call them ("training rows").
+    """
+    count = len(rows) + sum(rows.skipped.values())
+    for note, some in notes.items():
+        reporter.say(f"{note}: {some:,} of {count:,} {what}")
+
+
 def passes(reporter: Reporter) -> Passes:
     """Show how far predictions are."""
 
@@ -150,12 +231,101 @@ def passes(reporter: Reporter) -> Passes:
     return show
 
 
+@contextmanager
+def _kept(
+    keeping: Keeping | None, engine: Accelerator, recipe: Recipe, rows: Rows, held: Rows | None
+) -> Iterator[RunFolder | None]:
+    """Open the folder of a run, for a run with the same recipe and data as before."""
+    if keeping is None:
+        yield None
+        return
+    whole = recipe.model_dump(mode="json")
+    whole["training"] = {key: value for key, value in whole["training"].items() if key not in FREE}
+    whole["data"] = {key: value for key, value in whole["data"].items() if key not in PLACES}
+    contents = {"training rows": rows.digest(), "validation rows": None if held is None else held.digest()}
+    run_folder = RunFolder(keeping.folder, engine.is_main_process)
+    run_folder.open(whole | contents, resume=keeping.resume)
+    try:
+        yield run_folder
+    finally:
+        run_folder.close()
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What is known before training: everything learned from the training rows, and the rows as examples."""
+
+    composition: Composition
+    recipe: Recipe
+    head: Head[Any]
+    target: Target
+    backbone: Backbone
+    base: str | None
+    training: Examples
+    notes: dict[str, int]
+
+
+def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path) -> _Prepared:
+    if not len(rows):
+        raise NoRows(rows.source)
+    head = built_head(composition)
+    target = _learned_target(head, rows, recipe)
+    composition, recipe = _learned_backbone(composition, recipe, rows)
+    backbone, base = build(composition.backbone)
+    training, notes = _examples(head, target, backbone, rows, recipe, folder)
+    return _Prepared(composition, recipe, head, target, backbone, base, training, notes)
+
+
+def _examples(
+    head: Head[Any], target: Target, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
+) -> tuple[Examples, dict[str, int]]:
+    made = inputs_of(backbone, rows, recipe, folder)
+    return Examples(made.store, encoded(head, target, rows, recipe, made)), dict(made.notes)
+
+
+def _usable(rows: Rows, recipe: Recipe, work: Callable[[Rows], Found]) -> tuple[Rows, Found]:
+    """Do some work with rows; where the recipe says so, again without those that it refuses.
+
+    Returns:
+        the rows that were used, and what the work gave.
+
+    Raises:
+        BadRows: naming the rows that are refused, unless they are to be skipped.
+    """
+    while True:
+        try:
+            return rows, work(rows)
+        except BadRows as error:
+            if recipe.data.on_bad_row == "error" or len(error.reasons) == len(rows):
+                raise
+            rows = rows.without(error.reasons)
+
+
+def _rivals(prepared: _Prepared, rows: Rows, reporter: Reporter) -> tuple[dict[str, Config], dict[str, int]]:
+    """Let the head's baselines learn from the training rows.
+
+    Returns:
+        what each learned, and notes about those that were left out.
+    """
+    head, targets = prepared.head, prepared.training.targets
+    inputs = LazyColumns(rows, prepared.recipe.data.columns)
+    learned, problems = learn_rivals(head.description, inputs, cache(lambda: head.truth(targets, prepared.target)))
+    for problem in problems:
+        reporter.say(f"{problem}.")
+    return learned, dict.fromkeys(problems, len(rows))
+
+
+def _with_precision(recipe: Recipe, device: torch.device) -> Recipe:
+    precision = resolved(recipe.training.precision, device)
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"precision": precision})})
+
+
 def _learned_backbone(composition: Composition, recipe: Recipe, rows: Rows) -> tuple[Composition, Recipe]:
     """Let a backbone complete its settings from the inputs of the training rows."""
     chosen = composition.backbone
     if isinstance(chosen, Given) or chosen.spec.learn is None:
         return composition, recipe
-    config = chosen.spec.learn(chosen.config, InputColumns(rows, recipe.data.inputs))
+    config = chosen.spec.learn(chosen.config, InputColumns(rows, recipe.data.columns))
     chosen = replace(chosen, config=config)
     composition = fitted_together(catalog(), chosen, composition.head, composition.strategy)
     return composition, recipe.model_copy(update={"backbone": chosen.choice()})
@@ -169,9 +339,17 @@ def _learned_target(head: Head[Any], rows: Rows, recipe: Recipe) -> Target:
         raise BadRows(rows, error.reasons) from None
 
 
-def _accelerator() -> Accelerator:
-    """Join the processes that were started together. On processors alone accelerate does so only when told to."""
-    return Accelerator(cpu=not torch.accelerator.is_available())
+@dataclass(eq=False)
+class NoValidation(TaskgraftError):
+    """Early stopping without rows that tell when."""
+
+    patience: int
+
+    def __str__(self) -> str:
+        return (
+            f"Training is to stop after {self.patience} epochs without a lower validation loss (training.patience), but "
+            "there are no validation rows. Give data.validation or data.split."
+        )
 
 
 @dataclass(eq=False)

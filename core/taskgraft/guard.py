@@ -1,6 +1,8 @@
 """Proof that exactly the declared tensors moved: everything else is bit-identical after a stage."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +53,25 @@ class Guard:
         self._blamed: set[str] = set()
         self._awake: set[str] = set()
         self._passes = 0
+
+    def state(self) -> dict[str, Any]:
+        """Give what was seen so far, as plain JSON, so that a run that was killed can go on."""
+        return {
+            "before": {name: mark for name, mark in self._before.items() if name in self.learning.declared},
+            "without": sorted(self._without),
+            "gates": sorted(self._gates),
+            "blamed": sorted(self._blamed),
+            "awake": sorted(self._awake),
+            "excused": self.excused,
+            "passes": self._passes,
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on with what :meth:`state` gave. What does not learn is compared with its present bytes."""
+        self._before |= state["before"]
+        self._without, self._gates = set(state["without"]), set(state["gates"])
+        self._blamed, self._awake = set(state["blamed"]), set(state["awake"])
+        self.excused, self._passes = dict(state["excused"]), state["passes"]
 
     def after_backward(self) -> None:
         """Note which declared tensors received a gradient that is not all zero."""

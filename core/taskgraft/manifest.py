@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class Manifest(Config):
     pads: bool
     sources: dict[str, str]
     metrics: dict[str, float]
+    baselines: dict[str, dict[str, Any]] = {}
     tensors: dict[str, TensorRecord]
 
 
@@ -56,6 +58,32 @@ class BadArtifact(TaskgraftError):
     def __str__(self) -> str:
         text = f"The artifact {self.path} is refused: {self.problem}."
         return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+
+
+def recipe_for(folder: Path, recipe: Recipe) -> Recipe:
+    """Write a recipe as an artifact holds it: data that lie in files are named as seen from its folder."""
+
+    def path(value: str) -> str:
+        return Path(_relative(value, folder)).as_posix() if Path(value).exists() else value
+
+    return recipe.model_copy(update={"data": recipe.data.moved(path)})
+
+
+def recipe_of(folder: Path, manifest: Manifest) -> Recipe:
+    """Give the recipe of an artifact, with data named as seen from here, where they are still there."""
+
+    def path(value: str) -> str:
+        here = folder / value
+        return _relative(here, Path.cwd()) if here.exists() else value
+
+    return manifest.recipe.model_copy(update={"data": manifest.recipe.data.moved(path)})
+
+
+def _relative(path: str | Path, start: Path) -> str:
+    try:
+        return os.path.relpath(path, start)
+    except ValueError:  # Windows: on another drive
+        return os.path.abspath(path)
 
 
 def checksums(files: Mapping[str, bytes]) -> str:

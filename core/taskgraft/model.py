@@ -5,27 +5,31 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 from taskgraft.backbone import Backbone
-from taskgraft.batch import Batch
 from taskgraft.catalog import catalog
 from taskgraft.composition import Composition, Reference, composed
 from taskgraft.config import parse
 from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError
-from taskgraft.fitting import Fitted, encoded, fit, inputs_of, passes
+from taskgraft.evaluation import RESAMPLES, Evaluation
+from taskgraft.fitting import Fitted, Judged, Keeping, fit, inputs_of, passes, say_notes, usable_examples
 from taskgraft.head import Head, Predictions
 from taskgraft.insertion import remove
-from taskgraft.name import parse_name
-from taskgraft.preparation import columns_for, read
+from taskgraft.judging import evaluated, judging
+from taskgraft.parts import read_parts
+from taskgraft.preparation import columns_for
 from taskgraft.progress import Reporter
+from taskgraft.reading import read
 from taskgraft.recipe import DataConfig, Recipe, TrainingConfig
-from taskgraft.rows import Rows
-from taskgraft.spec import MetricSpec
+from taskgraft.rows import BadRows, Rows
 from taskgraft.stages import StageReport
 from taskgraft.strategy import Strategy
 from taskgraft.task import predictions
+
+MEND = "Mend these rows, or take them out of the data."
+"""Advice where every row is to be answered, so that none can be skipped."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Run:
     """What one fit did.
 
     Attributes:
-        metrics: on the validation data; empty when there were none.
+        metrics: an :class:`Evaluation` on the validation data; empty when there were none.
         stages: one report per stage.
         seconds: wall-clock, from reading the data to the last metric.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
@@ -76,19 +80,30 @@ class TaskModel:
         train: Any,
         *,
         validation: Any = None,
+        split: Reference | None = None,
+        reader: Reference | None = None,
         inputs: str | Sequence[str] | Mapping[str, str] | None = None,
         target: str | Sequence[str] = (),
+        on_bad_row: str = "error",
         training: TrainingConfig | Mapping[str, Any] | None = None,
+        run: str | Path | None = None,
+        resume: bool = False,
         quiet: bool = False,
     ) -> Run:
         """Learn from labelled rows. A backbone passed as an object is trained in place.
 
         Args:
-            train: a path, a DataFrame, an Arrow table, a list of dicts or a dict of columns.
-            validation: the same; for choosing and judging, never learned from.
+            train: a path, ``hub:NAME``, a DataFrame, an Arrow table, a dataset, a list of dicts or a dict of columns.
+            validation: the same, for choosing and judging, never learned from; or the share of the training rows that is
+                held out for that.
+            split: how training rows are held out instead: ``"fraction:0.1"``, ``"column:part"``, or a plugin's split.
+            reader: what reads the files; found by their suffix if left out.
             inputs: a column, columns in the order of the backbone's inputs, or input → column. Found by name if left out.
             target: the target column, or several.
+            on_bad_row: ``"error"`` lists rows that cannot be used and stops; ``"skip"`` leaves them out and counts them.
             training: settings of the training; the defaults for what is left out.
+            run: a folder for checkpoints and metrics of this run.
+            resume: go on with the run in that folder, if there is one that was interrupted.
             quiet: show no progress.
 
         Raises:
@@ -97,45 +112,63 @@ class TaskModel:
         began = time.monotonic()
         if not isinstance(training, TrainingConfig):
             training = parse(TrainingConfig, training or {}, "training")
-        targets = _names(target)
-        known = catalog()
-        rows = read(train, known, "the training data")
-        held = None if validation is None else read(validation, known, "the validation data")
-        names = columns_for(inputs, self._composed.backbone_description, rows, targets)
-        for column in targets:
+        if isinstance(validation, float):
+            split, validation = f"fraction:{validation}", None
+        data = parse(DataConfig, _data(train, validation, split, reader, target, on_bad_row), "data")
+        if not data.target:
+            raise NoTarget()
+        rows, held = read_parts(train, validation, data, training.seed, catalog())
+        names = columns_for(inputs, self._composed.backbone_description, rows, data.target)
+        for column in data.target:
             rows.values(column, 0, 0)  # raises when there is no such column
-        data = DataConfig(inputs=names, target=targets)
+        data = data.model_copy(update={"inputs": names})
         recipe = recipe_of(self._composed).model_copy(update={"data": data, "training": training})
+        if run is None and resume:
+            raise NothingToResume()
         if self.fitted is not None:
             remove(self.fitted.task.backbone, self.fitted.inserted)
             self.fitted = None
+        reporter = Reporter(quiet=quiet)
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            outcome = fit(self._composed, recipe, rows, held, Reporter(quiet=quiet), Path(folder))
+            keeping = None if run is None else Keeping(Path(run), resume)
+            outcome = fit(self._composed, recipe, rows, held, reporter, Path(folder), keeping)
         self.composition, self.recipe, self.fitted = outcome.composition, outcome.recipe, outcome.fitted
-        if held is not None and outcome.validation is not None:
-            self.fitted.metrics = self._judged(self.fitted, *outcome.validation, held, ())
-        return Run(self.fitted.metrics, outcome.stages, time.monotonic() - began, outcome.notes)
+        metrics: Mapping[str, float] = {}
+        if (judged := outcome.validation) is not None:
+            how = judging(self.fitted, self.recipe, self.composition.head.label, judged.rows)
+            metrics = evaluated(self.fitted, self.recipe, judged, how, reporter)
+            self.fitted.metrics = dict(metrics)
+        return Run(metrics, outcome.stages, time.monotonic() - began, outcome.notes)
 
     def evaluate(
-        self, data: Any, *, metrics: Sequence[str] = (), batch_size: int | None = None, quiet: bool = False
-    ) -> dict[str, float]:
+        self,
+        data: Any,
+        *,
+        metrics: Sequence[str] = (),
+        groups: str | None = None,
+        resamples: int = RESAMPLES,
+        batch_size: int | None = None,
+        quiet: bool = False,
+    ) -> Evaluation:
         """Judge predictions for labelled rows.
 
         Args:
             metrics: names of metrics; the head's own when left out.
+            groups: a column whose equal values belong together (a customer, a patient), so that intervals come from drawing
+                whole groups. Where rows of a group are alike, intervals would be too narrow without.
+            resamples: how many the intervals are taken from; 0 gives none.
 
         Returns:
-            number by name.
+            number by name, with intervals, and the numbers of the baselines that learned from the same rows as the model.
         """
-        fitted = self._ready("evaluate")
-        rows = read(data, catalog(), "the data")
+        fitted, reporter, told = self._ready("evaluate"), Reporter(quiet=quiet), self.recipe.data
+        rows = read(data, catalog(), "the data", reader=told.reader, on_bad_row=told.on_bad_row)
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            made = inputs_of(fitted.task.backbone, rows, self.recipe, Path(folder))
-            truth = encoded(fitted.head, fitted.target, rows, self.recipe, made)
-            found = predictions(
-                fitted.task, 0, made.store, self._rows_at_once(batch_size), passes(Reporter(quiet=quiet))
-            )
-        return self._judged(fitted, found, truth, rows, metrics)
+            rows, examples = usable_examples(fitted, rows, self.recipe, Path(folder))
+            say_notes(reporter, rows.skipped, rows, "rows")
+            how = judging(fitted, self.recipe, self.composition.head.label, rows, metrics, groups, resamples)
+            found = predictions(fitted.task, 0, examples.inputs, self._rows_at_once(batch_size), passes(reporter))
+        return evaluated(fitted, self.recipe, Judged(found, examples.targets, rows), how, reporter)
 
     def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
         """Predict in the user's own words: a label, a number, or a list of them, per row.
@@ -162,12 +195,64 @@ class TaskModel:
         ]
         return [lines if row.ndim > 1 else lines[0] for lines, row in zip(pairs, found.probabilities, strict=True)]
 
+    def predict_to(
+        self,
+        data: Any,
+        output: str | Path | TextIO,
+        *,
+        form: Literal["csv", "jsonl"] = "csv",
+        probabilities: bool = False,
+        top: int | None = None,
+        keep: Sequence[str] = (),
+        overwrite: bool = False,
+        batch_size: int | None = None,
+        quiet: bool = False,
+    ) -> int:
+        """Predict for rows of any number, in their order, into a file. See :mod:`taskgraft.prediction`.
+
+        Args:
+            data: as for :meth:`fit`.
+            output: a .csv, .jsonl or .parquet file, or an open text stream.
+            form: how to write to a stream; of a file the suffix says it.
+            probabilities: whether to add the probability of every class.
+            top: how many of the likeliest classes to add, with their probabilities.
+            keep: columns of the data to put before the predictions.
+            overwrite: whether to replace a file that is there.
+
+        Returns:
+            the number of rows.
+        """
+        from taskgraft import prediction
+        from taskgraft.prediction_file import check_output
+
+        fitted = self._ready("predict")
+        if isinstance(output, str | Path):
+            check_output(Path(output), overwrite=overwrite)
+        rows, reporter = self._rows_to_predict(data), Reporter(quiet=quiet)
+        kind = fitted.head.description.target
+        wanted = prediction.Wanted(kind, self.recipe.data.target, probabilities, top, tuple(keep))
+
+        def predict(some: Rows) -> Predictions:
+            return self._predictions(some, batch_size, quiet=True)
+
+        if isinstance(output, str | Path):
+            path = Path(output)
+            return prediction.write_predictions(rows, predict, wanted, path, overwrite=overwrite, reporter=reporter)
+        return prediction.print_predictions(rows, predict, wanted, output, form, reporter)
+
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write an artifact: a folder with what was learned. See :mod:`taskgraft.artifact`."""
         from taskgraft.artifact import save
 
         self._ready("be saved")
         return save(self, Path(path), overwrite=overwrite)
+
+    def _rows_to_predict(self, data: Any) -> Rows:
+        """Read rows, of which none may be left out: each is to have its prediction."""
+        try:
+            return read(data, catalog(), "the data", reader=self.recipe.data.reader)
+        except BadRows as error:
+            raise BadRows(error.rows, error.reasons, MEND) from None
 
     def _rows_at_once(self, batch_size: int | None) -> int:
         wanted = self.recipe.training.batch_size if batch_size is None else batch_size
@@ -178,34 +263,23 @@ class TaskModel:
             raise NotFitted(wish)
         return self.fitted
 
-    def _judged(
-        self, fitted: Fitted, found: Predictions, targets: Batch, rows: Rows, metrics: Sequence[str]
-    ) -> dict[str, float]:
-        truth = fitted.head.truth(targets, fitted.target)
-        columns = {column: rows.values(column) for column in rows.columns}
-        numbers: dict[str, float] = {}
-        wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-        for name in wanted or fitted.head.description.metrics:
-            spec, _ = catalog().find(MetricSpec, parse_name(str(name)))
-            if fitted.head.description.target not in spec.targets:
-                raise UnfitMetric(name, self.composition.head.label)
-            numbers |= spec.compute(found, truth, columns, parse(spec.config, {}, f"metric '{name}'"))
-        return numbers
-
     def _predictions(self, data: Any, batch_size: int | None, quiet: bool) -> Predictions:
         fitted = self._ready("predict")
-        names = self.recipe.data.inputs
+        names = self.recipe.data.columns
         if isinstance(data, str) and len(names) == 1 and not Path(data).suffix:
             raise OneInput(data)
         if isinstance(data, Sequence) and not isinstance(data, str) and data and not isinstance(data[0], Mapping):
             if len(names) != 1:
                 raise ListOfWhat(tuple(names))
             data = {next(iter(names.values())): list(data)}
-        rows = read(data, catalog(), "the data")
+        rows = self._rows_to_predict(data)
         if not len(rows):
             return Predictions([])
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            made = inputs_of(fitted.task.backbone, rows, self.recipe, Path(folder))
+            try:
+                made = inputs_of(fitted.task.backbone, rows, self.recipe, Path(folder))
+            except BadRows as error:
+                raise BadRows(error.rows, error.reasons, MEND) from None
             found = predictions(
                 fitted.task, 0, made.store, self._rows_at_once(batch_size), passes(Reporter(quiet=quiet))
             )
@@ -246,13 +320,16 @@ def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:
     return Predictions(values, found.probabilities, found.classes)
 
 
-def _names(target: object) -> tuple[str, ...]:
-    names = (target,) if isinstance(target, str) else tuple(target) if isinstance(target, list | tuple) else None
-    if names is None or not all(isinstance(name, str) for name in names):
+def _data(train: Any, validation: Any, split: Any, reader: Any, target: Any, on_bad_row: Any) -> dict[str, Any]:
+    """Write down what was said about the data; what has no name stays out."""
+    if not isinstance(target, str) and not (
+        isinstance(target, list | tuple) and all(isinstance(name, str) for name in target)
+    ):
         raise NoTarget(target)
-    if not names:
-        raise NoTarget()
-    return tuple(dict.fromkeys(names))
+    named = {"train": train, "validation": validation}
+    said = {key: str(value) for key, value in named.items() if isinstance(value, str | Path)}
+    targets = (target,) if isinstance(target, str) else tuple(dict.fromkeys(target))
+    return said | {"split": split, "reader": reader, "target": targets, "on_bad_row": on_bad_row}
 
 
 @dataclass(eq=False)
@@ -268,6 +345,14 @@ class NoTarget(TaskgraftError):
             else f"The target is {self.value!r:.60}, which names no column."
         )
         return f"{said} Say which column to predict with target=…."
+
+
+@dataclass(eq=False)
+class NothingToResume(TaskgraftError):
+    """A run to go on with, but no folder where it would be."""
+
+    def __str__(self) -> str:
+        return "A run can only go on where it was kept: name its folder with run=…."
 
 
 @dataclass(eq=False)
@@ -290,17 +375,6 @@ class NoProbabilities(TaskgraftError):
 
     def __str__(self) -> str:
         return f"'{self.head}' predicts without probabilities. Use predict."
-
-
-@dataclass(eq=False)
-class UnfitMetric(TaskgraftError):
-    """A metric that cannot judge this kind of target."""
-
-    metric: str
-    head: str
-
-    def __str__(self) -> str:
-        return f"The metric '{self.metric}' cannot judge what '{self.head}' predicts."
 
 
 @dataclass(eq=False)

@@ -22,7 +22,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         """Go through items; once that has taken two seconds, show how many are done."""

@@ -1,9 +1,10 @@
 """The loop: carries out a plan stage by stage. It knows no strategy by name."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,16 +18,22 @@ from taskgraft.examples import Examples
 from taskgraft.features import Features, from_batch
 from taskgraft.guard import Guard
 from taskgraft.insertion import Inserted, insert
-from taskgraft.learning import Learning, resolve
+from taskgraft.journal import Journal
+from taskgraft.learning import HEAD, Learning, resolve
 from taskgraft.plan import Plan, Solve, Stage
 from taskgraft.progress import Reporter
 from taskgraft.recipe import TrainingConfig
+from taskgraft.run_folder import RunFolder
 from taskgraft.solver import Problem, Solution, solve, solve_choosing, start_at_zero
+from taskgraft.stepping import Stepper
 from taskgraft.task import Task, stored
 from taskgraft.verification import verify
 
 HELD_OUT = 5
 """Where there is no validation, one row in this many is held out to choose a penalty; then all rows are solved for."""
+
+WEIGHTS = "weights"
+"""First word of the names of the model's own tensors in the state of a run."""
 
 PIECE = 8_192
 """Rows of stored features that the solver reads at a time."""
@@ -73,9 +80,12 @@ class Loop:
 
     Attributes:
         folder: a temporary folder of the run.
+        journal: notes what happens.
+        run_folder: where the state is kept from which a run that was killed goes on; None keeps none.
         inserted: modules inserted so far.
         learned: names of the tensors that learned so far.
         judged: the cut and examples at which the latest stage judged its validation rows.
+        steps: optimizer steps of the stages that are finished.
     """
 
     task: Task
@@ -85,23 +95,56 @@ class Loop:
     accelerator: Accelerator
     reporter: Reporter
     folder: Path
+    journal: Journal
+    run_folder: RunFolder | None = None
     inserted: tuple[Inserted, ...] = ()
     learned: frozenset[str] = frozenset()
     judged: tuple[int | None, Examples] | None = None
+    steps: int = 0
+    _finished: list[StageReport] = field(default_factory=list)
 
     def run(self, plan: Plan) -> list[StageReport]:
-        """Carry out all stages."""
-        return [self._stage(number, stage) for number, stage in enumerate(plan)]
+        """Carry out all stages, or those that a run that was killed had not finished."""
+        values, tensors = (None if self.run_folder is None else self.run_folder.kept()) or (None, {})
+        if values is not None:
+            self._finished = [
+                StageReport(**report | {"losses": tuple(report["losses"])}) for report in values["finished"]
+            ]
+            self.steps = values["steps"]
+        self.accelerator.wait_for_everyone()  # nobody writes before everybody has read
+        for number, stage in enumerate(plan):
+            if number < len(self._finished):
+                self._insert(number, stage)
+                continue
+            self._finished.append(self._stage(number, stage, values, tensors))
+            values, tensors = None, {}
+            if number + 1 < len(plan):
+                self._keep(resolve(stage, self.task.backbone, self.task.head, self.inserted))
+        return self._finished
 
-    def _stage(self, number: int, stage: Stage) -> StageReport:
-        began = time.monotonic()
+    def _insert(self, number: int, stage: Stage) -> Learning:
         torch.manual_seed(self.settings.seed + number)
         self.inserted = (*self.inserted, *insert(self.task.backbone, stage.insert, self.inserted))
         self.task.to(self.accelerator.device)
         learning = resolve(stage, self.task.backbone, self.task.head, self.inserted)
         self.learned |= learning.declared
+        return learning
+
+    def _stage(
+        self, number: int, stage: Stage, values: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]
+    ) -> StageReport:
+        """Carry out one stage.
+
+        Args:
+            values: the state from which to go on; None at the start of a run or stage.
+            tensors: that belong to it.
+        """
+        began = time.monotonic()
+        learning = self._insert(number, stage)
+        if values is not None:
+            self._restore(learning, tensors)
         cut = self._verified_cut(stage, learning)
-        if number == 0 and stage.solve == Solve.DESCENT:
+        if values is None and number == 0 and stage.solve == Solve.DESCENT:
             self._calibrate()
         guard = Guard(stage.name, learning, learning.set_modes())
         kept = self.folder / str(number)
@@ -115,20 +158,13 @@ class Loop:
             guard.finish(solved=True)
             losses = [solution.training_loss]
         else:
-            descent = Descent(
-                stage,
-                self.task,
-                learning,
-                guard,
-                cut,
-                training,
-                validation,
-                self.settings,
-                self.accelerator,
-                self.reporter,
-            )
-            descent.run()
-            losses = descent.losses
+            descent = self._descent(stage, learning, guard, cut, training, validation)
+            if values is not None and values["descent"] is not None:
+                own = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{WEIGHTS}.")}
+                descent.resume(values["descent"], own)
+            descent.run(None if self.run_folder is None else lambda: self._keep(learning, descent))
+            losses = descent.progress.losses
+            self.steps += descent.progress.step
         self.task.eval()
         return StageReport(
             stage.name,
@@ -139,6 +175,37 @@ class Loop:
             solution.penalty if solution else stage.penalty,
             guard.excused,
         )
+
+    def _descent(
+        self,
+        stage: Stage,
+        learning: Learning,
+        guard: Guard,
+        cut: int | None,
+        training: Examples,
+        validation: Examples | None,
+    ) -> Descent:
+        stepper = Stepper(stage, self.task, learning, guard, cut, self.settings, self.accelerator, self.reporter)
+        patience = stage.patience or self.settings.patience
+        return Descent(stepper, training, validation, patience, self.journal, self.steps)
+
+    def _keep(self, learning: Learning, descent: Descent | None = None) -> None:
+        """Keep what is needed to go on from here: what has learned so far, the head, and how far the stage is."""
+        if self.run_folder is None:
+            return
+        now = learning.tensors()
+        weights = {name: now[name] for name in now if name in self.learned or name.startswith(f"{HEAD}.")}
+        progress, tensors = (None, {}) if descent is None else descent.state()
+        values = {"finished": [asdict(report) for report in self._finished], "steps": self.steps, "descent": progress}
+        self.run_folder.keep(values, tensors | {f"{WEIGHTS}.{name}": tensor for name, tensor in weights.items()})
+
+    @torch.no_grad()
+    def _restore(self, learning: Learning, tensors: Mapping[str, Tensor]) -> None:
+        now = learning.tensors()
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == WEIGHTS:
+                now[rest].copy_(tensor)
 
     def _verified_cut(self, stage: Stage, learning: Learning) -> int | None:
         """Choose the latest cut before anything learns that holds on real input; None for the features themselves."""

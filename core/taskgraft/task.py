@@ -13,6 +13,7 @@ from taskgraft.batch import Batch
 from taskgraft.description import Layout
 from taskgraft.features import Features, from_batch, to_batch
 from taskgraft.head import HeadModule, Loss, Predictions, joined
+from taskgraft.memory import in_pieces
 from taskgraft.ordering import inference_batches
 from taskgraft.store import Store
 
@@ -75,11 +76,15 @@ def stored(task: Task, cut: int | None, inputs: Store, size: int, folder: Path, 
     """
     task.backbone.eval()
     store = Store(folder, memory)
-    for rows in passes(inference_batches(inputs.sizes(), size, even=not task.pads)):
+
+    def state(rows: Sequence[int]) -> Batch:
         batch = inputs.gather(rows).to(task.device)
         with FrozenArithmetic():
-            state = to_batch(task.backbone(batch, task.layout)) if cut is None else task.backbone.run_to(cut, batch)
-        store.append(rows, state)
+            return to_batch(task.backbone(batch, task.layout)) if cut is None else task.backbone.run_to(cut, batch)
+
+    for batch in passes(inference_batches(inputs.sizes(), size, even=not task.pads)):
+        for rows, found in in_pieces(batch, state):
+            store.append(rows, found)
     return store.finish()
 
 
@@ -89,12 +94,17 @@ def predictions(task: Task, cut: int | None, inputs: Store, size: int, passes: P
     task.eval()
     pieces: list[Predictions] = []
     order: list[int] = []
-    for rows in passes(inference_batches(inputs.sizes(), size, even=not task.pads)):
+
+    def found(rows: Sequence[int]) -> Predictions:
         batch = inputs.gather(rows).to(task.device)
         with FrozenArithmetic():
             features = task.features(cut, batch)
-            pieces.append(task.head.predict(task.head(features), features.lengths))
-        order += rows
+            return task.head.predict(task.head(features), features.lengths)
+
+    for batch in passes(inference_batches(inputs.sizes(), size, even=not task.pads)):
+        for rows, piece in in_pieces(batch, found):
+            pieces.append(piece)
+            order += rows
     return joined(pieces, order)
 
 
@@ -102,10 +112,13 @@ def predictions(task: Task, cut: int | None, inputs: Store, size: int, passes: P
 def mean_loss(task: Task, cut: int | None, inputs: Store, targets: Batch, size: int) -> float:
     """The head's own loss, averaged over all rows."""
     task.eval()
-    losses: list[Loss] = []
-    for rows in inference_batches(inputs.sizes(), size, even=not task.pads):
+
+    def loss(rows: Sequence[int]) -> Loss:
         batch, truth = inputs.gather(rows).to(task.device), targets.rows(rows).to(task.device)
         with FrozenArithmetic():
             features = task.features(cut, batch)
-            losses.append(task.head.loss(task.head(features), truth, features.lengths))
+            return task.head.loss(task.head(features), truth, features.lengths)
+
+    batches = inference_batches(inputs.sizes(), size, even=not task.pads)
+    losses = [piece for batch in batches for _, piece in in_pieces(batch, loss)]
     return float(sum(float(loss.total) for loss in losses) / max(sum(float(loss.weight) for loss in losses), 1e-12))

@@ -82,13 +82,14 @@ def test_the_wheels_alone_find_each_other_train_save_and_load(wheels, tmp_path):
     assert run.stdout.split() == [
         *(
             "classification",
+            "column",
             "csv",
+            "dataset-folder",
             "element-classification",
             "entities",
+            "fraction",
             "full",
-            "hf-text",
-            "linear-probe",
-            "multi-label",
         ),
-        *("partial", "regression"),
+        *("hf-text", "hub", "json-lines", "linear-probe", "majority", "mean", "multi-label", "parquet", "partial"),
+        "regression",
     ]

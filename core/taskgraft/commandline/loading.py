@@ -1,0 +1,39 @@
+"""An artifact on the device that a command names."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskgraft.model import TaskModel
+
+
+def loaded(artifact: Path, device: str) -> "TaskModel":
+    """Load an artifact.
+
+    Args:
+        device: as torch names it; ``auto`` is the accelerator if there is one.
+
+    Raises:
+        BadArtifact, NoDevice: as :func:`taskgraft.load` does.
+    """
+    from taskgraft.artifact import load
+    from taskgraft.manifest import read_artifact
+
+    read_artifact(artifact)  # says what is wrong with it before torch looks for devices
+    return load(artifact, device=found_device(device))
+
+
+def found_device(device: str) -> str:
+    """Choose the accelerator, if there is one, for ``auto``."""
+    import torch
+
+    if device != "auto":
+        return device
+
+    kind = torch.accelerator.current_accelerator(check_available=True)
+    return "cpu" if kind is None else kind.type
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Split a list of names with commas between."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,0 +1,256 @@
+"""What can be typed: the commands with their arguments and options. What they do is imported when they do it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from taskgraft.commandline import Interrupted
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps, …")]
+Artifact = Annotated[Path, typer.Argument(help="The folder of a fitted model.", show_default=False)]
+Data = Annotated[str, typer.Argument(help="A file or folder of rows, or hub:NAME.", show_default=False)]
+BatchSize = Annotated[int | None, typer.Option(help="Rows computed at once; as in training when left out.")]
+
+
+class _Group(TyperGroup):
+    """Turns Ctrl-C into a sentence, and writes out what was printed while a broken pipe can still be passed over."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            answer = super().invoke(ctx)
+            sys.stdout.flush()
+        except KeyboardInterrupt as error:
+            raise Interrupted("Interrupted.") from error
+        return answer
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Graft a task onto a pretrained model: backbone + head + strategy, chosen independently.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"taskgraft {version('taskgraft')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _taskgraft(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command("list")
+def _list(
+    axis: Annotated[
+        str | None, typer.Argument(help="backbones, heads, strategies, readers, …; all when left out.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List what is installed."""
+    from taskgraft.commandline.listing import list_installed
+
+    list_installed(axis, as_json=as_json)
+
+
+@app.command("show")
+def _show(
+    name: Annotated[
+        str, typer.Argument(help="As in a recipe: classification, hf-text:CHECKPOINT, …", show_default=False)
+    ],
+    axis: Annotated[
+        str | None, typer.Option(help="Which is meant, where several have the name: head, metric, …")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON schema of the settings.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Show one thing: where it comes from, its settings, its licence; with a checkpoint, that very model."""
+    from taskgraft.commandline.showing import show
+
+    show(name, axis, as_json=as_json)
+
+
+@app.command("doctor")
+def _doctor(
+    devices: Annotated[bool, typer.Option("--devices", help="Import torch and name the devices it finds.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what is installed and what is wrong with it. Exit with 1 when something is."""
+    from taskgraft.commandline.diagnosis import diagnose
+
+    if not diagnose(devices=devices, as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command("schema")
+def _schema(debug: Debug = False) -> None:
+    """Print the JSON schema of a recipe, for editors."""
+    from taskgraft.commandline.output import print_json
+    from taskgraft.recipe import Recipe
+
+    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema"} | Recipe.model_json_schema())
+
+
+@app.command("fit")
+def _fit(
+    recipe: Annotated[
+        Path, typer.Argument(help="A .toml, .yaml or .json file, or an artifact to fit anew.", show_default=False)
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: training.epochs=5.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The artifact's folder; the recipe's name without suffix when left out."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Fit so often, each with another seed, and give mean and spread.")
+    ] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the artifact that is there.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Fit what a recipe describes, judge it, and save it."""
+    from taskgraft.commandline.fitting import fit_recipe
+
+    fit_recipe(
+        recipe,
+        overrides or [],
+        output,
+        resume=resume,
+        seeds=seeds,
+        overwrite=overwrite,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@app.command("evaluate")
+def _evaluate(
+    artifact: Artifact,
+    data: Data,
+    metrics: Annotated[str, typer.Option(help="Names with commas between; the head's own when left out.")] = "",
+    groups: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Rows with one value here belong together in resamples.")
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for the intervals; 0 for none.")] = 1_000,
+    batch_size: BatchSize = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Judge a fitted model on labelled rows."""
+    from taskgraft.commandline.evaluating import evaluate
+
+    evaluate(artifact, data, metrics, groups, resamples, batch_size, device, as_json=as_json, quiet=quiet)
+
+
+@app.command("predict")
+def _predict(
+    artifact: Artifact,
+    data: Data,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A .csv, .jsonl or .parquet file; the terminal, as CSV, when left out."),
+    ] = None,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Add the probability of every class.")] = False,
+    top: Annotated[int | None, typer.Option(min=1, help="Add the likeliest classes, so many.")] = None,
+    keep: Annotated[
+        str, typer.Option(help="Columns of the data to put before the predictions, with commas between.")
+    ] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
+    batch_size: BatchSize = None,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="To the terminal: JSON lines in place of CSV.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Predict for rows, in their order, from a file of any length to a file."""
+    from taskgraft.commandline.predicting import predict
+
+    predict(
+        artifact,
+        data,
+        output,
+        probabilities=probabilities,
+        top=top,
+        keep=keep,
+        overwrite=overwrite,
+        batch_size=batch_size,
+        device=device,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@app.command("features")
+def _features(
+    backbone: Annotated[
+        str, typer.Argument(help="As in a recipe: hf-text:CHECKPOINT, …; or an artifact's folder.", show_default=False)
+    ],
+    data: Data,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet, .npz or .npy file.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set something of the backbone.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="PART", help="The backbone's last part to run; all when left out.")
+    ] = None,
+    pooling: Annotated[
+        str | None, typer.Option(help="How the vectors of a row become one: mean, cls, …; the backbone's own way.")
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="vector, sequence, …; the usual one when left out.")] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", metavar="COLUMN", help="What to read, in the order of the inputs.")
+    ] = None,
+    keep: Annotated[str, typer.Option(help="Columns of the data to put beside the features, with commas.")] = "",
+    precision: Annotated[str, typer.Option(help="What to multiply in: fp32 or bf16.")] = "fp32",
+    batch_size: Annotated[int, typer.Option(help="Rows computed at once.")] = 32,
+    device: Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON what was written.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compute a backbone's features of rows, in their order, from a file of any length to a file."""
+    from taskgraft.commandline.extracting import extract
+
+    extract(
+        backbone,
+        data,
+        output,
+        overrides=overrides or [],
+        settings={"until": until, "pooling": pooling},
+        layout=layout,
+        inputs=inputs,
+        keep=keep,
+        precision=precision,
+        batch_size=batch_size,
+        device=device,
+        overwrite=overwrite,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+program = typer.main.get_command(app)
+"""The commands, made ready to run."""

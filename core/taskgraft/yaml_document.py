@@ -1,0 +1,96 @@
+"""YAML, without what surprises: no key twice, no ``no`` that means false, no ``007`` that means 7, no dates."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+BOOLEAN, INTEGER, FLOAT, DATE = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp"))
+
+
+@dataclass
+class YamlFault(Exception):
+    """What is wrong with a document, and where: line and column from 1."""
+
+    problem: str
+    line: int | None = None
+    column: int | None = None
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Reads 1e-4 as a number, as YAML 1.2 and everybody else does."""
+
+
+_Loader.add_implicit_resolver(FLOAT, re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+"), list("-+0123456789"))
+
+
+def read_yaml(text: str) -> Any:
+    """Read a document.
+
+    Raises:
+        YamlFault: for what is no YAML, and for what YAML 1.1 reads as something else than it looks like.
+    """
+    try:
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                return None
+            for node in _nodes(root, set()):
+                _check(node)
+            return loader.construct_document(root)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
+        said = ", ".join(text for text in (error.context, error.problem) if text)
+        raise YamlFault(f"{said}.", *place) from None
+    except yaml.YAMLError as error:
+        raise YamlFault(f"{' '.join(str(error).split())}.") from None
+    except ValueError as error:  # a number that the constructor cannot make
+        raise YamlFault(f"{error}.") from None
+
+
+def _nodes(node: yaml.Node, seen: set[int]) -> Iterator[yaml.Node]:
+    """Go through a node and all below it, once each: an alias may lead back."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    yield node
+    if isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            yield from _nodes(child, seen)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _nodes(key, seen)
+            yield from _nodes(value, seen)
+
+
+def _check(node: yaml.Node) -> None:
+    line, column = node.start_mark.line + 1, node.start_mark.column + 1
+    if isinstance(node, yaml.MappingNode):
+        names: set[str] = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else repr(key.value)
+            if name in names:
+                mark = key.start_mark
+                raise YamlFault(f"the key '{name}' stands twice in one mapping.", mark.line + 1, mark.column + 1)
+            names.add(name)
+    elif isinstance(node, yaml.ScalarNode) and node.style is None and (meant := _meant(node.tag, node.value)):
+        what, clear = meant
+        otherwise = f"{clear}, or " if clear else ""
+        raise YamlFault(f'YAML reads {node.value} as {what}; write {otherwise}"{node.value}".', line, column)
+
+
+def _meant(tag: str, text: str) -> tuple[str, str] | None:
+    """Say as what YAML 1.1 reads a plain text that looks like something else, and how to write that clearly."""
+    value = yaml.safe_load(text)
+    if tag == BOOLEAN and text.lower() not in ("true", "false"):
+        clear = str(value).lower()
+        return clear, clear
+    if (tag == INTEGER and text.lstrip("+") != str(value)) or (tag == FLOAT and ":" in text):
+        return f"the number {value}", str(value)
+    return ("a date", "") if tag == DATE else None

@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+import taskgraft as tg
+from backbones import Table
 from planting import garden_in
+from small_plugin import TableConfig
 from taskgraft.catalog import BLOCK, AmbiguousName, UnknownName, catalog, load_catalog
 from taskgraft.discovery import ANSWERS, Loader
+from taskgraft.heads.classification import Classification
+from taskgraft.heads.settings import ClassificationConfig
 from taskgraft.hook import CONTRACT, Hooks
 from taskgraft.name import parse_name
 from taskgraft.spec import BackboneSpec, HeadSpec, Spec
@@ -108,9 +113,13 @@ def test_the_complete_plugin_describes_what_it_builds(complete_plugin):
 
 
 def test_the_complete_plugin_keeps_the_laws(complete_plugin):
-    folder = complete_plugin.folder
+    assert passed(complete_plugin.folder, "test_letters.py")
+
+
+def passed(folder, file):
+    """Run a test file of a plugin, and say whether all passed."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "tests" / "test_letters.py")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "tests" / file)],
         capture_output=True,
         text=True,
         check=False,
@@ -118,7 +127,38 @@ def test_the_complete_plugin_keeps_the_laws(complete_plugin):
         env=os.environ | {"PYTHONPATH": str(folder)},
     )
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
-    assert done.returncode == 0
+    return done.returncode == 0
+
+
+@pytest.fixture
+def costs(tmp_path):
+    """The metric and the baseline of the guide, installed beside everything else."""
+    blocks = [code for language, code in BLOCKS.findall(section("## Hooks")) if language == "python"]
+    with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
+        garden.plant("".join(code for code in blocks if code.startswith("# acme_costs.py")), module="acme_costs")
+        garden.write("tests.test_costs", next(code for code in blocks if code.startswith("# tests/test_costs.py")))
+        yield garden
+
+
+def test_the_metric_and_the_baseline_of_the_guide_judge_a_model(costs):
+    backbone = Table(TableConfig(columns=("amount",), means=(0.0,), scales=(1.0,)))
+    model = tg.compose(backbone, Compared(ClassificationConfig()), "linear-probe")
+    model.fit({"amount": [1, 2, 3, 100], "kind": ["a", "a", "a", "b"]}, inputs="amount", target="kind", quiet=True)
+    assert model.fitted.baselines["dearest"].label == "b"
+    found = model.evaluate({"amount": [4, 6], "kind": ["a", "b"]}, metrics=["lost-amount"], quiet=True)
+    assert found.baselines == {"dearest": {"lost_amount": 2.0}}
+
+
+def test_the_metric_and_the_baseline_of_the_guide_keep_the_laws(costs):
+    assert passed(costs.folder, "test_costs.py")
+
+
+class Compared(Classification):
+    """A classification head that is compared with the dearest label."""
+
+    @property
+    def description(self):
+        return dataclasses.replace(super().description, baselines=("dearest",))
 
 
 @pytest.mark.parametrize(("code", "message"), PAIRS, ids=[message for _, message in PAIRS])

@@ -91,7 +91,8 @@ def test_a_run_cannot_go_on_with_something_changed(folder):
         folder.open(other, resume=True)
     assert str(raised.value) == (
         f"The run in {folder.path} cannot go on, since something else is asked for now: training.epochs was 3, is 5; "
-        'training rows was "abc", is "abd". Ask for the same as before, or start anew without resume.'
+        'training rows was "abc", is "abd". Ask for the same as before, or begin anew without resume '
+        "(on the command line: --overwrite in place of --resume)."
     )
 
 
@@ -109,7 +110,9 @@ def test_a_damaged_state_is_refused(folder):
     folder.keep({}, {"a": torch.zeros(100)})
     path = folder.path / "state.safetensors"
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(CannotRun, match=r"its state is damaged \(.*\); start anew without resume\.$"):
+    with pytest.raises(
+        CannotRun, match=r"its state is damaged \(.*\); begin anew without resume \(on the command line: .*\)\.$"
+    ):
         folder.kept()
 
 

@@ -11,7 +11,7 @@ from taskgraft.catalog import catalog
 from taskgraft.config import NoSettings
 from taskgraft.rows import Rows, UnreadableFile
 from taskgraft.spec import ReaderSpec
-from taskgraft.testing import LawBroken, WeakExamples
+from taskgraft.testing import LawBroken, ReaderLaws, WeakExamples
 from taskgraft.testing import reader as of_reader
 
 CALLS = itertools.count()
@@ -66,6 +66,18 @@ def test_the_built_in_readers_keep_the_laws(tmp_path, name, content):
     else:
         path.write_text(content)
     check_all(spec, path)
+
+
+class TestOfAPlugin(ReaderLaws):
+    """A plugin's tests inherit the checks."""
+
+    @pytest.fixture
+    def spec(self):
+        return planted(right)
+
+    @pytest.fixture
+    def path(self, file):
+        return file
 
 
 def test_a_file_of_one_row_proves_nothing(tmp_path):

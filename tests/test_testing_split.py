@@ -11,7 +11,7 @@ from taskgraft.spec import SplitSpec
 from taskgraft.splits.column import by_column
 from taskgraft.splits.fraction import by_fraction
 from taskgraft.splits.settings import ColumnConfig, FractionConfig
-from taskgraft.testing import LawBroken
+from taskgraft.testing import LawBroken, SplitLaws
 from taskgraft.testing import split as of_split
 
 ROWS = Rows(pa.table({"label": ["a", "b"] * 10, "part": ["train"] * 15 + ["dev"] * 5}), "data.csv")
@@ -33,6 +33,26 @@ def check_all(spec, config):
 )
 def test_the_built_in_splits_keep_the_laws(split, config):
     check_all(planted(split, type(config)), config)
+
+
+class TestOfAPlugin(SplitLaws):
+    """A plugin's tests inherit the checks."""
+
+    @pytest.fixture
+    def spec(self):
+        return planted(by_fraction, FractionConfig)
+
+    @pytest.fixture
+    def rows(self):
+        return ROWS
+
+    @pytest.fixture
+    def targets(self):
+        return ("label",)
+
+    @pytest.fixture
+    def config(self):
+        return FractionConfig(validation=0.2)
 
 
 def overlaps(rows, targets, settings, seed):

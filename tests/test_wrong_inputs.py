@@ -1,5 +1,6 @@
 """What a person reads who makes a mistake: the whole text, the exit code, and that nothing is left half-written."""
 
+import errno
 import gzip
 import os
 import re
@@ -406,6 +407,21 @@ def a_full_disk(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@contextmanager
+def room_for_the_state_alone():
+    """Let the folder of an artifact be made, and nothing be written into it."""
+    write = Path.write_bytes
+
+    def refuse(path, data):
+        if path.name == "learned.safetensors":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write(path, data)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Path, "write_bytes", refuse)
+        yield
+
+
 def test_no_room_for_the_artifact(folder):
     before = state_of(folder)
     with a_full_disk(8_000):
@@ -414,6 +430,21 @@ def test_no_room_for_the_artifact(folder):
     assert done.err == f"Error: The artifact cannot be written to {folder / 'shelf' / 'intents'}: File too large.\n"
     left = {name for name in state_of(folder) if name not in before}
     assert left == {"shelf", "shelf/intents.run", *(f"shelf/intents.run/{name}" for name in RUN_FILES)}
+
+
+def test_no_room_for_the_artifact_loses_no_work(folder):
+    words = ("fit", "intents.toml", "-q", "--set", "strategy=full", "-o", "shelf/intents", "--set", "training.epochs=1")
+    with room_for_the_state_alone():
+        done = typed(*words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"Error: The artifact cannot be written to {folder / 'shelf' / 'intents'}: No space left on device.\n"
+        "What was learned is in shelf/intents.run. Once that is mended, go on: "
+        "taskgraft fit intents.toml --set strategy=full --set training.epochs=1 --output shelf/intents --resume\n"
+    )
+    assert typed(*words, "--resume").code == 0
+    lines = (folder / "shelf" / "intents.run" / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 2  # a step and an epoch, of the first run
 
 
 def test_no_room_for_the_rows(folder):

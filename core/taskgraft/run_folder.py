@@ -21,6 +21,9 @@ from taskgraft.error import TaskgraftError, listed
 RUN, STATE, METRICS, LOCK = "run.json", "state.safetensors", "metrics.jsonl", "lock"
 """The files of a run."""
 
+ANEW = "begin anew without resume (on the command line: --overwrite in place of --resume)"
+"""Advice where a run cannot go on."""
+
 
 @dataclass(eq=False)
 class CannotRun(TaskgraftError):
@@ -43,7 +46,7 @@ class AnotherRun(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"The run in {self.path} cannot go on, since something else is asked for now: {'; '.join(self.changed)}. "
-            "Ask for the same as before, or start anew without resume."
+            f"Ask for the same as before, or {ANEW}."
         )
 
 
@@ -144,7 +147,7 @@ class RunFolder:
                 state = json.loads(file.metadata()["state"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise CannotRun(str(self.path), f"its state is damaged ({error}); start anew without resume") from None
+            raise CannotRun(str(self.path), f"its state is damaged ({error}); {ANEW}") from None
         self._cut_metrics(state["metrics"])
         return state["values"], tensors
 

@@ -58,7 +58,7 @@ def fit_recipe(
             model, runs[seed] = _fitted(path, overrides, recipe, seed, folder, resume=resume, quiet=quiet)
             if seeds > 1 and not quiet:
                 print(f"seed {seed}: {_line(runs[seed].metrics)}", file=sys.stderr)  # noqa: T201
-        model.save(out, overwrite=overwrite)
+        _save(model, out, kept, again, overwrite=overwrite)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_go_on(kept, again)) from None
     for state in _states(kept):
@@ -149,6 +149,17 @@ def _check_consent(path: Path, overrides: Sequence[str], recipe: Recipe) -> None
             check_consent(path, chosen.spec, chosen.config.model_dump(), granted)
 
 
+def _save(model: "TaskModel", out: Path, kept: Path, command: Sequence[str], *, overwrite: bool) -> None:
+    from taskgraft.artifact import CannotSave
+
+    try:
+        model.save(out, overwrite=overwrite)
+    except CannotSave as error:
+        if not _states(kept):
+            raise
+        raise NotSaved(str(error), str(kept), shlex.join([*command, "--resume"])) from None
+
+
 def _how_to_go_on(kept: Path, command: Sequence[str]) -> str:
     """Say what an interrupted fit leaves."""
     if not _states(kept):
@@ -232,6 +243,18 @@ def _mean(runs: "Mapping[int, Run]") -> dict[str, float]:
 def _spread(runs: "Mapping[int, Run]") -> dict[str, float]:
     """Give the sample standard deviation over seeds, of each metric."""
     return {name: statistics.stdev(run.metrics[name] for run in runs.values()) for name in _shared(runs)}
+
+
+@dataclass(eq=False)
+class NotSaved(TaskgraftError):
+    """A fit whose artifact could not be written; what it learned is not lost."""
+
+    problem: str
+    kept: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"{self.problem}\nWhat was learned is in {self.kept}. Once that is mended, go on: {self.command}"
 
 
 @dataclass(eq=False)

@@ -113,6 +113,7 @@ def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]
             "target": description.target,
             "soft_targets": description.soft_targets,
             "metrics": list(description.metrics),
+            "baselines": list(description.baselines),
         }
     return {
         "inputs": [{"name": role.name, "required": role.required} for role in description.inputs],
@@ -167,6 +168,8 @@ def _print_head(description: HeadDescription) -> None:
     out.print(f"Reads: {' or '.join(description.reads)} features. Learns: {description.target}.")
     if description.metrics:
         out.print(f"Judged by: {', '.join(description.metrics)}.")
+    if description.baselines:
+        out.print(f"Beside: {', '.join(description.baselines)}.")
 
 
 @dataclass(eq=False)

@@ -26,11 +26,23 @@ from taskgraft.testing.law import LawBroken, WeakExamples
 
 if TYPE_CHECKING:
     from taskgraft.testing.laws import BackboneLaws, HeadLaws, PluginLaws, StrategyLaws
+    from taskgraft.testing.laws_of_data import ReaderLaws, SplitLaws
 
-__all__ = ["BackboneLaws", "HeadLaws", "LabelledRows", "LawBroken", "PluginLaws", "StrategyLaws", "WeakExamples"]
+__all__ = [
+    "BackboneLaws",
+    "HeadLaws",
+    "LabelledRows",
+    "LawBroken",
+    "PluginLaws",
+    "ReaderLaws",
+    "SplitLaws",
+    "StrategyLaws",
+    "WeakExamples",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'taskgraft.testing' has no attribute {name!r}")
-    return getattr(import_module("taskgraft.testing.laws"), name)
+    place = "laws_of_data" if name in ("ReaderLaws", "SplitLaws") else "laws"
+    return getattr(import_module(f"taskgraft.testing.{place}"), name)

@@ -26,7 +26,7 @@ from taskgraft.evaluation import BadResamples
 from taskgraft.fitting import NoRows
 from taskgraft.insertion import BadInsertion
 from taskgraft.judging import UnfitMetric
-from taskgraft.model import ListOfWhat, NoProbabilities, NoTarget, NotFitted
+from taskgraft.model import ListOfWhat, NoProbabilities, NoTarget, NotFitted, OneInput
 from taskgraft.plan import Insertion
 from taskgraft.rows import BadRows, ColumnMissing
 from taskgraft.spec import Columns
@@ -388,3 +388,45 @@ def test_a_target_that_names_no_column_is_refused(target, said):
         composed().fit(sentences(), target=target, quiet=True)
     named = "No target column was named." if target is None else f"The target is {said}, which names no column."
     assert str(caught.value) == f"{named} Say which column to predict with target=…."
+
+
+def test_a_text_in_place_of_data_is_told_to_go_into_a_list():
+    model = trained(words(), learns("block-1"))
+    with pytest.raises(OneInput) as caught:
+        model.predict("I lost my card")
+    assert str(caught.value) == (
+        "'I lost my card' is no file that can be read. To predict for one input, put it in a list: predict([…])."
+    )
+
+
+def test_a_folder_is_data_to_predict_for(tmp_path):
+    import datasets
+
+    model = trained(words(), learns("block-1"))
+    texts = sentences(3)["text"]
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict({"text": texts}).save_to_disk(tmp_path / "saved")
+    datasets.enable_progress_bars()
+    assert model.predict(str(tmp_path / "saved")) == model.predict(texts)
+
+
+def test_rows_that_cannot_be_used_are_skipped_where_that_was_asked(tmp_path, capfd):
+    (tmp_path / "train.csv").write_text("text,label\n" + "good day,a\nbad night,b\n" * 6 + "late,\n,a\nlost\n")
+    model = composed()
+    run = model.fit(tmp_path / "train.csv", target="label", on_bad_row="skip")
+    assert run.notes == {
+        "skipped, since the row has 1 value, but the header names 2 columns": 1,
+        "skipped, since the target column 'label' is empty": 1,
+        "skipped, since the text is empty": 1,
+    }
+    said = capfd.readouterr().err
+    assert "skipped, since the target column 'label' is empty: 1 of 15 training rows\n" in said
+    judged = model.evaluate(tmp_path / "train.csv")
+    assert judged.rows == 12
+    assert "skipped, since the text is empty: 1 of 15 rows\n" in capfd.readouterr().err
+    with pytest.raises(BadRows) as caught:
+        model.predict(tmp_path / "train.csv")
+    assert str(caught.value) == (
+        "train.csv, line 16: the row has 1 value, but the header names 2 columns.\n"
+        "Mend these rows, or take them out of the data."
+    )

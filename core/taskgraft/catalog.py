@@ -11,7 +11,7 @@ from taskgraft.error import TaskgraftError, listed, nearest
 from taskgraft.hook import CONTRACT, GROUP, Hooks
 from taskgraft.name import Name, normalized
 from taskgraft.source import Source, installed
-from taskgraft.spec import Spec
+from taskgraft.spec import ReaderSpec, Spec
 
 BLOCK = "TASKGRAFT_BLOCK"
 """The environment variable that names distributions to leave out, separated by commas."""
@@ -60,6 +60,11 @@ class Catalog:
         if len(matches) > 1:
             raise AmbiguousName(kind.axis, name.name, tuple(source for _, source in matches))
         return matches[0]
+
+    def has_scheme(self, data: str) -> bool:
+        """Say whether data are named in the way of a reader that reads no file (``hub:NAME``)."""
+        scheme, colon, _ = data.partition(":")
+        return bool(colon) and any(spec.scheme == scheme for spec, _ in self.specs(ReaderSpec))
 
 
 @dataclass(eq=False)

@@ -1,5 +1,6 @@
 """The task model: compose, fit, evaluate, predict. The words of the Python API."""
 
+import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -266,7 +267,7 @@ class TaskModel:
     def _predictions(self, data: Any, batch_size: int | None, quiet: bool) -> Predictions:
         fitted = self._ready("predict")
         names = self.recipe.data.columns
-        if isinstance(data, str) and len(names) == 1 and not Path(data).suffix:
+        if isinstance(data, str) and len(names) == 1 and not _names_data(data):
             raise OneInput(data)
         if isinstance(data, Sequence) and not isinstance(data, str) and data and not isinstance(data[0], Mapping):
             if len(names) != 1:
@@ -312,6 +313,11 @@ def recipe_of(composition: Composition) -> Recipe:
     chosen = (composition.backbone, composition.head, composition.strategy)
     backbone, head, strategy = (one.choice() for one in chosen)
     return Recipe(backbone=backbone, head=head, strategy=strategy)
+
+
+def _names_data(text: str) -> bool:
+    """Say whether a text looks like the place of data, and not like an input itself."""
+    return bool(Path(text).suffix) or os.path.exists(text) or catalog().has_scheme(text)
 
 
 def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:

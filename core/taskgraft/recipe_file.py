@@ -18,7 +18,6 @@ from taskgraft.error import TaskgraftError, listed, nearest
 from taskgraft.manifest import is_artifact, read_artifact, recipe_of
 from taskgraft.override import override
 from taskgraft.recipe import Choice, Recipe
-from taskgraft.spec import ReaderSpec
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -165,7 +164,7 @@ def _with_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     if isinstance(data := made.get("data"), Mapping):
         made["data"] = dict(data)
         for key in ("train", "validation"):
-            if isinstance(value := data.get(key), str) and not _has_scheme(value):
+            if isinstance(value := data.get(key), str) and not catalog().has_scheme(value):
                 made["data"][key] = _beside(folder, value)
         for key in ("split", "reader"):
             if key in data:
@@ -174,12 +173,6 @@ def _with_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
         if axis in made:
             made[axis] = _choice(made[axis], folder)
     return made
-
-
-def _has_scheme(value: str) -> bool:
-    """Say whether data are named in the way of a reader that reads no file (``hub:NAME``)."""
-    scheme, colon, _ = value.partition(":")
-    return bool(colon) and any(spec.scheme == scheme for spec, _ in catalog().specs(ReaderSpec))
 
 
 def _choice(value: Any, folder: Path) -> Any:

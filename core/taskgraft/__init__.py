@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from taskgraft.artifact import load
     from taskgraft.backbone import Backbone, Prepared, Processor
     from taskgraft.batch import Batch
+    from taskgraft.extraction import features_of, features_to
     from taskgraft.features import Features
     from taskgraft.head import Head, HeadModule, Loss, Predictions, Target
     from taskgraft.model import Run, TaskModel, compose
@@ -38,6 +39,8 @@ __all__ = [
     "TaskgraftError",
     "catalog",
     "compose",
+    "features_of",
+    "features_to",
     "load",
 ]
 
@@ -56,6 +59,8 @@ _PLACES = {
     "Target": "head",
     "TaskModel": "model",
     "compose": "model",
+    "features_of": "extraction",
+    "features_to": "extraction",
     "load": "artifact",
 }
 

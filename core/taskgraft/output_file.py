@@ -1,0 +1,60 @@
+"""Files that a person asked for, written whole or not at all: beside their place, and renamed when all went well."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from taskgraft.error import TaskgraftError, listed
+
+
+def check_output(path: Path, suffixes: Iterable[str], what: str, *, overwrite: bool) -> None:
+    """Refuse a file that could not be written in the end, before any work is done.
+
+    Args:
+        suffixes: endings of the files that can be written, in lower case.
+        what: what is to be written ("predictions").
+
+    Raises:
+        CannotWrite: saying why.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise CannotWrite(str(path), f"files that end in {listed(suffixes)} can be written", what)
+    if path.is_dir():
+        raise CannotWrite(str(path), "it is a folder", what)
+    if path.exists() and not overwrite:
+        raise CannotWrite(
+            str(path), "something is there already; name another file, or say that it is to be overwritten", what
+        )
+    if not path.parent.is_dir():
+        raise CannotWrite(str(path), f"there is no folder {path.parent}", what)
+
+
+@contextmanager
+def replacing(path: Path, what: str) -> Iterator[Path]:
+    """Give a place beside a file; what was written there takes the file's place if all went well.
+
+    Raises:
+        CannotWrite: when it cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}-{uuid4().hex[:8]}")
+    try:
+        yield fresh
+        fresh.replace(path)
+    except OSError as error:
+        raise CannotWrite(str(path), str(error.strerror or error), what) from None
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+@dataclass(eq=False)
+class CannotWrite(TaskgraftError):
+    """A file that cannot be written."""
+
+    path: str
+    problem: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"The {self.what} cannot be written to {self.path}: {self.problem}."

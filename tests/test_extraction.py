@@ -18,7 +18,7 @@ from taskgraft.config import SettingsError
 from taskgraft.extraction import LearnsFirst, NoSuchLayout
 from taskgraft.feature_file import CannotKeep, KeptTwice
 from taskgraft.features import Features
-from taskgraft.fitting import NoRows
+from taskgraft.labelled import NoRows
 from taskgraft.manifest import BadArtifact
 from taskgraft.output_file import CannotWrite
 from taskgraft.preparation import BadInputs

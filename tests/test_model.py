@@ -23,11 +23,12 @@ from taskgraft.backbone import Prepared, Processor
 from taskgraft.config import SettingsError
 from taskgraft.description import Role
 from taskgraft.evaluation import BadResamples
-from taskgraft.fitting import NoRows
 from taskgraft.insertion import BadInsertion
 from taskgraft.judging import UnfitMetric
-from taskgraft.model import ListOfWhat, NoProbabilities, NoTarget, NotFitted, OneInput
+from taskgraft.labelled import NoRows
+from taskgraft.model import NoProbabilities, NoTarget, NotFitted
 from taskgraft.plan import Insertion
+from taskgraft.predicting import ListOfWhat, OneInput
 from taskgraft.rows import BadRows, ColumnMissing
 from taskgraft.spec import Columns
 

@@ -15,15 +15,14 @@ from taskgraft.config import parse
 from taskgraft.description import BackboneDescription, Layout
 from taskgraft.error import TaskgraftError, nearest
 from taskgraft.feature_file import WHAT, check_feature_file, check_holds, open_feature_file
-from taskgraft.fitting import NoRows, say_notes
+from taskgraft.labelled import NoRows, say_notes
 from taskgraft.manifest import BadArtifact, is_artifact, read_artifact
-from taskgraft.model import MEND
 from taskgraft.output_file import CannotWrite
 from taskgraft.preparation import columns_for
 from taskgraft.progress import Reporter
 from taskgraft.reading import read
 from taskgraft.row_features import RowFeatures, joined
-from taskgraft.rows import BadRows, Rows
+from taskgraft.rows import MEND, BadRows, Rows
 from taskgraft.spec import BackboneSpec
 from taskgraft.windows import ExtractionConfig, Windows
 

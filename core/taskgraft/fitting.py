@@ -1,11 +1,11 @@
 """Fitting: from rows and a recipe to a trained task, with a report of what was done."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,13 +17,13 @@ from taskgraft.batch import Batch
 from taskgraft.catalog import catalog
 from taskgraft.composition import Composition, Given, fitted_together
 from taskgraft.config import Config
-from taskgraft.description import FeatureDescription, TargetKind
+from taskgraft.description import FeatureDescription
 from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples
 from taskgraft.head import BadTargets, Head, Predictions, Target
 from taskgraft.insertion import Inserted, remove
 from taskgraft.journal import Journal, accelerator, tracking
-from taskgraft.preparation import Inputs, check_elements, prepare
+from taskgraft.labelled import NoRows, labelled_examples, say_notes, usable
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
 from taskgraft.rivals import LazyColumns, learn_rivals
@@ -31,8 +31,6 @@ from taskgraft.rows import BadRows, InputColumns, Rows
 from taskgraft.run_folder import RunFolder
 from taskgraft.stages import Loop, StageReport
 from taskgraft.task import Passes, Task, predictions
-
-Found = TypeVar("Found")
 
 
 @dataclass
@@ -124,14 +122,14 @@ def fit(
     engine = accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
     recipe = _with_precision(recipe, engine.device)
     torch.manual_seed(recipe.training.seed)
-    rows, prepared = _usable(rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}"))
+    rows, prepared = usable(rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}"))
     composition, recipe = prepared.composition, prepared.recipe
     head, target, backbone = prepared.head, prepared.target, prepared.backbone
     validation = None
     if held is not None:
         more = folder / "held"
-        held, validation = _usable(
-            held, recipe, lambda some: _examples(head, target, backbone, some, recipe, more / f"{len(some)}")[0]
+        held, validation = usable(
+            held, recipe, lambda some: labelled_examples(head, target, backbone, some, recipe, more / f"{len(some)}")[0]
         )
     notes = {**rows.skipped, **prepared.notes}
     say_notes(reporter, notes, rows, "training rows")
@@ -167,59 +165,6 @@ def feature_of(composition: Composition) -> FeatureDescription:
     feature = composition.backbone_description.feature(composition.layout)
     assert feature is not None
     return feature
-
-
-def inputs_of(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> Inputs:
-    """Prepare the inputs that a recipe names.
-
-    Raises:
-        NoRows, BadRows: when there is nothing to prepare, or something that cannot be.
-    """
-    if not len(rows):
-        raise NoRows(rows.source)
-    return prepare(rows, recipe.data.columns, backbone.processor, folder, recipe.training.memory)
-
-
-def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: Inputs) -> Batch:
-    """Encode the targets that a recipe names.
-
-    Raises:
-        BadRows: naming the rows whose target cannot be read, or has another number of labels than elements.
-    """
-    columns = {column: rows.values(column) for column in recipe.data.target}
-    try:
-        found = head.encode(columns, target)
-    except BadTargets as error:
-        raise BadRows(rows, error.reasons) from None
-    if head.description.target == TargetKind.ELEMENT_CATEGORIES:
-        check_elements(rows, made.elements, columns)
-    return found
-
-
-def usable_examples(fitted: Fitted, rows: Rows, recipe: Recipe, folder: Path) -> tuple[Rows, Examples]:
-    """Prepare labelled rows for a fitted model; where the recipe says so, those alone that can be used.
-
-    Raises:
-        NoRows, BadRows: as :func:`inputs_of` and :func:`encoded` do.
-    """
-    task = fitted.task
-
-    def examples(some: Rows) -> Examples:
-        return _examples(fitted.head, fitted.target, task.backbone, some, recipe, folder / f"{len(some)}")[0]
-
-    return _usable(rows, recipe, examples)
-
-
-def say_notes(reporter: Reporter, notes: Mapping[str, int], rows: Rows, what: str) -> None:
-    """Say what happened to how many rows.
-
-    Args:
-        rows: those that are left.
-        what: what to call them ("training rows").
-    """
-    count = len(rows) + sum(rows.skipped.values())
-    for note, some in notes.items():
-        reporter.say(f"{note}: {some:,} of {count:,} {what}")
 
 
 def passes(reporter: Reporter) -> Passes:
@@ -272,33 +217,8 @@ def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path
     target = _learned_target(head, rows, recipe)
     composition, recipe = _learned_backbone(composition, recipe, rows)
     backbone, base = build(composition.backbone)
-    training, notes = _examples(head, target, backbone, rows, recipe, folder)
+    training, notes = labelled_examples(head, target, backbone, rows, recipe, folder)
     return _Prepared(composition, recipe, head, target, backbone, base, training, notes)
-
-
-def _examples(
-    head: Head[Any], target: Target, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
-) -> tuple[Examples, dict[str, int]]:
-    made = inputs_of(backbone, rows, recipe, folder)
-    return Examples(made.store, encoded(head, target, rows, recipe, made)), dict(made.notes)
-
-
-def _usable(rows: Rows, recipe: Recipe, work: Callable[[Rows], Found]) -> tuple[Rows, Found]:
-    """Do some work with rows; where the recipe says so, again without those that it refuses.
-
-    Returns:
-        the rows that were used, and what the work gave.
-
-    Raises:
-        BadRows: naming the rows that are refused, unless they are to be skipped.
-    """
-    while True:
-        try:
-            return rows, work(rows)
-        except BadRows as error:
-            if recipe.data.on_bad_row == "error" or len(error.reasons) == len(rows):
-                raise
-            rows = rows.without(error.reasons)
 
 
 def _rivals(prepared: _Prepared, rows: Rows, reporter: Reporter) -> tuple[dict[str, Config], dict[str, int]]:
@@ -350,13 +270,3 @@ class NoValidation(TaskgraftError):
             f"Training is to stop after {self.patience} epochs without a lower validation loss (training.patience), but "
             "there are no validation rows. Give data.validation or data.split."
         )
-
-
-@dataclass(eq=False)
-class NoRows(TaskgraftError):
-    """Data without a row."""
-
-    source: str
-
-    def __str__(self) -> str:
-        return f"{self.source} has columns but no rows."

@@ -1,6 +1,5 @@
 """The task model: compose, fit, evaluate, predict. The words of the Python API."""
 
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -12,25 +11,23 @@ from taskgraft.backbone import Backbone
 from taskgraft.catalog import catalog
 from taskgraft.composition import Composition, Reference, composed
 from taskgraft.config import parse
-from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.evaluation import RESAMPLES, Evaluation
-from taskgraft.fitting import Fitted, Judged, Keeping, fit, inputs_of, passes, say_notes, usable_examples
+from taskgraft.fitting import Fitted, Judged, Keeping, fit, passes
 from taskgraft.head import Head, Predictions
 from taskgraft.insertion import remove
 from taskgraft.judging import evaluated, judging
+from taskgraft.labelled import labelled_examples, say_notes, usable
 from taskgraft.parts import read_parts
+from taskgraft.predicting import predicted, rows_at_once, rows_to_predict
 from taskgraft.preparation import columns_for
 from taskgraft.progress import Reporter
 from taskgraft.reading import read
 from taskgraft.recipe import DataConfig, Recipe, TrainingConfig
-from taskgraft.rows import BadRows, Rows
+from taskgraft.rows import Rows
 from taskgraft.stages import StageReport
 from taskgraft.strategy import Strategy
 from taskgraft.task import predictions
-
-MEND = "Mend these rows, or take them out of the data."
-"""Advice where every row is to be answered, so that none can be skipped."""
 
 
 @dataclass(frozen=True)
@@ -165,10 +162,18 @@ class TaskModel:
         fitted, reporter, told = self._ready("evaluate"), Reporter(quiet=quiet), self.recipe.data
         rows = read(data, catalog(), "the data", reader=told.reader, on_bad_row=told.on_bad_row)
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            rows, examples = usable_examples(fitted, rows, self.recipe, Path(folder))
+            rows, (examples, _) = usable(
+                rows,
+                self.recipe,
+                lambda some: labelled_examples(
+                    fitted.head, fitted.target, fitted.task.backbone, some, self.recipe, Path(folder) / f"{len(some)}"
+                ),
+            )
             say_notes(reporter, rows.skipped, rows, "rows")
             how = judging(fitted, self.recipe, self.composition.head.label, rows, metrics, groups, resamples)
-            found = predictions(fitted.task, 0, examples.inputs, self._rows_at_once(batch_size), passes(reporter))
+            found = predictions(
+                fitted.task, 0, examples.inputs, rows_at_once(self.recipe, batch_size), passes(reporter)
+            )
         return evaluated(fitted, self.recipe, Judged(found, examples.targets, rows), how, reporter)
 
     def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
@@ -177,7 +182,7 @@ class TaskModel:
         Args:
             data: as for :meth:`fit`, or a plain list of inputs when the backbone reads one.
         """
-        return self._predictions(data, batch_size, quiet).values
+        return predicted(self._ready("predict"), self.recipe, data, batch_size, Reporter(quiet=quiet)).values
 
     def predict_proba(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
         """Predict probabilities: label → probability per row, or a list of such per row for a label per element.
@@ -185,7 +190,7 @@ class TaskModel:
         Raises:
             NoProbabilities: for a head that has none.
         """
-        found = self._predictions(data, batch_size, quiet)
+        found = predicted(self._ready("predict"), self.recipe, data, batch_size, Reporter(quiet=quiet))
         if not found.values:
             return []
         if found.probabilities is None:
@@ -229,12 +234,12 @@ class TaskModel:
         fitted = self._ready("predict")
         if isinstance(output, str | Path):
             check_output(Path(output), overwrite=overwrite)
-        rows, reporter = self._rows_to_predict(data), Reporter(quiet=quiet)
+        rows, reporter = rows_to_predict(self.recipe, data), Reporter(quiet=quiet)
         kind = fitted.head.description.target
         wanted = prediction.Wanted(kind, self.recipe.data.target, probabilities, top, tuple(keep))
 
         def predict(some: Rows) -> Predictions:
-            return self._predictions(some, batch_size, quiet=True)
+            return predicted(fitted, self.recipe, some, batch_size, Reporter(quiet=True))
 
         if isinstance(output, str | Path):
             path = Path(output)
@@ -248,45 +253,10 @@ class TaskModel:
         self._ready("be saved")
         return save(self, Path(path), overwrite=overwrite)
 
-    def _rows_to_predict(self, data: Any) -> Rows:
-        """Read rows, of which none may be left out: each is to have its prediction."""
-        try:
-            return read(data, catalog(), "the data", reader=self.recipe.data.reader)
-        except BadRows as error:
-            raise BadRows(error.rows, error.reasons, MEND) from None
-
-    def _rows_at_once(self, batch_size: int | None) -> int:
-        wanted = self.recipe.training.batch_size if batch_size is None else batch_size
-        return parse(TrainingConfig, {"batch_size": wanted}, "predicting").batch_size
-
     def _ready(self, wish: str) -> Fitted:
         if self.fitted is None:
             raise NotFitted(wish)
         return self.fitted
-
-    def _predictions(self, data: Any, batch_size: int | None, quiet: bool) -> Predictions:
-        fitted = self._ready("predict")
-        names = self.recipe.data.columns
-        if isinstance(data, str) and len(names) == 1 and not _names_data(data):
-            raise OneInput(data)
-        if isinstance(data, Sequence) and not isinstance(data, str) and data and not isinstance(data[0], Mapping):
-            if len(names) != 1:
-                raise ListOfWhat(tuple(names))
-            data = {next(iter(names.values())): list(data)}
-        rows = self._rows_to_predict(data)
-        if not len(rows):
-            return Predictions([])
-        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            try:
-                made = inputs_of(fitted.task.backbone, rows, self.recipe, Path(folder))
-            except BadRows as error:
-                raise BadRows(error.rows, error.reasons, MEND) from None
-            found = predictions(
-                fitted.task, 0, made.store, self._rows_at_once(batch_size), passes(Reporter(quiet=quiet))
-            )
-        if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and made.elements is not None:
-            return _completed(found, made.elements)
-        return found
 
 
 def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strategy: Reference | Strategy) -> TaskModel:
@@ -313,17 +283,6 @@ def recipe_of(composition: Composition) -> Recipe:
     chosen = (composition.backbone, composition.head, composition.strategy)
     backbone, head, strategy = (one.choice() for one in chosen)
     return Recipe(backbone=backbone, head=head, strategy=strategy)
-
-
-def _names_data(text: str) -> bool:
-    """Say whether a text looks like the place of data, and not like an input itself."""
-    return bool(Path(text).suffix) or os.path.exists(text) or catalog().has_scheme(text)
-
-
-def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:
-    """Give elements that were cut off the prediction None."""
-    values = [[*value, *[None] * (count - len(value))] for value, count in zip(found.values, elements, strict=True)]
-    return Predictions(values, found.probabilities, found.classes)
 
 
 def _data(train: Any, validation: Any, split: Any, reader: Any, target: Any, on_bad_row: Any) -> dict[str, Any]:
@@ -362,18 +321,6 @@ class NothingToResume(TaskgraftError):
 
 
 @dataclass(eq=False)
-class OneInput(TaskgraftError):
-    """A text to predict for where a path or a list is read."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.text!r:.60} is no file that can be read. To predict for one input, put it in a list: predict([…])."
-        )
-
-
-@dataclass(eq=False)
 class NoProbabilities(TaskgraftError):
     """Probabilities asked of a head that has none."""
 
@@ -381,13 +328,3 @@ class NoProbabilities(TaskgraftError):
 
     def __str__(self) -> str:
         return f"'{self.head}' predicts without probabilities. Use predict."
-
-
-@dataclass(eq=False)
-class ListOfWhat(TaskgraftError):
-    """A plain list for a backbone that reads several inputs."""
-
-    inputs: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"A plain list was given, but the model reads {', '.join(self.inputs)}. Give a list of dicts."

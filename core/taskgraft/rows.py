@@ -18,6 +18,11 @@ PIECE = 65_536
 """Rows that are hashed at a time."""
 
 
+SKIP = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
+MEND = "Mend these rows, or take them out of the data."
+"""Advice on rows that cannot be used: where some may be left out, and where each is to be answered."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """A table of raw values.
@@ -131,7 +136,7 @@ class BadRows(TaskgraftError):
 
     rows: Rows
     reasons: Mapping[int, str]
-    advice: str = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
+    advice: str = SKIP
 
     def __str__(self) -> str:
         alike: dict[str, list[int]] = defaultdict(list)

@@ -16,12 +16,11 @@ from taskgraft.backbone import Backbone
 from taskgraft.config import Config
 from taskgraft.description import Layout
 from taskgraft.memory import in_pieces
-from taskgraft.model import MEND
 from taskgraft.ordering import inference_batches
 from taskgraft.preparation import Inputs, prepare
 from taskgraft.progress import Reporter
 from taskgraft.row_features import RowFeatures, check_alike, of_batch, ordered
-from taskgraft.rows import BadRows, Rows
+from taskgraft.rows import MEND, BadRows, Rows
 from taskgraft.store import Store
 from taskgraft.verification import verify
 

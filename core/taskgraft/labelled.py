@@ -1,0 +1,101 @@
+"""Labelled rows as a recipe names them, made into examples; where it says so, without those that cannot be used."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from taskgraft.backbone import Backbone
+from taskgraft.batch import Batch
+from taskgraft.description import TargetKind
+from taskgraft.error import TaskgraftError
+from taskgraft.examples import Examples
+from taskgraft.head import BadTargets, Head, Target
+from taskgraft.preparation import Inputs, check_elements, prepare
+from taskgraft.progress import Reporter
+from taskgraft.recipe import Recipe
+from taskgraft.rows import BadRows, Rows
+
+Found = TypeVar("Found")
+
+
+def labelled_examples(
+    head: Head[Any], target: Target, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
+) -> tuple[Examples, dict[str, int]]:
+    """Prepare labelled rows.
+
+    Returns:
+        the examples, and what happened to how many rows.
+
+    Raises:
+        NoRows, BadRows: as :func:`inputs_of` and :func:`encoded` do.
+    """
+    made = inputs_of(backbone, rows, recipe, folder)
+    return Examples(made.store, encoded(head, target, rows, recipe, made)), dict(made.notes)
+
+
+def inputs_of(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> Inputs:
+    """Prepare the inputs that a recipe names.
+
+    Raises:
+        NoRows, BadRows: when there is nothing to prepare, or something that cannot be.
+    """
+    if not len(rows):
+        raise NoRows(rows.source)
+    return prepare(rows, recipe.data.columns, backbone.processor, folder, recipe.training.memory)
+
+
+def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: Inputs) -> Batch:
+    """Encode the targets that a recipe names.
+
+    Raises:
+        BadRows: naming the rows whose target cannot be read, or has another number of labels than elements.
+    """
+    columns = {column: rows.values(column) for column in recipe.data.target}
+    try:
+        found = head.encode(columns, target)
+    except BadTargets as error:
+        raise BadRows(rows, error.reasons) from None
+    if head.description.target == TargetKind.ELEMENT_CATEGORIES:
+        check_elements(rows, made.elements, columns)
+    return found
+
+
+def usable(rows: Rows, recipe: Recipe, work: Callable[[Rows], Found]) -> tuple[Rows, Found]:
+    """Do some work with rows; where the recipe says so, again without those that it refuses.
+
+    Returns:
+        the rows that were used, and what the work gave.
+
+    Raises:
+        BadRows: naming the rows that are refused, unless they are to be skipped.
+    """
+    while True:
+        try:
+            return rows, work(rows)
+        except BadRows as error:
+            if recipe.data.on_bad_row == "error" or len(error.reasons) == len(rows):
+                raise
+            rows = rows.without(error.reasons)
+
+
+def say_notes(reporter: Reporter, notes: Mapping[str, int], rows: Rows, what: str) -> None:
+    """Say what happened to how many rows.
+
+    Args:
+        rows: those that are left.
+        what: what to call them ("training rows").
+    """
+    count = len(rows) + sum(rows.skipped.values())
+    for note, some in notes.items():
+        reporter.say(f"{note}: {some:,} of {count:,} {what}")
+
+
+@dataclass(eq=False)
+class NoRows(TaskgraftError):
+    """Data without a row."""
+
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.source} has columns but no rows."

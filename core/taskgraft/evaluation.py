@@ -142,7 +142,7 @@ class Evaluation(Mapping[str, float]):
 
     @cached_property
     def per_class(self) -> Mapping[str, Mapping[str, float]]:
-        """Judge each class by itself: text of its label → precision, recall, f1, rows. Empty for numbers."""
+        """Judge each class by itself: text of its label → precision, recall, f1, support. Empty for numbers."""
         return per_class(self._kind, self._predictions, self._truth)
 
     def to_json(self) -> dict[str, Any]:

@@ -55,10 +55,10 @@ def _about(evaluation: "Evaluation") -> str:
 def _classes(evaluation: "Evaluation") -> Table:
     names = ("precision", "recall", "f1")
     rows = [
-        [label, *(_number(numbers.get(name)) for name in names), f"{numbers['rows']:,}"]
+        [label, *(_number(numbers.get(name)) for name in names), f"{numbers['support']:,}"]
         for label, numbers in evaluation.per_class.items()
     ]
-    return _table(["class", *names, "rows"], rows)
+    return _table(["class", *names, "support"], rows)
 
 
 def _confusion(confusion: "Confusion") -> Table:

@@ -36,7 +36,7 @@ def per_class(kind: TargetKind, predictions: Predictions, truth: Sequence[Any]) 
     """Judge each class by itself.
 
     Returns:
-        text of a label → ``precision``, ``recall`` and ``f1``, from 0 to 1, and ``rows``: of how many rows (elements, for a
+        text of a label → ``precision``, ``recall`` and ``f1``, from 0 to 1, and ``support``: of how many rows (elements, for a
         label per element) it is true. What cannot be had is left out: the precision of a label that is never predicted, the
         recall of one that is never true. Empty for numbers.
     """
@@ -55,7 +55,7 @@ def per_class(kind: TargetKind, predictions: Predictions, truth: Sequence[Any]) 
 
 def _shares(right: int, given: int, wanted: int) -> dict[str, float]:
     found = {"precision": (right, given), "recall": (right, wanted), "f1": (2 * right, given + wanted)}
-    return {name: part / whole for name, (part, whole) in found.items() if whole} | {"rows": wanted}
+    return {name: part / whole for name, (part, whole) in found.items() if whole} | {"support": wanted}
 
 
 def _classes(kind: TargetKind, predictions: Predictions, truth: Sequence[Any]) -> tuple[Any, ...]:

@@ -34,7 +34,6 @@ def main() -> None:
     for _ in range(options.repeats):
         for name, way in ways.items():
             found[name].append(way())
-            print(f"{name}: {found[name][-1][0]:.1f} s", flush=True)  # noqa: T201
     ours = statistics.median(run[0] for run in found["full"])
     table = Table(title=f"banking77, {len(bench.train):,} training rows, {len(bench.test):,} test rows, 3 epochs")
     for column in ("", "accuracy", "seconds", "full / this"):

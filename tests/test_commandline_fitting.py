@@ -37,6 +37,46 @@ def taskgraft_strategies():
     yield StrategySpec(name="impatient", summary="is interrupted at once", config=NoSettings, build=_stopped)
 """
 
+STRANGER = f"""{OPENING}
+from taskgraft.spec import MetricSpec, ReaderSpec, SplitSpec
+from taskgraft.description import TargetKind
+
+
+def _read(path, config):
+    import pyarrow as pa
+    from taskgraft.rows import Rows
+
+    lines = path.read_text().splitlines()
+    columns = zip(*(line.split(" | ") for line in lines), strict=True)
+    table = pa.table(dict(zip(("text", "label"), map(list, columns), strict=True)))
+    return Rows(table, path.name, list(range(1, len(lines) + 1)))
+
+
+def _last_four(rows, targets, config, seed):
+    return {{"train": list(range(len(rows) - 4)), "validation": list(range(len(rows) - 4, len(rows)))}}
+
+
+def _of_long_texts(predictions, truth, columns, config):
+    texts = columns["text"]
+    return lambda rows: {{"share_of_long_texts": float(sum(len(texts[row]) > 9 for row in rows) / len(rows))}}
+
+
+@hookimpl
+def taskgraft_readers():
+    yield ReaderSpec(name="bars", summary="texts and labels with a bar between", config=NoSettings, suffixes=(".bars",),
+                     read=_read)
+
+
+@hookimpl
+def taskgraft_splits():
+    yield SplitSpec(name="last-four", summary="the last four rows", config=NoSettings, split=_last_four)
+
+
+@hookimpl
+def taskgraft_metrics():
+    yield MetricSpec(name="long", summary="a number", config=NoSettings, targets=frozenset(TargetKind), build=_of_long_texts)
+"""
+
 LONG = RECIPE.replace('{name = "linear-probe", penalty = 1e-3}', '"full"') + "[training]\nepochs = 150\n"
 
 
@@ -135,6 +175,19 @@ def test_several_seeds_give_mean_and_spread_and_save_the_recipes_own(folder):
     assert tg.load("long").recipe.training.seed == 5
     out = typed(*words, "--overwrite", "-q").out
     assert out.splitlines()[0].split() == ["metric", "mean", "of", "3", "seeds", "standard", "deviation", "seed", "5"]
+
+
+def test_a_plugins_reader_split_and_metric_work_by_name(folder, tmp_path):
+    rows = sentences(24)
+    lines = (" | ".join(row) for row in zip(*rows.values(), strict=True))
+    (folder / "train.bars").write_text("\n".join(lines))
+    changes = ("--set", "data.train=train.bars", "--set", "data.validation=null", "--set", "data.split=last-four")
+    with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
+        garden.plant(STRANGER)
+        fit = json.loads(typed("fit", "intents.toml", *changes, "--json", "-q").out)
+        judged = json.loads(typed("evaluate", "intents", "train.bars", "--metrics", "long", "--json", "-q").out)
+    assert fit["metrics"]["rows"] == 4
+    assert judged["metrics"]["share_of_long_texts"]["value"] == sum(len(text) > 9 for text in rows["text"]) / 24
 
 
 # --- going on

@@ -118,7 +118,7 @@ def test_a_warning_is_one_line(beside_others):
 def test_a_broken_pipe_is_quiet():
     read, write = os.pipe()
     os.close(read)
-    for command in (["list"], ["list", "--json"], ["doctor"], ["schema"]):
+    for command in (["list"], ["list", "--json"], ["doctor"], ["schema"], ["schema", "--json"]):
         done = subprocess.run(
             [sys.executable, "-m", "taskgraft", *command], stdout=write, stderr=subprocess.PIPE, text=True, check=False
         )
@@ -143,7 +143,7 @@ def test_the_version_can_be_asked_for():
 
 
 def test_every_command_has_help():
-    for command in ("list", "show", "doctor", "schema", "fit", "evaluate", "predict"):
+    for command in ("list", "show", "doctor", "schema", "fit", "evaluate", "predict", "features"):
         done = typed(command, "--help")
         assert done.code == 0
         assert "--debug" in done.out

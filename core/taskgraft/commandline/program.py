@@ -99,7 +99,9 @@ def _doctor(
 
 
 @app.command("schema")
-def _schema(debug: Debug = False) -> None:
+def _schema(
+    as_json: Annotated[bool, typer.Option("--json", help="As it does anyway.")] = True, debug: Debug = False
+) -> None:
     """Print the JSON schema of a recipe, for editors."""
     from taskgraft.commandline.output import print_json
     from taskgraft.recipe import Recipe

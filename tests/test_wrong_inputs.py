@@ -265,6 +265,18 @@ def test_a_value_of_the_wrong_type(folder):
     )
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("backbone=5", "the setting 'backbone' is 5: input should be a dict."),
+        ("data.target=5", "the setting 'data.target' is 5: input should be a list."),
+        ("training=fast", "the setting 'training' is 'fast': input should be a dict."),
+    ],
+)
+def test_a_value_of_the_wrong_kind(folder, override, said):
+    assert refused_fit(override) == f"intents.toml (with {override}): {said}"
+
+
 def test_a_value_out_of_its_range(folder):
     assert refused_fit("training.epochs=0") == (
         "intents.toml (with training.epochs=0): the setting 'training.epochs' is 0: input should be greater than or "

@@ -101,7 +101,13 @@ def _holder(config: type[Config], path: tuple[str, ...]) -> type[Config]:
     return config
 
 
+KINDS = {"tuple_type": "a list", "list_type": "a list", "dict_type": "a dict", "model_type": "a dict"}
+"""What a person writes, by the kind of value that was missed."""
+
+
 def _reason(detail: ErrorDetails) -> str:
+    if detail["type"] in KINDS:
+        return f"input should be {KINDS[detail['type']]}"
     if detail["type"] in ("value_error", "assertion_error"):  # the config's own words
         return str(detail["ctx"]["error"])
     return f"{detail['msg'][0].lower()}{detail['msg'][1:]}"

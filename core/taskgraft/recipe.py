@@ -40,6 +40,11 @@ class Choice(Config):
         return {"anyOf": [{"type": "string"}, written | {"additionalProperties": True}]}
 
 
+def _as_list(value: Any) -> Any:
+    """Let one name stand for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 class DataConfig(Config):
     """Where rows come from, which of them are held out, and which columns are read."""
 
@@ -53,10 +58,7 @@ class DataConfig(Config):
     target: tuple[str, ...] = Field(default=(), description="target columns")
     on_bad_row: Literal["error", "skip"] = Field(default="error", description="what to do with a row that is unusable")
 
-    @field_validator("inputs", "target", mode="before")
-    @classmethod
-    def _one_column(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+    _one_column = field_validator("inputs", "target", mode="before")(_as_list)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -108,6 +110,8 @@ class TrainingConfig(Config):
         default=1 << 30, ge=0, description="bytes of stored features kept in memory; more lies in files"
     )
     trackers: tuple[str, ...] = Field(default=(), description="trackers of accelerate: tensorboard, wandb, mlflow, …")
+
+    _one_tracker = field_validator("trackers", mode="before")(_as_list)
 
 
 class Recipe(Config):

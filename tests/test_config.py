@@ -89,8 +89,7 @@ def test_a_number_out_of_range_shows_the_range():
 
 def test_a_value_that_fits_no_alternative_is_one_problem():
     assert problem(Oven, {"minutes": 1, "shelf": "middle"}) == (
-        "oven 'acme': the setting 'shelf' is 'middle': "
-        "input should be 'top' or 'bottom', or input should be a dict."
+        "oven 'acme': the setting 'shelf' is 'middle': input should be 'top' or 'bottom', or input should be a dict."
     )
 
 

@@ -1,3 +1,4 @@
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -431,3 +432,15 @@ def test_rows_that_cannot_be_used_are_skipped_where_that_was_asked(tmp_path, cap
         "train.csv, line 16: the row has 1 value, but the header names 2 columns.\n"
         "Mend these rows, or take them out of the data."
     )
+
+
+def test_the_column_of_a_split_is_no_input(small_plugin_installed):
+    chance = random.Random(0)
+    numbers = {name: [chance.random() for _ in range(30)] for name in ("a", "b")}
+    label = ["x" if one > other else "y" for one, other in zip(numbers["a"], numbers["b"], strict=True)]
+    rows = numbers | {"part": ["train"] * 24 + ["dev"] * 6, "label": label}
+    model = tg.compose("small-table", "classification", PROBE)
+    run = model.fit(rows, split="column:part", target="label", quiet=True)
+    assert model.recipe.data.columns == {"a": "a", "b": "b"}
+    assert run.metrics.rows == 6
+    assert model.predict([{"a": 1.0, "b": 0.0}])[0] in "xy"

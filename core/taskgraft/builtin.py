@@ -130,7 +130,13 @@ def taskgraft_splits() -> Iterable[SplitSpec]:
         config=FractionConfig,
         split=_by_fraction,
     )
-    yield SplitSpec(name="column", summary="take the parts that a column names", config=ColumnConfig, split=_by_column)
+    yield SplitSpec(
+        name="column",
+        summary="take the parts that a column names",
+        config=ColumnConfig,
+        split=_by_column,
+        columns=lambda config: (config.column,),
+    )
 
 
 @hookimpl

@@ -18,7 +18,7 @@ from taskgraft.head import Head, Predictions
 from taskgraft.insertion import remove
 from taskgraft.judging import evaluated, judging
 from taskgraft.labelled import labelled_examples, say_notes, usable
-from taskgraft.parts import read_parts
+from taskgraft.parts import dividing_columns, read_parts
 from taskgraft.predicting import predicted, rows_at_once, rows_to_predict
 from taskgraft.preparation import columns_for
 from taskgraft.progress import Reporter
@@ -116,7 +116,8 @@ class TaskModel:
         if not data.target:
             raise NoTarget()
         rows, held = read_parts(train, validation, data, training.seed, catalog())
-        names = columns_for(inputs, self._composed.backbone_description, rows, data.target)
+        spare = () if inputs else dividing_columns(data, catalog())
+        names = columns_for(inputs, self._composed.backbone_description, rows, (*data.target, *spare))
         for column in data.target:
             rows.values(column, 0, 0)  # raises when there is no such column
         data = data.model_copy(update={"inputs": names})

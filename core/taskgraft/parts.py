@@ -39,6 +39,14 @@ def read_parts(train: Any, validation: Any, data: DataConfig, seed: int, catalog
     return divided(rows, data.target, named(catalog, SplitSpec, data.split), seed)
 
 
+def dividing_columns(data: DataConfig, catalog: Catalog) -> tuple[str, ...]:
+    """Name the columns that say to which part a row belongs."""
+    if data.split is None:
+        return ()
+    split = named(catalog, SplitSpec, data.split)
+    return () if split.spec.columns is None else tuple(split.spec.columns(split.config))
+
+
 def divided(rows: Rows, targets: Sequence[str], split: Named[SplitSpec], seed: int) -> tuple[Rows, Rows]:
     """Divide rows into those to learn from and those to judge by.
 

@@ -102,10 +102,12 @@ class SplitSpec(Spec):
         split: (rows, target columns, settings, seed) → row numbers by part. What is learned from is the part "train", what is
             chosen and judged by is "validation"; rows of other parts, and rows of none, are left out. Raises when it sees a
             leak.
+        columns: settings → columns that say to which part a row belongs. They are read as inputs only where they are named.
     """
 
     axis: ClassVar[str] = "split"
     split: "Callable[[Rows, Sequence[str], Any, int], Mapping[str, Sequence[int]]]"
+    columns: Callable[[Any], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from taskgraft.heads.classification import Classification
 from taskgraft.heads.settings import ClassificationConfig
 from taskgraft.manifest import MANIFEST, SUMS, TENSORS, checksums
 from taskgraft.reading import read
-from taskgraft.rivals import LazyColumns
+from taskgraft.rows import InputColumns
 
 SETTINGS = NoSettings()
 THREE = {"text": ["one", "two", "three"]}
@@ -70,7 +70,7 @@ def test_labels_keep_their_type_in_json(truth):
 
 def test_columns_are_read_when_they_are_asked_for():
     rows = read({"text": ["one", "two", "three"], "more": [1, 2, 3]}, catalog(), "the data")
-    columns = LazyColumns(rows, {"input": "text"})
+    columns = InputColumns(rows, {"input": "text"})
     assert list(columns) == ["input"]
     column = columns["input"]
     assert (len(column), column[1], column[-1], column[1:], list(column)) == (
@@ -80,7 +80,7 @@ def test_columns_are_read_when_they_are_asked_for():
         ["two", "three"],
         ["one", "two", "three"],
     )
-    gone = LazyColumns(rows, {"input": "gone"})["input"]
+    gone = InputColumns(rows, {"input": "gone"})["input"]
     assert len(gone) == 3  # nothing was read
 
 

@@ -159,6 +159,14 @@ def test_an_artifact_is_fitted_anew_to_the_same_predictions(folder):
     assert tg.load("intents-again").predict_proba(texts) == tg.load("intents").predict_proba(texts)
 
 
+def test_an_artifact_finds_its_data_from_wherever_it_is_fitted_anew(folder, tmp_path, monkeypatch):
+    typed("fit", "intents.toml", "-o", "models/intents", "-q")
+    folder.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    assert typed("fit", "moved/models/intents", "-q").code == 0
+    assert tg.load("moved/models/intents").recipe.data.train == "moved/train.csv"
+
+
 def test_metrics_of_the_run_are_kept_and_its_state_is_not(folder):
     typed("fit", "long.toml", "--set", "training.epochs=2", "-q")
     assert "metrics.jsonl" in inside(folder / "long.run")

@@ -40,7 +40,7 @@ from taskgraft.manifest import (
     is_artifact,
     read_artifact,
     recipe_for,
-    recipe_of,
+    recipe_here,
 )
 from taskgraft.model import TaskModel, model_of
 from taskgraft.name import normalized, parse_name
@@ -149,7 +149,7 @@ def load(
     folder = Path(path)
     manifest, content = read_artifact(folder)
     _check_sources(folder, manifest)
-    recipe = recipe_of(folder, manifest)
+    recipe = recipe_here(folder, manifest)
     for kind, choice, given in (
         (BackboneSpec, recipe.backbone, backbone),
         (HeadSpec, recipe.head, head),

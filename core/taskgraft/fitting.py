@@ -26,7 +26,7 @@ from taskgraft.journal import Journal, accelerator, tracking
 from taskgraft.labelled import NoRows, labelled_examples, say_notes, usable
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
-from taskgraft.rivals import LazyColumns, learn_rivals
+from taskgraft.rivals import learn_rivals
 from taskgraft.rows import BadRows, InputColumns, Rows
 from taskgraft.run_folder import RunFolder
 from taskgraft.stages import Loop, StageReport
@@ -228,7 +228,7 @@ def _rivals(prepared: _Prepared, rows: Rows, reporter: Reporter) -> tuple[dict[s
         what each learned, and notes about those that were left out.
     """
     head, targets = prepared.head, prepared.training.targets
-    inputs = LazyColumns(rows, prepared.recipe.data.columns)
+    inputs = InputColumns(rows, prepared.recipe.data.columns)
     learned, problems = learn_rivals(head.description, inputs, cache(lambda: head.truth(targets, prepared.target)))
     for problem in problems:
         reporter.say(f"{problem}.")

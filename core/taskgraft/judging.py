@@ -16,7 +16,7 @@ from taskgraft.head import Predictions
 from taskgraft.name import parse_name
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
-from taskgraft.rivals import LazyColumns, left_out, predict_of_rival
+from taskgraft.rivals import left_out, predict_of_rival
 from taskgraft.rows import InputColumns, Rows
 from taskgraft.spec import Judge, MetricSpec
 
@@ -79,7 +79,7 @@ def evaluated(fitted: Fitted, recipe: Recipe, judged: Judged, how: Judging, repo
         )
 
     baselines: dict[str, Mapping[str, float]] = {}
-    inputs = LazyColumns(judged.rows, recipe.data.columns)
+    inputs = InputColumns(judged.rows, recipe.data.columns)
     for name, learned in fitted.baselines.items():
         try:
             predictions = predict_of_rival(name, learned, kind, inputs, truth)

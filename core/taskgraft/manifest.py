@@ -64,17 +64,17 @@ def recipe_for(folder: Path, recipe: Recipe) -> Recipe:
     """Write a recipe as an artifact holds it: data that lie in files are named as seen from its folder."""
 
     def path(value: str) -> str:
-        return Path(_relative(value, folder)).as_posix() if Path(value).exists() else value
+        return Path(_relative(value, folder)).as_posix() if os.path.exists(value) else value
 
     return recipe.model_copy(update={"data": recipe.data.moved(path)})
 
 
-def recipe_of(folder: Path, manifest: Manifest) -> Recipe:
+def recipe_here(folder: Path, manifest: Manifest) -> Recipe:
     """Give the recipe of an artifact, with data named as seen from here, where they are still there."""
 
     def path(value: str) -> str:
         here = folder / value
-        return _relative(here, Path.cwd()) if here.exists() else value
+        return _relative(here, Path.cwd()) if os.path.exists(here) else value
 
     return manifest.recipe.model_copy(update={"data": manifest.recipe.data.moved(path)})
 

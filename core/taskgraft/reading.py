@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -59,7 +60,7 @@ def _read_path(data: str | Path, catalog: Catalog, chosen: Named[ReaderSpec] | N
         return _run(Path(rest), _one(str(data), by_scheme), chosen)
     path = Path(data)
     try:
-        is_folder = path.stat() and path.is_dir()
+        is_folder = S_ISDIR(path.stat().st_mode)
         claims = list(_claims(path, catalog, is_folder=is_folder))
     except FileNotFoundError:
         raise UnreadableFile(str(path), "there is no such file.") from None

@@ -15,7 +15,7 @@ from typing import Any
 from taskgraft.catalog import catalog
 from taskgraft.config import parse
 from taskgraft.error import TaskgraftError, listed, nearest
-from taskgraft.manifest import is_artifact, read_artifact, recipe_of
+from taskgraft.manifest import is_artifact, read_artifact, recipe_here
 from taskgraft.override import override
 from taskgraft.recipe import Choice, Recipe
 
@@ -36,7 +36,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(path)
     if is_artifact(path):
-        document = recipe_of(path, read_artifact(path)[0]).model_dump(mode="json", exclude_none=True)
+        document = recipe_here(path, read_artifact(path)[0]).model_dump(mode="json", exclude_none=True)
     else:
         document = _with_paths(_read_file(path), path.parent)
     for text in overrides:

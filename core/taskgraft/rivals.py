@@ -3,7 +3,7 @@
 A rival is a help in judging, so whatever one raises leaves that one out and spares the model.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from taskgraft.error import TaskgraftError
 from taskgraft.head import Predictions
 from taskgraft.manifest import BadArtifact
 from taskgraft.name import parse_name
-from taskgraft.rows import Rows
 from taskgraft.source import Source
 from taskgraft.spec import BaselineSpec, Columns
 
@@ -92,40 +91,6 @@ def left_out(name: str, error: Exception) -> str:
 
 def _found(name: str) -> tuple[BaselineSpec, Source]:
     return catalog().find(BaselineSpec, parse_name(name))
-
-
-class LazyColumns(Mapping[str, Sequence[Any]]):
-    """Columns of rows under other names. Values are read when they are asked for; how many there are is known before."""
-
-    def __init__(self, rows: Rows, names: Mapping[str, str]):
-        self._rows, self._names = rows, names
-
-    def __getitem__(self, name: str) -> Sequence[Any]:
-        return _Column(self._rows, self._names[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-class _Column(Sequence[Any]):
-    def __init__(self, rows: Rows, column: str):
-        self._rows, self._column = rows, column
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, place: Any) -> Any:
-        chosen = range(len(self))[place]
-        if isinstance(chosen, int):
-            return self._rows.values(self._column, chosen, chosen + 1)[0]
-        return [self[row] for row in chosen]
-
-    def __iter__(self) -> Iterator[Any]:
-        for _, piece in self._rows.chunks({"values": self._column}, 4096):
-            yield from piece["values"]
 
 
 @dataclass(eq=False)

@@ -101,19 +101,37 @@ class Rows:
 
 
 class InputColumns(Mapping[str, Sequence[Any]]):
-    """Columns of rows under other names, read when they are asked for."""
+    """Columns of rows under other names. Values are read when they are asked for; how many there are is known before."""
 
     def __init__(self, rows: Rows, names: Mapping[str, str]):
         self._rows, self._names = rows, names
 
     def __getitem__(self, name: str) -> Sequence[Any]:
-        return self._rows.values(self._names[name])
+        return _Column(self._rows, self._names[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+class _Column(Sequence[Any]):
+    def __init__(self, rows: Rows, column: str):
+        self._rows, self._column = rows, column
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        chosen = range(len(self))[place]
+        if isinstance(chosen, int):
+            return self._rows.values(self._column, chosen, chosen + 1)[0]
+        return [self[row] for row in chosen]
+
+    def __iter__(self) -> Iterator[Any]:
+        for _, piece in self._rows.chunks({"values": self._column}, 4096):
+            yield from piece["values"]
 
 
 @dataclass(eq=False)

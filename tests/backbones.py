@@ -109,7 +109,7 @@ class Words(Backbone):
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self.resume(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch) -> Batch:
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         hidden = self.embedded(batch)
@@ -200,7 +200,7 @@ class Pictures(Backbone):
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self.resume(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch) -> Batch:
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         grid = self.stem(self._image(batch))
@@ -272,7 +272,7 @@ class Table(Backbone):
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self.resume(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch) -> Batch:
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         return batch if cut == 0 else Batch({"hidden": self._hidden(batch)})
 
     def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
@@ -325,7 +325,7 @@ class Pairs(Backbone):
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self.resume(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch) -> Batch:
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         return Batch({"pair": self._pair(batch)}, {"pair": (ELEMENT, ELEMENT)}, batch.lengths)

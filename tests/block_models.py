@@ -87,7 +87,7 @@ class Passing(Backbone):
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self.emitted(self.model(batch["words"], batch.mask(ELEMENT)), batch, layout)
 
-    def run_to(self, cut: int, batch: Batch) -> Batch:
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         hidden = self.passage.stop_before(cut, lambda: self.model(batch["words"], batch.mask(ELEMENT)))

@@ -21,7 +21,7 @@ from small_tasks import (
     weights,
     words,
 )
-from taskgraft import Batch, Loss, compose
+from taskgraft import Batch, Features, Loss, compose
 from taskgraft.fitting import NoValidation
 from taskgraft.head import HeadModule
 from taskgraft.stepping import GradientNotFinite, LossNotFinite
@@ -152,8 +152,8 @@ def test_parts_that_do_not_learn_keep_every_bit():
 
 
 def test_a_loss_around_the_heads_own_is_used():
-    def doubled(head: HeadModule, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
-        loss = head.loss(output, targets, lengths)
+    def doubled(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+        loss = head.loss(output, targets, features)
         return Loss(2 * loss.total, loss.weight)
 
     plain = fitted(words(), learns(*PARTS, rate=0.0, head_rate=0.0, epochs=1))[1].stages[0].losses
@@ -192,9 +192,9 @@ class Failing:
     def __init__(self, call: int, change):
         self.calls, self.call, self.change = 0, call, change
 
-    def __call__(self, head: HeadModule, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
+    def __call__(self, head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
         self.calls += 1
-        loss = head.loss(output, targets, lengths)
+        loss = head.loss(output, targets, features)
         return Loss(self.change(head, loss.total), loss.weight) if self.calls == self.call else loss
 
 
@@ -251,9 +251,9 @@ def test_a_model_whose_training_failed_is_not_fitted():
 # --- patience
 
 
-def away(head: HeadModule, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
+def away(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
     """Makes training worsen what validation measures."""
-    loss = head.loss(output, targets, lengths)
+    loss = head.loss(output, targets, features)
     return Loss(-loss.total, loss.weight)
 
 

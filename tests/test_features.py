@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from taskgraft.description import FeatureDescription, Layout, sequence, vector
-from taskgraft.features import Features, from_batch, mismatch, to_batch
+from taskgraft.features import Features, Placement, from_batch, mismatch, to_batch
 
 LENGTHS = torch.tensor([2, 3])
+PLACE = Placement(torch.randn(2, 2, 3), torch.tensor([[8, 9], [10, 11]]))
 
 
 def words() -> Features:
@@ -34,14 +35,23 @@ def test_the_value_of_a_pyramid_is_its_coarsest_level():
         Features(Layout.PAIR, (torch.randn(2, 3, 3, 4),), LENGTHS),
         Features(Layout.GRID, (torch.randn(2, 4, 5, 5),)),
         Features(Layout.PYRAMID, (torch.randn(2, 4, 6, 6), torch.randn(2, 8, 3, 3))),
+        Features(Layout.PYRAMID, (torch.randn(2, 4, 6, 6), torch.randn(2, 8, 3, 3)), place=PLACE),
     ],
-    ids=["vector", "members", "sequence", "pair", "grid", "pyramid"],
+    ids=["vector", "members", "sequence", "pair", "grid", "pyramid", "placed"],
 )
 def test_features_survive_being_a_batch(features):
     again = from_batch(to_batch(features), features.layout)
     assert again.layout == features.layout
     assert all(torch.equal(one, other) for one, other in zip(again.values, features.values, strict=True))
     assert (again.lengths is None) == (features.lengths is None)
+    assert again.place == features.place or torch.equal(again.place.transform, features.place.transform)
+
+
+def test_some_rows_of_features_keep_their_place():
+    some = Features(Layout.GRID, (torch.arange(2.0).reshape(2, 1, 1, 1),), place=PLACE).rows([1])
+
+    assert (some.value.item(), some.place.sizes.tolist()) == (1.0, [[10, 11]])
+    assert some.place.transform.equal(PLACE.transform[1:])
 
 
 def test_a_single_example_of_a_sequence_loses_its_padding():
@@ -80,6 +90,16 @@ def test_features_that_match_their_description_have_no_mismatch():
             Features(Layout.PYRAMID, (torch.zeros(1, 4, 6, 6),)),
             FeatureDescription(Layout.PYRAMID, (4, 8), strides=(2, 4)),
             "the feature size is (4,), described as (4, 8)",
+        ),
+        (
+            Features(Layout.VECTOR, (torch.zeros(2, 4),), place=PLACE),
+            vector(4),
+            "vector features have a place",
+        ),
+        (
+            Features(Layout.GRID, (torch.zeros(3, 4, 5, 5),), place=PLACE),
+            FeatureDescription(Layout.GRID, (4,), strides=(4,)),
+            "the place of 3 rows has a transform of the shape (2, 2, 3) and sizes of (2, 2)",
         ),
     ],
 )

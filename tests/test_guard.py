@@ -145,9 +145,9 @@ def test_an_insertion_of_an_earlier_stage():
 
 
 def test_a_head_that_was_to_stay_as_it_is():
-    def shifted(head: HeadModule, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
+    def shifted(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
         head.readout.bias.data.add_(1)
-        return head.loss(output, targets, lengths)
+        return head.loss(output, targets, features)
 
     assert faults(words(), learns("block-1", head_rate=None, loss=shifted)) == [
         "the tensor head.readout.bias does not learn, but changed"

@@ -13,6 +13,9 @@ from taskgraft.heads.settings import ClassificationConfig
 
 LABELS = ["b", "a", "c", "a", "a", "b"]
 
+UNREAD = Features(Layout.VECTOR, (torch.zeros(1, 5),))
+"""Stands for the features that gave an output, where nothing is read of them."""
+
 
 def head(**settings) -> Classification:
     return Classification(ClassificationConfig(**settings))
@@ -58,7 +61,7 @@ def test_a_label_is_found_by_its_text():
 
 def test_the_loss_is_the_mean_cross_entropy_in_nats():
     module, batch, output = built(head()), encoded(head()), torch.randn(6, 3)
-    loss = module.loss(output, batch, None)
+    loss = module.loss(output, batch, UNREAD)
     torch.testing.assert_close(loss.total / loss.weight, cross_entropy(output, batch["label"]))
 
 
@@ -70,7 +73,7 @@ def test_the_loss_is_the_mean_cross_entropy_in_nats():
 def test_a_weighted_loss_is_the_weighted_mean_of_torch(asked, weights, smoothing):
     chosen = head(class_weights=asked, label_smoothing=smoothing)
     module, batch, output = built(chosen), encoded(chosen), torch.randn(6, 3)
-    loss = module.loss(output, batch, None)
+    loss = module.loss(output, batch, UNREAD)
     wanted = cross_entropy(output, batch["label"], torch.tensor(weights), label_smoothing=smoothing)
     torch.testing.assert_close(loss.total / loss.weight, wanted)
 
@@ -78,7 +81,7 @@ def test_a_weighted_loss_is_the_weighted_mean_of_torch(asked, weights, smoothing
 def test_label_smoothing_is_that_of_torch():
     chosen = head(label_smoothing=0.2)
     output = torch.randn(6, 3)
-    loss = built(chosen).loss(output, encoded(chosen), None)
+    loss = built(chosen).loss(output, encoded(chosen), UNREAD)
     wanted = cross_entropy(output, encoded(chosen)["label"], label_smoothing=0.2)
     torch.testing.assert_close(loss.total / loss.weight, wanted)
 
@@ -87,21 +90,21 @@ def test_label_smoothing_is_that_of_torch():
 def test_a_soft_target_is_a_distribution_over_classes(asked):
     chosen = head(class_weights=asked)
     module, output, soft = built(chosen), torch.randn(6, 3), torch.rand(6, 3).softmax(-1)
-    loss = module.loss(output, Batch({"label": soft}), None)
+    loss = module.loss(output, Batch({"label": soft}), UNREAD)
     weights = None if asked == "none" else torch.tensor([6 / 9, 1.0, 2.0])
     torch.testing.assert_close(loss.total / loss.weight, cross_entropy(output, soft, weights))
 
 
 def test_the_loss_of_members_is_their_mean_loss():
     module, batch, output = built(head(), members=4), encoded(head()), torch.randn(6, 4, 3)
-    loss = module.loss(output, batch, None)
+    loss = module.loss(output, batch, UNREAD)
     wanted = torch.stack([cross_entropy(output[:, member], batch["label"]) for member in range(4)]).mean()
     torch.testing.assert_close(loss.total / loss.weight, wanted)
 
 
 def test_soft_targets_and_members_go_together():
     module, output, soft = built(head(), members=4), torch.randn(6, 4, 3), torch.rand(6, 3).softmax(-1)
-    loss = module.loss(output, Batch({"label": soft}), None)
+    loss = module.loss(output, Batch({"label": soft}), UNREAD)
     wanted = torch.stack([cross_entropy(output[:, member], soft) for member in range(4)]).mean()
     torch.testing.assert_close(loss.total / loss.weight, wanted)
 
@@ -109,15 +112,15 @@ def test_soft_targets_and_members_go_together():
 def test_losses_of_batches_add_up_to_the_loss_of_all():
     chosen = head(class_weights="balanced")
     module, batch, output = built(chosen), encoded(chosen), torch.randn(6, 3)
-    whole = module.loss(output, batch, None)
-    parts = [module.loss(output[rows], batch.rows(rows), None) for rows in ([0, 1], [2, 3, 4, 5])]
+    whole = module.loss(output, batch, UNREAD)
+    parts = [module.loss(output[rows], batch.rows(rows), UNREAD) for rows in ([0, 1], [2, 3, 4, 5])]
     torch.testing.assert_close(sum(part.total for part in parts), whole.total)
     torch.testing.assert_close(sum(part.weight for part in parts), whole.weight)
 
 
 def test_a_prediction_is_the_likeliest_label_with_probabilities():
     output = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
-    found = built(head()).predict(output, None)
+    found = built(head()).predict(output, UNREAD)
     assert found.values == ["b", "a"]
     assert found.classes == ("a", "b", "c")
     np.testing.assert_allclose(found.probabilities, output.softmax(-1))
@@ -125,7 +128,7 @@ def test_a_prediction_is_the_likeliest_label_with_probabilities():
 
 def test_members_are_averaged_as_probabilities():
     output = torch.randn(2, 4, 3)
-    found = built(head(), members=4).predict(output, None)
+    found = built(head(), members=4).predict(output, UNREAD)
     np.testing.assert_allclose(found.probabilities, output.softmax(-1).mean(1), rtol=1e-6)
 
 

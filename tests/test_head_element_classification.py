@@ -21,6 +21,11 @@ def built(**settings):
     return head(**settings).build(sequence(5), head().learn(TARGETS))
 
 
+def emitted(lengths):
+    """Features of as many elements; the output of the tests was not made of them."""
+    return Features(Layout.SEQUENCE, (torch.zeros(len(lengths), int(lengths.max()), 5),), lengths)
+
+
 def encoded():
     return head().encode(TARGETS, head().learn(TARGETS))
 
@@ -40,7 +45,7 @@ def test_truth_has_a_label_or_none_per_element():
 
 def test_the_loss_is_the_mean_over_labelled_elements():
     output, labels = torch.randn(3, 4, 3), encoded()["labels"]
-    loss = built().loss(output, encoded(), LENGTHS)
+    loss = built().loss(output, encoded(), emitted(LENGTHS))
     assert loss.weight == 8
     wanted = cross_entropy(output[labels > 0], labels[labels > 0] - 1)
     torch.testing.assert_close(loss.total / loss.weight, wanted)
@@ -48,7 +53,7 @@ def test_the_loss_is_the_mean_over_labelled_elements():
 
 def test_label_smoothing_is_that_of_torch():
     output, labels = torch.randn(3, 4, 3), encoded()["labels"]
-    loss = built(label_smoothing=0.2).loss(output, encoded(), LENGTHS)
+    loss = built(label_smoothing=0.2).loss(output, encoded(), emitted(LENGTHS))
     wanted = cross_entropy(output[labels > 0], labels[labels > 0] - 1, label_smoothing=0.2)
     torch.testing.assert_close(loss.total / loss.weight, wanted)
 
@@ -56,20 +61,20 @@ def test_label_smoothing_is_that_of_torch():
 def test_more_padding_does_not_change_the_loss():
     output = torch.randn(3, 4, 3)
     longer = torch.cat([output, torch.full((3, 5, 3), 1e9)], 1)
-    one, other = built().loss(output, encoded(), LENGTHS), built().loss(longer, encoded(), LENGTHS)
+    one, other = built().loss(output, encoded(), emitted(LENGTHS)), built().loss(longer, encoded(), emitted(LENGTHS))
     assert (one.total, one.weight) == (other.total, other.weight)
 
 
 def test_elements_that_were_cut_off_do_not_count():
     output, cut_off = torch.randn(3, 2, 3), torch.tensor([2, 2, 2])
-    loss = built().loss(output, encoded(), cut_off)
+    loss = built().loss(output, encoded(), emitted(cut_off))
     labels = encoded()["labels"][:, :2]
     assert loss.weight == 5
     torch.testing.assert_close(loss.total / 5, cross_entropy(output[labels > 0], labels[labels > 0] - 1))
 
 
 def test_an_element_cut_off_in_one_example_does_not_count_there_alone():
-    loss = built().loss(torch.randn(3, 4, 3), encoded(), torch.tensor([2, 2, 3]))
+    loss = built().loss(torch.randn(3, 4, 3), encoded(), emitted(torch.tensor([2, 2, 3])))
     assert loss.weight == 6
 
 
@@ -77,7 +82,7 @@ def test_a_batch_without_a_label_has_no_weight_and_a_gradient_of_zero():
     target = head().learn(TARGETS)
     none = head().encode({"tags": [[None], [None, None]]}, target)
     output = torch.randn(2, 2, 3, requires_grad=True)
-    loss = built().loss(output, none, torch.tensor([1, 2]))
+    loss = built().loss(output, none, emitted(torch.tensor([1, 2])))
     loss.total.backward()
     assert loss.weight == loss.total == 0
     assert not output.grad.any()
@@ -91,7 +96,7 @@ def test_the_output_of_padding_is_zero():
 
 def test_a_prediction_has_a_label_and_probabilities_per_real_element():
     output = torch.randn(3, 4, 3)
-    found = built().predict(output, LENGTHS)
+    found = built().predict(output, emitted(LENGTHS))
     assert [len(row) for row in found.values] == [2, 4, 3]
     assert found.values[0] == [("B", "I", "O")[index] for index in output[0, :2].argmax(-1)]
     np.testing.assert_allclose(found.probabilities[1], output[1].softmax(-1), rtol=1e-6)

@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from taskgraft.description import vector
+from taskgraft.description import Layout, vector
+from taskgraft.features import Features
 from taskgraft.head import BadTargets
 from taskgraft.heads.labels import NothingToTell
 from taskgraft.heads.multi_label import MultiLabel, MultiLabelTarget
@@ -11,6 +12,9 @@ from taskgraft.heads.settings import MultiLabelConfig
 
 COLUMNS = {"wet": ["1", "0", ""], "cold": [True, None, False]}
 LISTS = {"tags": ["wet|cold", "", "cold"]}
+
+UNREAD = Features(Layout.VECTOR, (torch.zeros(1, 5),))
+"""Stands for the features that gave an output, where nothing is read of them."""
 
 
 def head(**settings) -> MultiLabel:
@@ -54,7 +58,7 @@ def test_spaces_around_a_label_do_not_count():
 
 def test_the_loss_is_the_mean_over_known_labels():
     encoded, output = head().encode(COLUMNS, head().learn(COLUMNS)), torch.randn(3, 2)
-    loss = built(COLUMNS).loss(output, encoded, None)
+    loss = built(COLUMNS).loss(output, encoded, UNREAD)
     known = encoded["labels"] >= 0
     wanted = binary_cross_entropy_with_logits(output[known], encoded["labels"][known])
     assert loss.weight == 4
@@ -64,27 +68,27 @@ def test_the_loss_is_the_mean_over_known_labels():
 def test_an_unknown_label_gives_no_gradient():
     output = torch.randn(3, 2, requires_grad=True)
     encoded = head().encode(COLUMNS, head().learn(COLUMNS))
-    built(COLUMNS).loss(output, encoded, None).total.backward()
+    built(COLUMNS).loss(output, encoded, UNREAD).total.backward()
     assert (output.grad[encoded["labels"] < 0] == 0).all()
     assert (output.grad[encoded["labels"] >= 0] != 0).all()
 
 
 def test_the_loss_of_members_is_their_mean_loss():
     encoded, output = head().encode(COLUMNS, head().learn(COLUMNS)), torch.randn(3, 4, 2)
-    loss = built(COLUMNS, members=4).loss(output, encoded, None)
-    alone = [built(COLUMNS).loss(output[:, member], encoded, None) for member in range(4)]
+    loss = built(COLUMNS, members=4).loss(output, encoded, UNREAD)
+    alone = [built(COLUMNS).loss(output[:, member], encoded, UNREAD) for member in range(4)]
     torch.testing.assert_close(loss.total / loss.weight, torch.stack([one.total / one.weight for one in alone]).mean())
 
 
 def test_labels_from_the_threshold_on_are_predicted():
-    found = built(LISTS, threshold=0.7).predict(torch.tensor([[0.0, 2.0], [2.0, 2.0], [-1.0, 0.0]]), None)
+    found = built(LISTS, threshold=0.7).predict(torch.tensor([[0.0, 2.0], [2.0, 2.0], [-1.0, 0.0]]), UNREAD)
     assert found.values == [["wet"], ["cold", "wet"], []]
     np.testing.assert_allclose(found.probabilities[0], torch.tensor([0.0, 2.0]).sigmoid())
 
 
 def test_members_are_averaged_as_probabilities():
     output = torch.randn(2, 4, 2)
-    found = built(LISTS, members=4).predict(output, None)
+    found = built(LISTS, members=4).predict(output, UNREAD)
     np.testing.assert_allclose(found.probabilities, output.sigmoid().mean(1), rtol=1e-6)
 
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from taskgraft.description import vector
+from taskgraft.description import Layout, vector
+from taskgraft.features import Features
 from taskgraft.head import BadTargets
 from taskgraft.heads.regression import Regression, RegressionTarget
 from taskgraft.heads.settings import RegressionConfig
@@ -9,6 +10,9 @@ from taskgraft.heads.settings import RegressionConfig
 HEAD = Regression(RegressionConfig())
 ONE = {"price": ["10", 20, 30.0]}
 TWO = {"price": [10, 20, 30], "weight": [0.1, 0.1, 0.4]}
+
+UNREAD = Features(Layout.VECTOR, (torch.zeros(1, 5),))
+"""Stands for the features that gave an output, where nothing is read of them."""
 
 
 def built(targets, members: int | None = None):
@@ -56,25 +60,25 @@ def test_several_columns_come_back_as_lists():
 
 
 def test_a_prediction_is_in_the_columns_unit_without_probabilities():
-    found = built(ONE).predict(torch.tensor([[0.0], [1.0]]), None)
+    found = built(ONE).predict(torch.tensor([[0.0], [1.0]]), UNREAD)
     assert found.values == pytest.approx([20.0, 28.16496580927726])
     assert found.probabilities is None
 
 
 def test_members_are_averaged_as_numbers():
     output = torch.tensor([[[0.0], [2.0]]])
-    assert built(ONE, members=2).predict(output, None).values == pytest.approx([28.16496580927726])
+    assert built(ONE, members=2).predict(output, UNREAD).values == pytest.approx([28.16496580927726])
 
 
 def test_the_loss_is_the_mean_squared_error_of_standardised_numbers():
     encoded, output = HEAD.encode(TWO, HEAD.learn(TWO)), torch.randn(3, 2)
-    loss = built(TWO).loss(output, encoded, None)
+    loss = built(TWO).loss(output, encoded, UNREAD)
     torch.testing.assert_close(loss.total / loss.weight, ((output - encoded["numbers"]) ** 2).mean())
 
 
 def test_the_loss_of_members_is_their_mean_loss():
     encoded, output = HEAD.encode(TWO, HEAD.learn(TWO)), torch.randn(3, 4, 2)
-    loss = built(TWO, members=4).loss(output, encoded, None)
+    loss = built(TWO, members=4).loss(output, encoded, UNREAD)
     torch.testing.assert_close(loss.total / loss.weight, ((output - encoded["numbers"][:, None]) ** 2).mean())
 
 

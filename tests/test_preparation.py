@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from backbones import PAIRS, TABLE, WordsProcessor
+from backbones import PAIRS, TABLE, WORDS
 from taskgraft.description import BackboneDescription, InputRole, vector
 from taskgraft.preparation import BadInputs, check_elements, columns_for, prepare
 from taskgraft.rows import BadRows, ColumnMissing, Rows
@@ -88,17 +88,17 @@ def test_a_column_that_is_missing_is_refused(description):
 
 def test_inputs_are_prepared_in_pieces_and_kept_by_row(tmp_path):
     rows = Rows(pa.table({"words": [" ".join(["w"] * (1 + row % 5)) for row in range(2_500)]}), "the data")
-    made = prepare(rows, {"text": "words"}, WordsProcessor(), tmp_path, 1 << 20)
-    assert len(made.store) == 2_500
+    made = prepare(rows, {"text": "words"}, WORDS.build(), tmp_path, 1 << 20)
+    assert len(made.source) == 2_500
     assert made.elements == [1 + row % 5 for row in range(2_500)]
-    assert made.store.gather([2_499, 0]).lengths["element"].tolist() == [5, 1]
+    assert made.source.gather([2_499, 0]).lengths["element"].tolist() == [5, 1]
 
 
 def test_a_backbone_of_any_columns_reads_them_by_name(tmp_path):
     rows = Rows(pa.table(dict(zip(TABLE.inputs, ([1, 2], [3, 4], [5, 6]), strict=False))), "the data")
     names = columns_for(None, TABLE.spec.describe(TABLE.config), rows, ())
-    made = prepare(rows, names, TABLE.build().processor, tmp_path, 1 << 20)
-    assert len(made.store) == 2
+    made = prepare(rows, names, TABLE.build(), tmp_path, 1 << 20)
+    assert len(made.source) == 2
     assert made.elements is None
 
 
@@ -107,7 +107,7 @@ def test_refused_rows_are_told_with_their_lines_over_all_pieces(tmp_path):
     texts[3] = texts[1_400] = ""
     rows = Rows(pa.table({"text": texts}), "train.csv", list(range(2, 1_502)))
     with pytest.raises(BadRows) as caught:
-        prepare(rows, {"text": "text"}, WordsProcessor(), tmp_path, 1 << 20)
+        prepare(rows, {"text": "text"}, WORDS.build(), tmp_path, 1 << 20)
     assert str(caught.value) == (
         "train.csv, line 5: the text is empty. 2 of 1,500 rows are like this (lines 5, 1,402).\n"
         'Mend these rows, or drop them with data.on_bad_row = "skip".'
@@ -136,7 +136,7 @@ def test_labels_are_not_counted_where_the_input_does_not_decide_the_elements():
 
 def test_letters_are_elements_too(tmp_path):
     rows = Rows(pa.table({"letters": list(PAIRS.inputs["letters"])}), "the data")
-    made = prepare(rows, {"letters": "letters"}, PAIRS.build().processor, tmp_path, 1 << 20)
+    made = prepare(rows, {"letters": "letters"}, PAIRS.build(), tmp_path, 1 << 20)
     assert made.elements == [len(word) for word in PAIRS.inputs["letters"]]
 
 

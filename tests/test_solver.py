@@ -43,7 +43,11 @@ def test_classification_agrees_with_scikit_learn_at_the_same_penalty(strength, w
     features, labels = drawn()
     module, targets = classifier(labels, class_weights=weights)
     training = problem(features, targets)
-    whole = ROWS if weights == "none" else float(module.loss(torch.zeros(ROWS, 3), targets, None).weight)
+    whole = (
+        ROWS
+        if weights == "none"
+        else float(module.loss(torch.zeros(ROWS, 3), targets, Features(Layout.VECTOR, (features,))).weight)
+    )
     solve(module, training, 1 / (strength * whole * training.scale()), training.scale(), tolerance=1e-7)
     rival = LogisticRegression(
         C=strength, tol=1e-8, max_iter=10_000, class_weight=None if weights == "none" else "balanced"
@@ -130,7 +134,8 @@ def test_the_loss_that_is_given_is_the_mean_loss_without_the_penalty():
     training = problem(features, targets)
     given = solve(module, training, 1e-2, training.scale())
     with torch.no_grad():
-        loss = module.loss(module(Features(Layout.VECTOR, (features,))), targets, None)
+        read = Features(Layout.VECTOR, (features,))
+        loss = module.loss(module(read), targets, read)
     assert given == pytest.approx(float(loss.total / loss.weight))
 
 

@@ -12,7 +12,7 @@ from backbones import PAIRS, PICTURES, WORDS, Pairs, Pictures, PicturesProcessor
 from taskgraft.backbone import Prepared
 from taskgraft.batch import Batch
 from taskgraft.description import FeatureDescription, Layout, Role, vector
-from taskgraft.features import ELEMENT, Features
+from taskgraft.features import ELEMENT, Features, Placement
 from taskgraft.testing import LawBroken, WeakExamples
 from taskgraft.testing import backbone as of_backbone
 from taskgraft.testing import features as of_features
@@ -220,9 +220,9 @@ class ForgetsAPart(Words):
 class KeepsTheBatch(Words):
     """Cheats: keeps the batch on the module, and resumes from it."""
 
-    def run_to(self, cut, batch):
+    def run_to(self, cut, batch, layout):
         self.kept = batch
-        return super().run_to(cut, batch)
+        return super().run_to(cut, batch, layout)
 
     def resume(self, cut, state, layout):
         return super().resume(0, self.kept if cut else state, layout)
@@ -233,9 +233,9 @@ class KeepsTheMask(Words):
 
     shift = None
 
-    def run_to(self, cut, batch):
+    def run_to(self, cut, batch, layout):
         self.shift = batch.lengths[ELEMENT].double().mean()
-        return super().run_to(cut, batch)
+        return super().run_to(cut, batch, layout)
 
     def resume(self, cut, state, layout):
         features = super().resume(cut, state, layout)
@@ -247,8 +247,8 @@ class KeepsTheMask(Words):
 class CarriesTheInput(Words):
     """Cheats: carries the raw input to every cut, and starts again from it."""
 
-    def run_to(self, cut, batch):
-        state = super().run_to(cut, batch)
+    def run_to(self, cut, batch, layout):
+        state = super().run_to(cut, batch, layout)
         if cut == 0:
             return state
         tensors, axes = {**state.tensors, "ids": batch["words"]}, {**state.axes, "ids": (ELEMENT,)}
@@ -260,25 +260,62 @@ class CarriesTheInput(Words):
         return super().resume(0, Batch({"words": state["ids"]}, {"words": (ELEMENT,)}, state.lengths), layout)
 
 
+class SizedProcessor(PicturesProcessor):
+    """Adds where the image lies in a raw one of another size per row."""
+
+    def prepare(self, inputs):
+        made = super().prepare(inputs)
+        rows = torch.arange(len(made.batch))
+        transform = torch.eye(2, 3).repeat(len(rows), 1, 1) * (1 + rows[:, None, None]) / len(rows)
+        sizes = torch.stack([rows + 8, rows + 9], 1)
+        return replace(made, batch=Batch({**made.batch.tensors, "transform": transform, "sizes": sizes}))
+
+
+class Sized(Pictures):
+    """Its grids have a place, which states carry."""
+
+    @property
+    def processor(self):
+        return SizedProcessor(self.config.side)
+
+    def run_to(self, cut, batch, layout):
+        state = super().run_to(cut, batch, layout)
+        if cut == 0 or layout == Layout.VECTOR:
+            return state
+        return Batch({**state.tensors, "transform": batch["transform"], "sizes": batch["sizes"]})
+
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        if layout == Layout.VECTOR:
+            return features
+        return replace(features, place=Placement(state["transform"], state["sizes"]))
+
+
+class ForgetsThePlace(Sized):
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        return replace(features, place=None) if cut else features
+
+
 class UnnamedAxes(Pairs):
-    def run_to(self, cut, batch):
-        state = super().run_to(cut, batch)
+    def run_to(self, cut, batch, layout):
+        state = super().run_to(cut, batch, layout)
         return state if cut == 0 else Batch(state.tensors, {"pair": (ELEMENT,)}, state.lengths)
 
 
 class LooksAhead(Words):
     """Applies the last norm before the cut."""
 
-    def run_to(self, cut, batch):
-        state = super().run_to(cut, batch)
+    def run_to(self, cut, batch, layout):
+        state = super().run_to(cut, batch, layout)
         return state if cut == 0 else Batch({"hidden": self.norm(state["hidden"])}, state.axes, state.lengths)
 
 
 class LengthInTheState(Words):
     """Stores what depends on the longest example of the batch."""
 
-    def run_to(self, cut, batch):
-        state = super().run_to(cut, batch)
+    def run_to(self, cut, batch, layout):
+        state = super().run_to(cut, batch, layout)
         if cut == 0:
             return state
         longest = state["hidden"].new_full((len(state), 1), state["hidden"].shape[1])
@@ -684,6 +721,14 @@ PLANTED = (
         "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
     ),
     Planted(
+        of_resume.check_resuming_equals_a_whole_pass,
+        ForgetsThePlace,
+        "ForgetsThePlace breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "grid features resumed from cut 1 differ by inf.\n"
+        "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
+        PICTURES,
+    ),
+    Planted(
         of_resume.check_states_name_their_padded_axes,
         UnnamedAxes,
         "UnnamedAxes breaks the law 'what lies at a cut gives the features of a whole pass':\n"
@@ -825,3 +870,16 @@ def test_examples_that_prove_nothing_are_refused(texts, problem):
     with pytest.raises(WeakExamples) as caught:
         of_features.check_companions_do_not_matter(Words(), {"text": texts})
     assert str(caught.value) == f"The examples given for Words prove nothing: {problem}."
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        of_resume.check_resuming_equals_a_whole_pass,
+        of_resume.check_states_hold_no_raw_input,
+        of_resume.check_states_name_their_padded_axes,
+        of_features.check_features_match_the_description,
+    ],
+)
+def test_a_state_may_carry_the_place_of_its_features(check):
+    check(Sized(), PICTURES.inputs)

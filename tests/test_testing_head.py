@@ -141,19 +141,19 @@ class BuildsWhatItSaw(Labels):
         return super().build(features, target.model_copy(update={"vocabulary": target.vocabulary + extra}))
 
 
-def mean_loss(loss, output, targets, lengths):
+def mean_loss(loss, output, targets, features):
     return Loss(loss.total / len(output), loss.weight)
 
 
-def one_row_weight(loss, output, targets, lengths):
+def one_row_weight(loss, output, targets, features):
     return Loss(loss.total, torch.ones(()))
 
 
-def learned_weight(loss, output, targets, lengths):
+def learned_weight(loss, output, targets, features):
     return Loss(loss.total, output.float().abs().sum())
 
 
-def loss_per_row(loss, output, targets, lengths):
+def loss_per_row(loss, output, targets, features):
     return Loss(loss.total.expand(len(output)), loss.weight)
 
 
@@ -162,19 +162,19 @@ def keeps_padding(output, features):
     return output * (1 + features.value.mean())
 
 
-def percent(found, output, lengths):
+def percent(found, output, features):
     return Predictions(found.values, [row * 100 for row in found.probabilities], found.classes)
 
 
-def one_class_less(found, output, lengths):
+def one_class_less(found, output, features):
     return Predictions(found.values, found.probabilities, found.classes[:-1])
 
 
-def padded_predictions(found, output, lengths):
+def padded_predictions(found, output, features):
     return Predictions([[*value, "O"] for value in found.values], None, found.classes)
 
 
-def wavy(loss, output, targets, lengths):
+def wavy(loss, output, targets, features):
     return Loss(loss.total + 100 * output.float().sin().sum(), loss.weight)
 
 
@@ -185,6 +185,18 @@ class OnlyFloat32(Labels):
             features.value.flatten(1), module.readout.weight.flatten(1)
         )
         return module
+
+
+class BlendsTheOtherWay(Labels):
+    def blend(self, encoded, others, shares, target):
+        return super().blend(others, encoded, shares, target)
+
+
+class BlendsNothing(Labels):
+    """Says that it takes soft targets, and does not make any."""
+
+    def blend(self, encoded, others, shares, target):
+        raise NotImplementedError("no soft targets")
 
 
 class Unused(Labels):
@@ -242,6 +254,22 @@ PLANTED = (
         "LearnsNothingFinite breaks the law 'what a head learns is a frozen target description, as JSON':\n"
         "writing the target description as JSON raises ….\n"
         "Let learn answer with an instance of the class in 'target', a subclass of Target with plain fields.",
+    ),
+    Planted(
+        of_head.check_soft_targets_are_blended,
+        BlendsTheOtherWay,
+        LABELS,
+        "BlendsTheOtherWay breaks the law 'the loss of blended targets is that of both targets, by their shares':\n"
+        "for vector features, with a share of #, the loss is #, not #.\n"
+        "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
+    ),
+    Planted(
+        of_head.check_soft_targets_are_blended,
+        BlendsNothing,
+        LABELS,
+        "BlendsNothing breaks the law 'the loss of blended targets is that of both targets, by their shares':\n"
+        "blending with shares of # raises ….\n"
+        "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
     ),
     Planted(
         of_head.check_targets_are_encoded_row_by_row,

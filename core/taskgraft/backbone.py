@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -30,8 +30,37 @@ class Prepared:
     elements: Sequence[int] | None = None
 
 
+@dataclass(frozen=True)
+class Varied:
+    """Training examples, varied at random and made into model inputs.
+
+    Attributes:
+        batch: as in :class:`Prepared`.
+        partners: ``(batch,)`` int64, the row of this batch that each row was mixed with; None when nothing is mixed.
+        shares: ``(batch,)`` float32, from 0 to 1, how much of each row's target is its own; None alike.
+        refused: row → why it cannot be used, as in :class:`Prepared`.
+    """
+
+    batch: Batch
+    partners: Tensor | None = None
+    shares: Tensor | None = None
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+
 class Processor(ABC):
-    """Raw examples → model inputs. Is sent to loader workers, so it holds no module and no open file."""
+    """Raw examples → model inputs. Is sent to loader workers, so it holds no module and no open file.
+
+    Attributes:
+        kept: whether prepared examples that do not fit in memory are written to files of the run. If not, as is right for
+            what is much larger prepared than raw, they are prepared anew, in worker processes, whenever they are needed.
+    """
+
+    kept: ClassVar[bool] = True
+
+    @property
+    def varies(self) -> bool:
+        """Whether :meth:`vary` is to be used where a training example is computed anew in each epoch."""
+        return False
 
     @abstractmethod
     def prepare(self, inputs: Columns) -> Prepared:
@@ -40,6 +69,16 @@ class Processor(ABC):
         Args:
             inputs: input role (or column, when the backbone reads any columns) → one raw value per row.
         """
+
+    def vary(self, inputs: Columns, seeds: Sequence[int]) -> Varied:
+        """Turn training examples into model inputs, with random variations.
+
+        Args:
+            inputs: as for :meth:`prepare`.
+            seeds: one per row, from 0 to 2**32 - 1; all random choices for a row come from its seed.
+        """
+        made = self.prepare(inputs)
+        return Varied(made.batch, refused=made.refused)
 
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:
@@ -55,7 +94,7 @@ class Backbone(nn.Module, ABC):
       buffer exactly once.
     * Features match the description. An example's features do not depend on its batch companions or on padding. In eval
       mode they are deterministic.
-    * *Resume law.* At every cut of the description, ``resume(cut, run_to(cut, batch), layout)`` equals
+    * *Resume law.* At every cut of the description, ``resume(cut, run_to(cut, batch, layout), layout)`` equals
       ``forward(batch, layout)``, also after the state was split into single examples, stripped of padding, and collated
       with others to another length.
     """
@@ -78,8 +117,11 @@ class Backbone(nn.Module, ABC):
             batch: as the processor prepares it, perhaps collated anew, on the device of the weights.
         """
 
-    def run_to(self, cut: int, batch: Batch) -> Batch:
-        """Compute what lies at a cut: everything that :meth:`resume` needs, and no raw input (unless the cut is 0)."""
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+        """Compute what lies at a cut: everything that :meth:`resume` needs for features of a layout.
+
+        Unless the cut is 0 that is no raw input, but for the place of the features, where they have one.
+        """
         _only_the_first(cut)
         return batch
 

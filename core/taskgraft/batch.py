@@ -38,6 +38,11 @@ class Batch:
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]
 
+    @property
+    def bytes(self) -> int:
+        """The size of all tensors, padding included."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
     def mask(self, axis: str) -> Tensor:
         """Tell real positions from padding: ``(batch, longest)`` bool, True where real."""
         return mask(self.lengths[axis], self.longest(axis))

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from taskgraft.backbone import Backbone
 from taskgraft.catalog import Catalog
 from taskgraft.config import Config, SettingsError, parse
-from taskgraft.description import BackboneDescription, HeadDescription, Layout
+from taskgraft.description import BackboneDescription, HeadDescription, Layout, TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.head import Head
 from taskgraft.manifest import BadArtifact, is_artifact, read_artifact
@@ -21,6 +21,9 @@ from taskgraft.strategy import Strategy
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 Built = TypeVar("Built")
+
+PER_POSITION = frozenset({TargetKind.ELEMENT_CATEGORIES, TargetKind.GRID_CATEGORIES})
+"""Kinds of target that are known position by position."""
 
 Reference = str | Mapping[str, Any] | Choice
 """A name (``"partial:2"``), a name with settings (``{"name": "partial", "learn": 2}``), or what a recipe says."""
@@ -103,6 +106,7 @@ def composed(
 
     Raises:
         LayoutMismatch: when the head reads nothing that the backbone emits.
+        CannotMix, CannotDisplace: when the head cannot follow how training examples vary.
         CannotPlan: when the strategy does not fit.
     """
     return fitted_together(
@@ -126,6 +130,10 @@ def fitted_together(
     if layout is None:
         emitted = tuple(feature.layout for feature in below.features)
         raise LayoutMismatch(top.label, above.reads, bottom.label, emitted, _heads_for(catalog, emitted))
+    if below.mixes and not above.soft_targets:
+        raise CannotMix(bottom.label, top.label)
+    if layout in below.displaces and above.target in PER_POSITION:
+        raise CannotDisplace(bottom.label, top.label, layout)
     planner = way.value if isinstance(way, Given) else way.spec.build(way.config)
     return Composition(bottom, top, way, below, above, layout, planner.plan(below, above))
 
@@ -232,6 +240,35 @@ class LayoutMismatch(TaskgraftError):
             f"'{self.head}' reads {' or '.join(self.reads)} features, but '{self.backbone}' emits {emitted}.\n"
             f"Choose a head that reads {'one of those' if len(self.emits) > 1 else 'that'}{heads}, "
             f"or a backbone that emits {' or '.join(self.reads)}."
+        )
+
+
+@dataclass(eq=False)
+class CannotMix(TaskgraftError):
+    """Training examples that are mixed, and a head whose targets cannot be."""
+
+    backbone: str
+    head: str
+
+    def __str__(self) -> str:
+        return (
+            f"'{self.backbone}' is to mix training examples with each other, but '{self.head}' takes no soft targets.\n"
+            "Choose another way to vary them, or a head that does (classification)."
+        )
+
+
+@dataclass(eq=False)
+class CannotDisplace(TaskgraftError):
+    """Training examples whose positions move, and a head with a target per position."""
+
+    backbone: str
+    head: str
+    layout: Layout
+
+    def __str__(self) -> str:
+        return (
+            f"'{self.backbone}' is to vary training examples so that their positions move, but '{self.head}' has a target per "
+            f"position of {self.layout} features.\nChoose a way to vary them that keeps track of positions, or none."
         )
 
 

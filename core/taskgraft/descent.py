@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from taskgraft.examples import Examples, Piece, load
+from taskgraft.examples import Examples, Piece, Turn, load
 from taskgraft.journal import Journal
 from taskgraft.ordering import training_batches
 from taskgraft.schedule import Schedule
@@ -166,20 +166,19 @@ class Descent:
         )
 
     def _track(self, batches: list[list[int]]) -> Iterator[Piece]:
-        accelerator = self.stepper.accelerator
-        loader = load(
-            self.training,
-            batches,
-            self.stepper.settings.workers,
-            accelerator.process_index,
-            accelerator.num_processes,
-        )
+        accelerator, settings = self.stepper.accelerator, self.stepper.settings
+        turn = Turn(settings.seed, self.progress.epoch)
+        index, count = accelerator.process_index, accelerator.num_processes
+        loader = load(self.training, batches, turn, settings.workers, index, count)
         what = f"{self.stepper.stage.name}, epoch {self.progress.epoch + 1}"
         return self.stepper.reporter.track(loader, what, len(batches))
 
     def _validated(self, validation: Examples) -> float:
         stepper = self.stepper
-        score = mean_loss(stepper.task, stepper.cut, validation.inputs, validation.targets, stepper.settings.batch_size)
+        settings = stepper.settings
+        score = mean_loss(
+            stepper.task, stepper.cut, validation.inputs, validation.targets, settings.batch_size, settings.workers
+        )
         stepper.learning.set_modes()
         return score
 

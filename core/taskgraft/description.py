@@ -92,10 +92,15 @@ class Part:
 
 @dataclass(frozen=True)
 class InputRole:
-    """One input that a backbone reads: ``text``, ``image``, the second sentence of a pair."""
+    """One input that a backbone reads: ``text``, ``image``, the second sentence of a pair.
+
+    Attributes:
+        files: whether a text there names a file. A relative path then starts at the folder of the data it stands in.
+    """
 
     name: str
     required: bool = True
+    files: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,9 @@ class BackboneDescription:
         cuts: the boundaries where the resume law holds: cut k lies before part k. 0 is always one.
         unused: dotted paths of what is built but does not reach the features.
         licence: of the weights, as their publisher states it, or None when unknown.
+        mixes: whether training examples are mixed with each other, so that the head must take soft targets.
+        displaces: layouts in which training examples are varied so that a target per position no longer fits. Grid features
+            that state their place fit as long as it says where everything went.
     """
 
     inputs: tuple[InputRole, ...]
@@ -117,6 +125,8 @@ class BackboneDescription:
     cuts: tuple[int, ...] = (0,)
     unused: tuple[str, ...] = ()
     licence: str | None = None
+    mixes: bool = False
+    displaces: frozenset[Layout] = frozenset()
 
     def feature(self, layout: Layout) -> FeatureDescription | None:
         """Find the description of one layout, or None when the backbone does not emit it."""
@@ -134,6 +144,7 @@ class TargetKind(StrEnum):
     CATEGORIES = "categories"
     NUMBERS = "numbers"
     ELEMENT_CATEGORIES = "element-categories"
+    GRID_CATEGORIES = "grid-categories"
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,20 @@
-"""Prepared examples and their targets, and the loader that puts them into batches."""
+"""Prepared examples and their targets, and how batches of them are put together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import torch
-from torch.utils.data import DataLoader, Dataset
+import numpy as np
+from torch import Tensor
 
 from taskgraft.batch import Batch
+from taskgraft.fresh import FreshInputs
 from taskgraft.ordering import share
-from taskgraft.store import Store
+from taskgraft.store import Source
+from taskgraft.workers import in_order, worker_count
+
+Blend = Callable[[Batch, Batch, Tensor], Batch]
+"""(targets, targets of the partners, shares) → targets of rows that were mixed."""
 
 
 @dataclass(frozen=True)
@@ -18,13 +24,34 @@ class Examples:
     Attributes:
         inputs: what lies at a cut of the backbone, or its features.
         targets: encoded by the head, in the order of the rows.
+        varied: prepares training examples with random variations instead; None where they do not vary.
+        blend: makes the targets of examples that were mixed.
     """
 
-    inputs: Store
+    inputs: Source
     targets: Batch
+    varied: FreshInputs | None = None
+    blend: Blend | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Which time it is that training goes through the rows.
+
+    Attributes:
+        seed: of the run.
+        epoch: from 0.
+    """
+
+    seed: int
+    epoch: int
+
+    def seeds(self, rows: Sequence[int]) -> list[int]:
+        """Draw one seed per row, the same whatever its companions."""
+        return [int(np.random.SeedSequence((self.seed, self.epoch, row)).generate_state(1)[0]) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -58,29 +85,44 @@ class Piece:
         return Piece(self.inputs.rows(rows), self.targets.rows(rows), min(self.counted, len(rows)))
 
 
-class _Pieces(Dataset[Piece]):
-    def __init__(self, examples: Examples, batches: Sequence[Sequence[int]], index: int, count: int):
-        self._examples, self._batches = examples, batches
-        self._index, self._count = index, count
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __getitem__(self, number: int) -> Piece:
-        if number >= len(self):
-            raise IndexError(number)
-        rows, counted = share(self._batches[number], self._index, self._count)
-        return Piece(self._examples.inputs.gather(rows), self._examples.targets.rows(rows), counted)
-
-
 def load(
-    examples: Examples, batches: Sequence[Sequence[int]], workers: int = 0, index: int = 0, count: int = 1
-) -> "DataLoader[Piece]":
-    """Load batches in the order given.
+    examples: Examples,
+    batches: Sequence[Sequence[int]],
+    turn: Turn,
+    workers: int | None = 0,
+    index: int = 0,
+    count: int = 1,
+) -> Iterator[Piece]:
+    """Load batches to learn from, in the order given.
 
     Args:
-        workers: processes that put batches together; 0 does it here. The batches are the same.
+        turn: decides how examples vary.
+        workers: processes that put batches together; 0 does it here, None leaves it to the machine. The batches are the same.
         index: which process this is, of ``count``.
+
+    Raises:
+        BadRows: for rows that can no longer be prepared.
     """
-    pieces = _Pieces(examples, batches, index, count)
-    return DataLoader(pieces, batch_size=None, num_workers=workers, generator=torch.Generator())
+    heavy = examples.varied is not None or examples.inputs.heavy
+    return in_order(partial(_piece, examples, turn, index, count), batches, worker_count(workers, heavy=heavy))
+
+
+def gathered(inputs: Source, batches: Sequence[Sequence[int]], workers: int | None) -> Iterator[Batch]:
+    """Gather batches to look at, in the order given.
+
+    Args:
+        workers: as for :func:`load`; where gathering is no work, it is done here.
+    """
+    return in_order(inputs.gather, batches, worker_count(workers, heavy=True) if inputs.heavy else 0)
+
+
+def _piece(examples: Examples, turn: Turn, index: int, count: int, batch: Sequence[int]) -> Piece:
+    rows, counted = share(batch, index, count)
+    targets = examples.targets.rows(rows)
+    if examples.varied is None:
+        return Piece(examples.inputs.gather(rows), targets, counted)
+    varied = examples.varied.vary(rows, turn.seeds(rows))
+    if varied.partners is not None and varied.shares is not None:
+        assert examples.blend is not None, "a composition is refused when examples are mixed and targets cannot be"
+        targets = examples.blend(targets, targets.rows(varied.partners.tolist()), varied.shares)
+    return Piece(varied.batch, targets, counted)

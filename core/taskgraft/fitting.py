@@ -23,7 +23,7 @@ from taskgraft.examples import Examples
 from taskgraft.head import BadTargets, Head, Predictions, Target
 from taskgraft.insertion import Inserted, remove
 from taskgraft.journal import Journal, accelerator, tracking
-from taskgraft.labelled import NoRows, labelled_examples, say_notes, usable
+from taskgraft.labelled import NoRows, labelled_examples, say_notes, training_examples, usable
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
 from taskgraft.rivals import learn_rivals
@@ -217,7 +217,7 @@ def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path
     target = _learned_target(head, rows, recipe)
     composition, recipe = _learned_backbone(composition, recipe, rows)
     backbone, base = build(composition.backbone)
-    training, notes = labelled_examples(head, target, backbone, rows, recipe, folder)
+    training, notes = training_examples(head, target, backbone, rows, recipe, folder)
     return _Prepared(composition, recipe, head, target, backbone, base, training, notes)
 
 

@@ -77,20 +77,20 @@ class HeadModule(nn.Module, ABC):
         """
 
     @abstractmethod
-    def loss(self, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
         """Compare the output with encoded targets.
 
         Args:
             targets: as the head's ``encode`` made them.
-            lengths: ``(batch,)`` int64, elements per example, when the features have elements.
+            features: those that gave the output.
         """
 
     @abstractmethod
-    def predict(self, output: Tensor, lengths: Tensor | None) -> Predictions:
+    def predict(self, output: Tensor, features: Features) -> Predictions:
         """Decode the output to the user's own labels or units.
 
         Args:
-            lengths: ``(batch,)`` int64, elements per example, when the features have elements.
+            features: those that gave the output.
         """
 
 
@@ -133,6 +133,15 @@ class Head(ABC, Generic[AnyTarget]):
 
         Metrics compare it with the values of :class:`Predictions`.
         """
+
+    def blend(self, encoded: Batch, others: Batch, shares: Tensor, target: AnyTarget) -> Batch:
+        """Make soft targets for examples that were mixed with others. For a head that takes soft targets.
+
+        Args:
+            encoded: as :meth:`encode` gives them, and ``others`` of the rows with which they were mixed.
+            shares: ``(batch,)`` float32, from 0 to 1, how much of each target is its own.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes no soft targets")
 
     @abstractmethod
     def build(self, features: FeatureDescription, target: AnyTarget) -> HeadModule:

@@ -1,7 +1,8 @@
 """Labelled rows as a recipe names them, made into examples; where it says so, without those that cannot be used."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,21 @@ def labelled_examples(
         NoRows, BadRows: as :func:`inputs_of` and :func:`encoded` do.
     """
     made = inputs_of(backbone, rows, recipe, folder)
-    return Examples(made.store, encoded(head, target, rows, recipe, made)), dict(made.notes)
+    return Examples(made.source, encoded(head, target, rows, recipe, made)), dict(made.notes)
+
+
+def training_examples(
+    head: Head[Any], target: Target, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
+) -> tuple[Examples, dict[str, int]]:
+    """Prepare labelled rows to learn from: they vary where the backbone's processor says so.
+
+    Returns, raises: as :func:`labelled_examples`.
+    """
+    made = inputs_of(backbone, rows, recipe, folder)
+    examples = Examples(made.source, encoded(head, target, rows, recipe, made))
+    if backbone.processor.varies:
+        examples = replace(examples, varied=made.fresh, blend=partial(head.blend, target=target))
+    return examples, dict(made.notes)
 
 
 def inputs_of(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> Inputs:
@@ -42,7 +57,8 @@ def inputs_of(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> I
     """
     if not len(rows):
         raise NoRows(rows.source)
-    return prepare(rows, recipe.data.columns, backbone.processor, folder, recipe.training.memory)
+    settings = recipe.training
+    return prepare(rows, recipe.data.columns, backbone, folder, settings.memory, settings.workers)
 
 
 def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: Inputs) -> Batch:

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from taskgraft.batch import Batch
+    from taskgraft.features import Features
     from taskgraft.head import HeadModule, Loss
 
-    StageLoss = Callable[[HeadModule, Tensor, Batch, Tensor | None], Loss]
+    StageLoss = Callable[[HeadModule, Tensor, Batch, Features], Loss]
     AfterStep = Callable[[nn.Module, int], None]
     Wrap = Callable[[nn.Module], nn.Module]
 
@@ -76,7 +77,7 @@ class Stage:
         epochs: passes over the training rows; None takes the number from the training settings.
         patience: stop after this many epochs without improvement on validation and restore the best; None never stops.
         store: whether what lies before the first learning part may be computed once and stored.
-        loss: wraps the head's loss, when given: (head, output, targets, lengths) → loss.
+        loss: wraps the head's loss, when given: (head, output, targets, features) → loss.
         after_step: called after every optimiser step with the backbone and the number of the step, from 1.
     """
 

@@ -39,7 +39,9 @@ def predicted(fitted: Fitted, recipe: Recipe, data: Any, batch_size: int | None,
             made = inputs_of(fitted.task.backbone, rows, recipe, Path(folder))
         except BadRows as error:
             raise BadRows(error.rows, error.reasons, MEND) from None
-        found = predictions(fitted.task, 0, made.store, rows_at_once(recipe, batch_size), passes(reporter))
+        found = predictions(
+            fitted.task, 0, made.source, rows_at_once(recipe, batch_size), passes(reporter), recipe.training.workers
+        )
     if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and made.elements is not None:
         return _completed(found, made.elements)
     return found

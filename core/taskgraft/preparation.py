@@ -1,20 +1,25 @@
 """From rows to prepared examples: columns found, rows checked, inputs made."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskgraft.backbone import Processor
+import torch
+
+from taskgraft.backbone import Backbone, Prepared
+from taskgraft.batch import Batch
 from taskgraft.description import BackboneDescription
 from taskgraft.error import TaskgraftError, listed
+from taskgraft.fresh import FreshInputs
 from taskgraft.rows import BadRows, ColumnMissing, Rows
 from taskgraft.spec import Columns
-from taskgraft.store import Store
+from taskgraft.store import Source, Store
+from taskgraft.workers import in_order, worker_count
 
-CHUNK = 1_024
-"""Rows that a processor prepares at a time."""
+CHUNK, HEAVY_CHUNK = 1_024, 32
+"""Rows that a processor prepares at a time; fewer where they are large and prepared by several processes."""
 
 
 def columns_for(inputs: Any, description: BackboneDescription, rows: Rows, targets: Sequence[str]) -> dict[str, str]:
@@ -74,32 +79,62 @@ class Inputs:
     """Prepared inputs of a data set.
 
     Attributes:
+        source: gives them.
         notes: what happened to how many rows.
         elements: how many elements each row has in the user's own input, where that is decided there.
+        fresh: prepares them anew.
     """
 
-    store: Store
+    source: Source
     notes: Mapping[str, int]
     elements: Sequence[int] | None
+    fresh: FreshInputs
 
 
-def prepare(rows: Rows, names: Mapping[str, str], processor: Processor, folder: Path, memory: int) -> Inputs:
+def prepare(
+    rows: Rows, names: Mapping[str, str], backbone: Backbone, folder: Path, memory: int, workers: int | None = None
+) -> Inputs:
     """Make all inputs, or refuse the rows that cannot be used.
+
+    Args:
+        folder: where files may be put.
+        memory: bytes of prepared rows that are kept in memory. More lies in files, or is prepared anew when it is needed, as
+            the processor wants it.
+        workers: processes that prepare; None leaves it to the machine.
 
     Raises:
         BadRows: naming each of them.
     """
-    store, notes, refused = Store(folder, memory), Counter[str](), dict[int, str]()
-    elements: list[int] = []
-    for start, values in rows.chunks(names, CHUNK):
-        made = processor.prepare(values)
-        refused |= {start + row: reason for row, reason in made.refused.items()}
+    fresh, kept = FreshInputs(rows, names, backbone), backbone.processor.kept
+    store: Store | None = Store(folder, memory)
+    notes, refused, elements, sizes = Counter[str](), dict[int, str](), list[int](), list[int]()
+    for chunk, made in _prepared(fresh, kept=kept, workers=workers):
+        refused |= {chunk[row]: reason for row, reason in made.refused.items()}
         notes.update(made.notes)
         elements += made.elements or ()
-        store.append(range(start, start + len(made.batch)), made.batch)
+        if not kept:
+            sizes += _sizes(made.batch)
+        if store is not None and not kept and store.bytes + made.batch.bytes > memory:
+            store = None
+        if store is not None:
+            store.append(chunk, made.batch)
     if refused:
         raise BadRows(rows, refused)
-    return Inputs(store.finish(), dict(notes), elements or None)
+    fresh.note_sizes(sizes)
+    return Inputs(fresh if store is None else store.finish(), dict(notes), elements or None, fresh)
+
+
+def _prepared(fresh: FreshInputs, *, kept: bool, workers: int | None) -> Iterator[tuple[Sequence[int], Prepared]]:
+    size = CHUNK if kept else HEAVY_CHUNK
+    chunks = [range(start, min(start + size, len(fresh))) for start in range(0, len(fresh), size)]
+    return zip(chunks, in_order(fresh.prepared, chunks, worker_count(workers, heavy=not kept)), strict=True)
+
+
+def _sizes(batch: Batch) -> list[int]:
+    """Count the real positions of each row, summed over its padded axes; 1 for rows of a fixed shape."""
+    if not batch.lengths:
+        return [1] * len(batch)
+    return torch.stack(list(batch.lengths.values())).sum(0).tolist()
 
 
 def check_elements(rows: Rows, elements: Sequence[int] | None, labels: Columns) -> None:

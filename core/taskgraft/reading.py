@@ -1,7 +1,7 @@
 """From whatever the user gave to rows: files by their readers, tables of other libraries by Arrow."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Any, Literal
@@ -40,7 +40,9 @@ def read(
     if isinstance(data, Rows):
         return data
     if isinstance(data, str | Path):
-        rows = _read_path(data, catalog, None if reader is None else named(catalog, ReaderSpec, reader))
+        rows = _placed(
+            _read_path(data, catalog, None if reader is None else named(catalog, ReaderSpec, reader)), Path(data)
+        )
     else:
         rows = Rows(_checked_table(data, what), what)
     if not rows.refused:
@@ -73,6 +75,12 @@ def _read_path(data: str | Path, catalog: Catalog, chosen: Named[ReaderSpec] | N
     if not fitting:
         raise UnreadableFile(str(path), _nobody_reads(catalog, is_folder=is_folder))
     return _run(path, _one(str(path), fitting), chosen)
+
+
+def _placed(rows: Rows, path: Path) -> Rows:
+    """Note where relative paths in the rows start, unless the reader did: in a folder that was read, or beside a file."""
+    folder = path if path.is_dir() else path.parent
+    return rows if rows.folder is not None or not folder.is_dir() else replace(rows, folder=folder)
 
 
 def _readers(catalog: Catalog) -> list[tuple[ReaderSpec, Source]]:

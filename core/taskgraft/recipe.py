@@ -105,7 +105,12 @@ class TrainingConfig(Config):
     checkpoint_every: int | None = Field(
         default=None, ge=1, description="steps between checkpoints of a run; there is one after each epoch anyway"
     )
-    workers: int = Field(default=0, ge=0, description="processes that put batches together; 0 uses the main one")
+    workers: int | None = Field(
+        default=None,
+        ge=0,
+        description="processes that put batches together, 0 uses the main one; if left out, one per core where examples are "
+        "prepared anew in each epoch, else 0",
+    )
     memory: int = Field(
         default=1 << 30, ge=0, description="bytes of stored features kept in memory; more lies in files"
     )

@@ -5,6 +5,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +34,7 @@ class Rows:
         lines: the line of the file on which each row starts, from 1; None where there is no file.
         refused: row → why it cannot be used, for rows that the reader could not make sense of.
         skipped: what was left out so far, with its count ("skipped, since the target column 'label' is empty" → 3).
+        folder: where relative paths in the values start; None where that is the working directory.
     """
 
     table: pa.Table
@@ -40,6 +42,7 @@ class Rows:
     lines: Sequence[int] | None = None
     refused: Mapping[int, str] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+    folder: Path | None = None
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -55,10 +58,12 @@ class Rows:
         Raises:
             ColumnMissing: when there is no such column.
         """
-        if column not in self.table.column_names:
-            raise ColumnMissing(column, self.source, self.columns)
         length = (len(self) if stop is None else min(stop, len(self))) - start
-        return self.table.column(column).slice(start, length).to_pylist()  # type: ignore[no-any-return]
+        return self._column(column).slice(start, length).to_pylist()  # type: ignore[no-any-return]
+
+    def value(self, column: str, row: int) -> Any:
+        """Give one raw value. Raises as :meth:`values` does."""
+        return self._column(column)[row].as_py()
 
     def chunks(self, names: Mapping[str, str], size: int) -> Iterator[tuple[int, dict[str, list[Any]]]]:
         """Go through the rows in pieces.
@@ -95,6 +100,11 @@ class Rows:
                 found.update(batch.serialize())
         return found.hexdigest()
 
+    def _column(self, name: str) -> pa.ChunkedArray:
+        if name not in self.table.column_names:
+            raise ColumnMissing(name, self.source, self.columns)
+        return self.table.column(name)
+
     def place(self, row: int) -> str:
         """Say where a row is, for a message."""
         return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
@@ -126,7 +136,7 @@ class _Column(Sequence[Any]):
     def __getitem__(self, place: Any) -> Any:
         chosen = range(len(self))[place]
         if isinstance(chosen, int):
-            return self._rows.values(self._column, chosen, chosen + 1)[0]
+            return self._rows.value(self._column, chosen)
         return [self[row] for row in chosen]
 
     def __iter__(self) -> Iterator[Any]:

@@ -62,7 +62,7 @@ class Problem:
         total, weight = 0.0, 0.0
         with torch.set_grad_enabled(gradients):
             for features, targets in self.pieces():
-                loss = head.loss(head(features), targets, features.lengths)
+                loss = head.loss(head(features), targets, features)
                 total, weight = total + float(loss.total.detach()), weight + float(loss.weight)
                 if gradients:
                     loss.total.backward()

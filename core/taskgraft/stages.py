@@ -35,6 +35,9 @@ HELD_OUT = 5
 WEIGHTS = "weights"
 """First word of the names of the model's own tensors in the state of a run."""
 
+STILL = "What stays frozen is computed once, so training examples do not vary."
+"""Said where a backbone is to vary training examples, and a stage stores what lies at a cut."""
+
 PIECE = 8_192
 """Rows of stored features that the solver reads at a time."""
 
@@ -235,8 +238,18 @@ class Loop:
     def _at(self, cut: int | None, examples: Examples, folder: Path) -> Examples:
         if cut == 0:
             return examples
+        if examples.varied is not None:
+            self.reporter.say(STILL)
+        settings = self.settings
         inputs = stored(
-            self.task, cut, examples.inputs, self.settings.batch_size, folder, self.settings.memory, self._passes
+            self.task,
+            cut,
+            examples.inputs,
+            settings.batch_size,
+            folder,
+            settings.memory,
+            self._passes,
+            settings.workers,
         )
         return Examples(inputs, examples.targets)
 

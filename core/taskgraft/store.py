@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +11,26 @@ from taskgraft.batch import Batch, mask
 
 MEMORY = 1 << 30
 """Bytes that one store keeps in memory; a larger one lies in files."""
+
+
+class Source(Protocol):
+    """Prepared rows that can be gathered by their numbers.
+
+    Attributes:
+        bytes: what is kept of them.
+        heavy: whether gathering takes so much work that worker processes are worth their while.
+    """
+
+    bytes: int
+    heavy: bool
+
+    def __len__(self) -> int: ...
+
+    def sizes(self) -> list[int]:
+        """The real positions of each row, summed over its padded axes; 1 for rows of a fixed shape."""
+
+    def gather(self, rows: Sequence[int]) -> Batch:
+        """Put some rows together, padded on the right with 0 to the longest of them."""
 
 
 class Store:
@@ -32,6 +52,7 @@ class Store:
         self._starts: dict[str, Tensor] = {}
         self._slots: Tensor | None = None
         self.bytes = 0
+        self.heavy = False
 
     def append(self, rows: Sequence[int], batch: Batch) -> None:
         """Keep a batch.

@@ -1,8 +1,9 @@
 """A backbone and a head as one module, and the passes that need no training."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,12 @@ from taskgraft.arithmetic import FrozenArithmetic
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
 from taskgraft.description import Layout
+from taskgraft.examples import gathered
 from taskgraft.features import Features, from_batch, to_batch
-from taskgraft.head import HeadModule, Loss, Predictions, joined
+from taskgraft.head import HeadModule, Predictions, joined
 from taskgraft.memory import in_pieces
 from taskgraft.ordering import inference_batches
-from taskgraft.store import Store
+from taskgraft.store import Source, Store
 
 if TYPE_CHECKING:
     from taskgraft.plan import StageLoss
@@ -48,10 +50,8 @@ class Task(nn.Module):
         """Compute a loss as (total, weight)."""
         features = self.features(cut, state)
         output = self.head(features)
-        if around is not None:
-            loss = around(self.head, output, targets, features.lengths)
-        else:
-            loss = self.head.loss(output, targets, features.lengths)
+        compare = self.head.loss if around is None else partial(around, self.head)
+        loss = compare(output, targets, features)
         return loss.total, loss.weight
 
     @property
@@ -60,12 +60,23 @@ class Task(nn.Module):
         return next(iter(self.parameters())).device
 
 
+Result = TypeVar("Result")
+
 Passes = Callable[[Sequence[Sequence[int]]], Iterator[Sequence[int]]]
 """Goes through batches of row numbers, perhaps showing how far it is."""
 
 
 @torch.no_grad()
-def stored(task: Task, cut: int | None, inputs: Store, size: int, folder: Path, memory: int, passes: Passes) -> Store:
+def stored(
+    task: Task,
+    cut: int | None,
+    inputs: Source,
+    size: int,
+    folder: Path,
+    memory: int,
+    passes: Passes,
+    workers: int | None = None,
+) -> Store:
     """Run every example once, to a cut or (None) to its features, and keep the result.
 
     Args:
@@ -73,52 +84,76 @@ def stored(task: Task, cut: int | None, inputs: Store, size: int, folder: Path, 
         size: rows per pass.
         folder: where the store may put files.
         memory: bytes that the store keeps in memory.
+        workers: processes that gather heavy inputs; None leaves it to the machine.
     """
     task.backbone.eval()
     store = Store(folder, memory)
 
-    def state(rows: Sequence[int]) -> Batch:
-        batch = inputs.gather(rows).to(task.device)
-        with FrozenArithmetic():
-            return to_batch(task.backbone(batch, task.layout)) if cut is None else task.backbone.run_to(cut, batch)
+    def state(batch: Batch) -> Batch:
+        if cut is None:
+            return to_batch(task.backbone(batch, task.layout))
+        return task.backbone.run_to(cut, batch, task.layout)
 
-    for batch in passes(inference_batches(inputs.sizes(), size, even=not task.pads)):
-        for rows, found in in_pieces(batch, state):
-            store.append(rows, found)
+    for rows, found in _passed(task, inputs, size, passes, workers, state):
+        store.append(rows, found)
     return store.finish()
 
 
 @torch.no_grad()
-def predictions(task: Task, cut: int | None, inputs: Store, size: int, passes: Passes) -> Predictions:
-    """Predict for every example, in the order of the rows."""
+def predictions(
+    task: Task, cut: int | None, inputs: Source, size: int, passes: Passes, workers: int | None = None
+) -> Predictions:
+    """Predict for every example, in the order of the rows. Arguments as for :func:`stored`."""
     task.eval()
     pieces: list[Predictions] = []
     order: list[int] = []
 
-    def found(rows: Sequence[int]) -> Predictions:
-        batch = inputs.gather(rows).to(task.device)
-        with FrozenArithmetic():
-            features = task.features(cut, batch)
-            return task.head.predict(task.head(features), features.lengths)
+    def found(batch: Batch) -> Predictions:
+        features = task.features(cut, batch)
+        return task.head.predict(task.head(features), features)
 
-    for batch in passes(inference_batches(inputs.sizes(), size, even=not task.pads)):
-        for rows, piece in in_pieces(batch, found):
-            pieces.append(piece)
-            order += rows
+    for rows, piece in _passed(task, inputs, size, passes, workers, found):
+        pieces.append(piece)
+        order += rows
     return joined(pieces, order)
 
 
 @torch.no_grad()
-def mean_loss(task: Task, cut: int | None, inputs: Store, targets: Batch, size: int) -> float:
-    """The head's own loss, averaged over all rows."""
+def mean_loss(
+    task: Task, cut: int | None, inputs: Source, targets: Batch, size: int, workers: int | None = None
+) -> float:
+    """The head's own loss, averaged over all rows. Arguments as for :func:`stored`."""
     task.eval()
+    total, weight = 0.0, 0.0
 
-    def loss(rows: Sequence[int]) -> Loss:
-        batch, truth = inputs.gather(rows).to(task.device), targets.rows(rows).to(task.device)
-        with FrozenArithmetic():
-            features = task.features(cut, batch)
-            return task.head.loss(task.head(features), truth, features.lengths)
+    def features(batch: Batch) -> tuple[Tensor, Features]:
+        found = task.features(cut, batch)
+        return task.head(found), found
 
+    for rows, (output, found) in _passed(task, inputs, size, iter, workers, features):
+        loss = task.head.loss(output, targets.rows(rows).to(task.device), found)
+        total, weight = total + float(loss.total), weight + float(loss.weight)
+    return total / max(weight, 1e-12)
+
+
+def _passed(
+    task: Task,
+    inputs: Source,
+    size: int,
+    passes: Passes,
+    workers: int | None,
+    work: Callable[[Batch], Result],
+) -> Iterator[tuple[Sequence[int], Result]]:
+    """Do some work with all examples, in batches, or pieces of them where memory does not suffice."""
     batches = inference_batches(inputs.sizes(), size, even=not task.pads)
-    losses = [piece for batch in batches for _, piece in in_pieces(batch, loss)]
-    return float(sum(float(loss.total) for loss in losses) / max(sum(float(loss.weight) for loss in losses), 1e-12))
+    loaded = gathered(inputs, batches, workers)
+    for rows in passes(batches):
+        whole = next(loaded)
+
+        def piece(places: Sequence[int], whole: Batch = whole) -> Result:
+            some = whole if len(places) == len(whole) else whole.rows(places)
+            with FrozenArithmetic():
+                return work(some.to(task.device))
+
+        for places, found in in_pieces(range(len(rows)), piece):
+            yield [rows[place] for place in places], found

@@ -9,7 +9,7 @@ import torch
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch, collate
 from taskgraft.description import Layout
-from taskgraft.features import Features
+from taskgraft.features import Features, Placement
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """How far two ways of computing the same features may lie apart, relative to the largest of them (at least to 1)."""
@@ -53,7 +53,7 @@ def verify(backbone: Backbone, batch: Batch, layout: Layout, cuts: Iterable[int]
 def resumed(backbone: Backbone, cut: int, batch: Batch, layout: Layout, longer: int = 0) -> Features:
     """Store a batch at a cut, take it apart, collate it anew to another length, and resume."""
     with torch.no_grad():
-        states = backbone.run_to(cut, batch).split()
+        states = backbone.run_to(cut, batch, layout).split()
         longest = {axis: int(length.max()) + longer for axis, length in batch.lengths.items()}
         return backbone.resume(cut, collate(states, longest), layout)
 
@@ -64,8 +64,11 @@ def lone(backbone: Backbone, batch: Batch, layout: Layout) -> list[Features]:
 
 
 def difference(first: Features, second: Features) -> float:
-    """The largest absolute difference of two features, over real elements, relative to the largest value (or to 1)."""
-    worst = 0.0
+    """The largest absolute difference of two features, over real elements, relative to the largest value (or to 1).
+
+    Features in another place differ infinitely.
+    """
+    worst = 0.0 if _same_place(first.place, second.place) else float("inf")
     for one, other in zip(first.values, second.values, strict=True):
         one, other = _real(one, first).detach().double(), _real(other, second).detach().double()
         if one.shape != other.shape:
@@ -75,6 +78,12 @@ def difference(first: Features, second: Features) -> float:
             apart = float((one - other).abs().max()) / scale
             worst = max(worst, apart if apart == apart else float("inf"))
     return worst
+
+
+def _same_place(first: Placement | None, second: Placement | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return torch.equal(first.transform, second.transform) and torch.equal(first.sizes, second.sizes)
 
 
 def _resumes(backbone: Backbone, batch: Batch, layout: Layout, cut: int) -> bool:
@@ -87,12 +96,7 @@ def _resumes(backbone: Backbone, batch: Batch, layout: Layout, cut: int) -> bool
 
 
 def _same(alone: list[Features], together: Features) -> bool:
-    for row, one in enumerate(alone):
-        lengths = None if together.lengths is None else together.lengths[row : row + 1]
-        company = Features(together.layout, tuple(value[row : row + 1] for value in together.values), lengths)
-        if difference(one, company) > TOLERANCE[one.value.dtype]:
-            return False
-    return True
+    return all(difference(one, together.rows([row])) <= TOLERANCE[one.value.dtype] for row, one in enumerate(alone))
 
 
 def _features(backbone: Backbone, batch: Batch, layout: Layout) -> Features:

@@ -21,11 +21,11 @@ from taskgraft.preparation import Inputs, prepare
 from taskgraft.progress import Reporter
 from taskgraft.row_features import RowFeatures, check_alike, of_batch, ordered
 from taskgraft.rows import MEND, BadRows, Rows
-from taskgraft.store import Store
+from taskgraft.store import Source
 from taskgraft.verification import verify
 
-WINDOW = 4_096
-"""Rows that are prepared and sorted by length together."""
+WINDOW, HEAVY_WINDOW = 4_096, 256
+"""Rows that are prepared and sorted by length together; fewer where they are not to be written to files."""
 
 MEMORY = 1 << 28
 """Bytes of prepared rows, and about as many of features, that are kept in memory."""
@@ -46,7 +46,7 @@ class _Window:
         rows: their numbers in ``inputs``.
     """
 
-    inputs: Store
+    inputs: Source
     rows: range
     found: list[tuple[Sequence[int], RowFeatures]] = field(default_factory=list)
     done: int = 0
@@ -103,28 +103,28 @@ class Windows:
 
     def _batches(self) -> Iterator[tuple[_Window, Sequence[int]]]:
         size = self.settings.batch_size
-        step = max(WINDOW // size, 1) * size
+        step = max((WINDOW if self.backbone.processor.kept else HEAVY_WINDOW) // size, 1) * size
         for start in range(0, len(self.rows), step):
             with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
                 inputs = self._prepared(range(start, min(start + step, len(self.rows))), Path(folder))
                 self.notes.update(inputs.notes)
                 if start == 0:
-                    self._try(inputs.store)
-                sizes = inputs.store.sizes()
+                    self._try(inputs.source)
+                sizes = inputs.source.sizes()
                 for rows in runs(sizes, size, MEMORY // self.cost):
-                    window = _Window(inputs.store, rows)
+                    window = _Window(inputs.source, rows)
                     for batch in inference_batches(sizes[rows.start : rows.stop], size, even=not self.pads):
                         yield window, [rows.start + row for row in batch]
 
     def _prepared(self, rows: range, folder: Path) -> Inputs:
         try:
-            return prepare(self.rows.take(rows), self.names, self.backbone.processor, folder, MEMORY)
+            return prepare(self.rows.take(rows), self.names, self.backbone, folder, MEMORY)
         except BadRows as error:
             reasons = {rows.start + row: reason for row, reason in error.reasons.items()}
             raise BadRows(self.rows, reasons, MEND) from None
 
     @torch.no_grad()
-    def _try(self, inputs: Store) -> None:
+    def _try(self, inputs: Source) -> None:
         """Find out on the first batch whether rows may be padded, and how large features are."""
         sizes = inputs.sizes()[: self.settings.batch_size]
         batch = inputs.gather(range(len(sizes))).to(self.device)
@@ -134,7 +134,7 @@ class Windows:
         self.cost = max(values.nbytes // max(sizes[longest], 1), 1)
 
     @torch.no_grad()
-    def _computed(self, inputs: Store, rows: Sequence[int]) -> RowFeatures:
+    def _computed(self, inputs: Source, rows: Sequence[int]) -> RowFeatures:
         batch = inputs.gather(rows).to(self.device)
         with FrozenArithmetic(), autocast(self.settings.precision, self.device):
             return of_batch(self.backbone(batch, self.layout))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from pydantic import model_validator
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from taskgraft.batch import Batch
 from taskgraft.description import FeatureDescription, HeadDescription
@@ -76,6 +76,11 @@ class Classification(Head[ClassificationTarget]):
     def truth(self, encoded: Batch, target: ClassificationTarget) -> list[Any]:
         return [target.vocabulary[index] for index in encoded["label"].tolist()]
 
+    def blend(self, encoded: Batch, others: Batch, shares: Tensor, target: ClassificationTarget) -> Batch:
+        """Give ``label`` as ``(batch, class)`` float32: the shares of both labels."""
+        mine, other = (one_hot(one["label"], len(target.vocabulary)).float() for one in (encoded, others))
+        return Batch({"label": torch.lerp(other, mine, shares[:, None])})
+
     def build(self, features: FeatureDescription, target: ClassificationTarget) -> HeadModule:
         return _Classifier(features, target, self._config.label_smoothing)
 
@@ -129,7 +134,7 @@ class _Classifier(HeadModule):
     def forward(self, features: Features) -> Tensor:
         return self.readout(features.value)  # type: ignore[no-any-return]
 
-    def loss(self, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
         """Softmax cross-entropy, in nats. The target ``label`` is ``(batch,)`` int64, or ``(batch, class)`` when soft."""
         label = targets["label"]
         logits, classes = output.float().flatten(0, -2), output.shape[-1]
@@ -143,7 +148,7 @@ class _Classifier(HeadModule):
             weight = weights[label].sum()
         return Loss(total / (self._members or 1), weight)
 
-    def predict(self, output: Tensor, lengths: Tensor | None) -> Predictions:
+    def predict(self, output: Tensor, features: Features) -> Predictions:
         probabilities = mean_of_members(output.float().softmax(-1), self._members).cpu()
         values = [self._vocabulary[index] for index in probabilities.argmax(-1).tolist()]
         return Predictions(values, list(probabilities.numpy()), self._vocabulary)

@@ -83,21 +83,21 @@ class _ElementClassifier(HeadModule):
         output = self.readout(features.value)
         return torch.where(features.mask.unsqueeze(-1), output, 0.0)
 
-    def loss(self, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
         """Softmax cross-entropy, in nats, summed over labelled elements. Elements that were cut off do not count."""
         shared = min(output.shape[1], targets["labels"].shape[1])
         logits, labels = output[:, :shared], targets["labels"][:, :shared]
         labelled = labels > 0
-        if lengths is not None:
-            labelled = labelled & mask(lengths, shared)
+        if features.lengths is not None:
+            labelled = labelled & mask(features.lengths, shared)
         total = cross_entropy(
             logits[labelled].float(), labels[labelled] - 1, reduction="sum", label_smoothing=self._smoothing
         )
         return Loss(total, labelled.sum().float())
 
-    def predict(self, output: Tensor, lengths: Tensor | None) -> Predictions:
+    def predict(self, output: Tensor, features: Features) -> Predictions:
         probabilities = output.float().softmax(-1).cpu()
-        counts = [output.shape[1]] * len(output) if lengths is None else lengths.tolist()
+        counts = [output.shape[1]] * len(output) if features.lengths is None else features.lengths.tolist()
         rows = [row[:count] for row, count in zip(probabilities, counts, strict=True)]
         values = [[self._vocabulary[index] for index in row.argmax(-1).tolist()] for row in rows]
         return Predictions(values, [row.numpy() for row in rows], self._vocabulary)

@@ -111,7 +111,7 @@ class _Labeller(HeadModule):
     def forward(self, features: Features) -> Tensor:
         return self.readout(features.value)  # type: ignore[no-any-return]
 
-    def loss(self, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
         """Logistic cross-entropy, in nats, summed over the labels that are known."""
         labels = targets["labels"]
         known = labels != UNKNOWN
@@ -120,7 +120,7 @@ class _Labeller(HeadModule):
         total = torch.where(counted, each, 0.0).sum() / (self._members or 1)
         return Loss(total, known.sum().float())
 
-    def predict(self, output: Tensor, lengths: Tensor | None) -> Predictions:
+    def predict(self, output: Tensor, features: Features) -> Predictions:
         probabilities = mean_of_members(output.float().sigmoid(), self._members).cpu()
         chosen = (probabilities >= self._threshold).tolist()
         values = [[label for label, yes in zip(self._vocabulary, row, strict=True) if yes] for row in chosen]

@@ -83,13 +83,13 @@ class _Regressor(HeadModule):
     def forward(self, features: Features) -> Tensor:
         return self.readout(features.value)  # type: ignore[no-any-return]
 
-    def loss(self, output: Tensor, targets: Batch, lengths: Tensor | None) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
         """Squared error of the standardised numbers, averaged over columns, summed over rows."""
         numbers = targets["numbers"]
         error = (output.float() - per_member(numbers, self._members)) ** 2
         return Loss(error.mean(-1).sum() / (self._members or 1), output.new_tensor(float(len(numbers))).float())
 
-    def predict(self, output: Tensor, lengths: Tensor | None) -> Predictions:
+    def predict(self, output: Tensor, features: Features) -> Predictions:
         return Predictions(_in_unit(mean_of_members(output, self._members), self._target))
 
 

@@ -16,7 +16,6 @@ from taskgraft.testing.law import (
     alike,
     distance,
     law_of,
-    row_of,
     same_bits,
     same_values,
     trial,
@@ -60,7 +59,7 @@ def check_features_match_the_description(backbone: Backbone, inputs: Columns) ->
         if not all(value.is_floating_point() for value in features.values):
             raise law.broken(f"{described.layout} features are {features.value.dtype}, not floating point")
         for row in range(len(features)):
-            if distance(row_of(features, row), row_of(features, row)) > 0:
+            if distance(features.rows([row]), features.rows([row])) > 0:
                 raise law.broken(f"{described.layout} features of row {row} hold values that are not finite")
         _check_lengths(law, tried, features, inputs)
 
@@ -97,17 +96,17 @@ def check_companions_do_not_matter(backbone: Backbone, inputs: Columns) -> None:
         for row, one in enumerate(tried.batch.split()):
             with law.runs(f"a batch of one (row {row})"):
                 alone = tried.features(layout, one)
-            _compare(law, alone, row_of(together, row), f"{layout} features of row {row} alone and among others")
+            _compare(law, alone, together.rows([row]), f"{layout} features of row {row} alone and among others")
         turned = tried.features(layout, tried.batch.rows(order))
         for place, row in enumerate(order):
             what = f"{layout} features of row {row} in another order"
-            _compare(law, row_of(together, row), row_of(turned, place), what)
+            _compare(law, together.rows([row]), turned.rows([place]), what)
         if tried.batch.lengths:
             with law.runs("a batch padded to more positions than its longest example needs"):
                 padded = tried.features(layout, collate([tried.batch], tried.longer))
             for row in range(len(order)):
                 what = f"{layout} features of row {row} with more padding"
-                _compare(law, row_of(together, row), row_of(padded, row), what)
+                _compare(law, together.rows([row]), padded.rows([row]), what)
 
 
 def check_nothing_is_kept_between_batches(backbone: Backbone, inputs: Columns) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from taskgraft.batch import Batch
 from taskgraft.description import Layout, TargetKind
-from taskgraft.features import Features
 from taskgraft.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
 from taskgraft.spec import Columns, HeadSpec
 from taskgraft.testing.head_trial import HeadTrial, described, head_trials, padded, words
@@ -184,7 +184,7 @@ def check_head_learns_from_any_precision(head: Head[Any], targets: Columns) -> N
     for tried in head_trials(head, targets):
         for dtype in (torch.float32, torch.bfloat16, torch.float64):
             values = tuple(value.to(dtype) for value in tried.features.values)
-            features = Features(tried.features.layout, values, tried.features.lengths)
+            features = replace(tried.features, values=values)
             cast = HeadTrial(head, tried.target, tried.module, features, tried.encoded)
             cast.module.zero_grad()
             with law.runs(f"a loss of {words(tried)} in {dtype}"):
@@ -192,6 +192,34 @@ def check_head_learns_from_any_precision(head: Head[Any], targets: Columns) -> N
             for name, parameter in cast.module.named_parameters():
                 if parameter.grad is None or not bool(parameter.grad.any()):
                     raise law.broken(f"for {words(tried)} in {dtype}, {name} gets no gradient")
+
+
+def check_soft_targets_are_blended(head: Head[Any], targets: Columns) -> None:
+    """A head that takes soft targets gives those of mixed examples the loss that their shares say. Others pass."""
+    law = law_of(
+        head,
+        "the loss of blended targets is that of both targets, by their shares",
+        "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
+    )
+    if not head.description.soft_targets:
+        return
+    for tried in head_trials(head, targets):
+        rows = len(tried.encoded)
+        others = tried.encoded.rows(list(reversed(range(rows))))
+        for share in (0.0, 0.25, 1.0):
+            with law.runs(f"blending with shares of {share}"):
+                blended = head.blend(tried.encoded, others, torch.full((rows,), share), tried.target)
+            mine, other, both = (float(_of(tried, one).total) for one in (tried.encoded, others, blended))
+            wanted = share * mine + (1 - share) * other
+            if abs(both - wanted) > TOLERANCE * max(1.0, abs(wanted)):
+                raise law.broken(
+                    f"for {words(tried)}, with a share of {share}, the loss is {both:.6g}, not {wanted:.6g}"
+                )
+
+
+def _of(tried: HeadTrial, encoded: Batch) -> Loss:
+    with torch.no_grad():
+        return tried.module.loss(tried.output(), encoded, tried.features)
 
 
 def check_convex_claim_holds(head: Head[Any], targets: Columns) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from taskgraft.batch import Batch, collate
 from taskgraft.description import FeatureDescription, Layout
-from taskgraft.features import Features
+from taskgraft.features import Features, Placement
 from taskgraft.head import Head, HeadModule, Loss, Predictions, Target
 from taskgraft.spec import Columns
 from taskgraft.testing.law import LONGER, WeakExamples
@@ -36,10 +36,7 @@ class HeadTrial:
 
     def rows(self, rows: Sequence[int]) -> "HeadTrial":
         """Take some of the examples."""
-        lengths = None if self.features.lengths is None else self.features.lengths[list(rows)]
-        values = tuple(value[list(rows)] for value in self.features.values)
-        features = Features(self.features.layout, values, lengths)
-        return HeadTrial(self.head, self.target, self.module, features, self.encoded.rows(rows))
+        return HeadTrial(self.head, self.target, self.module, self.features.rows(rows), self.encoded.rows(rows))
 
     def output(self) -> Tensor:
         """Compute the output."""
@@ -47,12 +44,12 @@ class HeadTrial:
 
     def loss(self) -> Loss:
         """Compute the loss."""
-        return self.module.loss(self.output(), self.encoded, self.features.lengths)
+        return self.module.loss(self.output(), self.encoded, self.features)
 
     def predictions(self) -> Predictions:
         """Predict."""
         with torch.no_grad():
-            return self.module.predict(self.output(), self.features.lengths)
+            return self.module.predict(self.output(), self.features)
 
 
 def head_trials(head: Head[Any], targets: Columns) -> list[HeadTrial]:
@@ -104,7 +101,15 @@ def _trial(head: Head[Any], target: Target, encoded: Batch, wanted: FeatureDescr
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
-    return HeadTrial(head, target, module, Features(wanted.layout, values, counted), encoded)
+    place = _place(rows) if wanted.layout in (Layout.GRID, Layout.PYRAMID) else None
+    return HeadTrial(head, target, module, Features(wanted.layout, values, counted, place), encoded)
+
+
+def _place(rows: int) -> Placement:
+    """Let grids lie over all of a raw input, mirrored in every second row."""
+    transform = torch.eye(2, 3).repeat(rows, 1, 1)
+    transform[1::2, 0, 0] = -1.0
+    return Placement(transform, torch.full((rows, 2), 8))
 
 
 def padded(tried: HeadTrial) -> HeadTrial:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -130,12 +130,6 @@ def trial(backbone: Backbone, inputs: Columns) -> Trial:
     return Trial(backbone.eval(), prepared.batch)
 
 
-def row_of(features: Features, row: int) -> Features:
-    """Take one example of a batch."""
-    lengths = None if features.lengths is None else features.lengths[row : row + 1]
-    return Features(features.layout, tuple(value[row : row + 1] for value in features.values), lengths)
-
-
 def distance(first: Features, second: Features) -> float:
     """The largest difference over real elements, relative to the largest value of the first."""
     largest = max((float(value.abs().max()) for value in first.values if value.numel()), default=0.0) or 1.0
@@ -161,4 +155,4 @@ def same_values(first: Features, second: Features) -> bool:
 
 
 def _scaled(features: Features, largest: float) -> Features:
-    return Features(features.layout, tuple(value / largest for value in features.values), features.lengths)
+    return replace(features, values=tuple(value / largest for value in features.values))

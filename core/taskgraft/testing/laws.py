@@ -162,6 +162,9 @@ class HeadLaws:
     def test_head_learns_from_any_precision(self, head: Head[Any], targets: Columns) -> None:
         of_head.check_head_learns_from_any_precision(head, targets)
 
+    def test_soft_targets_are_blended(self, head: Head[Any], targets: Columns) -> None:
+        of_head.check_soft_targets_are_blended(head, targets)
+
     def test_convex_claim_holds(self, head: Head[Any], targets: Columns) -> None:
         of_head.check_convex_claim_holds(head, targets)
 

@@ -11,13 +11,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
+from taskgraft.checkpoint import BadCheckpoint, base_fingerprint, reading
 from taskgraft.description import BackboneDescription, Layout
 from taskgraft.features import ELEMENT, Features
 from taskgraft.passage import Passage
 from taskgraft_text.checkpoint import Known, known
 from taskgraft_text.processor import PIECES, TextProcessor
 from taskgraft_text.settings import Pair, Pooling, TextConfig
-from taskgraft_transformers.checkpoint import BadCheckpoint, base_fingerprint, reading
 from taskgraft_transformers.loading import draw, load, quiet
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -91,7 +91,7 @@ class TextBackbone(Backbone):
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self._features(batch, layout, lambda prefix: self._whole(batch, prefix))
 
-    def run_to(self, cut: int, batch: Batch) -> Batch:
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         assert self._passage is not None
@@ -101,9 +101,11 @@ class TextBackbone(Backbone):
             run = self._runner(batch, prefix)
             tensors[f"{prefix}hidden"] = self._passage.stop_before(cut, run)
             axes[f"{prefix}hidden"] = batch.axes[f"{prefix}ids"]
-        if "first" in batch.tensors:
+        lengths = {axis: length for axis, length in batch.lengths.items() if axis != ELEMENT}
+        if layout == Layout.SEQUENCE and "first" in batch.tensors:
             tensors["first"], axes["first"] = batch["first"], batch.axes["first"]
-        return Batch(tensors, axes, batch.lengths)
+            lengths[ELEMENT] = batch.lengths[ELEMENT]
+        return Batch(tensors, axes, lengths)
 
     def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
         if cut == 0:

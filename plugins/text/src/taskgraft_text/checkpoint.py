@@ -8,11 +8,10 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
+from taskgraft.checkpoint import BadCheckpoint, Checkpoint, NoSuchPart, read_json, reading
 from taskgraft.description import BackboneDescription, FeatureDescription, InputRole, Part, sequence, vector
-from taskgraft.error import TaskgraftError
 from taskgraft.spec import Columns
 from taskgraft_text.settings import Pair, Pooling, TextConfig
-from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint, read_json, reading
 from taskgraft_transformers.structure import Structure, configuration, structure
 
 TEXT, SECOND = "text", "text_pair"
@@ -52,17 +51,6 @@ class Known:
     normalize: bool
     pair: Pair
     max_length: int | None
-
-
-@dataclass(eq=False)
-class NoSuchPart(TaskgraftError):
-    """An ``until`` that names no part."""
-
-    until: str
-    parts: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"There is no part '{self.until}' to keep as the last. The parts are {', '.join(self.parts)}."
 
 
 def known(config: TextConfig) -> Known:

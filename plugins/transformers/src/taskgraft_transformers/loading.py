@@ -10,8 +10,8 @@ from torch import nn
 from transformers import PretrainedConfig
 from transformers.utils import logging
 
-from taskgraft.error import TaskgraftError, listed
-from taskgraft_transformers.checkpoint import BadCheckpoint, Checkpoint, reading, weight_files
+from taskgraft.checkpoint import BadCheckpoint, Checkpoint, TensorsMissing, reading, weight_files
+from taskgraft.error import listed
 from taskgraft_transformers.structure import Structure
 
 
@@ -25,20 +25,6 @@ class Loaded:
 
     model: nn.Module
     used: Callable[[str], bool]
-
-
-@dataclass(eq=False)
-class TensorsMissing(TaskgraftError):
-    """A checkpoint without weights that the features use."""
-
-    name: str
-    missing: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"The checkpoint '{self.name}' lacks {len(self.missing):,} tensors that the features use: "
-            f"{listed(self.missing, 3)}.\nThey would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
-        )
 
 
 def load(checkpoint: Checkpoint, config: PretrainedConfig, structure: Structure, dtype: torch.dtype) -> Loaded:

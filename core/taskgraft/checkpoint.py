@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-from taskgraft.error import TaskgraftError
+from taskgraft.error import TaskgraftError, listed
 from taskgraft.fingerprint import checkpoint_fingerprint
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.py")
@@ -94,6 +94,31 @@ class BadCheckpoint(TaskgraftError):
 
     def __str__(self) -> str:
         return f"The checkpoint '{self.name}' cannot be used: {self.problem}."
+
+
+@dataclass(eq=False)
+class TensorsMissing(TaskgraftError):
+    """A checkpoint without weights that the features use."""
+
+    name: str
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"The checkpoint '{self.name}' lacks {len(self.missing):,} tensors that the features use: "
+            f"{listed(self.missing, 3)}.\nThey would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+        )
+
+
+@dataclass(eq=False)
+class NoSuchPart(TaskgraftError):
+    """An ``until`` that names no part."""
+
+    until: str
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"There is no part '{self.until}' to keep as the last. The parts are {', '.join(self.parts)}."
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """The resume law: what lies at a cut can be stored, taken apart, mixed and padded anew, and gives the same features."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 
 import torch
 
 from taskgraft.backbone import Backbone, owner, tensors
 from taskgraft.batch import Batch, collate
-from taskgraft.description import Layout
+from taskgraft.description import Layout, Part
 from taskgraft.features import Features
 from taskgraft.spec import Columns
 from taskgraft.testing.law import (
@@ -91,18 +92,31 @@ def check_states_need_no_later_part(backbone: Backbone, inputs: Columns) -> None
     """What lies at a cut does not depend on the parts behind it, which may learn while the state stays stored."""
     law = _law(backbone, "Let run_to stop before that part, or let an earlier part own what it uses.")
     tried = trial(backbone, inputs)
-    for cut, layout in _ways(tried):
-        before = _state(law, tried, cut, layout)
-        for part in tried.description.parts[cut:]:
-            moved = deepcopy(tried.backbone)
-            with torch.no_grad():
-                for name, tensor in tensors(moved).items():
-                    if owner(tried.description, name) == part and tensor.is_floating_point():
-                        tensor.add_(1).mul_(1.5)
-            after = _state(law, Trial(moved, tried.batch), cut, layout)
-            for name, tensor in before.tensors.items():
-                if not same_bits(tensor, after[name]):
-                    raise law.broken(f"'{name}' at cut {cut} changes with the weights of part '{part.name}', behind it")
+    for cut in tried.description.cuts:
+        behind = tried.description.parts[cut:]
+        moved = Trial(_moved(tried, behind), tried.batch)
+        for layout in tried.layouts:
+            before = _state(law, tried, cut, layout)
+            if changed := _changed(before, _state(law, moved, cut, layout)):
+                alone = (Trial(_moved(tried, [part]), tried.batch) for part in behind)
+                culprits = zip(behind, alone, strict=False)
+                name = next(part.name for part, one in culprits if _changed(before, _state(law, one, cut, layout)))
+                raise law.broken(f"'{changed}' at cut {cut} changes with the weights of part '{name}', behind it")
+
+
+def _moved(tried: Trial, parts: Sequence[Part]) -> Backbone:
+    """Give a copy in which all weights of some parts are others."""
+    moved = deepcopy(tried.backbone)
+    with torch.no_grad():
+        for name, tensor in tensors(moved).items():
+            if owner(tried.description, name) in parts and tensor.is_floating_point():
+                tensor.add_(1).mul_(1.5)
+    return moved
+
+
+def _changed(before: Batch, after: Batch) -> str | None:
+    """Name a tensor of a state that is another in a second one."""
+    return next((name for name, tensor in before.tensors.items() if not same_bits(tensor, after[name])), None)
 
 
 def check_batches_can_be_interleaved(backbone: Backbone, inputs: Columns) -> None:

@@ -1,0 +1,119 @@
+"""Image backbones: one module for every library, run along the stretches that its anatomy found."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from taskgraft.backbone import Backbone
+from taskgraft.batch import Batch
+from taskgraft.description import BackboneDescription, InputRole, Layout, Part
+from taskgraft.features import Features, Placement
+from taskgraft_vision.anatomy import Anatomy, Size
+from taskgraft_vision.processor import IMAGE, ImageProcessor
+from taskgraft_vision.settings import ImageConfig
+
+HIDDEN, LEVEL = "hidden", "level"
+"""Begin the names of the tensors of a state: what the block at a cut reads, and levels of a pyramid from before it."""
+
+Colour = Sequence[float]
+
+
+class ImageBackbone(Backbone):
+    """A model for images. ``model`` is the library's own module."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        found: Anatomy,
+        description: BackboneDescription,
+        processor: ImageProcessor,
+        normalization: tuple[Colour, Colour],
+        size: Size,
+        fingerprint: str | None,
+    ):
+        """Put together what a library made.
+
+        Args:
+            normalization: mean and standard deviation of red, green and blue, from 0 to 1.
+            size: channels, height and width of the pixels.
+        """
+        super().__init__()
+        self.model = model
+        self._found = found
+        self._description = description
+        self._processor = processor
+        self._normalization = normalization
+        self._size = size
+        self._fingerprint = fingerprint
+
+    @property
+    def description(self) -> BackboneDescription:
+        return self._description
+
+    @property
+    def processor(self) -> ImageProcessor:
+        return self._processor
+
+    def fingerprint(self) -> str | None:
+        return self._fingerprint
+
+    def forward(self, batch: Batch, layout: Layout) -> Features:
+        return _features(self._found.stretches[layout].whole(self.model, self._pixels(batch)), layout, batch)
+
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+        if cut == 0:
+            return batch
+        hidden, early = self._found.stretches[layout].run_to(self.model, cut, self._pixels(batch))
+        tensors = {f"{HIDDEN} {number}": tensor for number, tensor in enumerate(hidden)}
+        tensors |= {f"{LEVEL} {number}": tensor for number, tensor in early.items()}
+        if layout in (Layout.GRID, Layout.PYRAMID):
+            tensors |= {name: batch[name] for name in ("place", "sizes")}
+        return Batch(tensors)
+
+    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+        if cut == 0:
+            return self(state, layout)  # type: ignore[no-any-return]
+        hidden = [tensor for name, tensor in state.tensors.items() if name.startswith(HIDDEN)]
+        early = {int(name.split()[1]): tensor for name, tensor in state.tensors.items() if name.startswith(LEVEL)}
+        outputs = self._found.stretches[layout].resume(self.model, cut, hidden, early, self._size)
+        return _features(outputs, layout, state)
+
+    def _pixels(self, batch: Batch) -> Tensor:
+        """Scale pixels, ``(batch, 3, height, width)`` uint8, to mean 0 and standard deviation 1 in the dtype of the weights."""
+        pixels = batch["pixels"]
+        dtype = next(self.model.parameters()).dtype
+        mean, std = (
+            torch.tensor(one, dtype=torch.float32, device=pixels.device).mul(255)[:, None, None]
+            for one in self._normalization
+        )
+        return ((pixels.to(torch.float32) - mean) / std).to(dtype)
+
+
+def described(found: Anatomy, config: ImageConfig, licence: str | None) -> BackboneDescription:
+    """Describe an image backbone."""
+    return BackboneDescription(
+        inputs=(InputRole(IMAGE, files=True),),
+        features=found.features,
+        parts=tuple(_below_model(part) for part in found.parts),
+        cuts=found.cuts,
+        unused=tuple(f"model.{path}" for path in found.unused),
+        licence=licence,
+        mixes=config.augment.mixes,
+        displaces=config.augment.displaces & {feature.layout for feature in found.features},
+    )
+
+
+def _below_model(part: Part) -> Part:
+    roles = {f"model.{path}": role for path, role in part.roles.items()}
+    return replace(part, owns=tuple(f"model.{path}" for path in part.owns), roles=roles)
+
+
+def _features(outputs: Sequence[Tensor], layout: Layout, batch: Batch) -> Features:
+    if layout == Layout.VECTOR:
+        return Features(layout, (outputs[0],))
+    if layout == Layout.SEQUENCE:
+        elements = outputs[0].flatten(2).transpose(1, 2)
+        return Features(layout, (elements,), torch.full(elements.shape[:1], elements.shape[1], device=elements.device))
+    return Features(layout, tuple(outputs), place=Placement(batch["place"], batch["sizes"]))

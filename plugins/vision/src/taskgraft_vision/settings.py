@@ -1,0 +1,63 @@
+"""Settings of image backbones."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from taskgraft.config import Config
+from taskgraft_vision.augmentation_settings import Policies, PolicyList
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Colour = tuple[float, float, float]
+Scalar = str | bool | int | float
+
+
+class ImageConfig(Config):
+    """What all image backbones have in common."""
+
+    argument: ClassVar[str | None] = "model"
+
+    revision: str | None = Field(default=None, description="branch, tag or commit of the hub; the newest when left out")
+    until: str | None = Field(default=None, description="last part to keep; all when left out")
+    image_size: int | tuple[int, int] | None = Field(
+        default=None,
+        description="pixels of a side, or height and width, as the model reads them; its own when left out",
+    )
+    crop: Share | None = Field(
+        default=None, description="share of the shorter side that is read; as the checkpoint says when left out"
+    )
+    crop_mode: Literal["center", "squash", "border"] | None = Field(
+        default=None,
+        description="center crops what is longer, squash distorts, border adds edges; as the checkpoint says when left out",
+    )
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = Field(
+        default=None, description="of the resizing; as the checkpoint says when left out"
+    )
+    mean: Colour | None = Field(default=None, description="of red, green and blue, from 0 to 1; the checkpoint's")
+    std: Colour | None = Field(default=None, description="standard deviation of red, green and blue; the checkpoint's")
+    augment: Policies = Field(
+        default=PolicyList(root=()),
+        description="how training images vary: light, rand-augment, mix-up, cut-mix; several in a list",
+    )
+    dtype: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of the weights")
+
+
+class TimmConfig(ImageConfig):
+    """A model of the timm library."""
+
+    model: str = Field(
+        min_length=1, description="name with tag ('resnet18.a1_in1k'), 'hf-hub:OWNER/NAME', or a folder that timm saved"
+    )
+    weights: str = Field(
+        default="pretrained", min_length=1, description="pretrained, random, or a file of weights (.safetensors, .pth)"
+    )
+    arguments: dict[str, Scalar | list[Scalar]] = Field(
+        default={}, description="arguments of the model that a checkpoint needs: pad_type, bn_eps, img_size, …"
+    )
+
+
+class HfVisionConfig(ImageConfig):
+    """An image encoder of the transformers library."""
+
+    model: str = Field(min_length=1, description="name on the hub, or folder")
+    weights: Literal["pretrained", "random"] = Field(default="pretrained", description="read, or drawn at random")

@@ -1,0 +1,367 @@
+"""Models of the timm library: found by name, described without weights, and loaded with every tensor accounted for."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from torch import Tensor, nn
+
+from taskgraft.checkpoint import BadCheckpoint, Checkpoint, TensorsMissing, reading, weight_files
+from taskgraft.error import TaskgraftError, listed, nearest
+from taskgraft.fingerprint import fingerprint
+from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy, shorten
+from taskgraft_vision.parts import groups_of
+from taskgraft_vision.settings import TimmConfig
+
+HUB = "hf-hub:"
+"""Begins a model's name where it is a repository of the hub that need not be one of timm's own."""
+
+RESERVED = frozenset(
+    {
+        "cache_dir", "checkpoint_path", "exportable", "features_only", "in_chans", "no_jit", "num_classes", "pretrained",
+        "pretrained_cfg", "pretrained_cfg_overlay", "scriptable",
+    }
+)  # fmt: skip
+"""Arguments of timm's factory that are not the user's to set."""
+
+COUNTERS = "num_batches_tracked"
+"""Counts the batches that a BatchNorm has seen; no feature depends on it, and checkpoints may lack it."""
+
+
+@dataclass(eq=False)
+class UnknownModel(TaskgraftError):
+    """A name that timm does not know."""
+
+    name: str
+    near: str | None
+
+    def __str__(self) -> str:
+        meant = f" Did you mean '{self.near}'?" if self.near else ""
+        return (
+            f"timm has no model '{self.name}'.{meant} timm.list_models() lists all; a folder that timm saved, or "
+            "hf-hub:OWNER/NAME, is read as well."
+        )
+
+
+@dataclass(eq=False)
+class UnknownTag(TaskgraftError):
+    """A tag of weights that timm does not know for a model."""
+
+    model: str
+    tag: str
+    tags: tuple[str, ...]
+
+    def __str__(self) -> str:
+        have = f"It has {listed(self.tags)}" if self.tags else "It has none"
+        return f"timm has no weights '{self.tag}' for the model '{self.model}'. {have}."
+
+
+@dataclass(eq=False)
+class BadArguments(TaskgraftError):
+    """Arguments that a model cannot be built with."""
+
+    model: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"The model '{self.model}' cannot be built with the arguments of the settings: {self.problem}."
+
+
+@dataclass(eq=False)
+class UnknownArgument(TaskgraftError):
+    """An argument that a model does not take, or that is not the user's to set."""
+
+    model: str
+    argument: str
+    known: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if self.argument in RESERVED:
+            return f"The argument '{self.argument}' of the model '{self.model}' is decided by taskgraft. Leave it out."
+        near = nearest(self.argument, self.known)
+        meant = f" Did you mean '{near}'?" if near else ""
+        return f"The model '{self.model}' takes no argument '{self.argument}'.{meant} Arguments: {listed(self.known)}."
+
+
+@dataclass(eq=False)
+class UnexpectedTensors(TaskgraftError):
+    """Weights that hold tensors of something else."""
+
+    name: str
+    model: str
+    unexpected: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"The weights '{self.name}' hold {len(self.unexpected):,} tensors that the model '{self.model}' does not have: "
+            f"{listed(self.unexpected, 3)}.\nSo they are another model's, and nothing is loaded. Choose the model that they "
+            "belong to, or give the arguments that it was built with."
+        )
+
+
+@dataclass(frozen=True)
+class TimmModel:
+    """One model of timm, as settings name it."""
+
+    config: TimmConfig
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """The folder or repository that the name stands for; None where timm knows the name itself."""
+        name = self.config.model
+        if name.startswith(HUB):
+            return Checkpoint(name.removeprefix(HUB), self.config.revision)
+        if "/" in name or name.startswith((".", "~")) or Path(name).is_dir():
+            return Checkpoint(name, self.config.revision)
+        return None
+
+    @cached_property
+    def factory_name(self) -> str:
+        """What timm's factory is told.
+
+        Raises:
+            UnknownModel, UnknownTag, CheckpointNotFound, BadCheckpoint: when there is no such model.
+        """
+        if self.checkpoint is not None:
+            folder = self.checkpoint.folder()
+            _check_architecture(self.config.model, folder)
+            return f"local-dir:{folder}"
+        name, _, tag = self.config.model.partition(".")
+        if not timm.is_model(name):
+            raise UnknownModel(self.config.model, nearest(name, timm.list_models()))
+        tags = tuple(one.partition(".")[2] for one in timm.list_pretrained(f"{name}.*"))
+        if tag and tag not in tags:
+            raise UnknownTag(name, tag, tags)
+        return self.config.model
+
+    def build(self, device: str) -> nn.Module:
+        """Build the model without a classifier, its weights drawn at random, in eval mode.
+
+        Args:
+            device: "meta" builds it without memory.
+
+        Raises:
+            BadArguments, UnknownArgument: when it cannot be built with the arguments of the settings.
+        """
+        return self._created(device, num_classes=0).eval()
+
+    @cached_property
+    def data(self) -> Mapping[str, Any]:
+        """What timm says of the images that the model reads: input_size, mean, std, interpolation, crop_pct, crop_mode."""
+        found = dict(resolve_model_data_config(self._skeleton))
+        if found["input_size"][0] != 3:
+            raise BadCheckpoint(
+                self.config.model, f"it reads {found['input_size'][0]} channels, not red, green and blue"
+            )
+        return found
+
+    @cached_property
+    def size(self) -> Size:
+        """Channels, height and width of the pixels that the model reads."""
+        stated: Any = self.config.arguments.get("img_size") or self.config.image_size or self.data["input_size"][1:]
+        height, width = (stated, stated) if isinstance(stated, int) else stated
+        return 3, int(height), int(width)
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """How it is built and run, cut off at the part that is the last to keep."""
+        model = self.build("meta")
+        return anatomy(model, self._manner(model), self.size, self.config.until, self.config.model)
+
+    @cached_property
+    def licence(self) -> str | None:
+        """The licence of pretrained weights, as timm states it."""
+        found = getattr(self._skeleton, "pretrained_cfg", {}).get("license")
+        return str(found) if found and self.config.weights == "pretrained" else None
+
+    def load(self) -> tuple[nn.Module, str | None]:
+        """Make the model with its weights.
+
+        Returns:
+            the model, and the fingerprint of the weights that it uses; None when they were drawn at random.
+
+        Raises:
+            TensorsMissing: when a weight that the features use is not there.
+            UnexpectedTensors: when there are weights of another model.
+            BadCheckpoint, CheckpointNotFound: when there are none, or they cannot be read.
+        """
+        model = self.build("cpu")
+        shorten(model, self.anatomy.removed, self.anatomy.stop)
+        if self.config.weights == "random":
+            return model, None
+        folder, path = self._weights()
+        with reading(self._name, "its weights"):
+            stored: dict[str, Tensor] = timm.models.load_state_dict(str(path))
+        needed = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTERS)}
+        state = self._native(stored, needed)
+        self._check(state, needed)
+        with reading(self._name, "its weights"):
+            model.load_state_dict({name: state[name] for name in needed}, strict=False)
+        used = {name: tensor for name, tensor in stored.items() if state is not stored or name in needed}
+        stated = folder / "config.json" if folder else None
+        files = {"config.json": stated.read_bytes()} if stated and stated.is_file() else {}
+        return model, fingerprint(used, files)
+
+    @property
+    def _name(self) -> str:
+        return self.config.model if self.config.weights == "pretrained" else self.config.weights
+
+    @cached_property
+    def _skeleton(self) -> nn.Module:
+        """The whole model with its classifier, without memory."""
+        return self._created("meta")
+
+    def _created(self, device: str, **more: int) -> nn.Module:
+        arguments = dict(self.config.arguments)
+        if reserved := sorted(arguments.keys() & RESERVED):
+            raise UnknownArgument(self.config.model, reserved[0], ())
+        if self.config.image_size is not None and "img_size" not in arguments and self._takes("img_size"):
+            arguments["img_size"] = self.config.image_size  # type: ignore[assignment]
+        try:
+            with torch.device(device):
+                made: nn.Module = timm.create_model(self.factory_name, pretrained=False, **arguments, **more)
+        except TypeError as error:
+            unknown = next((name for name in arguments if f"unexpected keyword argument '{name}'" in str(error)), None)
+            if unknown is None:
+                raise BadArguments(self.config.model, str(error)) from None
+            known = tuple(name for name in self._signature if name not in RESERVED)
+            raise UnknownArgument(self.config.model, unknown, known) from None
+        except (ValueError, RuntimeError, AssertionError, KeyError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise BadArguments(self.config.model, f"{reason:.200}") from None
+        return made
+
+    @cached_property
+    def _signature(self) -> tuple[str, ...]:
+        with torch.device("meta"):
+            plain = timm.create_model(self.factory_name, pretrained=False)
+        return tuple(name for name in inspect.signature(type(plain)).parameters if name != "kwargs")
+
+    def _takes(self, argument: str) -> bool:
+        return argument in self._signature
+
+    def _manner(self, model: Any) -> Manner:
+        pixels = torch.empty(1, *self.size, device="meta")
+        with torch.no_grad():
+            hidden = model.forward_features(pixels)
+        tokens = not (isinstance(hidden, Tensor) and hidden.dim() == 4)
+        inner = callable(getattr(model, "forward_intermediates", None))
+        return Manner(
+            vector=_pooled,
+            grid=_last_level if tokens and inner else None if tokens else _cells(self.size),
+            tokens=tokens and inner,
+            levels=_levels if inner else None,
+            prefix=int(getattr(model, "num_prefix_tokens", 0) or 0),
+            first=getattr(model, "global_pool", None) == "token",
+            groups=groups_of(model),
+        )
+
+    def _weights(self) -> tuple[Path | None, Path]:
+        """Find the file of the weights, and the folder that it lies in where that is a checkpoint's."""
+        if self.config.weights != "pretrained":
+            path = Path(self.config.weights).expanduser()
+            if not path.is_file():
+                raise BadCheckpoint(
+                    self.config.weights, "there is no such file of weights (or say pretrained, or random)"
+                )
+            return None, path
+        checkpoint = self.checkpoint
+        if checkpoint is None:
+            stated = getattr(self._skeleton, "pretrained_cfg", {})
+            if not stated.get("hf_hub_id"):
+                raise BadCheckpoint(
+                    self.config.model, "timm names no weights for it; give a file of weights, or say random"
+                )
+            checkpoint = Checkpoint(str(stated["hf_hub_id"]), self.config.revision)
+        folder = checkpoint.folder(weights=True)
+        files = weight_files(folder)
+        if not files:
+            raise BadCheckpoint(self.config.model, "it has no weights (model.safetensors or pytorch_model.bin)")
+        return folder, next((path for path in files if path.stem == "model"), files[0])
+
+    def _native(self, stored: dict[str, Tensor], needed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Bring tensors under the names and shapes of the model, by timm's own conversion, where they differ.
+
+        timm then loads into the whole model, classifier included, for only so does it insist on every tensor.
+        """
+        if all(name in stored and stored[name].shape == tensor.shape for name, tensor in needed.items()):
+            return stored
+        classes = getattr(self._skeleton, "num_classes", 0)
+        arguments = dict(self.config.arguments)
+        if self.config.image_size is not None and self._takes("img_size"):
+            arguments.setdefault("img_size", self.config.image_size)  # type: ignore[arg-type]
+        try:
+            converted = timm.create_model(
+                self.factory_name,
+                pretrained=True,
+                pretrained_cfg_overlay={"state_dict": dict(stored), "source": None, "num_classes": classes},
+                num_classes=classes,
+                **arguments,
+            )
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError):
+            return stored  # what is missing is told by name
+        return dict(converted.state_dict())
+
+    def _check(self, state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
+        missing = tuple(sorted(name for name in needed if name not in state))
+        known = self._skeleton.state_dict().keys()
+        whole = self.build("meta").state_dict().keys()
+        unexpected = tuple(sorted(name for name in state if name not in known and name not in whole))
+        if missing and len(missing) == len(needed) and unexpected:
+            raise UnexpectedTensors(self._name, self.config.model, unexpected)
+        if missing:
+            raise TensorsMissing(self._name, missing)
+        if unexpected:
+            raise UnexpectedTensors(self._name, self.config.model, unexpected)
+        for name, tensor in needed.items():
+            if state[name].shape != tensor.shape:
+                have, need = (tuple(one.shape) for one in (state[name], tensor))
+                raise BadCheckpoint(self._name, f"its tensor {name} is {have}, but the model has {need}")
+
+
+def _pooled(model: Any, pixels: Tensor) -> Sequence[Tensor]:
+    return [model.forward_head(model.forward_features(pixels), pre_logits=True)]
+
+
+def _last_level(model: Any, pixels: Tensor) -> Sequence[Tensor]:
+    found = model.forward_intermediates(pixels, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True)
+    return list(found[-1:])
+
+
+def _cells(size: Size) -> Callable[[Any, Tensor], Sequence[Tensor]]:
+    from taskgraft_vision.anatomy import grid_of
+
+    def cells(model: Any, pixels: Tensor) -> Sequence[Tensor]:
+        found = grid_of(model.forward_features(pixels), size, 0)
+        assert found is not None
+        return [found]
+
+    return cells
+
+
+def _levels(wanted: Sequence[int] | None) -> Callable[[Any, Tensor], Sequence[Tensor]]:
+    def levels(model: Any, pixels: Tensor) -> Sequence[Tensor]:
+        indices = None if wanted is None else list(wanted)
+        return list(model.forward_intermediates(pixels, indices=indices, output_fmt="NCHW", intermediates_only=True))
+
+    return levels
+
+
+def _check_architecture(name: str, folder: Path) -> None:
+    """Refuse a folder that timm did not save."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise BadCheckpoint(name, "it has no config.json, so timm did not save it")
+    with reading(name, "its configuration"):
+        architecture = json.loads(path.read_text(encoding="utf-8")).get("architecture")
+    if not isinstance(architecture, str) or not timm.is_model(architecture):
+        raise BadCheckpoint(
+            name, f"its config.json names no model of timm as 'architecture' (but {architecture!r:.60})"
+        )

@@ -1,0 +1,50 @@
+"""The conformance kit over models of timm: convolutions, transformers and what lies between, small and with random weights."""
+
+import pytest
+from drawing import opened, pictures
+
+from taskgraft.testing import BackboneLaws
+from taskgraft_vision import timm_backbone
+from taskgraft_vision.plugin import taskgraft_backbones
+from taskgraft_vision.settings import TimmConfig
+
+TIMM = next(spec for spec in taskgraft_backbones() if spec.name == "timm")
+
+MODELS = {
+    "cait_xxs24_224": {"depth": 2, "embed_dim": 16, "num_heads": 2},
+    "convnext_atto": {"depths": [1, 1, 2, 1], "dims": [8, 12, 16, 24]},
+    "deit_tiny_patch16_224": {"depth": 3, "embed_dim": 24, "num_heads": 2},
+    "hrnet_w18_small": {},
+    "mobilenetv3_small_050": {},
+    "regnetx_002": {},
+    "resnet18": {"layers": [1, 1, 1, 1]},
+    "swin_tiny_patch4_window7_224": {"window_size": 2, "embed_dim": 12, "depths": [1, 1, 2, 1]},
+    "tinynet_e": {},
+    "vit_tiny_patch16_224": {"depth": 3, "embed_dim": 24, "num_heads": 2},
+    "xcit_nano_12_p16_224": {"depth": 2, "embed_dim": 16, "num_heads": 2},
+}
+
+
+class TimmLaws(BackboneLaws):
+    settings: dict = {}
+
+    @pytest.fixture
+    def config(self, name):
+        return TimmConfig(model=name, weights="random", image_size=64, arguments=MODELS[name], **self.settings)
+
+    @pytest.fixture
+    def backbone(self, config):
+        return opened(timm_backbone.build(config))
+
+    @pytest.fixture
+    def spec(self):
+        return TIMM
+
+    @pytest.fixture
+    def inputs(self):
+        return {"image": pictures()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+class TestTimm(TimmLaws):
+    pass

@@ -13,13 +13,14 @@ DISTRIBUTIONS = {
     "taskgraft": ROOT,
     "taskgraft_transformers": ROOT / "plugins/transformers",
     "taskgraft_text": ROOT / "plugins/text",
+    "taskgraft_vision": ROOT / "plugins/vision",
 }
 
 SCRIPT = """
 import sys
 from pathlib import Path
-import taskgraft, taskgraft_text, taskgraft_transformers
-for package in (taskgraft, taskgraft_text, taskgraft_transformers):
+import taskgraft, taskgraft_text, taskgraft_transformers, taskgraft_vision
+for package in (taskgraft, taskgraft_text, taskgraft_transformers, taskgraft_vision):
     folder = Path(package.__file__).parent
     assert folder.is_relative_to(sys.prefix), folder
     assert (folder / "py.typed").is_file(), folder
@@ -32,6 +33,15 @@ rows = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": [
 model.fit(rows, target="label", training={"epochs": 1}, quiet=True)
 model.save(sys.argv[2])
 assert taskgraft.load(sys.argv[2]).predict(rows["text"], quiet=True) == model.predict(rows["text"], quiet=True)
+
+from PIL import Image
+for row in range(4):
+    Path(f"images/{row % 2}").mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 20), (250 * (row % 2), 60 * row, 0)).save(f"images/{row % 2}/{row}.png")
+backbone = {"name": "timm:test_resnet", "weights": "random", "image_size": 32}
+model = taskgraft.compose(backbone, head="classification", strategy="linear-probe")
+model.fit("images", target="label", quiet=True)
+assert model.predict(["images/1/1.png", "images/0/2.png"], quiet=True) == ["1", "0"]
 """
 
 
@@ -90,6 +100,17 @@ def test_the_wheels_alone_find_each_other_train_save_and_load(wheels, tmp_path):
             "fraction",
             "full",
         ),
-        *("hf-text", "hub", "json-lines", "linear-probe", "majority", "mean", "multi-label", "parquet", "partial"),
-        "regression",
+        *(
+            "hf-text",
+            "hub",
+            "image-folder",
+            "json-lines",
+            "linear-probe",
+            "majority",
+            "mean",
+            "multi-label",
+            "parquet",
+            "partial",
+        ),
+        *("regression", "timm"),
     ]

@@ -117,7 +117,7 @@ def test_the_map_says_where_prepared_pixels_lie(mode, size, shape, crop):
     made = ImageProcessor(Geometry(*size, crop, mode, "bilinear"), PolicyList(())).prepare({"image": [slope(*shape)]})
 
     assert made.batch["sizes"].tolist() == [list(shape)]
-    assert largest_error(made.batch) < 0.1
+    assert largest_error(made.batch) < 0.2
 
 
 def test_the_map_of_a_border_leads_outside():
@@ -144,7 +144,7 @@ def test_the_map_says_where_light_moved_pixels(size, shape):
 
     batch = varied.vary({"image": [slope(*shape)] * 20}, range(20)).batch
 
-    assert largest_error(batch) < 0.1
+    assert largest_error(batch) < 0.2
     assert set(batch["place"][:, 0, 0].sign().tolist()) == {-1, 1}
     assert batch["sizes"].tolist() == [list(shape)] * 20
 

@@ -42,6 +42,18 @@ def problem(config, settings):
     return str(caught.value)
 
 
+class Street(Config):
+    """Settings that hold any number of others."""
+
+    ovens: tuple[Oven, ...] = ()
+
+
+def test_an_unknown_key_within_a_list_names_no_settings_of_others():
+    assert problem(Street, {"ovens": [{"minutes": 1, "colour": 3}]}) == (
+        "oven 'acme': there is no setting 'ovens.0.colour'."
+    )
+
+
 def test_settings_are_read_and_what_is_left_out_takes_its_default():
     assert parse(Oven, {"minutes": "20"}, "oven 'acme'") == Oven(minutes=20, heat=0.5, shelf="top", guests=())
 

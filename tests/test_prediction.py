@@ -14,7 +14,9 @@ from taskgraft.head import Predictions
 from taskgraft.output_file import CannotWrite
 from taskgraft.prediction import (
     WINDOW,
+    WINDOW_OF_GRIDS,
     BadColumns,
+    GridsInCsv,
     NoRanking,
     Wanted,
     WithoutProbabilities,
@@ -263,6 +265,61 @@ def test_the_likeliest_of_several_labels_are_refused():
     assert str(caught.value) == (
         "The likeliest classes can be had where there is one label per row, but this model predicts categories."
     )
+
+
+# --- grids of labels
+
+GRIDS = Wanted(TargetKind.GRID_CATEGORIES, ("mask",))
+
+
+def grids(rows):
+    """Predict the number of a row in a grid that has a column more in each row."""
+    values = [np.full((2, number % 3 + 1), number, np.uint8) for number in rows.values("number")]
+    return Predictions(values, None, (0, 1, 2))
+
+
+def test_a_grid_of_labels_is_a_list_of_lists_in_json_lines():
+    lines = printed(grids, GRIDS, "jsonl").splitlines()
+    assert [json.loads(line)["prediction"] for line in lines] == [[[0], [0]], [[1, 1], [1, 1]], [[2] * 3, [2] * 3]]
+
+
+def test_a_grid_of_labels_is_a_list_of_lists_of_small_integers_in_parquet(tmp_path):
+    assert written(tmp_path / "o.parquet", 2, grids, GRIDS) == 2
+    table = parquet.read_table(tmp_path / "o.parquet")
+    assert table.column("prediction").to_pylist() == [[[0], [0]], [[1, 1], [1, 1]]]
+    assert table.column("prediction").type.value_type.value_type == pa.uint8()
+
+
+def test_a_grid_of_words_is_written_too():
+    def words_of(rows):
+        return Predictions([np.array([["a", "b"]])] * len(rows), None, CLASSES)
+
+    assert json.loads(printed(words_of, GRIDS, "jsonl", 1)) == {"prediction": [["a", "b"]]}
+
+
+def test_few_grids_of_labels_are_held_at_a_time(tmp_path):
+    held = []
+
+    def counted(rows):
+        held.append(len(rows))
+        return grids(rows)
+
+    written(tmp_path / "o.parquet", WINDOW_OF_GRIDS + 1, counted, GRIDS)
+    assert held == [WINDOW_OF_GRIDS, 1]
+
+
+def test_grids_of_labels_are_refused_for_csv_before_anything_is_predicted(tmp_path):
+    said = (
+        "This model predicts a grid of labels for each row, which a cell of a CSV file does not hold. Write to a file that "
+        'ends in .jsonl or .parquet, or print JSON lines (--json, form="jsonl").'
+    )
+    with pytest.raises(GridsInCsv) as caught:
+        written(tmp_path / "o.csv", predict=pytest.fail, what=GRIDS)
+    assert str(caught.value) == said
+    with pytest.raises(GridsInCsv) as caught:
+        printed(pytest.fail, GRIDS)
+    assert str(caught.value) == said
+    assert os.listdir(tmp_path) == []
 
 
 # --- of a model

@@ -41,6 +41,19 @@ def test_a_row_of_a_file_is_placed_by_its_line():
     assert IN_MEMORY.place(2) == "row 2"
 
 
+def test_a_file_that_a_value_names_is_looked_for_beside_the_data():
+    rows = replace(IN_FILE, folder=Path("/data"))
+
+    assert [rows.located(value) for value in ("a/1.png", "/b/2.png", "", None, 7)] == [
+        "/data/a/1.png",
+        "/b/2.png",
+        "",
+        None,
+        7,
+    ]
+    assert IN_FILE.located("a/1.png") == "a/1.png"
+
+
 def test_a_missing_column_is_named_with_the_nearest_one():
     with pytest.raises(ColumnMissing) as caught:
         IN_FILE.values("lable")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from taskgraft.error import TaskgraftError, listed, nearest
@@ -79,26 +80,26 @@ def _path(settings: Any, detail: ErrorDetails) -> tuple[str, ...]:
 def _sentence(config: type[Config], path: tuple[str, ...], details: list[ErrorDetails]) -> str:
     key = ".".join(path)
     first = details[0]
-    holder = _holder(config, path)
+    fields = _fields(config, path)
     if first["type"] == "extra_forbidden":
-        near = nearest(path[-1], holder.model_fields)
+        near = nearest(path[-1], fields or ())
         meant = f" Did you mean '{'.'.join((*path[:-1], near))}'?" if near else ""
-        return f"there is no setting '{key}'.{meant} Settings: {listed(holder.model_fields)}."
+        return f"there is no setting '{key}'.{meant}" + ("" if fields is None else f" Settings: {listed(fields)}.")
     if first["type"] == "missing":
-        about = holder.model_fields[path[-1]].description if path[-1] in holder.model_fields else None
+        about = fields[path[-1]].description if fields and path[-1] in fields else None
         return f"the setting '{key}' has no default, so decide it{f' ({about})' if about else ''}."
     reasons = ", or ".join(dict.fromkeys(_reason(detail) for detail in details))
     return f"the setting '{key}' is {first['input']!r}: {reasons}." if key else f"{reasons}."
 
 
-def _holder(config: type[Config], path: tuple[str, ...]) -> type[Config]:
-    """Find the config class that the last step of a path is to be a field of."""
+def _fields(config: type[Config], path: tuple[str, ...]) -> Mapping[str, FieldInfo] | None:
+    """Find the settings that the last step of a path is to be one of; None where the path leads through a choice."""
     for step in path[:-1]:
         field = config.model_fields.get(step)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Config)):
-            break
+            return None
         config = field.annotation
-    return config
+    return config.model_fields
 
 
 KINDS = {"tuple_type": "a list", "list_type": "a list", "dict_type": "a dict", "model_type": "a dict"}

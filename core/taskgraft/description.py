@@ -159,6 +159,8 @@ class HeadDescription:
             gradient descent.
         metrics: names of the metrics that judge it unless the user names others.
         baselines: names of the baselines that it is compared with.
+        files: whether a text in a target column names a file. A relative path then starts at the folder of the data it stands
+            in.
     """
 
     reads: tuple[Layout, ...]
@@ -167,3 +169,4 @@ class HeadDescription:
     convex: bool = False
     metrics: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
+    files: bool = False

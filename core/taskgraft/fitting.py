@@ -23,7 +23,7 @@ from taskgraft.examples import Examples
 from taskgraft.head import BadTargets, Head, Predictions, Target
 from taskgraft.insertion import Inserted, remove
 from taskgraft.journal import Journal, accelerator, tracking
-from taskgraft.labelled import NoRows, labelled_examples, say_notes, training_examples, usable
+from taskgraft.labelled import NoRows, labelled_examples, say_notes, target_columns, training_examples, usable
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
 from taskgraft.rivals import learn_rivals
@@ -252,9 +252,8 @@ def _learned_backbone(composition: Composition, recipe: Recipe, rows: Rows) -> t
 
 
 def _learned_target(head: Head[Any], rows: Rows, recipe: Recipe) -> Target:
-    columns = {column: rows.values(column) for column in recipe.data.target}
     try:
-        return head.learn(columns)  # type: ignore[no-any-return]
+        return head.learn(target_columns(head, rows, recipe))  # type: ignore[no-any-return]
     except BadTargets as error:
         raise BadRows(rows, error.reasons) from None
 

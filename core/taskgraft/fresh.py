@@ -1,7 +1,6 @@
 """Rows that are prepared afresh whenever they are needed, since prepared they are too large to be kept, or vary at random."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from taskgraft.backbone import Backbone, Prepared, Varied
@@ -70,17 +69,8 @@ class FreshInputs:
     def _values(self, rows: Sequence[int]) -> dict[str, list[Any]]:
         """Give raw values by input role; a relative path of a file starts at the folder of the data."""
         values = {name: [self.rows.value(column, row) for row in rows] for name, column in self._names.items()}
-        folder = self.rows.folder
-        if folder is not None:
-            values |= {
-                name: [_located(folder, value) for value in values[name]] for name in self._files & values.keys()
-            }
-        return values
+        return values | {name: [*map(self.rows.located, values[name])] for name in self._files & values.keys()}
 
     def _check(self, rows: Sequence[int], refused: Mapping[int, str]) -> None:
         if refused:
             raise BadRows(self.rows, {rows[place]: reason for place, reason in refused.items()}, MEND)
-
-
-def _located(folder: Path, value: Any) -> Any:
-    return str(folder / value) if isinstance(value, str) and value else value

@@ -67,7 +67,7 @@ def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: I
     Raises:
         BadRows: naming the rows whose target cannot be read, or has another number of labels than elements.
     """
-    columns = {column: rows.values(column) for column in recipe.data.target}
+    columns = target_columns(head, rows, recipe)
     try:
         found = head.encode(columns, target)
     except BadTargets as error:
@@ -75,6 +75,14 @@ def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: I
     if head.description.target == TargetKind.ELEMENT_CATEGORIES:
         check_elements(rows, made.elements, columns)
     return found
+
+
+def target_columns(head: Head[Any], rows: Rows, recipe: Recipe) -> dict[str, list[Any]]:
+    """Give the raw targets that a recipe names, by column. Of files, a relative path starts at the folder of the data."""
+    columns = {column: rows.values(column) for column in recipe.data.target}
+    if not head.description.files:
+        return columns
+    return {column: [*map(rows.located, values)] for column, values in columns.items()}
 
 
 def usable(rows: Rows, recipe: Recipe, work: Callable[[Rows], Found]) -> tuple[Rows, Found]:

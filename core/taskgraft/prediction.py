@@ -11,12 +11,15 @@ import pyarrow as pa
 from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.head import Predictions
-from taskgraft.prediction_file import Form, Writer, check_output, open_file, text_writer
+from taskgraft.prediction_file import SUFFIXES, Form, Writer, check_output, open_file, text_writer
 from taskgraft.progress import Reporter
 from taskgraft.rows import Rows
 
 WINDOW = 4_096
 """Rows that are predicted and written at a time."""
+
+WINDOW_OF_GRIDS = 64
+"""The same, where each row is predicted as a grid of labels."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,11 @@ def write_predictions(
 
     Raises:
         CannotWrite: for a file that is there already, another suffix, or a place that cannot be written.
+        GridsInCsv: when each row is predicted as a grid of labels.
         BadColumns: when two columns would have one name.
     """
     check_output(path, overwrite=overwrite)
+    _check_form(wanted, SUFFIXES[path.suffix.lower()])
     with open_file(path) as writer:
         return _write(rows, predict, wanted, writer, reporter)
 
@@ -71,7 +76,11 @@ def print_predictions(
 
     Returns:
         the number of rows.
+
+    Raises:
+        GridsInCsv, BadColumns: as :func:`write_predictions` does.
     """
+    _check_form(wanted, form)
     return _write(rows, predict, wanted, text_writer(stream, form), reporter)
 
 
@@ -80,11 +89,17 @@ def _write(
 ) -> int:
     for column in wanted.keep:
         rows.values(column, 0, 0)  # raises when there is no such column
-    starts = range(0, len(rows), WINDOW) or (0,)
+    size = WINDOW_OF_GRIDS if wanted.target == TargetKind.GRID_CATEGORIES else WINDOW
+    starts = range(0, len(rows), size) or (0,)
     for start in reporter.track(starts, "predicting", len(starts)):
-        window = rows.take(range(start, min(start + WINDOW, len(rows))))
+        window = rows.take(range(start, min(start + size, len(rows))))
         writer.write(_table(window, predict(window), wanted))
     return len(rows)
+
+
+def _check_form(wanted: Wanted, form: Form) -> None:
+    if wanted.target == TargetKind.GRID_CATEGORIES and form == "csv":
+        raise GridsInCsv()
 
 
 # --- tables
@@ -114,10 +129,20 @@ def _predicted(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]
             (f"prediction_{name}", pa.array([value[place] for value in found.values], pa.float64()))
             for place, name in enumerate(wanted.names)
         ]
+    if wanted.target == TargetKind.GRID_CATEGORIES:
+        return [("prediction", _grids(found))]
     one = pa.array(found.classes).type if found.classes else None
     if wanted.target != TargetKind.CATEGORY and one is not None:
         one = pa.list_(one)
     return [("prediction", pa.array(found.values, one))]
+
+
+def _grids(found: Predictions) -> pa.Array:
+    """Give arrays of labels, (height, width), as lists of their rows, with integers as small as the arrays have them."""
+    arrays = [np.asarray(value) for value in found.values]
+    integers = arrays and arrays[0].dtype.kind in "iu"
+    one = pa.from_numpy_dtype(arrays[0].dtype) if integers else pa.array(found.classes).type
+    return pa.array([list(array) for array in arrays], pa.list_(pa.list_(one)))
 
 
 def _likeliest(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]:
@@ -183,4 +208,15 @@ class NoRanking(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"The likeliest classes can be had where there is one label per row, but this model predicts {self.target}."
+        )
+
+
+@dataclass(eq=False)
+class GridsInCsv(TaskgraftError):
+    """A grid of labels per row, in a file whose cells hold one value."""
+
+    def __str__(self) -> str:
+        return (
+            "This model predicts a grid of labels for each row, which a cell of a CSV file does not hold. Write to a file "
+            'that ends in .jsonl or .parquet, or print JSON lines (--json, form="jsonl").'
         )

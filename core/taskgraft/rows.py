@@ -65,6 +65,10 @@ class Rows:
         """Give one raw value. Raises as :meth:`values` does."""
         return self._column(column)[row].as_py()
 
+    def located(self, value: Any) -> Any:
+        """Let the text of a value that names a file start at the folder of the data. An absolute path stays as it is."""
+        return str(self.folder / value) if self.folder is not None and isinstance(value, str) and value else value
+
     def chunks(self, names: Mapping[str, str], size: int) -> Iterator[tuple[int, dict[str, list[Any]]]]:
         """Go through the rows in pieces.
 

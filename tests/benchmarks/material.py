@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -14,10 +16,20 @@ DATA = Path(os.environ.get("TASKGRAFT_DATA", Path(__file__).parents[3] / "shared
 
 def table(path: str) -> pd.DataFrame:
     """Read a CSV of the shared data verbatim; leave quietly when it is not here."""
+    return pd.read_csv(file(path), dtype=str, keep_default_na=False)
+
+
+def parquet(path: str) -> pa.Table:
+    """Read a Parquet file of the shared data; leave quietly when it is not here."""
+    return pq.read_table(file(path))
+
+
+def file(path: str) -> Path:
+    """Find a file of the shared data; leave quietly when it is not here."""
     if not (DATA / path).is_file():
         print(f"skipped: {path} is not in {DATA}; set TASKGRAFT_DATA to where the data lie")
         sys.exit(0)
-    return pd.read_csv(DATA / path, dtype=str, keep_default_na=False)
+    return DATA / path
 
 
 def minilm() -> str:

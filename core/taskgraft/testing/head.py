@@ -170,7 +170,8 @@ def check_head_builds_from_json(head: Head[Any], targets: Columns) -> None:
         with law.runs(f"loading saved weights into the head for {words(tried)}"):
             again.load_state_dict(tried.module.state_dict())
         rebuilt = HeadTrial(head, read, again, tried.features, tried.encoded)
-        if rebuilt.predictions().values != tried.predictions().values:
+        pairs = zip(rebuilt.predictions().values, tried.predictions().values, strict=True)
+        if not all(_equal(one, other) for one, other in pairs):
             raise law.broken(f"for {words(tried)}, the head built again predicts otherwise")
 
 
@@ -287,6 +288,10 @@ def _check_probabilities(law: Law, tried: HeadTrial, found: Predictions) -> None
         for row, (value, length) in enumerate(zip(found.values, lengths.tolist(), strict=True)):
             if len(value) != length:
                 raise law.broken(f"row {row} has {length} elements, but {len(value)} predictions")
+    if kind == TargetKind.GRID_CATEGORIES and tried.features.place is not None:
+        for row, (value, size) in enumerate(zip(found.values, tried.features.place.sizes.tolist(), strict=True)):
+            if np.shape(value) != tuple(size):
+                raise law.broken(f"row {row} is an input of {size[0]} × {size[1]}, but predicted is {np.shape(value)}")
     if found.probabilities is None:
         return
     if len(found.probabilities) != len(found.values):
@@ -318,6 +323,13 @@ def _alike(first: Any, second: Any) -> bool:
     """Compare predictions; numbers may differ by rounding."""
     if isinstance(first, float) or (isinstance(first, list) and first and isinstance(first[0], float)):
         return bool(np.allclose(first, second, rtol=TOLERANCE, atol=TOLERANCE))
+    return _equal(first, second)
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """Compare predictions, of which some are arrays."""
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        return bool(np.array_equal(first, second))
     return bool(first == second)
 
 

@@ -1,7 +1,7 @@
 """A head built on features drawn at random, for the checks of :mod:`taskgraft.testing.head`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -106,17 +106,18 @@ def _trial(head: Head[Any], target: Target, encoded: Batch, wanted: FeatureDescr
 
 
 def _place(rows: int) -> Placement:
-    """Let grids lie over all of a raw input, mirrored in every second row."""
+    """Let grids lie over all of a raw input, mirrored in every second row, and each input be one wider than the one before."""
     transform = torch.eye(2, 3).repeat(rows, 1, 1)
     transform[1::2, 0, 0] = -1.0
-    return Placement(transform, torch.full((rows, 2), 8))
+    return Placement(transform, torch.stack([torch.full((rows,), 8), 8 + torch.arange(rows)], 1))
 
 
 def padded(tried: HeadTrial) -> HeadTrial:
-    """Lengthen what has elements, with large random numbers past every length."""
+    """Lengthen what is padded: targets, and features that have elements, with large random numbers past every length."""
     features = tried.features
+    encoded = collate([tried.encoded], {axis: int(some.max()) + LONGER for axis, some in tried.encoded.lengths.items()})
     if features.lengths is None:
-        return tried
+        return replace(tried, encoded=encoded)
     axes = 1 if features.layout == Layout.SEQUENCE else 2
     generator = torch.Generator().manual_seed(1)
     longest = features.value.shape[1] + LONGER
@@ -125,7 +126,4 @@ def padded(tried: HeadTrial) -> HeadTrial:
     for row, length in enumerate(features.lengths.tolist()):
         real = [slice(0, length)] * axes
         value[row][*real] = features.value[row][*real]
-    encoded = collate([tried.encoded], {axis: int(some.max()) + LONGER for axis, some in tried.encoded.lengths.items()})
-    return HeadTrial(
-        tried.head, tried.target, tried.module, Features(features.layout, (value,), features.lengths), encoded
-    )
+    return replace(tried, features=Features(features.layout, (value,), features.lengths), encoded=encoded)

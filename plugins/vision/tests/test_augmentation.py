@@ -19,7 +19,7 @@ class Settings(Config):
 
 
 def policies(value):
-    return parse(Settings, {"augment": value}, "backbone 'some'").augment
+    return PolicyList(parse(Settings, {"augment": value}, "backbone 'some'").augment)
 
 
 def refusal(value):
@@ -47,7 +47,7 @@ def test_a_policy_is_a_name_a_dict_or_one_of_several():
 
 def test_without_a_setting_nothing_varies():
     assert len(Settings().augment) == 0
-    assert not Settings().augment.mixes
+    assert not PolicyList(Settings().augment).mixes
 
 
 def test_policies_are_read_back_from_json():
@@ -178,7 +178,7 @@ def test_the_global_generators_are_as_before():
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 
     changed(scene(), RandAugment(layers=5), (0, 0, 0), Image.Resampling.BILINEAR, 11)
-    mixed(pictures(), range(6), PolicyList(["mix-up", "cut-mix"]), range(6))
+    mixed(pictures(), range(6), policies(["mix-up", "cut-mix"]), range(6))
     rectangle(Light(), 9, 9, 1.0, 5)
 
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
@@ -199,7 +199,7 @@ def test_what_the_global_generators_hold_changes_nothing():
 def test_mix_up_blends_each_row_with_its_partner_and_rounds():
     pixels = pictures()
 
-    made = mixed(pixels, range(6), PolicyList({"name": "mix-up", "alpha": 1}), range(6))
+    made = mixed(pixels, range(6), policies({"name": "mix-up", "alpha": 1}), range(6))
 
     shares = made.shares.astype(np.float64)[:, None, None, None]
     assert (made.pixels == np.rint(shares * pixels + (1 - shares) * pixels[made.partners])).all()
@@ -209,7 +209,7 @@ def test_mix_up_blends_each_row_with_its_partner_and_rounds():
 def test_cut_mix_shows_the_partner_in_a_rectangle_whose_area_the_share_leaves():
     pixels = np.repeat(np.arange(40, dtype=np.uint8), 3 * 64).reshape(40, 3, 8, 8)
 
-    made = mixed(pixels, range(40), PolicyList("cut-mix"), range(40))
+    made = mixed(pixels, range(40), policies("cut-mix"), range(40))
 
     for row in range(40):
         foreign = made.pixels[row, 0] == made.partners[row]
@@ -221,15 +221,15 @@ def test_cut_mix_shows_the_partner_in_a_rectangle_whose_area_the_share_leaves():
 def test_of_two_ways_to_mix_each_row_draws_one():
     pixels = np.repeat(np.arange(200, dtype=np.uint8), 3 * 64).reshape(200, 3, 8, 8)
 
-    made = mixed(pixels, range(200), PolicyList(["cut-mix", {"name": "mix-up", "alpha": 50}]), SEEDS)
+    made = mixed(pixels, range(200), policies(["cut-mix", {"name": "mix-up", "alpha": 50}]), SEEDS)
 
     blended = sum(row not in made.pixels[row] for row in SEEDS)
     assert 60 < blended < 140
 
 
 def test_partners_and_shares_come_from_the_seed_of_the_row():
-    once = mixed(pictures(), range(6), PolicyList("mix-up"), range(6))
-    again = mixed(pictures(), range(6), PolicyList("mix-up"), [0, 1, 2, 13, 14, 15])
+    once = mixed(pictures(), range(6), policies("mix-up"), range(6))
+    again = mixed(pictures(), range(6), policies("mix-up"), [0, 1, 2, 13, 14, 15])
 
     assert (once.partners[:3] == again.partners[:3]).all()
     assert (once.shares[:3] == again.shares[:3]).all()
@@ -237,7 +237,7 @@ def test_partners_and_shares_come_from_the_seed_of_the_row():
 
 
 def test_every_other_row_is_a_partner_at_times():
-    partners = {int(mixed(pictures(4), range(4), PolicyList("mix-up"), [seed] * 4).partners[1]) for seed in SEEDS}
+    partners = {int(mixed(pictures(4), range(4), policies("mix-up"), [seed] * 4).partners[1]) for seed in SEEDS}
 
     assert partners == {0, 2, 3}
 
@@ -245,7 +245,7 @@ def test_every_other_row_is_a_partner_at_times():
 def test_rows_without_a_picture_mix_with_nothing():
     pixels = pictures()
 
-    made = mixed(pixels, [0, 2, 5], PolicyList("mix-up"), range(6))
+    made = mixed(pixels, [0, 2, 5], policies("mix-up"), range(6))
 
     assert (made.pixels[[1, 3, 4]] == pixels[[1, 3, 4]]).all()
     assert made.partners[[1, 3, 4]].tolist() == [1, 3, 4]
@@ -254,7 +254,7 @@ def test_rows_without_a_picture_mix_with_nothing():
 
 
 def test_a_row_alone_stays_as_it_is():
-    made = mixed(pictures(1), [0], PolicyList("cut-mix"), [5])
+    made = mixed(pictures(1), [0], policies("cut-mix"), [5])
 
     assert (made.pixels == pictures(1)).all()
     assert (made.partners.tolist(), made.shares.tolist()) == ([0], [1.0])
@@ -262,7 +262,7 @@ def test_a_row_alone_stays_as_it_is():
 
 def test_the_share_is_drawn_as_the_papers_say():
     def spread(policy):
-        return np.std([mixed(pictures(2), range(2), PolicyList(policy), [seed] * 2).shares[0] for seed in SEEDS])
+        return np.std([mixed(pictures(2), range(2), policies(policy), [seed] * 2).shares[0] for seed in SEEDS])
 
     assert spread(MixUp(alpha=50)) < 0.1 < spread(MixUp(alpha=1)) < 0.4 < spread(MixUp(alpha=0.2))
     assert spread(CutMix(alpha=50)) < spread(CutMix(alpha=0.5))

@@ -10,11 +10,16 @@ from PIL import Image
 from timm.data import create_transform
 from torch.nn.functional import adaptive_avg_pool2d, affine_grid
 
-from taskgraft_vision.augmentation_settings import PolicyList
+from taskgraft.config import Config
+from taskgraft_vision.augmentation_settings import Policies, PolicyList
 from taskgraft_vision.processor import Geometry, ImageProcessor
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHAPES = [(64, 64), (50, 77), (77, 50), (20, 33), (33, 101), (7, 3), (1, 1)]
+
+
+class Settings(Config):
+    augment: Policies = ()
 
 
 def noise(height, width):
@@ -28,7 +33,9 @@ def slope(height, width):
 
 
 def processor(*policies, **geometry):
-    return ImageProcessor(Geometry(**{"height": 32, "width": 32, **geometry}), PolicyList(policies))
+    return ImageProcessor(
+        Geometry(**{"height": 32, "width": 32, **geometry}), PolicyList(Settings(augment=policies).augment)
+    )
 
 
 def pixels(made):
@@ -63,7 +70,7 @@ def test_pixels_are_those_of_timm(mode, size, interpolation):
         images = [noise(*shape) for shape in SHAPES]
 
         found = pixels(
-            ImageProcessor(Geometry(*size, crop, mode, interpolation), PolicyList(())).prepare({"image": images})
+            ImageProcessor(Geometry(*size, crop, mode, interpolation), PolicyList()).prepare({"image": images})
         )
 
         normalized = torch.stack([transform(Image.fromarray(image)) for image in images])
@@ -88,11 +95,15 @@ def test_what_a_shorter_side_leaves_open_is_black():
     assert int(found.sum()) == 3 * 400 * 255
 
 
-def test_a_strip_is_never_resized_as_a_whole():
-    strip = slope(2, 40_000)
+def test_a_strip_is_never_resized_as_a_whole(monkeypatch):
+    resize, sizes = Image.Image.resize, []
+    monkeypatch.setattr(
+        Image.Image, "resize", lambda self, size, *rest: sizes.append(size) or resize(self, size, *rest)
+    )
 
-    batch = processor().prepare({"image": [strip]}).batch
+    batch = processor().prepare({"image": [slope(2, 40_000)]}).batch
 
+    assert sizes == [(32, 32)]
     assert batch["place"][0, 0].tolist() == pytest.approx([2 / 40_000, 0, 0], abs=1e-6)
     assert batch["pixels"][0, 0].unique().tolist() in ([127], [128], [127, 128])
 
@@ -114,7 +125,7 @@ def test_the_same_image_gives_the_same_pixels_in_any_company():
 @pytest.mark.parametrize("shape", [(300, 300), (301, 487), (480, 311)])
 @pytest.mark.parametrize("crop", [0.875, 1.0])
 def test_the_map_says_where_prepared_pixels_lie(mode, size, shape, crop):
-    made = ImageProcessor(Geometry(*size, crop, mode, "bilinear"), PolicyList(())).prepare({"image": [slope(*shape)]})
+    made = ImageProcessor(Geometry(*size, crop, mode, "bilinear"), PolicyList()).prepare({"image": [slope(*shape)]})
 
     assert made.batch["sizes"].tolist() == [list(shape)]
     assert largest_error(made.batch) < 0.2
@@ -256,6 +267,7 @@ def test_settings_are_all_that_decides_what_is_prepared():
         "crop": 0.875,
         "mode": "center",
         "interpolation": "bicubic",
+        "halves": "round",
         "shortest": None,
         "fill": [124, 116, 104],
     }

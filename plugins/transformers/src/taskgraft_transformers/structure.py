@@ -77,23 +77,35 @@ def configuration(checkpoint: Checkpoint) -> PretrainedConfig:
         return AutoConfig.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
 
 
-def structure(config: PretrainedConfig, output: FeatureDescription, name: str, remote_code: bool = False) -> Structure:
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+"""Name of an input → its shape."""
+
+TEXT: Shapes = (("input_ids", (1, 4)),)
+"""Four pieces of one text."""
+
+
+def structure(
+    config: PretrainedConfig, output: FeatureDescription, name: str, remote_code: bool = False, inputs: Shapes = TEXT
+) -> Structure:
     """Find out how the model of a configuration is built. What was found is remembered for equal configurations.
 
     Args:
         output: what leaves every part.
         name: of the checkpoint, for messages.
+        inputs: what the model is tried with.
     """
-    key = (type(config), config.to_json_string(use_diff=False), output, remote_code)
+    key = (type(config), config.to_json_string(use_diff=False), output, remote_code, inputs)
     if key not in _FOUND:
-        _FOUND[key] = _structure(config, output, name, remote_code)
+        _FOUND[key] = _structure(config, output, name, remote_code, inputs)
     return _FOUND[key]
 
 
 _FOUND: dict[tuple[Any, ...], Structure] = {}
 
 
-def _structure(config: PretrainedConfig, output: FeatureDescription, name: str, remote_code: bool) -> Structure:
+def _structure(
+    config: PretrainedConfig, output: FeatureDescription, name: str, remote_code: bool, inputs: Shapes
+) -> Structure:
     keywords: dict[str, Any] = {}
     model = _skeleton(config, name, remote_code)
     if "add_pooling_layer" in inspect.signature(type(model).__init__).parameters:
@@ -107,7 +119,7 @@ def _structure(config: PretrainedConfig, output: FeatureDescription, name: str, 
         everything = tuple(_outside(model, "", None))
         part = Part("whole", everything, output, _roles(model, everything))
         return Structure(type(model), keywords, None, 1, (part,), (0,), (), causal)
-    observed = _observe(model, blocks)
+    observed = _observe(model, blocks, inputs)
     parts = _parts(model, blocks, observed, output)
     cuts = tuple(range(len(parts))) if observed.passable else (0,)
     return Structure(type(model), keywords, blocks, len(parts), parts, cuts, observed.after, causal)
@@ -146,7 +158,7 @@ class _Observed:
     passable: bool
 
 
-def _observe(model: nn.Module, blocks: str) -> _Observed:
+def _observe(model: nn.Module, blocks: str, inputs: Shapes) -> _Observed:
     """See which modules outside the blocks run after the last one, and whether blocks hand on one tensor only."""
     order: list[str] = []
     extra: list[object] = []
@@ -157,7 +169,7 @@ def _observe(model: nn.Module, blocks: str) -> _Observed:
             handles.append(module.register_forward_pre_hook(lambda *_, name=name: order.append(name)))
     first = model.get_submodule(f"{blocks}.0")
     handles.append(first.register_forward_hook(lambda _, __, output: extra.extend(_tensors_beside(output))))
-    ran = _ran(model)
+    ran = _ran(model, inputs)
     for handle in handles:
         handle.remove()
     places = [place for place, name in enumerate(order) if name.startswith(f"{blocks}.")]
@@ -173,13 +185,15 @@ def _tensors_beside(output: Any) -> list[Any]:
     return [] if isinstance(output, Tensor) else [entry for entry in output[1:] if isinstance(entry, Tensor)]
 
 
-def _ran(model: nn.Module) -> bool:
+def _ran(model: nn.Module, inputs: Shapes) -> bool:
     """Try a forward pass in several ways: models differ in which they can do without looking at data."""
-    ids = torch.ones(1, 4, dtype=torch.int64, device="meta")
-    for more in ({}, {"use_cache": True}, {"attention_mask": torch.ones_like(ids)}):
+    integers = torch.int64 if inputs == TEXT else torch.float32
+    given = {name: torch.ones(shape, dtype=integers, device="meta") for name, shape in inputs}
+    mask = torch.ones(next(iter(given.values())).shape[:2], dtype=torch.int64, device="meta")
+    for more in ({}, {"use_cache": True}, {"attention_mask": mask}):
         try:
             with torch.no_grad():
-                model(input_ids=ids, **more)
+                model(**given, **more)
         except Exception:  # noqa: S112, a stranger's model may stumble over anything that is not there
             continue
         return True

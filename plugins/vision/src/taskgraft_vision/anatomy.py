@@ -1,14 +1,14 @@
 """How an image model is built and run, known without weights: parts, cuts, and what it emits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from taskgraft.checkpoint import BadCheckpoint, NoSuchPart
-from taskgraft.description import FeatureDescription, Layout, Part, sequence, vector
-from taskgraft_vision.parts import Piece, pieces, roles
+from taskgraft.description import FeatureDescription, Layout, Part, Role, sequence, vector
+from taskgraft_vision.parts import Piece
 from taskgraft_vision.resuming import Stop, Stopped, Stretch
 from taskgraft_vision.trace import Run, Trace, flat, follow, reached, trace
 
@@ -27,7 +27,8 @@ class Manner:
         levels: the levels of a pyramid that are wanted, by their numbers → what gives them; None where there are none.
         prefix: how many tokens stand before those of the patches.
         first: whether the vector is the first token, where a model is cut off before its own pooling.
-        groups: parameter → the number of its layer, from the input.
+        pieces: the model and a trace of it → its consecutive blocks.
+        roles: the model and some paths → what the layers below them do.
     """
 
     vector: Run
@@ -36,7 +37,8 @@ class Manner:
     levels: Callable[[Sequence[int] | None], Run] | None
     prefix: int
     first: bool
-    groups: Mapping[str, int]
+    pieces: Callable[[nn.Module, Trace], tuple[Piece, ...]]
+    roles: Callable[[nn.Module, Iterable[str]], Mapping[str, Role]]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def anatomy(model: nn.Module, manner: Manner, size: Size, until: str | None, nam
         NoSuchPart, BadCheckpoint: when it cannot be cut off there.
     """
     traced = trace(model, manner.vector, size)
-    found = pieces(model, traced, manner.groups)
+    found = manner.pieces(model, traced)
     removed: tuple[str, ...] = ()
     stop = None
     if until is not None:
@@ -87,7 +89,8 @@ def anatomy(model: nn.Module, manner: Manner, size: Size, until: str | None, nam
     stretches, features, cuts = _stretches(model, runs, size, found)
     needed = {name for run in dict.fromkeys(run for run, _ in runs.values()) for name in reached(model, run, size)}
     unused = tuple(name for name, _ in model.named_parameters() if name not in needed)
-    parts = _parts(model, found, next(iter(stretches.values())), features, size)
+    found = tuple(replace(piece, owns=tuple(_without(model, piece.owns, unused))) for piece in found)
+    parts = _parts(model, manner, found, next(iter(stretches.values())), features, size)
     return Anatomy(parts, features, cuts, stretches, removed, stop, unused)
 
 
@@ -104,6 +107,11 @@ def shorten(model: nn.Module, removed: Sequence[str], stop: str | None) -> None:
             delattr(holder, own)
 
 
+def prefix_of(tokens: int, size: Size) -> int | None:
+    """Find how many tokens stand before those of the patches, which make a grid; None when there is no such number."""
+    return next((prefix for prefix in range(tokens) if _rectangle(tokens - prefix, size) is not None), None)
+
+
 def grid_of(hidden: Tensor, size: Size, prefix: int) -> Tensor | None:
     """Make a grid, ``(batch, feature, height, width)``, of whatever layout a model computes in; None when it is none.
 
@@ -117,6 +125,21 @@ def grid_of(hidden: Tensor, size: Size, prefix: int) -> Tensor | None:
         return None
     shape = _rectangle(hidden.shape[1] - prefix, size)
     return None if shape is None else hidden[:, prefix:].transpose(1, 2).unflatten(2, shape)
+
+
+def _without(model: nn.Module, owns: Iterable[str], unused: Collection[str]) -> Iterator[str]:
+    """Name what some paths own but for some tensors: in place of a module that holds one of them, what lies in it."""
+    modules = dict(model.named_modules())
+    for path in owns:
+        if path in modules and any(name.startswith(f"{path}.") for name in unused):
+            inside = [
+                *(name for name, _ in modules[path].named_parameters(recurse=False)),
+                *(name for name, _ in modules[path].named_buffers(recurse=False)),
+                *(name for name, _ in modules[path].named_children()),
+            ]
+            yield from _without(model, (f"{path}.{name}" for name in inside), unused)
+        elif path not in unused:
+            yield path
 
 
 def _number(found: Sequence[Piece], until: str) -> int:
@@ -203,14 +226,19 @@ def _stretches(
 
 
 def _parts(
-    model: nn.Module, found: Sequence[Piece], stretch: Stretch, features: Sequence[FeatureDescription], size: Size
+    model: nn.Module,
+    manner: Manner,
+    found: Sequence[Piece],
+    stretch: Stretch,
+    features: Sequence[FeatureDescription],
+    size: Size,
 ) -> tuple[Part, ...]:
     grids = [feature for feature in features if feature.layout == Layout.GRID]
     last = grids[0] if grids else features[0]
     parts = []
     for piece in found:
         output = _output(piece, stretch.traced, size) or last
-        parts.append(Part(piece.name, piece.owns, output, roles(model, piece.owns)))
+        parts.append(Part(piece.name, piece.owns, output, manner.roles(model, piece.owns)))
     return (*parts[:-1], replace(parts[-1], output=last))
 
 
@@ -251,6 +279,8 @@ def _is_last(shape: Sequence[int], size: Size) -> bool:
 
 
 def _rectangle(count: int, size: Size) -> tuple[int, int] | None:
-    """Find the height and width of a grid of so many cells, in the proportions of the image."""
+    """Find the height and width of a grid of so many cells, in the proportions of the image; None when there is none."""
     height = round((count * size[1] / size[2]) ** 0.5) if count > 0 else 0
-    return (height, count // height) if height and height * (count // height) == count else None
+    width = count // height if height else 0
+    alike = height * width == count > 0 and round(size[1] / height) == round(size[2] / width)
+    return (height, width) if alike else None

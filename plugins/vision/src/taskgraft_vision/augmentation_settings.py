@@ -1,9 +1,10 @@
 """Settings of augmentation: which policies vary the training images, known without any library of images."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, RootModel, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from taskgraft.config import Config
 from taskgraft.description import Layout
@@ -67,31 +68,15 @@ Policy = Annotated[Light | RandAugment | MixUp | CutMix, Field(discriminator="na
 NAMES = ("light", "rand-augment", "mix-up", "cut-mix")
 
 
-class PolicyList(RootModel[tuple[Policy, ...]]):
-    """Policies, each once: ``"light"``, ``["rand-augment", "mix-up"]``, ``{"name": "light", "flip": 0}``."""
+EVERYWHERE = frozenset({Layout.SEQUENCE, Layout.PAIR, Layout.GRID, Layout.PYRAMID})
+"""The layouts with positions."""
 
-    model_config = ConfigDict(frozen=True)
 
-    EVERYWHERE: ClassVar[frozenset[Layout]] = frozenset({Layout.SEQUENCE, Layout.PAIR, Layout.GRID, Layout.PYRAMID})
-    """The layouts with positions."""
+@dataclass(frozen=True)
+class PolicyList:
+    """Policies, each at most once."""
 
-    root: tuple[Policy, ...]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spelled_out(cls, value: Any) -> Any:
-        """Write a name as the policy of that name, and a policy alone as a list of one."""
-        some = [value] if isinstance(value, str | Mapping | Config) else value
-        if not isinstance(some, list | tuple) or not all(isinstance(one, str | Mapping | Config) for one in some):
-            raise ValueError("input should be a policy's name, a dict with its name, or a list of these")
-        return tuple(one if isinstance(one, Config) else _named(one) for one in some)
-
-    @model_validator(mode="after")
-    def _once(self) -> Self:
-        names: list[str] = [policy.name for policy in self.root]
-        if twice := [name for name in NAMES if names.count(name) > 1]:
-            raise ValueError(f"{' and '.join(map(repr, twice))} should stand there once")
-        return self
+    root: tuple[Policy, ...] = ()
 
     @property
     def mixes(self) -> bool:
@@ -105,7 +90,7 @@ class PolicyList(RootModel[tuple[Policy, ...]]):
         What ``light`` moves, a grid's place tells; a sequence has none. What ``rand-augment`` moves, nothing tells.
         """
         if self.rand_augment is not None:
-            return self.EVERYWHERE
+            return EVERYWHERE
         return frozenset() if self.light is None else frozenset({Layout.SEQUENCE, Layout.PAIR})
 
     @property
@@ -128,15 +113,24 @@ class PolicyList(RootModel[tuple[Policy, ...]]):
         """The policy of that name, or None."""
         return next((policy for policy in self.root if isinstance(policy, CutMix)), None)
 
-    def __len__(self) -> int:
-        return len(self.root)
 
-    def __iter__(self) -> Iterator[Policy]:  # type: ignore[override]  # as pydantic advises for a list of models
-        return iter(self.root)
+def _spelled_out(value: Any) -> Any:
+    """Write a name as the policy of that name, and a policy alone as a list of one."""
+    some = [value] if isinstance(value, str | Mapping | Config) else value
+    if not isinstance(some, list | tuple) or not all(isinstance(one, str | Mapping | Config) for one in some):
+        raise ValueError("input should be a policy's name, a dict with its name, or a list of these")
+    return tuple(one if isinstance(one, Config) else _named(one) for one in some)
 
 
-Policies = Annotated[PolicyList, Field(validate_default=True)]
-"""The type of a setting; its default may be written as a person writes it: ``()``, ``"light"``."""
+def _once(value: tuple[Policy, ...]) -> tuple[Policy, ...]:
+    names: list[str] = [policy.name for policy in value]
+    if twice := [name for name in NAMES if names.count(name) > 1]:
+        raise ValueError(f"{' and '.join(map(repr, twice))} should stand there once")
+    return value
+
+
+Policies = Annotated[tuple[Policy, ...], BeforeValidator(_spelled_out), AfterValidator(_once)]
+"""The type of a setting: ``"light"``, ``["rand-augment", "mix-up"]``, ``{"name": "light", "flip": 0}``."""
 
 
 def _named(policy: str | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,13 +11,14 @@ from taskgraft.batch import Batch
 from taskgraft.description import BackboneDescription, InputRole, Layout, Part
 from taskgraft.features import Features, Placement
 from taskgraft_vision.anatomy import Anatomy, Size
-from taskgraft_vision.processor import IMAGE, ImageProcessor
+from taskgraft_vision.augmentation_settings import PolicyList
+from taskgraft_vision.processor import IMAGE, Colour, ImageProcessor
 from taskgraft_vision.settings import ImageConfig
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 HIDDEN, LEVEL = "hidden", "level"
 """Begin the names of the tensors of a state: what the block at a cut reads, and levels of a pyramid from before it."""
-
-Colour = Sequence[float]
 
 
 class ImageBackbone(Backbone):
@@ -43,7 +44,7 @@ class ImageBackbone(Backbone):
         self.model = model
         self._found = found
         self._description = description
-        self._processor = processor
+        self._processor = processor.normalized(*normalization)
         self._normalization = normalization
         self._size = size
         self._fingerprint = fingerprint
@@ -93,6 +94,7 @@ class ImageBackbone(Backbone):
 
 def described(found: Anatomy, config: ImageConfig, licence: str | None) -> BackboneDescription:
     """Describe an image backbone."""
+    policies = PolicyList(config.augment)
     return BackboneDescription(
         inputs=(InputRole(IMAGE, files=True),),
         features=found.features,
@@ -100,8 +102,8 @@ def described(found: Anatomy, config: ImageConfig, licence: str | None) -> Backb
         cuts=found.cuts,
         unused=tuple(f"model.{path}" for path in found.unused),
         licence=licence,
-        mixes=config.augment.mixes,
-        displaces=config.augment.displaces & {feature.layout for feature in found.features},
+        mixes=policies.mixes,
+        displaces=policies.displaces & {feature.layout for feature in found.features},
     )
 
 

@@ -4,10 +4,10 @@ import io
 import math
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,9 @@ FRAMES = "first of several frames taken"
 """The note on an animation, or on a file of several pages."""
 
 
+Made = TypeVar("Made")
+
+
 class Unusable(Exception):
     """A raw value that is no image. Its text is a clause that follows the place of the row: "the image is empty"."""
 
@@ -61,24 +64,52 @@ def picture(value: Any) -> tuple[Image.Image, str | None]:
     Raises:
         Unusable: saying why there is no picture.
     """
-    name = "the value"
-    if isinstance(value, dict) and value and value.keys() <= {"bytes", "path"}:
-        path, content = value.get("path"), value.get("bytes")
-        name = path if content is not None and path else name
-        value = path if content is None else content
-    if _is_empty(value):
+    value, name = content(value)
+    if is_empty(value):
         raise Unusable("the image is empty")
     if isinstance(value, np.ndarray):
         return _of_array(value), None
-    if isinstance(value, bytes):
-        return _decoded(io.BytesIO(value), name)
-    if isinstance(value, str):
-        with _opened(value) as file:
-            return _decoded(file, value)
+    if isinstance(value, bytes | str):
+        return decoded(value, name, _upright_picture)
     raise Unusable(f"the image is {value!r:.40}, not a path or an encoded image")
 
 
-def _is_empty(value: Any) -> bool:
+def content(value: Any) -> tuple[Any, str]:
+    """Give what a value holds, taken out of a dict with ``bytes`` and ``path``, and what messages call an encoded file."""
+    if isinstance(value, dict) and value and value.keys() <= {"bytes", "path"}:
+        path, encoded = value.get("path"), value.get("bytes")
+        return (path, "the value") if encoded is None else (encoded, path or "the value")
+    return value, "the value"
+
+
+def decoded(value: bytes | str, name: str, make: Callable[[Image.Image, str], Made]) -> Made:
+    """Decode a file, and make something of its first frame.
+
+    Args:
+        value: an encoded file, or the path of one.
+        name: what messages call an encoded file.
+        make: given the decoded image, in the mode of the file, and the name of the file.
+
+    Raises:
+        Unusable: saying why there is no picture.
+    """
+    if isinstance(value, bytes):
+        return _decoded(io.BytesIO(value), name, make)
+    with _opened(value) as file:
+        return _decoded(file, value, make)
+
+
+def upright(made: Image.Image, image: Image.Image) -> Image.Image:
+    """Turn a picture as the metadata of its file say. Metadata that cannot be read say nothing."""
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:
+        return made
+    return made if turn is None else made.transpose(turn)
+
+
+def is_empty(value: Any) -> bool:
+    """Say whether a raw value stands for nothing."""
     if isinstance(value, float | np.floating):
         return math.isnan(value)
     if isinstance(value, np.ndarray):
@@ -113,7 +144,7 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _decoded(file: IO[bytes], name: str) -> tuple[Image.Image, str | None]:
+def _decoded(file: IO[bytes], name: str, make: Callable[[Image.Image, str], Made]) -> Made:
     """Decode the whole of a file, or of its first frame.
 
     A decoder that meets a damaged file raises errors of many kinds, none of which it documents.
@@ -126,8 +157,7 @@ def _decoded(file: IO[bytes], name: str) -> tuple[Image.Image, str | None]:
                 if image.format not in FORMATS:
                     raise Unusable(f"{name} is of the format {image.format}, which is not taken")
                 image.load()
-                frames = getattr(image, "is_animated", False) and image.format not in STILLS
-                return _upright(_rgb(image, name), image), FRAMES if frames else None
+                return make(image, name)
         except Unusable:
             raise
         except UnidentifiedImageError:
@@ -139,13 +169,9 @@ def _decoded(file: IO[bytes], name: str) -> tuple[Image.Image, str | None]:
             raise Unusable(f"{name} is cut off or damaged ({' '.join(reason.split()):.100})") from None
 
 
-def _upright(made: Image.Image, image: Image.Image) -> Image.Image:
-    """Turn a picture as the metadata of its file say. Metadata that cannot be read say nothing."""
-    try:
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
-    except Exception:
-        return made
-    return made if turn is None else made.transpose(turn)
+def _upright_picture(image: Image.Image, name: str) -> tuple[Image.Image, str | None]:
+    frames = getattr(image, "is_animated", False) and image.format not in STILLS
+    return upright(_rgb(image, name), image), FRAMES if frames else None
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:

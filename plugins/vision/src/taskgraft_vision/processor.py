@@ -34,6 +34,12 @@ RESAMPLING = {
 
 BLACK = (0, 0, 0)
 
+UNVARIED = PolicyList()
+"""No policy: training examples are prepared like all others."""
+
+Colour = Sequence[float]
+"""A number for each of red, green and blue."""
+
 LONG = 32
 """Resized pictures that are so many times as large as what is read of them are never made as a whole."""
 
@@ -50,6 +56,8 @@ class Geometry:
             shape of the result; ``border`` keeps its shape, so that its longer side fits, and fills what is missing.
         interpolation: a key of :data:`RESAMPLING`; always over the whole area that a pixel of the result covers.
         shortest: pixels of the shorter side after resizing, for ``center``; found by ``crop`` when left out.
+        halves: where the middle starts when half a pixel is left over: rounded as Python does, as timm takes it, or cut off, as
+            transformers does.
         fill: red, green and blue of what is missing, for ``border`` and for augmentation, from 0 to 255.
     """
 
@@ -60,11 +68,18 @@ class Geometry:
     interpolation: str = "bicubic"
     shortest: int | None = None
     fill: tuple[int, int, int] = (124, 116, 104)
+    halves: Literal["round", "floor"] = "round"
 
     def frame(self, width: int, height: int) -> "Frame":
         """Find what becomes of a picture of a certain size."""
         wide, high = self._resized(width, height)
-        return Frame(wide, high, _offset(wide, self.width), _offset(high, self.height))
+        return Frame(wide, high, self._offset(wide, self.width), self._offset(high, self.height))
+
+    def _offset(self, have: int, want: int) -> int:
+        """Find where the middle starts: half of what is too much, or less half of what is missing."""
+        if want > have:
+            return -((want - have) // 2)
+        return (have - want) // 2 if self.halves == "floor" else round((have - want) / 2)
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         """Give width and height after resizing, rounded as timm and torchvision round them."""
@@ -112,16 +127,34 @@ class ImageProcessor(Processor):
 
     kept: ClassVar[bool] = False
 
-    def __init__(self, geometry: Geometry, policies: PolicyList):
+    def __init__(
+        self,
+        geometry: Geometry,
+        policies: PolicyList = UNVARIED,
+        normalization: tuple[Colour, Colour] | None = None,
+    ):
+        """Say how images are read.
+
+        Args:
+            normalization: mean and standard deviation of red, green and blue, from 0 to 1, by which the backbone scales the
+                pixels later; stated among the settings.
+        """
         self._geometry = geometry
         self._policies = policies
+        self._normalization = normalization
+
+    def normalized(self, mean: Colour, std: Colour) -> "ImageProcessor":
+        """Give the same processor for a backbone that scales its pixels so."""
+        return ImageProcessor(self._geometry, self._policies, (mean, std))
 
     @property
     def varies(self) -> bool:
-        return len(self._policies) > 0
+        return len(self._policies.root) > 0
 
     def settings(self) -> Mapping[str, Any]:
-        return asdict(self._geometry) | {"fill": list(self._geometry.fill)}
+        scaling = {} if self._normalization is None else dict(zip(("mean", "std"), self._normalization, strict=True))
+        colours = {"fill": self._geometry.fill} | scaling
+        return asdict(self._geometry) | {name: list(colour) for name, colour in colours.items()}
 
     def prepare(self, inputs: Columns) -> Prepared:
         images = inputs[IMAGE]
@@ -239,8 +272,3 @@ class _Sheet:
             "sizes": torch.from_numpy(self._sizes),
         }
         return Batch(tensors)
-
-
-def _offset(have: int, want: int) -> int:
-    """Find where the middle starts: half of what is too much, or less half of what is missing."""
-    return -((want - have) // 2) if want > have else round((have - want) / 2)

@@ -1,17 +1,14 @@
 """A model of timm as a backbone."""
 
-import torch
-
 from taskgraft.description import BackboneDescription
-from taskgraft_vision.backbone import ImageBackbone, described
+from taskgraft_vision.augmentation_settings import PolicyList
+from taskgraft_vision.backbone import DTYPES, ImageBackbone, described
 from taskgraft_vision.processor import Geometry, ImageProcessor
 from taskgraft_vision.settings import TimmConfig
 from taskgraft_vision.timm_model import TimmModel
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-_FOUND: dict[str, TimmModel] = {}
-"""Models by their settings: what is known of one is found out once."""
+_FOUND: dict[object, TimmModel] = {}
+"""Models by their settings, and by what their folder says: what is known of one is found out once."""
 
 
 def describe(config: TimmConfig) -> BackboneDescription:
@@ -32,7 +29,7 @@ def build(config: TimmConfig) -> ImageBackbone:
         model.to(DTYPES[config.dtype]).eval(),
         found.anatomy,
         described(found.anatomy, config, found.licence),
-        ImageProcessor(_geometry(found), config.augment),
+        ImageProcessor(_geometry(found), PolicyList(config.augment)),
         (config.mean or found.data["mean"], config.std or found.data["std"]),
         found.size,
         fingerprint,
@@ -40,10 +37,9 @@ def build(config: TimmConfig) -> ImageBackbone:
 
 
 def _known(config: TimmConfig) -> TimmModel:
-    key = config.model_dump_json()
-    if key not in _FOUND:
-        _FOUND[key] = TimmModel(config)
-    return _FOUND[key]
+    found = TimmModel(config)
+    key = config.model_dump_json(), found.stated
+    return _FOUND.setdefault(key, found)
 
 
 def _geometry(found: TimmModel) -> Geometry:

@@ -17,7 +17,7 @@ from taskgraft.checkpoint import BadCheckpoint, Checkpoint, TensorsMissing, read
 from taskgraft.error import TaskgraftError, listed, nearest
 from taskgraft.fingerprint import fingerprint
 from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy, shorten
-from taskgraft_vision.parts import groups_of
+from taskgraft_vision.parts import groups_of, pieces, roles
 from taskgraft_vision.settings import TimmConfig
 
 HUB = "hf-hub:"
@@ -60,7 +60,7 @@ class UnknownTag(TaskgraftError):
 
     def __str__(self) -> str:
         have = f"It has {listed(self.tags)}" if self.tags else "It has none"
-        return f"timm has no weights '{self.tag}' for the model '{self.model}'. {have}."
+        return f"timm has no weights '{self.tag}' for the model '{self.model}'. {have}. Without a tag, timm chooses."
 
 
 @dataclass(eq=False)
@@ -68,10 +68,32 @@ class BadArguments(TaskgraftError):
     """Arguments that a model cannot be built with."""
 
     model: str
+    arguments: Mapping[str, object]
     problem: str
 
     def __str__(self) -> str:
-        return f"The model '{self.model}' cannot be built with the arguments of the settings: {self.problem}."
+        said = ", ".join(f"{name}={value!r:.40}" for name, value in self.arguments.items()) or "no arguments"
+        return (
+            f"The model '{self.model}' cannot be built with {said}: {self.problem}.\n"
+            "Give other values in the backbone's settings 'arguments' and 'image_size', or leave them out."
+        )
+
+
+@dataclass(eq=False)
+class UnreadableSize(TaskgraftError):
+    """Images of a size that a model cannot read."""
+
+    model: str
+    size: Size
+    own: tuple[int, int]
+    problem: str
+
+    def __str__(self) -> str:
+        (_, height, width), (usual_height, usual_width) = self.size, self.own
+        return (
+            f"The model '{self.model}' cannot read images of {height} × {width} pixels: {self.problem}.\n"
+            f"Choose another 'image_size' in the backbone's settings; its own is {usual_height} × {usual_width}."
+        )
 
 
 @dataclass(eq=False)
@@ -122,6 +144,12 @@ class TimmModel:
             return Checkpoint(name, self.config.revision)
         return None
 
+    @property
+    def stated(self) -> tuple[str, bytes] | None:
+        """Where the folder of the model lies and what its configuration says; None where there is no folder."""
+        path = Path(self.config.model).expanduser() / "config.json"
+        return (str(path.resolve()), path.read_bytes()) if self.checkpoint is not None and path.is_file() else None
+
     @cached_property
     def factory_name(self) -> str:
         """What timm's factory is told.
@@ -158,16 +186,21 @@ class TimmModel:
         found = dict(resolve_model_data_config(self._skeleton))
         if found["input_size"][0] != 3:
             raise BadCheckpoint(
-                self.config.model, f"it reads {found['input_size'][0]} channels, not red, green and blue"
+                self.config.model,
+                f"it reads {found['input_size'][0]} channels, not red, green and blue; choose a model of colour images",
             )
         return found
 
     @cached_property
     def size(self) -> Size:
         """Channels, height and width of the pixels that the model reads."""
-        stated: Any = self.config.arguments.get("img_size") or self.config.image_size or self.data["input_size"][1:]
-        height, width = (stated, stated) if isinstance(stated, int) else stated
-        return 3, int(height), int(width)
+        own, argument = self.data["input_size"][1:], self.config.arguments.get("img_size")
+        stated = next(some for some in (argument, self.config.image_size, own) if some is not None)
+        sides = tuple(stated) if isinstance(stated, list | tuple) else (stated, stated)
+        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+            problem = "a size is a side in pixels, or a height and a width"
+            raise BadArguments(self.config.model, {"img_size": stated}, problem)
+        return 3, int(sides[0]), int(sides[1])
 
     @cached_property
     def anatomy(self) -> Anatomy:
@@ -197,17 +230,27 @@ class TimmModel:
         if self.config.weights == "random":
             return model, None
         folder, path = self._weights()
-        with reading(self._name, "its weights"):
-            stored: dict[str, Tensor] = timm.models.load_state_dict(str(path))
+        stored = self._stored(path)
         needed = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTERS)}
         state = self._native(stored, needed)
         self._check(state, needed)
         with reading(self._name, "its weights"):
             model.load_state_dict({name: state[name] for name in needed}, strict=False)
-        used = {name: tensor for name, tensor in stored.items() if state is not stored or name in needed}
+        beside = tuple(f"{name}." for name in self._classifiers)
+        used = {
+            name: tensor
+            for name, tensor in stored.items()
+            if name in needed or (state is not stored and not name.startswith(beside) and not name.endswith(COUNTERS))
+        }
+        return model, fingerprint(used, self._built(folder))
+
+    def _built(self, folder: Path | None) -> dict[str, bytes]:
+        """Say what the model is built from besides tensors. The size of the images, the processor says."""
+        arguments = {name: value for name, value in self.config.arguments.items() if name != "img_size"}
+        architecture = self.config.model.partition(".")[0] if self.checkpoint is None else None
+        files = {"model": json.dumps([architecture, arguments], sort_keys=True).encode()}
         stated = folder / "config.json" if folder else None
-        files = {"config.json": stated.read_bytes()} if stated and stated.is_file() else {}
-        return model, fingerprint(used, files)
+        return files | ({"config.json": stated.read_bytes()} if stated and stated.is_file() else {})
 
     @property
     def _name(self) -> str:
@@ -230,12 +273,11 @@ class TimmModel:
         except TypeError as error:
             unknown = next((name for name in arguments if f"unexpected keyword argument '{name}'" in str(error)), None)
             if unknown is None:
-                raise BadArguments(self.config.model, str(error)) from None
+                raise BadArguments(self.config.model, arguments, _reason(error)) from None
             known = tuple(name for name in self._signature if name not in RESERVED)
             raise UnknownArgument(self.config.model, unknown, known) from None
-        except (ValueError, RuntimeError, AssertionError, KeyError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise BadArguments(self.config.model, f"{reason:.200}") from None
+        except (ValueError, RuntimeError, AssertionError, LookupError, AttributeError) as error:
+            raise BadArguments(self.config.model, arguments, _reason(error)) from None
         return made
 
     @cached_property
@@ -247,10 +289,21 @@ class TimmModel:
     def _takes(self, argument: str) -> bool:
         return argument in self._signature
 
+    def _hidden(self, model: Any) -> object:
+        """Run the model on the meta device, to see what it computes.
+
+        Raises:
+            UnreadableSize: when it does not run on images of the size that is wanted.
+        """
+        try:
+            with torch.no_grad():
+                return model.forward_features(torch.empty(1, *self.size, device="meta"))
+        except (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError) as error:
+            own = self.data["input_size"][1:]
+            raise UnreadableSize(self.config.model, self.size, own, _reason(error)) from None
+
     def _manner(self, model: Any) -> Manner:
-        pixels = torch.empty(1, *self.size, device="meta")
-        with torch.no_grad():
-            hidden = model.forward_features(pixels)
+        hidden = self._hidden(model)
         tokens = not (isinstance(hidden, Tensor) and hidden.dim() == 4)
         inner = callable(getattr(model, "forward_intermediates", None))
         return Manner(
@@ -260,13 +313,18 @@ class TimmModel:
             levels=_levels if inner else None,
             prefix=int(getattr(model, "num_prefix_tokens", 0) or 0),
             first=getattr(model, "global_pool", None) == "token",
-            groups=groups_of(model),
+            pieces=lambda whole, traced: pieces(whole, traced, groups_of(model)),
+            roles=roles,
         )
 
     def _weights(self) -> tuple[Path | None, Path]:
         """Find the file of the weights, and the folder that it lies in where that is a checkpoint's."""
         if self.config.weights != "pretrained":
             path = Path(self.config.weights).expanduser()
+            if path.is_dir():
+                raise BadCheckpoint(
+                    self.config.weights, "it is a folder; name a file in it, or the folder as the model"
+                )
             if not path.is_file():
                 raise BadCheckpoint(
                     self.config.weights, "there is no such file of weights (or say pretrained, or random)"
@@ -286,14 +344,42 @@ class TimmModel:
             raise BadCheckpoint(self.config.model, "it has no weights (model.safetensors or pytorch_model.bin)")
         return folder, next((path for path in files if path.stem == "model"), files[0])
 
+    def _stored(self, path: Path) -> dict[str, Tensor]:
+        """Read a file of weights.
+
+        Raises:
+            BadCheckpoint: when it is damaged, or holds anything but tensors by name.
+        """
+        advice = "fetch them again, or save the tensors alone (model.state_dict())"
+        try:
+            with reading(self._name, "its weights"):
+                return _tensors(path)
+        except BadCheckpoint as error:
+            raise BadCheckpoint(self._name, f"{error.problem}; {advice}") from None
+
+    @cached_property
+    def _classifiers(self) -> tuple[str, ...]:
+        """Paths of the layers that give a number per class."""
+        stated = getattr(self._skeleton, "pretrained_cfg", {}).get("classifier") or ()
+        return (stated,) if isinstance(stated, str) else tuple(stated)
+
     def _native(self, stored: dict[str, Tensor], needed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Bring tensors under the names and shapes of the model, by timm's own conversion, where they differ.
 
-        timm then loads into the whole model, classifier included, for only so does it insist on every tensor.
+        timm then loads into the whole model, classifier included, for only so does it insist on every tensor. So the
+        classifier is made for as many classes as that of the file; where it has none, for as many as the model's, or none.
         """
         if all(name in stored and stored[name].shape == tensor.shape for name, tensor in needed.items()):
             return stored
-        classes = getattr(self._skeleton, "num_classes", 0)
+        have = [stored[f"{name}.weight"].shape[0] for name in self._classifiers if f"{name}.weight" in stored]
+        for classes in have[:1] or dict.fromkeys((getattr(self._skeleton, "num_classes", 0), 0)):
+            converted = self._converted(stored, classes)
+            if converted is not None:
+                return converted
+        return stored  # what is missing is told by name
+
+    def _converted(self, stored: Mapping[str, Tensor], classes: int) -> dict[str, Tensor] | None:
+        """Load tensors into a whole model by timm's own conversion; None when they do not fit."""
         arguments = dict(self.config.arguments)
         if self.config.image_size is not None and self._takes("img_size"):
             arguments.setdefault("img_size", self.config.image_size)  # type: ignore[arg-type]
@@ -306,7 +392,7 @@ class TimmModel:
                 **arguments,
             )
         except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError):
-            return stored  # what is missing is told by name
+            return None
         return dict(converted.state_dict())
 
     def _check(self, state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
@@ -323,7 +409,11 @@ class TimmModel:
         for name, tensor in needed.items():
             if state[name].shape != tensor.shape:
                 have, need = (tuple(one.shape) for one in (state[name], tensor))
-                raise BadCheckpoint(self._name, f"its tensor {name} is {have}, but the model has {need}")
+                raise BadCheckpoint(
+                    self._name,
+                    f"its tensor {name} is {have}, but the model '{self.config.model}' has {need}; choose the model that it "
+                    "belongs to, or give the arguments that it was built with",
+                )
 
 
 def _pooled(model: Any, pixels: Tensor) -> Sequence[Tensor]:
@@ -354,14 +444,38 @@ def _levels(wanted: Sequence[int] | None) -> Callable[[Any, Tensor], Sequence[Te
     return levels
 
 
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """Read a file of weights, or what a training run left. Nothing in it runs.
+
+    Raises:
+        ValueError: when it holds anything but tensors by name.
+    """
+    try:
+        found: dict[str, Tensor] = timm.models.load_state_dict(str(path), weights_only=True)
+    except AttributeError:  # timm takes every pickle for a dict
+        found = {}
+    if not found or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+        raise ValueError("they are not tensors by name")
+    return found
+
+
 def _check_architecture(name: str, folder: Path) -> None:
     """Refuse a folder that timm did not save."""
     path = folder / "config.json"
     if not path.is_file():
         raise BadCheckpoint(name, "it has no config.json, so timm did not save it")
     with reading(name, "its configuration"):
-        architecture = json.loads(path.read_text(encoding="utf-8")).get("architecture")
+        stated = json.loads(path.read_text(encoding="utf-8"))
+    architecture = stated.get("architecture") if isinstance(stated, dict) else None
+    if architecture is None:
+        raise BadCheckpoint(name, "its config.json names no 'architecture', so timm did not save it")
     if not isinstance(architecture, str) or not timm.is_model(architecture):
         raise BadCheckpoint(
-            name, f"its config.json names no model of timm as 'architecture' (but {architecture!r:.60})"
+            name,
+            f"its config.json names {architecture!r:.60} as 'architecture', which timm {timm.__version__} does not have",
         )
+
+
+def _reason(error: Exception) -> str:
+    """Give what an error of timm or torch says, its first line."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200].rstrip(".")

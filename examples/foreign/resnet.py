@@ -1,0 +1,119 @@
+"""A network that no library knows, with a checkpoint of its own, as a backbone: ResNet-20 to 56 for images of 32 x 32."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import pad, relu
+
+from taskgraft import Backbone, Batch, Features
+from taskgraft.checkpoint import TensorsMissing
+from taskgraft.description import BackboneDescription, FeatureDescription, InputRole, Layout, Part, Role, vector
+from taskgraft.features import Placement
+from taskgraft.fingerprint import checkpoint_fingerprint
+from taskgraft_vision.processor import Geometry, ImageProcessor
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CHANNELS = (16, 32, 64)
+"""Of the three stages; each but the first halves the image."""
+
+
+class Block(nn.Module):
+    """Two convolutions and a shortcut without weights (He et al. 2015, option A): every second position, new channels zero."""
+
+    def __init__(self, inside: int, outside: int):
+        super().__init__()
+        self.stride = outside // inside
+        self.conv1 = nn.Conv2d(inside, outside, 3, self.stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outside)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Compute ``(batch, outside, height / stride, width / stride)``."""
+        missing = (self.conv2.out_channels - grid.shape[1]) // 2
+        shortcut = pad(grid[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, missing, missing))
+        inner = relu(self.bn1(self.conv1(grid)))
+        return relu(self.bn2(self.conv2(inner)) + shortcut)
+
+
+class CifarResNet(Backbone):
+    """A ResNet for CIFAR-10, depth 20, 32, 44 or 56.
+
+    Args:
+        weights: a safetensors file with the names of this network's tensors; None draws them at random.
+        depth: of which the network has (depth - 2) / 6 blocks per stage.
+    """
+
+    def __init__(self, weights: str | Path | None = None, depth: int = 20):
+        super().__init__()
+        blocks = (depth - 2) // 6
+        self.conv1 = nn.Conv2d(3, CHANNELS[0], 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(CHANNELS[0])
+        self.names = []
+        before = CHANNELS[0]
+        for stage, channels in enumerate(CHANNELS, start=1):
+            inside = [before, *[channels] * (blocks - 1)]
+            self.add_module(f"layer{stage}", nn.Sequential(*(Block(one, channels) for one in inside)))
+            self.names += [f"layer{stage}.{number}" for number in range(blocks)]
+            before = channels
+        self.weights = None if weights is None else Path(weights)
+        if weights is not None:
+            stored = load_file(weights)
+            needed = [name for name in self.state_dict() if not name.endswith("num_batches_tracked")]
+            if missing := tuple(name for name in needed if name not in stored):
+                raise TensorsMissing(str(weights), missing)
+            self.load_state_dict({name: stored[name] for name in needed}, strict=False)
+        self.eval()
+
+    @property
+    def description(self) -> BackboneDescription:
+        """What it reads and emits, and its blocks, between which it can be cut."""
+        parts = []
+        for name in self.names:
+            channels = CHANNELS[int(name[5]) - 1]
+            owns = ("conv1", "bn1", name) if name == self.names[0] else (name,)
+            roles = {f"{name}.{layer}": Role.CONVOLUTION for layer in ("conv1", "conv2")}
+            parts.append(
+                Part(name, owns, FeatureDescription(Layout.GRID, (channels,), strides=(channels // 16,)), roles)
+            )
+        features = (vector(CHANNELS[-1]), parts[-1].output)
+        return BackboneDescription((InputRole("image", files=True),), features, tuple(parts), tuple(range(len(parts))))
+
+    @property
+    def processor(self) -> ImageProcessor:
+        """The pixels as they are; larger images are made 32 x 32."""
+        return ImageProcessor(Geometry(32, 32, mode="squash"))
+
+    def fingerprint(self) -> str | None:
+        """Identify the checkpoint by the tensors that are used of it."""
+        own = self.state_dict().keys()
+        return None if self.weights is None else checkpoint_fingerprint([self.weights], own.__contains__, {})
+
+    def forward(self, batch: Batch, layout: Layout) -> Features:
+        """Compute features."""
+        return self.resume(0, batch, layout)
+
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+        """Run the blocks before a cut."""
+        if cut == 0:
+            return batch
+        state = {"grid": self._blocks(self._stem(batch["pixels"]), self.names[:cut])}
+        return Batch(state if layout == Layout.VECTOR else state | {name: batch[name] for name in ("place", "sizes")})
+
+    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+        """Run the blocks behind a cut."""
+        grid = self._blocks(self._stem(state["pixels"]) if cut == 0 else state["grid"], self.names[cut:])
+        if layout == Layout.VECTOR:
+            return Features(layout, (grid.mean((2, 3)),))
+        return Features(layout, (grid,), place=Placement(state["place"], state["sizes"]))
+
+    def _stem(self, pixels: Tensor) -> Tensor:
+        mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] * 255 for one in (MEAN, STD))
+        return relu(self.bn1(self.conv1(((pixels - mean) / std).to(self.conv1.weight.dtype))))
+
+    def _blocks(self, grid: Tensor, names: list[str]) -> Tensor:
+        for name in names:
+            grid = self.get_submodule(name)(grid)
+        return grid

@@ -1,0 +1,193 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from drawing import encoded, noise, opened, pictures
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModel,
+    ConvNextConfig,
+    ConvNextImageProcessor,
+    Dinov2WithRegistersConfig,
+    SwinConfig,
+    ViTConfig,
+    ViTImageProcessor,
+)
+
+from taskgraft.checkpoint import BadCheckpoint, NoSuchPart, TensorsMissing
+from taskgraft.description import Layout, Role
+from taskgraft.testing import BackboneLaws
+from taskgraft_vision import hf_backbone, plugin
+from taskgraft_vision.settings import HfVisionConfig
+
+HF_VISION = next(spec for spec in plugin.taskgraft_backbones() if spec.name == "hf-vision")
+SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
+EXACT = {"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.25, 0.3]}
+
+FAMILIES = {
+    "vit": (lambda: ViTConfig(**SMALL, intermediate_size=32), ViTImageProcessor, EXACT),
+    "dinov2": (lambda: Dinov2WithRegistersConfig(**SMALL, mlp_ratio=2), ViTImageProcessor, EXACT),
+    "swin": (
+        lambda: SwinConfig(image_size=32, patch_size=2, embed_dim=8, depths=[1, 2], num_heads=[1, 2], window_size=4),
+        ViTImageProcessor,
+        EXACT,
+    ),
+    "convnext": (
+        lambda: ConvNextConfig(hidden_sizes=[8, 12, 16], depths=[1, 1, 1], num_stages=3),
+        ConvNextImageProcessor,
+        {"size": {"shortest_edge": 32}, "crop_pct": 0.8},
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """Tiny checkpoints by family, saved as transformers saves them."""
+    folders = {}
+    for family, (config, processor, settings) in FAMILIES.items():
+        folders[family] = tmp_path_factory.mktemp(family)
+        opened(AutoModel.from_config(config())).save_pretrained(folders[family])
+        processor(**settings).save_pretrained(folders[family])
+    return folders
+
+
+def built(folder, **settings):
+    return hf_backbone.build(HfVisionConfig(model=str(folder), **settings))
+
+
+def images(*sizes):
+    return {"image": [encoded(noise(width, height, width)) for width, height in sizes]}
+
+
+@pytest.mark.parametrize("family", ["vit", "dinov2", "swin"])
+class TestHfVision(BackboneLaws):
+    @pytest.fixture
+    def config(self, checkpoints, family):
+        return HfVisionConfig(model=str(checkpoints[family]))
+
+    @pytest.fixture
+    def backbone(self, config):
+        return hf_backbone.build(config)
+
+    @pytest.fixture
+    def spec(self):
+        return HF_VISION
+
+    @pytest.fixture
+    def inputs(self):
+        return {"image": pictures()}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_features_are_those_of_transformers(checkpoints, family):
+    backbone, model = built(checkpoints[family]), AutoModel.from_pretrained(checkpoints[family]).eval()
+    batch = backbone.processor.prepare(images((32, 32), (32, 32))).batch
+    mean, std = (torch.tensor(one)[:, None, None] for one in backbone._normalization)
+    with torch.no_grad():
+        hidden = model(pixel_values=(batch["pixels"].float() / 255 - mean) / std).last_hidden_state
+        grid, vector = (backbone(batch, layout).value for layout in (Layout.GRID, Layout.VECTOR))
+    tokens = hidden if hidden.dim() == 3 else hidden.flatten(2).transpose(1, 2)
+
+    torch.testing.assert_close(grid.flatten(2).transpose(1, 2), tokens[:, -grid[0, 0].numel() :], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        vector, tokens[:, 0] if family in ("vit", "dinov2") else tokens.mean(1), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("family", "sizes"), [("vit", (50, 40)), ("convnext", (50, 64))])
+def test_pixels_are_those_of_the_checkpoints_processor(checkpoints, family, sizes):
+    """Its processor resizes tensors or pictures, ours pictures: they may differ by rounding."""
+    image = noise(*sizes, 1).resize((sizes[0] * 3, sizes[1] * 3), Image.Resampling.BICUBIC)
+    backbone = built(checkpoints[family])
+    theirs = FAMILIES[family][1].from_pretrained(checkpoints[family], do_normalize=False)(image)["pixel_values"][0]
+    ours = backbone.processor.prepare({"image": [encoded(image)]}).batch["pixels"][0].float()
+
+    assert ours.shape == np.asarray(theirs).shape
+    assert (ours - torch.as_tensor(np.asarray(theirs)) * 255).abs().max() <= 2
+
+
+def test_blocks_are_parts_with_roles_and_every_one_can_be_cut_before(checkpoints):
+    description = built(checkpoints["dinov2"]).description
+
+    assert [part.name for part in description.parts] == ["block.0", "block.1", "block.2"]
+    assert description.cuts == (0, 1, 2)
+    assert set(description.parts[1].roles.values()) == {
+        Role.QUERY,
+        Role.KEY,
+        Role.VALUE,
+        Role.ATTENTION_OUTPUT,
+        Role.FEED_FORWARD_IN,
+        Role.FEED_FORWARD_OUT,
+    }
+
+
+def test_until_keeps_the_first_blocks_and_needs_no_others(checkpoints, tmp_path):
+    whole = checkpoints["vit"]
+    for name in ("config.json", "preprocessor_config.json"):
+        (tmp_path / name).write_bytes((whole / name).read_bytes())
+    tensors = load_file(whole / "model.safetensors")
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if ".2." not in name},
+        tmp_path / "model.safetensors",
+        {"format": "pt"},
+    )
+    short, batch = built(tmp_path, until="block.1"), built(whole).processor.prepare(images((32, 32))).batch
+
+    assert [part.name for part in short.description.parts] == ["block.0", "block.1"]
+    assert not any(".2." in name for name, _ in short.named_parameters())
+    assert short(batch, Layout.VECTOR).value.equal(built(whole, until="block.1")(batch, Layout.VECTOR).value)
+    with pytest.raises(TensorsMissing):
+        built(tmp_path)
+
+
+def test_random_weights_have_no_fingerprint_and_read_ones_do(checkpoints):
+    assert built(checkpoints["vit"], weights="random").fingerprint() is None
+    assert len(built(checkpoints["vit"]).fingerprint()) == 64
+
+
+def test_an_unknown_part_is_refused(checkpoints):
+    with pytest.raises(NoSuchPart) as caught:
+        built(checkpoints["vit"], until="block.9")
+    assert str(caught.value) == (
+        "There is no part 'block.9' to keep as the last. The parts are block.0, block.1, block.2."
+    )
+
+
+def changed(folder, target, name, **entries):
+    """A copy of a checkpoint with other entries in one of its files."""
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    path = target / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+    return target
+
+
+def test_a_checkpoint_that_does_not_say_how_it_wants_images_is_refused(checkpoints, tmp_path):
+    folder = changed(checkpoints["vit"], tmp_path, "config.json")
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(BadCheckpoint) as caught:
+        built(folder)
+    assert str(caught.value) == (
+        f"The checkpoint '{folder}' cannot be used: it has no preprocessor_config.json, so nothing says how it wants its "
+        "images."
+    )
+
+
+def test_pixels_on_another_scale_are_refused(checkpoints, tmp_path):
+    folder = changed(checkpoints["vit"], tmp_path, "preprocessor_config.json", rescale_factor=1 / 127.5)
+    with pytest.raises(BadCheckpoint) as caught:
+        built(folder)
+    assert str(caught.value) == (
+        f"The checkpoint '{folder}' cannot be used: it wants pixels on another scale than from 0 to 1."
+    )
+
+
+def test_without_the_extra_its_distribution_is_named(monkeypatch):
+    monkeypatch.setattr(plugin, "find_spec", lambda name: None)
+    with pytest.raises(plugin.ExtraMissing) as caught:
+        HF_VISION.describe(HfVisionConfig(model="some/model"))
+    assert str(caught.value) == (
+        "'hf-vision' needs taskgraft-transformers, which is not installed: pip install 'taskgraft-vision[transformers]'."
+    )

@@ -1,0 +1,597 @@
+"""Weights of timm models: where they come from, that each tensor is accounted for, and what is said when one is not."""
+
+import json
+import pickle
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from drawing import pictures
+from stored import SIZE, change, drawn, folder_of, stored
+
+from taskgraft.description import Layout
+from taskgraft.error import TaskgraftError
+from taskgraft_vision.settings import TimmConfig
+from taskgraft_vision.timm_backbone import build, describe
+
+
+def config(model="test_resnet", **settings):
+    return TimmConfig(model=str(model), **({"image_size": SIZE} | settings))
+
+
+def over(path, model="test_resnet", **settings):
+    return build(config(model, weights=str(path), **settings))
+
+
+def refusal(of, path="", **settings):
+    """What is said of a model, or of weights for it; the path of the folder or file is HERE."""
+    with pytest.raises(TaskgraftError) as error:
+        build(config(of, **({"weights": str(path)} if path else {}), **settings))
+    here = path or of
+    return str(error.value).replace(str(here), "HERE") if isinstance(here, Path) else str(error.value)
+
+
+@pytest.fixture
+def resnet(tmp_path):
+    return stored(drawn("test_resnet"), tmp_path / "resnet.safetensors")
+
+
+@pytest.fixture
+def vit(tmp_path):
+    return stored(drawn("test_vit", img_size=SIZE), tmp_path / "vit.safetensors")
+
+
+def normalized(backbone, own):
+    """A batch as the backbone reads it, and as timm's own model does."""
+    batch = backbone.processor.prepare({"image": pictures()}).batch
+    mean, std = (torch.tensor(own.pretrained_cfg[name])[:, None, None] for name in ("mean", "std"))
+    return batch, (batch["pixels"] / 255 - mean) / std
+
+
+def assert_close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+# --- features are timm's own
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet", "test_convnext"])
+def test_the_vector_is_what_timm_gives_before_its_classifier(tmp_path, name):
+    own = drawn(name, **({"img_size": SIZE} if name == "test_vit" else {}))
+    backbone = over(stored(own, tmp_path / "weights.safetensors"), name)
+    batch, pixels = normalized(backbone, own)
+
+    with torch.no_grad():
+        expected = own.forward_head(own.forward_features(pixels), pre_logits=True)
+        assert_close(backbone(batch, Layout.VECTOR).value, expected)
+
+
+def test_the_grid_is_what_timm_gives_before_pooling(resnet):
+    own, backbone = drawn(), over(resnet)
+    batch, pixels = normalized(backbone, own)
+
+    with torch.no_grad():
+        assert_close(backbone(batch, Layout.GRID).value, own.forward_features(pixels))
+
+
+def test_the_pyramid_is_what_timm_gives_between_its_stages_one_level_per_stride(resnet):
+    own, backbone = drawn(), over(resnet)
+    batch, pixels = normalized(backbone, own)
+
+    with torch.no_grad():
+        levels = backbone(batch, Layout.PYRAMID).values
+        expected = own.forward_intermediates(pixels, intermediates_only=True)
+
+    assert [tuple(level.shape[2:]) for level in levels] == [(32, 32), (16, 16), (8, 8), (4, 4), (2, 2)]
+    for found, level in zip(levels, expected, strict=True):
+        assert_close(found, level)
+
+
+def test_the_sequence_is_timms_tokens_of_patches_and_the_grid_the_same_in_rows(vit):
+    own, backbone = drawn("test_vit", img_size=SIZE), over(vit, "test_vit")
+    batch, pixels = normalized(backbone, own)
+
+    with torch.no_grad():
+        tokens = own.forward_features(pixels)[:, own.num_prefix_tokens :]
+        sequence, grid = backbone(batch, Layout.SEQUENCE), backbone(batch, Layout.GRID).value
+
+    assert_close(sequence.value, tokens)
+    assert sequence.lengths.tolist() == [16, 16, 16, 16]
+    assert_close(grid, tokens.transpose(1, 2).unflatten(2, (4, 4)))
+
+
+# --- where weights come from
+
+
+def features(backbone):
+    with torch.no_grad():
+        return backbone(backbone.processor.prepare({"image": pictures()}).batch, Layout.VECTOR).value
+
+
+@pytest.fixture
+def expected(resnet):
+    return features(over(resnet))
+
+
+def test_a_pickle_of_tensors_is_read(tmp_path, expected):
+    torch.save(drawn().state_dict(), tmp_path / "weights.pth")
+
+    assert torch.equal(features(over(tmp_path / "weights.pth")), expected)
+
+
+def test_what_a_training_run_left_is_read(tmp_path, expected):
+    state = {f"module.{name}": tensor for name, tensor in drawn().state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "last.pth.tar")
+
+    assert torch.equal(features(over(tmp_path / "last.pth.tar")), expected)
+
+
+def test_averaged_weights_are_preferred_as_timm_prefers_them(tmp_path, expected):
+    both = {"state_dict": drawn(seed=1).state_dict(), "state_dict_ema": drawn().state_dict()}
+    torch.save(both, tmp_path / "last.pth.tar")
+
+    assert torch.equal(features(over(tmp_path / "last.pth.tar")), expected)
+
+
+def test_a_folder_that_timm_saved_is_read(tmp_path, expected):
+    folder = folder_of(drawn(), tmp_path / "saved")
+
+    assert torch.equal(features(build(config(folder))), expected)
+
+
+def test_a_folder_says_what_the_model_was_built_with(tmp_path):
+    folder = folder_of(drawn(num_classes=3), tmp_path / "saved", layers=[1, 1, 1, 1])
+    stated = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(stated | {"num_classes": 3}))
+
+    assert features(build(config(folder))).shape == (4, 96)
+
+
+def test_a_folder_beside_the_working_directory_is_told_from_a_model(tmp_path, monkeypatch, expected):
+    folder_of(drawn(), tmp_path / "resnet18")
+    monkeypatch.chdir(tmp_path)
+
+    assert torch.equal(features(build(config("./resnet18"))), expected)
+    assert torch.equal(features(build(config("resnet18"))), expected)
+
+
+def test_a_folder_of_pickles_is_read_where_there_is_nothing_safer(tmp_path, expected):
+    folder = folder_of(drawn(), tmp_path / "saved")
+    torch.save(drawn().state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+    assert torch.equal(features(build(config(folder))), expected)
+
+
+# --- every tensor is accounted for
+
+
+def lacking(*starts):
+    def edit(tensors):
+        for name in [name for name in tensors if name.startswith(starts)]:
+            del tensors[name]
+
+    return edit
+
+
+def without(path, *starts):
+    change(path, lacking(*starts))
+    return path
+
+
+def test_a_missing_block_is_told(resnet):
+    assert refusal("test_resnet", without(resnet, "layer3.")) == (
+        "The checkpoint 'HERE' lacks 20 tensors that the features use: layer3.0.bn1.bias, layer3.0.bn1.running_mean, "
+        "layer3.0.bn1.running_var and 17 more.\n"
+        "They would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+    )
+
+
+def test_a_missing_norm_is_told(vit):
+    assert refusal("test_vit", without(vit, "norm.", "fc_norm.")) == (
+        "The checkpoint 'HERE' lacks 2 tensors that the features use: norm.bias, norm.weight.\n"
+        "They would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+    )
+
+
+def test_a_missing_statistic_of_a_batch_norm_is_told(resnet):
+    assert refusal("test_resnet", without(resnet, "bn1.running_var")) == (
+        "The checkpoint 'HERE' lacks 1 tensors that the features use: bn1.running_var.\n"
+        "They would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+    )
+
+
+def test_a_tensor_of_something_else_is_told(resnet):
+    change(resnet, lambda tensors: tensors.update({"adapter.down.weight": torch.zeros(3)}))
+
+    assert refusal("test_resnet", resnet) == (
+        "The weights 'HERE' hold 1 tensors that the model 'test_resnet' does not have: adapter.down.weight.\n"
+        "So they are another model's, and nothing is loaded. Choose the model that they belong to, or give the arguments that "
+        "it was built with."
+    )
+
+
+def test_a_tensor_of_another_shape_is_told(resnet):
+    change(resnet, lambda tensors: tensors.update({"layer1.0.conv1.weight": torch.zeros(8, 32, 3, 3)}))
+
+    assert refusal("test_resnet", resnet) == (
+        "The checkpoint 'HERE' cannot be used: its tensor layer1.0.conv1.weight is (8, 32, 3, 3), but the model 'test_resnet' "
+        "has (32, 32, 3, 3); choose the model that it belongs to, or give the arguments that it was built with."
+    )
+
+
+def test_weights_of_another_architecture_are_told(vit):
+    assert refusal("test_resnet", vit) == (
+        "The weights 'HERE' hold 80 tensors that the model 'test_resnet' does not have: blocks.0.attn.proj.bias, "
+        "blocks.0.attn.proj.weight, blocks.0.attn.qkv.bias and 77 more.\n"
+        "So they are another model's, and nothing is loaded. Choose the model that they belong to, or give the arguments that "
+        "it was built with."
+    )
+
+
+def test_weights_of_a_larger_sister_are_told(tmp_path):
+    sister = stored(drawn("test_resnet", layers=[1, 1, 2, 1]), tmp_path / "sister.safetensors")
+
+    assert refusal("test_resnet", sister) == (
+        "The weights 'HERE' hold 18 tensors that the model 'test_resnet' does not have: layer3.1.bn1.bias, "
+        "layer3.1.bn1.num_batches_tracked, layer3.1.bn1.running_mean and 15 more.\n"
+        "So they are another model's, and nothing is loaded. Choose the model that they belong to, or give the arguments that "
+        "it was built with."
+    )
+
+
+@pytest.mark.parametrize("classes", [0, 1, 7, 21_843])
+def test_a_classifier_of_any_size_is_left_out(tmp_path, expected, classes):
+    own = drawn()
+    own.reset_classifier(classes)
+
+    assert torch.equal(features(over(stored(own, tmp_path / "other.safetensors"))), expected)
+
+
+def test_counters_of_batches_may_be_absent(resnet, expected):
+    counted = [name for name in drawn().state_dict() if name.endswith("num_batches_tracked")]
+
+    assert counted
+    assert torch.equal(features(over(without(resnet, *counted))), expected)
+
+
+@pytest.mark.parametrize("side", [64, 160])
+def test_tensors_of_images_of_any_size_fit_a_model_without_classifier(tmp_path, side):
+    path = stored(drawn("test_vit", num_classes=0), tmp_path / "headless.safetensors")
+
+    assert features(over(path, "test_vit", image_size=side)).shape == (4, 64)
+
+
+def test_half_a_file_is_refused(resnet):
+    resnet.write_bytes(resnet.read_bytes()[: resnet.stat().st_size // 2])
+
+    assert refusal("test_resnet", resnet) == (
+        "The checkpoint 'HERE' cannot be used: its weights cannot be read (Error while deserializing header: incomplete "
+        "metadata, file not fully covered); fetch them again, or save the tensors alone (model.state_dict())."
+    )
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.bin", "last.pth.tar"])
+def test_a_pickle_that_is_more_than_tensors_is_refused_and_not_run(tmp_path, name):
+    (tmp_path / name).write_bytes(pickle.dumps({"state_dict": {"conv1.weight": Trap(tmp_path / "ran")}}))
+
+    assert refusal("test_resnet", tmp_path / name) == (
+        "The checkpoint 'HERE' cannot be used: its weights cannot be read (a file holds more than tensors, and is not run); "
+        "fetch them again, or save the tensors alone (model.state_dict())."
+    )
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_zip_of_a_pickle_that_is_more_than_tensors_is_refused_and_not_run(tmp_path):
+    torch.save({"conv1.weight": Trap(tmp_path / "ran")}, tmp_path / "weights.pth")
+
+    assert refusal("test_resnet", tmp_path / "weights.pth") == (
+        "The checkpoint 'HERE' cannot be used: its weights cannot be read (a file holds more than tensors, and is not run); "
+        "fetch them again, or save the tensors alone (model.state_dict())."
+    )
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"state_dict": 5}, {"conv1.weight": "text"}])
+def test_a_pickle_that_holds_no_tensors_by_name_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "weights.pth")
+
+    assert refusal("test_resnet", tmp_path / "weights.pth") == (
+        "The checkpoint 'HERE' cannot be used: its weights cannot be read (they are not tensors by name); "
+        "fetch them again, or save the tensors alone (model.state_dict())."
+    )
+
+
+def test_a_folder_where_a_file_of_weights_should_be_is_told(tmp_path):
+    assert refusal("test_resnet", tmp_path) == (
+        "The checkpoint 'HERE' cannot be used: it is a folder; name a file in it, or the folder as the model."
+    )
+
+
+def test_a_file_that_is_not_there_is_told():
+    assert refusal("test_resnet", "gone.safetensors") == (
+        "The checkpoint 'gone.safetensors' cannot be used: there is no such file of weights (or say pretrained, or random)."
+    )
+
+
+# --- cut off
+
+
+def test_nothing_behind_the_last_part_is_needed(resnet, tmp_path):
+    whole = over(resnet, until="layer2.0")
+    short = over(without(resnet, "layer3.", "layer4.", "fc."), until="layer2.0")
+
+    assert torch.equal(features(whole), features(short))
+    assert whole.fingerprint() == short.fingerprint()
+
+
+def test_nothing_behind_the_last_part_is_held(resnet):
+    names = [name for name, _ in over(resnet, until="layer2.0").named_parameters()]
+
+    assert {name.split(".")[1] for name in names} == {"conv1", "bn1", "layer1", "layer2"}
+
+
+def test_a_vision_transformer_is_cut_off_before_its_last_norm(vit):
+    names = [name for name, _ in over(vit, "test_vit", until="blocks.1").named_parameters()]
+
+    assert {".".join(name.split(".")[1:3]) for name in names} == {
+        "blocks.0", "blocks.1", "cls_token", "patch_embed.proj", "pos_embed",
+    }  # fmt: skip
+
+
+# --- the size of the images
+
+
+@pytest.mark.parametrize("classes", [1000, 7, 0])
+def test_positions_of_another_size_are_resampled_by_timm(tmp_path, classes):
+    path = stored(drawn("test_vit", num_classes=classes), tmp_path / "large.safetensors")
+    overlay = {"file": str(path), "num_classes": classes}
+    own = timm.create_model(
+        "test_vit", pretrained=True, img_size=SIZE, num_classes=classes, pretrained_cfg_overlay=overlay
+    )
+    backbone = over(path, "test_vit")
+
+    assert torch.equal(backbone.model.pos_embed, own.pos_embed)
+    assert tuple(own.pos_embed.shape) == (1, 17, 64)
+
+
+def test_the_same_size_as_an_argument_is_the_same(tmp_path):
+    path = stored(drawn("test_vit"), tmp_path / "large.safetensors")
+    settings = {"image_size": None, "arguments": {"img_size": SIZE}}
+
+    assert torch.equal(features(over(path, "test_vit")), features(over(path, "test_vit", **settings)))
+
+
+def test_with_another_size_a_missing_tensor_is_told_all_the_same(tmp_path):
+    path = without(stored(drawn("test_vit"), tmp_path / "large.safetensors"), "blocks.3.attn.proj")
+
+    assert refusal("test_vit", path) == (
+        "The checkpoint 'HERE' lacks 2 tensors that the features use: blocks.3.attn.proj.bias, blocks.3.attn.proj.weight.\n"
+        "They would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+    )
+
+
+def test_with_another_size_a_tensor_of_something_else_is_told_all_the_same(tmp_path):
+    path = stored(drawn("test_vit"), tmp_path / "large.safetensors")
+    change(path, lambda tensors: tensors.update({"adapter.down.weight": torch.zeros(3)}))
+
+    assert refusal("test_vit", path) == (
+        "The weights 'HERE' hold 1 tensors that the model 'test_vit' does not have: adapter.down.weight.\n"
+        "So they are another model's, and nothing is loaded. Choose the model that they belong to, or give the arguments that "
+        "it was built with."
+    )
+
+
+# --- arguments and names
+
+
+def test_an_unknown_argument_is_told():
+    assert refusal("test_resnet", weights="random", arguments={"layer": [1, 1, 1, 1]}) == (
+        "The model 'test_resnet' takes no argument 'layer'. Did you mean 'layers'? Arguments: block, layers, output_stride, "
+        "global_pool, cardinality, base_width, stem_width, stem_type, replace_stem_pool, block_reduce_first, down_kernel_size, "
+        "avg_down and 11 more."
+    )
+
+
+@pytest.mark.parametrize("name", ["num_classes", "in_chans", "pretrained", "checkpoint_path", "features_only"])
+def test_an_argument_that_taskgraft_decides_is_told(name):
+    assert refusal("test_resnet", weights="random", arguments={name: 1}) == (
+        f"The argument '{name}' of the model 'test_resnet' is decided by taskgraft. Leave it out."
+    )
+
+
+def test_an_argument_of_the_wrong_type_is_told():
+    assert refusal("test_resnet", weights="random", arguments={"layers": "many"}) == (
+        "The model 'test_resnet' cannot be built with layers='many': unsupported operand type(s) for +: 'int' and 'str'.\n"
+        "Give other values in the backbone's settings 'arguments' and 'image_size', or leave them out."
+    )
+
+
+def test_an_argument_of_a_wrong_value_is_told():
+    assert refusal("test_vit", weights="random", arguments={"embed_dim": 63}) == (
+        "The model 'test_vit' cannot be built with embed_dim=63, img_size=64: dim should be divisible by num_heads.\n"
+        "Give other values in the backbone's settings 'arguments' and 'image_size', or leave them out."
+    )
+
+
+def test_a_side_that_is_no_multiple_of_the_patches_is_told():
+    assert refusal("test_vit", weights="random", image_size=65) == (
+        "The model 'test_vit' cannot read images of 65 × 65 pixels: Input height (65) should be divisible by patch size (16).\n"
+        "Choose another 'image_size' in the backbone's settings; its own is 160 × 160."
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        (0, "Expected a positive image size (H, W), got (0, 0)"),
+        ("many", "unsupported operand type(s) for //: 'str' and 'int'"),
+        ([64], "tuple index out of range"),
+        ([64, 64, 64], "Expected a positive image size (H, W), got (64, 64, 64)"),
+    ],
+)
+def test_an_argument_that_is_no_size_is_told(size, reason):
+    assert refusal("test_vit", weights="random", arguments={"img_size": size}) == (
+        f"The model 'test_vit' cannot be built with img_size={size!r}: {reason}.\n"
+        "Give other values in the backbone's settings 'arguments' and 'image_size', or leave them out."
+    )
+
+
+def test_an_unknown_model_is_told():
+    assert refusal("tests_resnet") == (
+        "timm has no model 'tests_resnet'. Did you mean 'test_resnet'? timm.list_models() lists all; a folder that timm saved, "
+        "or hf-hub:OWNER/NAME, is read as well."
+    )
+
+
+def test_an_unknown_tag_is_told():
+    assert refusal("test_resnet.a1_in1k") == (
+        "timm has no weights 'a1_in1k' for the model 'test_resnet'. It has r160_in1k. Without a tag, timm chooses."
+    )
+
+
+def test_an_unknown_part_is_told():
+    assert refusal("test_resnet", weights="random", until="layer5") == (
+        "There is no part 'layer5' to keep as the last. The parts are layer1.0, layer2.0, layer3.0, layer4.0."
+    )
+
+
+def test_a_model_that_timm_has_no_weights_for_is_told():
+    assert refusal("coatnet_0_224") == (
+        "The checkpoint 'coatnet_0_224' cannot be used: timm names no weights for it; give a file of weights, or say random."
+    )
+
+
+def test_weights_of_the_hub_without_a_network_are_told():
+    assert refusal("test_resnet") == (
+        "No checkpoint 'timm/test_resnet.r160_in1k': it is no folder here, it is not in the local cache of the hub, and the "
+        "hub cannot be reached.\nCheck the spelling, give the path of a folder with config.json in it, or fetch the checkpoint "
+        "where there is a network."
+    )
+
+
+def test_a_folder_that_timm_did_not_save_is_told(tmp_path):
+    assert refusal(tmp_path) == "The checkpoint 'HERE' cannot be used: it has no config.json, so timm did not save it."
+
+
+@pytest.mark.parametrize("content", ['{"model_type": "vit"}', "[]", '{"architecture": null}'])
+def test_a_folder_of_another_library_is_told(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+
+    assert refusal(tmp_path) == (
+        "The checkpoint 'HERE' cannot be used: its config.json names no 'architecture', so timm did not save it."
+    )
+
+
+@pytest.mark.parametrize("architecture", ["nosuch", 5])
+def test_a_folder_of_an_unknown_architecture_is_told(tmp_path, architecture):
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": architecture}))
+
+    assert refusal(tmp_path) == (
+        f"The checkpoint 'HERE' cannot be used: its config.json names {architecture!r} as 'architecture', which timm "
+        f"{timm.__version__} does not have."
+    )
+
+
+def test_a_folder_with_a_damaged_configuration_is_told(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+
+    assert refusal(tmp_path) == (
+        "The checkpoint 'HERE' cannot be used: its configuration cannot be read (Expecting property name enclosed in double "
+        "quotes: line 1 column 2 (char 1))."
+    )
+
+
+def test_a_folder_without_weights_is_told(tmp_path):
+    folder = folder_of(drawn(), tmp_path / "saved")
+    (folder / "model.safetensors").unlink()
+
+    assert (
+        refusal(folder)
+        == "The checkpoint 'HERE' cannot be used: it has no weights (model.safetensors or pytorch_model.bin)."
+    )
+
+
+def test_a_model_that_reads_one_channel_is_told(tmp_path):
+    folder = folder_of(drawn(in_chans=1), tmp_path / "saved", in_chans=1)
+
+    assert refusal(folder) == (
+        "The checkpoint 'HERE' cannot be used: it reads 1 channels, not red, green and blue; choose a model of colour images."
+    )
+
+
+# --- fingerprints
+
+
+def test_a_fingerprint_is_the_same_for_the_same_tensors(resnet):
+    assert over(resnet).fingerprint() == over(resnet).fingerprint()
+
+
+def test_a_fingerprint_changes_with_a_tensor_that_is_used(resnet):
+    before = over(resnet).fingerprint()
+    change(resnet, lambda tensors: tensors["layer4.0.bn1.running_mean"][0].add_(1e-6))
+
+    assert over(resnet).fingerprint() != before
+
+
+@pytest.mark.parametrize("size", [SIZE, 160])
+@pytest.mark.parametrize(("name", "classifier"), [("test_resnet", "fc.weight"), ("test_vit", "head.weight")])
+def test_a_fingerprint_stays_when_the_classifier_changes(tmp_path, name, classifier, size):
+    path = stored(drawn(name), tmp_path / "weights.safetensors")
+    before = over(path, name, image_size=size).fingerprint()
+    change(path, lambda tensors: tensors[classifier].add_(1))
+
+    assert over(path, name, image_size=size).fingerprint() == before
+
+
+def test_random_weights_have_no_fingerprint():
+    assert build(config(weights="random")).fingerprint() is None
+
+
+# --- describing
+
+
+def test_describing_reads_no_weights(tmp_path):
+    (tmp_path / "damaged.safetensors").write_bytes(b"no weights")
+    damaged = folder_of(drawn(), tmp_path / "saved")
+    (damaged / "model.safetensors").write_bytes(b"no weights")
+
+    whole = describe(config())
+    of_file = describe(config(weights=str(tmp_path / "damaged.safetensors")))
+    assert describe(config(damaged)) == whole
+    assert replace(of_file, licence=whole.licence) == whole
+
+
+def test_the_licence_is_that_of_pretrained_weights(resnet):
+    assert describe(config()).licence == "apache-2.0"
+    assert describe(config(weights=str(resnet))).licence is None
+    assert describe(config(weights="random")).licence is None
+
+
+def test_a_folder_that_was_saved_anew_is_described_anew(tmp_path):
+    folder = folder_of(drawn(), tmp_path / "saved")
+    describe(config(folder))
+    folder_of(drawn("test_vit"), folder)
+
+    assert describe(config(folder)).parts[0].name == "blocks.0"
+
+
+@pytest.mark.parametrize("name", ["vit_large_patch16_224", "convnext_large"])
+def test_describing_a_large_model_is_quick(name):
+    start = time.perf_counter()
+    describe(TimmConfig(model=name))
+    seconds = time.perf_counter() - start
+    print(f"{name}: described in {seconds:.1f} seconds")
+
+    assert seconds < 60

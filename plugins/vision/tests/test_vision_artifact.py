@@ -1,0 +1,327 @@
+"""What is learned over images: kept, loaded, refused and used again; the same from any source, and however it is read."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from drawing import encoded, noise, opened
+from safetensors.torch import load_file
+from stored import SIZE, drawn, folder_of, stored
+
+import taskgraft as tg
+from taskgraft.description import TargetKind
+from taskgraft.error import TaskgraftError
+from taskgraft.head import Predictions
+from taskgraft.heads.classification import Classification
+from taskgraft.heads.settings import ClassificationConfig
+from taskgraft.manifest import MANIFEST, TENSORS
+from taskgraft.strategies.full import Full, FullConfig
+from taskgraft.strategies.linear_probe import LinearProbe, LinearProbeConfig
+from taskgraft.strategies.partial import Partial, PartialConfig
+from taskgraft.testing import PluginLaws, StrategyLaws
+from taskgraft.testing.judging import LabelledRows
+from taskgraft_vision import timm_backbone
+from taskgraft_vision.settings import TimmConfig
+
+IMAGES = [encoded(noise(40 + 9 * number, 60 - 5 * number, number)) for number in range(8)]
+LABELS = ["cat", "dog"] * 4
+ROWS = {"image": IMAGES, "label": LABELS}
+TRAINING = {"epochs": 2, "batch_size": 4, "precision": "fp32", "workers": 0}
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """Weights of small models, made once."""
+    folder = tmp_path_factory.mktemp("shelf")
+    stored(drawn("test_resnet"), folder / "resnet.safetensors")
+    stored(drawn("test_vit", img_size=SIZE), folder / "vit.safetensors")
+    return folder
+
+
+@pytest.fixture
+def base(shelf):
+    return resnet(shelf)
+
+
+def resnet(shelf, **settings):
+    weights = str(shelf / "resnet.safetensors")
+    return {"name": "timm", "model": "test_resnet", "weights": weights, "image_size": SIZE} | settings
+
+
+def fitted(backbone, strategy="linear-probe", head="classification", rows=ROWS, target="label", **training):
+    model = tg.compose(backbone, head=head, strategy=strategy)
+    model.fit(rows, target=target, training=TRAINING | training, quiet=True)
+    return model
+
+
+def probabilities(model, rows=ROWS):
+    return model.predict_proba(rows, quiet=True)
+
+
+def fingerprint(backbone):
+    return timm_backbone.build(
+        TimmConfig(**{key: value for key, value in backbone.items() if key != "name"})
+    ).fingerprint()
+
+
+def refusal(artifact, **backbone):
+    with pytest.raises(TaskgraftError) as error:
+        tg.load(artifact, **({"backbone": backbone} if backbone else {}))
+    return str(error.value).replace(str(artifact), "HERE")
+
+
+# --- artifacts
+
+
+def test_statistics_of_batch_norms_are_learned_and_kept(base, shelf, tmp_path):
+    model = fitted(base, "full")
+    artifact = model.save(tmp_path / "artifact")
+
+    kept, before = load_file(artifact / TENSORS), load_file(shelf / "resnet.safetensors")
+    statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert all(not torch.equal(kept[f"model.{name}"], before[name]) for name in statistics)
+
+
+@pytest.mark.parametrize("strategy", ["full", {"name": "partial", "learn": 1}, "linear-probe"])
+def test_predictions_after_loading_are_the_same_bits(base, tmp_path, strategy):
+    model = fitted(base, strategy)
+    artifact = model.save(tmp_path / "artifact")
+
+    assert probabilities(tg.load(artifact)) == probabilities(model)
+
+
+def test_the_artifact_of_a_probe_is_small(base, tmp_path):
+    artifact = fitted(base).save(tmp_path / "artifact")
+
+    assert sum(file.stat().st_size for file in artifact.iterdir()) < 200_000
+    owners = {record["owner"] for record in json.loads((artifact / MANIFEST).read_text())["tensors"].values()}
+    assert owners == {"head"}
+
+
+def test_another_checkpoint_is_another_base(base, tmp_path):
+    artifact = fitted(base).save(tmp_path / "artifact")
+    other = stored(drawn("test_resnet", seed=1), tmp_path / "other.safetensors")
+
+    theirs, ours = fingerprint(base), fingerprint(base | {"weights": str(other)})
+    assert refusal(artifact, **(base | {"weights": str(other)})) == (
+        f"The artifact HERE is refused: it was trained on another base than 'timm:test_resnet' ({theirs} there, {ours} here)."
+    )
+
+
+def test_another_classifier_is_the_same_base(base, tmp_path):
+    artifact = fitted(base).save(tmp_path / "artifact")
+    own = drawn("test_resnet")
+    own.reset_classifier(3)
+    other = stored(own, tmp_path / "other.safetensors")
+
+    assert probabilities(tg.load(artifact, backbone=base | {"weights": str(other)})) == probabilities(tg.load(artifact))
+
+
+@pytest.mark.parametrize("settings", [{"until": "layer2.0"}, {"arguments": {"act_layer": "gelu"}}])
+def test_the_same_weights_in_another_model_are_another_base(base, tmp_path, settings):
+    artifact = fitted(base).save(tmp_path / "artifact")
+
+    theirs, ours = fingerprint(base), fingerprint(base | settings)
+    assert refusal(artifact, **(base | settings)) == (
+        f"The artifact HERE is refused: it was trained on another base than 'timm:test_resnet' ({theirs} there, {ours} here)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "differing"),
+    [
+        ({"crop": 0.5}, "crop"),
+        ({"crop_mode": "squash"}, "mode"),
+        ({"interpolation": "nearest"}, "interpolation"),
+        ({"image_size": 96}, "height, width"),
+        ({"mean": (0.5, 0.5, 0.501)}, "mean"),
+        ({"std": (0.5, 0.5, 0.2)}, "std"),
+    ],
+)
+def test_images_that_are_read_otherwise_are_refused(base, tmp_path, settings, differing):
+    artifact = fitted(base).save(tmp_path / "artifact")
+
+    assert refusal(artifact, **(base | settings)) == (
+        f"The artifact HERE is refused: the processor's settings differ from those it was trained with: {differing}."
+    )
+
+
+def test_a_flipped_bit_is_refused(base, tmp_path):
+    artifact = fitted(base).save(tmp_path / "artifact")
+    content = bytearray((artifact / TENSORS).read_bytes())
+    content[-1] ^= 1
+    (artifact / TENSORS).write_bytes(content)
+
+    assert refusal(artifact) == (
+        "The artifact HERE is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+    )
+
+
+def test_an_artifact_is_a_base_of_the_next_task(base, tmp_path):
+    first = fitted(base, "full")
+    artifact = first.save(tmp_path / "artifact")
+
+    second = fitted(f"timm:{artifact}")
+    again = second.save(tmp_path / "second")
+
+    ours, theirs = second.fitted.task.backbone.state_dict(), first.fitted.task.backbone.state_dict()
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items() if "num_batches" not in name)
+    assert probabilities(tg.load(again)) == probabilities(second)
+
+
+def test_a_folder_of_timms_own_is_a_base(tmp_path):
+    folder = folder_of(drawn(), tmp_path / "saved")
+    model = fitted({"name": "timm", "model": str(folder), "image_size": SIZE})
+
+    assert probabilities(tg.load(model.save(tmp_path / "artifact"))) == probabilities(model)
+
+
+# --- heads
+
+
+def test_images_have_several_labels(base, tmp_path):
+    rows = {"image": IMAGES, "label": [["red"], ["red", "round"], [], ["round"]] * 2}
+    model = fitted(base, "full", "multi-label", rows)
+
+    loaded = tg.load(model.save(tmp_path / "artifact"))
+    assert loaded.predict_proba(IMAGES, quiet=True) == model.predict_proba(IMAGES, quiet=True)
+    assert all(set(some) <= {"red", "round"} for some in loaded.predict(IMAGES, quiet=True))
+
+
+def test_images_have_a_number(base, tmp_path):
+    rows = {"image": IMAGES, "age": [float(number) for number in range(8)]}
+    model = fitted(base, "full", "regression", rows, "age")
+
+    loaded = tg.load(model.save(tmp_path / "artifact"))
+    assert loaded.predict(IMAGES, quiet=True) == model.predict(IMAGES, quiet=True)
+    assert all(isinstance(number, float) for number in loaded.predict(IMAGES, quiet=True))
+
+
+# --- where images come from
+
+
+@pytest.fixture
+def album(tmp_path):
+    """A folder of labelled images."""
+    for number, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True)):
+        (tmp_path / "album" / label).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "album" / label / f"{number}.png").write_bytes(image)
+    return tmp_path / "album"
+
+
+def files(album):
+    return sorted(album.rglob("*.png"))
+
+
+def as_folder(album):
+    return album
+
+
+def as_csv(album):
+    """A table beside the images, whose paths start at its folder."""
+    with (album / "rows.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "label"])
+        writer.writerows([path.relative_to(album), path.parent.name] for path in files(album))
+    return album / "rows.csv"
+
+
+def as_parquet(album):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {
+        "image": [path.read_bytes() for path in files(album)],
+        "label": [path.parent.name for path in files(album)],
+    }
+    parquet.write_table(pa.table(columns), album.parent / "rows.parquet")
+    return album.parent / "rows.parquet"
+
+
+def as_dataset(album):
+    from datasets import Dataset, Image
+
+    rows = {"image": [str(path) for path in files(album)], "label": [path.parent.name for path in files(album)]}
+    return Dataset.from_dict(rows).cast_column("image", Image())
+
+
+def as_dicts(album):
+    return [{"image": path.read_bytes(), "label": path.parent.name} for path in files(album)]
+
+
+@pytest.mark.parametrize("source", [as_csv, as_parquet, as_dataset, as_dicts])
+def test_every_source_trains_and_predicts_alike(base, album, source, tmp_path, monkeypatch):
+    """From another working directory than that of the data."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    expected = probabilities(fitted(base, rows=as_folder(album)), as_folder(album))
+
+    rows = source(album)
+
+    assert probabilities(fitted(base, rows=rows), rows) == expected
+
+
+# --- images that vary
+
+
+@pytest.mark.parametrize("augment", ["light", "rand-augment", ["mix-up", "cut-mix"]])
+def test_varied_images_train_the_same_with_any_number_of_workers(shelf, augment):
+    plain, alone, several = (
+        fitted(resnet(shelf, augment=some), "full", workers=workers)
+        for some, workers in (((), 0), (augment, 0), (augment, 2))
+    )
+
+    assert probabilities(alone) == probabilities(several)
+    assert probabilities(alone) != probabilities(plain)
+
+
+# --- laws
+
+STRATEGIES = {
+    "full": lambda: Full(FullConfig()),
+    "partial": lambda: Partial(PartialConfig(learn=1)),
+    "linear-probe": lambda: LinearProbe(LinearProbeConfig()),
+}
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+@pytest.mark.parametrize("way", list(STRATEGIES))
+class TestStrategiesOnImages(StrategyLaws):
+    @pytest.fixture
+    def strategy(self, way):
+        return STRATEGIES[way]()
+
+    @pytest.fixture
+    def backbone(self, name):
+        return opened(timm_backbone.build(TimmConfig(model=name, weights="random", image_size=SIZE)))
+
+    @pytest.fixture
+    def inputs(self):
+        return {"image": IMAGES[:5]}
+
+    @pytest.fixture
+    def head(self):
+        return Classification(ClassificationConfig())
+
+    @pytest.fixture
+    def targets(self):
+        return {"label": ["a", "b", "a", "b", "a"]}
+
+
+class TestPlugin(PluginLaws):
+    @pytest.fixture
+    def module(self):
+        return "taskgraft_vision.plugin"
+
+    @pytest.fixture
+    def configs(self):
+        return {"timm": TimmConfig(model="test_resnet", weights="random", image_size=SIZE)}
+
+    @pytest.fixture
+    def labelled(self):
+        masks = [np.array([[0, 1], [1, 0]]), np.array([[1, 1], [0, 0]]), np.array([[0, 0], [0, 1]])]
+        truth = [masks[0], masks[0], masks[2]]
+        return {"segmentation": LabelledRows(TargetKind.GRID_CATEGORIES, Predictions(masks, None, (0, 1)), truth, {})}

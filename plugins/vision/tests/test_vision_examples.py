@@ -1,0 +1,90 @@
+"""The examples on images run, and the network of one of them keeps the laws of a backbone."""
+
+import os
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from drawing import opened, pictures
+from safetensors.torch import load_file, save_file
+
+import taskgraft as tg
+from taskgraft.checkpoint import TensorsMissing
+from taskgraft.testing import BackboneLaws
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+DATA = Path(os.environ.get("TASKGRAFT_DATA", EXAMPLES.parents[1] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def beside(monkeypatch, tmp_path, request):
+    """Let an example import what lies beside it, and write into an empty folder."""
+    name = "foreign" if "oreign" in request.node.nodeid else "digits"
+    monkeypatch.syspath_prepend(EXAMPLES / name)
+    monkeypatch.chdir(tmp_path)
+    yield
+    for module in ("resnet", "save"):
+        sys.modules.pop(module, None)
+
+
+def foreign(**settings):
+    from resnet import CifarResNet
+
+    return CifarResNet(**settings)
+
+
+class TestForeign(BackboneLaws):
+    @pytest.fixture
+    def backbone(self):
+        return opened(foreign(depth=8))
+
+    @pytest.fixture
+    def inputs(self):
+        return {"image": pictures()}
+
+
+def test_a_foreign_network_saves_and_loads_as_an_object(tmp_path):
+    save_file(opened(foreign(depth=8)).state_dict(), tmp_path / "weights.safetensors")
+    rows = {"image": pictures(8), "label": ["a", "b"] * 4}
+    model = tg.compose(foreign(weights="weights.safetensors", depth=8), "classification", "partial:1")
+    model.fit(rows, target="label", training={"epochs": 1}, quiet=True)
+    model.save("artifact")
+    again = tg.load("artifact", backbone=foreign(weights="weights.safetensors", depth=8))
+
+    assert again.predict_proba(rows["image"], quiet=True) == model.predict_proba(rows["image"], quiet=True)
+
+
+def test_a_foreign_checkpoint_without_a_tensor_is_refused(tmp_path):
+    tensors = foreign(depth=8).state_dict()
+    del tensors["layer2.0.bn1.running_mean"]
+    save_file(tensors, tmp_path / "weights.safetensors")
+    with pytest.raises(TensorsMissing) as caught:
+        foreign(weights="weights.safetensors", depth=8)
+    assert caught.value.missing == ("layer2.0.bn1.running_mean",)
+
+
+def test_the_foreign_checkpoint_reaches_what_its_benchmark_says_on_fewer_rows():
+    import pyarrow.parquet as pq
+
+    weights = DATA / "weights/resnet_cifar10/resnet20.safetensors"
+    if not weights.is_file():
+        pytest.skip("the shared data are not here")
+    assert set(foreign().state_dict()) - set(load_file(weights)) == {
+        name for name in foreign().state_dict() if name.endswith("num_batches_tracked")
+    }
+    train, test = (pq.read_table(DATA / f"vision/cifar10_jpeg/{part}.parquet") for part in ("train", "test"))
+    model = tg.compose(foreign(weights=weights), "classification", "linear-probe")
+    model.fit(train.slice(0, 50_000).take(list(range(0, 50_000, 50))), inputs="image", target="label_name", quiet=True)
+
+    assert model.evaluate(test.take(list(range(0, 10_000, 10))), resamples=0, quiet=True)["accuracy"] >= 0.79
+
+
+def test_digits_are_read_from_folders(capsys):
+    runpy.run_path(str(EXAMPLES / "digits" / "fit.py"))
+    out = capsys.readouterr().out
+    accuracy = re.search(r"accuracy=([\d.]+)", out)[1]
+
+    assert float(accuracy) >= 0.97
+    assert re.findall(r"test/(\d)/\d+\.png +(\d)$", out, re.MULTILINE) == [(digit, digit) for digit in "02479"]

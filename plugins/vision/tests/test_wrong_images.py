@@ -1,0 +1,513 @@
+"""What a person reads who makes a mistake with images: the whole text, the exit code, and that nothing is left behind."""
+
+import csv
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from drawing import encoded, noise
+from PIL import Image
+from stored import drawn, stored
+
+from commands import typed
+from test_wrong_inputs import SKIP, refused
+
+RECIPE = """
+head = "classification"
+strategy = "linear-probe"
+
+[backbone]
+name = "timm"
+model = "test_resnet"
+weights = "resnet.safetensors"
+image_size = 64
+
+[data]
+train = "pets.csv"
+inputs = "image"
+target = "label"
+
+[training]
+workers = 0
+epochs = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """Weights of small models, and a table of images beside them: made once."""
+    folder = tmp_path_factory.mktemp("shelf")
+    stored(drawn("test_resnet"), folder / "resnet.safetensors")
+    stored(drawn("test_vit"), folder / "vit.safetensors")
+    (folder / "animals.toml").write_text(RECIPE)
+    for number in range(6):
+        path = folder / "pets" / ("cat" if number % 2 else "dog") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(noise(40, 50, number)))
+    table(folder)
+    return folder
+
+
+@pytest.fixture
+def place(shelf, tmp_path, monkeypatch):
+    """The working directory, with a right recipe and right images."""
+    monkeypatch.chdir(shutil.copytree(shelf, tmp_path / "work"))
+    return tmp_path / "work"
+
+
+def table(folder, *further):
+    """Write a table of the images, and of further rows."""
+    rows = [(str(path.relative_to(folder)), path.parent.name) for path in sorted((folder / "pets").rglob("*.png"))]
+    with (folder / "pets.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image", "label"), *rows, *further])
+
+
+def refused_fit(*overrides):
+    words = [word for text in overrides for word in ("--set", text)]
+    return refused("fit", "animals.toml", "--quiet", *words)
+
+
+def refused_features(*words, data="pets.csv"):
+    return refused("features", "timm:test_resnet", data, "-o", "out.npy", "--quiet", *words)
+
+
+def refused_image(place, name, content):
+    """What is said of a table with one file beside the right ones."""
+    (place / "pets" / name).write_bytes(content)
+    table(place, (f"pets/{name}", "cat"))
+    return refused_fit()
+
+
+# --- files
+
+
+def test_a_file_that_is_not_there(place):
+    table(place, ("pets/gone.png", "cat"))
+    assert refused_fit() == f"pets.csv, line 8: there is no file pets/gone.png.\n{SKIP}"
+
+
+def test_a_file_that_is_not_there_beside_a_table_elsewhere(place, monkeypatch):
+    table(place, ("pets/gone.png", "cat"))
+    (place / "below").mkdir()
+    monkeypatch.chdir(place / "below")
+    words = ("--set", "backbone.weights=../resnet.safetensors", "--quiet")
+    assert refused("fit", "../animals.toml", *words) == f"pets.csv, line 8: there is no file ../pets/gone.png.\n{SKIP}"
+
+
+def test_a_photograph_cut_off(place):
+    content = encoded(noise(64, 64), "JPEG")
+    assert (
+        refused_image(place, "half.jpg", content[: len(content) // 2])
+        == f"pets.csv, line 8: pets/half.jpg is cut off or damaged (image file is truncated).\n{SKIP}"
+    )
+
+
+def test_a_text_that_is_called_an_image(place):
+    assert (
+        refused_image(place, "text.webp", b"no pixels here\n")
+        == f"pets.csv, line 8: pets/text.webp is no image that Pillow can read.\n{SKIP}"
+    )
+
+
+def test_an_empty_file(place):
+    assert refused_image(place, "empty.jpg", b"") == f"pets.csv, line 8: pets/empty.jpg is an empty file.\n{SKIP}"
+
+
+def test_a_folder_in_place_of_a_file(place):
+    table(place, ("pets/cat", "cat"))
+    assert refused_fit() == f"pets.csv, line 8: pets/cat is a folder.\n{SKIP}"
+
+
+def test_an_empty_cell(place):
+    table(place, ("", "cat"))
+    assert refused_fit() == f"pets.csv, line 8: the image is empty.\n{SKIP}"
+
+
+def test_an_image_without_a_label(place):
+    table(place, ("pets/cat/1.png", ""))
+    assert refused_fit() == f"pets.csv, line 8: the target column 'label' is empty.\n{SKIP}"
+
+
+def test_numbers_of_unknown_range(place):
+    content = encoded(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF")
+    assert refused_image(place, "height.tiff", content) == (
+        "pets.csv, line 8: pets/height.tiff has pixels of Pillow's mode F, whose range is not known; save it with 8"
+        f" or 16 bits.\n{SKIP}"
+    )
+
+
+def test_a_drawing_that_is_no_picture_of_pixels(place):
+    assert (
+        refused_image(place, "drawing.eps", encoded(noise(8, 8), "EPS"))
+        == f"pets.csv, line 8: pets/drawing.eps is of the format EPS, which is not taken.\n{SKIP}"
+    )
+
+
+def test_an_image_that_would_fill_the_memory(place, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
+    assert refused_features("--set", "weights=random", "--set", "image_size=64") == (
+        "pets.csv, line 2: pets/cat/1.png has more pixels than Pillow opens (1,000).\n"
+        "pets.csv, line 3: pets/cat/3.png has more pixels than Pillow opens (1,000).\n"
+        "pets.csv, line 4: pets/cat/5.png has more pixels than Pillow opens (1,000).\n"
+        "pets.csv, line 5: pets/dog/0.png has more pixels than Pillow opens (1,000).\n"
+        "pets.csv, line 6: pets/dog/2.png has more pixels than Pillow opens (1,000).\n"
+        "… and 1 more reasons.\n"
+        "Mend these rows, or take them out of the data."
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_that_may_not_be_read(place):
+    (place / "pets" / "cat" / "1.png").chmod(0)
+    assert refused_fit() == f"pets.csv, line 2: pets/cat/1.png cannot be read (Permission denied).\n{SKIP}"
+
+
+def test_a_column_of_numbers(place):
+    (place / "pets.csv").write_text("image,label\n1,cat\n2,dog\n3,cat\n")
+    assert refused_fit() == (
+        "pets.csv, line 2: there is no file 1.\n"
+        "pets.csv, line 3: there is no file 2.\n"
+        f"pets.csv, line 4: there is no file 3.\n{SKIP}"
+    )
+
+
+def test_images_that_are_numbers_of_another_form(place):
+    lines = [json.dumps({"image": number, "label": label}) for number, label in enumerate(["cat", "dog"] * 2)]
+    (place / "pets.jsonl").write_text("\n".join(lines))
+    assert refused_fit("data.train=pets.jsonl") == (
+        "pets.jsonl, line 1: the image is 0, not a path or an encoded image.\n"
+        "pets.jsonl, line 2: the image is 1, not a path or an encoded image.\n"
+        "pets.jsonl, line 3: the image is 2, not a path or an encoded image.\n"
+        f"pets.jsonl, line 4: the image is 3, not a path or an encoded image.\n{SKIP}"
+    )
+
+
+def test_a_column_that_is_not_there(place):
+    assert refused_fit("data.inputs=picture") == "pets.csv has no column 'picture'. Columns: image, label."
+
+
+def test_one_label_only(place):
+    (place / "pets.csv").write_text("image,label\npets/cat/1.png,cat\npets/cat/3.png,cat\n")
+    assert refused_fit() == (
+        "The target column 'label' has only the label 'cat' in the training split; a head needs two or more to tell"
+        " apart."
+    )
+
+
+# --- folders
+
+
+def test_a_folder_without_images(place):
+    shutil.rmtree(place / "pets")
+    (place / "pets").mkdir()
+    assert refused_fit("data.train=pets") == (
+        "pets: no reader takes this folder. Readers look for *.BMP, *.GIF, *.JPEG, *.JPG, *.PNG, *.PPM, *.TIF, "
+        "*.TIFF, *.WEBP, *.bmp, *.gif, *.jpeg and 26 more in it."
+    )
+
+
+def test_a_folder_of_other_files(place):
+    shutil.rmtree(place / "pets")
+    (place / "pets").mkdir()
+    (place / "pets" / "notes.md").write_text("")
+    assert refused_fit("data.train=pets", "data.reader=image-folder") == (
+        "pets: the folder holds no image. The names of images end in .bmp, .gif, .jpeg, .jpg, .png, .ppm, .tif, "
+        ".tiff, .webp."
+    )
+
+
+def test_a_label_without_images(place):
+    (place / "pets" / "horse").mkdir()
+    assert (
+        refused_fit("data.train=pets")
+        == "pets: the folder of the label 'horse' holds no image. Put images into it, or take it away."
+    )
+
+
+def test_a_file_among_the_images_that_is_none(place):
+    (place / "pets" / "cat" / "notes.txt").write_text("")
+    assert refused_fit("data.train=pets") == f"pets, row 3: cat/notes.txt is no image by its ending.\n{SKIP}"
+
+
+def test_a_damaged_image_in_a_folder(place):
+    (place / "pets" / "cat" / "5.png").write_bytes(b"no pixels")
+    assert refused_fit("data.train=pets") == f"pets, row 2: pets/cat/5.png is no image that Pillow can read.\n{SKIP}"
+
+
+def test_a_folder_of_one_label(place):
+    shutil.rmtree(place / "pets" / "dog")
+    assert refused_fit("data.train=pets") == (
+        "The target column 'label' has only the label 'cat' in the training split; a head needs two or more to tell"
+        " apart."
+    )
+
+
+def test_a_folder_that_is_not_there(place):
+    assert refused_fit("data.train=pet") == "pet: there is no such file."
+
+
+# --- models and weights
+
+
+def test_an_unknown_model(place):
+    assert refused_fit("backbone.model=test_resnot") == (
+        "timm has no model 'test_resnot'. Did you mean 'test_resnet'? timm.list_models() lists all; a folder that "
+        "timm saved, or hf-hub:OWNER/NAME, is read as well."
+    )
+
+
+def test_an_unknown_tag(place):
+    assert refused_fit("backbone.model=test_resnet.r161_in1k") == (
+        "timm has no weights 'r161_in1k' for the model 'test_resnet'. It has r160_in1k. Without a tag, timm chooses."
+    )
+
+
+def test_a_model_of_the_hub_without_a_network(place):
+    assert refused_fit("backbone.model=hf-hub:nobody/nothing") == (
+        "No checkpoint 'nobody/nothing': it is no folder here, it is not in the local cache of the hub, and the hub"
+        " cannot be reached.\n"
+        "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there "
+        "is a network."
+    )
+
+
+def test_weights_of_the_hub_without_a_network(place):
+    assert refused_fit("backbone.weights=pretrained") == (
+        "No checkpoint 'timm/test_resnet.r160_in1k': it is no folder here, it is not in the local cache of the hub,"
+        " and the hub cannot be reached.\n"
+        "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there "
+        "is a network."
+    )
+
+
+def test_a_folder_of_a_model_that_is_not_there(place):
+    assert refused_fit("backbone.model=./saved", "backbone.weights=pretrained") == (
+        "No checkpoint './saved': there is no such folder.\n"
+        "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there "
+        "is a network."
+    )
+
+
+def test_weights_that_are_not_there(place):
+    assert refused_fit("backbone.weights=resnet.pth") == (
+        "The checkpoint 'resnet.pth' cannot be used: there is no such file of weights (or say pretrained, or random)."
+    )
+
+
+def test_weights_of_another_model(place):
+    assert refused_fit("backbone.weights=vit.safetensors") == (
+        "The weights 'vit.safetensors' hold 80 tensors that the model 'test_resnet' does not have: "
+        "blocks.0.attn.proj.bias, blocks.0.attn.proj.weight, blocks.0.attn.qkv.bias and 77 more.\n"
+        "So they are another model's, and nothing is loaded. Choose the model that they belong to, or give the "
+        "arguments that it was built with."
+    )
+
+
+def test_weights_cut_off(place):
+    content = (place / "resnet.safetensors").read_bytes()
+    (place / "resnet.safetensors").write_bytes(content[:10_000])
+    assert refused_fit() == (
+        "The checkpoint 'resnet.safetensors' cannot be used: its weights cannot be read (Error while deserializing "
+        "header: incomplete metadata, file not fully covered); fetch them again, or save the tensors alone "
+        "(model.state_dict())."
+    )
+
+
+def test_a_table_in_place_of_weights(place):
+    assert refused_fit("backbone.weights=pets.csv") == (
+        "The checkpoint 'pets.csv' cannot be used: its weights cannot be read (a file holds more than tensors, and "
+        "is not run); fetch them again, or save the tensors alone (model.state_dict())."
+    )
+
+
+def test_an_unknown_part(place):
+    assert (
+        refused_fit("backbone.until=layer5")
+        == "There is no part 'layer5' to keep as the last. The parts are layer1.0, layer2.0, layer3.0, layer4.0."
+    )
+
+
+def test_an_unknown_argument(place):
+    assert refused_fit("backbone.arguments.act_layers=gelu") == (
+        "The model 'test_resnet' takes no argument 'act_layers'. Did you mean 'act_layer'? Arguments: block, "
+        "layers, output_stride, global_pool, cardinality, base_width, stem_width, stem_type, replace_stem_pool, "
+        "block_reduce_first, down_kernel_size, avg_down and 11 more."
+    )
+
+
+def test_an_argument_that_is_not_to_be_set(place):
+    assert (
+        refused_fit("backbone.arguments.num_classes=3")
+        == "The argument 'num_classes' of the model 'test_resnet' is decided by taskgraft. Leave it out."
+    )
+
+
+# --- settings
+
+
+NO_SIDE = "input should be greater than or equal to 1, or input should be a list."
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ("0", f"0: {NO_SIDE}"),
+        ("-64", f"-64: {NO_SIDE}"),
+        (
+            "large",
+            "'large': input should be a valid integer, unable to parse string as an integer, or input should be a list.",
+        ),
+    ],
+)
+def test_an_image_size_that_is_none(place, size, said):
+    assert refused_fit(f"backbone.image_size={size}") == f"backbone 'timm': the setting 'image_size' is {said}"
+
+
+def test_an_image_size_that_the_model_cannot_read(place):
+    assert refused_fit("backbone.model=test_vit", "backbone.weights=vit.safetensors", "backbone.image_size=70") == (
+        "The model 'test_vit' cannot read images of 70 × 70 pixels: Input height (70) should be divisible by patch "
+        "size (16).\n"
+        "Choose another 'image_size' in the backbone's settings; its own is 160 × 160."
+    )
+
+
+@pytest.mark.parametrize(
+    ("crop", "said"),
+    [
+        ("0", "0: input should be greater than 0."),
+        ("1.5", "1.5: input should be less than or equal to 1."),
+        ("center", "'center': input should be a valid number, unable to parse string as a number."),
+    ],
+)
+def test_a_crop_that_is_no_share(place, crop, said):
+    assert refused_fit(f"backbone.crop={crop}") == f"backbone 'timm': the setting 'crop' is {said}"
+
+
+def test_an_unknown_way_to_crop(place):
+    assert (
+        refused_fit("backbone.crop_mode=middle")
+        == "backbone 'timm': the setting 'crop_mode' is 'middle': input should be 'center', 'squash' or 'border'."
+    )
+
+
+def test_a_scale_of_nothing(place):
+    assert (
+        refused_fit("backbone.std=[0, 0.2, 0.2]")
+        == "backbone 'timm': the setting 'std.0' is 0: input should be greater than 0."
+    )
+
+
+def test_an_unknown_policy(place):
+    assert refused_fit("backbone.augment=mixup") == (
+        "backbone 'timm': the setting 'augment' is 'mixup': there is no policy 'mixup'. Did you mean 'mix-up'? "
+        "Policies: light, rand-augment, mix-up, cut-mix."
+    )
+
+
+def test_policies_that_are_no_list(place):
+    assert refused_fit("backbone.augment=5") == (
+        "backbone 'timm': the setting 'augment' is 5: input should be a policy's name, a dict with its name, or a "
+        "list of these."
+    )
+
+
+def test_mixed_images_for_a_head_of_numbers(place):
+    assert refused_fit("head=regression", "strategy=full", "backbone.augment=mix-up") == (
+        "'timm:test_resnet' is to mix training examples with each other, but 'regression' takes no soft targets.\n"
+        "Choose another way to vary them, or a head that does (classification)."
+    )
+
+
+def test_a_head_that_reads_what_a_convolution_does_not_emit(place):
+    assert refused_fit("head=element-classification", "strategy=full") == (
+        "'element-classification' reads sequence features, but 'timm:test_resnet' emits vector and grid and "
+        "pyramid.\n"
+        "Choose a head that reads one of those (classification, multi-label, regression, segmentation), or a "
+        "backbone that emits sequence."
+    )
+
+
+# --- features and predictions
+
+RANDOM = ("--set", "weights=random", "--set", "image_size=64")
+
+
+def test_features_of_a_layout_that_does_not_exist(place):
+    assert (
+        refused_features(*RANDOM, "--layout", "sequence")
+        == "There are no sequence features of 'timm:test_resnet'. Ask for vector or grid."
+    )
+
+
+def test_features_of_an_unknown_layout(place):
+    assert (
+        refused_features(*RANDOM, "--layout", "grids")
+        == "There are no grids features of 'timm:test_resnet'. Did you mean grid? Ask for vector or grid."
+    )
+
+
+def test_features_of_a_damaged_image(place):
+    (place / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
+    assert refused_features(*RANDOM) == (
+        "pets.csv, line 3: pets/cat/3.png is no image that Pillow can read.\n"
+        "Mend these rows, or take them out of the data."
+    )
+
+
+def test_pooling_that_the_model_does_not_have(place):
+    assert refused_features(*RANDOM, "--pooling", "max") == (
+        "backbone 'timm': there is no setting 'pooling'. Settings: revision, until, image_size, crop, crop_mode, "
+        "interpolation, mean, std, augment, dtype, model, weights and 1 more."
+    )
+
+
+def test_predicting_for_a_bad_image_among_good_ones(place):
+    assert typed("fit", "animals.toml", "-q", "-o", "model").code == 0
+    (place / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
+    assert refused("predict", "model", "pets.csv", "-q", "-o", "out.csv") == (
+        "pets.csv, line 3: pets/cat/3.png is no image that Pillow can read.\n"
+        "Mend these rows, or take them out of the data."
+    )
+
+
+def test_predicting_for_a_folder_without_images(place):
+    assert typed("fit", "animals.toml", "-q", "-o", "model").code == 0
+    (place / "empty").mkdir()
+    assert refused("predict", "model", "empty", "-q", "-o", "out.csv") == (
+        "empty: no reader takes this folder. Readers look for *.BMP, *.GIF, *.JPEG, *.JPG, *.PNG, *.PPM, *.TIF, "
+        "*.TIFF, *.WEBP, *.bmp, *.gif, *.jpeg and 26 more in it."
+    )
+
+
+def test_predicting_for_one_image(place):
+    assert typed("fit", "animals.toml", "-q", "-o", "model").code == 0
+    assert refused("predict", "model", "pets/cat/1.png", "-q", "-o", "out.csv") == (
+        "pets/cat/1.png: no reader takes files of this kind. Readers take .csv, .csv.gz, .jsonl, .jsonl.gz, "
+        ".ndjson, .ndjson.gz, .parquet, .parquet.gz, .tsv, .tsv.gz."
+    )
+
+
+# --- what is used all the same
+
+
+def test_of_an_animation_the_first_frame_counts_and_that_is_said(place):
+    frames = [noise(40, 40, number) for number in range(3)]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    (place / "pets" / "wave.gif").write_bytes(content)
+    table(place, ("pets/wave.gif", "cat"))
+    done = typed("fit", "animals.toml", "-o", "model")
+    assert done.code == 0
+    assert done.err == "first of several frames taken: 1 of 7 training rows\n"
+
+
+def test_rows_that_are_left_out_on_request_are_counted(place):
+    (place / "pets" / "cat" / "5.png").write_bytes(b"no pixels")
+    table(place, ("pets/gone.png", "cat"))
+    done = typed("fit", "animals.toml", "-o", "model", "--set", "data.on_bad_row=skip")
+    assert done.code == 0
+    assert done.err == (
+        "skipped, since pets/cat/5.png is no image that Pillow can read: 1 of 7 training rows\n"
+        "skipped, since there is no file pets/gone.png: 1 of 7 training rows\n"
+    )

@@ -103,7 +103,7 @@ def test_a_head_that_reads_nothing_the_backbone_emits_is_refused():
         tg.compose(pictures(), "element-classification", LAST)
     assert str(caught.value) == (
         "'element-classification' reads sequence features, but 'Pictures' emits vector and grid and pyramid.\n"
-        "Choose a head that reads one of those (classification, multi-label, regression), "
+        "Choose a head that reads one of those (classification, multi-label, regression, segmentation), "
         "or a backbone that emits sequence."
     )
 

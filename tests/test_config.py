@@ -42,6 +42,14 @@ def problem(config, settings):
     return str(caught.value)
 
 
+class Grill(Config):
+    size: tuple[int, int]
+
+
+def test_a_list_that_is_too_short_is_refused():
+    assert problem(Grill, {"size": [64]}) == "oven 'acme': the setting 'size' is [64], which is too short."
+
+
 class Street(Config):
     """Settings that hold any number of others."""
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 

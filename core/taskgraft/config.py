@@ -71,7 +71,7 @@ def _path(settings: Any, detail: ErrorDetails) -> tuple[str, ...]:
     path = []
     for step in detail["loc"]:
         in_mapping = isinstance(settings, Mapping) and step in settings
-        if in_mapping or (isinstance(settings, list | tuple) and isinstance(step, int)):
+        if in_mapping or (isinstance(settings, list | tuple) and isinstance(step, int) and step < len(settings)):
             path.append(str(step))
             settings = settings[step]
     return (*path, str(detail["loc"][-1])) if detail["type"] == "missing" else tuple(path)
@@ -85,6 +85,8 @@ def _sentence(config: type[Config], path: tuple[str, ...], details: list[ErrorDe
         near = nearest(path[-1], fields or ())
         meant = f" Did you mean '{'.'.join((*path[:-1], near))}'?" if near else ""
         return f"there is no setting '{key}'.{meant}" + ("" if fields is None else f" Settings: {listed(fields)}.")
+    if first["type"] == "missing" and path[-1].isdigit():
+        return f"the setting '{'.'.join(path[:-1])}' is {first['input']!r}, which is too short."
     if first["type"] == "missing":
         about = fields[path[-1]].description if fields and path[-1] in fields else None
         return f"the setting '{key}' has no default, so decide it{f' ({about})' if about else ''}."

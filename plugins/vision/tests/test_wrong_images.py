@@ -458,8 +458,8 @@ def test_features_of_a_damaged_image(place):
 
 def test_pooling_that_the_model_does_not_have(place):
     assert refused_features(*RANDOM, "--pooling", "max") == (
-        "backbone 'timm': there is no setting 'pooling'. Settings: revision, until, image_size, crop, crop_mode, "
-        "interpolation, mean, std, augment, dtype, model, weights and 1 more."
+        "backbone 'timm': there is no setting 'pooling'. Settings: model, revision, until, image_size, crop, crop_mode, "
+        "interpolation, mean, std, augment, dtype, weights and 1 more."
     )
 
 

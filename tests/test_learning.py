@@ -1,11 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from backbones import TABLE
+from backbones import TABLE, Pictures
 from small_tasks import PARTS, classification, pictures, words
 from taskgraft.backbone import Backbone, tensors
-from taskgraft.description import Role
+from taskgraft.description import Layout, Role
 from taskgraft.head import HeadModule
 from taskgraft.insertion import insert
 from taskgraft.learning import BadStage, Learning, resolve
@@ -17,9 +19,11 @@ def head_for(backbone: Backbone) -> HeadModule:
     return head.build(backbone.description.features[0], head.learn({"label": ["a", "b"]}))
 
 
-def resolved(backbone: Backbone, *learn: Learn, head_rate: float | None = None, **settings) -> Learning:
+def resolved(
+    backbone: Backbone, *learn: Learn, head_rate: float | None = None, layout: Layout = Layout.VECTOR, **settings
+) -> Learning:
     stage = Stage("first", learn, head_rate=head_rate, **settings)
-    return resolve(stage, backbone, head_for(backbone), insert(backbone, stage.insert))
+    return resolve(stage, backbone, layout, head_for(backbone), insert(backbone, stage.insert))
 
 
 def problem(*learn: Learn, backbone: Backbone | None = None, **settings) -> str:
@@ -205,3 +209,24 @@ def test_a_solver_finds_the_head_and_nothing_else(settings):
     assert problem(learn, head_rate=settings.get("head_rate"), solve=Solve.CONVEX) == (
         "The stage 'first' cannot run: a solver finds the head, so the head must learn in it and nothing else."
     )
+
+
+class Narrow(Pictures):
+    """Says that its grid needs no norm of the last part."""
+
+    @property
+    def description(self):
+        whole = super().description
+        features = (replace(one, unused=("last.norm",) if one.layout == Layout.GRID else ()) for one in whole.features)
+        return replace(whole, features=tuple(features))
+
+
+def test_what_the_features_of_the_head_do_not_depend_on_keeps_still():
+    choice = Learn(("last",), 1e-3)
+    grid, vector = (resolved(Narrow(), choice, layout=layout).declared for layout in (Layout.GRID, Layout.VECTOR))
+
+    assert vector - grid == {f"last.norm.{name}" for name in BATCH_NORM}
+    assert grid == {"last.convolution.weight"}
+
+
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")

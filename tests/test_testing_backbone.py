@@ -260,6 +260,26 @@ class CarriesTheInput(Words):
         return super().resume(0, Batch({"words": state["ids"]}, {"words": (ELEMENT,)}, state.lengths), layout)
 
 
+class NarrowGrid(Pictures):
+    """Says that its grid does not need what it needs."""
+
+    @property
+    def description(self):
+        whole = super().description
+        features = (replace(one, unused=("last",) if one.layout == Layout.GRID else ()) for one in whole.features)
+        return replace(whole, features=tuple(features))
+
+
+class SparseVector(Pictures):
+    """Gives a vector without the last part, and does not say so."""
+
+    def resume(self, cut, state, layout):
+        if layout != Layout.VECTOR:
+            return super().resume(cut, state, layout)
+        fine = super().resume(cut, state, Layout.PYRAMID).values[0]
+        return Features(layout, (torch.cat([fine, fine], 1).mean((2, 3)),))
+
+
 class SizedProcessor(PicturesProcessor):
     """Adds where the image lies in a raw one of another size per row."""
 
@@ -590,6 +610,23 @@ PLANTED = (
         "NumberAsFingerprint breaks the law 'the fingerprint identifies the checkpoint as stored':\n"
         "it is 7, not a text or None.\n"
         "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
+    ),
+    Planted(
+        of_backbone.check_every_tensor_gets_a_gradient,
+        NarrowGrid,
+        "NarrowGrid breaks the law 'every tensor that is not declared unused gets a gradient':\n"
+        "last.convolution.weight, last.norm.weight, last.norm.bias is declared unused by grid features, but they depend on "
+        "it.\n"
+        "Take it out there.",
+        PICTURES,
+    ),
+    Planted(
+        of_backbone.check_every_tensor_gets_a_gradient,
+        SparseVector,
+        "SparseVector breaks the law 'every tensor that is not declared unused gets a gradient':\n"
+        "vector features, unlike others, send no gradient to last.convolution.weight, last.norm.weight, last.norm.bias.\n"
+        "Name it in 'unused' of the description of these features, so that nothing there is declared to learn.",
+        PICTURES,
     ),
     Planted(
         of_features.check_features_match_the_description,

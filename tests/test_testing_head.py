@@ -3,11 +3,14 @@
 import re
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 
+from taskgraft.batch import Batch
 from taskgraft.builtin import taskgraft_heads
-from taskgraft.head import BadTargets, Loss, Predictions
+from taskgraft.description import HeadDescription, Layout, TargetKind
+from taskgraft.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
 from taskgraft.heads.classification import Classification, ClassificationTarget
 from taskgraft.heads.element_classification import ElementClassification
 from taskgraft.heads.regression import Regression
@@ -18,6 +21,7 @@ from taskgraft.testing import head as of_head
 LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
 NUMBERS = {"size": ["1.5", "2", "4.0", "-3"]}
 TAGS = {"tags": ["O B O", "B I", "O", "O O B I"]}
+CELLS = {"mask": [np.array([[0, row % 2]]) for row in range(4)]}
 
 
 class Labels(Classification):
@@ -206,6 +210,56 @@ class Unused(Labels):
         return module
 
 
+class CellsTarget(Target):
+    column: str
+
+
+class Cells(Head):
+    """A head with a label, 0 or 1, for each position of the raw input. Its predictions are arrays."""
+
+    target = CellsTarget
+
+    @property
+    def description(self):
+        return HeadDescription((Layout.GRID,), TargetKind.GRID_CATEGORIES)
+
+    def learn(self, targets):
+        return CellsTarget(column=next(iter(targets)))
+
+    def encode(self, targets, target):
+        return Batch({"share": torch.tensor([float(np.mean(cells)) for cells in targets[target.column]])})
+
+    def truth(self, encoded, target):
+        return [np.full((2, 2), share > 0.5) for share in encoded["share"].tolist()]
+
+    def build(self, features, target):
+        return CellsModule(features.feature_size)
+
+
+class CellsModule(HeadModule):
+    def __init__(self, feature_size):
+        super().__init__()
+        self.linear = torch.nn.Linear(feature_size, 1)
+
+    def forward(self, features):
+        return self.linear(features.value.mean((-2, -1)).float())[:, 0]
+
+    def loss(self, output, targets, features):
+        return Loss((output - targets["share"]).square().sum(), torch.tensor(float(len(output))))
+
+    def predict(self, output, features):
+        sizes = features.place.sizes.tolist()
+        return Predictions([np.full(size, int(one > 0)) for one, size in zip(output, sizes, strict=True)], None, (0, 1))
+
+
+def one_line_less(found, output, features):
+    return replace(found, values=[value[1:] for value in found.values])
+
+
+def small_by_the_companions(found, output, features):
+    return replace(found, values=[np.array([[len(output) % 2]])] * len(output))
+
+
 @dataclass
 class Planted:
     check: object
@@ -392,6 +446,22 @@ PLANTED = (
         "Use the lengths; positions past them hold anything.",
     ),
     Planted(
+        of_head.check_truth_speaks_as_predictions_do,
+        lambda: spoiled(Cells, predict=one_line_less),
+        CELLS,
+        "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
+        "row 0 is an input of 8 × 8, but predicted is (7, 8).\n"
+        "Decode both with the target description; count classes in 'classes'.",
+    ),
+    Planted(
+        of_head.check_padding_and_companions_do_not_matter,
+        lambda: spoiled(Cells, predict=small_by_the_companions),
+        CELLS,
+        "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
+        "for grid features, row 0 is predicted as array([[0]]) among others and as array([[1]]) alone.\n"
+        "Use the lengths; positions past them hold anything.",
+    ),
+    Planted(
         of_head.check_head_builds_from_json,
         BuildsWhatItSaw,
         LABELS,
@@ -454,3 +524,16 @@ def test_targets_that_prove_nothing_are_refused():
     with pytest.raises(WeakExamples) as caught:
         of_head.check_loss_adds_up(Labels(), {"label": ["a", "b"]})
     assert str(caught.value) == "The examples given for Labels prove nothing: there are 2 targets; give four or more."
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        of_head.check_truth_speaks_as_predictions_do,
+        of_head.check_padding_and_companions_do_not_matter,
+        of_head.check_head_builds_from_json,
+        of_head.check_head_learns_from_any_precision,
+    ],
+)
+def test_a_head_whose_predictions_are_arrays_keeps_the_laws(check):
+    check(Cells(), CELLS)

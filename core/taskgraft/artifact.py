@@ -193,7 +193,7 @@ def load(
     try:
         for stage in composition.plan:
             inserted = (*inserted, *insert(below, stage.insert, inserted))
-            learned |= resolve(stage, below, task.head, inserted).declared
+            learned |= resolve(stage, below, task.layout, task.head, inserted).declared
         model.fitted = Fitted(task, top, target, inserted, learned, base, manifest.metrics, rivals)
         _fill(folder, model.fitted, manifest, content)
     except BaseException:

@@ -46,12 +46,14 @@ class FeatureDescription:
         feature_sizes: the length of the feature axis; one number, but for a pyramid one per level.
         members: the length of the member axis of a vector, or None when it has none.
         strides: positions of the input per cell, along each axis; one number per level, for grid and pyramid; else empty.
+        unused: dotted paths of what other layouts need and these features do not depend on.
     """
 
     layout: Layout
     feature_sizes: tuple[int, ...]
     members: int | None = None
     strides: tuple[int, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def feature_size(self) -> int:
@@ -87,7 +89,7 @@ class Part:
 
     def covers(self, path: str) -> bool:
         """Say whether this part owns the module or tensor at a dotted path."""
-        return any(path == owned or path.startswith(f"{owned}.") for owned in self.owns)
+        return _covers(self.owns, path)
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,16 @@ class BackboneDescription:
 
     def declares_unused(self, path: str) -> bool:
         """Say whether the tensor at a dotted path is declared not to reach the features."""
-        return any(path == unused or path.startswith(f"{unused}.") for unused in self.unused)
+        return _covers(self.unused, path)
+
+    def leaves_out(self, layout: Layout, path: str) -> bool:
+        """Say whether the tensor at a dotted path is declared not to reach the features of one layout."""
+        feature = self.feature(layout)
+        return self.declares_unused(path) or (feature is not None and _covers(feature.unused, path))
+
+
+def _covers(paths: tuple[str, ...], path: str) -> bool:
+    return any(path == one or path.startswith(f"{one}.") for one in paths)
 
 
 class TargetKind(StrEnum):

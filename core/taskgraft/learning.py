@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from taskgraft.backbone import Backbone, owner
+from taskgraft.description import Layout
 from taskgraft.error import TaskgraftError
 from taskgraft.insertion import Inserted, is_inserted, named_modules, named_tensors
 from taskgraft.plan import Learn, Solve, Stage
@@ -95,13 +96,15 @@ class Learning:
         return part.name in learning and all(buffer in self.declared for buffer in buffers)
 
 
-def resolve(stage: Stage, backbone: Backbone, head: nn.Module, inserted: tuple[Inserted, ...]) -> Learning:
-    """Find the tensors that a stage means.
+def resolve(
+    stage: Stage, backbone: Backbone, layout: Layout, head: nn.Module, inserted: tuple[Inserted, ...]
+) -> Learning:
+    """Find the tensors that a stage means. What the features of the head's layout do not depend on keeps still.
 
     Raises:
         BadStage: when a choice is empty, names no part, or two choices claim one tensor.
     """
-    groups = [_group(stage, number, learn, backbone, inserted) for number, learn in enumerate(stage.learn)]
+    groups = [_group(stage, number, learn, backbone, layout, inserted) for number, learn in enumerate(stage.learn)]
     names = named_tensors(backbone, inserted)
     for one in {one.insertion.name: one for one in inserted if one.insertion in stage.insert}.values():
         mine = tuple(name for name in names if f":{one.insertion.name}." in name)
@@ -128,7 +131,9 @@ def resolve(stage: Stage, backbone: Backbone, head: nn.Module, inserted: tuple[I
     return Learning(backbone, head, inserted, tuple(groups))
 
 
-def _group(stage: Stage, number: int, learn: Learn, backbone: Backbone, inserted: Sequence[Inserted]) -> Group:
+def _group(
+    stage: Stage, number: int, learn: Learn, backbone: Backbone, layout: Layout, inserted: Sequence[Inserted]
+) -> Group:
     parts = {part.name: part for part in backbone.description.parts}
     if unknown := [name for name in learn.parts if name not in parts]:
         raise BadStage(stage.name, f"there is no part '{unknown[0]}'; the parts are {', '.join(parts)}")
@@ -137,7 +142,7 @@ def _group(stage: Stage, number: int, learn: Learn, backbone: Backbone, inserted
     chosen = []
     for name, tensor in named_tensors(backbone, inserted).items():
         part = None if is_inserted(name) else owner(backbone.description, name)
-        if part is None or part.name not in learn.parts:
+        if part is None or part.name not in learn.parts or backbone.description.leaves_out(layout, name):
             continue
         layer, _, own = name.rpartition(".")
         if not isinstance(tensor, nn.Parameter) and not whole:

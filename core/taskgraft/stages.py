@@ -122,14 +122,14 @@ class Loop:
             self._finished.append(self._stage(number, stage, values, tensors))
             values, tensors = None, {}
             if number + 1 < len(plan):
-                self._keep(resolve(stage, self.task.backbone, self.task.head, self.inserted))
+                self._keep(resolve(stage, self.task.backbone, self.task.layout, self.task.head, self.inserted))
         return self._finished
 
     def _insert(self, number: int, stage: Stage) -> Learning:
         torch.manual_seed(self.settings.seed + number)
         self.inserted = (*self.inserted, *insert(self.task.backbone, stage.insert, self.inserted))
         self.task.to(self.accelerator.device)
-        learning = resolve(stage, self.task.backbone, self.task.head, self.inserted)
+        learning = resolve(stage, self.task.backbone, self.task.layout, self.task.head, self.inserted)
         self.learned |= learning.declared
         return learning
 

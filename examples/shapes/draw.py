@@ -12,7 +12,7 @@ CIRCLE, SQUARE, TRIANGLE = 1, 2, 3
 
 EDGE = 255
 COLOURS = {CIRCLE: (200, 70, 60), SQUARE: (70, 180, 80), TRIANGLE: (70, 90, 210)}
-"""Red, green and blue about which a shape's own colour is drawn; the background may have any."""
+"""Red, green and blue about which a shape's own colour is drawn; the background is drawn about grey."""
 
 PALETTE = [40, 40, 40, 230, 80, 60, 70, 170, 90, 70, 110, 220] + [0] * 3 * 251 + [255] * 3
 

@@ -84,7 +84,7 @@ def check_every_tensor_gets_a_gradient(backbone: Backbone, inputs: Columns) -> N
         "Use it in forward, declare it in 'unused', or (behind a zero gate) draw the gate away from zero for the test.",
     )
     tried = trial(deepcopy(backbone).requires_grad_(True), inputs)
-    reached: set[str] = set()
+    reached: dict[Layout, set[str]] = {}
     generator = torch.Generator().manual_seed(0)
     for layout in tried.layouts:
         features = tried.backbone(tried.batch, layout)
@@ -95,15 +95,33 @@ def check_every_tensor_gets_a_gradient(backbone: Backbone, inputs: Columns) -> N
         loss = sum((value.double() * random.to(value.device)).sum() for value, random in zip(real, drawn, strict=True))
         tried.backbone.zero_grad()
         loss.backward()
-        reached |= {
+        reached[layout] = {
             name for name, one in tried.backbone.named_parameters() if one.grad is not None and bool(one.grad.any())
         }
     names = [name for name, _ in tried.backbone.named_parameters()]
-    if dry := [name for name in names if name not in reached and not tried.description.declares_unused(name)]:
+    every = set().union(*reached.values())
+    if dry := [name for name in names if name not in every and not tried.description.declares_unused(name)]:
         raise law.broken(f"no layout ({listed(tried.layouts)}) sends a gradient to {listed(dry, 3)}")
-    if wet := [name for name in names if name in reached and tried.description.declares_unused(name)]:
+    if wet := [name for name in names if name in every and tried.description.declares_unused(name)]:
         raise law.broken(
             f"{listed(wet, 3)} is declared unused, but the features depend on it", "Let a part own it instead."
+        )
+    for layout, some in reached.items():
+        _check_layout(law, tried.description, layout, names, some)
+
+
+def _check_layout(
+    law: Law, description: BackboneDescription, layout: Layout, names: list[str], reached: set[str]
+) -> None:
+    """Compare what one layout depends on with what its description leaves out."""
+    if dry := [name for name in names if name not in reached and not description.leaves_out(layout, name)]:
+        raise law.broken(
+            f"{layout} features, unlike others, send no gradient to {listed(dry, 3)}",
+            "Name it in 'unused' of the description of these features, so that nothing there is declared to learn.",
+        )
+    if wet := [name for name in names if name in reached and description.leaves_out(layout, name)]:
+        raise law.broken(
+            f"{listed(wet, 3)} is declared unused by {layout} features, but they depend on it", "Take it out there."
         )
 
 

@@ -79,7 +79,7 @@ def check_stages_resolve(
     for stage in _plan(law, strategy, backbone, head):
         try:
             inserted = (*inserted, *insert(tried.backbone, stage.insert))
-            resolve(stage, tried.backbone, module, inserted)
+            resolve(stage, tried.backbone, layout, module, inserted)
         except (BadStage, BadInsertion) as error:
             raise law.broken(str(error).rstrip(".")) from None
     remove(tried.backbone, inserted)

@@ -339,7 +339,7 @@ def test_each_level_is_divided_by_its_root_mean_square():
 
 
 def backbone(**settings):
-    return {"name": "timm", "model": "test_resnet", "weights": "random", "image_size": 32} | settings
+    return {"name": "timm", "model": "test_resnet", "weights": "random", "image_size": 64} | settings
 
 
 def flat():
@@ -442,3 +442,14 @@ def test_mixed_pictures_are_refused(policy):
         "'timm:test_resnet' is to mix training examples with each other, but 'segmentation' takes no soft targets.\n"
         "Choose another way to vary them, or a head that does (classification)."
     )
+
+
+@pytest.mark.parametrize("name", ["test_convnext2", "test_efficientnet", "test_vit"])
+@pytest.mark.parametrize("layout", [None, "grid"])
+def test_full_training_keeps_still_what_the_grids_do_not_need(drawn, name, layout):
+    """A last norm or convolution that only the pooled vector needs gets no gradient here."""
+    backbone = {"name": f"timm:{name}", "weights": "random", "image_size": 32, "crop_mode": "squash", "crop": 1.0}
+    model = tg.compose(backbone, {"name": "segmentation", "layout": layout}, "full")
+    model.fit(drawn / "rows.csv", target="mask", training={"steps": 2, "batch_size": 8, "workers": 0}, quiet=True)
+
+    assert model.fitted is not None

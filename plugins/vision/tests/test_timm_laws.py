@@ -17,6 +17,7 @@ MODELS = {
     "hrnet_w18_small": {},
     "mobilenetv3_small_050": {},
     "regnetx_002": {},
+    "hiera_tiny_224": {"embed_dim": 12, "stages": [1, 1, 1, 1]},
     "resnet18": {"layers": [1, 1, 1, 1]},
     "swin_tiny_patch4_window7_224": {"window_size": 2, "embed_dim": 12, "depths": [1, 1, 2, 1]},
     "tinynet_e": {},

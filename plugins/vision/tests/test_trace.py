@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -147,6 +148,18 @@ def test_a_residual_around_a_block_forbids_a_cut_before_it():
         return [model.blocks[2](hidden + model.blocks[1](hidden))]
 
     assert follow(on_meta(Chain), residual, SIZE, ["blocks.0", "blocks.1", "blocks.2"]).cuts == {1, 3}
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_what_is_found_does_not_depend_on_gradients_being_on(without):
+    entries = ["blocks.0", "blocks.1", "blocks.2"]
+    model = on_meta(Skipping)
+    with without():
+        flow, calls, found = follow(model, run, SIZE, entries), trace(model, run, SIZE).calls, reached(model, run, SIZE)
+
+    assert flow == follow(model, run, SIZE, entries)
+    assert calls == trace(model, run, SIZE).calls
+    assert found == reached(model, run, SIZE)
 
 
 def test_parameters_that_no_output_depends_on_are_not_reached():

@@ -86,9 +86,11 @@ def anatomy(model: nn.Module, manner: Manner, size: Size, until: str | None, nam
         shorten(model, removed, stop)
         found = found[: number + 1]
     runs = _runs(model, manner, size) if stop is None else _shortened_runs(model, manner, size, name, until)
-    stretches, features, cuts = _stretches(model, runs, size, found)
-    needed = {name for run in dict.fromkeys(run for run, _ in runs.values()) for name in reached(model, run, size)}
-    unused = tuple(name for name, _ in model.named_parameters() if name not in needed)
+    stretches, cuts = _stretches(model, runs, size, found)
+    needed = {run: reached(model, run, size) for run in dict.fromkeys(run for run, _ in runs.values())}
+    every = frozenset().union(*needed.values())
+    unused = tuple(name for name, _ in model.named_parameters() if name not in every)
+    features = tuple(replace(feature, unused=tuple(sorted(every - needed[run]))) for run, feature in runs.values())
     found = tuple(replace(piece, owns=tuple(_without(model, piece.owns, unused))) for piece in found)
     parts = _parts(model, manner, found, next(iter(stretches.values())), features, size)
     return Anatomy(parts, features, cuts, stretches, removed, stop, unused)
@@ -215,14 +217,14 @@ def _shortened_runs(model: nn.Module, manner: Manner, size: Size, name: str, unt
 
 def _stretches(
     model: nn.Module, runs: Runs, size: Size, found: Sequence[Piece]
-) -> tuple[dict[Layout, Stretch], tuple[FeatureDescription, ...], tuple[int, ...]]:
+) -> tuple[dict[Layout, Stretch], tuple[int, ...]]:
     """Trace each way of running, and keep the cuts that all of them can be resumed from."""
     entries = [piece.entry for piece in found[1:]]
     ways = {run: (trace(model, run, size), follow(model, run, size, entries)) for run, _ in runs.values()}
     cuts = sorted(frozenset.intersection(*(flow.cuts for _, flow in ways.values())))
     at = {cut: str(entries[cut - 1]) for cut in cuts}
     stretches = {layout: Stretch(run, ways[run][0], at, ways[run][1].sources) for layout, (run, _) in runs.items()}
-    return stretches, tuple(feature for _, feature in runs.values()), (0, *cuts)
+    return stretches, (0, *cuts)
 
 
 def _parts(
@@ -234,7 +236,7 @@ def _parts(
     size: Size,
 ) -> tuple[Part, ...]:
     grids = [feature for feature in features if feature.layout == Layout.GRID]
-    last = grids[0] if grids else features[0]
+    last = replace(grids[0] if grids else features[0], unused=())
     parts = []
     for piece in found:
         output = _output(piece, stretch.traced, size) or last

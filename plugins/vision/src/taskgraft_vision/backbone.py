@@ -97,7 +97,9 @@ def described(found: Anatomy, config: ImageConfig, licence: str | None) -> Backb
     policies = PolicyList(config.augment)
     return BackboneDescription(
         inputs=(InputRole(IMAGE, files=True),),
-        features=found.features,
+        features=tuple(
+            replace(feature, unused=tuple(f"model.{path}" for path in feature.unused)) for feature in found.features
+        ),
         parts=tuple(_below_model(part) for part in found.parts),
         cuts=found.cuts,
         unused=tuple(f"model.{path}" for path in found.unused),

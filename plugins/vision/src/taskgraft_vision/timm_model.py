@@ -267,7 +267,12 @@ def _pooled(model: Any, pixels: Tensor) -> Sequence[Tensor]:
 
 
 def _last_level(model: Any, pixels: Tensor) -> Sequence[Tensor]:
-    found = model.forward_intermediates(pixels, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True)
+    """Give the last grid as timm makes it, normalized as the whole model does it where the model can."""
+    settings = {"indices": 1, "output_fmt": "NCHW", "intermediates_only": True}
+    try:
+        found = model.forward_intermediates(pixels, norm=True, **settings)
+    except AssertionError:  # so timm says that a model keeps its last norm for the pooled vector
+        found = model.forward_intermediates(pixels, norm=False, **settings)
     return list(found[-1:])
 
 

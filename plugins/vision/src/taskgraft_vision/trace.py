@@ -4,8 +4,8 @@ Two questions are answered for any model: in which order its modules are called 
 everything that comes later depends on the input through that module's input alone, so that the pass can be cut there.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,7 @@ def trace(model: nn.Module, run: Run, pixels: tuple[int, int, int]) -> Trace:
 
         return note
 
-    with ExitStack() as hooks:
+    with ExitStack() as hooks, _graph():
         for path, module in model.named_modules():
             hooks.callback(module.register_forward_pre_hook(begin(path)).remove)
             hooks.callback(module.register_forward_hook(end(path)).remove)
@@ -124,7 +124,7 @@ def follow(model: nn.Module, run: Run, pixels: tuple[int, int, int], entries: Se
         return replace
 
     kept: list[Tensor] = []
-    with ExitStack() as hooks:
+    with ExitStack() as hooks, _graph():
         for number, path in enumerate(entries, start=1):
             if path is not None:
                 module = model.get_submodule(path)
@@ -150,7 +150,8 @@ def follow(model: nn.Module, run: Run, pixels: tuple[int, int, int], entries: Se
 def reached(model: nn.Module, run: Run, pixels: tuple[int, int, int]) -> frozenset[str]:
     """Name the parameters that the outputs of a pass depend on."""
     named = {id(parameter.requires_grad_()): name for name, parameter in model.named_parameters()}
-    outputs = run(model, torch.empty(ROWS, *pixels, device="meta"))
+    with _graph():
+        outputs = run(model, torch.empty(ROWS, *pixels, device="meta"))
     found = frozenset(
         named[number] for number in _leaves([output for output in outputs if output.requires_grad], named)
     )
@@ -180,6 +181,13 @@ def with_first(inputs: tuple[Any, ...], named: Mapping[str, Any], hidden: Sequen
     if inputs:
         return (new, *inputs[1:]), dict(named)
     return inputs, {**named, next(iter(named)): new}
+
+
+@contextmanager
+def _graph() -> Iterator[None]:
+    """Let autograd keep its graph, whatever the caller switched off."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def _pixels(model: nn.Module, size: tuple[int, int, int]) -> Tensor:

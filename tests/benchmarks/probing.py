@@ -1,7 +1,7 @@
 """A linear probe over 2,000 images, beside timm's frozen model in a loop written by hand.
 
-    python tests/benchmarks/probing.py                  # images of 224 x 224 pixels, as the checkpoint wants them
-    python tests/benchmarks/probing.py --image-size 96
+    python tests/benchmarks/probing.py                   # images of 112 x 112 pixels
+    python tests/benchmarks/probing.py --image-size 224  # as the checkpoint wants them
 
 The backbone is a MobileNet with real ImageNet weights, up to block 4.0. The loop is what timm's and PyTorch's documentation
 show: timm's own transform, a loader, the model frozen in eval mode without gradients, a linear layer trained for 10 epochs. The
@@ -35,7 +35,7 @@ ARGUMENTS = {"pad_type": "same", "bn_eps": 1e-3}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image-size", type=int, default=224, help="pixels of a side")
+    parser.add_argument("--image-size", type=int, default=112, help="pixels of a side")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median is given")
     options = parser.parse_args()
     train, test = (material.parquet(f"vision/cifar10_jpeg/{part}.parquet") for part in ("train", "test"))

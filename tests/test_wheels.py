@@ -102,6 +102,7 @@ def test_the_wheels_alone_find_each_other_train_save_and_load(wheels, tmp_path):
         ),
         *(
             "hf-text",
+            "hf-vision",
             "hub",
             "image-folder",
             "json-lines",
@@ -112,5 +113,5 @@ def test_the_wheels_alone_find_each_other_train_save_and_load(wheels, tmp_path):
             "parquet",
             "partial",
         ),
-        *("regression", "timm"),
+        *("regression", "segmentation", "timm"),
     ]

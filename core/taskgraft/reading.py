@@ -112,7 +112,7 @@ def _run(path: Path, spec: ReaderSpec, chosen: Named[ReaderSpec] | None) -> Rows
 
 def _nobody_reads(catalog: Catalog, *, is_folder: bool) -> str:
     kinds = (spec.folders if is_folder else spec.suffixes for spec, _ in _readers(catalog))
-    known = listed(sorted({kind for some in kinds for kind in some}))
+    known = listed(sorted({kind.rpartition("/")[2].lower() for some in kinds for kind in some}))
     if is_folder:
         return f"no reader takes this folder. Readers look for {known} in it."
     return f"no reader takes files of this kind. Readers take {known}."

@@ -1,0 +1,1 @@
+"""Tables of transactions for taskgraft. What it provides stands in ``plugin``."""

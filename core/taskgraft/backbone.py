@@ -62,6 +62,11 @@ class Processor(ABC):
         """Whether :meth:`vary` is to be used where a training example is computed anew in each epoch."""
         return False
 
+    @property
+    def shown(self) -> Sequence[str]:
+        """Lines for whoever trains: what was learned about the inputs (what each column is taken for, and its scale)."""
+        return ()
+
     @abstractmethod
     def prepare(self, inputs: Columns) -> Prepared:
         """Turn raw examples into model inputs.

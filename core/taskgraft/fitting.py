@@ -125,6 +125,8 @@ def fit(
     rows, prepared = usable(rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}"))
     composition, recipe = prepared.composition, prepared.recipe
     head, target, backbone = prepared.head, prepared.target, prepared.backbone
+    for line in backbone.processor.shown:
+        reporter.say(line)
     validation = None
     if held is not None:
         more = folder / "held"

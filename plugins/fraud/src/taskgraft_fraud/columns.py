@@ -71,7 +71,8 @@ def _usable(read: Cells) -> NDArray[np.bool_]:
 def _number(config: TableConfig, name: str, present: NDArray[np.float64], sign: bool) -> NumberColumn:
     if config.scaling == "none":
         return NumberColumn(name=name, mean=0.0, scale=1.0, sign=sign)
-    mean, spread = float(present.mean()), float(present.std())
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = float(present.mean()), float(present.std())
     if not np.isfinite(spread):
         raise UnreadableColumn(name, "its numbers are so large that their squares are not finite")
     quantiles: tuple[float, ...] = ()

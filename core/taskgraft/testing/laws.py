@@ -174,8 +174,8 @@ class HeadLaws:
     def test_convex_claim_holds(self, head: Head[Any], targets: Columns) -> None:
         of_head.check_convex_claim_holds(head, targets)
 
-    def test_settling_is_described(self, head: Head[Any]) -> None:
-        of_settling.check_settling_is_described(head)
+    def test_settling_is_described(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_settling_is_described(head, targets, columns)
 
     def test_settling_is_pure(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
         of_settling.check_settling_is_pure(head, targets, columns)

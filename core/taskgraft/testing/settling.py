@@ -15,16 +15,17 @@ TOLERANCE = 1e-6
 """How far numbers chosen from rows in another order may lie apart, relative to their size."""
 
 
-def check_settling_is_described(head: Head[Any]) -> None:
-    """A head whose description says what it settles writes ``settle``, and no other does."""
+def check_settling_is_described(head: Head[Any], targets: Columns, columns: Columns) -> None:
+    """A head whose description says what it settles writes ``settle``; of any other, ``settle`` chooses nothing."""
     law = law_of(head, "what a head settles stands in its description", "Say in 'settles' what settle chooses.")
-    description, writes = head.description, type(head).settle is not Head.settle
-    if writes and not description.settles:
-        raise law.broken("it writes settle, but its description settles nothing, so nobody calls it")
-    if description.settles and not writes:
+    description = head.description
+    if description.settles and type(head).settle is Head.settle:
         raise law.broken(f"it settles {description.settles!r}, but does not write settle")
     if not isinstance(description.columns, tuple) or (description.columns and not description.settles):
         raise law.broken(f"its columns are {description.columns!r}, which settle alone reads; give a tuple of names")
+    for tried in [] if description.settles else head_trials(head, targets):
+        if _settled(law, tried, columns) != tried.target:
+            raise law.broken("settle chooses something, but its description settles nothing, so nobody calls it")
 
 
 def check_settling_is_pure(head: Head[Any], targets: Columns, columns: Columns) -> None:

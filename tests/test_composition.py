@@ -103,7 +103,7 @@ def test_a_head_that_reads_nothing_the_backbone_emits_is_refused():
         tg.compose(pictures(), "element-classification", LAST)
     assert str(caught.value) == (
         "'element-classification' reads sequence features, but 'Pictures' emits vector and grid and pyramid.\n"
-        "Choose a head that reads one of those (classification, multi-label, regression, segmentation), "
+        "Choose a head that reads one of those (classification, fraud, multi-label, regression, segmentation), "
         "or a backbone that emits sequence."
     )
 
@@ -113,7 +113,7 @@ def test_a_mismatch_names_backbones_as_they_were_named(small_plugin_installed):
         tg.compose("small-table", "element-classification", LAST)
     assert str(caught.value) == (
         "'element-classification' reads sequence features, but 'small-table' emits vector.\n"
-        "Choose a head that reads that (classification, multi-label, regression), or a backbone that emits sequence."
+        "Choose a head that reads that (classification, fraud, multi-label, regression), or a backbone that emits sequence."
     )
 
 

@@ -84,7 +84,8 @@ class Fraud(Head[FraudTarget]):
         column, values = only_column(targets, "fraud")
         refuse_missing(column, values)
         known = (target.negative, target.positive)
-        found = [index_of(value, indices(known), known) for value in values]
+        numbers = indices(known)
+        found = [index_of(value, numbers, known) for value in values]
         refuse({row: reason for row, reason in enumerate(found) if isinstance(reason, str)})
         return Batch({"label": torch.tensor(found, dtype=torch.int64)})
 

@@ -103,6 +103,7 @@ ORDER = [
     "descent",
     "stages",
     "labelled",
+    "settling",
     "fitting",
     "judging",
     "output_file",

@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec, Columns
+from taskgraft.spec import BackboneSpec, Columns, HeadSpec
 from taskgraft_fraud import description, settings
+from taskgraft_fraud.fraud_settings import FraudConfig, describe_fraud
 
 if TYPE_CHECKING:
     from taskgraft_fraud.backbone import TableBackbone
+    from taskgraft_fraud.fraud import Fraud
 
 TASKGRAFT_CONTRACT = "1.0"
 
@@ -50,6 +52,18 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
     )
 
 
+@hookimpl
+def taskgraft_heads() -> Iterable[HeadSpec]:
+    """List the heads."""
+    yield HeadSpec(
+        name="fraud",
+        summary="a rare yes or no: a calibrated probability, and alerts by what mistakes cost or how many can be reviewed",
+        config=FraudConfig,
+        describe=describe_fraud,
+        build=_fraud,
+    )
+
+
 def _learn(config: settings.AnyTable, inputs: Columns) -> settings.AnyTable:
     from taskgraft_fraud.columns import learn
 
@@ -84,3 +98,9 @@ def _tabm(config: settings.TabMConfig) -> "TableBackbone":
     from taskgraft_fraud.tabm_backbone import build
 
     return build(config)
+
+
+def _fraud(config: FraudConfig) -> "Fraud":
+    from taskgraft_fraud.fraud import Fraud
+
+    return Fraud(config)

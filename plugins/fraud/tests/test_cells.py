@@ -23,6 +23,8 @@ def read(kind, values, name="amount"):
         (["1", "-01"], "category"),
         (["0", "0.5"], "number"),
         (["1", "nan"], "category"),
+        ([*map(str, range(10, 30)), "12,5"], "number"),
+        (["2024-01-05"] * 20 + ["soon"], "time"),
         (["1", "1,5"], "category"),
         (["a", "b"], "category"),
         ([True, False], "category"),
@@ -34,7 +36,7 @@ def read(kind, values, name="amount"):
         ([b"a"], None),
     ],
 )
-def test_the_kind_of_a_column_is_inferred_from_all_its_values(values, kind):
+def test_the_kind_of_a_column_is_inferred_from_its_values(values, kind):
     assert cells.kind_of(cells.column_of(values)) == kind
 
 

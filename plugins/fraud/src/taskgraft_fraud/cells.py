@@ -22,6 +22,9 @@ TIME = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\
 ZONE = r"(Z|[+-]\d\d:?\d\d)$"
 """How a time is written (ISO 8601), and how it ends where it names its distance from UTC."""
 
+MOSTLY = 0.9
+"""The share of a column's texts that must be written as numbers, or as times, for it to hold those."""
+
 WHOLE = 2.0**53
 """Floating-point numbers below this that are whole are so exactly."""
 
@@ -64,13 +67,14 @@ def column_of(values: Sequence[Any]) -> pa.Array:
 def kind_of(cells: pa.Array) -> str | None:
     """Infer what cells are: "number", "category" or "time"; None for kinds that no table model reads, such as lists.
 
-    Texts are numbers, or times, when all that are present are written so; but not numbers when one begins like a code ("007").
+    Texts are numbers, or times, when nearly all that are present are written so: one slip of a pen must not make a column of
+    amounts one of categories, and will be refused. They are not numbers when one begins like a code ("007").
     """
     if _is_text(cells.type):
         text = _trimmed(cells)
-        if pc.all(pc.match_substring_regex(text, NUMBER)).as_py():
+        if _mostly(text, NUMBER):
             return "category" if pc.any(pc.match_substring_regex(text, CODE)).as_py() else "number"
-        return "time" if pc.all(pc.match_substring_regex(text, f"{TIME}({ZONE[:-1]})?$")).as_py() else "category"
+        return "time" if _mostly(text, f"{TIME}({ZONE[:-1]})?$") else "category"
     if pa.types.is_boolean(cells.type):
         return "category"
     if _is_number(cells.type):
@@ -166,6 +170,12 @@ def _trimmed(cells: pa.Array) -> pa.Array:
 
 def _null(cells: pa.Array) -> NDArray[np.bool_]:
     return np.asarray(pc.is_null(cells).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def _mostly(text: pa.Array, pattern: str) -> bool:
+    """Say whether nearly all texts that are present are written as a pattern says."""
+    share = pc.mean(pc.match_substring_regex(text, pattern).cast(pa.int8())).as_py()
+    return share is None or share >= MOSTLY
 
 
 def _unlike(text: pa.Array, pattern: str) -> NDArray[np.bool_]:

@@ -71,7 +71,7 @@ class BadInputs(TaskgraftError):
     problem: str
 
     def __str__(self) -> str:
-        reads = listed(self.roles) or "the columns of a table"
+        reads = listed(self.roles) if self.roles else "the columns of a table"
         return f"The backbone reads {reads}, but {self.problem}. Say which columns to read with inputs=…."
 
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
-from taskgraft.batch import Batch
+from taskgraft.batch import Batch, RowNumbers
 from taskgraft.fresh import FreshInputs
 from taskgraft.ordering import share
 from taskgraft.store import Source
@@ -49,9 +49,9 @@ class Turn:
     seed: int
     epoch: int
 
-    def seeds(self, rows: Sequence[int]) -> list[int]:
+    def seeds(self, rows: RowNumbers) -> list[int]:
         """Draw one seed per row, the same whatever its companions."""
-        return [int(np.random.SeedSequence((self.seed, self.epoch, row)).generate_state(1)[0]) for row in rows]
+        return [int(np.random.SeedSequence((self.seed, self.epoch, int(row))).generate_state(1)[0]) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Piece:
 
 def load(
     examples: Examples,
-    batches: Sequence[Sequence[int]],
+    batches: Sequence[RowNumbers],
     turn: Turn,
     workers: int | None = 0,
     index: int = 0,
@@ -107,7 +107,7 @@ def load(
     return in_order(partial(_piece, examples, turn, index, count), batches, worker_count(workers, heavy=heavy))
 
 
-def gathered(inputs: Source, batches: Sequence[Sequence[int]], workers: int | None) -> Iterator[Batch]:
+def gathered(inputs: Source, batches: Sequence[RowNumbers], workers: int | None) -> Iterator[Batch]:
     """Gather batches to look at, in the order given.
 
     Args:
@@ -116,7 +116,7 @@ def gathered(inputs: Source, batches: Sequence[Sequence[int]], workers: int | No
     return in_order(inputs.gather, batches, worker_count(workers, heavy=True) if inputs.heavy else 0)
 
 
-def _piece(examples: Examples, turn: Turn, index: int, count: int, batch: Sequence[int]) -> Piece:
+def _piece(examples: Examples, turn: Turn, index: int, count: int, batch: RowNumbers) -> Piece:
     rows, counted = share(batch, index, count)
     targets = examples.targets.rows(rows)
     if examples.varied is None:

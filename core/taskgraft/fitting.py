@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from taskgraft.arithmetic import resolved
 from taskgraft.backbone import Backbone
 from taskgraft.base import build
-from taskgraft.batch import Batch
+from taskgraft.batch import Batch, RowNumbers
 from taskgraft.catalog import catalog
 from taskgraft.composition import Composition, Given, fitted_together
 from taskgraft.config import Config
@@ -172,7 +172,7 @@ def feature_of(composition: Composition) -> FeatureDescription:
 def passes(reporter: Reporter) -> Passes:
     """Show how far predictions are."""
 
-    def show(batches: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
+    def show(batches: Sequence[RowNumbers]) -> Iterator[RowNumbers]:
         return reporter.track(batches, "predicting", len(batches))
 
     return show

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from taskgraft.batch import Batch
+from taskgraft.batch import Batch, RowNumbers
 from taskgraft.descent import Descent
 from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples
@@ -253,7 +253,7 @@ class Loop:
         )
         return Examples(inputs, examples.targets)
 
-    def _passes(self, batches: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
+    def _passes(self, batches: Sequence[RowNumbers]) -> Iterator[RowNumbers]:
         return self.reporter.track(batches, "computing what stays frozen, once", len(batches))
 
     def _solve(self, stage: Stage, training: Examples, validation: Examples | None) -> Solution:

@@ -13,7 +13,7 @@ from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.fitting import Fitted, passes
 from taskgraft.head import Predictions
-from taskgraft.labelled import inputs_of
+from taskgraft.labelled import inputs_of, say_notes
 from taskgraft.progress import Reporter
 from taskgraft.reading import read
 from taskgraft.recipe import Recipe, TrainingConfig
@@ -32,6 +32,7 @@ def predicted(fitted: Fitted, recipe: Recipe, data: Any, batch_size: int | None,
         BadRows: naming rows that cannot be used; none is left out.
     """
     rows = rows_to_predict(recipe, data)
+    say_notes(reporter, rows.notes, rows, "rows")
     if not len(rows):
         return Predictions([])
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:

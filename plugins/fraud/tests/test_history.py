@@ -117,4 +117,4 @@ def test_the_windows_of_customers_are_the_handbooks_but_for_one_pair_at_one_mome
         mean = theirs[f"CUSTOMER_ID_AVG_AMOUNT_{days}DAY_WINDOW"].to_numpy()
         assert (window.count[places] == count)[~pair].all()
         assert sorted(window.count[places][pair]) == sorted(count[pair])
-        np.testing.assert_allclose(window.mean[places][~pair], mean[~pair], rtol=1e-6)
+        np.testing.assert_allclose(window.mean[places][~pair], mean[~pair], rtol=1e-6, atol=1e-9)

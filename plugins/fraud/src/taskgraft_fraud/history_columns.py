@@ -59,7 +59,7 @@ def moments(column: pa.ChunkedArray, since: date) -> tuple[NDArray[np.int64], Kn
 def codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
     """Give each text a number from 0, in the order of their first rows; a missing one is -1."""
     indices = column.combine_chunks().dictionary_encode().indices
-    return pc.fill_null(indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return pc.fill_null(indices.cast(pa.int64()), -1).to_numpy()  # type: ignore[no-any-return]
 
 
 def _parsed(written: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -68,7 +68,7 @@ def _parsed(written: pa.ChunkedArray) -> pa.ChunkedArray:
     zoned = pc.match_substring_regex(written, ZONED)
     local = _cast(pc.if_else(zoned, NOTHING, written).combine_chunks(), pa.timestamp("us"))
     moved = _cast(pc.if_else(zoned, written, NOTHING).combine_chunks(), pa.timestamp("us", "UTC"))
-    return pc.coalesce(local, moved.cast(pa.timestamp("us")))
+    return pa.chunked_array([pc.coalesce(local, moved.cast(pa.timestamp("us")))])
 
 
 def _cast(written: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -93,7 +93,7 @@ def _columns(known: Transactions, config: TransactionsConfig) -> Iterator[tuple[
             yield f"{config.customer}_count_{days}d", window.count
             yield f"{config.customer}_mean_{days}d", window.mean
     if config.terminal is not None and config.delay is not None:
-        keys, frauds = _keys(known, known.terminals), _is(known.labels, config.positive)
+        keys, frauds = _keys(known, known.terminals), _positive(known, config)
         found = terminal_windows(keys, known.times, frauds, config.windows, config.delay)
         for days, window in zip(config.windows, found, strict=True):
             yield f"{config.terminal}_count_{days}d", window.count
@@ -130,16 +130,16 @@ def _keys(known: Transactions, names: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.where(known.usable, codes(names), -1)
 
 
-def _is(labels: pa.ChunkedArray, label: str) -> NDArray[np.bool_]:
-    return pc.fill_null(pc.equal(labels, label), False).to_numpy()  # type: ignore[no-any-return]
+def _positive(known: Transactions, config: TransactionsConfig) -> NDArray[np.bool_]:
+    return pc.fill_null(pc.equal(known.labels, str(config.positive)), False).to_numpy()  # type: ignore[no-any-return]
 
 
 def _check_positive(known: Transactions, source: str, config: TransactionsConfig) -> None:
     """Refuse labels of which none is that of a fraud. A single label may be: there may have been no fraud."""
-    if not _is(known.labels, config.positive).any():
+    if not _positive(known, config).any():
         others = pc.unique(known.labels).drop_null().to_pylist()
         if len(others) > 1:
-            raise NeverPositive(source, str(config.label), config.positive, tuple(sorted(others)))
+            raise NeverPositive(source, str(config.label), str(config.positive), tuple(sorted(others)))
 
 
 def _check_apart(known: Transactions, rows: Rows, history: Rows) -> None:

@@ -20,7 +20,7 @@ class TransactionsConfig(Config):
     terminal: str | None = Field(default=None, description="column of the terminal; none: no windows of terminals")
     amount: str | None = Field(default=None, description="column of the amount; needed with 'customer'")
     label: str | None = Field(default=None, description="column that says what was fraud; needed with 'terminal'")
-    positive: str = Field(default="1", description="the label of a fraud")
+    positive: str | int = Field(default=1, description="the label of a fraud")
     delay: int | None = Field(
         default=None, ge=1, le=3650, description="days until a label is known; needed with 'terminal'"
     )

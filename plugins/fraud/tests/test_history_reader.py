@@ -11,10 +11,10 @@ from taskgraft import catalog
 from taskgraft.config import SettingsError, parse
 from taskgraft.error import TaskgraftError
 from taskgraft.reading import read
-from taskgraft.rows import BadRows, UnreadableFile
+from taskgraft.rows import BadRows, Rows, UnreadableFile
 from taskgraft.spec import ReaderSpec
 from taskgraft.testing import ReaderLaws
-from taskgraft_fraud.history_reader import read_transactions
+from taskgraft_fraud.history_reader import read_transactions, with_history
 from taskgraft_fraud.history_settings import TransactionsConfig
 
 COLUMNS = {"time": "when", "customer": "who", "terminal": "shop", "amount": "amount", "label": "fraud", "delay": 7}
@@ -188,6 +188,12 @@ def test_the_settings_of_the_reader_below_are_passed_on(tmp_path):
     assert added(rows) == WINDOWS[:3]
 
 
+def test_rows_in_memory_get_the_same_columns():
+    earlier, later = (Rows(pa.Table.from_pylist(some), "the table") for some in (EARLIER, LATER))
+
+    assert added(with_history(later, earlier, settings())) == WINDOWS[3:]
+
+
 def test_a_recipe_names_the_reader_and_without_it_a_csv_is_a_csv(tmp_path):
     path = save(tmp_path / "all.csv", EARLIER + LATER)
     named = {"name": "transactions", **COLUMNS, "windows": [7]}
@@ -238,6 +244,7 @@ def test_bad_rows_are_told_with_their_lines_and_are_in_no_window(tmp_path):
 
     assert [windows for row, windows in enumerate(added(rows)) if row not in rows.refused] == WINDOWS
     assert [windows for row, windows in enumerate(added(rows)) if row in rows.refused] == [(None,) * 4] * 5
+    assert {row for members in rows.noted.values() for row in members} == set(range(10)) - {*rows.refused}
     assert str(BadRows(rows, rows.refused)) == (
         "all.csv, line 5: the column 'amount' is 'much', which is no number.\n"
         "all.csv, line 6: the column 'amount' is empty.\n"
@@ -319,6 +326,13 @@ def test_transactions_that_the_history_holds_too_are_told(tmp_path):
         "history.csv holds 2 of the transactions of transactions.csv (the first: line 3), so that they would count twice. "
         "Take them out of the history."
     )
+
+
+def test_two_transactions_to_read_may_be_alike(tmp_path):
+    save(tmp_path / "history.csv", [*EARLIER, EARLIER[0]])
+    save(tmp_path / "transactions.csv", [LATER[0], LATER[0]])
+
+    assert read_transactions(tmp_path, settings()).values("who_count_7d") == [1, 2]
 
 
 def test_a_column_of_lists_is_told(tmp_path):

@@ -134,10 +134,10 @@ def fit(
     if held is not None:
         more = folder / "held"
         held, validation = usable(held, recipe, lambda some: _validation(prepared, some, more / f"{len(some)}"))
-    notes = {**rows.skipped, **prepared.notes}
+    notes = {**rows.notes, **prepared.notes}
     say_notes(reporter, notes, rows, "training rows")
     if held is not None:
-        say_notes(reporter, held.skipped, held, "validation rows")
+        say_notes(reporter, held.notes, held, "validation rows")
     task = Task(backbone, head.build(feature_of(composition), target), composition.layout)
     with _kept(keeping, engine, recipe, rows, held) as run_folder, tracking(engine, recipe.training.trackers):
         journal = Journal(engine, run_folder)

@@ -171,7 +171,7 @@ class TaskModel:
                     fitted.head, fitted.target, fitted.task.backbone, some, self.recipe, Path(folder) / f"{len(some)}"
                 ),
             )
-            say_notes(reporter, rows.skipped, rows, "rows")
+            say_notes(reporter, rows.notes, rows, "rows")
             how = judging(fitted, self.recipe, self.composition.head.label, rows, metrics, groups, resamples)
             found = predictions(
                 fitted.task, 0, examples.inputs, rows_at_once(self.recipe, batch_size), passes(reporter)
@@ -237,6 +237,7 @@ class TaskModel:
         if isinstance(output, str | Path):
             check_output(Path(output), overwrite=overwrite)
         rows, reporter = rows_to_predict(self.recipe, data), Reporter(quiet=quiet)
+        say_notes(reporter, rows.notes, rows, "rows")
         kind = fitted.head.description.target
         wanted = prediction.Wanted(kind, self.recipe.data.target, probabilities, top, tuple(keep))
         notes = Counter[str]()

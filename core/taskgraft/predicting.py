@@ -41,6 +41,7 @@ def predicted(
         BadRows: naming rows that cannot be used; none is left out.
     """
     rows = rows_to_predict(recipe, data)
+    say_notes(reporter, rows.notes, rows, "rows")
     if not len(rows):
         return Predictions([])
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from taskgraft.error import TaskgraftError, listed, nearest
@@ -34,6 +35,7 @@ class Rows:
         lines: the line of the file on which each row starts, from 1; None where there is no file.
         refused: row → why it cannot be used, for rows that the reader could not make sense of.
         skipped: what was left out so far, with its count ("skipped, since the target column 'label' is empty" → 3).
+        noted: what a reader says of rows that can be used all the same → which rows ("the customer is new" → 3, 8).
         folder: where relative paths in the values start; None where that is the working directory.
     """
 
@@ -43,6 +45,7 @@ class Rows:
     refused: Mapping[int, str] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     folder: Path | None = None
+    noted: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -51,6 +54,11 @@ class Rows:
     def columns(self) -> tuple[str, ...]:
         """The names of the columns."""
         return tuple(self.table.column_names)
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """What happened to how many rows: those that were skipped, and those that a reader says something of."""
+        return {**self.skipped, **{note: len(members) for note, members in self.noted.items() if len(members)}}
 
     def values(self, column: str, start: int = 0, stop: int | None = None) -> list[Any]:
         """Give the raw values of a column, for some of the rows.
@@ -90,7 +98,8 @@ class Rows:
     def take(self, rows: Sequence[int]) -> "Rows":
         """Choose some rows, in the order given."""
         lines = None if self.lines is None else array("q", (self.lines[row] for row in rows))
-        return replace(self, table=self.table.take(pa.array(rows, pa.int64())), lines=lines, refused={})
+        noted = {note: np.flatnonzero(np.isin(rows, members)).tolist() for note, members in self.noted.items()}
+        return replace(self, table=self.table.take(pa.array(rows, pa.int64())), lines=lines, refused={}, noted=noted)
 
     def without(self, reasons: Mapping[int, str]) -> "Rows":
         """Leave out some rows, and count them by their reasons."""

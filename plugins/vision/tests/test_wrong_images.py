@@ -204,7 +204,7 @@ def test_a_folder_without_images(place):
     (place / "pets").mkdir()
     assert refused_fit("data.train=pets") == (
         "pets: no reader takes this folder. Readers look for *.bmp, *.gif, *.jpeg, *.jpg, *.png, *.ppm, *.tif, *.tiff, "
-        "*.webp, dataset_dict.json, dataset_info.json in it."
+        "*.webp, dataset_dict.json, dataset_info.json, history.* in it."
     )
 
 
@@ -477,7 +477,7 @@ def test_predicting_for_a_folder_without_images(place):
     (place / "empty").mkdir()
     assert refused("predict", "model", "empty", "-q", "-o", "out.csv") == (
         "empty: no reader takes this folder. Readers look for *.bmp, *.gif, *.jpeg, *.jpg, *.png, *.ppm, *.tif, *.tiff, "
-        "*.webp, dataset_dict.json, dataset_info.json in it."
+        "*.webp, dataset_dict.json, dataset_info.json, history.* in it."
     )
 
 

@@ -1,14 +1,17 @@
 """What taskgraft-fraud provides. Start reading here; no model code is imported."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec, Columns, HeadSpec
+from taskgraft.spec import BackboneSpec, Columns, HeadSpec, ReaderSpec
 from taskgraft_fraud import description, settings
 from taskgraft_fraud.fraud_settings import FraudConfig, describe_fraud
+from taskgraft_fraud.history_settings import TransactionsConfig
 
 if TYPE_CHECKING:
+    from taskgraft.rows import Rows
     from taskgraft_fraud.backbone import TableBackbone
     from taskgraft_fraud.fraud import Fraud
 
@@ -64,6 +67,19 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
     )
 
 
+@hookimpl
+def taskgraft_readers() -> Iterable[ReaderSpec]:
+    """List the readers of transactions."""
+    yield ReaderSpec(
+        name="transactions",
+        summary="transactions of any file, with windows of what was known of their customers and terminals",
+        config=TransactionsConfig,
+        read=_read_transactions,
+        suffixes=("",),
+        folders=("history.*",),
+    )
+
+
 def _learn(config: settings.AnyTable, inputs: Columns) -> settings.AnyTable:
     from taskgraft_fraud.columns import learn
 
@@ -104,3 +120,9 @@ def _fraud(config: FraudConfig) -> "Fraud":
     from taskgraft_fraud.fraud import Fraud
 
     return Fraud(config)
+
+
+def _read_transactions(path: Path, config: TransactionsConfig) -> "Rows":
+    from taskgraft_fraud.history_reader import read_transactions
+
+    return read_transactions(path, config)

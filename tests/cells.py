@@ -20,7 +20,7 @@ COLOURS = ("red", "green", "blue")
 
 
 class CellsProcessor(Processor):
-    """Columns ``size``, ``span`` and ``colour`` → what is missing is 0: ``numbers`` ``(batch, 4)`` float32, and ``known`` alike,
+    """Columns ``size``, ``span`` and ``colour`` → ``numbers`` ``(batch, 3)`` float32, 0 where missing; ``known`` alike,
     1 or 0; ``colour`` ``(batch,)`` int64, from 1. A span is two numbers, as in "2-5".
     """
 

@@ -13,7 +13,8 @@ import taskgraft as tg
 from small_tasks import PARTS, Planned, classification, learns, sentences, weights, words
 from taskgraft.heads.classification import Classification
 from taskgraft.heads.element_classification import ElementClassification
-from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig
+from taskgraft.heads.masked_elements import MaskedElements
+from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig, MaskedElementsConfig
 from taskgraft.plan import Solve, Stage
 
 ROWS, BATCH = 23, 5  # neither divides by two; the last batch has three rows
@@ -36,6 +37,7 @@ def models() -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:
         "probe, then partial": (classification(), (probe, last), {}),
         "one row per batch": (classification(), (learns(*PARTS, rate=1e-3, epochs=1),), {"batch_size": 1}),
         "elements": (ElementClassification(ElementClassificationConfig()), (every,), {}),
+        "hidden": (MaskedElements(MaskedElementsConfig()), (every,), {"micro_batch": 2}),
     }
 
 
@@ -45,7 +47,7 @@ def main(folder: Path, processes: int) -> None:
     numbers, process = {}, int(os.environ.get("RANK", "0"))
     for name, (head, stages, training) in models().items():
         model = tg.compose(words(dropout=0.0), head, Planned(*stages))
-        target = "tags" if isinstance(head, ElementClassification) else "label"
+        target = {ElementClassification: "tags", MaskedElements: ()}.get(type(head), "label")
         run = model.fit(
             rows, validation=validation, target=target, training={"batch_size": BATCH} | training, quiet=True
         )

@@ -107,6 +107,7 @@ ORDER = [
     "descent",
     "stages",
     "labelled",
+    "settling",
     "fitting",
     "judging",
     "output_file",

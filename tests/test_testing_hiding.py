@@ -366,7 +366,7 @@ PLANTED = (
         hiding(Words, WordsProcessor, nearly),
         WORDS,
         "Spoiled breaks the law 'nothing is left of what hidden elements held':\n"
-        "the features of rows 0 and 3 differ, although all that differs between them is hidden.\n"
+        "the features of rows 0 and 3 differ, although all their elements are hidden.\n"
         "Clear every tensor of the batch that depends on a hidden element; what stands in its place comes from the "
         "seed alone.",
     ),
@@ -375,7 +375,7 @@ PLANTED = (
         hiding(Cells, CellsProcessor, the_number_stays),
         CELLS,
         "Spoiled breaks the law 'nothing is left of what hidden elements held':\n"
-        "the features of rows 1 and 2 differ, although all that differs between them is hidden.\n"
+        "the features of rows 0 and 1 differ, although all their elements are hidden.\n"
         "Clear every tensor of the batch that depends on a hidden element; what stands in its place comes from the "
         "seed alone.",
     ),

@@ -50,6 +50,8 @@ NUMBERS = {"size": ["1.5", "2", "4.0", "-3", "0", "1e2"], "weight": [1, 2, 3, 4,
 HEAD_CASES = (
     ("classification", {}, LABELS),
     ("classification", {"class_weights": "balanced", "label_smoothing": 0.1}, LABELS),
+    ("classification", {"class_weights": "balanced", "label_smoothing": 0.1, "focal": 2.0}, LABELS),
+    ("classification", {"focal": 0.5}, LABELS),
     ("classification", {}, {"label": [7, 8, 7, 9, 8, 9]}),
     ("multi-label", {}, {"toxic": ["1", "0", "", "1"], "rude": [0, 1, 1, None]}),
     ("multi-label", {"separator": ","}, {"topics": ["a,b", "b", "", "a,c"]}),

@@ -63,6 +63,11 @@ class Processor(ABC):
         """Whether :meth:`vary` is to be used where a training example is computed anew in each epoch."""
         return False
 
+    @property
+    def shown(self) -> Sequence[str]:
+        """Lines for whoever trains: what was learned about the inputs (what each column is taken for, and its scale)."""
+        return ()
+
     @abstractmethod
     def prepare(self, inputs: Columns) -> Prepared:
         """Turn raw examples into model inputs.
@@ -104,7 +109,7 @@ class Processor(ABC):
 
         Args:
             batch: as for :meth:`holds`.
-            hidden: ``(batch, element)`` bool.
+            hidden: ``(batch, element)`` bool; an element may also be one that holds nothing to recover.
             seeds: as for :meth:`vary`, where something else is drawn to stand in their place.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot hide elements")

@@ -175,6 +175,8 @@ class HeadDescription:
         baselines: names of the baselines that it is compared with.
         files: whether a text in a target column names a file. A relative path then starts at the folder of the data it stands
             in.
+        settles: what it chooses by validation rows after training, in words ("a threshold"); empty when it chooses nothing.
+        columns: the columns of those rows, beside the targets, that it chooses by.
     """
 
     reads: tuple[Layout, ...]
@@ -184,3 +186,5 @@ class HeadDescription:
     metrics: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
     files: bool = False
+    settles: str = ""
+    columns: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ from taskgraft.recipe import Recipe
 from taskgraft.rivals import learn_rivals
 from taskgraft.rows import BadRows, InputColumns, Rows
 from taskgraft.run_folder import RunFolder
+from taskgraft.settling import check_rows, check_validation, settle
 from taskgraft.stages import Loop, StageReport
 from taskgraft.task import Passes, Task, predictions
 
@@ -116,21 +117,23 @@ def fit(
 
     Raises:
         NoValidation: when training is to stop early, and there are no rows to tell when.
+        NothingToSettleBy: when the head settles, and there are no rows to do it by.
     """
     if recipe.training.patience is not None and held is None:
         raise NoValidation(recipe.training.patience)
+    check_validation(composition.head.label, composition.head_description, held)
     engine = accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
     recipe = _with_precision(recipe, engine.device)
     torch.manual_seed(recipe.training.seed)
     rows, prepared = usable(rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}"))
     composition, recipe = prepared.composition, prepared.recipe
     head, target, backbone = prepared.head, prepared.target, prepared.backbone
+    for line in backbone.processor.shown:
+        reporter.say(line)
     validation = None
     if held is not None:
         more = folder / "held"
-        held, validation = usable(
-            held, recipe, lambda some: labelled_examples(head, target, backbone, some, recipe, more / f"{len(some)}")[0]
-        )
+        held, validation = usable(held, recipe, lambda some: _validation(prepared, some, more / f"{len(some)}"))
     notes = {**rows.skipped, **prepared.notes}
     say_notes(reporter, notes, rows, "training rows")
     if held is not None:
@@ -144,11 +147,10 @@ def fit(
         except BaseException:
             remove(backbone, loop.inserted)
             raise
-    judged = None
-    if held is not None and validation is not None and loop.judged is not None:
-        cut, stored = loop.judged
-        found = predictions(task, cut, stored.inputs, recipe.training.batch_size, passes(reporter))
-        judged = Judged(found, whole(validation.targets), held)
+    judged = None if held is None else _judged(task, loop, held, reporter)
+    if held is not None and judged is not None and head.description.settles:
+        target = settle(head, target, task, feature_of(composition), judged.predictions, held, judged.targets)
+        judged = _judged(task, loop, held, reporter)
     rivals, problems = _rivals(prepared, rows, reporter)
     fitted = Fitted(task, head, target, loop.inserted, loop.learned, prepared.base, {}, rivals)
     return Outcome(composition, recipe, fitted, tuple(reports), judged, notes | problems)
@@ -221,6 +223,22 @@ def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path
     target = target or head.learn_contents(backbone.processor.contents)
     training, notes = training_examples(head, target, backbone, rows, recipe, folder)
     return _Prepared(composition, recipe, head, target, backbone, base, training, notes)
+
+
+def _validation(prepared: _Prepared, rows: Rows, folder: Path) -> Examples:
+    head, target = prepared.head, prepared.target
+    examples, _ = labelled_examples(head, target, prepared.backbone, rows, prepared.recipe, folder)
+    check_rows(head, target, rows, whole(examples.targets))
+    return examples
+
+
+def _judged(task: Task, loop: Loop, held: Rows, reporter: Reporter) -> Judged | None:
+    """Predict for the validation rows, from where the latest stage judged them."""
+    if loop.judged is None:
+        return None
+    cut, examples = loop.judged
+    found = predictions(task, cut, examples.inputs, loop.settings.batch_size, passes(reporter))
+    return Judged(found, whole(examples.targets), held)
 
 
 def _rivals(prepared: _Prepared, rows: Rows, reporter: Reporter) -> tuple[dict[str, Config], dict[str, int]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from taskgraft.backbone import Backbone, Prepared, Varied
 from taskgraft.batch import Batch
-from taskgraft.rows import MEND, BadRows, Rows
+from taskgraft.rows import MEND, BadRows, Column, Rows
 
 
 class FreshInputs:
@@ -66,10 +66,15 @@ class FreshInputs:
         self._check(rows, varied.refused)
         return varied
 
-    def _values(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+    def _values(self, rows: Sequence[int]) -> dict[str, Sequence[Any]]:
         """Give raw values by input role; a relative path of a file starts at the folder of the data."""
-        values = {name: [self.rows.value(column, row) for row in rows] for name, column in self._names.items()}
+        values = {name: self._some(column, rows) for name, column in self._names.items()}
         return values | {name: [*map(self.rows.located, values[name])] for name in self._files & values.keys()}
+
+    def _some(self, column: str, rows: Sequence[int]) -> Sequence[Any]:
+        if isinstance(rows, range) and rows.step == 1:
+            return Column(self.rows.column(column).slice(rows.start, len(rows)))
+        return [self.rows.value(column, row) for row in rows]
 
     def _check(self, rows: Sequence[int], refused: Mapping[int, str]) -> None:
         if refused:

@@ -168,6 +168,30 @@ class Head(ABC, Generic[AnyTarget]):
     def build(self, features: FeatureDescription, target: AnyTarget) -> HeadModule:
         """Make the module that reads these features, its weights drawn at random."""
 
+    def check_settling(self, encoded: Batch, columns: Columns, target: AnyTarget) -> None:
+        """Refuse validation rows that :meth:`settle` could not choose by; called before training.
+
+        Args:
+            encoded: the targets of the validation rows, as :meth:`encode` gives them.
+            columns: their raw values in the columns that the description names, as the user wrote them.
+
+        Raises:
+            BadTargets: naming each row that cannot be used.
+            TaskgraftError: when what is needed is in none of the rows.
+        """
+
+    def settle(self, predictions: Predictions, encoded: Batch, columns: Columns, target: AnyTarget) -> AnyTarget:
+        """Complete the target description by what validation rows show after training: a pure function.
+
+        Called for a head whose description says that it settles. Its module is then built anew and takes over the trained
+        weights, so no saved tensor may depend on what is chosen here. The order of the rows must not matter.
+
+        Args:
+            predictions: for the validation rows, made with ``target`` as it is.
+            encoded: as for :meth:`check_settling`, and so are ``columns``.
+        """
+        return target
+
 
 @dataclass(eq=False)
 class BadTargets(TaskgraftError):

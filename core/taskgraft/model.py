@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,14 +243,18 @@ class TaskModel:
         if kind == TargetKind.INPUTS and (contents := fitted.task.backbone.processor.contents).by_position:
             names = tuple(kind.name for kind in contents.kinds)
         wanted = prediction.Wanted(kind, names, probabilities, top, tuple(keep))
+        notes = Counter[str]()
 
         def predict(some: Rows) -> Predictions:
-            return predicted(fitted, self.recipe, some, batch_size, Reporter(quiet=True))
+            return predicted(fitted, self.recipe, some, batch_size, Reporter(quiet=True), notes)
 
         if isinstance(output, str | Path):
             path = Path(output)
-            return prediction.write_predictions(rows, predict, wanted, path, overwrite=overwrite, reporter=reporter)
-        return prediction.print_predictions(rows, predict, wanted, output, form, reporter)
+            count = prediction.write_predictions(rows, predict, wanted, path, overwrite=overwrite, reporter=reporter)
+        else:
+            count = prediction.print_predictions(rows, predict, wanted, output, form, reporter)
+        say_notes(reporter, notes, rows, "rows")
+        return count
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write an artifact: a folder with what was learned. See :mod:`taskgraft.artifact`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 WINDOW = 32
@@ -20,11 +21,12 @@ def training_batches(
         no_single: join a last batch of one row to the one before (BatchNorm cannot learn from one row).
     """
     generator = torch.Generator().manual_seed((seed << 20) + epoch)
-    order = torch.randperm(len(sizes), generator=generator).tolist()
+    order, lengths = torch.randperm(len(sizes), generator=generator).numpy(), np.asarray(sizes)
     batches: list[list[int]] = []
     for start in range(0, len(order), WINDOW * size):
-        window = sorted(order[start : start + WINDOW * size], key=lambda row: sizes[row])
-        batches += _cut(window, sizes, size, even)
+        window = order[start : start + WINDOW * size]
+        window = window[np.argsort(lengths[window], kind="stable")]
+        batches += _cut(window.tolist(), sizes, size, even)
     if no_single:
         batches = _joined(batches)
     shuffled = torch.randperm(len(batches), generator=generator).tolist()
@@ -33,8 +35,8 @@ def training_batches(
 
 def inference_batches(sizes: Sequence[int], size: int, *, even: bool = False) -> list[list[int]]:
     """Put rows into batches, longest first, so that a batch too large for memory shows at once."""
-    order = sorted(range(len(sizes)), key=lambda row: -sizes[row])
-    return _cut(order, sizes, size, even)
+    order = np.argsort(-np.asarray(sizes, dtype=np.int64), kind="stable")
+    return _cut(order.tolist(), sizes, size, even)
 
 
 def share(batch: Sequence[int], index: int, count: int) -> tuple[list[int], int]:
@@ -48,10 +50,12 @@ def share(batch: Sequence[int], index: int, count: int) -> tuple[list[int], int]
 
 
 def _cut(order: list[int], sizes: Sequence[int], size: int, even: bool) -> list[list[int]]:
+    if not even:
+        return [order[start : start + size] for start in range(0, len(order), size)]
     batches: list[list[int]] = []
     for row in order:
         full = not batches or len(batches[-1]) == size
-        if full or (even and sizes[batches[-1][0]] != sizes[row]):
+        if full or sizes[batches[-1][0]] != sizes[row]:
             batches.append([])
         batches[-1].append(row)
     return batches

@@ -59,11 +59,17 @@ class Rows:
             ColumnMissing: when there is no such column.
         """
         length = (len(self) if stop is None else min(stop, len(self))) - start
-        return self._column(column).slice(start, length).to_pylist()  # type: ignore[no-any-return]
+        return self.column(column).slice(start, length).to_pylist()  # type: ignore[no-any-return]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Give the raw values of a column, in Arrow memory. Raises as :meth:`values` does."""
+        if name not in self.table.column_names:
+            raise ColumnMissing(name, self.source, self.columns)
+        return self.table.column(name)
 
     def value(self, column: str, row: int) -> Any:
         """Give one raw value. Raises as :meth:`values` does."""
-        return self._column(column)[row].as_py()
+        return self.column(column)[row].as_py()
 
     def located(self, value: Any) -> Any:
         """Let the text of a value that names a file start at the folder of the data. An absolute path stays as it is."""
@@ -104,11 +110,6 @@ class Rows:
                 found.update(batch.serialize())
         return found.hexdigest()
 
-    def _column(self, name: str) -> pa.ChunkedArray:
-        if name not in self.table.column_names:
-            raise ColumnMissing(name, self.source, self.columns)
-        return self.table.column(name)
-
     def place(self, row: int) -> str:
         """Say where a row is, for a message."""
         return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
@@ -120,8 +121,8 @@ class InputColumns(Mapping[str, Sequence[Any]]):
     def __init__(self, rows: Rows, names: Mapping[str, str]):
         self._rows, self._names = rows, names
 
-    def __getitem__(self, name: str) -> Sequence[Any]:
-        return _Column(self._rows, self._names[name])
+    def __getitem__(self, name: str) -> "Column":
+        return Column(self._rows.column(self._names[name]))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -130,22 +131,33 @@ class InputColumns(Mapping[str, Sequence[Any]]):
         return len(self._names)
 
 
-class _Column(Sequence[Any]):
-    def __init__(self, rows: Rows, column: str):
-        self._rows, self._column = rows, column
+class Column(Sequence[Any]):
+    """Raw values of one column. Reading them one by one is slow; who works on whole columns takes :func:`arrow_of` it."""
+
+    def __init__(self, values: pa.ChunkedArray):
+        self.values = values
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.values)
 
     def __getitem__(self, place: Any) -> Any:
         chosen = range(len(self))[place]
         if isinstance(chosen, int):
-            return self._rows.value(self._column, chosen)
+            return self.values[chosen].as_py()
         return [self[row] for row in chosen]
 
     def __iter__(self) -> Iterator[Any]:
-        for _, piece in self._rows.chunks({"values": self._column}, 4096):
-            yield from piece["values"]
+        for start in range(0, len(self), 4096):
+            yield from self.values.slice(start, 4096).to_pylist()
+
+
+def arrow_of(values: Sequence[Any]) -> pa.ChunkedArray:
+    """Give raw values as one Arrow column: those of a :class:`Column` as they lie in memory, any others converted.
+
+    Raises:
+        pyarrow.ArrowException: for values of kinds that do not mix.
+    """
+    return values.values if isinstance(values, Column) else pa.chunked_array([pa.array(values, from_pandas=True)])
 
 
 @dataclass(eq=False)

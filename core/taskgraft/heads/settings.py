@@ -16,6 +16,9 @@ class ClassificationConfig(Config):
         description="weight of each class in the loss: none, balanced (rows / (classes x rows of the class)), or by label",
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    focal: float = Field(
+        default=0.0, ge=0, description="gamma of the focal loss, which passes over what is told apart already; 0: none"
+    )
 
 
 class MultiLabelConfig(Config):
@@ -49,7 +52,7 @@ def describe_classification(config: ClassificationConfig) -> HeadDescription:
         (Layout.VECTOR,),
         TargetKind.CATEGORY,
         soft_targets=True,
-        convex=True,
+        convex=config.focal == 0,
         metrics=("classification",),
         baselines=("majority",),
     )

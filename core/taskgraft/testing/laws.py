@@ -18,6 +18,7 @@ from taskgraft.testing import judging as of_judging
 from taskgraft.testing import plugin as of_plugin
 from taskgraft.testing import processor as of_processor
 from taskgraft.testing import resume as of_resume
+from taskgraft.testing import settling as of_settling
 from taskgraft.testing import strategy as of_strategy
 
 
@@ -131,8 +132,8 @@ class BackboneLaws:
 
 
 class HeadLaws:
-    """What every head promises. Give the fixtures ``head`` and ``targets``, and to compare with a spec ``spec`` and
-    ``config``.
+    """What every head promises. Give the fixtures ``head`` and ``targets``, ``columns`` for a head that settles by some, and
+    to compare with a spec ``spec`` and ``config``.
     """
 
     @pytest.fixture
@@ -146,6 +147,11 @@ class HeadLaws:
         backbone reads, the contents of elements.
         """
         raise NotImplementedError("give a fixture 'targets'")
+
+    @pytest.fixture
+    def columns(self) -> Columns:
+        """The columns that its description names, with a value per target."""
+        return {}
 
     @pytest.fixture
     def spec(self) -> HeadSpec | None:
@@ -189,6 +195,21 @@ class HeadLaws:
 
     def test_convex_claim_holds(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_convex_claim_holds(head, targets)
+
+    def test_settling_is_described(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_settling_is_described(head, targets, columns)
+
+    def test_settling_is_pure(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_settling_is_pure(head, targets, columns)
+
+    def test_settled_description_is_json(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_settled_description_is_json(head, targets, columns)
+
+    def test_order_of_rows_settles_nothing(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_order_of_rows_settles_nothing(head, targets, columns)
+
+    def test_settling_changes_no_tensor(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_settling_changes_no_tensor(head, targets, columns)
 
     def test_head_description_is_sound(self, head: Head[Any]) -> None:
         of_head.check_head_description_is_sound(head)

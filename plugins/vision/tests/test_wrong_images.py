@@ -424,7 +424,7 @@ def test_a_head_that_reads_what_a_convolution_does_not_emit(place):
     assert refused_fit("head=element-classification", "strategy=full") == (
         "'element-classification' reads sequence features, but 'timm:test_resnet' emits vector and grid and "
         "pyramid.\n"
-        "Choose a head that reads one of those (classification, multi-label, regression, segmentation), or a "
+        "Choose a head that reads one of those (classification, fraud, multi-label, regression, segmentation), or a "
         "backbone that emits sequence."
     )
 

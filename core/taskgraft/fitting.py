@@ -228,7 +228,7 @@ def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path
 def _validation(prepared: _Prepared, rows: Rows, folder: Path) -> Examples:
     head, target = prepared.head, prepared.target
     examples, _ = labelled_examples(head, target, prepared.backbone, rows, prepared.recipe, folder)
-    check_rows(head, target, rows, whole(examples.targets))
+    check_rows(head, target, rows, examples.targets)
     return examples
 
 

@@ -81,34 +81,38 @@ class _Recovering(HeadModule):
     def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
         """Sum over hidden elements: softmax cross-entropy, in nats, of a category; the mean squared error of numbers."""
         shared = min(output.shape[1], targets[CATEGORY].shape[1])
-        every = recoverable(targets)[:, :shared]
+        hidden = recoverable(targets)[:, :shared]
+        value = output[:, :shared][hidden]  # once, for the gradient of a choice is as large as what it chooses from
+        category, number = (targets[name][:, :shared][hidden] for name in (CATEGORY, NUMBER))
+        position = hidden.nonzero()[:, 1] if self._contents.by_position else torch.zeros_like(category)
         totals = []
-        for kind, place, outputs in self._parts():
-            hidden = every[:, place]
-            found = self._read(output[:, :shared][:, place][hidden], outputs)
-            goal = targets[NUMBER if kind.numbers else CATEGORY][:, :shared][:, place][hidden]
+        for index, (kind, outputs) in enumerate(self._kinds()):
+            mine = position == index
+            found = self._read(value[mine], outputs)
             if kind.numbers:
-                totals.append(_squared_errors(found, goal[:, : kind.numbers]).sum())
+                totals.append(_squared_errors(found, number[mine, : kind.numbers]).sum())
             elif kind.outputs:
-                totals.append(cross_entropy(found, goal, reduction="sum"))
-        return Loss(torch.stack(totals).sum(), every.sum().float())
+                totals.append(cross_entropy(found, category[mine], reduction="sum"))
+        return Loss(torch.stack(totals).sum(), hidden.sum().float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         """Say what each element holds. One that was not hidden may be copied."""
         if self._contents.by_position:
-            parts = ((kind, self._read(output[:, place.start], outputs)) for kind, place, outputs in self._parts())
-            return Predictions(_by_name(self._contents, [_said(kind, found) for kind, found in parts]))
-        kind, _, outputs = next(self._parts())
+            columns = [
+                _said(kind, self._read(output[:, position], outputs))
+                for position, (kind, outputs) in enumerate(self._kinds())
+            ]
+            return Predictions(_by_name(self._contents, columns))
+        ((kind, outputs),) = self._kinds()
         lengths = [output.shape[1]] * len(output) if features.lengths is None else features.lengths.tolist()
         pairs = zip(output, lengths, strict=True)
         return Predictions([_said(kind, self._read(row[:length], outputs)) for row, length in pairs])
 
-    def _parts(self) -> Iterator[tuple[Kind, slice, slice]]:
-        """Give each kind, where its elements stand, and which outputs are its own."""
+    def _kinds(self) -> Iterator[tuple[Kind, slice]]:
+        """Give each kind, and which outputs are its own."""
         start = 0
-        for position, kind in enumerate(self._contents.kinds):
-            place = slice(position, position + 1) if self._contents.by_position else slice(None)
-            yield kind, place, slice(start, start := start + kind.outputs)
+        for kind in self._contents.kinds:
+            yield kind, slice(start, start := start + kind.outputs)
 
     def _read(self, value: Tensor, outputs: slice) -> Tensor:
         """Compute some outputs, ``(…, feature)`` → ``(…, output)`` float32."""

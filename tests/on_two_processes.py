@@ -14,7 +14,8 @@ from cautious import Cautious
 from small_tasks import PARTS, Planned, classification, learns, sentences, weights, words
 from taskgraft.heads.classification import Classification
 from taskgraft.heads.element_classification import ElementClassification
-from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig
+from taskgraft.heads.masked_elements import MaskedElements
+from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig, MaskedElementsConfig
 from taskgraft.plan import Solve, Stage
 
 ROWS, BATCH = 23, 5  # neither divides by two; the last batch has three rows
@@ -38,6 +39,7 @@ def models() -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:
         "one row per batch": (classification(), (learns(*PARTS, rate=1e-3, epochs=1),), {"batch_size": 1}),
         "settled": (Cautious(), (every,), {}),
         "elements": (ElementClassification(ElementClassificationConfig()), (every,), {}),
+        "hidden": (MaskedElements(MaskedElementsConfig()), (every,), {"micro_batch": 2}),
     }
 
 
@@ -48,7 +50,7 @@ def main(folder: Path, processes: int) -> None:
     numbers, process = {}, int(os.environ.get("RANK", "0"))
     for name, (head, stages, training) in models().items():
         model = tg.compose(words(dropout=0.0), head, Planned(*stages))
-        target = "tags" if isinstance(head, ElementClassification) else "label"
+        target = {ElementClassification: "tags", MaskedElements: ()}.get(type(head), "label")
         run = model.fit(
             rows, validation=validation, target=target, training={"batch_size": BATCH} | training, quiet=True
         )

@@ -119,6 +119,7 @@ class BackboneDescription:
         mixes: whether training examples are mixed with each other, so that the head must take soft targets.
         displaces: layouts in which training examples are varied so that a target per position no longer fits. Grid features
             that state their place fit as long as it says where everything went.
+        hides: whether elements of its sequence can be hidden, so that a head may learn to recover them.
     """
 
     inputs: tuple[InputRole, ...]
@@ -129,6 +130,7 @@ class BackboneDescription:
     licence: str | None = None
     mixes: bool = False
     displaces: frozenset[Layout] = frozenset()
+    hides: bool = False
 
     def feature(self, layout: Layout) -> FeatureDescription | None:
         """Find the description of one layout, or None when the backbone does not emit it."""
@@ -149,13 +151,14 @@ def _covers(paths: tuple[str, ...], path: str) -> bool:
 
 
 class TargetKind(StrEnum):
-    """What one row's target is."""
+    """What one row's target is. There is no target column for ``inputs``: what the backbone itself reads is recovered."""
 
     CATEGORY = "category"
     CATEGORIES = "categories"
     NUMBERS = "numbers"
     ELEMENT_CATEGORIES = "element-categories"
     GRID_CATEGORIES = "grid-categories"
+    INPUTS = "inputs"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +18,33 @@ Blend = Callable[[Batch, Batch, Tensor], Batch]
 """(targets, targets of the partners, shares) → targets of rows that were mixed."""
 
 
+class Targets(Protocol):
+    """Encoded targets of all rows. A :class:`Batch` is one."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, rows: Sequence[int]) -> Batch:
+        """Take some rows, in the order given."""
+
+
+class Draw(Protocol):
+    """Makes training examples with something drawn at random. Is sent to loader workers.
+
+    Attributes:
+        heavy: whether that takes so much work that worker processes are worth their while.
+    """
+
+    @property
+    def heavy(self) -> bool: ...
+
+    def draw(self, rows: Sequence[int], seeds: Sequence[int]) -> tuple[Batch, Batch]:
+        """Give the inputs and targets of some rows.
+
+        Args:
+            seeds: one per row; all random choices for a row come from its seed.
+        """
+
+
 @dataclass(frozen=True)
 class Examples:
     """Rows ready for a backbone or head.
@@ -24,17 +52,42 @@ class Examples:
     Attributes:
         inputs: what lies at a cut of the backbone, or its features.
         targets: encoded by the head, in the order of the rows.
-        varied: prepares training examples with random variations instead; None where they do not vary.
-        blend: makes the targets of examples that were mixed.
+        drawn: makes training examples instead, anew in each epoch; None where they are always the same.
     """
 
     inputs: Source
-    targets: Batch
-    varied: FreshInputs | None = None
-    blend: Blend | None = None
+    targets: Targets
+    drawn: Draw | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+
+def whole(targets: Targets) -> Batch:
+    """Give the targets of all rows at once."""
+    return targets if isinstance(targets, Batch) else targets.rows(range(len(targets)))
+
+
+@dataclass(frozen=True)
+class Variation:
+    """Varies training examples at random.
+
+    Attributes:
+        targets: of all rows.
+        blend: makes the targets of examples that were mixed.
+    """
+
+    fresh: FreshInputs
+    targets: Targets
+    blend: Blend
+    heavy: bool = True
+
+    def draw(self, rows: Sequence[int], seeds: Sequence[int]) -> tuple[Batch, Batch]:
+        """Give varied rows and their targets."""
+        varied, targets = self.fresh.vary(rows, seeds), self.targets.rows(rows)
+        if varied.partners is not None and varied.shares is not None:
+            targets = self.blend(targets, targets.rows(varied.partners.tolist()), varied.shares)
+        return varied.batch, targets
 
 
 @dataclass(frozen=True)
@@ -103,7 +156,7 @@ def load(
     Raises:
         BadRows: for rows that can no longer be prepared.
     """
-    heavy = examples.varied is not None or examples.inputs.heavy
+    heavy = examples.inputs.heavy if examples.drawn is None else examples.drawn.heavy
     return in_order(partial(_piece, examples, turn, index, count), batches, worker_count(workers, heavy=heavy))
 
 
@@ -118,11 +171,6 @@ def gathered(inputs: Source, batches: Sequence[RowNumbers], workers: int | None)
 
 def _piece(examples: Examples, turn: Turn, index: int, count: int, batch: RowNumbers) -> Piece:
     rows, counted = share(batch, index, count)
-    targets = examples.targets.rows(rows)
-    if examples.varied is None:
-        return Piece(examples.inputs.gather(rows), targets, counted)
-    varied = examples.varied.vary(rows, turn.seeds(rows))
-    if varied.partners is not None and varied.shares is not None:
-        assert examples.blend is not None, "a composition is refused when examples are mixed and targets cannot be"
-        targets = examples.blend(targets, targets.rows(varied.partners.tolist()), varied.shares)
-    return Piece(varied.batch, targets, counted)
+    if examples.drawn is None:
+        return Piece(examples.inputs.gather(rows), examples.targets.rows(rows), counted)
+    return Piece(*examples.drawn.draw(rows, turn.seeds(rows)), counted)

@@ -17,9 +17,9 @@ from taskgraft.batch import Batch, RowNumbers
 from taskgraft.catalog import catalog
 from taskgraft.composition import Composition, Given, fitted_together
 from taskgraft.config import Config
-from taskgraft.description import FeatureDescription
+from taskgraft.description import FeatureDescription, TargetKind
 from taskgraft.error import TaskgraftError
-from taskgraft.examples import Examples
+from taskgraft.examples import Examples, whole
 from taskgraft.head import BadTargets, Head, Predictions, Target
 from taskgraft.insertion import Inserted, remove
 from taskgraft.journal import Journal, accelerator, tracking
@@ -186,12 +186,12 @@ def _kept(
     if keeping is None:
         yield None
         return
-    whole = recipe.model_dump(mode="json")
-    whole["training"] = {key: value for key, value in whole["training"].items() if key not in FREE}
-    whole["data"] = {key: value for key, value in whole["data"].items() if key not in PLACES}
+    said = recipe.model_dump(mode="json")
+    said["training"] = {key: value for key, value in said["training"].items() if key not in FREE}
+    said["data"] = {key: value for key, value in said["data"].items() if key not in PLACES}
     contents = {"training rows": rows.digest(), "validation rows": None if held is None else held.digest()}
     run_folder = RunFolder(keeping.folder, engine.is_main_process)
-    run_folder.open(whole | contents, resume=keeping.resume)
+    run_folder.open(said | contents, resume=keeping.resume)
     try:
         yield run_folder
     finally:
@@ -216,9 +216,11 @@ def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path
     if not len(rows):
         raise NoRows(rows.source)
     head = built_head(composition)
-    target = _learned_target(head, rows, recipe)
+    hides = head.description.target == TargetKind.INPUTS
+    target = None if hides else _learned_target(head, rows, recipe)  # bad targets are told before weights are read
     composition, recipe = _learned_backbone(composition, recipe, rows)
     backbone, base = build(composition.backbone)
+    target = target or head.learn_contents(backbone.processor.contents)
     training, notes = training_examples(head, target, backbone, rows, recipe, folder)
     return _Prepared(composition, recipe, head, target, backbone, base, training, notes)
 
@@ -236,7 +238,7 @@ def _judged(task: Task, loop: Loop, held: Rows, reporter: Reporter) -> Judged | 
         return None
     cut, examples = loop.judged
     found = predictions(task, cut, examples.inputs, loop.settings.batch_size, passes(reporter))
-    return Judged(found, examples.targets, held)
+    return Judged(found, whole(examples.targets), held)
 
 
 def _rivals(prepared: _Prepared, rows: Rows, reporter: Reporter) -> tuple[dict[str, Config], dict[str, int]]:
@@ -247,7 +249,8 @@ def _rivals(prepared: _Prepared, rows: Rows, reporter: Reporter) -> tuple[dict[s
     """
     head, targets = prepared.head, prepared.training.targets
     inputs = InputColumns(rows, prepared.recipe.data.columns)
-    learned, problems = learn_rivals(head.description, inputs, cache(lambda: head.truth(targets, prepared.target)))
+    truth = cache(lambda: head.truth(whole(targets), prepared.target))
+    learned, problems = learn_rivals(head.description, inputs, truth)
     for problem in problems:
         reporter.say(f"{problem}.")
     return learned, dict.fromkeys(problems, len(rows))

@@ -12,8 +12,10 @@ from taskgraft.backbone import Backbone
 from taskgraft.catalog import catalog
 from taskgraft.composition import Composition, Reference, composed
 from taskgraft.config import parse
-from taskgraft.error import TaskgraftError
+from taskgraft.description import TargetKind
+from taskgraft.error import TaskgraftError, listed
 from taskgraft.evaluation import RESAMPLES, Evaluation
+from taskgraft.examples import whole
 from taskgraft.fitting import Fitted, Judged, Keeping, fit, passes
 from taskgraft.head import Head, Predictions
 from taskgraft.insertion import remove
@@ -98,7 +100,7 @@ class TaskModel:
             split: how training rows are held out instead: ``"fraction:0.1"``, ``"column:part"``, or a plugin's split.
             reader: what reads the files; found by their suffix if left out.
             inputs: a column, columns in the order of the backbone's inputs, or input → column. Found by name if left out.
-            target: the target column, or several.
+            target: the target column, or several; none where the head recovers what the backbone reads.
             on_bad_row: ``"error"`` lists rows that cannot be used and stops; ``"skip"`` leaves them out and counts them.
             training: settings of the training; the defaults for what is left out.
             run: a folder for checkpoints and metrics of this run.
@@ -114,8 +116,7 @@ class TaskModel:
         if isinstance(validation, float):
             split, validation = f"fraction:{validation}", None
         data = parse(DataConfig, _data(train, validation, split, reader, target, on_bad_row), "data")
-        if not data.target:
-            raise NoTarget()
+        self._check_target(data.target)
         rows, held = read_parts(train, validation, data, training.seed, catalog())
         spare = () if inputs else dividing_columns(data, catalog())
         names = columns_for(inputs, self._composed.backbone_description, rows, (*data.target, *spare))
@@ -176,7 +177,7 @@ class TaskModel:
             found = predictions(
                 fitted.task, 0, examples.inputs, rows_at_once(self.recipe, batch_size), passes(reporter)
             )
-        return evaluated(fitted, self.recipe, Judged(found, examples.targets, rows), how, reporter)
+        return evaluated(fitted, self.recipe, Judged(found, whole(examples.targets), rows), how, reporter)
 
     def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
         """Predict in the user's own words: a label, a number, or a list of them, per row.
@@ -239,7 +240,10 @@ class TaskModel:
         rows, reporter = rows_to_predict(self.recipe, data), Reporter(quiet=quiet)
         say_notes(reporter, rows.notes, rows, "rows")
         kind = fitted.head.description.target
-        wanted = prediction.Wanted(kind, self.recipe.data.target, probabilities, top, tuple(keep))
+        names = self.recipe.data.target
+        if kind == TargetKind.INPUTS and (contents := fitted.task.backbone.processor.contents).by_position:
+            names = tuple(kind.name for kind in contents.kinds)
+        wanted = prediction.Wanted(kind, names, probabilities, top, tuple(keep))
         notes = Counter[str]()
 
         def predict(some: Rows) -> Predictions:
@@ -259,6 +263,14 @@ class TaskModel:
 
         self._ready("be saved")
         return save(self, Path(path), overwrite=overwrite)
+
+    def _check_target(self, named: tuple[str, ...]) -> None:
+        """Refuse a fit without a target column; of a head that recovers what the backbone reads, one with a column."""
+        recovers = self._composed.head_description.target == TargetKind.INPUTS
+        if recovers and named:
+            raise NeedsNoTarget(self._composed.head.label, named)
+        if not recovers and not named:
+            raise NoTarget()
 
     def _ready(self, wish: str) -> Fitted:
         if self.fitted is None:
@@ -317,6 +329,20 @@ class NoTarget(TaskgraftError):
             else f"The target is {self.value!r:.60}, which names no column."
         )
         return f"{said} Say which column to predict with target=…."
+
+
+@dataclass(eq=False)
+class NeedsNoTarget(TaskgraftError):
+    """A target column for a head that recovers what the backbone reads."""
+
+    head: str
+    columns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"'{self.head}' recovers what the backbone reads, so there is no target column, but the target is named as "
+            f"{listed(map(repr, self.columns))}. Leave the target out; to keep a column from being read, name the inputs."
+        )
 
 
 @dataclass(eq=False)

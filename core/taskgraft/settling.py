@@ -6,6 +6,7 @@ from typing import Any
 from taskgraft.batch import Batch
 from taskgraft.description import FeatureDescription, HeadDescription
 from taskgraft.error import TaskgraftError
+from taskgraft.examples import Targets, whole
 from taskgraft.head import BadTargets, Head, Predictions, Target
 from taskgraft.rows import BadRows, InputColumns, Rows
 from taskgraft.task import Task
@@ -29,7 +30,7 @@ def check_validation(label: str, description: HeadDescription, held: Rows | None
         held.values(column, 0, 0)
 
 
-def check_rows(head: Head[Any], target: Target, rows: Rows, encoded: Batch) -> None:
+def check_rows(head: Head[Any], target: Target, rows: Rows, encoded: Targets) -> None:
     """Let a head look at the validation rows before training.
 
     Raises:
@@ -38,7 +39,7 @@ def check_rows(head: Head[Any], target: Target, rows: Rows, encoded: Batch) -> N
     if not head.description.settles:
         return
     try:
-        head.check_settling(encoded, _columns(head, rows), target)
+        head.check_settling(whole(encoded), _columns(head, rows), target)
     except BadTargets as error:
         raise BadRows(rows, error.reasons) from None
 

@@ -35,8 +35,8 @@ HELD_OUT = 5
 WEIGHTS = "weights"
 """First word of the names of the model's own tensors in the state of a run."""
 
-STILL = "What stays frozen is computed once, so training examples do not vary."
-"""Said where a backbone is to vary training examples, and a stage stores what lies at a cut."""
+STILL = "What stays frozen is computed once, so training examples are the same in every epoch."
+"""Said where training examples are to vary, or elements to be hidden, and a stage stores what lies at a cut."""
 
 PIECE = 8_192
 """Rows of stored features that the solver reads at a time."""
@@ -238,7 +238,7 @@ class Loop:
     def _at(self, cut: int | None, examples: Examples, folder: Path) -> Examples:
         if cut == 0:
             return examples
-        if examples.varied is not None:
+        if examples.drawn is not None:
             self.reporter.say(STILL)
         settings = self.settings
         inputs = stored(

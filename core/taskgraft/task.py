@@ -12,7 +12,7 @@ from taskgraft.arithmetic import FrozenArithmetic
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch, RowNumbers
 from taskgraft.description import Layout
-from taskgraft.examples import gathered
+from taskgraft.examples import Targets, gathered
 from taskgraft.features import Features, from_batch, to_batch
 from taskgraft.head import HeadModule, Predictions, joined
 from taskgraft.memory import in_pieces
@@ -120,7 +120,7 @@ def predictions(
 
 @torch.no_grad()
 def mean_loss(
-    task: Task, cut: int | None, inputs: Source, targets: Batch, size: int, workers: int | None = None
+    task: Task, cut: int | None, inputs: Source, targets: Targets, size: int, workers: int | None = None
 ) -> float:
     """The head's own loss, averaged over all rows. Arguments as for :func:`stored`."""
     task.eval()

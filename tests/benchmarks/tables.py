@@ -74,7 +74,9 @@ def ours(table, batch: int, backbone) -> float:
     took = []
     for epochs in (1, 2):
         chosen = backbone if isinstance(backbone, str) else backbone(table)
-        model = tg.compose(chosen, "classification", {"name": "full", "learning_rate": RATE, "head_learning_rate": RATE})
+        model = tg.compose(
+            chosen, "classification", {"name": "full", "learning_rate": RATE, "head_learning_rate": RATE}
+        )
         run = model.fit(table, target="label", training={"epochs": epochs, "batch_size": batch}, quiet=True)
         took.append(run.stages[0].seconds)
     return took[1] - took[0]
@@ -110,11 +112,15 @@ def inputs(numbers, labels, repeats: int) -> None:
             ways = {
                 "taskgraft": lambda: through(ordered(examples, batch)),
                 "DataLoader": lambda: through(DataLoader(data, batch_size=batch, shuffle=True)),
-                "DataLoader, 2 workers": lambda: through(DataLoader(data, batch_size=batch, shuffle=True, num_workers=2)),
+                "DataLoader, 2 workers": lambda: through(
+                    DataLoader(data, batch_size=batch, shuffle=True, num_workers=2)
+                ),
             }
             seconds = medians(ways, repeats)
             for way, took in seconds.items():
-                print(f"inputs, {batch:<12,} {way:24} {len(labels) / took:12,.0f} rows per second   {took / seconds['taskgraft']:.2f}")
+                print(
+                    f"inputs, {batch:<12,} {way:24} {len(labels) / took:12,.0f} rows per second   {took / seconds['taskgraft']:.2f}"
+                )
             ratio = seconds["DataLoader"] / seconds["taskgraft"]
             print(f"asked: {asked}; {'reached' if ratio >= asked else 'MISSED'} ({ratio:.1f})", flush=True)
 
@@ -161,7 +167,9 @@ def transformer() -> nn.Module:
 
 def periodic() -> nn.Module:
     embeddings = PeriodicEmbeddings(COLUMNS, 24, n_frequencies=48, frequency_init_scale=0.1, lite=False)
-    return nn.Sequential(embeddings, nn.Flatten(), MLP(d_in=COLUMNS * 24, d_out=2, n_blocks=3, d_block=256, dropout=0.1))
+    return nn.Sequential(
+        embeddings, nn.Flatten(), MLP(d_in=COLUMNS * 24, d_out=2, n_blocks=3, d_block=256, dropout=0.1)
+    )
 
 
 def perceptron() -> nn.Module:

@@ -38,6 +38,14 @@ class ElementClassificationConfig(Config):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
 
 
+class MaskedElementsConfig(Config):
+    """What hidden elements held; pretrains a backbone on rows without labels."""
+
+    share: float = Field(
+        default=0.15, gt=0, lt=1, description="share of each row's elements that is hidden, one at least"
+    )
+
+
 def describe_classification(config: ClassificationConfig) -> HeadDescription:
     """Describe a classification head."""
     return HeadDescription(
@@ -73,3 +81,8 @@ def describe_element_classification(config: ElementClassificationConfig) -> Head
         metrics=("element-classification",),
         baselines=("majority",),
     )
+
+
+def describe_masked_elements(config: MaskedElementsConfig) -> HeadDescription:
+    """Describe a masked-elements head."""
+    return HeadDescription((Layout.SEQUENCE,), TargetKind.INPUTS, metrics=("masked-elements",))

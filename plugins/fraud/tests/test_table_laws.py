@@ -58,6 +58,16 @@ class TestOneBlockAndOneHeadOfAttention(TableLaws):
         return learned(SMALL["ft-transformer"].model_copy(update={"blocks": 1, "attention_heads": 1}))
 
 
+class TestHiding(TableLaws):
+    @pytest.fixture
+    def name(self):
+        return "ft-transformer"
+
+    @pytest.fixture
+    def config(self):
+        return learned(SMALL["ft-transformer"].model_copy(update={"hides": True}))
+
+
 class TestPlugin(PluginLaws):
     @pytest.fixture
     def module(self):

@@ -1,6 +1,7 @@
 """What each table backbone is, known from its settings alone; no torch."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from taskgraft.description import BackboneDescription, FeatureDescription, Part, Role, sequence, vector
 from taskgraft_fraud.settings import (
@@ -41,7 +42,7 @@ def describe_ft_transformer(config: FTTransformerConfig) -> BackboneDescription:
     roles = {f"attention.{name}": role for name, role in attention.items()}
     roles |= {"ffn.linear1": Role.FEED_FORWARD_IN, "ffn.linear2": Role.FEED_FORWARD_OUT}
     embeddings = [f"transformer.{name}" for name in _present(config, "cont_embeddings", "cat_embeddings")]
-    return _described(
+    found = _described(
         (vector(config.feature_size), whole),
         _parts(
             "transformer.backbone.blocks",
@@ -52,6 +53,7 @@ def describe_ft_transformer(config: FTTransformerConfig) -> BackboneDescription:
             ["norm"],
         ),
     )
+    return replace(found, hides=config.hides)
 
 
 def describe_tabular_resnet(config: TabularResNetConfig) -> BackboneDescription:

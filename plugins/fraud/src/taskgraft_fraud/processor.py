@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from taskgraft.backbone import Prepared, Processor
 from taskgraft.batch import Batch
+from taskgraft.contents import CATEGORY, NUMBER, Contents, Kind
 from taskgraft.error import listed
+from taskgraft.features import ELEMENT
 from taskgraft.rows import ColumnMissing
 from taskgraft.spec import Columns
 from taskgraft_fraud.cells import Cells, column_of, moment, numbers, texts, times
@@ -41,10 +44,49 @@ class TableProcessor(Processor):
 
     def __init__(self, columns: Sequence[Column]):
         self.columns = tuple(columns)
+        self._places = _places(self.columns)
 
     @property
     def shown(self) -> tuple[str, ...]:
         return tuple(f"{column.name}: {_said(column)}" for column in self.columns)
+
+    @property
+    def contents(self) -> Contents:
+        kinds = [
+            Kind(name=column.name, categories=column.categories)
+            if isinstance(column, CategoryColumn)
+            else Kind(name=column.name, numbers=_width(column))
+            for column in self.columns
+        ]
+        return Contents(kinds=tuple(kinds), by_position=True)
+
+    def holds(self, batch: Batch) -> Batch:
+        shape = len(batch), len(self.columns)
+        category = torch.full(shape, -1)
+        number = torch.full((*shape, max(kind.numbers for kind in self.contents.kinds)), torch.nan)
+        for element, (column, place) in enumerate(zip(self.columns, self._places, strict=True)):
+            if isinstance(column, CategoryColumn):
+                category[:, element] = (batch[CATEGORIES][:, place] - (1 + column.sign)).clamp(min=-1)
+                continue
+            end = place + _width(column)
+            cells = batch[NUMBERS][:, place:end]
+            missing = batch[NUMBERS][:, end, None] if column.sign else torch.zeros(len(batch), 1)
+            number[:, element, : end - place] = torch.where(missing > 0, torch.nan, cells)
+        tensors = {CATEGORY: category, NUMBER: number}
+        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: torch.full(shape[:1], shape[1])})
+
+    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+        """Hide columns by making them missing, for which each has a sign."""
+        tensors = {name: tensor.clone() for name, tensor in batch.tensors.items()}
+        for element, (column, place) in enumerate(zip(self.columns, self._places, strict=True)):
+            some = hidden[:, element]
+            if isinstance(column, CategoryColumn):
+                tensors[CATEGORIES][some, place] = MISSING
+            else:
+                end = place + _width(column)
+                tensors[NUMBERS][some, place:end] = 0.0
+                tensors[NUMBERS][some, end] = 1.0
+        return Batch(tensors)
 
     def settings(self) -> Mapping[str, Any]:
         return {"columns": [column.model_dump(mode="json") for column in self.columns]}
@@ -78,6 +120,24 @@ class TableProcessor(Processor):
         if places:
             tensors[CATEGORIES] = torch.from_numpy(np.stack(places, axis=1))
         return Prepared(Batch(tensors), dict(sorted(refused.items())), dict(notes))
+
+
+def _places(columns: Sequence[Column]) -> tuple[int, ...]:
+    """Say where each column's first number stands among the numbers, or its place among the categories."""
+    found, numbers_so_far, categories_so_far = [], 0, 0
+    for column in columns:
+        if isinstance(column, CategoryColumn):
+            found.append(categories_so_far)
+            categories_so_far += 1
+        else:
+            found.append(numbers_so_far)
+            numbers_so_far += _width(column) + column.sign
+    return tuple(found)
+
+
+def _width(column: NumberColumn | TimeColumn) -> int:
+    """Count the numbers that a cell becomes, the sign apart."""
+    return 1 if isinstance(column, NumberColumn) else column.size
 
 
 def _said(column: Column) -> str:

@@ -259,6 +259,11 @@ class PluginLaws:
     ) -> None:
         of_judging.check_judges_count_rows(module, configs, labelled)
 
+    def test_figures_are_files(
+        self, module: str, configs: dict[str, Config], labelled: dict[str, of_judging.LabelledRows]
+    ) -> None:
+        of_judging.check_figures_are_files(module, configs, labelled)
+
     def test_baselines_are_plain_and_honest(
         self, module: str, configs: dict[str, Config], labelled: dict[str, of_judging.LabelledRows]
     ) -> None:

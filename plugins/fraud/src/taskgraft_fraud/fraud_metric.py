@@ -146,7 +146,7 @@ def _cards(
 
 def _cost(found: Outcomes, amounts: NDArray[np.float64], review: float) -> Callable[[Times], Numbers]:
     costs = np.where(found.alert, review, np.where(found.fraud, amounts, 0.0))
-    return lambda times: {"expected_cost": float(times @ costs / times.sum())}
+    return lambda times: {"expected_cost": float((times * costs).sum() / times.sum())}
 
 
 def _amounts(columns: Columns, column: str) -> NDArray[np.float64]:

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 BINS = 10
 """Of the reliability diagram, at most, with about as many rows in each."""
 
+FINE = 50
+"""Edges of the bars below it."""
+
+RARE = 0.01
+"""Probabilities below this need logarithmic axes to be told apart."""
+
 DOTS_PER_INCH = 150
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9730d", "#8a8a8a"
@@ -50,27 +56,62 @@ def draw(predictions: Predictions, truth: Sequence[Any], settings: FraudMetricCo
 
 
 def _reliability(scores: NDArray[np.float64], fraud: NDArray[np.bool_]) -> "Figure":
-    """Draw for bins of rows by their probability how many are fraud, on scales that also show one in a thousand."""
+    """Draw for bins of rows by their probability how many are fraud; below, how many rows have which probability.
+
+    Where probabilities below one in a hundred matter, the axes are logarithmic, and a bin without fraud lies on the lower edge.
+    """
     bins = _bins(scores)
     counts = np.bincount(bins)
     said, true = (np.bincount(bins, weights) / counts for weights in (scores, fraud))
-    figure = _figure(6.4, 6.4)
+    low, high = _interval(true, counts)
+    logarithmic = said.min() < RARE
+    edge = 10 ** np.floor(np.log10(max(min(said.min(), true[true > 0].min()) / 2, 1e-7))) if logarithmic else 0.0
+    figure = _figure(6.4, 6.8)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    low = min(np.min(value[value > 0], initial=1.0) for value in (said, true)) / 2
-    axes.plot([low, 1], [low, 1], color=GREY, linestyle="--", linewidth=1, label="probabilities that are exact")
-    axes.plot(said, true, color=BLUE, marker="o", linewidth=1.5, label="this model, bins of about as many rows")
-    for scale in (axes.set_xscale, axes.set_yscale):
-        scale("symlog", linthresh=low, linscale=0.4)
-    axes.set(xlim=(0, 1.15), ylim=(0, 1.15), ylabel="share of fraud that there is", title="Reliability")
-    axes.legend(loc="upper left", frameon=False)
-    edges = np.append(said, 0)
-    below.bar(said, counts, width=0.16 * np.maximum(edges[:-1], low), color=BLUE, alpha=0.6)
-    below.set(
-        xlabel="mean probability of fraud that is predicted", ylabel="rows per bin", ylim=(0, 1.25 * counts.max())
+    axes.plot([edge, 1], [edge, 1], color=GREY, linestyle="--", linewidth=1, label="probabilities that are right")
+    axes.errorbar(
+        np.maximum(said, edge),
+        np.maximum(true, edge),
+        yerr=[np.maximum(true, edge) - np.maximum(low, edge), high - np.maximum(true, edge)],
+        color=BLUE,
+        marker="o",
+        capsize=3,
+        linewidth=1.5,
+        elinewidth=1,
+        label=f"{len(counts)} bins of {_span(counts)} rows, with 95 % intervals{_below(true) if logarithmic else ''}",
     )
+    axes.set(ylim=(edge, 1.0), ylabel="share of fraud in the bin", title="Reliability of the probability of fraud")
+    axes.legend(loc="upper left", frameon=False)
+    reach = np.geomspace(edge, 1, FINE) if logarithmic else np.linspace(0, 1, FINE)
+    below.hist(np.clip(scores, edge, 1), reach, color=BLUE, alpha=0.6)
+    below.set(
+        xlim=(edge, 1.0), xlabel="predicted probability of fraud (of a bin: the mean)", ylabel="rows", yscale="log"
+    )
+    below.set_ylim(bottom=0.5)
+    if logarithmic:
+        axes.set(xscale="log", yscale="log")
     for one in (axes, below):
         _plain(one)
     return figure
+
+
+def _interval(
+    shares: NDArray[np.float64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Estimate from where to where shares may be, at 95 % (Wilson, 1927, Probable inference, the law of succession)."""
+    square = 1.96**2 / counts
+    middle = (shares + square / 2) / (1 + square)
+    half = np.sqrt(square * (shares * (1 - shares) + square / 4)) / (1 + square)
+    return np.minimum(middle - half, shares).clip(0), np.maximum(middle + half, shares)
+
+
+def _below(true: NDArray[np.float64]) -> str:
+    return "" if true.all() else f"\n({(true == 0).sum()} of them, without fraud, on the lower edge)"
+
+
+def _span(counts: NDArray[np.int64]) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _precision_recall(scores: NDArray[np.float64], fraud: NDArray[np.bool_], alert: NDArray[np.bool_]) -> "Figure":

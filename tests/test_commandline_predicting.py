@@ -159,7 +159,7 @@ def test_baselines_are_asked_for_by_name(place, fitted):
 
 def test_figures_of_metrics_that_draw_none_are_refused(place):
     message = refusal("evaluate", "intents", "valid.csv", "--figures", "figures", "-q")
-    assert message.startswith("Figures are asked for, but 'classification' draws none. ")
+    assert message.startswith("Figures are asked for, but none is drawn by 'classification'. ")
     assert not (place / "figures").exists()
 
 

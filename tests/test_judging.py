@@ -177,6 +177,6 @@ def test_metrics_that_draw_nothing_say_so_before_anything_is_predicted(tmp_path)
     known = caught.value.drawing
     assert "price" in known
     assert str(caught.value) == (
-        f"Figures are asked for, but 'classification' draws none. Name a metric that does: {', '.join(known)}."
+        f"Figures are asked for, but none is drawn by 'classification'. Name a metric that does: {', '.join(known)}."
     )
     assert not (tmp_path / "figures").exists()

@@ -151,4 +151,4 @@ class NothingToDraw(TaskgraftError):
 
     def __str__(self) -> str:
         others = f"Name a metric that does: {listed(self.drawing)}." if self.drawing else "Judge without figures."
-        return f"Figures are asked for, but {listed(map(repr, self.metrics))} draws none. {others}"
+        return f"Figures are asked for, but none is drawn by {listed(map(repr, self.metrics))}. {others}"

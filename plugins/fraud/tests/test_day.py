@@ -16,11 +16,25 @@ DAY = 17_737
         [date(2018, 7, 25), date(2018, 7, 25), date(2018, 7, 26)],
         ["2018-07-25", "2018-07-25", "2018-07-26"],
         ["2018-07-25 00:00:00", "2018-07-25T23:59:59.5", " 2018-07-26 00:00:01"],
+        ["2018-07-25 00:00:00", "2018-07-25 23:59:59.999999999", "2018-07-26"],
+        pa.chunked_array(
+            [pa.array([DAY * 86_400 * 10**9 + 1] * 2 + [(DAY + 1) * 86_400 * 10**9 + 1], pa.timestamp("ns"))]
+        ),
         ["2018-07-25T00:00:00Z", "2018-07-26T01:30:00+02:00", "2018-07-26T00:00:00Z"],
         pa.chunked_array([pa.array(["2018-07-25", "2018-07-25", "2018-07-26"]).dictionary_encode()]),
         [datetime(2018, 7, 26, 1, tzinfo=timezone(timedelta(hours=2)))] * 2 + [datetime(2018, 7, 26, 3, tzinfo=UTC)],
     ],
-    ids=["datetime", "date", "iso-days", "iso-times", "iso-zones", "dictionary", "zone"],
+    ids=[
+        "datetime",
+        "date",
+        "iso-days",
+        "iso-times",
+        "iso-nanoseconds",
+        "nanoseconds",
+        "iso-zones",
+        "dictionary",
+        "zone",
+    ],
 )
 def test_a_moment_is_on_the_day_that_the_calendar_says(values):
     found = days_of(values, "time", "seconds")
@@ -46,21 +60,19 @@ def test_days_stay_days():
         ([1, None, float("nan")], dict.fromkeys([1, 2], "the column 'time' is empty")),
         (["2018-07-25", "", None], dict.fromkeys([1, 2], "the column 'time' is empty")),
         (
-            ["1", "soon", "2018-07-25"],
-            {
-                1: "the column 'time' is 'soon', no time that can be read as those of other rows",
-                2: "the column 'time' is '2018-07-25', no time that can be read as those of other rows",
-            },
+            ["2018-07-25", "25.7.2018"],
+            {1: "the column 'time' is '25.7.2018', no time like 2018-07-25 13:05:00, as others are"},
         ),
         (
-            [[1], [2]],
+            ["1", "soon", "2018-07-25"],
             {
-                row: f"the column 'time' is [{row + 1}], no time that can be read as those of other rows"
-                for row in (0, 1)
+                1: "the column 'time' is 'soon', no number, as others are",
+                2: "the column 'time' is '2018-07-25', no number, as others are",
             },
         ),
+        ([[1]], {0: "the column 'time' is [1], neither a number nor a time like 2018-07-25 13:05:00"}),
     ],
-    ids=["numbers", "text", "mixed", "lists"],
+    ids=["numbers", "text", "german", "mixed", "lists"],
 )
 def test_a_time_that_cannot_be_read_is_named_with_its_row(values, reasons):
     with pytest.raises(BadTimes) as caught:

@@ -41,7 +41,7 @@ def numbers_of(values: pa.Array) -> NDArray[np.float64] | None:
     if pa.types.is_null(kind):
         return np.full(len(values), np.nan)
     if pa.types.is_temporal(kind) and not pa.types.is_duration(kind) and not pa.types.is_time(kind):
-        micros = values.cast(pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else pa.timestamp("us"))
+        micros = values.cast(pa.timestamp("us", kind.tz if pa.types.is_timestamp(kind) else None), safe=False)
         return _numpy(pc.divide(micros.cast(pa.int64()).cast(pa.float64()), 1e6))
     if not (is_text(values) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind) or _is_number(kind)):
         return None

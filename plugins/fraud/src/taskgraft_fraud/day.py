@@ -66,7 +66,8 @@ def days_of(values: Sequence[Any] | pa.ChunkedArray, column: str, unit: Unit) ->
 
 def _moments(times: pa.Array) -> NDArray[np.float64] | None:
     """Read text as ISO 8601: seconds since 1970-01-01, NaN where there is none; None when something is written otherwise."""
-    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")) if is_text(times) else ():
+    kinds = [pa.timestamp(unit, zone) for unit in ("us", "ns") for zone in (None, "UTC")]
+    for kind in kinds if is_text(times) else ():
         try:
             return numbers_of(times.cast(kind))
         except pa.ArrowInvalid:
@@ -77,17 +78,16 @@ def _moments(times: pa.Array) -> NDArray[np.float64] | None:
 def _unreadable(times: pa.Array, column: str) -> Mapping[int, str]:
     """Name the rows that cannot be read as the first one that can be is."""
     rows = [row for row in range(len(times)) if times[row].is_valid]
-    ways = ((read, row) for row in rows for read in (numbers_of, _moments))
-    way = next((read for read, row in ways if read(times[row : row + 1]) is not None), numbers_of)
+    ways = {numbers_of: "no number", _moments: "no time like 2018-07-25 13:05:00"}
+    readable = (way for row in rows for way in ways if way(times[row : row + 1]) is not None)
+    way = next(readable, None)
+    wrong = "neither a number nor a time like 2018-07-25 13:05:00" if way is None else f"{ways[way]}, as others are"
     reasons = {}
     for start in range(0, len(times), PIECE):
-        if way(times[start : start + PIECE]) is None:
+        if way is None or way(times[start : start + PIECE]) is None:
             for row in range(start, min(start + PIECE, len(times))):
-                if way(times[row : row + 1]) is None:
-                    shown = times[row].as_py()
-                    reasons[row] = (
-                        f"the column '{column}' is {shown!r:.60}, no time that can be read as those of other rows"
-                    )
+                if times[row].is_valid and (way is None or way(times[row : row + 1]) is None):
+                    reasons[row] = f"the column '{column}' is {times[row].as_py()!r:.60}, {wrong}"
     return reasons
 
 

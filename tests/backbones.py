@@ -14,6 +14,7 @@ from small_plugin import PAIRS_SIZE, TABLE_SIZE, WORDS_SIZE, PairsConfig, Pictur
 from taskgraft.backbone import Backbone, Prepared, Processor
 from taskgraft.batch import Batch
 from taskgraft.config import Config
+from taskgraft.contents import CATEGORY, NUMBER, Contents, Kind
 from taskgraft.description import BackboneDescription, Layout
 from taskgraft.features import ELEMENT, Features
 from taskgraft.spec import BackboneSpec, Columns
@@ -40,7 +41,10 @@ def draw(module: nn.Module, seed: int) -> None:
 
 
 class WordsProcessor(Processor):
-    """Text → ``words`` ``(batch, element)`` int64, from 1; a text is split at white space, a list is taken as it is."""
+    """Text → ``words`` ``(batch, element)`` int64, from 1; a text is split at white space, a list is taken as it is.
+
+    A hidden word is 0. Words have no names, for several have one number.
+    """
 
     def prepare(self, inputs: Columns) -> Prepared:
         rows = [text.split() if isinstance(text, str) else list(text or ()) for text in inputs["text"]]
@@ -51,6 +55,18 @@ class WordsProcessor(Processor):
         refused = {number: "the text is empty" for number, row in enumerate(rows) if not row}
         batch = Batch({"words": words}, {"words": (ELEMENT,)}, {ELEMENT: torch.tensor(counts)})
         return Prepared(batch, refused, elements=counts)
+
+    @property
+    def contents(self) -> Contents:
+        return Contents(kinds=(Kind(name="word", categories=VOCABULARY - 1),), by_position=False)
+
+    def holds(self, batch: Batch) -> Batch:
+        words = batch["words"]
+        tensors = {CATEGORY: words - 1, NUMBER: torch.zeros(*words.shape, 0)}
+        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), batch.lengths)
+
+    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+        return Batch({"words": batch["words"].masked_fill(hidden, 0)}, batch.axes, batch.lengths)
 
     def settings(self) -> Mapping[str, Any]:
         return {"split": "white space", "vocabulary": VOCABULARY}

@@ -10,10 +10,12 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import save_file
 
 import taskgraft as tg
+from cautious import Cautious
 from small_tasks import PARTS, Planned, classification, learns, sentences, weights, words
 from taskgraft.heads.classification import Classification
 from taskgraft.heads.element_classification import ElementClassification
-from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig
+from taskgraft.heads.masked_elements import MaskedElements
+from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig, MaskedElementsConfig
 from taskgraft.plan import Solve, Stage
 
 ROWS, BATCH = 23, 5  # neither divides by two; the last batch has three rows
@@ -35,17 +37,20 @@ def models() -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:
         "probe": (classification(), (probe,), {}),
         "probe, then partial": (classification(), (probe, last), {}),
         "one row per batch": (classification(), (learns(*PARTS, rate=1e-3, epochs=1),), {"batch_size": 1}),
+        "settled": (Cautious(), (every,), {}),
         "elements": (ElementClassification(ElementClassificationConfig()), (every,), {}),
+        "hidden": (MaskedElements(MaskedElementsConfig()), (every,), {"micro_batch": 2}),
     }
 
 
 def main(folder: Path, processes: int) -> None:
     rows, validation = sentences(ROWS), sentences(7, seed=1)
     rows["tags"], validation["tags"] = tags(rows["text"]), tags(validation["text"])
+    validation["amount"] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     numbers, process = {}, int(os.environ.get("RANK", "0"))
     for name, (head, stages, training) in models().items():
         model = tg.compose(words(dropout=0.0), head, Planned(*stages))
-        target = "tags" if isinstance(head, ElementClassification) else "label"
+        target = {ElementClassification: "tags", MaskedElements: ()}.get(type(head), "label")
         run = model.fit(
             rows, validation=validation, target=target, training={"batch_size": BATCH} | training, quiet=True
         )
@@ -55,6 +60,7 @@ def main(folder: Path, processes: int) -> None:
         numbers[name] = {
             "metrics": dict(run.metrics),
             "evaluated": dict(evaluated),
+            "target": model.fitted.target.model_dump(mode="json"),
             "losses": [report.losses for report in run.stages],
         }
         save_file(weights(model), folder / f"{name}.{process}.safetensors")

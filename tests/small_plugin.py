@@ -116,6 +116,7 @@ def describe_words(config: WordsConfig) -> BackboneDescription:
         parts=(Part("embedding", ("embedding", "embedding_norm", "frequencies"), output), *blocks),
         cuts=tuple(range(config.blocks + 1)),
         licence="Apache-2.0",
+        hides=True,
     )
 
 

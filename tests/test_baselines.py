@@ -16,7 +16,7 @@ from taskgraft.heads.classification import Classification
 from taskgraft.heads.settings import ClassificationConfig
 from taskgraft.manifest import MANIFEST, SUMS, TENSORS, checksums
 from taskgraft.reading import read
-from taskgraft.rows import InputColumns
+from taskgraft.rows import ColumnMissing, InputColumns, arrow_of
 
 SETTINGS = NoSettings()
 THREE = {"text": ["one", "two", "three"]}
@@ -80,8 +80,14 @@ def test_columns_are_read_when_they_are_asked_for():
         ["two", "three"],
         ["one", "two", "three"],
     )
-    gone = InputColumns(rows, {"input": "gone"})["input"]
-    assert len(gone) == 3  # nothing was read
+    with pytest.raises(ColumnMissing):
+        InputColumns(rows, {"input": "gone"})["input"]
+
+
+def test_a_column_is_had_whole_as_it_lies_in_memory_and_any_other_values_are_converted():
+    rows = read({"text": ["one", "two", "three"]}, catalog(), "the data")
+    assert arrow_of(InputColumns(rows, {"input": "text"})["input"]).equals(rows.table["text"])
+    assert arrow_of([1.5, None, float("nan")]).to_pylist() == [1.5, None, None]
 
 
 # --- beside a model

@@ -42,6 +42,7 @@ def test_the_core_provides_something_for_every_hook_but_backbones(garden):
     assert {spec.name for spec, _ in found.specs(HeadSpec)} == {
         "classification",
         "element-classification",
+        "masked-elements",
         "multi-label",
         "regression",
     }
@@ -58,6 +59,7 @@ def test_the_core_provides_something_for_every_hook_but_backbones(garden):
     assert [spec.name for spec, _ in found.specs(MetricSpec)] == [
         "classification",
         "element-classification",
+        "masked-elements",
         "multi-label",
         "regression",
     ]
@@ -304,7 +306,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_what_is_installed(gard
     version = next(source.version for _, source in load_catalog().specs(HeadSpec))
     assert str(caught.value) == (
         f"No head named 'clasification'. Did you mean 'classification' (from taskgraft {version})?\n"
-        "Installed: classification, element-classification, multi-label, regression."
+        "Installed: classification, element-classification, masked-elements, multi-label, regression."
     )
 
 
@@ -329,7 +331,7 @@ def test_a_name_of_the_wrong_distribution_is_answered_with_the_right_one(garden)
         load_catalog().find(HeadSpec, parse_name("health/healthy"))
     assert str(caught.value) == (
         "No head named 'health/healthy'. Did you mean 'healthy' (from acme 1.0)?\n"
-        "Installed: classification, element-classification, healthy, multi-label, regression."
+        "Installed: classification, element-classification, healthy, masked-elements, multi-label, regression."
     )
 
 

@@ -35,7 +35,7 @@ def test_names_and_objects_may_be_mixed():
 def test_a_name_and_its_settings_may_be_one_dict():
     model = tg.compose(words(), {"name": "classification", "label_smoothing": 0.1}, {"name": "partial", "learn": 2})
     assert model.recipe.head == Choice(
-        name="taskgraft/classification", settings={"class_weights": "none", "label_smoothing": 0.1}
+        name="taskgraft/classification", settings={"class_weights": "none", "label_smoothing": 0.1, "focal": 0.0}
     )
     assert model.recipe.strategy.settings["learn"] == 2
 
@@ -103,7 +103,7 @@ def test_a_head_that_reads_nothing_the_backbone_emits_is_refused():
         tg.compose(pictures(), "element-classification", LAST)
     assert str(caught.value) == (
         "'element-classification' reads sequence features, but 'Pictures' emits vector and grid and pyramid.\n"
-        "Choose a head that reads one of those (classification, multi-label, regression, segmentation), "
+        "Choose a head that reads one of those (classification, fraud, multi-label, regression, segmentation), "
         "or a backbone that emits sequence."
     )
 
@@ -113,7 +113,7 @@ def test_a_mismatch_names_backbones_as_they_were_named(small_plugin_installed):
         tg.compose("small-table", "element-classification", LAST)
     assert str(caught.value) == (
         "'element-classification' reads sequence features, but 'small-table' emits vector.\n"
-        "Choose a head that reads that (classification, multi-label, regression), or a backbone that emits sequence."
+        "Choose a head that reads that (classification, fraud, multi-label, regression), or a backbone that emits sequence."
     )
 
 
@@ -130,7 +130,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest():
     said = settings_problem(head={"name": "classification", "label_smooting": 0.1})
     assert said == (
         "head 'classification': there is no setting 'label_smooting'. Did you mean 'label_smoothing'? "
-        "Settings: class_weights, label_smoothing."
+        "Settings: class_weights, label_smoothing, focal."
     )
 
 

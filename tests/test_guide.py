@@ -12,16 +12,21 @@ from pathlib import Path
 import pytest
 
 import taskgraft as tg
-from backbones import Table
+from backbones import Table, Words
 from planting import garden_in
 from small_plugin import TableConfig
+from taskgraft.batch import Batch
 from taskgraft.catalog import BLOCK, AmbiguousName, UnknownName, catalog, load_catalog
+from taskgraft.description import InputRole
 from taskgraft.discovery import ANSWERS, Loader
+from taskgraft.features import ELEMENT
 from taskgraft.heads.classification import Classification
 from taskgraft.heads.settings import ClassificationConfig
 from taskgraft.hook import CONTRACT, Hooks
 from taskgraft.name import parse_name
 from taskgraft.spec import BackboneSpec, HeadSpec, Spec
+from taskgraft.testing import hiding as of_hiding
+from taskgraft.testing import processor as of_processor
 
 GUIDE = (Path(__file__).parents[1] / "plugins" / "README.md").read_text()
 BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -159,6 +164,29 @@ class Compared(Classification):
     @property
     def description(self):
         return dataclasses.replace(super().description, baselines=("dearest",))
+
+
+def test_the_processor_of_the_guide_hides_elements_and_keeps_the_laws():
+    (_, code), *_ = BLOCKS.findall(section("### Elements that can be hidden", "## "))
+    made = {}
+    exec(code, made)
+
+    class Beads(Words):
+        description = property(lambda self: dataclasses.replace(super().description, inputs=(InputRole("beads"),)))
+        processor = property(lambda self: made["BeadsProcessor"]())
+
+        def embedded(self, batch):
+            return super().embedded(Batch({"words": batch["beads"]}, {"words": (ELEMENT,)}, batch.lengths))
+
+    rows = {"beads": ["rgb", "gg", "rrbg", "bgr", "bb", "g"]}
+    for check in (of_processor.check_rows_are_prepared_one_by_one, of_processor.check_bad_rows_are_named):
+        check(Beads().eval(), rows)
+    of_hiding.check_holds_fits_the_contents(Beads().eval(), rows)
+    of_hiding.check_hiding_leaves_the_rest(Beads().eval(), rows)
+    of_hiding.check_hidden_contents_do_not_leak(Beads().eval(), rows)
+    model = tg.compose(Beads(), "masked-elements", "full")
+    model.fit(rows, quiet=True)
+    assert {bead for row in model.predict(rows, quiet=True) for bead in row} <= {"red", "green", "blue"}
 
 
 @pytest.mark.parametrize(("code", "message"), PAIRS, ids=[message for _, message in PAIRS])

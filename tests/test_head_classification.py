@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
+import taskgraft as tg
+from small_tasks import sentences, words
 from taskgraft.batch import Batch
 from taskgraft.description import Layout, vector
 from taskgraft.features import Features
@@ -10,6 +12,7 @@ from taskgraft.head import BadTargets
 from taskgraft.heads.classification import Classification, ClassificationTarget, WeightsUnfit
 from taskgraft.heads.labels import NothingToTell, OneColumn
 from taskgraft.heads.settings import ClassificationConfig
+from taskgraft.plan import Solve
 
 LABELS = ["b", "a", "c", "a", "a", "b"]
 
@@ -107,6 +110,69 @@ def test_soft_targets_and_members_go_together():
     loss = module.loss(output, Batch({"label": soft}), UNREAD)
     wanted = torch.stack([cross_entropy(output[:, member], soft) for member in range(4)]).mean()
     torch.testing.assert_close(loss.total / loss.weight, wanted)
+
+
+def focal(output, shares, gamma, weights=(1.0, 1.0, 1.0)):
+    """The focal loss of rows, class by class, as the paper writes it."""
+    chances = output.double().softmax(-1)
+    return (-shares * torch.tensor(weights) * (1 - chances) ** gamma * chances.log()).sum()
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_the_focal_loss_passes_over_what_is_told_apart(gamma):
+    module, batch, output = built(head(focal=gamma)), encoded(head()), torch.randn(6, 3)
+    loss = module.loss(output, batch, UNREAD)
+    torch.testing.assert_close(loss.total.double(), focal(output, one_hot(batch["label"], 3), gamma))
+    assert float(loss.weight) == 6
+
+
+def test_smoothing_and_weights_share_out_the_terms_of_the_focal_loss():
+    chosen = head(focal=2.0, label_smoothing=0.3, class_weights={"a": 1, "b": 5, "c": 0.5})
+    batch, output = encoded(chosen), torch.randn(6, 3)
+    loss = built(chosen).loss(output, batch, UNREAD)
+    shares = one_hot(batch["label"], 3) * 0.7 + 0.1
+    torch.testing.assert_close(loss.total.double(), focal(output, shares, 2.0, (1.0, 5.0, 0.5)))
+    assert float(loss.weight) == 1 * 3 + 5 * 2 + 0.5
+
+
+def test_the_focal_loss_of_a_soft_target_is_that_of_its_classes_by_their_shares():
+    output, soft = torch.randn(6, 3), torch.rand(6, 3).softmax(-1)
+    loss = built(head(focal=2.0)).loss(output, Batch({"label": soft}), UNREAD)
+    torch.testing.assert_close(loss.total.double(), focal(output, soft, 2.0))
+
+
+@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.3, "class_weights": "balanced"}])
+def test_without_gamma_the_loss_is_cross_entropy_bit_for_bit(settings):
+    chosen = head(focal=0.0, **settings)
+    module, batch, output = built(chosen), encoded(chosen), torch.randn(6, 3)
+    weights = torch.tensor([6 / 9, 1.0, 2.0]) if settings else None
+    smoothing = settings.get("label_smoothing", 0.0)
+    wanted = cross_entropy(output, batch["label"], weights, reduction="sum", label_smoothing=smoothing)
+    assert torch.equal(module.loss(output, batch, UNREAD).total, wanted)
+
+
+def test_a_tiny_gamma_gives_nearly_the_cross_entropy_that_none_gives():
+    settings = {"label_smoothing": 0.3, "class_weights": "balanced"}
+    batch, output = encoded(head()), torch.randn(6, 3)
+    nearly, none = (built(head(focal=gamma, **settings)).loss(output, batch, UNREAD) for gamma in (1e-6, 0.0))
+    torch.testing.assert_close(nearly.total, none.total, rtol=1e-4, atol=0)
+
+
+def test_the_slope_of_the_focal_loss_is_finite_where_a_row_is_certain():
+    output = (torch.eye(3) * 200).requires_grad_()
+    chosen = head(focal=0.5)
+    batch = chosen.encode({"label": ["a", "b", "a"]}, chosen.learn({"label": LABELS}))
+    built(chosen).loss(output, batch, UNREAD).total.backward()
+    assert output.grad.isfinite().all()
+
+
+def test_a_focal_loss_is_not_convex_so_a_probe_descends():
+    assert head().description.convex
+    assert not head(focal=2.0).description.convex
+    model = tg.compose(words(), head(focal=2.0), "linear-probe")
+    assert [stage.solve for stage in model.composition.plan] == [Solve.DESCENT]
+    run = model.fit(sentences(), target="label", quiet=True)
+    assert run.stages[0].losses[-1] < run.stages[0].losses[0]
 
 
 def test_losses_of_batches_add_up_to_the_loss_of_all():

@@ -3,6 +3,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -30,7 +31,7 @@ from taskgraft.labelled import NoRows
 from taskgraft.model import NoProbabilities, NoTarget, NotFitted
 from taskgraft.plan import Insertion
 from taskgraft.predicting import ListOfWhat, OneInput
-from taskgraft.rows import BadRows, ColumnMissing
+from taskgraft.rows import BadRows, ColumnMissing, Rows
 from taskgraft.spec import Columns
 
 ADVICE = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
@@ -410,6 +411,17 @@ def test_a_folder_is_data_to_predict_for(tmp_path):
     datasets.Dataset.from_dict({"text": texts}).save_to_disk(tmp_path / "saved")
     datasets.enable_progress_bars()
     assert model.predict(str(tmp_path / "saved")) == model.predict(texts)
+
+
+def test_what_a_reader_notes_of_rows_is_told_wherever_they_are_used(tmp_path, capfd):
+    table = pa.table({"text": ["good day", "bad night"] * 6, "label": ["a", "b"] * 6})
+    rows = Rows(table, "train.csv", noted={"the customer is new": [0, 1, 11]})
+    model = composed()
+    assert model.fit(rows, target="label").notes == {"the customer is new": 3}
+    assert "the customer is new: 3 of 12 training rows\n" in capfd.readouterr().err
+    for use in (model.evaluate, model.predict, lambda data: model.predict_to(data, tmp_path / "out.csv")):
+        use(rows)
+        assert capfd.readouterr().err.count("the customer is new: 3 of 12 rows\n") == 1
 
 
 def test_rows_that_cannot_be_used_are_skipped_where_that_was_asked(tmp_path, capfd):

@@ -152,6 +152,15 @@ def test_a_column_is_not_read_and_predicted_at_once():
     )
 
 
+def test_a_column_of_a_table_is_not_read_and_predicted_at_once_where_it_is_named():
+    with pytest.raises(BadInputs) as caught:
+        columns_for(["label"], ANY, ROWS, ["label"])
+    assert str(caught.value) == (
+        "The backbone reads the columns of a table, but the column 'label' is to be predicted, so it cannot be read as well. "
+        "Say which columns to read with inputs=…."
+    )
+
+
 def test_inputs_that_name_nothing_are_refused():
     with pytest.raises(BadInputs) as caught:
         columns_for(5, ONE, ROWS, ["label"])

@@ -8,7 +8,7 @@ import pytest
 from taskgraft.catalog import Catalog, catalog
 from taskgraft.config import NoSettings
 from taskgraft.discovery import Entry
-from taskgraft.reading import UnreadableData, read
+from taskgraft.reading import UnreadableData, read, read_file
 from taskgraft.rows import BadRows, Rows, UnreadableFile
 from taskgraft.source import Source
 from taskgraft.spec import ReaderSpec
@@ -141,6 +141,26 @@ def test_the_longest_suffix_wins(tmp_path):
         told_by(tmp_path / "a.tar.gz", reader_of("short", suffixes=(".gz",)), reader_of("long", suffixes=(".tar.gz",)))
         == "long"
     )
+
+
+def test_a_reader_of_every_file_is_taken_where_it_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("")
+    (tmp_path / "b.dat").write_text("")
+    entries = (reader_of("any", suffixes=("",)), reader_of("csv", suffixes=(".csv",)))
+    assert told_by(tmp_path / "a.csv", *entries) == "csv"
+    assert told_by(tmp_path / "a.csv", *entries, reader="any") == "any"
+    assert told_by(tmp_path / "b.dat", *entries, reader="any") == "any"
+    with pytest.raises(UnreadableFile) as caught:
+        told_by(tmp_path / "b.dat", *entries)
+    assert str(caught.value) == (f"{tmp_path / 'b.dat'}: no reader takes files of this kind. Readers take .csv.")
+
+
+def test_a_file_read_for_another_reader_keeps_its_refused_rows(tmp_path):
+    (tmp_path / "a.csv").write_text("a;b\n1;2\n3\n")
+    rows = read_file(tmp_path / "a.csv", catalog(), {"name": "csv", "delimiter": ";"})
+    assert rows.values("a") == ["1", None]
+    assert rows.refused == {1: "the row has 1 value, but the header names 2 columns"}
+    assert rows.folder == tmp_path
 
 
 def test_a_folder_is_read_by_the_reader_that_finds_its_pattern(tmp_path):

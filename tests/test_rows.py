@@ -123,6 +123,17 @@ def test_rows_that_stay_keep_their_lines():
     assert list(rest.lines) == [2, 1_006]
 
 
+def test_a_note_follows_its_rows():
+    noted = replace(IN_FILE, noted={"the customer is new": [0, 2], "the shop is new": [1]})
+    assert noted.notes == {"the customer is new": 2, "the shop is new": 1}
+    assert noted.take([2, 0]).noted == {"the customer is new": [0, 1], "the shop is new": []}
+    assert noted.without({2: "it is empty"}).notes == {
+        "skipped, since it is empty": 1,
+        "the customer is new": 1,
+        "the shop is new": 1,
+    }
+
+
 def test_many_reasons_for_leaving_rows_out_are_counted_together():
     rows = Rows(pa.table({"a": list(range(9))}), "a.csv")
     skipped = rows.without({row: f"reason {row}" for row in range(9)}).skipped

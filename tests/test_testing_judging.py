@@ -5,10 +5,12 @@ import textwrap
 
 import pytest
 
+from taskgraft.config import NoSettings
 from taskgraft.description import TargetKind
 from taskgraft.head import Predictions
 from taskgraft.testing import LabelledRows, LawBroken
 from taskgraft.testing import judging as of_judging
+from taskgraft.testing import plugin as of_plugin
 
 RIGHT = """
     from taskgraft.config import Config, NoSettings
@@ -282,3 +284,10 @@ def test_rows_can_be_given_where_the_usual_ones_do_not_do(module):
     with pytest.raises(LawBroken) as caught:
         of_judging.check_judges_count_rows(name, {}, {})
     assert caught.value.found == "build raises KeyError: 'amount'"
+
+
+def test_settings_are_given_by_axis_and_name_where_two_specs_have_a_name(module):
+    (metric, baseline) = of_plugin.specs(module("right"))
+    one, other = NoSettings(), NoSettings()
+    assert of_plugin.config_of(metric, {"cost": one, "metric cost": other}) is other
+    assert of_plugin.config_of(baseline, {"first": one, "metric first": other}) is one

@@ -2,7 +2,8 @@
 
 import pytest
 
-from backbones import PAIRS, PICTURES, SMALL, TABLE, WORDS, Small
+from backbones import PAIRS, PICTURES, SMALL, TABLE, WORDS, Small, WordsProcessor
+from cells import Cells, CellsProcessor, cells_rows
 from taskgraft.builtin import taskgraft_heads, taskgraft_strategies
 from taskgraft.heads.settings import ClassificationConfig, MultiLabelConfig
 from taskgraft.strategies.partial import PartialConfig
@@ -31,6 +32,16 @@ class TestSmallBackbones(BackboneLaws):
         return small.config
 
 
+class TestCells(BackboneLaws):
+    @pytest.fixture
+    def backbone(self):
+        return Cells().eval()
+
+    @pytest.fixture
+    def inputs(self):
+        return cells_rows(6)
+
+
 LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
 ELEMENTS = {"tags": [row.split() for row in ("O B O O O O O", "O B I", "B", "B I I O O O O", "O O B I O", "I I B")]}
 NUMBERS = {"size": ["1.5", "2", "4.0", "-3", "0", "1e2"], "weight": [1, 2, 3, 4, 5, 6]}
@@ -39,6 +50,8 @@ NUMBERS = {"size": ["1.5", "2", "4.0", "-3", "0", "1e2"], "weight": [1, 2, 3, 4,
 HEAD_CASES = (
     ("classification", {}, LABELS),
     ("classification", {"class_weights": "balanced", "label_smoothing": 0.1}, LABELS),
+    ("classification", {"class_weights": "balanced", "label_smoothing": 0.1, "focal": 2.0}, LABELS),
+    ("classification", {"focal": 0.5}, LABELS),
     ("classification", {}, {"label": [7, 8, 7, 9, 8, 9]}),
     ("multi-label", {}, {"toxic": ["1", "0", "", "1"], "rude": [0, 1, 1, None]}),
     ("multi-label", {"separator": ","}, {"topics": ["a,b", "b", "", "a,c"]}),
@@ -46,11 +59,13 @@ HEAD_CASES = (
     ("regression", {}, {"size": NUMBERS["size"]}),
     ("element-classification", {}, ELEMENTS),
     ("element-classification", {"label_smoothing": 0.2}, ELEMENTS),
+    ("masked-elements", {"share": 0.15}, WordsProcessor().contents),
+    ("masked-elements", {"share": 0.5}, CellsProcessor().contents),
 )
 
 
 class TestBuiltInHeads(HeadLaws):
-    @pytest.fixture(params=HEAD_CASES, ids=lambda case: f"{case[0]}-{'-'.join(case[2])}")
+    @pytest.fixture(params=HEAD_CASES, ids=lambda case: f"{case[0]}-{'-'.join(case[1] or case[2])}")
     def case(self, request):
         return request.param
 

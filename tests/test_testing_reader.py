@@ -48,6 +48,7 @@ def file(tmp_path):
 def check_all(spec, path):
     of_reader.check_reading_is_repeatable(spec, path, spec.config())
     of_reader.check_rows_have_places(spec, path, spec.config())
+    of_reader.check_claims_can_be_met(spec)
     of_reader.check_unreadable_files_are_told(spec, spec.config())
 
 
@@ -128,6 +129,12 @@ TOLD = "Raise taskgraft.rows.UnreadableFile with path and reason."
             "the reason of row 0 is 'It is odd.'",
             "Write a clause without a full stop; a message ends it.",
         ),
+        (
+            changed(noted={"it is new": [0, 3]}),
+            PLACES,
+            "row 3 is noted, but there are 3 rows",
+            "Note rows of the table alone.",
+        ),
     ],
 )
 def test_a_planted_fault_of_reading_is_caught(file, read, law, found, advice):
@@ -156,3 +163,17 @@ def test_a_planted_fault_with_unreadable_files_is_caught(read, found):
         of_reader.check_unreadable_files_are_told(planted(read), NoSettings())
     assert caught.value.found.startswith(found)
     assert caught.value.advice == TOLD
+
+
+@pytest.mark.parametrize(
+    ("claims", "found"),
+    [
+        ({"suffixes": ("txt",)}, "the suffix 'txt' does not begin with a point"),
+        ({"folders": ("",)}, "the pattern '' finds nothing in a folder"),
+        ({"folders": ("/data/*.txt",)}, "the pattern '/data/*.txt' finds nothing in a folder"),
+    ],
+)
+def test_a_planted_claim_that_cannot_be_met_is_caught(claims, found):
+    with pytest.raises(LawBroken) as caught:
+        of_reader.check_claims_can_be_met(replace(planted(right), **claims))
+    assert caught.value.found == found

@@ -69,3 +69,12 @@ def test_no_row_counts_twice_in_a_metric(one, two, name):
         found = json.loads((two / f"numbers.{process}.json").read_text())[name]
         assert found["metrics"] == wanted["metrics"]
         assert found["evaluated"] == wanted["evaluated"] == wanted["metrics"]
+
+
+def test_all_processes_settle_the_same(one, two):
+    wanted, *found = (
+        json.loads((folder / f"numbers.{process}.json").read_text())["settled"]["target"]
+        for folder, process in ((one, 0), (two, 0), (two, 1))
+    )
+    assert found[0] == found[1]
+    assert found[0]["floor"] == pytest.approx(wanted["floor"], abs=1e-5)

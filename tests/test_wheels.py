@@ -108,6 +108,7 @@ def test_the_wheels_alone_find_each_other_train_save_and_load(wheels, tmp_path):
             "json-lines",
             "linear-probe",
             "majority",
+            "masked-elements",
             "mean",
             "multi-label",
             "parquet",

@@ -175,7 +175,7 @@ def test_a_folder_that_is_no_data_set(folder):
     (folder / "rows").mkdir()
     assert refused_fit("data.train=rows") == (
         "rows: no reader takes this folder. Readers look for *.bmp, *.gif, *.jpeg, *.jpg, *.png, *.ppm, *.tif, *.tiff, *.webp, "
-        "dataset_dict.json, dataset_info.json in it."
+        "dataset_dict.json, dataset_info.json, history.* in it."
     )
 
 

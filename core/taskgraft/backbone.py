@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from taskgraft.batch import Batch
+from taskgraft.contents import Contents
 from taskgraft.description import BackboneDescription, Layout, Part
 from taskgraft.features import Features
 from taskgraft.spec import Columns
@@ -62,6 +63,11 @@ class Processor(ABC):
         """Whether :meth:`vary` is to be used where a training example is computed anew in each epoch."""
         return False
 
+    @property
+    def shown(self) -> Sequence[str]:
+        """Lines for whoever trains: what was learned about the inputs (what each column is taken for, and its scale)."""
+        return ()
+
     @abstractmethod
     def prepare(self, inputs: Columns) -> Prepared:
         """Turn raw examples into model inputs.
@@ -79,6 +85,34 @@ class Processor(ABC):
         """
         made = self.prepare(inputs)
         return Varied(made.batch, refused=made.refused)
+
+    @property
+    def contents(self) -> Contents:
+        """What elements hold. This and the two methods below are for a backbone whose description says ``hides``."""
+        raise NotImplementedError(f"{type(self).__name__} cannot say what elements hold")
+
+    def holds(self, batch: Batch) -> Batch:
+        """Say what the elements of prepared examples hold.
+
+        Args:
+            batch: as :meth:`prepare` makes it, perhaps collated anew.
+
+        Returns:
+            ``category`` ``(batch, element)`` int64, from 0, -1 where there is none to recover; and ``number`` ``(batch,
+            element, number)`` float32, standardised, NaN where there is none, as many as the kind with the most has. Both
+            are padded along ``element``, with as many elements as the sequence features have.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot say what elements hold")
+
+    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+        """Hide elements of prepared examples, so that nothing of what they hold is left; the batch itself stays as it is.
+
+        Args:
+            batch: as for :meth:`holds`.
+            hidden: ``(batch, element)`` bool; an element may also be one that holds nothing to recover.
+            seeds: as for :meth:`vary`, where something else is drawn to stand in their place.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot hide elements")
 
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:

@@ -3,8 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+RowNumbers = Sequence[int] | NDArray[np.int64]
+"""Numbers of rows, from 0: a list, a range, or ``(row,)`` int64."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +64,13 @@ class Batch:
         move = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors.items()}
         return Batch(move, self.axes, {name: length.to(device) for name, length in self.lengths.items()})
 
-    def rows(self, rows: Sequence[int]) -> "Batch":
+    def rows(self, rows: RowNumbers) -> "Batch":
         """Take some examples, in the order given. Padding that none of them needs is stripped."""
         index = torch.as_tensor(rows, dtype=torch.int64)
         lengths = {axis: length[index.to(length.device)] for axis, length in self.lengths.items()}
         taken = {}
         for name, tensor in self.tensors.items():
-            some = tensor[index.to(tensor.device)]
+            some = tensor.index_select(0, index.to(tensor.device))
             for position, axis in enumerate(self.axes.get(name, ()), start=1):
                 some = some.narrow(position, 0, int(lengths[axis].max()))
             taken[name] = some

@@ -64,6 +64,13 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
         describe=settings.describe_element_classification,
         build=_element_classification,
     )
+    yield HeadSpec(
+        name="masked-elements",
+        summary="what hidden elements of a row held; needs no labels",
+        config=settings.MaskedElementsConfig,
+        describe=settings.describe_masked_elements,
+        build=_masked_elements,
+    )
 
 
 @hookimpl
@@ -157,6 +164,13 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         build=_judge_element_classification,
     )
     yield MetricSpec(
+        name="masked-elements",
+        summary="accuracy over hidden categories, squared error and R² over hidden numbers",
+        config=NoSettings,
+        targets=frozenset({TargetKind.INPUTS}),
+        build=_judge_masked_elements,
+    )
+    yield MetricSpec(
         name="multi-label",
         summary="precision, recall, F1 and areas under curves over known labels",
         config=NoSettings,
@@ -219,6 +233,12 @@ def _element_classification(config: settings.ElementClassificationConfig) -> "He
     return ElementClassification(config)
 
 
+def _masked_elements(config: settings.MaskedElementsConfig) -> "Head[Any]":
+    from taskgraft.heads.masked_elements import MaskedElements
+
+    return MaskedElements(config)
+
+
 def _read_csv(path: Path, config: CsvConfig) -> "Rows":
     from taskgraft.readers.csv import read_csv
 
@@ -277,6 +297,14 @@ def _judge_element_classification(
     from taskgraft.metrics import judge
 
     return judge.element_classification(predictions, truth, columns, config)
+
+
+def _judge_masked_elements(
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings
+) -> Judge:
+    from taskgraft.metrics.masked_elements import masked_elements
+
+    return masked_elements(predictions, truth, columns, config)
 
 
 def _judge_multi_label(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:

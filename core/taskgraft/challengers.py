@@ -9,6 +9,7 @@ from typing import Any
 from taskgraft.catalog import catalog
 from taskgraft.composition import Named, Reference, several
 from taskgraft.error import TaskgraftError, listed
+from taskgraft.examples import whole
 from taskgraft.fitting import Fitted
 from taskgraft.labelled import labelled_examples, usable
 from taskgraft.parts import read_parts
@@ -60,7 +61,7 @@ def learned_challengers(
             fitted.head, fitted.target, fitted.task.backbone, some, recipe, folder / f"{len(some)}"
         ),
     )
-    inputs, truth = InputColumns(rows, data.columns), fitted.head.truth(examples.targets, fitted.target)
+    inputs, truth = InputColumns(rows, data.columns), fitted.head.truth(whole(examples.targets), fitted.target)
     challengers = {}
     for chosen in found:
         with spoken_for(chosen.label):

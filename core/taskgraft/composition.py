@@ -107,6 +107,7 @@ def composed(
     Raises:
         LayoutMismatch: when the head reads nothing that the backbone emits.
         CannotMix, CannotDisplace: when the head cannot follow how training examples vary.
+        CannotHide: when the head recovers hidden elements, and the backbone can hide none.
         CannotPlan: when the strategy does not fit.
     """
     return fitted_together(
@@ -129,7 +130,9 @@ def fitted_together(
     layout = next((layout for layout in above.reads if below.feature(layout)), None)
     if layout is None:
         emitted = tuple(feature.layout for feature in below.features)
-        raise LayoutMismatch(top.label, above.reads, bottom.label, emitted, _heads_for(catalog, emitted))
+        raise LayoutMismatch(top.label, above.reads, bottom.label, emitted, _heads_for(catalog, below))
+    if above.target == TargetKind.INPUTS and not below.hides:
+        raise CannotHide(bottom.label, top.label, _heads_for(catalog, below))
     if below.mixes and not above.soft_targets:
         raise CannotMix(bottom.label, top.label)
     if layout in below.displaces and above.target in PER_POSITION:
@@ -251,6 +254,22 @@ class LayoutMismatch(TaskgraftError):
 
 
 @dataclass(eq=False)
+class CannotHide(TaskgraftError):
+    """A head that recovers hidden elements, and a backbone that can hide none."""
+
+    backbone: str
+    head: str
+    fitting: tuple[str, ...]
+
+    def __str__(self) -> str:
+        heads = f" ({', '.join(self.fitting)})" if self.fitting else ""
+        return (
+            f"'{self.head}' recovers elements that are hidden from the backbone, but '{self.backbone}' cannot hide any.\n"
+            f"Choose a backbone that hides elements, or a head that learns from a target column{heads}."
+        )
+
+
+@dataclass(eq=False)
 class CannotMix(TaskgraftError):
     """Training examples that are mixed, and a head whose targets cannot be."""
 
@@ -279,11 +298,13 @@ class CannotDisplace(TaskgraftError):
         )
 
 
-def _heads_for(catalog: Catalog, layouts: tuple[Layout, ...]) -> tuple[str, ...]:
+def _heads_for(catalog: Catalog, below: BackboneDescription) -> tuple[str, ...]:
+    """Name the heads that a backbone could take."""
     fitting = []
     for spec, _ in catalog.specs(HeadSpec):
         if any(field.is_required() for field in spec.config.model_fields.values()):
             continue
-        if any(layout in layouts for layout in spec.describe(spec.config()).reads):
+        above = spec.describe(spec.config())
+        if any(map(below.feature, above.reads)) and (below.hides or above.target != TargetKind.INPUTS):
             fitting.append(spec.name)
     return tuple(fitting)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from taskgraft.examples import Examples, Piece, Turn, load
 from taskgraft.journal import Journal
-from taskgraft.ordering import training_batches
+from taskgraft.ordering import Order, training_batches
 from taskgraft.schedule import Schedule
 from taskgraft.stepping import Stepper
 from taskgraft.task import mean_loss
@@ -155,7 +155,7 @@ class Descent:
             return epochs * len(self._batches(0))
         return sum(len(self._batches(epoch)) for epoch in range(epochs))
 
-    def _batches(self, epoch: int) -> list[list[int]]:
+    def _batches(self, epoch: int) -> list[Order]:
         return training_batches(
             self.training.inputs.sizes(),
             self.stepper.settings.batch_size,
@@ -165,7 +165,7 @@ class Descent:
             no_single=self.stepper.no_single,
         )
 
-    def _track(self, batches: list[list[int]]) -> Iterator[Piece]:
+    def _track(self, batches: list[Order]) -> Iterator[Piece]:
         accelerator, settings = self.stepper.accelerator, self.stepper.settings
         turn = Turn(settings.seed, self.progress.epoch)
         index, count = accelerator.process_index, accelerator.num_processes

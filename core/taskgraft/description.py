@@ -120,6 +120,7 @@ class BackboneDescription:
         mixes: whether training examples are mixed with each other, so that the head must take soft targets.
         displaces: layouts in which training examples are varied so that a target per position no longer fits. Grid features
             that state their place fit as long as it says where everything went.
+        hides: whether elements of its sequence can be hidden, so that a head may learn to recover them.
     """
 
     inputs: tuple[InputRole, ...]
@@ -130,6 +131,7 @@ class BackboneDescription:
     licence: str | None = None
     mixes: bool = False
     displaces: frozenset[Layout] = frozenset()
+    hides: bool = False
 
     def feature(self, layout: Layout) -> FeatureDescription | None:
         """Find the description of one layout, or None when the backbone does not emit it."""
@@ -150,13 +152,14 @@ def _covers(paths: tuple[str, ...], path: str) -> bool:
 
 
 class TargetKind(StrEnum):
-    """What one row's target is."""
+    """What one row's target is. There is no target column for ``inputs``: what the backbone itself reads is recovered."""
 
     CATEGORY = "category"
     CATEGORIES = "categories"
     NUMBERS = "numbers"
     ELEMENT_CATEGORIES = "element-categories"
     GRID_CATEGORIES = "grid-categories"
+    INPUTS = "inputs"
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,8 @@ class HeadDescription:
             in.
         groups: a column whose equal values belong together in the intervals, unless the user names another. Used where the
             judged rows have it.
+        settles: what it chooses by validation rows after training, in words ("a threshold"); empty when it chooses nothing.
+        columns: the columns of those rows, beside the targets, that it chooses by.
     """
 
     reads: tuple[Layout, ...]
@@ -185,3 +190,5 @@ class HeadDescription:
     baselines: tuple[str, ...] = ()
     files: bool = False
     groups: str | None = None
+    settles: str = ""
+    columns: tuple[str, ...] = ()

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
-from taskgraft.batch import Batch
+from taskgraft.batch import Batch, RowNumbers
 from taskgraft.fresh import FreshInputs
 from taskgraft.ordering import share
 from taskgraft.store import Source
@@ -17,6 +18,33 @@ Blend = Callable[[Batch, Batch, Tensor], Batch]
 """(targets, targets of the partners, shares) → targets of rows that were mixed."""
 
 
+class Targets(Protocol):
+    """Encoded targets of all rows. A :class:`Batch` is one."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, rows: Sequence[int]) -> Batch:
+        """Take some rows, in the order given."""
+
+
+class Draw(Protocol):
+    """Makes training examples with something drawn at random. Is sent to loader workers.
+
+    Attributes:
+        heavy: whether that takes so much work that worker processes are worth their while.
+    """
+
+    @property
+    def heavy(self) -> bool: ...
+
+    def draw(self, rows: Sequence[int], seeds: Sequence[int]) -> tuple[Batch, Batch]:
+        """Give the inputs and targets of some rows.
+
+        Args:
+            seeds: one per row; all random choices for a row come from its seed.
+        """
+
+
 @dataclass(frozen=True)
 class Examples:
     """Rows ready for a backbone or head.
@@ -24,17 +52,42 @@ class Examples:
     Attributes:
         inputs: what lies at a cut of the backbone, or its features.
         targets: encoded by the head, in the order of the rows.
-        varied: prepares training examples with random variations instead; None where they do not vary.
-        blend: makes the targets of examples that were mixed.
+        drawn: makes training examples instead, anew in each epoch; None where they are always the same.
     """
 
     inputs: Source
-    targets: Batch
-    varied: FreshInputs | None = None
-    blend: Blend | None = None
+    targets: Targets
+    drawn: Draw | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+
+def whole(targets: Targets) -> Batch:
+    """Give the targets of all rows at once."""
+    return targets if isinstance(targets, Batch) else targets.rows(range(len(targets)))
+
+
+@dataclass(frozen=True)
+class Variation:
+    """Varies training examples at random.
+
+    Attributes:
+        targets: of all rows.
+        blend: makes the targets of examples that were mixed.
+    """
+
+    fresh: FreshInputs
+    targets: Targets
+    blend: Blend
+    heavy: bool = True
+
+    def draw(self, rows: Sequence[int], seeds: Sequence[int]) -> tuple[Batch, Batch]:
+        """Give varied rows and their targets."""
+        varied, targets = self.fresh.vary(rows, seeds), self.targets.rows(rows)
+        if varied.partners is not None and varied.shares is not None:
+            targets = self.blend(targets, targets.rows(varied.partners.tolist()), varied.shares)
+        return varied.batch, targets
 
 
 @dataclass(frozen=True)
@@ -49,9 +102,9 @@ class Turn:
     seed: int
     epoch: int
 
-    def seeds(self, rows: Sequence[int]) -> list[int]:
+    def seeds(self, rows: RowNumbers) -> list[int]:
         """Draw one seed per row, the same whatever its companions."""
-        return [int(np.random.SeedSequence((self.seed, self.epoch, row)).generate_state(1)[0]) for row in rows]
+        return [int(np.random.SeedSequence((self.seed, self.epoch, int(row))).generate_state(1)[0]) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -87,7 +140,7 @@ class Piece:
 
 def load(
     examples: Examples,
-    batches: Sequence[Sequence[int]],
+    batches: Sequence[RowNumbers],
     turn: Turn,
     workers: int | None = 0,
     index: int = 0,
@@ -103,11 +156,11 @@ def load(
     Raises:
         BadRows: for rows that can no longer be prepared.
     """
-    heavy = examples.varied is not None or examples.inputs.heavy
+    heavy = examples.inputs.heavy if examples.drawn is None else examples.drawn.heavy
     return in_order(partial(_piece, examples, turn, index, count), batches, worker_count(workers, heavy=heavy))
 
 
-def gathered(inputs: Source, batches: Sequence[Sequence[int]], workers: int | None) -> Iterator[Batch]:
+def gathered(inputs: Source, batches: Sequence[RowNumbers], workers: int | None) -> Iterator[Batch]:
     """Gather batches to look at, in the order given.
 
     Args:
@@ -116,13 +169,8 @@ def gathered(inputs: Source, batches: Sequence[Sequence[int]], workers: int | No
     return in_order(inputs.gather, batches, worker_count(workers, heavy=True) if inputs.heavy else 0)
 
 
-def _piece(examples: Examples, turn: Turn, index: int, count: int, batch: Sequence[int]) -> Piece:
+def _piece(examples: Examples, turn: Turn, index: int, count: int, batch: RowNumbers) -> Piece:
     rows, counted = share(batch, index, count)
-    targets = examples.targets.rows(rows)
-    if examples.varied is None:
-        return Piece(examples.inputs.gather(rows), targets, counted)
-    varied = examples.varied.vary(rows, turn.seeds(rows))
-    if varied.partners is not None and varied.shares is not None:
-        assert examples.blend is not None, "a composition is refused when examples are mixed and targets cannot be"
-        targets = examples.blend(targets, targets.rows(varied.partners.tolist()), varied.shares)
-    return Piece(varied.batch, targets, counted)
+    if examples.drawn is None:
+        return Piece(examples.inputs.gather(rows), examples.targets.rows(rows), counted)
+    return Piece(*examples.drawn.draw(rows, turn.seeds(rows)), counted)

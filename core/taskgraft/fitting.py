@@ -13,13 +13,13 @@ from accelerate import Accelerator
 from taskgraft.arithmetic import resolved
 from taskgraft.backbone import Backbone
 from taskgraft.base import build
-from taskgraft.batch import Batch
+from taskgraft.batch import Batch, RowNumbers
 from taskgraft.catalog import catalog
 from taskgraft.composition import Composition, Given, fitted_together
 from taskgraft.config import Config
-from taskgraft.description import FeatureDescription
+from taskgraft.description import FeatureDescription, TargetKind
 from taskgraft.error import TaskgraftError
-from taskgraft.examples import Examples
+from taskgraft.examples import Examples, whole
 from taskgraft.head import BadTargets, Head, Predictions, Target
 from taskgraft.insertion import Inserted, remove
 from taskgraft.journal import Journal, accelerator, tracking
@@ -29,6 +29,7 @@ from taskgraft.recipe import Recipe
 from taskgraft.rivals import learn_rivals
 from taskgraft.rows import BadRows, InputColumns, Rows
 from taskgraft.run_folder import RunFolder
+from taskgraft.settling import check_rows, check_validation, settle
 from taskgraft.stages import Loop, StageReport
 from taskgraft.task import Passes, Task, predictions
 
@@ -116,25 +117,27 @@ def fit(
 
     Raises:
         NoValidation: when training is to stop early, and there are no rows to tell when.
+        NothingToSettleBy: when the head settles, and there are no rows to do it by.
     """
     if recipe.training.patience is not None and held is None:
         raise NoValidation(recipe.training.patience)
+    check_validation(composition.head.label, composition.head_description, held)
     engine = accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
     recipe = _with_precision(recipe, engine.device)
     torch.manual_seed(recipe.training.seed)
     rows, prepared = usable(rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}"))
     composition, recipe = prepared.composition, prepared.recipe
     head, target, backbone = prepared.head, prepared.target, prepared.backbone
+    for line in backbone.processor.shown:
+        reporter.say(line)
     validation = None
     if held is not None:
         more = folder / "held"
-        held, validation = usable(
-            held, recipe, lambda some: labelled_examples(head, target, backbone, some, recipe, more / f"{len(some)}")[0]
-        )
-    notes = {**rows.skipped, **prepared.notes}
+        held, validation = usable(held, recipe, lambda some: _validation(prepared, some, more / f"{len(some)}"))
+    notes = {**rows.notes, **prepared.notes}
     say_notes(reporter, notes, rows, "training rows")
     if held is not None:
-        say_notes(reporter, held.skipped, held, "validation rows")
+        say_notes(reporter, held.notes, held, "validation rows")
     task = Task(backbone, head.build(feature_of(composition), target), composition.layout)
     with _kept(keeping, engine, recipe, rows, held) as run_folder, tracking(engine, recipe.training.trackers):
         journal = Journal(engine, run_folder)
@@ -144,11 +147,10 @@ def fit(
         except BaseException:
             remove(backbone, loop.inserted)
             raise
-    judged = None
-    if held is not None and validation is not None and loop.judged is not None:
-        cut, stored = loop.judged
-        found = predictions(task, cut, stored.inputs, recipe.training.batch_size, passes(reporter))
-        judged = Judged(found, validation.targets, held)
+    judged = None if held is None else _judged(task, loop, held, reporter)
+    if held is not None and judged is not None and head.description.settles:
+        target = settle(head, target, task, feature_of(composition), judged.predictions, held, judged.targets)
+        judged = _judged(task, loop, held, reporter)
     rivals, problems = _rivals(prepared, rows, reporter)
     fitted = Fitted(task, head, target, loop.inserted, loop.learned, prepared.base, {}, rivals)
     return Outcome(composition, recipe, fitted, tuple(reports), judged, notes | problems)
@@ -170,7 +172,7 @@ def feature_of(composition: Composition) -> FeatureDescription:
 def passes(reporter: Reporter) -> Passes:
     """Show how far predictions are."""
 
-    def show(batches: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
+    def show(batches: Sequence[RowNumbers]) -> Iterator[RowNumbers]:
         return reporter.track(batches, "predicting", len(batches))
 
     return show
@@ -184,12 +186,12 @@ def _kept(
     if keeping is None:
         yield None
         return
-    whole = recipe.model_dump(mode="json")
-    whole["training"] = {key: value for key, value in whole["training"].items() if key not in FREE}
-    whole["data"] = {key: value for key, value in whole["data"].items() if key not in PLACES}
+    said = recipe.model_dump(mode="json")
+    said["training"] = {key: value for key, value in said["training"].items() if key not in FREE}
+    said["data"] = {key: value for key, value in said["data"].items() if key not in PLACES}
     contents = {"training rows": rows.digest(), "validation rows": None if held is None else held.digest()}
     run_folder = RunFolder(keeping.folder, engine.is_main_process)
-    run_folder.open(whole | contents, resume=keeping.resume)
+    run_folder.open(said | contents, resume=keeping.resume)
     try:
         yield run_folder
     finally:
@@ -214,11 +216,29 @@ def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path
     if not len(rows):
         raise NoRows(rows.source)
     head = built_head(composition)
-    target = _learned_target(head, rows, recipe)
+    hides = head.description.target == TargetKind.INPUTS
+    target = None if hides else _learned_target(head, rows, recipe)  # bad targets are told before weights are read
     composition, recipe = _learned_backbone(composition, recipe, rows)
     backbone, base = build(composition.backbone)
+    target = target or head.learn_contents(backbone.processor.contents)
     training, notes = training_examples(head, target, backbone, rows, recipe, folder)
     return _Prepared(composition, recipe, head, target, backbone, base, training, notes)
+
+
+def _validation(prepared: _Prepared, rows: Rows, folder: Path) -> Examples:
+    head, target = prepared.head, prepared.target
+    examples, _ = labelled_examples(head, target, prepared.backbone, rows, prepared.recipe, folder)
+    check_rows(head, target, rows, examples.targets)
+    return examples
+
+
+def _judged(task: Task, loop: Loop, held: Rows, reporter: Reporter) -> Judged | None:
+    """Predict for the validation rows, from where the latest stage judged them."""
+    if loop.judged is None:
+        return None
+    cut, examples = loop.judged
+    found = predictions(task, cut, examples.inputs, loop.settings.batch_size, passes(reporter))
+    return Judged(found, whole(examples.targets), held)
 
 
 def _rivals(prepared: _Prepared, rows: Rows, reporter: Reporter) -> tuple[dict[str, Config], dict[str, int]]:
@@ -229,7 +249,8 @@ def _rivals(prepared: _Prepared, rows: Rows, reporter: Reporter) -> tuple[dict[s
     """
     head, targets = prepared.head, prepared.training.targets
     inputs = InputColumns(rows, prepared.recipe.data.columns)
-    learned, problems = learn_rivals(head.description, inputs, cache(lambda: head.truth(targets, prepared.target)))
+    truth = cache(lambda: head.truth(whole(targets), prepared.target))
+    learned, problems = learn_rivals(head.description, inputs, truth)
     for problem in problems:
         reporter.say(f"{problem}.")
     return learned, dict.fromkeys(problems, len(rows))

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskgraft.backbone import Backbone, Prepared, Varied
-from taskgraft.batch import Batch
-from taskgraft.rows import MEND, BadRows, Rows
+from taskgraft.batch import Batch, RowNumbers
+from taskgraft.rows import MEND, BadRows, Column, Rows
 
 
 class FreshInputs:
@@ -42,11 +42,11 @@ class FreshInputs:
         """Keep the real positions of each row."""
         self._sizes = sizes
 
-    def prepared(self, rows: Sequence[int]) -> Prepared:
+    def prepared(self, rows: RowNumbers) -> Prepared:
         """Prepare some rows."""
         return self._processor.prepare(self._values(rows))
 
-    def gather(self, rows: Sequence[int]) -> Batch:
+    def gather(self, rows: RowNumbers) -> Batch:
         """Prepare some rows that were prepared before.
 
         Raises:
@@ -56,7 +56,7 @@ class FreshInputs:
         self._check(rows, made.refused)
         return made.batch
 
-    def vary(self, rows: Sequence[int], seeds: Sequence[int]) -> Varied:
+    def vary(self, rows: RowNumbers, seeds: Sequence[int]) -> Varied:
         """Prepare some rows with random variations, each from its seed.
 
         Raises:
@@ -66,11 +66,16 @@ class FreshInputs:
         self._check(rows, varied.refused)
         return varied
 
-    def _values(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+    def _values(self, rows: RowNumbers) -> dict[str, Sequence[Any]]:
         """Give raw values by input role; a relative path of a file starts at the folder of the data."""
-        values = {name: [self.rows.value(column, row) for row in rows] for name, column in self._names.items()}
+        values = {name: self._some(column, rows) for name, column in self._names.items()}
         return values | {name: [*map(self.rows.located, values[name])] for name in self._files & values.keys()}
 
-    def _check(self, rows: Sequence[int], refused: Mapping[int, str]) -> None:
+    def _some(self, column: str, rows: RowNumbers) -> Sequence[Any]:
+        if isinstance(rows, range) and rows.step == 1:
+            return Column(self.rows.column(column).slice(rows.start, len(rows)))
+        return [self.rows.value(column, int(row)) for row in rows]
+
+    def _check(self, rows: RowNumbers, refused: Mapping[int, str]) -> None:
         if refused:
-            raise BadRows(self.rows, {rows[place]: reason for place, reason in refused.items()}, MEND)
+            raise BadRows(self.rows, {int(rows[place]): reason for place, reason in refused.items()}, MEND)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from taskgraft.batch import Batch
 from taskgraft.config import Config
+from taskgraft.contents import Contents
 from taskgraft.description import FeatureDescription, HeadDescription
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.features import Features
@@ -98,7 +99,11 @@ AnyTarget = TypeVar("AnyTarget", bound=Target)
 
 
 class Head(ABC, Generic[AnyTarget]):
-    """What is predicted. Holds settings only; what it learns is a target description."""
+    """What is predicted. Holds settings only; what it learns is a target description.
+
+    A head writes :meth:`learn` and :meth:`encode`; one whose target is ``inputs``, so that there is no target column, writes
+    :meth:`learn_contents` and :meth:`choose` instead.
+    """
 
     target: ClassVar[type[Target]]
     """The class of its target descriptions."""
@@ -108,7 +113,6 @@ class Head(ABC, Generic[AnyTarget]):
     def description(self) -> HeadDescription:
         """What this head is. Equal to what its spec's ``describe`` answers for the same settings."""
 
-    @abstractmethod
     def learn(self, targets: Columns) -> AnyTarget:
         """Learn the target description from the training split alone.
 
@@ -118,14 +122,31 @@ class Head(ABC, Generic[AnyTarget]):
         Raises:
             BadTargets: naming each row that cannot be read.
         """
+        raise NotImplementedError(f"{type(self).__name__} learns from no target column")
 
-    @abstractmethod
     def encode(self, targets: Columns, target: AnyTarget) -> Batch:
         """Turn raw targets into tensors.
 
         Raises:
             BadTargets: naming each row that cannot be read, or whose label the training split never showed.
         """
+        raise NotImplementedError(f"{type(self).__name__} encodes no target column")
+
+    def learn_contents(self, contents: Contents) -> AnyTarget:
+        """Make the target description of what the elements of a backbone hold."""
+        raise NotImplementedError(f"{type(self).__name__} learns from target columns")
+
+    def choose(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+        """Choose the elements to hide. What those hold is the encoded target; see :func:`taskgraft.contents.only`.
+
+        Args:
+            held: what the elements of some rows hold, as the backbone's processor says.
+            seeds: one per row, from 0 to 2**32 - 1; all random choices for a row come from its seed.
+
+        Returns:
+            ``(batch, element)`` bool.
+        """
+        raise NotImplementedError(f"{type(self).__name__} hides no elements")
 
     @abstractmethod
     def truth(self, encoded: Batch, target: AnyTarget) -> list[Any]:
@@ -146,6 +167,30 @@ class Head(ABC, Generic[AnyTarget]):
     @abstractmethod
     def build(self, features: FeatureDescription, target: AnyTarget) -> HeadModule:
         """Make the module that reads these features, its weights drawn at random."""
+
+    def check_settling(self, encoded: Batch, columns: Columns, target: AnyTarget) -> None:
+        """Refuse validation rows that :meth:`settle` could not choose by; called before training.
+
+        Args:
+            encoded: the targets of the validation rows, as :meth:`encode` gives them.
+            columns: their raw values in the columns that the description names, as the user wrote them.
+
+        Raises:
+            BadTargets: naming each row that cannot be used.
+            TaskgraftError: when what is needed is in none of the rows.
+        """
+
+    def settle(self, predictions: Predictions, encoded: Batch, columns: Columns, target: AnyTarget) -> AnyTarget:
+        """Complete the target description by what validation rows show after training: a pure function.
+
+        Called for a head whose description says that it settles. Its module is then built anew and takes over the trained
+        weights, so no saved tensor may depend on what is chosen here. The order of the rows must not matter.
+
+        Args:
+            predictions: for the validation rows, made with ``target`` as it is.
+            encoded: as for :meth:`check_settling`, and so are ``columns``.
+        """
+        return target
 
 
 @dataclass(eq=False)

@@ -10,8 +10,9 @@ from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
 from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError
-from taskgraft.examples import Examples
+from taskgraft.examples import Examples, Variation
 from taskgraft.head import BadTargets, Head, Target
+from taskgraft.hiding import HiddenInputs, HiddenTargets, Hiding
 from taskgraft.preparation import Inputs, check_elements, prepare
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
@@ -23,7 +24,7 @@ Found = TypeVar("Found")
 def labelled_examples(
     head: Head[Any], target: Target, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
 ) -> tuple[Examples, dict[str, int]]:
-    """Prepare labelled rows.
+    """Prepare labelled rows, always the same. Where the head recovers what the backbone reads, they need no label.
 
     Returns:
         the examples, and what happened to how many rows.
@@ -31,8 +32,8 @@ def labelled_examples(
     Raises:
         NoRows, BadRows: as :func:`inputs_of` and :func:`encoded` do.
     """
-    made = inputs_of(backbone, rows, recipe, folder)
-    return Examples(made.source, encoded(head, target, rows, recipe, made)), dict(made.notes)
+    examples, notes = training_examples(head, target, backbone, rows, recipe, folder)
+    return replace(examples, drawn=None), notes
 
 
 def training_examples(
@@ -42,10 +43,14 @@ def training_examples(
 
     Returns, raises: as :func:`labelled_examples`.
     """
-    made = inputs_of(backbone, rows, recipe, folder)
+    made, processor = inputs_of(backbone, rows, recipe, folder), backbone.processor
+    fresh = made.fresh if processor.varies else None
+    if head.description.target == TargetKind.INPUTS:
+        still = Hiding(made.source, processor, head.choose)
+        return Examples(HiddenInputs(still), HiddenTargets(still), replace(still, fresh=fresh)), dict(made.notes)
     examples = Examples(made.source, encoded(head, target, rows, recipe, made))
-    if backbone.processor.varies:
-        examples = replace(examples, varied=made.fresh, blend=partial(head.blend, target=target))
+    if fresh is not None:
+        examples = replace(examples, drawn=Variation(fresh, examples.targets, partial(head.blend, target=target)))
     return examples, dict(made.notes)
 
 

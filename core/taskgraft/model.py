@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,10 @@ from taskgraft.catalog import catalog
 from taskgraft.challengers import learned_challengers
 from taskgraft.composition import Composition, Reference, composed
 from taskgraft.config import parse
-from taskgraft.error import TaskgraftError
+from taskgraft.description import TargetKind
+from taskgraft.error import TaskgraftError, listed
 from taskgraft.evaluation import RESAMPLES, Evaluation
+from taskgraft.examples import whole
 from taskgraft.fitting import Fitted, Judged, Keeping, fit, passes
 from taskgraft.head import Head, Predictions
 from taskgraft.insertion import remove
@@ -98,7 +101,7 @@ class TaskModel:
             split: how training rows are held out instead: ``"fraction:0.1"``, ``"column:part"``, or a plugin's split.
             reader: what reads the files; found by their suffix if left out.
             inputs: a column, columns in the order of the backbone's inputs, or input → column. Found by name if left out.
-            target: the target column, or several.
+            target: the target column, or several; none where the head recovers what the backbone reads.
             on_bad_row: ``"error"`` lists rows that cannot be used and stops; ``"skip"`` leaves them out and counts them.
             training: settings of the training; the defaults for what is left out.
             run: a folder for checkpoints and metrics of this run.
@@ -114,8 +117,7 @@ class TaskModel:
         if isinstance(validation, float):
             split, validation = f"fraction:{validation}", None
         data = parse(DataConfig, _data(train, validation, split, reader, target, on_bad_row), "data")
-        if not data.target:
-            raise NoTarget()
+        self._check_target(data.target)
         rows, held = read_parts(train, validation, data, training.seed, catalog())
         spare = () if inputs else dividing_columns(data, catalog())
         names = columns_for(inputs, self._composed.backbone_description, rows, (*data.target, *spare))
@@ -177,14 +179,14 @@ class TaskModel:
                     fitted.head, fitted.target, fitted.task.backbone, some, self.recipe, Path(folder) / f"{len(some)}"
                 ),
             )
-            say_notes(reporter, rows.skipped, rows, "rows")
+            say_notes(reporter, rows.notes, rows, "rows")
             label = self.composition.head.label
             how = judging(fitted, self.recipe, label, rows, metrics, groups, resamples, figures)
             challengers = learned_challengers(baselines, fitted, self.recipe, label, Path(folder) / "train")
             found = predictions(
                 fitted.task, 0, examples.inputs, rows_at_once(self.recipe, batch_size), passes(reporter)
             )
-        return evaluated(fitted, self.recipe, Judged(found, examples.targets, rows), how, reporter, challengers)
+        return evaluated(fitted, self.recipe, Judged(found, whole(examples.targets), rows), how, reporter, challengers)
 
     def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
         """Predict in the user's own words: a label, a number, or a list of them, per row.
@@ -245,16 +247,24 @@ class TaskModel:
         if isinstance(output, str | Path):
             check_output(Path(output), overwrite=overwrite)
         rows, reporter = rows_to_predict(self.recipe, data), Reporter(quiet=quiet)
+        say_notes(reporter, rows.notes, rows, "rows")
         kind = fitted.head.description.target
-        wanted = prediction.Wanted(kind, self.recipe.data.target, probabilities, top, tuple(keep))
+        names = self.recipe.data.target
+        if kind == TargetKind.INPUTS and (contents := fitted.task.backbone.processor.contents).by_position:
+            names = tuple(kind.name for kind in contents.kinds)
+        wanted = prediction.Wanted(kind, names, probabilities, top, tuple(keep))
+        notes = Counter[str]()
 
         def predict(some: Rows) -> Predictions:
-            return predicted(fitted, self.recipe, some, batch_size, Reporter(quiet=True))
+            return predicted(fitted, self.recipe, some, batch_size, Reporter(quiet=True), notes)
 
         if isinstance(output, str | Path):
             path = Path(output)
-            return prediction.write_predictions(rows, predict, wanted, path, overwrite=overwrite, reporter=reporter)
-        return prediction.print_predictions(rows, predict, wanted, output, form, reporter)
+            count = prediction.write_predictions(rows, predict, wanted, path, overwrite=overwrite, reporter=reporter)
+        else:
+            count = prediction.print_predictions(rows, predict, wanted, output, form, reporter)
+        say_notes(reporter, notes, rows, "rows")
+        return count
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write an artifact: a folder with what was learned. See :mod:`taskgraft.artifact`."""
@@ -262,6 +272,14 @@ class TaskModel:
 
         self._ready("be saved")
         return save(self, Path(path), overwrite=overwrite)
+
+    def _check_target(self, named: tuple[str, ...]) -> None:
+        """Refuse a fit without a target column; of a head that recovers what the backbone reads, one with a column."""
+        recovers = self._composed.head_description.target == TargetKind.INPUTS
+        if recovers and named:
+            raise NeedsNoTarget(self._composed.head.label, named)
+        if not recovers and not named:
+            raise NoTarget()
 
     def _ready(self, wish: str) -> Fitted:
         if self.fitted is None:
@@ -320,6 +338,20 @@ class NoTarget(TaskgraftError):
             else f"The target is {self.value!r:.60}, which names no column."
         )
         return f"{said} Say which column to predict with target=…."
+
+
+@dataclass(eq=False)
+class NeedsNoTarget(TaskgraftError):
+    """A target column for a head that recovers what the backbone reads."""
+
+    head: str
+    columns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"'{self.head}' recovers what the backbone reads, so there is no target column, but the target is named as "
+            f"{listed(map(repr, self.columns))}. Leave the target out; to keep a column from being read, name the inputs."
+        )
 
 
 @dataclass(eq=False)

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+
+from taskgraft.batch import RowNumbers
+
+Order = NDArray[np.int64]
+"""Numbers of rows, ``(row,)``."""
 
 WINDOW = 32
 """Batches whose rows are sorted by length together. Larger wastes less padding; smaller mixes more."""
@@ -10,7 +17,7 @@ WINDOW = 32
 
 def training_batches(
     sizes: Sequence[int], size: int, seed: int, epoch: int, *, even: bool = False, no_single: bool = False
-) -> list[list[int]]:
+) -> list[Order]:
     """Shuffle rows into batches of similar length.
 
     Args:
@@ -20,48 +27,44 @@ def training_batches(
         no_single: join a last batch of one row to the one before (BatchNorm cannot learn from one row).
     """
     generator = torch.Generator().manual_seed((seed << 20) + epoch)
-    order = torch.randperm(len(sizes), generator=generator).tolist()
-    batches: list[list[int]] = []
+    order, lengths = torch.randperm(len(sizes), generator=generator).numpy(), np.asarray(sizes)
+    batches: list[Order] = []
     for start in range(0, len(order), WINDOW * size):
-        window = sorted(order[start : start + WINDOW * size], key=lambda row: sizes[row])
-        batches += _cut(window, sizes, size, even)
+        window = order[start : start + WINDOW * size]
+        batches += _cut(window[np.argsort(lengths[window], kind="stable")], lengths, size, even)
     if no_single:
         batches = _joined(batches)
     shuffled = torch.randperm(len(batches), generator=generator).tolist()
     return [batches[index] for index in shuffled]
 
 
-def inference_batches(sizes: Sequence[int], size: int, *, even: bool = False) -> list[list[int]]:
+def inference_batches(sizes: Sequence[int], size: int, *, even: bool = False) -> list[Order]:
     """Put rows into batches, longest first, so that a batch too large for memory shows at once."""
-    order = sorted(range(len(sizes)), key=lambda row: -sizes[row])
-    return _cut(order, sizes, size, even)
+    lengths = np.asarray(sizes, dtype=np.int64)
+    return _cut(np.argsort(-lengths, kind="stable"), lengths, size, even)
 
 
-def share(batch: Sequence[int], index: int, count: int) -> tuple[list[int], int]:
+def share(batch: RowNumbers, index: int, count: int) -> tuple[RowNumbers, int]:
     """Give one process its rows of a batch.
 
     Returns:
         the rows, never none (a process without work computes the first row, to keep in step), and how many count.
     """
-    mine = list(batch[index::count])
-    return (mine, len(mine)) if mine else ([batch[0]], 0)
+    mine = batch[index::count]
+    return (mine, len(mine)) if len(mine) else (batch[:1], 0)
 
 
-def _cut(order: list[int], sizes: Sequence[int], size: int, even: bool) -> list[list[int]]:
-    batches: list[list[int]] = []
-    for row in order:
-        full = not batches or len(batches[-1]) == size
-        if full or (even and sizes[batches[-1][0]] != sizes[row]):
-            batches.append([])
-        batches[-1].append(row)
-    return batches
+def _cut(order: Order, lengths: Order, size: int, even: bool) -> list[Order]:
+    """Cut sorted rows into batches; where they are to be even, also wherever the length changes."""
+    runs = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1) if even else [order]
+    return [run[start : start + size] for run in runs for start in range(0, len(run), size)]
 
 
-def _joined(batches: list[list[int]]) -> list[list[int]]:
-    joined: list[list[int]] = []
+def _joined(batches: list[Order]) -> list[Order]:
+    joined: list[Order] = []
     for batch in batches:
         if joined and (len(batch) == 1 or len(joined[-1]) == 1):
-            joined[-1] = joined[-1] + batch
+            joined[-1] = np.concatenate([joined[-1], batch])
         else:
             joined.append(batch)
     return joined

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.fitting import Fitted, passes
 from taskgraft.head import Predictions
-from taskgraft.labelled import inputs_of
+from taskgraft.labelled import inputs_of, say_notes
 from taskgraft.progress import Reporter
 from taskgraft.reading import read
 from taskgraft.recipe import Recipe, TrainingConfig
@@ -21,17 +22,26 @@ from taskgraft.rows import MEND, BadRows, Rows
 from taskgraft.task import predictions
 
 
-def predicted(fitted: Fitted, recipe: Recipe, data: Any, batch_size: int | None, reporter: Reporter) -> Predictions:
-    """Predict for all rows, in their order.
+def predicted(
+    fitted: Fitted,
+    recipe: Recipe,
+    data: Any,
+    batch_size: int | None,
+    reporter: Reporter,
+    notes: Counter[str] | None = None,
+) -> Predictions:
+    """Predict for all rows, in their order, and tell what happened to how many of them ("cut to 256 pieces").
 
     Args:
         data: as :func:`taskgraft.reading.read` takes it, or a plain list of inputs when the backbone reads one.
         batch_size: rows computed at once; as in training if None.
+        notes: counts what happened, for whoever predicts for many pieces of some data and tells it once.
 
     Raises:
         BadRows: naming rows that cannot be used; none is left out.
     """
     rows = rows_to_predict(recipe, data)
+    say_notes(reporter, rows.notes, rows, "rows")
     if not len(rows):
         return Predictions([])
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
@@ -42,6 +52,10 @@ def predicted(fitted: Fitted, recipe: Recipe, data: Any, batch_size: int | None,
         found = predictions(
             fitted.task, 0, made.source, rows_at_once(recipe, batch_size), passes(reporter), recipe.training.workers
         )
+    if notes is None:
+        say_notes(reporter, made.notes, rows, "rows")
+    else:
+        notes.update(made.notes)
     if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and made.elements is not None:
         return _completed(found, made.elements)
     return found

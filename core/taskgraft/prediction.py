@@ -28,7 +28,7 @@ class Wanted:
 
     Attributes:
         target: the kind of target that the head predicts.
-        names: the target columns. Several numbers per row get a column each.
+        names: the target columns, or the names by which each row's predictions are told apart. Several get a column each.
         probabilities: whether the probability of every class is added.
         top: how many of the likeliest classes are added, with their probabilities.
         keep: columns of the data that stand before the predictions.
@@ -129,6 +129,8 @@ def _predicted(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]
             (f"prediction_{name}", pa.array([value[place] for value in found.values], pa.float64()))
             for place, name in enumerate(wanted.names)
         ]
+    if wanted.target == TargetKind.INPUTS and wanted.names:
+        return [(f"prediction_{name}", pa.array([value[name] for value in found.values])) for name in wanted.names]
     if wanted.target == TargetKind.GRID_CATEGORIES:
         return [("prediction", _grids(found))]
     one = pa.array(found.classes).type if found.classes else None

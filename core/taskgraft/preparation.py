@@ -41,8 +41,8 @@ def columns_for(inputs: Any, description: BackboneDescription, rows: Rows, targe
     if isinstance(inputs, Mapping):
         chosen = dict(inputs)
     elif not roles:
-        names = [inputs] if isinstance(inputs, str) else inputs
-        chosen = {name: name for name in names or rows.columns if name not in targets}
+        named = [inputs] if isinstance(inputs, str) else inputs
+        chosen = {name: name for name in named or [column for column in rows.columns if column not in targets]}
     elif inputs is None:
         chosen = {role.name: role.name for role in roles if role.name in rows.columns and role.name not in targets}
     else:
@@ -71,7 +71,8 @@ class BadInputs(TaskgraftError):
     problem: str
 
     def __str__(self) -> str:
-        return f"The backbone reads {listed(self.roles)}, but {self.problem}. Say which columns to read with inputs=…."
+        reads = listed(self.roles) if self.roles else "the columns of a table"
+        return f"The backbone reads {reads}, but {self.problem}. Say which columns to read with inputs=…."
 
 
 @dataclass(frozen=True)

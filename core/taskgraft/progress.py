@@ -13,6 +13,9 @@ Item = TypeVar("Item")
 PATIENCE = 2.0
 """Seconds before progress is shown."""
 
+EVERY = 0.1
+"""Seconds between one count of what is done and the next: counting costs as much as putting a small batch together."""
+
 
 class Reporter:
     """Shows how far a run is. A quiet one shows nothing."""
@@ -30,12 +33,14 @@ class Reporter:
         progress = Progress(*columns, console=self._console)
         task = progress.add_task(what, total=total)
         with _closing(progress):
-            since = time.monotonic()
-            for item in items:
+            since = told = time.monotonic()
+            for done, item in enumerate(items, 1):
                 if not progress.live.is_started and time.monotonic() - since > PATIENCE:
                     progress.start()
                 yield item
-                progress.advance(task)
+                if done == total or time.monotonic() - told > EVERY:
+                    told = time.monotonic()
+                    progress.update(task, completed=done)
 
 
 @contextmanager

@@ -39,12 +39,7 @@ def read(
     """
     if isinstance(data, Rows):
         return data
-    if isinstance(data, str | Path):
-        rows = _placed(
-            _read_path(data, catalog, None if reader is None else named(catalog, ReaderSpec, reader)), Path(data)
-        )
-    else:
-        rows = Rows(_checked_table(data, what), what)
+    rows = read_file(data, catalog, reader) if isinstance(data, str | Path) else Rows(_checked_table(data, what), what)
     if not rows.refused:
         return rows
     if on_bad_row == "error" or len(rows.refused) == len(rows):
@@ -53,6 +48,19 @@ def read(
 
 
 # --- files
+
+
+def read_file(path: str | Path, catalog: Catalog, reader: Reference | None = None) -> Rows:
+    """Make rows of a file or folder. Those that its reader refuses stay among them, with their reasons.
+
+    Args:
+        reader: as for :func:`read`.
+
+    Raises:
+        UnreadableFile: for a file that no reader takes, or that its reader refuses.
+    """
+    chosen = None if reader is None else named(catalog, ReaderSpec, reader)
+    return _placed(_read_path(path, catalog, chosen), Path(path))
 
 
 def _read_path(data: str | Path, catalog: Catalog, chosen: Named[ReaderSpec] | None) -> Rows:
@@ -69,7 +77,7 @@ def _read_path(data: str | Path, catalog: Catalog, chosen: Named[ReaderSpec] | N
     except (OSError, ValueError) as error:
         raise UnreadableFile(str(path)[:200], f"it cannot be looked at ({error.args[-1]!s:.80}).") from None
     longest = max((length for length, _, _ in claims), default=0)
-    fitting = [(spec, source) for length, spec, source in claims if length == longest]
+    fitting = [(spec, source) for length, spec, source in claims if length == longest > 0]
     if chosen is not None and (not fitting or any(spec is chosen.spec for _, spec, _ in claims)):
         return chosen.spec.read(path, chosen.config)
     if not fitting:
@@ -88,7 +96,7 @@ def _readers(catalog: Catalog) -> list[tuple[ReaderSpec, Source]]:
 
 
 def _claims(path: Path, catalog: Catalog, *, is_folder: bool) -> Iterator[tuple[int, ReaderSpec, Source]]:
-    """Find the readers that take a path, with the length of the suffix or pattern that says so."""
+    """Find the readers that take a path, with the length of the suffix or pattern that says so: 0 where any file will do."""
     for spec, source in _readers(catalog):
         if is_folder:
             fits = [pattern for pattern in spec.folders if next(path.glob(pattern), None) is not None]
@@ -112,7 +120,7 @@ def _run(path: Path, spec: ReaderSpec, chosen: Named[ReaderSpec] | None) -> Rows
 
 def _nobody_reads(catalog: Catalog, *, is_folder: bool) -> str:
     kinds = (spec.folders if is_folder else spec.suffixes for spec, _ in _readers(catalog))
-    known = listed(sorted({kind.rpartition("/")[2].lower() for some in kinds for kind in some}))
+    known = listed(sorted({kind.rpartition("/")[2].lower() for some in kinds for kind in some if kind}))
     if is_folder:
         return f"no reader takes this folder. Readers look for {known} in it."
     return f"no reader takes files of this kind. Readers take {known}."

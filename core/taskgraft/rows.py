@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from taskgraft.error import TaskgraftError, listed, nearest
@@ -34,6 +35,7 @@ class Rows:
         lines: the line of the file on which each row starts, from 1; None where there is no file.
         refused: row → why it cannot be used, for rows that the reader could not make sense of.
         skipped: what was left out so far, with its count ("skipped, since the target column 'label' is empty" → 3).
+        noted: what a reader says of rows that can be used all the same → which rows ("the customer is new" → 3, 8).
         folder: where relative paths in the values start; None where that is the working directory.
     """
 
@@ -43,6 +45,7 @@ class Rows:
     refused: Mapping[int, str] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     folder: Path | None = None
+    noted: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -52,6 +55,11 @@ class Rows:
         """The names of the columns."""
         return tuple(self.table.column_names)
 
+    @property
+    def notes(self) -> dict[str, int]:
+        """What happened to how many rows: those that were skipped, and those that a reader says something of."""
+        return {**self.skipped, **{note: len(members) for note, members in self.noted.items() if len(members)}}
+
     def values(self, column: str, start: int = 0, stop: int | None = None) -> list[Any]:
         """Give the raw values of a column, for some of the rows.
 
@@ -59,11 +67,17 @@ class Rows:
             ColumnMissing: when there is no such column.
         """
         length = (len(self) if stop is None else min(stop, len(self))) - start
-        return self._column(column).slice(start, length).to_pylist()  # type: ignore[no-any-return]
+        return self.column(column).slice(start, length).to_pylist()  # type: ignore[no-any-return]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Give the raw values of a column, in Arrow memory. Raises as :meth:`values` does."""
+        if name not in self.table.column_names:
+            raise ColumnMissing(name, self.source, self.columns)
+        return self.table.column(name)
 
     def value(self, column: str, row: int) -> Any:
         """Give one raw value. Raises as :meth:`values` does."""
-        return self._column(column)[row].as_py()
+        return self.column(column)[row].as_py()
 
     def located(self, value: Any) -> Any:
         """Let the text of a value that names a file start at the folder of the data. An absolute path stays as it is."""
@@ -84,7 +98,8 @@ class Rows:
     def take(self, rows: Sequence[int]) -> "Rows":
         """Choose some rows, in the order given."""
         lines = None if self.lines is None else array("q", (self.lines[row] for row in rows))
-        return replace(self, table=self.table.take(pa.array(rows, pa.int64())), lines=lines, refused={})
+        noted = {note: np.flatnonzero(np.isin(rows, members)).tolist() for note, members in self.noted.items()}
+        return replace(self, table=self.table.take(pa.array(rows, pa.int64())), lines=lines, refused={}, noted=noted)
 
     def without(self, reasons: Mapping[int, str]) -> "Rows":
         """Leave out some rows, and count them by their reasons."""
@@ -104,11 +119,6 @@ class Rows:
                 found.update(batch.serialize())
         return found.hexdigest()
 
-    def _column(self, name: str) -> pa.ChunkedArray:
-        if name not in self.table.column_names:
-            raise ColumnMissing(name, self.source, self.columns)
-        return self.table.column(name)
-
     def place(self, row: int) -> str:
         """Say where a row is, for a message."""
         return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
@@ -120,8 +130,8 @@ class InputColumns(Mapping[str, Sequence[Any]]):
     def __init__(self, rows: Rows, names: Mapping[str, str]):
         self._rows, self._names = rows, names
 
-    def __getitem__(self, name: str) -> Sequence[Any]:
-        return _Column(self._rows, self._names[name])
+    def __getitem__(self, name: str) -> "Column":
+        return Column(self._rows.column(self._names[name]))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -130,22 +140,33 @@ class InputColumns(Mapping[str, Sequence[Any]]):
         return len(self._names)
 
 
-class _Column(Sequence[Any]):
-    def __init__(self, rows: Rows, column: str):
-        self._rows, self._column = rows, column
+class Column(Sequence[Any]):
+    """Raw values of one column. Reading them one by one is slow; who works on whole columns takes :func:`arrow_of` it."""
+
+    def __init__(self, values: pa.ChunkedArray):
+        self.values = values
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.values)
 
     def __getitem__(self, place: Any) -> Any:
         chosen = range(len(self))[place]
         if isinstance(chosen, int):
-            return self._rows.value(self._column, chosen)
+            return self.values[chosen].as_py()
         return [self[row] for row in chosen]
 
     def __iter__(self) -> Iterator[Any]:
-        for _, piece in self._rows.chunks({"values": self._column}, 4096):
-            yield from piece["values"]
+        for start in range(0, len(self), 4096):
+            yield from self.values.slice(start, 4096).to_pylist()
+
+
+def arrow_of(values: Sequence[Any]) -> pa.ChunkedArray:
+    """Give raw values as one Arrow column: those of a :class:`Column` as they lie in memory, any others converted.
+
+    Raises:
+        pyarrow.ArrowException: for values of kinds that do not mix.
+    """
+    return values.values if isinstance(values, Column) else pa.chunked_array([pa.array(values, from_pandas=True)])
 
 
 @dataclass(eq=False)

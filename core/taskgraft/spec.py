@@ -82,7 +82,8 @@ class ReaderSpec(Spec):
 
     Attributes:
         read: (path, settings) → rows. A row that cannot be used stands in ``Rows.refused`` with its reason.
-        suffixes: file endings it reads (".csv"); the longest one that fits a path wins.
+        suffixes: file endings it reads (".csv"); the longest one that fits a path wins. An empty one fits every file, and is
+            taken where a user names the reader, never by itself.
         folders: patterns, as :meth:`pathlib.Path.glob` reads them. A folder in which one of them finds something is read by it.
         scheme: a word that stands before a colon where data are no file ("hub"); ``read`` is given what stands behind it.
     """

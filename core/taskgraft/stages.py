@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from taskgraft.batch import Batch
+from taskgraft.batch import Batch, RowNumbers
 from taskgraft.descent import Descent
 from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples
@@ -35,8 +35,8 @@ HELD_OUT = 5
 WEIGHTS = "weights"
 """First word of the names of the model's own tensors in the state of a run."""
 
-STILL = "What stays frozen is computed once, so training examples do not vary."
-"""Said where a backbone is to vary training examples, and a stage stores what lies at a cut."""
+STILL = "What stays frozen is computed once, so training examples are the same in every epoch."
+"""Said where training examples are to vary, or elements to be hidden, and a stage stores what lies at a cut."""
 
 PIECE = 8_192
 """Rows of stored features that the solver reads at a time."""
@@ -238,7 +238,7 @@ class Loop:
     def _at(self, cut: int | None, examples: Examples, folder: Path) -> Examples:
         if cut == 0:
             return examples
-        if examples.varied is not None:
+        if examples.drawn is not None:
             self.reporter.say(STILL)
         settings = self.settings
         inputs = stored(
@@ -253,7 +253,7 @@ class Loop:
         )
         return Examples(inputs, examples.targets)
 
-    def _passes(self, batches: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
+    def _passes(self, batches: Sequence[RowNumbers]) -> Iterator[RowNumbers]:
         return self.reporter.track(batches, "computing what stays frozen, once", len(batches))
 
     def _solve(self, stage: Stage, training: Examples, validation: Examples | None) -> Solution:

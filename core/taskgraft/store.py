@@ -1,13 +1,14 @@
 """Rows of batches without padding: in memory, and beyond a stated size in memory-mapped files of a run."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from taskgraft.batch import Batch, mask
+from taskgraft.batch import Batch, RowNumbers, mask
 
 MEMORY = 1 << 30
 """Bytes that one store keeps in memory; a larger one lies in files."""
@@ -29,7 +30,7 @@ class Source(Protocol):
     def sizes(self) -> list[int]:
         """The real positions of each row, summed over its padded axes; 1 for rows of a fixed shape."""
 
-    def gather(self, rows: Sequence[int]) -> Batch:
+    def gather(self, rows: RowNumbers) -> Batch:
         """Put some rows together, padded on the right with 0 to the longest of them."""
 
 
@@ -46,22 +47,25 @@ class Store:
         self._pieces: dict[str, list[Tensor]] = {}
         self._files: dict[str, BinaryIO] = {}
         self._lengths: dict[str, list[Tensor]] = {}
-        self._order: list[int] = []
+        self._order: list[NDArray[np.int64]] = []
+        self._count = 0
         self._example: Batch | None = None
         self._flat: dict[str, Tensor] = {}
         self._starts: dict[str, Tensor] = {}
         self._slots: Tensor | None = None
+        self._in_order = False
         self.bytes = 0
         self.heavy = False
 
-    def append(self, rows: Sequence[int], batch: Batch) -> None:
+    def append(self, rows: RowNumbers, batch: Batch) -> None:
         """Keep a batch.
 
         Args:
             rows: the number under which each example will be asked for.
         """
         self._example = self._example or batch.rows([0])
-        self._order += rows
+        self._order.append(np.asarray(rows, dtype=np.int64))
+        self._count += len(rows)
         for axis, length in batch.lengths.items():
             self._lengths.setdefault(axis, []).append(length.cpu())
         for name in batch.tensors:
@@ -79,11 +83,13 @@ class Store:
             counts = self._counts(name)
             self._starts[name] = counts.cumsum(0) - counts
         self._files = {}
-        self._slots = torch.tensor(self._order).argsort()
+        order = torch.from_numpy(np.concatenate(self._order))
+        self._slots = order.argsort()
+        self._in_order = bool((order == torch.arange(len(order))).all())
         return self
 
     def __len__(self) -> int:
-        return len(self._order)
+        return self._count
 
     def sizes(self) -> list[int]:
         """The real positions of each row, summed over its padded axes; 1 for rows of a fixed shape."""
@@ -91,18 +97,19 @@ class Store:
             return [1] * len(self)
         return torch.stack([pieces[0] for pieces in self._lengths.values()]).sum(0)[self._slots].tolist()
 
-    def gather(self, rows: Sequence[int]) -> Batch:
+    def gather(self, rows: RowNumbers) -> Batch:
         """Put some rows together, padded on the right with 0 to the longest of them."""
         assert self._example is not None
         assert self._slots is not None, "finish the store before gathering"
-        slots = self._slots[torch.as_tensor(rows)]
+        index = torch.as_tensor(rows)
+        slots = index if self._in_order else self._slots[index]
         lengths = {axis: pieces[0][slots] for axis, pieces in self._lengths.items()}
         tensors = {}
         for name in self._example.tensors:
             axes = self._example.axes.get(name, ())
             starts, flat = self._starts[name][slots], self._flat[name]
             if not axes:
-                tensors[name] = flat[slots]
+                tensors[name] = flat.index_select(0, slots)
             else:
                 tensors[name] = _padded(flat, starts, [lengths[axis] for axis in axes])
         return Batch(tensors, self._example.axes, lengths)
@@ -131,7 +138,7 @@ class Store:
     def _counts(self, name: str) -> Tensor:
         """Flat positions per kept row."""
         assert self._example is not None
-        counts = torch.ones(len(self._order), dtype=torch.int64)
+        counts = torch.ones(self._count, dtype=torch.int64)
         for axis in self._example.axes.get(name, ()):
             counts = counts * self._lengths[axis][0]
         return counts

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from taskgraft.arithmetic import FrozenArithmetic
 from taskgraft.backbone import Backbone
-from taskgraft.batch import Batch
+from taskgraft.batch import Batch, RowNumbers
 from taskgraft.description import Layout
-from taskgraft.examples import gathered
+from taskgraft.examples import Targets, gathered
 from taskgraft.features import Features, from_batch, to_batch
 from taskgraft.head import HeadModule, Predictions, joined
 from taskgraft.memory import in_pieces
@@ -62,7 +62,7 @@ class Task(nn.Module):
 
 Result = TypeVar("Result")
 
-Passes = Callable[[Sequence[Sequence[int]]], Iterator[Sequence[int]]]
+Passes = Callable[[Sequence[RowNumbers]], Iterator[RowNumbers]]
 """Goes through batches of row numbers, perhaps showing how far it is."""
 
 
@@ -120,7 +120,7 @@ def predictions(
 
 @torch.no_grad()
 def mean_loss(
-    task: Task, cut: int | None, inputs: Source, targets: Batch, size: int, workers: int | None = None
+    task: Task, cut: int | None, inputs: Source, targets: Targets, size: int, workers: int | None = None
 ) -> float:
     """The head's own loss, averaged over all rows. Arguments as for :func:`stored`."""
     task.eval()
@@ -143,7 +143,7 @@ def _passed(
     passes: Passes,
     workers: int | None,
     work: Callable[[Batch], Result],
-) -> Iterator[tuple[Sequence[int], Result]]:
+) -> Iterator[tuple[RowNumbers, Result]]:
     """Do some work with all examples, in batches, or pieces of them where memory does not suffice."""
     batches = inference_batches(inputs.sizes(), size, even=not task.pads)
     loaded = gathered(inputs, batches, workers)
@@ -156,4 +156,4 @@ def _passed(
                 return work(some.to(task.device))
 
         for places, found in in_pieces(range(len(rows)), piece):
-            yield [rows[place] for place in places], found
+            yield (rows if len(places) == len(rows) else [rows[place] for place in places]), found

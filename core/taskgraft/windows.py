@@ -114,7 +114,7 @@ class Windows:
                 for rows in runs(sizes, size, MEMORY // self.cost):
                     window = _Window(inputs.source, rows)
                     for batch in inference_batches(sizes[rows.start : rows.stop], size, even=not self.pads):
-                        yield window, [rows.start + row for row in batch]
+                        yield window, (rows.start + batch).tolist()
 
     def _prepared(self, rows: range, folder: Path) -> Inputs:
         try:

@@ -42,6 +42,9 @@ def in_order(work: Callable[[Item], Result], items: Sequence[Item], workers: int
         TaskgraftError: what the work raised, as it was raised.
     """
     count = workers if len(items) > 1 else 0
+    if not count:
+        yield from map(work, items)
+        return
     # A generator of its own: drawing the workers' seeds leaves the global one alone.
     loader = DataLoader(
         _Work(work, items), batch_size=None, num_workers=min(count, len(items)), generator=torch.Generator()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskgraft.commandline import Interrupted
 from taskgraft.commandline.output import console, print_json, table
+from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.manifest import MANIFEST, SUMS, TENSORS, is_artifact
 from taskgraft.recipe import Recipe
@@ -101,8 +102,6 @@ def _check_place(out: Path, *, overwrite: bool) -> None:
 def _check_recipe(path: Path, recipe: Recipe, seeds: int) -> None:
     if recipe.data.train is None:
         raise CannotFit(f"{path} names no training data", "Say where they are: data.train")
-    if not recipe.data.target:
-        raise CannotFit(f"{path} does not say what to predict", "Name the target column: data.target")
     if seeds > 1 and recipe.data.validation is None and recipe.data.split is None:
         raise CannotFit(
             f"--seeds compares numbers on validation rows, and {path} has none", "Give data.validation or data.split"
@@ -117,6 +116,8 @@ def _fitted(
     _check_consent(path, overrides, recipe)
     data = recipe.data
     model = compose(recipe.backbone, recipe.head, recipe.strategy)
+    if not data.target and model.composition.head_description.target != TargetKind.INPUTS:
+        raise CannotFit(f"{path} does not say what to predict", "Name the target column: data.target")
     run = model.fit(
         data.train,
         validation=data.validation,

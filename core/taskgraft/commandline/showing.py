@@ -10,7 +10,7 @@ from taskgraft.commandline.settings import Setting, settings_of
 from taskgraft.config import Config, SettingsError, parse
 from taskgraft.description import AXES as LAYOUT_AXES
 from taskgraft.description import BackboneDescription, HeadDescription
-from taskgraft.error import TaskgraftError
+from taskgraft.error import TaskgraftError, listed
 from taskgraft.name import Name, parse_name
 from taskgraft.source import Source
 from taskgraft.spec import BackboneSpec, HeadSpec, Spec
@@ -115,6 +115,8 @@ def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]
             "metrics": list(description.metrics),
             "baselines": list(description.baselines),
             "groups": description.groups,
+            "settles": description.settles,
+            "columns": list(description.columns),
         }
     return {
         "inputs": [{"name": role.name, "required": role.required} for role in description.inputs],
@@ -172,6 +174,9 @@ def _print_head(description: HeadDescription) -> None:
         out.print(f"Judged by: {', '.join(names)}.")
     if description.baselines:
         out.print(f"Beside: {', '.join(description.baselines)}.")
+    if description.settles:
+        by = f" and their {listed(description.columns)}" if description.columns else ""
+        out.print(f"Chooses {description.settles} by validation rows{by}.")
 
 
 @dataclass(eq=False)

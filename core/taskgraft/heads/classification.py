@@ -82,7 +82,7 @@ class Classification(Head[ClassificationTarget]):
         return Batch({"label": torch.lerp(other, mine, shares[:, None])})
 
     def build(self, features: FeatureDescription, target: ClassificationTarget) -> HeadModule:
-        return _Classifier(features, target, self._config.label_smoothing)
+        return _Classifier(features, target, self._config)
 
     def _weights(self, labels: list[Label], known: tuple[Label, ...]) -> tuple[float, ...] | None:
         asked = self._config.class_weights
@@ -119,12 +119,12 @@ class WeightsUnfit(TaskgraftError):
 
 
 class _Classifier(HeadModule):
-    def __init__(self, features: FeatureDescription, target: ClassificationTarget, label_smoothing: float):
+    def __init__(self, features: FeatureDescription, target: ClassificationTarget, config: ClassificationConfig):
         super().__init__()
         self.readout = Readout(features, len(target.vocabulary))
         self._members = features.members
         self._vocabulary = target.vocabulary
-        self._smoothing = label_smoothing
+        self._smoothing, self._focal = config.label_smoothing, config.focal
         weights = None if target.weights is None else torch.tensor(target.weights)
         self.register_buffer("_weights", weights, persistent=False)
 
@@ -135,13 +135,16 @@ class _Classifier(HeadModule):
         return self.readout(features.value)  # type: ignore[no-any-return]
 
     def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
-        """Softmax cross-entropy, in nats. The target ``label`` is ``(batch,)`` int64, or ``(batch, class)`` when soft."""
+        """Softmax cross-entropy or focal loss, in nats. ``label`` is ``(batch,)`` int64, or ``(batch, class)`` when soft."""
         label = targets["label"]
         logits, classes = output.float().flatten(0, -2), output.shape[-1]
         goal = per_member(label, self._members)
         goal = goal.reshape(-1, classes) if label.is_floating_point() else goal.reshape(-1)
         weights: Tensor | None = self._weights  # type: ignore[assignment]
-        total = cross_entropy(logits, goal, weights, reduction="sum", label_smoothing=self._smoothing)
+        if self._focal:
+            total = _focal_loss(logits, goal, weights, self._smoothing, self._focal)
+        else:
+            total = cross_entropy(logits, goal, weights, reduction="sum", label_smoothing=self._smoothing)
         if weights is None or label.is_floating_point():
             weight = output.new_tensor(float(len(label)), dtype=torch.float32)
         else:
@@ -152,3 +155,24 @@ class _Classifier(HeadModule):
         probabilities = mean_of_members(output.float().softmax(-1), self._members).cpu()
         values = [self._vocabulary[index] for index in probabilities.argmax(-1).tolist()]
         return Predictions(values, list(probabilities.numpy()), self._vocabulary)
+
+
+def _focal_loss(logits: Tensor, goal: Tensor, weights: Tensor | None, smoothing: float, gamma: float) -> Tensor:
+    """Sum the focal loss (Lin et al., 2017, Focal loss for dense object detection, equation 5), in nats.
+
+    Cross-entropy is a sum over classes, of the share of the target that a class has x its weight x -log p. Each term is
+    multiplied by (1 - p)^gamma of its own class, whether smoothing and soft targets leave one term of a row or all of them.
+
+    Args:
+        logits: ``(row, class)`` float32.
+        goal: ``(row,)`` int64, or ``(row, class)`` floating point, the shares.
+        weights: ``(class,)``, or None for 1.
+    """
+    classes = logits.shape[-1]
+    shares = goal if goal.is_floating_point() else one_hot(goal, classes)
+    shares = shares * (1 - smoothing) + smoothing / classes
+    logarithms = logits.log_softmax(-1)
+    least = torch.finfo(logits.dtype).eps  # below gamma 1, the slope at 0 would be infinite
+    missed = (1 - logarithms.exp()).clamp_min(least)
+    terms = -shares * missed**gamma * logarithms
+    return (terms if weights is None else terms * weights).sum()

@@ -16,6 +16,9 @@ class ClassificationConfig(Config):
         description="weight of each class in the loss: none, balanced (rows / (classes x rows of the class)), or by label",
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    focal: float = Field(
+        default=0.0, ge=0, description="gamma of the focal loss, which passes over what is told apart already; 0: none"
+    )
 
 
 class MultiLabelConfig(Config):
@@ -35,13 +38,21 @@ class ElementClassificationConfig(Config):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
 
 
+class MaskedElementsConfig(Config):
+    """What hidden elements held; pretrains a backbone on rows without labels."""
+
+    share: float = Field(
+        default=0.15, gt=0, lt=1, description="share of each row's elements that is hidden, one at least"
+    )
+
+
 def describe_classification(config: ClassificationConfig) -> HeadDescription:
     """Describe a classification head."""
     return HeadDescription(
         (Layout.VECTOR,),
         TargetKind.CATEGORY,
         soft_targets=True,
-        convex=True,
+        convex=config.focal == 0,
         metrics=("classification",),
         baselines=("majority",),
     )
@@ -70,3 +81,8 @@ def describe_element_classification(config: ElementClassificationConfig) -> Head
         metrics=("element-classification",),
         baselines=("majority",),
     )
+
+
+def describe_masked_elements(config: MaskedElementsConfig) -> HeadDescription:
+    """Describe a masked-elements head."""
+    return HeadDescription((Layout.SEQUENCE,), TargetKind.INPUTS, metrics=("masked-elements",))

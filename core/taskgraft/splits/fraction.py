@@ -28,7 +28,9 @@ def by_fraction(rows: Rows, targets: Sequence[str], config: FractionConfig, seed
 
 
 def _groups(rows: Rows, targets: Sequence[str]) -> list[list[int]]:
-    """Put rows with equal targets together."""
+    """Put rows with equal targets together; without targets, all rows."""
+    if not targets:
+        return [list(range(len(rows)))]
     found: dict[Hashable, list[int]] = {}
     for row, values in enumerate(zip(*(rows.values(target) for target in targets), strict=True)):
         found.setdefault(repr(values), []).append(row)

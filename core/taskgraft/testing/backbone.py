@@ -34,6 +34,8 @@ def check_description_is_sound(backbone: Backbone) -> None:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise law.broken(f"its {what} name {listed(twice)} more than once")
     _check_cuts(law, description)
+    if description.hides and description.feature(Layout.SEQUENCE) is None:
+        raise law.broken("it hides elements, but emits no sequence", "Emit sequence as well, or say hides=False.")
     for feature in (*description.features, *(part.output for part in description.parts)):
         _check_feature(law, feature)
 

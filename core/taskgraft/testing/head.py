@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from taskgraft.batch import Batch
+from taskgraft.contents import Contents
 from taskgraft.description import Layout, TargetKind
 from taskgraft.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
 from taskgraft.spec import Columns, HeadSpec
-from taskgraft.testing.head_trial import HeadTrial, described, head_trials, padded, words
+from taskgraft.testing.head_trial import HeadTrial, described, head_trials, learned, padded, words
 from taskgraft.testing.law import Law, law_of
 
 STRANGE = "a_label_that_no_one_has_seen"
@@ -21,14 +22,14 @@ TOLERANCE = 1e-4
 """How far losses and outputs may lie apart, relative to their size."""
 
 
-def check_target_description_is_json(head: Head[Any], targets: Columns) -> None:
+def check_target_description_is_json(head: Head[Any], targets: Columns | Contents) -> None:
     """``learn`` gives a frozen target description that survives JSON, the same each time, and keeps nothing in the head."""
     law = law_of(
         head,
         "what a head learns is a frozen target description, as JSON",
         "Let learn answer with an instance of the class in 'target', a subclass of Target with plain fields.",
     )
-    target = head.learn(targets)
+    target = learned(head, targets)
     if not (isinstance(getattr(head, "target", None), type) and issubclass(head.target, Target)):
         raise law.broken("its 'target' is not a subclass of Target")
     if type(target) is not head.target:
@@ -39,20 +40,25 @@ def check_target_description_is_json(head: Head[Any], targets: Columns) -> None:
         text = json.dumps(target.model_dump(mode="json"), allow_nan=False)
     with law.runs("reading the target description from JSON"):
         read = head.target.model_validate(json.loads(text))
-    if target != head.learn(targets):
+    if target != learned(head, targets):
         raise law.broken("learning twice from the same targets differs", "Draw nothing at random in learn.")
     if read != target:
         raise law.broken(f"written as JSON and read again, {target!r:.200} becomes {read!r:.200}")
 
 
-def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns) -> None:
-    """Encoding gives one row per target, the same alone as among others and after the description went through JSON."""
+def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns | Contents) -> None:
+    """Encoding gives one row per target, the same alone as among others and after the description went through JSON.
+
+    A head without a target column passes.
+    """
     law = law_of(
         head,
         "encoding depends on the row and the target description alone",
         "Let encode read nothing but its arguments; name padded axes with their lengths.",
     )
-    target = head.learn(targets)
+    if isinstance(targets, Contents):
+        return
+    target = learned(head, targets)
     encoded = head.encode(targets, target)
     rows = len(next(iter(targets.values())))
     if len(encoded) != rows:
@@ -66,14 +72,19 @@ def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns) -> N
             raise law.broken(f"row {row} is encoded otherwise alone than among others")
 
 
-def check_bad_targets_are_named(head: Head[Any], targets: Columns) -> None:
-    """A label that the training split never showed, or an unreadable number, is BadTargets naming exactly its row."""
+def check_bad_targets_are_named(head: Head[Any], targets: Columns | Contents) -> None:
+    """A label that the training split never showed, or an unreadable number, is BadTargets naming exactly its row.
+
+    A head without a target column passes.
+    """
     law = law_of(
         head,
         "a target that cannot be read is BadTargets, naming its row",
         "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
     )
-    target = head.learn(targets)
+    if isinstance(targets, Contents):
+        return
+    target = learned(head, targets)
     column, values = next(iter(targets.items()))
     bad = {**targets, column: [*values[:2], _strange(values[2]), *values[3:]]}
     try:
@@ -89,7 +100,7 @@ def check_bad_targets_are_named(head: Head[Any], targets: Columns) -> None:
         raise law.broken(f"encode takes {_strange(values[2])!r}, which the training split never showed")
 
 
-def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns) -> None:
+def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns | Contents) -> None:
     """Truth and predictions are one per row, in the same words; probabilities fit their classes."""
     law = law_of(
         head,
@@ -112,9 +123,17 @@ def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns) -> N
             for one, other in zip(truth, found.values, strict=True):
                 if np.shape(one) != np.shape(other) or not np.isfinite(other).all():
                     raise law.broken(f"the truth {one!r} is predicted as {other!r}")
+        if head.description.target == TargetKind.INPUTS:
+            for one, other in zip(truth, found.values, strict=True):
+                if (
+                    type(one) is not type(other)
+                    or len(one) != len(other)
+                    or (isinstance(one, dict) and one.keys() != other.keys())
+                ):
+                    raise law.broken(f"the truth {one!r:.100} is predicted as {other!r:.100}")
 
 
-def check_loss_adds_up(head: Head[Any], targets: Columns) -> None:
+def check_loss_adds_up(head: Head[Any], targets: Columns | Contents) -> None:
     """Total and weight of a batch are the sums over its pieces; the weight does not depend on the output."""
     law = law_of(
         head,
@@ -136,7 +155,7 @@ def check_loss_adds_up(head: Head[Any], targets: Columns) -> None:
                 )
 
 
-def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns) -> None:
+def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns | Contents) -> None:
     """A row's loss and prediction are the same alone, and whatever stands past its length."""
     law = law_of(
         head,
@@ -159,7 +178,7 @@ def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns
                     )
 
 
-def check_head_builds_from_json(head: Head[Any], targets: Columns) -> None:
+def check_head_builds_from_json(head: Head[Any], targets: Columns | Contents) -> None:
     """With a target description read from JSON, the head builds the same module and takes its weights."""
     law = law_of(
         head, "a head is built from its target description alone", "Let build read nothing that learn left behind."
@@ -175,7 +194,7 @@ def check_head_builds_from_json(head: Head[Any], targets: Columns) -> None:
             raise law.broken(f"for {words(tried)}, the head built again predicts otherwise")
 
 
-def check_head_learns_from_any_precision(head: Head[Any], targets: Columns) -> None:
+def check_head_learns_from_any_precision(head: Head[Any], targets: Columns | Contents) -> None:
     """Every parameter of the head gets a gradient, also from features in bfloat16 or float64."""
     law = law_of(
         head,
@@ -195,7 +214,7 @@ def check_head_learns_from_any_precision(head: Head[Any], targets: Columns) -> N
                     raise law.broken(f"for {words(tried)} in {dtype}, {name} gets no gradient")
 
 
-def check_soft_targets_are_blended(head: Head[Any], targets: Columns) -> None:
+def check_soft_targets_are_blended(head: Head[Any], targets: Columns | Contents) -> None:
     """A head that takes soft targets gives those of mixed examples the loss that their shares say. Others pass."""
     law = law_of(
         head,
@@ -223,7 +242,7 @@ def _of(tried: HeadTrial, encoded: Batch) -> Loss:
         return tried.module.loss(tried.output(), encoded, tried.features)
 
 
-def check_convex_claim_holds(head: Head[Any], targets: Columns) -> None:
+def check_convex_claim_holds(head: Head[Any], targets: Columns | Contents) -> None:
     """A loss said to be convex lies nowhere above the chord between two points of the weights. Others pass."""
     law = law_of(head, "a loss described as convex is convex in the head's weights", "Describe it with convex=False.")
     if not head.description.convex:
@@ -324,8 +343,12 @@ def _same(first: Batch, second: Batch) -> bool:
 
 def _alike(first: Any, second: Any) -> bool:
     """Compare predictions; numbers may differ by rounding."""
-    if isinstance(first, float) or (isinstance(first, list) and first and isinstance(first[0], float)):
-        return bool(np.allclose(first, second, rtol=TOLERANCE, atol=TOLERANCE))
+    if isinstance(first, float) and isinstance(second, float):
+        return bool(np.isclose(first, second, rtol=TOLERANCE, atol=TOLERANCE))
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_alike, first, second))
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_alike(first[key], second[key]) for key in first)
     return _equal(first, second)
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from taskgraft.batch import Batch, collate
+from taskgraft.contents import CATEGORY, NUMBER, Contents, only
 from taskgraft.description import FeatureDescription, Layout
-from taskgraft.features import Features, Placement
+from taskgraft.features import ELEMENT, Features, Placement
 from taskgraft.head import Head, HeadModule, Loss, Predictions, Target
 from taskgraft.spec import Columns
 from taskgraft.testing.law import LONGER, WeakExamples
@@ -52,18 +53,45 @@ class HeadTrial:
             return self.module.predict(self.output(), self.features)
 
 
-def head_trials(head: Head[Any], targets: Columns) -> list[HeadTrial]:
+def learned(head: Head[Any], targets: Columns | Contents) -> Target:
+    """Let a head learn from target columns, or from what the elements of a backbone hold."""
+    return head.learn_contents(targets) if isinstance(targets, Contents) else head.learn(targets)  # type: ignore[no-any-return]
+
+
+def head_trials(head: Head[Any], targets: Columns | Contents) -> list[HeadTrial]:
     """Build a head for each kind of features that it reads, its weights and the features drawn from a seed.
 
     Raises:
         WeakExamples: with fewer than four rows.
     """
-    rows = len(next(iter(targets.values())))
-    if rows < 4:
-        raise WeakExamples(type(head).__name__, f"there are {rows} targets; give four or more")
-    target = head.learn(targets)
-    encoded = head.encode(targets, target)
+    if isinstance(targets, Contents):
+        held = drawn_contents(targets)
+        target, encoded = learned(head, targets), only(held, head.choose(held, range(len(held))))
+    else:
+        rows = len(next(iter(targets.values())))
+        if rows < 4:
+            raise WeakExamples(type(head).__name__, f"there are {rows} targets; give four or more")
+        target = learned(head, targets)
+        encoded = head.encode(targets, target)
     return [_trial(head, target, encoded, one) for layout in head.description.reads for one in FEATURES[layout]]
+
+
+def drawn_contents(contents: Contents, rows: int = 32) -> Batch:
+    """Draw what elements hold, some of them nothing, as a processor would say it."""
+    generator = torch.Generator().manual_seed(2)
+    kinds = contents.kinds if contents.by_position else contents.kinds * 5
+    numbers = max(kind.numbers for kind in kinds)
+    category = torch.full((rows, len(kinds)), -1)
+    number = torch.randn(rows, len(kinds), numbers, generator=generator)
+    for place, kind in enumerate(kinds):
+        if kind.outputs and not kind.numbers:
+            category[:, place] = torch.randint(kind.outputs, (rows,), generator=generator)
+        number[:, place, kind.numbers :] = torch.nan
+    nothing = torch.rand(rows, len(kinds), generator=generator) < 0.2
+    category[nothing], number[nothing] = -1, torch.nan
+    lengths = torch.full((rows,), len(kinds)) if contents.by_position else torch.arange(rows) % len(kinds) + 1
+    tensors = {CATEGORY: category, NUMBER: number}
+    return collate([Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: lengths})])
 
 
 def described(tried: HeadTrial) -> FeatureDescription:

@@ -228,7 +228,7 @@ def _rows_for(spec: Spec, kinds: frozenset[TargetKind], labelled: Mapping[str, L
 
 
 def usual_rows(kind: TargetKind, count: int = 12) -> LabelledRows:
-    """Make rows of a kind of target: labels ``a``, ``b`` and ``c``, or a number, by an input ``text``."""
+    """Make rows of a kind of target: labels ``a``, ``b`` and ``c``, or a number, or both hidden, by an input ``text``."""
     chance = np.random.default_rng(1)
     classes = ("a", "b", "c")
     shares = chance.random((count, len(classes))).astype(np.float32)
@@ -248,6 +248,13 @@ def usual_rows(kind: TargetKind, count: int = 12) -> LabelledRows:
         ]
         return LabelledRows(kind, Predictions(several, list(shares), classes), known, columns)
     sizes = [1 + row % 4 for row in range(count)]
+    if kind == TargetKind.INPUTS:
+        recovered = [{"label": one, "size": float(share[0])} for one, share in zip(given, shares, strict=True)]
+        hidden = [
+            {"label": one if row % 3 else None, "size": float(row % 5) if row % 2 else None}
+            for row, one in enumerate(truth)
+        ]
+        return LabelledRows(kind, Predictions(recovered), hidden, columns)
     elements = [[truth[(row + place) % count] for place in range(size)] for row, size in enumerate(sizes)]
     guesses = [[given[(row + place) % count] for place in range(size)] for row, size in enumerate(sizes)]
     return LabelledRows(kind, Predictions(guesses, None, classes), elements, columns)

@@ -6,16 +6,19 @@ import pytest
 
 from taskgraft.backbone import Backbone
 from taskgraft.config import Config
+from taskgraft.contents import Contents
 from taskgraft.head import Head
 from taskgraft.spec import BackboneSpec, Columns, HeadSpec
 from taskgraft.strategy import Strategy
 from taskgraft.testing import backbone as of_backbone
 from taskgraft.testing import features as of_features
 from taskgraft.testing import head as of_head
+from taskgraft.testing import hiding as of_hiding
 from taskgraft.testing import judging as of_judging
 from taskgraft.testing import plugin as of_plugin
 from taskgraft.testing import processor as of_processor
 from taskgraft.testing import resume as of_resume
+from taskgraft.testing import settling as of_settling
 from taskgraft.testing import strategy as of_strategy
 
 
@@ -112,10 +115,25 @@ class BackboneLaws:
     def test_processor_settings_are_json(self, backbone: Backbone, inputs: Columns) -> None:
         of_processor.check_processor_settings_are_json(backbone, inputs)
 
+    def test_contents_are_sound(self, backbone: Backbone) -> None:
+        of_hiding.check_contents_are_sound(backbone)
+
+    def test_holds_fits_the_contents(self, backbone: Backbone, inputs: Columns) -> None:
+        of_hiding.check_holds_fits_the_contents(backbone, inputs)
+
+    def test_hiding_leaves_the_rest(self, backbone: Backbone, inputs: Columns) -> None:
+        of_hiding.check_hiding_leaves_the_rest(backbone, inputs)
+
+    def test_hidden_contents_do_not_leak(self, backbone: Backbone, inputs: Columns) -> None:
+        of_hiding.check_hidden_contents_do_not_leak(backbone, inputs)
+
+    def test_hiding_is_drawn_by_seed(self, backbone: Backbone, inputs: Columns) -> None:
+        of_hiding.check_hiding_is_drawn_by_seed(backbone, inputs)
+
 
 class HeadLaws:
-    """What every head promises. Give the fixtures ``head`` and ``targets``, and to compare with a spec ``spec`` and
-    ``config``.
+    """What every head promises. Give the fixtures ``head`` and ``targets``, ``columns`` for a head that settles by some, and
+    to compare with a spec ``spec`` and ``config``.
     """
 
     @pytest.fixture
@@ -124,9 +142,16 @@ class HeadLaws:
         raise NotImplementedError("give a fixture 'head'")
 
     @pytest.fixture
-    def targets(self) -> Columns:
-        """Four or more targets that it can read, by column, each label at least twice."""
+    def targets(self) -> Columns | Contents:
+        """Four or more targets that it can read, by column, each label at least twice; for a head that recovers what a
+        backbone reads, the contents of elements.
+        """
         raise NotImplementedError("give a fixture 'targets'")
+
+    @pytest.fixture
+    def columns(self) -> Columns:
+        """The columns that its description names, with a value per target."""
+        return {}
 
     @pytest.fixture
     def spec(self) -> HeadSpec | None:
@@ -138,35 +163,53 @@ class HeadLaws:
         """The settings that it was built with."""
         return None
 
-    def test_target_description_is_json(self, head: Head[Any], targets: Columns) -> None:
+    def test_target_description_is_json(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_target_description_is_json(head, targets)
 
-    def test_targets_are_encoded_row_by_row(self, head: Head[Any], targets: Columns) -> None:
+    def test_targets_are_encoded_row_by_row(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_targets_are_encoded_row_by_row(head, targets)
 
-    def test_bad_targets_are_named(self, head: Head[Any], targets: Columns) -> None:
+    def test_bad_targets_are_named(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_bad_targets_are_named(head, targets)
 
-    def test_truth_speaks_as_predictions_do(self, head: Head[Any], targets: Columns) -> None:
+    def test_truth_speaks_as_predictions_do(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_truth_speaks_as_predictions_do(head, targets)
 
-    def test_loss_adds_up(self, head: Head[Any], targets: Columns) -> None:
+    def test_loss_adds_up(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_loss_adds_up(head, targets)
 
-    def test_padding_and_companions_do_not_matter(self, head: Head[Any], targets: Columns) -> None:
+    def test_padding_and_companions_do_not_matter(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_padding_and_companions_do_not_matter(head, targets)
 
-    def test_head_builds_from_json(self, head: Head[Any], targets: Columns) -> None:
+    def test_head_builds_from_json(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_head_builds_from_json(head, targets)
 
-    def test_head_learns_from_any_precision(self, head: Head[Any], targets: Columns) -> None:
+    def test_head_learns_from_any_precision(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_head_learns_from_any_precision(head, targets)
 
-    def test_soft_targets_are_blended(self, head: Head[Any], targets: Columns) -> None:
+    def test_soft_targets_are_blended(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_soft_targets_are_blended(head, targets)
 
-    def test_convex_claim_holds(self, head: Head[Any], targets: Columns) -> None:
+    def test_hidden_elements_are_chosen_by_seed(self, head: Head[Any], targets: Columns | Contents) -> None:
+        of_hiding.check_hidden_elements_are_chosen_by_seed(head, targets)
+
+    def test_convex_claim_holds(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_convex_claim_holds(head, targets)
+
+    def test_settling_is_described(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_settling_is_described(head, targets, columns)
+
+    def test_settling_is_pure(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_settling_is_pure(head, targets, columns)
+
+    def test_settled_description_is_json(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_settled_description_is_json(head, targets, columns)
+
+    def test_order_of_rows_settles_nothing(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_order_of_rows_settles_nothing(head, targets, columns)
+
+    def test_settling_changes_no_tensor(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
+        of_settling.check_settling_changes_no_tensor(head, targets, columns)
 
     def test_head_description_is_sound(self, head: Head[Any]) -> None:
         of_head.check_head_description_is_sound(head)
@@ -234,7 +277,7 @@ class PluginLaws:
 
     @pytest.fixture
     def configs(self) -> dict[str, Config]:
-        """Name of a spec → settings to try it with, where a setting has no default."""
+        """Name of a spec → settings to try it with, where a setting has no default; "metric cost" where several have a name."""
         return {}
 
     @pytest.fixture

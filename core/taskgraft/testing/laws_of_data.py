@@ -35,6 +35,9 @@ class ReaderLaws:
     def test_rows_have_places(self, spec: ReaderSpec, path: Path, config: Config) -> None:
         of_reader.check_rows_have_places(spec, path, config)
 
+    def test_claims_can_be_met(self, spec: ReaderSpec) -> None:
+        of_reader.check_claims_can_be_met(spec)
+
     def test_unreadable_files_are_told(self, spec: ReaderSpec, config: Config) -> None:
         of_reader.check_unreadable_files_are_told(spec, config)
 

@@ -29,7 +29,7 @@ def check_reading_is_repeatable(spec: ReaderSpec, path: Path, config: Config) ->
 
 
 def check_rows_have_places(spec: ReaderSpec, path: Path, config: Config) -> None:
-    """Each row has a line of the file, or none has; a refused row is one of the rows, with a reason."""
+    """Each row has a line of the file, or none has; a row that is refused or noted is one of the rows, with a reason."""
     law = _law(spec, "a row can be found again", "Give Rows the line on which each row starts, or no lines at all.")
     rows = _read(law, spec, path, config)
     if not rows.source:
@@ -49,6 +49,21 @@ def check_rows_have_places(spec: ReaderSpec, path: Path, config: Config) -> None
             raise law.broken(
                 f"the reason of row {row} is {reason!r}", "Write a clause without a full stop; a message ends it."
             )
+    for members in rows.noted.values():
+        for row in members:
+            if not 0 <= row < len(rows):
+                raise law.broken(f"row {row} is noted, but there are {len(rows)} rows", "Note rows of the table alone.")
+
+
+def check_claims_can_be_met(spec: ReaderSpec) -> None:
+    """A suffix begins with a point, or is empty and fits every file; a pattern of a folder is relative."""
+    law = _law(spec, "a claim can be met", 'Write suffixes as (".csv",), and patterns as ("*/*.jpg",).')
+    for suffix in spec.suffixes:
+        if suffix and not suffix.startswith("."):
+            raise law.broken(f"the suffix {suffix!r} does not begin with a point")
+    for pattern in spec.folders:
+        if not pattern or Path(pattern).is_absolute():
+            raise law.broken(f"the pattern {pattern!r} finds nothing in a folder")
 
 
 def check_unreadable_files_are_told(spec: ReaderSpec, config: Config) -> None:

@@ -1,6 +1,8 @@
 """Small pictures, drawn by code, and weights that let every tensor matter."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import torch
@@ -18,6 +20,24 @@ def encoded(picture, form="PNG", **settings):
     file = io.BytesIO()
     picture.save(file, form, **settings)
     return file.getvalue()
+
+
+def png(bits, colour, *lines):
+    """A PNG with samples of so many bits, written byte by byte.
+
+    Args:
+        colour: 0 grey, 2 red, green and blue, 3 a palette, 4 grey and opacity, 6 red, green, blue and opacity.
+        lines: the bytes of each line.
+    """
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    width = len(lines[0]) * 8 // (bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour])
+    head = struct.pack(">IIBBBBB", width, len(lines), bits, colour, 0, 0, 0)
+    palette = chunk(b"PLTE", bytes(range(48))) if colour == 3 else b""
+    body = zlib.compress(b"".join(b"\0" + line for line in lines))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + palette + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def pictures(count=4):

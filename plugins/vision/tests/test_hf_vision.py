@@ -16,6 +16,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
+import taskgraft as tg
 from taskgraft.checkpoint import BadCheckpoint, NoSuchPart, TensorsMissing
 from taskgraft.description import Layout, Role
 from taskgraft.testing import BackboneLaws
@@ -140,6 +141,19 @@ def test_until_keeps_the_first_blocks_and_needs_no_others(checkpoints, tmp_path)
     assert short(batch, Layout.VECTOR).value.equal(built(whole, until="block.1")(batch, Layout.VECTOR).value)
     with pytest.raises(TensorsMissing):
         built(tmp_path)
+
+
+@pytest.mark.parametrize("strategy", ["linear-probe", {"name": "partial", "learn": 1}, "full"])
+def test_what_is_learned_over_an_encoder_of_transformers_predicts_the_same_bits_after_loading(
+    checkpoints, tmp_path, strategy
+):
+    rows = {"image": pictures(8), "label": ["cat", "dog"] * 4}
+    model = tg.compose(f"hf-vision:{checkpoints['dinov2']}", "classification", strategy)
+    model.fit(rows, target="label", training={"epochs": 1, "batch_size": 4, "workers": 0}, quiet=True)
+
+    loaded = tg.load(model.save(tmp_path / "artifact"))
+
+    assert loaded.predict_proba(rows, quiet=True) == model.predict_proba(rows, quiet=True)
 
 
 def test_random_weights_have_no_fingerprint_and_read_ones_do(checkpoints):

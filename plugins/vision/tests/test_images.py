@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawing import encoded, png
 from PIL import Image, ImageCms, ImageOps
 
 from taskgraft_vision.images import Unusable, picture
@@ -15,12 +16,6 @@ def drawn(width=24, height=16):
     """A smooth picture in which no two corners are alike."""
     x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     return Image.fromarray(np.stack([x, y, 255 - (x + y) / 2], axis=2).astype(np.uint8))
-
-
-def encoded(image, kind="PNG", **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def colours(value):
@@ -143,6 +138,18 @@ def test_a_transparent_grey_of_sixteen_bits_is_white():
     image = Image.fromarray(np.array([[257, 514]], np.uint16))
 
     assert colours(encoded(image, transparency=257))[0, :, 0].tolist() == [255, 2]
+
+
+@pytest.mark.parametrize(
+    ("colour", "samples", "upper"),
+    [
+        (2, [0x0102, 0x80FF, 0xFE01], [0x01, 0x80, 0xFE]),
+        (4, [0x80FF, 0xFFFF], [0x80, 0x80, 0x80]),
+        (6, [0x0102, 0x80FF, 0xFE01, 0xFFFF], [0x01, 0x80, 0xFE]),
+    ],
+)
+def test_of_sixteen_bits_per_colour_the_upper_eight_remain(colour, samples, upper):
+    assert colours(png(16, colour, np.array(samples, ">u2").tobytes())).tolist() == [[upper]]
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

@@ -1,11 +1,8 @@
 """Masks: class numbers as the file holds them, or a reason that a person can act on."""
 
-import struct
-import zlib
-
 import numpy as np
 import pytest
-from drawing import encoded
+from drawing import encoded, png
 from PIL import Image
 
 from taskgraft.head import BadTargets
@@ -15,19 +12,6 @@ from taskgraft_vision.segmentation import Segmentation
 from taskgraft_vision.settings import SegmentationConfig
 
 NUMBERS = np.array([[0, 1, 2], [3, 200, 255]], np.uint8)
-
-
-def png(bits, colour, *lines):
-    """A file with samples of so many bits, written byte by byte."""
-
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    width = len(lines[0]) * 8 // bits
-    head = struct.pack(">IIBBBBB", width, len(lines), bits, colour, 0, 0, 0)
-    palette = chunk(b"PLTE", bytes(range(48))) if colour == 3 else b""
-    body = zlib.compress(b"".join(b"\0" + line for line in lines))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + palette + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def refused(value):

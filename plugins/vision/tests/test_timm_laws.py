@@ -49,3 +49,21 @@ class TimmLaws(BackboneLaws):
 @pytest.mark.parametrize("name", MODELS)
 class TestTimm(TimmLaws):
     pass
+
+
+CUTS = {
+    "cait_xxs24_224": (24, "blocks_token_only.0"),
+    "xcit_nano_12_p16_224": (12, "cls_attn_blocks.0"),
+    "hrnet_w18_small": (4, None),
+}
+"""Of models that come out wrong, or not at all, when the first blocks are skipped: how many cuts they keep, and the first part
+that cannot be cut before, since it reads more than the block before it gives."""
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_models_that_break_when_cut_naively_offer_the_cuts_that_they_keep(name):
+    cuts, first_without = CUTS[name]
+    description = timm_backbone.describe(TimmConfig(model=name, weights="random"))
+
+    assert description.cuts == tuple(range(cuts))
+    assert [part.name for part in description.parts][cuts : cuts + 1] == ([first_without] if first_without else [])

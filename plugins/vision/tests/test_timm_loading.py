@@ -1,6 +1,7 @@
 """Weights of timm models: where they come from, that each tensor is accounted for, and what is said when one is not."""
 
 import json
+import os
 import pickle
 import time
 from dataclasses import replace
@@ -10,12 +11,16 @@ import pytest
 import timm
 import torch
 from drawing import pictures
+from safetensors.torch import load_file
 from stored import SIZE, change, drawn, folder_of, stored
 
+from taskgraft.checkpoint import TensorsMissing
 from taskgraft.description import Layout
 from taskgraft.error import TaskgraftError
 from taskgraft_vision.settings import TimmConfig
 from taskgraft_vision.timm_backbone import build, describe
+
+DATA = Path(os.environ.get("TASKGRAFT_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
 def config(model="test_resnet", **settings):
@@ -164,6 +169,30 @@ def test_a_folder_of_pickles_is_read_where_there_is_nothing_safer(tmp_path, expe
     (folder / "model.safetensors").unlink()
 
     assert torch.equal(features(build(config(folder))), expected)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The local cache of the hub, with two revisions of one model in it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k"
+    (repository / "refs").mkdir(parents=True)
+    for seed, (revision, commit) in enumerate({"main": "1" * 40, "older": "2" * 40}.items()):
+        (repository / "refs" / revision).write_text(commit)
+        (repository / "snapshots" / commit).mkdir(parents=True)
+        folder_of(drawn(seed=seed), repository / "snapshots" / commit)
+
+
+@pytest.mark.parametrize("name", ["test_resnet.r160_in1k", "test_resnet", "hf-hub:timm/test_resnet.r160_in1k"])
+def test_weights_of_the_hub_are_read_by_name_with_or_without_a_tag(hub, expected, name):
+    assert torch.equal(features(build(config(name))), expected)
+
+
+def test_a_revision_of_the_hub_is_pinned(hub):
+    newest, older = (build(config("test_resnet.r160_in1k", revision=revision)) for revision in (None, "older"))
+
+    assert torch.equal(older.model.layer1[0].conv1.weight, drawn(seed=1).layer1[0].conv1.weight)
+    assert not torch.equal(older.model.layer1[0].conv1.weight, newest.model.layer1[0].conv1.weight)
 
 
 # --- every tensor is accounted for
@@ -350,6 +379,22 @@ def test_a_vision_transformer_is_cut_off_before_its_last_norm(vit):
     }  # fmt: skip
 
 
+def test_a_real_checkpoint_that_ends_early_is_read_up_to_its_last_block():
+    weights = DATA / "weights/mobilenetv1_imagenet_trunc/mobilenetv1_100_to_block4_0.safetensors"
+    if not weights.is_file():
+        pytest.skip("the shared data are not here")
+    mobilenet = {"model": "mobilenetv1_100", "arguments": {"pad_type": "same", "bn_eps": 1e-3}}
+
+    backbone = over(weights, until="blocks.4.0", **mobilenet)
+
+    held = backbone.model.state_dict()
+    assert all(torch.equal(held[name], tensor) for name, tensor in load_file(weights).items())
+    assert features(backbone).shape == (4, 1024)
+    with pytest.raises(TensorsMissing) as error:
+        over(weights, **mobilenet)
+    assert all(name.startswith("blocks.4.1.") for name in error.value.missing)
+
+
 # --- the size of the images
 
 
@@ -373,8 +418,10 @@ def test_the_same_size_as_an_argument_is_the_same(tmp_path):
     assert torch.equal(features(over(path, "test_vit")), features(over(path, "test_vit", **settings)))
 
 
-def test_with_another_size_a_missing_tensor_is_told_all_the_same(tmp_path):
-    path = without(stored(drawn("test_vit"), tmp_path / "large.safetensors"), "blocks.3.attn.proj")
+@pytest.mark.parametrize("classes", [1000, 7, 0])
+def test_with_another_size_a_missing_tensor_is_told_all_the_same(tmp_path, classes):
+    """timm itself says nothing of it once the number of classes differs."""
+    path = without(stored(drawn("test_vit", num_classes=classes), tmp_path / "large.safetensors"), "blocks.3.attn.proj")
 
     assert refusal("test_vit", path) == (
         "The checkpoint 'HERE' lacks 2 tensors that the features use: blocks.3.attn.proj.bias, blocks.3.attn.proj.weight.\n"

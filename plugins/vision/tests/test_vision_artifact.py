@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from safetensors.torch import load_file
 from stored import SIZE, drawn, folder_of, stored
 
 import taskgraft as tg
-from taskgraft.description import TargetKind
+from commands import typed
+from taskgraft.description import Layout, TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.head import Predictions
 from taskgraft.heads.classification import Classification
@@ -22,7 +25,7 @@ from taskgraft.strategies.linear_probe import LinearProbe, LinearProbeConfig
 from taskgraft.strategies.partial import Partial, PartialConfig
 from taskgraft.testing import PluginLaws, StrategyLaws
 from taskgraft.testing.judging import LabelledRows
-from taskgraft_vision import timm_backbone
+from taskgraft_vision import processor, timm_backbone
 from taskgraft_vision.settings import TimmConfig
 
 IMAGES = [encoded(noise(40 + 9 * number, 60 - 5 * number, number)) for number in range(8)]
@@ -241,6 +244,16 @@ def as_parquet(album):
     return album.parent / "rows.parquet"
 
 
+def as_parquet_of_paths(album):
+    """Paths in a table elsewhere, which start at the root."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {"image": [str(path) for path in files(album)], "label": [path.parent.name for path in files(album)]}
+    parquet.write_table(pa.table(columns), album.parent / "paths.parquet")
+    return album.parent / "paths.parquet"
+
+
 def as_dataset(album):
     from datasets import Dataset, Image
 
@@ -248,11 +261,27 @@ def as_dataset(album):
     return Dataset.from_dict(rows).cast_column("image", Image())
 
 
+def as_dataset_folder(album):
+    """What Hugging Face's library saved, an Image column with the files inside."""
+    as_dataset(album).save_to_disk(album.parent / "saved")
+    return album.parent / "saved"
+
+
+def as_dataset_of_parquet(album):
+    """A data set as the hub holds it, by name and part."""
+    (album.parent / "named").mkdir()
+    as_dataset(album).to_parquet(album.parent / "named" / "train.parquet")
+    return f"hub:{album.parent / 'named'}:train"
+
+
 def as_dicts(album):
     return [{"image": path.read_bytes(), "label": path.parent.name} for path in files(album)]
 
 
-@pytest.mark.parametrize("source", [as_csv, as_parquet, as_dataset, as_dicts])
+@pytest.mark.parametrize(
+    "source",
+    [as_csv, as_parquet, as_parquet_of_paths, as_dataset, as_dataset_folder, as_dataset_of_parquet, as_dicts],
+)
 def test_every_source_trains_and_predicts_alike(base, album, source, tmp_path, monkeypatch):
     """From another working directory than that of the data."""
     (tmp_path / "elsewhere").mkdir()
@@ -262,6 +291,67 @@ def test_every_source_trains_and_predicts_alike(base, album, source, tmp_path, m
     rows = source(album)
 
     assert probabilities(fitted(base, rows=rows), rows) == expected
+
+
+def test_features_of_a_folder_are_written_by_a_command(shelf, base, album, tmp_path):
+    settings = ("--set", f"weights={base['weights']}", "--set", f"image_size={SIZE}")
+    done = typed("features", "timm:test_resnet", album, "-o", tmp_path / "features.npy", "--quiet", *settings)
+    backbone = timm_backbone.build(TimmConfig(**{key: value for key, value in base.items() if key != "name"}))
+    batch = backbone.processor.prepare({"image": [str(path) for path in files(album)]}).batch
+
+    assert (done.code, done.err) == (0, "")
+    with torch.no_grad():
+        expected = backbone(batch, Layout.VECTOR).value
+    torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "features.npy")), expected, rtol=1e-4, atol=1e-4)
+
+
+# --- how images are read
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A folder of more images than are prepared at once."""
+    for number in range(96):
+        path = tmp_path / "many" / LABELS[number % 8] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(IMAGES[number % 8])
+    return tmp_path / "many"
+
+
+@pytest.mark.parametrize("strategy", ["linear-probe", "full"])
+def test_images_are_decoded_by_worker_processes_alone(shelf, many, tmp_path, monkeypatch, strategy):
+    decode, notes = processor.picture, tmp_path / "notes"
+
+    def noted(image):
+        with notes.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return decode(image)
+
+    monkeypatch.setattr(processor, "picture", noted)
+    fitted(resnet(shelf, augment="light"), strategy, rows=many, workers=2, epochs=1)
+
+    decoders = notes.read_text().split()
+    assert len(decoders) >= 96
+    assert str(os.getpid()) not in decoders
+    assert len(set(decoders)) > 1
+
+
+def test_images_that_memory_may_not_hold_are_read_anew_and_take_none_of_it(shelf, many):
+    side = 2 * SIZE
+    rows = [{"image": path.read_bytes(), "label": path.parent.name} for path in files(many)] * 2
+
+    def peak(memory):
+        tracemalloc.start()
+        try:
+            fitted(resnet(shelf, image_size=side), rows=rows, memory=memory)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(0)  # what is imported on the way counts for nothing
+    prepared, kept, anew = len(rows) * 3 * side * side, peak(1 << 30), peak(0)
+    assert kept > prepared
+    assert anew < prepared / 2  # 32 of 192 are prepared at a time, while the 32 before them are read
 
 
 # --- images that vary

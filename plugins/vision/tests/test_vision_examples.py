@@ -1,8 +1,11 @@
 """The examples on images run, and the network of one of them keeps the laws of a backbone."""
 
+import json
 import os
 import re
 import runpy
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from drawing import opened, pictures
 from safetensors.torch import load_file, save_file
 
 import taskgraft as tg
+from commands import typed
 from taskgraft.checkpoint import TensorsMissing
 from taskgraft.testing import BackboneLaws
 
@@ -88,3 +92,37 @@ def test_digits_are_read_from_folders(capsys):
 
     assert float(accuracy) >= 0.97
     assert re.findall(r"test/(\d)/\d+\.png +(\d)$", out, re.MULTILINE) == [(digit, digit) for digit in "02479"]
+
+
+def test_digits_are_read_with_the_commands_of_their_readme(tmp_path):
+    shutil.copytree(EXAMPLES / "digits", tmp_path / "examples" / "digits")
+    (commands,) = re.findall(r"^```sh\n(.*?)^```", (EXAMPLES / "digits" / "README.md").read_text(), re.M | re.S)
+    drawing, *others = commands.splitlines()
+    subprocess.run([sys.executable, *drawing.split()[1:]], check=True)
+
+    for command in others:
+        words = command.split()[1:]
+        done = typed(*words, "--quiet", *(["--json"] if words[0] == "evaluate" else []))
+        assert (done.code, done.err) == (0, ""), command
+
+    assert json.loads(done.out)["metrics"]["accuracy"]["value"] >= 0.97
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_the_demo_reads_digits_on_real_weights_where_they_lie_at_hand(monkeypatch, capsys, tmp_path, here):
+    if here and not (DATA / "weights/mobilenetv1_imagenet_trunc").is_dir():
+        pytest.skip("the shared data are not here")
+    monkeypatch.setenv("TASKGRAFT_DATA", str(DATA if here else tmp_path))
+    runpy.run_path(str(EXAMPLES / "digits" / "demo.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    found = {way: float(number) for way, number in re.findall(r"│ (\S.*?\S) +│ +([01]\.\d+) │", out)}
+
+    left_out = (
+        "Left out: MobileNet, ImageNet weights, linear-probe. Set TASKGRAFT_DATA to the folder that holds "
+        "weights/mobilenetv1_imagenet_trunc/mobilenetv1_100_to_block4_0.safetensors."
+    )
+    assert found.pop("test_resnet, random weights, full") >= 0.97
+    assert (left_out in " ".join(out.split())) is not here
+    assert found.keys() == ({"MobileNet, ImageNet weights, linear-probe"} if here else set())
+    assert all(accuracy >= 0.9 for accuracy in found.values())
+    assert re.search(r"^ {2}0/\d+\.png +is read as 0$", out, re.MULTILINE)

@@ -204,7 +204,7 @@ def test_a_folder_without_images(place):
     (place / "pets").mkdir()
     assert refused_fit("data.train=pets") == (
         "pets: no reader takes this folder. Readers look for *.bmp, *.gif, *.jpeg, *.jpg, *.png, *.ppm, *.tif, *.tiff, "
-        "*.webp, dataset_dict.json, dataset_info.json in it."
+        "*.webp, dataset_dict.json, dataset_info.json, history.* in it."
     )
 
 
@@ -424,7 +424,7 @@ def test_a_head_that_reads_what_a_convolution_does_not_emit(place):
     assert refused_fit("head=element-classification", "strategy=full") == (
         "'element-classification' reads sequence features, but 'timm:test_resnet' emits vector and grid and "
         "pyramid.\n"
-        "Choose a head that reads one of those (classification, multi-label, regression, segmentation), or a "
+        "Choose a head that reads one of those (classification, fraud, multi-label, regression, segmentation), or a "
         "backbone that emits sequence."
     )
 
@@ -477,7 +477,7 @@ def test_predicting_for_a_folder_without_images(place):
     (place / "empty").mkdir()
     assert refused("predict", "model", "empty", "-q", "-o", "out.csv") == (
         "empty: no reader takes this folder. Readers look for *.bmp, *.gif, *.jpeg, *.jpg, *.png, *.ppm, *.tif, *.tiff, "
-        "*.webp, dataset_dict.json, dataset_info.json in it."
+        "*.webp, dataset_dict.json, dataset_info.json, history.* in it."
     )
 
 

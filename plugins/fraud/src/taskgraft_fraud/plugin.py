@@ -7,23 +7,100 @@ from typing import TYPE_CHECKING, Any
 
 from taskgraft.description import TargetKind
 from taskgraft.hook import hookimpl
-from taskgraft.spec import BaselineSpec, Columns, Elements, Judge, MetricSpec, SplitSpec
+from taskgraft.spec import (
+    BackboneSpec,
+    BaselineSpec,
+    Columns,
+    Elements,
+    HeadSpec,
+    Judge,
+    MetricSpec,
+    ReaderSpec,
+    SplitSpec,
+)
+from taskgraft_fraud import description, settings
 from taskgraft_fraud.baseline_settings import (
     GradientBoostingConfig,
     LogisticRegressionConfig,
     LogisticRegressionLearned,
     RandomForestConfig,
 )
+from taskgraft_fraud.fraud_settings import FraudConfig, describe_fraud
+from taskgraft_fraud.history_settings import TransactionsConfig
 from taskgraft_fraud.metric_settings import FraudMetricConfig
 from taskgraft_fraud.split_settings import CustomerSplitConfig, TimeSplitConfig
 
 if TYPE_CHECKING:
     from taskgraft.head import Predictions
     from taskgraft.rows import Rows
+    from taskgraft_fraud.backbone import TableBackbone
+    from taskgraft_fraud.fraud import Fraud
 
 TASKGRAFT_CONTRACT = "1.0"
 
 CATEGORY = frozenset({TargetKind.CATEGORY})
+
+
+@hookimpl
+def taskgraft_backbones() -> Iterable[BackboneSpec]:
+    """List the table backbones."""
+    yield BackboneSpec(
+        name="ft-transformer",
+        summary="a Transformer over the columns of a table",
+        config=settings.FTTransformerConfig,
+        describe=description.describe_ft_transformer,
+        build=_ft_transformer,
+        learn=_learn_signs,
+    )
+    yield BackboneSpec(
+        name="tabular-resnet",
+        summary="a residual network over a table",
+        config=settings.TabularResNetConfig,
+        describe=description.describe_tabular_resnet,
+        build=_tabular_resnet,
+        learn=_learn,
+    )
+    yield BackboneSpec(
+        name="mlp-plr",
+        summary="a multilayer perceptron over periodic embeddings of a table's numbers",
+        config=settings.MlpPlrConfig,
+        describe=description.describe_mlp_plr,
+        build=_mlp_plr,
+        learn=_learn,
+    )
+    yield BackboneSpec(
+        name="tabm",
+        summary="an ensemble of multilayer perceptrons over a table, trained as one",
+        config=settings.TabMConfig,
+        describe=description.describe_tabm,
+        build=_tabm,
+        learn=_learn,
+    )
+
+
+@hookimpl
+def taskgraft_heads() -> Iterable[HeadSpec]:
+    """List the heads."""
+    yield HeadSpec(
+        name="fraud",
+        summary="a rare yes or no: a calibrated probability, and alerts by what mistakes cost or how many can be reviewed",
+        config=FraudConfig,
+        describe=describe_fraud,
+        build=_fraud,
+    )
+
+
+@hookimpl
+def taskgraft_readers() -> Iterable[ReaderSpec]:
+    """List the readers of transactions."""
+    yield ReaderSpec(
+        name="transactions",
+        summary="transactions of any file, with windows of what was known of their customers and terminals",
+        config=TransactionsConfig,
+        read=_read_transactions,
+        suffixes=("",),
+        folders=("history.*",),
+    )
 
 
 @hookimpl
@@ -87,6 +164,54 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         learn=_learn_forest,
         predict=_predict_trees,
     )
+
+
+def _learn(config: settings.AnyTable, inputs: Columns) -> settings.AnyTable:
+    from taskgraft_fraud.columns import learn
+
+    return learn(config, inputs)
+
+
+def _learn_signs(config: settings.FTTransformerConfig, inputs: Columns) -> settings.FTTransformerConfig:
+    from taskgraft_fraud.columns import learn
+
+    return learn(config, inputs, signs=config.hides)
+
+
+def _ft_transformer(config: settings.FTTransformerConfig) -> "TableBackbone":
+    from taskgraft_fraud.ft_transformer import build
+
+    return build(config)
+
+
+def _tabular_resnet(config: settings.TabularResNetConfig) -> "TableBackbone":
+    from taskgraft_fraud.tabular_resnet import build
+
+    return build(config)
+
+
+def _mlp_plr(config: settings.MlpPlrConfig) -> "TableBackbone":
+    from taskgraft_fraud.mlp_plr import build
+
+    return build(config)
+
+
+def _tabm(config: settings.TabMConfig) -> "TableBackbone":
+    from taskgraft_fraud.tabm_backbone import build
+
+    return build(config)
+
+
+def _fraud(config: FraudConfig) -> "Fraud":
+    from taskgraft_fraud.fraud import Fraud
+
+    return Fraud(config)
+
+
+def _read_transactions(path: Path, config: TransactionsConfig) -> "Rows":
+    from taskgraft_fraud.history_reader import read_transactions
+
+    return read_transactions(path, config)
 
 
 def _part(config: TimeSplitConfig | CustomerSplitConfig) -> Sequence[str]:

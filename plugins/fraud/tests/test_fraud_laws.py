@@ -1,13 +1,14 @@
+"""The conformance kit over the plugin itself."""
+
 import numpy as np
 import pytest
+from tables import SMALL, learned
 
 from taskgraft.config import Config
 from taskgraft.description import TargetKind
 from taskgraft.head import Predictions
 from taskgraft.testing import LabelledRows, PluginLaws
 from taskgraft_fraud.metric_settings import FraudMetricConfig
-
-K = 5
 
 
 def transactions(size: int = 40) -> LabelledRows:
@@ -26,14 +27,15 @@ def transactions(size: int = 40) -> LabelledRows:
     return LabelledRows(TargetKind.CATEGORY, predictions, ["01"[row % 3 == 0] for row in range(size)], columns)
 
 
-class TestJudging(PluginLaws):
+class TestPlugin(PluginLaws):
     @pytest.fixture
     def module(self) -> str:
         return "taskgraft_fraud.plugin"
 
     @pytest.fixture
     def configs(self) -> dict[str, Config]:
-        return {"fraud": FraudMetricConfig(k=K, customer="customer", time="time", amount="amount", review=2.0)}
+        metric = FraudMetricConfig(k=5, customer="customer", time="time", amount="amount", review=2.0)
+        return {name: learned(config) for name, config in SMALL.items()} | {"metric fraud": metric}
 
     @pytest.fixture
     def labelled(self) -> dict[str, LabelledRows]:

@@ -1,0 +1,93 @@
+"""Table backbones: one module for every library's model, run block by block."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from taskgraft.backbone import Backbone
+from taskgraft.batch import Batch
+from taskgraft.description import BackboneDescription, Layout
+from taskgraft.error import TaskgraftError
+from taskgraft.features import Features
+from taskgraft_fraud.processor import CATEGORIES, NUMBERS, TableProcessor
+from taskgraft_fraud.settings import TableConfig
+
+HIDDEN = "hidden"
+"""The tensor of a state: what the block at a cut reads."""
+
+
+class TableModel(nn.Module, ABC):
+    """A library's model, taken apart: cells → what the first block reads → … → features."""
+
+    @abstractmethod
+    def embed(self, numbers: Tensor | None, categories: Tensor | None) -> Tensor:
+        """Compute what the first block reads, ``(batch, …)``.
+
+        Args:
+            numbers: ``(batch, number)`` floating point; None where no column gives any.
+            categories: ``(batch, column)`` int64, places of categories; None where no column has any.
+        """
+
+    @abstractmethod
+    def run(self, block: int, hidden: Tensor, layout: Layout) -> Tensor:
+        """Run one block on what it reads; of the last one, as much as a layout needs."""
+
+    @abstractmethod
+    def read(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """Make features of what the last block gave."""
+
+
+class TableBackbone(Backbone):
+    """A model for tables. Its weights begin at random; an artifact holds all of them."""
+
+    def __init__(self, model: TableModel, description: BackboneDescription, config: TableConfig):
+        super().__init__()
+        self.model = model
+        self._description = description
+        self._processor = TableProcessor(config.learned or ())
+
+    @property
+    def description(self) -> BackboneDescription:
+        return self._description
+
+    @property
+    def processor(self) -> TableProcessor:
+        return self._processor
+
+    def forward(self, batch: Batch, layout: Layout) -> Features:
+        return self.resume(0, batch, layout)
+
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+        if cut == 0:
+            return batch
+        hidden = self._embedded(batch)
+        for block in range(cut):
+            hidden = self.model.run(block, hidden, layout)
+        return Batch({HIDDEN: hidden})
+
+    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+        hidden = state[HIDDEN] if cut else self._embedded(state)
+        for block in range(cut, len(self._description.parts)):
+            hidden = self.model.run(block, hidden, layout)
+        value = self.model.read(hidden, layout)
+        lengths = None
+        if layout == Layout.SEQUENCE:
+            lengths = torch.full(value.shape[:1], value.shape[1], device=value.device)
+        return Features(layout, (value,), lengths)
+
+    def _embedded(self, batch: Batch) -> Tensor:
+        numbers, categories = batch.tensors.get(NUMBERS), batch.tensors.get(CATEGORIES)
+        dtype = next(self.model.parameters()).dtype
+        return self.model.embed(None if numbers is None else numbers.to(dtype), categories)
+
+
+@dataclass(eq=False)
+class NoTableYet(TaskgraftError):
+    """A table backbone that is built before it has seen a table."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"'{self.name}' has not learned yet what the columns of its table are. Fit it first, or start from an artifact."

@@ -1,0 +1,53 @@
+"""A multilayer perceptron over periodic embeddings of the numbers (Gorishniy et al. 2022, "PLR"), by rtdl's libraries."""
+
+import torch
+from rtdl_num_embeddings import PeriodicEmbeddings
+from rtdl_revisiting_models import MLP, CategoricalEmbeddings
+from torch import Tensor
+
+from taskgraft.description import Layout
+from taskgraft_fraud.backbone import NoTableYet, TableBackbone, TableModel
+from taskgraft_fraud.description import category_sizes, describe_mlp_plr, number_count
+from taskgraft_fraud.settings import MlpPlrConfig
+
+
+def build(config: MlpPlrConfig) -> TableBackbone:
+    """Build a multilayer perceptron with weights drawn at random. Raises NoTableYet when its columns are not known."""
+    return TableBackbone(MlpPlrModel(config), describe_mlp_plr(config), config)
+
+
+class MlpPlrModel(TableModel):
+    """All columns in one vector: ``(batch, feature)``."""
+
+    def __init__(self, config: MlpPlrConfig):
+        super().__init__()
+        numbers, sizes = number_count(config), category_sizes(config)
+        if numbers is None or sizes is None:
+            raise NoTableYet("mlp-plr")
+        self.numbers = None
+        if numbers:
+            self.numbers = PeriodicEmbeddings(
+                numbers,
+                config.embedding_size,
+                n_frequencies=config.frequencies,
+                frequency_init_scale=config.frequency_scale,
+                lite=False,
+            )
+        self.categories = CategoricalEmbeddings(list(sizes), config.category_size) if sizes else None
+        self.mlp = MLP(
+            d_in=numbers * config.embedding_size + len(sizes) * config.category_size,
+            d_out=None,
+            n_blocks=config.blocks,
+            d_block=config.feature_size,
+            dropout=config.dropout,
+        )
+
+    def embed(self, numbers: Tensor | None, categories: Tensor | None) -> Tensor:
+        pairs = ((self.numbers, numbers), (self.categories, categories))
+        return torch.cat([module(cells).flatten(1) for module, cells in pairs if module is not None], dim=1)
+
+    def run(self, block: int, hidden: Tensor, layout: Layout) -> Tensor:
+        return self.mlp.blocks[block](hidden)  # type: ignore[no-any-return]
+
+    def read(self, hidden: Tensor, layout: Layout) -> Tensor:
+        return hidden

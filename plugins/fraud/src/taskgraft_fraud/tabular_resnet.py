@@ -1,0 +1,50 @@
+"""The residual network for tables (Gorishniy et al. 2021) of the library rtdl_revisiting_models."""
+
+import torch
+from rtdl_revisiting_models import CategoricalEmbeddings, ResNet
+from torch import Tensor, nn
+
+from taskgraft.description import Layout
+from taskgraft_fraud.backbone import NoTableYet, TableBackbone, TableModel
+from taskgraft_fraud.description import category_sizes, describe_tabular_resnet, number_count
+from taskgraft_fraud.settings import TabularResNetConfig
+
+
+def build(config: TabularResNetConfig) -> TableBackbone:
+    """Build a residual network with weights drawn at random. Raises NoTableYet when its columns are not known."""
+    return TableBackbone(TabularResNetModel(config), describe_tabular_resnet(config), config)
+
+
+class TabularResNetModel(TableModel):
+    """All columns in one vector: ``(batch, feature)``."""
+
+    def __init__(self, config: TabularResNetConfig):
+        super().__init__()
+        numbers, sizes = number_count(config), category_sizes(config)
+        if numbers is None or sizes is None:
+            raise NoTableYet("tabular-resnet")
+        self.categories = CategoricalEmbeddings(list(sizes), config.category_size) if sizes else None
+        self.resnet = ResNet(
+            d_in=numbers + len(sizes) * config.category_size,
+            d_out=None,
+            n_blocks=config.blocks,
+            d_block=config.feature_size,
+            d_hidden=max(1, round(config.feature_size * config.hidden)),
+            d_hidden_multiplier=None,
+            dropout1=config.hidden_dropout,
+            dropout2=config.residual_dropout,
+        )
+        self.norm = nn.BatchNorm1d(config.feature_size)
+
+    def embed(self, numbers: Tensor | None, categories: Tensor | None) -> Tensor:
+        pieces = [] if numbers is None else [numbers]
+        if self.categories is not None and categories is not None:
+            pieces.append(self.categories(categories).flatten(1))
+        return self.resnet.input_projection(torch.cat(pieces, dim=1))  # type: ignore[no-any-return]
+
+    def run(self, block: int, hidden: Tensor, layout: Layout) -> Tensor:
+        return hidden + self.resnet.blocks[block](hidden)  # type: ignore[no-any-return]
+
+    def read(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """Norm and ReLU, as the library puts before its own linear head."""
+        return torch.relu(self.norm(hidden))

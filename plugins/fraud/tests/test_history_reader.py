@@ -1,0 +1,373 @@
+import csv
+import json
+import re
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from taskgraft import catalog
+from taskgraft.config import SettingsError, parse
+from taskgraft.error import TaskgraftError
+from taskgraft.reading import read
+from taskgraft.rows import BadRows, Rows, UnreadableFile
+from taskgraft.spec import ReaderSpec
+from taskgraft.testing import ReaderLaws
+from taskgraft_fraud.history_reader import read_transactions, with_history
+from taskgraft_fraud.history_settings import TransactionsConfig
+
+COLUMNS = {"time": "when", "customer": "who", "terminal": "shop", "amount": "amount", "label": "fraud", "delay": 7}
+ADDED = ["who_count_7d", "who_mean_7d", "shop_count_7d", "shop_risk_7d"]
+START = datetime(2018, 4, 1)
+
+
+def settings(**others):
+    return TransactionsConfig(**COLUMNS | {"windows": (7,)} | others)
+
+
+def transaction(day, who="ann", shop="s1", amount=10.0, fraud=0, hour=12):
+    when = START + timedelta(days=day, hours=hour)
+    return {"when": when.isoformat(" "), "who": who, "shop": shop, "amount": amount, "fraud": fraud}
+
+
+def save(path, transactions):
+    """Write transactions in the way that the suffix says."""
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".parquet":
+        parquet.write_table(pa.Table.from_pylist(transactions), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(f"{json.dumps(one)}\n" for one in transactions))
+    else:
+        with path.open("w", newline="") as file:
+            table = csv.DictWriter(file, transactions[0])
+            table.writeheader()
+            table.writerows(transactions)
+    return path
+
+
+def added(rows):
+    return [tuple(row[name] for name in ADDED) for row in rows.table.to_pylist()]
+
+
+EARLIER = [transaction(0, amount=10.0, fraud=1), transaction(1, amount=20.0), transaction(2, who="bob", amount=1.0)]
+LATER = [transaction(8, amount=60.0), transaction(9, who="bob", shop="s2", amount=5.0)]
+WINDOWS = [
+    (1, 10.0, 0, 0.0),
+    (2, 15.0, 0, 0.0),
+    (1, 1.0, 0, 0.0),
+    (1, 60.0, 2, 0.5),  # ann's second was 7 days ago, and is outside; its label has just come in
+    (1, 5.0, 0, 0.0),
+]
+
+
+class TestLaws(ReaderLaws):
+    @pytest.fixture
+    def spec(self):
+        return next(spec for spec, _ in catalog().specs(ReaderSpec) if spec.name == "transactions")
+
+    @pytest.fixture(params=["file", "folder"])
+    def path(self, request, tmp_path):
+        if request.param == "file":
+            return save(tmp_path / "data.csv", [*EARLIER, {**LATER[0], "amount": "much"}])
+        save(tmp_path / "data" / "history.csv", EARLIER)
+        save(tmp_path / "data" / "transactions.csv", [*LATER, {**LATER[0], "amount": "much"}])
+        return tmp_path / "data"
+
+    @pytest.fixture
+    def config(self):
+        return settings()
+
+
+# --- rows
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_file_is_its_own_history_whatever_its_kind(tmp_path, suffix):
+    rows = read_transactions(save(tmp_path / f"all.{suffix}", EARLIER + LATER), settings())
+
+    assert added(rows) == WINDOWS
+    assert rows.columns == (*EARLIER[0], *ADDED)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_the_rows_of_a_folder_know_its_history(tmp_path, suffix):
+    save(tmp_path / f"history.{suffix}", EARLIER)
+    save(tmp_path / f"transactions.{suffix}", LATER)
+
+    rows = read_transactions(tmp_path, settings())
+
+    assert added(rows) == WINDOWS[3:]
+    assert (rows.source, rows.folder) == (f"transactions.{suffix}", tmp_path)
+
+
+def test_history_and_rows_may_be_of_different_kinds(tmp_path):
+    save(tmp_path / "history.parquet", [{**one, "who": len(one["who"])} for one in EARLIER])
+    save(tmp_path / "transactions.csv", [{**one, "who": "3"} for one in LATER])
+
+    assert read_transactions(tmp_path, settings()).values("who_count_7d") == [2, 2]
+
+
+def test_rows_to_predict_need_no_labels(tmp_path):
+    save(tmp_path / "history.csv", EARLIER)
+    save(tmp_path / "transactions.csv", [{name: one[name] for name in one if name != "fraud"} for one in LATER])
+
+    assert added(read_transactions(tmp_path, settings())) == WINDOWS[3:]
+
+
+def test_rows_keep_their_order_their_lines_and_their_texts(tmp_path):
+    path = save(tmp_path / "all.csv", [*LATER, *EARLIER])
+
+    rows = read_transactions(path, settings())
+
+    assert added(rows) == WINDOWS[3:] + WINDOWS[:3]
+    assert list(rows.lines) == [2, 3, 4, 5, 6]
+    assert rows.values("amount") == ["60.0", "5.0", "10.0", "20.0", "1.0"]
+
+
+def test_a_history_later_than_the_rows_is_not_looked_at(tmp_path):
+    save(tmp_path / "history.csv", [*EARLIER, transaction(30, fraud=1), transaction(8.5, amount=500.0)])
+    save(tmp_path / "transactions.csv", LATER)
+
+    assert added(read_transactions(tmp_path, settings())) == WINDOWS[3:]
+
+
+def test_customers_alone_need_no_label(tmp_path):
+    path = save(tmp_path / "all.csv", [{name: one[name] for name in ("when", "who", "amount")} for one in EARLIER])
+
+    rows = read_transactions(path, TransactionsConfig(time="when", customer="who", amount="amount", windows=(1, 30)))
+
+    assert rows.columns[3:] == ("who_count_1d", "who_mean_1d", "who_count_30d", "who_mean_30d")
+    assert rows.values("who_mean_30d") == [10.0, 15.0, 1.0]
+
+
+def test_terminals_alone_need_no_amount(tmp_path):
+    config = TransactionsConfig(time="when", terminal="shop", label="fraud", delay=7, windows=(7,))
+    rows = read_transactions(save(tmp_path / "all.csv", EARLIER + LATER), config)
+
+    assert rows.columns[5:] == ("shop_count_7d", "shop_risk_7d")
+    assert rows.values("shop_risk_7d") == [0.0, 0.0, 0.0, 0.5, 0.0]
+
+
+def test_a_transaction_without_terminal_has_empty_windows(tmp_path):
+    path = save(tmp_path / "all.csv", [transaction(0, shop=""), transaction(8, shop="")])
+
+    rows = read_transactions(path, settings())
+
+    assert (rows.refused, rows.values("shop_count_7d")) == ({}, [0, 0])
+
+
+def test_the_calendar_is_the_handbooks(tmp_path):
+    moments = [(5, 23), (6, 6), (7, 7), (8, 0)]  # Friday, Saturday, Sunday, Monday
+    path = save(tmp_path / "all.csv", [transaction(day, hour=hour) for day, hour in moments])
+
+    rows = read_transactions(path, settings(calendar=True))
+
+    assert (rows.values("weekend"), rows.values("night")) == ([0, 1, 1, 0], [0, 1, 0, 1])
+
+
+def test_seconds_are_moments_too(tmp_path):
+    dated = read_transactions(save(tmp_path / "dated.csv", EARLIER + LATER), settings(calendar=True))
+    in_seconds = [
+        {**one, "when": (datetime.fromisoformat(one["when"]) - START).total_seconds()} for one in EARLIER + LATER
+    ]
+    path = save(tmp_path / "seconds.csv", in_seconds)
+
+    counted = read_transactions(path, settings(calendar=True, since="2018-04-01"))
+
+    for name in (*ADDED, "weekend", "night"):
+        assert counted.values(name) == dated.values(name)
+
+
+def test_the_settings_of_the_reader_below_are_passed_on(tmp_path):
+    path = save(tmp_path / "all.csv", EARLIER)
+    path.write_text(path.read_text().replace(",", ";"))
+
+    rows = read_transactions(path, settings(reader={"name": "csv", "delimiter": ";"}))
+
+    assert added(rows) == WINDOWS[:3]
+
+
+def test_rows_in_memory_get_the_same_columns():
+    earlier, later = (Rows(pa.Table.from_pylist(some), "the table") for some in (EARLIER, LATER))
+
+    assert added(with_history(later, earlier, settings())) == WINDOWS[3:]
+
+
+def test_a_recipe_names_the_reader_and_without_it_a_csv_is_a_csv(tmp_path):
+    path = save(tmp_path / "all.csv", EARLIER + LATER)
+    named = {"name": "transactions", **COLUMNS, "windows": [7]}
+
+    assert added(read(path, catalog(), "the data", reader=named)) == WINDOWS
+    assert read(path, catalog(), "the data").columns == tuple(EARLIER[0])
+
+
+# --- notes
+
+
+def test_rows_whose_windows_begin_before_the_history_are_noted(tmp_path):
+    save(tmp_path / "history.csv", EARLIER)
+    save(tmp_path / "transactions.csv", [*LATER, transaction(13.9), transaction(14)])
+
+    rows = read_transactions(tmp_path, settings())
+
+    note = "windows that reach 14 days back begin before the history, of which the first moment is 2018-04-01 12:00:00"
+    assert rows.noted == {note: [0, 1, 2]}
+
+
+def test_rows_whose_windows_hold_no_label_are_noted(tmp_path):
+    save(tmp_path / "history.csv", [transaction(-20), {**EARLIER[1], "fraud": ""}, EARLIER[0]])
+    save(tmp_path / "transactions.csv", LATER)
+
+    rows = read_transactions(tmp_path, settings())
+
+    note = "windows hold transactions without a label, which count as no fraud"
+    assert {note: count for note, count in rows.notes.items() if count} == {note: 1}
+    assert rows.noted[note] == [0]
+    assert rows.values("shop_risk_7d") == [0.5, 0.0]
+
+
+# --- what cannot be used
+
+
+def test_bad_rows_are_told_with_their_lines_and_are_in_no_window(tmp_path):
+    bad = [
+        {**EARLIER[0], "amount": "much"},
+        {**EARLIER[0], "amount": ""},
+        {**EARLIER[0], "when": "2018-02-30"},
+        {**EARLIER[0], "who": ""},
+    ]
+    path = save(tmp_path / "all.csv", [*EARLIER, *bad, *LATER])
+    path.write_text(path.read_text() + "lost\n")
+
+    rows = read_transactions(path, settings())
+
+    assert [windows for row, windows in enumerate(added(rows)) if row not in rows.refused] == WINDOWS
+    assert [windows for row, windows in enumerate(added(rows)) if row in rows.refused] == [(None,) * 4] * 5
+    assert {row for members in rows.noted.values() for row in members} == set(range(10)) - {*rows.refused}
+    assert str(BadRows(rows, rows.refused)) == (
+        "all.csv, line 5: the column 'amount' is 'much', which is no number.\n"
+        "all.csv, line 6: the column 'amount' is empty.\n"
+        "all.csv, line 7: the column 'when' is '2018-02-30', which is no date and no number of seconds.\n"
+        "all.csv, line 8: the column 'who' is empty.\n"
+        "all.csv, line 11: the row has 1 value, but the header names 5 columns.\n"
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+    )
+
+
+def problem(path, **others):
+    with pytest.raises(TaskgraftError) as caught:
+        read_transactions(path, settings(**others))
+    return str(caught.value)
+
+
+def test_a_bad_row_of_the_history_is_an_error(tmp_path):
+    save(tmp_path / "history.csv", [*EARLIER, {**EARLIER[0], "amount": "much"}])
+    save(tmp_path / "transactions.csv", LATER)
+
+    assert problem(tmp_path) == (
+        "history.csv, line 5: the column 'amount' is 'much', which is no number.\n"
+        "Mend these rows, or take them out of the data."
+    )
+
+
+def test_a_missing_column_is_told_with_the_nearest(tmp_path):
+    path = save(tmp_path / "all.csv", EARLIER)
+
+    assert problem(path, amount="amuont") == (
+        "all.csv has no column 'amuont'. Did you mean 'amount'? Columns: when, who, shop, amount, fraud."
+    )
+    assert problem(path, label="fraudulent") == (
+        "all.csv has no column 'fraudulent'. Did you mean 'fraud'? Columns: when, who, shop, amount, fraud."
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "here"),
+    [
+        (["history.csv"], "one file transactions.SUFFIX is needed in it, and there is nothing."),
+        (
+            ["history.csv", "history.jsonl", "transactions.csv"],
+            "one file history.SUFFIX is needed in it, and there is history.csv, history.jsonl.",
+        ),
+    ],
+)
+def test_a_folder_holds_one_history_and_one_file_of_transactions(tmp_path, files, here):
+    for name in files:
+        save(tmp_path / name, EARLIER)
+
+    assert problem(tmp_path) == (
+        f"{tmp_path}: {here} A folder of transactions holds history.SUFFIX, earlier transactions with their labels, and "
+        "transactions.SUFFIX, those to read."
+    )
+
+
+def test_a_column_of_the_windows_that_is_there_already_is_not_overwritten(tmp_path):
+    path = save(tmp_path / "all.csv", [{**one, "who_count_7d": 0} for one in EARLIER])
+
+    assert problem(path) == "all.csv: it has a column 'who_count_7d' already. Rename it, or take it out."
+
+
+def test_labels_none_of_which_is_a_fraud_are_told(tmp_path):
+    path = save(tmp_path / "all.csv", [{**EARLIER[0], "fraud": "yes"}, {**EARLIER[1], "fraud": "no"}])
+
+    assert problem(path) == (
+        "all.csv: the column 'fraud' never is '1'; it is no, yes. Say which of them is the label of a fraud with the "
+        "reader's setting 'positive'."
+    )
+    assert read_transactions(path, settings(positive="yes")).values("who_count_7d") == [1, 2]
+
+
+def test_transactions_that_the_history_holds_too_are_told(tmp_path):
+    save(tmp_path / "history.csv", EARLIER + LATER)
+    save(tmp_path / "transactions.csv", [transaction(7), *LATER])
+
+    assert problem(tmp_path) == (
+        "history.csv holds 2 of the transactions of transactions.csv (the first: line 3), so that they would count twice. "
+        "Take them out of the history."
+    )
+
+
+def test_two_transactions_to_read_may_be_alike(tmp_path):
+    save(tmp_path / "history.csv", [*EARLIER, EARLIER[0]])
+    save(tmp_path / "transactions.csv", [LATER[0], LATER[0]])
+
+    assert read_transactions(tmp_path, settings()).values("who_count_7d") == [1, 2]
+
+
+def test_a_column_of_lists_is_told(tmp_path):
+    path = save(tmp_path / "all.parquet", [{**one, "who": [one["who"]]} for one in EARLIER])
+
+    assert re.fullmatch(
+        r"all\.parquet: the column 'who' holds list<\w+: string> values, where a text, a number or a moment is read\.",
+        problem(path),
+    )
+
+
+def test_a_file_that_is_missing_is_told(tmp_path):
+    with pytest.raises(UnreadableFile) as caught:
+        read_transactions(tmp_path / "none.csv", settings())
+    assert str(caught.value) == f"{tmp_path / 'none.csv'}: there is no such file."
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"time": "t"}, "name the column of the 'customer', that of the 'terminal', or both."),
+        ({"time": "t", "customer": "c"}, "the windows of 'c' need 'amount'."),
+        ({"time": "t", "terminal": "s", "delay": 7}, "the windows of 's' need 'label'."),
+        ({"time": "t", "terminal": "s", "label": "l"}, "the windows of 's' need 'delay'."),
+        (
+            {"time": "t", "customer": "c", "amount": "a", "windows": [7, 7]},
+            "windows are different numbers of days, from 1 to 3,650.",
+        ),
+        (
+            {"time": "t", "terminal": "s", "label": "l", "delay": 0},
+            "the setting 'delay' is 0: input should be greater than or equal to 1.",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_told(chosen, said):
+    with pytest.raises(SettingsError) as caught:
+        parse(TransactionsConfig, chosen, "reader 'transactions'")
+    assert str(caught.value) == f"reader 'transactions': {said}"

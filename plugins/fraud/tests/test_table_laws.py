@@ -1,0 +1,58 @@
+"""The conformance kit over the four table backbones."""
+
+import pytest
+import torch
+from tables import SMALL, SPECS, TABLE, learned
+
+from taskgraft.testing import BackboneLaws
+
+PLAIN = {"amount": [3.5, 80.0, 1.0, 12.25], "visits": [1, 0, 4, 2]}
+WORDS = {"shop": ["books", "food", "food", "books"], "town": ["Ulm", "Ulm", "Jena", "Jena"]}
+
+
+class TableLaws(BackboneLaws):
+    @pytest.fixture
+    def config(self, name, inputs):
+        return learned(SMALL[name], inputs)
+
+    @pytest.fixture
+    def backbone(self, name, config):
+        torch.manual_seed(0)
+        return SPECS[name].build(config)
+
+    @pytest.fixture
+    def spec(self, name):
+        return SPECS[name]
+
+    @pytest.fixture
+    def inputs(self):
+        return TABLE
+
+
+@pytest.mark.parametrize("name", SMALL)
+class TestEveryKindOfColumn(TableLaws):
+    pass
+
+
+@pytest.mark.parametrize("name", SMALL)
+class TestNumbersAlone(TableLaws):
+    @pytest.fixture
+    def inputs(self):
+        return PLAIN
+
+
+@pytest.mark.parametrize("name", SMALL)
+class TestCategoriesAlone(TableLaws):
+    @pytest.fixture
+    def inputs(self):
+        return WORDS
+
+
+class TestOneBlockAndOneHeadOfAttention(TableLaws):
+    @pytest.fixture
+    def name(self):
+        return "ft-transformer"
+
+    @pytest.fixture
+    def config(self):
+        return learned(SMALL["ft-transformer"].model_copy(update={"blocks": 1, "attention_heads": 1}))

@@ -33,5 +33,4 @@ def test_what_stops_half_way_leaves_the_terminal_as_it_was(capsys, monkeypatch):
 def test_an_error_in_the_work_passes(monkeypatch):
     monkeypatch.setattr(progress, "PATIENCE", -1.0)
     with pytest.raises(ZeroDivisionError):
-        for item in Reporter().track(range(5), "going", 5):
-            1 / item
+        list(Reporter().track((1 / item for item in range(5)), "going", 5))

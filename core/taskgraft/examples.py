@@ -23,7 +23,7 @@ class Targets(Protocol):
 
     def __len__(self) -> int: ...
 
-    def rows(self, rows: Sequence[int]) -> Batch:
+    def rows(self, rows: RowNumbers) -> Batch:
         """Take some rows, in the order given."""
 
 
@@ -37,7 +37,7 @@ class Draw(Protocol):
     @property
     def heavy(self) -> bool: ...
 
-    def draw(self, rows: Sequence[int], seeds: Sequence[int]) -> tuple[Batch, Batch]:
+    def draw(self, rows: RowNumbers, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Give the inputs and targets of some rows.
 
         Args:
@@ -82,7 +82,7 @@ class Variation:
     blend: Blend
     heavy: bool = True
 
-    def draw(self, rows: Sequence[int], seeds: Sequence[int]) -> tuple[Batch, Batch]:
+    def draw(self, rows: RowNumbers, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Give varied rows and their targets."""
         varied, targets = self.fresh.vary(rows, seeds), self.targets.rows(rows)
         if varied.partners is not None and varied.shares is not None:

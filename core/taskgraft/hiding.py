@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from taskgraft.backbone import Processor
-from taskgraft.batch import Batch
+from taskgraft.batch import Batch, RowNumbers
 from taskgraft.contents import only
 from taskgraft.examples import Turn
 from taskgraft.fresh import FreshInputs
@@ -37,7 +37,7 @@ class Hiding:
         """Whether a draw takes so much work that worker processes are worth their while."""
         return self.fresh is not None or self.whole.heavy
 
-    def draw(self, rows: Sequence[int], seeds: Sequence[int]) -> tuple[Batch, Batch]:
+    def draw(self, rows: RowNumbers, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Give rows with elements hidden, and what those hold."""
         whole = self.whole.gather(rows) if self.fresh is None else self.fresh.vary(rows, seeds).batch
         held = self.processor.holds(whole)
@@ -60,7 +60,7 @@ class HiddenInputs:
         """The real positions of each row, as a :class:`Source` gives them."""
         return self._hiding.whole.sizes()
 
-    def gather(self, rows: Sequence[int]) -> Batch:
+    def gather(self, rows: RowNumbers) -> Batch:
         """Put some rows together."""
         return self._hiding.draw(rows, FIXED.seeds(rows))[0]
 
@@ -74,6 +74,6 @@ class HiddenTargets:
     def __len__(self) -> int:
         return len(self._hiding.whole)
 
-    def rows(self, rows: Sequence[int]) -> Batch:
+    def rows(self, rows: RowNumbers) -> Batch:
         """Take some rows, in the order given."""
         return self._hiding.draw(rows, FIXED.seeds(rows))[1]

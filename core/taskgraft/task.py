@@ -114,7 +114,7 @@ def predictions(
 
     for rows, piece in _passed(task, inputs, size, passes, workers, found):
         pieces.append(piece)
-        order += rows
+        order.extend(rows)
     return joined(pieces, order)
 
 

@@ -16,7 +16,7 @@ from taskgraft.heads.labels import NothingToTell
 from taskgraft.plan import Solve
 from taskgraft.rows import BadRows, ColumnMissing
 from taskgraft.settling import NothingToSettleBy
-from taskgraft.testing import HeadLaws, PluginLaws
+from taskgraft.testing import HeadLaws
 from taskgraft_fraud.calibration import Isotonic, Temperature
 from taskgraft_fraud.fraud import Fraud, FraudTarget, NoSuchLabel, NotTwoLabels, OneLabel
 from taskgraft_fraud.fraud_settings import FraudConfig
@@ -72,12 +72,6 @@ class TestFraud(HeadLaws):
     @pytest.fixture
     def columns(self):
         return COLUMNS
-
-
-class TestPlugin(PluginLaws):
-    @pytest.fixture
-    def module(self):
-        return "taskgraft_fraud.plugin"
 
 
 # --- what is learned

@@ -139,6 +139,30 @@ def test_metrics_are_chosen_by_name(place):
     assert message.startswith("No metric named 'regresion'. Did you mean 'regression'")
 
 
+def test_a_metric_with_settings_is_written_as_json(place):
+    one = typed("evaluate", "intents", "valid.csv", "--metrics", '{"name": "classification"}', "--json", "-q")
+    assert (one.code, one.out) == (0, typed("evaluate", "intents", "valid.csv", "--json", "-q").out)
+    assert refusal("evaluate", "intents", "valid.csv", "--metrics", '{"name": "classification"', "-q") == (
+        "metric: '{\"name\": \"classification\"' is no JSON: Expecting ',' delimiter: line 1 column 26 (char 25)."
+    )
+
+
+def test_baselines_are_asked_for_by_name(place, fitted):
+    (place / "train.csv").write_bytes((fitted / "train.csv").read_bytes())
+    done = typed("evaluate", "intents", "valid.csv", "--baseline", "majority", "--json", "-q")
+    expected = tg.load("intents").evaluate("valid.csv", baselines=["majority"], quiet=True)
+    assert json.loads(done.out)["baselines"] == expected.baselines
+    assert refusal("evaluate", "intents", "valid.csv", "--baseline", "majority", "--baseline", "mean", "-q") == (
+        "The baseline 'mean' cannot predict what 'classification' predicts."
+    )
+
+
+def test_figures_of_metrics_that_draw_none_are_refused(place):
+    message = refusal("evaluate", "intents", "valid.csv", "--figures", "figures", "-q")
+    assert message.startswith("Figures are asked for, but none is drawn by 'classification'. ")
+    assert not (place / "figures").exists()
+
+
 def test_a_damaged_artifact_is_refused(place, fitted):
     (place / "damaged").mkdir()
     for file in (fitted / "intents").iterdir():

@@ -2,6 +2,7 @@ import json
 import math
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,7 +218,7 @@ def test_where_a_head_names_no_classes_those_that_occur_are_told_apart():
 def test_an_evaluation_is_plain_json():
     found = judged(Resampling(20, groups="writer", members=range(6)), baselines={"majority": {"accuracy": 0.5}})
     read = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert read.keys() == {"rows", "metrics", "baselines", "per_class", "confusion", "resamples", "groups"}
+    assert read.keys() == {"rows", "metrics", "baselines", "per_class", "confusion", "resamples", "groups", "figures"}
     low, high = found.intervals["accuracy"]
     assert read["metrics"]["accuracy"] == {"value": found["accuracy"], "low": low, "high": high}
     assert read["confusion"] == {"classes": ["cat", "dog", "[emu]"], "counts": [[2, 1, 0], [0, 2, 0], [0, 1, 0]]}
@@ -269,6 +270,11 @@ def test_of_numbers_alone_one_table_is_printed():
     assert printed(measured([1.0, 2.0], Resampling(0))) == (
         "metric    value\n───────────────\nmean     1.5000\n2 rows."
     )
+
+
+def test_figures_are_told_below_the_tables():
+    found = judged(Resampling(0), figures=[Path("new/one.png"), Path("new/two.png")])
+    assert printed(found).endswith("\nFigures: new/one.png, new/two.png.")
 
 
 def test_tables_of_very_many_classes_are_left_to_json():

@@ -5,10 +5,12 @@ import textwrap
 
 import pytest
 
+from taskgraft.config import NoSettings
 from taskgraft.description import TargetKind
 from taskgraft.head import Predictions
 from taskgraft.testing import LabelledRows, LawBroken
 from taskgraft.testing import judging as of_judging
+from taskgraft.testing import plugin as of_plugin
 
 RIGHT = """
     from taskgraft.config import Config, NoSettings
@@ -83,7 +85,44 @@ def module(tmp_path, monkeypatch):
 def test_right_metrics_and_baselines_pass(module):
     name = module("right")
     of_judging.check_judges_count_rows(name, {}, {})
+    of_judging.check_figures_are_files(name, {}, {})
     of_judging.check_baselines_are_plain_and_honest(name, {}, {})
+
+
+DRAWING = ("build=build,", "build=build,\n            draw=draw,")
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("return [folder / 'cost.txt']", "it answers with ['cost.txt'], but the folder holds []"),
+        (
+            "(folder / 'cost.txt').write_text(''); return [folder / 'cost.txt']",
+            "it answers with ['cost.txt'], but the folder holds []",
+        ),
+        ("(folder / 'cost.txt').write_text('1'); return []", "it answers with [], but the folder holds ['cost.txt']"),
+        ("return []", "it answers with [], but the folder holds []"),
+        ("raise ValueError('no ink')", "draw raises ValueError: no ink"),
+    ],
+    ids=["unwritten", "empty", "untold", "nothing", "raises"],
+)
+def test_a_metric_that_does_not_draw_files_is_caught(module, body, found):
+    draw = f"    def draw(predictions, truth, columns, settings, folder):\n        {body}\n\n    class Learned(Config):"
+    with pytest.raises(LawBroken) as caught:
+        of_judging.check_figures_are_files(module("wrong", DRAWING, ("    class Learned(Config):", draw)), {}, {})
+    assert str(caught.value) == (
+        f"metric 'cost' of wrong breaks the law 'figures are files in the folder that is given':\n{found}.\n"
+        "Write figures into the folder, and answer with their paths."
+    )
+
+
+def test_a_metric_that_draws_files_passes(module):
+    draw = """    def draw(predictions, truth, columns, settings, folder):
+        (folder / "cost.txt").write_text("1")
+        return [folder / "cost.txt"]
+
+    class Learned(Config):"""
+    of_judging.check_figures_are_files(module("right", DRAWING, ("    class Learned(Config):", draw)), {}, {})
 
 
 ANSWER = '{"cost": float(wrong[rows].mean())}'
@@ -202,6 +241,28 @@ def test_a_baseline_that_is_not_plain_and_honest_is_caught(module, changes, foun
     assert str(caught.value) == f"baseline 'first' of wrong breaks the law '{law}':\n{found}.\n{advice}"
 
 
+KEPT_NOWHERE = ("            learned=Learned,\n", "")
+
+
+def test_what_a_baseline_keeps_nowhere_need_be_no_json(module):
+    unequal = (LEARNT, "return type('Loose', (), {'label': truth[0]})()")
+    of_judging.check_baselines_are_plain_and_honest(module("right", KEPT_NOWHERE, unequal), {}, {})
+
+
+def test_what_a_baseline_keeps_nowhere_is_learned_the_same_again(module):
+    drawn = (LEARNT, "return type('Loose', (), {'label': 'abc'[next(count) % 3]})()")
+    counting = (
+        "    class Learned(Config):",
+        "    from itertools import count as counted\n    count = counted()\n\n    class Learned(Config):",
+    )
+    with pytest.raises(LawBroken) as caught:
+        of_judging.check_baselines_are_plain_and_honest(module("wrong", KEPT_NOWHERE, drawn, counting), {}, {})
+    assert (caught.value.found, caught.value.advice) == (
+        "learning twice from the same rows differs",
+        "Draw nothing at random without a seed.",
+    )
+
+
 def test_a_label_for_each_element_is_asked_of_a_baseline_of_elements(module):
     name = module(
         "wrong",
@@ -223,3 +284,10 @@ def test_rows_can_be_given_where_the_usual_ones_do_not_do(module):
     with pytest.raises(LawBroken) as caught:
         of_judging.check_judges_count_rows(name, {}, {})
     assert caught.value.found == "build raises KeyError: 'amount'"
+
+
+def test_settings_are_given_by_axis_and_name_where_two_specs_have_a_name(module):
+    (metric, baseline) = of_plugin.specs(module("right"))
+    one, other = NoSettings(), NoSettings()
+    assert of_plugin.config_of(metric, {"cost": one, "metric cost": other}) is other
+    assert of_plugin.config_of(baseline, {"first": one, "metric first": other}) is one

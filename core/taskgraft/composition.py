@@ -1,6 +1,6 @@
 """Three choices made into one: names looked up, objects accepted, and mismatches found before any weight is read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -141,6 +141,11 @@ def fitted_together(
     return Composition(bottom, top, way, below, above, layout, planner.plan(below, above))
 
 
+def several(references: Reference | Sequence[Reference]) -> Sequence[Reference]:
+    """Let one name stand for a list of one."""
+    return (references,) if isinstance(references, str | Mapping | Choice) else references
+
+
 def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[AnySpec]:
     """Find a spec by name and read its settings.
 
@@ -220,10 +225,12 @@ class NotAReference(TaskgraftError):
     value: object
 
     def __str__(self) -> str:
-        return (
-            f"The {self.axis} is {self.value!r:.60}, of the type {type(self.value).__name__}. "
-            f"Give a name, a dict with 'name' and settings, or an object of the class taskgraft.{self.axis.capitalize()}."
-        )
+        ways = "a name, or a dict with 'name' and settings"
+        if self.axis in ("backbone", "head", "strategy"):
+            ways = (
+                f"a name, a dict with 'name' and settings, or an object of the class taskgraft.{self.axis.capitalize()}"
+            )
+        return f"The {self.axis} is {self.value!r:.60}, of the type {type(self.value).__name__}. Give {ways}."
 
 
 @dataclass(eq=False)

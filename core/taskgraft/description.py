@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Layout(StrEnum):
@@ -171,10 +172,12 @@ class HeadDescription:
         soft_targets: whether a target may be a distribution over categories.
         convex: whether its loss is convex in its weights when the features are fixed, so that a solver may replace
             gradient descent.
-        metrics: names of the metrics that judge it unless the user names others.
+        metrics: the metrics that judge it unless the user names others: names, or dicts of a ``name`` and settings.
         baselines: names of the baselines that it is compared with.
         files: whether a text in a target column names a file. A relative path then starts at the folder of the data it stands
             in.
+        groups: a column whose equal values belong together in the intervals, unless the user names another. Used where the
+            judged rows have it.
         settles: what it chooses by validation rows after training, in words ("a threshold"); empty when it chooses nothing.
         columns: the columns of those rows, beside the targets, that it chooses by.
     """
@@ -183,8 +186,9 @@ class HeadDescription:
     target: TargetKind
     soft_targets: bool = False
     convex: bool = False
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[str | Mapping[str, Any], ...] = ()
     baselines: tuple[str, ...] = ()
     files: bool = False
+    groups: str | None = None
     settles: str = ""
     columns: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +78,7 @@ class Evaluation(Mapping[str, float]):
         resamples: how many the intervals are taken from; 0 when there are none.
         groups: the column whose equal values are drawn together, or None.
         baselines: name of a baseline → its numbers for the same rows.
+        figures: the files that its metrics drew.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Evaluation(Mapping[str, float]):
         judge: Judge,
         resampling: Resampling = Resampling(),
         baselines: Mapping[str, Mapping[str, float]] | None = None,
+        figures: Sequence[Path] = (),
     ):
         """Judge.
 
@@ -99,6 +102,7 @@ class Evaluation(Mapping[str, float]):
         self._judge, self._resampling = judge, resampling
         self.rows, self.resamples, self.groups = len(truth), resampling.count, resampling.groups
         self.baselines: Mapping[str, Mapping[str, float]] = baselines or {}
+        self.figures = tuple(figures)
         self._numbers = finite(judge(np.arange(self.rows)))
 
     def __getitem__(self, name: str) -> float:
@@ -161,6 +165,7 @@ class Evaluation(Mapping[str, float]):
             else {"classes": list(table.classes), "counts": [list(row) for row in table.counts]},
             "resamples": self.resamples,
             "groups": self.groups,
+            "figures": [str(path) for path in self.figures],
         }
 
     def __rich__(self) -> "RenderableType":

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from taskgraft.error import listed
 from taskgraft.heads.labels import text_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def drawn(evaluation: "Evaluation") -> RenderableType:
                 Text("\nrows by true class (down) and predicted class (across)"),
                 _confusion(evaluation.confusion),
             ]
+    if evaluation.figures:
+        pieces += [Text(f"\nFigures: {listed(evaluation.figures)}.")]
     return Group(*pieces)
 
 

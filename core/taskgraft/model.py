@@ -10,6 +10,7 @@ from typing import Any, Literal, TextIO
 
 from taskgraft.backbone import Backbone
 from taskgraft.catalog import catalog
+from taskgraft.challengers import learned_challengers
 from taskgraft.composition import Composition, Reference, composed
 from taskgraft.config import parse
 from taskgraft.description import TargetKind
@@ -145,22 +146,28 @@ class TaskModel:
         self,
         data: Any,
         *,
-        metrics: Sequence[str] = (),
+        metrics: Reference | Sequence[Reference] = (),
+        baselines: Reference | Sequence[Reference] = (),
         groups: str | None = None,
         resamples: int = RESAMPLES,
+        figures: str | Path | None = None,
         batch_size: int | None = None,
         quiet: bool = False,
     ) -> Evaluation:
         """Judge predictions for labelled rows.
 
         Args:
-            metrics: names of metrics; the head's own when left out.
+            metrics: names of metrics, or dicts with ``name`` and settings; the head's own when left out.
+            baselines: the same of baselines that learn now, from the training rows that the recipe names, and are judged beside
+                the head's own.
             groups: a column whose equal values belong together (a customer, a patient), so that intervals come from drawing
                 whole groups. Where rows of a group are alike, intervals would be too narrow without.
             resamples: how many the intervals are taken from; 0 gives none.
+            figures: a folder for what the metrics draw. It is made; files of the same names are replaced.
 
         Returns:
-            number by name, with intervals, and the numbers of the baselines that learned from the same rows as the model.
+            number by name, with intervals, the numbers of the baselines that learned from the same rows as the model, and the
+            files of the figures.
         """
         fitted, reporter, told = self._ready("evaluate"), Reporter(quiet=quiet), self.recipe.data
         rows = read(data, catalog(), "the data", reader=told.reader, on_bad_row=told.on_bad_row)
@@ -173,11 +180,13 @@ class TaskModel:
                 ),
             )
             say_notes(reporter, rows.notes, rows, "rows")
-            how = judging(fitted, self.recipe, self.composition.head.label, rows, metrics, groups, resamples)
+            label = self.composition.head.label
+            how = judging(fitted, self.recipe, label, rows, metrics, groups, resamples, figures)
+            challengers = learned_challengers(baselines, fitted, self.recipe, label, Path(folder) / "train")
             found = predictions(
                 fitted.task, 0, examples.inputs, rows_at_once(self.recipe, batch_size), passes(reporter)
             )
-        return evaluated(fitted, self.recipe, Judged(found, whole(examples.targets), rows), how, reporter)
+        return evaluated(fitted, self.recipe, Judged(found, whole(examples.targets), rows), how, reporter, challengers)
 
     def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
         """Predict in the user's own words: a label, a number, or a list of them, per row.

@@ -1,6 +1,7 @@
 """Files that a person asked for, written whole or not at all: beside their place, and renamed when all went well."""
 
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,26 @@ def replacing(path: Path, what: str) -> Iterator[Path]:
         raise CannotWrite(str(path), str(error.strerror or error), what) from None
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def written_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: str) -> list[Path]:
+    """Let something write files, and move them into a folder, which is made, when all of them are whole.
+
+    Args:
+        write: is given an empty folder, and answers with the files that it wrote there.
+
+    Returns:
+        where they are now, in place of files of the same names.
+
+    Raises:
+        CannotWrite: when they cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".taskgraft-", dir=folder) as fresh:
+            return [path.replace(folder / path.name) for path in write(Path(fresh))]
+    except OSError as error:
+        raise CannotWrite(str(folder), str(error.strerror or error), what) from None
 
 
 @dataclass(eq=False)

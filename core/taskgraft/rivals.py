@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from taskgraft.catalog import catalog
+from taskgraft.composition import Named, Reference, named
 from taskgraft.config import Config, SettingsError, parse
 from taskgraft.description import HeadDescription, TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.head import Predictions
 from taskgraft.manifest import BadArtifact
-from taskgraft.name import parse_name
 from taskgraft.source import Source
 from taskgraft.spec import BaselineSpec, Columns
 
@@ -31,19 +31,18 @@ def learn_rivals(
     problems: list[str] = []
     for name in head.baselines:
         try:
-            spec, _ = _found(name)
-            if head.target not in spec.targets:
-                problems.append(f"the baseline '{name}' was left out, for it cannot predict {head.target}")
+            chosen = rival(name)
+            if (reason := _unfit(chosen.spec, head.target)) is not None:
+                problems.append(f"the baseline '{name}' was left out, for {reason}")
                 continue
-            found = spec.learn(inputs, truth(), parse(spec.config, {}, f"baseline '{name}'"))
-            learned[name] = parse(spec.learned, found.model_dump(mode="json"), f"baseline '{name}'")
+            learned[name] = _read(chosen, chosen.spec.learn(inputs, truth(), chosen.config).model_dump(mode="json"))
         except Exception as error:
             problems.append(left_out(name, error))
     return learned, problems
 
 
 def predict_of_rival(
-    name: str, learned: Config, kind: TargetKind, inputs: Columns, truth: Sequence[Any]
+    chosen: Named[BaselineSpec], learned: Any, kind: TargetKind, inputs: Columns, truth: Sequence[Any]
 ) -> Predictions:
     """Predict for rows by what a baseline learned.
 
@@ -53,9 +52,8 @@ def predict_of_rival(
     Raises:
         Miscounted: when it does not predict once per row.
     """
-    spec, _ = _found(name)
     elements = [len(labels) for labels in truth] if kind == TargetKind.ELEMENT_CATEGORIES else None
-    found = spec.predict(learned, inputs, elements, parse(spec.config, {}, f"baseline '{name}'"))
+    found = chosen.spec.predict(learned, inputs, elements, chosen.config)
     if len(found.values) != len(truth):
         raise Miscounted(len(found.values), len(truth))
     return found
@@ -70,7 +68,7 @@ def read_rivals(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> dict[
     found: dict[str, Config] = {}
     for name, raw in written.items():
         try:
-            found[name] = parse(_found(name)[0].learned, raw, f"its baseline '{name}'")
+            found[name] = _read(rival(name), raw, "its ")
         except SettingsError as error:
             raise BadArtifact(str(folder), str(error).rstrip(".")) from None
         except TaskgraftError as error:
@@ -80,17 +78,36 @@ def read_rivals(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> dict[
 
 def sources_of_rivals(names: Sequence[str]) -> list[Source]:
     """Say which distributions baselines came from."""
-    return [_found(name)[1] for name in names]
+    return [rival(name).source for name in names]
 
 
 def left_out(name: str, error: Exception) -> str:
     """Say why a baseline does without numbers."""
+    return f"the baseline '{name}' was left out, for it raised {raised(error)}"
+
+
+def raised(error: Exception) -> str:
+    """Name an error that a baseline raised."""
     said = " ".join(str(error).split())[:200].rstrip(".")
-    return f"the baseline '{name}' was left out, for it raised {type(error).__name__}{f' ({said})' if said else ''}"
+    return f"{type(error).__name__}{f' ({said})' if said else ''}"
 
 
-def _found(name: str) -> tuple[BaselineSpec, Source]:
-    return catalog().find(BaselineSpec, parse_name(name))
+def rival(reference: Reference) -> Named[BaselineSpec]:
+    """Find a baseline. Raises as :func:`taskgraft.composition.named` does."""
+    return named(catalog(), BaselineSpec, reference)
+
+
+def _unfit(spec: BaselineSpec, kind: TargetKind) -> str | None:
+    """Say why a baseline cannot go with a model."""
+    if kind not in spec.targets:
+        return f"it cannot predict {kind}"
+    return "what it learns is kept nowhere: ask for it when you evaluate" if spec.learned is None else None
+
+
+def _read(chosen: Named[BaselineSpec], written: Mapping[str, Any], whose: str = "") -> Config:
+    if chosen.spec.learned is None:
+        raise KeptNowhere(chosen.label)
+    return parse(chosen.spec.learned, written, f"{whose}baseline '{chosen.label}'")
 
 
 @dataclass(eq=False)
@@ -102,3 +119,13 @@ class Miscounted(TaskgraftError):
 
     def __str__(self) -> str:
         return f"{self.predictions:,} predictions for {self.rows:,} rows"
+
+
+@dataclass(eq=False)
+class KeptNowhere(TaskgraftError):
+    """Something written of a baseline that writes nothing down."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"What the baseline '{self.name}' learns is kept nowhere."

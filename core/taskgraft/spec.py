@@ -119,11 +119,14 @@ class MetricSpec(Spec):
         targets: the kinds of target it can judge.
         build: (predictions, truth as the head's ``truth`` gives it, the columns of the data, settings) → a judge, which is
             then asked for the numbers of many resamples of the rows.
+        draw: (what ``build`` is given, and an empty folder) → the files that it wrote there, for whoever asks for figures. None
+            for a metric that draws none.
     """
 
     axis: ClassVar[str] = "metric"
     targets: frozenset[TargetKind]
     build: "Callable[[Predictions, Sequence[Any], Columns, Any], Judge]"
+    draw: "Callable[[Predictions, Sequence[Any], Columns, Any, Path], Sequence[Path]] | None" = None
 
 
 Judge = Callable[["NDArray[np.int64]"], Mapping[str, float]]
@@ -136,7 +139,8 @@ class BaselineSpec(Spec):
 
     Attributes:
         targets: the kinds of target it can predict.
-        learned: the class of what it learns; frozen and JSON, so that an artifact can hold it.
+        learned: the class of what it learns; frozen and JSON, so that an artifact can hold it. None for what is no JSON: it is
+            kept nowhere, and learned anew whenever a user asks for the baseline by its name.
         learn: (inputs of the training rows, their truth as the head's ``truth`` gives it, settings) → what it learned.
         predict: (what it learned, inputs, the number of elements of each row, settings) → one prediction per row, in the words
             of the truth.
@@ -144,6 +148,6 @@ class BaselineSpec(Spec):
 
     axis: ClassVar[str] = "baseline"
     targets: frozenset[TargetKind]
-    learned: type[Config]
-    learn: Callable[[Columns, Sequence[Any], Any], Config]
+    learned: type[Config] | None = None
+    learn: Callable[[Columns, Sequence[Any], Any], Any]
     predict: "Callable[[Any, Columns, Elements, Any], Predictions]"

@@ -1,7 +1,10 @@
 """An artifact on the device that a command names."""
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from taskgraft.config import SettingsError
 
 if TYPE_CHECKING:
     from taskgraft.model import TaskModel
@@ -37,3 +40,17 @@ def found_device(device: str) -> str:
 def names(text: str) -> tuple[str, ...]:
     """Split a list of names with commas between."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def references(text: str) -> tuple[Any, ...]:
+    """Split a list of names with commas between, or read one name with settings, written as JSON.
+
+    Raises:
+        SettingsError: for what is meant as JSON and is none.
+    """
+    if not text.lstrip().startswith("{"):
+        return names(text)
+    try:
+        return (json.loads(text),)
+    except ValueError as error:
+        raise SettingsError("metric", (f"{text!r:.60} is no JSON: {error}.",)) from None

@@ -149,11 +149,23 @@ def _fit(
 def _evaluate(
     artifact: Artifact,
     data: Data,
-    metrics: Annotated[str, typer.Option(help="Names with commas between; the head's own when left out.")] = "",
+    metrics: Annotated[
+        str,
+        typer.Option(
+            help='Names with commas between, or {"name": …, settings} as JSON; the head\'s own when left out.'
+        ),
+    ] = "",
+    baselines: Annotated[
+        list[str] | None,
+        typer.Option("--baseline", metavar="NAME", help="A rival that learns now, from the training rows; repeatable."),
+    ] = None,
     groups: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Rows with one value here belong together in resamples.")
     ] = None,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for the intervals; 0 for none.")] = 1_000,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to put the figures that the metrics draw.")
+    ] = None,
     batch_size: BatchSize = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -163,7 +175,19 @@ def _evaluate(
     """Judge a fitted model on labelled rows."""
     from taskgraft.commandline.evaluating import evaluate
 
-    evaluate(artifact, data, metrics, groups, resamples, batch_size, device, as_json=as_json, quiet=quiet)
+    evaluate(
+        artifact,
+        data,
+        metrics,
+        baselines or [],
+        groups,
+        resamples,
+        figures,
+        batch_size,
+        device,
+        as_json=as_json,
+        quiet=quiet,
+    )
 
 
 @app.command("predict")

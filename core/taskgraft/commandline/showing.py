@@ -114,6 +114,7 @@ def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]
             "soft_targets": description.soft_targets,
             "metrics": list(description.metrics),
             "baselines": list(description.baselines),
+            "groups": description.groups,
             "settles": description.settles,
             "columns": list(description.columns),
         }
@@ -169,7 +170,8 @@ def _print_head(description: HeadDescription) -> None:
     out = console()
     out.print(f"Reads: {' or '.join(description.reads)} features. Learns: {description.target}.")
     if description.metrics:
-        out.print(f"Judged by: {', '.join(description.metrics)}.")
+        names = [one if isinstance(one, str) else one["name"] for one in description.metrics]
+        out.print(f"Judged by: {', '.join(names)}.")
     if description.baselines:
         out.print(f"Beside: {', '.join(description.baselines)}.")
     if description.settles:

@@ -1,7 +1,7 @@
 """Laws of a head: what it learns is JSON, its loss adds up, and it reads whatever a backbone of its layouts emits."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -275,6 +275,9 @@ def check_head_description_is_sound(head: Head[Any]) -> None:
     for what, names in (("metrics", description.metrics), ("baselines", description.baselines)):
         if not isinstance(names, tuple):
             raise law.broken(f"its {what} are {names!r}, no tuple of names")
+    for metric in description.metrics:
+        if not isinstance(metric, str) and not (isinstance(metric, Mapping) and isinstance(metric.get("name"), str)):
+            raise law.broken(f"its metric {metric!r} is neither a name nor a dict with 'name' and settings")
 
 
 def check_spec_describes_the_head(head: Head[Any], spec: HeadSpec, config: Any) -> None:

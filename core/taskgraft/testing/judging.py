@@ -2,8 +2,10 @@
 
 import json
 import math
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,10 +112,33 @@ def _differs(one: Mapping[str, float], other: Mapping[str, float]) -> str | None
     return None
 
 
+def check_figures_are_files(module: str, configs: Mapping[str, Config], labelled: Mapping[str, LabelledRows]) -> None:
+    """A metric that draws writes files into the folder it is given, and answers with all of them.
+
+    Args: as for :func:`check_judges_count_rows`.
+    """
+    for spec, config in _of(MetricSpec, module, configs):
+        if spec.draw is None:
+            continue
+        law = Law(
+            f"metric '{spec.name}' of {module}",
+            "figures are files in the folder that is given",
+            "Write figures into the folder, and answer with their paths.",
+        )
+        for rows in _rows_for(spec, spec.targets, labelled):
+            with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+                with law.runs("draw"):
+                    drawn = spec.draw(rows.predictions, rows.truth, rows.columns, config, Path(folder))
+                written = sorted(path for path in Path(folder).iterdir() if path.stat().st_size)
+                if not written or sorted(drawn) != written:
+                    names = [[path.name for path in paths] for paths in (sorted(drawn), written)]
+                    raise law.broken(f"it answers with {names[0]}, but the folder holds {names[1]}")
+
+
 def check_baselines_are_plain_and_honest(
     module: str, configs: Mapping[str, Config], labelled: Mapping[str, LabelledRows]
 ) -> None:
-    """What a baseline learned is JSON, and it predicts each row by itself, in the words of the truth.
+    """What a baseline learned is JSON, if it is kept, and it predicts each row by itself, in the words of the truth.
 
     Args:
         configs: name of a spec → settings to try it with. A spec whose settings all have defaults needs none.
@@ -132,14 +157,17 @@ def check_baselines_are_plain_and_honest(
 def _check_baseline(law: Law, spec: BaselineSpec, config: Config, rows: LabelledRows) -> None:
     with law.runs("learn"):
         learned, again = (spec.learn(rows.columns, rows.truth, config) for _ in range(2))
-    if not isinstance(learned, spec.learned):
-        raise law.broken(
-            f"learn answers {learned!r:.60}, no {spec.learned.__name__}", "Answer with the class 'learned'."
-        )
-    if learned != again:
-        raise law.broken("learning twice from the same rows differs", "Draw nothing at random without a seed.")
-    learned = _from_json(law, spec, learned)
+    if spec.learned is not None:
+        if not isinstance(learned, spec.learned):
+            raise law.broken(
+                f"learn answers {learned!r:.60}, no {spec.learned.__name__}", "Answer with the class 'learned'."
+            )
+        if learned != again:
+            raise law.broken("learning twice from the same rows differs", "Draw nothing at random without a seed.")
+        learned = _from_json(law, spec.learned, learned)
     found = _predicted(law, spec, config, learned, rows)
+    if found != _predicted(law, spec, config, again, rows):  # what is no JSON may not compare
+        raise law.broken("learning twice from the same rows differs", "Draw nothing at random without a seed.")
     known = _words(rows.kind, rows.truth)
     if strange := [value for value in _words(rows.kind, found) if value not in known]:
         raise law.broken(f"it predicts {strange[0]!r}, which is no word of the truth", "Predict as the truth is given.")
@@ -148,20 +176,20 @@ def _check_baseline(law: Law, spec: BaselineSpec, config: Config, rows: Labelled
         raise law.broken("it predicts otherwise for a row when other rows stand beside it")
 
 
-def _from_json(law: Law, spec: BaselineSpec, learned: Config) -> Config:
-    with law.runs(f"writing {spec.learned.__name__} as JSON"):
+def _from_json(law: Law, kind: type[Config], learned: Config) -> Config:
+    with law.runs(f"writing {kind.__name__} as JSON"):
         text = json.dumps(learned.model_dump(mode="json"), allow_nan=False)
     try:
-        read = spec.learned.model_validate(json.loads(text))
+        read = kind.model_validate(json.loads(text))
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
-        raise law.broken(f"{spec.learned.__name__} written as JSON cannot be read: {reason}") from None
+        raise law.broken(f"{kind.__name__} written as JSON cannot be read: {reason}") from None
     if read != learned:
         raise law.broken(f"{learned!r:.150} written as JSON is read as {read!r:.150}")
     return read
 
 
-def _predicted(law: Law, spec: BaselineSpec, config: Config, learned: Config, rows: LabelledRows) -> list[Any]:
+def _predicted(law: Law, spec: BaselineSpec, config: Config, learned: Any, rows: LabelledRows) -> list[Any]:
     """Predict, and count rows and elements."""
     elements = [len(row) for row in rows.truth] if rows.kind == TargetKind.ELEMENT_CATEGORIES else None
     with law.runs("predict"):

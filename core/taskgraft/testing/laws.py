@@ -277,7 +277,7 @@ class PluginLaws:
 
     @pytest.fixture
     def configs(self) -> dict[str, Config]:
-        """Name of a spec → settings to try it with, where a setting has no default."""
+        """Name of a spec → settings to try it with, where a setting has no default; "metric cost" where several have a name."""
         return {}
 
     @pytest.fixture
@@ -301,6 +301,11 @@ class PluginLaws:
         self, module: str, configs: dict[str, Config], labelled: dict[str, of_judging.LabelledRows]
     ) -> None:
         of_judging.check_judges_count_rows(module, configs, labelled)
+
+    def test_figures_are_files(
+        self, module: str, configs: dict[str, Config], labelled: dict[str, of_judging.LabelledRows]
+    ) -> None:
+        of_judging.check_figures_are_files(module, configs, labelled)
 
     def test_baselines_are_plain_and_honest(
         self, module: str, configs: dict[str, Config], labelled: dict[str, of_judging.LabelledRows]

@@ -140,9 +140,14 @@ def specs(module: str) -> list[Spec]:
 
 
 def config_of(spec: Spec, configs: Mapping[str, Config]) -> Config | None:
-    """Choose settings to try a spec with; None when nobody gave what has no default."""
-    if spec.name in configs:
-        return configs[spec.name]
+    """Choose settings to try a spec with; None when nobody gave what has no default.
+
+    Args:
+        configs: by the name of a spec, or by axis and name ("metric cost") where several have the name.
+    """
+    for key in (f"{spec.axis} {spec.name}", spec.name):
+        if key in configs:
+            return configs[key]
     if any(field.is_required() for field in spec.config.model_fields.values()):
         return None
     return spec.config()

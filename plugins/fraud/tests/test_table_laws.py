@@ -1,10 +1,10 @@
-"""The conformance kit over the four table backbones, and over the plugin itself."""
+"""The conformance kit over the four table backbones."""
 
 import pytest
 import torch
 from tables import SMALL, SPECS, TABLE, learned
 
-from taskgraft.testing import BackboneLaws, PluginLaws
+from taskgraft.testing import BackboneLaws
 
 PLAIN = {"amount": [3.5, 80.0, 1.0, 12.25], "visits": [1, 0, 4, 2]}
 WORDS = {"shop": ["books", "food", "food", "books"], "town": ["Ulm", "Ulm", "Jena", "Jena"]}
@@ -66,13 +66,3 @@ class TestHiding(TableLaws):
     @pytest.fixture
     def config(self):
         return learned(SMALL["ft-transformer"].model_copy(update={"hides": True}))
-
-
-class TestPlugin(PluginLaws):
-    @pytest.fixture
-    def module(self):
-        return "taskgraft_fraud.plugin"
-
-    @pytest.fixture
-    def configs(self):
-        return {name: learned(config) for name, config in SMALL.items()}

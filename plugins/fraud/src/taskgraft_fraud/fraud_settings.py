@@ -1,6 +1,6 @@
 """Settings and description of the head ``fraud``, known without torch."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -70,8 +70,16 @@ def describe_fraud(config: FraudConfig) -> HeadDescription:
         TargetKind.CATEGORY,
         soft_targets=True,
         convex=config.focal == 0,
-        metrics=("classification",),  # until the metric 'fraud' is there
+        metrics=(_metric(config),),
+        groups=config.customer,
         baselines=("majority",),
         settles=" and ".join([*chosen, *(["a threshold"] if by_rows else [])]),
         columns=tuple(column for column in columns if column is not None),
     )
+
+
+def _metric(config: FraudConfig) -> dict[str, Any]:
+    """Name the metric that judges it, with the columns that the head was told of."""
+    names = ("positive", "customer", "time", "amount") + (("review",) if config.amount is not None else ())
+    said = {name: getattr(config, name) for name in names}
+    return {"name": "fraud"} | {name: value for name, value in said.items() if value is not None}

@@ -1,21 +1,44 @@
 """What taskgraft-fraud provides. Start reading here; no model code is imported."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from taskgraft.description import TargetKind
 from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec, Columns, HeadSpec, ReaderSpec
+from taskgraft.spec import (
+    BackboneSpec,
+    BaselineSpec,
+    Columns,
+    Elements,
+    HeadSpec,
+    Judge,
+    MetricSpec,
+    ReaderSpec,
+    SplitSpec,
+)
 from taskgraft_fraud import description, settings
+from taskgraft_fraud.baseline_settings import (
+    GradientBoostingConfig,
+    LogisticRegressionConfig,
+    LogisticRegressionLearned,
+    RandomForestConfig,
+)
 from taskgraft_fraud.fraud_settings import FraudConfig, describe_fraud
 from taskgraft_fraud.history_settings import TransactionsConfig
+from taskgraft_fraud.metric_settings import FraudMetricConfig
+from taskgraft_fraud.split_settings import CustomerSplitConfig, TimeSplitConfig
 
 if TYPE_CHECKING:
+    from taskgraft.head import Predictions
     from taskgraft.rows import Rows
     from taskgraft_fraud.backbone import TableBackbone
     from taskgraft_fraud.fraud import Fraud
 
 TASKGRAFT_CONTRACT = "1.0"
+
+CATEGORY = frozenset({TargetKind.CATEGORY})
 
 
 @hookimpl
@@ -80,6 +103,69 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
     )
 
 
+@hookimpl
+def taskgraft_splits() -> Iterable[SplitSpec]:
+    """List the splits of transactions."""
+    yield SplitSpec(
+        name="time",
+        summary="the last days are held out, after a delay in which labels arrive",
+        config=TimeSplitConfig,
+        split=_by_time,
+        columns=_part,
+    )
+    yield SplitSpec(
+        name="customer",
+        summary="a share of the customers is held out",
+        config=CustomerSplitConfig,
+        split=_by_customer,
+        columns=_part,
+    )
+
+
+@hookimpl
+def taskgraft_metrics() -> Iterable[MetricSpec]:
+    """List the metrics of fraud."""
+    yield MetricSpec(
+        name="fraud",
+        summary="what a fraud team looks at: ranking, alerts, the k highest, cards per day, cost; draws two figures",
+        config=FraudMetricConfig,
+        targets=CATEGORY,
+        build=_judge_fraud,
+        draw=_draw_fraud,
+    )
+
+
+@hookimpl
+def taskgraft_baselines() -> Iterable[BaselineSpec]:
+    """List the baselines over columns of a table."""
+    yield BaselineSpec(
+        name="logistic-regression",
+        summary="logistic regression over standardised numbers and categories (scikit-learn)",
+        config=LogisticRegressionConfig,
+        targets=CATEGORY,
+        learned=LogisticRegressionLearned,
+        learn=_learn_regression,
+        predict=_predict_regression,
+    )
+    library = "LightGBM, which is installed" if find_spec("lightgbm") else "scikit-learn; LightGBM once it is installed"
+    yield BaselineSpec(
+        name="gradient-boosting",
+        summary=f"gradient boosting of decision trees ({library})",
+        config=GradientBoostingConfig,
+        targets=CATEGORY,
+        learn=_learn_boosting,
+        predict=_predict_trees,
+    )
+    yield BaselineSpec(
+        name="random-forest",
+        summary="a forest of decision trees (scikit-learn)",
+        config=RandomForestConfig,
+        targets=CATEGORY,
+        learn=_learn_forest,
+        predict=_predict_trees,
+    )
+
+
 def _learn(config: settings.AnyTable, inputs: Columns) -> settings.AnyTable:
     from taskgraft_fraud.columns import learn
 
@@ -126,3 +212,71 @@ def _read_transactions(path: Path, config: TransactionsConfig) -> "Rows":
     from taskgraft_fraud.history_reader import read_transactions
 
     return read_transactions(path, config)
+
+
+def _part(config: TimeSplitConfig | CustomerSplitConfig) -> Sequence[str]:
+    return () if config.part is None else (config.part,)
+
+
+def _by_time(rows: "Rows", targets: Sequence[str], config: TimeSplitConfig, seed: int) -> Mapping[str, Sequence[int]]:
+    from taskgraft_fraud.time_split import by_time
+
+    return by_time(rows, targets, config, seed)
+
+
+def _by_customer(
+    rows: "Rows", targets: Sequence[str], config: CustomerSplitConfig, seed: int
+) -> Mapping[str, Sequence[int]]:
+    from taskgraft_fraud.customer_split import by_customer
+
+    return by_customer(rows, targets, config, seed)
+
+
+def _judge_fraud(
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, settings: FraudMetricConfig
+) -> Judge:
+    from taskgraft_fraud.fraud_metric import fraud
+
+    return fraud(predictions, truth, columns, settings)
+
+
+def _draw_fraud(
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, settings: FraudMetricConfig, folder: Path
+) -> Sequence[Path]:
+    from taskgraft_fraud.figures import draw
+
+    return draw(predictions, truth, settings, folder)
+
+
+def _learn_regression(
+    inputs: Columns, truth: Sequence[Any], config: LogisticRegressionConfig
+) -> LogisticRegressionLearned:
+    from taskgraft_fraud import logistic_regression
+
+    return logistic_regression.learn(inputs, truth, config)
+
+
+def _predict_regression(
+    learned: LogisticRegressionLearned, inputs: Columns, elements: Elements, config: LogisticRegressionConfig
+) -> "Predictions":
+    from taskgraft_fraud import logistic_regression
+
+    return logistic_regression.predict(learned, inputs, elements, config)
+
+
+def _learn_boosting(inputs: Columns, truth: Sequence[Any], config: GradientBoostingConfig) -> Any:
+    from taskgraft_fraud.trees import learn_boosting
+
+    return learn_boosting(inputs, truth, config)
+
+
+def _learn_forest(inputs: Columns, truth: Sequence[Any], config: RandomForestConfig) -> Any:
+    from taskgraft_fraud.trees import learn_forest
+
+    return learn_forest(inputs, truth, config)
+
+
+def _predict_trees(learned: Any, inputs: Columns, elements: Elements, config: Any) -> "Predictions":
+    from taskgraft_fraud import trees
+
+    return trees.predict(learned, inputs, elements, config)

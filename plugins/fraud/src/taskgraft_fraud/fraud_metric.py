@@ -1,0 +1,208 @@
+"""The metric ``fraud``: two classes judged as a fraud team would, for many resamples of the same rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskgraft.error import TaskgraftError, listed
+from taskgraft.head import Predictions
+from taskgraft.heads.labels import text_of
+from taskgraft.metrics.ranking import Ranking
+from taskgraft.rows import ColumnMissing
+from taskgraft.spec import Columns, Judge
+from taskgraft_fraud.card_precision import Cards
+from taskgraft_fraud.column import array_of, numbers_of
+from taskgraft_fraud.day import days_of
+from taskgraft_fraud.metric_settings import FraudMetricConfig
+
+Numbers = Mapping[str, float]
+Times = NDArray[np.int64]
+"""How often each row counts, ``(row,)``."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What is true and predicted of each row, ``(row,)`` each.
+
+    Attributes:
+        fraud: whether it is one.
+        alert: whether it is predicted as one.
+        scores: the probability of fraud, float64; None where there is none.
+    """
+
+    fraud: NDArray[np.bool_]
+    alert: NDArray[np.bool_]
+    scores: NDArray[np.float64] | None
+
+
+def fraud(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: FraudMetricConfig) -> Judge:
+    """Judge alerts and scores; shares are from 0 to 1, and what cannot be had is left out.
+
+    ``average_precision`` and ``auroc`` of the scores. ``precision`` and ``recall`` of the alerts (the rows predicted as fraud),
+    and ``alerts_share``, how many of all rows they are. ``precision_at_K`` and ``recall_at_K`` of the k rows of the highest
+    scores; where equal scores straddle the k-th place, each counts by the share of them that fits. ``card_precision_at_K``,
+    where the columns of customers and times are known: see :class:`Cards`. ``expected_cost``, where the column of amounts and
+    the price of a review are: the mean per row, in their unit, of what a missed fraud or an alert costs.
+
+    Raises:
+        NotTwoClasses, NotALabel, ColumnMissing, BadTimes, BadAmounts: for what cannot be judged so.
+    """
+    found = outcomes(predictions, truth, settings.positive)
+    parts = [_alerts(found)]
+    if found.scores is not None:
+        parts += [_areas(found.fraud, found.scores), _highest(found.fraud, found.scores, settings.k)]
+        if settings.customer is not None and settings.time is not None:
+            parts.append(_cards(found.fraud, found.scores, columns, settings))
+    if settings.amount is not None and settings.review is not None:
+        parts.append(_cost(found, _amounts(columns, settings.amount), settings.review))
+
+    def judge(rows: NDArray[np.int64]) -> Numbers:
+        times = np.bincount(rows, minlength=len(truth))
+        return {name: number for part in parts for name, number in part(times).items()} if len(rows) else {}
+
+    return judge
+
+
+def outcomes(predictions: Predictions, truth: Sequence[Any], positive: str | None) -> Outcomes:
+    """Tell fraud from the rest.
+
+    Args:
+        positive: the label of fraud; None for the second class.
+
+    Raises:
+        NotTwoClasses, NotALabel: when that is not possible.
+    """
+    classes = tuple(map(text_of, predictions.classes))
+    if len(classes) != 2:
+        raise NotTwoClasses(classes)
+    label = classes[1] if positive is None else positive
+    if label not in classes:
+        raise NotALabel(label, classes)
+    wanted, given = (np.array([text_of(one) == label for one in labels]) for labels in (truth, predictions.values))
+    scores = None
+    if predictions.probabilities:
+        scores = np.stack(predictions.probabilities)[:, classes.index(label)].astype(np.float64)
+    return Outcomes(wanted, given, scores)
+
+
+def _alerts(found: Outcomes) -> Callable[[Times], Numbers]:
+    caught = found.fraud & found.alert
+
+    def judge(times: Times) -> Numbers:
+        right, alerts, frauds = (int(times[chosen].sum()) for chosen in (caught, found.alert, found.fraud))
+        numbers = {"alerts_share": alerts / int(times.sum())}
+        if alerts:
+            numbers["precision"] = right / alerts
+        if frauds:
+            numbers["recall"] = right / frauds
+        return numbers
+
+    return judge
+
+
+def _areas(wanted: NDArray[np.bool_], scores: NDArray[np.float64]) -> Callable[[Times], Numbers]:
+    ranking = Ranking(scores[:, None], wanted[:, None])
+
+    def judge(times: Times) -> Numbers:
+        named = zip(("auroc", "average_precision"), ranking.areas(times), strict=True)
+        return {name: float(areas[0]) for name, areas in named if not np.isnan(areas[0])}
+
+    return judge
+
+
+def _highest(wanted: NDArray[np.bool_], scores: NDArray[np.float64], k: int) -> Callable[[Times], Numbers]:
+    """Judge the k rows of the highest scores, or all where there are fewer."""
+    order = np.argsort(-scores, kind="stable")
+    ordered = -scores[order]
+    first, last = (np.searchsorted(ordered, ordered, side) for side in ("left", "right"))  # of the rows of equal score
+
+    def judge(times: Times) -> Numbers:
+        passed = np.append(0, np.cumsum(times[order]))
+        hits = np.append(0, np.cumsum((times * wanted)[order]))
+        size = min(k, int(passed[-1]))
+        limit = int(np.searchsorted(passed, size)) - 1
+        above, below = first[limit], last[limit]
+        share = (size - passed[above]) / (passed[below] - passed[above])
+        right = float(hits[above] + share * (hits[below] - hits[above]))
+        numbers = {f"precision_at_{k}": right / size}
+        return numbers | {f"recall_at_{k}": right / int(hits[-1])} if hits[-1] else numbers
+
+    return judge
+
+
+def _cards(
+    wanted: NDArray[np.bool_], scores: NDArray[np.float64], columns: Columns, settings: FraudMetricConfig
+) -> Callable[[Times], Numbers]:
+    assert settings.customer is not None
+    assert settings.time is not None
+    customers = list(_column(columns, settings.customer))
+    days = days_of(_column(columns, settings.time), settings.time, settings.unit).numbers
+    cards = Cards(customers, days, scores, wanted, columns)
+    return lambda times: {f"card_precision_at_{settings.k}": cards.precision(times, settings.k)}
+
+
+def _cost(found: Outcomes, amounts: NDArray[np.float64], review: float) -> Callable[[Times], Numbers]:
+    costs = np.where(found.alert, review, np.where(found.fraud, amounts, 0.0))
+    return lambda times: {"expected_cost": float((times * costs).sum() / times.sum())}
+
+
+def _amounts(columns: Columns, column: str) -> NDArray[np.float64]:
+    values = array_of(_column(columns, column))
+    amounts = numbers_of(values)
+    if amounts is None or np.isnan(amounts).any():
+        bad = 0 if amounts is None else int(np.flatnonzero(np.isnan(amounts))[0])
+        if amounts is None:
+            bad = next(row for row in range(len(values)) if numbers_of(values[row : row + 1]) is None)
+        raise BadAmounts(column, bad, values[bad].as_py())
+    return amounts
+
+
+def _column(columns: Columns, name: str) -> Sequence[Any]:
+    if name not in columns:
+        raise ColumnMissing(name, "The judged data", tuple(columns))
+    return columns[name]
+
+
+@dataclass(eq=False)
+class NotTwoClasses(TaskgraftError):
+    """Fraud is one class of two; these are not two."""
+
+    classes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"The metric 'fraud' judges two classes, but here are {len(self.classes)}: {listed(self.classes)}. "
+            "Name another metric (classification), or learn from a target of two labels."
+        )
+
+
+@dataclass(eq=False)
+class NotALabel(TaskgraftError):
+    """A label of fraud that is none of the classes."""
+
+    positive: str
+    classes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"The metric 'fraud' is to take '{self.positive}' for the label of fraud (positive), but the labels are "
+            f"{listed(map(repr, self.classes))}. Name one of those."
+        )
+
+
+@dataclass(eq=False)
+class BadAmounts(TaskgraftError):
+    """An amount that is no number."""
+
+    column: str
+    row: int
+    value: object
+
+    def __str__(self) -> str:
+        return (
+            f"The metric 'fraud' reads what a missed fraud costs from the column '{self.column}', but in row {self.row + 1:,} "
+            f"that is {self.value!r:.60}, no number. Mend it, or name another column (amount)."
+        )

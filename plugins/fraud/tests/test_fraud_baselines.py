@@ -1,0 +1,187 @@
+import csv
+import gzip
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handbook import FEATURES, FIFTEEN, FOLDER, METRIC, SPLIT, needs_handbook
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from taskgraft.catalog import catalog
+from taskgraft.composition import named
+from taskgraft.parts import divided
+from taskgraft.reading import read
+from taskgraft.rows import InputColumns
+from taskgraft.spec import BaselineSpec, MetricSpec, SplitSpec
+from taskgraft_fraud import logistic_regression, trees
+from taskgraft_fraud.baseline_settings import (
+    CategoryColumn,
+    GradientBoostingConfig,
+    LogisticRegressionConfig,
+    LogisticRegressionLearned,
+    NumberColumn,
+    RandomForestConfig,
+)
+from taskgraft_fraud.matrix import expanded, learned_columns, numbered
+
+NAMES = ("logistic-regression", "gradient-boosting", "gradient-boosting:scikit-learn", "random-forest")
+ADULT = FOLDER.parent / "adult"
+
+
+def learned(name, inputs, truth):
+    chosen = named(catalog(), BaselineSpec, name)
+    return chosen, chosen.spec.learn(inputs, truth, chosen.config)
+
+
+def predicted(name, inputs, truth, others):
+    chosen, found = learned(name, inputs, truth)
+    return chosen.spec.predict(found, others, None, chosen.config)
+
+
+def transactions(size=300, seed=0):
+    """Amounts and countries that decide, as a CSV gives them, with gaps."""
+    chance = np.random.default_rng(seed)
+    amounts, countries = chance.exponential(100, size), chance.choice(["se", "de", "xx"], size)
+    truth = ["yes" if bad else "no" for bad in (amounts > 120) | (countries == "xx")]
+    texts = [None if row % 17 == 3 else f"{amount:.2f}" for row, amount in enumerate(amounts)]
+    return {"amount": texts, "country": countries.tolist()}, truth
+
+
+# --- columns
+
+
+def test_a_column_whose_present_values_are_numbers_is_one_of_numbers():
+    found = learned_columns({"a": ["1", "3", ""], "b": [1, 3.0, None], "c": [True, False, True, False]}, 100)
+    assert found == (
+        NumberColumn(name="a", mean=2.0, scale=1.0, gaps=True),
+        NumberColumn(name="b", mean=2.0, scale=1.0, gaps=True),
+        NumberColumn(name="c", mean=0.5, scale=0.5, gaps=False),
+    )
+
+
+def test_a_time_is_a_number_of_seconds_and_an_empty_column_one_of_gaps():
+    times, empty = learned_columns({"a": [datetime(1970, 1, 1), datetime(1970, 1, 2)], "b": [None, None]}, 100)
+    assert (times.mean, times.scale) == (43_200.0, 43_200.0)
+    assert empty == NumberColumn(name="b", mean=0.0, scale=1.0, gaps=True)
+
+
+def test_of_anything_else_the_most_frequent_levels_are_kept():
+    (found,) = learned_columns({"a": ["x", "y", "y", None, "", "z", "12"]}, 3)
+    assert found == CategoryColumn(name="a", levels=("", "y", "12"))
+
+
+def test_a_regression_gets_columns_around_zero():
+    inputs = {"a": [1, 3, None], "b": ["x", "y", "x"]}
+    columns = learned_columns(inputs, 100)
+    assert expanded(columns, inputs).tolist() == [[-1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0]]
+    assert expanded(columns, {"a": ["5", "five"], "b": [None, "new"]}).tolist() == [[3, 0, 0, 0], [0, 1, 0, 0]]
+
+
+def test_trees_get_one_column_of_each():
+    inputs = {"a": [1, 3, None], "b": ["x", "y", "x"]}
+    found = numbered(learned_columns(inputs, 100), inputs | {"b": ["y", "new", None]})
+    np.testing.assert_equal(found, [[1, 1], [3, 2], [np.nan, 2]])
+
+
+# --- baselines
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_baseline_learns_what_there_is_to_learn(name):
+    inputs, truth = transactions()
+    others, goals = transactions(seed=1)
+    found = predicted(name, inputs, truth, others)
+    share = np.mean([value == goal for value, goal in zip(found.values, goals, strict=True)])
+    most = max(goals.count("yes"), goals.count("no")) / len(goals)
+    assert share > most + 0.1
+    assert found.classes == ("no", "yes")
+    assert np.stack(found.probabilities).sum(1) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_keep_their_type(name):
+    inputs = {"amount": list(range(60))}
+    for truth in ([0] * 30 + [1] * 30, [False] * 30 + [True] * 30, ["10"] * 20 + ["9"] * 20 + ["x"] * 20):
+        found = predicted(name, inputs, truth, inputs)
+        assert {type(value) for value in found.values} == {type(truth[0])}
+        assert set(found.values) <= set(truth) == set(found.classes)
+
+
+def test_the_regression_predicts_as_scikit_learn_does():
+    chance = np.random.default_rng(0)
+    numbers, truth = chance.normal(size=(200, 3)), chance.integers(0, 3, 200)
+    inputs = {f"column {place}": column.tolist() for place, column in enumerate(numbers.T)}
+    for goals in (truth, truth > 0):
+        known = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000)).fit(numbers, goals)
+        found = predicted("logistic-regression", inputs, goals.tolist(), inputs)
+        assert np.stack(found.probabilities) == pytest.approx(known.predict_proba(numbers), abs=1e-6)
+
+
+def test_what_the_regression_learned_can_be_read():
+    found = learned("logistic-regression", *transactions())[1]
+    again = LogisticRegressionLearned.model_validate_json(found.model_dump_json())
+    assert again == found
+    assert [column.name for column in found.columns] == ["amount", "country"]
+    assert found.coefficients[0] == (0.0,) * 5  # the amount, its gaps, and three countries
+
+
+def test_a_weaker_penalty_gives_larger_coefficients():
+    small, large = (
+        logistic_regression.learn(*transactions(), LogisticRegressionConfig(strength=strength))
+        for strength in (0.01, 10)
+    )
+    assert np.abs(large.coefficients).sum() > np.abs(small.coefficients).sum()
+
+
+def test_the_library_of_the_trees_is_lightgbm_where_it_is_installed(monkeypatch):
+    inputs, truth = transactions()
+    kinds = [type(trees.learn_boosting(inputs, truth, GradientBoostingConfig()).model).__name__]
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    kinds.append(type(trees.learn_boosting(inputs, truth, GradientBoostingConfig()).model).__name__)
+    assert kinds == ["LGBMClassifier", "HistGradientBoostingClassifier"]
+
+
+def test_a_forest_has_as_many_trees_as_are_asked_for():
+    assert len(trees.learn_forest(*transactions(), RandomForestConfig(trees=7)).model.estimators_) == 7
+
+
+# --- real data
+
+
+@needs_handbook
+def test_the_regression_reaches_the_figures_of_the_handbook():
+    rows = read(FEATURES, catalog(), "the data")
+    learned_from, judged = divided(rows, ("TX_FRAUD",), named(catalog(), SplitSpec, SPLIT), 0)
+    names = {name: name for name in FIFTEEN}
+    inputs, others = (InputColumns(some, names) for some in (learned_from, judged))
+    found = predicted("logistic-regression", inputs, learned_from.values("TX_FRAUD"), others)
+    metric = named(catalog(), MetricSpec, METRIC)
+    columns = InputColumns(judged, {name: name for name in judged.columns})
+    judge = metric.spec.build(found, judged.values("TX_FRAUD"), columns, metric.config)
+    numbers = judge(np.arange(len(judged)))
+    assert numbers["auroc"] == pytest.approx(0.870, abs=0.005)
+    assert numbers["average_precision"] == pytest.approx(0.605, abs=0.005)
+    assert numbers["card_precision_at_100"] == pytest.approx(0.291, abs=0.005)
+
+
+def adult(part) -> tuple[dict[str, list[str]], list[str]]:
+    with gzip.open(Path(ADULT) / f"{part}.csv.gz", "rt", newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return columns, columns.pop("target")
+
+
+@pytest.mark.skipif(not ADULT.is_dir(), reason="TASKGRAFT_DATA names no folder with tabular/adult")
+def test_boosted_trees_reach_what_is_known_of_adult():
+    inputs, truth = adult("train")
+    others, goals = adult("test")
+    found = predicted("gradient-boosting", inputs, truth, others)
+    metric = named(catalog(), MetricSpec, "fraud")
+    numbers = metric.spec.build(found, goals, {}, metric.config)(np.arange(len(goals)))
+    right = np.mean([value == goal for value, goal in zip(found.values, goals, strict=True)])
+    assert right == pytest.approx(0.873, abs=0.003)
+    assert numbers["auroc"] == pytest.approx(0.927, abs=0.003)

@@ -1,0 +1,64 @@
+"""From a table of transactions to numbers beside a rival, and figures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import taskgraft as tg
+from backbones import Table
+from small_plugin import TableConfig
+from taskgraft.recipe import Choice
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch) -> pd.DataFrame:
+    """Thirty days of twelve customers in a file; large amounts are fraud more often."""
+    monkeypatch.chdir(tmp_path)
+    chance = np.random.default_rng(0)
+    amounts = chance.exponential(50, 600).round(2)
+    found = pd.DataFrame(
+        {
+            "customer": chance.integers(0, 12, 600),
+            "time": pd.Timestamp("2018-07-01") + pd.to_timedelta(np.sort(chance.random(600) * 30), "D"),
+            "amount": amounts,
+            "fraud": (chance.random(600) < np.where(amounts > 120, 0.6, 0.02)).astype(int),
+        }
+    )
+    found.to_csv("rows.csv", index=False)
+    return found
+
+
+def test_a_model_is_judged_by_later_days_beside_a_rival_that_learned_from_the_same_days(rows, tmp_path):
+    model = tg.compose(
+        Table(TableConfig(columns=("amount",), means=(50.0,), scales=(50.0,))), "classification", "linear-probe"
+    )
+    split = {"name": "time", "column": "time", "validation": 8, "delay": 3}
+    run = model.fit("rows.csv", inputs="amount", target="fraud", split=split, quiet=True)
+    days = (pd.to_datetime(rows.time).dt.normalize() - pd.Timestamp("2018-07-01")).dt.days
+    assert (run.metrics.rows, model.recipe.data.split) == (int((days > 21).sum()), Choice(**split))
+    metric = {"name": "fraud", "k": 5, "customer": "customer", "time": "time", "amount": "amount", "review": 4.0}
+    later = rows[days > 21].to_csv("later.csv", index=False) or "later.csv"
+    found = model.evaluate(
+        later,
+        metrics=metric,
+        baselines=["logistic-regression", "random-forest"],
+        groups="customer",
+        resamples=50,
+        figures="figures",
+        quiet=True,
+    )
+    assert list(found) == [
+        "alerts_share",
+        "precision",
+        "recall",
+        "auroc",
+        "average_precision",
+        "precision_at_5",
+        "recall_at_5",
+        "card_precision_at_5",
+        "expected_cost",
+    ]
+    assert list(found.baselines) == ["majority", "logistic-regression", "random-forest"]
+    assert found.baselines["logistic-regression"]["average_precision"] > 3 * rows.fraud[days > 21].mean()
+    assert found.intervals.keys() == found.keys()
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["precision_recall.png", "reliability.png"]

@@ -1,0 +1,198 @@
+import time
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from handbook import FEATURES, FOLDER, SPLIT, needs_handbook
+
+from taskgraft.catalog import catalog
+from taskgraft.config import SettingsError, parse
+from taskgraft.parts import divided, named
+from taskgraft.reading import read
+from taskgraft.rows import BadRows, ColumnMissing, Rows
+from taskgraft.spec import SplitSpec
+from taskgraft.testing import SplitLaws
+from taskgraft_fraud.leak import Leak
+from taskgraft_fraud.plugin import taskgraft_splits
+from taskgraft_fraud.split_settings import TimeSplitConfig
+from taskgraft_fraud.time_split import NoFraud, by_time
+
+(SPEC,) = (spec for spec in taskgraft_splits() if spec.name == "time")
+
+
+def table(**columns) -> Rows:
+    """Rows of a file, the first on line 2. Each has a number of its own unless that is given."""
+    count = len(next(iter(columns.values())))
+    return Rows(pa.table({"number": list(range(count))} | columns), "train.csv", list(range(2, count + 2)))
+
+
+def parts(rows, **settings) -> dict[str, list[int]]:
+    config = TimeSplitConfig(**({"column": "day", "unit": "days"} | settings))
+    return {name: list(members) for name, members in by_time(rows, ("fraud",), config, 0).items() if len(members)}
+
+
+class TestTime(SplitLaws):
+    @pytest.fixture
+    def spec(self):
+        return SPEC
+
+    @pytest.fixture
+    def rows(self):
+        return table(day=[0, 1, 2, 3, 4, 5], who=list("abcabc"), fraud=["1", "0", "0", "0", "1", "0"])
+
+    @pytest.fixture
+    def targets(self):
+        return ("fraud",)
+
+    @pytest.fixture
+    def config(self):
+        return TimeSplitConfig(column="day", unit="days", validation=2, delay=1, known="who")
+
+
+# --- dividing
+
+
+def test_the_last_days_are_judged_by_and_those_before_the_delay_learned_from():
+    rows = table(day=[9, 1, 5, 7, 6, 8], fraud=["0"] * 6)
+    assert parts(rows, validation=2) == {"train": [1, 2, 3, 4], "validation": [0, 5]}
+    assert parts(rows, validation=2, delay=2) == {"train": [1, 2], "validation": [0, 5], "delay": [3, 4]}
+
+
+def test_customers_whose_fraud_was_known_by_the_day_are_not_judged_by():
+    days, who = [0, 5, 7, 8, 8, 9], ["a", "b", "a", "b", "c", "b"]
+    rows = table(day=days, who=who, fraud=["1", "1", "0", "0", "1", "0"])
+    assert parts(rows, validation=3, delay=3, known="who") == {
+        "train": [0],
+        "validation": [3, 4],  # on day 8, the fraud of b on day 5 is known only the next morning
+        "delay": [1],
+        "known": [2, 5],
+    }
+
+
+def test_the_label_of_fraud_can_be_named_and_be_a_number():
+    rows = table(day=[0, 1, 2], who=["a", "b", "a"], fraud=[2.0, 1.0, 1.0])
+    assert parts(rows, validation=1, known="who", positive="2")["known"] == [2]
+    with pytest.raises(NoFraud) as caught:
+        parts(rows, validation=1, known="who", positive="3")
+    assert str(caught.value) == (
+        "train.csv has no row whose 'fraud' is '3', so no customer is known for a fraud. Name the label of fraud (positive), "
+        "or leave 'known' out."
+    )
+
+
+def test_a_part_that_is_given_is_kept():
+    rows = table(day=[0, 1, 2, 3], fraud=["0"] * 4, part=["train", "spare", "", "validation"])
+    assert parts(rows, part="part") == {"train": [0], "spare": [1], "validation": [3]}
+    assert SPEC.columns(TimeSplitConfig(column="day", part="part")) == ("part",)
+
+
+# --- leaks
+
+
+def leak(rows, **settings) -> str:
+    with pytest.raises(Leak) as caught:
+        parts(rows, **settings)
+    return str(caught.value)
+
+
+def test_a_row_from_a_time_that_is_judged_by_is_a_leak():
+    rows = table(day=["2018-08-01", "2018-07-31", "2018-08-08"], fraud=["0"] * 3, part=["train", "train", "validation"])
+    assert parts(rows, part="part", delay=6) == {"train": [0, 1], "validation": [2]}
+    assert leak(rows, part="part", delay=7) == (
+        "train.csv, line 2 (learned from) and line 4 (judged by): the one is of 2018-08-01, but judging begins on 2018-08-08, "
+        "and labels are 7 days late, so the last day to learn from is 2018-07-31. Leave such rows out of what is learned from."
+    )
+
+
+def test_all_rows_of_the_future_are_counted():
+    rows = table(day=[5, 6, 7, 6], fraud=["0"] * 4, part=["train", "train", "train", "validation"])
+    assert leak(rows, part="part") == (
+        "train.csv, line 3 (learned from) and line 5 (judged by): the one is of day 6, but judging begins on day 6, so the "
+        "last day to learn from is day 5. 2 of 4 rows are like this (lines 3, 4). Leave such rows out of what is learned from."
+    )
+
+
+def test_a_row_on_both_sides_is_a_leak():
+    sides = ["train", "train", "validation", "validation", "validation"]
+    rows = table(number=[1, 2, 1, 3, 2], day=[0, 0, 0, 9, 0], fraud=["0"] * 5, part=sides)
+    assert leak(rows, part="part") == (
+        "train.csv, line 2 (learned from) and line 4 (judged by): both are the same row. 2 of 5 rows are like this (lines 4, "
+        "6). Keep one of the two."
+    )
+
+
+def test_nested_and_missing_values_are_compared_too():
+    rows = table(number=[None, None], day=[0, 9], fraud=["0"] * 2, tags=[["a"], ["a"]], part=["train", "validation"])
+    assert parts(rows, part="part") == {"train": [0], "validation": [1]}
+    same = table(number=[None, None], day=[0, 0], fraud=["0"] * 2, tags=[["a"], ["a"]], part=["train", "validation"])
+    assert "both are the same row" in leak(same, part="part")
+
+
+def test_customers_on_both_sides_are_a_leak_where_they_are_to_be_apart():
+    rows = table(day=[0, 1, 2, 3], who=["a", "b", "a", None], fraud=["0"] * 4)
+    assert parts(rows, validation=2) == {"train": [0, 1], "validation": [2, 3]}
+    assert leak(rows, validation=2, apart="who") == (
+        "train.csv, line 2 (learned from) and line 4 (judged by): both are of the customer 'a'. Put all rows of a customer on "
+        "one side."
+    )
+
+
+# --- what a person can mend
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({}, "give either 'validation', how many days are held out, or 'part', a column that says it already."),
+        (
+            {"part": "part", "validation": 3},
+            "give either 'validation', how many days are held out, or 'part', a column that says it already.",
+        ),
+        (
+            {"part": "part", "known": "who"},
+            "'known' leaves rows out, but 'part' says already which they are; give one of them.",
+        ),
+    ],
+    ids=["neither", "both", "known"],
+)
+def test_settings_that_say_two_things_are_refused(settings, problem):
+    with pytest.raises(SettingsError) as caught:
+        parse(TimeSplitConfig, {"column": "day"} | settings, "split 'time'")
+    assert str(caught.value) == f"split 'time': {problem}"
+
+
+def test_a_row_without_time_is_named_by_its_line():
+    with pytest.raises(BadRows) as caught:
+        parts(table(day=[1, None, 3], fraud=["0"] * 3), validation=1)
+    assert str(caught.value) == (
+        "train.csv, line 3: the column 'day' is empty.\nMend these rows, or drop them with data.on_bad_row = \"skip\"."
+    )
+
+
+@pytest.mark.parametrize("setting", ["column", "part", "known", "apart"])
+def test_a_column_that_is_not_there_is_told(setting):
+    settings = {"validation": 1} if setting != "part" else {}
+    with pytest.raises(ColumnMissing):
+        parts(table(day=[1, 2], fraud=["1", "0"]), **settings, **{setting: "gone"})
+
+
+# --- real data
+
+
+@needs_handbook
+def test_the_weeks_of_the_handbook_have_the_rows_that_it_says():
+    rows = read(FEATURES, catalog(), "the data")
+    learned, judged = divided(rows, ("TX_FRAUD",), named(catalog(), SplitSpec, SPLIT), 0)
+    sizes = [(len(some), sum(some.values("TX_FRAUD"))) for some in (learned, judged)]
+    assert sizes == [(67_240, 598), (58_264, 385)]
+
+
+@needs_handbook
+def test_all_transactions_are_divided_in_seconds():
+    rows = read(FOLDER / "transactions_all_183days.parquet", catalog(), "the data")
+    config = TimeSplitConfig(column="TX_TIME_SECONDS", validation=7, delay=7, known="CUSTOMER_ID")
+    began = time.process_time()
+    found = by_time(rows, ("TX_FRAUD",), config, 0)
+    assert time.process_time() - began < 15
+    assert sum(map(len, found.values())) == len(rows)
+    assert np.max(found["train"]) < np.min(found["delay"]) < np.min(found["validation"])

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from taskgraft.head import is_missing
+from taskgraft.rows import arrow_of
 
 
 class Cards:
@@ -101,10 +103,11 @@ def _different(
     again = np.append(~opens[1:], False) | ~opens
     number = np.empty(len(order), dtype=np.int64)
     number[order] = np.cumsum(opens) - 1
+    some = np.sort(order[again])
+    cells = [arrow_of(values).take(pa.array(some)).to_pylist() for values in columns.values()]
     contents: dict[tuple[int, str], int] = {}
-    for row in np.sort(order[again]).tolist():
-        content = int(number[row]), repr([values[row] for values in columns.values()])
-        number[row] = contents.setdefault(content, len(order) + len(contents))
+    for row, *content in zip(some.tolist(), *cells, strict=True):
+        number[row] = contents.setdefault((int(number[row]), repr(content)), len(order) + len(contents))
     _, first, row_of = np.unique(number, return_index=True, return_inverse=True)
     return first, row_of
 

@@ -179,7 +179,7 @@ class HeadDescription:
         groups: a column whose equal values belong together in the intervals, unless the user names another. Used where the
             judged rows have it.
         settles: what it chooses by validation rows after training, in words ("a threshold"); empty when it chooses nothing.
-        columns: the columns of those rows, beside the targets, that it chooses by.
+        columns: the columns of those rows, beside the targets, that it chooses by, or that its metrics read.
     """
 
     reads: tuple[Layout, ...]

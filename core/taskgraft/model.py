@@ -39,7 +39,7 @@ class Run:
     """What one fit did.
 
     Attributes:
-        metrics: an :class:`Evaluation` on the validation data; empty when there were none.
+        metrics: an :class:`Evaluation` on the validation data; empty when there were none, or they could not be judged.
         stages: one report per stage.
         seconds: wall-clock, from reading the data to the last metric.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
@@ -135,11 +135,8 @@ class TaskModel:
             keeping = None if run is None else Keeping(Path(run), resume)
             outcome = fit(self._composed, recipe, rows, held, reporter, Path(folder), keeping)
         self.composition, self.recipe, self.fitted = outcome.composition, outcome.recipe, outcome.fitted
-        metrics: Mapping[str, float] = {}
-        if (judged := outcome.validation) is not None:
-            how = judging(self.fitted, self.recipe, self.composition.head.label, judged.rows)
-            metrics = evaluated(self.fitted, self.recipe, judged, how, reporter)
-            self.fitted.metrics = dict(metrics)
+        metrics = {} if outcome.validation is None else self._judged(self.fitted, outcome.validation, reporter)
+        self.fitted.metrics = dict(metrics)
         return Run(metrics, outcome.stages, time.monotonic() - began, outcome.notes)
 
     def evaluate(
@@ -280,6 +277,15 @@ class TaskModel:
             raise NeedsNoTarget(self._composed.head.label, named)
         if not recovers and not named:
             raise NoTarget()
+
+    def _judged(self, fitted: Fitted, judged: Judged, reporter: Reporter) -> Mapping[str, float]:
+        """Judge the validation rows. Whatever a metric cannot judge is told, and does not take the fitted model away."""
+        try:
+            how = judging(fitted, self.recipe, self.composition.head.label, judged.rows)
+            return evaluated(fitted, self.recipe, judged, how, reporter)
+        except TaskgraftError as error:
+            reporter.say(f"The model is fitted, but its validation rows could not be judged. {error}")
+            return {}
 
     def _ready(self, wish: str) -> Fitted:
         if self.fitted is None:

@@ -13,7 +13,7 @@ from taskgraft.task import Task
 
 
 def check_validation(label: str, description: HeadDescription, held: Rows | None) -> None:
-    """Refuse, before anything is prepared, a head that is to settle without the rows or columns it needs.
+    """Refuse, before anything is prepared, a head without the validation rows that it settles by, or columns that it names.
 
     Args:
         label: what messages call the head.
@@ -22,12 +22,12 @@ def check_validation(label: str, description: HeadDescription, held: Rows | None
         NothingToSettleBy: when there are no validation rows.
         ColumnMissing: for a column that they do not have.
     """
-    if not description.settles:
-        return
     if held is None:
-        raise NothingToSettleBy(label, description.settles)
+        if description.settles:
+            raise NothingToSettleBy(label, description.settles)
+        return
     for column in description.columns:
-        held.values(column, 0, 0)
+        held.column(column)
 
 
 def check_rows(head: Head[Any], target: Target, rows: Rows, encoded: Targets) -> None:

@@ -239,9 +239,10 @@ def test_settings_that_contradict_each_other_are_refused(settings, said):
     [
         ({}, "a temperature", ()),
         ({"calibration": "isotonic", "threshold": 0.1}, "an isotonic calibration", ()),
-        ({"review": 1.0, "amount": "eur", "time": "at"}, "a temperature and a threshold", ("eur",)),
+        ({"review": 1.0, "amount": "eur", "time": "at"}, "a temperature and a threshold", ("eur", "at")),
         ({"calibration": "none", "alerts_per_day": 3, "time": "at"}, "a threshold", ("at",)),
         ({"calibration": "none", "threshold": 0.1}, "", ()),
+        ({"calibration": "none", "threshold": 0.1, "customer": "who"}, "", ("who",)),
     ],
 )
 def test_a_head_says_what_it_settles_and_by_which_columns(settings, settles, columns):
@@ -321,6 +322,29 @@ def test_a_head_that_settles_nothing_needs_no_validation_rows():
     model = tg.compose(table(), head(calibration="none", threshold=0.2), "linear-probe")
     model.fit(transactions(), inputs=["amount", "far"], target="fraud", quiet=True)
     assert model.fitted.target.threshold == Threshold(value=0.2, chosen="stated")
+
+
+def test_its_own_metric_judges_it_with_the_columns_that_it_was_told_of():
+    rows = {**transactions(seed=1), "who": [f"customer {row % 40}" for row in range(400)]}
+    _, run = fitted(held=rows, review=5.0, amount="amount", time="day", customer="who", positive=1)
+    assert {"average_precision", "precision", "card_precision_at_100", "expected_cost"} <= set(run.metrics)
+    assert run.metrics.groups == "who"
+
+
+def test_a_column_for_its_metric_that_is_not_there_is_told_before_training():
+    with pytest.raises(ColumnMissing) as caught:
+        fitted(calibration="none", threshold=0.2, customer="who")
+    assert str(caught.value) == "the validation data has no column 'who'. Columns: amount, far, day, fraud."
+
+
+def test_validation_rows_that_its_metric_cannot_read_do_not_cost_the_model(tmp_path, capsys):
+    held = {**transactions(seed=1), "day": ["2018-07-25"] * 399 + ["soon"], "who": ["one"] * 400}
+    model = tg.compose(table(), head(calibration="none", threshold=0.2, time="day", customer="who"), "linear-probe")
+    run = model.fit(transactions(), validation=held, inputs=["amount", "far"], target="fraud")
+    assert dict(run.metrics) == {}
+    said = "The model is fitted, but its validation rows could not be judged. Row 400: the column 'day' is 'soon', "
+    assert said in capsys.readouterr().err
+    assert tg.load(model.save(tmp_path / "artifact"), backbone=table(), head=model.fitted.head) is not None
 
 
 def test_training_examples_may_be_weighed():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.head import Predictions
-from taskgraft.heads.labels import text_of
+from taskgraft.heads.labels import Label, text_of
 from taskgraft.metrics.ranking import Ranking
 from taskgraft.rows import ColumnMissing
 from taskgraft.spec import Columns, Judge
@@ -66,7 +66,7 @@ def fraud(predictions: Predictions, truth: Sequence[Any], columns: Columns, sett
     return judge
 
 
-def outcomes(predictions: Predictions, truth: Sequence[Any], positive: str | None) -> Outcomes:
+def outcomes(predictions: Predictions, truth: Sequence[Any], positive: Label | None) -> Outcomes:
     """Tell fraud from the rest.
 
     Args:
@@ -78,7 +78,7 @@ def outcomes(predictions: Predictions, truth: Sequence[Any], positive: str | Non
     classes = tuple(map(text_of, predictions.classes))
     if len(classes) != 2:
         raise NotTwoClasses(classes)
-    label = classes[1] if positive is None else positive
+    label = classes[1] if positive is None else text_of(positive)
     if label not in classes:
         raise NotALabel(label, classes)
     wanted, given = (np.array([text_of(one) == label for one in labels]) for labels in (truth, predictions.values))

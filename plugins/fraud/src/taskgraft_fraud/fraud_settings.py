@@ -64,7 +64,7 @@ def describe_fraud(config: FraudConfig) -> HeadDescription:
     """Describe a fraud head."""
     chosen = {"temperature": ["a temperature"], "isotonic": ["an isotonic calibration"], "none": []}[config.calibration]
     by_rows = config.review is not None or config.alerts_per_day is not None
-    columns = (config.amount, config.time if config.alerts_per_day is not None else None)
+    columns = (config.amount, config.time, config.customer)
     return HeadDescription(
         (Layout.VECTOR,),
         TargetKind.CATEGORY,

@@ -9,7 +9,9 @@ from taskgraft_fraud.day_settings import Unit
 class FraudMetricConfig(Config):
     """What a fraud team looks at: how well scores order the rows, and what its alerts catch and cost."""
 
-    positive: str | None = Field(default=None, description="the label of fraud; the second class if left out")
+    positive: str | bool | int | float | None = Field(
+        default=None, description="the label of fraud; the second class if left out"
+    )
     k: int = Field(
         default=100, ge=1, description="how many of the highest scores are looked at: rows, or cards per day"
     )

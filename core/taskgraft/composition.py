@@ -265,7 +265,8 @@ class CannotHide(TaskgraftError):
         heads = f" ({', '.join(self.fitting)})" if self.fitting else ""
         return (
             f"'{self.head}' recovers elements that are hidden from the backbone, but '{self.backbone}' cannot hide any.\n"
-            f"Choose a backbone that hides elements (some do by a setting: taskgraft show NAME), or a head that learns from a target column{heads}."
+            "Choose a backbone that hides elements (some do by a setting: taskgraft show NAME), or a head that learns from a "
+            f"target column{heads}."
         )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from taskgraft.description import Layout
 from taskgraft_fraud.backbone import NoTableYet, TableBackbone, TableModel
 from taskgraft_fraud.description import category_sizes, describe_ft_transformer, number_count
-from taskgraft_fraud.settings import CategoryColumn, Column, FTTransformerConfig, NumberColumn
+from taskgraft_fraud.settings import CategoryColumn, Column, FTTransformerConfig
 
 
 def build(config: FTTransformerConfig) -> TableBackbone:
@@ -90,5 +90,5 @@ def _columns_of(columns: Sequence[Column]) -> list[int]:
         if isinstance(column, CategoryColumn):
             categories.append(place)
         else:
-            numbers += [place] * ((1 if isinstance(column, NumberColumn) else column.size) + column.sign)
+            numbers += [place] * (column.size + column.sign)
     return numbers + categories

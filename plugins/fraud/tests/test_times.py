@@ -28,7 +28,6 @@ def micros(text):
         NOON,
         NOON.replace(tzinfo=None),
         NOON.timestamp(),
-        str(int(NOON.timestamp())),
         "2024-02-29 12:00",
         "2024-02-29T12:00:00",
         " 2024-02-29T12:00:00Z ",
@@ -99,8 +98,13 @@ def test_what_is_no_time_is_refused_and_the_others_are_read():
     assert read([True, None]).refused == {0: "the column 'when' is True, which is no time like 2018-07-25 13:05:00"}
 
 
+def test_without_a_unit_a_text_is_no_number_whatever_stands_beside_it():
+    for values in (["12"], ["12", "2018-07-25"], ["12", "13"]):
+        assert read(values).refused[0] == "the column 'when' is '12', which is no time like 2018-07-25 13:05:00"
+
+
 def test_among_numbers_a_date_is_refused():
-    assert read(["1", "2", "2018-07-25"]).refused == {
+    assert read(["1", "2", "2018-07-25"], unit="seconds").refused == {
         2: "the column 'when' is '2018-07-25', which is no number, as others are"
     }
 
@@ -108,7 +112,7 @@ def test_among_numbers_a_date_is_refused():
 def test_numbers_count_from_the_day_that_is_given_in_the_unit_that_is_given():
     since = date(2018, 4, 1)
     for values in (["31", "1.5", None], [31, 1.5, None]):
-        assert read(values, since=since).values.tolist() == [
+        assert read(values, unit="seconds", since=since).values.tolist() == [
             micros("2018-04-01 00:00:31"),
             micros("2018-04-01 00:00:01.500000"),
             0,
@@ -124,6 +128,12 @@ def test_milliseconds_are_not_taken_for_seconds():
     assert read([1_522_540_800, 1_522_540_800_000, 1e300]).refused == {
         1: "the column 'when' is 1522540800000.0, which as a number of seconds is no time within the years 1 to 9999",
         2: "the column 'when' is 1e+300, which as a number of seconds is no time within the years 1 to 9999",
+    }
+
+
+def test_a_number_of_days_may_be_as_large_as_numbers_are():
+    assert read([1e308, 1], unit="days").refused == {
+        0: "the column 'when' is 1e+308, which as a number of days is no time within the years 1 to 9999"
     }
 
 

@@ -119,15 +119,6 @@ def reasons(cells: pa.Array, bad: NDArray[np.bool_], name: str, why: str) -> dic
     return {row: f"the column '{name}' is {value!r:.60}, {why}" for row, value in shown}
 
 
-def _text(value: Any) -> str | None:
-    """Give one cell as a text, as Arrow does where all are of its kind."""
-    if value is None or value != value:
-        return None
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 def is_text(kind: pa.DataType) -> bool:
     """Say whether cells of a kind are texts."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
@@ -170,3 +161,12 @@ class BadCells(TaskgraftError):
         row, reason = min(self.reasons.items())
         count = f" {len(self.reasons):,} rows have no value that can be used." if len(self.reasons) > 1 else ""
         return f"Row {row + 1:,}: {reason}.{count} Mend or leave out such rows, or name another column."
+
+
+def _text(value: Any) -> str | None:
+    """Give one cell as a text, as Arrow does where all are of its kind."""
+    if value is None or value != value:
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

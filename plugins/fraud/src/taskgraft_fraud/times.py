@@ -26,16 +26,18 @@ FIRST, END = -62_135_596_800 * MICROSECONDS, 253_402_300_800 * MICROSECONDS
 """The years 1 and 10,000, counted from 1970: what lies beyond is no time, but most often a number in another unit."""
 
 
-def times(cells: pa.Array, name: str, unit: Unit = "seconds", since: date = EPOCH) -> Cells:
+def times(cells: pa.Array, name: str, unit: Unit | None = None, since: date = EPOCH) -> Cells:
     """Read cells as times: int64, in microseconds since 1970; 0 where there is none. Without a zone they are UTC.
 
     Args:
         cells: from :func:`column_of`.
         name: of the column, for the reasons.
-        unit: what numbers count.
-        since: the day from whose begin they do.
+        unit: what numbers count, written as texts or not. None: seconds, and texts are no numbers, so that a text is read in
+            the same way whatever stands beside it.
+        since: the day from whose begin numbers count.
     """
-    read, why = _counted(cells, name, unit, since) if counted(cells) else _dated(cells, name)
+    by_number = is_number(cells.type) if unit is None else counted(cells)
+    read, why = _counted(cells, name, unit or "seconds", since) if by_number else _dated(cells, name)
     there = read.usable
     beyond = there & ~((read.values >= FIRST) & (read.values < END))
     values = np.where(there & ~beyond, read.values, 0).astype(np.int64)
@@ -60,7 +62,8 @@ def moment(text: str) -> int:
 def _counted(cells: pa.Array, name: str, unit: Unit, since: date) -> tuple[Cells, str]:
     """Read numbers, not yet rid of those beyond all years, and say of those what is wrong."""
     read = numbers(cells, name, "which is no number, as others are")
-    micros = np.rint(read.values * (DAY if unit == "days" else MICROSECONDS)) + (since - EPOCH).days * DAY
+    with np.errstate(over="ignore"):
+        micros = np.rint(read.values * (DAY if unit == "days" else MICROSECONDS)) + (since - EPOCH).days * DAY
     why = f"which as a number of {unit} is no time within the years 1 to 9999"
     return Cells(name, micros, read.missing, read.refused), why
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from taskgraft.rows import Rows, UnreadableFile
-from taskgraft_fraud.cells import column_of, numbers, texts
+from taskgraft_fraud.cells import column_of, is_text, numbers, texts
 from taskgraft_fraud.columns import kind_of
 from taskgraft_fraud.history_settings import TransactionsConfig
 from taskgraft_fraud.times import times
@@ -60,7 +60,7 @@ def transactions_of(rows: Rows, config: TransactionsConfig, *, labelled: bool) -
     Raises:
         ColumnMissing, UnreadableFile: for a column that is not there, or of a kind that cannot be read.
     """
-    time = times(_column(rows, config.time), config.time, since=config.since)
+    time = times(_column(rows, config.time), config.time, "seconds", config.since)
     needed = [time]
     nothing = pa.nulls(len(rows), pa.large_string())
     customers, amounts, terminals, labels = nothing, np.zeros(len(rows)), nothing, nothing
@@ -83,7 +83,7 @@ def transactions_of(rows: Rows, config: TransactionsConfig, *, labelled: bool) -
 
 def _column(rows: Rows, name: str) -> pa.Array:
     cells = column_of(rows.column(name))
-    if kind_of(cells) is None:
+    if not is_text(cells.type) and kind_of(cells) is None:
         problem = f"the column '{name}' holds {cells.type} values, where a text, a number or a moment is read."
         raise UnreadableFile(rows.source, problem)
     return cells

@@ -4,8 +4,8 @@
     python tests/benchmarks/pretraining.py --rows 20000  # a quick look
 
 Features are computed from the raw 183 days; none of them needs a label: the amount, weekend and night, counts and means of the
-customer, counts of the terminal. ``masked-elements`` learns from the last rows before the test week (2018-08-08 to 14). 5 %
-of the rows of the training week (2018-07-25 to 31) are then learned with labels, from the artifact and from random weights, by
+customer, counts of the terminal. ``masked-elements`` learns from the last rows before the test week (2018-08-08 to 14). Then
+5 % of the training week (2018-07-25 to 31) are learned with their labels, from the artifact and from random weights, by
 the same settings; test rows are those of the Handbook. Each seed draws its own 5 %.
 """
 

@@ -3,7 +3,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pyarrow as pa
 import pytest
 
-from taskgraft_fraud.day import BadTimes, days_of
+from taskgraft_fraud.cells import BadCells
+from taskgraft_fraud.day import days_of
 
 DAY = 17_737
 """2018-07-25, counted from 1970-01-01."""
@@ -61,28 +62,32 @@ def test_days_stay_days():
         (["2018-07-25", "", None], dict.fromkeys([1, 2], "the column 'time' is empty")),
         (
             ["2018-07-25", "25.7.2018"],
-            {1: "the column 'time' is '25.7.2018', no time like 2018-07-25 13:05:00, as others are"},
+            {1: "the column 'time' is '25.7.2018', which is no time like 2018-07-25 13:05:00"},
         ),
         (
-            ["1", "soon", "2018-07-25"],
+            ["1", "soon", "2018-07-25", "2"],
             {
-                1: "the column 'time' is 'soon', no number, as others are",
-                2: "the column 'time' is '2018-07-25', no number, as others are",
+                1: "the column 'time' is 'soon', which is no number, as others are",
+                2: "the column 'time' is '2018-07-25', which is no number, as others are",
             },
         ),
-        ([[1]], {0: "the column 'time' is [1], neither a number nor a time like 2018-07-25 13:05:00"}),
+        ([[1]], {0: "the column 'time' is [1], which is no time like 2018-07-25 13:05:00"}),
     ],
     ids=["numbers", "text", "german", "mixed", "lists"],
 )
 def test_a_time_that_cannot_be_read_is_named_with_its_row(values, reasons):
-    with pytest.raises(BadTimes) as caught:
+    with pytest.raises(BadCells) as caught:
         days_of(values, "time", "seconds")
     assert caught.value.reasons == reasons
 
 
-def test_the_message_of_bad_times_counts_them():
-    with pytest.raises(BadTimes) as caught:
-        days_of([1, None, None], "time", "seconds")
-    assert str(caught.value) == (
-        "Row 2: the column 'time' is empty. 2 rows have no time that can be read. Mend or leave them out."
-    )
+def test_times_that_are_written_in_several_ways_are_on_their_days():
+    times = [
+        "2018-07-25 00:00:31",
+        "2018-07-25",
+        date(2018, 7, 25),
+        datetime(2018, 7, 25, 23, tzinfo=UTC),
+        "2018-07-26T01:00",
+    ]
+    assert days_of(times, "time", "seconds").numbers.tolist() == [DAY] * 4 + [DAY + 1]
+    assert days_of([0, 86_399, 86_400, "172800", -1.0], "time", "seconds").numbers.tolist() == [0, 0, 1, 2, -1]

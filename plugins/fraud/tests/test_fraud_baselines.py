@@ -19,14 +19,14 @@ from taskgraft.rows import InputColumns
 from taskgraft.spec import BaselineSpec, MetricSpec, SplitSpec
 from taskgraft_fraud import logistic_regression, trees
 from taskgraft_fraud.baseline_settings import (
-    CategoryColumn,
     GradientBoostingConfig,
     LogisticRegressionConfig,
     LogisticRegressionLearned,
-    NumberColumn,
     RandomForestConfig,
 )
+from taskgraft_fraud.columns import learn
 from taskgraft_fraud.matrix import expanded, learned_columns, numbered
+from taskgraft_fraud.settings import TableConfig
 
 NAMES = ("logistic-regression", "gradient-boosting", "gradient-boosting:scikit-learn", "random-forest")
 ADULT = FOLDER.parent / "adult"
@@ -54,37 +54,35 @@ def transactions(size=300, seed=0):
 # --- columns
 
 
-def test_a_column_whose_present_values_are_numbers_is_one_of_numbers():
-    found = learned_columns({"a": ["1", "3", ""], "b": [1, 3.0, None], "c": [True, False, True, False]}, 100)
-    assert found == (
-        NumberColumn(name="a", mean=2.0, scale=1.0, gaps=True),
-        NumberColumn(name="b", mean=2.0, scale=1.0, gaps=True),
-        NumberColumn(name="c", mean=0.5, scale=0.5, gaps=False),
-    )
-
-
-def test_a_time_is_a_number_of_seconds_and_an_empty_column_one_of_gaps():
-    times, empty = learned_columns({"a": [datetime(1970, 1, 1), datetime(1970, 1, 2)], "b": [None, None]}, 100)
-    assert (times.mean, times.scale) == (43_200.0, 43_200.0)
-    assert empty == NumberColumn(name="b", mean=0.0, scale=1.0, gaps=True)
-
-
-def test_of_anything_else_the_most_frequent_levels_are_kept():
-    (found,) = learned_columns({"a": ["x", "y", "y", None, "", "z", "12"]}, 3)
-    assert found == CategoryColumn(name="a", levels=("", "y", "12"))
+def test_a_baseline_reads_columns_as_a_table_backbone_does():
+    inputs = transactions()[0] | {"when": [datetime(2024, 1, 1 + row % 28) for row in range(300)]}
+    of_backbone = learn(TableConfig(columns={"amount": "category"}), inputs).learned
+    assert learned_columns(inputs, RandomForestConfig(columns={"amount": "category"}), 1000, scaled=True) == of_backbone
 
 
 def test_a_regression_gets_columns_around_zero():
-    inputs = {"a": [1, 3, None], "b": ["x", "y", "x"]}
-    columns = learned_columns(inputs, 100)
-    assert expanded(columns, inputs).tolist() == [[-1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0]]
-    assert expanded(columns, {"a": ["5", "five"], "b": [None, "new"]}).tolist() == [[3, 0, 0, 0], [0, 1, 0, 0]]
+    inputs = {"b": ["x", "y", "x", "y"], "a": [1, 3, None, 2]}
+    columns = learned_columns(inputs, LogisticRegressionConfig(), 100, scaled=True)
+    spread = (2 / 3) ** 0.5
+    expected = [[-1 / spread, 0, 0, 1, 0], [1 / spread, 0, 0, 0, 1], [0, 1, 0, 1, 0], [0, 0, 0, 0, 1]]
+    assert expanded(columns, inputs) == pytest.approx(np.array(expected))
 
 
-def test_trees_get_one_column_of_each():
-    inputs = {"a": [1, 3, None], "b": ["x", "y", "x"]}
-    found = numbered(learned_columns(inputs, 100), inputs | {"b": ["y", "new", None]})
-    np.testing.assert_equal(found, [[1, 1], [3, 2], [np.nan, 2]])
+def test_unknown_and_missing_categories_have_columns_of_their_own():
+    columns = learned_columns({"b": ["x", "x", None]}, LogisticRegressionConfig(), 100, scaled=True)
+    assert expanded(columns, {"b": ["x", None, "new"]}).tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
+
+
+def test_a_cell_that_cannot_be_read_is_as_good_as_missing():
+    columns = learned_columns({"a": [1, 3, None], "b": [1, 3, 1]}, LogisticRegressionConfig(), 100, scaled=True)
+    found = expanded(columns, {"a": ["3", "five"], "b": ["1", "six"]})
+    assert found[1].tolist() == [0, 1, 0]
+
+
+def test_trees_get_numbers_and_the_places_of_categories():
+    inputs = {"b": ["x", "y", "x", "y"], "a": [1, 3, 1, 3]}
+    columns = learned_columns(inputs, RandomForestConfig(), 100, scaled=False)
+    assert numbered(columns, inputs | {"b": ["y", "new", None, "x"]}).tolist() == [[1, 2], [3, 0], [1, 0], [3, 1]]
 
 
 # --- baselines
@@ -126,7 +124,7 @@ def test_what_the_regression_learned_can_be_read():
     again = LogisticRegressionLearned.model_validate_json(found.model_dump_json())
     assert again == found
     assert [column.name for column in found.columns] == ["amount", "country"]
-    assert found.coefficients[0] == (0.0,) * 5  # the amount, its gaps, and three countries
+    assert found.coefficients[0] == (0.0,) * 6  # the amount, its sign, unknown countries, and three
 
 
 def test_a_weaker_penalty_gives_larger_coefficients():

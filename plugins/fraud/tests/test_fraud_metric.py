@@ -5,8 +5,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from taskgraft.evaluation import Resampling
 from taskgraft.head import Predictions
 from taskgraft.rows import ColumnMissing
-from taskgraft_fraud.day import BadTimes
-from taskgraft_fraud.fraud_metric import BadAmounts, NotALabel, NotTwoClasses, fraud
+from taskgraft_fraud.cells import BadCells
+from taskgraft_fraud.fraud_metric import NotALabel, NotTwoClasses, fraud
 from taskgraft_fraud.metric_settings import FraudMetricConfig
 
 COLUMNS = {
@@ -135,17 +135,16 @@ def test_a_column_that_is_not_there_is_told():
     assert str(caught.value) == "The judged data has no column 'amount'. Did you mean 'amounts'? Columns: amounts."
 
 
-@pytest.mark.parametrize(("amounts", "row", "shown"), [(["1", "much"], 2, "'much'"), ([None, 2.0], 1, "None")], ids=str)
-def test_an_amount_that_is_no_number_is_told(amounts, row, shown):
-    with pytest.raises(BadAmounts) as caught:
-        judged([0.1, 0.2], ["0", "1"], {"amount": amounts}, amount="amount", review=1.0)
+@pytest.mark.parametrize(("amount", "problem"), [("much", "is 'much', which is no number"), (None, "is empty")])
+def test_a_missed_fraud_without_amount_is_told(amount, problem):
+    with pytest.raises(BadCells) as caught:
+        judged([0.1, 0.2], ["0", "1"], {"amount": ["refund", amount]}, amount="amount", review=1.0)
     assert str(caught.value) == (
-        f"The metric 'fraud' reads what a missed fraud costs from the column 'amount', but in row {row} that is {shown}, no "
-        "number. Mend it, or name another column (amount)."
+        f"Row 2: the column 'amount' {problem}. Mend or leave out such rows, or name another column."
     )
 
 
 def test_a_time_that_cannot_be_read_is_told():
-    with pytest.raises(BadTimes) as caught:
+    with pytest.raises(BadCells) as caught:
         judged([0.1, 0.2], ["0", "1"], {"who": ["a", "b"], "when": [1, None]}, customer="who", time="when")
     assert caught.value.reasons == {1: "the column 'when' is empty"}

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from taskgraft_fraud.history import DAY, customer_windows, terminal_windows
+from taskgraft_fraud.history import customer_windows, terminal_windows
+from taskgraft_fraud.times import DAY
 
 HANDBOOK = Path(os.environ.get("TASKGRAFT_DATA", "absent"), "tabular", "fraud_handbook_simulated")
 DAYS = (1, 7, 30)

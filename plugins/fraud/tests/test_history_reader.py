@@ -248,7 +248,7 @@ def test_bad_rows_are_told_with_their_lines_and_are_in_no_window(tmp_path):
     assert str(BadRows(rows, rows.refused)) == (
         "all.csv, line 5: the column 'amount' is 'much', which is no number.\n"
         "all.csv, line 6: the column 'amount' is empty.\n"
-        "all.csv, line 7: the column 'when' is '2018-02-30', which is no date and no number of seconds.\n"
+        "all.csv, line 7: the column 'when' is '2018-02-30', which is no time like 2018-07-25 13:05:00.\n"
         "all.csv, line 8: the column 'who' is empty.\n"
         "all.csv, line 11: the row has 1 value, but the header names 5 columns.\n"
         'Mend these rows, or drop them with data.on_bad_row = "skip".'

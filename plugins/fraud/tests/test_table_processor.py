@@ -69,7 +69,10 @@ def test_a_value_that_many_rows_share_has_the_middle_of_their_ranks():
 def test_cells_of_another_kind_than_in_training_are_refused_with_their_rows():
     table = processor({"x": [1, 3], "c": ["a", "a"], "t": ["2024-01-01", "2024-01-02"]})
     made = table.prepare({"x": ["1", "one"], "c": [["a"], None], "t": ["2024-01-01", "2024-01-02"]})
-    assert made.refused == {0: "'c' is ['a'], not a category", 1: "'x' is 'one', not a number"}
+    assert made.refused == {
+        0: "the column 'c' is ['a'], which is no single text or number",
+        1: "the column 'x' is 'one', which is no number",
+    }
     assert len(made.batch) == 2
 
 

@@ -1,9 +1,8 @@
-from datetime import UTC, date, datetime
-
 import numpy as np
 import pytest
 
-from taskgraft_fraud.threshold import Threshold, by_capacity, by_costs, days_of, losses_of
+from taskgraft_fraud.cells import BadCells
+from taskgraft_fraud.threshold import Threshold, by_capacity, by_costs, losses_of
 
 
 def is_near(found: Threshold, value: float, **rest) -> bool:
@@ -87,30 +86,15 @@ def test_a_capacity_that_is_met_exactly_is_not_missed_by_rounding():
 
 
 def test_a_loss_is_read_where_there_is_a_fraud_alone():
-    frauds = np.array([True, False, True, True, True])
-    losses, reasons = losses_of("amount", ["12.5", "refund", 3, None, -1.0], frauds)
-    assert losses.tolist() == [12.5, 0.0, 3.0, 0.0, 0.0]
-    assert reasons == {
-        3: "the column 'amount' is None, not what a missed fraud costs",
-        4: "the column 'amount' is -1.0, not what a missed fraud costs",
-    }
+    frauds = np.array([True, False, True])
+    assert losses_of("amount", ["12.5", "refund", 3], frauds).tolist() == [12.5, 0.0, 3.0]
 
 
-def test_days_are_counted_in_every_way_a_time_is_written():
-    times = [
-        "2018-07-25 00:00:31",
-        "2018-07-25",
-        date(2018, 7, 25),
-        datetime(2018, 7, 25, 23, tzinfo=UTC),
-        "2018-07-26T01:00",
-    ]
-    assert days_of("time", times) == (2, {})
-    assert days_of("time", [0, 86_399, 86_400, "172800", -1.0]) == (4, {})
-
-
-def test_a_value_that_is_no_time_is_told():
-    assert days_of("time", ["2018-07-25", "soon", None, float("nan")])[1] == {
-        1: "the column 'time' is 'soon', not a time",
-        2: "the column 'time' is None, not a time",
-        3: "the column 'time' is nan, not a time",
+def test_a_fraud_without_an_amount_that_can_be_used_is_told():
+    with pytest.raises(BadCells) as caught:
+        losses_of("amount", ["x", "x", None, -1.0], np.array([False, True, True, True]))
+    assert caught.value.reasons == {
+        1: "the column 'amount' is 'x', which is no number",
+        2: "the column 'amount' is empty",
+        3: "the column 'amount' is '-1', and no missed fraud costs less than 0",
     }

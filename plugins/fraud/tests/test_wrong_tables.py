@@ -94,11 +94,11 @@ def refused_fit(*overrides):
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("amount", "12,5", "'amount' is '12,5', not a number"),
-        ("amount", "inf", "'amount' is 'inf', not a number"),
-        ("amount", "NaN", "'amount' is 'NaN', not a number"),
-        ("when", "2024-02-30", "'when' is '2024-02-30', not a time"),
-        ("when", "yesterday", "'when' is 'yesterday', not a time"),
+        ("amount", "12,5", "the column 'amount' is '12,5', which is no number"),
+        ("amount", "inf", "the column 'amount' is 'inf', which is no number"),
+        ("amount", "NaN", "the column 'amount' is 'NaN', which is no number"),
+        ("when", "2024-02-30", "the column 'when' is '2024-02-30', which is no time like 2018-07-25 13:05:00"),
+        ("when", "yesterday", "the column 'when' is 'yesterday', which is no time like 2018-07-25 13:05:00"),
         ("fraud", "", "the target column 'fraud' is empty"),
     ],
 )
@@ -110,7 +110,8 @@ def test_a_cell_that_cannot_be_read(place, column, value, said):
 def test_cells_that_cannot_be_read_are_told_together(place):
     write(place / "payments.csv", changed("visits", {3: "many", 7: "many"}))
     assert refused_fit("data.split=null", "head=classification") == (
-        f"payments.csv, line 5: 'visits' is 'many', not a number. 2 of 60 rows are like this (lines 5, 9).\n{SKIP}"
+        "payments.csv, line 5: the column 'visits' is 'many', which is no number. 2 of 60 rows are like this (lines 5, 9).\n"
+        f"{SKIP}"
     )
 
 
@@ -327,7 +328,7 @@ def test_rows_to_predict_without_a_column_of_training(place):
 def test_a_row_to_predict_that_cannot_be_read(place):
     write(place / "new.csv", changed("amount", {3: "twelve"}))
     assert refused("predict", "run", "new.csv") == (
-        "new.csv, line 5: 'amount' is 'twelve', not a number.\nMend these rows, or take them out of the data."
+        "new.csv, line 5: the column 'amount' is 'twelve', which is no number.\nMend these rows, or take them out of the data."
     )
 
 

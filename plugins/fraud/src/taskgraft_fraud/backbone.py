@@ -11,6 +11,7 @@ from taskgraft.batch import Batch
 from taskgraft.description import BackboneDescription, Layout
 from taskgraft.error import TaskgraftError
 from taskgraft.features import Features
+from taskgraft_fraud.description import category_sizes, number_count
 from taskgraft_fraud.processor import CATEGORIES, NUMBERS, TableProcessor
 from taskgraft_fraud.settings import TableConfig
 
@@ -81,6 +82,18 @@ class TableBackbone(Backbone):
         numbers, categories = batch.tensors.get(NUMBERS), batch.tensors.get(CATEGORIES)
         dtype = next(self.model.parameters()).dtype
         return self.model.embed(None if numbers is None else numbers.to(dtype), categories)
+
+
+def shape_of(config: TableConfig, name: str) -> tuple[int, tuple[int, ...]]:
+    """Give how many numbers a row becomes, and the places of each column of categories.
+
+    Raises:
+        NoTableYet: when the columns are not known, naming the backbone.
+    """
+    numbers, sizes = number_count(config), category_sizes(config)
+    if numbers is None or sizes is None:
+        raise NoTableYet(name)
+    return numbers, sizes
 
 
 @dataclass(eq=False)

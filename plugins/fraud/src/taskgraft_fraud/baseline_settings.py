@@ -1,19 +1,20 @@
 """Settings of the baselines, and what the regression learns, known without scikit-learn."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from taskgraft.config import Config
+from taskgraft_fraud.settings import Column, KindsConfig
 
 
-class LogisticRegressionConfig(Config):
+class LogisticRegressionConfig(KindsConfig):
     """Logistic regression over standardised numbers and one column per category."""
 
     strength: float = Field(default=1.0, gt=0, description="inverse of the L2 penalty, scikit-learn's C")
 
 
-class GradientBoostingConfig(Config):
+class GradientBoostingConfig(KindsConfig):
     """Gradient boosting of decision trees, with the library's own settings."""
 
     argument: ClassVar[str | None] = "library"
@@ -23,54 +24,24 @@ class GradientBoostingConfig(Config):
     )
 
 
-class RandomForestConfig(Config):
+class RandomForestConfig(KindsConfig):
     """A forest of decision trees, each grown to the end on rows drawn again."""
 
     trees: int = Field(default=100, ge=1, description="how many")
-
-
-class NumberColumn(Config):
-    """A column of numbers, as the training rows had them.
-
-    Attributes:
-        mean, scale: of the numbers that are there; the scale is their standard deviation, or 1 where they do not vary.
-        gaps: whether some were missing.
-    """
-
-    kind: Literal["number"] = "number"
-    name: str
-    mean: float
-    scale: float
-    gaps: bool
-
-
-class CategoryColumn(Config):
-    """A column of anything else.
-
-    Attributes:
-        levels: texts of the most frequent values, the most frequent first. A missing value is the level "".
-    """
-
-    kind: Literal["category"] = "category"
-    name: str
-    levels: tuple[str, ...]
-
-
-AnyColumn = Annotated[NumberColumn | CategoryColumn, Field(discriminator="kind")]
 
 
 class LogisticRegressionLearned(Config):
     """What logistic regression learned.
 
     Attributes:
-        columns: of the inputs. A number gives its standardised value, 0 where it is missing, and where there are gaps a column
-            of 0 and 1 that says so; a category gives a column of 0 and 1 per level.
+        columns: of the inputs, as a table backbone reads them: the numbers of all, then for each column of categories one of 0
+            and 1 for what is unknown, for a missing value where there were some, and for each category.
         classes: the labels.
         coefficients: for each class one per column so made.
         intercepts: one per class. Probabilities are the softmax of both.
     """
 
-    columns: tuple[AnyColumn, ...]
+    columns: tuple[Column, ...]
     classes: tuple[str | bool | int | float, ...]
     coefficients: tuple[tuple[float, ...], ...]
     intercepts: tuple[float, ...]

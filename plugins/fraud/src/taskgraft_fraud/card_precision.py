@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from taskgraft.head import is_missing
 from taskgraft.rows import arrow_of
+from taskgraft_fraud.cells import codes, column_of, texts
 
 
 class Cards:
@@ -37,14 +37,13 @@ class Cards:
         Args:
             columns: all that is known of the rows, to tell a row from one that was drawn again.
         """
-        numbers: dict[Any, int] = {}
-        of_row = np.array([-1 if is_missing(one) else numbers.setdefault(one, len(numbers)) for one in customers])
+        of_row, names = codes(texts(column_of(customers), "customer").values)
         ranks = np.unique(scores, return_inverse=True)[1]
         first, self._row = _different(np.stack([of_row, days, ranks, fraud]), columns)
         customer = of_row[first]
         alone = customer < 0
-        customer[alone] = len(numbers) + np.arange(alone.sum())
-        self._customers = len(numbers) + int(alone.sum())
+        customer[alone] = len(names) + np.arange(alone.sum())
+        self._customers = len(names) + int(alone.sum())
         self._order = np.lexsort((customer, days[first]))
         day, customer = days[first][self._order], customer[self._order]
         self._ranks, self._fraud = ranks[first][self._order], fraud[first][self._order]

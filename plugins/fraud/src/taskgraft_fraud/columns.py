@@ -1,5 +1,6 @@
 """What is learned about the columns of a table from its training rows: what each is, its scale, its categories."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.spec import Columns
-from taskgraft_fraud.cells import MICROSECONDS, Cells, column_of, kind_of, moment, numbers, texts, times, when
+from taskgraft_fraud.cells import NUMBER, Cells, column_of, is_number, is_text, is_time, numbers, share, texts
 from taskgraft_fraud.settings import AnyTable, CategoryColumn, Column, Cycle, NumberColumn, TableConfig, TimeColumn
+from taskgraft_fraud.times import DAY, TIME, moment, times, when
 
 QUANTILES = 200
 """Steps between the quantiles that are kept of a column, for quantile scaling."""
@@ -19,7 +21,14 @@ QUANTILES = 200
 MANY = 200
 """Rows from which on a column of texts that hardly ever repeat is refused."""
 
-DAY = 86_400 * MICROSECONDS
+READ: Mapping[str, Callable[[pa.Array, str], Cells]] = {"number": numbers, "time": times, "category": texts}
+"""What a column is → how its cells are read, given its name."""
+
+CODE = r"^[+-]?0\d"
+"""How something is written that consists of digits and is no number."""
+
+MOSTLY = 0.9
+"""The share of a column's texts that must be written as numbers, or as times, for it to hold those."""
 
 
 def learn(config: AnyTable, inputs: Columns, *, signs: bool = False) -> AnyTable:
@@ -41,31 +50,37 @@ def learn(config: AnyTable, inputs: Columns, *, signs: bool = False) -> AnyTable
     return config.model_copy(update={"learned": tuple(_learned(config, name, inputs[name], signs) for name in inputs)})
 
 
+def kind_of(cells: pa.Array) -> str | None:
+    """Infer what cells are: "number", "category" or "time"; None for kinds that no table model reads, such as lists.
+
+    Texts are numbers, or times, when nearly all that are present are written so: one slip of a pen must not make a column of
+    amounts one of categories, and will be refused. They are not numbers when one begins like a code ("007").
+    """
+    if is_text(cells.type):
+        if share(cells, NUMBER) >= MOSTLY:
+            return "category" if pc.any(pc.match_substring_regex(cells, CODE)).as_py() else "number"
+        return "time" if share(cells, TIME) >= MOSTLY else "category"
+    if pa.types.is_boolean(cells.type):
+        return "category"
+    if is_number(cells.type):
+        return "number"
+    return "time" if is_time(cells.type) else None
+
+
 def _learned(config: TableConfig, name: str, values: Any, signs: bool) -> Column:
-    try:
-        cells = column_of(values)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise UnreadableColumn(name, f"it holds values that do not mix ({error})") from None
+    cells = column_of(values)
     kind = config.columns.get(name) or kind_of(cells)
     if kind is None:
         raise UnreadableColumn(name, f"it holds values of the kind {cells.type}")
     if cells.null_count == len(cells):
         raise UnreadableColumn(name, "it is empty in every training row")
-    sign = signs or cells.null_count > 0
-    if kind == "category":
-        return _category(config, name, cells, sign)
-    read = numbers(cells, name) if kind == "number" else times(cells, name)
-    present = read.values[_usable(read)]
-    if not len(present):
+    found, sign = READ[kind](cells, name), signs or cells.null_count > 0
+    if not found.usable.any():
         raise UnreadableColumn(name, f"none of its values is a {kind}")
+    if kind == "category":
+        return _category(config, name, found.values, sign)
+    present = found.values[found.usable]  # rows that are refused are told, or left out, later, by the processor
     return _number(config, name, present, sign) if kind == "number" else _time(config, name, present, sign)
-
-
-def _usable(read: Cells) -> NDArray[np.bool_]:
-    """Tell the cells that could be read. Rows that are refused are told, or left out, later, by the processor."""
-    usable = ~read.missing
-    usable[list(read.refused)] = False
-    return usable
 
 
 def _number(config: TableConfig, name: str, present: NDArray[np.float64], sign: bool) -> NumberColumn:
@@ -81,14 +96,11 @@ def _number(config: TableConfig, name: str, present: NDArray[np.float64], sign: 
     return NumberColumn(name=name, mean=mean, scale=spread or 1.0, quantiles=quantiles, sign=sign)
 
 
-def _category(config: TableConfig, name: str, cells: pa.Array, sign: bool) -> CategoryColumn:
-    try:
-        counts = pc.value_counts(texts(cells).drop_null())
-    except pa.ArrowException:
-        raise UnreadableColumn(name, f"it holds values of the kind {cells.type}") from None
+def _category(config: TableConfig, name: str, text: pa.Array, sign: bool) -> CategoryColumn:
+    counts = pc.value_counts(text.drop_null())
     values, times_seen = counts.field("values").to_pylist(), counts.field("counts").to_numpy()
-    if name not in config.columns and len(cells) >= MANY and 2 * len(values) > len(cells):
-        problem = f"it has {len(values):,} different values in {len(cells):,} rows, so few of them will occur again"
+    if name not in config.columns and len(text) >= MANY and 2 * len(values) > len(text):
+        problem = f"it has {len(values):,} different values in {len(text):,} rows, so few of them will occur again"
         raise UnreadableColumn(
             name, problem, f'say that it is a category all the same: columns = {{{name} = "category"}}'
         )

@@ -8,7 +8,6 @@ from taskgraft_fraud.settings import (
     CategoryColumn,
     FTTransformerConfig,
     MlpPlrConfig,
-    NumberColumn,
     TableConfig,
     TabMConfig,
     TabularResNetConfig,
@@ -22,7 +21,7 @@ def number_count(config: TableConfig) -> int | None:
     count = 0
     for column in config.learned:
         if not isinstance(column, CategoryColumn):
-            count += (1 if isinstance(column, NumberColumn) else column.size) + column.sign
+            count += column.size + column.sign
     return count
 
 

@@ -30,8 +30,10 @@ from taskgraft.heads.labels import (
 from taskgraft.heads.readout import Readout, mean_of_members, per_member
 from taskgraft.spec import Columns
 from taskgraft_fraud.calibration import Chances, Isotonic, Temperature, calibrated, fit
+from taskgraft_fraud.cells import BadCells
+from taskgraft_fraud.day import days_of
 from taskgraft_fraud.fraud_settings import FraudConfig, describe_fraud
-from taskgraft_fraud.threshold import Threshold, by_capacity, by_costs, days_of, losses_of
+from taskgraft_fraud.threshold import Threshold, by_capacity, by_costs, losses_of
 
 
 class FraudTarget(Target):
@@ -107,10 +109,13 @@ class Fraud(Head[FraudTarget]):
             OneLabel: when one of the labels is missing.
         """
         frauds = _frauds(encoded)
-        if self._config.amount is not None:
-            refuse(losses_of(self._config.amount, columns[self._config.amount], frauds)[1])
-        if self._config.alerts_per_day is not None and self._config.time is not None:
-            refuse(days_of(self._config.time, columns[self._config.time])[1])
+        try:
+            if self._config.amount is not None:
+                losses_of(self._config.amount, columns[self._config.amount], frauds)
+            if self._config.alerts_per_day is not None and self._config.time is not None:
+                days_of(columns[self._config.time], self._config.time, "seconds")
+        except BadCells as error:
+            refuse(error.reasons)
         if frauds.all() or not frauds.any():
             missing = target.negative if frauds.all() else target.positive
             raise OneLabel(self.description.settles, missing, target.column, len(frauds))
@@ -137,11 +142,12 @@ class Fraud(Head[FraudTarget]):
     def _threshold(self, scores: NDArray[np.float64], frauds: NDArray[np.bool_], columns: Columns) -> Threshold | None:
         config = self._config
         if config.review is not None and config.amount is not None:
-            return by_costs(scores, losses_of(config.amount, columns[config.amount], frauds)[0], config.review)
+            return by_costs(scores, losses_of(config.amount, columns[config.amount], frauds), config.review)
         if config.review is not None and config.loss is not None:
             return by_costs(scores, np.where(frauds, config.loss, 0.0), config.review)
         if config.alerts_per_day is not None and config.time is not None:
-            return by_capacity(scores, days_of(config.time, columns[config.time])[0], config.alerts_per_day)
+            days = days_of(columns[config.time], config.time, "seconds").numbers
+            return by_capacity(scores, len(np.unique(days)), config.alerts_per_day)
         return None
 
 

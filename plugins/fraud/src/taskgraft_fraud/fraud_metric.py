@@ -14,9 +14,9 @@ from taskgraft.metrics.ranking import Ranking
 from taskgraft.rows import ColumnMissing
 from taskgraft.spec import Columns, Judge
 from taskgraft_fraud.card_precision import Cards
-from taskgraft_fraud.column import array_of, numbers_of
 from taskgraft_fraud.day import days_of
 from taskgraft_fraud.metric_settings import FraudMetricConfig
+from taskgraft_fraud.threshold import losses_of
 
 Numbers = Mapping[str, float]
 Times = NDArray[np.int64]
@@ -48,7 +48,7 @@ def fraud(predictions: Predictions, truth: Sequence[Any], columns: Columns, sett
     the price of a review are: the mean per row, in their unit, of what a missed fraud or an alert costs.
 
     Raises:
-        NotTwoClasses, NotALabel, ColumnMissing, BadTimes, BadAmounts: for what cannot be judged so.
+        NotTwoClasses, NotALabel, ColumnMissing, BadCells: for what cannot be judged so.
     """
     found = outcomes(predictions, truth, settings.positive)
     parts = [_alerts(found)]
@@ -57,7 +57,8 @@ def fraud(predictions: Predictions, truth: Sequence[Any], columns: Columns, sett
         if settings.customer is not None and settings.time is not None:
             parts.append(_cards(found.fraud, found.scores, columns, settings))
     if settings.amount is not None and settings.review is not None:
-        parts.append(_cost(found, _amounts(columns, settings.amount), settings.review))
+        losses = losses_of(settings.amount, _column(columns, settings.amount), found.fraud)
+        parts.append(_cost(found.alert, losses, settings.review))
 
     def judge(rows: NDArray[np.int64]) -> Numbers:
         times = np.bincount(rows, minlength=len(truth))
@@ -138,26 +139,14 @@ def _cards(
 ) -> Callable[[Times], Numbers]:
     assert settings.customer is not None
     assert settings.time is not None
-    customers = list(_column(columns, settings.customer))
     days = days_of(_column(columns, settings.time), settings.time, settings.unit).numbers
-    cards = Cards(customers, days, scores, wanted, columns)
+    cards = Cards(_column(columns, settings.customer), days, scores, wanted, columns)
     return lambda times: {f"card_precision_at_{settings.k}": cards.precision(times, settings.k)}
 
 
-def _cost(found: Outcomes, amounts: NDArray[np.float64], review: float) -> Callable[[Times], Numbers]:
-    costs = np.where(found.alert, review, np.where(found.fraud, amounts, 0.0))
+def _cost(alert: NDArray[np.bool_], losses: NDArray[np.float64], review: float) -> Callable[[Times], Numbers]:
+    costs = np.where(alert, review, losses)
     return lambda times: {"expected_cost": float((times * costs).sum() / times.sum())}
-
-
-def _amounts(columns: Columns, column: str) -> NDArray[np.float64]:
-    values = array_of(_column(columns, column))
-    amounts = numbers_of(values)
-    if amounts is None or np.isnan(amounts).any():
-        bad = 0 if amounts is None else int(np.flatnonzero(np.isnan(amounts))[0])
-        if amounts is None:
-            bad = next(row for row in range(len(values)) if numbers_of(values[row : row + 1]) is None)
-        raise BadAmounts(column, bad, values[bad].as_py())
-    return amounts
 
 
 def _column(columns: Columns, name: str) -> Sequence[Any]:
@@ -190,19 +179,4 @@ class NotALabel(TaskgraftError):
         return (
             f"The metric 'fraud' is to take '{self.positive}' for the label of fraud (positive), but the labels are "
             f"{listed(map(repr, self.classes))}. Name one of those."
-        )
-
-
-@dataclass(eq=False)
-class BadAmounts(TaskgraftError):
-    """An amount that is no number."""
-
-    column: str
-    row: int
-    value: object
-
-    def __str__(self) -> str:
-        return (
-            f"The metric 'fraud' reads what a missed fraud costs from the column '{self.column}', but in row {self.row + 1:,} "
-            f"that is {self.value!r:.60}, no number. Mend it, or name another column (amount)."
         )

@@ -11,9 +11,9 @@ from rtdl_revisiting_models import FTTransformer
 from torch import Tensor, nn
 
 from taskgraft.description import Layout
-from taskgraft_fraud.backbone import NoTableYet, TableBackbone, TableModel
-from taskgraft_fraud.description import category_sizes, describe_ft_transformer, number_count
-from taskgraft_fraud.settings import CategoryColumn, Column, FTTransformerConfig, NumberColumn
+from taskgraft_fraud.backbone import TableBackbone, TableModel, shape_of
+from taskgraft_fraud.description import describe_ft_transformer
+from taskgraft_fraud.settings import CategoryColumn, Column, FTTransformerConfig
 
 
 def build(config: FTTransformerConfig) -> TableBackbone:
@@ -33,9 +33,7 @@ class FTTransformerModel(TableModel):
 
     def __init__(self, config: FTTransformerConfig):
         super().__init__()
-        numbers, sizes = number_count(config), category_sizes(config)
-        if numbers is None or sizes is None or config.learned is None:
-            raise NoTableYet("ft-transformer")
+        numbers, sizes = shape_of(config, "ft-transformer")
         self.transformer = FTTransformer(
             n_cont_features=numbers,
             cat_cardinalities=list(sizes),
@@ -51,8 +49,8 @@ class FTTransformerModel(TableModel):
         )
         self.norm = nn.LayerNorm(config.feature_size)
         self.columns: Tensor
-        self.register_buffer("columns", torch.tensor(_columns_of(config.learned)), persistent=False)
-        self._count = len(config.learned)
+        self.register_buffer("columns", torch.tensor(_columns_of(config.learned or ())), persistent=False)
+        self._count = len(config.learned or ())
         self._in_order = self.columns.tolist() == list(range(self._count))
 
     def embed(self, numbers: Tensor | None, categories: Tensor | None) -> Tensor:
@@ -90,5 +88,5 @@ def _columns_of(columns: Sequence[Column]) -> list[int]:
         if isinstance(column, CategoryColumn):
             categories.append(place)
         else:
-            numbers += [place] * ((1 if isinstance(column, NumberColumn) else column.size) + column.sign)
+            numbers += [place] * (column.size + column.sign)
     return numbers + categories

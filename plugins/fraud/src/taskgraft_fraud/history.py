@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-DAY = 86_400_000_000
-"""Microseconds."""
+from taskgraft_fraud.times import DAY
 
 Numbers = NDArray[np.int64]
 

@@ -19,9 +19,10 @@ from taskgraft import catalog
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.reading import read_file
 from taskgraft.rows import MEND, BadRows, Rows, UnreadableFile
-from taskgraft_fraud.history import DAY, customer_windows, terminal_windows
-from taskgraft_fraud.history_columns import codes
+from taskgraft_fraud.cells import codes, null
+from taskgraft_fraud.history import customer_windows, terminal_windows
 from taskgraft_fraud.history_settings import TransactionsConfig
+from taskgraft_fraud.times import DAY
 from taskgraft_fraud.transactions import Transactions, transactions_of
 
 HISTORY, ROWS = "history", "transactions"
@@ -118,7 +119,7 @@ def _notes(known: Transactions, config: TransactionsConfig) -> Iterator[tuple[st
         known.times - reach * DAY < first,
     )
     if config.terminal is not None and config.delay is not None:
-        missing = pc.is_null(known.labels).to_numpy()
+        missing = null(known.labels)
         if not missing.any():
             return
         keys = _keys(known, known.terminals)
@@ -126,12 +127,12 @@ def _notes(known: Transactions, config: TransactionsConfig) -> Iterator[tuple[st
         yield "windows hold transactions without a label, which count as no fraud", window.mean > 0
 
 
-def _keys(known: Transactions, names: pa.ChunkedArray) -> NDArray[np.int64]:
-    return np.where(known.usable, codes(names), -1)
+def _keys(known: Transactions, names: pa.Array) -> NDArray[np.int64]:
+    return np.where(known.usable, codes(names)[0], -1)
 
 
 def _positive(known: Transactions, config: TransactionsConfig) -> NDArray[np.bool_]:
-    return pc.fill_null(pc.equal(known.labels, str(config.positive)), False).to_numpy()  # type: ignore[no-any-return]
+    return pc.fill_null(pc.equal(known.labels, str(config.positive)), False).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
 def _check_positive(known: Transactions, source: str, config: TransactionsConfig) -> None:
@@ -144,8 +145,8 @@ def _check_positive(known: Transactions, source: str, config: TransactionsConfig
 
 def _check_apart(known: Transactions, rows: Rows, history: Rows) -> None:
     """Refuse transactions that stand in the history and in the rows, so that they would count twice."""
-    order = np.lexsort((known.amounts, known.times, codes(known.terminals), codes(known.customers)))
-    columns = (codes(known.customers), codes(known.terminals), known.times, known.amounts)
+    columns = (known.amounts, known.times, codes(known.terminals)[0], codes(known.customers)[0])
+    order = np.lexsort(columns)
     alike = np.logical_and.reduce([column[order][1:] == column[order][:-1] for column in columns])
     later, sooner = order[1:][alike], order[:-1][alike]  # equal ones stand in their order, those of the history first
     twice = later[(later >= len(history)) & (sooner < len(history)) & known.usable[later]]

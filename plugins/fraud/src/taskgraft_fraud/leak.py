@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.rows import Rows
-from taskgraft_fraud.column import array_of
+from taskgraft_fraud.cells import codes, column_of, texts
 from taskgraft_fraud.day import Days
 
 Members = NDArray[np.int64]
@@ -49,10 +49,8 @@ def given_parts(rows: Rows, column: str) -> dict[str, Members]:
     Raises:
         ColumnMissing: when there is no such column.
     """
-    rows.values(column, 0, 0)
-    codes = array_of(rows.table.column(column)).dictionary_encode()
-    numbers = codes.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    parts = {str(name): np.flatnonzero(numbers == number) for number, name in enumerate(codes.dictionary.to_pylist())}
+    numbers, names = _codes(rows, column)
+    parts = {name: np.flatnonzero(numbers == number) for number, name in enumerate(names)}
     none = np.zeros(0, dtype=np.int64)
     return {LEARNED: none, JUDGED: none} | parts
 
@@ -66,12 +64,9 @@ def customers_of(rows: Rows, column: str) -> tuple[NDArray[np.int64], int]:
     Raises:
         ColumnMissing: when there is no such column.
     """
-    rows.values(column, 0, 0)
-    codes = array_of(rows.table.column(column)).dictionary_encode()
-    place = np.empty(len(codes.dictionary), dtype=np.int64)
-    names = codes.dictionary.to_pylist()
-    place[sorted(range(len(names)), key=lambda one: str(names[one]))] = np.arange(len(names))
-    numbers = codes.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    numbers, names = _codes(rows, column)
+    place = np.empty(len(names), dtype=np.int64)
+    place[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
     alone = numbers < 0
     found = np.where(alone, 0, place[numbers]) if len(names) else np.zeros(len(numbers), dtype=np.int64)
     found[alone] = len(names) + np.arange(alone.sum())
@@ -132,6 +127,10 @@ def refuse_future(rows: Rows, parts: Mapping[str, Members], days: Days, delay: i
         raise Leak(
             rows, int(alike[0]), int(first), problem, alike.tolist(), "Leave such rows out of what is learned from."
         )
+
+
+def _codes(rows: Rows, column: str) -> tuple[NDArray[np.int64], list[str]]:
+    return codes(texts(column_of(rows.column(column)), column).values)
 
 
 def _plain(values: pa.ChunkedArray) -> pa.Array:

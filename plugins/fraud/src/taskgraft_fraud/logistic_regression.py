@@ -7,13 +7,12 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from taskgraft.head import Predictions
-from taskgraft.heads.labels import ordered, text_of
 from taskgraft.spec import Columns, Elements
 from taskgraft_fraud.baseline_settings import LogisticRegressionConfig, LogisticRegressionLearned
-from taskgraft_fraud.matrix import expanded, learned_columns
+from taskgraft_fraud.matrix import expanded, labels_of, learned_columns, likeliest
 
-LEVELS = 100
-"""Levels of a category that get a column; rarer ones get none."""
+CATEGORIES = 100
+"""Most categories of a column that get one of their own."""
 
 STEPS = 1_000
 """At most, of the solver."""
@@ -21,11 +20,10 @@ STEPS = 1_000
 
 def learn(inputs: Columns, truth: Sequence[Any], settings: LogisticRegressionConfig) -> LogisticRegressionLearned:
     """Fit the coefficients by L-BFGS."""
-    columns = learned_columns(inputs, LEVELS)
-    classes = ordered({text_of(label): label for label in truth}.values())
-    numbers = {text_of(label): number for number, label in enumerate(classes)}
+    columns = learned_columns(inputs, settings, CATEGORIES, scaled=True)
+    classes, numbers = labels_of(truth)
     model = LogisticRegression(C=settings.strength, max_iter=STEPS, random_state=0)
-    model.fit(expanded(columns, inputs), np.array([numbers[text_of(label)] for label in truth]))
+    model.fit(expanded(columns, inputs), numbers)
     coefficients, intercepts = model.coef_, model.intercept_
     if len(coefficients) == 1:  # of two classes scikit-learn gives the difference
         coefficients, intercepts = (np.concatenate([np.zeros_like(one), one]) for one in (coefficients, intercepts))
@@ -43,6 +41,4 @@ def predict(
     """Predict the likeliest class of each row, and the probabilities of all."""
     logits = expanded(learned.columns, inputs) @ np.array(learned.coefficients).T + np.array(learned.intercepts)
     powers = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities = powers / powers.sum(1, keepdims=True)
-    values = [learned.classes[number] for number in probabilities.argmax(1).tolist()]
-    return Predictions(values, list(probabilities.astype(np.float32)), learned.classes)
+    return likeliest(powers / powers.sum(1, keepdims=True), learned.classes)

@@ -1,82 +1,68 @@
-"""Raw columns as a matrix of numbers, for baselines: what columns hold is found out from the training rows, simply."""
+"""What baselines read and answer: columns as a table backbone reads them, in one matrix; labels as numbers, and back."""
 
-from collections import Counter
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from taskgraft.head import Predictions
+from taskgraft.heads.labels import Label, indices, ordered, text_of
 from taskgraft.spec import Columns
-from taskgraft_fraud.baseline_settings import AnyColumn, CategoryColumn, NumberColumn
-from taskgraft_fraud.column import array_of, numbers_of
+from taskgraft_fraud.columns import learn
+from taskgraft_fraud.processor import CATEGORIES, NUMBERS, TableProcessor
+from taskgraft_fraud.settings import CategoryColumn, Column, KindsConfig, TableConfig
 
 Matrix = NDArray[np.float64]
 
 
-def learned_columns(inputs: Columns, most: int) -> tuple[AnyColumn, ...]:
-    """Find out what each column holds: numbers where all that is present is a number, else categories.
+def learned_columns(inputs: Columns, settings: KindsConfig, most: int, *, scaled: bool) -> tuple[Column, ...]:
+    """Find out what each column is, as for a table backbone of the same settings.
 
     Args:
-        most: levels that a category keeps.
+        most: categories of a column.
+        scaled: whether numbers are, and not read as they are.
+
+    Raises:
+        NoColumns, UnreadableColumn, UnknownColumns: as :func:`learn` does.
     """
-    return tuple(_learned(name, array_of(values), most) for name, values in inputs.items())
+    scaling: Literal["standard", "none"] = "standard" if scaled else "none"
+    return learn(TableConfig(columns=settings.columns, categories=most, scaling=scaling), inputs).learned or ()
 
 
-def expanded(columns: Sequence[AnyColumn], inputs: Columns) -> Matrix:
-    """Make columns around 0, as a regression wants them, ``(row, column)``: see :class:`LogisticRegressionLearned`."""
-    made: list[Matrix] = []
-    for column in columns:
-        if column.kind == "number":
-            numbers = _numbers(array_of(inputs[column.name]))
-            missing = np.isnan(numbers)
-            made.append(np.where(missing, 0.0, (numbers - column.mean) / column.scale)[:, None])
-            if column.gaps:
-                made.append(missing[:, None].astype(np.float64))
-        else:
-            codes = _codes(array_of(inputs[column.name]), column)
-            made.append((codes[:, None] == np.arange(len(column.levels))).astype(np.float64))
-    return np.concatenate(made, axis=1)
+def expanded(columns: Sequence[Column], inputs: Columns) -> Matrix:
+    """Make numbers, and a column of 0 and 1 per place of a category, as a regression wants them: ``(row, column)``."""
+    numbers, places = _prepared(columns, inputs)
+    sizes = [column.size for column in columns if isinstance(column, CategoryColumn)]
+    hot = [place[:, None] == np.arange(size) for place, size in zip(places.T, sizes, strict=True)]
+    return np.concatenate([numbers, *hot], axis=1)
 
 
-def numbered(columns: Sequence[AnyColumn], inputs: Columns) -> Matrix:
-    """Make one column of each, as trees want them, ``(row, column)``: a number or NaN, or the number of a level.
+def numbered(columns: Sequence[Column], inputs: Columns) -> Matrix:
+    """Make numbers, and the place of each category, as trees want them: ``(row, column)``, the categories last."""
+    return np.concatenate(_prepared(columns, inputs), axis=1)
 
-    A value that is none of the levels has the number after the last.
+
+def labels_of(truth: Sequence[Any]) -> tuple[tuple[Label, ...], NDArray[np.int64]]:
+    """Give the different labels, sorted, and the number of each row's."""
+    classes = ordered({text_of(label): label for label in truth}.values())
+    numbers = indices(classes)
+    return classes, np.array([numbers[text_of(label)] for label in truth])
+
+
+def likeliest(probabilities: Matrix, classes: tuple[Label, ...]) -> Predictions:
+    """Predict the likeliest class of each row, and the probabilities of all, ``(row, class)``."""
+    values = [classes[number] for number in probabilities.argmax(1).tolist()]
+    return Predictions(values, list(probabilities.astype(np.float32)), classes)
+
+
+def _prepared(columns: Sequence[Column], inputs: Columns) -> tuple[Matrix, NDArray[np.int64]]:
+    """Give the numbers, ``(row, number)``, and the places of categories, ``(row, column)``.
+
+    A row is answered though a cell of it cannot be read: it is as good as missing. Whether such rows count, the model's own
+    processor says.
     """
-    found = [
-        _numbers(array_of(inputs[column.name]))
-        if column.kind == "number"
-        else _codes(array_of(inputs[column.name]), column).astype(np.float64)
-        for column in columns
-    ]
-    return np.stack(found, axis=1)
-
-
-def _learned(name: str, values: pa.Array, most: int) -> AnyColumn:
-    numbers = numbers_of(values)
-    if numbers is None:
-        counts = Counter(_texts(values))
-        return CategoryColumn(name=name, levels=tuple(sorted(counts, key=lambda level: (-counts[level], level))[:most]))
-    present = numbers[~np.isnan(numbers)]
-    mean, scale = (float(present.mean()), float(present.std())) if len(present) else (0.0, 1.0)
-    return NumberColumn(name=name, mean=mean, scale=scale or 1.0, gaps=len(present) < len(numbers))
-
-
-def _numbers(values: pa.Array) -> Matrix:
-    """Read numbers, ``(row,)``; what is none, in rows that were not learned from, is missing."""
-    numbers = numbers_of(values)
-    if numbers is not None:
-        return numbers
-    alone = (numbers_of(values[row : row + 1]) for row in range(len(values)))
-    return np.array([np.nan if number is None else number[0] for number in alone])
-
-
-def _codes(values: pa.Array, column: CategoryColumn) -> NDArray[np.int64]:
-    """Number the levels of a column, ``(row,)``, with one number more for all that is none."""
-    numbers = {level: number for number, level in enumerate(column.levels)}
-    return np.array([numbers.get(text, len(numbers)) for text in _texts(values)], dtype=np.int64)
-
-
-def _texts(values: pa.Array) -> list[str]:
-    return ["" if value is None else str(value) for value in values.to_pylist()]
+    batch = TableProcessor(columns).prepare(inputs).batch
+    nothing = np.zeros((len(batch), 0))
+    numbers, places = (batch[name].numpy() if name in batch.tensors else nothing for name in (NUMBERS, CATEGORIES))
+    return numbers.astype(np.float64), places.astype(np.int64)

@@ -6,8 +6,8 @@ from rtdl_revisiting_models import MLP, CategoricalEmbeddings
 from torch import Tensor
 
 from taskgraft.description import Layout
-from taskgraft_fraud.backbone import NoTableYet, TableBackbone, TableModel
-from taskgraft_fraud.description import category_sizes, describe_mlp_plr, number_count
+from taskgraft_fraud.backbone import TableBackbone, TableModel, shape_of
+from taskgraft_fraud.description import describe_mlp_plr
 from taskgraft_fraud.settings import MlpPlrConfig
 
 
@@ -21,9 +21,7 @@ class MlpPlrModel(TableModel):
 
     def __init__(self, config: MlpPlrConfig):
         super().__init__()
-        numbers, sizes = number_count(config), category_sizes(config)
-        if numbers is None or sizes is None:
-            raise NoTableYet("mlp-plr")
+        numbers, sizes = shape_of(config, "mlp-plr")
         self.numbers = None
         if numbers:
             self.numbers = PeriodicEmbeddings(

@@ -18,9 +18,10 @@ from taskgraft.error import listed
 from taskgraft.features import ELEMENT
 from taskgraft.rows import ColumnMissing
 from taskgraft.spec import Columns
-from taskgraft_fraud.cells import Cells, column_of, moment, numbers, texts, times
-from taskgraft_fraud.columns import DAY
+from taskgraft_fraud.cells import Cells, column_of
+from taskgraft_fraud.columns import READ
 from taskgraft_fraud.settings import CategoryColumn, Column, NumberColumn, TimeColumn
+from taskgraft_fraud.times import DAY, moment
 
 NUMBERS, CATEGORIES = "numbers", "categories"
 """Tensors of a prepared batch: ``(batch, number)`` float32, and ``(batch, column)`` int64, the place of each category."""
@@ -39,7 +40,8 @@ class TableProcessor(Processor):
     """Scales numbers, finds the places of categories, and takes times apart.
 
     The numbers of a row stand in the order of its columns, those of a time side by side, each column's sign for a missing value
-    behind its own. A missing number is 0, the mean, and so is all that a missing time becomes.
+    behind its own. A missing number is 0, the mean, and so is all that a missing time becomes. A cell that cannot be read is as
+    good as missing; its row is refused besides.
     """
 
     def __init__(self, columns: Sequence[Column]):
@@ -55,7 +57,7 @@ class TableProcessor(Processor):
         kinds = [
             Kind(name=column.name, categories=column.categories)
             if isinstance(column, CategoryColumn)
-            else Kind(name=column.name, numbers=_width(column))
+            else Kind(name=column.name, numbers=column.size)
             for column in self.columns
         ]
         return Contents(kinds=tuple(kinds), by_position=True)
@@ -68,7 +70,7 @@ class TableProcessor(Processor):
             if isinstance(column, CategoryColumn):
                 category[:, element] = (batch[CATEGORIES][:, place] - (1 + column.sign)).clamp(min=-1)
                 continue
-            end = place + _width(column)
+            end = place + column.size
             cells = batch[NUMBERS][:, place:end]
             missing = batch[NUMBERS][:, end, None] if column.sign else torch.zeros(len(batch), 1)
             number[:, element, : end - place] = torch.where(missing > 0, torch.nan, cells)
@@ -83,7 +85,7 @@ class TableProcessor(Processor):
             if isinstance(column, CategoryColumn):
                 tensors[CATEGORIES][some, place] = MISSING
             else:
-                end = place + _width(column)
+                end = place + column.size
                 tensors[NUMBERS][some, place:end] = 0.0
                 tensors[NUMBERS][some, end] = 1.0
         return Batch(tensors)
@@ -99,21 +101,20 @@ class TableProcessor(Processor):
         for column in self.columns:
             if column.name not in inputs:
                 raise ColumnMissing(column.name, "the table", tuple(inputs))
-            cells = column_of(inputs[column.name])
+            cells = READ[column.kind](column_of(inputs[column.name]), column.name)
+            refused = {**cells.refused, **refused}
             if isinstance(column, CategoryColumn):
-                found = places_of(column, cells)
-                refused = {**found.refused, **refused}
-                places.append(found.values)
-                if unknown := int(((found.values == UNKNOWN) & ~found.missing).sum()):
+                found = _places_in(column, cells)
+                places.append(found)
+                if unknown := int(((found == UNKNOWN) & ~cells.missing).sum()):
                     notes[f"'{column.name}' is no category that training rows often have"] += unknown
                 continue
-            read = numbers(cells, column.name) if isinstance(column, NumberColumn) else times(cells, column.name)
-            refused = {**read.refused, **refused}
-            if not column.sign and (absent := int(read.missing.sum())):
-                notes[f"'{column.name}' is missing, as in no training row, so its mean is taken"] += absent
-            block = _scaled(column, read) if isinstance(column, NumberColumn) else _taken_apart(column, read)
-            block[read.missing] = 0.0
-            blocks += [block, read.missing[:, None].astype(np.float32)] if column.sign else [block]
+            if not column.sign and (count := int(cells.missing.sum())):
+                notes[f"'{column.name}' is missing, as in no training row, so its mean is taken"] += count
+            block = _scaled(column, cells) if isinstance(column, NumberColumn) else _taken_apart(column, cells)
+            absent = ~cells.usable
+            block[absent] = 0.0
+            blocks += [block, absent[:, None].astype(np.float32)] if column.sign else [block]
         tensors = {}
         if blocks:
             tensors[NUMBERS] = torch.from_numpy(np.concatenate(blocks, axis=1, dtype=np.float32))
@@ -131,13 +132,8 @@ def _places(columns: Sequence[Column]) -> tuple[int, ...]:
             categories_so_far += 1
         else:
             found.append(numbers_so_far)
-            numbers_so_far += _width(column) + column.sign
+            numbers_so_far += column.size + column.sign
     return tuple(found)
-
-
-def _width(column: NumberColumn | TimeColumn) -> int:
-    """Count the numbers that a cell becomes, the sign apart."""
-    return 1 if isinstance(column, NumberColumn) else column.size
 
 
 def _said(column: Column) -> str:
@@ -155,7 +151,7 @@ def _said(column: Column) -> str:
 def _scaled(column: NumberColumn, read: Cells) -> NDArray[np.float32]:
     """Scale numbers: ``(row, 1)``."""
     if not column.quantiles:
-        return ((read.values - column.mean) / column.scale).astype(np.float32)[:, None]
+        return ((read.values - column.mean) / column.scale).astype(np.float32)[:, None]  # type: ignore[no-any-return]
     quantiles = np.array(column.quantiles)
     ranks = np.linspace(0, 1, len(quantiles))
     # Both ways, for where quantiles are equal a value has many ranks, and their middle is taken.
@@ -177,19 +173,9 @@ def _taken_apart(column: TimeColumn, read: Cells) -> NDArray[np.float32]:
     return np.stack(found, axis=1).astype(np.float32)
 
 
-def places_of(column: CategoryColumn, cells: pa.Array) -> Cells:
-    """Find the place of each category: ``(row,)`` int64."""
-    missing = np.asarray(pc.is_null(cells).to_numpy(zero_copy_only=False), dtype=np.bool_)
-    places = np.full(len(cells), UNKNOWN, np.int64)
-    places[missing] = MISSING if column.sign else UNKNOWN
-    try:
-        text = texts(cells)
-    except pa.ArrowException:
-        bad = np.flatnonzero(~missing).tolist()
-        return Cells(
-            places, missing, {row: f"'{column.name}' is {cells[row].as_py()!r:.60}, not a category" for row in bad}
-        )
-    found = pc.index_in(text, value_set=pa.array(column.categories, text.type))
+def _places_in(column: CategoryColumn, read: Cells) -> NDArray[np.int64]:
+    """Find the place of each category: ``(row,)``."""
+    found = pc.index_in(read.values, value_set=pa.array(column.categories, pa.large_string()))
     numbered = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    places[numbered >= 0] = numbered[numbered >= 0] + 1 + column.sign
-    return Cells(places, missing)
+    absent = MISSING if column.sign else UNKNOWN
+    return np.where(numbered >= 0, numbered + 1 + column.sign, np.where(read.usable, UNKNOWN, absent))

@@ -23,6 +23,11 @@ class NumberColumn(Config):
     )
     sign: bool = Field(description="whether a sign tells that the value is missing")
 
+    @property
+    def size(self) -> int:
+        """How many numbers a number becomes, the sign apart."""
+        return 1
+
 
 class CategoryColumn(Config):
     """A column of categories. A value that is none of them, as in every row rarer than asked for, is unknown."""
@@ -59,12 +64,17 @@ class TimeColumn(Config):
 Column = Annotated[NumberColumn | CategoryColumn | TimeColumn, Field(discriminator="kind")]
 
 
-class TableConfig(Config):
-    """What all table backbones have in common: how columns become numbers."""
+class KindsConfig(Config):
+    """What a table backbone and a baseline have in common."""
 
     columns: dict[str, Literal["number", "category", "time"]] = Field(
         default={}, description="what a column is, where that should not be inferred from the training rows"
     )
+
+
+class TableConfig(KindsConfig):
+    """What all table backbones have in common: how columns become numbers."""
+
     scaling: Literal["standard", "quantile", "none"] = Field(
         default="standard",
         description="of numbers: to mean 0 and standard deviation 1, to a normal distribution by their ranks, or as they are",

@@ -5,8 +5,8 @@ from tabm import TabM
 from torch import Tensor
 
 from taskgraft.description import Layout
-from taskgraft_fraud.backbone import NoTableYet, TableBackbone, TableModel
-from taskgraft_fraud.description import category_sizes, describe_tabm, number_count
+from taskgraft_fraud.backbone import TableBackbone, TableModel, shape_of
+from taskgraft_fraud.description import describe_tabm
 from taskgraft_fraud.settings import TabMConfig
 
 
@@ -20,9 +20,7 @@ class TabMModel(TableModel):
 
     def __init__(self, config: TabMConfig):
         super().__init__()
-        numbers, sizes = number_count(config), category_sizes(config)
-        if numbers is None or sizes is None:
-            raise NoTableYet("tabm")
+        numbers, sizes = shape_of(config, "tabm")
         self.tabm = TabM.make(
             n_num_features=numbers,
             cat_cardinalities=list(sizes),

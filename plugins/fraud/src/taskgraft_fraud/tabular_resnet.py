@@ -5,8 +5,8 @@ from rtdl_revisiting_models import CategoricalEmbeddings, ResNet
 from torch import Tensor, nn
 
 from taskgraft.description import Layout
-from taskgraft_fraud.backbone import NoTableYet, TableBackbone, TableModel
-from taskgraft_fraud.description import category_sizes, describe_tabular_resnet, number_count
+from taskgraft_fraud.backbone import TableBackbone, TableModel, shape_of
+from taskgraft_fraud.description import describe_tabular_resnet
 from taskgraft_fraud.settings import TabularResNetConfig
 
 
@@ -20,9 +20,7 @@ class TabularResNetModel(TableModel):
 
     def __init__(self, config: TabularResNetConfig):
         super().__init__()
-        numbers, sizes = number_count(config), category_sizes(config)
-        if numbers is None or sizes is None:
-            raise NoTableYet("tabular-resnet")
+        numbers, sizes = shape_of(config, "tabular-resnet")
         self.categories = CategoricalEmbeddings(list(sizes), config.category_size) if sizes else None
         self.resnet = ResNet(
             d_in=numbers + len(sizes) * config.category_size,

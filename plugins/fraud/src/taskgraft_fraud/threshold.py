@@ -1,19 +1,15 @@
 """Thresholds: above which probability a row is an alert, chosen by what mistakes cost or by how many alerts can be reviewed."""
 
-import math
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
 from taskgraft.config import Config
-from taskgraft.head import is_missing
-
-DAY = 86_400
-"""Seconds of a day."""
+from taskgraft_fraud.cells import BadCells, column_of, numbers, reasons
 
 Numbers = NDArray[np.float64]
 
@@ -72,56 +68,18 @@ def _candidates(scores: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
     return values, len(scores) - np.searchsorted(np.sort(scores), values, side="right")
 
 
-def losses_of(column: str, values: Sequence[Any], frauds: NDArray[np.bool_]) -> tuple[Numbers, Mapping[int, str]]:
-    """Read what missing each row costs: its amount where it is a fraud, else 0, whatever stands there.
+def losses_of(column: str, values: Sequence[Any], frauds: NDArray[np.bool_]) -> Numbers:
+    """Read what missing each row costs, ``(row,)``: its amount where it is a fraud, else 0, whatever stands there.
 
-    Returns:
-        ``(row,)``, and row → why its amount cannot be used.
+    Raises:
+        BadCells: naming each fraud whose amount is missing, less than 0, or cannot be read.
     """
-    losses, reasons = np.zeros(len(values)), {}
-    for row, (value, fraud) in enumerate(zip(values, frauds.tolist(), strict=True)):
-        if not fraud:
-            continue
-        amount = _number(value)
-        if amount is None or amount < 0:
-            reasons[row] = f"the column '{column}' is {value!r:.60}, not what a missed fraud costs"
-        else:
-            losses[row] = amount
-    return losses, reasons
-
-
-def days_of(column: str, values: Sequence[Any]) -> tuple[int, Mapping[int, str]]:
-    """Count the days on which there are rows.
-
-    Args:
-        values: dates, times, ISO 8601 texts, or seconds; a day of seconds begins at each multiple of 86,400.
-
-    Returns:
-        their number, and row → why its time cannot be used.
-    """
-    days = [_day(value) for value in values]
-    reasons = {
-        row: f"the column '{column}' is {values[row]!r:.60}, not a time" for row, day in enumerate(days) if day is None
-    }
-    return len(set(days)), reasons
-
-
-def _day(value: Any) -> int | None:
-    if isinstance(value, datetime | date):
-        return value.toordinal()
-    number = _number(value)
-    if number is not None:
-        return math.floor(number / DAY)
-    try:
-        return datetime.fromisoformat(value).toordinal()
-    except (TypeError, ValueError):
-        return None
-
-
-def _number(value: Any) -> float | None:
-    """Read a finite number, also from a text; None where there is none."""
-    try:
-        number = math.nan if is_missing(value) else float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
+    rows = np.flatnonzero(frauds)
+    cells = column_of(values).take(pa.array(rows))
+    read = numbers(cells, column)
+    below = reasons(cells, read.values < 0, column, "and no missed fraud costs less than 0")
+    if problems := read.problems | below:
+        raise BadCells({int(rows[place]): reason for place, reason in problems.items()})
+    losses = np.zeros(len(frauds))
+    losses[rows] = read.values
+    return losses

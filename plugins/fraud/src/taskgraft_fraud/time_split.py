@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.heads.labels import text_of
 from taskgraft.rows import BadRows, Rows
-from taskgraft_fraud.day import BadTimes, Days, days_of
+from taskgraft_fraud.cells import BadCells
+from taskgraft_fraud.day import Days, days_of
 from taskgraft_fraud.leak import (
     JUDGED,
     LEARNED,
@@ -50,10 +51,9 @@ def by_time(rows: Rows, targets: Sequence[str], config: TimeSplitConfig, seed: i
 
 
 def _days(rows: Rows, config: TimeSplitConfig) -> Days:
-    rows.values(config.column, 0, 0)  # raises when there is no such column
     try:
-        return days_of(rows.table.column(config.column), config.column, config.unit)
-    except BadTimes as error:
+        return days_of(rows.column(config.column), config.column, config.unit)
+    except BadCells as error:
         raise BadRows(rows, error.reasons) from None
 
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from taskgraft.rows import Rows, UnreadableFile
-from taskgraft_fraud.history_columns import moments, numbers, texts
+from taskgraft_fraud.cells import column_of, is_text, numbers, texts
+from taskgraft_fraud.columns import kind_of
 from taskgraft_fraud.history_settings import TransactionsConfig
+from taskgraft_fraud.times import times
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ class Transactions:
         usable: whether the columns that a row needs can be read.
     """
 
-    customers: pa.ChunkedArray
-    terminals: pa.ChunkedArray
+    customers: pa.Array
+    terminals: pa.Array
     times: NDArray[np.int64]
     amounts: NDArray[np.float64]
-    labels: pa.ChunkedArray
+    labels: pa.Array
     usable: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -38,11 +39,11 @@ class Transactions:
     def followed_by(self, others: "Transactions") -> "Transactions":
         """Put others behind these."""
         return Transactions(
-            _joined(self.customers, others.customers),
-            _joined(self.terminals, others.terminals),
+            pa.concat_arrays([self.customers, others.customers]),
+            pa.concat_arrays([self.terminals, others.terminals]),
             np.concatenate([self.times, others.times]),
             np.concatenate([self.amounts, others.amounts]),
-            _joined(self.labels, others.labels),
+            pa.concat_arrays([self.labels, others.labels]),
             np.concatenate([self.usable, others.usable]),
         )
 
@@ -59,44 +60,35 @@ def transactions_of(rows: Rows, config: TransactionsConfig, *, labelled: bool) -
     Raises:
         ColumnMissing, UnreadableFile: for a column that is not there, or of a kind that cannot be read.
     """
-    refused = dict(rows.refused)
-    nothing = pa.chunked_array([pa.nulls(len(rows), pa.large_string())])
+    time = times(_column(rows, config.time), config.time, "seconds", config.since)
+    needed = [time]
+    nothing = pa.nulls(len(rows), pa.large_string())
     customers, amounts, terminals, labels = nothing, np.zeros(len(rows)), nothing, nothing
-    column = _column(rows, config.time)
-    times, known = moments(column, config.since)
-    _refuse(refused, config.time, column, known, "which is no date and no number of seconds")
     if config.customer is not None and config.amount is not None:
-        customers = texts(_column(rows, config.customer))
-        _refuse(refused, config.customer, customers, pc.is_valid(customers).to_numpy(), "")
-        column = _column(rows, config.amount)
-        amounts, known = numbers(column)
-        _refuse(refused, config.amount, column, known, "which is no number")
+        customer = texts(_column(rows, config.customer), config.customer)
+        amount = numbers(_column(rows, config.amount), config.amount)
+        customers, amounts = customer.values, amount.values
+        needed += [customer, amount]
     if config.terminal is not None and config.label is not None:
-        terminals = texts(_column(rows, config.terminal))
+        terminals = texts(_column(rows, config.terminal), config.terminal).values
         if labelled or config.label in rows.columns:
-            labels = texts(_column(rows, config.label))
+            labels = _labels(_column(rows, config.label), config.label)
+    refused = dict(rows.refused)
+    for read in needed:
+        refused = {**read.problems, **refused}
     usable = np.ones(len(rows), np.bool_)
     usable[[*refused]] = False
-    return Transactions(customers, terminals, times, amounts, labels, usable), refused
+    return Transactions(customers, terminals, time.values, amounts, labels, usable), refused
 
 
-def _column(rows: Rows, name: str) -> pa.ChunkedArray:
-    rows.values(name, 0, 0)  # raises when there is no such column
-    column = rows.table.column(name)
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_duration(kind):
-        problem = f"the column '{name}' holds {kind} values, where a text, a number or a moment is read."
+def _column(rows: Rows, name: str) -> pa.Array:
+    cells = column_of(rows.column(name))
+    if not is_text(cells.type) and kind_of(cells) is None:
+        problem = f"the column '{name}' holds {cells.type} values, where a text, a number or a moment is read."
         raise UnreadableFile(rows.source, problem)
-    return column.cast(kind)
+    return cells
 
 
-def _refuse(refused: dict[int, str], name: str, column: pa.ChunkedArray, known: NDArray[np.bool_], why: str) -> None:
-    """Give each row whose value is not known a reason, unless it has one."""
-    for row in np.flatnonzero(~known).tolist():
-        value = column[row].as_py()
-        empty = value is None or value == ""
-        refused.setdefault(row, f"the column '{name}' is " + ("empty" if empty else f"{value!r:.60}, {why}"))
-
-
-def _joined(these: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pa.chunked_array([*these.chunks, *others.chunks], these.type)
+def _labels(cells: pa.Array, name: str) -> pa.Array:
+    """Give labels as texts: true is "1" and false "0", as they are where a file has no truth values."""
+    return texts(cells.cast(pa.int8()) if pa.types.is_boolean(cells.type) else cells, name).values

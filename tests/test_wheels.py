@@ -14,13 +14,14 @@ DISTRIBUTIONS = {
     "taskgraft_transformers": ROOT / "plugins/transformers",
     "taskgraft_text": ROOT / "plugins/text",
     "taskgraft_vision": ROOT / "plugins/vision",
+    "taskgraft_fraud": ROOT / "plugins/fraud",
 }
 
 SCRIPT = """
 import sys
 from pathlib import Path
-import taskgraft, taskgraft_text, taskgraft_transformers, taskgraft_vision
-for package in (taskgraft, taskgraft_text, taskgraft_transformers, taskgraft_vision):
+import taskgraft, taskgraft_fraud, taskgraft_text, taskgraft_transformers, taskgraft_vision
+for package in (taskgraft, taskgraft_fraud, taskgraft_text, taskgraft_transformers, taskgraft_vision):
     folder = Path(package.__file__).parent
     assert folder.is_relative_to(sys.prefix), folder
     assert (folder / "py.typed").is_file(), folder
@@ -42,6 +43,18 @@ backbone = {"name": "timm:test_resnet", "weights": "random", "image_size": 32}
 model = taskgraft.compose(backbone, head="classification", strategy="linear-probe")
 model.fit("images", target="label", quiet=True)
 assert model.predict(["images/1/1.png", "images/0/2.png"], quiet=True) == ["1", "0"]
+
+table = {"amount": [1.0, 9.0, 2.0, 8.0] * 4, "shop": ["a", "b"] * 8, "fraud": [0, 1, 0, 1] * 4}
+model = taskgraft.compose({"name": "tabm", "members": 2, "feature_size": 8}, head="fraud", strategy="full")
+model.fit(table, validation=table, target="fraud", training={"epochs": 1}, quiet=True)
+assert set(model.predict(table, quiet=True)) <= {0, 1}
+"""
+
+
+NAMES = """
+classification column csv customer dataset-folder element-classification entities fraction fraud ft-transformer full
+gradient-boosting hf-text hf-vision hub image-folder json-lines linear-probe logistic-regression majority masked-elements mean
+mlp-plr multi-label parquet partial random-forest regression segmentation tabm tabular-resnet time timm transactions
 """
 
 
@@ -89,30 +102,4 @@ def test_the_wheels_alone_find_each_other_train_save_and_load(wheels, tmp_path):
     )
 
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == [
-        *(
-            "classification",
-            "column",
-            "csv",
-            "dataset-folder",
-            "element-classification",
-            "entities",
-            "fraction",
-            "full",
-        ),
-        *(
-            "hf-text",
-            "hf-vision",
-            "hub",
-            "image-folder",
-            "json-lines",
-            "linear-probe",
-            "majority",
-            "masked-elements",
-            "mean",
-            "multi-label",
-            "parquet",
-            "partial",
-        ),
-        *("regression", "segmentation", "timm"),
-    ]
+    assert run.stdout.split() == NAMES.split()

@@ -1,0 +1,103 @@
+"""What the plugin's README shows runs as it stands, and the example from its generator to its last command."""
+
+import re
+import runpy
+import sys
+import tomllib
+from pathlib import Path
+
+import pyarrow.compute
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from commands import typed
+from taskgraft.config import parse
+from taskgraft_fraud.fraud_settings import FraudConfig
+from taskgraft_fraud.history_settings import TransactionsConfig
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "plugins/fraud/README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The generator's transactions, once as the example wants them and a part of them as Parquet."""
+    folder = tmp_path_factory.mktemp("drawn")
+    generate = runpy.run_path(str(ROOT / "examples/fraud/generate.py"))
+    generate["save"](folder / "runs" / "transactions")
+    rows = pyarrow.csv.read_csv(folder / "runs/transactions/train.csv")
+    some = rows.filter(pyarrow.compute.is_in(rows["customer"], rows["customer"].unique()[:60]))
+    half = len(some) // 2
+    pq.write_table(some.slice(0, half), folder / "payments.parquet")
+    pq.write_table(some.slice(half), folder / "later.parquet")
+    pq.write_table(some.drop_columns(["fraud"]).slice(0, 600), folder / "unlabelled.parquet")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    return folder
+
+
+def test_the_python_blocks_run(drawn, monkeypatch):
+    monkeypatch.chdir(drawn)
+    names: dict[str, object] = {}
+    for code in blocks("python"):
+        exec(compile(code, "README.md", "exec"), names)
+    assert sorted(path.name for path in (drawn / "figures").iterdir()) == ["precision_recall.png", "reliability.png"]
+
+
+def test_every_head_of_the_readme_can_be_chosen():
+    block = next(block for block in blocks("toml") if block.startswith('head = {name = "fraud"'))
+    heads = re.findall(r"\{name = \"fraud\", [^}]*\}", block)
+    assert len(heads) == 4
+    for text in heads:
+        settings = tomllib.loads(f"head = {text}")["head"]
+        settings.pop("name")
+        assert isinstance(parse(FraudConfig, settings, "head 'fraud'"), FraudConfig)
+
+
+def test_the_reader_of_the_readme_can_be_chosen():
+    block = next(block for block in blocks("toml") if block.startswith("[data.reader]"))
+    settings = tomllib.loads(block)["data"]["reader"]
+    assert settings.pop("name") == "transactions"
+    assert isinstance(parse(TransactionsConfig, settings, "reader 'transactions'"), TransactionsConfig)
+
+
+def test_the_recipe_of_pretraining_runs_and_its_artifact_is_a_base(drawn, monkeypatch):
+    monkeypatch.chdir(drawn)
+    Path("pretrain.toml").write_text(next(block for block in blocks("toml") if "masked-elements" in block))
+    small = ("--set", "backbone.feature_size=16", "--set", "training.epochs=1", "--quiet")
+    done = typed("fit", "pretrain.toml", "-o", "runs/pretrained", *small)
+    assert (done.code, done.err) == (0, "")
+    model = (
+        'backbone = "ft-transformer:runs/pretrained"\nhead = "classification"\nstrategy = "linear-probe"\n'
+        'data = {train = "payments.parquet", target = "fraud"}\n'
+    )
+    Path("tuned.toml").write_text(model)
+    assert typed("fit", "tuned.toml", "-o", "runs/tuned", "--quiet").code == 0
+
+
+def test_the_commands_of_the_example_run(drawn, monkeypatch):
+    monkeypatch.chdir(drawn)
+    text = (ROOT / "examples/fraud/README.md").read_text()
+    commands = re.findall(r"^taskgraft (.*)$", text, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["fit", "evaluate", "predict"]
+    change = ("--set", "data.train=runs/transactions/train.csv")
+    for command in commands:
+        words = [*command.split(), "--quiet", *(change if command.startswith("fit") else ())]
+        done = typed(*words)
+        assert done.code == 0, done.err
+    lines = (drawn / "runs/frauds.csv").read_text().splitlines()
+    assert lines[0] == "time,customer,terminal,amount,prediction"
+    assert len(lines) == 4_000
+
+
+def test_the_ten_lines_of_the_example_run_and_find_frauds(drawn, monkeypatch, capsys):
+    monkeypatch.chdir(drawn)
+    monkeypatch.setattr(sys, "path", [str(ROOT / "examples/fraud"), *sys.path])
+    runpy.run_path(str(ROOT / "examples/fraud/fit.py"), run_name="__main__")
+    shown = capsys.readouterr().out
+    found = float(re.search(r"average_precision=([\d.]+)", shown)[1])
+    assert found > 0.4  # an amount alone orders them to 0.34

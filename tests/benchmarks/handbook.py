@@ -34,7 +34,7 @@ BACKBONES = {
     "mlp-plr": ({"name": "mlp-plr"}, 3e-4, {}),
     "tabular-resnet": ({"name": "tabular-resnet"}, 3e-4, {}),
     "tabm": ({"name": "tabm", "members": 8}, 1e-3, {}),
-    "ft-transformer": ({"name": "ft-transformer", "feature_size": 64}, 3e-4, {"batch_size": 512}),
+    "ft-transformer": ({"name": "ft-transformer", "feature_size": 64}, 1e-3, {"batch_size": 512}),
 }
 """Settings, learning rate and training of each, as chosen on the validation days."""
 

@@ -22,7 +22,7 @@ PERMUTATIONS = 128
 """Hashes per sequence. Of two that share 3 % of their words, as at an identity of a half, 98 in 100 pairs are looked at."""
 
 STRETCH = 0.3
-"""Least share of the shorter sequence over which nine of ten shared words stretch: tags and repeats make no kin."""
+"""Least share of the shorter sequence over which the middle eight of ten shared words stretch: tags and repeats make no kin."""
 
 WORDS = 3
 """Fewest words that kin shares, where the shorter sequence has so many: one or two are alike by chance."""
@@ -99,7 +99,7 @@ def _kin(one: Sequence[str], other: Sequence[str], identity: float, k: int) -> b
     places = [place for place, word in enumerate(shorter) if word in known]
     if len(places) < min(WORDS, len(shorter)) or len(places) < identity**k * len(shorter):
         return False
-    outer = len(places) // 20
+    outer = len(places) // 10
     return places[-1 - outer] - places[outer] + k >= STRETCH * (len(shorter) + k - 1)
 
 

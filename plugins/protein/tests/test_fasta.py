@@ -181,7 +181,7 @@ def test_unresolved_residues_have_no_label(tmp_path):
 
 def test_labels_of_another_length_are_refused_with_both_places(tmp_path):
     rows = labelled(tmp_path, ">p2\nEEE\n>p1\nHHHHHC\n")
-    assert rows.refused == {1: "secondary.fasta, line 1, has 3 letters for 2 residues"}
+    assert rows.refused == {1: "secondary.fasta, line 1, has the length 3, the sequence the length 2"}
     assert rows.values("labels") == [["H", "H", "H", "H", "H", "C"], None]
 
 

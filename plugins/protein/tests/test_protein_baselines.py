@@ -66,9 +66,8 @@ def test_a_label_that_hangs_on_a_neighbour_is_learned_from_a_window_and_not_from
     truth = [["H" if before in "AILMV" else "C" for before in "G" + row[:-1]] for row in sequences]
 
     def right(found):
-        return np.mean(
-            [one == other for row, goals in zip(found, truth, strict=True) for one, other in zip(row, goals)]
-        )
+        pairs = zip(found, truth, strict=True)
+        return np.mean([one == goal for row, goals in pairs for one, goal in zip(row, goals, strict=True)])
 
     assert right(windows(sequences, truth, window=3)) == 1.0
     assert right(windows(sequences, truth, window=1)) < 0.8

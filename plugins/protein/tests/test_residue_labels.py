@@ -63,7 +63,7 @@ def test_labels_and_masks_of_another_length_are_refused(tmp_path):
     columns = {"sequence": ["MKV", "GG", "AA"], "labels": ["HH", "EE", "EE"], "seen": ["111", "1", "1x"]}
     rows = read_residue_labels(saved(tmp_path / "bad.csv", columns), ResidueLabelsConfig(resolved="seen"))
     assert rows.refused == {
-        0: "'labels' has 2 letters for 3 residues",
+        0: "'labels' has the length 2, the sequence the length 3",
         1: "'1' does not say with 0 and 1 which of 2 residues have a label",
         2: "'1x' does not say with 0 and 1 which of 2 residues have a label",
     }

@@ -79,8 +79,8 @@ class SequenceIdentityConfig(Config):
 
     Two sequences are taken to be as identical as the k-th root of the share of the shorter one's words of k letters that the
     other has, too; pairs to look at are found by MinHash. That approximates what MMseqs2 does by aligning (Steinegger and
-    Söding, 2017, MMseqs2 enables sensitive protein sequence searching): kinship far below half of the residues is not seen, nor all
-    of it where sequences have less than a hundred.
+    Söding, 2017, MMseqs2 enables sensitive protein sequence searching): kinship far below half of the residues is not seen, nor
+    all of it where sequences have less than a hundred.
     """
 
     argument: ClassVar[str | None] = "validation"

@@ -76,15 +76,18 @@ def _headed(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
             line, header, pieces = number, text[1:].strip().replace("\t", " "), []
         elif text.strip():
             if not line:
-                said = ascii(text.strip())
-                raise UnreadableFile(
-                    str(path),
-                    f"line {number:,}: {said:.40} stands before the first header, a line that begins with '>'.",
-                )
+                raise UnreadableFile(str(path), f"line {number:,}: {_stray(text)}.")
             pieces += text.split()
     if not line:
         raise UnreadableFile(str(path), "the file holds no sequence; each needs a header, a line that begins with '>'.")
     yield line, header, "".join(pieces)
+
+
+def _stray(text: str) -> str:
+    said = " ".join(text.split())
+    if not said.isprintable():
+        return "the line is no text in UTF-8. Save the file as such, with a header before each sequence, '>id'"
+    return f"{said!r:.40} stands before the first header, a line that begins with '>'"
 
 
 def _problem(header: str, sequence: str, first: int, number: int) -> str | None:

@@ -94,7 +94,7 @@ def _letters(
     if not sequence or not labels:
         return None
     if len(labels) != len(sequence):
-        refused[row] = f"{what(row)} has {len(labels):,} letters for {len(sequence):,} residues"
+        refused[row] = f"{what(row)} has the length {len(labels):,}, the sequence the length {len(sequence):,}"
         return None
     if resolved is None:
         return [None if letter in unresolved else letter for letter in labels]

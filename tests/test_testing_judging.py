@@ -3,6 +3,7 @@
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 
 from taskgraft.description import TargetKind
@@ -223,3 +224,11 @@ def test_rows_can_be_given_where_the_usual_ones_do_not_do(module):
     with pytest.raises(LawBroken) as caught:
         of_judging.check_judges_count_rows(name, {}, {})
     assert caught.value.found == "build raises KeyError: 'amount'"
+
+
+def test_the_usual_rows_of_pairs_have_a_label_and_shares_for_each_pair_of_elements():
+    rows = of_judging.usual_rows(TargetKind.PAIR_CATEGORIES)
+    for value, shares, goal in zip(rows.predictions.values, rows.predictions.probabilities, rows.truth, strict=True):
+        assert value.shape == goal.shape == shares.shape[:2] == (len(goal), len(goal))
+        assert shares.sum(-1) == pytest.approx(np.ones(goal.shape))
+        assert set(np.unique(goal)) <= {"a", "b", "c"}

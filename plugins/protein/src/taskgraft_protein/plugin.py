@@ -4,22 +4,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taskgraft.config import NoSettings
 from taskgraft.description import TargetKind
 from taskgraft.hook import hookimpl
-from taskgraft.spec import BaselineSpec, Columns, Elements, ReaderSpec, SplitSpec
+from taskgraft.spec import BaselineSpec, Columns, Elements, HeadSpec, Judge, MetricSpec, ReaderSpec, SplitSpec
 from taskgraft_protein.baseline_settings import (
     OneHotRidgeConfig,
     OneHotRidgeLearned,
     OneHotWindowConfig,
     OneHotWindowLearned,
 )
+from taskgraft_protein.contact_settings import ContactMapConfig, describe_contact_map
 from taskgraft_protein.data_settings import SUFFIXES, FastaConfig, ResidueLabelsConfig, SequenceIdentityConfig
 
 if TYPE_CHECKING:
     from taskgraft.head import Predictions
     from taskgraft.rows import Rows
+    from taskgraft_protein.contact_map import ContactMap
 
 TASKGRAFT_CONTRACT = "1.0"
+
+
+@hookimpl
+def taskgraft_heads() -> Iterable[HeadSpec]:
+    """List the heads of sequences."""
+    yield HeadSpec(
+        name="contact-map",
+        summary="the probability that two residues touch, for each pair",
+        config=ContactMapConfig,
+        describe=describe_contact_map,
+        build=_contact_map,
+    )
 
 
 @hookimpl
@@ -54,6 +69,18 @@ def taskgraft_splits() -> Iterable[SplitSpec]:
 
 
 @hookimpl
+def taskgraft_metrics() -> Iterable[MetricSpec]:
+    """List the metrics of sequences."""
+    yield MetricSpec(
+        name="contacts",
+        summary="precision of the likeliest contacts, at a long and at a medium distance",
+        config=NoSettings,
+        targets=frozenset({TargetKind.PAIR_CATEGORIES}),
+        build=_contacts,
+    )
+
+
+@hookimpl
 def taskgraft_baselines() -> Iterable[BaselineSpec]:
     """List the baselines of sequences."""
     yield BaselineSpec(
@@ -74,6 +101,18 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         learn=_learn_ridge,
         predict=_predict_ridge,
     )
+
+
+def _contact_map(config: ContactMapConfig) -> "ContactMap":
+    from taskgraft_protein.contact_map import ContactMap
+
+    return ContactMap(config)
+
+
+def _contacts(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:
+    from taskgraft_protein.contacts import contacts
+
+    return contacts(predictions, truth, columns, config)
 
 
 def _read_fasta(path: Path, config: FastaConfig) -> "Rows":

@@ -49,6 +49,11 @@ def test_residues_that_are_not_resolved_have_no_label(path):
     assert rows.values("labels") == [[None, None, None], [None, "E"]]
 
 
+def test_a_star_at_the_end_of_a_sequence_has_no_label(tmp_path):
+    rows = read_residue_labels(saved(tmp_path / "orf.csv", ROWS | {"sequence": ["MKV*", "GG"]}), ResidueLabelsConfig())
+    assert (rows.values("labels"), rows.refused) == ([["H", "H", "C"], ["E", "E"]], {})
+
+
 def test_a_file_without_labels_is_left_alone(tmp_path):
     rows = read_residue_labels(saved(tmp_path / "new.csv", {"sequence": ["MKV"]}), ResidueLabelsConfig())
     assert rows.table.to_pylist() == [{"sequence": "MKV"}]

@@ -93,6 +93,7 @@ def _letters(
     sequence, labels, resolved = texts
     if not sequence or not labels:
         return None
+    sequence = sequence.removesuffix("*")  # the end of translation is no residue
     if len(labels) != len(sequence):
         refused[row] = f"{what(row)} has the length {len(labels):,}, the sequence the length {len(sequence):,}"
         return None

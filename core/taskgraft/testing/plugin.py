@@ -140,12 +140,13 @@ def specs(module: str) -> list[Spec]:
 
 
 def config_of(spec: Spec, configs: Mapping[str, Config]) -> Config | None:
-    """Choose settings to try a spec with; None when nobody gave what has no default."""
+    """Choose settings to try a spec with; None when nobody gave what must be decided."""
     if spec.name in configs:
         return configs[spec.name]
-    if any(field.is_required() for field in spec.config.model_fields.values()):
+    try:
+        return spec.config()
+    except ValidationError:
         return None
-    return spec.config()
 
 
 def _check_json(law: Law, config: Config) -> None:

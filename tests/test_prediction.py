@@ -322,6 +322,32 @@ def test_grids_of_labels_are_refused_for_csv_before_anything_is_predicted(tmp_pa
     assert os.listdir(tmp_path) == []
 
 
+# --- a label per pair of elements
+
+PAIRS = Wanted(TargetKind.PAIR_CATEGORIES, ("map",), probabilities=True)
+
+
+def maps(rows):
+    """Predict 1 for all pairs, of an element more in each row."""
+    sizes = [number + 1 for number in rows.values("number")]
+    values = [np.ones((size, size), np.int8) for size in sizes]
+    return Predictions(values, [np.full((size, size, 2), [0.25, 0.75], np.float32) for size in sizes], (0, 1))
+
+
+def test_a_label_per_pair_is_a_list_of_lists_with_the_probabilities_beside():
+    lines = [json.loads(line) for line in printed(maps, PAIRS, "jsonl", 2).splitlines()]
+    chance = {"0": 0.25, "1": 0.75}
+    assert lines == [
+        {"prediction": [[1]], "probabilities": [[chance]]},
+        {"prediction": [[1, 1], [1, 1]], "probabilities": [[chance] * 2] * 2},
+    ]
+
+
+def test_a_label_per_pair_is_refused_for_csv():
+    with pytest.raises(GridsInCsv):
+        printed(pytest.fail, PAIRS)
+
+
 # --- of a model
 
 

@@ -252,6 +252,36 @@ class CellsModule(HeadModule):
         return Predictions([np.full(size, int(one > 0)) for one, size in zip(output, sizes, strict=True)], None, (0, 1))
 
 
+class Couples(Cells):
+    """A head with a label, 0 or 1, for each pair of elements."""
+
+    @property
+    def description(self):
+        return HeadDescription((Layout.SEQUENCE,), TargetKind.PAIR_CATEGORIES)
+
+    def truth(self, encoded, target):
+        return [np.full((1, 1), share > 0.5) for share in encoded["share"].tolist()]
+
+    def build(self, features, target):
+        return CouplesModule(features.feature_size)
+
+
+class CouplesModule(CellsModule):
+    def forward(self, features):
+        value = torch.where(features.mask[..., None], features.value, 0.0).sum(1) / features.lengths[:, None]
+        return self.linear(value.float())[:, 0]
+
+    def predict(self, output, features):
+        pairs = zip(output, features.lengths.tolist(), strict=True)
+        values = [np.full((length, length), int(one > 0)) for one, length in pairs]
+        shares = [np.full((*value.shape, 2), 0.5, np.float32) for value in values]
+        return Predictions(values, shares, (0, 1))
+
+
+def half_a_share(found, output, features):
+    return replace(found, probabilities=[shares / 2 for shares in found.probabilities])
+
+
 def one_line_less(found, output, features):
     return replace(found, values=[value[1:] for value in found.values])
 
@@ -454,6 +484,22 @@ PLANTED = (
         "Decode both with the target description; count classes in 'classes'.",
     ),
     Planted(
+        of_head.check_truth_speaks_as_predictions_do,
+        lambda: spoiled(Couples, predict=one_line_less),
+        CELLS,
+        "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
+        "row 0 has 1 elements, but predicted are pairs of (0, 1).\n"
+        "Decode both with the target description; count classes in 'classes'.",
+    ),
+    Planted(
+        of_head.check_truth_speaks_as_predictions_do,
+        lambda: spoiled(Couples, predict=half_a_share),
+        CELLS,
+        "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
+        "the probabilities of row 0 sum to #, not to 1.\n"
+        "Decode both with the target description; count classes in 'classes'.",
+    ),
+    Planted(
         of_head.check_padding_and_companions_do_not_matter,
         lambda: spoiled(Cells, predict=small_by_the_companions),
         CELLS,
@@ -535,5 +581,6 @@ def test_targets_that_prove_nothing_are_refused():
         of_head.check_head_learns_from_any_precision,
     ],
 )
-def test_a_head_whose_predictions_are_arrays_keeps_the_laws(check):
-    check(Cells(), CELLS)
+@pytest.mark.parametrize("head", [Cells, Couples])
+def test_a_head_whose_predictions_are_arrays_keeps_the_laws(check, head):
+    check(head(), CELLS)

@@ -3,6 +3,7 @@
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 
 from taskgraft.config import NoSettings
@@ -291,3 +292,11 @@ def test_settings_are_given_by_axis_and_name_where_two_specs_have_a_name(module)
     one, other = NoSettings(), NoSettings()
     assert of_plugin.config_of(metric, {"cost": one, "metric cost": other}) is other
     assert of_plugin.config_of(baseline, {"first": one, "metric first": other}) is one
+
+
+def test_the_usual_rows_of_pairs_have_a_label_and_shares_for_each_pair_of_elements():
+    rows = of_judging.usual_rows(TargetKind.PAIR_CATEGORIES)
+    for value, shares, goal in zip(rows.predictions.values, rows.predictions.probabilities, rows.truth, strict=True):
+        assert value.shape == goal.shape == shares.shape[:2] == (len(goal), len(goal))
+        assert shares.sum(-1) == pytest.approx(np.ones(goal.shape))
+        assert set(np.unique(goal)) <= {"a", "b", "c"}

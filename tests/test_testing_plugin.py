@@ -50,6 +50,22 @@ def module(tmp_path, monkeypatch):
     return write
 
 
+def test_a_spec_without_settings_to_try_it_with_is_not_tried(module):
+    undecided = """
+        either: int | None = None
+
+        @model_validator(mode="after")
+        def _decided(self):
+            if self.either is None:
+                raise ValueError("decide")
+            return self
+"""
+    imported = "from pydantic import model_validator\n    from taskgraft.config import Config"
+    name = module("undecided", ("    blocks: int = 2\n", undecided), ("from taskgraft.config import Config", imported))
+    of_plugin.check_specs_are_sound(name, {})
+    of_plugin.check_descriptions_read_no_weights(name, {})
+
+
 def test_a_right_plugin_passes(module):
     name = module("right")
     of_plugin.check_module_is_found(name)

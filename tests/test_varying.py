@@ -137,7 +137,7 @@ def test_displaced_examples_need_a_head_without_a_target_per_position():
     class PerCell(Classification):
         description = HeadDescription((Layout.GRID,), TargetKind.GRID_CATEGORIES)
 
-    assert TargetKind.GRID_CATEGORIES in PER_POSITION
+    assert {TargetKind.GRID_CATEGORIES, TargetKind.PAIR_CATEGORIES} <= PER_POSITION
     with pytest.raises(CannotDisplace) as caught:
         tg.compose(Displacing(), PerCell(ClassificationConfig()), Planned(ALL))
     assert str(caught.value) == (

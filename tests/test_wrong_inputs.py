@@ -166,8 +166,8 @@ def test_a_file_that_is_no_parquet(folder):
 def test_a_kind_of_file_that_nobody_reads(folder):
     (folder / "train.xlsx").write_text("")
     assert refused_fit("data.train=train.xlsx") == (
-        "train.xlsx: no reader takes files of this kind. Readers take .csv, .csv.gz, .jsonl, .jsonl.gz, .ndjson, "
-        ".ndjson.gz, .parquet, .parquet.gz, .tsv, .tsv.gz."
+        "train.xlsx: no reader takes files of this kind. Readers take .csv, .csv.gz, .fa, .fa.gz, .faa, "
+        ".faa.gz, .fas, .fas.gz, .fasta, .fasta.gz, .jsonl, .jsonl.gz and 6 more."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from taskgraft.backbone import Backbone
 from taskgraft.catalog import Catalog
 from taskgraft.config import Config, SettingsError, parse
-from taskgraft.description import BackboneDescription, HeadDescription, Layout, TargetKind
+from taskgraft.description import PER_ELEMENT, BackboneDescription, HeadDescription, Layout, TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.head import Head
 from taskgraft.manifest import BadArtifact, is_artifact, read_artifact
@@ -22,7 +22,7 @@ from taskgraft.strategy import Strategy
 AnySpec = TypeVar("AnySpec", bound=Spec)
 Built = TypeVar("Built")
 
-PER_POSITION = frozenset({TargetKind.ELEMENT_CATEGORIES, TargetKind.GRID_CATEGORIES})
+PER_POSITION = PER_ELEMENT | {TargetKind.GRID_CATEGORIES}
 """Kinds of target that are known position by position."""
 
 Reference = str | Mapping[str, Any] | Choice

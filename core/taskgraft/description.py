@@ -159,7 +159,12 @@ class TargetKind(StrEnum):
     NUMBERS = "numbers"
     ELEMENT_CATEGORIES = "element-categories"
     GRID_CATEGORIES = "grid-categories"
+    PAIR_CATEGORIES = "pair-categories"
     INPUTS = "inputs"
+
+
+PER_ELEMENT = frozenset({TargetKind.ELEMENT_CATEGORIES, TargetKind.PAIR_CATEGORIES})
+"""Kinds of target that a row states as a list with an entry per element."""
 
 
 @dataclass(frozen=True)

@@ -40,15 +40,26 @@ class Predictions:
     """Predictions in the user's own words, one per row.
 
     Attributes:
-        values: a label, a number, a list of labels, a list with a label per element, …
+        values: a label, a number, a list of labels, a list with a label per element, an array with one per pair of them, …
         probabilities: one array per row, or None for a head that has none. ``(class,)`` for one label or several
-            independent ones, ``(element, class)`` for a label per element.
+            independent ones, ``(element, class)`` for a label per element, ``(element, element, class)`` for one per pair.
         classes: the labels that the class axis counts.
     """
 
     values: list[Any]
     probabilities: list[NDArray[np.float32]] | None = None
     classes: tuple[Any, ...] = ()
+
+
+def by_class(shares: list[Any], classes: Sequence[Any]) -> Any:
+    """Name probabilities by their classes: class → probability for a row, or a list of such for its elements, or pairs of them.
+
+    Args:
+        shares: a row of ``probabilities`` as a list.
+    """
+    if shares and isinstance(shares[0], list):
+        return [by_class(some, classes) for some in shares]
+    return dict(zip(classes, shares, strict=True)) if shares else []
 
 
 def joined(pieces: Sequence[Predictions], order: Sequence[int]) -> Predictions:

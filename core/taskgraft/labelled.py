@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
-from taskgraft.description import TargetKind
+from taskgraft.description import PER_ELEMENT, TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples, Variation
 from taskgraft.head import BadTargets, Head, Target
@@ -70,14 +70,14 @@ def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: I
     """Encode the targets that a recipe names.
 
     Raises:
-        BadRows: naming the rows whose target cannot be read, or has another number of labels than elements.
+        BadRows: naming the rows whose target cannot be read, or has another number of entries than elements.
     """
     columns = target_columns(head, rows, recipe)
     try:
         found = head.encode(columns, target)
     except BadTargets as error:
         raise BadRows(rows, error.reasons) from None
-    if head.description.target == TargetKind.ELEMENT_CATEGORIES:
+    if head.description.target in PER_ELEMENT:
         check_elements(rows, made.elements, columns)
     return found
 

@@ -18,7 +18,7 @@ from taskgraft.error import TaskgraftError, listed
 from taskgraft.evaluation import RESAMPLES, Evaluation
 from taskgraft.examples import whole
 from taskgraft.fitting import Fitted, Judged, Keeping, fit, passes
-from taskgraft.head import Head, Predictions
+from taskgraft.head import Head, Predictions, by_class
 from taskgraft.insertion import remove
 from taskgraft.judging import evaluated, judging
 from taskgraft.labelled import labelled_examples, say_notes, usable
@@ -194,7 +194,7 @@ class TaskModel:
         return predicted(self._ready("predict"), self.recipe, data, batch_size, Reporter(quiet=quiet)).values
 
     def predict_proba(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
-        """Predict probabilities: label → probability per row, or a list of such per row for a label per element.
+        """Predict probabilities: label → probability per row, or lists of such for a label per element or per pair.
 
         Raises:
             NoProbabilities: for a head that has none.
@@ -204,11 +204,7 @@ class TaskModel:
             return []
         if found.probabilities is None:
             raise NoProbabilities(self.composition.head.label)
-        pairs = [
-            [dict(zip(found.classes, line, strict=True)) for line in row.reshape(-1, len(found.classes)).tolist()]
-            for row in found.probabilities
-        ]
-        return [lines if row.ndim > 1 else lines[0] for lines, row in zip(pairs, found.probabilities, strict=True)]
+        return [by_class(row.tolist(), found.classes) for row in found.probabilities]
 
     def predict_to(
         self,

@@ -8,9 +8,9 @@ from typing import Any, TextIO
 import numpy as np
 import pyarrow as pa
 
-from taskgraft.description import TargetKind
+from taskgraft.description import PER_ELEMENT, TargetKind
 from taskgraft.error import TaskgraftError
-from taskgraft.head import Predictions
+from taskgraft.head import Predictions, by_class
 from taskgraft.prediction_file import SUFFIXES, Form, Writer, check_output, open_file, text_writer
 from taskgraft.progress import Reporter
 from taskgraft.rows import Rows
@@ -18,8 +18,11 @@ from taskgraft.rows import Rows
 WINDOW = 4_096
 """Rows that are predicted and written at a time."""
 
+GRIDS = frozenset({TargetKind.GRID_CATEGORIES, TargetKind.PAIR_CATEGORIES})
+"""Kinds of target of which each row is predicted as a grid of labels."""
+
 WINDOW_OF_GRIDS = 64
-"""The same, where each row is predicted as a grid of labels."""
+"""Rows of grids that are predicted and written at a time."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def _write(
 ) -> int:
     for column in wanted.keep:
         rows.values(column, 0, 0)  # raises when there is no such column
-    size = WINDOW_OF_GRIDS if wanted.target == TargetKind.GRID_CATEGORIES else WINDOW
+    size = WINDOW_OF_GRIDS if wanted.target in GRIDS else WINDOW
     starts = range(0, len(rows), size) or (0,)
     for start in reporter.track(starts, "predicting", len(starts)):
         window = rows.take(range(start, min(start + size, len(rows))))
@@ -98,7 +101,7 @@ def _write(
 
 
 def _check_form(wanted: Wanted, form: Form) -> None:
-    if wanted.target == TargetKind.GRID_CATEGORIES and form == "csv":
+    if wanted.target in GRIDS and form == "csv":
         raise GridsInCsv()
 
 
@@ -131,7 +134,7 @@ def _predicted(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]
         ]
     if wanted.target == TargetKind.INPUTS and wanted.names:
         return [(f"prediction_{name}", pa.array([value[name] for value in found.values])) for name in wanted.names]
-    if wanted.target == TargetKind.GRID_CATEGORIES:
+    if wanted.target in GRIDS:
         return [("prediction", _grids(found))]
     one = pa.array(found.classes).type if found.classes else None
     if wanted.target != TargetKind.CATEGORY and one is not None:
@@ -162,15 +165,16 @@ def _likeliest(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]
 
 
 def _probable(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]:
-    if wanted.target != TargetKind.ELEMENT_CATEGORIES:
+    if wanted.target not in PER_ELEMENT:
         probabilities = _matrix(found)
         return [
             (f"probability_{label}", pa.array(probabilities[:, place])) for place, label in enumerate(found.classes)
         ]
     names = [str(label) for label in found.classes]
     kind = pa.list_(pa.struct([(name, pa.float32()) for name in names]))
-    rows = [[dict(zip(names, line, strict=True)) for line in row.tolist()] for row in found.probabilities or ()]
-    return [("probabilities", pa.array(rows, kind))]
+    if wanted.target == TargetKind.PAIR_CATEGORIES:
+        kind = pa.list_(kind)
+    return [("probabilities", pa.array([by_class(row.tolist(), names) for row in found.probabilities or ()], kind))]
 
 
 def _matrix(found: Predictions) -> "np.ndarray[Any, np.dtype[np.float32]]":

@@ -11,7 +11,7 @@ from typing import Any
 from taskgraft.catalog import catalog
 from taskgraft.composition import Named, Reference, named
 from taskgraft.config import Config, SettingsError, parse
-from taskgraft.description import HeadDescription, TargetKind
+from taskgraft.description import PER_ELEMENT, HeadDescription, TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.head import Predictions
 from taskgraft.manifest import BadArtifact
@@ -52,7 +52,7 @@ def predict_of_rival(
     Raises:
         Miscounted: when it does not predict once per row.
     """
-    elements = [len(labels) for labels in truth] if kind == TargetKind.ELEMENT_CATEGORIES else None
+    elements = [len(labels) for labels in truth] if kind in PER_ELEMENT else None
     found = chosen.spec.predict(learned, inputs, elements, chosen.config)
     if len(found.values) != len(truth):
         raise Miscounted(len(found.values), len(truth))

@@ -21,7 +21,7 @@ Columns = Mapping[str, Sequence[Any]]
 """Raw values by name (an input role, a column), each with one entry per row."""
 
 Elements = Sequence[int] | None
-"""How many elements each row has, where the target has a label per element; else None."""
+"""How many elements each row has, where the target has a label per element, or per pair of them; else None."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from taskgraft.batch import Batch
 from taskgraft.contents import Contents
-from taskgraft.description import Layout, TargetKind
+from taskgraft.description import PER_ELEMENT, Layout, TargetKind
 from taskgraft.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
 from taskgraft.spec import Columns, HeadSpec
 from taskgraft.testing.head_trial import HeadTrial, described, head_trials, learned, padded, words
@@ -114,6 +114,7 @@ def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns | Con
         for what, values in (("truth", truth), ("predictions", found.values)):
             if not isinstance(values, list) or len(values) != rows:
                 raise law.broken(f"for {rows} rows, {what} are {values!r:.100}")
+        _check_sizes(law, tried, found)
         _check_probabilities(law, tried, found)
         if head.description.target == TargetKind.CATEGORY:
             for label in (*truth, *found.values):
@@ -304,16 +305,25 @@ def _check_form(law: Law, loss: Loss) -> None:
         raise law.broken("the weight depends on the head's weights", "Count rows or labels in it.")
 
 
-def _check_probabilities(law: Law, tried: HeadTrial, found: Predictions) -> None:
+def _check_sizes(law: Law, tried: HeadTrial, found: Predictions) -> None:
+    """Predictions have as many labels as there are elements, pairs of them, or positions of the raw input."""
     kind, lengths = tried.head.description.target, tried.features.lengths
     if kind == TargetKind.ELEMENT_CATEGORIES and lengths is not None:
         for row, (value, length) in enumerate(zip(found.values, lengths.tolist(), strict=True)):
             if len(value) != length:
                 raise law.broken(f"row {row} has {length} elements, but {len(value)} predictions")
+    if kind == TargetKind.PAIR_CATEGORIES and lengths is not None:
+        for row, (value, length) in enumerate(zip(found.values, lengths.tolist(), strict=True)):
+            if np.shape(value) != (length, length):
+                raise law.broken(f"row {row} has {length} elements, but predicted are pairs of {np.shape(value)}")
     if kind == TargetKind.GRID_CATEGORIES and tried.features.place is not None:
         for row, (value, size) in enumerate(zip(found.values, tried.features.place.sizes.tolist(), strict=True)):
             if np.shape(value) != tuple(size):
                 raise law.broken(f"row {row} is an input of {size[0]} × {size[1]}, but predicted is {np.shape(value)}")
+
+
+def _check_probabilities(law: Law, tried: HeadTrial, found: Predictions) -> None:
+    kind = tried.head.description.target
     if found.probabilities is None:
         return
     if len(found.probabilities) != len(found.values):
@@ -325,7 +335,7 @@ def _check_probabilities(law: Law, tried: HeadTrial, found: Predictions) -> None
             raise law.broken(f"row {row} has {numbers.shape[-1]} probabilities for {len(found.classes)} classes")
         if not ((numbers >= 0) & (numbers <= 1)).all():
             raise law.broken(f"row {row} has probabilities outside 0 to 1")
-        one_label = kind in (TargetKind.CATEGORY, TargetKind.ELEMENT_CATEGORIES)
+        one_label = kind in PER_ELEMENT or kind == TargetKind.CATEGORY
         if one_label and not np.allclose(numbers.sum(-1), 1, atol=1e-3):
             raise law.broken(f"the probabilities of row {row} sum to {float(numbers.sum(-1).max()):.4g}, not to 1")
 

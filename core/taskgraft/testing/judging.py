@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from taskgraft.config import Config
-from taskgraft.description import TargetKind
+from taskgraft.description import PER_ELEMENT, TargetKind
 from taskgraft.head import Predictions
 from taskgraft.spec import BaselineSpec, Columns, Judge, MetricSpec, Spec
 from taskgraft.testing.law import Law
@@ -191,7 +191,7 @@ def _from_json(law: Law, kind: type[Config], learned: Config) -> Config:
 
 def _predicted(law: Law, spec: BaselineSpec, config: Config, learned: Any, rows: LabelledRows) -> list[Any]:
     """Predict, and count rows and elements."""
-    elements = [len(row) for row in rows.truth] if rows.kind == TargetKind.ELEMENT_CATEGORIES else None
+    elements = [len(row) for row in rows.truth] if rows.kind in PER_ELEMENT else None
     with law.runs("predict"):
         found = spec.predict(learned, rows.columns, elements, config)
     lengths = {"values": len(found.values)}
@@ -255,6 +255,19 @@ def usual_rows(kind: TargetKind, count: int = 12) -> LabelledRows:
             for row, one in enumerate(truth)
         ]
         return LabelledRows(kind, Predictions(recovered), hidden, columns)
+    if kind == TargetKind.PAIR_CATEGORIES:
+        return _pairs(chance, sizes, classes, columns)
     elements = [[truth[(row + place) % count] for place in range(size)] for row, size in enumerate(sizes)]
     guesses = [[given[(row + place) % count] for place in range(size)] for row, size in enumerate(sizes)]
     return LabelledRows(kind, Predictions(guesses, None, classes), elements, columns)
+
+
+def _pairs(
+    chance: np.random.Generator, sizes: Sequence[int], classes: tuple[str, ...], columns: Columns
+) -> LabelledRows:
+    """Make rows with a label for each pair of some elements."""
+    shares = [chance.random((size, size, len(classes))).astype(np.float32) for size in sizes]
+    guesses = [np.array(classes)[row.argmax(-1)] for row in shares]
+    truth = [np.array(classes)[chance.integers(len(classes), size=(size, size))] for size in sizes]
+    probabilities = [row / row.sum(-1, keepdims=True) for row in shares]
+    return LabelledRows(TargetKind.PAIR_CATEGORIES, Predictions(guesses, probabilities, classes), truth, columns)

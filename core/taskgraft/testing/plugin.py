@@ -148,9 +148,10 @@ def config_of(spec: Spec, configs: Mapping[str, Config]) -> Config | None:
     for key in (f"{spec.axis} {spec.name}", spec.name):
         if key in configs:
             return configs[key]
-    if any(field.is_required() for field in spec.config.model_fields.values()):
+    try:
+        return spec.config()
+    except ValidationError:
         return None
-    return spec.config()
 
 
 def _check_json(law: Law, config: Config) -> None:

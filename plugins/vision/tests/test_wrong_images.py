@@ -484,8 +484,8 @@ def test_predicting_for_a_folder_without_images(place):
 def test_predicting_for_one_image(place):
     assert typed("fit", "animals.toml", "-q", "-o", "model").code == 0
     assert refused("predict", "model", "pets/cat/1.png", "-q", "-o", "out.csv") == (
-        "pets/cat/1.png: no reader takes files of this kind. Readers take .csv, .csv.gz, .jsonl, .jsonl.gz, "
-        ".ndjson, .ndjson.gz, .parquet, .parquet.gz, .tsv, .tsv.gz."
+        "pets/cat/1.png: no reader takes files of this kind. Readers take .csv, .csv.gz, .fa, .fa.gz, .faa, "
+        ".faa.gz, .fas, .fas.gz, .fasta, .fasta.gz, .jsonl, .jsonl.gz and 6 more."
     )
 
 

@@ -1,0 +1,1 @@
+"""Protein backbones, readers, splits and baselines for taskgraft."""

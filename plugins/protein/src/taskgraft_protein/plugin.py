@@ -1,0 +1,163 @@
+"""What taskgraft-protein provides. Start reading here; no model code is imported."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskgraft.config import NoSettings
+from taskgraft.description import TargetKind
+from taskgraft.hook import hookimpl
+from taskgraft.spec import BaselineSpec, Columns, Elements, HeadSpec, Judge, MetricSpec, ReaderSpec, SplitSpec
+from taskgraft_protein.baseline_settings import (
+    OneHotRidgeConfig,
+    OneHotRidgeLearned,
+    OneHotWindowConfig,
+    OneHotWindowLearned,
+)
+from taskgraft_protein.contact_settings import ContactMapConfig, describe_contact_map
+from taskgraft_protein.data_settings import SUFFIXES, FastaConfig, ResidueLabelsConfig, SequenceIdentityConfig
+
+if TYPE_CHECKING:
+    from taskgraft.head import Predictions
+    from taskgraft.rows import Rows
+    from taskgraft_protein.contact_map import ContactMap
+
+TASKGRAFT_CONTRACT = "1.0"
+
+
+@hookimpl
+def taskgraft_heads() -> Iterable[HeadSpec]:
+    """List the heads of sequences."""
+    yield HeadSpec(
+        name="contact-map",
+        summary="the probability that two residues touch, for each pair",
+        config=ContactMapConfig,
+        describe=describe_contact_map,
+        build=_contact_map,
+    )
+
+
+@hookimpl
+def taskgraft_readers() -> Iterable[ReaderSpec]:
+    """List the readers of sequences."""
+    yield ReaderSpec(
+        name="fasta",
+        summary="FASTA; labels from the header, from a second FASTA file or from a table",
+        config=FastaConfig,
+        read=_read_fasta,
+        suffixes=(*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES)),
+    )
+    yield ReaderSpec(
+        name="residue-labels",
+        summary="sequences of any file, with a text of one letter per residue as their labels",
+        config=ResidueLabelsConfig,
+        read=_read_residue_labels,
+        suffixes=("",),
+    )
+
+
+@hookimpl
+def taskgraft_splits() -> Iterable[SplitSpec]:
+    """List the splits of sequences."""
+    yield SplitSpec(
+        name="sequence-identity",
+        summary="hold out whole clusters of like sequences, or take the parts of a column and check them",
+        config=SequenceIdentityConfig,
+        split=_by_identity,
+        columns=lambda config: () if config.part is None else (config.part,),
+    )
+
+
+@hookimpl
+def taskgraft_metrics() -> Iterable[MetricSpec]:
+    """List the metrics of sequences."""
+    yield MetricSpec(
+        name="contacts",
+        summary="precision of the likeliest contacts, at a long and at a medium distance",
+        config=NoSettings,
+        targets=frozenset({TargetKind.PAIR_CATEGORIES}),
+        build=_contacts,
+    )
+
+
+@hookimpl
+def taskgraft_baselines() -> Iterable[BaselineSpec]:
+    """List the baselines of sequences."""
+    yield BaselineSpec(
+        name="one-hot-window",
+        summary="logistic regression over the residues around each residue",
+        config=OneHotWindowConfig,
+        targets=frozenset({TargetKind.ELEMENT_CATEGORIES}),
+        learned=OneHotWindowLearned,
+        learn=_learn_window,
+        predict=_predict_window,
+    )
+    yield BaselineSpec(
+        name="one-hot-ridge",
+        summary="ridge regression over one-hot residues of aligned sequences, else over counts of words",
+        config=OneHotRidgeConfig,
+        targets=frozenset({TargetKind.NUMBERS}),
+        learned=OneHotRidgeLearned,
+        learn=_learn_ridge,
+        predict=_predict_ridge,
+    )
+
+
+def _contact_map(config: ContactMapConfig) -> "ContactMap":
+    from taskgraft_protein.contact_map import ContactMap
+
+    return ContactMap(config)
+
+
+def _contacts(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:
+    from taskgraft_protein.contacts import contacts
+
+    return contacts(predictions, truth, columns, config)
+
+
+def _read_fasta(path: Path, config: FastaConfig) -> "Rows":
+    from taskgraft_protein.fasta import read_fasta
+
+    return read_fasta(path, config)
+
+
+def _read_residue_labels(path: Path, config: ResidueLabelsConfig) -> "Rows":
+    from taskgraft_protein.residue_labels import read_residue_labels
+
+    return read_residue_labels(path, config)
+
+
+def _by_identity(
+    rows: "Rows", targets: Sequence[str], config: SequenceIdentityConfig, seed: int
+) -> Mapping[str, Sequence[int]]:
+    from taskgraft_protein.sequence_identity import by_identity
+
+    return by_identity(rows, targets, config, seed)
+
+
+def _learn_window(inputs: Columns, truth: Sequence[Any], config: OneHotWindowConfig) -> OneHotWindowLearned:
+    from taskgraft_protein import one_hot_window
+
+    return one_hot_window.learn(inputs, truth, config)
+
+
+def _predict_window(
+    learned: OneHotWindowLearned, inputs: Columns, elements: Elements, config: OneHotWindowConfig
+) -> "Predictions":
+    from taskgraft_protein import one_hot_window
+
+    return one_hot_window.predict(learned, inputs, elements, config)
+
+
+def _learn_ridge(inputs: Columns, truth: Sequence[Any], config: OneHotRidgeConfig) -> OneHotRidgeLearned:
+    from taskgraft_protein import one_hot_ridge
+
+    return one_hot_ridge.learn(inputs, truth, config)
+
+
+def _predict_ridge(
+    learned: OneHotRidgeLearned, inputs: Columns, elements: Elements, config: OneHotRidgeConfig
+) -> "Predictions":
+    from taskgraft_protein import one_hot_ridge
+
+    return one_hot_ridge.predict(learned, inputs, elements, config)

@@ -1,0 +1,78 @@
+"""The made-up proteins of the example are what its README says, and the readers and the split take them."""
+
+import sys
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from taskgraft.config import parse
+from taskgraft_protein.data_settings import FastaConfig, SequenceIdentityConfig
+from taskgraft_protein.fasta import read_fasta
+from taskgraft_protein.sequence_identity import by_identity
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "proteins"
+FILES = ("train.fasta", "train.labels.fasta", "test.fasta", "test.labels.fasta")
+
+
+@pytest.fixture
+def generate(monkeypatch):
+    """The module that makes proteins up."""
+    monkeypatch.syspath_prepend(EXAMPLE)
+    import generate
+
+    yield generate
+    del sys.modules["generate"]
+
+
+@pytest.fixture
+def parts():
+    """Rows of train.fasta and of test.fasta, as the recipe's reader gives them."""
+    settings = tomllib.loads((EXAMPLE / "recipe.toml").read_text())["data"]["reader"]
+    config = parse(FastaConfig, {key: value for key, value in settings.items() if key != "name"}, "reader 'fasta'")
+    return [read_fasta(EXAMPLE / name, config) for name in ("train.fasta", "test.fasta")]
+
+
+def test_the_files_are_what_the_generator_writes(generate, tmp_path):
+    folder = generate.save(tmp_path)
+    assert [name for name in FILES if (folder / name).read_bytes() != (EXAMPLE / name).read_bytes()] == []
+    other = generate.save(tmp_path / "other", seed=1)
+    assert [name for name in FILES if (other / name).read_bytes() == (EXAMPLE / name).read_bytes()] == []
+
+
+def test_each_class_has_as_many_proteins_with_a_label_for_each_residue(parts):
+    for rows, count in zip(parts, (90, 30), strict=True):
+        assert (rows.refused, rows.notes) == ({}, {})
+        assert Counter(rows.values("label")) == dict.fromkeys(("alpha", "beta", "mixed"), count)
+        pairs = zip(rows.values("sequence"), rows.values("labels"), strict=True)
+        assert all(len(sequence) == len(labels) for sequence, labels in pairs)
+
+
+def test_a_class_has_the_structure_that_its_name_says(parts):
+    states = {"alpha": {"C", "H"}, "beta": {"C", "E"}, "mixed": {"C", "E", "H"}}
+    for rows in parts:
+        for kind, labels in zip(rows.values("label"), rows.values("labels"), strict=True):
+            assert set(labels) == states[kind]
+
+
+def test_oily_residues_come_with_the_turn_of_a_helix_and_every_second_of_a_strand(parts):
+    rows, _ = parts
+    oily = {"H": [], "E": []}
+    for sequence, labels in zip(rows.values("sequence"), rows.values("labels"), strict=True):
+        for state, found in oily.items():
+            start = "".join(labels).find(state)
+            if start >= 0:
+                found.append([letter in "LMIVFYW" for letter in sequence[start : start + 5]])
+    helix, strand = np.mean(oily["H"], 0), np.mean(oily["E"], 0)
+    assert helix[[0, 3, 4]].min() > 0.45 > 0.3 > helix[[1, 2]].max()
+    assert strand[[0, 2, 4]].min() > 0.6 > 0.4 > strand[[1, 3]].max()
+
+
+def test_the_split_of_the_recipe_keeps_families_together(parts):
+    rows, _ = parts
+    families = [name[:-1] for name in rows.values("id")]
+    found = by_identity(rows, ("label",), SequenceIdentityConfig(validation=0.2), 0)
+    assert {families[row] for row in found["train"]} & {families[row] for row in found["validation"]} == set()
+    assert len(found["validation"]) == 54

@@ -1,0 +1,348 @@
+"""What a person reads who makes a mistake with sequences: the whole text, the exit code, and that nothing is left behind."""
+
+import gzip
+
+import pytest
+
+from commands import typed
+from planting import garden_in
+from test_wrong_inputs import SKIP, refused
+
+MEND = "Mend these rows, or take them out of the data."
+RECIPE = """
+backbone = "small-words"
+head = "classification"
+strategy = "linear-probe"
+
+[data]
+train = "proteins.fasta"
+inputs = "sequence"
+target = "label"
+
+[data.reader]
+name = "fasta"
+label = 'class=(\\S+)'
+"""
+GOOD = ">p1 class=a\nMKVLAAGI\nLLA\n>p2 class=b\nGGSGGS\n>p3 class=a\nMKILAAGV\n>p4 class=b\nGSSGGT\n"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The working directory, with a right recipe, right sequences, and labels and a table that fit."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    folder.joinpath("sort.toml").write_text(RECIPE)
+    folder.joinpath("proteins.fasta").write_text(GOOD)
+    folder.joinpath("secondary.fasta").write_text(">p1\nHHHHHHHHHHC\n>p2\nCCCCCC\n>p3\nHHHHHHHC\n>p4\nCCCCCC\n")
+    folder.joinpath("activity.csv").write_text("id,activity\np1,0.5\np2,1.5\np3,0.6\np4,1.4\n")
+    monkeypatch.chdir(folder)
+    with garden_in(tmp_path / "installed", alone=False) as garden:
+        garden.plant(None, "taskgraft-small", module="small_plugin")
+        yield folder
+
+
+def refused_fit(*overrides):
+    words = [word for text in overrides for word in ("--set", text)]
+    return refused("fit", "sort.toml", "--quiet", *words)
+
+
+def refused_fasta(place, content, *overrides):
+    """What is said of another file of sequences."""
+    place.joinpath("proteins.fasta").write_bytes(content if isinstance(content, bytes) else content.encode())
+    return refused_fit(*overrides)
+
+
+def refused_labels(place, content, *overrides):
+    """What is said of another file of labels per residue."""
+    place.joinpath("secondary.fasta").write_text(content)
+    return refused_fit("data.reader.labels=secondary.fasta", "data.target=labels", *overrides)
+
+
+def refused_table(place, content, *overrides):
+    """What is said of another table beside the sequences."""
+    place.joinpath("activity.csv").write_text(content)
+    return refused_fit("data.reader.table=activity.csv", "data.target=activity", "head=regression", *overrides)
+
+
+def test_what_is_right_is_taken(place):
+    assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
+    table = ("data.reader.table=activity.csv", "data.target=activity", "head=regression")
+    words = [word for text in table for word in ("--set", text)]
+    assert typed("fit", "sort.toml", "-q", "-o", "other", *words).code == 0
+
+
+# --- files
+
+
+def test_a_file_that_is_not_there(place):
+    assert refused_fit("data.train=protein.fasta") == "protein.fasta: there is no such file."
+
+
+def test_an_empty_file(place):
+    assert refused_fasta(place, "") == (
+        "proteins.fasta: the file holds no sequence; each needs a header, a line that begins with '>'."
+    )
+
+
+def test_a_file_of_another_ending(place):
+    (place / "proteins.fasta").rename(place / "proteins.seq")
+    assert refused_fit("data.train=proteins.seq", "data.reader=csv") == (
+        "proteins.seq has no column 'sequence'. Columns: >p1 class=a."
+    )
+
+
+def test_an_ending_that_nobody_reads(place):
+    (place / "proteins.fasta").rename(place / "proteins.seq")
+    assert (
+        typed("fit", "sort.toml", "-q", "--set", "data.train=proteins.seq", "-o", "model").code == 0
+    )  # named, so it is taken
+
+
+def test_bare_sequences_without_headers(place):
+    assert refused_fasta(place, "MKVLAAGI\nGGSGGS\n") == (
+        "proteins.fasta: line 1: 'MKVLAAGI' stands before the first header, a line that begins with '>'."
+    )
+
+
+def test_a_table_that_is_called_fasta(place):
+    assert refused_fasta(place, "id,sequence\np1,MKV\n") == (
+        "proteins.fasta: line 1: 'id,sequence' stands before the first header, a line that begins with '>'."
+    )
+
+
+def test_a_file_in_utf_16(place):
+    assert refused_fasta(place, GOOD.encode("utf-16")) == (
+        "proteins.fasta: line 1: the line is no text in UTF-8. Save the file as such, with a header before each sequence, "
+        "'>id'."
+    )
+
+
+def test_a_gzip_file_cut_off(place):
+    content = gzip.compress(GOOD.encode(), mtime=0)
+    (place / "proteins.fasta.gz").write_bytes(content[: len(content) - 12])
+    assert refused_fit("data.train=proteins.fasta.gz") == (
+        "proteins.fasta.gz: the file is no whole gzip file (Compressed file ended before the end-of-stream marker was reached)."
+    )
+
+
+def test_a_plain_file_that_is_called_gzip(place):
+    (place / "proteins.fasta.gz").write_text(GOOD)
+    assert refused_fit("data.train=proteins.fasta.gz") == (
+        "proteins.fasta.gz: the file is no whole gzip file (Not a gzipped file (b'>p'))."
+    )
+
+
+# --- records
+
+
+def test_a_header_without_an_id(place):
+    assert refused_fasta(place, GOOD + ">\nMKV\n") == f"proteins.fasta, line 10: the header has no id.\n{SKIP}"
+
+
+def test_a_header_without_a_sequence(place):
+    assert refused_fasta(place, ">p0 class=a\n\n" + GOOD + ">p5 class=a\n") == (
+        "proteins.fasta, line 1: there is no sequence below the header. 2 of 6 rows are like this (lines 1, 12).\n"
+        f"{SKIP}"
+    )
+
+
+def test_an_id_that_stands_twice(place):
+    assert refused_fasta(place, GOOD + ">p2 class=b\nMMM\n") == (
+        f"proteins.fasta, line 10: the id 'p2' stands on line 4 already.\n{SKIP}"
+    )
+
+
+def test_a_header_in_another_encoding(place):
+    assert refused_fasta(place, GOOD.encode() + ">p5 Protéine class=a\nMKV\n".encode("latin-1")) == (
+        f"proteins.fasta, line 10: the byte 0xe9 is not UTF-8.\n{SKIP}"
+    )
+
+
+def test_bad_records_can_be_skipped_and_are_counted(place):
+    (place / "proteins.fasta").write_text(GOOD + ">\nMKV\n>p1\nGG\n")
+    done = typed("fit", "sort.toml", "-o", "model", "--set", "data.on_bad_row=skip")
+    assert done.code == 0
+    assert done.err == (
+        "skipped, since the header has no id: 1 of 6 training rows\n"
+        "skipped, since the id 'p1' stands on line 1 already: 1 of 6 training rows\n"
+    )
+
+
+# --- labels in headers
+
+
+def test_a_header_without_a_label(place):
+    assert refused_fasta(place, GOOD + ">p5 kind=a\nMKV\n") == (
+        f"proteins.fasta, line 10: the target column 'label' is empty.\n{SKIP}"
+    )
+
+
+def test_one_label_only(place):
+    assert refused_fasta(place, GOOD.replace("class=b", "class=a")) == (
+        "The target column 'label' has only the label 'a' in the training split; a head needs two or more to tell apart."
+    )
+
+
+def test_a_pattern_without_a_group(place):
+    assert refused_fit("data.reader.label=class=") == (
+        "reader 'fasta': the setting 'label' is 'class=': it needs one group, as in 'class=(\\S+)', or groups that all have a "
+        "name."
+    )
+
+
+def test_a_pattern_that_is_none(place):
+    assert refused_fit("data.reader.label=class=(") == (
+        "reader 'fasta': the setting 'label' is 'class=(': it is no regular expression (missing ), unterminated subpattern at "
+        "position 6)."
+    )
+
+
+def test_no_pattern_for_the_label(place):
+    assert refused_fit("data.reader=fasta") == (
+        "proteins.fasta has no column 'label'. Columns: id, description, sequence."
+    )
+
+
+def test_a_setting_that_does_not_exist(place):
+    assert refused_fit("data.reader.lables=secondary.fasta") == (
+        "reader 'fasta': there is no setting 'lables'. Did you mean 'labels'? Settings: label, labels, table, unresolved."
+    )
+
+
+# --- labels of residues
+
+
+def test_a_file_of_labels_that_is_not_there(place):
+    (place / "secondary.fasta").unlink()
+    assert refused_fit("data.reader.labels=secondary.fasta") == (
+        "secondary.fasta: the file cannot be read (No such file or directory)."
+    )
+
+
+def test_a_file_of_labels_that_is_a_table(place):
+    assert refused_labels(place, "id,labels\np1,HHH\n") == (
+        "secondary.fasta: line 1: 'id,labels' stands before the first header, a line that begins with '>'."
+    )
+
+
+def test_labels_of_another_length(place):
+    assert refused_labels(place, ">p1\nHHHHHHHHHHC\n>p2\nCCCCC\n>p3\nHHHHHHHC\n>p4\nCCCCCCC\n") == (
+        "proteins.fasta, line 4: secondary.fasta, line 3, has the length 5, the sequence the length 6.\n"
+        "proteins.fasta, line 8: secondary.fasta, line 7, has the length 7, the sequence the length 6.\n"
+        f"{SKIP}"
+    )
+
+
+def test_labels_that_stand_twice(place):
+    assert refused_labels(place, ">p1\nHHHHHHHHHHC\n>p1\nHHHHHHHHHHH\n") == (
+        f"secondary.fasta, line 3: the id 'p1' stands on line 1 already.\n{MEND}"
+    )
+
+
+def test_a_sequence_without_labels(place):
+    assert refused_labels(place, ">p1\nHHHHHHHHHHC\n>p2\nCCCCCC\n", "head=element-classification") == (
+        f"proteins.fasta, line 6: the target column 'labels' is empty. 2 of 4 rows are like this (lines 6, 8).\n{SKIP}"
+    )
+
+
+# --- tables
+
+
+def test_a_table_that_is_not_there(place):
+    (place / "activity.csv").unlink()
+    assert refused_fit("data.reader.table=activity.csv") == "activity.csv: there is no such file."
+
+
+def test_a_table_without_ids(place):
+    assert refused_table(place, "name,activity\np1,0.5\n") == (
+        "activity.csv has no column 'id'. Columns: name, activity."
+    )
+
+
+def test_a_table_with_an_id_twice(place):
+    assert refused_table(place, "id,activity\np1,0.5\np1,0.6\n") == (
+        f"activity.csv, line 3: the id 'p1' stands on line 2 already.\n{MEND}"
+    )
+
+
+def test_a_table_with_a_column_of_sequences(place):
+    assert refused_table(place, "id,sequence,activity\np1,MKV,0.5\n") == (
+        "activity.csv: it has a column 'sequence', as proteins.fasta has. Rename it, or take it out."
+    )
+
+
+def test_a_table_that_lacks_a_sequence(place):
+    assert refused_table(place, "id,activity\np1,0.5\np2,1.5\np4,1\n") == (
+        f"proteins.fasta, line 6: the target column 'activity' is empty.\n{SKIP}"
+    )
+
+
+def test_a_table_with_a_text_for_a_number(place):
+    assert refused_table(place, "id,activity\np1,0.5\np2,high\np3,1\np4,1\n") == (
+        f"proteins.fasta, line 4: the target column 'activity' is 'high', not a number.\n{SKIP}"
+    )
+
+
+RESIDUES = ("data.train=residues.csv", "data.target=labels", "data.reader={name='residue-labels', resolved='seen'}")
+
+
+def test_a_table_with_labels_of_another_length(place):
+    (place / "residues.csv").write_text("sequence,labels,seen\nMKV,HHC,111\nGG,E,11\n")
+    assert (
+        refused_fit(*RESIDUES) == f"residues.csv, line 3: 'labels' has the length 1, the sequence the length 2.\n{SKIP}"
+    )
+
+
+def test_a_table_with_a_mask_of_another_length(place):
+    (place / "residues.csv").write_text("sequence,labels,seen\nMKV,HHC,111\nGG,EE,1\n")
+    assert refused_fit(*RESIDUES) == (
+        f"residues.csv, line 3: '1' does not say with 0 and 1 which of 2 residues have a label.\n{SKIP}"
+    )
+
+
+# --- splits
+
+
+def test_a_split_of_kin_alone(place):
+    content = "".join(f">p{number} class={label}\nMKVLAAGILLA{'G' * number}\n" for number, label in enumerate("abab"))
+    assert refused_fasta(place, content, "data.split=sequence-identity:0.25") == (
+        "proteins.fasta: all 4 sequences are one cluster at an identity of 0.5, so none can be held out as a stranger. Raise "
+        "'identity' of the split 'sequence-identity', or divide the rows another way."
+    )
+
+
+def test_a_split_without_a_share(place):
+    assert refused_fit("data.split=sequence-identity") == (
+        "split 'sequence-identity': say how much to hold out ('validation'), or which column names the parts ('part'): one of "
+        "both."
+    )
+
+
+def test_a_sequence_in_two_parts(place):
+    overrides = (
+        r"data.reader.label='^(?P<part>\w+)\S* class=(?P<label>\S+)'",
+        "data.split={name='sequence-identity', part='part'}",
+    )
+    content = ">train.1 class=a\nMKV\n>train.2 class=b\nGGS\n>valid.1 class=a\nMKV\n"
+    assert refused_fasta(place, content, *overrides) == (
+        "proteins.fasta, line 5: the sequence is in the part 'validation', and on line 1 in the part 'train'.\n"
+        "Let the column 'part' put each sequence into one part."
+    )
+
+
+# --- predictions
+
+
+def test_predicting_for_a_bad_record_among_good_ones(place):
+    assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
+    (place / "new.fasta").write_text(">n1\nMKV\n>n2\n>n3\nGG\n")
+    assert refused("predict", "model", "new.fasta", "-q", "-o", "out.csv") == (
+        f"new.fasta, line 3: there is no sequence below the header.\n{MEND}"
+    )
+
+
+def test_predicting_needs_no_labels_in_headers(place):
+    assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
+    (place / "new.fasta").write_text(">n1\nMKV\n>n2\nGG\n")
+    assert typed("predict", "model", "new.fasta", "-q", "-o", "out.csv", "--keep", "id").code == 0
+    assert [line.split(",")[0] for line in (place / "out.csv").read_text().split()] == ["id", "n1", "n2"]

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 
@@ -113,11 +115,10 @@ def test_what_the_first_block_hands_on_is_made_anew_for_each_length():
     model = Model(BiasBlock)
     passage = Passage(list(model.blocks))
     for batch in (BATCH, some_words(("a b c d e f g h", "one")), BATCH):
-        whole = model(batch["words"], batch.mask("element"))
-        hidden = passage.stop_before(2, lambda: model(batch["words"], batch.mask("element")))
-        nothing = torch.zeros_like(batch["words"])
-        again = passage.pass_through(2, hidden, lambda: model(nothing, batch.mask("element")))
-        assert torch.allclose(again, whole, atol=1e-6)
+        mask = batch.mask("element")
+        hidden = passage.stop_before(2, partial(model, batch["words"], mask))
+        again = passage.pass_through(2, hidden, partial(model, torch.zeros_like(batch["words"]), mask))
+        assert torch.allclose(again, model(batch["words"], mask), atol=1e-6)
 
 
 def test_a_model_whose_blocks_hand_on_a_second_tensor_comes_out_wrong():

@@ -151,7 +151,7 @@ def _tokenizer(facts: Known) -> PreTrainedTokenizerBase:
 
 def _max_length(facts: Known, tokenizer: PreTrainedTokenizerBase, model: torch.nn.Module) -> int:
     """The number of pieces that the checkpoint takes, or fewer where fewer are asked for."""
-    stated = [facts.max_length, stated_length(facts.model_config, tokenizer, places(model))]
+    stated = [facts.max_length, stated_length(facts.model_config, tokenizer), places(model)]
     return min((length for length in stated if length is not None), default=USUAL_LENGTH)
 
 

@@ -46,14 +46,11 @@ def read_tokenizer(checkpoint: Checkpoint, reads: str) -> PreTrainedTokenizerBas
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
 
 
-def stated_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, places: int | None) -> int | None:
-    """Find how many pieces a checkpoint takes, special ones counted: what it states, but no more than it has places for.
-
-    Args:
-        places: of its table of positions, as :func:`taskgraft_transformers.running.places` counts them.
+def stated_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Find how many pieces a checkpoint says that it takes, special ones counted.
 
     Returns:
-        None when it states nothing, as a model with relative positions may (T5).
+        None when it says nothing, as a model with relative positions may (T5).
     """
-    stated = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), places]
+    stated = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
     return min((int(length) for length in stated if length is not None and 0 < length < BOUNDLESS), default=None)

@@ -1,0 +1,1 @@
+"""Proteins for taskgraft. What it provides stands in ``plugin``."""

@@ -60,8 +60,8 @@ class Alphabet:
 
 
 ESM = Alphabet(
-    letters="LAGVSERTIDPKQNFYMHWCBUZO",
-    numbers=(*range(4, 24), *range(25, 29)),
+    letters=RESIDUES + RARE,
+    numbers=tuple(4 + "LAGVSERTIDPKQNFYMHWCXBUZO".index(letter) for letter in RESIDUES + RARE),
     unknown=24,
     before=(0,),
     after=(2,),
@@ -112,7 +112,7 @@ def _tokens_of_residues(name: str, vocabulary: Mapping[str, int], special: Seque
     prefix = _SPACE if f"{_SPACE}A" in vocabulary else ""
     found = {token.removeprefix(prefix): number for token, number in vocabulary.items() if token not in special}
     found = {token: number for token, number in found.items() if not _SIGN.fullmatch(token)}
-    if longer := sorted((token for token in found if len(token) > 1), key=len, reverse=True):
+    if longer := sorted((token for token in found if len(token) > 1), key=lambda token: (-len(token), token)):
         words = listed([f"'{token}'" for token in longer], 3)
         raise BadCheckpoint(name, f"its vocabulary is not one of residues, for it holds {words}")
     if missing := [letter for letter in RESIDUES + UNKNOWN if letter not in found]:

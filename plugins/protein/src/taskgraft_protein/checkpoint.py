@@ -133,7 +133,7 @@ def _tried_pair(config: PretrainedConfig, built: Structure) -> FeatureDescriptio
         model = built.model_class(config, **built.keywords)
         shorten(model, built)
         try:
-            found = maps(model.eval(), torch.ones(1, 4, dtype=torch.int64), torch.ones(1, 4, dtype=torch.bool))
+            found = maps(model.eval(), torch.ones(1, 4, dtype=torch.int64))
         except Exception:  # a model without attention has no maps
             return None
     named = dict(model.named_parameters())

@@ -110,7 +110,7 @@ def _used(model: nn.Module, unexpected: set[str], structure: Structure) -> Calla
             return False
         if dropped is not None and f".{dropped}" in f".{name}":
             index = f".{name}".split(f".{dropped}")[1].partition(".")[0]
-            return int(index) < structure.kept
+            return not index.isdigit() or int(index) < structure.kept
         return not (structure.shortened and any(f".{path}." in f".{name}" for path in structure.after))
 
     return used

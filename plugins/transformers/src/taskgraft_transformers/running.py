@@ -72,8 +72,12 @@ def places(model: nn.Module) -> int | None:
     return min(counts, default=None)
 
 
-def maps(model: Any, ids: Tensor, real: Tensor) -> Tensor:
+def maps(model: Any, ids: Tensor, real: Tensor | None = None) -> Tensor:
     """Run the model with attention computed in the open, and give all attention maps.
+
+    Args:
+        ids: ``(batch, piece)`` int64, the padding piece where none is real.
+        real: ``(batch, piece)`` bool; None says that all are.
 
     Returns:
         ``(batch, piece, piece, map)``: how much the first piece attends to the second, from 0 to 1, block by block and head by
@@ -82,7 +86,8 @@ def maps(model: Any, ids: Tensor, real: Tensor) -> Tensor:
     usual = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:
-        found = model(input_ids=ids, attention_mask=real.long(), output_attentions=True).attentions
+        mask = None if real is None else real.long()
+        found = model(input_ids=ids, attention_mask=mask, output_attentions=True).attentions
     finally:
         model.set_attn_implementation(usual)
     return torch.cat(list(found), 1).permute(0, 2, 3, 1)

@@ -23,7 +23,7 @@ from taskgraft.testing.law import (
 
 
 def check_resuming_equals_a_whole_pass(backbone: Backbone, inputs: Columns) -> None:
-    """At every cut, for the layouts that it holds for: directly, and split, stripped, mixed with other examples and padded longer.
+    """At every cut that holds for a layout: directly, and split, stripped, mixed with other examples and padded longer.
 
     What was stored is resumed by a copy that never saw the batch, as after loading.
     """

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import PreTrainedTokenizerBase
 
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
@@ -14,11 +13,12 @@ from taskgraft.checkpoint import BadCheckpoint, base_fingerprint
 from taskgraft.description import BackboneDescription, Layout
 from taskgraft.features import ELEMENT, Features
 from taskgraft_text.checkpoint import Known, known
-from taskgraft_text.processor import PIECES, TextProcessor
+from taskgraft_text.hiding import PIECES
+from taskgraft_text.processor import TextProcessor
 from taskgraft_text.settings import Pair, Pooling, TextConfig
 from taskgraft_transformers.loading import DTYPES, draw, load
 from taskgraft_transformers.running import Runner, places
-from taskgraft_transformers.tokenizer import TOKENIZER_FILES, read_tokenizer, stated_length
+from taskgraft_transformers.tokenizer import TOKENIZER_FILES, stated_length
 
 PROCESSOR_FILES = (*TOKENIZER_FILES, "modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
 """Files of a checkpoint that decide what the processor does and how features are pooled."""
@@ -36,7 +36,11 @@ class TextBackbone(Backbone):
     def __init__(self, config: TextConfig):
         super().__init__()
         self._known = facts = known(config)
-        tokenizer = _tokenizer(facts)
+        tokenizer = facts.tokenizer
+        if not tokenizer.is_fast:
+            raise BadCheckpoint(
+                facts.checkpoint.name, "its tokenizer has no fast form (tokenizer.json), which is needed"
+            )
         dtype = DTYPES[config.dtype]
         self._used: Callable[[str], bool] | None = None
         if config.weights == "random":
@@ -46,7 +50,7 @@ class TextBackbone(Backbone):
             self.model, self._used = loaded.model, loaded.used
         self._segments = getattr(facts.model_config, "type_vocab_size", 0) > 1 and _reads(self.model, "token_type_ids")
         self._runner = Runner(self.model, facts.structure, int(tokenizer.pad_token_id or 0))
-        length = _max_length(facts, tokenizer, self.model)
+        length = _max_length(facts, self.model)
         self._processor = TextProcessor(tokenizer, facts.pair, length, segments=self._segments)
 
     @property
@@ -142,16 +146,9 @@ def _elements(hidden: Tensor, batch: Batch) -> Features:
     return Features(Layout.SEQUENCE, (hidden.gather(1, first),), batch.lengths[ELEMENT])
 
 
-def _tokenizer(facts: Known) -> PreTrainedTokenizerBase:
-    tokenizer = read_tokenizer(facts.checkpoint, "texts")
-    if not tokenizer.is_fast:
-        raise BadCheckpoint(facts.checkpoint.name, "its tokenizer has no fast form (tokenizer.json), which is needed")
-    return tokenizer
-
-
-def _max_length(facts: Known, tokenizer: PreTrainedTokenizerBase, model: torch.nn.Module) -> int:
+def _max_length(facts: Known, model: torch.nn.Module) -> int:
     """The number of pieces that the checkpoint takes, or fewer where fewer are asked for."""
-    stated = [facts.max_length, stated_length(facts.model_config, tokenizer), places(model)]
+    stated = [facts.max_length, stated_length(facts.model_config, facts.tokenizer), places(model)]
     return min((length for length in stated if length is not None), default=USUAL_LENGTH)
 
 

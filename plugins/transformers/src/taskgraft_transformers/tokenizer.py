@@ -29,7 +29,7 @@ BOUNDLESS = 1_000_000
 
 
 def read_tokenizer(checkpoint: Checkpoint, reads: str) -> PreTrainedTokenizerBase:
-    """Read the tokenizer of a checkpoint.
+    """Read the tokenizer of a checkpoint. It is remembered as long as its files stay as they are.
 
     Args:
         reads: what it reads, for messages ("texts").
@@ -42,8 +42,15 @@ def read_tokenizer(checkpoint: Checkpoint, reads: str) -> PreTrainedTokenizerBas
         raise BadCheckpoint(
             checkpoint.name, f"it has no vocabulary ({', '.join(VOCABULARIES)}), so {reads} cannot be read"
         )
-    with reading(checkpoint.name, "its tokenizer"), quiet():
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
+    stats = {name: (folder / name).stat() for name in TOKENIZER_FILES if (folder / name).is_file()}
+    key = (folder, checkpoint.remote_code, *((name, one.st_mtime_ns, one.st_size) for name, one in stats.items()))
+    if key not in _READ:
+        with reading(checkpoint.name, "its tokenizer"), quiet():
+            _READ[key] = AutoTokenizer.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
+    return _READ[key]
+
+
+_READ: dict[tuple[object, ...], PreTrainedTokenizerBase] = {}
 
 
 def stated_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -45,6 +45,15 @@ class HandingBlock(Block):
         return new, new - hidden
 
 
+class BiasBlock(HandingBlock):
+    """Hands on what hangs on the length alone, as a relative bias does; the first block makes it."""
+
+    def forward(self, hidden: Tensor, mask: Tensor, memory: Tensor | None = None) -> Any:
+        if memory is None:
+            memory = self.own.weight[0, 0] * mask.cumsum(1)[..., None]
+        return Block.forward(self, hidden + memory, mask), memory
+
+
 class Model(nn.Module):
     """Embeds words, runs blocks, normalises."""
 

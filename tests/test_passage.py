@@ -1,7 +1,9 @@
+from functools import partial
+
 import pytest
 import torch
 
-from block_models import BLOCKS, Block, HandingBlock, Model, Passing, TupleBlock, some_words
+from block_models import BLOCKS, BiasBlock, Block, HandingBlock, Model, Passing, TupleBlock, some_words
 from taskgraft.description import Layout
 from taskgraft.passage import Passage
 from taskgraft.verification import difference, resumed
@@ -97,7 +99,7 @@ def test_a_model_that_never_calls_the_block_is_refused():
         Passage([model.blocks[0], torch.nn.Linear(2, 2)]).stop_before(1, lambda: run(model))
 
 
-@pytest.mark.parametrize("kind", [Block, TupleBlock])
+@pytest.mark.parametrize("kind", [Block, TupleBlock, BiasBlock])
 @pytest.mark.parametrize("cut", range(BLOCKS))
 def test_a_backbone_cut_this_way_keeps_the_resume_law(kind, cut):
     backbone = Passing(kind)
@@ -107,6 +109,16 @@ def test_a_backbone_cut_this_way_keeps_the_resume_law(kind, cut):
         if layout == Layout.SEQUENCE:
             again = type(again)(layout, (again.value[:, : whole.value.shape[1]],), again.lengths)
         assert difference(whole, again) < 1e-5
+
+
+def test_what_the_first_block_hands_on_is_made_anew_for_each_length():
+    model = Model(BiasBlock)
+    passage = Passage(list(model.blocks))
+    for batch in (BATCH, some_words(("a b c d e f g h", "one")), BATCH):
+        mask = batch.mask("element")
+        hidden = passage.stop_before(2, partial(model, batch["words"], mask))
+        again = passage.pass_through(2, hidden, partial(model, torch.zeros_like(batch["words"]), mask))
+        assert torch.allclose(again, model(batch["words"], mask), atol=1e-6)
 
 
 def test_a_model_whose_blocks_hand_on_a_second_tensor_comes_out_wrong():

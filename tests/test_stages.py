@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 import taskgraft as tg
-from backbones import TABLE
+from backbones import TABLE, Words
 from small_tasks import (
     PARTS,
     Planned,
@@ -65,6 +67,34 @@ def test_inputs_are_stored_at_the_last_cut_before_anything_learns(learn, cut):
     (_, stored), (_, anew) = stored_and_not(words, *learn)
     assert stored.stages[0].stored_at == cut
     assert anew.stages[0].stored_at is None
+
+
+class Anew(Words):
+    """Emits features that are not to be stored."""
+
+    @property
+    def description(self):
+        right = super().description
+        return replace(right, features=tuple(replace(feature, kept=False) for feature in right.features))
+
+
+def test_features_that_are_not_kept_are_computed_anew_with_the_same_result():
+    (stored, _), (anew, run) = (fitted(kind().eval(), learns("block-1", store=True)) for kind in (Words, Anew))
+
+    assert run.stages[0].stored_at is None
+    for name, tensor in weights(stored).items():
+        torch.testing.assert_close(tensor, weights(anew)[name], atol=1e-5, rtol=1e-5)
+
+
+def test_a_probe_of_features_that_are_not_kept_reads_them_from_the_backbone():
+    backbone = Anew().eval()
+    embedded = Rows(backbone.embedding)
+
+    stored, anew = trained(Words().eval(), PROBE), trained(backbone, PROBE)
+
+    assert embedded.count > 10 * 24
+    for name, tensor in weights(stored).items():
+        torch.testing.assert_close(tensor, weights(anew)[name], atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("epochs", [1, 5])

@@ -920,3 +920,34 @@ def test_examples_that_prove_nothing_are_refused(texts, problem):
 )
 def test_a_state_may_carry_the_place_of_its_features(check):
     check(Sized(), PICTURES.inputs)
+
+
+class WholeVectors(Words):
+    """Gives vector features by a whole pass alone."""
+
+    def run_to(self, cut, batch, layout):
+        assert cut == 0 or layout != Layout.VECTOR
+        return super().run_to(cut, batch, layout)
+
+
+CHECKS_OF_CUTS = [
+    of_resume.check_resuming_equals_a_whole_pass,
+    of_resume.check_states_name_their_padded_axes,
+    of_resume.check_states_hold_no_raw_input,
+    of_resume.check_states_need_no_later_part,
+    of_resume.check_batches_can_be_interleaved,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS_OF_CUTS)
+def test_features_that_are_not_kept_need_no_cut_but_0(check):
+    check(
+        described(WholeVectors, features=lambda features: tuple(replace(one, kept=False) for one in features)),
+        WORDS.inputs,
+    )
+
+
+@pytest.mark.parametrize("check", CHECKS_OF_CUTS)
+def test_of_features_that_are_kept_every_cut_is_tried(check):
+    with pytest.raises(AssertionError):
+        check(WholeVectors(), WORDS.inputs)

@@ -48,6 +48,8 @@ class FeatureDescription:
         members: the length of the member axis of a vector, or None when it has none.
         strides: positions of the input per cell, along each axis; one number per level, for grid and pyramid; else empty.
         unused: dotted paths of what other layouts need and these features do not depend on.
+        kept: whether what is computed on the way to them, and they themselves, may be stored. If not, as is right for what is
+            much larger than what it is made of, no cut but 0 holds for them, and they are computed anew, a batch at a time.
     """
 
     layout: Layout
@@ -55,6 +57,7 @@ class FeatureDescription:
     members: int | None = None
     strides: tuple[int, ...] = ()
     unused: tuple[str, ...] = ()
+    kept: bool = True
 
     @property
     def feature_size(self) -> int:
@@ -136,6 +139,11 @@ class BackboneDescription:
     def feature(self, layout: Layout) -> FeatureDescription | None:
         """Find the description of one layout, or None when the backbone does not emit it."""
         return next((feature for feature in self.features if feature.layout == layout), None)
+
+    def cuts_for(self, layout: Layout) -> tuple[int, ...]:
+        """Give the cuts that hold for one layout."""
+        feature = self.feature(layout)
+        return self.cuts if feature is None or feature.kept else (0,)
 
     def declares_unused(self, path: str) -> bool:
         """Say whether the tensor at a dotted path is declared not to reach the features."""

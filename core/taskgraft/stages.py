@@ -213,16 +213,12 @@ class Loop:
     def _verified_cut(self, stage: Stage, learning: Learning) -> int | None:
         """Choose the latest cut before anything learns that holds on real input; None for the features themselves."""
         self.task.backbone.eval()
-        description = self.task.backbone.description
-        first = learning.first_part()
-        usable = (
-            [cut for cut in description.cuts if 0 < cut <= first]
-            if stage.store and first < len(description.parts)
-            else []
-        )
-        verified = verify(self.task.backbone, self._first_batch(), self.task.layout, usable[-1:])
+        description, layout = self.task.backbone.description, self.task.layout
+        first, store = learning.first_part(), stage.store and self.task.keeps
+        usable = [cut for cut in description.cuts_for(layout) if 0 < cut <= first < len(description.parts)]
+        verified = verify(self.task.backbone, self._first_batch(), layout, usable[-1:] if store else [])
         self.task.pads = verified.pads
-        if stage.store and first == len(description.parts):
+        if store and first == len(description.parts):
             return None
         return max(verified.cuts, default=0)
 
@@ -281,15 +277,19 @@ class Loop:
         return Solution(penalty, solve(self.task.head, everything, penalty, scale), chosen.validation_loss)
 
     def _problem(self, examples: Examples, rows: Sequence[int]) -> Problem:
-        """Read features in pieces; a single piece is kept."""
-        pieces = [list(rows[start : start + PIECE]) for start in range(0, len(rows), PIECE)]
+        """Read features in pieces; a single piece is kept. Features that are not stored are computed whenever they are read."""
+        size = PIECE if self.task.keeps else self.settings.batch_size
+        pieces = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
         device, layout = self.task.device, self.task.layout
 
         def read(piece: list[int]) -> tuple[Features, Batch]:
-            features = from_batch(examples.inputs.gather(piece).to(device), layout)
-            return features, examples.targets.rows(piece).to(device)
+            inputs, targets = examples.inputs.gather(piece).to(device), examples.targets.rows(piece).to(device)
+            if self.task.keeps:
+                return from_batch(inputs, layout), targets
+            with torch.no_grad():
+                return self.task.features(0, inputs), targets
 
-        if examples.inputs.bytes <= self.settings.memory:
+        if self.task.keeps and examples.inputs.bytes <= self.settings.memory:
             kept = [read(piece) for piece in pieces]
             return Problem(lambda: kept)
         return Problem(lambda: (read(piece) for piece in pieces))

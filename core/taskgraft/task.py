@@ -55,6 +55,12 @@ class Task(nn.Module):
         return loss.total, loss.weight
 
     @property
+    def keeps(self) -> bool:
+        """Whether features, and what lies before them, may be stored."""
+        feature = self.backbone.description.feature(self.layout)
+        return feature is None or feature.kept
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(iter(self.parameters())).device

@@ -23,7 +23,7 @@ from taskgraft.testing.law import (
 
 
 def check_resuming_equals_a_whole_pass(backbone: Backbone, inputs: Columns) -> None:
-    """At every cut: directly, and split, stripped, mixed with other examples and padded longer.
+    """At every cut that holds for a layout: directly, and split, stripped, mixed with other examples and padded longer.
 
     What was stored is resumed by a copy that never saw the batch, as after loading.
     """
@@ -31,26 +31,25 @@ def check_resuming_equals_a_whole_pass(backbone: Backbone, inputs: Columns) -> N
     tried = trial(backbone, inputs)
     fresh = Trial(deepcopy(tried.backbone), tried.batch)
     order = list(reversed(range(len(tried.batch))))
-    for cut in tried.description.cuts:
-        for layout in tried.layouts:
-            state = _state(law, tried, cut, layout)
-            stored = state.split()
-            whole = tried.features(layout)
-            with law.runs(f"resuming {layout} features from cut {cut}"), torch.no_grad():
-                direct = fresh.backbone.resume(cut, state, layout)
-                mixed = fresh.backbone.resume(
-                    cut, collate([stored[row] for row in order], tried.longer if state.axes else None), layout
-                )
-                alone = [fresh.backbone.resume(cut, one, layout) for one in stored]
-            if not alike(whole, direct):
-                raise law.broken(f"{layout} features resumed from cut {cut} differ by {distance(whole, direct):.1e}")
-            for place, row in enumerate(order):
-                for what, again in (("in other company", mixed.rows([place])), ("alone", alone[row])):
-                    if not alike(whole.rows([row]), again):
-                        far = distance(whole.rows([row]), again)
-                        raise law.broken(
-                            f"{layout} features of row {row}, resumed {what} from cut {cut}, differ by {far:.1e}"
-                        )
+    for cut, layout in _ways(tried):
+        state = _state(law, tried, cut, layout)
+        stored = state.split()
+        whole = tried.features(layout)
+        with law.runs(f"resuming {layout} features from cut {cut}"), torch.no_grad():
+            direct = fresh.backbone.resume(cut, state, layout)
+            mixed = fresh.backbone.resume(
+                cut, collate([stored[row] for row in order], tried.longer if state.axes else None), layout
+            )
+            alone = [fresh.backbone.resume(cut, one, layout) for one in stored]
+        if not alike(whole, direct):
+            raise law.broken(f"{layout} features resumed from cut {cut} differ by {distance(whole, direct):.1e}")
+        for place, row in enumerate(order):
+            for what, again in (("in other company", mixed.rows([place])), ("alone", alone[row])):
+                if not alike(whole.rows([row]), again):
+                    far = distance(whole.rows([row]), again)
+                    raise law.broken(
+                        f"{layout} features of row {row}, resumed {what} from cut {cut}, differ by {far:.1e}"
+                    )
 
 
 def check_states_name_their_padded_axes(backbone: Backbone, inputs: Columns) -> None:
@@ -95,7 +94,7 @@ def check_states_need_no_later_part(backbone: Backbone, inputs: Columns) -> None
     for cut in tried.description.cuts:
         behind = tried.description.parts[cut:]
         moved = Trial(_moved(tried, behind), tried.batch)
-        for layout in tried.layouts:
+        for layout in _layouts(tried, cut):
             before = _state(law, tried, cut, layout)
             if changed := _changed(before, _state(law, moved, cut, layout)):
                 alone = (Trial(_moved(tried, [part]), tried.batch) for part in behind)
@@ -125,15 +124,14 @@ def check_batches_can_be_interleaved(backbone: Backbone, inputs: Columns) -> Non
     tried = trial(backbone, inputs)
     last = len(tried.batch) - 1
     first, second = tried.batch.rows(range(last)), tried.batch.rows([last, 0])
-    for cut in tried.description.cuts:
-        for layout in tried.layouts:
-            alone = [_resumed(law, tried, cut, batch, layout) for batch in (first, second)]
-            states = [_state(law, tried, cut, layout, batch) for batch in (first, second)]
-            with law.runs(f"resuming two batches from cut {cut}"), torch.no_grad():
-                together = [tried.backbone.resume(cut, state, layout) for state in states]
-            for one, other in zip(alone, together, strict=True):
-                if not same_values(one, other):
-                    raise law.broken(f"{layout} features from cut {cut} differ when another batch ran in between")
+    for cut, layout in _ways(tried):
+        alone = [_resumed(law, tried, cut, batch, layout) for batch in (first, second)]
+        states = [_state(law, tried, cut, layout, batch) for batch in (first, second)]
+        with law.runs(f"resuming two batches from cut {cut}"), torch.no_grad():
+            together = [tried.backbone.resume(cut, state, layout) for state in states]
+        for one, other in zip(alone, together, strict=True):
+            if not same_values(one, other):
+                raise law.broken(f"{layout} features from cut {cut} differ when another batch ran in between")
 
 
 def _law(backbone: Backbone, advice: str | None = None) -> Law:
@@ -146,8 +144,12 @@ def _law(backbone: Backbone, advice: str | None = None) -> Law:
 
 
 def _ways(tried: Trial) -> list[tuple[int, Layout]]:
-    """Every cut, for every layout."""
-    return [(cut, layout) for cut in tried.description.cuts for layout in tried.layouts]
+    """Every cut, for every layout that it holds for."""
+    return [(cut, layout) for cut in tried.description.cuts for layout in _layouts(tried, cut)]
+
+
+def _layouts(tried: Trial, cut: int) -> list[Layout]:
+    return [layout for layout in tried.layouts if cut in tried.description.cuts_for(layout)]
 
 
 def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -19,9 +19,17 @@ TEXTS = [
     "the card is lost, my money is late late late",
     "lost card",
     "is it the card",
+    "late",
 ]
-OTHERS = ["late", "the parcel, help", "money", "where is my card?", "my card"]
-WORDS = [["where", "is", "my", "parcel"], ["help"], ["zebra", "card"], ["my", "money", "late"], ["lost", "card"]]
+OTHERS = ["late", "the parcel, help", "money", "where is my card?", "my card", "help"]
+WORDS = [
+    ["where", "is", "my", "parcel"],
+    ["help"],
+    ["zebra", "card"],
+    ["my", "money", "late"],
+    ["lost", "card"],
+    ["late", "help"],
+]
 
 (HF_TEXT,) = plugin.taskgraft_backbones()
 
@@ -135,7 +143,7 @@ class TestStrategiesOnText(StrategyLaws):
 
     @pytest.fixture
     def targets(self):
-        return {"label": ["a", "b", "a", "b", "a"]}
+        return {"label": ["a", "b", "a", "b", "a", "b"]}
 
 
 class TestPlugin(PluginLaws):

@@ -1,5 +1,5 @@
 import torch
-from transformers import BertConfig, GPT2Config, MobileBertConfig, T5Config
+from transformers import BertConfig, EsmConfig, GPT2Config, MobileBertConfig, T5Config
 
 from taskgraft.description import Role, sequence
 from taskgraft_transformers.structure import structure
@@ -48,13 +48,13 @@ def test_a_decoder_is_causal_and_an_encoder_is_not():
     assert (decoder.causal, encoder.causal) == (True, False)
 
 
-def test_of_an_encoder_decoder_the_encoder_is_taken_and_no_cut_within_it():
+def test_of_an_encoder_decoder_the_encoder_is_taken_and_cut_between_blocks_that_share_a_bias():
     config = T5Config(vocab_size=20, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
 
     found = structure(config, sequence(16), "t5")
 
     assert found.model_class.__name__ == "T5EncoderModel"
-    assert found.cuts == (0,)
+    assert found.cuts == (0, 1)
     assert not any(path.startswith("decoder") for part in found.parts for path in part.owns)
 
 
@@ -63,3 +63,18 @@ def test_describing_leaves_the_random_state_alone():
     structure(MobileBertConfig(**SMALL, embedding_size=16), sequence(16), "mobilebert")
 
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_head_that_comes_with_the_bare_model_is_idle():
+    found = structure(EsmConfig(**SMALL, pad_token_id=1, mask_token_id=2), sequence(16), "esm")
+
+    assert found.idle == ("contact_head",)
+    assert not any("contact_head" in path for part in found.parts for path in part.owns)
+
+
+def test_parts_up_to_one_are_kept_and_the_cuts_before_them():
+    found = structure(BertConfig(**SMALL), sequence(16), "bert").until("block.0")
+
+    assert [part.name for part in found.kept_parts("model")] == ["block.0"]
+    assert "model.encoder.layer.0" in found.kept_parts("model")[0].owns
+    assert found.kept_cuts() == (0,)

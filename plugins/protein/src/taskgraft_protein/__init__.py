@@ -1,1 +1,1 @@
-"""Protein backbones, readers, splits and baselines for taskgraft."""
+"""Proteins for taskgraft. What it provides stands in ``plugin``."""

@@ -5,9 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskgraft.config import NoSettings
-from taskgraft.description import TargetKind
+from taskgraft.description import BackboneDescription, TargetKind
 from taskgraft.hook import hookimpl
-from taskgraft.spec import BaselineSpec, Columns, Elements, HeadSpec, Judge, MetricSpec, ReaderSpec, SplitSpec
+from taskgraft.spec import (
+    BackboneSpec,
+    BaselineSpec,
+    Columns,
+    Elements,
+    HeadSpec,
+    Judge,
+    MetricSpec,
+    ReaderSpec,
+    SplitSpec,
+)
 from taskgraft_protein.baseline_settings import (
     OneHotRidgeConfig,
     OneHotRidgeLearned,
@@ -16,13 +26,34 @@ from taskgraft_protein.baseline_settings import (
 )
 from taskgraft_protein.contact_settings import ContactMapConfig, describe_contact_map
 from taskgraft_protein.data_settings import SUFFIXES, FastaConfig, ResidueLabelsConfig, SequenceIdentityConfig
+from taskgraft_protein.settings import NewEsmConfig, ProteinConfig
 
 if TYPE_CHECKING:
     from taskgraft.head import Predictions
     from taskgraft.rows import Rows
+    from taskgraft_protein.backbone import ProteinBackbone
     from taskgraft_protein.contact_map import ContactMap
 
 TASKGRAFT_CONTRACT = "1.0"
+
+
+@hookimpl
+def taskgraft_backbones() -> Iterable[BackboneSpec]:
+    """List the protein backbones."""
+    yield BackboneSpec(
+        name="protein",
+        summary="any protein language model of the transformers library: ESM, ProtBERT, ProtT5, Ankh",
+        config=ProteinConfig,
+        describe=_describe,
+        build=_protein,
+    )
+    yield BackboneSpec(
+        name="new-esm",
+        summary="an ESM-2 of any size with random weights, to be pretrained by masked-elements",
+        config=NewEsmConfig,
+        describe=_describe_new,
+        build=_protein,
+    )
 
 
 @hookimpl
@@ -101,6 +132,24 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         learn=_learn_ridge,
         predict=_predict_ridge,
     )
+
+
+def _describe(config: ProteinConfig) -> BackboneDescription:
+    from taskgraft_protein.checkpoint import describe
+
+    return describe(config)  # reads the checkpoint's configuration and vocabulary, never its weights
+
+
+def _describe_new(config: NewEsmConfig) -> BackboneDescription:
+    from taskgraft_protein.checkpoint import describe_new
+
+    return describe_new(config)
+
+
+def _protein(config: ProteinConfig | NewEsmConfig) -> "ProteinBackbone":
+    from taskgraft_protein.backbone import ProteinBackbone
+
+    return ProteinBackbone(config)
 
 
 def _contact_map(config: ContactMapConfig) -> "ContactMap":

@@ -2,17 +2,18 @@
 
 import inspect
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, NoSuchPart, read_json, reading
-from taskgraft.description import BackboneDescription, FeatureDescription, InputRole, Part, sequence, vector
+from taskgraft.checkpoint import BadCheckpoint, Checkpoint, read_json, reading
+from taskgraft.description import BackboneDescription, FeatureDescription, InputRole, sequence, vector
 from taskgraft.spec import Columns
 from taskgraft_text.settings import Pair, Pooling, TextConfig
 from taskgraft_transformers.structure import Structure, configuration, structure
+from taskgraft_transformers.tokenizer import read_tokenizer
 
 TEXT, SECOND = "text", "text_pair"
 """The input roles of a text backbone."""
@@ -45,6 +46,7 @@ class Known:
 
     checkpoint: Checkpoint
     model_config: PretrainedConfig
+    tokenizer: PreTrainedTokenizerBase
     structure: Structure
     description: BackboneDescription
     pooling: Pooling
@@ -67,8 +69,8 @@ def known(config: TextConfig) -> Known:
     built = structure(model_config, sequence(size), config.checkpoint, config.remote_code)
     if "input_ids" not in inspect.signature(built.model_class.forward).parameters:
         raise BadCheckpoint(config.checkpoint, f"its model, {built.model_class.__name__}, does not read text")
-    if config.until is not None:
-        built = _kept(built, config.until)
+    built = built.until(config.until)
+    tokenizer = read_tokenizer(checkpoint, "texts")
     manner = _manner(checkpoint.folder())
     own = getattr(model_config, "classifier_pooling", None)
     usual = Pooling(own) if own in ("cls", "mean") else Pooling.LAST if built.causal else Pooling.MEAN
@@ -76,8 +78,9 @@ def known(config: TextConfig) -> Known:
     return Known(
         checkpoint,
         model_config,
+        tokenizer,
         built,
-        _description(built, size, config.pair),
+        _description(built, size, config.pair, masks=tokenizer.mask_token_id is not None and not built.causal),
         config.pooling or manner.pooling or usual,
         manner.normalize if config.normalize is None else config.normalize,
         pair,
@@ -100,27 +103,15 @@ def learn(config: TextConfig, inputs: Columns) -> TextConfig:
     return config.model_copy(update={"pair": Pair.APART if sentences else Pair.TOGETHER})
 
 
-def _description(built: Structure, size: int, pair: Pair | None) -> BackboneDescription:
+def _description(built: Structure, size: int, pair: Pair | None, *, masks: bool) -> BackboneDescription:
+    """Describe it. Elements of pairs are not hidden, for where one text ends and the other begins is told apart from them."""
     features: tuple[FeatureDescription, ...] = (vector(size), sequence(size))
     if pair == Pair.APART:
         features = (vector(4 * size),)
-    parts = tuple(_below_model(part) for part in built.parts[: built.kept])
-    cuts = tuple(cut for cut in built.cuts if cut < len(parts))
     first, second = InputRole(TEXT), InputRole(SECOND, required=pair is not None)
     inputs = (first,) if pair == Pair.NONE else (first, second)
-    return BackboneDescription(inputs, features, parts, cuts)
-
-
-def _below_model(part: Part) -> Part:
-    roles = {f"model.{path}": role for path, role in part.roles.items()}
-    return replace(part, owns=tuple(f"model.{path}" for path in part.owns), roles=roles)
-
-
-def _kept(built: Structure, until: str) -> Structure:
-    names = tuple(part.name for part in built.parts)
-    if until not in names:
-        raise NoSuchPart(until, names)
-    return replace(built, kept=names.index(until) + 1)
+    hides = masks and pair in (None, Pair.NONE)
+    return BackboneDescription(inputs, features, built.kept_parts("model"), built.kept_cuts(), hides=hides)
 
 
 def _manner(folder: Path) -> Manner:

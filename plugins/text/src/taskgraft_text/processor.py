@@ -13,13 +13,12 @@ from transformers import PreTrainedTokenizerBase
 
 from taskgraft.backbone import Prepared, Processor
 from taskgraft.batch import Batch
+from taskgraft.contents import Contents, Kind
 from taskgraft.features import ELEMENT
 from taskgraft.spec import Columns
 from taskgraft_text.checkpoint import SECOND, TEXT
+from taskgraft_text.hiding import PIECES, held_pieces, hidden_pieces
 from taskgraft_text.settings import Pair
-
-PIECES = "piece"
-"""The padded axis of a text; a second text that goes apart has ``other piece``."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,24 @@ class TextProcessor(Processor):
         refused |= self._empty(made)
         notes = Counter({f"cut to {self._max_length} pieces": sum(cut)} if any(cut) else {})
         return Prepared(Batch(tensors, axes, lengths), refused, notes, elements)
+
+    @property
+    def contents(self) -> Contents:
+        return Contents(kinds=(Kind(name="piece", categories=len(self._tokenizer)),), by_position=False)
+
+    def holds(self, batch: Batch) -> Batch:
+        return held_pieces(batch, self._which(self._tokenizer.all_special_ids))
+
+    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+        """Put the mask token in the place of pieces, always: one that is kept, or drawn and the same, would be left."""
+        unknown = {self._tokenizer.unk_token_id}
+        enclosing = self._which([one for one in self._tokenizer.all_special_ids if one not in unknown])
+        return hidden_pieces(batch, hidden, int(self._tokenizer.mask_token_id), enclosing)
+
+    def _which(self, pieces: Sequence[int]) -> Tensor:
+        which = torch.zeros(len(self._tokenizer), dtype=torch.bool)
+        which[torch.tensor(pieces)] = True
+        return which
 
     def _mixed(self, texts: Sequence[Any], others: Sequence[Any]) -> dict[int, str]:
         """Say which pairs are of two kinds, or of a kind that cannot be a pair."""

@@ -14,6 +14,9 @@ from taskgraft.checkpoint import BadCheckpoint, Checkpoint, TensorsMissing, read
 from taskgraft.error import listed
 from taskgraft_transformers.structure import Structure
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""How settings call the dtypes of weights."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -70,7 +73,9 @@ def draw(config: PretrainedConfig, structure: Structure, dtype: torch.dtype) -> 
 
 
 def shorten(model: nn.Module, structure: Structure) -> None:
-    """Drop the blocks past the kept ones, and what would run after the last of all."""
+    """Drop what the features do not use: blocks past the kept ones, what would run after the last of all, idle modules."""
+    for path in structure.idle:
+        model.set_submodule(path, nn.Identity())
     if structure.blocks is None or not structure.shortened:
         return
     del model.get_submodule(structure.blocks)[structure.kept :]  # type: ignore[operator]
@@ -101,9 +106,11 @@ def _used(model: nn.Module, unexpected: set[str], structure: Structure) -> Calla
     def used(name: str) -> bool:
         if any(_ends(name, other) for other in unexpected | temporary):
             return False
+        if any(f".{path}." in f".{name}" for path in structure.idle):
+            return False
         if dropped is not None and f".{dropped}" in f".{name}":
             index = f".{name}".split(f".{dropped}")[1].partition(".")[0]
-            return int(index) < structure.kept
+            return not index.isdigit() or int(index) < structure.kept
         return not (structure.shortened and any(f".{path}." in f".{name}" for path in structure.after))
 
     return used

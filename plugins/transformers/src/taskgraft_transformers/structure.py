@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, reading
+from taskgraft.checkpoint import BadCheckpoint, Checkpoint, NoSuchPart, reading
 from taskgraft.description import FeatureDescription, Part, Role
 
 ROLES: Mapping[Role, tuple[str, ...]] = {
@@ -46,6 +46,7 @@ class Structure:
         parts: from input to output; paths start at the model.
         cuts: those that passing blocks through can keep.
         after: modules that run after the last block of all.
+        idle: modules outside the blocks that the features do not use, such as a head that comes with the bare model.
         causal: whether an element sees only those before it.
     """
 
@@ -56,12 +57,45 @@ class Structure:
     parts: tuple[Part, ...]
     cuts: tuple[int, ...]
     after: tuple[str, ...]
+    idle: tuple[str, ...]
     causal: bool
 
     @property
     def shortened(self) -> bool:
         """Whether blocks are left out, and with them what runs after the last."""
         return self.blocks is not None and self.kept < len(self.parts)
+
+    def until(self, name: str | None) -> "Structure":
+        """Keep the parts up to one, or all.
+
+        Raises:
+            NoSuchPart: when there is no part of that name.
+        """
+        if name is None:
+            return self
+        names = tuple(part.name for part in self.parts)
+        if name not in names:
+            raise NoSuchPart(name, names)
+        return replace(self, kept=names.index(name) + 1)
+
+    def kept_parts(self, prefix: str) -> tuple[Part, ...]:
+        """Give the parts that are kept, as parts of a backbone.
+
+        Args:
+            prefix: the attribute of the backbone that holds the model.
+        """
+        return tuple(
+            replace(
+                part,
+                owns=tuple(f"{prefix}.{path}" for path in part.owns),
+                roles={f"{prefix}.{path}": role for path, role in part.roles.items()},
+            )
+            for part in self.parts[: self.kept]
+        )
+
+    def kept_cuts(self) -> tuple[int, ...]:
+        """Give the cuts before the parts that are kept."""
+        return tuple(cut for cut in self.cuts if cut < self.kept)
 
 
 def configuration(checkpoint: Checkpoint) -> PretrainedConfig:
@@ -118,11 +152,11 @@ def _structure(
     if blocks is None:
         everything = tuple(_outside(model, "", None))
         part = Part("whole", everything, output, _roles(model, everything))
-        return Structure(type(model), keywords, None, 1, (part,), (0,), (), causal)
+        return Structure(type(model), keywords, None, 1, (part,), (0,), (), (), causal)
     observed = _observe(model, blocks, inputs)
     parts = _parts(model, blocks, observed, output)
     cuts = tuple(range(len(parts))) if observed.passable else (0,)
-    return Structure(type(model), keywords, blocks, len(parts), parts, cuts, observed.after, causal)
+    return Structure(type(model), keywords, blocks, len(parts), parts, cuts, observed.after, observed.idle, causal)
 
 
 def _skeleton(config: PretrainedConfig, name: str, remote_code: bool) -> nn.Module:
@@ -155,11 +189,12 @@ class _Observed:
     """What one forward pass on the meta device showed."""
 
     after: tuple[str, ...]
+    idle: tuple[str, ...]
     passable: bool
 
 
 def _observe(model: nn.Module, blocks: str, inputs: Shapes) -> _Observed:
-    """See which modules outside the blocks run after the last one, and whether blocks hand on one tensor only."""
+    """See which modules outside the blocks run after the last one or not at all, and whether blocks can be passed through."""
     order: list[str] = []
     extra: list[object] = []
     handles = []
@@ -169,35 +204,58 @@ def _observe(model: nn.Module, blocks: str, inputs: Shapes) -> _Observed:
             handles.append(module.register_forward_pre_hook(lambda *_, name=name: order.append(name)))
     first = model.get_submodule(f"{blocks}.0")
     handles.append(first.register_forward_hook(lambda _, __, output: extra.extend(_tensors_beside(output))))
-    ran = _ran(model, inputs)
+    output = _run(model, inputs)
     for handle in handles:
         handle.remove()
     places = [place for place, name in enumerate(order) if name.startswith(f"{blocks}.")]
-    if not ran or not places:
-        return _Observed(_named_like_a_last_norm(model, blocks), passable=False)
+    if output is None or not places:
+        return _Observed(_named_like_a_last_norm(model, blocks), (), passable=False)
     between = {name for name in order[places[0] : places[-1]] if not name.startswith(f"{blocks}.")}
     before = set(order[: places[0]])
     after = tuple(dict.fromkeys(name for name in order[places[-1] + 1 :] if name not in before | between))
-    return _Observed(after, passable=not between and not extra)
+    idle = _idle(model, blocks, output)
+    return _Observed(after, idle, passable=not between and (not extra or _shares_a_bias(model, blocks)))
 
 
 def _tensors_beside(output: Any) -> list[Any]:
     return [] if isinstance(output, Tensor) else [entry for entry in output[1:] if isinstance(entry, Tensor)]
 
 
-def _ran(model: nn.Module, inputs: Shapes) -> bool:
-    """Try a forward pass in several ways: models differ in which they can do without looking at data."""
+def _shares_a_bias(model: nn.Module, blocks: str) -> bool:
+    """Say whether the first block alone has a table of relative positions, whose bias the others are handed (T5)."""
+    ends = (".relative_attention_bias.weight",)
+    owners = {name for name, _ in model.get_submodule(blocks).named_parameters() if name.endswith(ends)}
+    return len(owners) == 1 and next(iter(owners)).startswith("0.")
+
+
+def _idle(model: nn.Module, blocks: str, output: Any) -> tuple[str, ...]:
+    """Find modules outside the blocks none of whose parameters the features depend on."""
+    hidden = getattr(output, "last_hidden_state", None)
+    if hidden is None:
+        return ()
+    named = dict(model.named_parameters())
+    gradients = torch.autograd.grad(hidden.sum(), list(named.values()), allow_unused=True)
+    reached = {name for name, gradient in zip(named, gradients, strict=True) if gradient is not None}
+    return tuple(
+        path
+        for path in _outside(model, "", blocks)
+        if path not in named
+        and any(name.startswith(f"{path}.") for name in named)
+        and not any(name.startswith(f"{path}.") for name in reached)
+    )
+
+
+def _run(model: nn.Module, inputs: Shapes) -> Any:
+    """Try a forward pass in several ways: models differ in which they can do without looking at data. None if in none."""
     integers = torch.int64 if inputs == TEXT else torch.float32
     given = {name: torch.ones(shape, dtype=integers, device="meta") for name, shape in inputs}
     mask = torch.ones(next(iter(given.values())).shape[:2], dtype=torch.int64, device="meta")
     for more in ({}, {"use_cache": True}, {"attention_mask": mask}):
         try:
-            with torch.no_grad():
-                model(**given, **more)
+            return model(**given, **more)
         except Exception:  # noqa: S112, a stranger's model may stumble over anything that is not there
             continue
-        return True
-    return False
+    return None
 
 
 def _named_like_a_last_norm(model: nn.Module, blocks: str) -> tuple[str, ...]:
@@ -208,7 +266,7 @@ def _named_like_a_last_norm(model: nn.Module, blocks: str) -> tuple[str, ...]:
 
 def _parts(model: nn.Module, blocks: str, observed: _Observed, output: FeatureDescription) -> tuple[Part, ...]:
     count = len(list(model.get_submodule(blocks).children()))
-    outside = _outside(model, "", blocks)
+    outside = [path for path in _outside(model, "", blocks) if path not in observed.idle]
     last = [path for path in outside if any(f"{after}.".startswith(f"{path}.") for after in observed.after)]
     owned = {index: [f"{blocks}.{index}"] for index in range(count)}
     owned[0] += [path for path in outside if path not in last]

@@ -1,0 +1,113 @@
+"""Protein language models: one vector per residue, their mean, attention maps; resumable between blocks."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from taskgraft.backbone import Backbone
+from taskgraft.batch import Batch
+from taskgraft.checkpoint import BadCheckpoint, base_fingerprint
+from taskgraft.description import BackboneDescription, Layout
+from taskgraft.features import ELEMENT, Features
+from taskgraft_protein.checkpoint import Known, known, new
+from taskgraft_protein.processor import RESIDUES, Limit, ProteinProcessor
+from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig
+from taskgraft_protein.windows import Stretches, residue_vectors, stretches, tokens
+from taskgraft_transformers.loading import DTYPES, draw, load
+from taskgraft_transformers.running import Runner, maps, places
+from taskgraft_transformers.tokenizer import TOKENIZER_FILES
+
+USUAL_LENGTH = 2_048
+"""Residues that go through a model at once which states no limit (T5)."""
+
+HIDDEN, STRETCH, TOKEN = "hidden", "stretch", "token"
+"""The one tensor of a state, and its padded axes."""
+
+
+class ProteinBackbone(Backbone):
+    """A protein language model. See :class:`ProteinConfig`, and :class:`NewEsmConfig` for a new one."""
+
+    def __init__(self, config: ProteinConfig | NewEsmConfig):
+        super().__init__()
+        self._known = facts = new(config) if isinstance(config, NewEsmConfig) else known(config)
+        dtype = DTYPES[config.dtype]
+        self._used: Callable[[str], bool] | None = None
+        if facts.checkpoint is None or (isinstance(config, ProteinConfig) and config.weights == "random"):
+            self.model = draw(facts.model_config, facts.structure, dtype)
+        else:
+            loaded = load(facts.checkpoint, facts.model_config, facts.structure, dtype)
+            self.model, self._used = loaded.model, loaded.used
+        self._runner = Runner(self.model, facts.structure, facts.alphabet.padding)
+        self._limit = _limit(config, facts, places(self.model))
+        self._processor = ProteinProcessor(facts.alphabet, self._limit)
+
+    @property
+    def description(self) -> BackboneDescription:
+        return self._known.description
+
+    @property
+    def processor(self) -> ProteinProcessor:
+        return self._processor
+
+    def fingerprint(self) -> str | None:
+        if self._used is None or self._known.checkpoint is None:
+            return None
+        return base_fingerprint(self._known.checkpoint.folder(weights=True), self._used, TOKENIZER_FILES)
+
+    def forward(self, batch: Batch, layout: Layout) -> Features:
+        laid = self._laid(batch)
+        ids, real = tokens(batch[RESIDUES], laid, self._known.alphabet)
+        if layout == Layout.PAIR:
+            first = len(self._known.alphabet.before)
+            inner = slice(first, first + laid.longest)
+            return Features(layout, (maps(self.model, ids, real)[:, inner, inner],), laid.lengths)
+        return self._features(self._runner.whole(ids, real), laid, layout)
+
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+        if cut == 0:
+            return batch
+        laid = self._laid(batch)
+        found = self._runner.run_to(cut, *tokens(batch[RESIDUES], laid, self._known.alphabet))
+        hidden = found.new_zeros(*laid.real.shape, *found.shape[1:])
+        hidden[laid.real] = found
+        lengths = {STRETCH: laid.counts, TOKEN: laid.sizes + self._known.alphabet.special, ELEMENT: laid.lengths}
+        return Batch({HIDDEN: hidden}, {HIDDEN: (STRETCH, TOKEN)}, lengths)
+
+    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+        if cut == 0:
+            return self(state, layout)  # type: ignore[no-any-return]
+        laid = self._laid(state)
+        real = state.mask(TOKEN)[laid.real.nonzero()[:, 0]]
+        hidden = state[HIDDEN][:, : laid.real.shape[1]][laid.real]
+        return self._features(self._runner.resume(cut, hidden, real), laid, layout)
+
+    def _laid(self, batch: Batch) -> Stretches:
+        windows = self._limit.long == "windows"
+        return stretches(batch.lengths[ELEMENT], self._limit.residues if windows else None, self._limit.overlap)
+
+    def _features(self, hidden: Tensor, laid: Stretches, layout: Layout) -> Features:
+        vectors = residue_vectors(hidden, laid, self._known.alphabet)
+        features = Features(Layout.SEQUENCE, (vectors,), laid.lengths)
+        if layout == Layout.SEQUENCE:
+            return features
+        real = features.mask[..., None]
+        mean = vectors.masked_fill(~real, 0).sum(1) / laid.lengths[:, None].to(vectors.dtype)
+        return Features(Layout.VECTOR, (mean,))
+
+
+def _limit(config: SequenceConfig, facts: Known, table: int | None) -> Limit:
+    """Decide how many residues go through a model at once.
+
+    Args:
+        table: the tokens it has positions for, where it has a table of them.
+
+    Raises:
+        BadCheckpoint: when more are asked for than the table has.
+    """
+    special = facts.alphabet.special
+    known = [length for length in (facts.length, table) if length is not None]
+    most = config.max_length or (min(known) - special if known else USUAL_LENGTH)
+    if table is not None and most > table - special:
+        problem = f"it has positions for {table - special:,} residues, fewer than max_length = {most:,}"
+        raise BadCheckpoint("" if facts.checkpoint is None else facts.checkpoint.name, problem)
+    return Limit(most, config.long, most // 4 if config.overlap is None else min(config.overlap, most - 1))

@@ -1,0 +1,363 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_proteins import BLOCKS, HEADS
+from transformers import AutoTokenizer, BertModel, EsmModel, T5EncoderModel
+
+import taskgraft as tg
+from taskgraft.description import Layout
+from taskgraft.error import TaskgraftError
+from taskgraft.features import Features
+from taskgraft.verification import difference, resumed
+from taskgraft_protein.backbone import ProteinBackbone
+from taskgraft_protein.checkpoint import describe
+from taskgraft_protein.settings import NewEsmConfig, ProteinConfig
+
+SEQUENCES = ["MKTAYIAKQRQISFVK", "GAVLI", "MSTNPKPQRKTKRNTNRRPQDV", "WYFHC"]
+MODELS = {"esm2": EsmModel, "esm1b": EsmModel, "protbert": BertModel, "prott5": T5EncoderModel, "ankh": T5EncoderModel}
+FAMILIES = list(MODELS)
+ENCLOSED = {"esm2": (1, 1), "esm1b": (1, 1), "protbert": (1, 1), "prott5": (0, 1), "ankh": (0, 1)}
+"""How many tokens stand before and after the residues."""
+
+
+def built(folder, **settings) -> ProteinBackbone:
+    return ProteinBackbone(ProteinConfig(checkpoint=str(folder), **settings)).eval()
+
+
+def prepared(backbone, sequences=SEQUENCES):
+    return backbone.processor.prepare({"sequence": list(sequences)}).batch
+
+
+def features(backbone, layout, sequences=SEQUENCES) -> Features:
+    with torch.no_grad():
+        return backbone(prepared(backbone, sequences), layout)
+
+
+def plain(saved, family, sequence, **more):
+    """What transformers makes of one sequence that is written as the authors of the family write it."""
+    folder = saved(family)
+    model = MODELS[family].from_pretrained(folder, attn_implementation="eager").eval()
+    encoded = AutoTokenizer.from_pretrained(folder)(
+        sequence if family == "ankh" else " ".join(sequence), return_tensors="pt"
+    )
+    with torch.no_grad():
+        return model(**encoded, **more)
+
+
+def inner(family, values):
+    before, after = ENCLOSED[family]
+    return values[before : len(values) - after]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sequence_features_are_the_hidden_states_of_the_model_itself_without_special_tokens(saved, family):
+    found = features(built(saved(family)), Layout.SEQUENCE)
+
+    assert found.lengths.tolist() == [16, 5, 22, 5]
+    for row, sequence in enumerate(SEQUENCES):
+        wanted = inner(family, plain(saved, family, sequence).last_hidden_state[0])
+        assert torch.allclose(found.value[row, : len(sequence)], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vector_features_are_the_mean_over_residues(saved, family):
+    found = features(built(saved(family)), Layout.VECTOR).value
+
+    for row, sequence in enumerate(SEQUENCES):
+        wanted = inner(family, plain(saved, family, sequence).last_hidden_state[0]).mean(0)
+        assert torch.allclose(found[row], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pair_features_are_attention_maps_block_by_block_and_head_by_head(saved, family):
+    found = features(built(saved(family)), Layout.PAIR)
+
+    assert found.value.shape == (4, 22, 22, BLOCKS * HEADS)
+    for row, sequence in enumerate(SEQUENCES):
+        maps = torch.cat(plain(saved, family, sequence, output_attentions=True).attentions, 1)[0]
+        wanted = inner(family, inner(family, maps.permute(1, 2, 0)).transpose(0, 1)).transpose(0, 1)
+        assert torch.allclose(found.value[row, : len(sequence), : len(sequence)], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layout", [Layout.VECTOR, Layout.SEQUENCE])
+def test_every_cut_resumes_exactly_among_longer_companions(saved, family, layout):
+    backbone = built(saved(family))
+    whole = features(backbone, layout)
+
+    assert backbone.description.cuts == (0, 1, 2)
+    for cut in backbone.description.cuts:
+        again = resumed(backbone, cut, prepared(backbone), layout, longer=5)
+        if layout == Layout.SEQUENCE:
+            again = Features(layout, (again.value[:, : whole.value.shape[1]],), again.lengths)
+        assert difference(whole, again) < 1e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tokens_are_those_of_the_tokenizer(saved, family):
+    """Every letter, rare ones written as the authors of the family write them."""
+    backbone = built(saved(family))
+    letters = "ACDEFGHIKLMNPQRSTVWYXUZOB"
+    written = letters if family in ("esm2", "esm1b", "ankh") else letters[:-4] + "XXXX"
+    encoded = AutoTokenizer.from_pretrained(saved(family))(written if family == "ankh" else " ".join(written))
+
+    assert prepared(backbone, [letters])["residues"][0].tolist() == inner(family, encoded["input_ids"])
+
+
+def test_pair_features_are_computed_anew_and_not_stored(saved):
+    description = describe(ProteinConfig(checkpoint=str(saved("esm2"))))
+
+    assert description.cuts_for(Layout.PAIR) == (0,)
+    assert description.cuts_for(Layout.SEQUENCE) == (0, 1, 2)
+
+
+def test_after_attention_maps_the_model_computes_as_before(saved):
+    backbone = built(saved("esm2"))
+    before = features(backbone, Layout.SEQUENCE).value
+    features(backbone, Layout.PAIR)
+
+    assert torch.equal(features(backbone, Layout.SEQUENCE).value, before)
+    assert backbone.model.config._attn_implementation == "sdpa"
+
+
+def test_maps_of_the_kept_blocks_alone_are_emitted(saved):
+    backbone, whole = built(saved("esm2"), until="block.1"), built(saved("esm2"))
+
+    found = features(backbone, Layout.PAIR).value
+
+    assert found.shape[-1] == 2 * HEADS
+    assert torch.allclose(found, features(whole, Layout.PAIR).value[..., : 2 * HEADS], atol=1e-6)
+
+
+# --- long sequences
+
+LONG = "MKTAYIAKQRQISFVKSHFSRQ"
+
+
+def test_a_sequence_longer_than_the_limit_is_refused(saved):
+    backbone = built(saved("esm2"), max_length=10)
+
+    assert backbone.processor.prepare({"sequence": [LONG, "GAVLI"]}).refused == {
+        0: 'the sequence has 22 residues, more than the 10 that go through the model at once; set long to "truncate" or '
+        '"windows"'
+    }
+
+
+def test_a_sequence_that_is_cut_is_counted(saved):
+    backbone = built(saved("esm2"), max_length=10, long="truncate")
+    made = backbone.processor.prepare({"sequence": [LONG, "GAVLI"]})
+
+    assert dict(made.notes) == {"cut to 10 residues": 1}
+    assert made.elements == [22, 5]
+    assert torch.equal(made.batch["residues"], prepared(backbone, [LONG[:10], "GAVLI"])["residues"])
+
+
+@pytest.mark.parametrize("family", ["esm2", "prott5"])
+def test_each_residue_is_read_in_the_window_in_which_it_lies_furthest_from_an_end(saved, family):
+    """Windows of 10 that share 4 begin at 0, 6 and 12: of 6 to 9, the first two are read in the first window."""
+    backbone, alone = built(saved(family), max_length=10, long="windows", overlap=4), built(saved(family))
+
+    found = features(backbone, Layout.SEQUENCE, [LONG, "GAVLI"])
+    windows = [features(alone, Layout.SEQUENCE, [LONG[start : start + 10]]).value[0] for start in (0, 6, 12)]
+    wanted = torch.cat([windows[0][:8], windows[1][2:8], windows[2][2:]])
+
+    assert found.lengths.tolist() == [22, 5]
+    assert torch.allclose(found.value[0], wanted, atol=1e-5)
+    assert torch.allclose(found.value[1, :5], features(alone, Layout.SEQUENCE, ["GAVLI"]).value[0], atol=1e-5)
+
+
+def test_the_last_window_ends_with_the_sequence(saved):
+    backbone, alone = built(saved("esm2"), max_length=10, long="windows", overlap=0), built(saved("esm2"))
+
+    found = features(backbone, Layout.SEQUENCE, [LONG[:13]]).value[0]
+
+    last = features(alone, Layout.SEQUENCE, [LONG[3:13]]).value[0]
+    assert torch.allclose(found[-3:], last[-3:], atol=1e-5)
+
+
+def test_the_vector_of_a_sequence_in_windows_is_the_mean_over_its_residues(saved):
+    backbone = built(saved("esm2"), max_length=10, long="windows", overlap=4)
+
+    found, residues = (features(backbone, layout, [LONG]).value for layout in (Layout.VECTOR, Layout.SEQUENCE))
+
+    assert torch.allclose(found[0], residues[0].mean(0), atol=1e-6)
+
+
+def test_windows_have_no_attention_maps(saved):
+    description = describe(ProteinConfig(checkpoint=str(saved("esm2")), long="windows"))
+
+    assert [feature.layout for feature in description.features] == [Layout.VECTOR, Layout.SEQUENCE]
+
+
+@pytest.mark.parametrize(
+    ("family", "residues"), [("esm2", 1022), ("esm1b", 1022), ("protbert", 58), ("prott5", 2048), ("ankh", 2048)]
+)
+def test_the_limit_is_what_the_checkpoint_takes_without_special_tokens(saved, family, residues):
+    assert built(saved(family)).processor.settings()["residues"] == residues
+
+
+def test_more_residues_than_there_are_positions_are_refused(saved):
+    with pytest.raises(TaskgraftError) as error:
+        built(saved("protbert"), max_length=59)
+    assert str(error.value) == (
+        f"The checkpoint '{saved('protbert')}' cannot be used: it has positions for 58 residues, fewer than max_length = 59."
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"overlap": 4}, "'overlap' is for long = \"windows\""),
+        ({"overlap": 9, "max_length": 9, "long": "windows"}, "windows of 9 residues cannot share 9"),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(settings, problem):
+    with pytest.raises(TaskgraftError) as error:
+        tg.compose({"name": "protein", "checkpoint": "any", **settings}, head="regression", strategy="full")
+    assert str(error.value) == f"backbone 'protein': {problem}."
+
+
+# --- checkpoints
+
+
+def test_a_checkpoint_has_one_fingerprint_in_any_dtype_and_without_its_contact_head(saved, tmp_path):
+    folder = shutil.copytree(saved("esm2"), tmp_path / "bare")
+    weights = load_file(folder / "model.safetensors")
+    assert any("contact_head" in name for name in weights)
+    bare = {name: tensor for name, tensor in weights.items() if "contact_head" not in name and "lm_head" not in name}
+    save_file(bare, folder / "model.safetensors", {"format": "pt"})
+
+    marks = {built(place, dtype=dtype).fingerprint() for place in (saved("esm2"), folder) for dtype in ("fp32", "bf16")}
+
+    assert len(marks) == 1
+
+
+def test_a_changed_vocabulary_or_weight_changes_the_fingerprint(saved, tmp_path):
+    mark = built(saved("esm2")).fingerprint()
+    other = shutil.copytree(saved("esm2"), tmp_path / "vocabulary")
+    (other / "vocab.txt").write_text((other / "vocab.txt").read_text().replace("L\nA", "A\nL"))
+    moved = shutil.copytree(saved("esm2"), tmp_path / "weight")
+    weights = load_file(moved / "model.safetensors")
+    weights["esm.encoder.layer.0.output.dense.weight"][0, 0] += 1e-3
+    save_file(weights, moved / "model.safetensors", {"format": "pt"})
+
+    assert len({mark, built(other).fingerprint(), built(moved).fingerprint()}) == 3
+
+
+def test_an_older_esm_with_frequencies_in_each_block_loads_alike(saved, tmp_path):
+    folder = shutil.copytree(saved("esm2"), tmp_path / "older")
+    weights = load_file(folder / "model.safetensors")
+    (name,) = [name for name in weights if name.endswith("inv_freq")]
+    frequencies = weights.pop(name)
+    for block in range(BLOCKS):
+        weights[f"esm.encoder.layer.{block}.attention.self.rotary_embeddings.inv_freq"] = frequencies.clone()
+    weights["esm.embeddings.position_ids"] = torch.arange(1026)[None]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+    one, other = features(built(saved("esm2")), Layout.SEQUENCE), features(built(folder), Layout.SEQUENCE)
+
+    assert torch.equal(one.value, other.value)
+    assert features(built(folder, until="block.1"), Layout.SEQUENCE).value.isfinite().all()
+
+
+def test_random_weights_have_no_fingerprint_and_follow_the_seed(saved):
+    torch.manual_seed(3)
+    first = built(saved("esm2"), weights="random")
+    torch.manual_seed(3)
+    second = built(saved("esm2"), weights="random")
+
+    assert first.fingerprint() is None
+    assert all(torch.equal(one, other) for one, other in zip(first.parameters(), second.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("family", ["esm2", "esm1b"])
+def test_a_new_esm_reads_residues_as_its_elders_do(saved, family):
+    assert ProteinBackbone(NewEsmConfig(blocks=1)).processor.settings() == built(saved(family)).processor.settings()
+
+
+def test_a_new_esm_has_about_eight_million_weights():
+    count = sum(parameter.numel() for parameter in ProteinBackbone(NewEsmConfig()).parameters())
+
+    assert 7_000_000 < count < 8_000_000
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+@pytest.mark.parametrize("family", ["esm2", "prott5"])
+def test_weights_can_be_loaded_in_low_precision(saved, family, dtype):
+    low, full = (features(built(saved(family), dtype=one), Layout.VECTOR).value.float() for one in (dtype, "fp32"))
+
+    assert (low - full).abs().max() < 0.1 * full.abs().max()
+
+
+# --- what cannot be used
+
+
+def refusal(folder, **settings) -> str:
+    with pytest.raises(TaskgraftError) as error:
+        describe(ProteinConfig(checkpoint=str(folder), **settings))
+    return str(error.value).replace(str(folder), "HERE")
+
+
+def test_a_folder_without_a_configuration_is_refused(tmp_path):
+    assert refusal(tmp_path) == (
+        "The checkpoint 'HERE' cannot be used: it has no config.json, so it is no checkpoint of transformers."
+    )
+
+
+def test_a_checkpoint_without_a_vocabulary_is_refused(saved, tmp_path):
+    folder = shutil.copytree(saved("esm2"), tmp_path / "bare")
+    (folder / "vocab.txt").unlink()
+
+    assert refusal(folder) == (
+        "The checkpoint 'HERE' cannot be used: it has no vocabulary (tokenizer.json, vocab.txt, vocab.json, spiece.model, "
+        "sentencepiece.bpe.model, tokenizer.model), so sequences cannot be read."
+    )
+
+
+def vocabulary(folder, *, add=(), without=()):
+    """Write another vocabulary into a checkpoint of ProtBERT."""
+    path = folder / "tokenizer.json"
+    settings = json.loads(path.read_text())
+    tokens = [token for token in settings["model"]["vocab"] if token not in without] + list(add)
+    settings["model"]["vocab"] = {token: number for number, token in enumerate(tokens)}
+    path.write_text(json.dumps(settings))
+    (folder / "vocab.txt").write_text("\n".join(tokens))
+
+
+def test_a_model_of_text_is_refused(saved, tmp_path):
+    folder = shutil.copytree(saved("protbert"), tmp_path / "text")
+    vocabulary(folder, add=["[unused1]", "the", "of", "parcel", "##s"])
+
+    assert refusal(folder) == (
+        "The checkpoint 'HERE' cannot be used: its vocabulary is not one of residues, for it holds 'parcel', '##s', 'the' "
+        "and 1 more."
+    )
+
+
+def test_a_vocabulary_of_nucleotides_is_refused(saved, tmp_path):
+    folder = shutil.copytree(saved("protbert"), tmp_path / "nucleotides")
+    vocabulary(folder, without="DEFHIKLMPQRSVWYX")
+
+    assert refusal(folder) == (
+        "The checkpoint 'HERE' cannot be used: its vocabulary is not one of residues, for it lacks D, E, F and 13 more."
+    )
+
+
+def test_a_checkpoint_without_weights_is_refused(saved, tmp_path):
+    folder = shutil.copytree(saved("esm2"), tmp_path / "bare")
+    (folder / "model.safetensors").unlink()
+
+    with pytest.raises(TaskgraftError) as error:
+        built(folder)
+    assert str(error.value) == (
+        f"The checkpoint '{folder}' cannot be used: it has no weights (model.safetensors or pytorch_model.bin)."
+    )
+
+
+def test_until_that_names_no_part_lists_the_parts(saved):
+    assert refusal(saved("esm2"), until="layer.1") == (
+        "There is no part 'layer.1' to keep as the last. The parts are block.0, block.1, block.2."
+    )

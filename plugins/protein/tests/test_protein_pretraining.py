@@ -1,0 +1,107 @@
+"""Sequences without labels first, then a task: by name, through artifacts, as a user does it."""
+
+import pytest
+import torch
+
+import taskgraft as tg
+from taskgraft.error import TaskgraftError
+
+MOTIFS = ("ACDEFGHIKL", "WYWYWYWYWY", "MNPQRSTVMN")
+SEQUENCES = {"sequence": [motif[start:] + motif[: start + 3] for motif in MOTIFS for start in range(8)]}
+LABELLED = SEQUENCES | {"fold": [name for name in "abc" for _ in range(8)]}
+RESIDUES = SEQUENCES | {
+    "labels": [" ".join("h" if letter in "AWM" else "c" for letter in text) for text in SEQUENCES["sequence"]]
+}
+NEW = {"name": "new-esm", "blocks": 2, "feature_size": 32, "heads": 2}
+FULL = {"name": "full", "learning_rate": 3e-3, "head_learning_rate": 3e-3}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """The artifact of a small ESM that was pretrained, and how well it recovers residues."""
+    model = tg.compose(NEW, head="masked-elements", strategy=FULL)
+    model.fit(SEQUENCES, training={"epochs": 120, "batch_size": 8}, quiet=True)
+    folder = model.save(tmp_path_factory.mktemp("pretrained") / "esm")
+    return folder, model.evaluate(SEQUENCES, quiet=True)
+
+
+def test_a_new_esm_learns_to_recover_residues(pretrained):
+    _, numbers = pretrained
+
+    assert numbers["hidden_accuracy"] > 0.6  # the most frequent residue is one in six
+
+
+@pytest.mark.parametrize("strategy", ["linear-probe", "partial:1", "full"])
+def test_its_artifact_is_the_base_of_another_model(pretrained, strategy, tmp_path):
+    folder, _ = pretrained
+    model = tg.compose(f"new-esm:{folder}", head="classification", strategy=strategy)
+    model.fit(LABELLED, target="fold", training={"epochs": 20, "batch_size": 8}, quiet=True)
+
+    assert model.predict(SEQUENCES) == LABELLED["fold"]
+    again = tg.load(model.save(tmp_path / "folds"))
+    assert again.predict_proba(SEQUENCES) == model.predict_proba(SEQUENCES)
+
+
+def test_residues_are_classified_one_by_one(pretrained):
+    folder, _ = pretrained
+    model = tg.compose(f"new-esm:{folder}", head="element-classification", strategy="linear-probe")
+    model.fit(RESIDUES, target="labels", quiet=True)
+
+    assert [" ".join(row) for row in model.predict(SEQUENCES)] == RESIDUES["labels"]
+
+
+@pytest.mark.parametrize("family", ["esm2", "protbert"])
+def test_pretraining_goes_on_from_a_checkpoint(saved, family, tmp_path):
+    model = tg.compose(f"protein:{saved(family)}", head="masked-elements", strategy=FULL)
+    run = model.fit(SEQUENCES, training={"epochs": 5, "batch_size": 8}, quiet=True)
+
+    assert run.stages[0].losses[-1] < run.stages[0].losses[0]
+    base = tg.compose(f"protein:{model.save(tmp_path / 'base')}", head="classification", strategy="linear-probe")
+    base.fit(LABELLED, target="fold", quiet=True)
+
+
+def test_a_model_without_a_mask_token_cannot_hide(saved):
+    with pytest.raises(TaskgraftError) as error:
+        tg.compose(f"protein:{saved('prott5')}", head="masked-elements", strategy="full")
+    assert str(error.value) == (
+        f"'masked-elements' recovers elements that are hidden from the backbone, but 'protein:{saved('prott5')}' cannot hide "
+        "any.\n"
+        "Choose a backbone that hides elements, or a head that learns from a target column (classification, "
+        "element-classification, fraud, multi-label, regression)."
+    )
+
+
+def test_a_sequence_that_cannot_be_read_is_told_with_its_row(saved):
+    model = tg.compose(f"protein:{saved('esm2')}", head="classification", strategy="linear-probe")
+    with pytest.raises(TaskgraftError) as error:
+        model.fit({"sequence": ["MKT", "MK-T"], "fold": ["a", "b"]}, target="fold", quiet=True)
+    assert str(error.value) == (
+        "the training data, row 1: '-' at position 3 is a gap; give sequences, not the rows of an alignment.\n"
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+    )
+
+
+@pytest.mark.parametrize("family", ["esm2", "prott5"])
+def test_training_from_a_stored_cut_is_training_without(saved, family):
+    """The last block learns; what lies before it is stored, in windows too."""
+    settings = {"name": "protein", "checkpoint": str(saved(family)), "long": "windows", "max_length": 9, "overlap": 4}
+    found = []
+    for store in (True, False):
+        model = tg.compose(settings, head="classification", strategy=LastBlock(store=store))
+        stage = model.fit(LABELLED, target="fold", training={"epochs": 2, "batch_size": 8}, quiet=True).stages[0]
+        found.append((stage.stored_at, torch.tensor([list(row.values()) for row in model.predict_proba(SEQUENCES)])))
+
+    assert [stored_at for stored_at, _ in found] == [2, None]
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-4)
+
+
+class LastBlock(tg.Strategy):
+    """Trains one block, storing what lies before it, or not."""
+
+    def __init__(self, *, store: bool):
+        self._store = store
+
+    def plan(self, backbone, head):
+        from taskgraft.plan import Learn, Stage
+
+        return (Stage("last", (Learn((backbone.parts[-1].name,), 1e-3),), head_rate=1e-2, store=self._store),)

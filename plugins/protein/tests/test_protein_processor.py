@@ -1,0 +1,77 @@
+import pytest
+import torch
+
+from taskgraft.contents import CATEGORY
+from taskgraft_protein.alphabet import ESM
+from taskgraft_protein.processor import Limit, ProteinProcessor
+
+PROCESSOR = ProteinProcessor(ESM, Limit(residues=1022, long="refuse", overlap=255))
+
+
+def prepared(*values):
+    return PROCESSOR.prepare({"sequence": list(values)})
+
+
+def test_lower_case_white_space_and_a_stop_at_the_end_are_read_as_the_sequence():
+    made = prepared("MKTAY", "mktay", " M K T\nA Y ", "MKTAY*")
+
+    assert not made.refused
+    assert not made.notes
+    assert made.elements == [5, 5, 5, 5]
+    assert (made.batch["residues"] == made.batch["residues"][0]).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "the sequence is empty"),
+        ("", "the sequence is empty"),
+        (" \n", "the sequence is empty"),
+        ("*", "the sequence is empty"),
+        (12, "the sequence is 12, not a text"),
+        (["M", "K"], "the sequence is ['M', 'K'], not a text"),
+        ("MK-TAY", "'-' at position 3 is a gap; give sequences, not the rows of an alignment"),
+        ("MKTA.", "'.' at position 5 is a gap; give sequences, not the rows of an alignment"),
+        ("MK*TAY", "'*' at position 3 is a stop within the sequence"),
+        ("MKTAY**", "'*' at position 6 is a stop within the sequence"),
+        ("MK3TAY", "'3' at position 3 is no residue"),
+        (">sp|P1", "'>' at position 1 is no residue"),
+        ("MKÄ", "'Ä' at position 3 is no residue"),
+    ],
+)
+def test_what_is_no_sequence_is_refused_with_its_reason(value, reason):
+    made = prepared("MKT", value)
+
+    assert made.refused == {1: reason}
+    assert len(made.batch) == 2
+
+
+def test_letters_without_a_token_of_their_own_are_read_as_x_and_counted():
+    made = prepared("MKJ", "JJ", "MKU", "MKX")
+
+    assert dict(made.notes) == {"letters that the model does not tell apart read as X": 2}
+    assert made.batch["residues"].tolist() == [[20, 15, 24], [24, 24, 0], [20, 15, 26], [20, 15, 24]]
+
+
+def test_padding_holds_zero_on_the_right():
+    batch = prepared("MKTAY", "G").batch
+
+    assert batch["residues"].tolist() == [[20, 15, 11, 5, 19], [6, 0, 0, 0, 0]]
+    assert batch.lengths["element"].tolist() == [5, 1]
+
+
+def test_residues_hold_their_letter_and_x_and_padding_hold_nothing():
+    (kind,) = PROCESSOR.contents.kinds
+    held = PROCESSOR.holds(prepared("MXU", "G").batch)[CATEGORY]
+
+    names = [[kind.categories[number] if number >= 0 else None for number in row] for row in held.tolist()]
+    assert names == [["M", None, "U"], ["G", None, None]]
+
+
+def test_hidden_residues_become_the_mask_token_whatever_the_seed():
+    batch = prepared("MKT", "GA").batch
+    hidden = torch.tensor([[False, True, False], [True, False, False]])
+
+    for seeds in ([0, 1], [7, 8]):
+        assert PROCESSOR.hide(batch, hidden, seeds)["residues"].tolist() == [[20, 32, 11], [32, 5, 0]]
+    assert PROCESSOR.holds(PROCESSOR.hide(batch, hidden, [0, 1]))[CATEGORY].tolist()[1] == [-1, 0, -1]

@@ -15,13 +15,14 @@ DISTRIBUTIONS = {
     "taskgraft_text": ROOT / "plugins/text",
     "taskgraft_vision": ROOT / "plugins/vision",
     "taskgraft_fraud": ROOT / "plugins/fraud",
+    "taskgraft_protein": ROOT / "plugins/protein",
 }
 
 SCRIPT = """
 import sys
 from pathlib import Path
-import taskgraft, taskgraft_fraud, taskgraft_text, taskgraft_transformers, taskgraft_vision
-for package in (taskgraft, taskgraft_fraud, taskgraft_text, taskgraft_transformers, taskgraft_vision):
+import taskgraft, taskgraft_fraud, taskgraft_protein, taskgraft_text, taskgraft_transformers, taskgraft_vision
+for package in (taskgraft, taskgraft_fraud, taskgraft_protein, taskgraft_text, taskgraft_transformers, taskgraft_vision):
     folder = Path(package.__file__).parent
     assert folder.is_relative_to(sys.prefix), folder
     assert (folder / "py.typed").is_file(), folder
@@ -48,13 +49,20 @@ table = {"amount": [1.0, 9.0, 2.0, 8.0] * 4, "shop": ["a", "b"] * 8, "fraud": [0
 model = taskgraft.compose({"name": "tabm", "members": 2, "feature_size": 8}, head="fraud", strategy="full")
 model.fit(table, validation=table, target="fraud", training={"epochs": 1}, quiet=True)
 assert set(model.predict(table, quiet=True)) <= {0, 1}
+
+proteins = {"sequence": ["MKVLA", "GGSAAP", "MKKLV", "PGSGA"], "label": ["in", "out", "in", "out"]}
+backbone = {"name": "new-esm", "blocks": 1, "feature_size": 8, "heads": 2}
+model = taskgraft.compose(backbone, head="classification", strategy="linear-probe")
+model.fit(proteins, target="label", quiet=True)
+assert set(model.predict(proteins, quiet=True)) <= {"in", "out"}
 """
 
 
 NAMES = """
-classification column csv customer dataset-folder element-classification entities fraction fraud ft-transformer full
-gradient-boosting hf-text hf-vision hub image-folder json-lines linear-probe logistic-regression majority masked-elements mean
-mlp-plr multi-label parquet partial random-forest regression segmentation tabm tabular-resnet time timm transactions
+classification column contact-map contacts csv customer dataset-folder element-classification entities fasta fraction fraud
+ft-transformer full gradient-boosting hf-text hf-vision hub image-folder json-lines linear-probe logistic-regression majority
+masked-elements mean mlp-plr multi-label new-esm one-hot-ridge one-hot-window parquet partial protein random-forest
+regression residue-labels segmentation sequence-identity tabm tabular-resnet time timm transactions
 """
 
 

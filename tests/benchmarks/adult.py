@@ -19,7 +19,7 @@ import taskgraft as tg
 
 NUMBERS = ("accuracy", "auroc")
 BACKBONES = {
-    "mlp-plr": ({"name": "mlp-plr"}, 1e-3, {}),
+    "mlp-plr": ({"name": "mlp-plr", "dropout": 0.4, "frequency_scale": 0.5}, 1e-3, {"epochs": 20}),
     "tabular-resnet": ({"name": "tabular-resnet"}, 1e-3, {}),
     "tabm": ({"name": "tabm", "members": 8}, 1e-3, {}),
     "ft-transformer": ({"name": "ft-transformer", "feature_size": 64}, 1e-3, {"epochs": 8}),

@@ -1,5 +1,7 @@
 """The made-up proteins of the example are what its README says, and the readers and the split take them."""
 
+import re
+import runpy
 import sys
 import tomllib
 from collections import Counter
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import typed
 from taskgraft.config import parse
 from taskgraft_protein.data_settings import FastaConfig, SequenceIdentityConfig
 from taskgraft_protein.fasta import read_fasta
@@ -76,3 +79,22 @@ def test_the_split_of_the_recipe_keeps_families_together(parts):
     found = by_identity(rows, ("label",), SequenceIdentityConfig(validation=0.2), 0)
     assert {families[row] for row in found["train"]} & {families[row] for row in found["validation"]} == set()
     assert len(found["validation"]) == 54
+
+
+def test_the_commands_of_the_readme_run(tmp_path, monkeypatch):
+    (tmp_path / "examples").symlink_to(EXAMPLE.parent)
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^taskgraft (.*)$", (EXAMPLE / "README.md").read_text(), re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["fit", "evaluate", "predict", "fit", "evaluate"]
+    for command in commands:
+        quicker = ("--set", "training.epochs=2") if command.startswith("fit") else ()
+        done = typed(*command.split(), *quicker, "--quiet")
+        assert done.code == 0, done.err
+    assert len((tmp_path / "runs/classes.csv").read_text().splitlines()) == 91
+
+
+def test_the_ten_lines_run_and_tell_classes_apart(tmp_path, monkeypatch, capsys):
+    (tmp_path / "examples").symlink_to(EXAMPLE.parent)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLE / "fit.py"), run_name="__main__")
+    assert float(re.search(r"accuracy=([\d.]+)", capsys.readouterr().out)[1]) > 0.9

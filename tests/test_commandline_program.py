@@ -170,7 +170,7 @@ def test_elsewhere_than_at_a_terminal_each_row_is_one_line_without_colours(besid
     beside_others.plant(HEALTHY.replace("a planted head", "a planted head " + "that goes on " * 40 + "to here"))
     out = typed("list", "heads").out
     assert "\x1b" not in out
-    assert out.splitlines()[3].split()[:2] == ["heads", "element-classification"]
+    assert out.splitlines()[3].split()[:2] == ["heads", "contact-map"]
     assert any("to here" in line and "healthy" in line for line in out.splitlines())
 
 

@@ -235,7 +235,7 @@ def test_a_backbone_that_hides_nothing_is_refused_before_it_is_built():
     assert str(caught.value) == (
         "'masked-elements' recovers elements that are hidden from the backbone, but 'Open' cannot hide any.\n"
         "Choose a backbone that hides elements (some do by a setting: taskgraft show NAME), or a head that learns from a "
-        "target column (classification, element-classification, fraud, multi-label, regression)."
+        "target column (classification, contact-map, element-classification, fraud, multi-label, regression)."
     )
 
 

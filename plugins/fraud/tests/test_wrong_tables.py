@@ -231,11 +231,14 @@ def test_a_head_that_reads_a_sequence_on_a_backbone_that_emits_a_vector(place):
 
 
 def test_pretraining_on_a_backbone_without_signs_for_what_is_missing(place):
-    assert refused_fit("head=masked-elements", TRANSFORMER % "", "data.target=[]") == (
+    """The end lists the heads that are installed."""
+    said = refused_fit("head=masked-elements", TRANSFORMER % "", "data.target=[]")
+    assert said.partition(" (classification, ")[0] == (
         "'masked-elements' recovers elements that are hidden from the backbone, but 'ft-transformer' cannot hide any.\n"
         "Choose a backbone that hides elements (some do by a setting: taskgraft show NAME), or a head that learns from a "
-        "target column (classification, element-classification, fraud, multi-label, regression)."
+        "target column"
     )
+    assert "fraud" in said.partition(" (classification, ")[2]
 
 
 def test_pretraining_with_a_target(place):
@@ -350,10 +353,10 @@ def test_features_of_a_backbone_that_has_seen_no_table(place):
 
 
 def test_a_baseline_that_nobody_provides(place):
-    assert refused("evaluate", "run", "payments.csv", "--baseline", "logistic", "--quiet") == (
-        "No baseline named 'logistic'.\n"
-        "Installed: gradient-boosting, logistic-regression, majority, mean, random-forest."
-    )
+    """The end lists the baselines that are installed."""
+    said = refused("evaluate", "run", "payments.csv", "--baseline", "logistic", "--quiet").splitlines()
+    assert said[0] == "No baseline named 'logistic'."
+    assert said[1].startswith("Installed: gradient-boosting, logistic-regression, majority, mean, ")
 
 
 def test_figures_where_a_file_is(place):

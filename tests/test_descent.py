@@ -137,6 +137,28 @@ def test_the_loss_of_an_epoch_is_the_mean_over_rows_whatever_the_batches(size):
     assert run.stages[0].losses == pytest.approx((sum(each) / len(each),), rel=1e-5)
 
 
+def batch_sizes(**settings) -> list[int]:
+    """How many rows each batch had that a small model was trained on."""
+    seen = []
+
+    def loss(head, output, targets, features):
+        seen.append(len(targets))
+        return head.loss(output, targets, features)
+
+    trained(words(), learns(*PARTS, loss=loss), **settings)
+    return seen
+
+
+def test_a_limit_of_elements_makes_batches_smaller_where_rows_are_long():
+    assert max(batch_sizes(batch_size=8)) == 8
+    assert max(batch_sizes(batch_size=8, batch_elements=1)) == 1
+
+
+def test_a_limit_of_elements_that_is_never_reached_changes_no_bit():
+    free = weights(trained(words(), learns(*PARTS)))
+    assert_same_bits(weights(trained(words(), learns(*PARTS), batch_elements=10_000)), free)
+
+
 def test_training_lowers_the_loss():
     _, run = fitted(words(), learns(*PARTS, epochs=6))
     losses = run.stages[0].losses

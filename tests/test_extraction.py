@@ -74,6 +74,19 @@ def test_features_are_those_that_the_backbone_computes_for_each_row_alone(small,
     assert_close(list(found), alone(small, layout))
 
 
+@pytest.mark.parametrize("elements", [1, 9, 10_000])
+def test_a_limit_of_elements_changes_no_feature(elements):
+    found = tg.features_of(words(), dict(WORDS.inputs), layout="sequence", batch_elements=elements, quiet=True)
+    assert_close(list(found), alone(WORDS, "sequence"))
+
+
+def test_a_limit_of_no_elements_is_refused():
+    with pytest.raises(SettingsError) as caught:
+        tg.features_of(words(), dict(WORDS.inputs), batch_elements=0, quiet=True)
+    told = "features: the setting 'batch_elements' is 0: input should be greater than or equal to 1."
+    assert str(caught.value) == told
+
+
 def test_the_usual_layout_is_the_first_that_the_backbone_emits():
     assert tg.features_of(words(), dict(WORDS.inputs), quiet=True).layout == "vector"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from taskgraft.examples import Examples, Piece, Turn, load
 from taskgraft.journal import Journal
-from taskgraft.ordering import Order, training_batches
+from taskgraft.ordering import Order, limit_of, training_batches
 from taskgraft.schedule import Schedule
 from taskgraft.stepping import Stepper
 from taskgraft.task import mean_loss
@@ -158,7 +158,7 @@ class Descent:
     def _batches(self, epoch: int) -> list[Order]:
         return training_batches(
             self.training.inputs.sizes(),
-            self.stepper.settings.batch_size,
+            limit_of(self.stepper.settings),
             self.stepper.settings.seed,
             epoch,
             even=not self.stepper.task.pads,
@@ -177,7 +177,7 @@ class Descent:
         stepper = self.stepper
         settings = stepper.settings
         score = mean_loss(
-            stepper.task, stepper.cut, validation.inputs, validation.targets, settings.batch_size, settings.workers
+            stepper.task, stepper.cut, validation.inputs, validation.targets, limit_of(settings), settings.workers
         )
         stepper.learning.set_modes()
         return score

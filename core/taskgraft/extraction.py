@@ -49,6 +49,7 @@ def features_of(
     inputs: str | Sequence[str] | Mapping[str, str] | None = None,
     layout: str | None = None,
     batch_size: int = 32,
+    batch_elements: int | None = None,
     precision: str = "fp32",
     device: str | None = None,
     reader: Reference | None = None,
@@ -64,6 +65,7 @@ def features_of(
             for the backbone of an artifact, those that it was trained on.
         layout: ``"vector"``, ``"sequence"``, …; the backbone's usual one if left out.
         batch_size: rows computed at once.
+        batch_elements: elements computed at once, padding counted, where rows differ in length; any number if left out.
         precision: ``"fp32"``, or ``"bf16"`` to multiply in that. Features are float32 in any case.
         device: as torch names it. The processor if left out; an object then stays where it is.
         reader: what reads the files; found by their suffix if left out.
@@ -72,7 +74,8 @@ def features_of(
     Raises:
         TaskgraftError: for whatever a person can mend.
     """
-    settings = parse(ExtractionConfig, {"batch_size": batch_size, "precision": precision}, "features")
+    told = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
+    settings = parse(ExtractionConfig, told, "features")
     wanted, reporter = _wanted(backbone, data, inputs, layout, reader), Reporter(quiet=quiet)
     with _built(wanted.chosen, device) as ready:
         windows = Windows(ready, wanted.layout, wanted.rows, wanted.names, settings, reporter)
@@ -91,6 +94,7 @@ def features_to(
     keep: Sequence[str] = (),
     overwrite: bool = False,
     batch_size: int = 32,
+    batch_elements: int | None = None,
     precision: str = "fp32",
     device: str | None = None,
     reader: Reference | None = None,
@@ -113,7 +117,8 @@ def features_to(
         TaskgraftError: for whatever a person can mend. No file is left then.
     """
     path = Path(output)
-    settings = parse(ExtractionConfig, {"batch_size": batch_size, "precision": precision}, "features")
+    told = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
+    settings = parse(ExtractionConfig, told, "features")
     check_feature_file(path, overwrite=overwrite)
     if isinstance(data, str | Path) and path.exists() and Path(data).exists() and path.samefile(data):
         raise CannotWrite(str(path), "it holds the data; name another file", WHAT)

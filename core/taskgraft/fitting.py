@@ -24,6 +24,7 @@ from taskgraft.head import BadTargets, Head, Predictions, Target
 from taskgraft.insertion import Inserted, remove
 from taskgraft.journal import Journal, accelerator, tracking
 from taskgraft.labelled import NoRows, labelled_examples, say_notes, target_columns, training_examples, usable
+from taskgraft.ordering import limit_of
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
 from taskgraft.rivals import learn_rivals
@@ -237,7 +238,7 @@ def _judged(task: Task, loop: Loop, held: Rows, reporter: Reporter) -> Judged | 
     if loop.judged is None:
         return None
     cut, examples = loop.judged
-    found = predictions(task, cut, examples.inputs, loop.settings.batch_size, passes(reporter))
+    found = predictions(task, cut, examples.inputs, limit_of(loop.settings), passes(reporter))
     return Judged(found, whole(examples.targets), held)
 
 

@@ -15,6 +15,7 @@ from taskgraft.error import TaskgraftError
 from taskgraft.fitting import Fitted, passes
 from taskgraft.head import Predictions
 from taskgraft.labelled import inputs_of, say_notes
+from taskgraft.ordering import Limit
 from taskgraft.progress import Reporter
 from taskgraft.reading import read
 from taskgraft.recipe import Recipe, TrainingConfig
@@ -81,14 +82,15 @@ def rows_to_predict(recipe: Recipe, data: Any) -> Rows:
         raise BadRows(error.rows, error.reasons, MEND) from None
 
 
-def rows_at_once(recipe: Recipe, batch_size: int | None) -> int:
-    """Decide how many rows are computed at once.
+def rows_at_once(recipe: Recipe, batch_size: int | None) -> Limit:
+    """Decide how much is computed at once.
 
     Raises:
         SettingsError: for a number of rows that is none.
     """
     wanted = recipe.training.batch_size if batch_size is None else batch_size
-    return parse(TrainingConfig, {"batch_size": wanted}, "predicting").batch_size
+    checked = parse(TrainingConfig, {"batch_size": wanted}, "predicting")
+    return Limit(checked.batch_size, recipe.training.batch_elements)
 
 
 def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:

@@ -86,6 +86,11 @@ class TrainingConfig(Config):
     )
     steps: int | None = Field(default=None, ge=1, description="optimizer steps instead of epochs")
     batch_size: int = Field(default=32, ge=1, description="rows per step, over all processes")
+    batch_elements: int | None = Field(
+        default=None,
+        ge=1,
+        description="elements per step at most, padding counted, where rows differ in length; a longer row stands alone",
+    )
     micro_batch: int | None = Field(
         default=None, ge=1, description="rows per pass; gradients are summed until batch_size is reached"
     )

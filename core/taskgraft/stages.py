@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
@@ -20,6 +21,7 @@ from taskgraft.guard import Guard
 from taskgraft.insertion import Inserted, insert
 from taskgraft.journal import Journal
 from taskgraft.learning import HEAD, Learning, resolve
+from taskgraft.ordering import limit_of
 from taskgraft.plan import Plan, Solve, Stage
 from taskgraft.progress import Reporter
 from taskgraft.recipe import TrainingConfig
@@ -228,8 +230,10 @@ class Loop:
         self.task.head.calibrate(self.task.features(0, first))
 
     def _first_batch(self) -> Batch:
-        rows = range(min(len(self.training), self.settings.batch_size))
-        return self.training.inputs.gather(rows).to(self.task.device)
+        inputs = self.training.inputs
+        lengths = np.asarray(inputs.sizes()[: self.settings.batch_size])
+        rows = next(limit_of(self.settings).cut(np.arange(len(lengths)), lengths))
+        return inputs.gather(rows).to(self.task.device)
 
     def _at(self, cut: int | None, examples: Examples, folder: Path) -> Examples:
         if cut == 0:
@@ -241,7 +245,7 @@ class Loop:
             self.task,
             cut,
             examples.inputs,
-            settings.batch_size,
+            limit_of(settings),
             folder,
             settings.memory,
             self._passes,

@@ -16,7 +16,7 @@ from taskgraft.examples import Targets, gathered
 from taskgraft.features import Features, from_batch, to_batch
 from taskgraft.head import HeadModule, Predictions, joined
 from taskgraft.memory import in_pieces
-from taskgraft.ordering import inference_batches
+from taskgraft.ordering import Limit, inference_batches
 from taskgraft.store import Source, Store
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def stored(
     task: Task,
     cut: int | None,
     inputs: Source,
-    size: int,
+    limit: Limit,
     folder: Path,
     memory: int,
     passes: Passes,
@@ -87,7 +87,7 @@ def stored(
 
     Args:
         inputs: prepared examples.
-        size: rows per pass.
+        limit: of a pass.
         folder: where the store may put files.
         memory: bytes that the store keeps in memory.
         workers: processes that gather heavy inputs; None leaves it to the machine.
@@ -100,14 +100,14 @@ def stored(
             return to_batch(task.backbone(batch, task.layout))
         return task.backbone.run_to(cut, batch, task.layout)
 
-    for rows, found in _passed(task, inputs, size, passes, workers, state):
+    for rows, found in _passed(task, inputs, limit, passes, workers, state):
         store.append(rows, found)
     return store.finish()
 
 
 @torch.no_grad()
 def predictions(
-    task: Task, cut: int | None, inputs: Source, size: int, passes: Passes, workers: int | None = None
+    task: Task, cut: int | None, inputs: Source, limit: Limit, passes: Passes, workers: int | None = None
 ) -> Predictions:
     """Predict for every example, in the order of the rows. Arguments as for :func:`stored`."""
     task.eval()
@@ -118,7 +118,7 @@ def predictions(
         features = task.features(cut, batch)
         return task.head.predict(task.head(features), features)
 
-    for rows, piece in _passed(task, inputs, size, passes, workers, found):
+    for rows, piece in _passed(task, inputs, limit, passes, workers, found):
         pieces.append(piece)
         order.extend(rows)
     return joined(pieces, order)
@@ -126,7 +126,7 @@ def predictions(
 
 @torch.no_grad()
 def mean_loss(
-    task: Task, cut: int | None, inputs: Source, targets: Targets, size: int, workers: int | None = None
+    task: Task, cut: int | None, inputs: Source, targets: Targets, limit: Limit, workers: int | None = None
 ) -> float:
     """The head's own loss, averaged over all rows. Arguments as for :func:`stored`."""
     task.eval()
@@ -136,7 +136,7 @@ def mean_loss(
         found = task.features(cut, batch)
         return task.head(found), found
 
-    for rows, (output, found) in _passed(task, inputs, size, iter, workers, features):
+    for rows, (output, found) in _passed(task, inputs, limit, iter, workers, features):
         loss = task.head.loss(output, targets.rows(rows).to(task.device), found)
         total, weight = total + float(loss.total), weight + float(loss.weight)
     return total / max(weight, 1e-12)
@@ -145,13 +145,13 @@ def mean_loss(
 def _passed(
     task: Task,
     inputs: Source,
-    size: int,
+    limit: Limit,
     passes: Passes,
     workers: int | None,
     work: Callable[[Batch], Result],
 ) -> Iterator[tuple[RowNumbers, Result]]:
     """Do some work with all examples, in batches, or pieces of them where memory does not suffice."""
-    batches = inference_batches(inputs.sizes(), size, even=not task.pads)
+    batches = inference_batches(inputs.sizes(), limit, even=not task.pads)
     loaded = gathered(inputs, batches, workers)
     for rows in passes(batches):
         whole = next(loaded)

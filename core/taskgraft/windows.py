@@ -16,7 +16,7 @@ from taskgraft.backbone import Backbone
 from taskgraft.config import Config
 from taskgraft.description import Layout
 from taskgraft.memory import in_pieces
-from taskgraft.ordering import inference_batches
+from taskgraft.ordering import Limit, inference_batches
 from taskgraft.preparation import Inputs, prepare
 from taskgraft.progress import Reporter
 from taskgraft.row_features import RowFeatures, check_alike, of_batch, ordered
@@ -35,6 +35,11 @@ class ExtractionConfig(Config):
     """How features are computed."""
 
     batch_size: int = Field(default=32, ge=1, description="rows computed at once")
+    batch_elements: int | None = Field(
+        default=None,
+        ge=1,
+        description="elements computed at once, padding counted, where rows differ in length; a longer row goes alone",
+    )
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="what is multiplied in")
 
 
@@ -103,6 +108,7 @@ class Windows:
 
     def _batches(self) -> Iterator[tuple[_Window, Sequence[int]]]:
         size = self.settings.batch_size
+        limit = Limit(size, self.settings.batch_elements)
         step = max((WINDOW if self.backbone.processor.kept else HEAVY_WINDOW) // size, 1) * size
         for start in range(0, len(self.rows), step):
             with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
@@ -113,7 +119,7 @@ class Windows:
                 sizes = inputs.source.sizes()
                 for rows in runs(sizes, size, MEMORY // self.cost):
                     window = _Window(inputs.source, rows)
-                    for batch in inference_batches(sizes[rows.start : rows.stop], size, even=not self.pads):
+                    for batch in inference_batches(sizes[rows.start : rows.stop], limit, even=not self.pads):
                         yield window, (rows.start + batch).tolist()
 
     def _prepared(self, rows: range, folder: Path) -> Inputs:

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import taskgraft as tg
 from taskgraft.description import BackboneDescription, Part, vector
 from taskgraft.examples import Examples, Turn, load
-from taskgraft.ordering import training_batches
+from taskgraft.ordering import Limit, training_batches
 from taskgraft.store import Store
 from taskgraft_fraud.backbone import TableBackbone, TableModel
 from taskgraft_fraud.columns import learn
@@ -128,7 +128,7 @@ def inputs(numbers, labels, repeats: int) -> None:
 
 def ordered(examples: Examples, batch: int) -> Iterable[object]:
     """Our batches of one epoch, shuffled."""
-    yield from load(examples, training_batches(examples.inputs.sizes(), batch, 0, 0), Turn(0, 0))
+    yield from load(examples, training_batches(examples.inputs.sizes(), Limit(batch), 0, 0), Turn(0, 0))
 
 
 def through(made: Callable[[], Iterable[object]]) -> float:

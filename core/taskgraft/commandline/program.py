@@ -251,6 +251,9 @@ def _features(
     keep: Annotated[str, typer.Option(help="Columns of the data to put beside the features, with commas.")] = "",
     precision: Annotated[str, typer.Option(help="What to multiply in: fp32 or bf16.")] = "fp32",
     batch_size: Annotated[int, typer.Option(help="Rows computed at once.")] = 32,
+    batch_elements: Annotated[
+        int | None, typer.Option(help="Elements computed at once, padding counted; any number when left out.")
+    ] = None,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON what was written.")] = False,
@@ -271,6 +274,7 @@ def _features(
         keep=keep,
         precision=precision,
         batch_size=batch_size,
+        batch_elements=batch_elements,
         device=device,
         overwrite=overwrite,
         as_json=as_json,

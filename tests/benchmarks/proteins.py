@@ -54,7 +54,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="sequences per step of pretraining")
     parser.add_argument("--rate", type=float, default=1e-3, help="of pretraining, at its peak")
     parser.add_argument("--epochs", type=int, default=3, help="over the labelled rows, where weights descend")
-    parser.add_argument("--rows", type=int, help="labelled training rows of each task at most, and as many to test by")
+    parser.add_argument("--rows", type=int, help="labelled rows that a task is learned from at most; all it is tested by")
+    parser.add_argument("--labelled-batch-size", type=int, default=8, help="rows per step over labelled rows")
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--tasks", nargs="+", choices=(Q3, *SPLITS), default=[Q3, *SPLITS])
     parser.add_argument("--pretrained", type=Path, help="an artifact to take instead of pretraining")
@@ -126,7 +127,7 @@ def task(name: str, structures: pa.Table, variants: pa.Table, most: int | None) 
     parts: dict[str, Rows] = {part: {"sequence": [], "target": []} for part in ("train", "validation", "test")}
     for row in np.random.default_rng(0).permutation(len(rows)).tolist():
         some = parts[rows[row][column]]
-        if most is None or len(some["target"]) < most:
+        if most is None or rows[row][column] == "test" or len(some["target"]) < most:
             some["sequence"].append(rows[row]["sequence"])
             some["target"].append(residue_labels(rows[row]) if name == Q3 else rows[row]["target"])
     return parts["train"], parts["validation"], parts["test"]
@@ -141,7 +142,7 @@ def learned(backbone: Any, strategy: Any, name: str, train: Rows, held: Rows, te
     """Learn a task, and give its number on the test rows."""
     head, number = ("element-classification", "accuracy") if name == Q3 else ("regression", "spearman")
     model = tg.compose(backbone, head=head, strategy=strategy)
-    training = {"epochs": options.epochs, "seed": options.seed}
+    training = {"epochs": options.epochs, "seed": options.seed, "batch_size": options.labelled_batch_size}
     model.fit(train, validation=held, inputs="sequence", target="target", training=training, quiet=True)
     return model.evaluate(test, resamples=0, quiet=True)[number]
 

@@ -9,7 +9,7 @@ demo: .venv/demo
 	$(BIN)/python examples/intents/demo.py
 
 test: lint
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --dist loadfile
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -260,6 +260,12 @@ def test_a_recipe_file_lists_strategies(tmp_path, monkeypatch, small_plugin_inst
     assert wrong.err.startswith("Error: No strategy named 'linear-prob'. Did you mean 'linear-probe' (from taskgraft ")
 
 
+def test_it_is_shown_with_what_it_is_made_of(garden):
+    (line,) = [line for line in typed("show", "stages").out.splitlines() if line.startswith("strategies ")]
+    assert line.split()[1:7] == ["list", "of", "text", "or", "table", "(decide"]
+    assert '"anyOf"' in typed("show", "stages", "--json").out
+
+
 # --- what is refused
 
 

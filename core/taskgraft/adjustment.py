@@ -83,6 +83,8 @@ def settings_class(spec: Spec) -> type[Config]:
 
 def parted(spec: Spec, settings: Config) -> tuple[Config, Adjustment]:
     """Part settings of :func:`settings_class` into those of the spec's own config, and the adjustment."""
+    if not isinstance(spec, StrategySpec):
+        return settings, NOTHING
     own, given = spec.config, dict(settings)
     said = {name: given[name] for name in Adjustment.model_fields if name in given and name not in own.model_fields}
     return own.model_construct(**{name: given[name] for name in own.model_fields}), Adjustment(**said)

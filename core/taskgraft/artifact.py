@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from taskgraft.backbone import Backbone
 from taskgraft.base import build, check_owners, is_finite, owner_of, place, read_tensors
 from taskgraft.catalog import catalog
-from taskgraft.composition import Reference, check_consent, composed
+from taskgraft.composition import Reference, check_consent, composed, named
 from taskgraft.description import BackboneDescription
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.fingerprint import digest
@@ -158,6 +158,8 @@ def load(
         if given is None and choice.name is not None:
             spec, _ = catalog().find(kind, parse_name(choice.name))
             check_consent(folder, spec, choice.settings, {})
+            for one in named(catalog(), kind, choice).every() if kind is StrategySpec else ():
+                check_consent(folder, one.spec, one.config.model_dump(), {})
     composition = composed(
         catalog(),
         _reference(folder, "backbone", recipe.backbone, backbone),

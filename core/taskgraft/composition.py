@@ -1,10 +1,11 @@
 """Three choices made into one: names looked up, objects accepted, and mismatches found before any weight is read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from taskgraft.adjustment import NOTHING, Adjusted, Adjustment, parted, settings_class
 from taskgraft.backbone import Backbone
 from taskgraft.catalog import Catalog
 from taskgraft.config import Config, SettingsError, parse
@@ -35,12 +36,16 @@ class Named(Generic[AnySpec]):
 
     Attributes:
         base: an artifact whose trained backbone this one starts from.
+        adjustment: of a strategy: how its plan is adjusted.
+        inner: of a strategy that is made of others: those.
     """
 
     spec: AnySpec
     source: Source
     config: Config
     base: Path | None = None
+    adjustment: Adjustment = NOTHING
+    inner: "tuple[Named[StrategySpec], ...]" = ()
 
     @property
     def label(self) -> str:
@@ -53,9 +58,15 @@ class Named(Generic[AnySpec]):
 
     def choice(self) -> Choice:
         """Write it down for a recipe."""
-        settings = self.config.model_dump(mode="json")
+        settings = self.config.model_dump(mode="json") | self.adjustment.model_dump(exclude_none=True)
         base = None if self.base is None else str(self.base)
         return Choice(name=f"{self.source.distribution}/{self.spec.name}", settings=settings, base=base)
+
+    def every(self) -> "Iterator[Named[Any]]":
+        """Go through it and what it is made of."""
+        yield self
+        for one in self.inner:
+            yield from one.every()
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ class Composition:
     def sources(self) -> tuple[Source, ...]:
         """The distributions that provide what was named."""
         chosen = (self.backbone, self.head, self.strategy)
-        return tuple(dict.fromkeys(one.source for one in chosen if isinstance(one, Named)))
+        return tuple(dict.fromkeys(one.source for named in chosen if isinstance(named, Named) for one in named.every()))
 
 
 def composed(
@@ -137,8 +148,16 @@ def fitted_together(
         raise CannotMix(bottom.label, top.label)
     if layout in below.displaces and above.target in PER_POSITION:
         raise CannotDisplace(bottom.label, top.label, layout)
-    planner = way.value if isinstance(way, Given) else way.spec.build(way.config)
-    return Composition(bottom, top, way, below, above, layout, planner.plan(below, above))
+    return Composition(bottom, top, way, below, above, layout, strategy_of(way).plan(below, above))
+
+
+def strategy_of(way: Named[StrategySpec] | Given[Strategy]) -> Strategy:
+    """Build a strategy, and first those that it is made of."""
+    if isinstance(way, Given):
+        return way.value
+    inner = () if way.spec.strategies is None else (tuple(map(strategy_of, way.inner)),)
+    strategy = way.spec.build(way.config, *inner)
+    return strategy if way.adjustment == NOTHING else Adjusted(strategy, way.adjustment)
 
 
 def several(references: Reference | Sequence[Reference]) -> Sequence[Reference]:
@@ -178,7 +197,12 @@ def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[
             )
             raise SettingsError(who, (given,))
         settings = {argument: name.argument} | settings
-    return Named(spec, source, parse(spec.config, settings, who), None if base is None else Path(base))
+    config, adjustment = parted(spec, parse(settings_class(spec), settings, who))
+    inner: tuple[Named[StrategySpec], ...] = ()
+    if isinstance(spec, StrategySpec) and (field := spec.strategies) is not None:
+        inner = tuple(named(catalog, StrategySpec, choice) for choice in getattr(config, field))
+        config = config.model_copy(update={field: tuple(one.choice() for one in inner)})
+    return Named(spec, source, config, None if base is None else Path(base), adjustment, inner)
 
 
 def _settings_of(folder: Path, spec: Spec, source: Source, granted: Mapping[str, Any]) -> dict[str, Any]:

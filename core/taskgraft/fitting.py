@@ -25,6 +25,7 @@ from taskgraft.insertion import Inserted, remove
 from taskgraft.journal import Journal, accelerator, tracking
 from taskgraft.labelled import NoRows, labelled_examples, say_notes, target_columns, training_examples, usable
 from taskgraft.ordering import limit_of
+from taskgraft.plan import Plan
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
 from taskgraft.rivals import learn_rivals
@@ -120,8 +121,7 @@ def fit(
         NoValidation: when training is to stop early, and there are no rows to tell when.
         NothingToSettleBy: when the head settles, and there are no rows to do it by.
     """
-    if recipe.training.patience is not None and held is None:
-        raise NoValidation(recipe.training.patience)
+    check_patience(composition.plan, recipe.training.patience, held)
     check_validation(composition.head.label, composition.head_description, held)
     engine = accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
     recipe = _with_precision(recipe, engine.device)
@@ -155,6 +155,16 @@ def fit(
     rivals, problems = _rivals(prepared, rows, reporter)
     fitted = Fitted(task, head, target, loop.inserted, loop.learned, prepared.base, {}, rivals)
     return Outcome(composition, recipe, fitted, tuple(reports), judged, notes | problems)
+
+
+def check_patience(plan: Plan, patience: int | None, held: Rows | None) -> None:
+    """Refuse early stopping, of the whole training or of one stage, without rows that tell when."""
+    for setting, epochs in (
+        ("training.patience", patience),
+        *((f"the stage '{one.name}'", one.patience) for one in plan),
+    ):
+        if epochs is not None and held is None:
+            raise NoValidation(setting, epochs)
 
 
 def built_head(composition: Composition) -> Head[Any]:
@@ -284,10 +294,11 @@ def _learned_target(head: Head[Any], rows: Rows, recipe: Recipe) -> Target:
 class NoValidation(TaskgraftError):
     """Early stopping without rows that tell when."""
 
+    setting: str
     patience: int
 
     def __str__(self) -> str:
         return (
-            f"Training is to stop after {self.patience} epochs without a lower validation loss (training.patience), but "
+            f"Training is to stop after {self.patience} epochs without a lower validation loss ({self.setting}), but "
             "there are no validation rows. Give data.validation or data.split."
         )

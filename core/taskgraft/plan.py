@@ -36,6 +36,7 @@ class Learn:
         roles: only layers with one of these roles; None takes every layer.
         modules: only tensors held by a module of one of these torch types; None takes every type.
         tensors: only tensors with one of these own names ("bias"); None takes every name.
+        norms: whether tensors of norms are taken too where ``tensors`` does not name them.
     """
 
     parts: tuple[str, ...]
@@ -43,6 +44,7 @@ class Learn:
     roles: frozenset[Role] | None = None
     modules: "tuple[type[nn.Module], ...] | None" = None
     tensors: frozenset[str] | None = None
+    norms: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Stage:
     Attributes:
         learn: base tensors that learn. Parts named in none of them run in eval mode, without gradients.
         insert: modules to add before this stage; they stay for the stages after it.
+        layer_decay: each part, with what is inserted in it, learns at this times the rate of the part after it, so that
+            the last part alone learns at the rates stated; None lets all parts learn at them.
         head_rate: the head's peak learning rate, per step; None keeps the head as it is.
         solve: ``convex`` finds the head with a solver over stored features; nothing else may learn in such a stage.
         penalty: of a convex stage: the weight of half the squared norm of the head's weights, times the mean squared norm
@@ -84,6 +88,7 @@ class Stage:
     name: str
     learn: tuple[Learn, ...] = ()
     insert: tuple[Insertion, ...] = ()
+    layer_decay: float | None = None
     head_rate: float | None = None
     solve: Solve = Solve.DESCENT
     penalty: float | None = None

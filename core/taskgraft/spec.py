@@ -70,10 +70,16 @@ class HeadSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class StrategySpec(Spec):
-    """A strategy."""
+    """A strategy.
+
+    Attributes:
+        build: settings → the strategy; of one that is made of others, settings and those → the strategy.
+        strategies: the setting that names other strategies it is made of, as a tuple of :class:`taskgraft.recipe.Choice`.
+    """
 
     axis: ClassVar[str] = "strategy"
-    build: "Callable[[Any], Strategy]"
+    build: "Callable[..., Strategy]"
+    strategies: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,8 @@ class Loop:
         cut = self._verified_cut(stage, learning)
         if values is None and number == 0 and stage.solve == Solve.DESCENT:
             self._calibrate()
+        if number > 0 and stage.solve == Solve.CONVEX:
+            self._uncalibrate()
         guard = Guard(stage.name, learning, learning.set_modes())
         kept = self.folder / str(number)
         training = self._at(cut, self.training, kept / "training")
@@ -228,6 +230,13 @@ class Loop:
     def _calibrate(self) -> None:
         first = self._first_batch() if self.task.pads else self._first_batch().rows([0])
         self.task.head.calibrate(self.task.features(0, first))
+
+    @torch.no_grad()
+    def _uncalibrate(self) -> None:
+        """Calibrate to features of scale 1: a solver's penalty minds the scale by itself, and would do so twice."""
+        features = self.task.features(0, self._first_batch().rows([0]))
+        ones = tuple(torch.ones_like(value) for value in features.values)
+        self.task.head.calibrate(replace(features, values=ones))
 
     def _first_batch(self) -> Batch:
         inputs = self.training.inputs

@@ -215,11 +215,11 @@ def parameter_groups(learning: Learning, settings: TrainingConfig) -> list[dict[
     groups: list[dict[str, object]] = []
     for group in learning.groups:
         names = [name for name in group.tensors if isinstance(now[name], nn.Parameter)]
-        matrices = [name for name in names if now[name].dim() > 1 and not name.endswith("bias")]
-        for decay, some in (
-            (settings.weight_decay, matrices),
-            (0.0, [name for name in names if name not in matrices]),
-        ):
-            if some:
-                groups.append({"params": [now[name] for name in some], "lr": group.rate, "weight_decay": decay})
+        sorted_by: dict[tuple[float, bool], list[Tensor]] = {}
+        for name in names:
+            matrix = now[name].dim() > 1 and not name.endswith("bias")
+            sorted_by.setdefault((group.factors.get(name, 1.0), matrix), []).append(now[name])
+        for (factor, matrix), some in sorted(sorted_by.items(), key=lambda one: one[0], reverse=True):
+            decay = settings.weight_decay if matrix else 0.0
+            groups.append({"params": some, "lr": group.rate * factor, "weight_decay": decay})
     return groups

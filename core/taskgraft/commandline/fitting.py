@@ -146,8 +146,8 @@ def _check_consent(path: Path, overrides: Sequence[str], recipe: Recipe) -> None
     for kind, choice in ((BackboneSpec, recipe.backbone), (HeadSpec, recipe.head), (StrategySpec, recipe.strategy)):
         chosen = named(catalog(), kind, choice)
         granted = {key.rpartition(".")[2]: True for key in keys if key.startswith(f"{kind.axis}.") or key == kind.axis}
-        if kind.axis not in keys:
-            check_consent(path, chosen.spec, chosen.config.model_dump(), granted)
+        for one in () if kind.axis in keys else chosen.every():
+            check_consent(path, one.spec, one.config.model_dump(), granted)
 
 
 def _save(model: "TaskModel", out: Path, kept: Path, command: Sequence[str], *, overwrite: bool) -> None:

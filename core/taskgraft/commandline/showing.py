@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from taskgraft.adjustment import settings_class
 from taskgraft.catalog import UnknownName, catalog
 from taskgraft.commandline.listing import AXES, plural_of
 from taskgraft.commandline.output import console, print_json, table
@@ -103,7 +104,7 @@ def _schema(shown: _Shown) -> dict[str, Any]:
         about["licence"] = shown.spec.licence
     if shown.description is not None:
         about["description"] = _plain(shown.description)
-    return shown.spec.config.model_json_schema() | {"x-taskgraft": about}
+    return settings_class(shown.spec).model_json_schema() | {"x-taskgraft": about}
 
 
 def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def _print(shown: _Shown) -> None:
     spec, out = shown.spec, console()
     out.print(f"{spec.axis} {spec.name}, from {shown.source}", style="bold")
     out.print(f"{spec.summary}\n")
-    settings = settings_of(spec.config)
+    settings = settings_of(settings_class(spec))
     if settings:
         out.print(table(("setting", "type", "default", "range", "about"), map(_row, settings)))
     else:

@@ -22,6 +22,7 @@ from taskgraft.spec import (
     StrategySpec,
 )
 from taskgraft.splits.settings import ColumnConfig, FractionConfig
+from taskgraft.strategies.adapters import Adapters, AdaptersConfig
 from taskgraft.strategies.full import Full, FullConfig
 from taskgraft.strategies.linear_probe import LinearProbe, LinearProbeConfig
 from taskgraft.strategies.partial import Partial, PartialConfig
@@ -76,6 +77,12 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
 @hookimpl
 def taskgraft_strategies() -> Iterable[StrategySpec]:
     """List the built-in strategies."""
+    yield StrategySpec(
+        name="adapters",
+        summary="keep the backbone; train small networks behind its layers, and the head",
+        config=AdaptersConfig,
+        build=Adapters,
+    )
     yield StrategySpec(name="full", summary="train the whole backbone and the head", config=FullConfig, build=Full)
     yield StrategySpec(
         name="linear-probe",

@@ -56,6 +56,9 @@ class BackboneLaws:
     def test_roles_point_at_layers(self, backbone: Backbone) -> None:
         of_backbone.check_roles_point_at_layers(backbone)
 
+    def test_whole_parts_give_their_output(self, backbone: Backbone, inputs: Columns) -> None:
+        of_backbone.check_whole_parts_give_their_output(backbone, inputs)
+
     def test_every_tensor_gets_a_gradient(self, backbone: Backbone, inputs: Columns) -> None:
         of_backbone.check_every_tensor_gets_a_gradient(backbone, inputs)
 

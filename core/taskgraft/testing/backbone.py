@@ -1,16 +1,18 @@
 """Laws of a backbone as a whole: its description, parts, roles, gradients and fingerprint."""
 
+import tempfile
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from taskgraft.backbone import Backbone, tensors
+from taskgraft.backbone import Backbone, CannotExport, tensors
 from taskgraft.description import BackboneDescription, FeatureDescription, Layout, Part, Role
 from taskgraft.error import listed
 from taskgraft.spec import BackboneSpec, Columns
-from taskgraft.testing.law import Law, law_of, trial
+from taskgraft.testing.law import Law, law_of, same_bits, trial
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -106,6 +108,27 @@ def check_whole_parts_give_their_output(backbone: Backbone, inputs: Columns) -> 
             raise law.broken(
                 f"part '{part.name}' gives {part.output.feature_size} features, but the module {path} gives {shape}"
             )
+
+
+def check_exporting_leaves_it_as_it_is(backbone: Backbone) -> None:
+    """What can be exported writes files into the folder that it is given, and changes no tensor."""
+    law = law_of(
+        backbone,
+        "exporting writes files and changes nothing",
+        "Write into the folder that is given; raise CannotExport with the reason where the library has no such form.",
+    )
+    before = {name: tensor.detach().clone() for name, tensor in tensors(backbone).items()}
+    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+        with law.runs("exporting"):
+            try:
+                backbone.export(Path(folder))
+            except CannotExport:
+                return
+        if not any(path.is_file() for path in Path(folder).rglob("*")):
+            raise law.broken("no file was written")
+    after = tensors(backbone)
+    if changed := [name for name in before if name not in after or not same_bits(before[name], after[name])]:
+        raise law.broken(f"exporting changed the tensor {changed[0]}")
 
 
 def check_every_tensor_gets_a_gradient(backbone: Backbone, inputs: Columns) -> None:

@@ -62,6 +62,9 @@ class BackboneLaws:
     def test_every_tensor_gets_a_gradient(self, backbone: Backbone, inputs: Columns) -> None:
         of_backbone.check_every_tensor_gets_a_gradient(backbone, inputs)
 
+    def test_exporting_leaves_it_as_it_is(self, backbone: Backbone) -> None:
+        of_backbone.check_exporting_leaves_it_as_it_is(backbone)
+
     def test_fingerprint_is_stable(self, backbone: Backbone) -> None:
         of_backbone.check_fingerprint_is_stable(backbone)
 
@@ -261,6 +264,11 @@ class StrategyLaws:
         self, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
     ) -> None:
         of_strategy.check_stages_resolve(strategy, backbone, head, inputs, targets)
+
+    def test_merging_keeps_the_function(
+        self, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns
+    ) -> None:
+        of_strategy.check_merging_keeps_the_function(strategy, backbone, head, inputs)
 
     def test_training_keeps_its_word(
         self, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns

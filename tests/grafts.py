@@ -1,6 +1,4 @@
-"""Insertions that can be merged, and a strategy that inserts them: low rank around linear layers, a factor per channel around
-convolutions.
-"""
+"""Strategies that leave something to export: low rank and factors that can be merged, and biases."""
 
 from collections.abc import Iterable
 from copy import deepcopy
@@ -9,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from taskgraft.description import BackboneDescription, HeadDescription, Role
-from taskgraft.plan import Insertion, Plan, Stage
+from taskgraft.plan import Insertion, Learn, Plan, Stage
 from taskgraft.strategy import Strategy
 
 
@@ -77,3 +75,12 @@ class Grafts(Strategy):
         wrap = Factors if Role.CONVOLUTION in self.roles else LowRank
         parts = [part.name for part in backbone.parts if set(part.roles.values()) & set(self.roles)]
         return (Stage("grafts", insert=(insertion(self.roles, parts, wrap, self.merge),), head_rate=1e-2, epochs=2),)
+
+
+class Biases(Strategy):
+    """The biases of all parts learn."""
+
+    def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
+        every = tuple(part.name for part in backbone.parts)
+        learn = Learn(every, 0.05, tensors=frozenset({"bias"}))
+        return (Stage("biases", (learn,), head_rate=1e-2, epochs=2),)

@@ -180,9 +180,7 @@ def test_an_insertion_whose_merged_form_computes_something_else_is_refused():
     said = refusal(grafted(strategy=Grafts(*ROLES, merge=lambda around: around.wrapped)))
     head, _, tail = said.partition(" differs by ")
     assert head == "The insertion 'graft' cannot be merged: what it makes of blocks.0.query"
-    assert tail.endswith(
-        " of the largest. The model is as it was; it can be saved and used with its insertions."
-    )
+    assert tail.endswith(" of the largest. The model is as it was; it can be saved and used with its insertions.")
 
 
 def test_the_last_of_many_that_fails_leaves_those_before_it_as_they_were():

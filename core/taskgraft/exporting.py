@@ -55,7 +55,9 @@ def _check_place(folder: Path, *, overwrite: bool) -> None:
 
 def _told(recipe: Recipe, composition: Composition, fresh: Path) -> str:
     """Say what an exported folder is."""
-    what = "The backbone of a taskgraft model without its head, as its own library loads it. What was inserted is merged."
+    what = (
+        "The backbone of a taskgraft model without its head, as its own library loads it. What was inserted is merged."
+    )
     sources = {source.distribution: source.version for source in composition.sources()}
     said = {
         "what": what,

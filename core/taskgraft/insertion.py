@@ -110,10 +110,11 @@ def _chosen(backbone: Backbone, insertion: Insertion) -> list[str]:
 def _whole_parts(backbone: Backbone, insertion: Insertion) -> list[str]:
     modules, paths = dict(backbone.named_modules()), []
     for part in backbone.description.parts:
-        if part.name in insertion.parts:
-            if part.module not in modules:
-                raise BadInsertion(insertion.name, f"no one module gives what leaves the part {part.name}")
-            paths.append(part.module)
+        if part.name not in insertion.parts:
+            continue
+        if part.module is None or part.module not in modules:
+            raise BadInsertion(insertion.name, f"no one module gives what leaves the part {part.name}")
+        paths.append(part.module)
     return paths
 
 

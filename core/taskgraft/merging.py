@@ -15,7 +15,7 @@ from taskgraft.insertion import WRAPPED, Inserted
 from taskgraft.verification import difference
 
 APART = 1e-5
-"""How far merged and unmerged may lie apart, relative to the largest value (at least to 1), in 32 bits; fewer bits round more."""
+"""How far merged and unmerged may lie apart in 32 bits, relative to the largest value (at least to 1). Fewer bits round more."""
 
 
 @dataclass(eq=False)
@@ -54,7 +54,9 @@ class Merging:
         """
         for one in self.inserted:
             if one.insertion.merge is None:
-                raise CannotMerge(one.insertion.name, f"what it adds to {one.path} is no change of that layer's weights")
+                raise CannotMerge(
+                    one.insertion.name, f"what it adds to {one.path} is no change of that layer's weights"
+                )
         self.backbone.eval()
         before = self.features() if self.features else None
         try:
@@ -111,9 +113,7 @@ class Merging:
 
 def merged_tensors(backbone: Backbone, inserted: Sequence[Inserted]) -> frozenset[str]:
     """Name the base tensors that merging changes: those of the layers, now bare, that modules stood around."""
-    return frozenset(
-        f"{one.path}.{name}" for one in inserted for name in tensors(backbone.get_submodule(one.path))
-    )
+    return frozenset(f"{one.path}.{name}" for one in inserted for name in tensors(backbone.get_submodule(one.path)))
 
 
 def _forms(named: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
@@ -134,7 +134,13 @@ def _tries(layer: nn.Module, around: nn.Module) -> Iterator[Tensor]:
         drawn = torch.randn(shape, generator=generator).to(weight)
         try:
             around(drawn)
-        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):  # so layers say that they read another shape
+        except (
+            RuntimeError,
+            ValueError,
+            TypeError,
+            IndexError,
+            AssertionError,
+        ):  # so layers say that they read another shape
             continue
         yield drawn
 
@@ -147,4 +153,6 @@ def _shapes(layer: nn.Module, weight: Tensor) -> Iterator[tuple[int, ...]]:
         )
         yield (2, layer.in_channels, *sides)
     elif weight.dim() == 2:
-        yield from ((4, 3, size) for size in dict.fromkeys(reversed(weight.shape)))  # linear layers differ in which axis
+        yield from (
+            (4, 3, size) for size in dict.fromkeys(reversed(weight.shape))
+        )  # linear layers differ in which axis

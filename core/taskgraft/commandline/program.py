@@ -233,7 +233,8 @@ def _export(
     artifact: Artifact,
     folder: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
     check: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Rows whose features must stay the same when insertions are merged.")
+        str | None,
+        typer.Option(metavar="DATA", help="Rows whose features must stay the same when insertions are merged."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was exported there before.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON what was written.")] = False,

@@ -30,8 +30,8 @@ class AdaptersConfig(Config):
 
     style: Literal["houlsby", "pfeiffer"] = Field(
         default="pfeiffer",
-        description="houlsby adapts what attention and what feed-forward give, pfeiffer the latter. In a part that has neither, "
-        "both adapt every convolution, or else whatever layers have a role; in a backbone without roles whole parts",
+        description="houlsby adapts what attention and what feed-forward give, pfeiffer the latter. In a part without such "
+        "layers both adapt every convolution, or else whatever layers have a role; in a backbone without roles whole parts",
     )
     reduction: int = Field(default=16, ge=1, description="features of a layer per feature of its bottleneck")
     last: int | None = Field(default=None, ge=1, description="how many parts, counted from the output; all if left out")

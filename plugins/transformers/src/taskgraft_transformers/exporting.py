@@ -47,9 +47,7 @@ def export(
             shutil.copyfile(base / name, folder / name)
 
 
-def write(
-    model: nn.Module, whole: Any, absent: frozenset[str], structure: Structure, name: str, folder: Path
-) -> None:
+def write(model: nn.Module, whole: Any, absent: frozenset[str], structure: Structure, name: str, folder: Path) -> None:
     """Write a model that has trained, completed by a whole one of its kind.
 
     Args:
@@ -61,7 +59,9 @@ def write(
         CannotExport: for a model that ends at an inner block.
     """
     if structure.shortened:
-        problem = f"it ends at {structure.parts[structure.kept - 1].name} (until), and transformers would run all blocks"
+        problem = (
+            f"it ends at {structure.parts[structure.kept - 1].name} (until), and transformers would run all blocks"
+        )
         raise CannotExport(name, problem)
     trained = {path: tensor.detach().cpu().contiguous() for path, tensor in model.state_dict().items()}
     if strange := whole.load_state_dict(trained, strict=False).unexpected_keys:

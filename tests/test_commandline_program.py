@@ -143,7 +143,7 @@ def test_the_version_can_be_asked_for():
 
 
 def test_every_command_has_help():
-    for command in ("list", "show", "doctor", "schema", "fit", "evaluate", "predict", "features"):
+    for command in ("list", "show", "doctor", "schema", "fit", "evaluate", "predict", "export", "features"):
         done = typed(command, "--help")
         assert done.code == 0
         assert "--debug" in done.out

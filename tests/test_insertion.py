@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from block_models import Passing
 from small_tasks import copied, learns, sentences, trained, words
 from taskgraft.backbone import Backbone, tensors
 from taskgraft.description import Layout, Role
@@ -185,3 +186,47 @@ def test_predictions_use_what_was_inserted():
         backbone.blocks[1].query.up.weight.zero_()
         backbone.blocks[1].value.up.weight.zero_()
     assert model.predict_proba(sentences()["text"]) != before
+
+
+def whole(*parts: str, wrap=Scaled) -> Insertion:
+    return Insertion("scale", parts, None, wrap, 1e-2)
+
+
+def test_a_whole_part_is_wrapped_where_one_module_stands_for_it():
+    backbone = Passing()
+    (one,) = insert(backbone, [whole("block-1")])
+    assert one.path == "model.blocks.1"
+    assert "model.blocks.1:scale.factor" in named_tensors(backbone, [one])
+
+
+def test_a_part_for_which_no_one_module_stands_is_not_wrapped_whole():
+    with pytest.raises(BadInsertion) as caught:
+        insert(Passing(), [whole("block-0")])
+    assert str(caught.value) == (
+        "The insertion 'scale' cannot be made: no one module gives what leaves the part block-0."
+    )
+
+
+def test_a_layer_inside_a_wrapped_part_is_not_wrapped_after_it():
+    backbone = words()
+    keys = list(backbone.state_dict())
+    before = insert(backbone, [whole("block-0")])
+    with pytest.raises(BadInsertion) as caught:
+        insert(backbone, [adapter("block-0")], before)
+    assert str(caught.value) == (
+        "The insertion 'low-rank' cannot be made: blocks.0.query lies in blocks.0, which has an insertion around it already."
+    )
+    remove(backbone, before)
+    assert list(backbone.state_dict()) == keys
+
+
+def test_a_part_can_be_wrapped_after_a_layer_inside_it():
+    backbone = words()
+    names = set(tensors(backbone))
+    inner = insert(backbone, [adapter("block-0", roles=[Role.QUERY])])
+    outer = insert(backbone, [whole("block-0")], inner)
+    assert set(named_tensors(backbone, (*inner, *outer))) - names == {
+        "blocks.0.query:low-rank.down.weight",
+        "blocks.0.query:low-rank.up.weight",
+        "blocks.0:scale.factor",
+    }

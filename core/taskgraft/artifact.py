@@ -5,8 +5,6 @@ both, in the form that ``sha256sum --check`` reads. Checksums find damage and mi
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +42,7 @@ from taskgraft.manifest import (
 )
 from taskgraft.model import TaskModel, model_of
 from taskgraft.name import normalized, parse_name
+from taskgraft.output_file import replacing_folder
 from taskgraft.recipe import Choice
 from taskgraft.rivals import read_rivals, sources_of_rivals
 from taskgraft.source import installed
@@ -91,15 +90,9 @@ def save(model: TaskModel, path: Path, *, overwrite: bool = False) -> Path:
         raise CannotSave(str(path), f"the tensor {listed(broken, 3)} holds values that are not finite")
     files = {TENSORS: save_tensors(tensors), MANIFEST: _manifest(path, model, model.fitted, tensors).encode()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-        try:
+        with replacing_folder(path) as fresh:
             for name, content in {**files, SUMS: checksums(files).encode()}.items():
                 (fresh / name).write_bytes(content)
-            fresh.chmod(0o755)
-            _replace(fresh, path)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise CannotSave(str(path), str(error.strerror)) from None
     return path
@@ -197,6 +190,10 @@ def load(
             inserted = (*inserted, *insert(below, stage.insert, inserted))
             learned |= resolve(stage, below, task.layout, task.head, inserted).declared
         model.fitted = Fitted(task, top, target, inserted, learned, base, manifest.metrics, rivals)
+        if manifest.merged:
+            remove(below, inserted)
+            inserted = ()
+            model.fitted.take_as_merged()
         _fill(folder, model.fitted, manifest, content)
     except BaseException:
         remove(below, inserted)
@@ -244,27 +241,13 @@ def _manifest(path: Path, model: TaskModel, fitted: Fitted, tensors: Mapping[str
         processor=_json(fitted.task.backbone.processor.settings()),
         base=fitted.base,
         pads=fitted.task.pads,
+        merged=fitted.merged,
         sources={source.distribution: source.version for source in sources},
         metrics=dict(fitted.metrics),
         baselines={name: learned.model_dump(mode="json") for name, learned in fitted.baselines.items()},
         tensors=records,
     )
     return manifest.model_dump_json(indent=1) + "\n"
-
-
-def _replace(fresh: Path, path: Path) -> None:
-    """Put a folder in the place of another. Killed in between, the other lies beside it as ``.<name>-old-…``."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-    try:
-        if path.exists():
-            path.rename(aside)
-        fresh.rename(path)
-    except OSError:
-        if not path.exists() and any(aside.iterdir()):
-            aside.rename(path)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _check_sources(folder: Path, manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from taskgraft.batch import Batch
 from taskgraft.contents import Contents
 from taskgraft.description import BackboneDescription, Layout, Part
+from taskgraft.error import TaskgraftError
 from taskgraft.features import Features
 from taskgraft.spec import Columns
 
@@ -170,6 +172,28 @@ class Backbone(nn.Module, ABC):
         None says that no checkpoint lies below (random initialisation); an artifact then holds the whole backbone.
         """
         return None
+
+    def export(self, folder: Path) -> None:
+        """Write the weights as they are now, and the processor's files, so that the library below loads them by itself.
+
+        Args:
+            folder: is there, and empty.
+
+        Raises:
+            CannotExport: when the library has no form for it.
+        """
+        raise CannotExport(type(self).__name__, "its library has no form of a checkpoint")
+
+
+@dataclass(eq=False)
+class CannotExport(TaskgraftError):
+    """A backbone that its own library could not load."""
+
+    backbone: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"'{self.backbone}' cannot be exported: {self.reason}. An artifact (save) holds what was trained."
 
 
 def _only_the_first(cut: int) -> None:

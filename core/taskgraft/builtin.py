@@ -22,6 +22,7 @@ from taskgraft.spec import (
     StrategySpec,
 )
 from taskgraft.splits.settings import ColumnConfig, FractionConfig
+from taskgraft.strategies.adapters import Adapters, AdaptersConfig
 from taskgraft.strategies.bitfit import BitFit, BitFitConfig
 from taskgraft.strategies.full import Full, FullConfig
 from taskgraft.strategies.gradual import Gradual, GradualConfig
@@ -82,6 +83,12 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
 @hookimpl
 def taskgraft_strategies() -> Iterable[StrategySpec]:
     """List the built-in strategies."""
+    yield StrategySpec(
+        name="adapters",
+        summary="keep the backbone; train small networks behind its layers, and the head",
+        config=AdaptersConfig,
+        build=Adapters,
+    )
     yield StrategySpec(
         name="bitfit",
         summary="train the biases of the backbone, its norms if wished, and the head",

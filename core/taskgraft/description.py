@@ -84,12 +84,20 @@ class Part:
         owns: dotted paths of modules, parameters or buffers. A path owns everything below it.
         output: what leaves this part.
         roles: dotted path of a linear or convolutional layer → what it does.
+        whole: dotted path of the module of this part that gives ``output``, first where it gives a tuple; None where no one
+            module does. Need not be said of a part that owns one module and nothing else.
     """
 
     name: str
     owns: tuple[str, ...]
     output: FeatureDescription
     roles: Mapping[str, Role] = field(default_factory=dict)
+    whole: str | None = None
+
+    @property
+    def module(self) -> str | None:
+        """The dotted path of the module that gives what leaves this part, as far as one does."""
+        return self.owns[0] if self.whole is None and len(self.owns) == 1 else self.whole
 
     def covers(self, path: str) -> bool:
         """Say whether this part owns the module or tensor at a dotted path."""

@@ -21,9 +21,10 @@ from taskgraft.description import FeatureDescription, TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples, whole
 from taskgraft.head import BadTargets, Head, Predictions, Target
-from taskgraft.insertion import Inserted, remove
+from taskgraft.insertion import Inserted, is_inserted, remove
 from taskgraft.journal import Journal, accelerator, tracking
 from taskgraft.labelled import NoRows, labelled_examples, say_notes, target_columns, training_examples, usable
+from taskgraft.merging import merged_tensors
 from taskgraft.ordering import limit_of
 from taskgraft.plan import Plan
 from taskgraft.progress import Reporter
@@ -45,6 +46,7 @@ class Fitted:
         base: the fingerprint of the checkpoint below; None when there is none.
         metrics: on the validation data; empty when there were none.
         baselines: name of a baseline → what it learned from the training rows.
+        merged: whether what was inserted lies in the base tensors now.
     """
 
     task: Task
@@ -55,6 +57,13 @@ class Fitted:
     base: str | None
     metrics: Mapping[str, float]
     baselines: Mapping[str, Config]
+    merged: bool = False
+
+    def take_as_merged(self) -> None:
+        """Count the base tensors that hold what was inserted, and is no longer there, as learned."""
+        base = {name for name in self.learned if not is_inserted(name)}
+        self.learned = frozenset(base) | merged_tensors(self.task.backbone, self.inserted)
+        self.inserted, self.merged = (), True
 
 
 FREE = ("workers", "memory", "checkpoint_every", "trackers")

@@ -24,14 +24,14 @@ class Inserted:
 def insert(
     backbone: Backbone, insertions: Iterable[Insertion], before: Sequence[Inserted] = ()
 ) -> tuple[Inserted, ...]:
-    """Wrap the layers that insertions choose by part and role.
+    """Wrap the layers that insertions choose by part and role, or whole parts.
 
     Args:
         before: what was inserted earlier.
 
     Raises:
-        BadInsertion: when an insertion chooses no layer, one that has its name already, or its module does not hold the
-            layer as ``wrapped``.
+        BadInsertion: when an insertion chooses no layer, one that has its name already or lies in what is wrapped, or its
+            module does not hold the layer as ``wrapped``.
     """
     done: list[Inserted] = []
     try:
@@ -39,6 +39,9 @@ def insert(
             for path in _chosen(backbone, insertion):
                 if any(one.path == path and one.insertion.name == insertion.name for one in (*before, *done)):
                     raise BadInsertion(insertion.name, f"{path} has an insertion of that name already")
+                if around_it := [one for one in (*before, *done) if path.startswith(f"{one.path}.")]:
+                    problem = f"{path} lies in {around_it[0].path}, which has an insertion around it already"
+                    raise BadInsertion(insertion.name, problem)
                 layer = backbone.get_submodule(path)
                 around = insertion.wrap(layer)
                 if getattr(around, WRAPPED, None) is not layer:
@@ -89,6 +92,8 @@ def is_inserted(name: str) -> bool:
 
 
 def _chosen(backbone: Backbone, insertion: Insertion) -> list[str]:
+    if insertion.roles is None:
+        return _whole_parts(backbone, insertion)
     paths = [
         path
         for part in backbone.description.parts
@@ -99,6 +104,17 @@ def _chosen(backbone: Backbone, insertion: Insertion) -> list[str]:
     if not paths:
         roles = ", ".join(sorted(insertion.roles))
         raise BadInsertion(insertion.name, f"no layer of {', '.join(insertion.parts)} has one of the roles {roles}")
+    return paths
+
+
+def _whole_parts(backbone: Backbone, insertion: Insertion) -> list[str]:
+    modules, paths = dict(backbone.named_modules()), []
+    for part in backbone.description.parts:
+        if part.name not in insertion.parts:
+            continue
+        if part.module is None or part.module not in modules:
+            raise BadInsertion(insertion.name, f"no one module gives what leaves the part {part.name}")
+        paths.append(part.module)
     return paths
 
 

@@ -22,8 +22,9 @@ from taskgraft.head import Head, Predictions, by_class
 from taskgraft.insertion import remove
 from taskgraft.judging import evaluated, judging
 from taskgraft.labelled import labelled_examples, say_notes, usable
+from taskgraft.merging import Merging
 from taskgraft.parts import dividing_columns, read_parts
-from taskgraft.predicting import predicted, rows_at_once, rows_to_predict
+from taskgraft.predicting import features_of_some, predicted, rows_at_once, rows_to_predict
 from taskgraft.preparation import columns_for
 from taskgraft.progress import Reporter
 from taskgraft.reading import read
@@ -259,12 +260,57 @@ class TaskModel:
         say_notes(reporter, notes, rows, "rows")
         return count
 
+    def merge(self, *, check: Any = None) -> None:
+        """Put what was inserted into the weights of the layers it stands around; the base then is another one.
+
+        Each layer is compared with what stood around it, on random input, within 1e-5 of the largest value. What is saved
+        from then on holds the layers that changed. Does nothing where nothing is inserted.
+
+        Args:
+            check: rows whose features must stay the same as well, in the same bounds; data as for :meth:`predict`.
+
+        Raises:
+            CannotMerge: when an insertion has no such form, or does not compute the same. The model is as it was.
+        """
+        merging = self._merging("be merged", check)
+        merging.merge()
+        fitted = self._ready("be merged")
+        if fitted.inserted:
+            fitted.take_as_merged()
+
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write an artifact: a folder with what was learned. See :mod:`taskgraft.artifact`."""
         from taskgraft.artifact import save
 
         self._ready("be saved")
         return save(self, Path(path), overwrite=overwrite)
+
+    def export(self, folder: str | Path, *, check: Any = None, overwrite: bool = False) -> Path:
+        """Write the backbone as its own library loads it, without taskgraft: what was trained in it, insertions merged.
+
+        The head is no part of it. The model stays as it is.
+
+        Args:
+            folder: is made. What is there already is only overwritten when it was exported before.
+            check: rows to compare features on, as for :meth:`merge`.
+
+        Raises:
+            CannotExport: when the library has no form for this backbone.
+            CannotMerge: when an insertion cannot be merged.
+        """
+        from taskgraft.exporting import export
+
+        fitted, merging = self._ready("be exported"), self._merging("be exported", check)
+        merging.merge()
+        try:
+            return export(fitted.task.backbone, self.recipe, self.composition, Path(folder), overwrite=overwrite)
+        finally:
+            merging.undo()
+
+    def _merging(self, wish: str, check: Any) -> Merging:
+        fitted = self._ready(wish)
+        features = None if check is None else features_of_some(fitted, self.recipe, check)
+        return Merging(fitted.task.backbone, fitted.inserted, features)
 
     def _check_target(self, named: tuple[str, ...]) -> None:
         """Refuse a fit without a target column; of a head that recovers what the backbone reads, one with a column."""

@@ -49,20 +49,24 @@ class Learn:
 
 @dataclass(frozen=True)
 class Insertion:
-    """New modules around layers of the backbone, chosen by part and role.
+    """New modules around layers of the backbone, chosen by part and role, or around whole parts.
 
     Attributes:
         name: short; inserted tensors are called ``<path of the layer>:<name>.<tensor>``.
+        roles: of the layers; None stands for the one module that gives what leaves a part (:attr:`Part.module`).
         wrap: called with the layer; answers with a module that holds the layer as its attribute ``wrapped`` and has
             tensors of its own.
         rate: the peak learning rate of the inserted tensors, per step.
+        merge: called with the module that ``wrap`` gave; answers with a layer of the wrapped layer's own kind that alone
+            computes the same; None for what cannot be merged.
     """
 
     name: str
     parts: tuple[str, ...]
-    roles: frozenset[Role]
+    roles: frozenset[Role] | None
     wrap: "Wrap"
     rate: float
+    merge: "Wrap | None" = None
 
 
 @dataclass(frozen=True)

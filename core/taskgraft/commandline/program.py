@@ -228,6 +228,25 @@ def _predict(
     )
 
 
+@app.command("export")
+def _export(
+    artifact: Artifact,
+    folder: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+    check: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Rows whose features must stay the same when insertions are merged."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was exported there before.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON what was written.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write the trained backbone as its own library loads it, without taskgraft and without the head."""
+    from taskgraft.commandline.exporting import export
+
+    export(artifact, folder, check, overwrite=overwrite, as_json=as_json, quiet=quiet)
+
+
 @app.command("features")
 def _features(
     backbone: Annotated[

@@ -56,8 +56,14 @@ class BackboneLaws:
     def test_roles_point_at_layers(self, backbone: Backbone) -> None:
         of_backbone.check_roles_point_at_layers(backbone)
 
+    def test_whole_parts_give_their_output(self, backbone: Backbone, inputs: Columns) -> None:
+        of_backbone.check_whole_parts_give_their_output(backbone, inputs)
+
     def test_every_tensor_gets_a_gradient(self, backbone: Backbone, inputs: Columns) -> None:
         of_backbone.check_every_tensor_gets_a_gradient(backbone, inputs)
+
+    def test_exporting_leaves_it_as_it_is(self, backbone: Backbone) -> None:
+        of_backbone.check_exporting_leaves_it_as_it_is(backbone)
 
     def test_fingerprint_is_stable(self, backbone: Backbone) -> None:
         of_backbone.check_fingerprint_is_stable(backbone)
@@ -258,6 +264,11 @@ class StrategyLaws:
         self, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
     ) -> None:
         of_strategy.check_stages_resolve(strategy, backbone, head, inputs, targets)
+
+    def test_merging_keeps_the_function(
+        self, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns
+    ) -> None:
+        of_strategy.check_merging_keeps_the_function(strategy, backbone, head, inputs)
 
     def test_training_keeps_its_word(
         self, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns

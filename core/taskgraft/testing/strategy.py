@@ -6,6 +6,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from taskgraft.artifact import load
 from taskgraft.backbone import Backbone, tensors
 from taskgraft.description import (
@@ -19,8 +22,9 @@ from taskgraft.description import (
     vector,
 )
 from taskgraft.head import Head
-from taskgraft.insertion import BadInsertion, Inserted, insert, remove
+from taskgraft.insertion import BadInsertion, Inserted, insert, is_inserted, named_tensors, remove
 from taskgraft.learning import BadStage, resolve
+from taskgraft.merging import CannotMerge, Merging
 from taskgraft.model import compose
 from taskgraft.plan import Insertion, Learn, Plan, Solve, Stage
 from taskgraft.spec import Columns
@@ -89,6 +93,32 @@ def check_stages_resolve(
             "after its insertions are removed, the backbone is not what it was",
             "Change nothing of the wrapped layer; keep new tensors on the module around it.",
         )
+
+
+def check_merging_keeps_the_function(strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns) -> None:
+    """Inserted modules that can be merged give the same features merged, whatever their tensors hold."""
+    law = law_of(
+        strategy,
+        "what can be merged computes the same merged",
+        "Answer in 'merge' with a layer that alone computes the same, or leave 'merge' out.",
+    )
+    tried = trial(deepcopy(backbone), inputs)
+    layout = next(layout for layout in head.description.reads if tried.description.feature(layout))
+    inserted: tuple[Inserted, ...] = ()
+    for stage in _plan(law, strategy, backbone, head):
+        inserted = (*inserted, *insert(tried.backbone, stage.insert, inserted))
+    if not inserted or any(one.insertion.merge is None for one in inserted):
+        return
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in named_tensors(tried.backbone, inserted).items():
+        if is_inserted(name) and isinstance(tensor, nn.Parameter):
+            tensor.data.add_(torch.randn(tensor.shape, generator=generator).to(tensor), alpha=0.02)
+    merging = Merging(tried.backbone, inserted, lambda: tried.features(layout))
+    with law.runs("merging"):
+        try:
+            merging.merge()
+        except CannotMerge as error:
+            raise law.broken(str(error).rstrip(".")) from None
 
 
 def check_training_keeps_its_word(

@@ -1,18 +1,23 @@
 """Protein language models: one vector per residue, their mean, attention maps; resumable between blocks."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
+from transformers import EsmTokenizer
 
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
 from taskgraft.checkpoint import BadCheckpoint, base_fingerprint
 from taskgraft.description import BackboneDescription, Layout
 from taskgraft.features import ELEMENT, Features
-from taskgraft_protein.checkpoint import Known, known, new
+from taskgraft_protein.alphabet import ESM_TOKENS
+from taskgraft_protein.checkpoint import NEW, Known, known, new
 from taskgraft_protein.processor import RESIDUES, Limit, ProteinProcessor
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig
 from taskgraft_protein.windows import Stretches, residue_vectors, stretches, tokens
+from taskgraft_transformers.exporting import export, write
 from taskgraft_transformers.loading import DTYPES, draw, load
 from taskgraft_transformers.running import Runner, maps, places
 from taskgraft_transformers.tokenizer import TOKENIZER_FILES
@@ -53,6 +58,18 @@ class ProteinBackbone(Backbone):
         if self._used is None or self._known.checkpoint is None:
             return None
         return base_fingerprint(self._known.checkpoint.folder(weights=True), self._used, TOKENIZER_FILES)
+
+    def export(self, folder: Path) -> None:
+        """Write a checkpoint of transformers; of a new ESM also the vocabulary."""
+        facts = self._known
+        if facts.checkpoint is not None:
+            export(self.model, facts.structure, facts.checkpoint, self._used is not None, folder, TOKENIZER_FILES)
+            return
+        whole: Any = facts.structure.model_class(facts.model_config)
+        dtype = next(self.model.parameters()).dtype
+        write(self.model, whole.to(dtype), frozenset(whole.state_dict()), facts.structure, NEW, folder)
+        (folder / "vocab.txt").write_text("\n".join(ESM_TOKENS), encoding="utf-8")
+        EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
         laid = self._laid(batch)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from taskgraft_text.checkpoint import Known, known
 from taskgraft_text.hiding import PIECES
 from taskgraft_text.processor import TextProcessor
 from taskgraft_text.settings import Pair, Pooling, TextConfig
+from taskgraft_transformers.exporting import export
 from taskgraft_transformers.loading import DTYPES, draw, load
 from taskgraft_transformers.running import Runner, places
 from taskgraft_transformers.tokenizer import TOKENIZER_FILES, stated_length
@@ -65,6 +67,11 @@ class TextBackbone(Backbone):
         if self._used is None:
             return None
         return base_fingerprint(self._known.checkpoint.folder(weights=True), self._used, PROCESSOR_FILES)
+
+    def export(self, folder: Path) -> None:
+        """Write a checkpoint of transformers, or the sentence-transformers folder that the checkpoint was."""
+        facts = self._known
+        export(self.model, facts.structure, facts.checkpoint, self._used is not None, folder, PROCESSOR_FILES)
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self._features(batch, layout, lambda prefix: self._whole(batch, prefix))

@@ -1,5 +1,14 @@
 """A model of timm as a backbone."""
 
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+
+import torch
+from timm.models import save_for_hf
+from torch import nn
+
+from taskgraft.backbone import CannotExport
 from taskgraft.description import BackboneDescription
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.backbone import DTYPES, ImageBackbone, described
@@ -34,6 +43,32 @@ def build(config: TimmConfig) -> ImageBackbone:
         (config.mean or found.data["mean"], config.std or found.data["std"]),
         found.size,
         fingerprint,
+        partial(_export, found),
+    )
+
+
+def _export(found: TimmModel, model: nn.Module, folder: Path) -> None:
+    """Write what ``timm.create_model("local-dir:<folder>", pretrained=True)`` reads: without a classifier.
+
+    Raises:
+        CannotExport: for a model that is cut off.
+    """
+    if found.config.until is not None:
+        problem = f"it ends at {found.config.until} (until), and timm would run all blocks"
+        raise CannotExport(found.config.model, problem)
+    plain = deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
+    geometry, data = _geometry(found), found.data
+    read = {
+        "input_size": found.size,
+        "mean": tuple(found.config.mean or data["mean"]),
+        "std": tuple(found.config.std or data["std"]),
+        "interpolation": geometry.interpolation,
+        "crop_pct": geometry.crop,
+        "crop_mode": geometry.mode,
+    }
+    arguments = {**found.arguments, "num_classes": 0}
+    save_for_hf(
+        plain, str(folder), model_config={"pretrained_cfg": read}, model_args=arguments, safe_serialization=True
     )
 
 

@@ -96,6 +96,7 @@ ORDER = [
     "hiding",
     "task",
     "insertion",
+    "trial",
     "base",
     "learning",
     "guard",

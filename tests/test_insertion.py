@@ -152,7 +152,7 @@ def test_a_module_that_does_not_hold_the_layer_is_refused():
     with pytest.raises(BadInsertion) as caught:
         insert(words(), [adapter(wrap=lambda layer: nn.Linear(16, 16))])
     assert str(caught.value) == (
-        "The insertion 'low-rank' cannot be made: the module around blocks.1.query does not hold that layer as 'wrapped'."
+        "The insertion 'low-rank' cannot be made: the module around blocks.1.query does not hold that layer."
     )
 
 

@@ -66,11 +66,16 @@ def check_parts_own_every_tensor_once(backbone: Backbone) -> None:
 
 
 def check_roles_point_at_layers(backbone: Backbone) -> None:
-    """Each role names a linear or convolutional layer inside its part."""
+    """Each role names a linear or convolutional layer inside its part, but for the role of the whole model."""
     law = law_of(backbone, "roles name linear and convolutional layers of their part", "Mend the 'roles' of that part.")
     modules = dict(backbone.named_modules())
-    for part in backbone.description.parts:
+    for number, part in enumerate(backbone.description.parts):
         for path, role in part.roles.items():
+            if role == Role.MODEL:
+                if path not in modules or number > 0:
+                    problem = "the backbone has no such module" if number == 0 else "only the first part may"
+                    raise law.broken(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
+                continue
             if problem := _role_problem(part, path, role, modules.get(path)):
                 raise law.broken(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
 

@@ -78,7 +78,7 @@ def check_stages_resolve(
     inserted: tuple[Inserted, ...] = ()
     for stage in _plan(law, strategy, backbone, head):
         try:
-            inserted = (*inserted, *insert(tried.backbone, stage.insert))
+            inserted = (*inserted, *insert(tried.backbone, stage.insert, inserted))
             resolve(stage, tried.backbone, layout, module, inserted)
         except (BadStage, BadInsertion) as error:
             raise law.broken(str(error).rstrip(".")) from None

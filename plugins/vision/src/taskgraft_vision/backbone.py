@@ -60,6 +60,9 @@ class ImageBackbone(Backbone):
     def fingerprint(self) -> str | None:
         return self._fingerprint
 
+    def example(self) -> Batch:
+        return self._processor.blank(2)
+
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return _features(self._found.stretches[layout].whole(self.model, self._pixels(batch)), layout, batch)
 

@@ -73,6 +73,12 @@ def build(config: HfVisionConfig) -> ImageBackbone:
     return ImageBackbone(model, found.anatomy, found.description, processor, found.normalization, size, fingerprint)
 
 
+def sketch(config: HfVisionConfig) -> ImageBackbone:
+    """Build an image encoder without weights."""
+    with torch.device("meta"):
+        return build(config.model_copy(update={"weights": "random"}))
+
+
 def known(config: HfVisionConfig) -> Known:
     """Find out what an image encoder is. What was found is remembered for equal settings of equal checkpoints.
 

@@ -102,9 +102,7 @@ def is_inserted(name: str) -> bool:
     return ":" in name
 
 
-def _around(
-    backbone: Backbone, insertion: Insertion, path: str, wrap: "Wrap", before: Sequence[Inserted]
-) -> Inserted:
+def _around(backbone: Backbone, insertion: Insertion, path: str, wrap: "Wrap", before: Sequence[Inserted]) -> Inserted:
     layer = _layer(backbone, path, before)
     around = wrap(layer)
     inside = next((name for name, module in around.named_modules() if module is layer and name), None)
@@ -133,7 +131,7 @@ def _place(path: str, before: Sequence[Inserted]) -> str:
 
 def _outermost_first(inserted: Sequence[Inserted]) -> list[Inserted]:
     """Sort insertions as they are met on the way from the backbone to a tensor."""
-    return sorted(reversed(inserted), key=lambda one: len(one.path))
+    return sorted(inserted[::-1], key=lambda one: len(one.path))
 
 
 def _bare_name(name: str, around: Sequence[Inserted]) -> str:

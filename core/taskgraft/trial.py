@@ -1,7 +1,7 @@
 """One small pass, forward and backward, through a backbone with everything inserted that a strategy wants to insert.
 
-What works is found out by trying, when a model is composed: on a sketch of the backbone without weights where its spec offers one,
-on the object itself where one was given, else on the first real rows, before anything is trained.
+What works is found out by trying, when a model is composed: on a sketch of the backbone without weights where its spec offers
+one, on the object itself where one was given, else on the first real rows, before anything is trained.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,7 +81,7 @@ def check(composition: Composition, backbone: Backbone, batch: Batch) -> None:
 
     Raises:
         BadInsertion: when an insertion cannot be made.
-        CannotInsert: when a pass fails, the insertion changes the shape of the features, or leaves an inserted tensor without gradient.
+        CannotInsert: when a pass with it fails, the features have another shape, or do not depend on an inserted tensor.
         CannotRun: when the backbone fails by itself.
     """
     who = composition.strategy.label, composition.backbone.label
@@ -132,7 +132,9 @@ def _changed(before: Features, after: Features) -> str | None:
     elements = before.lengths is not None and before.value.shape[:2] != after.value.shape[:2]
     if elements:
         counts = before.value.shape[1], after.value.shape[1]
-        return f"the features have {counts[1]} elements in place of {counts[0]}, so they no longer line up with the inputs"
+        return (
+            f"the features have {counts[1]} elements in place of {counts[0]}, so they no longer line up with the inputs"
+        )
     if shapes[0] != shapes[1]:
         return f"the features have the shape {listed(map(str, shapes[1]))} in place of {listed(map(str, shapes[0]))}"
     return None

@@ -71,10 +71,7 @@ def check_roles_point_at_layers(backbone: Backbone) -> None:
     modules = dict(backbone.named_modules())
     for number, part in enumerate(backbone.description.parts):
         for path, role in part.roles.items():
-            if role == Role.MODEL:
-                if path not in modules or number > 0:
-                    problem = "the backbone has no such module" if number == 0 else "only the first part may"
-                    raise law.broken(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
+            if role == Role.MODEL and number == 0 and path in modules:
                 continue
             if problem := _role_problem(part, path, role, modules.get(path)):
                 raise law.broken(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
@@ -208,6 +205,8 @@ def _role_problem(part: Part, path: str, role: object, layer: nn.Module | None) 
         return f"there is no such role; roles are {listed(Role)}"
     if layer is None:
         return "the backbone has no such module"
+    if role == Role.MODEL:
+        return "the model as a whole belongs to the first part"
     if not part.covers(path):
         return "the part does not own it"
     weight = getattr(layer, "weight", None)

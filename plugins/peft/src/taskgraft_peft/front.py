@@ -104,7 +104,6 @@ class Prompted(Fronted):
         output.last_hidden_state = output.last_hidden_state[:, self._length :]
         return output
 
-
     def _tables(self) -> list[nn.Module]:
         """Find the modules that look pieces up: in T5, another one than the model names, with the same weight."""
         weight = self.model.get_input_embeddings().weight
@@ -158,7 +157,7 @@ class TooLong(TaskgraftError):
 
     def __str__(self) -> str:
         return (
-            f"An input has {self.pieces:,} pieces, and {self.length:,} learned vectors stand in front of them, but the model has "
-            f"only {self.places:,} positions. Choose max_length = {max(self.places - self.length, 1):,} or less for the backbone, "
-            "or a smaller length for the strategy."
+            f"An input has {self.pieces:,} pieces, and {self.length:,} learned vectors stand in front of them, but the model "
+            f"has only {self.places:,} positions. Choose max_length = {max(self.places - self.length, 1):,} or less for the "
+            "backbone, or a smaller length for the strategy."
         )

@@ -36,7 +36,5 @@ class Ia3(Strategy):
 
 
 def _around(reads: bool, layer: nn.Module) -> nn.Module:
-    settings = IA3Config(
-        target_modules=EVERY, feedforward_modules=EVERY if reads else [], fan_in_fan_out=turned(layer)
-    )
+    settings = IA3Config(target_modules=EVERY, feedforward_modules=EVERY if reads else [], fan_in_fan_out=turned(layer))
     return put_around([layer], settings, inject_adapter_in_model)[0]

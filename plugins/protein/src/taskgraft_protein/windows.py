@@ -35,7 +35,7 @@ class Stretches:
 
     @property
     def places(self) -> tuple[Tensor, Tensor]:
-        """``(stretches,)`` int64 both: the sequence of each stretch, and its number in it. One each needs no look at the counts."""
+        """``(stretches,)`` int64 both: the sequence of each stretch, and its number in it. One each needs no look at counts."""
         if self.starts.shape[1] == 1:
             return torch.arange(len(self.counts), device=self.counts.device), torch.zeros_like(self.counts)
         row, stretch = self.real.nonzero(as_tuple=True)

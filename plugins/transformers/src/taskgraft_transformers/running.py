@@ -33,16 +33,12 @@ class Runner:
         """Run the whole model, and give the last hidden tensor."""
         return self._call(model, ids, real, segments)()
 
-    def run_to(
-        self, model: nn.Module, cut: int, ids: Tensor, real: Tensor, segments: Tensor | None = None
-    ) -> Tensor:
+    def run_to(self, model: nn.Module, cut: int, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
         """Run the blocks before a cut, which is not 0, and give the hidden tensor that lies there."""
         assert self._passage is not None, "a model without blocks has no cut but 0"
         return self._passage.stop_before(cut, self._call(model, ids, real, segments))
 
-    def resume(
-        self, model: nn.Module, cut: int, hidden: Tensor, real: Tensor, *, segments: bool = False
-    ) -> Tensor:
+    def resume(self, model: nn.Module, cut: int, hidden: Tensor, real: Tensor, *, segments: bool = False) -> Tensor:
         """Run the blocks behind a cut, which is not 0, and give the last hidden tensor.
 
         The model is called with pieces that stand for nothing but their number; blocks before the cut pass on what is given.
@@ -56,9 +52,7 @@ class Runner:
         last: Tensor = self._passage.pass_through(cut, hidden, call)
         return last
 
-    def _call(
-        self, model: nn.Module, ids: Tensor, real: Tensor, segments: Tensor | None
-    ) -> Callable[[], Tensor]:
+    def _call(self, model: nn.Module, ids: Tensor, real: Tensor, segments: Tensor | None) -> Callable[[], Tensor]:
         named = {"input_ids": ids.masked_fill(~real, self._padding), "attention_mask": real.long()}
         if segments is not None:
             named["token_type_ids"] = segments

@@ -105,6 +105,7 @@ ORDER = [
     "bottleneck",
     "insertion",
     "merging",
+    "trial",
     "base",
     "learning",
     "guard",

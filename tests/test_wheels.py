@@ -16,13 +16,15 @@ DISTRIBUTIONS = {
     "taskgraft_vision": ROOT / "plugins/vision",
     "taskgraft_fraud": ROOT / "plugins/fraud",
     "taskgraft_protein": ROOT / "plugins/protein",
+    "taskgraft_peft": ROOT / "plugins/peft",
 }
 
 SCRIPT = """
 import sys
 from pathlib import Path
-import taskgraft, taskgraft_fraud, taskgraft_protein, taskgraft_text, taskgraft_transformers, taskgraft_vision
-for package in (taskgraft, taskgraft_fraud, taskgraft_protein, taskgraft_text, taskgraft_transformers, taskgraft_vision):
+import taskgraft, taskgraft_fraud, taskgraft_peft, taskgraft_protein, taskgraft_text, taskgraft_transformers, taskgraft_vision
+for package in (taskgraft, taskgraft_fraud, taskgraft_peft, taskgraft_protein, taskgraft_text, taskgraft_transformers,
+                taskgraft_vision):
     folder = Path(package.__file__).parent
     assert folder.is_relative_to(sys.prefix), folder
     assert (folder / "py.typed").is_file(), folder
@@ -35,6 +37,10 @@ rows = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": [
 model.fit(rows, target="label", training={"epochs": 1}, quiet=True)
 model.save(sys.argv[2])
 assert taskgraft.load(sys.argv[2]).predict(rows["text"], quiet=True) == model.predict(rows["text"], quiet=True)
+
+model = taskgraft.compose("hf-text:" + sys.argv[1], head="classification", strategy="lora:4")
+model.fit(rows, target="label", training={"epochs": 1}, quiet=True)
+assert set(model.predict(rows["text"], quiet=True)) <= {"card", "parcel"}
 
 from PIL import Image
 for row in range(4):
@@ -59,10 +65,11 @@ assert set(model.predict(proteins, quiet=True)) <= {"in", "out"}
 
 
 NAMES = """
-classification column contact-map contacts csv customer dataset-folder element-classification entities fasta fraction fraud
-ft-transformer full gradient-boosting hf-text hf-vision hub image-folder json-lines linear-probe logistic-regression majority
-masked-elements mean mlp-plr multi-label new-esm one-hot-ridge one-hot-window parquet partial protein random-forest
-regression residue-labels segmentation sequence-identity tabm tabular-resnet time timm transactions
+adalora classification column contact-map contacts csv customer dataset-folder dora element-classification entities fasta
+fraction fraud ft-transformer full gradient-boosting hf-text hf-vision hub ia3 image-folder json-lines linear-probe
+logistic-regression lora majority masked-elements mean mlp-plr multi-label new-esm one-hot-ridge one-hot-window parquet partial
+prefix-tuning prompt-tuning protein random-forest regression residue-labels rslora segmentation sequence-identity tabm
+tabular-resnet time timm transactions vera
 """
 
 

@@ -24,7 +24,7 @@ from taskgraft.fingerprint import digest
 from taskgraft.fitting import Fitted, built_head, feature_of
 from taskgraft.head import Head
 from taskgraft.hook import GROUP
-from taskgraft.insertion import Inserted, insert, remove
+from taskgraft.insertion import Inserted, insert, is_inserted, remove
 from taskgraft.learning import Learning, resolve
 from taskgraft.manifest import (
     MANIFEST,
@@ -208,13 +208,13 @@ def load(
 
 
 def saved_tensors(fitted: Fitted) -> dict[str, Tensor]:
-    """Choose what an artifact holds: what learned; over a base without checkpoint, the whole backbone."""
+    """Choose what an artifact holds: what learned or was inserted; over a base without checkpoint, the whole backbone."""
     named = _learning(fitted).tensors()
     persistent = {id(tensor) for tensor in (*_state(fitted.task.backbone), *_state(fitted.task.head))}
     return {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in sorted(named.items())
-        if id(tensor) in persistent and (fitted.base is None or name in fitted.learned)
+        if id(tensor) in persistent and (fitted.base is None or name in fitted.learned or is_inserted(name))
     }
 
 

@@ -166,6 +166,13 @@ class Backbone(nn.Module, ABC):
         _only_the_first(cut)
         return self(state, layout)  # type: ignore[no-any-return]
 
+    def example(self) -> Batch | None:
+        """Give a small prepared batch on which insertions can be tried, best with two rows of different lengths.
+
+        None leaves it to the first rows that the backbone is trained on.
+        """
+        return None
+
     def fingerprint(self) -> str | None:
         """Identify the checkpoint: its tensors that the features use, as stored, and the processor's files.
 

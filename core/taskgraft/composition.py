@@ -91,6 +91,7 @@ class Composition:
 
     Attributes:
         layout: what the head reads of what the backbone emits.
+        tried: whether what the plan inserts was tried (:mod:`taskgraft.trial`).
     """
 
     backbone: Named[BackboneSpec] | Given[Backbone]
@@ -100,6 +101,7 @@ class Composition:
     head_description: HeadDescription
     layout: Layout
     plan: Plan
+    tried: bool = False
 
     def sources(self) -> tuple[Source, ...]:
         """The distributions that provide what was named."""

@@ -26,7 +26,11 @@ AXES: Mapping[Layout, str] = {
 
 
 class Role(StrEnum):
-    """What a linear or convolutional layer does in its block. Strategies choose layers by role, never by name."""
+    """What a linear or convolutional layer does in its block. Strategies choose layers by role, never by name.
+
+    ``model`` is no layer but the library's own model as a whole, from raw elements to a vector for each. It stands among the
+    roles of the first part, for strategies that put something in front of all elements.
+    """
 
     QUERY = "query"
     KEY = "key"
@@ -37,6 +41,7 @@ class Role(StrEnum):
     FEED_FORWARD_OUT = "feed-forward-out"
     CONVOLUTION = "convolution"
     DEPTHWISE = "depthwise"
+    MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Part:
         name: unique in its backbone; what ``until`` and messages use.
         owns: dotted paths of modules, parameters or buffers. A path owns everything below it.
         output: what leaves this part.
-        roles: dotted path of a linear or convolutional layer → what it does.
+        roles: dotted path of a linear or convolutional layer (or of the whole model) → what it does.
         whole: dotted path of the module of this part that gives ``output``, first where it gives a tuple; None where no one
             module does. Need not be said of a part that owns one module and nothing else.
     """
@@ -102,6 +107,10 @@ class Part:
     def covers(self, path: str) -> bool:
         """Say whether this part owns the module or tensor at a dotted path."""
         return _covers(self.owns, path)
+
+    def begins_with(self, path: str) -> bool:
+        """Say whether what is inserted around the module at a dotted path acts in this part first."""
+        return path in self.roles or self.covers(path)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from taskgraft.run_folder import RunFolder
 from taskgraft.settling import check_rows, check_validation, settle
 from taskgraft.stages import Loop, StageReport
 from taskgraft.task import Passes, Task, predictions
+from taskgraft.trial import ROWS, check
 
 
 @dataclass
@@ -151,6 +152,8 @@ def fit(
     task = Task(backbone, head.build(feature_of(composition), target), composition.layout)
     with _kept(keeping, engine, recipe, rows, held) as run_folder, tracking(engine, recipe.training.trackers):
         journal = Journal(engine, run_folder)
+        if not composition.tried:
+            check(composition, backbone, prepared.training.inputs.gather(range(min(ROWS, len(rows)))))
         loop = Loop(task, prepared.training, validation, recipe.training, engine, reporter, folder, journal, run_folder)
         try:
             reports = loop.run(composition.plan)
@@ -288,7 +291,8 @@ def _learned_backbone(composition: Composition, recipe: Recipe, rows: Rows) -> t
         return composition, recipe
     config = chosen.spec.learn(chosen.config, InputColumns(rows, recipe.data.columns))
     chosen = replace(chosen, config=config)
-    composition = fitted_together(catalog(), chosen, composition.head, composition.strategy)
+    known = fitted_together(catalog(), chosen, composition.head, composition.strategy)
+    composition = replace(known, tried=composition.tried)
     return composition, recipe.model_copy(update={"backbone": chosen.choice()})
 
 

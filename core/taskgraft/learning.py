@@ -69,7 +69,7 @@ class Learning:
         """The index of the first part that has something to learn; the number of parts when none has."""
         parts = self.backbone.description.parts
         for index, part in enumerate(parts):
-            if any(part.covers(name.partition(":")[0]) for name in self.declared if not _of_head(name)):
+            if any(part.begins_with(name.partition(":")[0]) for name in self.declared if not _of_head(name)):
                 return index
         return len(parts)
 
@@ -122,9 +122,10 @@ def resolve(
     """
     groups = [_group(stage, number, learn, backbone, layout, inserted) for number, learn in enumerate(stage.learn)]
     names = named_tensors(backbone, inserted)
-    for one in {one.insertion.name: one for one in inserted if one.insertion in stage.insert}.values():
-        mine = tuple(name for name in names if f":{one.insertion.name}." in name)
-        groups.append(Group(f"inserted {one.insertion.name}", one.insertion.rate, mine))
+    for insertion in dict.fromkeys(one.insertion for one in inserted if one.insertion in stage.insert):
+        around = [one for one in inserted if one.insertion == insertion]
+        mine = tuple(name for name in names if any(one.learns(name) for one in around))
+        groups.append(Group(f"inserted {insertion.name}", insertion.rate, mine))
     if stage.layer_decay is not None:
         groups = [replace(group, factors=_factors(stage.layer_decay, group, backbone)) for group in groups]
     if stage.head_rate is not None:

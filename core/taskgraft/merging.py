@@ -11,11 +11,12 @@ from taskgraft.backbone import Backbone, tensors
 from taskgraft.bottleneck import CONVOLUTIONS
 from taskgraft.error import TaskgraftError
 from taskgraft.features import Features
-from taskgraft.insertion import WRAPPED, Inserted
+from taskgraft.insertion import Inserted, place
 from taskgraft.verification import difference
 
 APART = 1e-5
-"""How far merged and unmerged may lie apart in 32 bits, relative to the largest value (at least to 1). Fewer bits round more."""
+"""How far merged and unmerged may lie apart in 32 bits, relative to the largest value (at least to 1); fewer bits round
+more."""
 
 
 @dataclass(eq=False)
@@ -61,8 +62,7 @@ class Merging:
         before = self.features() if self.features else None
         try:
             for number, one in enumerate(self.inserted):
-                around = sum(other.path == one.path for other in self.inserted[number + 1 :])
-                self._merge(one, one.path + f".{WRAPPED}" * around, compared=before is not None)
+                self._merge(one, place(one, self.inserted[number + 1 :]), compared=before is not None)
             if before is not None and self.features is not None:
                 apart = difference(before, self.features())
                 if not apart <= _allowed(before.value.dtype):
@@ -91,7 +91,7 @@ class Merging:
         """
         insertion, around = one.insertion, self.backbone.get_submodule(path)
         assert insertion.merge is not None
-        layer: nn.Module = getattr(around, WRAPPED)
+        layer = around.get_submodule(one.inside)
         merged = insertion.merge(deepcopy(around)).eval()
         new, old = tensors(merged), tensors(layer)
         if _forms(new) != _forms(old):
@@ -140,8 +140,8 @@ def _tries(layer: nn.Module, around: nn.Module) -> Iterator[Tensor]:
             TypeError,
             IndexError,
             AssertionError,
-        ):  # so layers say that they read another shape
-            continue
+        ):
+            continue  # so layers say that they read another shape
         yield drawn
 
 

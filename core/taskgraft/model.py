@@ -33,6 +33,7 @@ from taskgraft.rows import Rows
 from taskgraft.stages import StageReport
 from taskgraft.strategy import Strategy
 from taskgraft.task import predictions
+from taskgraft.trial import tried
 
 
 @dataclass(frozen=True)
@@ -336,7 +337,7 @@ class TaskModel:
 
 
 def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strategy: Reference | Strategy) -> TaskModel:
-    """Graft a head onto a backbone, to be trained by a strategy. Reads no weights.
+    """Graft a head onto a backbone, to be trained by a strategy. Reads no weights; what the strategy inserts is tried.
 
     Args:
         backbone: a name (``"hf-text:some/checkpoint"``), a dict with the name and settings, or an object.
@@ -346,7 +347,7 @@ def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strateg
     Raises:
         TaskgraftError: when a name is unknown, a setting is refused, or the three do not fit together.
     """
-    return model_of(composed(catalog(), backbone, head, strategy))
+    return model_of(tried(composed(catalog(), backbone, head, strategy)))
 
 
 def model_of(composition: Composition) -> TaskModel:

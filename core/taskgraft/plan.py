@@ -1,6 +1,6 @@
 """What a strategy answers with: stages, as plain values. The loop carries them out and knows no strategy by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from taskgraft.head import HeadModule, Loss
 
     StageLoss = Callable[[HeadModule, Tensor, Batch, Features], Loss]
+    Regularizer = Callable[[nn.Module], Tensor]
+    BeforeSteps = Callable[[nn.Module, int], None]
     AfterStep = Callable[[nn.Module, int], None]
     Wrap = Callable[[nn.Module], nn.Module]
 
@@ -47,24 +49,38 @@ class Learn:
     norms: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Together:
+    """How to wrap layers whose inserted modules have something in common, such as fixed tensors or a budget.
+
+    Attributes:
+        begin: called once with all layers that insertions with this very value choose, in order from input to output;
+            answers with the function that wraps each of them.
+    """
+
+    begin: "Callable[[Sequence[nn.Module]], Wrap]"
+
+
 @dataclass(frozen=True)
 class Insertion:
     """New modules around layers of the backbone, chosen by part and role, or around whole parts.
 
+    It can be divided into several with fewer parts and other rates.
+
     Attributes:
         name: short; inserted tensors are called ``<path of the layer>:<name>.<tensor>``.
         roles: of the layers; None stands for the one module that gives what leaves a part (:attr:`Part.module`).
-        wrap: called with the layer; answers with a module that holds the layer as its attribute ``wrapped`` and has
-            tensors of its own.
+        wrap: called with the layer; answers with a module that holds the layer, as it is, somewhere below itself, and has
+            tensors of its own. Those that ask for no gradient then never learn.
         rate: the peak learning rate of the inserted tensors, per step.
         merge: called with the module that ``wrap`` gave; answers with a layer of the wrapped layer's own kind that alone
-            computes the same; None for what cannot be merged.
+            computes the same. None for what cannot be merged.
     """
 
     name: str
     parts: tuple[str, ...]
     roles: frozenset[Role] | None
-    wrap: "Wrap"
+    wrap: "Wrap | Together"
     rate: float
     merge: "Wrap | None" = None
 
@@ -86,7 +102,11 @@ class Stage:
         patience: stop after this many epochs without improvement on validation and restore the best; None never stops.
         store: whether what lies before the first learning part may be computed once and stored.
         loss: wraps the head's loss, when given: (head, output, targets, features) → loss.
-        after_step: called after every optimiser step with the backbone and the number of the step, from 1.
+        regularizer: called in every pass with the backbone, when given; answers with a scalar that is added to the mean loss.
+        before_steps: called with the backbone and the number of optimiser steps that the stage will have, before the first of
+            them, and again where a run that was killed goes on.
+        after_step: called after every optimiser step, its gradients still there, with the backbone and the number of the step,
+            from 1.
     """
 
     name: str
@@ -100,6 +120,8 @@ class Stage:
     patience: int | None = None
     store: bool = False
     loss: "StageLoss | None" = None
+    regularizer: "Regularizer | None" = None
+    before_steps: "BeforeSteps | None" = None
     after_step: "AfterStep | None" = None
 
 

@@ -49,6 +49,8 @@ class BackboneSpec(Spec):
         build: settings → the backbone, weights loaded.
         learn: settings and the training split's inputs → settings completed by what was learned from them (the columns
             of a table, their scales). None for a backbone that needs nothing from the data.
+        sketch: settings → the same backbone with the same layers but no weights, made on torch's meta device, with an
+            ``example``. What a strategy inserts is tried on it when a model is composed. None leaves that to the first rows.
         licence: of the weights, when one licence holds for all of them.
     """
 
@@ -56,6 +58,7 @@ class BackboneSpec(Spec):
     describe: Callable[[Any], BackboneDescription]
     build: "Callable[[Any], Backbone]"
     learn: Callable[[Any, Columns], Config] | None = None
+    sketch: "Callable[[Any], Backbone] | None" = None
     licence: str | None = None
 
 

@@ -149,9 +149,8 @@ class Stepper:
             waits = micro is not micros[-1]
             with self.accelerator.no_sync(self._module) if waits else nullcontext():
                 with autocast(self.settings.precision, device):
-                    total, weight = self._module(
-                        self.cut, micro.inputs.to(device), micro.targets.to(device), self.stage.loss
-                    )
+                    inputs, targets = micro.inputs.to(device), micro.targets.to(device)
+                    total, weight = self._module(self.cut, inputs, targets, self.stage)
                 if micro.counted == 0:
                     total, weight = total * 0.0, weight * 0.0
                 sums += torch.stack([total.detach(), weight.detach()])

@@ -68,11 +68,13 @@ def check_parts_own_every_tensor_once(backbone: Backbone) -> None:
 
 
 def check_roles_point_at_layers(backbone: Backbone) -> None:
-    """Each role names a linear or convolutional layer inside its part."""
+    """Each role names a linear or convolutional layer inside its part, but for the role of the whole model."""
     law = law_of(backbone, "roles name linear and convolutional layers of their part", "Mend the 'roles' of that part.")
     modules = dict(backbone.named_modules())
-    for part in backbone.description.parts:
+    for number, part in enumerate(backbone.description.parts):
         for path, role in part.roles.items():
+            if role == Role.MODEL and number == 0 and path in modules:
+                continue
             if problem := _role_problem(part, path, role, modules.get(path)):
                 raise law.broken(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
 
@@ -259,6 +261,8 @@ def _role_problem(part: Part, path: str, role: object, layer: nn.Module | None) 
         return f"there is no such role; roles are {listed(Role)}"
     if layer is None:
         return "the backbone has no such module"
+    if role == Role.MODEL:
+        return "the model as a whole belongs to the first part"
     if not part.covers(path):
         return "the part does not own it"
     weight = getattr(layer, "weight", None)

@@ -1,6 +1,7 @@
 """What taskgraft-fraud provides. Start reading here; no model code is imported."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.FTTransformerConfig,
         describe=description.describe_ft_transformer,
         build=_ft_transformer,
+        sketch=partial(_sketched, _ft_transformer),
         learn=_learn_signs,
     )
     yield BackboneSpec(
@@ -58,6 +60,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.TabularResNetConfig,
         describe=description.describe_tabular_resnet,
         build=_tabular_resnet,
+        sketch=partial(_sketched, _tabular_resnet),
         learn=_learn,
     )
     yield BackboneSpec(
@@ -66,6 +69,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.MlpPlrConfig,
         describe=description.describe_mlp_plr,
         build=_mlp_plr,
+        sketch=partial(_sketched, _mlp_plr),
         learn=_learn,
     )
     yield BackboneSpec(
@@ -74,6 +78,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.TabMConfig,
         describe=description.describe_tabm,
         build=_tabm,
+        sketch=partial(_sketched, _tabm),
         learn=_learn,
     )
 
@@ -176,6 +181,15 @@ def _learn_signs(config: settings.FTTransformerConfig, inputs: Columns) -> setti
     from taskgraft_fraud.columns import learn
 
     return learn(config, inputs, signs=config.hides)
+
+
+def _sketched(build: Callable[[settings.AnyTable], "TableBackbone"], config: settings.AnyTable) -> "TableBackbone":
+    import torch
+
+    from taskgraft_fraud.backbone import sketched
+
+    with torch.device("meta"):
+        return build(sketched(config))
 
 
 def _ft_transformer(config: settings.FTTransformerConfig) -> "TableBackbone":

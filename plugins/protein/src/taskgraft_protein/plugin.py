@@ -46,6 +46,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=ProteinConfig,
         describe=_describe,
         build=_protein,
+        sketch=_sketch,
     )
     yield BackboneSpec(
         name="new-esm",
@@ -53,6 +54,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=NewEsmConfig,
         describe=_describe_new,
         build=_protein,
+        sketch=_sketch,
     )
 
 
@@ -150,6 +152,12 @@ def _protein(config: ProteinConfig | NewEsmConfig) -> "ProteinBackbone":
     from taskgraft_protein.backbone import ProteinBackbone
 
     return ProteinBackbone(config)
+
+
+def _sketch(config: ProteinConfig | NewEsmConfig) -> "ProteinBackbone":
+    from taskgraft_protein.backbone import sketch
+
+    return sketch(config)
 
 
 def _contact_map(config: ContactMapConfig) -> "ContactMap":

@@ -26,6 +26,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         describe=_describe,
         build=_text,
         learn=_learn,
+        sketch=_sketch,
     )
 
 
@@ -57,6 +58,12 @@ def _text(config: TextConfig) -> "TextBackbone":
     from taskgraft_text.backbone import TextBackbone
 
     return TextBackbone(config)
+
+
+def _sketch(config: TextConfig) -> "TextBackbone":
+    from taskgraft_text.backbone import sketch
+
+    return sketch(config)
 
 
 def _entities(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:

@@ -71,6 +71,9 @@ class ImageBackbone(Backbone):
         """Write a checkpoint of timm or of transformers."""
         self._export(self.model, folder)
 
+    def example(self) -> Batch:
+        return self._processor.blank(2)
+
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return _features(self._found.stretches[layout].whole(self.model, self._pixels(batch)), layout, batch)
 

@@ -81,6 +81,12 @@ def build(config: HfVisionConfig) -> ImageBackbone:
     return ImageBackbone(model, found.anatomy, description, processor, normalization, size, fingerprint, write)
 
 
+def sketch(config: HfVisionConfig) -> ImageBackbone:
+    """Build an image encoder without weights."""
+    with torch.device("meta"):
+        return build(config.model_copy(update={"weights": "random"}))
+
+
 def known(config: HfVisionConfig) -> Known:
     """Find out what an image encoder is. What was found is remembered for equal settings of equal checkpoints.
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from taskgraft.backbone import CannotExport
 from taskgraft.description import BackboneDescription
+from taskgraft_vision.anatomy import shorten
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.backbone import DTYPES, ImageBackbone, described
 from taskgraft_vision.processor import Geometry, ImageProcessor
@@ -34,7 +35,19 @@ def build(config: TimmConfig) -> ImageBackbone:
         TaskgraftError: as :meth:`TimmWeights.load` does.
     """
     found = _known(config)
-    model, fingerprint = TimmWeights(found).load()
+    return _backbone(found, *TimmWeights(found).load())
+
+
+def sketch(config: TimmConfig) -> ImageBackbone:
+    """Build a timm model without weights."""
+    found = _known(config)
+    model = found.build("meta")
+    shorten(model, found.anatomy.removed, found.anatomy.stop)
+    return _backbone(found, model, None)
+
+
+def _backbone(found: TimmModel, model: nn.Module, fingerprint: str | None) -> ImageBackbone:
+    config = found.config
     return ImageBackbone(
         model.to(DTYPES[config.dtype]).eval(),
         found.anatomy,

@@ -214,29 +214,21 @@ def test_a_part_for_which_no_one_module_stands_is_not_wrapped_whole():
     )
 
 
-def test_a_layer_inside_a_wrapped_part_is_not_wrapped_after_it():
+@pytest.mark.parametrize("part_first", [True, False])
+def test_a_part_and_a_layer_inside_it_can_both_be_wrapped(part_first):
     backbone = words()
-    keys = list(backbone.state_dict())
-    before = insert(backbone, [whole("block-0")])
-    with pytest.raises(BadInsertion) as caught:
-        insert(backbone, [adapter("block-0")], before)
-    assert str(caught.value) == (
-        "The insertion 'low-rank' cannot be made: blocks.0.query lies in blocks.0, which has an insertion around it already."
-    )
-    remove(backbone, before)
-    assert list(backbone.state_dict()) == keys
-
-
-def test_a_part_can_be_wrapped_after_a_layer_inside_it():
-    backbone = words()
-    names = set(tensors(backbone))
-    inner = insert(backbone, [adapter("block-0", roles=[Role.QUERY])])
-    outer = insert(backbone, [whole("block-0")], inner)
-    assert set(named_tensors(backbone, (*inner, *outer))) - names == {
+    names, keys = set(tensors(backbone)), list(backbone.state_dict())
+    both = [whole("block-0"), adapter("block-0", roles=[Role.QUERY])]
+    first, second = both if part_first else both[::-1]
+    before = insert(backbone, [first])
+    done = (*before, *insert(backbone, [second], before))
+    assert set(named_tensors(backbone, done)) - names == {
         "blocks.0.query:low-rank.down.weight",
         "blocks.0.query:low-rank.up.weight",
         "blocks.0:scale.factor",
     }
+    remove(backbone, done)
+    assert list(backbone.state_dict()) == keys
 
 
 class Sheltered(nn.Module):

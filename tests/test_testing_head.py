@@ -465,7 +465,7 @@ PLANTED = (
         TAGS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
         "for sequence features, the loss is #, and # with more padding.\n"
-        "Use the lengths; positions past them hold anything.",
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     ),
     Planted(
         of_head.check_padding_and_companions_do_not_matter,
@@ -473,7 +473,7 @@ PLANTED = (
         NUMBERS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
         "for vector features, row 0 is predicted as # among others and as # alone.\n"
-        "Use the lengths; positions past them hold anything.",
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     ),
     Planted(
         of_head.check_truth_speaks_as_predictions_do,
@@ -505,7 +505,7 @@ PLANTED = (
         CELLS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
         "for grid features, row 0 is predicted as array([[0]]) among others and as array([[1]]) alone.\n"
-        "Use the lengths; positions past them hold anything.",
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     ),
     Planted(
         of_head.check_head_builds_from_json,
@@ -562,7 +562,9 @@ def test_a_spec_that_describes_something_else_is_caught():
     with pytest.raises(LawBroken) as caught:
         of_head.check_spec_describes_the_head(Labels(), spec, RegressionConfig())
     assert str(caught.value).startswith(
-        "Labels breaks the law 'describe says what build makes':\n'regression' describes HeadDescription("
+        "Labels breaks the law 'describe says what build makes':\n"
+        "'target' is <TargetKind.NUMBERS: 'numbers'> as described by 'regression', but <TargetKind.CATEGORY: 'category'> "
+        "as built.\n"
     )
 
 

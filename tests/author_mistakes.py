@@ -159,9 +159,7 @@ MISTAKES = (
         "A hook never ends.",
         Judge.CATALOG,
         "__init__",
-        {
-            '    yield HeadSpec(\n        name="kinds"': '    number = 0\n    while number := number + 1:\n      yield HeadSpec(\n        name=f"kinds-{number}"'
-        },
+        {"    yield HeadSpec(": "    while True:\n      yield HeadSpec("},
         "acme 1.0 (taskgraft_heads answered with more than 1,000 specs; it seems to have no end)",
     ),
     Mistake(
@@ -199,9 +197,7 @@ MISTAKES = (
         "A layer belongs to no part.",
         Judge.BACKBONE,
         "__init__",
-        {
-            'Part("mixing", ("mixing", "dropout"), sequence(size), {"mixing": Role.FEED_FORWARD_IN})': 'Part("mixing", ("dropout",), sequence(size))'
-        },
+        {'("mixing", "dropout"), sequence(size), {"mixing": Role.FEED_FORWARD_IN}': '("dropout",), sequence(size)'},
         "Strings breaks the law 'parts own every tensor exactly once':\n"
         "no part owns mixing.weight, mixing.bias.\n"
         "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do "
@@ -269,10 +265,10 @@ MISTAKES = (
         Judge.BACKBONE,
         "backbone",
         {
-            "    def forward": "    def fingerprint(self):\n        return str(float(self.last.weight.detach().sum()))\n\n    def forward"
+            "    def forward": "    def fingerprint(self):\n        return str(self.letters.weight.tolist())\n\n    def forward"
         },
         "Strings breaks the law 'the fingerprint identifies the checkpoint as stored':\n"
-        "it changed when the weights were cast to float64.\n"
+        "it changed when a weight in memory was changed, as training does.\n"
         "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
     ),
     Mistake(
@@ -307,7 +303,8 @@ MISTAKES = (
         Judge.BACKBONE,
         "backbone",
         {
-            "        hidden = torch.tanh(self.last(hidden))\n": "        hidden = torch.tanh(self.last(hidden))\n        self.before, hidden = hidden.detach().mean(), hidden + getattr(self, 'before', 0)\n"
+            "torch.tanh(self.last(hidden))\n": "torch.tanh(self.last(hidden)) + getattr(self, 'before', 0)\n"
+            "        self.before = hidden.detach().mean()\n"
         },
         "Strings breaks the law 'eval mode is deterministic':\n"
         "two passes of one batch give sequence features that differ by #, with the same random numbers.\n"
@@ -318,7 +315,9 @@ MISTAKES = (
         Judge.BACKBONE,
         "backbone",
         {
-            "        hidden = torch.tanh(self.last(hidden))\n": "        hidden = torch.tanh(self.last(hidden))\n        self.mean = getattr(self, 'mean', 0) + self.training * hidden.detach().mean()\n        hidden = hidden - self.mean\n"
+            "torch.tanh(self.last(hidden))\n": "torch.tanh(self.last(hidden))\n"
+            "        self.mean = getattr(self, 'mean', 0) + self.training * hidden.detach().mean()\n"
+            "        hidden = hidden - self.mean\n"
         },
         "Strings breaks the law 'training changes nothing but parameters and buffers':\n"
         "sequence features differ by # after a pass in training mode.\n"
@@ -337,9 +336,7 @@ MISTAKES = (
         "A device is named in forward.",
         Judge.BACKBONE,
         "backbone",
-        {
-            'batch["letters"]) + self.shift': 'batch["letters"]) + torch.full((len(self.shift),), 0.1, dtype=self.shift.dtype, device="cpu") + self.shift'
-        },
+        {"+ self.shift": '+ self.shift * torch.ones(len(self.shift), dtype=self.shift.dtype, device="cpu")'},
         "Strings breaks the law 'a backbone runs where its weights are':\n"
         "forward for sequence features, where a tensor that says no device, or names one, lies elsewhere, "
         "raises RuntimeError: ….\n"
@@ -349,9 +346,7 @@ MISTAKES = (
         "A tensor is made where the default device is.",
         Judge.BACKBONE,
         "backbone",
-        {
-            'batch["letters"]) + self.shift': 'batch["letters"]) + torch.full((len(self.shift),), 0.1, dtype=self.shift.dtype) + self.shift'
-        },
+        {"+ self.shift": "+ self.shift * torch.ones(len(self.shift), dtype=self.shift.dtype)"},
         "Strings breaks the law 'a backbone runs where its weights are':\n"
         "forward for sequence features, where a tensor that says no device, or names one, lies elsewhere, "
         "raises RuntimeError: ….\n"
@@ -398,9 +393,7 @@ MISTAKES = (
         "A state does not name its padded axis.",
         Judge.BACKBONE,
         "backbone",
-        {
-            'Batch({"hidden": hidden}, {"hidden": (ELEMENT,)}, batch.lengths)': 'Batch({"hidden": hidden, "mask": batch.mask(ELEMENT)}, {"hidden": (ELEMENT,)}, batch.lengths)'
-        },
+        {'Batch({"hidden": hidden}': 'Batch({"hidden": hidden, "mask": batch.mask(ELEMENT)}'},
         "Strings breaks the law 'what lies at a cut gives the features of a whole pass':\n"
         "at cut 1, 'mask' of row 0 has the shape (1, 20) among others and (1, 5) alone.\n"
         "Name its padded axes in the 'axes' of the state, each with its lengths.",
@@ -420,7 +413,7 @@ MISTAKES = (
         "backbone",
         {"        lengths = torch.tensor": "        rows.sort(key=len)\n        lengths = torch.tensor"},
         "Strings breaks the law 'what a processor makes of a row does not depend on its companions':\n"
-        "row 1 stands at place 3 of a batch.\n"
+        "example 1 stands in row 3 of the batch.\n"
         "Give rows in the order of the examples.",
     ),
     Mistake(
@@ -485,7 +478,7 @@ MISTAKES = (
         Judge.HEAD,
         "head",
         {
-            "        if bad:\n            raise BadTargets(bad)\n": "        known = [*target.labels, *{labels[row] for row in bad}]\n",
+            "if bad:\n            raise BadTargets(bad)\n": "known = [*target.labels, *{labels[row] for row in bad}]\n",
             "[target.labels.index(label)": "[known.index(label)",
         },
         "Kinds breaks the law 'a target that cannot be read is BadTargets, naming its row':\n"
@@ -604,7 +597,8 @@ MISTAKES = (
         Judge.PLUGIN,
         "__init__",
         {
-            "    size = config.feature_size": "    from torch import nn\n\n    size = nn.Linear(8, config.feature_size).out_features"
+            "    size = config.feature_size": "    from torch import nn\n\n"
+            "    size = nn.Linear(8, config.feature_size).out_features"
         },
         "backbone 'strings' of acme_strings breaks the law 'describe reads no weights':\n"
         "describe makes weights: 'weight' of Linear.\n"
@@ -626,8 +620,7 @@ MISTAKES = (
         {"        size = config.feature_size\n": "        size = config.feature_size = 8\n"},
         "backbone 'strings' of acme_strings breaks the law 'build makes what the spec says':\n"
         "build raises ValidationError: 1 validation error for StringsConfig feature_size Instance is frozen "
-        "[type=frozen_instance, input_value=8, input_type=int] For further information visit "
-        "https:/…/frozen_instance.\n"
+        "[type=frozen_instance, input_value=8, input_type=int].\n"
         "Build from the settings alone, and leave them as they are.",
     ),
     Mistake(
@@ -650,3 +643,8 @@ MISTAKES = (
         "Predict once per row.",
     ),
 )
+
+
+def told(judge: Judge) -> str:
+    """Write down what one judge says, each message under its cause, as the guide shows it."""
+    return "\n".join(f"# {one.cause}\n{one.message}" for one in MISTAKES if one.judge is judge)

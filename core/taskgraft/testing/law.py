@@ -74,7 +74,7 @@ class Law:
         except (TaskgraftError, AssertionError):
             raise
         except Exception as error:
-            said = " ".join(str(error).split())[:300].rstrip(".")
+            said = " ".join(str(error).partition("For further information visit")[0].split())[:300].rstrip(".")
             raise self.broken(f"{doing} raises {type(error).__name__}: {said}") from error
 
 

@@ -43,7 +43,7 @@ def check_rows_are_prepared_one_by_one(backbone: Backbone, inputs: Columns) -> N
             places = [other for other in range(len(tried.batch)) if not _difference(tried.batch.rows([other]), alone)]
             if places:
                 raise law.broken(
-                    f"row {row} stands at place {places[0]} of a batch", "Give rows in the order of the examples."
+                    f"example {row} stands in row {places[0]} of the batch", "Give rows in the order of the examples."
                 )
             raise law.broken(f"row {row} prepared alone has another {problem}")
     if problem := _difference(tried.batch, collate(tried.batch.split())):

@@ -410,10 +410,10 @@ def _cheapest(tried: HeadTrial) -> Predictions:
     def loss() -> Tensor:
         optimizer.zero_grad()
         total = tried.module.loss(output, tried.encoded, tried.features).total
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)
     with torch.no_grad():
         return tried.module.predict(output.detach(), tried.features)
 

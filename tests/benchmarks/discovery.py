@@ -1,7 +1,7 @@
 """What each installed plugin adds to discovery: a catalog of 1 plugin beside one of 200, each of one config class.
 
-Each catalog is built in a process of its own, in turn; medians are compared, of seconds of the processor, which other work on the
-machine changes least. A plugin beyond the first is to add at most 2 ms.
+Each catalog is built in a process of its own, in turn; medians are compared, of seconds of the processor, which other work
+changes least. A plugin beyond the first is to add at most 2 ms.
 A third process only imports the 200 modules, which shows how much of that is the plugins' own (their config class above all).
 """
 

@@ -773,7 +773,7 @@ PLANTED = (
         of_features.check_devices_work,
         NoDevice,
         "NoDevice breaks the law 'a backbone runs where its weights are':\n"
-        "forward for vector features, where a tensor that says no device lies elsewhere, raises ….\n"
+        "forward for vector features, where a tensor that says no device, or names one, lies elsewhere, raises ….\n"
         "Give device=… (of an input or a weight) to every tensor that forward makes; name no device.",
     ),
     Planted(

@@ -278,6 +278,21 @@ class CouplesModule(CellsModule):
         return Predictions(values, shares, (0, 1))
 
 
+def surer_in_company(found, output, features):
+    sure = 1 / len(output)
+    shares = [row * (1 - sure) + sure / len(row) for row in found.probabilities]
+    return replace(found, probabilities=shares)
+
+
+def in_other_units(found, output, features):
+    return replace(found, values=[value / 1_000 for value in found.values])
+
+
+def the_label_after(found, output, features):
+    following = dict(zip(found.classes, (*found.classes[1:], found.classes[0]), strict=True))
+    return replace(found, values=[[following[label] for label in row] for row in found.values])
+
+
 def half_a_share(found, output, features):
     return replace(found, probabilities=[shares / 2 for shares in found.probabilities])
 
@@ -465,7 +480,7 @@ PLANTED = (
         TAGS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
         "for sequence features, the loss is #, and # with more padding.\n"
-        "Use the lengths; positions past them hold anything.",
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     ),
     Planted(
         of_head.check_padding_and_companions_do_not_matter,
@@ -473,7 +488,32 @@ PLANTED = (
         NUMBERS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
         "for vector features, row 0 is predicted as # among others and as # alone.\n"
-        "Use the lengths; positions past them hold anything.",
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
+    ),
+    Planted(
+        of_head.check_padding_and_companions_do_not_matter,
+        lambda: spoiled(Labels, predict=surer_in_company),
+        LABELS,
+        "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
+        "for vector features, row 0 has other probabilities among others than alone.\n"
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
+    ),
+    Planted(
+        of_head.check_least_loss_predicts_the_truth,
+        lambda: spoiled(Numbers, predict=in_other_units),
+        NUMBERS,
+        "Spoiled breaks the law 'what costs least is what is predicted':\n"
+        "for vector features, where the loss is least, 4 of 4 rows are not predicted as their truth: row 0 as #, not as #.\n"
+        "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
+    ),
+    Planted(
+        of_head.check_least_loss_predicts_the_truth,
+        lambda: spoiled(Tags, predict=the_label_after),
+        TAGS,
+        "Spoiled breaks the law 'what costs least is what is predicted':\n"
+        "for sequence features, where the loss is least, 4 of 4 rows are not predicted as their truth: row 0 as "
+        "['B', 'I', 'B'], not as ['O', 'B', 'O'].\n"
+        "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
     ),
     Planted(
         of_head.check_truth_speaks_as_predictions_do,
@@ -505,7 +545,7 @@ PLANTED = (
         CELLS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
         "for grid features, row 0 is predicted as array([[0]]) among others and as array([[1]]) alone.\n"
-        "Use the lengths; positions past them hold anything.",
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     ),
     Planted(
         of_head.check_head_builds_from_json,
@@ -562,7 +602,9 @@ def test_a_spec_that_describes_something_else_is_caught():
     with pytest.raises(LawBroken) as caught:
         of_head.check_spec_describes_the_head(Labels(), spec, RegressionConfig())
     assert str(caught.value).startswith(
-        "Labels breaks the law 'describe says what build makes':\n'regression' describes HeadDescription("
+        "Labels breaks the law 'describe says what build makes':\n"
+        "'target' is <TargetKind.NUMBERS: 'numbers'> as described by 'regression', but <TargetKind.CATEGORY: 'category'> "
+        "as built.\n"
     )
 
 

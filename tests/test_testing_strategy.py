@@ -129,16 +129,16 @@ PLANTED = (
     Planted(
         of_strategy.check_planning_is_pure,
         NeedsRoles,
-        "NeedsRoles breaks the law 'a plan depends on the descriptions and settings alone':\n"
+        "NeedsRoles breaks the law 'stages say what can be carried out':\n"
         "a plan for a backbone without roles (number of parts: 1) raises IndexError: list index out of range.\n"
-        "Keep nothing between calls; draw nothing.",
+        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
     ),
     Planted(
         of_strategy.check_planning_is_pure,
         lambda: planning(Stage("last", (LAST,), head_rate=1e-3)),
-        "Planned breaks the law 'a plan depends on the descriptions and settings alone':\n"
+        "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'last' names the part 'block-1'; the parts are all.\n"
-        "Keep nothing between calls; draw nothing.",
+        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
     ),
     Planted(
         of_strategy.check_stages_are_sound,

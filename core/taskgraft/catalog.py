@@ -1,6 +1,7 @@
 """All specs that installed plugins provide, with their sources, and the plugins that failed."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -42,7 +43,7 @@ class Catalog:
                 yield entry.spec, entry.source
 
     def find(self, kind: type[AnySpec], name: Name) -> tuple[AnySpec, Source]:
-        """Find the one spec that a name means.
+        """Find the one spec that a name means. One that is found by a former name is found with a warning.
 
         Raises:
             UnknownName: nobody provides it.
@@ -51,20 +52,32 @@ class Catalog:
         matches = [
             (spec, source)
             for spec, source in self.specs(kind)
-            if spec.name == name.name
+            if name.name in spec.names
             and (name.distribution is None or normalized(name.distribution) == normalized(source.distribution))
         ]
         if not matches:
             known = tuple(self.specs(kind))
             raise UnknownName(kind.axis, str(Name(name.name, name.distribution)), known, self.failures, self.blocked)
         if len(matches) > 1:
-            raise AmbiguousName(kind.axis, name.name, tuple(source for _, source in matches))
-        return matches[0]
+            raise AmbiguousName(kind.axis, name.name, tuple(matches))
+        spec, source = matches[0]
+        if spec.name != name.name:
+            warnings.warn(
+                f"The {kind.axis} '{name.name}' is now called '{spec.name}' (from {source}). The former name still works; "
+                "write the new one.",
+                FormerName,
+                stacklevel=1,  # one place for all uses, so each name is told once
+            )
+        return spec, source
 
     def has_scheme(self, data: str) -> bool:
         """Say whether data are named in the way of a reader that reads no file (``hub:NAME``)."""
         scheme, colon, _ = data.partition(":")
         return bool(colon) and any(spec.scheme == scheme for spec, _ in self.specs(ReaderSpec))
+
+
+class FormerName(FutureWarning):
+    """A name was used that is an alias of another."""
 
 
 @dataclass(eq=False)
@@ -79,10 +92,10 @@ class UnknownName(TaskgraftError):
 
     def __str__(self) -> str:
         sentences = [f"No {self.axis} named '{self.name}'."]
-        sources = {spec.name: source for spec, source in self.known}
-        if near := nearest(self.name.rpartition("/")[2], sources):
-            sentences.append(f"Did you mean '{near}' (from {sources[near]})?")
-        sentences.append(f"\nInstalled: {listed(sorted(sources))}.")
+        meant = {name: (spec.name, source) for spec, source in self.known for name in spec.names}
+        if near := nearest(self.name.rpartition("/")[2], meant):
+            sentences.append("Did you mean '{}' (from {})?".format(*meant[near]))
+        sentences.append(f"\nInstalled: {listed(sorted({spec.name for spec, _ in self.known}))}.")
         if self.failures:
             sentences.append(f"A plugin that did not load may provide it: {'; '.join(map(str, self.failures))}.")
         if self.blocked:
@@ -92,22 +105,27 @@ class UnknownName(TaskgraftError):
 
 @dataclass(eq=False)
 class AmbiguousName(TaskgraftError):
-    """A name that several distributions provide."""
+    """A name that several distributions provide, as the present name of a spec or as a former one."""
 
     axis: str
     name: str
-    sources: tuple[Source, ...]
+    found: tuple[tuple[Spec, Source], ...]
 
     def __str__(self) -> str:
-        ways = sorted({f"'{source.distribution}/{self.name}'" for source in self.sources})
+        sources = [source for _, source in self.found]
+        ways = sorted({f"'{source.distribution}/{self.name}'" for source in sources})
         if len(ways) == 1:
             return (
-                f"The {self.axis} '{self.name}' is provided twice by {self.sources[0]}, through the entry points "
-                f"{listed(sorted(f'{source.entry_point} = {source.module}' for source in self.sources))}. "
+                f"The {self.axis} '{self.name}' is provided twice by {sources[0]}, through the entry points "
+                f"{listed(sorted(f'{source.entry_point} = {source.module}' for source in sources))}. "
                 "Remove one of them."
             )
+        said = dict.fromkeys(
+            str(source) if spec.name == self.name else f"{source} (a former name of '{spec.name}')"
+            for spec, source in self.found
+        )
         return (
-            f"The {self.axis} '{self.name}' is provided by {' and by '.join(dict.fromkeys(map(str, self.sources)))}. "
+            f"The {self.axis} '{self.name}' is provided by {' and by '.join(said)}. "
             f"Say which one you mean: {' or '.join(ways)}."
         )
 

@@ -215,7 +215,7 @@ def _settings_of(folder: Path, spec: Spec, source: Source, granted: Mapping[str,
     """
     manifest, _ = read_artifact(folder)
     trained = manifest.recipe.backbone
-    if trained.name != f"{source.distribution}/{spec.name}":
+    if trained.name not in [f"{source.distribution}/{name}" for name in spec.names]:
         have = trained.name or trained.object
         raise BadArtifact(str(folder), f"its backbone is '{have}', so it cannot be the base of '{spec.name}'")
     check_consent(folder, spec, trained.settings, granted)

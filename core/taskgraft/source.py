@@ -44,7 +44,8 @@ def installed(group: str) -> Iterator[tuple[Source, EntryPoint]]:
 def _read(distribution: Distribution) -> tuple[str, str, str] | None:
     """Read name, version and entry_points.txt, or None when they cannot be read or there is no name."""
     try:
-        name, version = distribution.name, distribution.version
+        about = distribution.metadata  # parsed anew each time it is asked for, and so would name and version
+        name, version = about["Name"], about["Version"]
         text = distribution.read_text("entry_points.txt")
     except Exception:  # not only OSError: the parser raises whatever the text provokes
         return None

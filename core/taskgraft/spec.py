@@ -32,12 +32,19 @@ class Spec:
         name: lower-case words joined by hyphens; unique in its distribution, best unique everywhere.
         summary: one line for ``taskgraft list``.
         config: the settings that ``build`` reads.
+        aliases: former names, by which recipes and artifacts still find it, with a warning.
     """
 
     axis: ClassVar[str]
     name: str
     summary: str
     config: type[Config]
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names by which it is found, today's first."""
+        return (self.name, *self.aliases)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,7 @@ def _found(name: Name, axis: str | None) -> list[tuple[Spec, Source]]:
     """Find what has a name, on one axis or on each."""
     known = catalog()
     kinds = [AXES[plural_of(axis)]] if axis else list(AXES.values())
-    having = [kind for kind in kinds if any(spec.name == name.name for spec, _ in known.specs(kind))]
+    having = [kind for kind in kinds if any(name.name in spec.names for spec, _ in known.specs(kind))]
     if not having and len(kinds) > 1:
         every = tuple((spec, source) for kind in kinds for spec, source in known.specs(kind))
         asked = str(Name(name.name, name.distribution))

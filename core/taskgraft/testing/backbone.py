@@ -12,7 +12,7 @@ from taskgraft.backbone import Backbone, CannotExport, tensors
 from taskgraft.description import BackboneDescription, FeatureDescription, Layout, Part, Role
 from taskgraft.error import listed
 from taskgraft.spec import BackboneSpec, Columns
-from taskgraft.testing.law import Law, law_of, same_bits, trial
+from taskgraft.testing.law import Law, differing, law_of, same_bits, trial
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -213,13 +213,9 @@ def check_spec_describes_it(backbone: Backbone, spec: BackboneSpec, config: Any)
         "describe says what build makes",
         "Let the backbone's 'description' and the spec's 'describe' call one function.",
     )
-    said, made = spec.describe(config), backbone.description
-    for field in vars(made):
-        if getattr(said, field) != getattr(made, field):
-            raise law.broken(
-                f"'{field}' is {getattr(said, field)!r:.200} as described by '{spec.name}', "
-                f"but {getattr(made, field)!r:.200} as built"
-            )
+    if found := differing(spec.describe(config), backbone.description):
+        place, said, made = found
+        raise law.broken(f"'{place}' is {said!r:.200} as described by '{spec.name}', but {made!r:.200} as built")
 
 
 def _check_cuts(law: Law, description: BackboneDescription) -> None:

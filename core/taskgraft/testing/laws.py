@@ -181,11 +181,14 @@ class HeadLaws:
     def test_truth_speaks_as_predictions_do(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_truth_speaks_as_predictions_do(head, targets)
 
+    def test_padding_and_companions_do_not_matter(self, head: Head[Any], targets: Columns | Contents) -> None:
+        of_head.check_padding_and_companions_do_not_matter(head, targets)
+
     def test_loss_adds_up(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_loss_adds_up(head, targets)
 
-    def test_padding_and_companions_do_not_matter(self, head: Head[Any], targets: Columns | Contents) -> None:
-        of_head.check_padding_and_companions_do_not_matter(head, targets)
+    def test_least_loss_predicts_the_truth(self, head: Head[Any], targets: Columns | Contents) -> None:
+        of_head.check_least_loss_predicts_the_truth(head, targets)
 
     def test_head_builds_from_json(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_head_builds_from_json(head, targets)

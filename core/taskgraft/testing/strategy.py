@@ -50,15 +50,16 @@ def check_planning_is_pure(strategy: Strategy, backbone: Backbone, head: Head[An
     )
     if not _alike(_plan(law, strategy, backbone, head), _plan(law, strategy, backbone, head)):
         raise law.broken("two plans for the same descriptions differ")
+    sound = _law(strategy)
     for below in (BARE, LONG):
         for convex in (True, False):
             above = HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY, convex=convex)
-            with law.runs(f"a plan for a backbone without roles (number of parts: {len(below.parts)})"):
+            with sound.runs(f"a plan for a backbone without roles (number of parts: {len(below.parts)})"):
                 try:
                     plan = strategy.plan(below, above)
                 except CannotPlan:
                     continue
-            _check_stages(law, plan, below, above)
+            _check_stages(sound, plan, below, above)
 
 
 def check_stages_are_sound(strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:

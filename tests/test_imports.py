@@ -120,9 +120,10 @@ ORDER = [
     "artifact",
     "windows",
     "extraction",
+    "scaffold",
+    "testing.",
     "commandline.",
     "__main__",
-    "testing.",
 ]
 
 HEAVY = ("torch", "transformers", "timm", "peft", "pyarrow")

@@ -210,9 +210,14 @@ def test_what_has_no_default_is_not_tried_until_it_is_given(beside_others):
         HEALTHY.replace("@hookimpl", f"{undecided}@hookimpl").replace('"healthy"', '"healthy", Settings')
     )
     assert untried("acme") == {
-        "head 'healthy'": "It has no default for size, and no example. Say what to try it with: --try healthy:SIZE, "
+        "head 'healthy'": "It has no default for size, and no example gives it. Say what to try it with: --try healthy:SIZE, "
         "or a dict with 'name' and settings as JSON."
     }
+
+
+@pytest.mark.parametrize("plugin", ["taskgraft-fraud", "taskgraft-protein", "taskgraft-text"])
+def test_a_first_party_plugin_keeps_the_promises_that_need_no_download(plugin):
+    assert broken(plugin) == {}
 
 
 # --- what is refused

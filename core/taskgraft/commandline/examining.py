@@ -55,7 +55,8 @@ def examine_plugin(plugin: str, tries: Sequence[str], *, as_json: bool) -> bool:
 
 def _sources(known: Catalog, plugin: str) -> list[Source]:
     """Find what a word means: all entry points of a distribution, or all of one name."""
-    every = dict.fromkeys(one.source for one in (*known.entries, *known.failures))
+    loaded, failed = ([one.source for one in found] for found in (known.entries, known.failures))
+    every = dict.fromkeys([*loaded, *failed])
     named_so = [source for source in every if normalized(source.distribution) == normalized(plugin)]
     found = named_so or [source for source in every if source.entry_point == plugin]
     if not found:

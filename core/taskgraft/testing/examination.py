@@ -189,7 +189,7 @@ _MATERIAL: Mapping[type[Spec], Callable[..., Material]] = {
 def _config(spec: Spec, configs: Mapping[str, Config]) -> Config:
     if (config := config_of(spec, configs)) is None:
         undecided = [name for name, field in spec.config.model_fields.items() if field.is_required()]
-        raise _NotTried(f"It has no default for {listed(undecided)}, and no example. {_say_which(spec)}")
+        raise _NotTried(f"It has no default for {listed(undecided)}, and no example gives it. {_say_which(spec)}")
     return config
 
 

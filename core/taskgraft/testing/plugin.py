@@ -165,10 +165,11 @@ def _check_example(law: Law, spec: Spec) -> None:
         return
     if not isinstance(spec.example, Example):
         raise law.broken(f"its example is {spec.example!r:.80}, not an Example", "Give Example(settings, rows).")
-    try:
-        parse(spec.config, spec.example.settings, "its example")
-    except SettingsError as error:
-        raise law.broken(str(error).rstrip("."), "Give settings that its config takes.") from None
+    if spec.example.settings:  # without, only rows are given: what has no default is for the user to decide
+        try:
+            parse(spec.config, spec.example.settings, "its example")
+        except SettingsError as error:
+            raise law.broken(str(error).rstrip("."), "Give settings that its config takes.") from None
     counts = {name: len(values) for name, values in (spec.example.rows or {}).items()}
     if len(set(counts.values())) > 1 or (counts and min(counts.values()) < 4):
         raise law.broken(f"the columns of its example have {counts} rows", "Give four rows or more in each.")

@@ -68,7 +68,7 @@ class _Block(nn.Module):
         shares = scores.masked_fill(~mask[:, None, :], torch.finfo(scores.dtype).min).softmax(-1)
         hidden = hidden + self.dropout(self.attention_output(shares @ self.value(normed)))
         inner = nn.functional.gelu(self.feed_forward_in(self.feed_forward_norm(hidden)))
-        return hidden + self.dropout(self.feed_forward_out(inner))
+        return hidden + self.dropout(self.feed_forward_out(inner))  # type: ignore[no-any-return]
 
 
 class Sample(Backbone):

@@ -12,6 +12,7 @@ from taskgraft.spec import (
     BaselineSpec,
     Columns,
     Elements,
+    Example,
     HeadSpec,
     Judge,
     MetricSpec,
@@ -40,6 +41,8 @@ TASKGRAFT_CONTRACT = "1.0"
 
 CATEGORY = frozenset({TargetKind.CATEGORY})
 
+TABLE = Example(rows={"amount": [3.5, 80.0, 1.0, 12.25], "shop": ["books", "food", "food", "books"]})
+
 
 @hookimpl
 def taskgraft_backbones() -> Iterable[BackboneSpec]:
@@ -51,6 +54,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         describe=description.describe_ft_transformer,
         build=_ft_transformer,
         learn=_learn_signs,
+        example=TABLE,
     )
     yield BackboneSpec(
         name="tabular-resnet",
@@ -59,6 +63,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         describe=description.describe_tabular_resnet,
         build=_tabular_resnet,
         learn=_learn,
+        example=TABLE,
     )
     yield BackboneSpec(
         name="mlp-plr",
@@ -67,6 +72,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         describe=description.describe_mlp_plr,
         build=_mlp_plr,
         learn=_learn,
+        example=TABLE,
     )
     yield BackboneSpec(
         name="tabm",
@@ -75,6 +81,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         describe=description.describe_tabm,
         build=_tabm,
         learn=_learn,
+        example=TABLE,
     )
 
 
@@ -87,6 +94,7 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
         config=FraudConfig,
         describe=describe_fraud,
         build=_fraud,
+        example=Example(rows={"fraud": [0, 1, 0, 0, 1, 0]}),
     )
 
 

@@ -126,7 +126,7 @@ def passed(folder, file):
         text=True,
         check=False,
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))},
     )
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
     return done.returncode == 0

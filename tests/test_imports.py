@@ -131,9 +131,10 @@ ORDER = [
     "exporting",
     "windows",
     "extraction",
+    "scaffold",
+    "testing.",
     "commandline.",
     "__main__",
-    "testing.",
 ]
 
 HEAVY = ("torch", "transformers", "timm", "peft", "pyarrow")

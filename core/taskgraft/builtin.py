@@ -14,6 +14,7 @@ from taskgraft.spec import (
     BaselineSpec,
     Columns,
     Elements,
+    Example,
     HeadSpec,
     Judge,
     MetricSpec,
@@ -115,7 +116,11 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
         build=LinearProbe,
     )
     yield StrategySpec(
-        name="partial", summary="train the last parts of the backbone and the head", config=PartialConfig, build=Partial
+        name="partial",
+        summary="train the last parts of the backbone and the head",
+        config=PartialConfig,
+        build=Partial,
+        example=Example({"learn": 1}),
     )
     yield StrategySpec(
         name="probe-then-tune",

@@ -1,7 +1,7 @@
 """What plugins return: frozen values that name an implementation and say how to make it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +24,21 @@ Elements = Sequence[int] | None
 """How many elements each row has, where the target has a label per element, or per pair of them; else None."""
 
 
+@dataclass(frozen=True)
+class Example:
+    """What an implementation can be tried with on any machine: it needs no download and no file.
+
+    Attributes:
+        settings: those that have no default, and those whose default is too large to try or reads a checkpoint.
+        rows: of a backbone, its inputs; of a head, its target columns, and the other columns that its description names.
+            Four rows or more: inputs of different lengths where they have one, each label at least twice. None leaves a
+            backbone untried, and lets a head be tried with targets that the conformance kit makes up.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rows: Columns | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """One implementation. ``build`` does the work; a spec itself does none.
@@ -33,6 +48,7 @@ class Spec:
         summary: one line for ``taskgraft list``.
         config: the settings that ``build`` reads.
         aliases: former names, by which recipes and artifacts still find it, with a warning.
+        example: what ``taskgraft doctor`` and the conformance kit try it with.
     """
 
     axis: ClassVar[str]
@@ -40,6 +56,7 @@ class Spec:
     summary: str
     config: type[Config]
     aliases: tuple[str, ...] = ()
+    example: Example | None = field(default=None, hash=False)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -46,6 +46,10 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
+new = typer.Typer(no_args_is_help=True, help="Write the beginning of something.")
+app.add_typer(new, name="new")
+
+
 @app.callback()
 def _taskgraft(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
@@ -87,14 +91,37 @@ def _show(
 
 @app.command("doctor")
 def _doctor(
+    plugin: Annotated[
+        str | None,
+        typer.Argument(help="A distribution: build what it provides, and check its promises.", show_default=False),
+    ] = None,
+    tries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--try",
+            metavar="NAME",
+            help='What to check of the plugin, in place of its examples: NAME:ARGUMENT, or {"name": …, settings} as JSON; '
+            "repeatable.",
+        ),
+    ] = None,
     devices: Annotated[bool, typer.Option("--devices", help="Import torch and name the devices it finds.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what is installed and what is wrong with it. Exit with 1 when something is."""
-    from taskgraft.commandline.diagnosis import diagnose
+    """Say what is installed and what is wrong with it, or whether one plugin keeps its promises. Exit with 1 when not."""
+    if plugin is None and tries:
+        raise typer.BadParameter("say of which plugin: taskgraft doctor PLUGIN --try NAME.", param_hint="--try")
+    if plugin is not None and devices:
+        raise typer.BadParameter("it is for taskgraft doctor without a plugin.", param_hint="--devices")
+    if plugin is None:
+        from taskgraft.commandline.diagnosis import diagnose
 
-    if not diagnose(devices=devices, as_json=as_json):
+        healthy = diagnose(devices=devices, as_json=as_json)
+    else:
+        from taskgraft.commandline.examining import examine_plugin
+
+        healthy = examine_plugin(plugin, tries or [], as_json=as_json)
+    if not healthy:
         raise typer.Exit(1)
 
 
@@ -299,6 +326,24 @@ def _features(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+@new.command("plugin")
+def _new_plugin(
+    name: Annotated[
+        str, typer.Argument(help="Of the distribution: letters, digits, hyphens: acme-models.", show_default=False)
+    ],
+    kind: Annotated[str, typer.Option(help="What it provides: backbone, head or strategy.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The folder to write; NAME when left out.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON what was written.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write a plugin that installs, works and passes its tests at once, for you to change."""
+    from taskgraft.commandline.starting import start_plugin
+
+    start_plugin(name, kind, output, as_json=as_json)
 
 
 program = typer.main.get_command(app)

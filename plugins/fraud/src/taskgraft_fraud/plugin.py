@@ -13,6 +13,7 @@ from taskgraft.spec import (
     BaselineSpec,
     Columns,
     Elements,
+    Example,
     HeadSpec,
     Judge,
     MetricSpec,
@@ -41,6 +42,8 @@ TASKGRAFT_CONTRACT = "1.0"
 
 CATEGORY = frozenset({TargetKind.CATEGORY})
 
+TABLE = Example(rows={"amount": [3.5, 80.0, 1.0, 12.25], "shop": ["books", "food", "food", "books"]})
+
 
 @hookimpl
 def taskgraft_backbones() -> Iterable[BackboneSpec]:
@@ -53,6 +56,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         build=_ft_transformer,
         sketch=partial(_sketched, _ft_transformer),
         learn=_learn_signs,
+        example=TABLE,
     )
     yield BackboneSpec(
         name="tabular-resnet",
@@ -62,6 +66,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         build=_tabular_resnet,
         sketch=partial(_sketched, _tabular_resnet),
         learn=_learn,
+        example=TABLE,
     )
     yield BackboneSpec(
         name="mlp-plr",
@@ -71,6 +76,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         build=_mlp_plr,
         sketch=partial(_sketched, _mlp_plr),
         learn=_learn,
+        example=TABLE,
     )
     yield BackboneSpec(
         name="tabm",
@@ -80,6 +86,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         build=_tabm,
         sketch=partial(_sketched, _tabm),
         learn=_learn,
+        example=TABLE,
     )
 
 
@@ -92,6 +99,7 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
         config=FraudConfig,
         describe=describe_fraud,
         build=_fraud,
+        example=Example(rows={"fraud": [0, 1, 0, 0, 1, 0]}),
     )
 
 

@@ -12,6 +12,7 @@ from taskgraft.spec import (
     BaselineSpec,
     Columns,
     Elements,
+    Example,
     HeadSpec,
     Judge,
     MetricSpec,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 TASKGRAFT_CONTRACT = "1.0"
 
+SEQUENCES = {"sequence": ["MKVLA", "GGSAP", "MKK", "PGSGALVW"]}
+
 
 @hookimpl
 def taskgraft_backbones() -> Iterable[BackboneSpec]:
@@ -47,6 +50,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         describe=_describe,
         build=_protein,
         sketch=_sketch,
+        example=Example(rows=SEQUENCES),
     )
     yield BackboneSpec(
         name="new-esm",
@@ -55,6 +59,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         describe=_describe_new,
         build=_protein,
         sketch=_sketch,
+        example=Example({"blocks": 1, "feature_size": 8, "heads": 2}, SEQUENCES),
     )
 
 

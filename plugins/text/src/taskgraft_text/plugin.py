@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from taskgraft.config import NoSettings
 from taskgraft.description import BackboneDescription, TargetKind
 from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec, Columns, Judge, MetricSpec
+from taskgraft.spec import BackboneSpec, Columns, Example, Judge, MetricSpec
 from taskgraft_text.settings import TextConfig
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         build=_text,
         learn=_learn,
         sketch=_sketch,
+        example=Example(rows={"text": ["a card", "a lost card", "a card lost", "where is it, it is lost"]}),
     )
 
 

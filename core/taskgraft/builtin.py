@@ -218,6 +218,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         config=NoSettings,
         targets=frozenset({TargetKind.INPUTS}),
         build=_judge_masked_elements,
+        lower=frozenset({"hidden_mean_squared_error"}),
     )
     yield MetricSpec(
         name="multi-label",
@@ -232,6 +233,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         config=NoSettings,
         targets=frozenset({TargetKind.NUMBERS}),
         build=_judge_regression,
+        lower=frozenset({"mean_squared_error", "mean_absolute_error"}),
     )
 
 

@@ -1,6 +1,6 @@
 """Three choices made into one: names looked up, objects accepted, and mismatches found before any weight is read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,7 +15,7 @@ from taskgraft.head import Head
 from taskgraft.manifest import BadArtifact, is_artifact, read_artifact
 from taskgraft.name import parse_name
 from taskgraft.plan import Plan
-from taskgraft.recipe import Choice
+from taskgraft.recipe import Choice, Recipe
 from taskgraft.source import Source
 from taskgraft.spec import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.strategy import Strategy
@@ -236,6 +236,27 @@ def check_consent(folder: Path, spec: Spec, settings: Mapping[str, Any], granted
         if settings.get(key) and not granted.get(key):
             advice = f'pass {spec.axis}={{"name": "{spec.name}", "{key}": True, …}} if you trust it'
             raise BadArtifact(str(folder), f"it asks for '{key}', which only you can grant: {advice}")
+
+
+def check_recipe_consent(catalog: Catalog, path: Path, recipe: Recipe, granted: Iterable[str]) -> None:
+    """Refuse the recipe of an artifact that switches on what only a person may. What a person wrote down is consent.
+
+    Args:
+        path: where the recipe was read.
+        granted: dotted keys that a person has set since (``backbone.remote_code``), or the axis of a choice of theirs.
+
+    Raises:
+        BadArtifact: naming the setting.
+    """
+    if not is_artifact(path):
+        return
+    keys = tuple(granted)
+    for kind, choice in ((BackboneSpec, recipe.backbone), (HeadSpec, recipe.head), (StrategySpec, recipe.strategy)):
+        if kind.axis not in keys:
+            chosen = named(catalog, kind, choice)
+            own = {key.rpartition(".")[2]: True for key in keys if key.startswith(f"{kind.axis}.")}
+            for one in chosen.every():
+                check_consent(path, one.spec, one.config.model_dump(), own)
 
 
 def class_name(thing: object) -> str:

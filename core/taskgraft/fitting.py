@@ -15,7 +15,7 @@ from taskgraft.backbone import Backbone
 from taskgraft.base import build
 from taskgraft.batch import Batch, RowNumbers
 from taskgraft.catalog import catalog
-from taskgraft.composition import Composition, Given, fitted_together
+from taskgraft.composition import Composition, Given, Named, fitted_together
 from taskgraft.config import Config
 from taskgraft.description import FeatureDescription, TargetKind
 from taskgraft.error import TaskgraftError
@@ -33,7 +33,8 @@ from taskgraft.rivals import learn_rivals
 from taskgraft.rows import BadRows, InputColumns, Rows
 from taskgraft.run_folder import RunFolder
 from taskgraft.settling import check_rows, check_validation, settle
-from taskgraft.stages import Loop, StageReport
+from taskgraft.shelf import Shelf
+from taskgraft.stages import TRAINING, VALIDATION, Loop, Sharing, StageReport
 from taskgraft.task import Passes, Task, predictions
 from taskgraft.trial import ROWS, check
 
@@ -101,6 +102,7 @@ class Outcome:
         recipe: complete.
         validation: what was predicted for the validation rows, or None when there were none.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
+        seconds_before: wall-clock, of the process that was interrupted, if this one went on.
     """
 
     composition: Composition
@@ -109,6 +111,7 @@ class Outcome:
     stages: tuple[StageReport, ...]
     validation: Judged | None
     notes: Mapping[str, int]
+    seconds_before: float
 
 
 def fit(
@@ -119,6 +122,7 @@ def fit(
     reporter: Reporter,
     folder: Path,
     keeping: Keeping | None = None,
+    shelf: Shelf | None = None,
 ) -> Outcome:
     """Train what was composed.
 
@@ -126,6 +130,7 @@ def fit(
         held: validation rows, for choosing and judging.
         folder: a temporary folder of the run.
         keeping: where the state is kept from which a run that was killed goes on; None keeps none.
+        shelf: where other runs find what stays frozen; None shares nothing.
 
     Raises:
         NoValidation: when training is to stop early, and there are no rows to tell when.
@@ -154,7 +159,10 @@ def fit(
         journal = Journal(engine, run_folder)
         if not composition.tried:
             check(composition, backbone, prepared.training.inputs.gather(range(min(ROWS, len(rows)))))
-        loop = Loop(task, prepared.training, validation, recipe.training, engine, reporter, folder, journal, run_folder)
+        sharing = None if shelf is None else Sharing(shelf, _made_of(prepared, rows, held))
+        loop = Loop(
+            task, prepared.training, validation, recipe.training, engine, reporter, folder, journal, run_folder, sharing
+        )
         try:
             reports = loop.run(composition.plan)
         except BaseException:
@@ -166,7 +174,7 @@ def fit(
         judged = _judged(task, loop, held, reporter)
     rivals, problems = _rivals(prepared, rows, reporter)
     fitted = Fitted(task, head, target, loop.inserted, loop.learned, prepared.base, {}, rivals)
-    return Outcome(composition, recipe, fitted, tuple(reports), judged, notes | problems)
+    return Outcome(composition, recipe, fitted, tuple(reports), judged, notes | problems, loop.seconds_before)
 
 
 def check_patience(plan: Plan, patience: int | None, held: Rows | None) -> None:
@@ -201,6 +209,14 @@ def passes(reporter: Reporter) -> Passes:
     return show
 
 
+def identity(recipe: Recipe, rows: Rows, held: Rows | None) -> dict[str, Any]:
+    """Say what must be the same for a run to go on. Plain JSON."""
+    said = recipe.model_dump(mode="json")
+    said["training"] = {key: value for key, value in said["training"].items() if key not in FREE}
+    said["data"] = {key: value for key, value in said["data"].items() if key not in PLACES}
+    return said | {"training rows": rows.digest(), "validation rows": None if held is None else held.digest()}
+
+
 @contextmanager
 def _kept(
     keeping: Keeping | None, engine: Accelerator, recipe: Recipe, rows: Rows, held: Rows | None
@@ -209,12 +225,8 @@ def _kept(
     if keeping is None:
         yield None
         return
-    said = recipe.model_dump(mode="json")
-    said["training"] = {key: value for key, value in said["training"].items() if key not in FREE}
-    said["data"] = {key: value for key, value in said["data"].items() if key not in PLACES}
-    contents = {"training rows": rows.digest(), "validation rows": None if held is None else held.digest()}
     run_folder = RunFolder(keeping.folder, engine.is_main_process)
-    run_folder.open(said | contents, resume=keeping.resume)
+    run_folder.open(identity(recipe, rows, held), resume=keeping.resume)
     try:
         yield run_folder
     finally:
@@ -233,6 +245,20 @@ class _Prepared:
     base: str | None
     training: Examples
     notes: dict[str, int]
+
+
+def _made_of(prepared: _Prepared, rows: Rows, held: Rows | None) -> dict[str, dict[str, Any]]:
+    """Say what decides the inputs of each part of the data, and how the backbone computes."""
+    chosen, recipe = prepared.composition.backbone, prepared.recipe
+    by = {
+        "backbone": chosen.choice().model_dump(mode="json"),
+        "source": str(chosen.source) if isinstance(chosen, Named) else None,
+        "head": recipe.head.model_dump(mode="json"),  # it may choose what is hidden of the inputs
+        "processor": prepared.backbone.processor.settings(),
+        "columns": recipe.data.columns,
+    }
+    parts = {TRAINING: rows} if held is None else {TRAINING: rows, VALIDATION: held}
+    return {part: by | {"rows": some.digest()} for part, some in parts.items()}
 
 
 def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path) -> _Prepared:

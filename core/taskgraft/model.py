@@ -30,6 +30,7 @@ from taskgraft.progress import Reporter
 from taskgraft.reading import read
 from taskgraft.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.rows import Rows
+from taskgraft.shelf import Shelf
 from taskgraft.stages import StageReport
 from taskgraft.strategy import Strategy
 from taskgraft.task import predictions
@@ -43,7 +44,7 @@ class Run:
     Attributes:
         metrics: an :class:`Evaluation` on the validation data; empty when there were none, or they could not be judged.
         stages: one report per stage.
-        seconds: wall-clock, from reading the data to the last metric.
+        seconds: wall-clock, from reading the data to the last metric; with resume, also what was kept of the time before.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
     """
 
@@ -70,11 +71,13 @@ class TaskModel:
     Attributes:
         recipe: everything that was decided; complete once fitted.
         fitted: None until :meth:`fit`, and after a fit that failed.
+        shelf: where fits of one comparison find what stays frozen; None computes it anew.
     """
 
     composition: Composition
     recipe: Recipe
     fitted: Fitted | None = field(default=None, repr=False)
+    shelf: Shelf | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._composed = self.composition  # what a backbone learns from the inputs of one fit does not bind the next
@@ -135,11 +138,11 @@ class TaskModel:
         reporter = Reporter(quiet=quiet)
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
             keeping = None if run is None else Keeping(Path(run), resume)
-            outcome = fit(self._composed, recipe, rows, held, reporter, Path(folder), keeping)
+            outcome = fit(self._composed, recipe, rows, held, reporter, Path(folder), keeping, self.shelf)
         self.composition, self.recipe, self.fitted = outcome.composition, outcome.recipe, outcome.fitted
         metrics = {} if outcome.validation is None else self._judged(self.fitted, outcome.validation, reporter)
         self.fitted.metrics = dict(metrics)
-        return Run(metrics, outcome.stages, time.monotonic() - began, outcome.notes)
+        return Run(metrics, outcome.stages, time.monotonic() - began + outcome.seconds_before, outcome.notes)
 
     def evaluate(
         self,

@@ -154,12 +154,16 @@ class MetricSpec(Spec):
             then asked for the numbers of many resamples of the rows.
         draw: (what ``build`` is given, and an empty folder) → the files that it wrote there, for whoever asks for figures. None
             for a metric that draws none.
+        score: the number that models are compared by where the user names none; left out, the first one.
+        lower: the numbers that are better when they are lower.
     """
 
     axis: ClassVar[str] = "metric"
     targets: frozenset[TargetKind]
     build: "Callable[[Predictions, Sequence[Any], Columns, Any], Judge]"
     draw: "Callable[[Predictions, Sequence[Any], Columns, Any, Path], Sequence[Path]] | None" = None
+    score: str | None = None
+    lower: frozenset[str] = frozenset()
 
 
 Judge = Callable[["NDArray[np.int64]"], Mapping[str, float]]

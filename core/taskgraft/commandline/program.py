@@ -217,6 +217,64 @@ def _evaluate(
     )
 
 
+@app.command("compare")
+def _compare(
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            help="A .toml, .yaml or .json file, or an artifact: head, data and training.", show_default=False
+        ),
+    ],
+    strategies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            help="As in a recipe: partial:2, or {name: full, learning_rate: 1e-4}; repeatable.",
+        ),
+    ] = None,
+    backbones: Annotated[
+        list[str] | None, typer.Option("--backbone", metavar="NAME", help="The recipe's when left out; repeatable.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: training.epochs=5.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The comparison's folder; the recipe's name with .compare when left out."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Run each so often, each with another seed.")] = 1,
+    test: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Rows to judge on; the validation rows when left out.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="What to compare by; the head's choice when left out.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on: what is finished is not run again.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the comparison that is there.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compare strategies on the same rows and seeds: score, seconds, memory, size, and the best trade-offs."""
+    from taskgraft.commandline.comparing import compare_recipe
+
+    compare_recipe(
+        recipe,
+        strategies or [],
+        backbones or [],
+        overrides or [],
+        output,
+        seeds=seeds,
+        test=test,
+        metric=metric,
+        resume=resume,
+        overwrite=overwrite,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
 @app.command("predict")
 def _predict(
     artifact: Artifact,

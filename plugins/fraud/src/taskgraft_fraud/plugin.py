@@ -145,6 +145,8 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         targets=CATEGORY,
         build=_judge_fraud,
         draw=_draw_fraud,
+        score="average_precision",
+        lower=frozenset({"expected_cost"}),
     )
 
 

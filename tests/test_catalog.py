@@ -30,7 +30,7 @@ def sources(found, name):
 
 def works_but_for_acme(found):
     """The core's specs and those of the healthy plugin are there, and nothing of the broken one."""
-    assert {spec.name for spec, _ in found.specs(StrategySpec)} == {"full", "linear-probe", "partial"}
+    assert {spec.name for spec, _ in found.specs(StrategySpec)} == {"distill", "full", "linear-probe", "partial"}
     assert found.find(ReaderSpec, parse_name("csv"))[1].distribution == "taskgraft"
     assert found.find(HeadSpec, parse_name("healthy"))[1] == Source("health", "3.2", "main", "health_plugin")
     assert [entry for entry in found.entries if entry.source.distribution == "acme"] == []
@@ -46,7 +46,7 @@ def test_the_core_provides_something_for_every_hook_but_backbones(garden):
         "multi-label",
         "regression",
     }
-    assert [spec.name for spec, _ in found.specs(StrategySpec)] == ["full", "linear-probe", "partial"]
+    assert [spec.name for spec, _ in found.specs(StrategySpec)] == ["distill", "full", "linear-probe", "partial"]
     assert [spec.name for spec, _ in found.specs(ReaderSpec)] == [
         "csv",
         "dataset-folder",

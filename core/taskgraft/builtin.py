@@ -22,6 +22,7 @@ from taskgraft.spec import (
     StrategySpec,
 )
 from taskgraft.splits.settings import ColumnConfig, FractionConfig
+from taskgraft.strategies.distill import Distill, DistillConfig
 from taskgraft.strategies.full import Full, FullConfig
 from taskgraft.strategies.linear_probe import LinearProbe, LinearProbeConfig
 from taskgraft.strategies.partial import Partial, PartialConfig
@@ -76,6 +77,9 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
 @hookimpl
 def taskgraft_strategies() -> Iterable[StrategySpec]:
     """List the built-in strategies."""
+    yield StrategySpec(
+        name="distill", summary="train a student by a teacher's soft predictions", config=DistillConfig, build=Distill
+    )
     yield StrategySpec(name="full", summary="train the whole backbone and the head", config=FullConfig, build=Full)
     yield StrategySpec(
         name="linear-probe",

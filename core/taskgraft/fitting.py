@@ -1,9 +1,9 @@
 """Fitting: from rows and a recipe to a trained task, with a report of what was done."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from taskgraft.insertion import Inserted, remove
 from taskgraft.journal import Journal, accelerator, tracking
 from taskgraft.labelled import NoRows, labelled_examples, say_notes, target_columns, training_examples, usable
 from taskgraft.ordering import limit_of
+from taskgraft.plan import Teacher
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
 from taskgraft.rivals import learn_rivals
@@ -32,7 +33,9 @@ from taskgraft.rows import BadRows, InputColumns, Rows
 from taskgraft.run_folder import RunFolder
 from taskgraft.settling import check_rows, check_validation, settle
 from taskgraft.stages import Loop, StageReport
+from taskgraft.store import Source
 from taskgraft.task import Passes, Task, predictions
+from taskgraft.teaching import asked, check_columns, given_target, identities, learned_from, teachers_of
 
 
 @dataclass
@@ -123,10 +126,14 @@ def fit(
     if recipe.training.patience is not None and held is None:
         raise NoValidation(recipe.training.patience)
     check_validation(composition.head.label, composition.head_description, held)
+    check_columns(composition.plan, recipe, rows)
     engine = accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
     recipe = _with_precision(recipe, engine.device)
     torch.manual_seed(recipe.training.seed)
-    rows, prepared = usable(rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}"))
+    ask = partial(asked, recipe=recipe, device=engine.device, passes=passes(reporter, "asking the teacher, once"))
+    rows, prepared = usable(
+        rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}", ask)
+    )
     composition, recipe = prepared.composition, prepared.recipe
     head, target, backbone = prepared.head, prepared.target, prepared.backbone
     for line in backbone.processor.shown:
@@ -140,9 +147,11 @@ def fit(
     if held is not None:
         say_notes(reporter, held.notes, held, "validation rows")
     task = Task(backbone, head.build(feature_of(composition), target), composition.layout)
-    with _kept(keeping, engine, recipe, rows, held) as run_folder, tracking(engine, recipe.training.trackers):
+    teachers = identities(composition.plan)
+    with _kept(keeping, engine, recipe, rows, held, teachers) as run_folder, tracking(engine, recipe.training.trackers):
         journal = Journal(engine, run_folder)
         loop = Loop(task, prepared.training, validation, recipe.training, engine, reporter, folder, journal, run_folder)
+        loop.soft = prepared.soft
         try:
             reports = loop.run(composition.plan)
         except BaseException:
@@ -170,18 +179,27 @@ def feature_of(composition: Composition) -> FeatureDescription:
     return feature
 
 
-def passes(reporter: Reporter) -> Passes:
-    """Show how far predictions are."""
+def passes(reporter: Reporter, what: str = "predicting") -> Passes:
+    """Show how far predictions are.
+
+    Args:
+        what: to call them.
+    """
 
     def show(batches: Sequence[RowNumbers]) -> Iterator[RowNumbers]:
-        return reporter.track(batches, "predicting", len(batches))
+        return reporter.track(batches, what, len(batches))
 
     return show
 
 
 @contextmanager
 def _kept(
-    keeping: Keeping | None, engine: Accelerator, recipe: Recipe, rows: Rows, held: Rows | None
+    keeping: Keeping | None,
+    engine: Accelerator,
+    recipe: Recipe,
+    rows: Rows,
+    held: Rows | None,
+    teachers: Mapping[str, str],
 ) -> Iterator[RunFolder | None]:
     """Open the folder of a run, for a run with the same recipe and data as before."""
     if keeping is None:
@@ -190,7 +208,11 @@ def _kept(
     said = recipe.model_dump(mode="json")
     said["training"] = {key: value for key, value in said["training"].items() if key not in FREE}
     said["data"] = {key: value for key, value in said["data"].items() if key not in PLACES}
-    contents = {"training rows": rows.digest(), "validation rows": None if held is None else held.digest()}
+    contents: dict[str, Any] = {
+        "training rows": rows.digest(),
+        "validation rows": None if held is None else held.digest(),
+    }
+    contents |= {"teachers": dict(teachers)} if teachers else {}
     run_folder = RunFolder(keeping.folder, engine.is_main_process)
     run_folder.open(said | contents, resume=keeping.resume)
     try:
@@ -210,20 +232,27 @@ class _Prepared:
     backbone: Backbone
     base: str | None
     training: Examples
+    soft: dict[Teacher, Source]
     notes: dict[str, int]
 
 
-def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path) -> _Prepared:
+def _prepared(
+    composition: Composition, recipe: Recipe, rows: Rows, folder: Path, ask: Callable[..., Source]
+) -> _Prepared:
     if not len(rows):
         raise NoRows(rows.source)
     head = built_head(composition)
     hides = head.description.target == TargetKind.INPUTS
-    target = None if hides else _learned_target(head, rows, recipe)  # bad targets are told before weights are read
+    target = None if hides else _target(composition, head, rows, recipe)  # bad targets are told before weights are read
     composition, recipe = _learned_backbone(composition, recipe, rows)
     backbone, base = build(composition.backbone)
     target = target or head.learn_contents(backbone.processor.contents)
     training, notes = training_examples(head, target, backbone, rows, recipe, folder)
-    return _Prepared(composition, recipe, head, target, backbone, base, training, notes)
+    soft = {
+        teacher: ask(teacher, rows=rows, folder=folder / f"teacher-{number}")
+        for number, teacher in enumerate(teachers_of(composition.plan))
+    }
+    return _Prepared(composition, recipe, head, target, backbone, base, training, soft, notes)
 
 
 def _validation(prepared: _Prepared, rows: Rows, folder: Path) -> Examples:
@@ -273,7 +302,11 @@ def _learned_backbone(composition: Composition, recipe: Recipe, rows: Rows) -> t
     return composition, recipe.model_copy(update={"backbone": chosen.choice()})
 
 
-def _learned_target(head: Head[Any], rows: Rows, recipe: Recipe) -> Target:
+def _target(composition: Composition, head: Head[Any], rows: Rows, recipe: Recipe) -> Target:
+    """Take the target description from the teachers of the plan, or let the head learn it."""
+    given = given_target(composition.plan, head, composition.head.label)
+    if given is not None:
+        return learned_from(head, given, composition.plan, rows, recipe)
     try:
         return head.learn(target_columns(head, rows, recipe))  # type: ignore[no-any-return]
     except BadTargets as error:

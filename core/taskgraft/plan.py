@@ -64,6 +64,22 @@ class Insertion:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """A fitted model that is asked, once and before training, what it says of the training rows.
+
+    The head takes over the teacher's target description. What it says, the soft targets, goes with each row to the stage's
+    ``loss``, among the targets, where :func:`taskgraft.taught.apart` finds it.
+
+    Attributes:
+        artifact: the folder of an artifact.
+        temperature: what the teacher's logits are divided by; without effect on numbers.
+    """
+
+    artifact: str
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stretch of training.
 
@@ -78,6 +94,7 @@ class Stage:
         patience: stop after this many epochs without improvement on validation and restore the best; None never stops.
         store: whether what lies before the first learning part may be computed once and stored.
         loss: wraps the head's loss, when given: (head, output, targets, features) → loss.
+        teacher: whose soft targets ``loss`` finds beside the head's own; None for a stage that has none.
         after_step: called after every optimiser step with the backbone and the number of the step, from 1.
     """
 
@@ -91,6 +108,7 @@ class Stage:
     patience: int | None = None
     store: bool = False
     loss: "StageLoss | None" = None
+    teacher: Teacher | None = None
     after_step: "AfterStep | None" = None
 
 

@@ -22,13 +22,15 @@ from taskgraft.insertion import Inserted, insert
 from taskgraft.journal import Journal
 from taskgraft.learning import HEAD, Learning, resolve
 from taskgraft.ordering import limit_of
-from taskgraft.plan import Plan, Solve, Stage
+from taskgraft.plan import Plan, Solve, Stage, Teacher
 from taskgraft.progress import Reporter
 from taskgraft.recipe import TrainingConfig
 from taskgraft.run_folder import RunFolder
 from taskgraft.solver import Problem, Solution, solve, solve_choosing, start_at_zero
 from taskgraft.stepping import Stepper
+from taskgraft.store import Source
 from taskgraft.task import Task, stored
+from taskgraft.taught import taught
 from taskgraft.verification import verify
 
 HELD_OUT = 5
@@ -87,6 +89,7 @@ class Loop:
         folder: a temporary folder of the run.
         journal: notes what happens.
         run_folder: where the state is kept from which a run that was killed goes on; None keeps none.
+        soft: what each teacher of the plan says of the training rows.
         inserted: modules inserted so far.
         learned: names of the tensors that learned so far.
         judged: the cut and examples at which the latest stage judged its validation rows.
@@ -102,6 +105,7 @@ class Loop:
     folder: Path
     journal: Journal
     run_folder: RunFolder | None = None
+    soft: Mapping[Teacher, Source] = field(default_factory=dict)
     inserted: tuple[Inserted, ...] = ()
     learned: frozenset[str] = frozenset()
     judged: tuple[int | None, Examples] | None = None
@@ -154,6 +158,8 @@ class Loop:
         guard = Guard(stage.name, learning, learning.set_modes())
         kept = self.folder / str(number)
         training = self._at(cut, self.training, kept / "training")
+        if stage.teacher is not None:
+            training = taught(training, self.soft[stage.teacher])
         validation = None if self.validation is None else self._at(cut, self.validation, kept / "validation")
         self.judged = None if validation is None else (cut, validation)
         learning.set_modes()

@@ -190,6 +190,9 @@ class HeadLaws:
     def test_soft_targets_are_blended(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_soft_targets_are_blended(head, targets)
 
+    def test_soft_targets_teach(self, head: Head[Any], targets: Columns | Contents) -> None:
+        of_head.check_soft_targets_teach(head, targets)
+
     def test_hidden_elements_are_chosen_by_seed(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_hiding.check_hidden_elements_are_chosen_by_seed(head, targets)
 

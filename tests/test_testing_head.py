@@ -16,6 +16,7 @@ from taskgraft.heads.element_classification import ElementClassification
 from taskgraft.heads.regression import Regression
 from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig, RegressionConfig
 from taskgraft.testing import LawBroken, WeakExamples
+from taskgraft.testing import distilling as of_distilling
 from taskgraft.testing import head as of_head
 
 LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
@@ -373,7 +374,7 @@ PLANTED = (
         "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
     ),
     Planted(
-        of_head.check_soft_targets_teach,
+        of_distilling.check_soft_targets_teach,
         SaysItTeaches,
         NUMBERS,
         "SaysItTeaches breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
@@ -381,7 +382,7 @@ PLANTED = (
         "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
     ),
     Planted(
-        of_head.check_soft_targets_teach,
+        of_distilling.check_soft_targets_teach,
         lambda: spoiled(Labels, soft_targets=at_no_temperature),
         LABELS,
         "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
@@ -390,7 +391,7 @@ PLANTED = (
         "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
     ),
     Planted(
-        of_head.check_soft_targets_teach,
+        of_distilling.check_soft_targets_teach,
         lambda: spoiled(Labels, soft_loss=averaged),
         LABELS,
         "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"

@@ -35,7 +35,7 @@ from taskgraft.settling import check_rows, check_validation, settle
 from taskgraft.stages import Loop, StageReport
 from taskgraft.store import Source
 from taskgraft.task import Passes, Task, predictions
-from taskgraft.teaching import asked, check_columns, given_target, identities, learned_from, teachers_of
+from taskgraft.teaching import asked, check_columns, identities, taken_over, teachers_of
 
 
 @dataclass
@@ -243,7 +243,9 @@ def _prepared(
         raise NoRows(rows.source)
     head = built_head(composition)
     hides = head.description.target == TargetKind.INPUTS
-    target = None if hides else _target(composition, head, rows, recipe)  # bad targets are told before weights are read
+    target = taken_over(composition.plan, head, composition.head.label, rows, recipe)
+    if target is None and not hides:
+        target = _learned_target(head, rows, recipe)  # bad targets are told before weights are read
     composition, recipe = _learned_backbone(composition, recipe, rows)
     backbone, base = build(composition.backbone)
     target = target or head.learn_contents(backbone.processor.contents)
@@ -302,11 +304,7 @@ def _learned_backbone(composition: Composition, recipe: Recipe, rows: Rows) -> t
     return composition, recipe.model_copy(update={"backbone": chosen.choice()})
 
 
-def _target(composition: Composition, head: Head[Any], rows: Rows, recipe: Recipe) -> Target:
-    """Take the target description from the teachers of the plan, or let the head learn it."""
-    given = given_target(composition.plan, head, composition.head.label)
-    if given is not None:
-        return learned_from(head, given, composition.plan, rows, recipe)
+def _learned_target(head: Head[Any], rows: Rows, recipe: Recipe) -> Target:
     try:
         return head.learn(target_columns(head, rows, recipe))  # type: ignore[no-any-return]
     except BadTargets as error:

@@ -104,12 +104,15 @@ def asked(teacher: Teacher, rows: Rows, recipe: Recipe, folder: Path, device: to
     return soft_targets(task, made.source, teacher.temperature, size, folder / "soft", memory, passes, settings.workers)
 
 
-def learned_from(head: Head[Any], target: Target, plan: Plan, rows: Rows, recipe: Recipe) -> Target:
-    """Give the target description of the teachers, once all training rows can be encoded by it.
+def taken_over(plan: Plan, head: Head[Any], label: str, rows: Rows, recipe: Recipe) -> Target | None:
+    """Give what :func:`given_target` gives, once all training rows can be encoded by it.
 
     Raises:
         BadRows: naming the rows whose target the teachers do not know.
     """
+    target = given_target(plan, head, label)
+    if target is None:
+        return None
     try:
         head.encode(target_columns(head, rows, recipe), target)
     except BadTargets as error:

@@ -143,7 +143,7 @@ def check_loss_adds_up(head: Head[Any], targets: Columns | Contents) -> None:
     )
     for tried in head_trials(head, targets):
         whole = tried.loss()
-        _check_form(law, whole)
+        check_form(law, whole)
         pieces = [tried.rows([row]).loss() for row in range(len(tried.encoded))]
         for what in ("total", "weight"):
             one, other = (
@@ -238,53 +238,6 @@ def check_soft_targets_are_blended(head: Head[Any], targets: Columns | Contents)
                 )
 
 
-def check_soft_targets_teach(head: Head[Any], targets: Columns | Contents) -> None:
-    """A head that distils has nothing to learn from itself, and something from another teacher, row by row. Others pass."""
-    law = law_of(
-        head,
-        "soft targets teach what the teacher's output says, row by row",
-        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
-    )
-    if not head.description.distils:
-        return
-    for tried in head_trials(head, targets):
-        rows, lone = len(tried.encoded), described(tried).members is None
-        for temperature in (1.0, 3.0):
-            with law.runs(f"soft targets of {words(tried)}"):
-                own, other = (_soft_targets(tried, sign, temperature) for sign in (1.0, -1.0))
-                itself, whole = (_soft_loss(tried, soft, temperature) for soft in (own, other))
-            if len(own) != rows:
-                raise law.broken(f"for {rows} rows of {words(tried)} there are {len(own)} soft targets")
-            _check_form(law, whole)
-            if float(itself.total) >= float(whole.total) or (lone and abs(float(itself.total)) > TOLERANCE * rows):
-                raise law.broken(
-                    f"for {words(tried)} at temperature {temperature:g}, the loss is {float(itself.total):.6g} by the head's "
-                    f"own soft targets and {float(whole.total):.6g} by those of the opposite output"
-                )
-            for what in ("total", "weight"):
-                pieces = [_soft_loss(tried.rows([row]), other.rows([row]), temperature) for row in range(rows)]
-                one, summed = float(getattr(whole, what)), sum(float(getattr(piece, what)) for piece in pieces)
-                if abs(one - summed) > TOLERANCE * max(1.0, abs(one)):
-                    raise law.broken(
-                        f"for {words(tried)}, the {what} of {rows} rows is {one:.6g}, but {summed:.6g} row by row"
-                    )
-            longer = padded(tried)
-            lengthened = _soft_loss(longer, _soft_targets(longer, -1.0, temperature), temperature)
-            one, other_total = float(whole.total), float(lengthened.total)
-            if abs(one - other_total) > TOLERANCE * max(1.0, abs(one)):
-                raise law.broken(f"for {words(tried)}, the loss is {one:.6g}, and {other_total:.6g} with more padding")
-
-
-@torch.no_grad()
-def _soft_targets(tried: HeadTrial, sign: float, temperature: float) -> Batch:
-    return tried.module.soft_targets(tried.output() * sign, tried.features, temperature)
-
-
-@torch.no_grad()
-def _soft_loss(tried: HeadTrial, soft: Batch, temperature: float) -> Loss:
-    return tried.module.soft_loss(tried.output(), soft, tried.features, temperature)
-
-
 def _of(tried: HeadTrial, encoded: Batch) -> Loss:
     with torch.no_grad():
         return tried.module.loss(tried.output(), encoded, tried.features)
@@ -339,7 +292,8 @@ def check_spec_describes_the_head(head: Head[Any], spec: HeadSpec, config: Any) 
         raise law.broken(f"'{spec.name}' describes {said!r}, but the built head is {head.description!r}")
 
 
-def _check_form(law: Law, loss: Loss) -> None:
+def check_form(law: Law, loss: Loss) -> None:
+    """Refuse a loss that is no pair of finite numbers, or whose weight is none or hangs on the output."""
     for what, value in (("total", loss.total), ("weight", loss.weight)):
         if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

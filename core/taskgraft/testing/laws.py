@@ -11,6 +11,7 @@ from taskgraft.head import Head
 from taskgraft.spec import BackboneSpec, Columns, HeadSpec
 from taskgraft.strategy import Strategy
 from taskgraft.testing import backbone as of_backbone
+from taskgraft.testing import distilling as of_distilling
 from taskgraft.testing import features as of_features
 from taskgraft.testing import head as of_head
 from taskgraft.testing import hiding as of_hiding
@@ -191,7 +192,7 @@ class HeadLaws:
         of_head.check_soft_targets_are_blended(head, targets)
 
     def test_soft_targets_teach(self, head: Head[Any], targets: Columns | Contents) -> None:
-        of_head.check_soft_targets_teach(head, targets)
+        of_distilling.check_soft_targets_teach(head, targets)
 
     def test_hidden_elements_are_chosen_by_seed(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_hiding.check_hidden_elements_are_chosen_by_seed(head, targets)

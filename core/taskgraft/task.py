@@ -129,7 +129,7 @@ def soft_targets(
     task: Task,
     inputs: Source,
     temperature: float,
-    size: int,
+    limit: Limit,
     folder: Path,
     memory: int,
     passes: Passes,
@@ -143,7 +143,7 @@ def soft_targets(
         features = task.features(0, batch)
         return task.head.soft_targets(task.head(features), features, temperature)
 
-    for rows, found in _passed(task, inputs, size, passes, workers, soft):
+    for rows, found in _passed(task, inputs, limit, passes, workers, soft):
         store.append(rows, found)
     return store.finish()
 

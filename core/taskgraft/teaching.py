@@ -16,6 +16,7 @@ from taskgraft.error import TaskgraftError, listed
 from taskgraft.head import BadTargets, Head, Target
 from taskgraft.labelled import target_columns
 from taskgraft.manifest import SUMS, read_artifact
+from taskgraft.ordering import limit_of
 from taskgraft.plan import Plan, Teacher
 from taskgraft.preparation import check_elements, prepare
 from taskgraft.recipe import Recipe
@@ -100,8 +101,10 @@ def asked(teacher: Teacher, rows: Rows, recipe: Recipe, folder: Path, device: to
     except BadRows as error:
         reasons = {row: f"the teacher cannot use it, for {reason}" for row, reason in error.reasons.items()}
         raise BadRows(rows, reasons) from None
-    size, memory = settings.batch_size, settings.memory
-    return soft_targets(task, made.source, teacher.temperature, size, folder / "soft", memory, passes, settings.workers)
+    limit, memory = limit_of(settings), settings.memory
+    return soft_targets(
+        task, made.source, teacher.temperature, limit, folder / "soft", memory, passes, settings.workers
+    )
 
 
 def taken_over(plan: Plan, head: Head[Any], label: str, rows: Rows, recipe: Recipe) -> Target | None:

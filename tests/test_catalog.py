@@ -19,7 +19,18 @@ HOOKS = (
 )
 
 
-STRATEGIES = ["bitfit", "full", "gradual", "layer-decay", "linear-probe", "partial", "probe-then-tune", "stages"]
+STRATEGIES = [
+    "adapters",
+    "bitfit",
+    "distill",
+    "full",
+    "gradual",
+    "layer-decay",
+    "linear-probe",
+    "partial",
+    "probe-then-tune",
+    "stages",
+]
 """The core's."""
 
 

@@ -16,6 +16,7 @@ from taskgraft.heads.element_classification import ElementClassification
 from taskgraft.heads.regression import Regression
 from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig, RegressionConfig
 from taskgraft.testing import LawBroken, WeakExamples
+from taskgraft.testing import distilling as of_distilling
 from taskgraft.testing import head as of_head
 
 LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
@@ -203,6 +204,23 @@ class BlendsNothing(Labels):
         raise NotImplementedError("no soft targets")
 
 
+class SaysItTeaches(Numbers):
+    """Says that it distils, and gives no soft targets."""
+
+    def build(self, features, target):
+        module = super().build(features, target)
+        module.soft_targets = HeadModule.soft_targets.__get__(module)
+        return module
+
+
+def at_no_temperature(found, output, features, temperature):
+    return Batch({"shares": output.softmax(-1) if output.dim() == 2 else output.softmax(-1).mean(1)})
+
+
+def averaged(found, output, soft, features, temperature):
+    return replace(found, total=found.total / len(output))
+
+
 class Unused(Labels):
     def build(self, features, target):
         module = super().build(features, target)
@@ -369,6 +387,31 @@ PLANTED = (
         "BlendsNothing breaks the law 'the loss of blended targets is that of both targets, by their shares':\n"
         "blending with shares of # raises ….\n"
         "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
+    ),
+    Planted(
+        of_distilling.check_soft_targets_teach,
+        SaysItTeaches,
+        NUMBERS,
+        "SaysItTeaches breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
+        "soft targets of vector features raises ….\n"
+        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+    ),
+    Planted(
+        of_distilling.check_soft_targets_teach,
+        lambda: spoiled(Labels, soft_targets=at_no_temperature),
+        LABELS,
+        "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
+        "for vector features at temperature 3, the loss is # by the head's own soft targets and # by those of the "
+        "opposite output.\n"
+        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+    ),
+    Planted(
+        of_distilling.check_soft_targets_teach,
+        lambda: spoiled(Labels, soft_loss=averaged),
+        LABELS,
+        "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
+        "for vector features, the total of 6 rows is #, but # row by row.\n"
+        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
     ),
     Planted(
         of_head.check_targets_are_encoded_row_by_row,

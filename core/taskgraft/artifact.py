@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from taskgraft.backbone import Backbone
 from taskgraft.base import build, check_owners, is_finite, owner_of, place, read_tensors
 from taskgraft.catalog import catalog
-from taskgraft.composition import Reference, check_consent, composed, named
+from taskgraft.composition import Composition, Reference, check_consent, composed, named
 from taskgraft.description import BackboneDescription
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.fingerprint import digest
@@ -43,7 +43,7 @@ from taskgraft.manifest import (
 from taskgraft.model import TaskModel, model_of
 from taskgraft.name import normalized, parse_name
 from taskgraft.output_file import replacing_folder
-from taskgraft.recipe import Choice
+from taskgraft.recipe import Choice, Recipe
 from taskgraft.rivals import read_rivals, sources_of_rivals
 from taskgraft.source import installed
 from taskgraft.spec import BackboneSpec, HeadSpec, StrategySpec
@@ -141,26 +141,9 @@ def load(
     """
     folder = Path(path)
     manifest, content = read_artifact(folder)
-    _check_sources(folder, manifest)
     recipe = recipe_here(folder, manifest)
-    for kind, choice, given in (
-        (BackboneSpec, recipe.backbone, backbone),
-        (HeadSpec, recipe.head, head),
-        (StrategySpec, recipe.strategy, strategy),
-    ):
-        if given is None and choice.name is not None:
-            spec, _ = catalog().find(kind, parse_name(choice.name))
-            check_consent(folder, spec, choice.settings, {})
-            for one in named(catalog(), kind, choice).every() if kind is StrategySpec else ():
-                check_consent(folder, one.spec, one.config.model_dump(), {})
-    composition = composed(
-        catalog(),
-        _reference(folder, "backbone", recipe.backbone, backbone),
-        _reference(folder, "head", recipe.head, head),
-        _reference(folder, "strategy", recipe.strategy, strategy),
-    )
+    composition = composition_of(folder, manifest, recipe, backbone, head, strategy)
     chosen = composition.backbone
-    _check_inputs(folder, manifest, composition.backbone_description)
     below, base = build(chosen)
     if base != manifest.base:
         raise BadArtifact(
@@ -205,6 +188,40 @@ def load(
     except (RuntimeError, TypeError) as error:
         raise NoDevice(device, str(error).splitlines()[0].rstrip(".")) from None
     return model
+
+
+def composition_of(
+    folder: Path,
+    manifest: Manifest,
+    recipe: Recipe,
+    backbone: Reference | Backbone | None = None,
+    head: Head[Any] | None = None,
+    strategy: Strategy | None = None,
+) -> Composition:
+    """Put together what an artifact names, as far as that goes without weights. Arguments as for :func:`load`.
+
+    Raises:
+        BadArtifact: when it needs what is not installed, asks for what only a person may grant, or names other inputs.
+    """
+    _check_sources(folder, manifest)
+    for kind, choice, given in (
+        (BackboneSpec, recipe.backbone, backbone),
+        (HeadSpec, recipe.head, head),
+        (StrategySpec, recipe.strategy, strategy),
+    ):
+        if given is None and choice.name is not None:
+            spec, _ = catalog().find(kind, parse_name(choice.name))
+            check_consent(folder, spec, choice.settings, {})
+            for one in named(catalog(), kind, choice).every() if kind is StrategySpec else ():
+                check_consent(folder, one.spec, one.config.model_dump(), {})
+    composition = composed(
+        catalog(),
+        _reference(folder, "backbone", recipe.backbone, backbone),
+        _reference(folder, "head", recipe.head, head),
+        _reference(folder, "strategy", recipe.strategy, strategy),
+    )
+    _check_inputs(folder, manifest, composition.backbone_description)
+    return composition
 
 
 def saved_tensors(fitted: Fitted) -> dict[str, Tensor]:

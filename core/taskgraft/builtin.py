@@ -25,6 +25,7 @@ from taskgraft.spec import (
 from taskgraft.splits.settings import ColumnConfig, FractionConfig
 from taskgraft.strategies.adapters import Adapters, AdaptersConfig
 from taskgraft.strategies.bitfit import BitFit, BitFitConfig
+from taskgraft.strategies.distill import Distill, DistillConfig
 from taskgraft.strategies.full import Full, FullConfig
 from taskgraft.strategies.gradual import Gradual, GradualConfig
 from taskgraft.strategies.layer_decay import LayerDecay, LayerDecayConfig
@@ -95,6 +96,9 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
         summary="train the biases of the backbone, its norms if wished, and the head",
         config=BitFitConfig,
         build=BitFit,
+    )
+    yield StrategySpec(
+        name="distill", summary="train a student by a teacher's soft predictions", config=DistillConfig, build=Distill
     )
     yield StrategySpec(name="full", summary="train the whole backbone and the head", config=FullConfig, build=Full)
     yield StrategySpec(

@@ -200,6 +200,7 @@ class HeadDescription:
         reads: the layouts it can read, best first.
         target: the kind of target it learns.
         soft_targets: whether a target may be a distribution over categories.
+        distils: whether it can learn from soft targets that the same head of another model gives, and give them.
         convex: whether its loss is convex in its weights when the features are fixed, so that a solver may replace
             gradient descent.
         metrics: the metrics that judge it unless the user names others: names, or dicts of a ``name`` and settings.
@@ -215,6 +216,7 @@ class HeadDescription:
     reads: tuple[Layout, ...]
     target: TargetKind
     soft_targets: bool = False
+    distils: bool = False
     convex: bool = False
     metrics: tuple[str | Mapping[str, Any], ...] = ()
     baselines: tuple[str, ...] = ()

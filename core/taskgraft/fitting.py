@@ -1,9 +1,9 @@
 """Fitting: from rows and a recipe to a trained task, with a report of what was done."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from taskgraft.journal import Journal, accelerator, tracking
 from taskgraft.labelled import NoRows, labelled_examples, say_notes, target_columns, training_examples, usable
 from taskgraft.merging import merged_tensors
 from taskgraft.ordering import limit_of
-from taskgraft.plan import Plan
+from taskgraft.plan import Plan, Teacher
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
 from taskgraft.rivals import learn_rivals
@@ -35,7 +35,9 @@ from taskgraft.run_folder import RunFolder
 from taskgraft.settling import check_rows, check_validation, settle
 from taskgraft.shelf import Shelf
 from taskgraft.stages import TRAINING, VALIDATION, Loop, Sharing, StageReport
+from taskgraft.store import Source
 from taskgraft.task import Passes, Task, predictions
+from taskgraft.teaching import asked, check_columns, identities, taken_over, teachers_of
 from taskgraft.trial import ROWS, check
 
 
@@ -138,10 +140,14 @@ def fit(
     """
     check_patience(composition.plan, recipe.training.patience, held)
     check_validation(composition.head.label, composition.head_description, held)
+    check_columns(composition.plan, recipe, rows)
     engine = accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
     recipe = _with_precision(recipe, engine.device)
     torch.manual_seed(recipe.training.seed)
-    rows, prepared = usable(rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}"))
+    ask = partial(asked, recipe=recipe, device=engine.device, passes=passes(reporter, "asking the teacher, once"))
+    rows, prepared = usable(
+        rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}", ask)
+    )
     composition, recipe = prepared.composition, prepared.recipe
     head, target, backbone = prepared.head, prepared.target, prepared.backbone
     for line in backbone.processor.shown:
@@ -155,7 +161,8 @@ def fit(
     if held is not None:
         say_notes(reporter, held.notes, held, "validation rows")
     task = Task(backbone, head.build(feature_of(composition), target), composition.layout)
-    with _kept(keeping, engine, recipe, rows, held) as run_folder, tracking(engine, recipe.training.trackers):
+    teachers = identities(composition.plan)
+    with _kept(keeping, engine, recipe, rows, held, teachers) as run_folder, tracking(engine, recipe.training.trackers):
         journal = Journal(engine, run_folder)
         if not composition.tried:
             check(composition, backbone, prepared.training.inputs.gather(range(min(ROWS, len(rows)))))
@@ -163,6 +170,7 @@ def fit(
         loop = Loop(
             task, prepared.training, validation, recipe.training, engine, reporter, folder, journal, run_folder, sharing
         )
+        loop.soft = prepared.soft
         try:
             reports = loop.run(composition.plan)
         except BaseException:
@@ -200,11 +208,15 @@ def feature_of(composition: Composition) -> FeatureDescription:
     return feature
 
 
-def passes(reporter: Reporter) -> Passes:
-    """Show how far predictions are."""
+def passes(reporter: Reporter, what: str = "predicting") -> Passes:
+    """Show how far predictions are.
+
+    Args:
+        what: to call them.
+    """
 
     def show(batches: Sequence[RowNumbers]) -> Iterator[RowNumbers]:
-        return reporter.track(batches, "predicting", len(batches))
+        return reporter.track(batches, what, len(batches))
 
     return show
 
@@ -219,14 +231,20 @@ def identity(recipe: Recipe, rows: Rows, held: Rows | None) -> dict[str, Any]:
 
 @contextmanager
 def _kept(
-    keeping: Keeping | None, engine: Accelerator, recipe: Recipe, rows: Rows, held: Rows | None
+    keeping: Keeping | None,
+    engine: Accelerator,
+    recipe: Recipe,
+    rows: Rows,
+    held: Rows | None,
+    teachers: Mapping[str, str],
 ) -> Iterator[RunFolder | None]:
     """Open the folder of a run, for a run with the same recipe and data as before."""
     if keeping is None:
         yield None
         return
+    taught = {"teachers": dict(teachers)} if teachers else {}
     run_folder = RunFolder(keeping.folder, engine.is_main_process)
-    run_folder.open(identity(recipe, rows, held), resume=keeping.resume)
+    run_folder.open(identity(recipe, rows, held) | taught, resume=keeping.resume)
     try:
         yield run_folder
     finally:
@@ -244,6 +262,7 @@ class _Prepared:
     backbone: Backbone
     base: str | None
     training: Examples
+    soft: dict[Teacher, Source]
     notes: dict[str, int]
 
 
@@ -261,17 +280,25 @@ def _made_of(prepared: _Prepared, rows: Rows, held: Rows | None) -> dict[str, di
     return {part: by | {"rows": some.digest()} for part, some in parts.items()}
 
 
-def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path) -> _Prepared:
+def _prepared(
+    composition: Composition, recipe: Recipe, rows: Rows, folder: Path, ask: Callable[..., Source]
+) -> _Prepared:
     if not len(rows):
         raise NoRows(rows.source)
     head = built_head(composition)
     hides = head.description.target == TargetKind.INPUTS
-    target = None if hides else _learned_target(head, rows, recipe)  # bad targets are told before weights are read
+    target = taken_over(composition.plan, head, composition.head.label, rows, recipe)
+    if target is None and not hides:
+        target = _learned_target(head, rows, recipe)  # bad targets are told before weights are read
     composition, recipe = _learned_backbone(composition, recipe, rows)
     backbone, base = build(composition.backbone)
     target = target or head.learn_contents(backbone.processor.contents)
     training, notes = training_examples(head, target, backbone, rows, recipe, folder)
-    return _Prepared(composition, recipe, head, target, backbone, base, training, notes)
+    soft = {
+        teacher: ask(teacher, rows=rows, folder=folder / f"teacher-{number}")
+        for number, teacher in enumerate(teachers_of(composition.plan))
+    }
+    return _Prepared(composition, recipe, head, target, backbone, base, training, soft, notes)
 
 
 def _validation(prepared: _Prepared, rows: Rows, folder: Path) -> Examples:

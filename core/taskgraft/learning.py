@@ -145,6 +145,8 @@ def resolve(
         )
     if stage.solve == Solve.CONVEX and stage.loss is not None:
         raise BadStage(stage.name, "a solver minimises the head's own loss, so the stage cannot give another")
+    if stage.teacher is not None and stage.loss is None:
+        raise BadStage(stage.name, "it has a teacher, but no loss that learns from it")
     if stage.solve == Solve.CONVEX and [group.name for group in groups] != [HEAD]:
         raise BadStage(stage.name, "a solver finds the head, so the head must learn in it and nothing else")
     return Learning(backbone, head, inserted, tuple(groups))

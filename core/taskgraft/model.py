@@ -17,7 +17,7 @@ from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.evaluation import RESAMPLES, Evaluation
 from taskgraft.examples import whole
-from taskgraft.fitting import Fitted, Judged, Keeping, fit, passes
+from taskgraft.fitting import Fitted, Judged, Keeping, built_head, fit, passes
 from taskgraft.head import Head, Predictions, by_class
 from taskgraft.insertion import remove
 from taskgraft.judging import evaluated, judging
@@ -34,6 +34,7 @@ from taskgraft.shelf import Shelf
 from taskgraft.stages import StageReport
 from taskgraft.strategy import Strategy
 from taskgraft.task import predictions
+from taskgraft.teaching import given_target, teachers_of
 from taskgraft.trial import tried
 
 
@@ -350,7 +351,10 @@ def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strateg
     Raises:
         TaskgraftError: when a name is unknown, a setting is refused, or the three do not fit together.
     """
-    return model_of(tried(composed(catalog(), backbone, head, strategy)))
+    composition = composed(catalog(), backbone, head, strategy)
+    if teachers_of(composition.plan):  # refuse those that cannot teach
+        given_target(composition.plan, built_head(composition), composition.head.label)
+    return model_of(tried(composition))
 
 
 def model_of(composition: Composition) -> TaskModel:

@@ -86,6 +86,22 @@ class Insertion:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """A fitted model that is asked, once and before training, what it says of the training rows.
+
+    The head takes over the teacher's target description. What it says, the soft targets, goes with each row to the stage's
+    ``loss``, among the targets, where :func:`taskgraft.taught.apart` finds it.
+
+    Attributes:
+        artifact: the folder of an artifact.
+        temperature: what the teacher's logits are divided by; without effect on numbers.
+    """
+
+    artifact: str
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stretch of training.
 
@@ -102,6 +118,7 @@ class Stage:
         patience: stop after this many epochs without improvement on validation and restore the best; None never stops.
         store: whether what lies before the first learning part may be computed once and stored.
         loss: wraps the head's loss, when given: (head, output, targets, features) → loss.
+        teacher: whose soft targets ``loss`` finds beside the head's own; None for a stage that has none.
         regularizer: called in every pass with the backbone, when given; answers with a scalar that is added to the mean loss.
         before_steps: called with the backbone and the number of optimiser steps that the stage will have, before the first of
             them, and again where a run that was killed goes on.
@@ -120,6 +137,7 @@ class Stage:
     patience: int | None = None
     store: bool = False
     loss: "StageLoss | None" = None
+    teacher: Teacher | None = None
     regularizer: "Regularizer | None" = None
     before_steps: "BeforeSteps | None" = None
     after_step: "AfterStep | None" = None

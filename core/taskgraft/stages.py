@@ -22,15 +22,16 @@ from taskgraft.insertion import Inserted, insert
 from taskgraft.journal import Journal
 from taskgraft.learning import HEAD, Learning, resolve
 from taskgraft.ordering import limit_of
-from taskgraft.plan import Plan, Solve, Stage
+from taskgraft.plan import Plan, Solve, Stage, Teacher
 from taskgraft.progress import Reporter
 from taskgraft.recipe import TrainingConfig
 from taskgraft.run_folder import RunFolder
 from taskgraft.shelf import Shelf, below
 from taskgraft.solver import Problem, Solution, solve, solve_choosing, start_at_zero
 from taskgraft.stepping import Stepper
-from taskgraft.store import Store
+from taskgraft.store import Source, Store
 from taskgraft.task import Task, stored
+from taskgraft.taught import taught
 from taskgraft.verification import verify
 
 HELD_OUT = 5
@@ -106,6 +107,7 @@ class Loop:
         journal: notes what happens.
         run_folder: where the state is kept from which a run that was killed goes on; None keeps none.
         sharing: where other runs find what stays frozen; None shares nothing.
+        soft: what each teacher of the plan says of the training rows.
         inserted: modules inserted so far.
         learned: names of the tensors that learned so far.
         judged: the cut and examples at which the latest stage judged its validation rows.
@@ -123,6 +125,7 @@ class Loop:
     journal: Journal
     run_folder: RunFolder | None = None
     sharing: "Sharing | None" = None
+    soft: Mapping[Teacher, Source] = field(default_factory=dict)
     inserted: tuple[Inserted, ...] = ()
     learned: frozenset[str] = frozenset()
     judged: tuple[int | None, Examples] | None = None
@@ -182,6 +185,8 @@ class Loop:
         kept = self.folder / str(number)
         again = before > 0
         training = self._at(cut, self.training, kept / TRAINING, again=again)
+        if stage.teacher is not None:
+            training = taught(training, self.soft[stage.teacher])
         validation = None
         if self.validation is not None:
             validation = self._at(cut, self.validation, kept / VALIDATION, again=again)

@@ -125,6 +125,30 @@ def predictions(
 
 
 @torch.no_grad()
+def soft_targets(
+    task: Task,
+    inputs: Source,
+    temperature: float,
+    limit: Limit,
+    folder: Path,
+    memory: int,
+    passes: Passes,
+    workers: int | None = None,
+) -> Store:
+    """Keep what a student may learn of every example. Arguments as for :func:`stored`."""
+    task.eval()
+    store = Store(folder, memory)
+
+    def soft(batch: Batch) -> Batch:
+        features = task.features(0, batch)
+        return task.head.soft_targets(task.head(features), features, temperature)
+
+    for rows, found in _passed(task, inputs, limit, passes, workers, soft):
+        store.append(rows, found)
+    return store.finish()
+
+
+@torch.no_grad()
 def mean_loss(
     task: Task, cut: int | None, inputs: Source, targets: Targets, limit: Limit, workers: int | None = None
 ) -> float:

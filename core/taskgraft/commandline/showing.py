@@ -113,6 +113,7 @@ def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]
             "reads": list(description.reads),
             "target": description.target,
             "soft_targets": description.soft_targets,
+            "distils": description.distils,
             "metrics": list(description.metrics),
             "baselines": list(description.baselines),
             "groups": description.groups,

@@ -146,7 +146,7 @@ def check_loss_adds_up(head: Head[Any], targets: Columns | Contents) -> None:
     )
     for tried in head_trials(head, targets):
         whole = tried.loss()
-        _check_form(law, whole)
+        check_form(law, whole)
         pieces = [tried.rows([row]).loss() for row in range(len(tried.encoded))]
         for what in ("total", "weight"):
             one, other = (
@@ -325,7 +325,8 @@ def check_spec_describes_the_head(head: Head[Any], spec: HeadSpec, config: Any) 
         raise law.broken(f"'{place}' is {said!r:.200} as described by '{spec.name}', but {made!r:.200} as built")
 
 
-def _check_form(law: Law, loss: Loss) -> None:
+def check_form(law: Law, loss: Loss) -> None:
+    """Refuse a loss that is no pair of finite numbers, or whose weight is none or hangs on the output."""
     for what, value in (("total", loss.total), ("weight", loss.weight)):
         if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

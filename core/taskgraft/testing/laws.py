@@ -13,6 +13,7 @@ from taskgraft.heads.settings import ClassificationConfig
 from taskgraft.spec import BackboneSpec, Columns, HeadSpec
 from taskgraft.strategy import Strategy
 from taskgraft.testing import backbone as of_backbone
+from taskgraft.testing import distilling as of_distilling
 from taskgraft.testing import features as of_features
 from taskgraft.testing import head as of_head
 from taskgraft.testing import hiding as of_hiding
@@ -201,6 +202,9 @@ class HeadLaws:
 
     def test_soft_targets_are_blended(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_head.check_soft_targets_are_blended(head, targets)
+
+    def test_soft_targets_teach(self, head: Head[Any], targets: Columns | Contents) -> None:
+        of_distilling.check_soft_targets_teach(head, targets)
 
     def test_hidden_elements_are_chosen_by_seed(self, head: Head[Any], targets: Columns | Contents) -> None:
         of_hiding.check_hidden_elements_are_chosen_by_seed(head, targets)

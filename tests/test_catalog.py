@@ -296,7 +296,8 @@ def test_a_name_of_the_wrong_distribution_is_answered_with_the_right_one(garden)
     with pytest.raises(UnknownName) as caught:
         load_catalog().find(HeadSpec, parse_name("health/healthy"))
     assert str(caught.value) == (
-        "No head named 'health/healthy'. Did you mean 'healthy' (from acme 1.0)?\n"
+        "No head named 'health/healthy'. health is not installed here: pip install health. "
+        "Did you mean 'healthy' (from acme 1.0)?\n"
         "Installed: classification, element-classification, healthy, masked-elements, multi-label, regression."
     )
 

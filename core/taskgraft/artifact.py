@@ -269,9 +269,10 @@ def _manifest(path: Path, model: TaskModel, fitted: Fitted, tensors: Mapping[str
 
 def _check_sources(folder: Path, manifest: Manifest) -> None:
     here = {normalized(source.distribution) for source, _ in installed(GROUP)}
-    missing = [f"{name} {version}" for name, version in manifest.sources.items() if normalized(name) not in here]
+    missing = {name: version for name, version in manifest.sources.items() if normalized(name) not in here}
     if missing:
-        raise BadArtifact(str(folder), f"it needs {listed(missing)}, which is not installed")
+        needed = listed(f"{name} {version}" for name, version in missing.items())
+        raise BadArtifact(str(folder), f"it needs {needed}, not installed here: pip install {' '.join(missing)}")
 
 
 def _check_inputs(folder: Path, manifest: Manifest, description: BackboneDescription) -> None:

@@ -57,7 +57,8 @@ class Catalog:
         ]
         if not matches:
             known = tuple(self.specs(kind))
-            raise UnknownName(kind.axis, str(Name(name.name, name.distribution)), known, self.failures, self.blocked)
+            wanted = str(Name(name.name, name.distribution))
+            raise UnknownName(kind.axis, wanted, known, self.failures, self.blocked, self._absent(name.distribution))
         if len(matches) > 1:
             raise AmbiguousName(kind.axis, name.name, tuple(matches))
         spec, source = matches[0]
@@ -69,6 +70,12 @@ class Catalog:
                 stacklevel=1,  # one place for all uses, so each name is told once
             )
         return spec, source
+
+    def _absent(self, distribution: str | None) -> str | None:
+        """Give a distribution back that no plugin came from, working or not."""
+        sources = (*(entry.source for entry in self.entries), *(failure.source for failure in self.failures))
+        here = {normalized(name) for name in (*(source.distribution for source in sources), *self.blocked)}
+        return distribution if distribution and normalized(distribution) not in here else None
 
     def has_scheme(self, data: str) -> bool:
         """Say whether data are named in the way of a reader that reads no file (``hub:NAME``)."""
@@ -82,16 +89,19 @@ class FormerName(FutureWarning):
 
 @dataclass(eq=False)
 class UnknownName(TaskgraftError):
-    """A name that no working plugin provides."""
+    """A name that no working plugin provides. ``absent`` is the distribution that it names, where that is not installed."""
 
     axis: str
     name: str
     known: tuple[tuple[Spec, Source], ...]
     failures: tuple[Failure, ...]
     blocked: tuple[str, ...]
+    absent: str | None = None
 
     def __str__(self) -> str:
         sentences = [f"No {self.axis} named '{self.name}'."]
+        if self.absent:
+            sentences.append(f"{self.absent} is not installed here: pip install {self.absent}.")
         meant = {name: (spec.name, source) for spec, source in self.known for name in spec.names}
         if near := nearest(self.name.rpartition("/")[2], meant):
             sentences.append("Did you mean '{}' (from {})?".format(*meant[near]))

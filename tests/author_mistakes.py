@@ -525,13 +525,12 @@ MISTAKES = (
         "reason.",
     ),
     Mistake(
-        "An inserted module does not hold the layer as 'wrapped'.",
+        "An inserted module makes a layer of its own and leaves out the one that it stands around.",
         Judge.STRATEGY,
         "strategy",
-        {"self.wrapped = wrapped": "self.layer = wrapped", "self.wrapped(value)": "self.layer(value)"},
+        {"self.wrapped = wrapped": "self.wrapped = nn.Linear(wrapped.in_features, wrapped.out_features)"},
         "LastPart breaks the law 'stages say what can be carried out':\n"
-        "The insertion 'scale' cannot be made: the module around mixing does not hold that layer as "
-        "'wrapped'.\n"
+        "The insertion 'scale' cannot be made: the module around mixing does not hold that layer.\n"
         "Choose parts, roles and module types that the description lists, or raise CannotPlan with the "
         "reason.",
     ),

@@ -88,9 +88,7 @@ def asked(teacher: Teacher, rows: Rows, recipe: Recipe, folder: Path, device: to
     """
     from taskgraft.artifact import load
 
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # weights are drawn before they are read; the student's draws stay as they are
+    with torch.random.fork_rng(devices=[]):  # making the teacher draws; what the student draws stays the same
         model = load(teacher.artifact, device=str(device))
     assert model.fitted is not None
     task, columns, settings = model.fitted.task, model.recipe.data.columns, recipe.training

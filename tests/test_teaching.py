@@ -197,6 +197,13 @@ def test_a_stage_after_the_teacher_hears_nothing_of_it(teacher):
     fit(words(), Planned(stage_of(teacher), plain))
 
 
+def test_a_student_goes_on_without_its_teacher_in_the_strategies_after(teacher):
+    model = tg.compose(SMALLER, "classification", {"name": "stages", "strategies": [distill(teacher), "linear-probe"]})
+    run = model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
+
+    assert [stage.name for stage in run.stages] == ["1-distill", "2-linear-probe"]
+
+
 def test_a_row_that_the_teacher_cannot_use_is_told_or_skipped(tmp_path):
     rows = images(16) | {"text": [*sentences(15)["text"], ""]}
     teacher = saved(tmp_path, {name: values[:15] for name, values in rows.items()}, inputs="text")
@@ -352,7 +359,8 @@ def test_a_teacher_whose_plugin_is_not_installed_is_refused_when_composing(teach
     Path(teacher, SUMS).write_text(checksums(files))
 
     assert refused(teacher, error=BadArtifact) == (
-        f"The artifact {teacher} is refused: it needs acme-backbones 2.0, which is not installed."
+        f"The artifact {teacher} is refused: it needs acme-backbones 2.0, not installed here: "
+        "pip install acme-backbones."
     )
 
 

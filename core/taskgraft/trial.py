@@ -143,10 +143,9 @@ def _changed(before: Features, after: Features) -> str | None:
 def _unconnected(after: Features, learn: Mapping[str, Tensor]) -> str | None:
     """Say which inserted tensors the features do not depend on. One behind a gate that is still zero is connected."""
     loss = sum((value.double().sum() for value in after.values), torch.zeros((), dtype=torch.float64))
+    gradients: Sequence[Tensor | None] = [None] * len(learn)
     if loss.requires_grad:
         gradients = torch.autograd.grad(loss, list(learn.values()), allow_unused=True)
-    else:
-        gradients = (None,) * len(learn)
     lost = [name for name, gradient in zip(learn, gradients, strict=True) if gradient is None]
     if not lost:
         return None

@@ -1,6 +1,8 @@
 """Each strategy trains with the guard watching, leaves the base as it is, and predicts the same after loading."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,8 +13,13 @@ from torch import nn
 
 import taskgraft as tg
 from taskgraft.backbone import tensors
-from taskgraft.description import Role
-from taskgraft.insertion import is_inserted, named_modules, remove
+from taskgraft.description import BackboneDescription, HeadDescription, Role
+from taskgraft.insertion import is_inserted, named_modules, named_tensors, remove
+from taskgraft.plan import Plan
+from taskgraft.strategy import Strategy
+from taskgraft_peft.adalora import AdaLora
+from taskgraft_peft.low_rank import LowRank
+from taskgraft_peft.settings import AdaLoraConfig, LowRankConfig
 
 EVERYWHERE = [("bert", strategy) for strategy in STRATEGIES] + [
     ("gpt2", "lora:4"),
@@ -70,6 +77,25 @@ def test_a_seed_makes_it_repeatable(base, strategy):
     assert first.predict_proba(rows, quiet=True) == second.predict_proba(rows, quiet=True)
 
 
+class Noted(Strategy):
+    """Another strategy, with something noted after each step."""
+
+    def __init__(self, strategy: Strategy, note: Callable[[nn.Module, int], None]):
+        self._strategy = strategy
+        self._note = note
+
+    def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
+        (stage,) = self._strategy.plan(backbone, head)
+        own = stage.after_step
+
+        def after_step(below: nn.Module, step: int) -> None:
+            if own is not None:
+                own(below, step)
+            self._note(below, step)
+
+        return (replace(stage, after_step=after_step),)
+
+
 def test_only_what_is_inserted_runs_in_training_mode(base):
     backbone, rows = base("bert")
     modes = {}
@@ -77,10 +103,8 @@ def test_only_what_is_inserted_runs_in_training_mode(base):
     def note(below: nn.Module, step: int) -> None:
         modes.update({name: (module.training, type(module)) for name, module in below.named_modules()})
 
-    model = tg.compose(backbone, "classification", {"name": "lora", "rank": 4, "dropout": 0.5})
-    (stage,) = model.composition.plan
-    object.__setattr__(stage, "after_step", note)
-    model.fit(rows, target="label", training={"epochs": 1}, quiet=True)
+    strategy = Noted(LowRank("lora", LowRankConfig(rank=4, dropout=0.5)), note)
+    fitted(backbone, rows, strategy)
 
     awake = {name for name, (training, _) in modes.items() if training}
     dropouts = {name for name, (_, kind) in modes.items() if kind is nn.Dropout}
@@ -154,7 +178,7 @@ def test_vera_shares_its_matrices_and_keeps_them_in_the_artifact(base, tmp_path)
 def test_what_stands_in_front_is_dropped_again_wherever_the_padding_is(base, strategy, layout):
     reference, _ = base("bert")
     words = [["lost", "my", "card"], ["parcel"], ["the", "late", "parcel", "please"], ["card"]]
-    rows = {"text": words, "label": [["a"] * len(row) for row in words]}
+    rows = {"text": words, "label": [["ab"[len(word) % 2] for word in row] for row in words]}
     if layout == "classification":
         rows = {"text": [" ".join(row) for row in words], "label": ["a", "b", "a", "b"]}
     model = tg.compose(reference, layout, strategy)
@@ -192,3 +216,36 @@ def test_a_lora_artifact_on_the_real_minilm_is_small(minilm, tmp_path):
     path = model.save(tmp_path / "artifact")
     assert sum(file.stat().st_size for file in path.iterdir()) < 1_000_000
     assert tg.load(path).predict_proba(rows, quiet=True) == model.predict_proba(rows, quiet=True)
+
+
+def ranks(model: tg.TaskModel) -> int:
+    """Count the ranks that are not zero."""
+    now = named_tensors(model.fitted.task.backbone, model.fitted.inserted)
+    return sum(int(tensor.count_nonzero()) for name, tensor in now.items() if ":adalora.lora_E" in name)
+
+
+def test_adalora_ends_with_as_many_ranks_as_it_may(base):
+    backbone, rows = base("bert")
+    assert ranks(fitted(backbone, rows, {"name": "adalora", "rank": 2, "every": 1}, epochs=10)) == 2 * 6
+
+
+def test_a_run_of_adalora_that_was_stopped_goes_on_to_the_same_bits(base, tmp_path):
+    backbone, rows = base("bert")
+    config = AdaLoraConfig(rank=2, every=2, warmup=0.0, settled=0.2)
+    training = {"epochs": 6, "batch_size": 2, "checkpoint_every": 1}
+
+    def stop(below: nn.Module, step: int) -> None:
+        if step == 8:
+            raise KeyboardInterrupt
+
+    def composed(note: Callable[[nn.Module, int], None]) -> tg.TaskModel:
+        return tg.compose(backbone, "classification", Noted(AdaLora(config), note))
+
+    whole, stopped, again = composed(lambda below, step: None), composed(stop), composed(lambda below, step: None)
+    whole.fit(rows, target="label", training=training, quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(rows, target="label", training=training, run=tmp_path / "run", quiet=True)
+    again.fit(rows, target="label", training=training, run=tmp_path / "run", resume=True, quiet=True)
+
+    first, second = (named_tensors(one.fitted.task.backbone, one.fitted.inserted) for one in (whole, again))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())

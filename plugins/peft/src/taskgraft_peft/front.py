@@ -45,7 +45,9 @@ class PrefixTuning(Strategy):
 class Fronted(nn.Module, ABC):
     """A model with something in front of all elements. Is called, and answers, as the model alone does."""
 
-    def __init__(self, model: nn.Module, length: int):
+    model: Any
+
+    def __init__(self, model: Any, length: int):
         super().__init__()
         self.model = model
         self._length = length
@@ -74,7 +76,7 @@ class Fronted(nn.Module, ABC):
 class Prompted(Fronted):
     """A model whose first block reads learned vectors before those of all elements."""
 
-    def __init__(self, model: nn.Module, length: int):
+    def __init__(self, model: Any, length: int):
         super().__init__(model, length)
         table = model.get_input_embeddings()
         config = PromptTuningConfig(
@@ -113,7 +115,7 @@ class Prompted(Fronted):
 class Prefixed(Fronted):
     """A model whose attentions read learned keys and values before those of all elements."""
 
-    def __init__(self, model: nn.Module, length: int):
+    def __init__(self, model: Any, length: int):
         super().__init__(model, length)
         settings = PrefixTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=length)
         with quiet():

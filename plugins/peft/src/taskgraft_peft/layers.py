@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 from peft import PeftConfig
 from torch import nn
@@ -71,12 +72,13 @@ def merged(adapter: nn.Module) -> nn.Module:
     Raises:
         CannotMerge: when peft cannot.
     """
-    copy = deepcopy(adapter)
+    copy: Any = deepcopy(adapter)
+    layer: nn.Module = copy.get_base_layer()
     try:
         copy.merge(safe_merge=True)
     except (NotImplementedError, ValueError) as error:
-        raise CannotMerge(type(adapter.get_base_layer()).__name__, str(error)) from None
-    return copy.get_base_layer()  # type: ignore[no-any-return]
+        raise CannotMerge(type(layer).__name__, str(error)) from None
+    return layer
 
 
 @dataclass(eq=False)

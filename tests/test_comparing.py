@@ -242,8 +242,8 @@ def test_the_rows_that_a_split_holds_out_are_the_same_for_all_seeds_so_they_shar
             "Nothing was compared: 'full' on 'small-words' is named twice. Name it once.",
         ),
         (
-            ["--strategy", "full", "--strategy", "{name: full, rate: 1}"],
-            "strategy 'full': there is no setting 'rate'. Settings: learning_rate, head_learning_rate.",
+            ["--strategy", "full", "--strategy", "{name: fragile, victim: self, mark: one, rate: 1}"],
+            "strategy 'fragile': there is no setting 'rate'. Settings: victim, mark.",
         ),
         (
             ["--strategy", "full", "--strategy", "{name: full"],

@@ -16,8 +16,9 @@ import taskgraft as tg
 from commands import typed
 from planting import OPENING, garden_in
 from small_tasks import sentences
+from taskgraft.commandline.loading import reference
 from taskgraft.compared import Job, carried_out
-from taskgraft.comparing import CannotCompare
+from taskgraft.comparing import CannotCompare, NotDrawn
 from taskgraft.recipe_file import read_recipe
 
 RECIPE = """
@@ -117,7 +118,7 @@ def by_itself(strategy: str, seed: int = 0) -> tuple[tg.Run, dict, int]:
     )
     artifact = f"as/deep/as/{strategy}-{seed}"  # the paths in an artifact start there, so their length counts
     judged = model.evaluate("test.csv", quiet=True).to_json()["metrics"]
-    return run, judged, sum(file.stat().st_size for file in model.save(artifact).iterdir())
+    return run, judged, sum(file.stat().st_size for file in model.save(artifact, overwrite=True).iterdir())
 
 
 def wait_for(lock: Path) -> None:
@@ -132,7 +133,7 @@ def wait_for(lock: Path) -> None:
             time.sleep(0.05)
 
 
-def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_were_not(folder):
+def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_were_not(folder, monkeypatch):
     paths = os.pathsep.join(filter(None, sys.path))
     command = [sys.executable, "-m", "taskgraft", *map(str, typed_ways())]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
@@ -201,6 +202,16 @@ def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_w
     by_f1 = typed(*typed_ways("--resume", "--metric", "f1_macro", "--json"))
     assert json.loads(by_f1.out)["metric"] == "f1_macro"
 
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    ways = [reference(way, "strategy") for way in WAYS]
+    with pytest.warns(NotDrawn) as told:
+        undrawn = tg.compare("intents.toml", ways, folder=out, test="test.csv", resume=True, quiet=True)
+    assert undrawn.figure is None
+    assert undrawn.contenders[2].score("accuracy").value == parent["score"]["value"]
+    assert [str(one.message) for one in told] == [
+        f"{out}/comparison.png is not drawn, for matplotlib is not installed: pip install 'taskgraft[figures]'"
+    ]
+
 
 def test_the_rows_that_a_split_holds_out_are_the_same_for_all_seeds_so_they_share_what_stays_frozen(folder):
     recipe = read_recipe("intents.toml", ["data.validation=null", "data.split=fraction:0.25"])
@@ -231,8 +242,8 @@ def test_the_rows_that_a_split_holds_out_are_the_same_for_all_seeds_so_they_shar
             "Nothing was compared: 'full' on 'small-words' is named twice. Name it once.",
         ),
         (
-            ["--strategy", "full", "--strategy", "{name: full, rate: 1}"],
-            "strategy 'full': there is no setting 'rate'. Settings: learning_rate, head_learning_rate.",
+            ["--strategy", "full", "--strategy", "{name: fragile, victim: self, mark: one, rate: 1}"],
+            "strategy 'fragile': there is no setting 'rate'. Settings: victim, mark.",
         ),
         (
             ["--strategy", "full", "--strategy", "{name: full"],

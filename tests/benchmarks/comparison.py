@@ -98,7 +98,9 @@ def main() -> None:
             found = SETS[name](Path(place), options.rows, options.epochs)
             ways = [with_rates(strategy, found.rates) for strategy in names]
             out = options.output / name
-            result = tg.compare(found.recipe, ways, folder=out, test=found.test, seeds=options.seeds, resume=True)
+            result = tg.compare(
+                found.recipe, ways, folder=out, test=found.test, seeds=options.seeds, resume=True, quiet=True
+            )
             Console(width=150).print(f"\n{name}", result, f"Figure: {result.figure}")
 
 

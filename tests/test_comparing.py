@@ -243,7 +243,7 @@ def test_the_rows_that_a_split_holds_out_are_the_same_for_all_seeds_so_they_shar
         ),
         (
             ["--strategy", "full", "--strategy", "{name: fragile, victim: self, mark: one, rate: 1}"],
-            "strategy 'fragile': there is no setting 'rate'. Settings: victim, mark.",
+            "strategy 'fragile': there is no setting 'rate'. Settings: victim, mark, layer_decay, epochs, patience.",
         ),
         (
             ["--strategy", "full", "--strategy", "{name: full"],

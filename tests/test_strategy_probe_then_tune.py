@@ -38,7 +38,7 @@ def test_the_head_is_solved_for_and_then_everything_learns():
 
 
 def test_tuning_goes_on_from_the_head_that_was_found():
-    still = {"name": "probe-then-tune", "learning_rate": 0.0, "head_learning_rate": 0.0}
+    still = {"name": "probe-then-tune", "learning_rate": 0.0, "head_learning_rate": 0.0, "penalty": None}
     assert_same_bits(weights(fit(still)[0]), weights(trained(words(), PROBE)))
 
 
@@ -54,8 +54,8 @@ def test_the_last_parts_alone_may_learn_from_what_is_stored_below():
 
 
 def test_the_penalty_of_the_probe_may_be_given():
-    _, run = fit({"name": "probe-then-tune", "penalty": 0.25})
-    assert run.stages[0].penalty == 0.25
+    assert fit("probe-then-tune")[1].stages[0].penalty == 1e-4
+    assert fit({"name": "probe-then-tune", "penalty": 0.25})[1].stages[0].penalty == 0.25
 
 
 def test_more_parts_than_there_are_are_refused():

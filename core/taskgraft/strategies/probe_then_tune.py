@@ -25,10 +25,14 @@ class ProbeThenTuneConfig(Config):
         default=None, ge=1, description="how many parts learn then, counted from the output; all when left out"
     )
     penalty: float | None = Field(
-        default=None, gt=0, le=1e6, description="linear-probe's; chosen on validation when left out"
+        default=1e-4,
+        gt=0,
+        le=1e6,
+        description="linear-probe's; null chooses what serves the probe best, which is weaker: a head that knows the training "
+        "rows by heart leaves the backbone little to learn from",
     )
     learning_rate: float = Field(default=5e-5, ge=0, description="peak rate of the parts that learn, per step")
-    head_learning_rate: float = Field(default=3e-4, ge=0, description="peak rate of the head that was found, per step")
+    head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head that was found, per step")
 
 
 class ProbeThenTune(Strategy):

@@ -26,8 +26,8 @@ HEADS = {
 }
 """Three heads, with targets for twelve rows."""
 
-STRATEGIES = ("full", "linear-probe", "partial:1", "partial:2", "acme-steps:2")
-"""Five strategies; the last is another written plugin."""
+STRATEGIES = ("full", "linear-probe", "partial:1", "bitfit", "gradual", "acme-steps:2")
+"""Five strategies of the core, and another written plugin."""
 
 
 @pytest.fixture(scope="module")

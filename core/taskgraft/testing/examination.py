@@ -15,6 +15,7 @@ from taskgraft.heads.settings import ClassificationConfig
 from taskgraft.spec import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.strategy import CannotPlan
 from taskgraft.testing import backbone as of_backbone
+from taskgraft.testing import distilling as of_distilling
 from taskgraft.testing import features as of_features
 from taskgraft.testing import head as of_head
 from taskgraft.testing import hiding as of_hiding
@@ -63,7 +64,8 @@ class _NotTried(Exception):
 
 def checks_of(subject: str) -> tuple[Check, ...]:
     """Give all checks of the kit whose first argument is of one name: ``backbone``, ``head`` or ``strategy``."""
-    modules = (of_backbone, of_processor, of_features, of_resume, of_head, of_hiding, of_settling, of_strategy)
+    of_heads = (of_head, of_distilling, of_hiding, of_settling)
+    modules = (of_backbone, of_processor, of_features, of_resume, *of_heads, of_strategy)
     return tuple(check for module in modules for check in _checks_in(module) if next(iter(_needs(check))) == subject)
 
 

@@ -23,7 +23,6 @@ from taskgraft.error import TaskgraftError, listed
 from taskgraft.fingerprint import digest
 from taskgraft.fitting import Fitted, built_head, feature_of
 from taskgraft.head import Head
-from taskgraft.hook import GROUP
 from taskgraft.insertion import Inserted, insert, is_inserted, remove
 from taskgraft.learning import Learning, resolve
 from taskgraft.manifest import (
@@ -41,11 +40,11 @@ from taskgraft.manifest import (
     recipe_here,
 )
 from taskgraft.model import TaskModel, model_of
-from taskgraft.name import normalized, parse_name
+from taskgraft.name import parse_name
 from taskgraft.output_file import replacing_folder
 from taskgraft.recipe import Choice, Recipe
 from taskgraft.rivals import read_rivals, sources_of_rivals
-from taskgraft.source import installed
+from taskgraft.source import is_installed
 from taskgraft.spec import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.strategy import Strategy
 from taskgraft.task import Task
@@ -268,8 +267,7 @@ def _manifest(path: Path, model: TaskModel, fitted: Fitted, tensors: Mapping[str
 
 
 def _check_sources(folder: Path, manifest: Manifest) -> None:
-    here = {normalized(source.distribution) for source, _ in installed(GROUP)}
-    missing = {name: version for name, version in manifest.sources.items() if normalized(name) not in here}
+    missing = {name: version for name, version in manifest.sources.items() if not is_installed(name)}
     if missing:
         needed = listed(f"{name} {version}" for name, version in missing.items())
         raise BadArtifact(str(folder), f"it needs {needed}, not installed here: pip install {' '.join(missing)}")

@@ -25,7 +25,7 @@ from taskgraft.testing import resume as of_resume
 from taskgraft.testing import settling as of_settling
 from taskgraft.testing import strategy as of_strategy
 from taskgraft.testing.head_trial import learned
-from taskgraft.testing.law import Law
+from taskgraft.testing.law import Law, told
 from taskgraft.testing.plugin import config_of
 from taskgraft.testing.sample import LABELS, SAMPLE_INPUTS, SAMPLE_TARGETS, Sample
 
@@ -97,7 +97,7 @@ def _of_spec(spec: Spec, configs: Mapping[str, Config]) -> Iterator[Finding]:
         yield Finding(subject, "its laws", Outcome.NOT_TRIED, str(reason))
         return
     except Exception as error:
-        found = f"building it raises {_told(error)}".rstrip(".")
+        found = f"building it raises {told(error)}".rstrip(".")
         yield Finding(subject, law.law, Outcome.BROKEN, str(law.broken(found)))
         return
     yield Finding(subject, law.law, Outcome.KEPT)
@@ -117,15 +117,8 @@ def _finding(subject: str, check: Check, material: Material) -> Finding:
     except CannotPlan as error:
         return Finding(subject, promise, Outcome.NOT_TRIED, f"It does not fit what the kit tries it on: {error}")
     except Exception as error:
-        return Finding(subject, promise, Outcome.BROKEN, _told(error))
+        return Finding(subject, promise, Outcome.BROKEN, told(error))
     return Finding(subject, promise, Outcome.KEPT)
-
-
-def _told(error: Exception) -> str:
-    """Give the sentence of an error of the kit; of anything else, whatever a stranger's code raised, also its class."""
-    if isinstance(error, TaskgraftError):
-        return str(error)
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _of_backbone(spec: BackboneSpec, configs: Mapping[str, Config]) -> Material:

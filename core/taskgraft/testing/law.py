@@ -83,6 +83,13 @@ def law_of(thing: object, law: str, advice: str) -> Law:
     return Law(type(thing).__name__, law, advice)
 
 
+def told(error: Exception) -> str:
+    """Give the sentence of an error of the kit; of anything else, whatever a stranger's code raised, also its class."""
+    if isinstance(error, TaskgraftError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 @dataclass(frozen=True)
 class Trial:
     """A backbone in eval mode with prepared examples."""

@@ -1,4 +1,4 @@
-"""Tiny backbones of all four plugins, with four labelled rows for each: what strategies are tried on."""
+"""Tiny backbones of all four plugins, as their checkpoints lie on disk, with four labelled rows: what strategies are tried on."""
 
 import io
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import tiny
+import tiny_proteins
 from PIL import Image
+from stored import drawn, stored
 
 import taskgraft as tg
 
@@ -31,15 +33,13 @@ SEQUENCES = {"sequence": ["MKVLA", "GGSAAP", "MKKLV", "PGSGA"], "label": LABELS}
 IMAGES = {"image": [image(row) for row in range(4)], "label": LABELS}
 TABLE = {"amount": [1.0, 9.0, 2.0, 8.0], "shop": ["a", "b"] * 2, "label": LABELS}
 
-OTHERS: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
-    "esm": ({"name": "new-esm", "blocks": 2, "feature_size": 16, "heads": 2}, SEQUENCES),
-    "vit": ({"name": "timm:test_vit", "weights": "random", "image_size": 32}, IMAGES),
-    "resnet": ({"name": "timm:test_resnet", "weights": "random", "image_size": 32}, IMAGES),
-    "convnext": ({"name": "timm:test_convnext", "weights": "random", "image_size": 32}, IMAGES),
-    "ft-transformer": ({"name": "ft-transformer", "blocks": 2, "feature_size": 16, "attention_heads": 2}, TABLE),
-    "tabm": ({"name": "tabm", "blocks": 2, "feature_size": 16, "members": 2}, TABLE),
+IMAGE_SIZE = 32
+IMAGE_MODELS = {"vit": "test_vit", "resnet": "test_resnet", "convnext": "test_convnext"}
+TABLES: dict[str, dict[str, Any]] = {
+    "ft-transformer": {"name": "ft-transformer", "blocks": 2, "feature_size": 16, "attention_heads": 2},
+    "tabm": {"name": "tabm", "blocks": 2, "feature_size": 16, "members": 2},
 }
-"""What needs no checkpoint: the backbone, and rows for it."""
+"""What needs no checkpoint."""
 
 
 def base(name: str, folder: Path) -> tuple[Any, dict[str, list[Any]]]:
@@ -48,10 +48,26 @@ def base(name: str, folder: Path) -> tuple[Any, dict[str, list[Any]]]:
     Args:
         folder: where a checkpoint may be written, unless one is there already.
     """
-    if name in OTHERS:
-        return OTHERS[name]
     place = folder / name
+    if name in TABLES:
+        return TABLES[name], TABLE
+    if name in IMAGE_MODELS:
+        return _image_model(IMAGE_MODELS[name], place.with_suffix(".safetensors")), IMAGES
+    if name == "esm":
+        return f"protein:{place if place.is_dir() else tiny_proteins.save('esm2', made(place))}", SEQUENCES
     return f"hf-text:{place if place.is_dir() else tiny.save(name, place)}", TEXTS
+
+
+def made(folder: Path) -> Path:
+    """Make a folder."""
+    folder.mkdir()
+    return folder
+
+
+def _image_model(name: str, place: Path) -> dict[str, Any]:
+    if not place.is_file():
+        stored(drawn(name, **({"img_size": IMAGE_SIZE} if name == "test_vit" else {})), place)
+    return {"name": f"timm:{name}", "weights": str(place), "image_size": IMAGE_SIZE}
 
 
 def fitted(backbone: Any, rows: dict[str, list[Any]], strategy: Any, **training: Any) -> tg.TaskModel:

@@ -3,7 +3,7 @@ BIN := .venv/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 SOURCES := core/taskgraft $(wildcard plugins/*/src)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench newest clean
 
 demo: .venv/demo
 	$(BIN)/python examples/intents/demo.py
@@ -19,8 +19,15 @@ lint: .venv/test
 bench: .venv/test
 	for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
+# All suites with the newest release of every dependency, whatever constraints.txt says.
+newest:
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-newest/bin/python -m pip install --quiet --progress-bar on --upgrade --upgrade-strategy eager --group demo --group test $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin))) --editable .
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -q -n logical --dist loadfile
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-newest
 
 .venv/pip:
 	$(PYTHON) -m venv .venv

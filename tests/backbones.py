@@ -4,9 +4,11 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import small_plugin
@@ -142,6 +144,9 @@ class Words(Backbone):
         if layout == Layout.SEQUENCE:
             return Features(layout, (hidden,), lengths)
         return Features(layout, (mean(hidden, mask, lengths),))
+
+    def export(self, folder: Path) -> None:
+        save_file(self.state_dict(), folder / "words.safetensors")
 
     def embedded(self, batch: Batch) -> Tensor:
         words = batch["words"]

@@ -17,6 +17,7 @@ from taskgraft.heads.element_classification import ElementClassification
 from taskgraft.heads.masked_elements import MaskedElements
 from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig, MaskedElementsConfig
 from taskgraft.plan import Solve, Stage
+from taskgraft.strategies.distill import Distill, DistillConfig
 
 ROWS, BATCH = 23, 5  # neither divides by two; the last batch has three rows
 
@@ -26,9 +27,11 @@ def tags(texts: list[str]) -> list[list[str | None]]:
     return [[None if word in ("the", "my") else "xy"[len(word) % 2] for word in text.split()] for text in texts]
 
 
-def models() -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:
+def models(teacher: str = "teacher") -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:
     probe = Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, store=True)
     every, last = learns(*PARTS, rate=1e-3), learns("block-1", rate=1e-3, store=True)
+    distill = Distill(DistillConfig(teacher=teacher, learning_rate=1e-3))
+    taught = distill.plan(words().description, classification().description)
     weighted = Classification(ClassificationConfig(class_weights="balanced"))
     return {
         "full": (classification(), (every,), {}),
@@ -39,16 +42,17 @@ def models() -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:
         "one row per batch": (classification(), (learns(*PARTS, rate=1e-3, epochs=1),), {"batch_size": 1}),
         "settled": (Cautious(), (every,), {}),
         "elements": (ElementClassification(ElementClassificationConfig()), (every,), {}),
+        "distilled": (classification(), taught, {"micro_batch": 2}),
         "hidden": (MaskedElements(MaskedElementsConfig()), (every,), {"micro_batch": 2}),
     }
 
 
-def main(folder: Path, processes: int) -> None:
+def main(folder: Path, processes: int, teacher: str) -> None:
     rows, validation = sentences(ROWS), sentences(7, seed=1)
     rows["tags"], validation["tags"] = tags(rows["text"]), tags(validation["text"])
     validation["amount"] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     numbers, process = {}, int(os.environ.get("RANK", "0"))
-    for name, (head, stages, training) in models().items():
+    for name, (head, stages, training) in models(teacher).items():
         model = tg.compose(words(dropout=0.0), head, Planned(*stages))
         target = {ElementClassification: "tags", MaskedElements: ()}.get(type(head), "label")
         run = model.fit(
@@ -70,4 +74,4 @@ def main(folder: Path, processes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

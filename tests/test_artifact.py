@@ -352,7 +352,7 @@ def test_a_newer_form_is_refused(artifact):
 
 def test_a_source_that_is_not_installed_is_named(artifact):
     rewritten(artifact, lambda manifest: manifest["sources"].update({"acme-heads": "2.0"}))
-    assert refusal(artifact) == "it needs acme-heads 2.0, which is not installed"
+    assert refusal(artifact) == "it needs acme-heads 2.0, not installed here: pip install acme-heads"
 
 
 def test_a_target_description_that_does_not_fit_is_refused(artifact):

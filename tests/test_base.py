@@ -3,7 +3,9 @@ import json
 import pytest
 
 import taskgraft as tg
+from conftest import install
 from small_tasks import sentences
+from taskgraft.catalog import FormerName, catalog
 from taskgraft.error import TaskgraftError
 from taskgraft.manifest import MANIFEST, SUMS, TENSORS, checksums
 
@@ -48,6 +50,44 @@ def test_what_stands_on_an_artifact_saves_the_head_alone_and_loads_over_it(tmp_p
     assert manifest["recipe"]["backbone"]["base"] == str(tmp_path / "first")
     rows = sentences(8, seed=3)
     assert loaded.predict_proba(rows, quiet=True) == second.predict_proba(rows, quiet=True)
+
+
+RENAMED = """
+from dataclasses import replace
+
+import small_plugin
+from taskgraft.hook import hookimpl
+
+TASKGRAFT_CONTRACT = "1.0"
+
+
+@hookimpl
+def taskgraft_backbones():
+    for spec in small_plugin.taskgraft_backbones():
+        yield replace(spec, name=spec.name.replace("small", "little"), aliases=(spec.name,))
+"""
+
+
+def test_an_artifact_by_a_former_name_loads_is_a_base_and_is_saved_by_the_present_name(tmp_path, monkeypatch):
+    model, rows = trained("small-words"), sentences(8, seed=3)
+    model.save(tmp_path / "first")
+    install(tmp_path / "renamed", "taskgraft-small", "renamed_plugin", "2.0")
+    tmp_path.joinpath("renamed", "renamed_plugin.py").write_text(RENAMED)
+    monkeypatch.syspath_prepend(tmp_path / "renamed")
+    catalog.cache_clear()
+
+    with pytest.warns(FormerName, match="The backbone 'small-words' is now called 'little-words'"):
+        loaded = tg.load(tmp_path / "first")
+    loaded.save(tmp_path / "again")
+    second = trained(f"little-words:{tmp_path / 'first'}", "linear-probe")
+
+    assert loaded.predict_proba(rows, quiet=True) == model.predict_proba(rows, quiet=True)
+    names = [
+        json.loads((tmp_path / name / MANIFEST).read_text())["recipe"]["backbone"]["name"]
+        for name in ("first", "again")
+    ]
+    assert names == ["taskgraft-small/small-words", "taskgraft-small/little-words"]
+    assert same(backbone_of(second), backbone_of(model))
 
 
 def test_a_base_that_moved_is_named_anew_and_another_is_refused(tmp_path):

@@ -17,7 +17,7 @@ def test_a_sound_installation_ends_with_0(beside_others):
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[-1] == "Nothing failed."
     assert f"Python {platform.python_version()} ({sys.executable})" in done.out
-    assert "strategy: full, linear-probe, partial" in done.out
+    assert "strategy: adapters, bitfit, distill, full, gradual, layer-decay" in done.out
 
 
 def test_versions_of_what_the_core_needs_are_given(beside_others):

@@ -143,8 +143,19 @@ def test_the_version_can_be_asked_for():
 
 
 def test_every_command_has_help():
-    for command in ("list", "show", "doctor", "schema", "fit", "evaluate", "predict", "features"):
-        done = typed(command, "--help")
+    for command in (
+        "list",
+        "show",
+        "doctor",
+        "schema",
+        "fit",
+        "evaluate",
+        "predict",
+        "export",
+        "features",
+        "new plugin",
+    ):
+        done = typed(*command.split(), "--help")
         assert done.code == 0
         assert "--debug" in done.out
 

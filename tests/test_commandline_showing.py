@@ -82,6 +82,14 @@ def test_a_head_is_shown_with_what_it_reads_and_how_it_is_judged(garden):
     assert "Judged by: classification" in out
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_former_name_shows_what_has_it_now_with_a_warning(garden):
+    garden.plant(HEALTHY.replace("build=print", "build=print, aliases=('hale',)"))
+    done = typed("show", "hale")
+    assert "head healthy, from acme 1.0" in done.out
+    assert "Warning: The head 'hale' is now called 'healthy' (from acme 1.0)." in done.err
+
+
 def test_a_name_on_several_axes_is_shown_for_each(garden):
     out = typed("show", "classification").out
     assert "head classification, from taskgraft" in out

@@ -6,17 +6,18 @@ import re
 import subprocess
 import sys
 import tomllib
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 import taskgraft as tg
+from author_mistakes import Judge, told
 from backbones import Table, Words
-from planting import garden_in
+from planting import HEALTHY, OPENING, garden_in
 from small_plugin import TableConfig
 from taskgraft.batch import Batch
-from taskgraft.catalog import BLOCK, AmbiguousName, UnknownName, catalog, load_catalog
+from taskgraft.catalog import BLOCK, AmbiguousName, FormerName, UnknownName, catalog, load_catalog
+from taskgraft.composition import named
 from taskgraft.description import InputRole
 from taskgraft.discovery import ANSWERS, Loader
 from taskgraft.features import ELEMENT
@@ -48,12 +49,8 @@ def signatures():
 
 SIGNATURES = dict(signatures())
 EXAMPLE = BLOCKS.findall(section("## A complete plugin"))
-OPENING, *CAUSES = BLOCKS.findall(section("## Messages you may meet", "### "))
-PAIRS = [
-    (code, message.strip())
-    for (language, code), (following, message) in pairwise(CAUSES)
-    if (language, following) == ("python", "text")
-]
+RENAMED = 'replace(head("characters"), aliases=("letters",))'
+FROM_CATALOG = section("### From the catalog", "### ")
 
 
 def test_every_hook_has_its_section_with_its_signature():
@@ -129,7 +126,7 @@ def passed(folder, file):
         text=True,
         check=False,
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))},
     )
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
     return done.returncode == 0
@@ -189,34 +186,39 @@ def test_the_processor_of_the_guide_hides_elements_and_keeps_the_laws():
     assert {bead for row in model.predict(rows, quiet=True) for bead in row} <= {"red", "green", "blue"}
 
 
-@pytest.mark.parametrize(("code", "message"), PAIRS, ids=[message for _, message in PAIRS])
-def test_a_message_of_the_guide_is_what_its_module_causes(garden, code, message):
-    garden.plant(OPENING[1] + code)
-    assert [str(failure) for failure in load_catalog().failures] == [message]
+@pytest.mark.parametrize("judge", Judge)
+def test_the_messages_of_the_guide_are_those_that_planted_mistakes_cause(judge):
+    assert f"```text\n{told(judge)}\n```\n" in section("## Messages you may meet", "### Messages your users meet")
 
 
-@pytest.mark.parametrize("entry_point", re.findall(r"`(main = .*?)`", section("## Messages you may meet", "### ")))
-def test_the_messages_about_entry_points_are_those_of_the_guide(garden, entry_point):
-    garden.plant(OPENING[1], entry_points=entry_point)
+@pytest.mark.parametrize("code", [OPENING, HEALTHY.replace("yield", "return [] and")])
+def test_a_module_without_specs_is_told_as_in_the_guide(garden, code):
+    garden.plant(code)
     (failure,) = load_catalog().failures
-    assert str(failure) in CAUSES[-1][1].splitlines()
+    assert f"\n{failure}\n" in FROM_CATALOG
+
+
+@pytest.mark.parametrize("entry_point", re.findall(r"`(main = .*?)`", FROM_CATALOG.replace("\n", " ")))
+def test_the_messages_about_entry_points_are_those_of_the_guide(garden, entry_point):
+    garden.plant(OPENING, entry_points=entry_point)
+    (failure,) = load_catalog().failures
+    assert f"\n{failure}\n" in FROM_CATALOG
 
 
 def test_no_message_of_the_catalog_is_missing_from_the_guide():
     tree = ast.parse(Path(inspect.getfile(Loader)).read_text())
     refusals = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_Refused"]
     assert len(refusals) >= 10
-    messages = section("## Messages you may meet", "### ")
     for refusal in refusals:
         pieces = [
             node.value for node in ast.walk(refusal) if isinstance(node, ast.Constant) and len(str(node.value)) > 3
         ]
-        missing = [piece for piece in pieces if isinstance(piece, str) and piece not in messages]
+        missing = [piece for piece in pieces if isinstance(piece, str) and piece not in FROM_CATALOG]
         assert missing == [], f"write about {ast.unparse(refusal)}"
 
 
 def test_the_messages_for_users_are_those_of_the_guide(garden, monkeypatch):
-    letters = OPENING[1] + '@hookimpl\ndef taskgraft_heads():\n    yield head("letters")\n'
+    letters = OPENING + '@hookimpl\ndef taskgraft_heads():\n    yield head("letters")\n'
     garden.plant(letters)
     garden.plant("import bakery_core", distribution="bakery", version="2.0", module="bakery_plugin")
     garden.plant("", distribution="zoo", module="zoo_plugin")
@@ -231,4 +233,31 @@ def test_the_messages_for_users_are_those_of_the_guide(garden, monkeypatch):
     with pytest.raises(AmbiguousName) as twice:
         load_catalog().find(HeadSpec, parse_name("letters"))
     messages = [text for _, text in BLOCKS.findall(section("### Messages your users meet"))]
-    assert messages == [f"{unknown.value}\n", f"{two.value}\n{twice.value}\n"]
+    assert messages[:2] == [f"{unknown.value}\n", f"{two.value}\n{twice.value}\n"]
+
+
+def test_the_messages_about_former_names_are_those_of_the_guide(garden):
+    garden.plant("from dataclasses import replace\n" + HEALTHY.replace('head("healthy")', RENAMED))
+    with pytest.warns(FormerName) as warned:
+        load_catalog().find(HeadSpec, parse_name("letters"))
+    garden.plant(HEALTHY.replace("healthy", "letters"), distribution="bakery", version="2.0", module="bakery_plugin")
+    with pytest.raises(AmbiguousName) as two:
+        load_catalog().find(HeadSpec, parse_name("letters"))
+    messages = [text for _, text in BLOCKS.findall(section("### Messages your users meet"))]
+    assert messages[2:] == [f"{warned[0].message}\n{two.value}\n"]
+
+
+def test_what_was_renamed_as_the_guide_says_is_found_by_both_names_and_written_by_the_new_one(garden):
+    (_, code), (_, message) = BLOCKS.findall(section("### Names that stay"))
+    garden.plant(code)
+    known = load_catalog()
+    with pytest.warns(FormerName) as warned:
+        old = named(known, HeadSpec, {"name": "letters", "width": 3})
+    assert f"{warned[0].message}\n" == message
+    assert old == named(known, HeadSpec, {"name": "letter-shares", "feature_size": 3})
+    assert old.choice().model_dump() == {
+        "name": "acme/letter-shares",
+        "object": None,
+        "settings": {"feature_size": 3, "smoothed": False},
+        "base": None,
+    }

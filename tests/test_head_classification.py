@@ -112,6 +112,28 @@ def test_soft_targets_and_members_go_together():
     torch.testing.assert_close(loss.total / loss.weight, wanted)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_soft_loss_and_its_gradient_are_those_of_the_paper(temperature):
+    module, output, teacher = built(head()), torch.randn(6, 3, requires_grad=True), torch.randn(6, 3)
+    shares = (teacher / temperature).softmax(-1)
+    soft = module.soft_targets(teacher, UNREAD, temperature)
+    loss = module.soft_loss(output, soft, UNREAD, temperature)
+    loss.total.backward()
+    own = (output.detach() / temperature).softmax(-1)
+    torch.testing.assert_close(soft["shares"], shares)
+    torch.testing.assert_close(loss.total, temperature**2 * (shares * (shares.log() - own.log())).sum())
+    torch.testing.assert_close(output.grad, temperature * (own - shares))
+    assert float(loss.weight) == 6
+
+
+def test_each_member_learns_what_the_members_of_the_teacher_say_on_average():
+    module, output, teacher = built(head(), members=4), torch.randn(6, 4, 3), torch.randn(6, 4, 3)
+    soft = module.soft_targets(teacher, UNREAD, 2.0)
+    shares = (teacher / 2).softmax(-1).mean(1)
+    wanted = [4 * (shares * (shares.log() - (output[:, member] / 2).log_softmax(-1))).sum() for member in range(4)]
+    torch.testing.assert_close(module.soft_loss(output, soft, UNREAD, 2.0).total, torch.stack(wanted).mean())
+
+
 def focal(output, shares, gamma, weights=(1.0, 1.0, 1.0)):
     """The focal loss of rows, class by class, as the paper writes it."""
     chances = output.double().softmax(-1)

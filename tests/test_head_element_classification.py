@@ -78,6 +78,16 @@ def test_an_element_cut_off_in_one_example_does_not_count_there_alone():
     assert loss.weight == 6
 
 
+def test_soft_targets_are_compared_where_neither_teacher_nor_student_cut_off():
+    module, teacher, output = built(), torch.randn(2, 3, 3), torch.randn(2, 4, 3)
+    soft = module.soft_targets(teacher, emitted(torch.tensor([3, 1])), 2.0)
+    loss = module.soft_loss(output, soft, emitted(torch.tensor([2, 4])), 2.0)
+    shares, own = (teacher / 2).softmax(-1), (output / 2).log_softmax(-1)
+    each = [(shares[row, at] * (shares[row, at].log() - own[row, at])).sum() for row, at in ((0, 0), (0, 1), (1, 0))]
+    torch.testing.assert_close(loss.total, 4 * torch.stack(each).sum())
+    assert float(loss.weight) == 3
+
+
 def test_a_batch_without_a_label_has_no_weight_and_a_gradient_of_zero():
     target = head().learn(TARGETS)
     none = head().encode({"tags": [[None], [None, None]]}, target)

@@ -80,6 +80,23 @@ def test_the_loss_of_members_is_their_mean_loss():
     torch.testing.assert_close(loss.total / loss.weight, torch.stack([one.total / one.weight for one in alone]).mean())
 
 
+def test_the_soft_loss_is_that_of_each_label_by_itself():
+    module, output, teacher = built(LISTS), torch.randn(3, 2), torch.randn(3, 2)
+    soft = module.soft_targets(teacher, UNREAD, 3.0)
+    yes, own = (teacher / 3).sigmoid(), (output / 3).sigmoid()
+    both = yes * (yes / own).log() + (1 - yes) * ((1 - yes) / (1 - own)).log()
+    loss = module.soft_loss(output, soft, UNREAD, 3.0)
+    torch.testing.assert_close(loss.total, 9 * both.sum())
+    assert float(loss.weight) == 6
+
+
+def test_a_teacher_that_is_certain_gives_a_finite_loss():
+    module, output = built(LISTS), torch.randn(3, 2, requires_grad=True)
+    soft = module.soft_targets(torch.full((3, 2), 1e4), UNREAD, 1.0)
+    module.soft_loss(output, soft, UNREAD, 1.0).total.backward()
+    assert torch.isfinite(output.grad).all()
+
+
 def test_labels_from_the_threshold_on_are_predicted():
     found = built(LISTS, threshold=0.7).predict(torch.tensor([[0.0, 2.0], [2.0, 2.0], [-1.0, 0.0]]), UNREAD)
     assert found.values == [["wet"], ["cold", "wet"], []]

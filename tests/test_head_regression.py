@@ -82,6 +82,13 @@ def test_the_loss_of_members_is_their_mean_loss():
     torch.testing.assert_close(loss.total / loss.weight, ((output - encoded["numbers"][:, None]) ** 2).mean())
 
 
+def test_soft_targets_are_the_standardised_numbers_of_the_teacher_whatever_the_temperature():
+    module, teacher, output = built(TWO), torch.randn(4, 2), torch.randn(4, 2)
+    soft = module.soft_targets(teacher, UNREAD, 5.0)
+    loss = module.soft_loss(output, soft, UNREAD, 5.0)
+    torch.testing.assert_close(loss.total / loss.weight, ((output - teacher) ** 2).mean())
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

@@ -63,6 +63,22 @@ def test_rows_that_cannot_be_read_are_skipped_where_that_is_asked(tmp_path):
     assert rows.skipped == {"skipped, since the row has 1 value, but the header names 2 columns": 1}
 
 
+def test_rows_that_a_split_refuses_are_skipped_where_that_is_asked():
+    table = TABLE | {"part": ["train", "valid", "?", "train", "valid"] * 4}
+    with pytest.raises(BadRows):
+        read(table, split="column:part")
+    rows, held = read(table, split="column:part", on_bad_row="skip")
+    assert (len(rows), len(held)) == (8, 8)
+    (note,) = rows.notes.items()
+    assert note[0].startswith("skipped, since the column 'part' is '?', none of ")
+    assert note[1] == 4
+
+
+def test_rows_are_not_skipped_when_a_split_refuses_all():
+    with pytest.raises(BadRows):
+        read(TABLE | {"part": ["?"] * 20}, split="column:part", on_bad_row="skip")
+
+
 def test_a_validation_file_that_is_the_training_file_is_refused():
     with pytest.raises(SameData) as caught:
         read("train.csv", "./train.csv")

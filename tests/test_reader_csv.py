@@ -113,6 +113,7 @@ def test_a_gzipped_file_is_read(tmp_path):
         (gzip.compress(b"a,b\n1,2\n")[:-9], "Compressed file ended before the end-of-stream marker was reached"),
         (b"a,b\n1,2\n", "Not a gzipped file (b'a,')"),
     ],
+    ids=["cut", "another"],
 )
 def test_a_damaged_gzip_file_is_refused(tmp_path, content, said):
     path = tmp_path / "data.csv.gz"

@@ -172,6 +172,13 @@ def test_paths_are_relative_to_the_folder_of_the_recipe(write):
     assert recipe.data.reader.settings == {"schema": "deep/recipes/s.json"}
 
 
+def test_paths_in_lists_are_relative_to_the_folder_of_the_recipe_too(write):
+    strategies = '["acme:./one", {name = "acme", place = "../two"}, "full", "../three"]'
+    text = f'{START}strategy = {{name = "stages", strategies = {strategies}}}\n'
+    settings = read_recipe(write(text, "deep/one.toml")).strategy.settings
+    assert settings["strategies"] == ["acme:deep/one", {"name": "acme", "place": "two"}, "full", "three"]
+
+
 def test_names_on_the_hub_and_absolute_paths_stay(write):
     text = (
         START.replace(":x", ":org/checkpoint")

@@ -57,6 +57,20 @@ def test_whatever_the_order_of_appending_rows_come_back_as_collated(tmp_path, me
         assert_equal(store.gather(rows), collate([examples[row] for row in rows]))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_kept_is_found_again_bit_for_bit(tmp_path, seed):
+    chance = random.Random(seed)
+    examples = [example(chance.randint(1, 6), chance.randint(1, 4), chance) for _ in range(7)]
+    order = chance.sample(range(7), 7)
+    store = filled(tmp_path, IN_FILES, examples, [order[:3], order[3:]])
+    store.keep_index()
+    found = Store.kept(tmp_path)
+    assert (len(found), found.bytes, found.sizes()) == (len(store), store.bytes, store.sizes())
+    for rows in ([0], [3, 1, 6], range(7)):
+        assert_equal(found.gather(rows), store.gather(rows))
+        assert list(found.gather(rows).tensors) == list(store.gather(rows).tensors)
+
+
 def test_a_small_store_writes_no_file(tmp_path):
     chance = random.Random(0)
     filled(tmp_path / "store", IN_MEMORY, [example(2, 1, chance)], [[0]])

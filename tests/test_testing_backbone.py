@@ -44,6 +44,17 @@ def with_part(number, **changes):
     return change
 
 
+class ExportsNothing(Words):
+    def export(self, folder):
+        pass
+
+
+class ExportsHalves(Words):
+    def export(self, folder):
+        self.norm.weight.data.div_(2)
+        super().export(folder)
+
+
 class RandomDescription(Words):
     @property
     def description(self):
@@ -570,6 +581,35 @@ PLANTED = (
         PICTURES,
     ),
     Planted(
+        of_backbone.check_whole_parts_give_their_output,
+        lambda: described(Pictures, parts=with_part(2, whole="middle")),
+        "Described breaks the law 'the module that stands for a whole part gives what leaves that part':\n"
+        "part 'last' names middle, which is no module of that part.\n"
+        "Mend the 'whole' of that part, or leave it out where no one module does.",
+        PICTURES,
+    ),
+    Planted(
+        of_backbone.check_whole_parts_give_their_output,
+        lambda: described(Words, parts=with_part(1, whole="blocks.0.feed_forward_in")),
+        "Described breaks the law 'the module that stands for a whole part gives what leaves that part':\n"
+        "part 'block-0' gives 16 features, but the module blocks.0.feed_forward_in gives (6, 7, 32).\n"
+        "Mend the 'whole' of that part, or leave it out where no one module does.",
+    ),
+    Planted(
+        of_backbone.check_exporting_leaves_it_as_it_is,
+        ExportsNothing,
+        "ExportsNothing breaks the law 'exporting writes files and changes nothing':\n"
+        "no file was written.\n"
+        "Write into the folder that is given; raise CannotExport with the reason where the library has no such form.",
+    ),
+    Planted(
+        of_backbone.check_exporting_leaves_it_as_it_is,
+        ExportsHalves,
+        "ExportsHalves breaks the law 'exporting writes files and changes nothing':\n"
+        "exporting changed the tensor norm.weight.\n"
+        "Write into the folder that is given; raise CannotExport with the reason where the library has no such form.",
+    ),
+    Planted(
         of_backbone.check_every_tensor_gets_a_gradient,
         WithPooler,
         "WithPooler breaks the law 'every tensor that is not declared unused gets a gradient':\n"
@@ -733,7 +773,7 @@ PLANTED = (
         of_features.check_devices_work,
         NoDevice,
         "NoDevice breaks the law 'a backbone runs where its weights are':\n"
-        "forward for vector features, where a tensor that says no device lies elsewhere, raises ….\n"
+        "forward for vector features, where a tensor that says no device, or names one, lies elsewhere, raises ….\n"
         "Give device=… (of an input or a weight) to every tensor that forward makes; name no device.",
     ),
     Planted(

@@ -16,6 +16,7 @@ from taskgraft.heads.element_classification import ElementClassification
 from taskgraft.heads.regression import Regression
 from taskgraft.heads.settings import ClassificationConfig, ElementClassificationConfig, RegressionConfig
 from taskgraft.testing import LawBroken, WeakExamples
+from taskgraft.testing import distilling as of_distilling
 from taskgraft.testing import head as of_head
 
 LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
@@ -203,6 +204,23 @@ class BlendsNothing(Labels):
         raise NotImplementedError("no soft targets")
 
 
+class SaysItTeaches(Numbers):
+    """Says that it distils, and gives no soft targets."""
+
+    def build(self, features, target):
+        module = super().build(features, target)
+        module.soft_targets = HeadModule.soft_targets.__get__(module)
+        return module
+
+
+def at_no_temperature(found, output, features, temperature):
+    return Batch({"shares": output.softmax(-1) if output.dim() == 2 else output.softmax(-1).mean(1)})
+
+
+def averaged(found, output, soft, features, temperature):
+    return replace(found, total=found.total / len(output))
+
+
 class Unused(Labels):
     def build(self, features, target):
         module = super().build(features, target)
@@ -276,6 +294,21 @@ class CouplesModule(CellsModule):
         values = [np.full((length, length), int(one > 0)) for one, length in pairs]
         shares = [np.full((*value.shape, 2), 0.5, np.float32) for value in values]
         return Predictions(values, shares, (0, 1))
+
+
+def surer_in_company(found, output, features):
+    sure = 1 / len(output)
+    shares = [row * (1 - sure) + sure / len(row) for row in found.probabilities]
+    return replace(found, probabilities=shares)
+
+
+def in_other_units(found, output, features):
+    return replace(found, values=[value / 1_000 for value in found.values])
+
+
+def the_label_after(found, output, features):
+    following = dict(zip(found.classes, (*found.classes[1:], found.classes[0]), strict=True))
+    return replace(found, values=[[following[label] for label in row] for row in found.values])
 
 
 def half_a_share(found, output, features):
@@ -354,6 +387,31 @@ PLANTED = (
         "BlendsNothing breaks the law 'the loss of blended targets is that of both targets, by their shares':\n"
         "blending with shares of # raises ….\n"
         "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
+    ),
+    Planted(
+        of_distilling.check_soft_targets_teach,
+        SaysItTeaches,
+        NUMBERS,
+        "SaysItTeaches breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
+        "soft targets of vector features raises ….\n"
+        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+    ),
+    Planted(
+        of_distilling.check_soft_targets_teach,
+        lambda: spoiled(Labels, soft_targets=at_no_temperature),
+        LABELS,
+        "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
+        "for vector features at temperature 3, the loss is # by the head's own soft targets and # by those of the "
+        "opposite output.\n"
+        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+    ),
+    Planted(
+        of_distilling.check_soft_targets_teach,
+        lambda: spoiled(Labels, soft_loss=averaged),
+        LABELS,
+        "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
+        "for vector features, the total of 6 rows is #, but # row by row.\n"
+        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
     ),
     Planted(
         of_head.check_targets_are_encoded_row_by_row,
@@ -465,7 +523,7 @@ PLANTED = (
         TAGS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
         "for sequence features, the loss is #, and # with more padding.\n"
-        "Use the lengths; positions past them hold anything.",
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     ),
     Planted(
         of_head.check_padding_and_companions_do_not_matter,
@@ -473,7 +531,32 @@ PLANTED = (
         NUMBERS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
         "for vector features, row 0 is predicted as # among others and as # alone.\n"
-        "Use the lengths; positions past them hold anything.",
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
+    ),
+    Planted(
+        of_head.check_padding_and_companions_do_not_matter,
+        lambda: spoiled(Labels, predict=surer_in_company),
+        LABELS,
+        "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
+        "for vector features, row 0 has other probabilities among others than alone.\n"
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
+    ),
+    Planted(
+        of_head.check_least_loss_predicts_the_truth,
+        lambda: spoiled(Numbers, predict=in_other_units),
+        NUMBERS,
+        "Spoiled breaks the law 'what costs least is what is predicted':\n"
+        "for vector features, where the loss is least, 4 of 4 rows are not predicted as their truth: row 0 as #, not as #.\n"
+        "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
+    ),
+    Planted(
+        of_head.check_least_loss_predicts_the_truth,
+        lambda: spoiled(Tags, predict=the_label_after),
+        TAGS,
+        "Spoiled breaks the law 'what costs least is what is predicted':\n"
+        "for sequence features, where the loss is least, 4 of 4 rows are not predicted as their truth: row 0 as "
+        "['B', 'I', 'B'], not as ['O', 'B', 'O'].\n"
+        "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
     ),
     Planted(
         of_head.check_truth_speaks_as_predictions_do,
@@ -505,7 +588,7 @@ PLANTED = (
         CELLS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
         "for grid features, row 0 is predicted as array([[0]]) among others and as array([[1]]) alone.\n"
-        "Use the lengths; positions past them hold anything.",
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     ),
     Planted(
         of_head.check_head_builds_from_json,
@@ -562,7 +645,9 @@ def test_a_spec_that_describes_something_else_is_caught():
     with pytest.raises(LawBroken) as caught:
         of_head.check_spec_describes_the_head(Labels(), spec, RegressionConfig())
     assert str(caught.value).startswith(
-        "Labels breaks the law 'describe says what build makes':\n'regression' describes HeadDescription("
+        "Labels breaks the law 'describe says what build makes':\n"
+        "'target' is <TargetKind.NUMBERS: 'numbers'> as described by 'regression', but <TargetKind.CATEGORY: 'category'> "
+        "as built.\n"
     )
 
 

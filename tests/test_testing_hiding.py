@@ -368,7 +368,7 @@ PLANTED = (
         "Spoiled breaks the law 'nothing is left of what hidden elements held':\n"
         "the features of rows 0 and 3 differ, although all their elements are hidden.\n"
         "Clear every tensor of the batch that depends on a hidden element; what stands in its place comes from the "
-        "seed alone.",
+        "seed alone. If rows hold something besides elements, give no two that have as many elements and differ in the rest.",
     ),
     Planted(
         LEAK,
@@ -377,7 +377,7 @@ PLANTED = (
         "Spoiled breaks the law 'nothing is left of what hidden elements held':\n"
         "the features of rows 0 and 1 differ, although all their elements are hidden.\n"
         "Clear every tensor of the batch that depends on a hidden element; what stands in its place comes from the "
-        "seed alone.",
+        "seed alone. If rows hold something besides elements, give no two that have as many elements and differ in the rest.",
     ),
     Planted(
         SEED,

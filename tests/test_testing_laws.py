@@ -5,12 +5,16 @@ import pytest
 from backbones import PAIRS, PICTURES, SMALL, TABLE, WORDS, Small, WordsProcessor
 from cells import Cells, CellsProcessor, cells_rows
 from taskgraft.builtin import taskgraft_heads, taskgraft_strategies
+from taskgraft.catalog import catalog
+from taskgraft.composition import named, strategy_of
 from taskgraft.heads.settings import ClassificationConfig, MultiLabelConfig
+from taskgraft.recipe import Choice
+from taskgraft.spec import StrategySpec
 from taskgraft.strategies.partial import PartialConfig
+from taskgraft.strategies.stages import StagesConfig
 from taskgraft.testing import BackboneLaws, HeadLaws, PluginLaws, StrategyLaws
 
 HEADS = {spec.name: spec for spec in taskgraft_heads()}
-STRATEGIES = {spec.name: spec for spec in taskgraft_strategies()}
 
 
 @pytest.mark.parametrize("small", SMALL, ids=str)
@@ -96,15 +100,34 @@ GRAFTS = (
 )
 
 
+PLANS = (
+    "full",
+    "linear-probe",
+    "partial:1",
+    {"name": "bitfit", "norms": True},
+    "gradual",
+    "layer-decay",
+    "probe-then-tune",
+    {
+        "name": "stages",
+        "strategies": ["linear-probe", {"name": "partial", "learn": 2, "epochs": 2, "layer_decay": 0.5}],
+    },
+)
+
+
+def test_every_built_in_strategy_is_tried():
+    tried = {plan.partition(":")[0] if isinstance(plan, str) else plan["name"] for plan in PLANS}
+    assert tried == {spec.name for spec in taskgraft_strategies()}
+
+
 class TestBuiltInStrategies(StrategyLaws):
     @pytest.fixture(params=GRAFTS, ids=lambda graft: f"{graft[0]}-{graft[1]}")
     def graft(self, request):
         return request.param
 
-    @pytest.fixture(params=[("full", {}), ("linear-probe", {}), ("partial", {"learn": 1})], ids=lambda one: one[0])
+    @pytest.fixture(params=PLANS, ids=lambda one: one if isinstance(one, str) else one["name"])
     def strategy(self, request):
-        name, settings = request.param
-        return STRATEGIES[name].build(STRATEGIES[name].config(**settings))
+        return strategy_of(named(catalog(), StrategySpec, request.param))
 
     @pytest.fixture
     def backbone(self, graft):
@@ -129,6 +152,7 @@ class TestPlugins(PluginLaws):
     def configs(self):
         return {
             "partial": PartialConfig(learn=2),
+            "stages": StagesConfig(strategies=(Choice(name="full"), Choice(name="partial:2"))),
             "classification": ClassificationConfig(class_weights={"a": 1.0, "b": 2.0}),
             "multi-label": MultiLabelConfig(threshold=0.3),
             "small-table": TABLE.config,

@@ -80,6 +80,10 @@ class TestOfAPlugin(ReaderLaws):
     def path(self, file):
         return file
 
+    @pytest.fixture
+    def count(self):
+        return 3
+
 
 def test_a_file_of_one_row_proves_nothing(tmp_path):
     (tmp_path / "one.txt").write_text("one")

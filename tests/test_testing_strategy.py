@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from backbones import WORDS, Words
+from grafts import Grafts
 from taskgraft.description import Role
 from taskgraft.features import Features
 from taskgraft.guard import GuardBroken
@@ -128,16 +129,16 @@ PLANTED = (
     Planted(
         of_strategy.check_planning_is_pure,
         NeedsRoles,
-        "NeedsRoles breaks the law 'a plan depends on the descriptions and settings alone':\n"
+        "NeedsRoles breaks the law 'stages say what can be carried out':\n"
         "a plan for a backbone without roles (number of parts: 1) raises IndexError: list index out of range.\n"
-        "Keep nothing between calls; draw nothing.",
+        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
     ),
     Planted(
         of_strategy.check_planning_is_pure,
         lambda: planning(Stage("last", (LAST,), head_rate=1e-3)),
-        "Planned breaks the law 'a plan depends on the descriptions and settings alone':\n"
+        "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'last' names the part 'block-1'; the parts are all.\n"
-        "Keep nothing between calls; draw nothing.",
+        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
     ),
     Planted(
         of_strategy.check_stages_are_sound,
@@ -224,6 +225,14 @@ PLANTED = (
         "after its insertions are removed, the backbone is not what it was.\n"
         "Change nothing of the wrapped layer; keep new tensors on the module around it.",
     ),
+    Planted(
+        of_strategy.check_merging_keeps_the_function,
+        lambda: Grafts(Role.QUERY, merge=lambda around: nn.Linear(16, 16, bias=False)),
+        "Grafts breaks the law 'what can be merged computes the same merged':\n"
+        "The insertion 'graft' cannot be merged: what it makes of blocks.0.query does not have the tensors of that layer. "
+        "The model is as it was; it can be saved and used with its insertions.\n"
+        "Answer in 'merge' with a layer that alone computes the same, or leave 'merge' out.",
+    ),
 )
 
 
@@ -242,6 +251,10 @@ def tried(check, strategy):
 def test_a_strategy_may_refuse_a_backbone():
     for check in (of_strategy.check_planning_is_pure, of_strategy.check_training_keeps_its_word):
         check(Cautious(), *(WORDS.build(), head(), WORDS.inputs, LABELS)[: check.__code__.co_argcount - 1])
+
+
+def test_insertions_that_can_be_merged_keep_the_law():
+    tried(of_strategy.check_merging_keeps_the_function, Grafts(Role.QUERY, Role.VALUE))
 
 
 def test_inserted_modules_are_trained_saved_and_loaded():

@@ -4,23 +4,44 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from conftest import install
 from on_two_processes import models
+from small_tasks import sentences
+from taskgraft import compose
+from taskgraft.catalog import catalog
 
 HERE = Path(__file__).parent
 
 
-def started(folder: Path, processes: int) -> Path:
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory) -> Iterator[Path]:
+    """An artifact of a small backbone, whose plugin is installed as long as it is needed."""
+    folder = tmp_path_factory.mktemp("teacher")
+    install(folder / "installed", "taskgraft-small", "small_plugin")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder / "installed")
+        catalog.cache_clear()
+        model = compose("small-words", "classification", "full")
+        model.fit(sentences(), target="label", quiet=True)
+        yield model.save(folder / "artifact")
+    catalog.cache_clear()
+
+
+def started(folder: Path, processes: int, teacher: Path) -> Path:
     folder.mkdir()
     start = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)] if processes > 1 else []
-    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join(
+        [str(HERE), str(teacher.with_name("installed")), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    script = [str(HERE / "on_two_processes.py"), str(folder), str(processes)]
+    script = [str(HERE / "on_two_processes.py"), str(folder), str(processes), str(teacher)]
     done = subprocess.run(
         [sys.executable, *start, *script], env=environment, capture_output=True, text=True, check=False
     )
@@ -29,13 +50,13 @@ def started(folder: Path, processes: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory) -> Path:
-    return started(tmp_path_factory.mktemp("one") / "out", 1)
+def one(tmp_path_factory, teacher) -> Path:
+    return started(tmp_path_factory.mktemp("one") / "out", 1, teacher)
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory) -> Path:
-    return started(tmp_path_factory.mktemp("two") / "out", 2)
+def two(tmp_path_factory, teacher) -> Path:
+    return started(tmp_path_factory.mktemp("two") / "out", 2, teacher)
 
 
 @pytest.mark.parametrize("name", models())

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from taskgraft.artifact import load
     from taskgraft.backbone import Backbone, Prepared, Processor
     from taskgraft.batch import Batch
+    from taskgraft.comparing import compare
+    from taskgraft.comparison import Comparison
     from taskgraft.extraction import features_of, features_to
     from taskgraft.features import Features
     from taskgraft.head import Head, HeadModule, Loss, Predictions, Target
@@ -24,6 +26,7 @@ __all__ = [
     "Backbone",
     "Batch",
     "Catalog",
+    "Comparison",
     "Config",
     "Features",
     "Head",
@@ -38,6 +41,7 @@ __all__ = [
     "TaskModel",
     "TaskgraftError",
     "catalog",
+    "compare",
     "compose",
     "features_of",
     "features_to",
@@ -47,6 +51,7 @@ __all__ = [
 _PLACES = {
     "Backbone": "backbone",
     "Batch": "batch",
+    "Comparison": "comparison",
     "Features": "features",
     "Head": "head",
     "HeadModule": "head",
@@ -58,6 +63,7 @@ _PLACES = {
     "Strategy": "strategy",
     "Target": "head",
     "TaskModel": "model",
+    "compare": "comparing",
     "compose": "model",
     "features_of": "extraction",
     "features_to": "extraction",

@@ -5,8 +5,6 @@ both, in the form that ``sha256sum --check`` reads. Checksums find damage and mi
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +17,13 @@ from torch import Tensor, nn
 from taskgraft.backbone import Backbone
 from taskgraft.base import build, check_owners, is_finite, owner_of, place, read_tensors
 from taskgraft.catalog import catalog
-from taskgraft.composition import Reference, check_consent, composed
+from taskgraft.composition import Composition, Reference, check_consent, composed, named
 from taskgraft.description import BackboneDescription
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.fingerprint import digest
 from taskgraft.fitting import Fitted, built_head, feature_of
 from taskgraft.head import Head
-from taskgraft.hook import GROUP
-from taskgraft.insertion import Inserted, insert, remove
+from taskgraft.insertion import Inserted, insert, is_inserted, remove
 from taskgraft.learning import Learning, resolve
 from taskgraft.manifest import (
     MANIFEST,
@@ -43,10 +40,11 @@ from taskgraft.manifest import (
     recipe_here,
 )
 from taskgraft.model import TaskModel, model_of
-from taskgraft.name import normalized, parse_name
-from taskgraft.recipe import Choice
+from taskgraft.name import parse_name
+from taskgraft.output_file import replacing_folder
+from taskgraft.recipe import Choice, Recipe
 from taskgraft.rivals import read_rivals, sources_of_rivals
-from taskgraft.source import installed
+from taskgraft.source import is_installed
 from taskgraft.spec import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.strategy import Strategy
 from taskgraft.task import Task
@@ -91,15 +89,9 @@ def save(model: TaskModel, path: Path, *, overwrite: bool = False) -> Path:
         raise CannotSave(str(path), f"the tensor {listed(broken, 3)} holds values that are not finite")
     files = {TENSORS: save_tensors(tensors), MANIFEST: _manifest(path, model, model.fitted, tensors).encode()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-        try:
+        with replacing_folder(path) as fresh:
             for name, content in {**files, SUMS: checksums(files).encode()}.items():
                 (fresh / name).write_bytes(content)
-            fresh.chmod(0o755)
-            _replace(fresh, path)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise CannotSave(str(path), str(error.strerror)) from None
     return path
@@ -148,24 +140,9 @@ def load(
     """
     folder = Path(path)
     manifest, content = read_artifact(folder)
-    _check_sources(folder, manifest)
     recipe = recipe_here(folder, manifest)
-    for kind, choice, given in (
-        (BackboneSpec, recipe.backbone, backbone),
-        (HeadSpec, recipe.head, head),
-        (StrategySpec, recipe.strategy, strategy),
-    ):
-        if given is None and choice.name is not None:
-            spec, _ = catalog().find(kind, parse_name(choice.name))
-            check_consent(folder, spec, choice.settings, {})
-    composition = composed(
-        catalog(),
-        _reference(folder, "backbone", recipe.backbone, backbone),
-        _reference(folder, "head", recipe.head, head),
-        _reference(folder, "strategy", recipe.strategy, strategy),
-    )
+    composition = composition_of(folder, manifest, recipe, backbone, head, strategy)
     chosen = composition.backbone
-    _check_inputs(folder, manifest, composition.backbone_description)
     below, base = build(chosen)
     if base != manifest.base:
         raise BadArtifact(
@@ -195,6 +172,10 @@ def load(
             inserted = (*inserted, *insert(below, stage.insert, inserted))
             learned |= resolve(stage, below, task.layout, task.head, inserted).declared
         model.fitted = Fitted(task, top, target, inserted, learned, base, manifest.metrics, rivals)
+        if manifest.merged:
+            remove(below, inserted)
+            inserted = ()
+            model.fitted.take_as_merged()
         _fill(folder, model.fitted, manifest, content)
     except BaseException:
         remove(below, inserted)
@@ -208,14 +189,48 @@ def load(
     return model
 
 
+def composition_of(
+    folder: Path,
+    manifest: Manifest,
+    recipe: Recipe,
+    backbone: Reference | Backbone | None = None,
+    head: Head[Any] | None = None,
+    strategy: Strategy | None = None,
+) -> Composition:
+    """Put together what an artifact names, as far as that goes without weights. Arguments as for :func:`load`.
+
+    Raises:
+        BadArtifact: when it needs what is not installed, asks for what only a person may grant, or names other inputs.
+    """
+    _check_sources(folder, manifest)
+    for kind, choice, given in (
+        (BackboneSpec, recipe.backbone, backbone),
+        (HeadSpec, recipe.head, head),
+        (StrategySpec, recipe.strategy, strategy),
+    ):
+        if given is None and choice.name is not None:
+            spec, _ = catalog().find(kind, parse_name(choice.name))
+            check_consent(folder, spec, choice.settings, {})
+            for one in named(catalog(), kind, choice).every() if kind is StrategySpec else ():
+                check_consent(folder, one.spec, one.config.model_dump(), {})
+    composition = composed(
+        catalog(),
+        _reference(folder, "backbone", recipe.backbone, backbone),
+        _reference(folder, "head", recipe.head, head),
+        _reference(folder, "strategy", recipe.strategy, strategy),
+    )
+    _check_inputs(folder, manifest, composition.backbone_description)
+    return composition
+
+
 def saved_tensors(fitted: Fitted) -> dict[str, Tensor]:
-    """Choose what an artifact holds: what learned; over a base without checkpoint, the whole backbone."""
+    """Choose what an artifact holds: what learned or was inserted; over a base without checkpoint, the whole backbone."""
     named = _learning(fitted).tensors()
     persistent = {id(tensor) for tensor in (*_state(fitted.task.backbone), *_state(fitted.task.head))}
     return {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in sorted(named.items())
-        if id(tensor) in persistent and (fitted.base is None or name in fitted.learned)
+        if id(tensor) in persistent and (fitted.base is None or name in fitted.learned or is_inserted(name))
     }
 
 
@@ -242,6 +257,7 @@ def _manifest(path: Path, model: TaskModel, fitted: Fitted, tensors: Mapping[str
         processor=_json(fitted.task.backbone.processor.settings()),
         base=fitted.base,
         pads=fitted.task.pads,
+        merged=fitted.merged,
         sources={source.distribution: source.version for source in sources},
         metrics=dict(fitted.metrics),
         baselines={name: learned.model_dump(mode="json") for name, learned in fitted.baselines.items()},
@@ -250,26 +266,11 @@ def _manifest(path: Path, model: TaskModel, fitted: Fitted, tensors: Mapping[str
     return manifest.model_dump_json(indent=1) + "\n"
 
 
-def _replace(fresh: Path, path: Path) -> None:
-    """Put a folder in the place of another. Killed in between, the other lies beside it as ``.<name>-old-…``."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-    try:
-        if path.exists():
-            path.rename(aside)
-        fresh.rename(path)
-    except OSError:
-        if not path.exists() and any(aside.iterdir()):
-            aside.rename(path)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
 def _check_sources(folder: Path, manifest: Manifest) -> None:
-    here = {normalized(source.distribution) for source, _ in installed(GROUP)}
-    missing = [f"{name} {version}" for name, version in manifest.sources.items() if normalized(name) not in here]
+    missing = {name: version for name, version in manifest.sources.items() if not is_installed(name)}
     if missing:
-        raise BadArtifact(str(folder), f"it needs {listed(missing)}, which is not installed")
+        needed = listed(f"{name} {version}" for name, version in missing.items())
+        raise BadArtifact(str(folder), f"it needs {needed}, not installed here: pip install {' '.join(missing)}")
 
 
 def _check_inputs(folder: Path, manifest: Manifest, description: BackboneDescription) -> None:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from taskgraft.batch import Batch
 from taskgraft.contents import Contents
 from taskgraft.description import BackboneDescription, Layout, Part
+from taskgraft.error import TaskgraftError
 from taskgraft.features import Features
 from taskgraft.spec import Columns
 
@@ -164,12 +166,41 @@ class Backbone(nn.Module, ABC):
         _only_the_first(cut)
         return self(state, layout)  # type: ignore[no-any-return]
 
+    def example(self) -> Batch | None:
+        """Give a small prepared batch on which insertions can be tried, best with two rows of different lengths.
+
+        None leaves it to the first rows that the backbone is trained on.
+        """
+        return None
+
     def fingerprint(self) -> str | None:
         """Identify the checkpoint: its tensors that the features use, as stored, and the processor's files.
 
         None says that no checkpoint lies below (random initialisation); an artifact then holds the whole backbone.
         """
         return None
+
+    def export(self, folder: Path) -> None:
+        """Write the weights as they are now, and the processor's files, so that the library below loads them by itself.
+
+        Args:
+            folder: is there, and empty.
+
+        Raises:
+            CannotExport: when the library has no form for it.
+        """
+        raise CannotExport(type(self).__name__, "its library has no form of a checkpoint")
+
+
+@dataclass(eq=False)
+class CannotExport(TaskgraftError):
+    """A backbone that its own library could not load."""
+
+    backbone: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"'{self.backbone}' cannot be exported: {self.reason}. An artifact (save) holds what was trained."
 
 
 def _only_the_first(cut: int) -> None:

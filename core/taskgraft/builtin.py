@@ -14,6 +14,7 @@ from taskgraft.spec import (
     BaselineSpec,
     Columns,
     Elements,
+    Example,
     HeadSpec,
     Judge,
     MetricSpec,
@@ -22,13 +23,21 @@ from taskgraft.spec import (
     StrategySpec,
 )
 from taskgraft.splits.settings import ColumnConfig, FractionConfig
+from taskgraft.strategies.adapters import Adapters, AdaptersConfig
+from taskgraft.strategies.bitfit import BitFit, BitFitConfig
+from taskgraft.strategies.distill import Distill, DistillConfig
 from taskgraft.strategies.full import Full, FullConfig
+from taskgraft.strategies.gradual import Gradual, GradualConfig
+from taskgraft.strategies.layer_decay import LayerDecay, LayerDecayConfig
 from taskgraft.strategies.linear_probe import LinearProbe, LinearProbeConfig
 from taskgraft.strategies.partial import Partial, PartialConfig
+from taskgraft.strategies.probe_then_tune import ProbeThenTune, ProbeThenTuneConfig
+from taskgraft.strategies.stages import Stages, StagesConfig
 
 if TYPE_CHECKING:
     from taskgraft.head import Head, Predictions
     from taskgraft.rows import Rows
+    from taskgraft.strategy import Strategy
 
 TASKGRAFT_CONTRACT = "1.0"
 
@@ -76,7 +85,34 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
 @hookimpl
 def taskgraft_strategies() -> Iterable[StrategySpec]:
     """List the built-in strategies."""
+    yield StrategySpec(
+        name="adapters",
+        summary="keep the backbone; train small networks behind its layers, and the head",
+        config=AdaptersConfig,
+        build=Adapters,
+    )
+    yield StrategySpec(
+        name="bitfit",
+        summary="train the biases of the backbone, its norms if wished, and the head",
+        config=BitFitConfig,
+        build=BitFit,
+    )
+    yield StrategySpec(
+        name="distill", summary="train a student by a teacher's soft predictions", config=DistillConfig, build=Distill
+    )
     yield StrategySpec(name="full", summary="train the whole backbone and the head", config=FullConfig, build=Full)
+    yield StrategySpec(
+        name="gradual",
+        summary="let more and more parts learn, from the output down",
+        config=GradualConfig,
+        build=Gradual,
+    )
+    yield StrategySpec(
+        name="layer-decay",
+        summary="train the whole backbone at rates that fall from output to input, and the head",
+        config=LayerDecayConfig,
+        build=LayerDecay,
+    )
     yield StrategySpec(
         name="linear-probe",
         summary="keep the backbone; solve for the head on features computed once",
@@ -84,7 +120,24 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
         build=LinearProbe,
     )
     yield StrategySpec(
-        name="partial", summary="train the last parts of the backbone and the head", config=PartialConfig, build=Partial
+        name="partial",
+        summary="train the last parts of the backbone and the head",
+        config=PartialConfig,
+        build=Partial,
+        example=Example({"learn": 1}),
+    )
+    yield StrategySpec(
+        name="probe-then-tune",
+        summary="solve for the head on features computed once, then train everything from there",
+        config=ProbeThenTuneConfig,
+        build=ProbeThenTune,
+    )
+    yield StrategySpec(
+        name="stages",
+        summary="several strategies, one after the other",
+        config=StagesConfig,
+        build=_stages,
+        strategies="strategies",
     )
 
 
@@ -169,6 +222,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         config=NoSettings,
         targets=frozenset({TargetKind.INPUTS}),
         build=_judge_masked_elements,
+        lower=frozenset({"hidden_mean_squared_error"}),
     )
     yield MetricSpec(
         name="multi-label",
@@ -183,6 +237,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         config=NoSettings,
         targets=frozenset({TargetKind.NUMBERS}),
         build=_judge_regression,
+        lower=frozenset({"mean_squared_error", "mean_absolute_error"}),
     )
 
 
@@ -237,6 +292,10 @@ def _masked_elements(config: settings.MaskedElementsConfig) -> "Head[Any]":
     from taskgraft.heads.masked_elements import MaskedElements
 
     return MaskedElements(config)
+
+
+def _stages(config: StagesConfig, strategies: "Sequence[Strategy]") -> Stages:
+    return Stages(strategies)
 
 
 def _read_csv(path: Path, config: CsvConfig) -> "Rows":

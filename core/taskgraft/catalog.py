@@ -1,6 +1,7 @@
 """All specs that installed plugins provide, with their sources, and the plugins that failed."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -42,7 +43,7 @@ class Catalog:
                 yield entry.spec, entry.source
 
     def find(self, kind: type[AnySpec], name: Name) -> tuple[AnySpec, Source]:
-        """Find the one spec that a name means.
+        """Find the one spec that a name means. One that is found by a former name is found with a warning.
 
         Raises:
             UnknownName: nobody provides it.
@@ -51,15 +52,30 @@ class Catalog:
         matches = [
             (spec, source)
             for spec, source in self.specs(kind)
-            if spec.name == name.name
+            if name.name in spec.names
             and (name.distribution is None or normalized(name.distribution) == normalized(source.distribution))
         ]
         if not matches:
             known = tuple(self.specs(kind))
-            raise UnknownName(kind.axis, str(Name(name.name, name.distribution)), known, self.failures, self.blocked)
+            wanted = str(Name(name.name, name.distribution))
+            raise UnknownName(kind.axis, wanted, known, self.failures, self.blocked, self._absent(name.distribution))
         if len(matches) > 1:
-            raise AmbiguousName(kind.axis, name.name, tuple(source for _, source in matches))
-        return matches[0]
+            raise AmbiguousName(kind.axis, name.name, tuple(matches))
+        spec, source = matches[0]
+        if spec.name != name.name:
+            warnings.warn(
+                f"The {kind.axis} '{name.name}' is now called '{spec.name}' (from {source}). The former name still works; "
+                "write the new one.",
+                FormerName,
+                stacklevel=1,  # one place for all uses, so each name is told once
+            )
+        return spec, source
+
+    def _absent(self, distribution: str | None) -> str | None:
+        """Give a distribution back that no plugin came from, working or not."""
+        sources = (*(entry.source for entry in self.entries), *(failure.source for failure in self.failures))
+        here = {normalized(name) for name in (*(source.distribution for source in sources), *self.blocked)}
+        return distribution if distribution and normalized(distribution) not in here else None
 
     def has_scheme(self, data: str) -> bool:
         """Say whether data are named in the way of a reader that reads no file (``hub:NAME``)."""
@@ -67,22 +83,29 @@ class Catalog:
         return bool(colon) and any(spec.scheme == scheme for spec, _ in self.specs(ReaderSpec))
 
 
+class FormerName(FutureWarning):
+    """A name was used that is an alias of another."""
+
+
 @dataclass(eq=False)
 class UnknownName(TaskgraftError):
-    """A name that no working plugin provides."""
+    """A name that no working plugin provides. ``absent`` is the distribution that it names, where that is not installed."""
 
     axis: str
     name: str
     known: tuple[tuple[Spec, Source], ...]
     failures: tuple[Failure, ...]
     blocked: tuple[str, ...]
+    absent: str | None = None
 
     def __str__(self) -> str:
         sentences = [f"No {self.axis} named '{self.name}'."]
-        sources = {spec.name: source for spec, source in self.known}
-        if near := nearest(self.name.rpartition("/")[2], sources):
-            sentences.append(f"Did you mean '{near}' (from {sources[near]})?")
-        sentences.append(f"\nInstalled: {listed(sorted(sources))}.")
+        if self.absent:
+            sentences.append(f"{self.absent} is not installed here: pip install {self.absent}.")
+        meant = {name: (spec.name, source) for spec, source in self.known for name in spec.names}
+        if near := nearest(self.name.rpartition("/")[2], meant):
+            sentences.append("Did you mean '{}' (from {})?".format(*meant[near]))
+        sentences.append(f"\nInstalled: {listed(sorted({spec.name for spec, _ in self.known}))}.")
         if self.failures:
             sentences.append(f"A plugin that did not load may provide it: {'; '.join(map(str, self.failures))}.")
         if self.blocked:
@@ -92,22 +115,27 @@ class UnknownName(TaskgraftError):
 
 @dataclass(eq=False)
 class AmbiguousName(TaskgraftError):
-    """A name that several distributions provide."""
+    """A name that several distributions provide, as the present name of a spec or as a former one."""
 
     axis: str
     name: str
-    sources: tuple[Source, ...]
+    found: tuple[tuple[Spec, Source], ...]
 
     def __str__(self) -> str:
-        ways = sorted({f"'{source.distribution}/{self.name}'" for source in self.sources})
+        sources = [source for _, source in self.found]
+        ways = sorted({f"'{source.distribution}/{self.name}'" for source in sources})
         if len(ways) == 1:
             return (
-                f"The {self.axis} '{self.name}' is provided twice by {self.sources[0]}, through the entry points "
-                f"{listed(sorted(f'{source.entry_point} = {source.module}' for source in self.sources))}. "
+                f"The {self.axis} '{self.name}' is provided twice by {sources[0]}, through the entry points "
+                f"{listed(sorted(f'{source.entry_point} = {source.module}' for source in sources))}. "
                 "Remove one of them."
             )
+        said = dict.fromkeys(
+            str(source) if spec.name == self.name else f"{source} (a former name of '{spec.name}')"
+            for spec, source in self.found
+        )
         return (
-            f"The {self.axis} '{self.name}' is provided by {' and by '.join(dict.fromkeys(map(str, self.sources)))}. "
+            f"The {self.axis} '{self.name}' is provided by {' and by '.join(said)}. "
             f"Say which one you mean: {' or '.join(ways)}."
         )
 

@@ -1,10 +1,11 @@
 """Three choices made into one: names looked up, objects accepted, and mismatches found before any weight is read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from taskgraft.adjustment import NOTHING, Adjusted, Adjustment, parted, settings_class
 from taskgraft.backbone import Backbone
 from taskgraft.catalog import Catalog
 from taskgraft.config import Config, SettingsError, parse
@@ -14,7 +15,7 @@ from taskgraft.head import Head
 from taskgraft.manifest import BadArtifact, is_artifact, read_artifact
 from taskgraft.name import parse_name
 from taskgraft.plan import Plan
-from taskgraft.recipe import Choice
+from taskgraft.recipe import Choice, Recipe
 from taskgraft.source import Source
 from taskgraft.spec import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.strategy import Strategy
@@ -35,12 +36,16 @@ class Named(Generic[AnySpec]):
 
     Attributes:
         base: an artifact whose trained backbone this one starts from.
+        adjustment: of a strategy: how its plan is adjusted.
+        inner: of a strategy that is made of others: those.
     """
 
     spec: AnySpec
     source: Source
     config: Config
     base: Path | None = None
+    adjustment: Adjustment = NOTHING
+    inner: "tuple[Named[StrategySpec], ...]" = ()
 
     @property
     def label(self) -> str:
@@ -53,9 +58,15 @@ class Named(Generic[AnySpec]):
 
     def choice(self) -> Choice:
         """Write it down for a recipe."""
-        settings = self.config.model_dump(mode="json")
+        settings = self.config.model_dump(mode="json") | self.adjustment.model_dump(exclude_none=True)
         base = None if self.base is None else str(self.base)
         return Choice(name=f"{self.source.distribution}/{self.spec.name}", settings=settings, base=base)
+
+    def every(self) -> "Iterator[Named[Any]]":
+        """Go through it and what it is made of."""
+        yield self
+        for one in self.inner:
+            yield from one.every()
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,7 @@ class Composition:
 
     Attributes:
         layout: what the head reads of what the backbone emits.
+        tried: whether what the plan inserts was tried (:mod:`taskgraft.trial`).
     """
 
     backbone: Named[BackboneSpec] | Given[Backbone]
@@ -89,11 +101,12 @@ class Composition:
     head_description: HeadDescription
     layout: Layout
     plan: Plan
+    tried: bool = False
 
     def sources(self) -> tuple[Source, ...]:
         """The distributions that provide what was named."""
         chosen = (self.backbone, self.head, self.strategy)
-        return tuple(dict.fromkeys(one.source for one in chosen if isinstance(one, Named)))
+        return tuple(dict.fromkeys(one.source for named in chosen if isinstance(named, Named) for one in named.every()))
 
 
 def composed(
@@ -137,8 +150,16 @@ def fitted_together(
         raise CannotMix(bottom.label, top.label)
     if layout in below.displaces and above.target in PER_POSITION:
         raise CannotDisplace(bottom.label, top.label, layout)
-    planner = way.value if isinstance(way, Given) else way.spec.build(way.config)
-    return Composition(bottom, top, way, below, above, layout, planner.plan(below, above))
+    return Composition(bottom, top, way, below, above, layout, strategy_of(way).plan(below, above))
+
+
+def strategy_of(way: Named[StrategySpec] | Given[Strategy]) -> Strategy:
+    """Build a strategy, and first those that it is made of."""
+    if isinstance(way, Given):
+        return way.value
+    inner = () if way.spec.strategies is None else (tuple(map(strategy_of, way.inner)),)
+    strategy = way.spec.build(way.config, *inner)
+    return strategy if way.adjustment == NOTHING else Adjusted(strategy, way.adjustment)
 
 
 def several(references: Reference | Sequence[Reference]) -> Sequence[Reference]:
@@ -178,7 +199,12 @@ def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[
             )
             raise SettingsError(who, (given,))
         settings = {argument: name.argument} | settings
-    return Named(spec, source, parse(spec.config, settings, who), None if base is None else Path(base))
+    config, adjustment = parted(spec, parse(settings_class(spec), settings, who))
+    inner: tuple[Named[StrategySpec], ...] = ()
+    if isinstance(spec, StrategySpec) and (field := spec.strategies) is not None:
+        inner = tuple(named(catalog, StrategySpec, choice) for choice in getattr(config, field))
+        config = config.model_copy(update={field: tuple(one.choice() for one in inner)})
+    return Named(spec, source, config, None if base is None else Path(base), adjustment, inner)
 
 
 def _settings_of(folder: Path, spec: Spec, source: Source, granted: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,7 +215,7 @@ def _settings_of(folder: Path, spec: Spec, source: Source, granted: Mapping[str,
     """
     manifest, _ = read_artifact(folder)
     trained = manifest.recipe.backbone
-    if trained.name != f"{source.distribution}/{spec.name}":
+    if trained.name not in [f"{source.distribution}/{name}" for name in spec.names]:
         have = trained.name or trained.object
         raise BadArtifact(str(folder), f"its backbone is '{have}', so it cannot be the base of '{spec.name}'")
     check_consent(folder, spec, trained.settings, granted)
@@ -210,6 +236,27 @@ def check_consent(folder: Path, spec: Spec, settings: Mapping[str, Any], granted
         if settings.get(key) and not granted.get(key):
             advice = f'pass {spec.axis}={{"name": "{spec.name}", "{key}": True, …}} if you trust it'
             raise BadArtifact(str(folder), f"it asks for '{key}', which only you can grant: {advice}")
+
+
+def check_recipe_consent(catalog: Catalog, path: Path, recipe: Recipe, granted: Iterable[str]) -> None:
+    """Refuse the recipe of an artifact that switches on what only a person may. What a person wrote down is consent.
+
+    Args:
+        path: where the recipe was read.
+        granted: dotted keys that a person has set since (``backbone.remote_code``), or the axis of a choice of theirs.
+
+    Raises:
+        BadArtifact: naming the setting.
+    """
+    if not is_artifact(path):
+        return
+    keys = tuple(granted)
+    for kind, choice in ((BackboneSpec, recipe.backbone), (HeadSpec, recipe.head), (StrategySpec, recipe.strategy)):
+        if kind.axis not in keys:
+            chosen = named(catalog, kind, choice)
+            own = {key.rpartition(".")[2]: True for key in keys if key.startswith(f"{kind.axis}.")}
+            for one in chosen.every():
+                check_consent(path, one.spec, one.config.model_dump(), own)
 
 
 def class_name(thing: object) -> str:

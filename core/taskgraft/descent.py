@@ -73,7 +73,9 @@ class Descent:
         """
         settings, now, steps = self.stepper.settings, self.progress, self._steps()
         schedule = Schedule(settings.schedule, steps, settings.warmup)
-        every = settings.checkpoint_every
+        every, stage = settings.checkpoint_every, self.stepper.stage
+        if stage.before_steps is not None:
+            stage.before_steps(self.stepper.task.backbone, steps)
         while (now.step < steps or now.within) and not self._impatient():
             for piece in self._track(self._batches(now.epoch)[now.within :][: steps - now.step]):
                 self._step(piece, schedule.factor(now.step))

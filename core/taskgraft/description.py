@@ -26,7 +26,11 @@ AXES: Mapping[Layout, str] = {
 
 
 class Role(StrEnum):
-    """What a linear or convolutional layer does in its block. Strategies choose layers by role, never by name."""
+    """What a linear or convolutional layer does in its block. Strategies choose layers by role, never by name.
+
+    ``model`` is no layer but the library's own model as a whole, from raw elements to a vector for each. It stands among the
+    roles of the first part, for strategies that put something in front of all elements.
+    """
 
     QUERY = "query"
     KEY = "key"
@@ -37,6 +41,7 @@ class Role(StrEnum):
     FEED_FORWARD_OUT = "feed-forward-out"
     CONVOLUTION = "convolution"
     DEPTHWISE = "depthwise"
+    MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -83,17 +88,29 @@ class Part:
         name: unique in its backbone; what ``until`` and messages use.
         owns: dotted paths of modules, parameters or buffers. A path owns everything below it.
         output: what leaves this part.
-        roles: dotted path of a linear or convolutional layer → what it does.
+        roles: dotted path of a linear or convolutional layer (or of the whole model) → what it does.
+        whole: dotted path of the module of this part that gives ``output``, first where it gives a tuple; None where no one
+            module does. Need not be said of a part that owns one module and nothing else.
     """
 
     name: str
     owns: tuple[str, ...]
     output: FeatureDescription
     roles: Mapping[str, Role] = field(default_factory=dict)
+    whole: str | None = None
+
+    @property
+    def module(self) -> str | None:
+        """The dotted path of the module that gives what leaves this part, as far as one does."""
+        return self.owns[0] if self.whole is None and len(self.owns) == 1 else self.whole
 
     def covers(self, path: str) -> bool:
         """Say whether this part owns the module or tensor at a dotted path."""
         return _covers(self.owns, path)
+
+    def begins_with(self, path: str) -> bool:
+        """Say whether what is inserted around the module at a dotted path acts in this part first."""
+        return path in self.roles or self.covers(path)
 
 
 @dataclass(frozen=True)
@@ -183,6 +200,7 @@ class HeadDescription:
         reads: the layouts it can read, best first.
         target: the kind of target it learns.
         soft_targets: whether a target may be a distribution over categories.
+        distils: whether it can learn from soft targets that the same head of another model gives, and give them.
         convex: whether its loss is convex in its weights when the features are fixed, so that a solver may replace
             gradient descent.
         metrics: the metrics that judge it unless the user names others: names, or dicts of a ``name`` and settings.
@@ -198,6 +216,7 @@ class HeadDescription:
     reads: tuple[Layout, ...]
     target: TargetKind
     soft_targets: bool = False
+    distils: bool = False
     convex: bool = False
     metrics: tuple[str | Mapping[str, Any], ...] = ()
     baselines: tuple[str, ...] = ()

@@ -175,7 +175,11 @@ class Loader:
                 raise _Refused(f"{hook}: {spec.name!r} is no name; use lower-case words joined by single hyphens")
             if not (isinstance(spec.config, type) and issubclass(spec.config, Config)):
                 raise _Refused(f"{hook}: the config of '{spec.name}' is {spec.config!r}, not a subclass of Config")
-        names = [spec.name for spec in specs]
+            if not (
+                isinstance(spec.aliases, tuple) and all(isinstance(one, str) and is_name(one) for one in spec.aliases)
+            ):
+                raise _Refused(f"{hook}: the aliases of '{spec.name}' are {spec.aliases!r}, not a tuple of names")
+        names = [name for spec in specs for name in spec.names]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise _Refused(f"{hook} names {listed(twice)} more than once")
         return specs

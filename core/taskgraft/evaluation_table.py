@@ -43,7 +43,7 @@ def _numbers(evaluation: "Evaluation") -> Table:
     rows = []
     for name, value in evaluation.items():
         between = [_between(intervals.get(name))] if intervals else []
-        rows.append([name, _number(value), *between, *(_number(rival.get(name)) for rival in rivals.values())])
+        rows.append([name, number_text(value), *between, *(number_text(rival.get(name)) for rival in rivals.values())])
     return _table(["metric", "value", *interval, *rivals], rows)
 
 
@@ -58,7 +58,7 @@ def _about(evaluation: "Evaluation") -> str:
 def _classes(evaluation: "Evaluation") -> Table:
     names = ("precision", "recall", "f1")
     rows = [
-        [label, *(_number(numbers.get(name)) for name in names), f"{numbers['support']:,}"]
+        [label, *(number_text(numbers.get(name)) for name in names), f"{numbers['support']:,}"]
         for label, numbers in evaluation.per_class.items()
     ]
     return _table(["class", *names, "support"], rows)
@@ -83,10 +83,10 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 
 def _between(ends: tuple[float, float] | None) -> str:
-    return NOTHING if ends is None else f"{_number(ends[0])} to {_number(ends[1])}"
+    return NOTHING if ends is None else f"{number_text(ends[0])} to {number_text(ends[1])}"
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
     """Write four decimals, or four digits of what is too small or too large for that."""
     if value is None:
         return NOTHING

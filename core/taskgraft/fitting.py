@@ -1,9 +1,9 @@
 """Fitting: from rows and a recipe to a trained task, with a report of what was done."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,30 @@ from taskgraft.backbone import Backbone
 from taskgraft.base import build
 from taskgraft.batch import Batch, RowNumbers
 from taskgraft.catalog import catalog
-from taskgraft.composition import Composition, Given, fitted_together
+from taskgraft.composition import Composition, Given, Named, fitted_together
 from taskgraft.config import Config
 from taskgraft.description import FeatureDescription, TargetKind
 from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples, whole
 from taskgraft.head import BadTargets, Head, Predictions, Target
-from taskgraft.insertion import Inserted, remove
+from taskgraft.insertion import Inserted, is_inserted, remove
 from taskgraft.journal import Journal, accelerator, tracking
 from taskgraft.labelled import NoRows, labelled_examples, say_notes, target_columns, training_examples, usable
+from taskgraft.merging import merged_tensors
 from taskgraft.ordering import limit_of
+from taskgraft.plan import Plan, Teacher
 from taskgraft.progress import Reporter
 from taskgraft.recipe import Recipe
 from taskgraft.rivals import learn_rivals
 from taskgraft.rows import BadRows, InputColumns, Rows
 from taskgraft.run_folder import RunFolder
 from taskgraft.settling import check_rows, check_validation, settle
-from taskgraft.stages import Loop, StageReport
+from taskgraft.shelf import Shelf
+from taskgraft.stages import TRAINING, VALIDATION, Loop, Sharing, StageReport
+from taskgraft.store import Source
 from taskgraft.task import Passes, Task, predictions
+from taskgraft.teaching import asked, check_columns, identities, taken_over, teachers_of
+from taskgraft.trial import ROWS, check
 
 
 @dataclass
@@ -44,6 +50,7 @@ class Fitted:
         base: the fingerprint of the checkpoint below; None when there is none.
         metrics: on the validation data; empty when there were none.
         baselines: name of a baseline → what it learned from the training rows.
+        merged: whether what was inserted lies in the base tensors now.
     """
 
     task: Task
@@ -54,6 +61,13 @@ class Fitted:
     base: str | None
     metrics: Mapping[str, float]
     baselines: Mapping[str, Config]
+    merged: bool = False
+
+    def take_as_merged(self) -> None:
+        """Count the base tensors that hold what was inserted, and is no longer there, as learned."""
+        base = {name for name in self.learned if not is_inserted(name)}
+        self.learned = frozenset(base) | merged_tensors(self.task.backbone, self.inserted)
+        self.inserted, self.merged = (), True
 
 
 FREE = ("workers", "memory", "checkpoint_every", "trackers")
@@ -90,6 +104,7 @@ class Outcome:
         recipe: complete.
         validation: what was predicted for the validation rows, or None when there were none.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
+        seconds_before: wall-clock, of the process that was interrupted, if this one went on.
     """
 
     composition: Composition
@@ -98,6 +113,7 @@ class Outcome:
     stages: tuple[StageReport, ...]
     validation: Judged | None
     notes: Mapping[str, int]
+    seconds_before: float
 
 
 def fit(
@@ -108,6 +124,7 @@ def fit(
     reporter: Reporter,
     folder: Path,
     keeping: Keeping | None = None,
+    shelf: Shelf | None = None,
 ) -> Outcome:
     """Train what was composed.
 
@@ -115,18 +132,22 @@ def fit(
         held: validation rows, for choosing and judging.
         folder: a temporary folder of the run.
         keeping: where the state is kept from which a run that was killed goes on; None keeps none.
+        shelf: where other runs find what stays frozen; None shares nothing.
 
     Raises:
         NoValidation: when training is to stop early, and there are no rows to tell when.
         NothingToSettleBy: when the head settles, and there are no rows to do it by.
     """
-    if recipe.training.patience is not None and held is None:
-        raise NoValidation(recipe.training.patience)
+    check_patience(composition.plan, recipe.training.patience, held)
     check_validation(composition.head.label, composition.head_description, held)
+    check_columns(composition.plan, recipe, rows)
     engine = accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
     recipe = _with_precision(recipe, engine.device)
     torch.manual_seed(recipe.training.seed)
-    rows, prepared = usable(rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}"))
+    ask = partial(asked, recipe=recipe, device=engine.device, passes=passes(reporter, "asking the teacher, once"))
+    rows, prepared = usable(
+        rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}", ask)
+    )
     composition, recipe = prepared.composition, prepared.recipe
     head, target, backbone = prepared.head, prepared.target, prepared.backbone
     for line in backbone.processor.shown:
@@ -140,9 +161,16 @@ def fit(
     if held is not None:
         say_notes(reporter, held.notes, held, "validation rows")
     task = Task(backbone, head.build(feature_of(composition), target), composition.layout)
-    with _kept(keeping, engine, recipe, rows, held) as run_folder, tracking(engine, recipe.training.trackers):
+    teachers = identities(composition.plan)
+    with _kept(keeping, engine, recipe, rows, held, teachers) as run_folder, tracking(engine, recipe.training.trackers):
         journal = Journal(engine, run_folder)
-        loop = Loop(task, prepared.training, validation, recipe.training, engine, reporter, folder, journal, run_folder)
+        if not composition.tried:
+            check(composition, backbone, prepared.training.inputs.gather(range(min(ROWS, len(rows)))))
+        sharing = None if shelf is None else Sharing(shelf, _made_of(prepared, rows, held))
+        loop = Loop(
+            task, prepared.training, validation, recipe.training, engine, reporter, folder, journal, run_folder, sharing
+        )
+        loop.soft = prepared.soft
         try:
             reports = loop.run(composition.plan)
         except BaseException:
@@ -154,7 +182,17 @@ def fit(
         judged = _judged(task, loop, held, reporter)
     rivals, problems = _rivals(prepared, rows, reporter)
     fitted = Fitted(task, head, target, loop.inserted, loop.learned, prepared.base, {}, rivals)
-    return Outcome(composition, recipe, fitted, tuple(reports), judged, notes | problems)
+    return Outcome(composition, recipe, fitted, tuple(reports), judged, notes | problems, loop.seconds_before)
+
+
+def check_patience(plan: Plan, patience: int | None, held: Rows | None) -> None:
+    """Refuse early stopping, of the whole training or of one stage, without rows that tell when."""
+    for setting, epochs in (
+        ("training.patience", patience),
+        *((f"the stage '{one.name}'", one.patience) for one in plan),
+    ):
+        if epochs is not None and held is None:
+            raise NoValidation(setting, epochs)
 
 
 def built_head(composition: Composition) -> Head[Any]:
@@ -170,29 +208,43 @@ def feature_of(composition: Composition) -> FeatureDescription:
     return feature
 
 
-def passes(reporter: Reporter) -> Passes:
-    """Show how far predictions are."""
+def passes(reporter: Reporter, what: str = "predicting") -> Passes:
+    """Show how far predictions are.
+
+    Args:
+        what: to call them.
+    """
 
     def show(batches: Sequence[RowNumbers]) -> Iterator[RowNumbers]:
-        return reporter.track(batches, "predicting", len(batches))
+        return reporter.track(batches, what, len(batches))
 
     return show
 
 
+def identity(recipe: Recipe, rows: Rows, held: Rows | None) -> dict[str, Any]:
+    """Say what must be the same for a run to go on. Plain JSON."""
+    said = recipe.model_dump(mode="json")
+    said["training"] = {key: value for key, value in said["training"].items() if key not in FREE}
+    said["data"] = {key: value for key, value in said["data"].items() if key not in PLACES}
+    return said | {"training rows": rows.digest(), "validation rows": None if held is None else held.digest()}
+
+
 @contextmanager
 def _kept(
-    keeping: Keeping | None, engine: Accelerator, recipe: Recipe, rows: Rows, held: Rows | None
+    keeping: Keeping | None,
+    engine: Accelerator,
+    recipe: Recipe,
+    rows: Rows,
+    held: Rows | None,
+    teachers: Mapping[str, str],
 ) -> Iterator[RunFolder | None]:
     """Open the folder of a run, for a run with the same recipe and data as before."""
     if keeping is None:
         yield None
         return
-    said = recipe.model_dump(mode="json")
-    said["training"] = {key: value for key, value in said["training"].items() if key not in FREE}
-    said["data"] = {key: value for key, value in said["data"].items() if key not in PLACES}
-    contents = {"training rows": rows.digest(), "validation rows": None if held is None else held.digest()}
+    taught = {"teachers": dict(teachers)} if teachers else {}
     run_folder = RunFolder(keeping.folder, engine.is_main_process)
-    run_folder.open(said | contents, resume=keeping.resume)
+    run_folder.open(identity(recipe, rows, held) | taught, resume=keeping.resume)
     try:
         yield run_folder
     finally:
@@ -210,20 +262,43 @@ class _Prepared:
     backbone: Backbone
     base: str | None
     training: Examples
+    soft: dict[Teacher, Source]
     notes: dict[str, int]
 
 
-def _prepared(composition: Composition, recipe: Recipe, rows: Rows, folder: Path) -> _Prepared:
+def _made_of(prepared: _Prepared, rows: Rows, held: Rows | None) -> dict[str, dict[str, Any]]:
+    """Say what decides the inputs of each part of the data, and how the backbone computes."""
+    chosen, recipe = prepared.composition.backbone, prepared.recipe
+    by = {
+        "backbone": chosen.choice().model_dump(mode="json"),
+        "source": str(chosen.source) if isinstance(chosen, Named) else None,
+        "head": recipe.head.model_dump(mode="json"),  # it may choose what is hidden of the inputs
+        "processor": prepared.backbone.processor.settings(),
+        "columns": recipe.data.columns,
+    }
+    parts = {TRAINING: rows} if held is None else {TRAINING: rows, VALIDATION: held}
+    return {part: by | {"rows": some.digest()} for part, some in parts.items()}
+
+
+def _prepared(
+    composition: Composition, recipe: Recipe, rows: Rows, folder: Path, ask: Callable[..., Source]
+) -> _Prepared:
     if not len(rows):
         raise NoRows(rows.source)
     head = built_head(composition)
     hides = head.description.target == TargetKind.INPUTS
-    target = None if hides else _learned_target(head, rows, recipe)  # bad targets are told before weights are read
+    target = taken_over(composition.plan, head, composition.head.label, rows, recipe)
+    if target is None and not hides:
+        target = _learned_target(head, rows, recipe)  # bad targets are told before weights are read
     composition, recipe = _learned_backbone(composition, recipe, rows)
     backbone, base = build(composition.backbone)
     target = target or head.learn_contents(backbone.processor.contents)
     training, notes = training_examples(head, target, backbone, rows, recipe, folder)
-    return _Prepared(composition, recipe, head, target, backbone, base, training, notes)
+    soft = {
+        teacher: ask(teacher, rows=rows, folder=folder / f"teacher-{number}")
+        for number, teacher in enumerate(teachers_of(composition.plan))
+    }
+    return _Prepared(composition, recipe, head, target, backbone, base, training, soft, notes)
 
 
 def _validation(prepared: _Prepared, rows: Rows, folder: Path) -> Examples:
@@ -269,7 +344,8 @@ def _learned_backbone(composition: Composition, recipe: Recipe, rows: Rows) -> t
         return composition, recipe
     config = chosen.spec.learn(chosen.config, InputColumns(rows, recipe.data.columns))
     chosen = replace(chosen, config=config)
-    composition = fitted_together(catalog(), chosen, composition.head, composition.strategy)
+    known = fitted_together(catalog(), chosen, composition.head, composition.strategy)
+    composition = replace(known, tried=composition.tried)
     return composition, recipe.model_copy(update={"backbone": chosen.choice()})
 
 
@@ -284,10 +360,11 @@ def _learned_target(head: Head[Any], rows: Rows, recipe: Recipe) -> Target:
 class NoValidation(TaskgraftError):
     """Early stopping without rows that tell when."""
 
+    setting: str
     patience: int
 
     def __str__(self) -> str:
         return (
-            f"Training is to stop after {self.patience} epochs without a lower validation loss (training.patience), but "
+            f"Training is to stop after {self.patience} epochs without a lower validation loss ({self.setting}), but "
             "there are no validation rows. Give data.validation or data.split."
         )

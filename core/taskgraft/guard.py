@@ -140,7 +140,7 @@ class Guard:
             return HEAD
         layer = name.partition(":")[0]
         parts = self.learning.backbone.description.parts
-        return next((part.name for part in parts if part.covers(layer)), "")
+        return next((part.name for part in parts if part.begins_with(layer)), "")
 
 
 def _may_be_a_gate(name: str, tensor: Tensor) -> bool:

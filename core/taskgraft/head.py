@@ -105,6 +105,30 @@ class HeadModule(nn.Module, ABC):
             features: those that gave the output.
         """
 
+    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+        """Give what a student may learn of an output. For a head that distils.
+
+        Args:
+            features: those that gave the output.
+            temperature: what logits are divided by before they become probabilities; without meaning for numbers.
+
+        Returns:
+            a row per row, whatever the member axis; axes that are padded are named, with their lengths.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no soft targets")
+
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+        """Compare the output with a teacher's soft targets, as :meth:`loss` does with encoded targets. For a head that distils.
+
+        Of probabilities this is the square of the temperature times KL(teacher || student), both at that temperature, so that
+        gradients keep their size beside those of :meth:`loss` (Hinton, Vinyals and Dean, 2015, section 2).
+
+        Args:
+            soft: as :meth:`soft_targets` of a head with the same target description gave them, at the same temperature.
+            features: those that gave the output.
+        """
+        raise NotImplementedError(f"{type(self).__name__} learns from no soft targets")
+
 
 AnyTarget = TypeVar("AnyTarget", bound=Target)
 

@@ -1,7 +1,7 @@
 """Which tensors a stage lets learn, under which names and rates, and which modules therefore run in training mode."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
@@ -14,6 +14,20 @@ from taskgraft.plan import Learn, Solve, Stage
 HEAD = "head"
 """The first word of the name of every tensor of the head."""
 
+NORMS = (
+    nn.LayerNorm,
+    nn.RMSNorm,
+    nn.GroupNorm,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+)
+"""The norms of torch. Libraries have some of their own, which :func:`is_norm` knows by their tensors."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -22,11 +36,13 @@ class Group:
     Attributes:
         rate: the peak learning rate, per step.
         tensors: names of parameters, and of the buffers that may change with them.
+        factors: name of a tensor → what its rate is multiplied by; 1 for those not named.
     """
 
     name: str
     rate: float
     tensors: tuple[str, ...]
+    factors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class Learning:
         """The index of the first part that has something to learn; the number of parts when none has."""
         parts = self.backbone.description.parts
         for index, part in enumerate(parts):
-            if any(part.covers(name.partition(":")[0]) for name in self.declared if not _of_head(name)):
+            if any(part.begins_with(name.partition(":")[0]) for name in self.declared if not _of_head(name)):
                 return index
         return len(parts)
 
@@ -106,9 +122,12 @@ def resolve(
     """
     groups = [_group(stage, number, learn, backbone, layout, inserted) for number, learn in enumerate(stage.learn)]
     names = named_tensors(backbone, inserted)
-    for one in {one.insertion.name: one for one in inserted if one.insertion in stage.insert}.values():
-        mine = tuple(name for name in names if f":{one.insertion.name}." in name)
-        groups.append(Group(f"inserted {one.insertion.name}", one.insertion.rate, mine))
+    for insertion in dict.fromkeys(one.insertion for one in inserted if one.insertion in stage.insert):
+        around = [one for one in inserted if one.insertion == insertion]
+        mine = tuple(name for name in names if any(one.learns(name) for one in around))
+        groups.append(Group(f"inserted {insertion.name}", insertion.rate, mine))
+    if stage.layer_decay is not None:
+        groups = [replace(group, factors=_factors(stage.layer_decay, group, backbone)) for group in groups]
     if stage.head_rate is not None:
         of_head = (*(name for name, _ in head.named_parameters()), *(name for name, _ in head.named_buffers()))
         groups.append(Group(HEAD, stage.head_rate, tuple(f"{HEAD}.{name}" for name in of_head)))
@@ -126,6 +145,8 @@ def resolve(
         )
     if stage.solve == Solve.CONVEX and stage.loss is not None:
         raise BadStage(stage.name, "a solver minimises the head's own loss, so the stage cannot give another")
+    if stage.teacher is not None and stage.loss is None:
+        raise BadStage(stage.name, "it has a teacher, but no loss that learns from it")
     if stage.solve == Solve.CONVEX and [group.name for group in groups] != [HEAD]:
         raise BadStage(stage.name, "a solver finds the head, so the head must learn in it and nothing else")
     return Learning(backbone, head, inserted, tuple(groups))
@@ -151,11 +172,45 @@ def _group(
             continue
         if learn.modules is not None and not isinstance(modules.get(layer), learn.modules):
             continue
-        if learn.tensors is None or own in learn.tensors:
+        if learn.tensors is None or own in learn.tensors or (learn.norms and is_norm(modules.get(layer))):
             chosen.append(name)
     if not chosen:
-        raise BadStage(stage.name, f"its choice {number + 1} fits no tensor of {', '.join(learn.parts)}")
+        raise BadStage(
+            stage.name, f"its choice {number + 1} fits no tensor of {', '.join(learn.parts)}{_sought(learn)}"
+        )
     return Group(", ".join(learn.parts), learn.rate, tuple(chosen))
+
+
+def _sought(learn: Learn) -> str:
+    """Say by which names tensors were chosen, where they were."""
+    if learn.tensors is None:
+        return ""
+    names = " or ".join(f"'{name}'" for name in sorted(learn.tensors))
+    return f": none is called {names}{', and there is no norm' if learn.norms else ''}. Choose another strategy"
+
+
+def _factors(decay: float, group: Group, backbone: Backbone) -> dict[str, float]:
+    """Give the factor of each tensor's rate: 1 in the last part, ``decay`` in the one before, its square before that."""
+    parts = backbone.description.parts
+    return {
+        name: decay ** (len(parts) - 1 - index)
+        for name in group.tensors
+        for index, part in enumerate(parts)
+        if part.covers(name.partition(":")[0])
+    }
+
+
+def is_norm(module: nn.Module | None) -> bool:
+    """Say whether a module is a norm: one of torch's, or one like them of another library.
+
+    Those (each decoder of transformers brings an RMSNorm) hold nothing but a ``weight`` along the feature axis, and perhaps
+    a ``bias``. So does torch's PReLU, which is none.
+    """
+    if module is None or isinstance(module, NORMS):
+        return module is not None
+    held = dict(module.named_parameters())
+    one_axis = all(tensor.dim() == 1 for tensor in held.values())
+    return "weight" in held and held.keys() <= {"weight", "bias"} and one_axis and not isinstance(module, nn.PReLU)
 
 
 def _of_head(name: str) -> bool:

@@ -34,7 +34,7 @@ class TensorRecord(Config):
 
 
 class Manifest(Config):
-    """What an artifact says of itself."""
+    """What an artifact says of itself. ``merged`` says that what was inserted lies in the base tensors it changed."""
 
     schema_version: int
     recipe: Recipe
@@ -42,6 +42,7 @@ class Manifest(Config):
     processor: dict[str, Any]
     base: str | None
     pads: bool
+    merged: bool = False
     sources: dict[str, str]
     metrics: dict[str, float]
     baselines: dict[str, dict[str, Any]] = {}

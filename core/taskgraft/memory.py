@@ -1,7 +1,10 @@
-"""What to do when a device has not enough memory: the same work in smaller pieces."""
+"""What to do when a device has not enough memory: the same work in smaller pieces. And how much a process held at most."""
 
+import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -56,6 +59,20 @@ def release() -> None:
     """Give back what torch keeps for later, once nothing refers to what failed."""
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
+
+
+def peak_memory() -> int:
+    """Give the most bytes of main memory that this process has held so far, without those of its loader workers.
+
+    On Linux the kernel's mark for this program alone: what :mod:`resource` tells there begins with the process that started it.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file() and (mark := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return int(mark[1]) * 1024
+    import resource  # not on Windows
+
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest if sys.platform == "darwin" else highest * 1024
 
 
 def _unless_full(rows: Sequence[int], work: Callable[[Sequence[int]], Result]) -> tuple[Result] | None:

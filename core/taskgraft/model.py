@@ -17,21 +17,25 @@ from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.evaluation import RESAMPLES, Evaluation
 from taskgraft.examples import whole
-from taskgraft.fitting import Fitted, Judged, Keeping, fit, passes
+from taskgraft.fitting import Fitted, Judged, Keeping, built_head, fit, passes
 from taskgraft.head import Head, Predictions, by_class
 from taskgraft.insertion import remove
 from taskgraft.judging import evaluated, judging
 from taskgraft.labelled import labelled_examples, say_notes, usable
+from taskgraft.merging import Merging
 from taskgraft.parts import dividing_columns, read_parts
-from taskgraft.predicting import predicted, rows_at_once, rows_to_predict
+from taskgraft.predicting import features_of_some, predicted, rows_at_once, rows_to_predict
 from taskgraft.preparation import columns_for
 from taskgraft.progress import Reporter
 from taskgraft.reading import read
 from taskgraft.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.rows import Rows
+from taskgraft.shelf import Shelf
 from taskgraft.stages import StageReport
 from taskgraft.strategy import Strategy
 from taskgraft.task import predictions
+from taskgraft.teaching import given_target, teachers_of
+from taskgraft.trial import tried
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Run:
     Attributes:
         metrics: an :class:`Evaluation` on the validation data; empty when there were none, or they could not be judged.
         stages: one report per stage.
-        seconds: wall-clock, from reading the data to the last metric.
+        seconds: wall-clock, from reading the data to the last metric; with resume, also what was kept of the time before.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
     """
 
@@ -68,11 +72,13 @@ class TaskModel:
     Attributes:
         recipe: everything that was decided; complete once fitted.
         fitted: None until :meth:`fit`, and after a fit that failed.
+        shelf: where fits of one comparison find what stays frozen; None computes it anew.
     """
 
     composition: Composition
     recipe: Recipe
     fitted: Fitted | None = field(default=None, repr=False)
+    shelf: Shelf | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._composed = self.composition  # what a backbone learns from the inputs of one fit does not bind the next
@@ -133,11 +139,11 @@ class TaskModel:
         reporter = Reporter(quiet=quiet)
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
             keeping = None if run is None else Keeping(Path(run), resume)
-            outcome = fit(self._composed, recipe, rows, held, reporter, Path(folder), keeping)
+            outcome = fit(self._composed, recipe, rows, held, reporter, Path(folder), keeping, self.shelf)
         self.composition, self.recipe, self.fitted = outcome.composition, outcome.recipe, outcome.fitted
         metrics = {} if outcome.validation is None else self._judged(self.fitted, outcome.validation, reporter)
         self.fitted.metrics = dict(metrics)
-        return Run(metrics, outcome.stages, time.monotonic() - began, outcome.notes)
+        return Run(metrics, outcome.stages, time.monotonic() - began + outcome.seconds_before, outcome.notes)
 
     def evaluate(
         self,
@@ -259,12 +265,57 @@ class TaskModel:
         say_notes(reporter, notes, rows, "rows")
         return count
 
+    def merge(self, *, check: Any = None) -> None:
+        """Put what was inserted into the weights of the layers it stands around; the base then is another one.
+
+        Each layer is compared with what stood around it, on random input, within 1e-5 of the largest value. What is saved
+        from then on holds the layers that changed. Does nothing where nothing is inserted.
+
+        Args:
+            check: rows whose features must stay the same as well, in the same bounds; data as for :meth:`predict`.
+
+        Raises:
+            CannotMerge: when an insertion has no such form, or does not compute the same. The model is as it was.
+        """
+        merging = self._merging("be merged", check)
+        merging.merge()
+        fitted = self._ready("be merged")
+        if fitted.inserted:
+            fitted.take_as_merged()
+
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write an artifact: a folder with what was learned. See :mod:`taskgraft.artifact`."""
         from taskgraft.artifact import save
 
         self._ready("be saved")
         return save(self, Path(path), overwrite=overwrite)
+
+    def export(self, folder: str | Path, *, check: Any = None, overwrite: bool = False) -> Path:
+        """Write the backbone as its own library loads it, without taskgraft: what was trained in it, insertions merged.
+
+        The head is no part of it. The model stays as it is.
+
+        Args:
+            folder: is made. What is there already is only overwritten when it was exported before.
+            check: rows to compare features on, as for :meth:`merge`.
+
+        Raises:
+            CannotExport: when the library has no form for this backbone.
+            CannotMerge: when an insertion cannot be merged.
+        """
+        from taskgraft.exporting import export
+
+        fitted, merging = self._ready("be exported"), self._merging("be exported", check)
+        merging.merge()
+        try:
+            return export(fitted.task.backbone, self.recipe, self.composition, Path(folder), overwrite=overwrite)
+        finally:
+            merging.undo()
+
+    def _merging(self, wish: str, check: Any) -> Merging:
+        fitted = self._ready(wish)
+        features = None if check is None else features_of_some(fitted, self.recipe, check)
+        return Merging(fitted.task.backbone, fitted.inserted, features)
 
     def _check_target(self, named: tuple[str, ...]) -> None:
         """Refuse a fit without a target column; of a head that recovers what the backbone reads, one with a column."""
@@ -290,7 +341,7 @@ class TaskModel:
 
 
 def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strategy: Reference | Strategy) -> TaskModel:
-    """Graft a head onto a backbone, to be trained by a strategy. Reads no weights.
+    """Graft a head onto a backbone, to be trained by a strategy. Reads no weights; what the strategy inserts is tried.
 
     Args:
         backbone: a name (``"hf-text:some/checkpoint"``), a dict with the name and settings, or an object.
@@ -300,7 +351,10 @@ def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strateg
     Raises:
         TaskgraftError: when a name is unknown, a setting is refused, or the three do not fit together.
     """
-    return model_of(composed(catalog(), backbone, head, strategy))
+    composition = composed(catalog(), backbone, head, strategy)
+    if teachers_of(composition.plan):  # refuse those that cannot teach
+        given_target(composition.plan, built_head(composition), composition.head.label)
+    return model_of(tried(composition))
 
 
 def model_of(composition: Composition) -> TaskModel:

@@ -48,7 +48,7 @@ def parse_name(text: str) -> Name:
     """
     head, colon, argument = text.partition(":")
     distribution, slash, name = head.rpartition("/")
-    if not is_name(name) or (slash and not _DISTRIBUTION.fullmatch(distribution)):
+    if not is_name(name) or (slash and not is_distribution(distribution)):
         raise BadName(text)
     return Name(name, distribution or None, argument if colon else None)
 
@@ -56,6 +56,11 @@ def parse_name(text: str) -> Name:
 def is_name(text: str) -> bool:
     """Say whether a plugin may use this text as the name of a spec."""
     return _WORD.fullmatch(text) is not None
+
+
+def is_distribution(text: str) -> bool:
+    """Say whether a distribution may be called so (the packaging specification's rule)."""
+    return _DISTRIBUTION.fullmatch(text) is not None
 
 
 def normalized(distribution: str) -> str:

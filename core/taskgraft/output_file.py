@@ -1,5 +1,6 @@
 """Files that a person asked for, written whole or not at all: beside their place, and renamed when all went well."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -67,6 +68,39 @@ def written_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: st
             return [path.replace(folder / path.name) for path in write(Path(fresh))]
     except OSError as error:
         raise CannotWrite(str(folder), str(error.strerror or error), what) from None
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside a place; what was written there takes that place if all went well.
+
+    Killed in between, what was there lies beside it as ``.<name>-old-…``.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield fresh
+        fresh.chmod(0o755)
+        _replace(fresh, path)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _replace(fresh: Path, path: Path) -> None:
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+    try:
+        if path.exists():
+            path.rename(aside)
+        fresh.rename(path)
+    except OSError:
+        if not path.exists() and any(aside.iterdir()):
+            aside.rename(path)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @dataclass(eq=False)

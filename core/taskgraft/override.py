@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from typing import Any
@@ -49,6 +49,11 @@ def override(document: dict[str, Any], text: str) -> None:
         holder[step] = dict(inner) if isinstance(inner, Mapping) else {}
         holder = holder[step]
     holder[steps[-1]] = _value(value)
+
+
+def override_keys(texts: Iterable[str]) -> list[str]:
+    """Give the dotted keys that overrides set."""
+    return [text.partition("=")[0].strip() for text in texts]
 
 
 def _check_path(text: str, steps: Sequence[str]) -> None:

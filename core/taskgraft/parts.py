@@ -10,7 +10,7 @@ from taskgraft.composition import Named, named
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.reading import read
 from taskgraft.recipe import DataConfig
-from taskgraft.rows import Rows
+from taskgraft.rows import BadRows, Rows
 from taskgraft.spec import SplitSpec
 
 TRAINING, VALIDATION = "train", "validation"
@@ -28,6 +28,7 @@ def read_parts(train: Any, validation: Any, data: DataConfig, seed: int, catalog
     Raises:
         SameData: when the validation data are the training data.
         BadSplit: when a split answers with what is no split.
+        BadRows: naming rows that a reader or the split refuses, unless they are to be skipped.
     """
     if _same(train, validation):
         raise SameData(str(train))
@@ -36,7 +37,14 @@ def read_parts(train: Any, validation: Any, data: DataConfig, seed: int, catalog
         return rows, read(validation, catalog, "the validation data", reader=data.reader, on_bad_row=data.on_bad_row)
     if data.split is None:
         return rows, None
-    return divided(rows, data.target, named(catalog, SplitSpec, data.split), seed)
+    split = named(catalog, SplitSpec, data.split)
+    while True:
+        try:
+            return divided(rows, data.target, split, seed)
+        except BadRows as error:
+            if data.on_bad_row == "error" or len(error.reasons) == len(rows):
+                raise
+            rows = rows.without(error.reasons)
 
 
 def dividing_columns(data: DataConfig, catalog: Catalog) -> tuple[str, ...]:
@@ -52,6 +60,7 @@ def divided(rows: Rows, targets: Sequence[str], split: Named[SplitSpec], seed: i
 
     Raises:
         BadSplit: when rows are in two parts, do not exist, or a part is empty.
+        BadRows: naming rows that the split refuses.
     """
     parts = split.spec.split(rows, targets, split.config, seed)
     who = f"'{split.label}' (from {split.source})"

@@ -3,15 +3,18 @@
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from taskgraft.catalog import catalog
 from taskgraft.config import parse
 from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError
+from taskgraft.features import Features
 from taskgraft.fitting import Fitted, passes
 from taskgraft.head import Predictions
 from taskgraft.labelled import inputs_of, say_notes
@@ -60,6 +63,29 @@ def predicted(
     if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and made.elements is not None:
         return _completed(found, made.elements)
     return found
+
+
+def features_of_some(fitted: Fitted, recipe: Recipe, data: Any) -> Callable[[], Features]:
+    """Prepare the first rows of some data, as many as are computed at once in training.
+
+    Returns:
+        what computes their features with the weights of that moment.
+
+    Raises:
+        BadRows: naming rows that cannot be used.
+        NoRows: when there is none.
+    """
+    rows = rows_to_predict(recipe, data)
+    rows = rows.take(range(min(len(rows), recipe.training.batch_size)))
+    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+        source = inputs_of(fitted.task.backbone, rows, recipe, Path(folder)).source
+        batch = source.gather(range(len(rows))).to(fitted.task.device)
+
+    def features() -> Features:
+        with torch.no_grad():
+            return fitted.task.features(0, batch)
+
+    return features
 
 
 def rows_to_predict(recipe: Recipe, data: Any) -> Rows:

@@ -179,11 +179,13 @@ def _choice(value: Any, folder: Path) -> Any:
     if isinstance(value, str):
         name, colon, argument = value.partition(":")
         return f"{name}{colon}{_dotted(argument, folder)}"
+    if isinstance(value, list):
+        return [_choice(_dotted(one, folder), folder) for one in value]
     if not isinstance(value, Mapping):
         return value
     return {
         key: _choice(one, folder)
-        if key == "name" or isinstance(one, Mapping)
+        if key == "name" or isinstance(one, Mapping | list)
         else _beside(folder, one)
         if key == "base" and isinstance(one, str)
         else _dotted(one, folder)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions
 
 from taskgraft.name import normalized
 
@@ -28,8 +28,8 @@ def installed(group: str) -> Iterator[tuple[Source, EntryPoint]]:
     and a distribution whose metadata cannot be read is passed over: a stranger's damage stops nobody.
     """
     found: dict[str, list[tuple[Source, EntryPoint]]] = {}
-    for distribution in distributions():
-        read = _read(distribution)
+    for one in distributions():
+        read = _read(one)
         if read is None or normalized(read[0]) in found:
             continue
         name, version, text = read
@@ -41,11 +41,21 @@ def installed(group: str) -> Iterator[tuple[Source, EntryPoint]]:
         yield from points_of_one
 
 
-def _read(distribution: Distribution) -> tuple[str, str, str] | None:
+def is_installed(name: str) -> bool:
+    """Say whether a distribution is installed, without reading all the others."""
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _read(one: Distribution) -> tuple[str, str, str] | None:
     """Read name, version and entry_points.txt, or None when they cannot be read or there is no name."""
     try:
-        name, version = distribution.name, distribution.version
-        text = distribution.read_text("entry_points.txt")
+        about = one.metadata  # parsed anew each time it is asked for, and so would name and version
+        name, version = about["Name"], about["Version"]
+        text = one.read_text("entry_points.txt")
     except Exception:  # not only OSError: the parser raises whatever the text provokes
         return None
     return (name, version or "without version", text or "") if name else None

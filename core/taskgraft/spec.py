@@ -1,7 +1,7 @@
 """What plugins return: frozen values that name an implementation and say how to make it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +24,21 @@ Elements = Sequence[int] | None
 """How many elements each row has, where the target has a label per element, or per pair of them; else None."""
 
 
+@dataclass(frozen=True)
+class Example:
+    """What an implementation can be tried with on any machine: it needs no download and no file.
+
+    Attributes:
+        settings: those that have no default, and those whose default is too large to try or reads a checkpoint.
+        rows: of a backbone, its inputs; of a head, its target columns, and the other columns that its description names.
+            Four rows or more: inputs of different lengths where they have one, each label at least twice. None leaves a
+            backbone untried, and lets a head be tried with targets that the conformance kit makes up.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rows: Columns | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """One implementation. ``build`` does the work; a spec itself does none.
@@ -32,12 +47,21 @@ class Spec:
         name: lower-case words joined by hyphens; unique in its distribution, best unique everywhere.
         summary: one line for ``taskgraft list``.
         config: the settings that ``build`` reads.
+        aliases: former names, by which recipes and artifacts still find it, with a warning.
+        example: what ``taskgraft doctor`` and the conformance kit try it with.
     """
 
     axis: ClassVar[str]
     name: str
     summary: str
     config: type[Config]
+    aliases: tuple[str, ...] = ()
+    example: Example | None = field(default=None, hash=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names by which it is found, today's first."""
+        return (self.name, *self.aliases)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +73,8 @@ class BackboneSpec(Spec):
         build: settings → the backbone, weights loaded.
         learn: settings and the training split's inputs → settings completed by what was learned from them (the columns
             of a table, their scales). None for a backbone that needs nothing from the data.
+        sketch: settings → the same backbone with the same layers but no weights, made on torch's meta device, with an
+            ``example``. What a strategy inserts is tried on it when a model is composed. None leaves that to the first rows.
         licence: of the weights, when one licence holds for all of them.
     """
 
@@ -56,6 +82,7 @@ class BackboneSpec(Spec):
     describe: Callable[[Any], BackboneDescription]
     build: "Callable[[Any], Backbone]"
     learn: Callable[[Any, Columns], Config] | None = None
+    sketch: "Callable[[Any], Backbone] | None" = None
     licence: str | None = None
 
 
@@ -70,10 +97,16 @@ class HeadSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class StrategySpec(Spec):
-    """A strategy."""
+    """A strategy.
+
+    Attributes:
+        build: settings → the strategy; of one that is made of others, settings and those → the strategy.
+        strategies: the setting that names other strategies it is made of, as a tuple of :class:`taskgraft.recipe.Choice`.
+    """
 
     axis: ClassVar[str] = "strategy"
-    build: "Callable[[Any], Strategy]"
+    build: "Callable[..., Strategy]"
+    strategies: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +154,16 @@ class MetricSpec(Spec):
             then asked for the numbers of many resamples of the rows.
         draw: (what ``build`` is given, and an empty folder) → the files that it wrote there, for whoever asks for figures. None
             for a metric that draws none.
+        score: the number that models are compared by where the user names none; left out, the first one.
+        lower: the numbers that are better when they are lower.
     """
 
     axis: ClassVar[str] = "metric"
     targets: frozenset[TargetKind]
     build: "Callable[[Predictions, Sequence[Any], Columns, Any], Judge]"
     draw: "Callable[[Predictions, Sequence[Any], Columns, Any, Path], Sequence[Path]] | None" = None
+    score: str | None = None
+    lower: frozenset[str] = frozenset()
 
 
 Judge = Callable[["NDArray[np.int64]"], Mapping[str, float]]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,16 @@ from taskgraft.insertion import Inserted, insert
 from taskgraft.journal import Journal
 from taskgraft.learning import HEAD, Learning, resolve
 from taskgraft.ordering import limit_of
-from taskgraft.plan import Plan, Solve, Stage
+from taskgraft.plan import Plan, Solve, Stage, Teacher
 from taskgraft.progress import Reporter
 from taskgraft.recipe import TrainingConfig
 from taskgraft.run_folder import RunFolder
+from taskgraft.shelf import Shelf, below
 from taskgraft.solver import Problem, Solution, solve, solve_choosing, start_at_zero
 from taskgraft.stepping import Stepper
+from taskgraft.store import Source, Store
 from taskgraft.task import Task, stored
+from taskgraft.taught import taught
 from taskgraft.verification import verify
 
 HELD_OUT = 5
@@ -36,6 +39,9 @@ HELD_OUT = 5
 
 WEIGHTS = "weights"
 """First word of the names of the model's own tensors in the state of a run."""
+
+TRAINING, VALIDATION = "training", "validation"
+"""The parts of the data of which something is stored."""
 
 STILL = "What stays frozen is computed once, so training examples are the same in every epoch."
 """Said where training examples are to vary, or elements to be hidden, and a stage stores what lies at a cut."""
@@ -49,7 +55,7 @@ class StageReport:
     """What one stage did.
 
     Attributes:
-        seconds: wall-clock, storing included.
+        seconds: wall-clock, storing included. Of a run that was interrupted, also the time before, up to what was kept last.
         trained: how many numbers learned.
         losses: the mean training loss of each epoch, in the head's unit.
         stored_at: the cut at which inputs were stored; None when features were stored or nothing was.
@@ -79,6 +85,19 @@ class TooFewRows(TaskgraftError):
         )
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """What stays frozen, shared with other runs.
+
+    Attributes:
+        made_of: part of the data (:data:`TRAINING`, :data:`VALIDATION`) → all that decides what is stored of it, but for what
+            the loop knows: the weights, the cut, the layout and the rows per pass. Plain JSON.
+    """
+
+    shelf: Shelf
+    made_of: Mapping[str, Mapping[str, Any]]
+
+
 @dataclass
 class Loop:
     """What every stage of a run shares.
@@ -87,10 +106,13 @@ class Loop:
         folder: a temporary folder of the run.
         journal: notes what happens.
         run_folder: where the state is kept from which a run that was killed goes on; None keeps none.
+        sharing: where other runs find what stays frozen; None shares nothing.
+        soft: what each teacher of the plan says of the training rows.
         inserted: modules inserted so far.
         learned: names of the tensors that learned so far.
         judged: the cut and examples at which the latest stage judged its validation rows.
         steps: optimizer steps of the stages that are finished.
+        seconds_before: wall-clock seconds of the stages in the process that was interrupted, up to what it kept last.
     """
 
     task: Task
@@ -102,10 +124,14 @@ class Loop:
     folder: Path
     journal: Journal
     run_folder: RunFolder | None = None
+    sharing: "Sharing | None" = None
+    soft: Mapping[Teacher, Source] = field(default_factory=dict)
     inserted: tuple[Inserted, ...] = ()
     learned: frozenset[str] = frozenset()
     judged: tuple[int | None, Examples] | None = None
     steps: int = 0
+    seconds_before: float = 0.0
+    _began: float = 0.0
     _finished: list[StageReport] = field(default_factory=list)
 
     def run(self, plan: Plan) -> list[StageReport]:
@@ -116,6 +142,7 @@ class Loop:
                 StageReport(**report | {"losses": tuple(report["losses"])}) for report in values["finished"]
             ]
             self.steps = values["steps"]
+            self.seconds_before = sum(report.seconds for report in self._finished) + values["seconds"]
         self.accelerator.wait_for_everyone()  # nobody writes before everybody has read
         for number, stage in enumerate(plan):
             if number < len(self._finished):
@@ -144,17 +171,25 @@ class Loop:
             values: the state from which to go on; None at the start of a run or stage.
             tensors: that belong to it.
         """
-        began = time.monotonic()
+        before = 0.0 if values is None else values["seconds"]
+        self._began = time.monotonic() - before
         learning = self._insert(number, stage)
         if values is not None:
             self._restore(learning, tensors)
         cut = self._verified_cut(stage, learning)
         if values is None and number == 0 and stage.solve == Solve.DESCENT:
             self._calibrate()
+        if number > 0 and stage.solve == Solve.CONVEX:
+            self._uncalibrate()
         guard = Guard(stage.name, learning, learning.set_modes())
         kept = self.folder / str(number)
-        training = self._at(cut, self.training, kept / "training")
-        validation = None if self.validation is None else self._at(cut, self.validation, kept / "validation")
+        again = before > 0
+        training = self._at(cut, self.training, kept / TRAINING, again=again)
+        if stage.teacher is not None:
+            training = taught(training, self.soft[stage.teacher])
+        validation = None
+        if self.validation is not None:
+            validation = self._at(cut, self.validation, kept / VALIDATION, again=again)
         self.judged = None if validation is None else (cut, validation)
         learning.set_modes()
         solution, losses = None, []
@@ -173,7 +208,7 @@ class Loop:
         self.task.eval()
         return StageReport(
             stage.name,
-            time.monotonic() - began,
+            time.monotonic() - self._began,
             sum(now.numel() for name, now in learning.tensors().items() if _trains(now) and name in learning.declared),
             tuple(losses),
             cut if cut else None,
@@ -201,7 +236,12 @@ class Loop:
         now = learning.tensors()
         weights = {name: now[name] for name in now if name in self.learned or name.startswith(f"{HEAD}.")}
         progress, tensors = (None, {}) if descent is None else descent.state()
-        values = {"finished": [asdict(report) for report in self._finished], "steps": self.steps, "descent": progress}
+        values = {
+            "finished": [asdict(report) for report in self._finished],
+            "steps": self.steps,
+            "seconds": 0.0 if descent is None else time.monotonic() - self._began,
+            "descent": progress,
+        }
         self.run_folder.keep(values, tensors | {f"{WEIGHTS}.{name}": tensor for name, tensor in weights.items()})
 
     @torch.no_grad()
@@ -229,29 +269,45 @@ class Loop:
         first = self._first_batch() if self.task.pads else self._first_batch().rows([0])
         self.task.head.calibrate(self.task.features(0, first))
 
+    @torch.no_grad()
+    def _uncalibrate(self) -> None:
+        """Calibrate to features of scale 1: a solver's penalty minds the scale by itself, and would do so twice."""
+        features = self.task.features(0, self._first_batch().rows([0]))
+        ones = tuple(torch.ones_like(value) for value in features.values)
+        self.task.head.calibrate(replace(features, values=ones))
+
     def _first_batch(self) -> Batch:
         inputs = self.training.inputs
         lengths = np.asarray(inputs.sizes()[: self.settings.batch_size])
         rows = next(limit_of(self.settings).cut(np.arange(len(lengths)), lengths))
         return inputs.gather(rows).to(self.task.device)
 
-    def _at(self, cut: int | None, examples: Examples, folder: Path) -> Examples:
+    def _at(self, cut: int | None, examples: Examples, folder: Path, *, again: bool) -> Examples:
+        """Store what lies at a cut.
+
+        Args:
+            folder: where the store may put files, named after the part of the data.
+            again: whether it was stored before this run was interrupted.
+        """
         if cut == 0:
             return examples
         if examples.drawn is not None:
             self.reporter.say(STILL)
-        settings = self.settings
-        inputs = stored(
-            self.task,
-            cut,
-            examples.inputs,
-            limit_of(settings),
-            folder,
-            settings.memory,
-            self._passes,
-            settings.workers,
-        )
+        if self.sharing is None:
+            return Examples(self._stored(cut, examples, folder, self.settings.memory), examples.targets)
+        made_of = {
+            **self.sharing.made_of[folder.name],
+            "weights": below(self.task.backbone, cut),
+            "cut": cut,
+            "layout": self.task.layout,
+            "batches": asdict(limit_of(self.settings)),
+        }
+        inputs = self.sharing.shelf.store(made_of, lambda place: self._stored(cut, examples, place, 0), again=again)
         return Examples(inputs, examples.targets)
+
+    def _stored(self, cut: int | None, examples: Examples, folder: Path, memory: int) -> Store:
+        limit, workers = limit_of(self.settings), self.settings.workers
+        return stored(self.task, cut, examples.inputs, limit, folder, memory, self._passes, workers)
 
     def _passes(self, batches: Sequence[RowNumbers]) -> Iterator[RowNumbers]:
         return self.reporter.track(batches, "computing what stays frozen, once", len(batches))

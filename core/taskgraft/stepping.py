@@ -149,9 +149,8 @@ class Stepper:
             waits = micro is not micros[-1]
             with self.accelerator.no_sync(self._module) if waits else nullcontext():
                 with autocast(self.settings.precision, device):
-                    total, weight = self._module(
-                        self.cut, micro.inputs.to(device), micro.targets.to(device), self.stage.loss
-                    )
+                    inputs, targets = micro.inputs.to(device), micro.targets.to(device)
+                    total, weight = self._module(self.cut, inputs, targets, self.stage)
                 if micro.counted == 0:
                     total, weight = total * 0.0, weight * 0.0
                 sums += torch.stack([total.detach(), weight.detach()])
@@ -215,11 +214,11 @@ def parameter_groups(learning: Learning, settings: TrainingConfig) -> list[dict[
     groups: list[dict[str, object]] = []
     for group in learning.groups:
         names = [name for name in group.tensors if isinstance(now[name], nn.Parameter)]
-        matrices = [name for name in names if now[name].dim() > 1 and not name.endswith("bias")]
-        for decay, some in (
-            (settings.weight_decay, matrices),
-            (0.0, [name for name in names if name not in matrices]),
-        ):
-            if some:
-                groups.append({"params": [now[name] for name in some], "lr": group.rate, "weight_decay": decay})
+        sorted_by: dict[tuple[float, bool], list[Tensor]] = {}
+        for name in names:
+            matrix = now[name].dim() > 1 and not name.endswith("bias")
+            sorted_by.setdefault((group.factors.get(name, 1.0), matrix), []).append(now[name])
+        for (factor, matrix), some in sorted(sorted_by.items(), key=lambda one: one[0], reverse=True):
+            decay = settings.weight_decay if matrix else 0.0
+            groups.append({"params": some, "lr": group.rate * factor, "weight_decay": decay})
     return groups

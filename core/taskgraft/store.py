@@ -1,17 +1,23 @@
 """Rows of batches without padding: in memory, and beyond a stated size in memory-mapped files of a run."""
 
+import json
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from taskgraft.batch import Batch, RowNumbers, mask
 
 MEMORY = 1 << 30
 """Bytes that one store keeps in memory; a larger one lies in files."""
+
+INDEX, EXAMPLE, LENGTHS, ORDER = "index.safetensors", "example", "lengths", "order"
+"""The file that says what lies in the others, and the first words of the names of its tensors."""
 
 
 class Source(Protocol):
@@ -46,6 +52,7 @@ class Store:
         self._memory = memory
         self._pieces: dict[str, list[Tensor]] = {}
         self._files: dict[str, BinaryIO] = {}
+        self._paths: dict[str, Path] = {}
         self._lengths: dict[str, list[Tensor]] = {}
         self._order: list[NDArray[np.int64]] = []
         self._count = 0
@@ -77,16 +84,37 @@ class Store:
         """Close the files and make the rows ready to be gathered."""
         for file in self._files.values():
             file.close()
-        self._lengths = {axis: [torch.cat(pieces)] for axis, pieces in self._lengths.items()}
-        for name in self._example.tensors if self._example else ():
-            self._flat[name] = self._mapped(name) if name in self._files else torch.cat(self._pieces.pop(name))
-            counts = self._counts(name)
-            self._starts[name] = counts.cumsum(0) - counts
         self._files = {}
-        order = torch.from_numpy(np.concatenate(self._order))
-        self._slots = order.argsort()
-        self._in_order = bool((order == torch.arange(len(order))).all())
+        self._lengths = {axis: [torch.cat(pieces)] for axis, pieces in self._lengths.items()}
+        self._order = [np.concatenate(self._order)]
+        self._ready()
         return self
+
+    def keep_index(self) -> None:
+        """Write down what lies in the files, so that :meth:`kept` finds it. For a finished store with no memory at all."""
+        assert self._example is not None
+        tensors = {f"{EXAMPLE}.{name}": tensor.cpu().contiguous() for name, tensor in self._example.tensors.items()}
+        tensors |= {f"{LENGTHS}.{axis}": pieces[0] for axis, pieces in self._lengths.items()}
+        files = {name: path.name for name, path in self._paths.items()}  # in the order of the tensors
+        about = json.dumps({"files": files, "axes": dict(self._example.axes), "bytes": self.bytes})
+        save_file(tensors | {ORDER: torch.from_numpy(self._order[0])}, self._folder / INDEX, {"store": about})
+
+    @classmethod
+    def kept(cls, folder: Path) -> Self:
+        """Open what was stored in a folder before. The rows stay in its files, which must stay as long as they are gathered."""
+        with safe_open(folder / INDEX, framework="pt") as file:
+            about = json.loads(file.metadata()["store"])
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, no mapping
+        store = cls(folder, memory=0)
+        store._order = [tensors[ORDER].numpy()]
+        store._count, store.bytes = len(store._order[0]), about["bytes"]
+        axes = {name: tuple(some) for name, some in about["axes"].items()}
+        store._lengths = {axis: [tensors[f"{LENGTHS}.{axis}"]] for some in axes.values() for axis in some}
+        example = {name: tensors[f"{EXAMPLE}.{name}"] for name in about["files"]}
+        store._example = Batch(example, axes, {axis: some[0][:1] for axis, some in store._lengths.items()})
+        store._paths = {name: folder / file for name, file in about["files"].items()}
+        store._ready()
+        return store
 
     def __len__(self) -> int:
         return self._count
@@ -120,12 +148,22 @@ class Store:
             if self.bytes <= self._memory:
                 return
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._files[name] = (self._folder / f"{len(self._files)}.bin").open("wb")
+            self._paths[name] = self._folder / f"{len(self._files)}.bin"
+            self._files[name] = self._paths[name].open("wb")
             pieces = self._pieces.pop(name)
         else:
             pieces = [flat]
         for piece in pieces:
             self._files[name].write(piece.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+    def _ready(self) -> None:
+        for name in self._example.tensors if self._example else ():
+            self._flat[name] = self._mapped(name) if name in self._paths else torch.cat(self._pieces.pop(name))
+            counts = self._counts(name)
+            self._starts[name] = counts.cumsum(0) - counts
+        order = torch.from_numpy(self._order[0])
+        self._slots = order.argsort()
+        self._in_order = bool((order == torch.arange(len(order))).all())
 
     def _mapped(self, name: str) -> Tensor:
         assert self._example is not None
@@ -133,7 +171,7 @@ class Store:
         shape = example.shape[1 + len(self._example.axes.get(name, ())) :]
         count = int(self._counts(name).sum())
         size = count * int(torch.Size(shape).numel())
-        return torch.from_file(self._files[name].name, shared=False, size=size, dtype=example.dtype).view(count, *shape)
+        return torch.from_file(str(self._paths[name]), shared=False, size=size, dtype=example.dtype).view(count, *shape)
 
     def _counts(self, name: str) -> Tensor:
         """Flat positions per kept row."""

@@ -20,7 +20,7 @@ from taskgraft.ordering import Limit, inference_batches
 from taskgraft.store import Source, Store
 
 if TYPE_CHECKING:
-    from taskgraft.plan import StageLoss
+    from taskgraft.plan import Stage
 
 
 class Task(nn.Module):
@@ -44,15 +44,15 @@ class Task(nn.Module):
             return from_batch(state, self.layout)
         return self.backbone.resume(cut, state, self.layout) if cut else self.backbone(state, self.layout)
 
-    def forward(
-        self, cut: int | None, state: Batch, targets: Batch, around: "StageLoss | None"
-    ) -> tuple[Tensor, Tensor]:
-        """Compute a loss as (total, weight)."""
+    def forward(self, cut: int | None, state: Batch, targets: Batch, stage: "Stage") -> tuple[Tensor, Tensor]:
+        """Compute the loss of a stage as (total, weight)."""
         features = self.features(cut, state)
         output = self.head(features)
-        compare = self.head.loss if around is None else partial(around, self.head)
+        compare = self.head.loss if stage.loss is None else partial(stage.loss, self.head)
         loss = compare(output, targets, features)
-        return loss.total, loss.weight
+        if stage.regularizer is None:
+            return loss.total, loss.weight
+        return loss.total + loss.weight * stage.regularizer(self.backbone), loss.weight
 
     @property
     def keeps(self) -> bool:
@@ -122,6 +122,30 @@ def predictions(
         pieces.append(piece)
         order.extend(rows)
     return joined(pieces, order)
+
+
+@torch.no_grad()
+def soft_targets(
+    task: Task,
+    inputs: Source,
+    temperature: float,
+    limit: Limit,
+    folder: Path,
+    memory: int,
+    passes: Passes,
+    workers: int | None = None,
+) -> Store:
+    """Keep what a student may learn of every example. Arguments as for :func:`stored`."""
+    task.eval()
+    store = Store(folder, memory)
+
+    def soft(batch: Batch) -> Batch:
+        features = task.features(0, batch)
+        return task.head.soft_targets(task.head(features), features, temperature)
+
+    for rows, found in _passed(task, inputs, limit, passes, workers, soft):
+        store.append(rows, found)
+    return store.finish()
 
 
 @torch.no_grad()

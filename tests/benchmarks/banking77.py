@@ -105,14 +105,14 @@ class Bench:
                 save_strategy="no",
                 disable_tqdm=True,
             )
-            train = self._tokenized(tokenizer, self.train)
+            train = self.tokenized(tokenizer, self.train)
             collator = DataCollatorWithPadding(tokenizer)
             optimizers = (None, None) if frozen else (self._optimizer(model), None)
             trainer = Trainer(model, arguments, collator, train, processing_class=tokenizer, optimizers=optimizers)
             trainer.remove_callback(PrinterCallback)
             trainer.train()
             seconds = time.perf_counter() - began
-            found = trainer.predict(self._tokenized(tokenizer, self.test))  # in the order of its sampler
+            found = trainer.predict(self.tokenized(tokenizer, self.test))  # in the order of its sampler
         trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         return seconds, float((found.predictions.argmax(-1) == found.label_ids).mean()), trained, float("nan")
 
@@ -135,7 +135,7 @@ class Bench:
         ]
         return torch.optim.AdamW(groups, weight_decay=0.01)
 
-    def _tokenized(self, tokenizer: transformers.PreTrainedTokenizerBase, frame: pd.DataFrame) -> Dataset:
+    def tokenized(self, tokenizer: transformers.PreTrainedTokenizerBase, frame: pd.DataFrame) -> Dataset:
         numbers = [self.labels.index(label) for label in frame["label"]]
         data = Dataset.from_dict({"text": frame["text"].tolist(), "labels": numbers})
         return data.map(

@@ -54,7 +54,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="sequences per step of pretraining")
     parser.add_argument("--rate", type=float, default=1e-3, help="of pretraining, at its peak")
     parser.add_argument("--epochs", type=int, default=3, help="over the labelled rows, where weights descend")
-    parser.add_argument("--rows", type=int, help="labelled rows that a task is learned from at most; all it is tested by")
+    parser.add_argument(
+        "--rows", type=int, help="labelled rows that a task is learned from at most; all it is tested by"
+    )
     parser.add_argument("--labelled-batch-size", type=int, default=8, help="rows per step over labelled rows")
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--tasks", nargs="+", choices=(Q3, *SPLITS), default=[Q3, *SPLITS])

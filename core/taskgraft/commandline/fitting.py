@@ -14,6 +14,7 @@ from taskgraft.commandline.output import console, print_json, table
 from taskgraft.description import TargetKind
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.manifest import MANIFEST, SUMS, TENSORS, is_artifact
+from taskgraft.override import override_keys
 from taskgraft.recipe import Recipe
 from taskgraft.recipe_file import read_recipe
 
@@ -111,9 +112,11 @@ def _check_recipe(path: Path, recipe: Recipe, seeds: int) -> None:
 def _fitted(
     path: Path, overrides: Sequence[str], recipe: Recipe, seed: int, folder: Path, *, resume: bool, quiet: bool
 ) -> "tuple[TaskModel, Run]":
+    from taskgraft.catalog import catalog
+    from taskgraft.composition import check_recipe_consent
     from taskgraft.model import compose
 
-    _check_consent(path, overrides, recipe)
+    check_recipe_consent(catalog(), path, recipe, override_keys(overrides))
     data = recipe.data
     model = compose(recipe.backbone, recipe.head, recipe.strategy)
     if not data.target and model.composition.head_description.target != TargetKind.INPUTS:
@@ -132,22 +135,6 @@ def _fitted(
         quiet=quiet,
     )
     return model, run
-
-
-def _check_consent(path: Path, overrides: Sequence[str], recipe: Recipe) -> None:
-    """Refuse the recipe of an artifact that switches on what only a person may, unless an override grants it."""
-    if not is_artifact(path):
-        return
-    from taskgraft.catalog import catalog
-    from taskgraft.composition import check_consent, named
-    from taskgraft.spec import BackboneSpec, HeadSpec, StrategySpec
-
-    keys = [text.partition("=")[0].strip() for text in overrides]
-    for kind, choice in ((BackboneSpec, recipe.backbone), (HeadSpec, recipe.head), (StrategySpec, recipe.strategy)):
-        chosen = named(catalog(), kind, choice)
-        granted = {key.rpartition(".")[2]: True for key in keys if key.startswith(f"{kind.axis}.") or key == kind.axis}
-        if kind.axis not in keys:
-            check_consent(path, chosen.spec, chosen.config.model_dump(), granted)
 
 
 def _save(model: "TaskModel", out: Path, kept: Path, command: Sequence[str], *, overwrite: bool) -> None:

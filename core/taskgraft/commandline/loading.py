@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskgraft.config import SettingsError
+from taskgraft.yaml_document import YamlFault, read_yaml
 
 if TYPE_CHECKING:
     from taskgraft.model import TaskModel
@@ -40,6 +41,20 @@ def found_device(device: str) -> str:
 def names(text: str) -> tuple[str, ...]:
     """Split a list of names with commas between."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def reference(text: str, axis: str) -> Any:
+    """Read a name, or a name with settings, written in one line of YAML or JSON: ``{name: full, learning_rate: 1e-4}``.
+
+    Raises:
+        SettingsError: for what is meant as that and is none.
+    """
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return read_yaml(text)
+    except YamlFault as fault:
+        raise SettingsError(axis, (f"{text!r:.60} cannot be read: {fault.problem}",)) from None
 
 
 def references(text: str) -> tuple[Any, ...]:

@@ -46,6 +46,10 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
+new = typer.Typer(no_args_is_help=True, help="Write the beginning of something.")
+app.add_typer(new, name="new")
+
+
 @app.callback()
 def _taskgraft(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
@@ -87,14 +91,37 @@ def _show(
 
 @app.command("doctor")
 def _doctor(
+    plugin: Annotated[
+        str | None,
+        typer.Argument(help="A distribution: build what it provides, and check its promises.", show_default=False),
+    ] = None,
+    tries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--try",
+            metavar="NAME",
+            help='What to check of the plugin, in place of its examples: NAME:ARGUMENT, or {"name": …, settings} as JSON; '
+            "repeatable.",
+        ),
+    ] = None,
     devices: Annotated[bool, typer.Option("--devices", help="Import torch and name the devices it finds.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what is installed and what is wrong with it. Exit with 1 when something is."""
-    from taskgraft.commandline.diagnosis import diagnose
+    """Say what is installed and what is wrong with it, or whether one plugin keeps its promises. Exit with 1 when not."""
+    if plugin is None and tries:
+        raise typer.BadParameter("say of which plugin: taskgraft doctor PLUGIN --try NAME.", param_hint="--try")
+    if plugin is not None and devices:
+        raise typer.BadParameter("it is for taskgraft doctor without a plugin.", param_hint="--devices")
+    if plugin is None:
+        from taskgraft.commandline.diagnosis import diagnose
 
-    if not diagnose(devices=devices, as_json=as_json):
+        healthy = diagnose(devices=devices, as_json=as_json)
+    else:
+        from taskgraft.commandline.examining import examine_plugin
+
+        healthy = examine_plugin(plugin, tries or [], as_json=as_json)
+    if not healthy:
         raise typer.Exit(1)
 
 
@@ -190,6 +217,64 @@ def _evaluate(
     )
 
 
+@app.command("compare")
+def _compare(
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            help="A .toml, .yaml or .json file, or an artifact: head, data and training.", show_default=False
+        ),
+    ],
+    strategies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            help="As in a recipe: partial:2, or {name: full, learning_rate: 1e-4}; repeatable.",
+        ),
+    ] = None,
+    backbones: Annotated[
+        list[str] | None, typer.Option("--backbone", metavar="NAME", help="The recipe's when left out; repeatable.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: training.epochs=5.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The comparison's folder; the recipe's name with .compare when left out."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Run each so often, each with another seed.")] = 1,
+    test: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Rows to judge on; the validation rows when left out.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="What to compare by; the head's choice when left out.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on: what is finished is not run again.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the comparison that is there.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compare strategies on the same rows and seeds: score, seconds, memory, size, and the best trade-offs."""
+    from taskgraft.commandline.comparing import compare_recipe
+
+    compare_recipe(
+        recipe,
+        strategies or [],
+        backbones or [],
+        overrides or [],
+        output,
+        seeds=seeds,
+        test=test,
+        metric=metric,
+        resume=resume,
+        overwrite=overwrite,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
 @app.command("predict")
 def _predict(
     artifact: Artifact,
@@ -226,6 +311,25 @@ def _predict(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+@app.command("export")
+def _export(
+    artifact: Artifact,
+    folder: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+    check: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Rows whose features must stay the same when insertions are merged."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was exported there before.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON what was written.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write the trained backbone as its own library loads it, without taskgraft and without the head."""
+    from taskgraft.commandline.exporting import export
+
+    export(artifact, folder, check, overwrite=overwrite, as_json=as_json, quiet=quiet)
 
 
 @app.command("features")
@@ -280,6 +384,24 @@ def _features(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+@new.command("plugin")
+def _new_plugin(
+    name: Annotated[
+        str, typer.Argument(help="Of the distribution: letters, digits, hyphens: acme-models.", show_default=False)
+    ],
+    kind: Annotated[str, typer.Option(help="What it provides: backbone, head or strategy.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The folder to write; NAME when left out.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON what was written.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write a plugin that installs, works and passes its tests at once, for you to change."""
+    from taskgraft.commandline.starting import start_plugin
+
+    start_plugin(name, kind, output, as_json=as_json)
 
 
 program = typer.main.get_command(app)

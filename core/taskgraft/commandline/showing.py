@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from taskgraft.adjustment import settings_class
 from taskgraft.catalog import UnknownName, catalog
 from taskgraft.commandline.listing import AXES, plural_of
 from taskgraft.commandline.output import console, print_json, table
@@ -51,7 +52,7 @@ def _found(name: Name, axis: str | None) -> list[tuple[Spec, Source]]:
     """Find what has a name, on one axis or on each."""
     known = catalog()
     kinds = [AXES[plural_of(axis)]] if axis else list(AXES.values())
-    having = [kind for kind in kinds if any(spec.name == name.name for spec, _ in known.specs(kind))]
+    having = [kind for kind in kinds if any(name.name in spec.names for spec, _ in known.specs(kind))]
     if not having and len(kinds) > 1:
         every = tuple((spec, source) for kind in kinds for spec, source in known.specs(kind))
         asked = str(Name(name.name, name.distribution))
@@ -103,7 +104,7 @@ def _schema(shown: _Shown) -> dict[str, Any]:
         about["licence"] = shown.spec.licence
     if shown.description is not None:
         about["description"] = _plain(shown.description)
-    return shown.spec.config.model_json_schema() | {"x-taskgraft": about}
+    return settings_class(shown.spec).model_json_schema() | {"x-taskgraft": about}
 
 
 def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]:
@@ -112,6 +113,7 @@ def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]
             "reads": list(description.reads),
             "target": description.target,
             "soft_targets": description.soft_targets,
+            "distils": description.distils,
             "metrics": list(description.metrics),
             "baselines": list(description.baselines),
             "groups": description.groups,
@@ -133,7 +135,7 @@ def _print(shown: _Shown) -> None:
     spec, out = shown.spec, console()
     out.print(f"{spec.axis} {spec.name}, from {shown.source}", style="bold")
     out.print(f"{spec.summary}\n")
-    settings = settings_of(spec.config)
+    settings = settings_of(settings_class(spec))
     if settings:
         out.print(table(("setting", "type", "default", "range", "about"), map(_row, settings)))
     else:

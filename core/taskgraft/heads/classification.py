@@ -25,7 +25,7 @@ from taskgraft.heads.labels import (
     text_of,
     vocabulary,
 )
-from taskgraft.heads.readout import Readout, mean_of_members, per_member
+from taskgraft.heads.readout import Readout, mean_of_members, per_member, tempered_divergence
 from taskgraft.heads.settings import ClassificationConfig, describe_classification
 from taskgraft.spec import Columns
 
@@ -155,6 +155,16 @@ class _Classifier(HeadModule):
         probabilities = mean_of_members(output.float().softmax(-1), self._members).cpu()
         values = [self._vocabulary[index] for index in probabilities.argmax(-1).tolist()]
         return Predictions(values, list(probabilities.numpy()), self._vocabulary)
+
+    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+        """Give ``shares``: ``(batch, class)`` float32, probabilities."""
+        return Batch({"shares": mean_of_members((output.float() / temperature).softmax(-1), self._members)})
+
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+        """Tempered divergence, in nats; every row weighs 1, also where classes have weights."""
+        shares = per_member(soft["shares"], self._members)
+        total = tempered_divergence(output.float(), shares, temperature)
+        return Loss(total / (self._members or 1), output.new_tensor(float(len(output)), dtype=torch.float32))
 
 
 def _focal_loss(logits: Tensor, goal: Tensor, weights: Tensor | None, smoothing: float, gamma: float) -> Tensor:

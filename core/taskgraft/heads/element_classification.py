@@ -12,7 +12,7 @@ from taskgraft.description import FeatureDescription, HeadDescription
 from taskgraft.features import ELEMENT, Features
 from taskgraft.head import Head, HeadModule, Loss, Predictions, Target, is_missing
 from taskgraft.heads.labels import Label, index_of, indices, only_column, plain, refuse, refuse_unlisted, vocabulary
-from taskgraft.heads.readout import Readout
+from taskgraft.heads.readout import Readout, tempered_divergence
 from taskgraft.heads.settings import ElementClassificationConfig, describe_element_classification
 from taskgraft.spec import Columns
 
@@ -97,10 +97,28 @@ class _ElementClassifier(HeadModule):
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         probabilities = output.float().softmax(-1).cpu()
-        counts = [output.shape[1]] * len(output) if features.lengths is None else features.lengths.tolist()
-        rows = [row[:count] for row, count in zip(probabilities, counts, strict=True)]
+        rows = [row[:count] for row, count in zip(probabilities, _counts(output, features).tolist(), strict=True)]
         values = [[self._vocabulary[index] for index in row.argmax(-1).tolist()] for row in rows]
         return Predictions(values, [row.numpy() for row in rows], self._vocabulary)
+
+    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+        """Give ``shares``: ``(batch, element, class)`` float32, probabilities, for the elements that were not cut off."""
+        shares = (output.float() / temperature).softmax(-1)
+        return Batch({"shares": shares}, {"shares": (ELEMENT,)}, {ELEMENT: _counts(output, features)})
+
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+        """Tempered divergence, in nats, summed over the elements that neither teacher nor student cut off."""
+        shared = min(output.shape[1], soft["shares"].shape[1])
+        both = mask(torch.minimum(_counts(output, features), soft.lengths[ELEMENT]), shared)
+        total = tempered_divergence(output[:, :shared][both].float(), soft["shares"][:, :shared][both], temperature)
+        return Loss(total, both.sum().float())
+
+
+def _counts(output: Tensor, features: Features) -> Tensor:
+    """Count the elements of each row: ``(batch,)`` int64."""
+    if features.lengths is not None:
+        return features.lengths
+    return torch.full((len(output),), output.shape[1], device=output.device)
 
 
 def _rows(column: str, values: Sequence[Any]) -> list[list[Any]]:

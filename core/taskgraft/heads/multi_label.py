@@ -125,3 +125,16 @@ class _Labeller(HeadModule):
         chosen = (probabilities >= self._threshold).tolist()
         values = [[label for label, yes in zip(self._vocabulary, row, strict=True) if yes] for row in chosen]
         return Predictions(values, list(probabilities.numpy()), self._vocabulary)
+
+    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+        """Give ``shares``: ``(batch, label)`` float32, the probability of each label."""
+        return Batch({"shares": mean_of_members((output.float() / temperature).sigmoid(), self._members)})
+
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+        """T² x the divergence of each label by itself, in nats, summed over all labels, also those that are not known."""
+        shares = soft["shares"]
+        goal = per_member(shares, self._members)
+        crossed = binary_cross_entropy_with_logits(output.float() / temperature, goal, reduction="sum")
+        entropy = (torch.special.entr(goal) + torch.special.entr(1 - goal)).sum()
+        total = (crossed - entropy) * temperature**2 / (self._members or 1)
+        return Loss(total, output.new_tensor(float(shares.numel()), dtype=torch.float32))

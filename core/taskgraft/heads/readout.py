@@ -6,6 +6,7 @@ features, which differs a hundredfold between backbones. The layer therefore div
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import kl_div
 
 from taskgraft.description import FeatureDescription
 from taskgraft.features import Features
@@ -39,6 +40,16 @@ class Readout(nn.Module):
 def mean_of_members(probabilities: Tensor, members: int | None) -> Tensor:
     """Average ``(batch, member, output)`` over members; leave ``(batch, output)`` as it is."""
     return probabilities if members is None else probabilities.mean(1)
+
+
+def tempered_divergence(logits: Tensor, shares: Tensor, temperature: float) -> Tensor:
+    """Sum T² x KL(shares || softmax(logits / T)), in nats (Hinton, Vinyals and Dean, 2015, section 2).
+
+    Args:
+        logits: ``(…, class)`` float32.
+        shares: ``(…, class)`` float32, probabilities at the temperature T.
+    """
+    return kl_div((logits / temperature).log_softmax(-1), shares, reduction="sum") * temperature**2
 
 
 def per_member(target: Tensor, members: int | None) -> Tensor:

@@ -92,6 +92,14 @@ class _Regressor(HeadModule):
     def predict(self, output: Tensor, features: Features) -> Predictions:
         return Predictions(_in_unit(mean_of_members(output, self._members), self._target))
 
+    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+        """Give ``numbers``: ``(batch, column)`` float32, standardised. The temperature has no meaning here."""
+        return Batch({"numbers": mean_of_members(output.float(), self._members)})
+
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+        """Squared error of the standardised numbers, the teacher's in place of the true ones."""
+        return self.loss(output, soft, features)
+
 
 def _in_unit(standardised: Tensor, target: RegressionTarget) -> list[Any]:
     """Give ``(row, column)`` numbers back in their unit: a number per row, or a list when there are several columns."""

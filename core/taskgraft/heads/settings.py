@@ -52,6 +52,7 @@ def describe_classification(config: ClassificationConfig) -> HeadDescription:
         (Layout.VECTOR,),
         TargetKind.CATEGORY,
         soft_targets=True,
+        distils=True,
         convex=config.focal == 0,
         metrics=("classification",),
         baselines=("majority",),
@@ -61,14 +62,19 @@ def describe_classification(config: ClassificationConfig) -> HeadDescription:
 def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
     """Describe a multi-label head."""
     return HeadDescription(
-        (Layout.VECTOR,), TargetKind.CATEGORIES, convex=True, metrics=("multi-label",), baselines=("majority",)
+        (Layout.VECTOR,),
+        TargetKind.CATEGORIES,
+        distils=True,
+        convex=True,
+        metrics=("multi-label",),
+        baselines=("majority",),
     )
 
 
 def describe_regression(config: RegressionConfig) -> HeadDescription:
     """Describe a regression head."""
     return HeadDescription(
-        (Layout.VECTOR,), TargetKind.NUMBERS, convex=True, metrics=("regression",), baselines=("mean",)
+        (Layout.VECTOR,), TargetKind.NUMBERS, distils=True, convex=True, metrics=("regression",), baselines=("mean",)
     )
 
 
@@ -77,6 +83,7 @@ def describe_element_classification(config: ElementClassificationConfig) -> Head
     return HeadDescription(
         (Layout.SEQUENCE,),
         TargetKind.ELEMENT_CATEGORIES,
+        distils=True,
         convex=True,
         metrics=("element-classification",),
         baselines=("majority",),

@@ -27,11 +27,23 @@ class Partial(Strategy):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
-        names = tuple(part.name for part in backbone.parts)
-        if self._config.learn > len(names):
-            raise CannotPlan(
-                f"'partial' is to train the last {self._config.learn} parts, but the backbone has {len(names)}: "
-                f"{', '.join(names)}. Choose learn = {len(names)} or less."
-            )
-        learn = Learn(names[-self._config.learn :], self._config.learning_rate)
+        learn = Learn(last_parts("partial", self._config.learn, backbone), self._config.learning_rate)
         return (Stage("partial", (learn,), head_rate=self._config.head_learning_rate, store=True),)
+
+
+def last_parts(strategy: str, count: int, backbone: BackboneDescription) -> tuple[str, ...]:
+    """Name the last parts of a backbone.
+
+    Args:
+        strategy: its name, for the message.
+
+    Raises:
+        CannotPlan: when there are fewer.
+    """
+    names = tuple(part.name for part in backbone.parts)
+    if count > len(names):
+        raise CannotPlan(
+            f"'{strategy}' is to train the last {count} parts, but the backbone has {len(names)}: "
+            f"{', '.join(names)}. Choose learn = {len(names)} or less."
+        )
+    return names[-count:]

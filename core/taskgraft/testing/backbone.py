@@ -1,16 +1,18 @@
 """Laws of a backbone as a whole: its description, parts, roles, gradients and fingerprint."""
 
+import tempfile
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from taskgraft.backbone import Backbone, tensors
+from taskgraft.backbone import Backbone, CannotExport, tensors
 from taskgraft.description import BackboneDescription, FeatureDescription, Layout, Part, Role
 from taskgraft.error import listed
 from taskgraft.spec import BackboneSpec, Columns
-from taskgraft.testing.law import Law, law_of, trial
+from taskgraft.testing.law import Law, differing, law_of, same_bits, trial
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -66,13 +68,69 @@ def check_parts_own_every_tensor_once(backbone: Backbone) -> None:
 
 
 def check_roles_point_at_layers(backbone: Backbone) -> None:
-    """Each role names a linear or convolutional layer inside its part."""
+    """Each role names a linear or convolutional layer inside its part, but for the role of the whole model."""
     law = law_of(backbone, "roles name linear and convolutional layers of their part", "Mend the 'roles' of that part.")
     modules = dict(backbone.named_modules())
-    for part in backbone.description.parts:
+    for number, part in enumerate(backbone.description.parts):
         for path, role in part.roles.items():
+            if role == Role.MODEL and number == 0 and path in modules:
+                continue
             if problem := _role_problem(part, path, role, modules.get(path)):
                 raise law.broken(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
+
+
+def check_whole_parts_give_their_output(backbone: Backbone, inputs: Columns) -> None:
+    """A module that a part names as ``whole`` lies in that part, and what it gives is as large as the part says."""
+    law = law_of(
+        backbone,
+        "the module that stands for a whole part gives what leaves that part",
+        "Mend the 'whole' of that part, or leave it out where no one module does.",
+    )
+    tried = trial(backbone, inputs)
+    modules = dict(backbone.named_modules())
+    named = {part.whole: part for part in tried.description.parts if part.whole is not None}
+    given: dict[str, Any] = {}
+    for path, part in named.items():
+        if path not in modules or not part.covers(path):
+            raise law.broken(f"part '{part.name}' names {path}, which is no module of that part")
+    hooks = [
+        modules[path].register_forward_hook(lambda _, __, output, path=path: given.__setitem__(path, output))
+        for path in named
+    ]
+    for layout in tried.layouts:
+        tried.features(layout)
+    for hook in hooks:
+        hook.remove()
+    for path, part in named.items():
+        found = given.get(path)
+        found = found[0] if isinstance(found, tuple) else found
+        axis = 1 if part.output.layout in (Layout.GRID, Layout.PYRAMID) else -1
+        if not isinstance(found, Tensor) or found.dim() < 2 or found.shape[axis] != part.output.feature_size:
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise law.broken(
+                f"part '{part.name}' gives {part.output.feature_size} features, but the module {path} gives {shape}"
+            )
+
+
+def check_exporting_leaves_it_as_it_is(backbone: Backbone) -> None:
+    """What can be exported writes files into the folder that it is given, and changes no tensor."""
+    law = law_of(
+        backbone,
+        "exporting writes files and changes nothing",
+        "Write into the folder that is given; raise CannotExport with the reason where the library has no such form.",
+    )
+    before = {name: tensor.detach().clone() for name, tensor in tensors(backbone).items()}
+    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+        with law.runs("exporting"):
+            try:
+                backbone.export(Path(folder))
+            except CannotExport:
+                return
+        if not any(path.is_file() for path in Path(folder).rglob("*")):
+            raise law.broken("no file was written")
+    after = tensors(backbone)
+    if changed := [name for name in before if name not in after or not same_bits(before[name], after[name])]:
+        raise law.broken(f"exporting changed the tensor {changed[0]}")
 
 
 def check_every_tensor_gets_a_gradient(backbone: Backbone, inputs: Columns) -> None:
@@ -155,13 +213,9 @@ def check_spec_describes_it(backbone: Backbone, spec: BackboneSpec, config: Any)
         "describe says what build makes",
         "Let the backbone's 'description' and the spec's 'describe' call one function.",
     )
-    said, made = spec.describe(config), backbone.description
-    for field in vars(made):
-        if getattr(said, field) != getattr(made, field):
-            raise law.broken(
-                f"'{field}' is {getattr(said, field)!r:.200} as described by '{spec.name}', "
-                f"but {getattr(made, field)!r:.200} as built"
-            )
+    if found := differing(spec.describe(config), backbone.description):
+        place, said, made = found
+        raise law.broken(f"'{place}' is {said!r:.200} as described by '{spec.name}', but {made!r:.200} as built")
 
 
 def _check_cuts(law: Law, description: BackboneDescription) -> None:
@@ -203,6 +257,8 @@ def _role_problem(part: Part, path: str, role: object, layer: nn.Module | None) 
         return f"there is no such role; roles are {listed(Role)}"
     if layer is None:
         return "the backbone has no such module"
+    if role == Role.MODEL:
+        return "the model as a whole belongs to the first part"
     if not part.covers(path):
         return "the part does not own it"
     weight = getattr(layer, "weight", None)

@@ -8,6 +8,7 @@ from torch.overrides import TorchFunctionMode
 
 from taskgraft.backbone import Backbone, tensors
 from taskgraft.batch import collate
+from taskgraft.description import Layout
 from taskgraft.features import Features, mismatch
 from taskgraft.spec import Columns
 from taskgraft.testing.law import (
@@ -73,13 +74,21 @@ def check_eval_is_deterministic(backbone: Backbone, inputs: Columns) -> None:
     if awake := [name for name, module in tried.backbone.named_modules() if module.training]:
         raise law.broken(f"the module '{awake[0]}' stays in training mode after eval()", "Do not override train().")
     for layout in tried.layouts:
-        with torch.random.fork_rng():
-            torch.manual_seed(1)
-            first = tried.features(layout)
-            torch.manual_seed(2)
-            second = tried.features(layout)
+        first, same, second = (_seeded(tried, layout, seed) for seed in (1, 1, 2))
+        if not same_values(first, same):
+            raise law.broken(
+                f"two passes of one batch give {layout} features that differ by {distance(first, same):.1e}, "
+                "with the same random numbers",
+                "Keep nothing of a pass on the module.",
+            )
         if not same_values(first, second):
             raise law.broken(f"two passes give {layout} features that differ by {distance(first, second):.1e}")
+
+
+def _seeded(tried: Trial, layout: Layout, seed: int) -> Features:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return tried.features(layout)
 
 
 def check_companions_do_not_matter(backbone: Backbone, inputs: Columns) -> None:
@@ -176,8 +185,8 @@ def check_dtypes_work(backbone: Backbone, inputs: Columns) -> None:
 def check_devices_work(backbone: Backbone, inputs: Columns) -> None:
     """New tensors are made on the device of the weights.
 
-    Tried everywhere by letting tensors that say no device fall on one where nothing can be computed; where there is an
-    accelerator, also by moving a copy to it.
+    Tried everywhere by letting tensors that say no device, or name one, fall on one where nothing can be computed; where
+    there is an accelerator, also by moving a copy to it.
     """
     law = law_of(
         backbone,
@@ -187,26 +196,32 @@ def check_devices_work(backbone: Backbone, inputs: Columns) -> None:
     tried = trial(backbone, inputs)
     home = next(iter(tensors(backbone).values())).device
     for layout in tried.layouts:
-        with law.runs(f"forward for {layout} features, where a tensor that says no device lies elsewhere,"):
+        with law.runs(
+            f"forward for {layout} features, where a tensor that says no device, or names one, lies elsewhere,"
+        ):
             try:
                 with Elsewhere():
                     features = tried.features(layout)
             except NotImplementedError:  # it moves what it made to the device of the weights
                 continue
         if features.value.device != home:
-            raise law.broken(f"{layout} features lie on the default device, not on that of the weights")
+            raise law.broken(f"{layout} features lie on a device of their own, not on that of the weights")
     if torch.accelerator.is_available():
         _check_accelerator(law, tried)
 
 
 class Elsewhere(TorchFunctionMode):
-    """New tensors that say no device lie on "meta", so that using them with others fails. Single numbers may mix."""
+    """New tensors that say no device, or name one ("cpu"), lie on "meta", so that using them with others fails.
+
+    Whoever makes a tensor where the weights are says so with a device of a tensor, which is no text. Single numbers may mix.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         made = func(*args, **(kwargs or {}))
-        if func in FACTORIES and (kwargs or {}).get("device") is None and made.dim() > 0:
+        said = (kwargs or {}).get("device")
+        if func in FACTORIES and (said is None or isinstance(said, str)) and made.dim() > 0:
             return made.to("meta")
         return made
 

@@ -15,9 +15,12 @@ from taskgraft.description import PER_ELEMENT, Layout, TargetKind
 from taskgraft.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
 from taskgraft.spec import Columns, HeadSpec
 from taskgraft.testing.head_trial import HeadTrial, described, head_trials, learned, padded, words
-from taskgraft.testing.law import Law, law_of
+from taskgraft.testing.law import Law, differing, law_of
 
 STRANGE = "a_label_that_no_one_has_seen"
+PLAIN = (TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.NUMBERS, TargetKind.ELEMENT_CATEGORIES)
+"""Kinds of target whose truth says None where something is not known."""
+
 TOLERANCE = 1e-4
 """How far losses and outputs may lie apart, relative to their size."""
 
@@ -143,7 +146,7 @@ def check_loss_adds_up(head: Head[Any], targets: Columns | Contents) -> None:
     )
     for tried in head_trials(head, targets):
         whole = tried.loss()
-        _check_form(law, whole)
+        check_form(law, whole)
         pieces = [tried.rows([row]).loss() for row in range(len(tried.encoded))]
         for what in ("total", "weight"):
             one, other = (
@@ -161,7 +164,7 @@ def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns
     law = law_of(
         head,
         "loss and predictions do not depend on padding or companions",
-        "Use the lengths; positions past them hold anything.",
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     )
     for tried in head_trials(head, targets):
         longer = padded(tried)
@@ -177,6 +180,35 @@ def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns
                         f"for {words(tried)}, row {row} is predicted as {together.values[row]!r} among others "
                         f"and as {found.values[place]!r} {what}"
                     )
+                shares, others = together.probabilities, found.probabilities
+                if shares and others and not np.allclose(shares[row], others[place], rtol=TOLERANCE, atol=TOLERANCE):
+                    raise law.broken(f"for {words(tried)}, row {row} has other probabilities among others than {what}")
+
+
+def check_least_loss_predicts_the_truth(head: Head[Any], targets: Columns | Contents) -> None:
+    """The output whose loss is least is predicted as the truth, in most rows. The output itself descends, not the head.
+
+    A head whose target is neither labels, numbers nor a label per element passes.
+    """
+    law = law_of(
+        head,
+        "what costs least is what is predicted",
+        "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
+    )
+    if head.description.target not in PLAIN:
+        return
+    for tried in head_trials(head, targets):
+        with law.runs(f"descending the loss of {words(tried)}"):
+            found = _cheapest(tried).values
+        truth = tried.head.truth(tried.encoded, tried.target)
+        wrong = [
+            row for row, (one, other) in enumerate(zip(truth, found, strict=True)) if not _meets(one, other, truth)
+        ]
+        if 2 * len(wrong) > len(truth):
+            raise law.broken(
+                f"for {words(tried)}, where the loss is least, {len(wrong)} of {len(truth)} rows are not predicted as "
+                f"their truth: row {wrong[0]} as {found[wrong[0]]!r:.60}, not as {truth[wrong[0]]!r:.60}"
+            )
 
 
 def check_head_builds_from_json(head: Head[Any], targets: Columns | Contents) -> None:
@@ -288,11 +320,13 @@ def check_spec_describes_the_head(head: Head[Any], spec: HeadSpec, config: Any) 
         "describe says what build makes",
         "Let the head's 'description' and the spec's 'describe' call one function.",
     )
-    if (said := spec.describe(config)) != head.description:
-        raise law.broken(f"'{spec.name}' describes {said!r}, but the built head is {head.description!r}")
+    if found := differing(spec.describe(config), head.description):
+        place, said, made = found
+        raise law.broken(f"'{place}' is {said!r:.200} as described by '{spec.name}', but {made!r:.200} as built")
 
 
-def _check_form(law: Law, loss: Loss) -> None:
+def check_form(law: Law, loss: Loss) -> None:
+    """Refuse a loss that is no pair of finite numbers, or whose weight is none or hangs on the output."""
     for what, value in (("total", loss.total), ("weight", loss.weight)):
         if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
@@ -367,6 +401,33 @@ def _equal(first: Any, second: Any) -> bool:
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
         return bool(np.array_equal(first, second))
     return bool(first == second)
+
+
+def _cheapest(tried: HeadTrial) -> Predictions:
+    """Let the output descend the loss, and predict."""
+    output = tried.output().detach().contiguous().requires_grad_()
+    optimizer = torch.optim.LBFGS([output], max_iter=50, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        total = tried.module.loss(output, tried.encoded, tried.features).total
+        total.backward()
+        return total
+
+    optimizer.step(loss)
+    with torch.no_grad():
+        return tried.module.predict(output.detach(), tried.features)
+
+
+def _meets(truth: Any, found: Any, every: Sequence[Any]) -> bool:
+    """Compare a prediction with its truth, None apart; numbers may be a tenth of the spread of all truths away."""
+    if isinstance(truth, Mapping):
+        return all(known is None or (label in found) == known for label, known in truth.items())
+    if isinstance(truth, float) or (isinstance(truth, list) and isinstance(truth[0], float)):
+        return bool((np.abs(np.subtract(truth, found)) <= 0.1 * np.ptp(np.asarray(every), axis=0)).all())
+    if isinstance(truth, list):
+        return all(one is None or one == other for one, other in zip(truth, found, strict=True))
+    return bool(truth == found)
 
 
 def _drawn(module: HeadModule, scale: float, generator: torch.Generator) -> list[Tensor]:

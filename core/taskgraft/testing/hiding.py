@@ -107,13 +107,16 @@ def check_hiding_leaves_the_rest(backbone: Backbone, inputs: Columns) -> None:
 def check_hidden_contents_do_not_leak(backbone: Backbone, inputs: Columns) -> None:
     """Two rows with as many elements have the same features once all of these are hidden, by the same seed.
 
+    Where rows hold something besides elements, those with as many elements are to be alike in it.
+
     Raises:
         WeakExamples: when no two rows have as many elements and hold something else.
     """
     law = law_of(
         backbone,
         "nothing is left of what hidden elements held",
-        "Clear every tensor of the batch that depends on a hidden element; what stands in its place comes from the seed alone.",
+        "Clear every tensor of the batch that depends on a hidden element; what stands in its place comes from the seed alone. "
+        "If rows hold something besides elements, give no two that have as many elements and differ in the rest.",
     )
     if (tried := _tried(backbone, inputs)) is None:
         return

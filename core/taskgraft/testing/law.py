@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 
 import torch
 from torch import Tensor
@@ -74,13 +74,20 @@ class Law:
         except (TaskgraftError, AssertionError):
             raise
         except Exception as error:
-            said = " ".join(str(error).split())[:300].rstrip(".")
+            said = " ".join(str(error).partition("For further information visit")[0].split())[:300].rstrip(".")
             raise self.broken(f"{doing} raises {type(error).__name__}: {said}") from error
 
 
 def law_of(thing: object, law: str, advice: str) -> Law:
     """State a law for an object; messages call it by its class."""
     return Law(type(thing).__name__, law, advice)
+
+
+def told(error: Exception) -> str:
+    """Give the sentence of an error of the kit; of anything else, whatever a stranger's code raised, also its class."""
+    if isinstance(error, TaskgraftError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,20 @@ def trial(backbone: Backbone, inputs: Columns) -> Trial:
         if len(set(length.tolist())) == 1:
             raise WeakExamples(who, f"all have {int(length[0])} positions along '{axis}'; give different lengths")
     return Trial(backbone.eval(), prepared.batch)
+
+
+def differing(said: object, made: object, path: str = "") -> tuple[str, object, object] | None:
+    """Find the first place where two descriptions differ: ``features[0].strides``, and what each has there."""
+    if said == made:
+        return None
+    pairs: list[tuple[str, object, object]] = []
+    if is_dataclass(said) and type(said) is type(made):
+        names = [field.name for field in fields(said)]
+        pairs = [(f"{path}.{name}".lstrip("."), getattr(said, name), getattr(made, name)) for name in names]
+    elif isinstance(said, tuple) and isinstance(made, tuple) and len(said) == len(made):
+        pairs = [(f"{path}[{place}]", *both) for place, both in enumerate(zip(said, made, strict=True))]
+    found = (differing(one, other, inside) for inside, one, other in pairs)
+    return next((place for place in found if place), (path or "description", said, made))
 
 
 def distance(first: Features, second: Features) -> float:

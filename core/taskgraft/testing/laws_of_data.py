@@ -12,7 +12,9 @@ from taskgraft.testing import split as of_split
 
 
 class ReaderLaws:
-    """What every reader promises. Give the fixtures ``spec`` and ``path``, and ``config`` for settings without default."""
+    """What every reader promises. Give the fixtures ``spec``, ``path`` and ``count``, and ``config`` for settings without
+    default.
+    """
 
     @pytest.fixture
     def spec(self) -> ReaderSpec:
@@ -25,6 +27,11 @@ class ReaderLaws:
         raise NotImplementedError("give a fixture 'path'")
 
     @pytest.fixture
+    def count(self) -> int | None:
+        """How many rows it has, with those that cannot be used."""
+        return None
+
+    @pytest.fixture
     def config(self, spec: ReaderSpec) -> Config:
         """The settings to read with."""
         return spec.config()
@@ -34,6 +41,11 @@ class ReaderLaws:
 
     def test_rows_have_places(self, spec: ReaderSpec, path: Path, config: Config) -> None:
         of_reader.check_rows_have_places(spec, path, config)
+
+    def test_no_row_is_lost(self, spec: ReaderSpec, path: Path, config: Config, count: int | None) -> None:
+        if count is None:
+            pytest.skip("no fixture 'count' is given")
+        of_reader.check_no_row_is_lost(spec, path, config, count)
 
     def test_claims_can_be_met(self, spec: ReaderSpec) -> None:
         of_reader.check_claims_can_be_met(spec)

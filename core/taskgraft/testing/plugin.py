@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from taskgraft.catalog import BLOCK
-from taskgraft.config import Config
+from taskgraft.config import Config, SettingsError, parse
 from taskgraft.discovery import ANSWERS, HEAVY
 from taskgraft.error import listed
 from taskgraft.hook import GROUP
 from taskgraft.source import installed
-from taskgraft.spec import BackboneSpec, HeadSpec, Spec
+from taskgraft.spec import BackboneSpec, Example, HeadSpec, Spec
 from taskgraft.testing.law import Law
 
 UNDER_TEST = "plugin-under-test"
@@ -76,10 +76,10 @@ def check_module_is_found(module: str) -> None:
 
 
 def check_specs_are_sound(module: str, configs: Mapping[str, Config]) -> None:
-    """Each spec has a summary of one line, and a config that is frozen, strict, and JSON.
+    """Each spec has a summary of one line, a config that is frozen, strict, and JSON, and an example that can be used.
 
     Args:
-        configs: name of a spec → settings to try it with. A spec whose settings all have defaults needs none.
+        configs: name of a spec → settings to try it with. A spec with an example, or defaults for all, needs none.
     """
     for spec in specs(module):
         law = Law(
@@ -95,6 +95,7 @@ def check_specs_are_sound(module: str, configs: Mapping[str, Config]) -> None:
             raise law.broken(
                 f"the argument of {spec.config.__name__} is '{argument}', which is not one of its settings"
             )
+        _check_example(law, spec)
         if (config := config_of(spec, configs)) is not None:
             _check_json(law, config)
 
@@ -126,21 +127,34 @@ def check_descriptions_match_what_is_built(module: str, configs: Mapping[str, Co
     for spec in specs(module):
         if (config := config_of(spec, configs)) is None:
             continue
+        law = Law(
+            f"{spec.axis} '{spec.name}' of {module}",
+            "build makes what the spec says",
+            "Build from the settings alone, and leave them as they are.",
+        )
         if isinstance(spec, BackboneSpec):
-            check_spec_describes_it(spec.build(config), spec, config)
+            with law.runs("build"):
+                backbone = spec.build(config)
+            check_spec_describes_it(backbone, spec, config)
         if isinstance(spec, HeadSpec):
-            check_spec_describes_the_head(spec.build(config), spec, config)
+            with law.runs("build"):
+                head = spec.build(config)
+            check_spec_describes_the_head(head, spec, config)
 
 
 def specs(module: str) -> list[Spec]:
-    """Give all specs of a plugin's module."""
-    plugin = import_module(module)
+    """Give all specs of a plugin.
+
+    Args:
+        module: what its entry point names.
+    """
+    plugin = EntryPoint("main", module, GROUP).load()
     hooks: list[Callable[[], Any]] = [getattr(plugin, name) for name in ANSWERS if hasattr(plugin, name)]
     return [spec for hook in hooks for spec in hook()]
 
 
 def config_of(spec: Spec, configs: Mapping[str, Config]) -> Config | None:
-    """Choose settings to try a spec with; None when nobody gave what has no default.
+    """Choose settings to try a spec with: given ones, its example's, its defaults. None when something has no default.
 
     Args:
         configs: by the name of a spec, or by axis and name ("metric cost") where several have the name.
@@ -149,9 +163,25 @@ def config_of(spec: Spec, configs: Mapping[str, Config]) -> Config | None:
         if key in configs:
             return configs[key]
     try:
-        return spec.config()
+        return spec.config.model_validate({} if spec.example is None else dict(spec.example.settings))
     except ValidationError:
         return None
+
+
+def _check_example(law: Law, spec: Spec) -> None:
+    """An example is one, its settings are taken, and its rows are of one number."""
+    if spec.example is None:
+        return
+    if not isinstance(spec.example, Example):
+        raise law.broken(f"its example is {spec.example!r:.80}, not an Example", "Give Example(settings, rows).")
+    if spec.example.settings:  # without, only rows are given: what has no default is for the user to decide
+        try:
+            parse(spec.config, spec.example.settings, "its example")
+        except SettingsError as error:
+            raise law.broken(str(error).rstrip("."), "Give settings that its config takes.") from None
+    counts = {name: len(values) for name, values in (spec.example.rows or {}).items()}
+    if len(set(counts.values())) > 1 or (counts and min(counts.values()) < 4):
+        raise law.broken(f"the columns of its example have {counts} rows", "Give four rows or more in each.")
 
 
 def _check_json(law: Law, config: Config) -> None:

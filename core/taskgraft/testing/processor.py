@@ -40,6 +40,11 @@ def check_rows_are_prepared_one_by_one(backbone: Backbone, inputs: Columns) -> N
         with law.runs(f"preparing row {row} alone"):
             alone = backbone.processor.prepare(one).batch
         if problem := _difference(tried.batch.rows([row]), alone):
+            places = [other for other in range(len(tried.batch)) if not _difference(tried.batch.rows([other]), alone)]
+            if places:
+                raise law.broken(
+                    f"example {row} stands in row {places[0]} of the batch", "Give rows in the order of the examples."
+                )
             raise law.broken(f"row {row} prepared alone has another {problem}")
     if problem := _difference(tried.batch, collate(tried.batch.split())):
         raise law.broken(f"stripped and padded anew with 0, the examples have another {problem}")

@@ -55,6 +55,21 @@ def check_rows_have_places(spec: ReaderSpec, path: Path, config: Config) -> None
                 raise law.broken(f"row {row} is noted, but there are {len(rows)} rows", "Note rows of the table alone.")
 
 
+def check_no_row_is_lost(spec: ReaderSpec, path: Path, config: Config, count: int) -> None:
+    """All rows of the file are in the table, those that cannot be used too.
+
+    Args:
+        count: how many rows the file has, told by whoever wrote it.
+    """
+    law = _law(
+        spec,
+        "no row is lost",
+        "Keep a row that cannot be used in the table, with missing values, and give its reason in 'refused'.",
+    )
+    if (found := len(_read(law, spec, path, config))) != count:
+        raise law.broken(f"{path.name} has {count} rows, but {found} are read")
+
+
 def check_claims_can_be_met(spec: ReaderSpec) -> None:
     """A suffix begins with a point, or is empty and fits every file; a pattern of a folder is relative."""
     law = _law(spec, "a claim can be met", 'Write suffixes as (".csv",), and patterns as ("*/*.jpg",).')

@@ -1,10 +1,14 @@
 """Laws of a strategy: a pure function from descriptions to stages, which the loop carries out with the guard watching."""
 
 import tempfile
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import nn
 
 from taskgraft.artifact import load
 from taskgraft.backbone import Backbone, tensors
@@ -19,9 +23,10 @@ from taskgraft.description import (
     vector,
 )
 from taskgraft.head import Head
-from taskgraft.insertion import BadInsertion, Inserted, insert, remove
+from taskgraft.insertion import BadInsertion, Inserted, insert, is_inserted, named_tensors, remove
 from taskgraft.learning import BadStage, resolve
-from taskgraft.model import compose
+from taskgraft.merging import CannotMerge, Merging
+from taskgraft.model import NoProbabilities, TaskModel, compose
 from taskgraft.plan import Insertion, Learn, Plan, Solve, Stage
 from taskgraft.spec import Columns
 from taskgraft.strategy import CannotPlan, Strategy
@@ -38,6 +43,12 @@ LONG = BackboneDescription(
 )
 """Many parts, none with roles."""
 
+TRAINS = (
+    "what a strategy trained predicts the same after saving and loading",
+    "Keep all that training changes in parameters and buffers that its stages declare.",
+)
+"""A law, and what to do where it is broken."""
+
 
 def check_planning_is_pure(strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
     """The same descriptions give the same plan, and any description gives a plan or CannotPlan."""
@@ -46,15 +57,16 @@ def check_planning_is_pure(strategy: Strategy, backbone: Backbone, head: Head[An
     )
     if not _alike(_plan(law, strategy, backbone, head), _plan(law, strategy, backbone, head)):
         raise law.broken("two plans for the same descriptions differ")
+    sound = _law(strategy)
     for below in (BARE, LONG):
         for convex in (True, False):
             above = HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY, convex=convex)
-            with law.runs(f"a plan for a backbone without roles (number of parts: {len(below.parts)})"):
+            with sound.runs(f"a plan for a backbone without roles (number of parts: {len(below.parts)})"):
                 try:
                     plan = strategy.plan(below, above)
                 except CannotPlan:
                     continue
-            _check_stages(law, plan, below, above)
+            _check_stages(sound, plan, below, above)
 
 
 def check_stages_are_sound(strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
@@ -78,7 +90,7 @@ def check_stages_resolve(
     inserted: tuple[Inserted, ...] = ()
     for stage in _plan(law, strategy, backbone, head):
         try:
-            inserted = (*inserted, *insert(tried.backbone, stage.insert))
+            inserted = (*inserted, *insert(tried.backbone, stage.insert, inserted))
             resolve(stage, tried.backbone, layout, module, inserted)
         except (BadStage, BadInsertion) as error:
             raise law.broken(str(error).rstrip(".")) from None
@@ -91,6 +103,32 @@ def check_stages_resolve(
         )
 
 
+def check_merging_keeps_the_function(strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns) -> None:
+    """Inserted modules that can be merged give the same features merged, whatever their tensors hold."""
+    law = law_of(
+        strategy,
+        "what can be merged computes the same merged",
+        "Answer in 'merge' with a layer that alone computes the same, or leave 'merge' out.",
+    )
+    tried = trial(deepcopy(backbone), inputs)
+    layout = next(layout for layout in head.description.reads if tried.description.feature(layout))
+    inserted: tuple[Inserted, ...] = ()
+    for stage in _plan(law, strategy, backbone, head):
+        inserted = (*inserted, *insert(tried.backbone, stage.insert, inserted))
+    if not inserted or any(one.insertion.merge is None for one in inserted):
+        return
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in named_tensors(tried.backbone, inserted).items():
+        if is_inserted(name) and isinstance(tensor, nn.Parameter):
+            tensor.data.add_(torch.randn(tensor.shape, generator=generator).to(tensor), alpha=0.02)
+    merging = Merging(tried.backbone, inserted, lambda: tried.features(layout))
+    with law.runs("merging"):
+        try:
+            merging.merge()
+        except CannotMerge as error:
+            raise law.broken(str(error).rstrip(".")) from None
+
+
 def check_training_keeps_its_word(
     strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
 ) -> None:
@@ -99,33 +137,48 @@ def check_training_keeps_its_word(
     Raises:
         GuardBroken: when something else moved than what the stages declare, or something declared did not.
     """
-    law = law_of(
-        strategy,
-        "what a strategy trained predicts the same after saving and loading",
-        "Keep all that training changes in parameters and buffers that its stages declare.",
-    )
-    rows = len(next(iter(targets.values())))
-    settings = {"epochs": 1, "batch_size": -(-rows // 2), "warmup": 0.0}
     model = compose(deepcopy(backbone), head, strategy)
+
+    def again(path: Path) -> TaskModel:
+        return load(path, backbone=deepcopy(backbone), head=head, strategy=strategy)
+
+    keep_their_word(law_of(strategy, *TRAINS), model, again, inputs, targets)
+
+
+def keep_their_word(
+    law: Law, model: TaskModel, loaded: Callable[[Path], TaskModel], inputs: Columns, targets: Columns
+) -> None:
+    """Train a model for two steps, save it, load it, and compare tensors and predictions bit for bit.
+
+    Args:
+        loaded: gives the model that a folder holds.
+    """
+    rows = len(next(iter(targets.values())))
     with law.runs("training"):
         model.fit(
             {**inputs, **targets},
             validation={**inputs, **targets},
-            inputs={name: name for name in inputs},
             target=tuple(targets),
-            training=settings,
+            training={"epochs": 1, "batch_size": -(-rows // 2), "warmup": 0.0},
             quiet=True,
         )
-    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        path = model.save(Path(folder) / "artifact")
-        again = load(path, backbone=deepcopy(backbone), head=head, strategy=strategy)
-    if model.predict(dict(inputs), quiet=True) != again.predict(dict(inputs), quiet=True):
+    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder, law.runs("saving and loading"):
+        again = loaded(model.save(Path(folder) / "artifact"))
+    if _predictions(model, inputs) != _predictions(again, inputs):
         raise law.broken("predictions differ after loading")
     assert model.fitted is not None
     assert again.fitted is not None
-    now, then = tensors(again.fitted.task), tensors(model.fitted.task)
+    now, then = again.fitted.task.state_dict(), model.fitted.task.state_dict()
     if differing := [name for name in then if name not in now or not same_bits(now[name], then[name].cpu())]:
         raise law.broken(f"the tensor {differing[0]} differs after loading")
+
+
+def _predictions(model: TaskModel, inputs: Columns) -> list[Any]:
+    """Predict probabilities where the head has any: floats show a difference of one bit, labels do not."""
+    try:
+        return model.predict_proba(dict(inputs), quiet=True)
+    except NoProbabilities:
+        return model.predict(dict(inputs), quiet=True)
 
 
 def _law(strategy: Strategy) -> Law:

@@ -52,6 +52,10 @@ class TestLaws(ReaderLaws):
         tmp_path.joinpath("data.csv").write_text("id,class\np1,a\n")
         return tmp_path / "data.fasta"
 
+    @pytest.fixture
+    def count(self):
+        return 4
+
 
 # --- sequences
 

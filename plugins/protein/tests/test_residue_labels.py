@@ -36,6 +36,10 @@ class TestLaws(ReaderLaws):
     def path(self, tmp_path):
         return saved(tmp_path / "proteins.csv", {"sequence": ["MKV", "GG"], "labels": ["HHC", "EEE"]})
 
+    @pytest.fixture
+    def count(self):
+        return 2
+
 
 def test_a_text_of_labels_becomes_a_list(path):
     rows = read_residue_labels(path, ResidueLabelsConfig())

@@ -13,7 +13,7 @@ from taskgraft.error import TaskgraftError
 from taskgraft.features import Features
 from taskgraft_fraud.description import category_sizes, number_count
 from taskgraft_fraud.processor import CATEGORIES, NUMBERS, TableProcessor
-from taskgraft_fraud.settings import TableConfig
+from taskgraft_fraud.settings import AnyTable, CategoryColumn, NumberColumn, TableConfig
 
 HIDDEN = "hidden"
 """The tensor of a state: what the block at a cut reads."""
@@ -47,6 +47,7 @@ class TableBackbone(Backbone):
         super().__init__()
         self.model = model
         self._description = description
+        self._names = tuple(column.name for column in config.learned or ())
         self._processor = TableProcessor(config.learned or ())
 
     @property
@@ -56,6 +57,9 @@ class TableBackbone(Backbone):
     @property
     def processor(self) -> TableProcessor:
         return self._processor
+
+    def example(self) -> Batch:
+        return self._processor.prepare({name: [None, None] for name in self._names}).batch
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self.resume(0, batch, layout)
@@ -82,6 +86,15 @@ class TableBackbone(Backbone):
         numbers, categories = batch.tensors.get(NUMBERS), batch.tensors.get(CATEGORIES)
         dtype = next(self.model.parameters()).dtype
         return self.model.embed(None if numbers is None else numbers.to(dtype), categories)
+
+
+def sketched(config: AnyTable) -> AnyTable:
+    """Make up a number and a category where columns are not known yet."""
+    if config.learned is not None:
+        return config
+    number = NumberColumn(name="number", mean=0.0, scale=1.0, sign=False)
+    category = CategoryColumn(name="category", categories=("a", "b"), sign=False)
+    return config.model_copy(update={"learned": (number, category)})
 
 
 def shape_of(config: TableConfig, name: str) -> tuple[int, tuple[int, ...]]:

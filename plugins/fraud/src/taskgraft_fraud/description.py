@@ -96,6 +96,7 @@ def _parts(
     """Describe one part per block.
 
     Args:
+        roles: of the layers of a block; where there are none, a block is one module that gives what leaves its part.
         first: what belongs to the first part as well, and ``last``: to the last.
     """
     parts = []
@@ -103,7 +104,8 @@ def _parts(
         block = f"{blocks}.{number}"
         owns = [*(first if number == 0 else ()), block, *(last if number == count - 1 else ())]
         found = {f"model.{block}.{path}": role for path, role in roles.items()}
-        parts.append(Part(f"blocks.{number}", tuple(f"model.{path}" for path in owns), output, found))
+        whole = None if roles else f"model.{block}"
+        parts.append(Part(f"blocks.{number}", tuple(f"model.{path}" for path in owns), output, found, whole))
     return tuple(parts)
 
 

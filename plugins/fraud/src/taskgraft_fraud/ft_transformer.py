@@ -49,9 +49,10 @@ class FTTransformerModel(TableModel):
         )
         self.norm = nn.LayerNorm(config.feature_size)
         self.columns: Tensor
-        self.register_buffer("columns", torch.tensor(_columns_of(config.learned or ())), persistent=False)
+        columns = _columns_of(config.learned or ())
+        self.register_buffer("columns", torch.tensor(columns), persistent=False)
         self._count = len(config.learned or ())
-        self._in_order = self.columns.tolist() == list(range(self._count))
+        self._in_order = columns == list(range(self._count))
 
     def embed(self, numbers: Tensor | None, categories: Tensor | None) -> Tensor:
         model = self.transformer

@@ -1,6 +1,7 @@
 """What taskgraft-fraud provides. Start reading here; no model code is imported."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from taskgraft.spec import (
     BaselineSpec,
     Columns,
     Elements,
+    Example,
     HeadSpec,
     Judge,
     MetricSpec,
@@ -40,6 +42,8 @@ TASKGRAFT_CONTRACT = "1.0"
 
 CATEGORY = frozenset({TargetKind.CATEGORY})
 
+TABLE = Example(rows={"amount": [3.5, 80.0, 1.0, 12.25], "shop": ["books", "food", "food", "books"]})
+
 
 @hookimpl
 def taskgraft_backbones() -> Iterable[BackboneSpec]:
@@ -50,7 +54,9 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.FTTransformerConfig,
         describe=description.describe_ft_transformer,
         build=_ft_transformer,
+        sketch=partial(_sketched, _ft_transformer),
         learn=_learn_signs,
+        example=TABLE,
     )
     yield BackboneSpec(
         name="tabular-resnet",
@@ -58,7 +64,9 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.TabularResNetConfig,
         describe=description.describe_tabular_resnet,
         build=_tabular_resnet,
+        sketch=partial(_sketched, _tabular_resnet),
         learn=_learn,
+        example=TABLE,
     )
     yield BackboneSpec(
         name="mlp-plr",
@@ -66,7 +74,9 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.MlpPlrConfig,
         describe=description.describe_mlp_plr,
         build=_mlp_plr,
+        sketch=partial(_sketched, _mlp_plr),
         learn=_learn,
+        example=TABLE,
     )
     yield BackboneSpec(
         name="tabm",
@@ -74,7 +84,9 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.TabMConfig,
         describe=description.describe_tabm,
         build=_tabm,
+        sketch=partial(_sketched, _tabm),
         learn=_learn,
+        example=TABLE,
     )
 
 
@@ -87,6 +99,7 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
         config=FraudConfig,
         describe=describe_fraud,
         build=_fraud,
+        example=Example(rows={"fraud": [0, 1, 0, 0, 1, 0]}),
     )
 
 
@@ -132,6 +145,8 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         targets=CATEGORY,
         build=_judge_fraud,
         draw=_draw_fraud,
+        score="average_precision",
+        lower=frozenset({"expected_cost"}),
     )
 
 
@@ -176,6 +191,15 @@ def _learn_signs(config: settings.FTTransformerConfig, inputs: Columns) -> setti
     from taskgraft_fraud.columns import learn
 
     return learn(config, inputs, signs=config.hides)
+
+
+def _sketched(build: Callable[[settings.AnyTable], "TableBackbone"], config: settings.AnyTable) -> "TableBackbone":
+    import torch
+
+    from taskgraft_fraud.backbone import sketched
+
+    with torch.device("meta"):
+        return build(sketched(config))
 
 
 def _ft_transformer(config: settings.FTTransformerConfig) -> "TableBackbone":

@@ -59,9 +59,12 @@ class Alphabet:
         return table
 
 
+ESM_TOKENS = ("<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>")
+"""The vocabulary of ESM-1b and ESM-2."""
+
 ESM = Alphabet(
     letters=RESIDUES + RARE,
-    numbers=tuple(4 + "LAGVSERTIDPKQNFYMHWCXBUZO".index(letter) for letter in RESIDUES + RARE),
+    numbers=tuple(ESM_TOKENS.index(letter) for letter in RESIDUES + RARE),
     unknown=24,
     before=(0,),
     after=(2,),

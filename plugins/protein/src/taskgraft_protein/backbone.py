@@ -1,18 +1,24 @@
 """Protein language models: one vector per residue, their mean, attention maps; resumable between blocks."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
+from transformers import EsmTokenizer
 
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
 from taskgraft.checkpoint import BadCheckpoint, base_fingerprint
 from taskgraft.description import BackboneDescription, Layout
 from taskgraft.features import ELEMENT, Features
-from taskgraft_protein.checkpoint import Known, known, new
-from taskgraft_protein.processor import RESIDUES, Limit, ProteinProcessor
+from taskgraft_protein.alphabet import ESM_TOKENS
+from taskgraft_protein.checkpoint import NEW, Known, known, new
+from taskgraft_protein.processor import RESIDUES, SEQUENCE, Limit, ProteinProcessor
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig
 from taskgraft_protein.windows import Stretches, residue_vectors, stretches, tokens
+from taskgraft_transformers.exporting import export, write
 from taskgraft_transformers.loading import DTYPES, draw, load
 from taskgraft_transformers.running import Runner, maps, places
 from taskgraft_transformers.tokenizer import TOKENIZER_FILES
@@ -54,6 +60,21 @@ class ProteinBackbone(Backbone):
             return None
         return base_fingerprint(self._known.checkpoint.folder(weights=True), self._used, TOKENIZER_FILES)
 
+    def export(self, folder: Path) -> None:
+        """Write a checkpoint of transformers; of a new ESM also the vocabulary."""
+        facts = self._known
+        if facts.checkpoint is not None:
+            export(self.model, facts.structure, facts.checkpoint, self._used is not None, folder, TOKENIZER_FILES)
+            return
+        whole: Any = facts.structure.model_class(facts.model_config)
+        dtype = next(self.model.parameters()).dtype
+        write(self.model, whole.to(dtype), frozenset(whole.state_dict()), facts.structure, NEW, folder)
+        (folder / "vocab.txt").write_text("\n".join(ESM_TOKENS), encoding="utf-8")
+        EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+
+    def example(self) -> Batch:
+        return self._processor.prepare({SEQUENCE: ["MKVLAG", "GSA"]}).batch
+
     def forward(self, batch: Batch, layout: Layout) -> Features:
         laid = self._laid(batch)
         ids, real = tokens(batch[RESIDUES], laid, self._known.alphabet)
@@ -61,13 +82,13 @@ class ProteinBackbone(Backbone):
             first = len(self._known.alphabet.before)
             inner = slice(first, first + laid.longest)
             return Features(layout, (maps(self.model, ids, real)[:, inner, inner],), laid.lengths)
-        return self._features(self._runner.whole(ids, real), laid, layout)
+        return self._features(self._runner.whole(self.model, ids, real), laid, layout)
 
     def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         laid = self._laid(batch)
-        found = self._runner.run_to(cut, *tokens(batch[RESIDUES], laid, self._known.alphabet))
+        found = self._runner.run_to(self.model, cut, *tokens(batch[RESIDUES], laid, self._known.alphabet))
         hidden = found.new_zeros(*laid.real.shape, *found.shape[1:])
         hidden[laid.real] = found
         lengths = {STRETCH: laid.counts, TOKEN: laid.sizes + self._known.alphabet.special, ELEMENT: laid.lengths}
@@ -79,7 +100,7 @@ class ProteinBackbone(Backbone):
         laid = self._laid(state)
         real = state.mask(TOKEN)[laid.real.nonzero()[:, 0]]
         hidden = state[HIDDEN][:, : laid.real.shape[1]][laid.real]
-        return self._features(self._runner.resume(cut, hidden, real), laid, layout)
+        return self._features(self._runner.resume(self.model, cut, hidden, real), laid, layout)
 
     def _laid(self, batch: Batch) -> Stretches:
         windows = self._limit.long == "windows"
@@ -93,6 +114,14 @@ class ProteinBackbone(Backbone):
         real = features.mask[..., None]
         mean = vectors.masked_fill(~real, 0).sum(1) / laid.lengths[:, None].to(vectors.dtype)
         return Features(Layout.VECTOR, (mean,))
+
+
+def sketch(config: ProteinConfig | NewEsmConfig) -> ProteinBackbone:
+    """Make a protein language model without weights."""
+    if isinstance(config, ProteinConfig):
+        config = config.model_copy(update={"weights": "random"})
+    with torch.device("meta"):
+        return ProteinBackbone(config)
 
 
 def _limit(config: SequenceConfig, facts: Known, table: int | None) -> Limit:

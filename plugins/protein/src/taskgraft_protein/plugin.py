@@ -12,6 +12,7 @@ from taskgraft.spec import (
     BaselineSpec,
     Columns,
     Elements,
+    Example,
     HeadSpec,
     Judge,
     MetricSpec,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 TASKGRAFT_CONTRACT = "1.0"
 
+SEQUENCES = {"sequence": ["MKVLA", "GGSAP", "MKK", "PGSGALVW"]}
+
 
 @hookimpl
 def taskgraft_backbones() -> Iterable[BackboneSpec]:
@@ -46,6 +49,8 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=ProteinConfig,
         describe=_describe,
         build=_protein,
+        sketch=_sketch,
+        example=Example(rows=SEQUENCES),
     )
     yield BackboneSpec(
         name="new-esm",
@@ -53,6 +58,8 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=NewEsmConfig,
         describe=_describe_new,
         build=_protein,
+        sketch=_sketch,
+        example=Example({"blocks": 1, "feature_size": 8, "heads": 2}, SEQUENCES),
     )
 
 
@@ -150,6 +157,12 @@ def _protein(config: ProteinConfig | NewEsmConfig) -> "ProteinBackbone":
     from taskgraft_protein.backbone import ProteinBackbone
 
     return ProteinBackbone(config)
+
+
+def _sketch(config: ProteinConfig | NewEsmConfig) -> "ProteinBackbone":
+    from taskgraft_protein.backbone import sketch
+
+    return sketch(config)
 
 
 def _contact_map(config: ContactMapConfig) -> "ContactMap":

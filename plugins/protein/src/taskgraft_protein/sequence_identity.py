@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from taskgraft.error import TaskgraftError
-from taskgraft.rows import MEND, BadRows, Rows
+from taskgraft.rows import BadRows, Rows
 from taskgraft.splits.column import by_column
 from taskgraft.splits.settings import ColumnConfig
 from taskgraft_protein.data_settings import SequenceIdentityConfig
@@ -40,7 +40,7 @@ def by_identity(
     sequences = [str(value or "").strip().upper() for value in rows.values(config.column)]
     empty = {row: f"the column '{config.column}' is empty" for row, sequence in enumerate(sequences) if not sequence}
     if empty:
-        raise BadRows(rows, empty, MEND)
+        raise BadRows(rows, empty)
     if config.part is not None:
         parts = by_column(rows, targets, ColumnConfig(column=config.part), seed)
         _check_apart(rows, sequences, parts, config.part)

@@ -34,6 +34,14 @@ class Stretches:
         return mask(self.counts, self.starts.shape[1])
 
     @property
+    def places(self) -> tuple[Tensor, Tensor]:
+        """``(stretches,)`` int64 both: the sequence of each stretch, and its number in it. One each needs no look at counts."""
+        if self.starts.shape[1] == 1:
+            return torch.arange(len(self.counts), device=self.counts.device), torch.zeros_like(self.counts)
+        row, stretch = self.real.nonzero(as_tuple=True)
+        return row, stretch
+
+    @property
     def longest(self) -> int:
         """The residues of the longest stretch."""
         return int(self.sizes.max())
@@ -63,7 +71,7 @@ def tokens(residues: Tensor, laid: Stretches, alphabet: Alphabet) -> tuple[Tenso
     Returns:
         tokens ``(stretches, token)`` int64, the padding token where none is; and which are real, ``(stretches, token)`` bool.
     """
-    row, stretch = laid.real.nonzero(as_tuple=True)
+    row, stretch = laid.places
     size, start = laid.sizes[row], laid.starts[row, stretch]
     place = torch.arange(laid.longest, device=residues.device)[None, :]
     taken = residues[row].gather(1, (start[:, None] + place).clamp(max=residues.shape[1] - 1))

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,10 +13,11 @@ from taskgraft.batch import Batch
 from taskgraft.checkpoint import BadCheckpoint, base_fingerprint
 from taskgraft.description import BackboneDescription, Layout
 from taskgraft.features import ELEMENT, Features
-from taskgraft_text.checkpoint import Known, known
+from taskgraft_text.checkpoint import SECOND, TEXT, Known, known
 from taskgraft_text.hiding import PIECES
 from taskgraft_text.processor import TextProcessor
 from taskgraft_text.settings import Pair, Pooling, TextConfig
+from taskgraft_transformers.exporting import export
 from taskgraft_transformers.loading import DTYPES, draw, load
 from taskgraft_transformers.running import Runner, places
 from taskgraft_transformers.tokenizer import TOKENIZER_FILES, stated_length
@@ -66,6 +68,15 @@ class TextBackbone(Backbone):
             return None
         return base_fingerprint(self._known.checkpoint.folder(weights=True), self._used, PROCESSOR_FILES)
 
+    def export(self, folder: Path) -> None:
+        """Write a checkpoint of transformers, or the sentence-transformers folder that the checkpoint was."""
+        facts = self._known
+        export(self.model, facts.structure, facts.checkpoint, self._used is not None, folder, PROCESSOR_FILES)
+
+    def example(self) -> Batch:
+        texts = {TEXT: ["two small texts", "one"]}
+        return self._processor.prepare(texts if self._known.pair == Pair.NONE else texts | {SECOND: texts[TEXT]}).batch
+
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self._features(batch, layout, lambda prefix: self._whole(batch, prefix))
 
@@ -75,7 +86,7 @@ class TextBackbone(Backbone):
         tensors: dict[str, Tensor] = {}
         axes: dict[str, tuple[str, ...]] = {}
         for prefix in self._texts(batch, "ids"):
-            tensors[f"{prefix}hidden"] = self._runner.run_to(cut, *self._pieces(batch, prefix))
+            tensors[f"{prefix}hidden"] = self._runner.run_to(self.model, cut, *self._pieces(batch, prefix))
             axes[f"{prefix}hidden"] = batch.axes[f"{prefix}ids"]
         lengths = {axis: length for axis, length in batch.lengths.items() if axis != ELEMENT}
         if layout == Layout.SEQUENCE and "first" in batch.tensors:
@@ -106,15 +117,21 @@ class TextBackbone(Backbone):
         return batch[f"{prefix}ids"], batch.mask(f"{prefix}{PIECES}"), segments
 
     def _whole(self, batch: Batch, prefix: str) -> Tensor:
-        return self._runner.whole(*self._pieces(batch, prefix))
+        return self._runner.whole(self.model, *self._pieces(batch, prefix))
 
     def _resumed(self, cut: int, state: Batch, prefix: str) -> Tensor:
         real = state.mask(f"{prefix}{PIECES}")
-        return self._runner.resume(cut, state[f"{prefix}hidden"], real, segments=self._segments)
+        return self._runner.resume(self.model, cut, state[f"{prefix}hidden"], real, segments=self._segments)
 
     def _pooled(self, hidden: Tensor, real: Tensor) -> Tensor:
         pooled = pool(hidden, real, self._known.pooling)
         return functional.normalize(pooled, dim=-1) if self._known.normalize else pooled
+
+
+def sketch(config: TextConfig) -> TextBackbone:
+    """Make a text backbone without weights."""
+    with torch.device("meta"):
+        return TextBackbone(config.model_copy(update={"weights": "random"}))
 
 
 def pool(hidden: Tensor, real: Tensor, pooling: Pooling) -> Tensor:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from taskgraft.config import NoSettings
 from taskgraft.description import BackboneDescription, TargetKind
 from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec, Columns, Judge, MetricSpec
+from taskgraft.spec import BackboneSpec, Columns, Example, Judge, MetricSpec
 from taskgraft_text.settings import TextConfig
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         describe=_describe,
         build=_text,
         learn=_learn,
+        sketch=_sketch,
+        example=Example(rows={"text": ["a card", "a lost card", "a card lost", "where is it, it is lost"]}),
     )
 
 
@@ -57,6 +59,12 @@ def _text(config: TextConfig) -> "TextBackbone":
     from taskgraft_text.backbone import TextBackbone
 
     return TextBackbone(config)
+
+
+def _sketch(config: TextConfig) -> "TextBackbone":
+    from taskgraft_text.backbone import sketch
+
+    return sketch(config)
 
 
 def _entities(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:

@@ -79,7 +79,7 @@ class Structure:
         return replace(self, kept=names.index(name) + 1)
 
     def kept_parts(self, prefix: str) -> tuple[Part, ...]:
-        """Give the parts that are kept, as parts of a backbone.
+        """Give the parts that are kept, as parts of a backbone that runs the model with a :class:`Runner`.
 
         Args:
             prefix: the attribute of the backbone that holds the model.
@@ -88,9 +88,10 @@ class Structure:
             replace(
                 part,
                 owns=tuple(f"{prefix}.{path}" for path in part.owns),
-                roles={f"{prefix}.{path}": role for path, role in part.roles.items()},
+                roles=({prefix: Role.MODEL} if number == 0 else {})
+                | {f"{prefix}.{path}": role for path, role in part.roles.items()},
             )
-            for part in self.parts[: self.kept]
+            for number, part in enumerate(self.parts[: self.kept])
         )
 
     def kept_cuts(self) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """Image backbones: one module for every library, run along the stretches that its anatomy found."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ HIDDEN, LEVEL = "hidden", "level"
 """Begin the names of the tensors of a state: what the block at a cut reads, and levels of a pyramid from before it."""
 
 
+Export = Callable[[nn.Module, Path], None]
+
+
 class ImageBackbone(Backbone):
     """A model for images. ``model`` is the library's own module."""
 
@@ -33,10 +37,12 @@ class ImageBackbone(Backbone):
         normalization: tuple[Colour, Colour],
         size: Size,
         fingerprint: str | None,
+        export: Export,
     ):
         """Put together what a library made.
 
         Args:
+            export: writes the model, as it is then, into an empty folder in the form of its library.
             normalization: mean and standard deviation of red, green and blue, from 0 to 1.
             size: channels, height and width of the pixels.
         """
@@ -48,6 +54,7 @@ class ImageBackbone(Backbone):
         self._normalization = normalization
         self._size = size
         self._fingerprint = fingerprint
+        self._export = export
 
     @property
     def description(self) -> BackboneDescription:
@@ -59,6 +66,13 @@ class ImageBackbone(Backbone):
 
     def fingerprint(self) -> str | None:
         return self._fingerprint
+
+    def export(self, folder: Path) -> None:
+        """Write a checkpoint of timm or of transformers."""
+        self._export(self.model, folder)
+
+    def example(self) -> Batch:
+        return self._processor.blank(2)
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return _features(self._found.stretches[layout].whole(self.model, self._pixels(batch)), layout, batch)

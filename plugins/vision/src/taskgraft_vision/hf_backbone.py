@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from transformers import AutoImageProcessor, PretrainedConfig
 
 from taskgraft.checkpoint import BadCheckpoint, Checkpoint, NoSuchPart, base_fingerprint, reading
 from taskgraft.description import BackboneDescription, FeatureDescription, Layout, Role
+from taskgraft_transformers.exporting import export
 from taskgraft_transformers.loading import draw, load, quiet, shorten
 from taskgraft_transformers.structure import Structure, configuration, structure
 from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy, grid_of, prefix_of
@@ -70,7 +72,19 @@ def build(config: HfVisionConfig) -> ImageBackbone:
         fingerprint = base_fingerprint(found.checkpoint.folder(weights=True), loaded.used, (PROCESSOR,))
     size = (3, found.geometry.height, found.geometry.width)
     processor = ImageProcessor(found.geometry, PolicyList(config.augment))
-    return ImageBackbone(model, found.anatomy, found.description, processor, found.normalization, size, fingerprint)
+    pretrained = fingerprint is not None
+
+    def write(trained: nn.Module, folder: Path) -> None:
+        export(trained, found.structure, found.checkpoint, pretrained, folder, (PROCESSOR,))
+
+    normalization, description = found.normalization, found.description
+    return ImageBackbone(model, found.anatomy, description, processor, normalization, size, fingerprint, write)
+
+
+def sketch(config: HfVisionConfig) -> ImageBackbone:
+    """Build an image encoder without weights."""
+    with torch.device("meta"):
+        return build(config.model_copy(update={"weights": "random"}))
 
 
 def known(config: HfVisionConfig) -> Known:

@@ -30,6 +30,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=TimmConfig,
         describe=_describe_timm,
         build=_timm,
+        sketch=_sketch_timm,
     )
     yield BackboneSpec(
         name="hf-vision",
@@ -37,6 +38,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=HfVisionConfig,
         describe=_describe_hf,
         build=_hf,
+        sketch=_sketch_hf,
     )
 
 
@@ -96,6 +98,13 @@ def _hf(config: HfVisionConfig) -> "ImageBackbone":
     return build(config)
 
 
+def _sketch_hf(config: HfVisionConfig) -> "ImageBackbone":
+    _check_transformers()
+    from taskgraft_vision.hf_backbone import sketch
+
+    return sketch(config)
+
+
 def _check_transformers() -> None:
     if find_spec("taskgraft_transformers") is None:
         raise ExtraMissing("hf-vision", "taskgraft-transformers", "taskgraft-vision[transformers]")
@@ -117,6 +126,12 @@ def _timm(config: TimmConfig) -> "ImageBackbone":
     from taskgraft_vision.timm_backbone import build
 
     return build(config)
+
+
+def _sketch_timm(config: TimmConfig) -> "ImageBackbone":
+    from taskgraft_vision.timm_backbone import sketch
+
+    return sketch(config)
 
 
 def _segmentation(config: SegmentationConfig) -> "Segmentation":

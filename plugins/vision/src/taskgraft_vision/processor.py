@@ -176,6 +176,10 @@ class ImageProcessor(Processor):
         sheet.pixels = made.pixels
         return Varied(sheet.batch(), torch.from_numpy(made.partners), torch.from_numpy(made.shares), sheet.refused)
 
+    def blank(self, rows: int) -> Batch:
+        """Give prepared rows without pictures."""
+        return _Sheet(rows, self._geometry).batch()
+
     def _framed(self, image: Image.Image) -> tuple[Image.Image, "_Window"]:
         """Resize a picture and take the frame out of it."""
         geometry, frame = self._geometry, self._geometry.frame(*image.size)

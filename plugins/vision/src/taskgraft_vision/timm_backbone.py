@@ -1,6 +1,16 @@
 """A model of timm as a backbone."""
 
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+
+import torch
+from timm.models import save_for_hf
+from torch import nn
+
+from taskgraft.backbone import CannotExport
 from taskgraft.description import BackboneDescription
+from taskgraft_vision.anatomy import shorten
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.backbone import DTYPES, ImageBackbone, described
 from taskgraft_vision.processor import Geometry, ImageProcessor
@@ -25,7 +35,19 @@ def build(config: TimmConfig) -> ImageBackbone:
         TaskgraftError: as :meth:`TimmWeights.load` does.
     """
     found = _known(config)
-    model, fingerprint = TimmWeights(found).load()
+    return _backbone(found, *TimmWeights(found).load())
+
+
+def sketch(config: TimmConfig) -> ImageBackbone:
+    """Build a timm model without weights."""
+    found = _known(config)
+    model = found.build("meta")
+    shorten(model, found.anatomy.removed, found.anatomy.stop)
+    return _backbone(found, model, None)
+
+
+def _backbone(found: TimmModel, model: nn.Module, fingerprint: str | None) -> ImageBackbone:
+    config = found.config
     return ImageBackbone(
         model.to(DTYPES[config.dtype]).eval(),
         found.anatomy,
@@ -34,6 +56,32 @@ def build(config: TimmConfig) -> ImageBackbone:
         (config.mean or found.data["mean"], config.std or found.data["std"]),
         found.size,
         fingerprint,
+        partial(_export, found),
+    )
+
+
+def _export(found: TimmModel, model: nn.Module, folder: Path) -> None:
+    """Write what ``timm.create_model("local-dir:<folder>", pretrained=True)`` reads: without a classifier.
+
+    Raises:
+        CannotExport: for a model that is cut off.
+    """
+    if found.config.until is not None:
+        problem = f"it ends at {found.config.until} (until), and timm would run all blocks"
+        raise CannotExport(found.config.model, problem)
+    plain = deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
+    geometry, data = _geometry(found), found.data
+    read = {
+        "input_size": found.size,
+        "mean": tuple(found.config.mean or data["mean"]),
+        "std": tuple(found.config.std or data["std"]),
+        "interpolation": geometry.interpolation,
+        "crop_pct": geometry.crop,
+        "crop_mode": geometry.mode,
+    }
+    arguments = {**found.arguments, "num_classes": 0}
+    save_for_hf(
+        plain, str(folder), model_config={"pretrained_cfg": read}, model_args=arguments, safe_serialization=True
     )
 
 

@@ -1,0 +1,90 @@
+"""What plugin-molecule provides. Neither torch nor RDKit nor scikit-learn is imported here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from taskgraft.description import TargetKind
+from taskgraft.hook import hookimpl
+from taskgraft.spec import BackboneSpec, BaselineSpec, Columns, Elements, SplitSpec
+
+from plugin_molecule.settings import MorganForestConfig, ScaffoldConfig, SmilesTransformerConfig, describe
+
+if TYPE_CHECKING:
+    from taskgraft.head import Predictions
+    from taskgraft.rows import Rows
+
+    from plugin_molecule.backbone import SmilesTransformer
+    from plugin_molecule.forest import Forest
+
+TASKGRAFT_CONTRACT = "1.0"
+
+
+@hookimpl
+def taskgraft_backbones() -> Iterable[BackboneSpec]:
+    """List the backbones of molecules."""
+    yield BackboneSpec(
+        name="smiles-transformer",
+        summary="a transformer over SMILES of any size with random weights, to be pretrained by masked-elements",
+        config=SmilesTransformerConfig,
+        describe=describe,
+        build=_build,
+        learn=_learn_tokens,
+    )
+
+
+@hookimpl
+def taskgraft_splits() -> Iterable[SplitSpec]:
+    """List the splits of molecules."""
+    yield SplitSpec(
+        name="scaffold",
+        summary="hold out whole Bemis-Murcko scaffolds, as MoleculeNet does",
+        config=ScaffoldConfig,
+        split=_by_scaffold,
+    )
+
+
+@hookimpl
+def taskgraft_baselines() -> Iterable[BaselineSpec]:
+    """List the baselines of molecules."""
+    yield BaselineSpec(
+        name="morgan-forest",
+        summary="a random forest over Morgan fingerprints",
+        config=MorganForestConfig,
+        targets=frozenset({TargetKind.NUMBERS, TargetKind.CATEGORY, TargetKind.CATEGORIES}),
+        learn=_learn_forest,
+        predict=_predict_forest,
+    )
+
+
+def _build(config: SmilesTransformerConfig) -> "SmilesTransformer":
+    from plugin_molecule.backbone import SmilesTransformer
+
+    return SmilesTransformer(config)
+
+
+def _learn_tokens(config: SmilesTransformerConfig, inputs: Columns) -> SmilesTransformerConfig:
+    from plugin_molecule.tokens import learned
+
+    return learned(config, inputs)
+
+
+def _by_scaffold(
+    rows: "Rows", targets: Sequence[str], config: ScaffoldConfig, seed: int
+) -> Mapping[str, Sequence[int]]:
+    from plugin_molecule.scaffold import by_scaffold
+
+    return by_scaffold(rows, targets, config, seed)
+
+
+def _learn_forest(inputs: Columns, truth: Sequence[Any], config: MorganForestConfig) -> "Forest":
+    from plugin_molecule.forest import learn
+
+    return learn(inputs, truth, config)
+
+
+def _predict_forest(
+    learned: "Forest", inputs: Columns, elements: Elements, config: MorganForestConfig
+) -> "Predictions":
+    from plugin_molecule.forest import predict
+
+    return predict(learned, inputs, elements, config)

@@ -1,0 +1,1 @@
+"""Strategies on the peft library. What it provides stands in plugin.py."""

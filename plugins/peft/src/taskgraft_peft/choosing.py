@@ -1,0 +1,57 @@
+"""Which layers of a backbone an adapter goes around, decided from its description."""
+
+from collections.abc import Sequence
+
+from taskgraft.description import BackboneDescription, Role
+from taskgraft.error import listed
+from taskgraft.strategy import CannotPlan
+from taskgraft_peft.settings import LayerConfig
+
+ATTENTION = frozenset({Role.QUERY, Role.VALUE, Role.FUSED})
+"""What LoRA's authors found to be worth most (Hu et al. 2022, §7.1); fused layers hold both."""
+
+FEED_FORWARD = frozenset({Role.FEED_FORWARD_IN, Role.FEED_FORWARD_OUT})
+
+CONVOLUTION = frozenset({Role.CONVOLUTION})
+
+
+def choose(
+    strategy: str,
+    config: LayerConfig,
+    backbone: BackboneDescription,
+    usual: Sequence[frozenset[Role]] = (ATTENTION, FEED_FORWARD | CONVOLUTION),
+) -> tuple[tuple[str, ...], frozenset[Role]]:
+    """Choose parts and roles.
+
+    Args:
+        usual: what to take where the user names no roles: the first of these of which a layer is there.
+
+    Returns:
+        names of parts that have such layers, and the roles.
+
+    Raises:
+        CannotPlan: when no layer is left, or there are fewer parts than asked for.
+    """
+    names = [part.name for part in backbone.parts]
+    if config.last is not None and config.last > len(names):
+        raise CannotPlan(
+            f"'{strategy}' is to go into the last {config.last} parts, but the backbone has {len(names)}: "
+            f"{', '.join(names)}. Choose last = {len(names)} or less."
+        )
+    chosen = backbone.parts[-config.last :] if config.last else backbone.parts
+    there = {role for part in chosen for role in part.roles.values()} - {Role.MODEL}
+    wanted = [frozenset(config.roles)] if config.roles else list(usual)
+    found = next((roles & there for roles in wanted if roles & there), None)
+    if found is None:
+        where = "this backbone" if len(chosen) == len(names) else f"the last {len(chosen)} parts of this backbone"
+        layers = f"are {listed(sorted(there))}; choose among these with 'roles'" if there else "have no role at all"
+        raise CannotPlan(
+            f"'{strategy}' goes around layers whose role is one of {listed(sorted(frozenset().union(*wanted)))}, but those of "
+            f"{where} {layers}."
+        )
+    return having(backbone, [part.name for part in chosen], found), found
+
+
+def having(backbone: BackboneDescription, parts: Sequence[str], roles: frozenset[Role]) -> tuple[str, ...]:
+    """Keep those parts that have a layer with one of some roles."""
+    return tuple(part.name for part in backbone.parts if part.name in parts and roles & set(part.roles.values()))

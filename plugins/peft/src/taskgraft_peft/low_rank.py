@@ -1,0 +1,40 @@
+"""LoRA (Hu et al. 2022), DoRA (Liu et al. 2024) and rsLoRA (Kalajdzievski 2023)."""
+
+from functools import partial
+
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
+
+from taskgraft.description import BackboneDescription, HeadDescription
+from taskgraft.plan import Insertion, Plan, Stage
+from taskgraft.strategy import Strategy
+from taskgraft_peft.choosing import choose
+from taskgraft_peft.layers import EVERY, merged, put_around, turned
+from taskgraft_peft.settings import LowRankConfig
+
+
+class LowRank(Strategy):
+    """A change of low rank beside layers, in one stage."""
+
+    def __init__(self, name: str, config: LowRankConfig):
+        self._name = name
+        self._config = config
+
+    def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
+        parts, roles = choose(self._name, self._config, backbone)
+        wrap = partial(_around, self._name, self._config)
+        insertion = Insertion(self._name, parts, roles, wrap, self._config.learning_rate, merged)
+        return (Stage(self._name, insert=(insertion,), head_rate=self._config.head_learning_rate, store=True),)
+
+
+def _around(name: str, config: LowRankConfig, layer: nn.Module) -> nn.Module:
+    settings = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        use_dora=name == "dora",
+        use_rslora=name == "rslora",
+        target_modules=EVERY,
+        fan_in_fan_out=turned(layer),
+    )
+    return put_around([layer], settings, inject_adapter_in_model)[0]

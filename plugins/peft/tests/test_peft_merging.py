@@ -1,0 +1,66 @@
+"""A merged layer alone computes what it did with the adapter around it."""
+
+import pytest
+import torch
+from tiny_bases import fitted
+from torch import nn
+
+from taskgraft.plan import Insertion
+from taskgraft_peft.layers import CannotMerge
+
+MERGED = [
+    *[("bert", strategy) for strategy in ("lora:4", "dora:4", "rslora:4", "ia3", "adalora:2", "vera:8")],
+    ("gpt2", "lora:4"),
+    ("resnet", "lora:4"),
+    ("resnet", "ia3"),
+]
+
+
+@pytest.mark.parametrize(("kind", "strategy"), MERGED)
+def test_merged_and_unmerged_features_are_equal(base, kind, strategy):
+    reference, rows = base(kind)
+    model = fitted(reference, rows, {"name": strategy.partition(":")[0], "learning_rate": 0.05})
+    task = model.fitted.task
+    batch = task.backbone.processor.prepare({name: rows[name] for name in rows if name != "label"}).batch
+    with torch.no_grad():
+        before, changed = task.features(0, batch).value, 0
+        for one in model.fitted.inserted:
+            adapter = task.backbone.get_submodule(one.path)
+            layer = adapter.get_submodule(one.inside)
+            weight = layer.weight.clone()
+            merged = one.insertion.merge(adapter)
+            assert type(merged) is type(layer)
+            assert torch.equal(layer.weight, weight)
+            changed += not torch.equal(merged.weight, weight)
+            task.backbone.set_submodule(one.path, merged)
+        after = task.features(0, batch).value
+    assert changed > 0
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["prompt-tuning:3", "prefix-tuning:3"])
+def test_what_stands_in_front_cannot_be_merged(base, strategy):
+    reference, rows = base("bert")
+    (one,) = fitted(reference, rows, strategy).fitted.inserted
+    assert one.insertion.merge is None
+
+
+def test_a_convolution_in_groups_cannot_be_merged_and_says_so():
+    from taskgraft.description import Role
+    from taskgraft_peft.low_rank import LowRank
+    from taskgraft_peft.settings import LowRankConfig
+
+    insertion = inserted(LowRank("lora", LowRankConfig(rank=4, roles=(Role.DEPTHWISE,))))
+    adapter = insertion.wrap(nn.Conv2d(4, 4, 3, groups=4))
+    with pytest.raises(CannotMerge) as caught:
+        insertion.merge(adapter)
+    assert str(caught.value).startswith("The adapter of a layer of the type Conv2d cannot be merged into it: ")
+
+
+def inserted(strategy) -> Insertion:
+    from taskgraft.description import BackboneDescription, HeadDescription, Layout, Part, Role, TargetKind, vector
+
+    part = Part("all", ("all",), vector(4), {"all.layer": Role.DEPTHWISE})
+    backbone = BackboneDescription((), (vector(4),), (part,))
+    (stage,) = strategy.plan(backbone, HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY))
+    return stage.insert[0]

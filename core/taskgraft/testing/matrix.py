@@ -86,9 +86,7 @@ def _tried(backbone: Any, head: Any, strategy: Any, rows: Columns, target: str) 
     }
     inputs = {name: values for name, values in rows.items() if name != target}
     try:
-        keep_their_word(
-            Law(who, *TRAINS), model, lambda path: load(path, **objects), inputs, {target: rows[target]}
-        )
+        keep_their_word(Law(who, *TRAINS), model, lambda path: load(path, **objects), inputs, {target: rows[target]})
     except CannotInsert as error:
         return Verdict.REFUSED, str(error)
     except Exception as error:  # whatever a stranger's code raises is a fault, and the next cell is tried all the same

@@ -568,7 +568,7 @@ PLANTED = (
         lambda: described(Words, parts=with_part(1, roles={"blocks.0.query": "question"})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'block-0' gives blocks.0.query the role 'question', but there is no such role; roles are query, "
-        "key, value, fused, attention-output, feed-forward-in, feed-forward-out, convolution, depthwise.\n"
+        "key, value, fused, attention-output, feed-forward-in, feed-forward-out, convolution, depthwise, model.\n"
         "Mend the 'roles' of that part.",
     ),
     Planted(
@@ -576,7 +576,7 @@ PLANTED = (
         lambda: described(Pictures, parts=with_part(2, roles={"last.convolution": Role.DEPTHWISE})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'last' gives last.convolution the role 'depthwise', but it has 1 groups for 8 channels, so it is "
-        "not depthwise.\n"
+        "not depthwise, model.\n"
         "Mend the 'roles' of that part.",
         PICTURES,
     ),

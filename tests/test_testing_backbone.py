@@ -576,7 +576,7 @@ PLANTED = (
         lambda: described(Pictures, parts=with_part(2, roles={"last.convolution": Role.DEPTHWISE})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'last' gives last.convolution the role 'depthwise', but it has 1 groups for 8 channels, so it is "
-        "not depthwise, model.\n"
+        "not depthwise.\n"
         "Mend the 'roles' of that part.",
         PICTURES,
     ),

@@ -17,8 +17,9 @@ from taskgraft.descent import Descent
 from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples
 from taskgraft.features import Features, from_batch
+from taskgraft.fingerprint import digest
 from taskgraft.guard import Guard
-from taskgraft.insertion import Inserted, insert
+from taskgraft.insertion import Inserted, insert, named_tensors
 from taskgraft.journal import Journal
 from taskgraft.learning import HEAD, Learning, resolve
 from taskgraft.ordering import limit_of
@@ -162,6 +163,11 @@ class Loop:
         self.learned |= learning.declared
         return learning
 
+    def _digests(self, restored: Mapping[str, Tensor]) -> dict[str, str]:
+        """Take digests of the backbone before a stage wraps its layers, but not of what is restored afterwards."""
+        now = named_tensors(self.task.backbone, self.inserted)
+        return {name: digest(tensor) for name, tensor in now.items() if f"{WEIGHTS}.{name}" not in restored}
+
     def _stage(
         self, number: int, stage: Stage, values: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]
     ) -> StageReport:
@@ -173,6 +179,7 @@ class Loop:
         """
         before = 0.0 if values is None else values["seconds"]
         self._began = time.monotonic() - before
+        bare = self._digests(tensors) if stage.insert else {}
         learning = self._insert(number, stage)
         if values is not None:
             self._restore(learning, tensors)
@@ -181,7 +188,7 @@ class Loop:
             self._calibrate()
         if number > 0 and stage.solve == Solve.CONVEX:
             self._uncalibrate()
-        guard = Guard(stage.name, learning, learning.set_modes())
+        guard = Guard(stage.name, learning, learning.set_modes(), bare)
         kept = self.folder / str(number)
         again = before > 0
         training = self._at(cut, self.training, kept / TRAINING, again=again)

@@ -79,7 +79,7 @@ def _tried(backbone: Any, head: Any, strategy: Any, rows: Columns, target: str) 
     except TaskgraftError as error:
         return Verdict.REFUSED, str(error)
     who = f"'{model.composition.strategy.label}' in '{model.composition.backbone.label}'"
-    objects = {
+    objects: dict[str, Any] = {
         axis: deepcopy(value)
         for axis, value in (("backbone", backbone), ("head", head), ("strategy", strategy))
         if isinstance(value, Backbone | Head | Strategy)

@@ -22,7 +22,7 @@ from taskgraft.guard import Guard
 from taskgraft.insertion import Inserted, insert, named_tensors
 from taskgraft.journal import Journal
 from taskgraft.learning import HEAD, Learning, resolve
-from taskgraft.ordering import limit_of
+from taskgraft.ordering import Limit, limit_of
 from taskgraft.plan import Plan, Solve, Stage, Teacher
 from taskgraft.progress import Reporter
 from taskgraft.recipe import TrainingConfig
@@ -47,8 +47,8 @@ TRAINING, VALIDATION = "training", "validation"
 STILL = "What stays frozen is computed once, so training examples are the same in every epoch."
 """Said where training examples are to vary, or elements to be hidden, and a stage stores what lies at a cut."""
 
-PIECE = 8_192
-"""Rows of stored features that the solver reads at a time."""
+PIECE = Limit(rows=8_192, elements=65_536)
+"""Stored features that the solver reads at a time."""
 
 
 @dataclass(frozen=True)
@@ -344,12 +344,13 @@ class Loop:
         return Solution(penalty, solve(self.task.head, everything, penalty, scale), chosen.validation_loss)
 
     def _problem(self, examples: Examples, rows: Sequence[int]) -> Problem:
-        """Read features in pieces; a single piece is kept. Features that are not stored are computed whenever they are read."""
-        size = PIECE if self.task.keeps else self.settings.batch_size
-        pieces = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
+        """Read features in pieces, of rows of similar length. Those that are not stored are computed whenever they are read."""
+        lengths, numbers = np.asarray(examples.inputs.sizes()), np.asarray(rows)
+        order = numbers[np.argsort(-lengths[numbers], kind="stable")]
+        pieces = list((PIECE if self.task.keeps else limit_of(self.settings)).cut(order, lengths))
         device, layout = self.task.device, self.task.layout
 
-        def read(piece: list[int]) -> tuple[Features, Batch]:
+        def read(piece: RowNumbers) -> tuple[Features, Batch]:
             inputs, targets = examples.inputs.gather(piece).to(device), examples.targets.rows(piece).to(device)
             if self.task.keeps:
                 return from_batch(inputs, layout), targets

@@ -1,12 +1,14 @@
 """The guard catches planted faults, and does not fire on correct training of models of the common shapes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import taskgraft as tg
 from backbones import PicturesProcessor, Words, WordsProcessor, mean
 from small_tasks import PARTS, fitted, images, learns, pictures, sentences, trained, words
 from taskgraft.backbone import Backbone, Processor
@@ -24,7 +26,8 @@ from taskgraft.description import (
 from taskgraft.features import ELEMENT, Features
 from taskgraft.guard import GuardBroken
 from taskgraft.head import HeadModule, Loss
-from taskgraft.plan import Insertion, Solve, Stage
+from taskgraft.plan import Insertion, Learn, Solve, Stage, Teacher, Together
+from taskgraft.taught import apart
 
 FAULT = "This is a fault in the strategy, the backbone or the head, not in your data."
 
@@ -241,6 +244,115 @@ def test_many_faults_are_cut_and_the_cut_is_said():
     assert len(caught.value.faults) == 16
     assert lines[11] == "  … and 6 more."
     assert len(lines) == 13
+
+
+# --- faults of what else a stage may bring
+
+
+def test_a_regularizer_that_writes_what_it_was_to_read():
+    def shrink(backbone: nn.Module) -> Tensor:
+        backbone.blocks[0].query.weight.data.mul_(0.99)
+        return backbone.blocks[1].query.weight.square().sum()
+
+    assert faults(words(), learns("block-1", regularizer=shrink)) == [
+        "the tensor blocks.0.query.weight does not learn, but changed"
+    ]
+
+
+def test_base_weights_drawn_anew_before_the_steps():
+    def draw(backbone: nn.Module, steps: int) -> None:
+        nn.init.normal_(backbone.blocks[0].query.weight)
+
+    assert faults(words(), learns("block-1", before_steps=draw)) == [
+        "the tensor blocks.0.query.weight does not learn, but changed"
+    ]
+
+
+def test_a_part_woken_before_the_steps():
+    stage = learns("block-1", before_steps=lambda backbone, steps: backbone.blocks[0].dropout.train())
+    assert faults(words(), stage) == ["the module blocks.0.dropout does not learn, but ran in training mode"]
+
+
+def halved(layer: nn.Module) -> nn.Module:
+    layer.weight.data.mul_(0.5)
+    return Scaled(layer)
+
+
+def balanced(layers: Sequence[nn.Module]) -> Callable[[nn.Module], nn.Module]:
+    layers[0].bias.data.add_(1)
+    return Scaled
+
+
+@pytest.mark.parametrize(
+    ("wrap", "tensor"), [(halved, "weight"), (Together(balanced), "bias")], ids=["one layer", "all layers together"]
+)
+def test_a_layer_changed_while_it_is_wrapped(wrap, tensor):
+    insertion = replace(SCALING, wrap=wrap)
+    assert faults(words(), learns(insert=(insertion,))) == [
+        f"the tensor blocks.1.query.{tensor} does not learn, but changed"
+    ]
+
+
+class Tiring(Scaled):
+    """Changes the layer that it stands around with every pass in training."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        if self.training:
+            self.wrapped.bias.data.mul_(0.9)
+        return super().forward(value)
+
+
+def test_a_layer_changed_by_what_stands_around_it():
+    assert faults(words(), learns(insert=(replace(SCALING, wrap=Tiring),))) == [
+        "the tensor blocks.1.query.bias does not learn, but changed"
+    ]
+
+
+class Absent(Scaled):
+    """Takes part in eval mode only, in which insertions are tried."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.wrapped(value) if self.training else super().forward(value)
+
+
+def test_an_inserted_module_that_takes_no_part_in_training():
+    assert faults(words(), learns(insert=(replace(SCALING, wrap=Absent),))) == [
+        "the tensor blocks.1.query:scale.factor learns, but never received a gradient",
+        "the group 'inserted scale' learns at rate 0.01, but none of its tensors changed",
+    ]
+
+
+def test_a_loss_that_stops_the_gradient_before_the_backbone():
+    def detached(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+        cut = replace(features, values=tuple(value.detach() for value in features.values))
+        return head.loss(head(cut), targets, cut)
+
+    query = Learn(("block-1",), 1e-2, roles=frozenset({Role.QUERY}))
+    assert faults(words(), learns(learn=(query,), loss=detached)) == [
+        "the tensor blocks.1.query.bias learns, but never received a gradient",
+        "the tensor blocks.1.query.weight learns, but never received a gradient",
+        "the group 'block-1' learns at rate 0.01, but none of its tensors changed",
+    ]
+
+
+def test_a_loss_of_a_teacher_that_moves_the_student_s_head(small_plugin_installed, tmp_path):
+    teacher = tg.compose("small-words", "classification", "linear-probe")
+    teacher.fit(sentences(), target="label", quiet=True)
+    teacher.save(tmp_path / "teacher")
+
+    def shifted(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+        labels, soft = apart(targets)
+        head.readout.bias.data.copy_(soft["shares"].mean(0))
+        return head.loss(output, labels, features)
+
+    stage = learns("block-1", head_rate=None, loss=shifted, teacher=Teacher(str(tmp_path / "teacher")))
+    assert faults(words(), stage) == ["the tensor head.readout.bias does not learn, but changed"]
+
+
+def test_a_rate_that_falls_so_fast_that_what_is_to_learn_stands_still():
+    assert faults(words(), learns("embedding", layer_decay=1e-30)) == [
+        "the group 'embedding' learns at rate 0.01, but none of its tensors changed"
+    ]
 
 
 # --- what is no fault

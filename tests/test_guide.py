@@ -104,6 +104,14 @@ def test_the_complete_plugin_loads_and_the_lines_that_use_it_run(complete_plugin
     exec(uses[0], {})
 
 
+def test_every_strategy_is_tried_over_the_complete_plugin(complete_plugin, capsys):
+    ((_, code),) = BLOCKS.findall(section("## Every strategy over your backbone"))
+    exec(code, {"__name__": "guide"})
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split() == ["letters"]
+    assert "probe-then-tune  kept" in shown
+
+
 def test_the_complete_plugin_describes_what_it_builds(complete_plugin):
     spec, _ = catalog().find(BackboneSpec, parse_name("letters"))
     config = spec.config(feature_size=3, seed=1)

@@ -22,10 +22,13 @@ from small_tasks import (
     weights,
     words,
 )
+from taskgraft import stages
+from taskgraft.heads.element_classification import ElementClassification
 from taskgraft.heads.regression import Regression
-from taskgraft.heads.settings import RegressionConfig
+from taskgraft.heads.settings import ElementClassificationConfig, RegressionConfig
 from taskgraft.insertion import BadInsertion
 from taskgraft.learning import BadStage
+from taskgraft.ordering import Limit
 from taskgraft.plan import Learn, Solve, Stage
 from taskgraft.stages import TooFewRows
 from taskgraft.verification import EXAMPLES
@@ -142,6 +145,30 @@ def test_a_probe_keeps_every_bit_of_the_backbone():
         before = copied(backbone)
         trained(backbone, PROBE)
         assert changed(backbone, before) == set()
+
+
+def test_a_probe_of_elements_reads_few_at_a_time_and_rows_of_similar_length_together(monkeypatch):
+    texts = ["a", "b a b a b a b a b a b a b a b a", "b a", "a b a", "b", "a b"] * 4
+    rows = {"text": texts, "label": [text.split() for text in texts]}
+    shapes, real = [], stages.from_batch
+
+    def read(batch, layout):
+        found = real(batch, layout)
+        shapes.append(found.value.shape[:2])
+        return found
+
+    def probed():
+        head = ElementClassification(ElementClassificationConfig())
+        model = tg.compose(words(), head=head, strategy=Planned(replace(PROBE, penalty=1e-2)))
+        model.fit(rows, inputs="text", target="label", quiet=True)
+        return weights(model)["head.readout.weight"]
+
+    at_once = probed()
+    monkeypatch.setattr(stages, "PIECE", Limit(8_192, 40))
+    monkeypatch.setattr(stages, "from_batch", read)
+    torch.testing.assert_close(probed(), at_once, atol=1e-4, rtol=1e-3)
+    assert max(count * longest for count, longest in shapes) <= 40
+    assert sum(count * longest for count, longest in shapes) < 2 * sum(len(text.split()) for text in texts)
 
 
 def test_a_probe_uses_the_penalty_it_was_given():

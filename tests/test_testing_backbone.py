@@ -568,7 +568,7 @@ PLANTED = (
         lambda: described(Words, parts=with_part(1, roles={"blocks.0.query": "question"})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'block-0' gives blocks.0.query the role 'question', but there is no such role; roles are query, "
-        "key, value, fused, attention-output, feed-forward-in, feed-forward-out, convolution, depthwise.\n"
+        "key, value, fused, attention-output, feed-forward-in, feed-forward-out, convolution, depthwise, model.\n"
         "Mend the 'roles' of that part.",
     ),
     Planted(

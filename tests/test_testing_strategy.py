@@ -214,8 +214,7 @@ PLANTED = (
         of_strategy.check_stages_resolve,
         lambda: inserting(lambda layer: nn.Identity()),
         "Planned breaks the law 'stages say what can be carried out':\n"
-        "The insertion 'scale' cannot be made: the module around blocks.0.query does not hold that layer as "
-        "'wrapped'.\n"
+        "The insertion 'scale' cannot be made: the module around blocks.0.query does not hold that layer.\n"
         "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
     ),
     Planted(

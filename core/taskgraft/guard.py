@@ -35,17 +35,19 @@ class Guard:
     Attributes:
         learning: what the stage declared.
         frozen: modules that must stay in eval mode.
+        before: digests of tensors, by name, as they were before anything was inserted; the others are taken now.
         excused: tensors that received no gradient, with the reason.
     """
 
     stage: str
     learning: Learning
     frozen: list[tuple[str, nn.Module]]
+    before: Mapping[str, str] = field(default_factory=dict)
     excused: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         now = self.learning.tensors()
-        self._before = {name: digest(tensor) for name, tensor in now.items()}
+        self._before = {**self.before} | {name: digest(now[name]) for name in now if name not in self.before}
         self._parameters = {name: tensor for name, tensor in now.items() if isinstance(tensor, nn.Parameter)}
         self._rates = {name: group.rate for group in self.learning.groups for name in group.tensors}
         self._without = {name for name in self._rates if isinstance(now[name], nn.Parameter)}

@@ -17,11 +17,12 @@ from taskgraft.descent import Descent
 from taskgraft.error import TaskgraftError
 from taskgraft.examples import Examples
 from taskgraft.features import Features, from_batch
+from taskgraft.fingerprint import digest
 from taskgraft.guard import Guard
-from taskgraft.insertion import Inserted, insert
+from taskgraft.insertion import Inserted, insert, named_tensors
 from taskgraft.journal import Journal
 from taskgraft.learning import HEAD, Learning, resolve
-from taskgraft.ordering import limit_of
+from taskgraft.ordering import Limit, limit_of
 from taskgraft.plan import Plan, Solve, Stage, Teacher
 from taskgraft.progress import Reporter
 from taskgraft.recipe import TrainingConfig
@@ -46,8 +47,8 @@ TRAINING, VALIDATION = "training", "validation"
 STILL = "What stays frozen is computed once, so training examples are the same in every epoch."
 """Said where training examples are to vary, or elements to be hidden, and a stage stores what lies at a cut."""
 
-PIECE = 8_192
-"""Rows of stored features that the solver reads at a time."""
+PIECE = Limit(rows=8_192, elements=65_536)
+"""Stored features that the solver reads at a time."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,11 @@ class Loop:
         self.learned |= learning.declared
         return learning
 
+    def _digests(self, restored: Mapping[str, Tensor]) -> dict[str, str]:
+        """Take digests of the backbone before a stage wraps its layers, but not of what is restored afterwards."""
+        now = named_tensors(self.task.backbone, self.inserted)
+        return {name: digest(tensor) for name, tensor in now.items() if f"{WEIGHTS}.{name}" not in restored}
+
     def _stage(
         self, number: int, stage: Stage, values: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]
     ) -> StageReport:
@@ -173,6 +179,7 @@ class Loop:
         """
         before = 0.0 if values is None else values["seconds"]
         self._began = time.monotonic() - before
+        bare = self._digests(tensors) if stage.insert else {}
         learning = self._insert(number, stage)
         if values is not None:
             self._restore(learning, tensors)
@@ -181,7 +188,7 @@ class Loop:
             self._calibrate()
         if number > 0 and stage.solve == Solve.CONVEX:
             self._uncalibrate()
-        guard = Guard(stage.name, learning, learning.set_modes())
+        guard = Guard(stage.name, learning, learning.set_modes(), bare)
         kept = self.folder / str(number)
         again = before > 0
         training = self._at(cut, self.training, kept / TRAINING, again=again)
@@ -337,12 +344,13 @@ class Loop:
         return Solution(penalty, solve(self.task.head, everything, penalty, scale), chosen.validation_loss)
 
     def _problem(self, examples: Examples, rows: Sequence[int]) -> Problem:
-        """Read features in pieces; a single piece is kept. Features that are not stored are computed whenever they are read."""
-        size = PIECE if self.task.keeps else self.settings.batch_size
-        pieces = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
+        """Read features in pieces, of rows of similar length. Those that are not stored are computed whenever they are read."""
+        lengths, numbers = np.asarray(examples.inputs.sizes()), np.asarray(rows)
+        order = numbers[np.argsort(-lengths[numbers], kind="stable")]
+        pieces = list((PIECE if self.task.keeps else limit_of(self.settings)).cut(order, lengths))
         device, layout = self.task.device, self.task.layout
 
-        def read(piece: list[int]) -> tuple[Features, Batch]:
+        def read(piece: RowNumbers) -> tuple[Features, Batch]:
             inputs, targets = examples.inputs.gather(piece).to(device), examples.targets.rows(piece).to(device)
             if self.task.keeps:
                 return from_batch(inputs, layout), targets

@@ -16,7 +16,6 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), *(str(tests) for tests in ROOT.glob("plugins/*/tests"))]
 
 import every_pair  # noqa: E402, it lies with the tests
-
 from taskgraft.testing.matrix import Verdict, matrix, table  # noqa: E402
 
 

@@ -79,16 +79,14 @@ def _tried(backbone: Any, head: Any, strategy: Any, rows: Columns, target: str) 
     except TaskgraftError as error:
         return Verdict.REFUSED, str(error)
     who = f"'{model.composition.strategy.label}' in '{model.composition.backbone.label}'"
-    objects = {
+    objects: dict[str, Any] = {
         axis: deepcopy(value)
         for axis, value in (("backbone", backbone), ("head", head), ("strategy", strategy))
         if isinstance(value, Backbone | Head | Strategy)
     }
     inputs = {name: values for name, values in rows.items() if name != target}
     try:
-        keep_their_word(
-            Law(who, *TRAINS), model, lambda path: load(path, **objects), inputs, {target: rows[target]}
-        )
+        keep_their_word(Law(who, *TRAINS), model, lambda path: load(path, **objects), inputs, {target: rows[target]})
     except CannotInsert as error:
         return Verdict.REFUSED, str(error)
     except Exception as error:  # whatever a stranger's code raises is a fault, and the next cell is tried all the same

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_bases import STRATEGIES, fitted
+from tiny_bases import fitted
 from torch import nn
 
 import taskgraft as tg
@@ -22,25 +22,18 @@ from taskgraft_peft.adalora import AdaLora
 from taskgraft_peft.low_rank import LowRank
 from taskgraft_peft.settings import AdaLoraConfig, LowRankConfig
 
-EVERYWHERE = [("bert", strategy) for strategy in STRATEGIES] + [
-    ("gpt2", "lora:4"),
-    ("gpt2", "prefix-tuning:3"),
+RARE = [
+    ("bert", "lora:4"),
     ("qwen2", "vera:8"),
     ("qwen2", "prefix-tuning:3"),
     ("t5", "prompt-tuning:3"),
     ("modernbert", "adalora:2"),
-    ("esm", "lora:4"),
-    ("esm", "prompt-tuning:3"),
-    ("vit", "lora:4"),
-    ("resnet", "lora:4"),
-    ("resnet", "adalora:2"),
     ("convnext", "dora:4"),
-    ("ft-transformer", "lora:4"),
-    ("ft-transformer", "ia3"),
 ]
+"""What the matrix of all strategies and the common backbones, tests/test_matrix.py, does not hold, and one that it does."""
 
 
-@pytest.mark.parametrize(("kind", "strategy"), EVERYWHERE)
+@pytest.mark.parametrize(("kind", "strategy"), RARE)
 def test_it_trains_and_predicts_the_same_after_loading(base, tmp_path, kind, strategy):
     backbone, rows = base(kind)
     model = fitted(backbone, rows, strategy)

@@ -1,4 +1,4 @@
-"""Tiny backbones of all four plugins, as their checkpoints lie on disk, with four labelled rows: what strategies are tried on."""
+"""Tiny backbones of all four plugins, as their checkpoints lie on disk, with four labelled rows for each."""
 
 import io
 from pathlib import Path

@@ -44,7 +44,9 @@ def choose(
     found = next((roles & there for roles in wanted if roles & there), None)
     if found is None:
         where = "this backbone" if len(chosen) == len(names) else f"the last {len(chosen)} parts of this backbone"
-        layers = f"are {listed(sorted(there))}; choose among these with 'roles'" if there else "have no role at all"
+        layers = "have no role at all. Choose adapters, bitfit, or another strategy that needs none"
+        if there:
+            layers = f"are {listed(sorted(there))}; choose among these with 'roles'"
         raise CannotPlan(
             f"'{strategy}' goes around layers whose role is one of {listed(sorted(frozenset().union(*wanted)))}, but those of "
             f"{where} {layers}."

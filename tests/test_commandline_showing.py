@@ -144,7 +144,10 @@ def test_an_unknown_name_gives_the_catalogs_own_message(garden):
         ("Full", "'Full' is not a name."),
         ("full:3", "strategy 'full': it takes no argument after the colon, but was given '3'."),
         ("partial:none", "strategy 'partial': the setting 'learn' is 'none'"),
-        ("acme/full", "No strategy named 'acme/full'. Did you mean 'full'"),
+        (
+            "acme/full",
+            "No strategy named 'acme/full'. acme is not installed here: pip install acme. Did you mean 'full'",
+        ),
     ],
 )
 def test_a_name_that_cannot_be_used_says_why(garden, text, message):

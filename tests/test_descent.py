@@ -297,11 +297,6 @@ def test_patience_restores_the_statistics_of_the_best_epoch():
     assert changed(backbone, note.after[steps - 2]) == set()
 
 
-def test_patience_without_validation_never_stops():
-    _, run = fitted(words(), learns("block-1", loss=away, epochs=5, patience=1))
-    assert len(run.stages[0].losses) == 5
-
-
 def test_patience_of_the_training_settings_holds_where_a_stage_says_none():
     _, run = fitted(words(), learns("block-1", loss=away, epochs=9), validation=sentences(16, seed=1), patience=1)
     assert len(run.stages[0].losses) == 2

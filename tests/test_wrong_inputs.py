@@ -292,7 +292,8 @@ def test_an_unknown_head(folder):
 
 def test_a_setting_that_a_strategy_does_not_have(folder):
     assert refused_fit("strategy.penalti=1") == (
-        "strategy 'linear-probe': there is no setting 'penalti'. Did you mean 'penalty'? Settings: penalty, head_learning_rate."
+        "strategy 'linear-probe': there is no setting 'penalti'. Did you mean 'penalty'? Settings: penalty, "
+        "head_learning_rate, layer_decay, epochs, patience."
     )
 
 

@@ -8,8 +8,9 @@ Needed: protein/flip_secondary_structure and protein/flip_gb1 of the shared data
 hides residues of the training proteins of secondary structure, and of those variants of GB1 that all five splits train on,
 and sees no label. Then each strategy learns each task from both networks. Q3 is the share of right labels over resolved
 residues of the 364 test proteins, GB1 the Spearman correlation over the test variants of each split, its validation variants
-held out; its 56 residues are read, not what follows in the construct, which is the same in all. The rivals read residues one-hot: a logistic regression over windows of 15 (of at most 600 proteins), and ridge
-regression over all positions. A number of the networks hangs on the seed; --seed gives another.
+held out; its 56 residues are read, not what follows in the construct, which is the same in all. The rivals read residues
+one-hot: a logistic regression over windows of 15 (of at most 600 proteins), and ridge regression over all positions. A number of
+the networks hangs on the seed; --seed gives another.
 """
 
 import argparse

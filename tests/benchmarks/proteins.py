@@ -9,8 +9,8 @@ hides residues of the training proteins of secondary structure, and of those var
 and sees no label. Then each strategy learns each task from both networks. Q3 is the share of right labels over resolved
 residues of the 364 test proteins, GB1 the Spearman correlation over the test variants of each split, its validation variants
 held out; its 56 residues are read, not what follows in the construct, which is the same in all. The rivals read residues
-one-hot: a logistic regression over windows of 15 (of at most 600 proteins), and ridge regression over all positions. A number of
-the networks hangs on the seed; --seed gives another.
+one-hot: a logistic regression over windows of 15 (of at most 600 proteins), and ridge regression over all positions. A number
+of the networks hangs on the seed; --seed gives another.
 """
 
 import argparse

@@ -114,6 +114,7 @@ def interrupt_when_there_is(path):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     threading.Thread(target=wait, daemon=True).start()
 
 

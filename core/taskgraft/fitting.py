@@ -33,8 +33,8 @@ from taskgraft.rivals import learn_rivals
 from taskgraft.rows import BadRows, InputColumns, Rows
 from taskgraft.run_folder import RunFolder
 from taskgraft.settling import check_rows, check_validation, settle
-from taskgraft.shelf import Shelf
-from taskgraft.stages import TRAINING, VALIDATION, Loop, Sharing, StageReport
+from taskgraft.shelf import Sharing, Shelf
+from taskgraft.stages import TRAINING, VALIDATION, Loop, StageReport
 from taskgraft.store import Source
 from taskgraft.task import Passes, Task, predictions
 from taskgraft.teaching import asked, check_columns, identities, taken_over, teachers_of

@@ -73,8 +73,8 @@ def remove(backbone: Backbone, inserted: Sequence[Inserted], before: Sequence[In
     """
     for number in reversed(range(len(inserted))):
         one = inserted[number]
-        place = _place(one.path, (*before, *inserted[:number]))
-        backbone.set_submodule(place, backbone.get_submodule(f"{place}.{one.inside}"))
+        here = _place(one.path, (*before, *inserted[:number]))
+        backbone.set_submodule(here, backbone.get_submodule(f"{here}.{one.inside}"))
 
 
 def place(one: Inserted, others: Sequence[Inserted]) -> str:

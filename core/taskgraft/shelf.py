@@ -60,6 +60,19 @@ class Shelf:
         return Store.kept(place)
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """What stays frozen, shared with other runs.
+
+    Attributes:
+        made_of: part of the data (``training``, ``validation``) → all that decides what is stored of it, but for what
+            the loop knows: the weights, the cut, the layout and the rows per pass. Plain JSON.
+    """
+
+    shelf: Shelf
+    made_of: Mapping[str, Mapping[str, Any]]
+
+
 def below(backbone: Backbone, cut: int | None) -> str:
     """Digest the weights that decide what lies at a cut, or (None) the features. SHA-256, in hexadecimal."""
     description = backbone.description

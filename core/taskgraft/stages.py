@@ -27,7 +27,7 @@ from taskgraft.plan import Plan, Solve, Stage, Teacher
 from taskgraft.progress import Reporter
 from taskgraft.recipe import TrainingConfig
 from taskgraft.run_folder import RunFolder
-from taskgraft.shelf import Shelf, below
+from taskgraft.shelf import Sharing, below
 from taskgraft.solver import Problem, Solution, solve, solve_choosing, start_at_zero
 from taskgraft.stepping import Stepper
 from taskgraft.store import Source, Store
@@ -86,19 +86,6 @@ class TooFewRows(TaskgraftError):
         )
 
 
-@dataclass(frozen=True)
-class Sharing:
-    """What stays frozen, shared with other runs.
-
-    Attributes:
-        made_of: part of the data (:data:`TRAINING`, :data:`VALIDATION`) → all that decides what is stored of it, but for what
-            the loop knows: the weights, the cut, the layout and the rows per pass. Plain JSON.
-    """
-
-    shelf: Shelf
-    made_of: Mapping[str, Mapping[str, Any]]
-
-
 @dataclass
 class Loop:
     """What every stage of a run shares.
@@ -125,7 +112,7 @@ class Loop:
     folder: Path
     journal: Journal
     run_folder: RunFolder | None = None
-    sharing: "Sharing | None" = None
+    sharing: Sharing | None = None
     soft: Mapping[Teacher, Source] = field(default_factory=dict)
     inserted: tuple[Inserted, ...] = ()
     learned: frozenset[str] = frozenset()

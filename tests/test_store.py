@@ -1,10 +1,11 @@
 import random
+from pathlib import Path
 
 import pytest
 import torch
 
 from taskgraft.batch import Batch, collate
-from taskgraft.store import Store
+from taskgraft.store import Store, StoreCutShort
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool)
 IN_MEMORY, IN_FILES = 1 << 30, 0
@@ -117,3 +118,26 @@ def test_rows_of_a_fixed_shape_have_the_size_one(tmp_path):
     store = Store(tmp_path)
     store.append([0, 1], Batch({"a": torch.zeros(2, 7)}))
     assert store.finish().sizes() == [1, 1]
+
+
+def test_rows_in_a_file_that_was_cut_short_are_not_made_up(tmp_path):
+    rows = Batch({"x": torch.arange(400.0).reshape(100, 4)})
+    store = Store(tmp_path, IN_FILES)
+    store.append(range(100), rows)
+    store.finish()
+    (tmp_path / "0.bin").write_bytes((tmp_path / "0.bin").read_bytes()[:-1])
+    assert torch.equal(store.gather(range(99))["x"], rows["x"][:99])
+    with pytest.raises(StoreCutShort) as caught:
+        store.gather([99])
+    assert str(caught.value) == (
+        f"{tmp_path / '0.bin'}, where rows were stored, has been cut short. "
+        "Delete the folder that it lies in, and run again."
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says what is mapped")
+def test_rows_in_files_are_not_mapped_into_memory(tmp_path):
+    store = Store(tmp_path, IN_FILES)
+    store.append(range(1_000), Batch({"x": torch.zeros(1_000, 100)}))
+    store.finish().gather(range(1_000))
+    assert str(tmp_path) not in Path("/proc/self/smaps").read_text("utf-8")

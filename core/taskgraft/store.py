@@ -1,6 +1,8 @@
-"""Rows of batches without padding: in memory, and beyond a stated size in memory-mapped files of a run."""
+"""Rows of batches without padding: in memory, and beyond a stated size in files of a run."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
@@ -12,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from taskgraft.batch import Batch, RowNumbers, mask
+from taskgraft.error import TaskgraftError
 
 MEMORY = 1 << 30
 """Bytes that one store keeps in memory; a larger one lies in files."""
@@ -59,6 +62,7 @@ class Store:
         self._example: Batch | None = None
         self._flat: dict[str, Tensor] = {}
         self._starts: dict[str, Tensor] = {}
+        self._counts: dict[str, Tensor] = {}
         self._slots: Tensor | None = None
         self._in_order = False
         self.bytes = 0
@@ -135,9 +139,9 @@ class Store:
         tensors = {}
         for name in self._example.tensors:
             axes = self._example.axes.get(name, ())
-            starts, flat = self._starts[name][slots], self._flat[name]
+            flat, starts = self._taken(name, slots)
             if not axes:
-                tensors[name] = flat.index_select(0, slots)
+                tensors[name] = flat.index_select(0, starts)
             else:
                 tensors[name] = _padded(flat, starts, [lengths[axis] for axis in axes])
         return Batch(tensors, self._example.axes, lengths)
@@ -158,28 +162,64 @@ class Store:
 
     def _ready(self) -> None:
         for name in self._example.tensors if self._example else ():
-            self._flat[name] = self._mapped(name) if name in self._paths else torch.cat(self._pieces.pop(name))
-            counts = self._counts(name)
+            if name not in self._paths:
+                self._flat[name] = torch.cat(self._pieces.pop(name))
+            self._counts[name] = counts = self._count_positions(name)
             self._starts[name] = counts.cumsum(0) - counts
         order = torch.from_numpy(self._order[0])
         self._slots = order.argsort()
         self._in_order = bool((order == torch.arange(len(order))).all())
 
-    def _mapped(self, name: str) -> Tensor:
+    def _taken(self, name: str, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Give a flat tensor that has the rows in some slots, and where in it each of them starts."""
+        starts = self._starts[name][slots]
+        if name not in self._paths:
+            return self._flat[name], starts
+        counts = self._counts[name][slots]
+        return self._read(name, starts, counts), counts.cumsum(0) - counts
+
+    def _read(self, name: str, starts: Tensor, counts: Tensor) -> Tensor:
+        """Read rows from their file, one after another: a mapped file would count as memory of this process."""
         assert self._example is not None
         example = self._example[name]
         shape = example.shape[1 + len(self._example.axes.get(name, ())) :]
-        count = int(self._counts(name).sum())
-        size = count * int(torch.Size(shape).numel())
-        return torch.from_file(str(self._paths[name]), shared=False, size=size, dtype=example.dtype).view(count, *shape)
+        flat = torch.empty(int(counts.sum()), *shape, dtype=example.dtype)
+        space = flat.view(-1).view(torch.uint8).numpy().data
+        size = len(space) // max(len(flat), 1)
+        with self._paths[name].open("rb") as file:
+            filled = 0
+            for start, count in _runs(starts, counts):
+                file.seek(start * size)
+                if file.readinto(space[filled : filled + count * size]) < count * size:
+                    raise StoreCutShort(self._paths[name])
+                filled += count * size
+        return flat
 
-    def _counts(self, name: str) -> Tensor:
+    def _count_positions(self, name: str) -> Tensor:
         """Flat positions per kept row."""
         assert self._example is not None
         counts = torch.ones(self._count, dtype=torch.int64)
         for axis in self._example.axes.get(name, ()):
             counts = counts * self._lengths[axis][0]
         return counts
+
+
+@dataclass(eq=False)
+class StoreCutShort(TaskgraftError):
+    """A file of stored rows that ends before its rows do."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.path}, where rows were stored, has been cut short. Delete the folder that it lies in, and run again."
+
+
+def _runs(starts: Tensor, counts: Tensor) -> Iterator[tuple[int, int]]:
+    """Give stretches of a file, start and count, that hold rows in their order; rows that follow one another are one stretch."""
+    ends = starts + counts
+    first = torch.cat([torch.tensor([True]), starts[1:] != ends[:-1]])
+    last = torch.cat([first[1:], torch.tensor([True])])
+    yield from zip(starts[first].tolist(), (ends[last] - starts[first]).tolist(), strict=True)
 
 
 def _flat(batch: Batch, name: str) -> Tensor:

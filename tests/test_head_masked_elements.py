@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from cells import COLOURS, CellsProcessor
 from taskgraft.batch import Batch
@@ -16,8 +17,8 @@ WORD = Contents(kinds=(Kind(name="word", categories=5),), by_position=False)
 NAN = torch.nan
 
 
-def head(share: float = 0.15) -> MaskedElements:
-    return MaskedElements(MaskedElementsConfig(share=share))
+def head(share: float = 0.15, shown: float = 0.05) -> MaskedElements:
+    return MaskedElements(MaskedElementsConfig(share=share, shown=shown))
 
 
 def words(rows: int, elements: int) -> Batch:
@@ -64,6 +65,20 @@ def test_what_is_hidden_of_a_row_hangs_on_its_seed_and_not_on_others_or_padding(
     longer = head().choose(words(3, 30), [5, 6, 7])
     assert head().choose(words(1, 30), [6])[0].equal(longer[1])
     assert not longer[0].equal(longer[2])
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.15, 0.05), (0.3, 0.0), (0.5, 0.5)])
+def test_beside_what_is_hidden_a_share_of_what_is_shown_is_asked_for(share, shown):
+    rows, seeds = words(2_000, 30), range(2_000)
+    hidden, asked = (choice(rows, seeds) for choice in (head(share, shown).choose, head(share, shown).ask))
+    assert not (hidden & ~asked).any()
+    assert (asked & ~hidden).float().mean() == pytest.approx(shown, abs=0.003)
+
+
+def test_no_more_than_all_elements_are_hidden_and_shown():
+    with pytest.raises(ValidationError) as caught:
+        head(0.6, 0.5)
+    assert "share = 0.6 and shown = 0.5 are more than all elements" in str(caught.value)
 
 
 def test_of_a_row_that_holds_nothing_nothing_is_hidden():

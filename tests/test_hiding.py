@@ -44,7 +44,10 @@ def examples() -> Examples:
 
     head, backbone = MaskedElements(MaskedElementsConfig()), words()
     hiding = Hiding(
-        FreshInputs(Rows(pa.table(TEXTS), "texts"), {"text": "text"}, backbone), backbone.processor, head.choose
+        FreshInputs(Rows(pa.table(TEXTS), "texts"), {"text": "text"}, backbone),
+        backbone.processor,
+        head.choose,
+        head.ask,
     )
     return Examples(HiddenInputs(hiding), HiddenTargets(hiding), hiding)
 

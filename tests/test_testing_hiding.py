@@ -185,6 +185,17 @@ class Choosing(MaskedElements):
         return self.change(super().choose(held, seeds), held, seeds)
 
 
+class Asking(MaskedElements):
+    """A head that asks for other elements."""
+
+    def __init__(self, change: Callable[..., torch.Tensor]):
+        super().__init__(MaskedElementsConfig())
+        self.change = change
+
+    def ask(self, held, seeds):
+        return self.change(super().ask(held, seeds), held, seeds)
+
+
 class OtherTruth(MaskedElements):
     def __init__(self):
         super().__init__(MaskedElementsConfig())
@@ -441,6 +452,46 @@ PLANTED = (
         KINDS,
         "Choosing breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
         "by other seeds the same elements are hidden.\n"
+        "Draw from the seed of the row, for each element by its position; choose elements that hold something.",
+    ),
+    Planted(
+        CHOICE,
+        lambda: Asking(lambda right, held, seeds: right.int()),
+        KINDS,
+        "Asking breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
+        "ask gives torch.int32 (32, 3), not torch.bool (32, 3).\n"
+        "Draw from the seed of the row, for each element by its position; choose elements that hold something.",
+    ),
+    Planted(
+        CHOICE,
+        lambda: Asking(lambda right, held, seeds: right & (held[CATEGORY] >= 0)),
+        KINDS,
+        "Asking breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
+        "an element is hidden that is not asked for.\n"
+        "Ask for what is hidden by the same seeds, at least.",
+    ),
+    Planted(
+        CHOICE,
+        lambda: Asking(lambda right, held, seeds: right | ~recoverable(held)),
+        KINDS,
+        "Asking breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
+        "an element is asked for that holds nothing to recover.\n"
+        "Draw from the seed of the row, for each element by its position; choose elements that hold something.",
+    ),
+    Planted(
+        CHOICE,
+        lambda: Asking(lambda right, held, seeds: right | (recoverable(held) & right[:1])),
+        KINDS,
+        "Asking breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
+        "of row 1 other elements are asked for alone than among others.\n"
+        "Draw from the seed of the row, for each element by its position; choose elements that hold something.",
+    ),
+    Planted(
+        CHOICE,
+        lambda: Asking(lambda right, held, seeds: right | (recoverable(held) & (torch.rand(right.shape) < 0.3))),
+        KINDS,
+        "Asking breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
+        "asking twice by the same seeds differs.\n"
         "Draw from the seed of the row, for each element by its position; choose elements that hold something.",
     ),
     Planted(

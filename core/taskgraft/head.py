@@ -183,6 +183,15 @@ class Head(ABC, Generic[AnyTarget]):
         """
         raise NotImplementedError(f"{type(self).__name__} hides no elements")
 
+    def ask(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+        """Choose the elements whose content is the encoded target of an example to learn from: those hidden, and perhaps more.
+
+        What is asked for and not hidden keeps features telling what elements hold that nobody hides, as later tasks need it.
+
+        Args, returns: as for :meth:`choose`, which chooses none by the same seeds that is not asked for.
+        """
+        return self.choose(held, seeds)
+
     @abstractmethod
     def truth(self, encoded: Batch, target: AnyTarget) -> list[Any]:
         """Give encoded targets in the words of predictions, one per row, None where something is not known.

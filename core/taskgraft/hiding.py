@@ -23,13 +23,15 @@ class Hiding:
 
     Attributes:
         whole: the rows with nothing hidden.
-        choose: the head's choice of elements.
+        choose: the head's choice of elements to hide.
+        ask: the head's choice of elements whose content is to be recovered, hidden or not.
         fresh: varies the rows first; None where they do not vary.
     """
 
     whole: Source
     processor: Processor
     choose: Callable[[Batch, Sequence[int]], Tensor]
+    ask: Callable[[Batch, Sequence[int]], Tensor]
     fresh: FreshInputs | None = None
 
     @property
@@ -38,11 +40,11 @@ class Hiding:
         return self.fresh is not None or self.whole.heavy
 
     def draw(self, rows: RowNumbers, seeds: Sequence[int]) -> tuple[Batch, Batch]:
-        """Give rows with elements hidden, and what those hold."""
+        """Give rows with elements hidden, and what elements hold that are asked for."""
         whole = self.whole.gather(rows) if self.fresh is None else self.fresh.vary(rows, seeds).batch
         held = self.processor.holds(whole)
         hidden = self.choose(held, seeds)
-        return self.processor.hide(whole, hidden, seeds), only(held, hidden)
+        return self.processor.hide(whole, hidden, seeds), only(held, self.ask(held, seeds))
 
 
 class HiddenInputs:

@@ -46,8 +46,9 @@ def training_examples(
     made, processor = inputs_of(backbone, rows, recipe, folder), backbone.processor
     fresh = made.fresh if processor.varies else None
     if head.description.target == TargetKind.INPUTS:
-        still = Hiding(made.source, processor, head.choose)
-        return Examples(HiddenInputs(still), HiddenTargets(still), replace(still, fresh=fresh)), dict(made.notes)
+        still = Hiding(made.source, processor, head.choose, ask=head.choose)
+        drawn = replace(still, fresh=fresh, ask=head.ask)
+        return Examples(HiddenInputs(still), HiddenTargets(still), drawn), dict(made.notes)
     examples = Examples(made.source, encoded(head, target, rows, recipe, made))
     if fresh is not None:
         examples = replace(examples, drawn=Variation(fresh, examples.targets, partial(head.blend, target=target)))

@@ -215,7 +215,7 @@ class StoreCutShort(TaskgraftError):
 
 
 def _runs(starts: Tensor, counts: Tensor) -> Iterator[tuple[int, int]]:
-    """Give stretches of a file, start and count, that hold rows in their order; rows that follow one another are one stretch."""
+    """Give stretches of a file, start and count, that hold rows in their order; rows that follow one another make one."""
     ends = starts + counts
     first = torch.cat([torch.tensor([True]), starts[1:] != ends[:-1]])
     last = torch.cat([first[1:], torch.tensor([True])])

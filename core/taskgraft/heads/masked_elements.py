@@ -1,4 +1,8 @@
-"""Masked elements: some elements of each row are hidden, and what they held is recovered. Needs no target column."""
+"""Masked elements: some elements of each row are hidden, and what they held is recovered. Needs no target column.
+
+What is hidden never shows what it held, not even one time in ten as in BERT (Devlin et al., 2019); that features should also
+tell what elements hold that nobody hides is asked of other elements, which are shown as they are.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -44,11 +48,11 @@ class MaskedElements(Head[MaskedElementsTarget]):
 
     def choose(self, held: Batch, seeds: Sequence[int]) -> Tensor:
         """Hide the share of each row's elements that hold something, rounded up or down at random, but one at least."""
-        can = recoverable(held)
-        drawn = torch.from_numpy(_uniform(seeds, 1 + can.shape[1]))
-        counts = (self._config.share * can.sum(1) + drawn[:, 0]).floor().clamp(min=1)
-        rank = drawn[:, 1:].masked_fill(~can, 1.0).argsort(1).argsort(1)
-        return can & (rank < counts[:, None])
+        return _chosen(held, seeds, self._config.share)
+
+    def ask(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+        """Ask for what is hidden, and for the share that is shown."""
+        return _chosen(held, seeds, self._config.share + self._config.shown)
 
     def truth(self, encoded: Batch, target: MaskedElementsTarget) -> list[Any]:
         contents = target.contents
@@ -119,6 +123,15 @@ class _Recovering(HeadModule):
         readout = self.readout
         value = value.to(readout.weight.dtype) / readout.scale
         return linear(value, readout.weight[outputs], readout.bias[outputs]).float()
+
+
+def _chosen(held: Batch, seeds: Sequence[int], share: float) -> Tensor:
+    """Choose some elements of each row that hold something; a larger share has all those of a smaller one by the same seeds."""
+    can = recoverable(held)
+    drawn = torch.from_numpy(_uniform(seeds, 1 + can.shape[1]))
+    counts = (share * can.sum(1) + drawn[:, 0]).floor().clamp(min=1)
+    rank = drawn[:, 1:].masked_fill(~can, 1.0).argsort(1).argsort(1)
+    return can & (rank < counts[:, None])
 
 
 def _squared_errors(found: Tensor, goal: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Settings and descriptions of the built-in heads, known without torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from taskgraft.config import Config
 from taskgraft.description import HeadDescription, Layout, TargetKind
@@ -44,6 +44,19 @@ class MaskedElementsConfig(Config):
     share: float = Field(
         default=0.15, gt=0, lt=1, description="share of each row's elements that is hidden, one at least"
     )
+    shown: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="share that is recovered too while weights learn, though it is not hidden, so that features keep telling "
+        "what elements hold",
+    )
+
+    @model_validator(mode="after")
+    def _are_a_whole(self) -> Self:
+        if self.share + self.shown > 1:
+            raise ValueError(f"share = {self.share} and shown = {self.shown} are more than all elements")
+        return self
 
 
 def describe_classification(config: ClassificationConfig) -> HeadDescription:

@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,7 +152,10 @@ def check_hiding_is_drawn_by_seed(backbone: Backbone, inputs: Columns) -> None:
 
 
 def check_hidden_elements_are_chosen_by_seed(head: Head[Any], targets: Columns | Contents) -> None:
-    """Of each row some elements that hold something are hidden, by its seed alone. A head with a target column passes."""
+    """Of each row some elements that hold something are hidden and asked for, by its seed alone.
+
+    A head with a target column passes.
+    """
     law = law_of(
         head,
         "which elements of a row are hidden depends on what it holds and its seed alone",
@@ -162,22 +165,16 @@ def check_hidden_elements_are_chosen_by_seed(head: Head[Any], targets: Columns |
         return
     held = drawn_contents(targets)
     seeds, can = list(range(len(held))), recoverable(held)
-    with law.runs("choosing"):
-        hidden = head.choose(held, seeds)
-    if hidden.dtype != torch.bool or hidden.shape != can.shape:
-        raise law.broken(f"choose gives {hidden.dtype} {tuple(hidden.shape)}, not torch.bool {tuple(can.shape)}")
-    if bool((hidden & ~can).any()):
-        raise law.broken("an element is hidden that holds nothing to recover")
+    hidden = _by_seed(law, "choose", "choosing", "hidden", head.choose, held)
     if bool((can.any(1) & ~hidden.any(1)).any()):
         raise law.broken("of a row that holds something, nothing is hidden", "Hide one element at least.")
-    if not torch.equal(hidden, head.choose(held, seeds)):
-        raise law.broken("choosing twice by the same seeds differs")
-    for row in seeds:
-        alone = head.choose(held.rows([row]), [row])[0]
-        if not torch.equal(alone, hidden[row, : len(alone)]):
-            raise law.broken(f"of row {row} other elements are hidden alone than among others")
     if torch.equal(hidden, head.choose(held, [seed + len(seeds) for seed in seeds])):
         raise law.broken("by other seeds the same elements are hidden")
+    asked = _by_seed(law, "ask", "asking", "asked for", head.ask, held)
+    if bool((hidden & ~asked).any()):
+        raise law.broken(
+            "an element is hidden that is not asked for", "Ask for what is hidden by the same seeds, at least."
+        )
 
 
 @dataclass(frozen=True)
@@ -194,6 +191,26 @@ class _Tried:
 
     def features(self, batch: Batch | None = None) -> Features:
         return self.trial.features(Layout.SEQUENCE, batch)
+
+
+def _by_seed(
+    law: Law, method: str, doing: str, done: str, choice: Callable[[Batch, Sequence[int]], Tensor], held: Batch
+) -> Tensor:
+    """Give the elements of rows that a head chooses, which hold something and are the same in any company."""
+    seeds, can = list(range(len(held))), recoverable(held)
+    with law.runs(doing):
+        chosen = choice(held, seeds)
+    if chosen.dtype != torch.bool or chosen.shape != can.shape:
+        raise law.broken(f"{method} gives {chosen.dtype} {tuple(chosen.shape)}, not torch.bool {tuple(can.shape)}")
+    if bool((chosen & ~can).any()):
+        raise law.broken(f"an element is {done} that holds nothing to recover")
+    if not torch.equal(chosen, choice(held, seeds)):
+        raise law.broken(f"{doing} twice by the same seeds differs")
+    for row in seeds:
+        alone = choice(held.rows([row]), [row])[0]
+        if not torch.equal(alone, chosen[row, : len(alone)]):
+            raise law.broken(f"of row {row} other elements are {done} alone than among others")
+    return chosen
 
 
 def _tried(backbone: Backbone, inputs: Columns) -> _Tried | None:

@@ -68,6 +68,8 @@ def new(config: NewEsmConfig) -> Known:
         attention_probs_dropout_prob=0.0,
         max_position_embeddings=1_024,  # tokens at once; rotary positions have no table
         position_embedding_type="rotary",
+        initializer_range=(2 * config.feature_size)
+        ** -0.5,  # as ESM draws queries and keys; the default is for large models
         emb_layer_norm_before=False,
         token_dropout=True,
     )

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import EsmTokenizer
 
 from taskgraft.backbone import Backbone
 from taskgraft.batch import Batch
 from taskgraft.checkpoint import BadCheckpoint, base_fingerprint
-from taskgraft.description import BackboneDescription, Layout
+from taskgraft.description import BackboneDescription, Layout, Role
 from taskgraft.features import ELEMENT, Features
 from taskgraft_protein.alphabet import ESM_TOKENS
 from taskgraft_protein.checkpoint import NEW, Known, known, new
@@ -25,6 +25,9 @@ from taskgraft_transformers.tokenizer import TOKENIZER_FILES
 
 USUAL_LENGTH = 2_048
 """Residues that go through a model at once which states no limit (T5)."""
+
+DISTANCES = 1.5
+"""Standard deviation of the biases of queries and keys in a new model: its square is that of attention's logits."""
 
 HIDDEN, STRETCH, TOKEN = "hidden", "stretch", "token"
 """The one tensor of a state, and its padded axes."""
@@ -40,6 +43,8 @@ class ProteinBackbone(Backbone):
         self._used: Callable[[str], bool] | None = None
         if facts.checkpoint is None or (isinstance(config, ProteinConfig) and config.weights == "random"):
             self.model = draw(facts.model_config, facts.structure, dtype)
+            if facts.checkpoint is None:
+                self._tell_distances_apart()
         else:
             loaded = load(facts.checkpoint, facts.model_config, facts.structure, dtype)
             self.model, self._used = loaded.model, loaded.used
@@ -101,6 +106,16 @@ class ProteinBackbone(Backbone):
         real = state.mask(TOKEN)[laid.real.nonzero()[:, 0]]
         hidden = state[HIDDEN][:, : laid.real.shape[1]][laid.real]
         return self._features(self._runner.resume(self.model, cut, hidden, real), laid, layout)
+
+    def _tell_distances_apart(self) -> None:
+        """Draw the biases of queries and keys: turned by their positions, they make each head look at distances of its own.
+
+        Without them attention begins the same at all distances, and it takes long until it has found the neighbours.
+        """
+        for part in self.description.parts:
+            for path, role in part.roles.items():
+                if role in (Role.QUERY, Role.KEY):
+                    nn.init.normal_(self.get_submodule(path).bias, std=DISTANCES)
 
     def _laid(self, batch: Batch) -> Stretches:
         windows = self._limit.long == "windows"

@@ -77,6 +77,12 @@ def test_a_backbone_without_biases_is_refused():
     )
 
 
+def test_a_backbone_without_biases_is_refused_when_composing():
+    with pytest.raises(BadStage) as caught:
+        tg.compose(Unbiased().eval(), classification(), "bitfit")
+    assert "none is called 'bias' or 'in_proj_bias'. Choose another strategy." in str(caught.value)
+
+
 def test_a_backbone_without_biases_can_learn_by_its_norms():
     assert moved(Unbiased().eval(), norms=True) == {name for name in copied(Unbiased()) if name.endswith("norm.weight")}
 

@@ -188,6 +188,33 @@ def test_the_head_takes_over_the_labels_of_the_teacher(teacher):
     assert model.fitted.target.vocabulary == ("a", "b", "c")
 
 
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [("none", None), ("balanced", "balanced"), ({"a": 1.0, "b": 2.0, "c": 3.0}, (1.0, 2.0, 3.0))],
+)
+def test_class_weights_are_those_of_the_student(tmp_path, weights, expected):
+    rows = sentences()
+    folder = saved(tmp_path, head={"name": "classification", "class_weights": "balanced"})
+    labels = sorted(set(rows["label"]))
+    if isinstance(weights, dict):
+        weights = dict(zip(labels, weights.values(), strict=True))
+    if expected == "balanced":
+        expected = tuple(len(rows["label"]) / (len(labels) * rows["label"].count(label)) for label in labels)
+    student = fit("small-words", distill(folder), head={"name": "classification", "class_weights": weights})
+    assert student.fitted.target.vocabulary == tuple(labels)
+    assert student.fitted.target.weights == expected
+
+
+def test_a_label_of_the_teacher_that_the_student_never_sees_weighs_as_if_seen_once(tmp_path):
+    rows = sentences()
+    folder = saved(tmp_path)
+    unseen = sorted(set(rows["label"]))[0]
+    kept = [row for row, label in enumerate(rows["label"]) if label != unseen]
+    fewer = {column: [values[row] for row in kept] for column, values in rows.items()}
+    student = fit("small-words", distill(folder), fewer, head={"name": "classification", "class_weights": "balanced"})
+    assert student.fitted.target.weights[0] == len(kept) / len(set(rows["label"]))
+
+
 def test_a_stage_after_the_teacher_hears_nothing_of_it(teacher):
     def deaf(head, output, targets, features):
         assert list(targets.tensors) == ["label"]

@@ -159,6 +159,15 @@ class Head(ABC, Generic[AnyTarget]):
         """
         raise NotImplementedError(f"{type(self).__name__} learns from no target column")
 
+    def adopt(self, target: AnyTarget, targets: Columns) -> AnyTarget:
+        """Take over what a teacher knows of the targets; what settings of this head decide is its own, not the teacher's.
+
+        Args:
+            target: what the teacher learned.
+            targets: those of the training split, all of which ``target`` can encode.
+        """
+        return target
+
     def encode(self, targets: Columns, target: AnyTarget) -> Batch:
         """Turn raw targets into tensors.
 

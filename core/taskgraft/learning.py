@@ -158,7 +158,6 @@ def _group(
     parts = {part.name: part for part in backbone.description.parts}
     if unknown := [name for name in learn.parts if name not in parts]:
         raise BadStage(stage.name, f"there is no part '{unknown[0]}'; the parts are {', '.join(parts)}")
-    whole = learn.roles is None and learn.modules is None and learn.tensors is None
     modules = dict(named_modules(backbone, inserted))
     chosen = []
     for name, tensor in named_tensors(backbone, inserted).items():
@@ -166,7 +165,7 @@ def _group(
         if part is None or part.name not in learn.parts or backbone.description.leaves_out(layout, name):
             continue
         layer, _, own = name.rpartition(".")
-        if not isinstance(tensor, nn.Parameter) and not whole:
+        if not isinstance(tensor, nn.Parameter) and learn.chooses:
             continue
         if learn.roles is not None and part.roles.get(layer) not in learn.roles:
             continue

@@ -48,6 +48,11 @@ class Learn:
     tensors: frozenset[str] | None = None
     norms: bool = False
 
+    @property
+    def chooses(self) -> bool:
+        """Whether some of the tensors of its parts are left out, so that buffers are, too."""
+        return (self.roles, self.modules, self.tensors) != (None, None, None)
+
 
 @dataclass(frozen=True, eq=False)
 class Together:

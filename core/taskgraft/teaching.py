@@ -114,13 +114,14 @@ def taken_over(plan: Plan, head: Head[Any], label: str, rows: Rows, recipe: Reci
     target = given_target(plan, head, label)
     if target is None:
         return None
+    columns = target_columns(head, rows, recipe)
     try:
-        head.encode(target_columns(head, rows, recipe), target)
+        head.encode(columns, target)
     except BadTargets as error:
         names = listed(repr(teacher.artifact) for teacher in teachers_of(plan))
         told = f"The training split meant is that of the teacher {names}, whose labels and scales the head takes over."
         raise BadRows(rows, error.reasons, f"{told}\n{SKIP}") from None
-    return target
+    return head.adopt(target, columns)
 
 
 def _target_of(teacher: Teacher, head: Head[Any], label: str) -> Target:

@@ -19,6 +19,7 @@ from taskgraft.composition import Composition, Given
 from taskgraft.error import TaskgraftError, listed
 from taskgraft.features import Features
 from taskgraft.insertion import BadInsertion, Inserted, insert, named_tensors, remove
+from taskgraft.learning import resolve
 
 ROWS = 2
 """Real rows that an insertion is tried on."""
@@ -51,21 +52,23 @@ class CannotRun(TaskgraftError):
 
 
 def tried(composition: Composition) -> Composition:
-    """Try what a plan inserts, as far as that can be done without weights.
+    """Try what a plan inserts, and find what it chooses to learn, as far as that can be done without weights.
 
     Returns:
         the composition, marked as tried where it could be.
 
     Raises:
+        BadStage: when a choice of tensors is empty.
         CannotInsert: with the reason.
     """
-    if not any(stage.insert for stage in composition.plan):
+    inserts = any(stage.insert for stage in composition.plan)
+    chooses = any(learn.chooses for stage in composition.plan for learn in stage.learn)
+    backbone = _without_weights(composition) if inserts or chooses else None
+    if backbone is not None and chooses and not inserts:
+        for stage in composition.plan:
+            resolve(stage, backbone, composition.layout, nn.Module(), ())
+    if not inserts:
         return replace(composition, tried=True)
-    chosen = composition.backbone
-    if isinstance(chosen, Given):
-        backbone: Backbone | None = chosen.value
-    else:
-        backbone = None if chosen.spec.sketch is None else chosen.spec.sketch(chosen.config)
     batch = None if backbone is None else backbone.example()
     if backbone is None or batch is None:
         return composition
@@ -74,6 +77,14 @@ def tried(composition: Composition) -> Composition:
     except CannotRun:  # without data, for it looks at them
         return composition
     return replace(composition, tried=True)
+
+
+def _without_weights(composition: Composition) -> Backbone | None:
+    """Give the sketch of a backbone, or the object itself where one was given; None where there is no sketch."""
+    chosen = composition.backbone
+    if isinstance(chosen, Given):
+        return chosen.value
+    return None if chosen.spec.sketch is None else chosen.spec.sketch(chosen.config)
 
 
 def check(composition: Composition, backbone: Backbone, batch: Batch) -> None:

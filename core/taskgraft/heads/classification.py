@@ -65,6 +65,10 @@ class Classification(Head[ClassificationTarget]):
         known = vocabulary(labels, column)
         return ClassificationTarget(column=column, vocabulary=known, weights=self._weights(labels, known))
 
+    def adopt(self, target: ClassificationTarget, targets: Columns) -> ClassificationTarget:
+        labels = [plain(value) for value in only_column(targets, "classification")[1]]
+        return target.model_copy(update={"weights": self._weights(labels, target.vocabulary)})
+
     def encode(self, targets: Columns, target: ClassificationTarget) -> Batch:
         column, values = only_column(targets, "classification")
         refuse_missing(column, values)
@@ -90,7 +94,7 @@ class Classification(Head[ClassificationTarget]):
             return None
         if asked == "balanced":
             counts = Counter(text_of(label) for label in labels)
-            return tuple(len(labels) / (len(known) * counts[text_of(label)]) for label in known)
+            return tuple(len(labels) / (len(known) * max(counts[text_of(label)], 1)) for label in known)
         missing, strange = (
             [one for one in known if text_of(one) not in asked],
             asked.keys() - {text_of(one) for one in known},

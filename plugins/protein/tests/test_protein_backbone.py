@@ -284,6 +284,17 @@ def test_a_new_esm_has_about_eight_million_weights():
     assert 7_000_000 < count < 8_000_000
 
 
+def test_each_head_of_a_new_esm_looks_at_distances_of_its_own():
+    torch.manual_seed(0)
+    backbone = ProteinBackbone(NewEsmConfig(blocks=1, feature_size=64, heads=4)).eval()
+    with torch.no_grad():
+        maps = features(backbone, Layout.PAIR, ["A" * 40]).value[0]
+    from_the_middle = maps[20] / maps[20].mean(0)
+
+    assert (from_the_middle.std(0) > 0.5).all(), "attention hangs on the distance, though all residues are alike"
+    assert torch.corrcoef(from_the_middle.T).fill_diagonal_(0).max() < 0.9, "and in each head in another way"
+
+
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 @pytest.mark.parametrize("family", ["esm2", "prott5"])
 def test_weights_can_be_loaded_in_low_precision(saved, family, dtype):

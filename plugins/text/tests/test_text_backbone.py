@@ -435,3 +435,14 @@ def test_a_second_text_that_was_ruled_out_is_no_input(saved):
     assert str(error.value) == (
         "The backbone reads text, but 2 columns were named: a, b. Say which columns to read with inputs=…."
     )
+
+
+def test_a_model_without_biases_is_refused_for_bitfit_before_its_weights_are_read(saved, tmp_path):
+    shutil.copytree(saved("t5"), folder := tmp_path / "t5")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(TaskgraftError) as error:
+        tg.compose(f"hf-text:{folder}", head="classification", strategy="bitfit")
+    assert str(error.value) == (
+        "The stage 'bitfit' cannot run: its choice 1 fits no tensor of block.0, block.1, block.2: none is called 'bias' or "
+        "'in_proj_bias'. Choose another strategy."
+    )

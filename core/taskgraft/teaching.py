@@ -121,7 +121,8 @@ def taken_over(plan: Plan, head: Head[Any], label: str, rows: Rows, recipe: Reci
         names = listed(repr(teacher.artifact) for teacher in teachers_of(plan))
         told = f"The training split meant is that of the teacher {names}, whose labels and scales the head takes over."
         raise BadRows(rows, error.reasons, f"{told}\n{SKIP}") from None
-    return head.adopt(target, columns)
+    own: Target = head.adopt(target, columns)
+    return own
 
 
 def _target_of(teacher: Teacher, head: Head[Any], label: str) -> Target:

@@ -115,7 +115,9 @@ class ProteinBackbone(Backbone):
         for part in self.description.parts:
             for path, role in part.roles.items():
                 if role in (Role.QUERY, Role.KEY):
-                    nn.init.normal_(self.get_submodule(path).bias, std=DISTANCES)
+                    layer = self.get_submodule(path)
+                    assert isinstance(layer, nn.Linear), "ESM's queries and keys are linear"
+                    nn.init.normal_(layer.bias, std=DISTANCES)
 
     def _laid(self, batch: Batch) -> Stretches:
         windows = self._limit.long == "windows"

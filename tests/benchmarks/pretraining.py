@@ -61,7 +61,7 @@ def pretrained(table: pa.Table, rows: int, folder: Path) -> Path:
     some = table.slice(max(len(table) - rows, 0))
     pq.write_table(some, folder / "unlabelled.parquet")
     strategy = {"name": "full", "learning_rate": 1e-3, "head_learning_rate": 1e-3}
-    model = tg.compose(BACKBONE, {"name": "masked-elements", "share": 0.3}, strategy)
+    model = tg.compose(BACKBONE, {"name": "masked-elements", "share": 0.3, "shown": 0.0}, strategy)
     began = time.perf_counter()
     training = {"epochs": 1, "batch_size": 512, "weight_decay": 1e-4}
     run = model.fit(folder / "unlabelled.parquet", split="fraction:0.01", training=training, quiet=True)

@@ -93,7 +93,7 @@ def tried(folder: Path, head: str, seed: int, options: Any) -> Iterator[tuple[st
     shared = {"seed": seed, "batch_size": 64, "workers": 0}
     training = {**shared, "epochs": options.epochs, "patience": 8}
     began = time.perf_counter()
-    first = tg.compose(new, "masked-elements", {**FULL, "head_learning_rate": 5e-4})
+    first = tg.compose(new, {"name": "masked-elements", "shown": 0.0}, {**FULL, "head_learning_rate": 5e-4})
     first.fit(folder / "train.parquet", training={**shared, "epochs": options.pretraining}, quiet=True)
     recovered = first.evaluate(folder / "validation.parquet", resamples=0, quiet=True)["hidden_accuracy"]
     print(f"masked atoms: {recovered:.3f} recovered, {time.perf_counter() - began:,.0f} s", flush=True)

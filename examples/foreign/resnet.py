@@ -25,6 +25,7 @@ class Block(nn.Module):
     def __init__(self, inside: int, outside: int):
         super().__init__()
         self.stride = outside // inside
+        self.missing = (outside - inside) // 2  # not asked of a layer, around which others may be put
         self.conv1 = nn.Conv2d(inside, outside, 3, self.stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(outside)
         self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
@@ -32,8 +33,7 @@ class Block(nn.Module):
 
     def forward(self, grid: Tensor) -> Tensor:
         """Compute ``(batch, outside, height / stride, width / stride)``."""
-        missing = (self.conv2.out_channels - grid.shape[1]) // 2
-        shortcut = pad(grid[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, missing, missing))
+        shortcut = pad(grid[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.missing, self.missing))
         inner = relu(self.bn1(self.conv1(grid)))
         return relu(self.bn2(self.conv2(inner)) + shortcut)
 

@@ -133,10 +133,14 @@ def wait_for(lock: Path) -> None:
             time.sleep(0.05)
 
 
-def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_were_not(folder, monkeypatch):
+def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_were_not(
+    folder, monkeypatch, tmp_path_factory
+):
     paths = os.pathsep.join(filter(None, sys.path))
     command = [sys.executable, "-m", "taskgraft", *map(str, typed_ways())]
-    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
+    left = {"TMPDIR": str(tmp_path_factory.mktemp("left"))}  # whoever is killed leaves its temporary folder
+    environment = os.environ | {"PYTHONPATH": paths} | left
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     out = folder / "intents.compare"
     (first,) = out.glob("runs/*/record.json")

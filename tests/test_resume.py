@@ -15,11 +15,13 @@ from taskgraft.run_folder import AnotherRun
 TRIALS = 20
 
 
-def test_a_run_killed_after_a_random_step_ends_with_the_weights_of_one_that_was_not(tmp_path):
+def test_a_run_killed_after_a_random_step_ends_with_the_weights_of_one_that_was_not(tmp_path, tmp_path_factory):
     here = Path(__file__).parent
     paths = os.pathsep.join([str(here), *filter(None, sys.path)])
     command = [sys.executable, str(here / "killed_runs.py"), str(tmp_path), str(TRIALS)]
-    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
+    left = {"TMPDIR": str(tmp_path_factory.mktemp("left"))}  # whoever is killed leaves its temporary folder
+    environment = os.environ | {"PYTHONPATH": paths} | left
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     whole = {path.name.rpartition("-")[0]: path for path in tmp_path.glob("*-whole")}
     killed = [path for path in tmp_path.iterdir() if not path.name.endswith("-whole")]

@@ -8,8 +8,9 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything that reads it is imported
 
-from planting import Garden, garden_in
-from taskgraft.catalog import catalog
+from planting import Garden, garden_in, install
+
+from taskgraft.discovery.catalog import catalog
 
 
 @pytest.fixture
@@ -34,11 +35,3 @@ def beside_others(tmp_path: Path) -> Iterator[Garden]:
     """A folder to plant plugins in, among all that is installed here."""
     with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
         yield garden
-
-
-def install(folder: Path, distribution: str, module: str, version: str = "1.0") -> None:
-    """Write what an installer leaves of a distribution with one entry point, into a folder."""
-    about = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
-    about.mkdir(parents=True)
-    about.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-    about.joinpath("entry_points.txt").write_text(f"[taskgraft]\nmain = {module}\n")

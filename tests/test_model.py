@@ -6,8 +6,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-
-import taskgraft as tg
 from backbones import TABLE, Words, WordsProcessor
 from small_tasks import (
     PARTS,
@@ -21,18 +19,20 @@ from small_tasks import (
     weights,
     words,
 )
-from taskgraft.backbone import Prepared, Processor
-from taskgraft.config import SettingsError
-from taskgraft.description import Role
-from taskgraft.evaluation import BadResamples
-from taskgraft.insertion import BadInsertion
-from taskgraft.judging import UnfitMetric
-from taskgraft.labelled import NoRows
+
+import taskgraft as tg
+from taskgraft.adaptation.insertion import BadInsertion
+from taskgraft.contract.backbone import Prepared, Processor
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.config import SettingsError
+from taskgraft.contract.descriptions import Role
+from taskgraft.contract.plan import Insertion
+from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
+from taskgraft.data.dataset import NoRows
+from taskgraft.evaluation.evaluation import BadResamples
+from taskgraft.evaluation.evaluator import UnfitMetric
+from taskgraft.inference.predict import ListOfWhat, OneInput
 from taskgraft.model import NoProbabilities, NoTarget, NotFitted
-from taskgraft.plan import Insertion
-from taskgraft.predicting import ListOfWhat, OneInput
-from taskgraft.rows import BadRows, ColumnMissing, Rows
-from taskgraft.spec import Columns
 
 ADVICE = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
 PROBE = {"name": "linear-probe", "penalty": 1e-3}

@@ -6,21 +6,20 @@ Importing this package imports no heavy library; what needs torch is imported wh
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.catalog import Catalog, catalog
-from taskgraft.config import Config
-from taskgraft.error import TaskgraftError
+from taskgraft.contract.config import Config
+from taskgraft.discovery.catalog import Catalog, catalog
+from taskgraft.errors import TaskgraftError
 
 if TYPE_CHECKING:
-    from taskgraft.artifact import load
-    from taskgraft.backbone import Backbone, Prepared, Processor
-    from taskgraft.batch import Batch
-    from taskgraft.comparing import compare
-    from taskgraft.comparison import Comparison
-    from taskgraft.extraction import features_of, features_to
-    from taskgraft.features import Features
-    from taskgraft.head import Head, HeadModule, Loss, Predictions, Target
-    from taskgraft.model import Run, TaskModel, compose
-    from taskgraft.strategy import Strategy
+    from taskgraft.comparison.compare import compare
+    from taskgraft.comparison.results import Comparison
+    from taskgraft.contract.backbone import Backbone, Prepared, Processor
+    from taskgraft.contract.batch import Batch
+    from taskgraft.contract.features import Features
+    from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target
+    from taskgraft.contract.strategy import Strategy
+    from taskgraft.inference.extract_features import features_of, features_to
+    from taskgraft.model import Run, TaskModel, compose, load
 
 __all__ = [
     "Backbone",
@@ -49,25 +48,25 @@ __all__ = [
 ]
 
 _PLACES = {
-    "Backbone": "backbone",
-    "Batch": "batch",
-    "Comparison": "comparison",
-    "Features": "features",
-    "Head": "head",
-    "HeadModule": "head",
-    "Loss": "head",
-    "Predictions": "head",
-    "Prepared": "backbone",
-    "Processor": "backbone",
+    "Backbone": "contract.backbone",
+    "Batch": "contract.batch",
+    "Comparison": "comparison.results",
+    "Features": "contract.features",
+    "Head": "contract.head",
+    "HeadModule": "contract.head",
+    "Loss": "contract.head",
+    "Predictions": "contract.head",
+    "Prepared": "contract.backbone",
+    "Processor": "contract.backbone",
     "Run": "model",
-    "Strategy": "strategy",
-    "Target": "head",
+    "Strategy": "contract.strategy",
+    "Target": "contract.head",
     "TaskModel": "model",
-    "compare": "comparing",
+    "compare": "comparison.compare",
     "compose": "model",
-    "features_of": "extraction",
-    "features_to": "extraction",
-    "load": "artifact",
+    "features_of": "inference.extract_features",
+    "features_to": "inference.extract_features",
+    "load": "model",
 }
 
 

@@ -1,5 +1,5 @@
 """``python -m taskgraft``: the same as the command ``taskgraft``."""
 
-from taskgraft.commandline import main
+from taskgraft.cli import main
 
 main()

@@ -8,34 +8,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from taskgraft.backbone import Backbone
-from taskgraft.catalog import catalog
-from taskgraft.challengers import learned_challengers
-from taskgraft.composition import Composition, Reference, composed
-from taskgraft.config import parse
-from taskgraft.description import TargetKind
-from taskgraft.error import TaskgraftError, listed
-from taskgraft.evaluation import RESAMPLES, Evaluation
-from taskgraft.examples import whole
-from taskgraft.fitting import Fitted, Judged, Keeping, built_head, fit, passes
-from taskgraft.head import Head, Predictions, by_class
-from taskgraft.insertion import remove
-from taskgraft.judging import evaluated, judging
-from taskgraft.labelled import labelled_examples, say_notes, usable
-from taskgraft.merging import Merging
-from taskgraft.parts import dividing_columns, read_parts
-from taskgraft.predicting import features_of_some, predicted, rows_at_once, rows_to_predict
-from taskgraft.preparation import columns_for
+from taskgraft.adaptation.dry_run import tried
+from taskgraft.adaptation.fitted import Fitted
+from taskgraft.adaptation.insertion import remove
+from taskgraft.adaptation.merging import Merging
+from taskgraft.artifact.artifact import load_fitted, save
+from taskgraft.artifact.export import export
+from taskgraft.composition.compose import Composition, Reference, built_head, composed
+from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.config import parse
+from taskgraft.contract.descriptions import TargetKind
+from taskgraft.contract.head import Head, Predictions, by_class
+from taskgraft.contract.recipe import DataConfig, Recipe, TrainingConfig
+from taskgraft.contract.rows import Rows
+from taskgraft.contract.strategy import Strategy
+from taskgraft.data.dataset import labelled_examples, say_notes, usable
+from taskgraft.data.examples import whole
+from taskgraft.data.preprocessing import columns_for
+from taskgraft.data.reading import read
+from taskgraft.data.splitting import dividing_columns, read_parts
+from taskgraft.discovery.catalog import catalog
+from taskgraft.engine.task_module import predictions
+from taskgraft.errors import TaskgraftError, listed
+from taskgraft.evaluation.evaluation import RESAMPLES, Evaluation
+from taskgraft.evaluation.evaluator import Judged, evaluated, judging
+from taskgraft.evaluation.requested_baselines import learned_challengers
+from taskgraft.inference.predict import features_of_some, predicted, rows_at_once, rows_to_predict
 from taskgraft.progress import Reporter
-from taskgraft.reading import read
-from taskgraft.recipe import DataConfig, Recipe, TrainingConfig
-from taskgraft.rows import Rows
-from taskgraft.shelf import Shelf
-from taskgraft.stages import StageReport
-from taskgraft.strategy import Strategy
-from taskgraft.task import predictions
-from taskgraft.teaching import given_target, teachers_of
-from taskgraft.trial import tried
+from taskgraft.training.distillation import given_target, teachers_of
+from taskgraft.training.fit import Keeping, fit, passes
+from taskgraft.training.shared_cache import Shelf
+from taskgraft.training.trainer import StageReport
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ class TaskModel:
         batch_size: int | None = None,
         quiet: bool = False,
     ) -> int:
-        """Predict for rows of any number, in their order, into a file. See :mod:`taskgraft.prediction`.
+        """Predict for rows of any number, in their order, into a file. See :mod:`taskgraft.inference.prediction_table`.
 
         Args:
             data: as for :meth:`fit`.
@@ -239,8 +242,8 @@ class TaskModel:
         Returns:
             the number of rows.
         """
-        from taskgraft import prediction
-        from taskgraft.prediction_file import check_output
+        from taskgraft.inference import prediction_table as prediction
+        from taskgraft.inference.prediction_files import check_output
 
         fitted = self._ready("predict")
         if isinstance(output, str | Path):
@@ -284,11 +287,8 @@ class TaskModel:
             fitted.take_as_merged()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write an artifact: a folder with what was learned. See :mod:`taskgraft.artifact`."""
-        from taskgraft.artifact import save
-
-        self._ready("be saved")
-        return save(self, Path(path), overwrite=overwrite)
+        """Write an artifact: a folder with what was learned. See :mod:`taskgraft.artifact.artifact`."""
+        return save(self._ready("be saved"), self.composition, self.recipe, Path(path), overwrite=overwrite)
 
     def export(self, folder: str | Path, *, check: Any = None, overwrite: bool = False) -> Path:
         """Write the backbone as its own library loads it, without taskgraft: what was trained in it, insertions merged.
@@ -303,8 +303,6 @@ class TaskModel:
             CannotExport: when the library has no form for this backbone.
             CannotMerge: when an insertion cannot be merged.
         """
-        from taskgraft.exporting import export
-
         fitted, merging = self._ready("be exported"), self._merging("be exported", check)
         merging.merge()
         try:
@@ -355,6 +353,19 @@ def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strateg
     if teachers_of(composition.plan):  # refuse those that cannot teach
         given_target(composition.plan, built_head(composition), composition.head.label)
     return model_of(tried(composition))
+
+
+def load(
+    path: str | Path,
+    *,
+    backbone: Reference | Backbone | None = None,
+    head: Head[Any] | None = None,
+    strategy: Strategy | None = None,
+    device: str = "cpu",
+) -> TaskModel:
+    """Load an artifact after verifying all of it. Arguments and errors as for :func:`taskgraft.artifact.artifact.load_fitted`."""
+    composition, recipe, fitted = load_fitted(path, backbone=backbone, head=head, strategy=strategy, device=device)
+    return TaskModel(composition, recipe, fitted)
 
 
 def model_of(composition: Composition) -> TaskModel:

@@ -8,10 +8,18 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
 from taskgraft import Backbone, Batch, Features
-from taskgraft.checkpoint import TensorsMissing
-from taskgraft.description import BackboneDescription, FeatureDescription, InputRole, Layout, Part, Role, vector
-from taskgraft.features import Placement
-from taskgraft.fingerprint import checkpoint_fingerprint
+from taskgraft.contract.descriptions import (
+    BackboneDescription,
+    FeatureDescription,
+    InputRole,
+    Layout,
+    Part,
+    Role,
+    vector,
+)
+from taskgraft.contract.features import Placement
+from taskgraft.storage.checkpoints import TensorsMissing
+from taskgraft.storage.fingerprints import checkpoint_fingerprint
 from taskgraft_vision.processor import Geometry, ImageProcessor
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

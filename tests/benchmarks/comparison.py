@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 import taskgraft as tg
-from taskgraft.catalog import catalog
-from taskgraft.recipe import Recipe
-from taskgraft.spec import StrategySpec
+from taskgraft.contract.recipe import Recipe
+from taskgraft.contract.specs import StrategySpec
+from taskgraft.discovery.catalog import catalog
 
 BANKING, CIFAR = 2_000, 5_000
 """Training rows."""
@@ -38,9 +38,9 @@ PLUGIN = '''
 
 from typing import ClassVar
 
-from taskgraft.config import Config
-from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec
+from taskgraft.contract.config import Config
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import BackboneSpec
 
 TASKGRAFT_CONTRACT = "1.0"
 

@@ -19,7 +19,7 @@ PLUGINS, ROUNDS = 200, 15
 CATALOG = """
 import time
 began = time.process_time()
-from taskgraft.catalog import load_catalog
+from taskgraft.discovery.catalog import load_catalog
 found = load_catalog()
 print(time.process_time() - began)
 assert not found.failures, found.failures
@@ -28,8 +28,8 @@ assert sum(entry.source.distribution.startswith("planted-") for entry in found.e
 
 IMPORTS = """
 import importlib, time
-from taskgraft.catalog import load_catalog
-import taskgraft.builtin
+from taskgraft.discovery.catalog import load_catalog
+import taskgraft.builtin.plugin
 began = time.process_time()
 for number in range({count}):
     importlib.import_module(f"planted_plugin_{{number}}")

@@ -17,7 +17,7 @@ import torch
 from timm.models import list_models, model_entrypoint
 
 from taskgraft import Batch
-from taskgraft.error import TaskgraftError
+from taskgraft.errors import TaskgraftError
 from taskgraft_vision import timm_backbone
 from taskgraft_vision.settings import TimmConfig
 

@@ -46,9 +46,9 @@ app()
 PLUGIN = '''
 from pydantic import Field
 
-from taskgraft.config import Config
-from taskgraft.hook import hookimpl
-from taskgraft.spec import HeadSpec
+from taskgraft.contract.config import Config
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import HeadSpec
 
 TASKGRAFT_CONTRACT = "1.0"
 

@@ -13,10 +13,11 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests"), *(str(tests) for tests in ROOT.glob("plugins/*/tests"))]
+sys.path[:0] = [str(ROOT / "tests" / "support"), *(str(tests) for tests in ROOT.glob("plugins/*/tests"))]
 
 import every_pair  # noqa: E402, it lies with the tests
-from taskgraft.testing.matrix import Verdict, matrix, table  # noqa: E402
+
+from taskgraft.testing.compatibility_matrix import Verdict, matrix, table  # noqa: E402
 
 
 def main() -> None:

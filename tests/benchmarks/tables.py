@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import taskgraft as tg
-from taskgraft.description import BackboneDescription, Part, vector
-from taskgraft.examples import Examples, Turn, load
-from taskgraft.ordering import Limit, training_batches
-from taskgraft.store import Store
+from taskgraft.contract.descriptions import BackboneDescription, Part, vector
+from taskgraft.data.batching import Limit, training_batches
+from taskgraft.data.examples import Examples, Turn, load
+from taskgraft.data.tensor_cache import Store
 from taskgraft_fraud.backbone import TableBackbone, TableModel
 from taskgraft_fraud.columns import learn
 from taskgraft_fraud.settings import TableConfig

@@ -11,13 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
-from taskgraft.catalog import Catalog
-from taskgraft.error import TaskgraftError, listed, nearest
-from taskgraft.hook import CONTRACT
-from taskgraft.name import is_distribution, normalized
-from taskgraft.output_file import CannotWrite
-from taskgraft.source import Source
-from taskgraft.spec import BackboneSpec, HeadSpec, Spec, StrategySpec
+from taskgraft.contract.hooks import CONTRACT
+from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
+from taskgraft.discovery.catalog import Catalog
+from taskgraft.discovery.distributions import Source
+from taskgraft.discovery.names import is_distribution, normalized
+from taskgraft.errors import TaskgraftError, listed, nearest
+from taskgraft.storage.atomic_write import CannotWrite
 
 KINDS: Mapping[str, type[Spec]] = {kind.axis: kind for kind in (BackboneSpec, HeadSpec, StrategySpec)}
 """What a plugin can be begun with."""

@@ -21,12 +21,12 @@ away from 0, no matrix that is all zero. What stands behind a closed gate has no
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.testing.judging import LabelledRows
-from taskgraft.testing.law import LawBroken, WeakExamples
+from taskgraft.testing.check import LawBroken, WeakExamples
+from taskgraft.testing.metrics_and_baselines import LabelledRows
 
 if TYPE_CHECKING:
-    from taskgraft.testing.laws import BackboneLaws, HeadLaws, PluginLaws, StrategyLaws
-    from taskgraft.testing.laws_of_data import ReaderLaws, SplitLaws
+    from taskgraft.testing.data_suites import ReaderLaws, SplitLaws
+    from taskgraft.testing.suites import BackboneLaws, HeadLaws, PluginLaws, StrategyLaws
 
 __all__ = [
     "BackboneLaws",
@@ -44,5 +44,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'taskgraft.testing' has no attribute {name!r}")
-    place = "laws_of_data" if name in ("ReaderLaws", "SplitLaws") else "laws"
+    place = "data_suites" if name in ("ReaderLaws", "SplitLaws") else "suites"
     return getattr(import_module(f"taskgraft.testing.{place}"), name)

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskgraft.backbone import Backbone, CannotExport, tensors
-from taskgraft.description import BackboneDescription, FeatureDescription, Layout, Part, Role
-from taskgraft.error import listed
-from taskgraft.spec import BackboneSpec, Columns
-from taskgraft.testing.law import Law, differing, law_of, same_bits, trial
+from taskgraft.contract.backbone import Backbone, CannotExport, tensors
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Layout, Part, Role
+from taskgraft.contract.specs import BackboneSpec
+from taskgraft.errors import listed
+from taskgraft.testing.check import Law, differing, law_of, same_bits, trial
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from taskgraft.backbone import Backbone, tensors
-from taskgraft.batch import collate
-from taskgraft.description import Layout
-from taskgraft.features import Features, mismatch
-from taskgraft.spec import Columns
-from taskgraft.testing.law import (
+from taskgraft.contract.backbone import Backbone, tensors
+from taskgraft.contract.batch import collate
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import Layout
+from taskgraft.contract.features import Features, mismatch
+from taskgraft.testing.check import (
     Law,
     Trial,
     alike,

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskgraft.batch import Batch
-from taskgraft.contents import Contents
-from taskgraft.description import PER_ELEMENT, Layout, TargetKind
-from taskgraft.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
-from taskgraft.spec import Columns, HeadSpec
-from taskgraft.testing.head_trial import HeadTrial, described, head_trials, learned, padded, words
-from taskgraft.testing.law import Law, differing, law_of
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import PER_ELEMENT, Layout, TargetKind
+from taskgraft.contract.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
+from taskgraft.contract.masking import Contents
+from taskgraft.contract.specs import HeadSpec
+from taskgraft.testing.check import Law, differing, law_of
+from taskgraft.testing.head_fixture import HeadTrial, described, head_trials, learned, padded, words
 
 STRANGE = "a_label_that_no_one_has_seen"
 PLAIN = (TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.NUMBERS, TargetKind.ELEMENT_CATEGORIES)

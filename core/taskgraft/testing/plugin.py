@@ -15,14 +15,14 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from taskgraft.catalog import BLOCK
-from taskgraft.config import Config, SettingsError, parse
-from taskgraft.discovery import ANSWERS, HEAVY
-from taskgraft.error import listed
-from taskgraft.hook import GROUP
-from taskgraft.source import installed
-from taskgraft.spec import BackboneSpec, Example, HeadSpec, Spec
-from taskgraft.testing.law import Law
+from taskgraft.contract.config import Config, SettingsError, parse
+from taskgraft.contract.hooks import GROUP
+from taskgraft.contract.specs import BackboneSpec, Example, HeadSpec, Spec
+from taskgraft.discovery.catalog import BLOCK
+from taskgraft.discovery.distributions import installed
+from taskgraft.discovery.loader import ANSWERS, HEAVY
+from taskgraft.errors import listed
+from taskgraft.testing.check import Law
 
 UNDER_TEST = "plugin-under-test"
 """What the distribution is called under which a module is tried, installed or not."""
@@ -33,8 +33,8 @@ WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz", ".h5", ".msgp
 _SCRIPT = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from taskgraft.catalog import load_catalog
-from taskgraft.discovery import HEAVY
+from taskgraft.discovery.catalog import load_catalog
+from taskgraft.discovery.loader import HEAVY
 known = load_catalog()
 mine = lambda found: [one for one in found if one.source.distribution == sys.argv[2]]
 print(json.dumps({

@@ -5,10 +5,10 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
-from taskgraft.backbone import Backbone, Prepared
-from taskgraft.batch import Batch, collate
-from taskgraft.spec import Columns
-from taskgraft.testing.law import Law, law_of, same_bits, trial
+from taskgraft.contract.backbone import Backbone, Prepared
+from taskgraft.contract.batch import Batch, collate
+from taskgraft.contract.columns import Columns
+from taskgraft.testing.check import Law, law_of, same_bits, trial
 
 
 def check_preparing_is_deterministic(backbone: Backbone, inputs: Columns) -> None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from taskgraft.config import Config
-from taskgraft.rows import Rows, UnreadableFile
-from taskgraft.spec import ReaderSpec
-from taskgraft.testing.law import Law, WeakExamples
+from taskgraft.contract.config import Config
+from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.contract.specs import ReaderSpec
+from taskgraft.testing.check import Law, WeakExamples
 
 _GARBAGE = bytes(range(256)) * 4
 
@@ -83,7 +83,9 @@ def check_claims_can_be_met(spec: ReaderSpec) -> None:
 
 def check_unreadable_files_are_told(spec: ReaderSpec, config: Config) -> None:
     """A missing file, an empty one and one of random bytes give rows or UnreadableFile, nothing else."""
-    law = _law(spec, "a file that cannot be read is told", "Raise taskgraft.rows.UnreadableFile with path and reason.")
+    law = _law(
+        spec, "a file that cannot be read is told", "Raise taskgraft.contract.rows.UnreadableFile with path and reason."
+    )
     if not spec.suffixes:
         return
     with TemporaryDirectory(prefix="taskgraft-") as folder:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from taskgraft.config import Config
-from taskgraft.parts import BadSplit, check_parts
-from taskgraft.rows import Rows
-from taskgraft.spec import SplitSpec
-from taskgraft.testing.law import Law
+from taskgraft.contract.config import Config
+from taskgraft.contract.rows import Rows
+from taskgraft.contract.specs import SplitSpec
+from taskgraft.data.splitting import BadSplit, check_parts
+from taskgraft.testing.check import Law
 
 SEEDS = (0, 1, 12_345)
 

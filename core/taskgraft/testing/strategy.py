@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from taskgraft.artifact import load
-from taskgraft.backbone import Backbone, tensors
-from taskgraft.description import (
+from taskgraft.adaptation.insertion import BadInsertion, Inserted, insert, is_inserted, named_tensors, remove
+from taskgraft.adaptation.merging import CannotMerge, Merging
+from taskgraft.adaptation.trainable import BadStage, resolve
+from taskgraft.contract.backbone import Backbone, tensors
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import (
     BackboneDescription,
     HeadDescription,
     InputRole,
@@ -22,15 +25,11 @@ from taskgraft.description import (
     sequence,
     vector,
 )
-from taskgraft.head import Head
-from taskgraft.insertion import BadInsertion, Inserted, insert, is_inserted, named_tensors, remove
-from taskgraft.learning import BadStage, resolve
-from taskgraft.merging import CannotMerge, Merging
-from taskgraft.model import NoProbabilities, TaskModel, compose
-from taskgraft.plan import Insertion, Learn, Plan, Solve, Stage
-from taskgraft.spec import Columns
-from taskgraft.strategy import CannotPlan, Strategy
-from taskgraft.testing.law import Law, law_of, same_bits, trial
+from taskgraft.contract.head import Head
+from taskgraft.contract.plan import Insertion, Learn, Plan, Solve, Stage
+from taskgraft.contract.strategy import CannotPlan, Strategy
+from taskgraft.model import NoProbabilities, TaskModel, compose, load
+from taskgraft.testing.check import Law, law_of, same_bits, trial
 
 BARE = BackboneDescription((InputRole("text"),), (vector(4),), (Part("all", ("all",), vector(4)),))
 """The least that a backbone may be: one part, no roles, no cut but 0."""

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 import taskgraft as tg
 from rich.console import Console
 from rich.table import Table
-from taskgraft.reading import read_file
-from taskgraft.rows import BadRows
+from taskgraft.contract.rows import BadRows
+from taskgraft.data.reading import read_file
 
 from plugin_molecule.scaffold import by_scaffold
 from plugin_molecule.settings import ScaffoldConfig

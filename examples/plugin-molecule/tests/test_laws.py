@@ -2,9 +2,9 @@
 
 import pyarrow as pa
 import pytest
-from taskgraft.description import TargetKind
-from taskgraft.head import Predictions
-from taskgraft.rows import Rows
+from taskgraft.contract.descriptions import TargetKind
+from taskgraft.contract.head import Predictions
+from taskgraft.contract.rows import Rows
 from taskgraft.testing import BackboneLaws, LabelledRows, PluginLaws, SplitLaws
 
 import plugin_molecule

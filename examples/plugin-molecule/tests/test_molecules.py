@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import taskgraft as tg
 import torch
-from taskgraft.features import ELEMENT
-from taskgraft.rows import BadRows, Rows
+from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.rows import BadRows, Rows
 
 from plugin_molecule import molecule, scaffold, tokens
 from plugin_molecule.processor import POSITIONS, TOKENS, SmilesProcessor

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pyarrow as pa
-from taskgraft.rows import BadRows, Rows
+from taskgraft.contract.rows import BadRows, Rows
 
 from plugin_molecule.molecule import read
 

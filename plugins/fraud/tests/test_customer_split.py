@@ -1,8 +1,8 @@
 import pyarrow as pa
 import pytest
 
-from taskgraft.config import SettingsError, parse
-from taskgraft.rows import ColumnMissing, Rows
+from taskgraft.contract.config import SettingsError, parse
+from taskgraft.contract.rows import ColumnMissing, Rows
 from taskgraft.testing import SplitLaws
 from taskgraft_fraud.customer_split import by_customer
 from taskgraft_fraud.leak import Leak

@@ -3,20 +3,20 @@ import json
 import numpy as np
 import pytest
 import torch
+from backbones import Table
+from small_plugin import TableConfig
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import taskgraft as tg
-from backbones import Table
-from small_plugin import TableConfig
-from taskgraft.batch import Batch
-from taskgraft.config import SettingsError, parse
-from taskgraft.description import Layout, vector
-from taskgraft.features import Features
-from taskgraft.heads.labels import NothingToTell
-from taskgraft.plan import Solve
-from taskgraft.rows import BadRows, ColumnMissing
-from taskgraft.settling import NothingToSettleBy
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.config import SettingsError, parse
+from taskgraft.contract.descriptions import Layout, vector
+from taskgraft.contract.features import Features
+from taskgraft.contract.labels import NothingToTell
+from taskgraft.contract.plan import Solve
+from taskgraft.contract.rows import BadRows, ColumnMissing
 from taskgraft.testing import HeadLaws
+from taskgraft.training.validation_tuning import NothingToSettleBy
 from taskgraft_fraud.calibration import Isotonic, Temperature
 from taskgraft_fraud.fraud import Fraud, FraudTarget, NoSuchLabel, NotTwoLabels, OneLabel
 from taskgraft_fraud.fraud_settings import FraudConfig

@@ -11,12 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from taskgraft.catalog import catalog
-from taskgraft.composition import named
-from taskgraft.parts import divided
-from taskgraft.reading import read
-from taskgraft.rows import InputColumns
-from taskgraft.spec import BaselineSpec, MetricSpec, SplitSpec
+from taskgraft.composition.compose import named
+from taskgraft.contract.rows import InputColumns
+from taskgraft.contract.specs import BaselineSpec, MetricSpec, SplitSpec
+from taskgraft.data.reading import read
+from taskgraft.data.splitting import divided
+from taskgraft.discovery.catalog import catalog
 from taskgraft_fraud import logistic_regression, trees
 from taskgraft_fraud.baseline_settings import (
     GradientBoostingConfig,

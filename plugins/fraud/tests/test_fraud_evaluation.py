@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-import taskgraft as tg
 from backbones import Table
 from small_plugin import TableConfig
-from taskgraft.recipe import Choice
+
+import taskgraft as tg
+from taskgraft.contract.recipe import Choice
 
 
 @pytest.fixture

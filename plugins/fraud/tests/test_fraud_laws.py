@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tables import SMALL, learned
 
-from taskgraft.config import Config
-from taskgraft.description import TargetKind
-from taskgraft.head import Predictions
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import TargetKind
+from taskgraft.contract.head import Predictions
 from taskgraft.testing import LabelledRows, PluginLaws
 from taskgraft_fraud.metric_settings import FraudMetricConfig
 

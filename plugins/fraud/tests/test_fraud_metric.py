@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from taskgraft.evaluation import Resampling
-from taskgraft.head import Predictions
-from taskgraft.rows import ColumnMissing
+from taskgraft.contract.head import Predictions
+from taskgraft.contract.rows import ColumnMissing
+from taskgraft.evaluation.evaluation import Resampling
 from taskgraft_fraud.cells import BadCells
 from taskgraft_fraud.fraud_metric import NotALabel, NotTwoClasses, fraud
 from taskgraft_fraud.metric_settings import FraudMetricConfig

@@ -10,9 +10,9 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-
 from commands import typed
-from taskgraft.config import parse
+
+from taskgraft.contract.config import parse
 from taskgraft_fraud.fraud_settings import FraudConfig
 from taskgraft_fraud.history_settings import TransactionsConfig
 

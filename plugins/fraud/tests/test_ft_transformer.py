@@ -5,8 +5,8 @@ import torch
 from rtdl_revisiting_models import FTTransformer
 from tables import SMALL, SPECS, built, learned
 
-from taskgraft.batch import Batch
-from taskgraft.description import Layout
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import Layout
 
 TABLE = {
     "amount": [3.5, 80.0, 1.0, 12.25, 7.0],
@@ -81,7 +81,7 @@ def test_elements_stand_in_the_order_of_the_columns_whatever_their_kind():
 
 
 def test_feature_size_and_heads_that_do_not_fit_are_told():
-    from taskgraft.config import SettingsError, parse
+    from taskgraft.contract.config import SettingsError, parse
 
     with pytest.raises(SettingsError) as caught:
         parse(SPECS["ft-transformer"].config, {"feature_size": 100}, "backbone 'ft-transformer'")

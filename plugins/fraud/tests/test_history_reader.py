@@ -8,11 +8,11 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.config import SettingsError, parse
-from taskgraft.error import TaskgraftError
-from taskgraft.reading import read
-from taskgraft.rows import BadRows, Rows, UnreadableFile
-from taskgraft.spec import ReaderSpec
+from taskgraft.contract.config import SettingsError, parse
+from taskgraft.contract.rows import BadRows, Rows, UnreadableFile
+from taskgraft.contract.specs import ReaderSpec
+from taskgraft.data.reading import read
+from taskgraft.errors import TaskgraftError
 from taskgraft.testing import ReaderLaws
 from taskgraft_fraud.history_reader import read_transactions, with_history
 from taskgraft_fraud.history_settings import TransactionsConfig

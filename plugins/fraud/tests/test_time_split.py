@@ -5,12 +5,12 @@ import pyarrow as pa
 import pytest
 from handbook import FEATURES, FOLDER, SPLIT, needs_handbook
 
-from taskgraft.catalog import catalog
-from taskgraft.config import SettingsError, parse
-from taskgraft.parts import divided, named
-from taskgraft.reading import read
-from taskgraft.rows import BadRows, ColumnMissing, Rows
-from taskgraft.spec import SplitSpec
+from taskgraft.contract.config import SettingsError, parse
+from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
+from taskgraft.contract.specs import SplitSpec
+from taskgraft.data.reading import read
+from taskgraft.data.splitting import divided, named
+from taskgraft.discovery.catalog import catalog
 from taskgraft.testing import SplitLaws
 from taskgraft_fraud.leak import Leak
 from taskgraft_fraud.plugin import taskgraft_splits

@@ -5,9 +5,8 @@ import random
 import shutil
 
 import pytest
-
 from commands import typed
-from test_wrong_inputs import SKIP, refused
+from refusals import SKIP, refused
 
 RECIPE = """
 strategy = "full"

@@ -3,9 +3,9 @@
 import pytest
 
 import taskgraft as tg
-from taskgraft.heads.classification import Classification
-from taskgraft.heads.settings import ClassificationConfig
-from taskgraft.spec import StrategySpec
+from taskgraft.builtin.heads.classification import Classification
+from taskgraft.builtin.heads.configs import ClassificationConfig
+from taskgraft.contract.specs import StrategySpec
 from taskgraft.testing import PluginLaws, StrategyLaws
 from taskgraft_peft import plugin
 

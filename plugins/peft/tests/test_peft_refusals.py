@@ -3,8 +3,8 @@
 import pytest
 
 import taskgraft as tg
-from taskgraft.config import SettingsError
-from taskgraft.trial import CannotInsert
+from taskgraft.adaptation.dry_run import CannotInsert
+from taskgraft.contract.config import SettingsError
 
 ADVICE = "\nChoose another strategy, or other layers for this one."
 

@@ -12,12 +12,12 @@ from tiny_bases import fitted
 from torch import nn
 
 import taskgraft as tg
-from taskgraft.backbone import tensors
-from taskgraft.description import BackboneDescription, HeadDescription, Role
-from taskgraft.insertion import is_inserted, named_modules, named_tensors, remove
-from taskgraft.learning import resolve
-from taskgraft.plan import Plan
-from taskgraft.strategy import Strategy
+from taskgraft.adaptation.insertion import is_inserted, named_modules, named_tensors, remove
+from taskgraft.adaptation.trainable import resolve
+from taskgraft.contract.backbone import tensors
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, Role
+from taskgraft.contract.plan import Plan
+from taskgraft.contract.strategy import Strategy
 from taskgraft_peft.adalora import AdaLora
 from taskgraft_peft.low_rank import LowRank
 from taskgraft_peft.settings import AdaLoraConfig, LowRankConfig

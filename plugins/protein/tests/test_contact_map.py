@@ -4,17 +4,17 @@ import math
 import numpy as np
 import pytest
 import torch
+from backbones import Pairs, Words
 
 import taskgraft as tg
-from backbones import Pairs, Words
 from taskgraft import catalog
-from taskgraft.description import FeatureDescription, Layout, TargetKind, sequence
-from taskgraft.error import TaskgraftError
-from taskgraft.features import Features
-from taskgraft.head import BadTargets, Predictions
-from taskgraft.spec import HeadSpec
+from taskgraft.contract.descriptions import FeatureDescription, Layout, TargetKind, sequence
+from taskgraft.contract.features import Features
+from taskgraft.contract.head import BadTargets, Predictions
+from taskgraft.contract.specs import HeadSpec
+from taskgraft.errors import TaskgraftError
 from taskgraft.testing import HeadLaws, LabelledRows
-from taskgraft.testing.judging import check_judges_count_rows
+from taskgraft.testing.metrics_and_baselines import check_judges_count_rows
 from taskgraft_protein.contact_map import ContactMap
 from taskgraft_protein.contact_settings import ContactMapConfig
 from taskgraft_protein.contacts import contacts

@@ -5,11 +5,11 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.config import SettingsError, parse
-from taskgraft.reading import read
-from taskgraft.rows import BadRows, Rows, UnreadableFile
-from taskgraft.spec import ReaderSpec
-from taskgraft.spill import PIECE
+from taskgraft.contract.config import SettingsError, parse
+from taskgraft.contract.rows import BadRows, Rows, UnreadableFile
+from taskgraft.contract.specs import ReaderSpec
+from taskgraft.data.arrow_spool import PIECE
+from taskgraft.data.reading import read
 from taskgraft.testing import ReaderLaws
 from taskgraft_protein.data_settings import FastaConfig
 from taskgraft_protein.fasta import read_fasta

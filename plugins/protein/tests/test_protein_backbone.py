@@ -8,10 +8,10 @@ from tiny_proteins import BLOCKS, HEADS
 from transformers import AutoTokenizer, BertModel, EsmModel, T5EncoderModel
 
 import taskgraft as tg
-from taskgraft.description import Layout
-from taskgraft.error import TaskgraftError
-from taskgraft.features import Features
-from taskgraft.verification import difference, resumed
+from taskgraft.contract.descriptions import Layout
+from taskgraft.contract.features import Features
+from taskgraft.engine.feature_checks import difference, resumed
+from taskgraft.errors import TaskgraftError
 from taskgraft_protein.backbone import ProteinBackbone
 from taskgraft_protein.checkpoint import describe
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig

@@ -7,10 +7,10 @@ import pytest
 from pyarrow import parquet
 from scipy.stats import spearmanr
 
-from taskgraft.description import TargetKind
-from taskgraft.head import Predictions
+from taskgraft.contract.descriptions import TargetKind
+from taskgraft.contract.head import Predictions
 from taskgraft.testing import LabelledRows
-from taskgraft.testing.judging import check_baselines_are_plain_and_honest
+from taskgraft.testing.metrics_and_baselines import check_baselines_are_plain_and_honest
 from taskgraft_protein import one_hot_ridge, one_hot_window
 from taskgraft_protein.baseline_settings import (
     OneHotRidgeConfig,

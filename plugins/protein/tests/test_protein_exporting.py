@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from grafts import Biases, Grafts
 from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
 import taskgraft as tg
-from grafts import Biases, Grafts
-from taskgraft.description import Role
-from taskgraft.strategies.full import Full, FullConfig
+from taskgraft.builtin.strategies.full import Full, FullConfig
+from taskgraft.contract.descriptions import Role
 
 SEQUENCES = ["MKTAYIAKQRQISFVK", "GAVLI", "MSTNPKPQRKTKRNTNRRPQDV", "WYFHC"]
 ROWS = {"sequence": SEQUENCES, "label": ["in", "out", "in", "out"]}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from taskgraft.strategies.full import Full, FullConfig
-from taskgraft.strategies.linear_probe import LinearProbe, LinearProbeConfig
-from taskgraft.strategies.partial import Partial, PartialConfig
+from taskgraft.builtin.strategies.full import Full, FullConfig
+from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
+from taskgraft.builtin.strategies.partial import Partial, PartialConfig
 from taskgraft.testing import BackboneLaws, PluginLaws, StrategyLaws
 from taskgraft_protein import plugin
 from taskgraft_protein.backbone import ProteinBackbone
@@ -103,8 +103,8 @@ class TestStrategiesOnProteins(StrategyLaws):
 
     @pytest.fixture
     def head(self):
-        from taskgraft.heads.classification import Classification
-        from taskgraft.heads.settings import ClassificationConfig
+        from taskgraft.builtin.heads.classification import Classification
+        from taskgraft.builtin.heads.configs import ClassificationConfig
 
         return Classification(ClassificationConfig())
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import taskgraft as tg
-from taskgraft.error import TaskgraftError
+from taskgraft.errors import TaskgraftError
 
 MOTIFS = ("ACDEFGHIKL", "WYWYWYWYWY", "MNPQRSTVMN")
 SEQUENCES = {"sequence": [motif[start:] + motif[: start + 3] for motif in MOTIFS for start in range(8)]}
@@ -104,6 +104,6 @@ class LastBlock(tg.Strategy):
         self._store = store
 
     def plan(self, backbone, head):
-        from taskgraft.plan import Learn, Stage
+        from taskgraft.contract.plan import Learn, Stage
 
         return (Stage("last", (Learn((backbone.parts[-1].name,), 1e-3),), head_rate=1e-2, store=self._store),)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from commands import typed
-from taskgraft.config import parse
+
+from taskgraft.contract.config import parse
 from taskgraft_protein.data_settings import FastaConfig, SequenceIdentityConfig
 from taskgraft_protein.fasta import read_fasta
 from taskgraft_protein.sequence_identity import by_identity

@@ -3,9 +3,9 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.rows import ColumnMissing, UnreadableFile
-from taskgraft.spec import ReaderSpec
-from taskgraft.spill import PIECE
+from taskgraft.contract.rows import ColumnMissing, UnreadableFile
+from taskgraft.contract.specs import ReaderSpec
+from taskgraft.data.arrow_spool import PIECE
 from taskgraft.testing import ReaderLaws
 from taskgraft_protein.data_settings import ResidueLabelsConfig
 from taskgraft_protein.residue_labels import read_residue_labels

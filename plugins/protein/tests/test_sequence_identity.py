@@ -9,10 +9,10 @@ from families import families, straddling
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.config import SettingsError, parse
-from taskgraft.error import TaskgraftError
-from taskgraft.rows import BadRows, ColumnMissing, Rows
-from taskgraft.spec import SplitSpec
+from taskgraft.contract.config import SettingsError, parse
+from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
+from taskgraft.contract.specs import SplitSpec
+from taskgraft.errors import TaskgraftError
 from taskgraft.testing import SplitLaws
 from taskgraft_protein.data_settings import SequenceIdentityConfig
 from taskgraft_protein.sequence_identity import by_identity, clusters

@@ -3,10 +3,9 @@
 import gzip
 
 import pytest
-
 from commands import typed
 from planting import garden_in
-from test_wrong_inputs import SKIP, refused
+from refusals import SKIP, refused
 
 MEND = "Mend these rows, or take them out of the data."
 RECIPE = """

@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import taskgraft as tg
-from taskgraft.error import TaskgraftError
-from taskgraft.fingerprint import digest
-from taskgraft.manifest import MANIFEST, TENSORS, checksums
+from taskgraft.errors import TaskgraftError
+from taskgraft.storage.fingerprints import digest
+from taskgraft.storage.manifest import MANIFEST, TENSORS, checksums
 
 ROWS = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": ["card", "parcel", "card", "parcel"]}
 

@@ -8,12 +8,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 import taskgraft as tg
-from taskgraft.description import Layout, Role
-from taskgraft.error import TaskgraftError
-from taskgraft.features import Features
-from taskgraft.plan import Learn, Stage
-from taskgraft.strategy import Strategy
-from taskgraft.verification import UnreliableBackbone, difference, resumed, verify
+from taskgraft.contract.descriptions import Layout, Role
+from taskgraft.contract.features import Features
+from taskgraft.contract.plan import Learn, Stage
+from taskgraft.contract.strategy import Strategy
+from taskgraft.engine.feature_checks import UnreliableBackbone, difference, resumed, verify
+from taskgraft.errors import TaskgraftError
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.checkpoint import describe
 from taskgraft_text.settings import TextConfig

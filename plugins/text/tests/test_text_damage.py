@@ -11,8 +11,8 @@ import torch
 from transformers import ViTConfig, ViTModel
 
 import taskgraft as tg
-from taskgraft.error import TaskgraftError
-from taskgraft.manifest import MANIFEST, TENSORS, checksums
+from taskgraft.errors import TaskgraftError
+from taskgraft.storage.manifest import MANIFEST, TENSORS, checksums
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.settings import TextConfig
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from grafts import Biases, Grafts
 from transformers import AutoModel, AutoTokenizer
 
 import taskgraft as tg
-from grafts import Biases, Grafts
-from taskgraft.description import Role
-from taskgraft.error import TaskgraftError
-from taskgraft.strategies.full import Full, FullConfig
+from taskgraft.builtin.strategies.full import Full, FullConfig
+from taskgraft.contract.descriptions import Role
+from taskgraft.errors import TaskgraftError
 
 TEXTS = ["lost card", "late parcel", "my card", "where is my parcel, please help"]
 ROWS = {"text": TEXTS, "label": ["card", "parcel", "card", "parcel"]}

@@ -5,8 +5,8 @@ import tiny
 import torch
 
 import taskgraft as tg
-from taskgraft.contents import CATEGORY
-from taskgraft.error import TaskgraftError
+from taskgraft.contract.masking import CATEGORY
+from taskgraft.errors import TaskgraftError
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.settings import TextConfig
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from taskgraft.description import Role
-from taskgraft.plan import Learn, Stage
-from taskgraft.strategies.full import Full, FullConfig
-from taskgraft.strategies.linear_probe import LinearProbe, LinearProbeConfig
-from taskgraft.strategies.partial import Partial, PartialConfig
-from taskgraft.strategy import Strategy
+from taskgraft.builtin.strategies.full import Full, FullConfig
+from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
+from taskgraft.builtin.strategies.partial import Partial, PartialConfig
+from taskgraft.contract.descriptions import Role
+from taskgraft.contract.plan import Learn, Stage
+from taskgraft.contract.strategy import Strategy
 from taskgraft.testing import BackboneLaws, PluginLaws, StrategyLaws
 from taskgraft_text import plugin
 from taskgraft_text.backbone import TextBackbone
@@ -136,8 +136,8 @@ class TestStrategiesOnText(StrategyLaws):
 
     @pytest.fixture
     def head(self):
-        from taskgraft.heads.classification import Classification
-        from taskgraft.heads.settings import ClassificationConfig
+        from taskgraft.builtin.heads.classification import Classification
+        from taskgraft.builtin.heads.configs import ClassificationConfig
 
         return Classification(ClassificationConfig())
 

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from taskgraft.config import Config, SettingsError, parse
-from taskgraft.description import Layout
+from taskgraft.contract.config import Config, SettingsError, parse
+from taskgraft.contract.descriptions import Layout
 from taskgraft_vision.augmentation import changed, mixed, rectangle
 from taskgraft_vision.augmentation_settings import CutMix, Light, MixUp, Policies, PolicyList, RandAugment
 

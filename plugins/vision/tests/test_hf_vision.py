@@ -17,8 +17,8 @@ from transformers import (
 )
 
 import taskgraft as tg
-from taskgraft.checkpoint import BadCheckpoint, NoSuchPart, TensorsMissing
-from taskgraft.description import Layout, Role
+from taskgraft.contract.descriptions import Layout, Role
+from taskgraft.storage.checkpoints import BadCheckpoint, NoSuchPart, TensorsMissing
 from taskgraft.testing import BackboneLaws
 from taskgraft_vision import hf_backbone, plugin
 from taskgraft_vision.settings import HfVisionConfig

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from taskgraft.config import NoSettings
-from taskgraft.rows import UnreadableFile
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.rows import UnreadableFile
 from taskgraft_vision.folder import PATTERNS, read_image_folder
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, jaccard_score
 
-from taskgraft.config import NoSettings
-from taskgraft.description import TargetKind
-from taskgraft.head import Predictions
-from taskgraft.testing.judging import LabelledRows, check_judges_count_rows
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.descriptions import TargetKind
+from taskgraft.contract.head import Predictions
+from taskgraft.testing.metrics_and_baselines import LabelledRows, check_judges_count_rows
 from taskgraft_vision.iou import segmentation
 
 CLASSES = (0, 3, 7, 9)

@@ -2,7 +2,7 @@ import pytest
 import timm
 import torch
 
-from taskgraft.description import Role
+from taskgraft.contract.descriptions import Role
 from taskgraft_vision.parts import groups_of, pieces, roles
 from taskgraft_vision.trace import trace
 

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 import taskgraft as tg
-from taskgraft.composition import CannotDisplace, CannotMix
-from taskgraft.description import FeatureDescription, Layout
-from taskgraft.features import Features, Placement
-from taskgraft.head import BadTargets
-from taskgraft.heads.labels import OneColumn
-from taskgraft.rows import BadRows
+from taskgraft.composition.compose import CannotDisplace, CannotMix
+from taskgraft.contract.descriptions import FeatureDescription, Layout
+from taskgraft.contract.features import Features, Placement
+from taskgraft.contract.head import BadTargets
+from taskgraft.contract.labels import OneColumn
+from taskgraft.contract.rows import BadRows
 from taskgraft.testing import HeadLaws
 from taskgraft_vision.masks import class_numbers
 from taskgraft_vision.plugin import taskgraft_heads

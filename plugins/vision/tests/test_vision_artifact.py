@@ -8,23 +8,23 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from commands import typed
 from drawing import encoded, noise, opened
 from safetensors.torch import load_file
 from stored import SIZE, drawn, folder_of, stored
 
 import taskgraft as tg
-from commands import typed
-from taskgraft.description import Layout, TargetKind
-from taskgraft.error import TaskgraftError
-from taskgraft.head import Predictions
-from taskgraft.heads.classification import Classification
-from taskgraft.heads.settings import ClassificationConfig
-from taskgraft.manifest import MANIFEST, TENSORS
-from taskgraft.strategies.full import Full, FullConfig
-from taskgraft.strategies.linear_probe import LinearProbe, LinearProbeConfig
-from taskgraft.strategies.partial import Partial, PartialConfig
+from taskgraft.builtin.heads.classification import Classification
+from taskgraft.builtin.heads.configs import ClassificationConfig
+from taskgraft.builtin.strategies.full import Full, FullConfig
+from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
+from taskgraft.builtin.strategies.partial import Partial, PartialConfig
+from taskgraft.contract.descriptions import Layout, TargetKind
+from taskgraft.contract.head import Predictions
+from taskgraft.errors import TaskgraftError
+from taskgraft.storage.manifest import MANIFEST, TENSORS
 from taskgraft.testing import PluginLaws, StrategyLaws
-from taskgraft.testing.judging import LabelledRows
+from taskgraft.testing.metrics_and_baselines import LabelledRows
 from taskgraft_vision import processor, timm_backbone
 from taskgraft_vision.settings import TimmConfig
 

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import typed
 from drawing import opened, pictures
 from safetensors.torch import load_file, save_file
 
 import taskgraft as tg
-from commands import typed
-from taskgraft.checkpoint import TensorsMissing
+from taskgraft.storage.checkpoints import TensorsMissing
 from taskgraft.testing import BackboneLaws
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -5,15 +5,15 @@ import pytest
 import timm
 import torch
 from drawing import encoded, noise, opened
+from grafts import Biases, Grafts
 from stored import SIZE, drawn, stored
 from timm.data import resolve_model_data_config
 from transformers import AutoModel, ViTConfig, ViTImageProcessor
 
 import taskgraft as tg
-from grafts import Biases, Grafts
-from taskgraft.description import Role
-from taskgraft.error import TaskgraftError
-from taskgraft.strategies.full import Full, FullConfig
+from taskgraft.builtin.strategies.full import Full, FullConfig
+from taskgraft.contract.descriptions import Role
+from taskgraft.errors import TaskgraftError
 
 IMAGES = [encoded(noise(40 + 9 * number, 60 - 5 * number, number)) for number in range(4)]
 ROWS = {"image": IMAGES, "label": ["cat", "dog"] * 2}

@@ -7,12 +7,11 @@ import shutil
 
 import numpy as np
 import pytest
+from commands import typed
 from drawing import encoded, noise
 from PIL import Image
+from refusals import SKIP, refused
 from stored import drawn, stored
-
-from commands import typed
-from test_wrong_inputs import SKIP, refused
 
 RECIPE = """
 head = "classification"

@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.description import TargetKind
-from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec, BaselineSpec, Columns, Elements, SplitSpec
+from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.descriptions import TargetKind
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import BackboneSpec, BaselineSpec, SplitSpec
 
 from plugin_molecule.settings import MorganForestConfig, ScaffoldConfig, SmilesTransformerConfig, describe
 
 if TYPE_CHECKING:
-    from taskgraft.head import Predictions
-    from taskgraft.rows import Rows
+    from taskgraft.contract.head import Predictions
+    from taskgraft.contract.rows import Rows
 
     from plugin_molecule.backbone import SmilesTransformer
     from plugin_molecule.forest import Forest

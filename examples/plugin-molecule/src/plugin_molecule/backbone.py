@@ -2,8 +2,8 @@
 
 import torch
 from taskgraft import Backbone, Batch, Features
-from taskgraft.description import BackboneDescription, Layout
-from taskgraft.features import ELEMENT
+from taskgraft.contract.descriptions import BackboneDescription, Layout
+from taskgraft.contract.features import ELEMENT
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from taskgraft import Predictions
-from taskgraft.heads.labels import ordered
-from taskgraft.spec import Columns, Elements
+from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.labels import ordered
 
 from plugin_molecule.molecule import molecules
 from plugin_molecule.settings import SMILES, MorganForestConfig

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from rdkit import Chem
 from taskgraft import Batch, Prepared, Processor
-from taskgraft.backbone import Varied
-from taskgraft.contents import CATEGORY, NUMBER, Contents, Kind
-from taskgraft.features import ELEMENT
-from taskgraft.spec import Columns
+from taskgraft.contract.backbone import Varied
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
 from torch import Tensor
 
 from plugin_molecule.molecule import Written, canonical, drawn, read

@@ -3,8 +3,8 @@
 from typing import Self
 
 from pydantic import Field, model_validator
-from taskgraft.config import Config
-from taskgraft.description import BackboneDescription, InputRole, Part, Role, sequence, vector
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import BackboneDescription, InputRole, Part, Role, sequence, vector
 
 SMILES = "smiles"
 """The input role of the backbone, and the usual name of a column of molecules."""

@@ -2,7 +2,7 @@
 
 import re
 
-from taskgraft.spec import Columns
+from taskgraft.contract.columns import Columns
 
 from plugin_molecule.molecule import canonical, read
 from plugin_molecule.settings import SMILES, SmilesTransformerConfig

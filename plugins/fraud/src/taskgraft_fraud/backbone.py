@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from taskgraft.backbone import Backbone
-from taskgraft.batch import Batch
-from taskgraft.description import BackboneDescription, Layout
-from taskgraft.error import TaskgraftError
-from taskgraft.features import Features
+from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import BackboneDescription, Layout
+from taskgraft.contract.features import Features
+from taskgraft.errors import TaskgraftError
 from taskgraft_fraud.description import category_sizes, number_count
 from taskgraft_fraud.processor import CATEGORIES, NUMBERS, TableProcessor
 from taskgraft_fraud.settings import AnyTable, CategoryColumn, NumberColumn, TableConfig

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from taskgraft.rows import arrow_of
+from taskgraft.contract.rows import arrow_of
 from taskgraft_fraud.cells import codes, column_of, texts
 
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.error import TaskgraftError
-from taskgraft.rows import arrow_of
+from taskgraft.contract.rows import arrow_of
+from taskgraft.errors import TaskgraftError
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 """How a number is written. The names of infinity and of no number are texts."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from taskgraft.description import BackboneDescription, FeatureDescription, Part, Role, sequence, vector
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Part, Role, sequence, vector
 from taskgraft_fraud.settings import (
     CategoryColumn,
     FTTransformerConfig,

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from taskgraft.batch import Batch
-from taskgraft.description import FeatureDescription, HeadDescription
-from taskgraft.error import TaskgraftError, listed
-from taskgraft.features import Features
-from taskgraft.head import Head, HeadModule, Loss, Predictions, Target
-from taskgraft.heads.labels import (
+from taskgraft.builtin.heads.linear_readout import Readout, mean_of_members, per_member
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
+from taskgraft.contract.features import Features
+from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target
+from taskgraft.contract.labels import (
     Label,
     index_of,
     indices,
@@ -27,8 +28,7 @@ from taskgraft.heads.labels import (
     text_of,
     vocabulary,
 )
-from taskgraft.heads.readout import Readout, mean_of_members, per_member
-from taskgraft.spec import Columns
+from taskgraft.errors import TaskgraftError, listed
 from taskgraft_fraud.calibration import Chances, Isotonic, Temperature, calibrated, fit
 from taskgraft_fraud.cells import BadCells
 from taskgraft_fraud.day import days_of

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.error import TaskgraftError, listed
-from taskgraft.head import Predictions
-from taskgraft.heads.labels import Label, text_of
-from taskgraft.metrics.ranking import Ranking
-from taskgraft.rows import ColumnMissing
-from taskgraft.spec import Columns, Judge
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.head import Predictions
+from taskgraft.contract.labels import Label, text_of
+from taskgraft.contract.rows import ColumnMissing
+from taskgraft.contract.specs import Judge
+from taskgraft.errors import TaskgraftError, listed
+from taskgraft.evaluation.ranking import Ranking
 from taskgraft_fraud.card_precision import Cards
 from taskgraft_fraud.day import days_of
 from taskgraft_fraud.metric_settings import FraudMetricConfig

@@ -4,8 +4,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from taskgraft.config import Config
-from taskgraft.description import HeadDescription, Layout, TargetKind
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
 
 
 class FraudConfig(Config):

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from taskgraft import catalog
-from taskgraft.error import TaskgraftError, listed
-from taskgraft.reading import read_file
-from taskgraft.rows import MEND, BadRows, Rows, UnreadableFile
+from taskgraft.contract.rows import MEND, BadRows, Rows, UnreadableFile
+from taskgraft.data.reading import read_file
+from taskgraft.errors import TaskgraftError, listed
 from taskgraft_fraud.cells import codes, null
 from taskgraft_fraud.history import customer_windows, terminal_windows
 from taskgraft_fraud.history_settings import TransactionsConfig

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from taskgraft.error import TaskgraftError, listed
-from taskgraft.rows import Rows
+from taskgraft.contract.rows import Rows
+from taskgraft.errors import TaskgraftError, listed
 from taskgraft_fraud.cells import codes, column_of, texts
 from taskgraft_fraud.day import Days
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from taskgraft.head import Predictions
-from taskgraft.spec import Columns, Elements
+from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.head import Predictions
 from taskgraft_fraud.baseline_settings import LogisticRegressionConfig, LogisticRegressionLearned
 from taskgraft_fraud.matrix import expanded, labels_of, learned_columns, likeliest
 

@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.head import Predictions
-from taskgraft.heads.labels import Label, indices, ordered, text_of
-from taskgraft.spec import Columns
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.head import Predictions
+from taskgraft.contract.labels import Label, indices, ordered, text_of
 from taskgraft_fraud.columns import learn
 from taskgraft_fraud.processor import CATEGORIES, NUMBERS, TableProcessor
 from taskgraft_fraud.settings import CategoryColumn, Column, KindsConfig, TableConfig

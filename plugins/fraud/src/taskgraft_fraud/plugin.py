@@ -6,13 +6,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.description import TargetKind
-from taskgraft.hook import hookimpl
-from taskgraft.spec import (
+from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.descriptions import TargetKind
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import (
     BackboneSpec,
     BaselineSpec,
-    Columns,
-    Elements,
     Example,
     HeadSpec,
     Judge,
@@ -33,8 +32,8 @@ from taskgraft_fraud.metric_settings import FraudMetricConfig
 from taskgraft_fraud.split_settings import CustomerSplitConfig, TimeSplitConfig
 
 if TYPE_CHECKING:
-    from taskgraft.head import Predictions
-    from taskgraft.rows import Rows
+    from taskgraft.contract.head import Predictions
+    from taskgraft.contract.rows import Rows
     from taskgraft_fraud.backbone import TableBackbone
     from taskgraft_fraud.fraud import Fraud
 

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from taskgraft.backbone import Prepared, Processor
-from taskgraft.batch import Batch
-from taskgraft.contents import CATEGORY, NUMBER, Contents, Kind
-from taskgraft.error import listed
-from taskgraft.features import ELEMENT
-from taskgraft.rows import ColumnMissing
-from taskgraft.spec import Columns
+from taskgraft.contract.backbone import Prepared, Processor
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
+from taskgraft.contract.rows import ColumnMissing
+from taskgraft.errors import listed
 from taskgraft_fraud.cells import Cells, column_of
 from taskgraft_fraud.columns import READ
 from taskgraft_fraud.settings import CategoryColumn, Column, NumberColumn, TimeColumn

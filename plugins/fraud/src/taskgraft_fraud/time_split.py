@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.error import TaskgraftError, listed
-from taskgraft.heads.labels import text_of
-from taskgraft.rows import BadRows, Rows
+from taskgraft.contract.labels import text_of
+from taskgraft.contract.rows import BadRows, Rows
+from taskgraft.errors import TaskgraftError, listed
 from taskgraft_fraud.cells import BadCells
 from taskgraft_fraud.day import Days, days_of
 from taskgraft_fraud.leak import (

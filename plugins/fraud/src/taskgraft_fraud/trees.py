@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from taskgraft.head import Predictions
-from taskgraft.heads.labels import Label
-from taskgraft.spec import Columns, Elements
+from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.head import Predictions
+from taskgraft.contract.labels import Label
 from taskgraft_fraud.baseline_settings import GradientBoostingConfig, RandomForestConfig
 from taskgraft_fraud.matrix import Matrix, labels_of, learned_columns, likeliest, numbered
 from taskgraft_fraud.settings import Column

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from taskgraft.description import BackboneDescription, Role
-from taskgraft.error import listed
-from taskgraft.strategy import CannotPlan
+from taskgraft.contract.descriptions import BackboneDescription, Role
+from taskgraft.contract.strategy import CannotPlan
+from taskgraft.errors import listed
 from taskgraft_peft.settings import LayerConfig
 
 ATTENTION = frozenset({Role.QUERY, Role.VALUE, Role.FUSED})

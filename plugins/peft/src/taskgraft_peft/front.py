@@ -13,10 +13,10 @@ import torch
 from peft import PrefixTuningConfig, PromptEmbedding, PromptTuningConfig, get_peft_model
 from torch import Tensor, nn
 
-from taskgraft.description import BackboneDescription, HeadDescription, Role
-from taskgraft.error import TaskgraftError
-from taskgraft.plan import Insertion, Plan, Stage
-from taskgraft.strategy import CannotPlan, Strategy
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, Role
+from taskgraft.contract.plan import Insertion, Plan, Stage
+from taskgraft.contract.strategy import CannotPlan, Strategy
+from taskgraft.errors import TaskgraftError
 from taskgraft_peft.layers import CannotAdapt, quiet
 from taskgraft_peft.settings import FrontConfig
 from taskgraft_transformers.running import places

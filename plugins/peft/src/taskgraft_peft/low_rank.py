@@ -5,9 +5,9 @@ from functools import partial
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
-from taskgraft.description import BackboneDescription, HeadDescription
-from taskgraft.plan import Insertion, Plan, Stage
-from taskgraft.strategy import Strategy
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
+from taskgraft.contract.plan import Insertion, Plan, Stage
+from taskgraft.contract.strategy import Strategy
 from taskgraft_peft.choosing import choose
 from taskgraft_peft.layers import EVERY, merged, put_around, turned
 from taskgraft_peft.settings import LowRankConfig

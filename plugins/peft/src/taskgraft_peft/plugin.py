@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from taskgraft.hook import hookimpl
-from taskgraft.spec import StrategySpec
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import StrategySpec
 from taskgraft_peft import settings
 
 if TYPE_CHECKING:
-    from taskgraft.strategy import Strategy
+    from taskgraft.contract.strategy import Strategy
 
 TASKGRAFT_CONTRACT = "1.0"
 

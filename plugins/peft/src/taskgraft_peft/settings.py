@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from taskgraft.config import Config
-from taskgraft.description import Role
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import Role
 
 
 class AdapterConfig(Config):

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import peft
 from torch import nn
 
-from taskgraft.description import BackboneDescription, HeadDescription
-from taskgraft.plan import Insertion, Plan, Stage, Together
-from taskgraft.strategy import Strategy
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
+from taskgraft.contract.plan import Insertion, Plan, Stage, Together
+from taskgraft.contract.strategy import Strategy
 from taskgraft_peft.choosing import ATTENTION, CONVOLUTION, FEED_FORWARD, choose
 from taskgraft_peft.layers import EVERY, merged, put_around, turned
 from taskgraft_peft.settings import VeraConfig
 
 if TYPE_CHECKING:
-    from taskgraft.plan import Wrap
+    from taskgraft.contract.plan import Wrap
 
 
 class Vera(Strategy):

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.checkpoint import BadCheckpoint, reading
-from taskgraft.error import listed
+from taskgraft.errors import listed
+from taskgraft.storage.checkpoints import BadCheckpoint, reading
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 """The twenty residues that every protein language model knows."""

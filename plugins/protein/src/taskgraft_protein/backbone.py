@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from transformers import EsmTokenizer
 
-from taskgraft.backbone import Backbone
-from taskgraft.batch import Batch
-from taskgraft.checkpoint import BadCheckpoint, base_fingerprint
-from taskgraft.description import BackboneDescription, Layout, Role
-from taskgraft.features import ELEMENT, Features
+from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import BackboneDescription, Layout, Role
+from taskgraft.contract.features import ELEMENT, Features
+from taskgraft.storage.checkpoints import BadCheckpoint, base_fingerprint
 from taskgraft_protein.alphabet import ESM_TOKENS
 from taskgraft_protein.checkpoint import NEW, Known, known, new
 from taskgraft_protein.processor import RESIDUES, SEQUENCE, Limit, ProteinProcessor

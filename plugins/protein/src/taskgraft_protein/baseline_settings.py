@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from taskgraft.config import Config
+from taskgraft.contract.config import Config
 
 Label = str | bool | int | float
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from transformers import EsmConfig, PretrainedConfig
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, reading
-from taskgraft.description import BackboneDescription, FeatureDescription, InputRole, Layout, sequence, vector
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, InputRole, Layout, sequence, vector
+from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, reading
 from taskgraft_protein.alphabet import ESM, Alphabet, read_alphabet
 from taskgraft_protein.processor import SEQUENCE
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig

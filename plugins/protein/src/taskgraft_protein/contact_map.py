@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from taskgraft.batch import Batch, mask
-from taskgraft.description import FeatureDescription, HeadDescription, Layout
-from taskgraft.features import ELEMENT, Features
-from taskgraft.head import BadTargets, Head, HeadModule, Loss, Predictions, Target, is_missing
-from taskgraft.spec import Columns
+from taskgraft.contract.batch import Batch, mask
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import FeatureDescription, HeadDescription, Layout
+from taskgraft.contract.features import ELEMENT, Features
+from taskgraft.contract.head import BadTargets, Head, HeadModule, Loss, Predictions, Target, is_missing
 from taskgraft_protein.contact_settings import ContactMapConfig, describe_contact_map
 
 CLASSES = (0, 1)

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from taskgraft.config import Config
-from taskgraft.description import HeadDescription, Layout, TargetKind
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
 
 
 class ContactMapConfig(Config):

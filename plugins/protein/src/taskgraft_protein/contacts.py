@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.config import NoSettings
-from taskgraft.head import Predictions
-from taskgraft.spec import Columns, Judge
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.head import Predictions
+from taskgraft.contract.specs import Judge
 
 RANGES = {"long": (24, None), "medium": (12, 24)}
 """Distances along the sequence, the last one left out."""

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from taskgraft import catalog
-from taskgraft.readers.opening import opened
-from taskgraft.reading import read_file
-from taskgraft.rows import MEND, BadRows, Rows, UnreadableFile
-from taskgraft.spill import Records, Spill
+from taskgraft.contract.rows import MEND, BadRows, Rows, UnreadableFile
+from taskgraft.data.arrow_spool import Records, Spill
+from taskgraft.data.open_file import opened
+from taskgraft.data.reading import read_file
 from taskgraft_protein.data_settings import COLUMNS, SUFFIXES, FastaConfig
 from taskgraft_protein.residue_labels import spelled, text_column
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.head import Predictions
-from taskgraft.spec import Columns, Elements
+from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.head import Predictions
 from taskgraft_protein.baseline_settings import OneHotWindowConfig, OneHotWindowLearned
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.config import NoSettings
-from taskgraft.description import BackboneDescription, TargetKind
-from taskgraft.hook import hookimpl
-from taskgraft.spec import (
+from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.descriptions import BackboneDescription, TargetKind
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import (
     BackboneSpec,
     BaselineSpec,
-    Columns,
-    Elements,
     Example,
     HeadSpec,
     Judge,
@@ -30,8 +29,8 @@ from taskgraft_protein.data_settings import SUFFIXES, FastaConfig, ResidueLabels
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig
 
 if TYPE_CHECKING:
-    from taskgraft.head import Predictions
-    from taskgraft.rows import Rows
+    from taskgraft.contract.head import Predictions
+    from taskgraft.contract.rows import Rows
     from taskgraft_protein.backbone import ProteinBackbone
     from taskgraft_protein.contact_map import ContactMap
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskgraft.backbone import Prepared, Processor
-from taskgraft.batch import Batch
-from taskgraft.contents import CATEGORY, NUMBER, Contents, Kind
-from taskgraft.features import ELEMENT
-from taskgraft.spec import Columns
+from taskgraft.contract.backbone import Prepared, Processor
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
 from taskgraft_protein.alphabet import UNKNOWN, Alphabet
 
 SEQUENCE = "sequence"

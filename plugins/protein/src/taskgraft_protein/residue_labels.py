@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from taskgraft import catalog
-from taskgraft.reading import read_file
-from taskgraft.rows import Rows, UnreadableFile
-from taskgraft.spill import PIECE, Spill
+from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.data.arrow_spool import PIECE, Spill
+from taskgraft.data.reading import read_file
 from taskgraft_protein.data_settings import ResidueLabelsConfig
 
 

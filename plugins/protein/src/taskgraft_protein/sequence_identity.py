@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from taskgraft.error import TaskgraftError
-from taskgraft.rows import BadRows, Rows
-from taskgraft.splits.column import by_column
-from taskgraft.splits.settings import ColumnConfig
+from taskgraft.builtin.splits.column import by_column
+from taskgraft.builtin.splits.configs import ColumnConfig
+from taskgraft.contract.rows import BadRows, Rows
+from taskgraft.errors import TaskgraftError
 from taskgraft_protein.data_settings import SequenceIdentityConfig
 
 PERMUTATIONS = 128

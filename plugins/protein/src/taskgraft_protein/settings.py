@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from taskgraft.config import Config
+from taskgraft.contract.config import Config
 
 
 class SequenceConfig(Config):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from taskgraft.batch import mask
+from taskgraft.contract.batch import mask
 from taskgraft_protein.alphabet import Alphabet
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from taskgraft.backbone import Backbone
-from taskgraft.batch import Batch
-from taskgraft.checkpoint import BadCheckpoint, base_fingerprint
-from taskgraft.description import BackboneDescription, Layout
-from taskgraft.features import ELEMENT, Features
+from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import BackboneDescription, Layout
+from taskgraft.contract.features import ELEMENT, Features
+from taskgraft.storage.checkpoints import BadCheckpoint, base_fingerprint
 from taskgraft_text.checkpoint import SECOND, TEXT, Known, known
 from taskgraft_text.hiding import PIECES
 from taskgraft_text.processor import TextProcessor

@@ -8,9 +8,9 @@ from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, read_json, reading
-from taskgraft.description import BackboneDescription, FeatureDescription, InputRole, sequence, vector
-from taskgraft.spec import Columns
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, InputRole, sequence, vector
+from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, read_json, reading
 from taskgraft_text.settings import Pair, Pooling, TextConfig
 from taskgraft_transformers.structure import Structure, configuration, structure
 from taskgraft_transformers.tokenizer import read_tokenizer

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.spec import Judge
+from taskgraft.contract.specs import Judge
 
 Entity = tuple[str, int, int]
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from taskgraft.batch import Batch
-from taskgraft.contents import CATEGORY, NUMBER
-from taskgraft.features import ELEMENT
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.masking import CATEGORY, NUMBER
 
 PIECES = "piece"
 """The padded axis of a text; a second text that goes apart has ``other piece``."""

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.config import NoSettings
-from taskgraft.description import BackboneDescription, TargetKind
-from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec, Columns, Example, Judge, MetricSpec
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.descriptions import BackboneDescription, TargetKind
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import BackboneSpec, Example, Judge, MetricSpec
 from taskgraft_text.settings import TextConfig
 
 if TYPE_CHECKING:
-    from taskgraft.head import Predictions
+    from taskgraft.contract.head import Predictions
     from taskgraft_text.backbone import TextBackbone
 
 TASKGRAFT_CONTRACT = "1.0"

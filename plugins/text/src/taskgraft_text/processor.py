@@ -11,11 +11,11 @@ from tokenizers import Encoding
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from taskgraft.backbone import Prepared, Processor
-from taskgraft.batch import Batch
-from taskgraft.contents import Contents, Kind
-from taskgraft.features import ELEMENT
-from taskgraft.spec import Columns
+from taskgraft.contract.backbone import Prepared, Processor
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.masking import Contents, Kind
 from taskgraft_text.checkpoint import SECOND, TEXT
 from taskgraft_text.hiding import PIECES, held_pieces, hidden_pieces
 from taskgraft_text.settings import Pair

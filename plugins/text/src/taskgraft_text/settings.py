@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from taskgraft.config import Config
+from taskgraft.contract.config import Config
 
 
 class Pooling(StrEnum):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from taskgraft.backbone import CannotExport
-from taskgraft.checkpoint import Checkpoint, reading
+from taskgraft.contract.backbone import CannotExport
+from taskgraft.storage.checkpoints import Checkpoint, reading
 from taskgraft_transformers.loading import quiet
 from taskgraft_transformers.structure import Structure, configuration
 

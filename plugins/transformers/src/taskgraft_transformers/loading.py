@@ -10,8 +10,8 @@ from torch import nn
 from transformers import PretrainedConfig
 from transformers.utils import logging
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, TensorsMissing, reading, weight_files
-from taskgraft.error import listed
+from taskgraft.errors import listed
+from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, TensorsMissing, reading, weight_files
 from taskgraft_transformers.structure import Structure
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskgraft.passage import Passage
+from taskgraft.engine.block_skipping import Passage
 from taskgraft_transformers.structure import Structure
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, NoSuchPart, reading
-from taskgraft.description import FeatureDescription, Part, Role
+from taskgraft.contract.descriptions import FeatureDescription, Part, Role
+from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, NoSuchPart, reading
 
 ROLES: Mapping[Role, tuple[str, ...]] = {
     Role.QUERY: ("query", "q_proj", "q_lin", "query_proj", "attention.q", "attn.q", "SelfAttention.q"),

@@ -2,7 +2,7 @@
 
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, reading
+from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, reading
 from taskgraft_transformers.loading import quiet
 
 VOCABULARIES = (

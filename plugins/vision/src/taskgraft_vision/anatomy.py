@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from taskgraft.checkpoint import BadCheckpoint, NoSuchPart
-from taskgraft.description import FeatureDescription, Layout, Part, Role, sequence, vector
+from taskgraft.contract.descriptions import FeatureDescription, Layout, Part, Role, sequence, vector
+from taskgraft.storage.checkpoints import BadCheckpoint, NoSuchPart
 from taskgraft_vision.parts import Piece
 from taskgraft_vision.resuming import Stop, Stopped, Stretch
 from taskgraft_vision.trace import Run, Trace, flat, follow, reached, trace

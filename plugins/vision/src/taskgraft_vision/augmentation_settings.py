@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from taskgraft.config import Config
-from taskgraft.description import Layout
-from taskgraft.error import listed, nearest
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import Layout
+from taskgraft.errors import listed, nearest
 
 Positive = Annotated[float, Field(gt=0)]
 Span = tuple[Positive, Positive]

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from taskgraft.backbone import Backbone
-from taskgraft.batch import Batch
-from taskgraft.description import BackboneDescription, InputRole, Layout, Part
-from taskgraft.features import Features, Placement
+from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import BackboneDescription, InputRole, Layout, Part
+from taskgraft.contract.features import Features, Placement
 from taskgraft_vision.anatomy import Anatomy, Size
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.processor import IMAGE, Colour, ImageProcessor

@@ -6,13 +6,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from taskgraft.config import NoSettings
-from taskgraft.error import listed
+from taskgraft.contract.config import NoSettings
+from taskgraft.errors import listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from taskgraft.rows import Rows
+    from taskgraft.contract.rows import Rows
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """How the names of images end, in capitals or not."""
@@ -40,8 +40,8 @@ def read_image_folder(path: Path, config: NoSettings) -> "Rows":
     Raises:
         UnreadableFile: for a folder that cannot be listed, that holds no image, or that has a label without one.
     """
-    from taskgraft.rows import Rows
-    from taskgraft.spill import Spill
+    from taskgraft.contract.rows import Rows
+    from taskgraft.data.arrow_spool import Spill
 
     root = os.path.realpath(path)
     entries = _listed(path, root, "")
@@ -155,6 +155,6 @@ def _table(images: list[_Image], *, labelled: bool) -> "pa.Table":
 
 
 def _unreadable(path: Path, problem: str) -> Exception:
-    from taskgraft.rows import UnreadableFile
+    from taskgraft.contract.rows import UnreadableFile
 
     return UnreadableFile(str(path), problem)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, PretrainedConfig
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, NoSuchPart, base_fingerprint, reading
-from taskgraft.description import BackboneDescription, FeatureDescription, Layout, Role
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Layout, Role
+from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, NoSuchPart, base_fingerprint, reading
 from taskgraft_transformers.exporting import export
 from taskgraft_transformers.loading import draw, load, quiet, shorten
 from taskgraft_transformers.structure import Structure, configuration, structure

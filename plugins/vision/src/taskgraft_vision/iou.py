@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.config import NoSettings
-from taskgraft.head import Predictions
-from taskgraft.spec import Columns, Judge
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.head import Predictions
+from taskgraft.contract.specs import Judge
 
 
 def segmentation(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: NoSettings) -> Judge:

@@ -9,7 +9,7 @@ from typing import Any
 from timm.models import group_parameters
 from torch import nn
 
-from taskgraft.description import Role
+from taskgraft.contract.descriptions import Role
 from taskgraft_vision.trace import Trace
 
 ROLES: Mapping[Role, tuple[str, ...]] = {

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.config import NoSettings
-from taskgraft.description import BackboneDescription, TargetKind
-from taskgraft.error import TaskgraftError
-from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec, Columns, HeadSpec, Judge, MetricSpec, ReaderSpec
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.descriptions import BackboneDescription, TargetKind
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import BackboneSpec, HeadSpec, Judge, MetricSpec, ReaderSpec
+from taskgraft.errors import TaskgraftError
 from taskgraft_vision.folder import PATTERNS, read_image_folder
 from taskgraft_vision.settings import HfVisionConfig, SegmentationConfig, TimmConfig, describe_segmentation
 
 if TYPE_CHECKING:
-    from taskgraft.head import Predictions
+    from taskgraft.contract.head import Predictions
     from taskgraft_vision.backbone import ImageBackbone
     from taskgraft_vision.segmentation import Segmentation
 

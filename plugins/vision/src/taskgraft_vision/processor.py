@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from taskgraft.backbone import Prepared, Processor, Varied
-from taskgraft.batch import Batch
-from taskgraft.spec import Columns
+from taskgraft.contract.backbone import Prepared, Processor, Varied
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
 from taskgraft_vision import augmentation
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.images import Unusable, picture

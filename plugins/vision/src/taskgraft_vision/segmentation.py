@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu, grid_sample, interpolate
 
-from taskgraft.batch import Batch
-from taskgraft.description import FeatureDescription, HeadDescription
-from taskgraft.error import TaskgraftError
-from taskgraft.features import Features, Placement
-from taskgraft.head import Head, HeadModule, Loss, Predictions, Target, unseen
-from taskgraft.heads.labels import only_column, refuse
-from taskgraft.spec import Columns
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
+from taskgraft.contract.features import Features, Placement
+from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target, unseen
+from taskgraft.contract.labels import only_column, refuse
+from taskgraft.errors import TaskgraftError
 from taskgraft_vision.images import Unusable, content, is_empty
 from taskgraft_vision.masks import Numbers, class_numbers
 from taskgraft_vision.settings import SegmentationConfig, describe_segmentation

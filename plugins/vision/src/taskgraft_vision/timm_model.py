@@ -13,8 +13,8 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, reading
-from taskgraft.error import TaskgraftError, listed, nearest
+from taskgraft.errors import TaskgraftError, listed, nearest
+from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, reading
 from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy
 from taskgraft_vision.parts import groups_of, pieces, roles
 from taskgraft_vision.settings import TimmConfig

@@ -9,9 +9,9 @@ from pathlib import Path
 import timm
 from torch import Tensor, nn
 
-from taskgraft.checkpoint import BadCheckpoint, Checkpoint, TensorsMissing, reading, weight_files
-from taskgraft.error import TaskgraftError, listed
-from taskgraft.fingerprint import fingerprint
+from taskgraft.errors import TaskgraftError, listed
+from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, TensorsMissing, reading, weight_files
+from taskgraft.storage.fingerprints import fingerprint
 from taskgraft_vision.anatomy import shorten
 from taskgraft_vision.timm_model import TimmModel
 

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from taskgraft.config import Config, NoSettings
-from taskgraft.description import BackboneDescription, HeadDescription, InputRole, Layout, Part, Role, TargetKind
-from taskgraft.description import sequence, vector
-from taskgraft.hook import hookimpl
-from taskgraft.spec import BackboneSpec, BaselineSpec, HeadSpec, MetricSpec, ReaderSpec, SplitSpec, StrategySpec
-from taskgraft.spec import Columns, Elements, Judge
+from taskgraft.contract.config import Config, NoSettings
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, InputRole, Layout, Part, Role, TargetKind
+from taskgraft.contract.descriptions import sequence, vector
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import BackboneSpec, BaselineSpec, HeadSpec, MetricSpec, ReaderSpec, SplitSpec, StrategySpec
+from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.specs import Judge
 
 if TYPE_CHECKING:
     from letters_1_0.model import Letters, Yes
     from letters_1_0.plan import Last
-    from taskgraft.head import Predictions
-    from taskgraft.rows import Rows
+    from taskgraft.contract.head import Predictions
+    from taskgraft.contract.rows import Rows
 
 TASKGRAFT_CONTRACT = "1.0"
 
@@ -160,7 +161,7 @@ def learn_commonest(inputs: Columns, truth: Sequence[Any], settings: NoSettings)
 def predict_commonest(
     learned: Commonest, inputs: Columns, elements: Elements, settings: NoSettings
 ) -> "Predictions":
-    from taskgraft.head import Predictions
+    from taskgraft.contract.head import Predictions
 
     return Predictions([learned.label] * len(inputs["text"]))
 

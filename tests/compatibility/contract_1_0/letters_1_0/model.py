@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from letters_1_0 import LettersConfig, YesConfig, describe_letters, describe_yes
 from taskgraft import Backbone, Batch, Features, Head, HeadModule, Loss, Predictions, Prepared, Processor, Target
-from taskgraft.contents import CATEGORY, NUMBER, Contents, Kind
-from taskgraft.description import BackboneDescription, FeatureDescription, HeadDescription, Layout
-from taskgraft.features import ELEMENT
-from taskgraft.head import BadTargets
-from taskgraft.spec import Columns
+from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, HeadDescription, Layout
+from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.head import BadTargets
+from taskgraft.contract.columns import Columns
 
 UNKNOWN, HIDDEN, FIRST = 1, 2, 3
 

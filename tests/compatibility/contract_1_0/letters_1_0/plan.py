@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from letters_1_0 import LastConfig
 from taskgraft import Strategy
-from taskgraft.description import BackboneDescription, HeadDescription, Role
-from taskgraft.plan import Insertion, Learn, Plan, Stage
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, Role
+from taskgraft.contract.plan import Insertion, Learn, Plan, Stage
 
 
 class Gate(nn.Module):

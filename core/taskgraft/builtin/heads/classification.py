@@ -1,0 +1,192 @@
+"""Classification: one label per row, by softmax cross-entropy."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import model_validator
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+from taskgraft.builtin.heads.configs import ClassificationConfig, describe_classification
+from taskgraft.builtin.heads.linear_readout import Readout, mean_of_members, per_member, tempered_divergence
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
+from taskgraft.contract.features import Features
+from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target
+from taskgraft.contract.labels import (
+    Label,
+    index_of,
+    indices,
+    only_column,
+    plain,
+    refuse,
+    refuse_missing,
+    text_of,
+    vocabulary,
+)
+from taskgraft.errors import TaskgraftError, listed
+
+
+class ClassificationTarget(Target):
+    """The labels of a task and the weight of each in the loss."""
+
+    column: str
+    vocabulary: tuple[Label, ...]
+    weights: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ClassificationTarget":
+        if len(set(indices(self.vocabulary))) != len(self.vocabulary) or len(self.vocabulary) < 2:
+            raise ValueError("the vocabulary needs two or more different labels")
+        if self.weights is not None and len(self.weights) != len(self.vocabulary):
+            raise ValueError("there must be one weight per label")
+        return self
+
+
+class Classification(Head[ClassificationTarget]):
+    """One label per row."""
+
+    target = ClassificationTarget
+
+    def __init__(self, config: ClassificationConfig):
+        self._config = config
+
+    @property
+    def description(self) -> HeadDescription:
+        return describe_classification(self._config)
+
+    def learn(self, targets: Columns) -> ClassificationTarget:
+        column, values = only_column(targets, "classification")
+        refuse_missing(column, values)
+        labels = [plain(value) for value in values]
+        known = vocabulary(labels, column)
+        return ClassificationTarget(column=column, vocabulary=known, weights=self._weights(labels, known))
+
+    def adopt(self, target: ClassificationTarget, targets: Columns) -> ClassificationTarget:
+        labels = [plain(value) for value in only_column(targets, "classification")[1]]
+        return target.model_copy(update={"weights": self._weights(labels, target.vocabulary)})
+
+    def encode(self, targets: Columns, target: ClassificationTarget) -> Batch:
+        column, values = only_column(targets, "classification")
+        refuse_missing(column, values)
+        numbers = indices(target.vocabulary)
+        found = [index_of(value, numbers, target.vocabulary) for value in values]
+        refuse({row: reason for row, reason in enumerate(found) if isinstance(reason, str)})
+        return Batch({"label": torch.tensor(found, dtype=torch.int64)})
+
+    def truth(self, encoded: Batch, target: ClassificationTarget) -> list[Any]:
+        return [target.vocabulary[index] for index in encoded["label"].tolist()]
+
+    def blend(self, encoded: Batch, others: Batch, shares: Tensor, target: ClassificationTarget) -> Batch:
+        """Give ``label`` as ``(batch, class)`` float32: the shares of both labels."""
+        mine, other = (one_hot(one["label"], len(target.vocabulary)).float() for one in (encoded, others))
+        return Batch({"label": torch.lerp(other, mine, shares[:, None])})
+
+    def build(self, features: FeatureDescription, target: ClassificationTarget) -> HeadModule:
+        return _Classifier(features, target, self._config)
+
+    def _weights(self, labels: list[Label], known: tuple[Label, ...]) -> tuple[float, ...] | None:
+        asked = self._config.class_weights
+        if asked == "none":
+            return None
+        if asked == "balanced":
+            counts = Counter(text_of(label) for label in labels)
+            return tuple(len(labels) / (len(known) * max(counts[text_of(label)], 1)) for label in known)
+        missing, strange = (
+            [one for one in known if text_of(one) not in asked],
+            asked.keys() - {text_of(one) for one in known},
+        )
+        if missing or strange:
+            raise WeightsUnfit(missing, sorted(strange))
+        return tuple(float(asked[text_of(label)]) for label in known)
+
+
+@dataclass(eq=False)
+class WeightsUnfit(TaskgraftError):
+    """Class weights by label that leave labels out, or name labels that do not occur."""
+
+    missing: list[Label]
+    strange: list[str]
+
+    def __str__(self) -> str:
+        sentences = []
+        if self.missing:
+            sentences.append(f"class_weights names no weight for {listed(map(repr, self.missing))}.")
+        if self.strange:
+            sentences.append(
+                f"class_weights names {listed(map(repr, self.strange))}, which does not occur in the data."
+            )
+        return " ".join([*sentences, "Give each label one weight."])
+
+
+class _Classifier(HeadModule):
+    def __init__(self, features: FeatureDescription, target: ClassificationTarget, config: ClassificationConfig):
+        super().__init__()
+        self.readout = Readout(features, len(target.vocabulary))
+        self._members = features.members
+        self._vocabulary = target.vocabulary
+        self._smoothing, self._focal = config.label_smoothing, config.focal
+        weights = None if target.weights is None else torch.tensor(target.weights)
+        self.register_buffer("_weights", weights, persistent=False)
+
+    def calibrate(self, features: Features) -> None:
+        self.readout.calibrate(features)
+
+    def forward(self, features: Features) -> Tensor:
+        return self.readout(features.value)  # type: ignore[no-any-return]
+
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+        """Softmax cross-entropy or focal loss, in nats. ``label`` is ``(batch,)`` int64, or ``(batch, class)`` when soft."""
+        label = targets["label"]
+        logits, classes = output.float().flatten(0, -2), output.shape[-1]
+        goal = per_member(label, self._members)
+        goal = goal.reshape(-1, classes) if label.is_floating_point() else goal.reshape(-1)
+        weights: Tensor | None = self._weights  # type: ignore[assignment]
+        if self._focal:
+            total = _focal_loss(logits, goal, weights, self._smoothing, self._focal)
+        else:
+            total = cross_entropy(logits, goal, weights, reduction="sum", label_smoothing=self._smoothing)
+        if weights is None or label.is_floating_point():
+            weight = output.new_tensor(float(len(label)), dtype=torch.float32)
+        else:
+            weight = weights[label].sum()
+        return Loss(total / (self._members or 1), weight)
+
+    def predict(self, output: Tensor, features: Features) -> Predictions:
+        probabilities = mean_of_members(output.float().softmax(-1), self._members).cpu()
+        values = [self._vocabulary[index] for index in probabilities.argmax(-1).tolist()]
+        return Predictions(values, list(probabilities.numpy()), self._vocabulary)
+
+    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+        """Give ``shares``: ``(batch, class)`` float32, probabilities."""
+        return Batch({"shares": mean_of_members((output.float() / temperature).softmax(-1), self._members)})
+
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+        """Tempered divergence, in nats; every row weighs 1, also where classes have weights."""
+        shares = per_member(soft["shares"], self._members)
+        total = tempered_divergence(output.float(), shares, temperature)
+        return Loss(total / (self._members or 1), output.new_tensor(float(len(output)), dtype=torch.float32))
+
+
+def _focal_loss(logits: Tensor, goal: Tensor, weights: Tensor | None, smoothing: float, gamma: float) -> Tensor:
+    """Sum the focal loss (Lin et al., 2017, Focal loss for dense object detection, equation 5), in nats.
+
+    Cross-entropy is a sum over classes, of the share of the target that a class has x its weight x -log p. Each term is
+    multiplied by (1 - p)^gamma of its own class, whether smoothing and soft targets leave one term of a row or all of them.
+
+    Args:
+        logits: ``(row, class)`` float32.
+        goal: ``(row,)`` int64, or ``(row, class)`` floating point, the shares.
+        weights: ``(class,)``, or None for 1.
+    """
+    classes = logits.shape[-1]
+    shares = goal if goal.is_floating_point() else one_hot(goal, classes)
+    shares = shares * (1 - smoothing) + smoothing / classes
+    logarithms = logits.log_softmax(-1)
+    least = torch.finfo(logits.dtype).eps  # below gamma 1, the slope at 0 would be infinite
+    missed = (1 - logarithms.exp()).clamp_min(least)
+    terms = -shares * missed**gamma * logarithms
+    return (terms if weights is None else terms * weights).sum()

@@ -1,0 +1,108 @@
+"""Settings and descriptions of the built-in heads, known without torch."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
+
+
+class ClassificationConfig(Config):
+    """One label per row."""
+
+    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default="none",
+        description="weight of each class in the loss: none, balanced (rows / (classes x rows of the class)), or by label",
+    )
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    focal: float = Field(
+        default=0.0, ge=0, description="gamma of the focal loss, which passes over what is told apart already; 0: none"
+    )
+
+
+class MultiLabelConfig(Config):
+    """Any number of labels per row: several columns of 0 and 1 (empty: not known), or one column of lists."""
+
+    threshold: float = Field(default=0.5, gt=0, lt=1, description="a label is predicted from this probability on")
+    separator: str = Field(default="|", min_length=1, description="between labels, where a row's labels are one text")
+
+
+class RegressionConfig(Config):
+    """One or more numbers per row, learned standardised and given back in their own unit."""
+
+
+class ElementClassificationConfig(Config):
+    """A label per element; an empty label is not learned from."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
+
+
+class MaskedElementsConfig(Config):
+    """What hidden elements held; pretrains a backbone on rows without labels."""
+
+    share: float = Field(
+        default=0.15, gt=0, lt=1, description="share of each row's elements that is hidden, one at least"
+    )
+    shown: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="share that is recovered too while weights learn, though it is not hidden, so that features keep telling "
+        "what elements hold",
+    )
+
+    @model_validator(mode="after")
+    def _are_a_whole(self) -> Self:
+        if self.share + self.shown > 1:
+            raise ValueError(f"share = {self.share} and shown = {self.shown} are more than all elements")
+        return self
+
+
+def describe_classification(config: ClassificationConfig) -> HeadDescription:
+    """Describe a classification head."""
+    return HeadDescription(
+        (Layout.VECTOR,),
+        TargetKind.CATEGORY,
+        soft_targets=True,
+        distils=True,
+        convex=config.focal == 0,
+        metrics=("classification",),
+        baselines=("majority",),
+    )
+
+
+def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
+    """Describe a multi-label head."""
+    return HeadDescription(
+        (Layout.VECTOR,),
+        TargetKind.CATEGORIES,
+        distils=True,
+        convex=True,
+        metrics=("multi-label",),
+        baselines=("majority",),
+    )
+
+
+def describe_regression(config: RegressionConfig) -> HeadDescription:
+    """Describe a regression head."""
+    return HeadDescription(
+        (Layout.VECTOR,), TargetKind.NUMBERS, distils=True, convex=True, metrics=("regression",), baselines=("mean",)
+    )
+
+
+def describe_element_classification(config: ElementClassificationConfig) -> HeadDescription:
+    """Describe an element-classification head."""
+    return HeadDescription(
+        (Layout.SEQUENCE,),
+        TargetKind.ELEMENT_CATEGORIES,
+        distils=True,
+        convex=True,
+        metrics=("element-classification",),
+        baselines=("majority",),
+    )
+
+
+def describe_masked_elements(config: MaskedElementsConfig) -> HeadDescription:
+    """Describe a masked-elements head."""
+    return HeadDescription((Layout.SEQUENCE,), TargetKind.INPUTS, metrics=("masked-elements",))

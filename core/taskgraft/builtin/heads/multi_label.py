@@ -1,0 +1,140 @@
+"""Multi-label: any number of labels per row, each by itself, by logistic cross-entropy; a label may be unknown."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from taskgraft.builtin.heads.configs import MultiLabelConfig, describe_multi_label
+from taskgraft.builtin.heads.linear_readout import Readout, mean_of_members, per_member
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
+from taskgraft.contract.features import Features
+from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target, is_missing
+from taskgraft.contract.labels import Label, index_of, indices, plain, refuse, refuse_unlisted, vocabulary
+
+_YES_NO = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
+UNKNOWN = -1.0
+"""Stands in an encoded target for a label that is not known."""
+
+
+class MultiLabelTarget(Target):
+    """The labels of a task. ``column`` is the one that lists them, or None when each label has its own column."""
+
+    vocabulary: tuple[Label, ...]
+    column: str | None
+
+
+class MultiLabel(Head[MultiLabelTarget]):
+    """Any number of labels per row."""
+
+    target = MultiLabelTarget
+
+    def __init__(self, config: MultiLabelConfig):
+        self._config = config
+
+    @property
+    def description(self) -> HeadDescription:
+        return describe_multi_label(self._config)
+
+    def learn(self, targets: Columns) -> MultiLabelTarget:
+        if len(targets) > 1:
+            return MultiLabelTarget(vocabulary=tuple(targets), column=None)
+        column, values = next(iter(targets.items()))
+        refuse_unlisted(column, values)
+        labels = [label for value in values for label in self._labels(value)]
+        return MultiLabelTarget(vocabulary=vocabulary(labels, column), column=column)
+
+    def encode(self, targets: Columns, target: MultiLabelTarget) -> Batch:
+        """Encode as ``labels``: ``(batch, label)`` float32, 1 present, 0 absent, ``UNKNOWN`` not known."""
+        if target.column is None:
+            return self._from_columns([targets[str(label)] for label in target.vocabulary], target)
+        numbers = indices(target.vocabulary)
+        values = targets[target.column]
+        refuse_unlisted(target.column, values)
+        rows = torch.zeros(len(values), len(target.vocabulary))
+        reasons: dict[int, str] = {}
+        for row, value in enumerate(values):
+            for label in self._labels(value):
+                found = index_of(label, numbers, target.vocabulary)
+                if isinstance(found, str):
+                    reasons[row] = found
+                else:
+                    rows[row, found] = 1.0
+        refuse(reasons)
+        return Batch({"labels": rows})
+
+    def truth(self, encoded: Batch, target: MultiLabelTarget) -> list[Any]:
+        """Give label → True, False, or None where it is not known."""
+        meaning = {1.0: True, 0.0: False, UNKNOWN: None}
+        rows = encoded["labels"].tolist()
+        return [{label: meaning[value] for label, value in zip(target.vocabulary, row, strict=True)} for row in rows]
+
+    def build(self, features: FeatureDescription, target: MultiLabelTarget) -> HeadModule:
+        return _Labeller(features, target, self._config.threshold)
+
+    def _labels(self, value: Any) -> list[Label]:
+        if isinstance(value, str) or is_missing(value):
+            return [part.strip() for part in (value or "").split(self._config.separator) if part.strip()]
+        return [plain(label) for label in value if not is_missing(label)]
+
+    def _from_columns(self, columns: list[Sequence[Any]], target: MultiLabelTarget) -> Batch:
+        reasons: dict[int, str] = {}
+        rows = torch.full((len(columns[0]), len(columns)), UNKNOWN)
+        for place, values in enumerate(columns):
+            for row, value in enumerate(values):
+                if is_missing(value):
+                    continue
+                found = _YES_NO.get(str(plain(value)).lower())
+                if found is None:
+                    reasons[row] = f"the target column '{target.vocabulary[place]}' is {value!r}, not 0, 1 or empty"
+                else:
+                    rows[row, place] = found
+        refuse(reasons)
+        return Batch({"labels": rows})
+
+
+class _Labeller(HeadModule):
+    def __init__(self, features: FeatureDescription, target: MultiLabelTarget, threshold: float):
+        super().__init__()
+        self.readout = Readout(features, len(target.vocabulary))
+        self._members = features.members
+        self._vocabulary = target.vocabulary
+        self._threshold = threshold
+
+    def calibrate(self, features: Features) -> None:
+        self.readout.calibrate(features)
+
+    def forward(self, features: Features) -> Tensor:
+        return self.readout(features.value)  # type: ignore[no-any-return]
+
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+        """Logistic cross-entropy, in nats, summed over the labels that are known."""
+        labels = targets["labels"]
+        known = labels != UNKNOWN
+        goal, counted = per_member(labels, self._members), per_member(known, self._members)
+        each = binary_cross_entropy_with_logits(output.float(), goal, reduction="none")
+        total = torch.where(counted, each, 0.0).sum() / (self._members or 1)
+        return Loss(total, known.sum().float())
+
+    def predict(self, output: Tensor, features: Features) -> Predictions:
+        probabilities = mean_of_members(output.float().sigmoid(), self._members).cpu()
+        chosen = (probabilities >= self._threshold).tolist()
+        values = [[label for label, yes in zip(self._vocabulary, row, strict=True) if yes] for row in chosen]
+        return Predictions(values, list(probabilities.numpy()), self._vocabulary)
+
+    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+        """Give ``shares``: ``(batch, label)`` float32, the probability of each label."""
+        return Batch({"shares": mean_of_members((output.float() / temperature).sigmoid(), self._members)})
+
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+        """T² x the divergence of each label by itself, in nats, summed over all labels, also those that are not known."""
+        shares = soft["shares"]
+        goal = per_member(shares, self._members)
+        crossed = binary_cross_entropy_with_logits(output.float() / temperature, goal, reduction="sum")
+        entropy = (torch.special.entr(goal) + torch.special.entr(1 - goal)).sum()
+        total = (crossed - entropy) * temperature**2 / (self._members or 1)
+        return Loss(total, output.new_tensor(float(shares.numel()), dtype=torch.float32))

@@ -1,0 +1,141 @@
+"""Regression: numbers, learned standardised by squared error and given back in their own unit."""
+
+import math
+from typing import Any
+
+import torch
+from pydantic import model_validator
+from torch import Tensor
+
+from taskgraft.builtin.heads.configs import RegressionConfig, describe_regression
+from taskgraft.builtin.heads.linear_readout import Readout, mean_of_members, per_member
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
+from taskgraft.contract.features import Features
+from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target, is_missing
+from taskgraft.contract.labels import refuse
+
+LARGEST = 1e100
+"""Numbers beyond this, whose squares would not be finite, are refused."""
+
+
+class RegressionTarget(Target):
+    """The target columns, with the mean and standard deviation of each in the training split, in the column's unit."""
+
+    columns: tuple[str, ...]
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "RegressionTarget":
+        if not self.columns or {len(self.means), len(self.scales)} != {len(self.columns)}:
+            raise ValueError("there must be one mean and one scale per column")
+        if min(self.scales) <= 0:
+            raise ValueError("scales must be greater than 0")
+        return self
+
+
+class Regression(Head[RegressionTarget]):
+    """One or more numbers per row."""
+
+    target = RegressionTarget
+
+    def __init__(self, config: RegressionConfig):
+        self._config = config
+
+    @property
+    def description(self) -> HeadDescription:
+        return describe_regression(self._config)
+
+    def learn(self, targets: Columns) -> RegressionTarget:
+        numbers = _numbers(targets, tuple(targets))
+        spreads = numbers.std(0, correction=0).tolist()
+        return RegressionTarget(
+            columns=tuple(targets),
+            means=tuple(numbers.mean(0).tolist()),
+            scales=tuple(spread or 1.0 for spread in spreads),
+        )
+
+    def encode(self, targets: Columns, target: RegressionTarget) -> Batch:
+        """Encode as ``numbers``: ``(batch, column)`` float32, standardised."""
+        numbers = _numbers(targets, target.columns)
+        means, scales = _of_columns(target)
+        return Batch({"numbers": ((numbers - means) / scales).float()})
+
+    def truth(self, encoded: Batch, target: RegressionTarget) -> list[Any]:
+        return _in_unit(encoded["numbers"], target)
+
+    def build(self, features: FeatureDescription, target: RegressionTarget) -> HeadModule:
+        return _Regressor(features, target)
+
+
+class _Regressor(HeadModule):
+    def __init__(self, features: FeatureDescription, target: RegressionTarget):
+        super().__init__()
+        self.readout = Readout(features, len(target.columns))
+        self._members = features.members
+        self._target = target
+
+    def calibrate(self, features: Features) -> None:
+        self.readout.calibrate(features)
+
+    def forward(self, features: Features) -> Tensor:
+        return self.readout(features.value)  # type: ignore[no-any-return]
+
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+        """Squared error of the standardised numbers, averaged over columns, summed over rows."""
+        numbers = targets["numbers"]
+        error = (output.float() - per_member(numbers, self._members)) ** 2
+        return Loss(error.mean(-1).sum() / (self._members or 1), output.new_tensor(float(len(numbers))).float())
+
+    def predict(self, output: Tensor, features: Features) -> Predictions:
+        return Predictions(_in_unit(mean_of_members(output, self._members), self._target))
+
+    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+        """Give ``numbers``: ``(batch, column)`` float32, standardised. The temperature has no meaning here."""
+        return Batch({"numbers": mean_of_members(output.float(), self._members)})
+
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+        """Squared error of the standardised numbers, the teacher's in place of the true ones."""
+        return self.loss(output, soft, features)
+
+
+def _in_unit(standardised: Tensor, target: RegressionTarget) -> list[Any]:
+    """Give ``(row, column)`` numbers back in their unit: a number per row, or a list when there are several columns."""
+    means, scales = _of_columns(target)
+    rows = (standardised.double().cpu() * scales + means).tolist()
+    return [row[0] for row in rows] if len(target.columns) == 1 else rows
+
+
+def _of_columns(target: RegressionTarget) -> tuple[Tensor, Tensor]:
+    """The means and scales, ``(column,)`` float64: a float32 mean would shift numbers that are large beside their spread."""
+    return torch.tensor(target.means, dtype=torch.float64), torch.tensor(target.scales, dtype=torch.float64)
+
+
+def _numbers(targets: Columns, columns: tuple[str, ...]) -> Tensor:
+    """Read ``(row, column)`` float64 numbers, or refuse the rows that hold none."""
+    reasons: dict[int, str] = {}
+    read: list[list[float]] = []
+    for column in columns:
+        read.append([])
+        for row, value in enumerate(targets[column]):
+            number = _number(value)
+            if isinstance(number, str):
+                reasons[row] = f"the target column '{column}' {number}"
+                number = 0.0
+            read[-1].append(number)
+    refuse(dict(sorted(reasons.items())))
+    return torch.tensor(read, dtype=torch.float64).T
+
+
+def _number(value: Any) -> float | str:
+    if is_missing(value):
+        return "is empty"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return f"is {value!r}, not a number"
+    if not math.isfinite(number):
+        return f"is {value!r}, not a finite number"
+    return number if abs(number) <= LARGEST else f"is {value!r}, too large to standardise"

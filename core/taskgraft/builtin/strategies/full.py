@@ -1,0 +1,26 @@
+"""Full fine-tuning: every part learns."""
+
+from pydantic import Field
+
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
+from taskgraft.contract.plan import Learn, Plan, Stage
+from taskgraft.contract.strategy import Strategy
+
+
+class FullConfig(Config):
+    """Train the whole backbone and the head."""
+
+    learning_rate: float = Field(default=5e-5, ge=0, description="peak rate of the backbone, per step")
+    head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")
+
+
+class Full(Strategy):
+    """Every part learns, in one stage."""
+
+    def __init__(self, config: FullConfig):
+        self._config = config
+
+    def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
+        every = tuple(part.name for part in backbone.parts)
+        return (Stage("full", (Learn(every, self._config.learning_rate),), head_rate=self._config.head_learning_rate),)

@@ -1,0 +1,37 @@
+"""Layer-wise decay: every part learns, the lower the slower. Any other strategy takes the decay as a setting."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
+from taskgraft.contract.plan import Learn, Plan, Stage
+from taskgraft.contract.strategy import Strategy
+
+
+class LayerDecayConfig(Config):
+    """Train the whole backbone at rates that fall from output to input, and the head."""
+
+    argument: ClassVar[str | None] = "layer_decay"
+
+    layer_decay: float = Field(
+        default=0.8,  # ELECTRA-Base (Clark et al., 2020, arXiv:2003.10555); vision transformers take 0.65 to 0.75
+        gt=0,
+        le=1,
+        description="each part learns at this times the rate of the part after it; the last part at the rate stated",
+    )
+    learning_rate: float = Field(default=1e-4, ge=0, description="peak rate of the last part, per step")
+    head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")
+
+
+class LayerDecay(Strategy):
+    """Every part learns, in one stage, each slower than the one after it."""
+
+    def __init__(self, config: LayerDecayConfig):
+        self._config = config
+
+    def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
+        config = self._config
+        learn = Learn(tuple(part.name for part in backbone.parts), config.learning_rate)
+        return (Stage("layer-decay", (learn,), layer_decay=config.layer_decay, head_rate=config.head_learning_rate),)

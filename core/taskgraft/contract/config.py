@@ -1,0 +1,116 @@
+"""Settings of a backbone, head, strategy or run: frozen, flat, and strict about unknown keys."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from taskgraft.errors import TaskgraftError, listed, nearest
+
+
+class Config(BaseModel):
+    """Settings that a recipe can hold. A field without default is what the user must decide."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+
+    argument: ClassVar[str | None] = None
+    """The field that the text after the colon of a name sets (``hf-text:ARGUMENT``)."""
+
+    consent: ClassVar[frozenset[str]] = frozenset()
+    """Fields that only a person may switch on, such as running code that a checkpoint brings; no artifact can."""
+
+
+class NoSettings(Config):
+    """Nothing to decide."""
+
+
+@dataclass(eq=False)
+class SettingsError(TaskgraftError):
+    """Settings that a config class refuses."""
+
+    who: str
+    problems: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.who}: {' '.join(self.problems)}"
+
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+def parse(config: type[AnyConfig], settings: Mapping[str, Any], who: str) -> AnyConfig:
+    """Check settings against a config class.
+
+    Args:
+        who: who reads the settings, for the message ("backbone 'hf-text'").
+
+    Raises:
+        SettingsError: naming each refused key, with the nearest one that exists.
+    """
+    if not isinstance(settings, Mapping):
+        raise SettingsError(who, (f"the settings are {settings!r:.60}, not a dict.",))
+    try:
+        return config.model_validate(dict(settings))
+    except ValidationError as error:
+        raise SettingsError(who, _problems(config, settings, error.errors(include_url=False))) from None
+
+
+def _problems(config: type[Config], settings: Mapping[str, Any], details: list[ErrorDetails]) -> tuple[str, ...]:
+    """Write a sentence per setting, however many of its alternatives refused the value."""
+    by_path: dict[tuple[str, ...], list[ErrorDetails]] = {}
+    for detail in details:
+        by_path.setdefault(_path(settings, detail), []).append(detail)
+    return tuple(_sentence(config, path, found) for path, found in by_path.items())
+
+
+def _path(settings: Any, detail: ErrorDetails) -> tuple[str, ...]:
+    """Find where in the settings a problem lies. The steps that only name a branch of a union are left out."""
+    path = []
+    for step in detail["loc"]:
+        in_mapping = isinstance(settings, Mapping) and step in settings
+        if in_mapping or (isinstance(settings, list | tuple) and isinstance(step, int) and step < len(settings)):
+            path.append(str(step))
+            settings = settings[step]
+    return (*path, str(detail["loc"][-1])) if detail["type"] == "missing" else tuple(path)
+
+
+def _sentence(config: type[Config], path: tuple[str, ...], details: list[ErrorDetails]) -> str:
+    key = ".".join(path)
+    first = details[0]
+    fields = _fields(config, path)
+    if first["type"] == "extra_forbidden":
+        near = nearest(path[-1], fields or ())
+        meant = f" Did you mean '{'.'.join((*path[:-1], near))}'?" if near else ""
+        return f"there is no setting '{key}'.{meant}" + ("" if fields is None else f" Settings: {listed(fields)}.")
+    if first["type"] == "missing" and path[-1].isdigit():
+        return f"the setting '{'.'.join(path[:-1])}' is {first['input']!r}, which is too short."
+    if first["type"] == "missing":
+        about = fields[path[-1]].description if fields and path[-1] in fields else None
+        return f"the setting '{key}' has no default, so decide it{f' ({about})' if about else ''}."
+    reasons = ", or ".join(dict.fromkeys(_reason(detail) for detail in details))
+    return f"the setting '{key}' is {first['input']!r}: {reasons}." if key else f"{reasons}."
+
+
+def _fields(config: type[Config], path: tuple[str, ...]) -> Mapping[str, FieldInfo] | None:
+    """Find the settings that the last step of a path is to be one of; None where the path leads through a choice."""
+    for step in path[:-1]:
+        field = config.model_fields.get(step)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Config)):
+            return None
+        config = field.annotation
+    return config.model_fields
+
+
+KINDS = {"tuple_type": "a list", "list_type": "a list", "dict_type": "a dict", "model_type": "a dict"}
+"""What a person writes, by the kind of value that was missed."""
+
+
+def _reason(detail: ErrorDetails) -> str:
+    if detail["type"] in KINDS:
+        return f"input should be {KINDS[detail['type']]}"
+    if detail["type"] in ("value_error", "assertion_error"):  # the config's own words
+        return str(detail["ctx"]["error"])
+    return f"{detail['msg'][0].lower()}{detail['msg'][1:]}"

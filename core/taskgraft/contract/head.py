@@ -1,0 +1,270 @@
+"""The head contract, in four steps: settings, ``learn`` on the training split, ``build``, then loss and predictions."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
+from taskgraft.contract.features import Features
+from taskgraft.contract.masking import Contents
+from taskgraft.errors import TaskgraftError, listed
+
+
+class Target(Config):
+    """A target description: what a head learned about its targets. Frozen, and JSON (vocabulary, scales, weights)."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss that can be averaged over any number of batches and processes: Σ total / Σ weight.
+
+    Attributes:
+        total: () floating point, in nats or squared units, summed over what is labelled in the batch.
+        weight: () floating point, how much was summed (rows, labelled elements, or the sum of their weights).
+    """
+
+    total: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions in the user's own words, one per row.
+
+    Attributes:
+        values: a label, a number, a list of labels, a list with a label per element, an array with one per pair of them, …
+        probabilities: one array per row, or None for a head that has none. ``(class,)`` for one label or several
+            independent ones, ``(element, class)`` for a label per element, ``(element, element, class)`` for one per pair.
+        classes: the labels that the class axis counts.
+    """
+
+    values: list[Any]
+    probabilities: list[NDArray[np.float32]] | None = None
+    classes: tuple[Any, ...] = ()
+
+
+def by_class(shares: list[Any], classes: Sequence[Any]) -> Any:
+    """Name probabilities by their classes: class → probability for a row, or a list of such for its elements, or pairs of them.
+
+    Args:
+        shares: a row of ``probabilities`` as a list.
+    """
+    if shares and isinstance(shares[0], list):
+        return [by_class(some, classes) for some in shares]
+    return dict(zip(classes, shares, strict=True)) if shares else []
+
+
+def joined(pieces: Sequence[Predictions], order: Sequence[int]) -> Predictions:
+    """Put predictions of several batches into one.
+
+    Args:
+        order: for each predicted row, in the order of ``pieces``, the place where it belongs.
+    """
+    place = np.argsort(np.asarray(order, dtype=np.int64), kind="stable")
+    values = [value for piece in pieces for value in piece.values]
+    found = [row for piece in pieces for row in piece.probabilities or ()]
+    probabilities = [found[index] for index in place] if found else None
+    return Predictions([values[index] for index in place], probabilities, pieces[0].classes if pieces else ())
+
+
+class HeadModule(nn.Module, ABC):
+    """The built head: features → output → loss or predictions."""
+
+    @abstractmethod
+    def forward(self, features: Features) -> Tensor:
+        """Compute the output, ``(batch, …)``."""
+
+    def calibrate(self, features: Features) -> None:
+        """Adapt to the scale of the features; called once, with a first batch, before a stage of gradient descent.
+
+        Whatever is learned here must lie in buffers. A head that needs nothing leaves this as it is.
+        """
+
+    @abstractmethod
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+        """Compare the output with encoded targets.
+
+        Args:
+            targets: as the head's ``encode`` made them.
+            features: those that gave the output.
+        """
+
+    @abstractmethod
+    def predict(self, output: Tensor, features: Features) -> Predictions:
+        """Decode the output to the user's own labels or units.
+
+        Args:
+            features: those that gave the output.
+        """
+
+    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+        """Give what a student may learn of an output. For a head that distils.
+
+        Args:
+            features: those that gave the output.
+            temperature: what logits are divided by before they become probabilities; without meaning for numbers.
+
+        Returns:
+            a row per row, whatever the member axis; axes that are padded are named, with their lengths.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no soft targets")
+
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+        """Compare the output with a teacher's soft targets, as :meth:`loss` does with encoded targets. For a head that distils.
+
+        Of probabilities this is the square of the temperature times KL(teacher || student), both at that temperature, so that
+        gradients keep their size beside those of :meth:`loss` (Hinton, Vinyals and Dean, 2015, section 2).
+
+        Args:
+            soft: as :meth:`soft_targets` of a head with the same target description gave them, at the same temperature.
+            features: those that gave the output.
+        """
+        raise NotImplementedError(f"{type(self).__name__} learns from no soft targets")
+
+
+AnyTarget = TypeVar("AnyTarget", bound=Target)
+
+
+class Head(ABC, Generic[AnyTarget]):
+    """What is predicted. Holds settings only; what it learns is a target description.
+
+    A head writes :meth:`learn` and :meth:`encode`; one whose target is ``inputs``, so that there is no target column, writes
+    :meth:`learn_contents` and :meth:`choose` instead.
+    """
+
+    target: ClassVar[type[Target]]
+    """The class of its target descriptions."""
+
+    @property
+    @abstractmethod
+    def description(self) -> HeadDescription:
+        """What this head is. Equal to what its spec's ``describe`` answers for the same settings."""
+
+    def learn(self, targets: Columns) -> AnyTarget:
+        """Learn the target description from the training split alone.
+
+        Args:
+            targets: column → raw values, as the user wrote them.
+
+        Raises:
+            BadTargets: naming each row that cannot be read.
+        """
+        raise NotImplementedError(f"{type(self).__name__} learns from no target column")
+
+    def adopt(self, target: AnyTarget, targets: Columns) -> AnyTarget:
+        """Take over what a teacher knows of the targets; what settings of this head decide is its own, not the teacher's.
+
+        Args:
+            target: what the teacher learned.
+            targets: those of the training split, all of which ``target`` can encode.
+        """
+        return target
+
+    def encode(self, targets: Columns, target: AnyTarget) -> Batch:
+        """Turn raw targets into tensors.
+
+        Raises:
+            BadTargets: naming each row that cannot be read, or whose label the training split never showed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} encodes no target column")
+
+    def learn_contents(self, contents: Contents) -> AnyTarget:
+        """Make the target description of what the elements of a backbone hold."""
+        raise NotImplementedError(f"{type(self).__name__} learns from target columns")
+
+    def choose(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+        """Choose the elements to hide. What those hold is the encoded target; see :func:`taskgraft.contract.masking.only`.
+
+        Args:
+            held: what the elements of some rows hold, as the backbone's processor says.
+            seeds: one per row, from 0 to 2**32 - 1; all random choices for a row come from its seed.
+
+        Returns:
+            ``(batch, element)`` bool.
+        """
+        raise NotImplementedError(f"{type(self).__name__} hides no elements")
+
+    def ask(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+        """Choose the elements whose content is the encoded target of an example to learn from: those hidden, and perhaps more.
+
+        What is asked for and not hidden keeps features telling what elements hold that nobody hides, as later tasks need it.
+
+        Args, returns: as for :meth:`choose`, which chooses none by the same seeds that is not asked for.
+        """
+        return self.choose(held, seeds)
+
+    @abstractmethod
+    def truth(self, encoded: Batch, target: AnyTarget) -> list[Any]:
+        """Give encoded targets in the words of predictions, one per row, None where something is not known.
+
+        Metrics compare it with the values of :class:`Predictions`.
+        """
+
+    def blend(self, encoded: Batch, others: Batch, shares: Tensor, target: AnyTarget) -> Batch:
+        """Make soft targets for examples that were mixed with others. For a head that takes soft targets.
+
+        Args:
+            encoded: as :meth:`encode` gives them, and ``others`` of the rows with which they were mixed.
+            shares: ``(batch,)`` float32, from 0 to 1, how much of each target is its own.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes no soft targets")
+
+    @abstractmethod
+    def build(self, features: FeatureDescription, target: AnyTarget) -> HeadModule:
+        """Make the module that reads these features, its weights drawn at random."""
+
+    def check_settling(self, encoded: Batch, columns: Columns, target: AnyTarget) -> None:
+        """Refuse validation rows that :meth:`settle` could not choose by; called before training.
+
+        Args:
+            encoded: the targets of the validation rows, as :meth:`encode` gives them.
+            columns: their raw values in the columns that the description names, as the user wrote them.
+
+        Raises:
+            BadTargets: naming each row that cannot be used.
+            TaskgraftError: when what is needed is in none of the rows.
+        """
+
+    def settle(self, predictions: Predictions, encoded: Batch, columns: Columns, target: AnyTarget) -> AnyTarget:
+        """Complete the target description by what validation rows show after training: a pure function.
+
+        Called for a head whose description says that it settles. Its module is then built anew and takes over the trained
+        weights, so no saved tensor may depend on what is chosen here. The order of the rows must not matter.
+
+        Args:
+            predictions: for the validation rows, made with ``target`` as it is.
+            encoded: as for :meth:`check_settling`, and so are ``columns``.
+        """
+        return target
+
+
+@dataclass(eq=False)
+class BadTargets(TaskgraftError):
+    """Rows whose target cannot be used. Rows are counted from 0; whoever read the file adds the lines."""
+
+    reasons: Mapping[int, str]
+    places: Mapping[int, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        first = list(self.reasons.items())
+        shown = [f"{self.places.get(row, f'row {row}')}: {reason}" for row, reason in first[:5]]
+        more = f"\n… and {len(first) - 5:,} more rows." if len(first) > 5 else ""
+        return "\n".join(shown) + more
+
+
+def unseen(label: object, vocabulary: Sequence[object]) -> str:
+    """Say that a label is not in the vocabulary."""
+    return f"the label {label!r} does not occur in the training split, which has {listed(map(repr, vocabulary), 6)}"
+
+
+def is_missing(value: object) -> bool:
+    """Say whether a raw value is an empty cell: None, an empty text, or a NaN."""
+    return value is None or value == "" or (isinstance(value, float) and value != value)

@@ -1,0 +1,62 @@
+"""All hooks. A plugin is a module with any of these functions in it, named by an entry point of the group ``taskgraft``.
+
+A plugin says which version of this contract it was built for: ``TASKGRAFT_CONTRACT = "1.0"`` in the same module.
+"""
+
+from collections.abc import Iterable
+
+import pluggy
+
+from taskgraft.contract.specs import (
+    BackboneSpec,
+    BaselineSpec,
+    HeadSpec,
+    MetricSpec,
+    ReaderSpec,
+    SplitSpec,
+    StrategySpec,
+)
+
+CONTRACT = "1.0"
+"""The version of the hooks, specs and contracts. The first number rises when a plugin built for an older one may break."""
+
+GROUP = "taskgraft"
+"""The entry point group of plugins."""
+
+hookspec = pluggy.HookspecMarker("taskgraft")
+hookimpl = pluggy.HookimplMarker("taskgraft")
+
+
+class Hooks:
+    """The hooks. Each is called once, right after the module is imported, and answers with specs: no work, no torch."""
+
+    @hookspec
+    def taskgraft_backbones(self) -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
+        """List the backbones you provide.
+
+        Answer with specs, not models: no torch, no network, no weights. That work belongs in a spec's ``build``.
+        """
+
+    @hookspec
+    def taskgraft_heads(self) -> Iterable[HeadSpec]:  # type: ignore[empty-body]
+        """List the heads you provide. A head serves every backbone that emits a layout it reads."""
+
+    @hookspec
+    def taskgraft_strategies(self) -> Iterable[StrategySpec]:  # type: ignore[empty-body]
+        """List the strategies you provide. A strategy is a pure function from descriptions to stages."""
+
+    @hookspec
+    def taskgraft_readers(self) -> Iterable[ReaderSpec]:  # type: ignore[empty-body]
+        """List the readers you provide: file or folder → rows, bad rows named with their place in the file."""
+
+    @hookspec
+    def taskgraft_splits(self) -> Iterable[SplitSpec]:  # type: ignore[empty-body]
+        """List the splits you provide: rows → parts of the data, and the leak that each refuses."""
+
+    @hookspec
+    def taskgraft_metrics(self) -> Iterable[MetricSpec]:  # type: ignore[empty-body]
+        """List the metrics you provide: predictions, targets and named columns → numbers."""
+
+    @hookspec
+    def taskgraft_baselines(self) -> Iterable[BaselineSpec]:  # type: ignore[empty-body]
+        """List the baselines you provide: an honest rival, fitted on the same rows."""

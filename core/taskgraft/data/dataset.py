@@ -1,0 +1,131 @@
+"""Labelled rows as a recipe names them, made into examples; where it says so, without those that cannot be used."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
+from taskgraft.contract.head import BadTargets, Head, Target
+from taskgraft.contract.recipe import Recipe
+from taskgraft.contract.rows import BadRows, Rows
+from taskgraft.data.examples import Examples, Variation
+from taskgraft.data.masking import HiddenInputs, HiddenTargets, Hiding
+from taskgraft.data.preprocessing import Inputs, check_elements, prepare
+from taskgraft.errors import TaskgraftError
+from taskgraft.progress import Reporter
+
+Found = TypeVar("Found")
+
+
+def labelled_examples(
+    head: Head[Any], target: Target, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
+) -> tuple[Examples, dict[str, int]]:
+    """Prepare labelled rows, always the same. Where the head recovers what the backbone reads, they need no label.
+
+    Returns:
+        the examples, and what happened to how many rows.
+
+    Raises:
+        NoRows, BadRows: as :func:`inputs_of` and :func:`encoded` do.
+    """
+    examples, notes = training_examples(head, target, backbone, rows, recipe, folder)
+    return replace(examples, drawn=None), notes
+
+
+def training_examples(
+    head: Head[Any], target: Target, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
+) -> tuple[Examples, dict[str, int]]:
+    """Prepare labelled rows to learn from: they vary where the backbone's processor says so.
+
+    Returns, raises: as :func:`labelled_examples`.
+    """
+    made, processor = inputs_of(backbone, rows, recipe, folder), backbone.processor
+    fresh = made.fresh if processor.varies else None
+    if head.description.target == TargetKind.INPUTS:
+        still = Hiding(made.source, processor, head.choose, ask=head.choose)
+        drawn = replace(still, fresh=fresh, ask=head.ask)
+        return Examples(HiddenInputs(still), HiddenTargets(still), drawn), dict(made.notes)
+    examples = Examples(made.source, encoded(head, target, rows, recipe, made))
+    if fresh is not None:
+        examples = replace(examples, drawn=Variation(fresh, examples.targets, partial(head.blend, target=target)))
+    return examples, dict(made.notes)
+
+
+def inputs_of(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> Inputs:
+    """Prepare the inputs that a recipe names.
+
+    Raises:
+        NoRows, BadRows: when there is nothing to prepare, or something that cannot be.
+    """
+    if not len(rows):
+        raise NoRows(rows.source)
+    settings = recipe.training
+    return prepare(rows, recipe.data.columns, backbone, folder, settings.memory, settings.workers)
+
+
+def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: Inputs) -> Batch:
+    """Encode the targets that a recipe names.
+
+    Raises:
+        BadRows: naming the rows whose target cannot be read, or has another number of entries than elements.
+    """
+    columns = target_columns(head, rows, recipe)
+    try:
+        found = head.encode(columns, target)
+    except BadTargets as error:
+        raise BadRows(rows, error.reasons) from None
+    if head.description.target in PER_ELEMENT:
+        check_elements(rows, made.elements, columns)
+    return found
+
+
+def target_columns(head: Head[Any], rows: Rows, recipe: Recipe) -> dict[str, list[Any]]:
+    """Give the raw targets that a recipe names, by column. Of files, a relative path starts at the folder of the data."""
+    columns = {column: rows.values(column) for column in recipe.data.target}
+    if not head.description.files:
+        return columns
+    return {column: [*map(rows.located, values)] for column, values in columns.items()}
+
+
+def usable(rows: Rows, recipe: Recipe, work: Callable[[Rows], Found]) -> tuple[Rows, Found]:
+    """Do some work with rows; where the recipe says so, again without those that it refuses.
+
+    Returns:
+        the rows that were used, and what the work gave.
+
+    Raises:
+        BadRows: naming the rows that are refused, unless they are to be skipped.
+    """
+    while True:
+        try:
+            return rows, work(rows)
+        except BadRows as error:
+            if recipe.data.on_bad_row == "error" or len(error.reasons) == len(rows):
+                raise
+            rows = rows.without(error.reasons)
+
+
+def say_notes(reporter: Reporter, notes: Mapping[str, int], rows: Rows, what: str) -> None:
+    """Say what happened to how many rows.
+
+    Args:
+        rows: those that are left.
+        what: what to call them ("training rows").
+    """
+    count = len(rows) + sum(rows.skipped.values())
+    for note, some in notes.items():
+        reporter.say(f"{note}: {some:,} of {count:,} {what}")
+
+
+@dataclass(eq=False)
+class NoRows(TaskgraftError):
+    """Data without a row."""
+
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.source} has columns but no rows."

@@ -1,0 +1,42 @@
+"""Opening what readers read: plain or gzipped, with every fault of the file told as a sentence."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from taskgraft.contract.rows import UnreadableFile
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file as bytes; one whose name ends in ``.gz`` is decompressed on the way.
+
+    Raises:
+        UnreadableFile: when it cannot be opened, or reading it fails half-way.
+    """
+    try:
+        with path.open("rb") as file:
+            if path.name.endswith(".gz"):
+                with gzip.open(file) as plain:
+                    yield cast(BinaryIO, plain)
+            else:
+                yield file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UnreadableFile(str(path), f"the file is no whole gzip file ({str(error).rstrip('.')}).") from None
+    except OSError as error:
+        raise UnreadableFile(str(path), f"the file cannot be read ({error.strerror}).") from None
+
+
+def line_that_is_not(path: Path, encoding: str) -> int:
+    """Find the first line that is not text in an encoding, from 1."""
+    number = 0
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode(encoding)
+            except UnicodeDecodeError:
+                return number
+    return number

@@ -1,0 +1,68 @@
+r"""The grammar of names: ``[distribution/]name[:argument]``.
+
+``hf-text:sentence-transformers/all-MiniLM-L6-v2`` is the name ``hf-text`` with an argument.
+``taskgraft-text/hf-text:some/checkpoint`` says in addition which distribution is meant. Only what stands before the
+first colon is read as a name, so an argument may hold slashes and colons (``hf-text:C:\models\bert``).
+"""
+
+import re
+from dataclasses import dataclass
+
+from taskgraft.errors import TaskgraftError
+
+_WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name taken apart. ``argument`` is None when there was no colon."""
+
+    name: str
+    distribution: str | None = None
+    argument: str | None = None
+
+    def __str__(self) -> str:
+        qualified = f"{self.distribution}/{self.name}" if self.distribution else self.name
+        return qualified if self.argument is None else f"{qualified}:{self.argument}"
+
+
+@dataclass(eq=False)
+class BadName(TaskgraftError):
+    """A text that the grammar of names does not allow."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return (
+            f"'{self.text}' is not a name. A name is written [distribution/]name[:argument], with lower-case letters, "
+            "digits and single hyphens in the name: 'hf-text:some/checkpoint', 'taskgraft-text/hf-text:some/checkpoint'."
+        )
+
+
+def parse_name(text: str) -> Name:
+    """Take a name apart.
+
+    Raises:
+        BadName: for a text outside the grammar.
+    """
+    head, colon, argument = text.partition(":")
+    distribution, slash, name = head.rpartition("/")
+    if not is_name(name) or (slash and not is_distribution(distribution)):
+        raise BadName(text)
+    return Name(name, distribution or None, argument if colon else None)
+
+
+def is_name(text: str) -> bool:
+    """Say whether a plugin may use this text as the name of a spec."""
+    return _WORD.fullmatch(text) is not None
+
+
+def is_distribution(text: str) -> bool:
+    """Say whether a distribution may be called so (the packaging specification's rule)."""
+    return _DISTRIBUTION.fullmatch(text) is not None
+
+
+def normalized(distribution: str) -> str:
+    """Give the canonical spelling of a distribution's name (the packaging specification's rule)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()

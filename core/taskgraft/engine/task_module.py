@@ -1,0 +1,189 @@
+"""A backbone and a head as one module, and the passes that need no training."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.batch import Batch, RowNumbers
+from taskgraft.contract.descriptions import Layout
+from taskgraft.contract.features import Features, from_batch, to_batch
+from taskgraft.contract.head import HeadModule, Predictions, joined
+from taskgraft.data.batching import Limit, inference_batches
+from taskgraft.data.examples import Targets, gathered
+from taskgraft.data.tensor_cache import Source, Store
+from taskgraft.engine.memory import in_pieces
+from taskgraft.engine.precision import FrozenArithmetic
+
+if TYPE_CHECKING:
+    from taskgraft.contract.plan import Stage
+
+
+class Task(nn.Module):
+    """A composed model: from what lies at a cut to a loss.
+
+    Attributes:
+        layout: what the head reads.
+        pads: whether the backbone's features stay the same among longer companions.
+    """
+
+    def __init__(self, backbone: Backbone, head: HeadModule, layout: Layout):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.layout = layout
+        self.pads = True
+
+    def features(self, cut: int | None, state: Batch) -> Features:
+        """Compute features from what lies at a cut; None when it is the features themselves that were stored."""
+        if cut is None:
+            return from_batch(state, self.layout)
+        return self.backbone.resume(cut, state, self.layout) if cut else self.backbone(state, self.layout)
+
+    def forward(self, cut: int | None, state: Batch, targets: Batch, stage: "Stage") -> tuple[Tensor, Tensor]:
+        """Compute the loss of a stage as (total, weight)."""
+        features = self.features(cut, state)
+        output = self.head(features)
+        compare = self.head.loss if stage.loss is None else partial(stage.loss, self.head)
+        loss = compare(output, targets, features)
+        if stage.regularizer is None:
+            return loss.total, loss.weight
+        return loss.total + loss.weight * stage.regularizer(self.backbone), loss.weight
+
+    @property
+    def keeps(self) -> bool:
+        """Whether features, and what lies before them, may be stored."""
+        feature = self.backbone.description.feature(self.layout)
+        return feature is None or feature.kept
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(iter(self.parameters())).device
+
+
+Result = TypeVar("Result")
+
+Passes = Callable[[Sequence[RowNumbers]], Iterator[RowNumbers]]
+"""Goes through batches of row numbers, perhaps showing how far it is."""
+
+
+@torch.no_grad()
+def stored(
+    task: Task,
+    cut: int | None,
+    inputs: Source,
+    limit: Limit,
+    folder: Path,
+    memory: int,
+    passes: Passes,
+    workers: int | None = None,
+) -> Store:
+    """Run every example once, to a cut or (None) to its features, and keep the result.
+
+    Args:
+        inputs: prepared examples.
+        limit: of a pass.
+        folder: where the store may put files.
+        memory: bytes that the store keeps in memory.
+        workers: processes that gather heavy inputs; None leaves it to the machine.
+    """
+    task.backbone.eval()
+    store = Store(folder, memory)
+
+    def state(batch: Batch) -> Batch:
+        if cut is None:
+            return to_batch(task.backbone(batch, task.layout))
+        return task.backbone.run_to(cut, batch, task.layout)
+
+    for rows, found in _passed(task, inputs, limit, passes, workers, state):
+        store.append(rows, found)
+    return store.finish()
+
+
+@torch.no_grad()
+def predictions(
+    task: Task, cut: int | None, inputs: Source, limit: Limit, passes: Passes, workers: int | None = None
+) -> Predictions:
+    """Predict for every example, in the order of the rows. Arguments as for :func:`stored`."""
+    task.eval()
+    pieces: list[Predictions] = []
+    order: list[int] = []
+
+    def found(batch: Batch) -> Predictions:
+        features = task.features(cut, batch)
+        return task.head.predict(task.head(features), features)
+
+    for rows, piece in _passed(task, inputs, limit, passes, workers, found):
+        pieces.append(piece)
+        order.extend(rows)
+    return joined(pieces, order)
+
+
+@torch.no_grad()
+def soft_targets(
+    task: Task,
+    inputs: Source,
+    temperature: float,
+    limit: Limit,
+    folder: Path,
+    memory: int,
+    passes: Passes,
+    workers: int | None = None,
+) -> Store:
+    """Keep what a student may learn of every example. Arguments as for :func:`stored`."""
+    task.eval()
+    store = Store(folder, memory)
+
+    def soft(batch: Batch) -> Batch:
+        features = task.features(0, batch)
+        return task.head.soft_targets(task.head(features), features, temperature)
+
+    for rows, found in _passed(task, inputs, limit, passes, workers, soft):
+        store.append(rows, found)
+    return store.finish()
+
+
+@torch.no_grad()
+def mean_loss(
+    task: Task, cut: int | None, inputs: Source, targets: Targets, limit: Limit, workers: int | None = None
+) -> float:
+    """The head's own loss, averaged over all rows. Arguments as for :func:`stored`."""
+    task.eval()
+    total, weight = 0.0, 0.0
+
+    def features(batch: Batch) -> tuple[Tensor, Features]:
+        found = task.features(cut, batch)
+        return task.head(found), found
+
+    for rows, (output, found) in _passed(task, inputs, limit, iter, workers, features):
+        loss = task.head.loss(output, targets.rows(rows).to(task.device), found)
+        total, weight = total + float(loss.total), weight + float(loss.weight)
+    return total / max(weight, 1e-12)
+
+
+def _passed(
+    task: Task,
+    inputs: Source,
+    limit: Limit,
+    passes: Passes,
+    workers: int | None,
+    work: Callable[[Batch], Result],
+) -> Iterator[tuple[RowNumbers, Result]]:
+    """Do some work with all examples, in batches, or pieces of them where memory does not suffice."""
+    batches = inference_batches(inputs.sizes(), limit, even=not task.pads)
+    loaded = gathered(inputs, batches, workers)
+    for rows in passes(batches):
+        whole = next(loaded)
+
+        def piece(places: Sequence[int], whole: Batch = whole) -> Result:
+            some = whole if len(places) == len(whole) else whole.rows(places)
+            with FrozenArithmetic():
+                return work(some.to(task.device))
+
+        for places, found in in_pieces(range(len(rows)), piece):
+            yield (rows if len(places) == len(rows) else [rows[place] for place in places]), found

@@ -1,0 +1,163 @@
+"""Features of rows of any number, in their order: a window of rows at a time, sorted by length inside it."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import Layout
+from taskgraft.contract.rows import MEND, BadRows, Rows
+from taskgraft.data.batching import Limit, inference_batches
+from taskgraft.data.preprocessing import Inputs, prepare
+from taskgraft.data.tensor_cache import Source
+from taskgraft.engine.feature_checks import verify
+from taskgraft.engine.memory import in_pieces
+from taskgraft.engine.precision import FrozenArithmetic, autocast
+from taskgraft.inference.row_features import RowFeatures, check_alike, of_batch, ordered
+from taskgraft.progress import Reporter
+
+WINDOW, HEAVY_WINDOW = 4_096, 256
+"""Rows that are prepared and sorted by length together; fewer where they are not to be written to files."""
+
+MEMORY = 1 << 28
+"""Bytes of prepared rows, and about as many of features, that are kept in memory."""
+
+
+class ExtractionConfig(Config):
+    """How features are computed."""
+
+    batch_size: int = Field(default=32, ge=1, description="rows computed at once")
+    batch_elements: int | None = Field(
+        default=None,
+        ge=1,
+        description="elements computed at once, padding counted, where rows differ in length; a longer row goes alone",
+    )
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="what is multiplied in")
+
+
+@dataclass
+class _Window:
+    """Some of the prepared rows, next to each other, and what is known of their features so far.
+
+    Attributes:
+        rows: their numbers in ``inputs``.
+    """
+
+    inputs: Source
+    rows: range
+    found: list[tuple[Sequence[int], RowFeatures]] = field(default_factory=list)
+    done: int = 0
+
+    def add(self, rows: Sequence[int], features: RowFeatures) -> None:
+        self.found.append(([row - self.rows.start for row in rows], features))
+        self.done += len(rows)
+
+
+@dataclass
+class Windows:
+    """A pass over rows.
+
+    Attributes:
+        backbone: in eval mode.
+        names: input role → column.
+        pads: whether features stay the same among longer companions; found out on the first batch.
+        notes: what happened to how many of the rows so far ("cut to 256 pieces" → 12).
+        cost: bytes of features per position, about.
+    """
+
+    backbone: Backbone
+    layout: Layout
+    rows: Rows
+    names: Mapping[str, str]
+    settings: ExtractionConfig
+    reporter: Reporter
+    pads: bool = True
+    notes: Counter[str] = field(default_factory=Counter)
+    cost: int = 1
+
+    def features(self) -> Iterator[RowFeatures]:
+        """Compute the features of all rows, some after others.
+
+        Raises:
+            BadRows: naming rows that cannot be used.
+            UnlikeRows: for rows of different shapes.
+        """
+        first: RowFeatures | None = None
+        count = -(-len(self.rows) // self.settings.batch_size)
+        for window, batch in self.reporter.track(self._batches(), "computing features", count):
+            for rows, features in in_pieces(batch, partial(self._computed, window.inputs)):
+                window.add(rows, features)
+            if window.done == len(window.rows):
+                found = ordered(window.found)
+                first = found if first is None else first
+                check_alike(first, found)
+                yield found
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((parameter.device for parameter in self.backbone.parameters()), torch.device("cpu"))
+
+    def _batches(self) -> Iterator[tuple[_Window, Sequence[int]]]:
+        size = self.settings.batch_size
+        limit = Limit(size, self.settings.batch_elements)
+        step = max((WINDOW if self.backbone.processor.kept else HEAVY_WINDOW) // size, 1) * size
+        for start in range(0, len(self.rows), step):
+            with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+                inputs = self._prepared(range(start, min(start + step, len(self.rows))), Path(folder))
+                self.notes.update(inputs.notes)
+                if start == 0:
+                    self._try(inputs.source)
+                sizes = inputs.source.sizes()
+                for rows in runs(sizes, size, MEMORY // self.cost):
+                    window = _Window(inputs.source, rows)
+                    for batch in inference_batches(sizes[rows.start : rows.stop], limit, even=not self.pads):
+                        yield window, (rows.start + batch).tolist()
+
+    def _prepared(self, rows: range, folder: Path) -> Inputs:
+        try:
+            return prepare(self.rows.take(rows), self.names, self.backbone, folder, MEMORY)
+        except BadRows as error:
+            reasons = {rows.start + row: reason for row, reason in error.reasons.items()}
+            raise BadRows(self.rows, reasons, MEND) from None
+
+    @torch.no_grad()
+    def _try(self, inputs: Source) -> None:
+        """Find out on the first batch whether rows may be padded, and how large features are."""
+        sizes = inputs.sizes()[: self.settings.batch_size]
+        batch = inputs.gather(range(len(sizes))).to(self.device)
+        self.pads = verify(self.backbone, batch, self.layout, ()).pads
+        longest = max(range(len(sizes)), key=lambda row: sizes[row])
+        values = of_batch(self.backbone(batch.rows([longest]), self.layout)).values
+        self.cost = max(values.nbytes // max(sizes[longest], 1), 1)
+
+    @torch.no_grad()
+    def _computed(self, inputs: Source, rows: Sequence[int]) -> RowFeatures:
+        batch = inputs.gather(rows).to(self.device)
+        with FrozenArithmetic(), autocast(self.settings.precision, self.device):
+            return of_batch(self.backbone(batch, self.layout))
+
+
+def runs(sizes: Sequence[int], size: int, most: int) -> Iterator[range]:
+    """Cut rows into runs of whole batches, each run with no more positions than are allowed.
+
+    Args:
+        sizes: positions of each row.
+        size: rows per batch. A single batch may exceed what is allowed.
+    """
+    start = total = 0
+    for at in range(0, len(sizes), size):
+        more = sum(sizes[at : at + size])
+        if at > start and total + more > most:
+            yield range(start, at)
+            start, total = at, 0
+        total += more
+    yield range(start, len(sizes))

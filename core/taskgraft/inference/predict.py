@@ -1,0 +1,153 @@
+"""Predicting with a fitted model: rows read, prepared and answered, each of them."""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from taskgraft.adaptation.fitted import Fitted
+from taskgraft.contract.config import parse
+from taskgraft.contract.descriptions import TargetKind
+from taskgraft.contract.features import Features
+from taskgraft.contract.head import Predictions
+from taskgraft.contract.recipe import Recipe, TrainingConfig
+from taskgraft.contract.rows import MEND, BadRows, Rows
+from taskgraft.data.batching import Limit
+from taskgraft.data.dataset import inputs_of, say_notes
+from taskgraft.data.reading import read
+from taskgraft.discovery.catalog import catalog
+from taskgraft.engine.task_module import predictions
+from taskgraft.errors import TaskgraftError
+from taskgraft.progress import Reporter
+from taskgraft.training.fit import passes
+
+
+def predicted(
+    fitted: Fitted,
+    recipe: Recipe,
+    data: Any,
+    batch_size: int | None,
+    reporter: Reporter,
+    notes: Counter[str] | None = None,
+) -> Predictions:
+    """Predict for all rows, in their order, and tell what happened to how many of them ("cut to 256 pieces").
+
+    Args:
+        data: as :func:`taskgraft.data.reading.read` takes it, or a plain list of inputs when the backbone reads one.
+        batch_size: rows computed at once; as in training if None.
+        notes: counts what happened, for whoever predicts for many pieces of some data and tells it once.
+
+    Raises:
+        BadRows: naming rows that cannot be used; none is left out.
+    """
+    rows = rows_to_predict(recipe, data)
+    say_notes(reporter, rows.notes, rows, "rows")
+    if not len(rows):
+        return Predictions([])
+    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+        try:
+            made = inputs_of(fitted.task.backbone, rows, recipe, Path(folder))
+        except BadRows as error:
+            raise BadRows(error.rows, error.reasons, MEND) from None
+        found = predictions(
+            fitted.task, 0, made.source, rows_at_once(recipe, batch_size), passes(reporter), recipe.training.workers
+        )
+    if notes is None:
+        say_notes(reporter, made.notes, rows, "rows")
+    else:
+        notes.update(made.notes)
+    if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and made.elements is not None:
+        return _completed(found, made.elements)
+    return found
+
+
+def features_of_some(fitted: Fitted, recipe: Recipe, data: Any) -> Callable[[], Features]:
+    """Prepare the first rows of some data, as many as are computed at once in training.
+
+    Returns:
+        what computes their features with the weights of that moment.
+
+    Raises:
+        BadRows: naming rows that cannot be used.
+        NoRows: when there is none.
+    """
+    rows = rows_to_predict(recipe, data)
+    rows = rows.take(range(min(len(rows), recipe.training.batch_size)))
+    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+        source = inputs_of(fitted.task.backbone, rows, recipe, Path(folder)).source
+        batch = source.gather(range(len(rows))).to(fitted.task.device)
+
+    def features() -> Features:
+        with torch.no_grad():
+            return fitted.task.features(0, batch)
+
+    return features
+
+
+def rows_to_predict(recipe: Recipe, data: Any) -> Rows:
+    """Read rows, with the reader that the recipe names.
+
+    Raises:
+        OneInput, ListOfWhat: for what is no data.
+        BadRows: naming rows that the reader refuses.
+    """
+    names = recipe.data.columns
+    if isinstance(data, str) and len(names) == 1 and not _names_data(data):
+        raise OneInput(data)
+    if isinstance(data, Sequence) and not isinstance(data, str) and data and not isinstance(data[0], Mapping):
+        if len(names) != 1:
+            raise ListOfWhat(tuple(names))
+        data = {next(iter(names.values())): list(data)}
+    try:
+        return read(data, catalog(), "the data", reader=recipe.data.reader)
+    except BadRows as error:
+        raise BadRows(error.rows, error.reasons, MEND) from None
+
+
+def rows_at_once(recipe: Recipe, batch_size: int | None) -> Limit:
+    """Decide how much is computed at once.
+
+    Raises:
+        SettingsError: for a number of rows that is none.
+    """
+    wanted = recipe.training.batch_size if batch_size is None else batch_size
+    checked = parse(TrainingConfig, {"batch_size": wanted}, "predicting")
+    return Limit(checked.batch_size, recipe.training.batch_elements)
+
+
+def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:
+    """Give elements that were cut off the prediction None."""
+    values = [[*value, *[None] * (count - len(value))] for value, count in zip(found.values, elements, strict=True)]
+    return Predictions(values, found.probabilities, found.classes)
+
+
+def _names_data(text: str) -> bool:
+    """Say whether a text looks like the place of data, and not like an input itself."""
+    return bool(Path(text).suffix) or os.path.exists(text) or catalog().has_scheme(text)
+
+
+@dataclass(eq=False)
+class OneInput(TaskgraftError):
+    """A text to predict for where a path or a list is read."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.text!r:.60} is no file that can be read. To predict for one input, put it in a list: predict([…])."
+        )
+
+
+@dataclass(eq=False)
+class ListOfWhat(TaskgraftError):
+    """A plain list for a backbone that reads several inputs."""
+
+    inputs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"A plain list was given, but the model reads {', '.join(self.inputs)}. Give a list of dicts."

@@ -1,0 +1,178 @@
+"""Checkpoints: a hub name or a local folder, their files, and the fingerprint of a base."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+from taskgraft.errors import TaskgraftError, listed
+from taskgraft.storage.fingerprints import checkpoint_fingerprint
+
+SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.py")
+"""What a checkpoint's configuration and processor are made of. No weights."""
+
+WEIGHTS = (("*.safetensors",), ("pytorch_model*.bin",))
+"""Where weights lie, the preferred form first."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A pretrained model on a hub or in a folder.
+
+    Attributes:
+        name: a folder, or a name on the hub.
+        revision: a branch, tag or commit of the hub; None takes the newest.
+        remote_code: whether Python code that the checkpoint brings may run.
+    """
+
+    name: str
+    revision: str | None = None
+    remote_code: bool = False
+
+    def folder(self, *, weights: bool = False) -> Path:
+        """Give the folder with the files, fetching them when the name is of the hub.
+
+        Args:
+            weights: whether the weights are needed, too.
+
+        Raises:
+            CheckpointNotFound: when there is no such folder and the hub does not give it.
+        """
+        try:
+            local = Path(self.name).expanduser()
+            if local.is_dir():
+                return local
+        except (OSError, RuntimeError, ValueError) as error:
+            raise CheckpointNotFound(self.name[:200], f"it cannot be looked at ({error!s:.80})") from None
+        if local.is_absolute() or self.name.startswith((".", "~")):
+            raise CheckpointNotFound(self.name, "there is no such folder")
+        folder = self._fetched(SMALL_FILES)
+        for patterns in WEIGHTS if weights else ():
+            folder = self._fetched(patterns)
+            if weight_files(folder):
+                break
+        return folder
+
+    def _fetched(self, patterns: Iterable[str]) -> Path:
+        try:
+            return Path(snapshot_download(self.name, revision=self.revision, allow_patterns=list(patterns)))
+        except (LocalEntryNotFoundError, OfflineModeIsEnabled):
+            problem = "it is no folder here, it is not in the local cache of the hub, and the hub cannot be reached"
+        except HFValidationError:
+            problem = "it is no folder here, and no name that the hub allows"
+        except HfHubHTTPError as error:
+            problem = f"it is no folder here, and the hub answers: {str(error).splitlines()[0]}"
+        raise CheckpointNotFound(self.name, problem)
+
+
+@dataclass(eq=False)
+class CheckpointNotFound(TaskgraftError):
+    """A checkpoint that is neither here nor on the hub."""
+
+    name: str
+    problem: str
+
+    def __str__(self) -> str:
+        return (
+            f"No checkpoint '{self.name}': {self.problem}.\n"
+            "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there is "
+            "a network."
+        )
+
+
+@dataclass(eq=False)
+class BadCheckpoint(TaskgraftError):
+    """A checkpoint that cannot be used."""
+
+    name: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"The checkpoint '{self.name}' cannot be used: {self.problem}."
+
+
+@dataclass(eq=False)
+class TensorsMissing(TaskgraftError):
+    """A checkpoint without weights that the features use."""
+
+    name: str
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"The checkpoint '{self.name}' lacks {len(self.missing):,} tensors that the features use: "
+            f"{listed(self.missing, 3)}.\nThey would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+        )
+
+
+@dataclass(eq=False)
+class NoSuchPart(TaskgraftError):
+    """An ``until`` that names no part."""
+
+    until: str
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"There is no part '{self.until}' to keep as the last. The parts are {', '.join(self.parts)}."
+
+
+@contextmanager
+def reading(name: str, what: str) -> Iterator[None]:
+    """Turn whatever a library raises over a stranger's files into one sentence.
+
+    Args:
+        name: of the checkpoint.
+        what: is read ("its tokenizer").
+
+    Raises:
+        BadCheckpoint: naming what could not be read, and why.
+    """
+    try:
+        yield
+    except TaskgraftError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        if "weights_only" in str(error):  # the library advises to run the file
+            reason = "a file holds more than tensors, and is not run"
+        raise BadCheckpoint(name, f"{what} cannot be read ({reason:.200})") from None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Find the files that hold the weights, in the form that is preferred."""
+    for patterns in WEIGHTS:
+        if found := sorted(path for pattern in patterns for path in folder.glob(pattern)):
+            return found
+    return []
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None when there is no such file.
+
+    Raises:
+        BadCheckpoint: when it is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(str(path.parent), f"{path.name} cannot be read ({error})") from None
+    return content if isinstance(content, dict) else None
+
+
+def base_fingerprint(folder: Path, used: Callable[[str], bool], processor_files: Iterable[str]) -> str:
+    """Identify a base by its stored tensors that the features use, its configuration and its processor's files.
+
+    Args:
+        used: name of a stored tensor → whether the features use it.
+        processor_files: paths inside the folder; those that are not there are left out.
+    """
+    names = ("config.json", *processor_files)
+    files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    return checkpoint_fingerprint(weight_files(folder), used, files)

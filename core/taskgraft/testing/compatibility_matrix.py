@@ -1,0 +1,116 @@
+"""Every strategy over every backbone: what trains, is saved and loads to the same bits, and why the others are refused."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from taskgraft.adaptation.dry_run import CannotInsert
+from taskgraft.composition.compose import Reference
+from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.head import Head
+from taskgraft.contract.specs import StrategySpec
+from taskgraft.contract.strategy import Strategy
+from taskgraft.discovery.catalog import catalog
+from taskgraft.errors import TaskgraftError
+from taskgraft.model import compose, load
+from taskgraft.testing.check import Law, told
+from taskgraft.testing.plugin import config_of
+from taskgraft.testing.strategy import TRAINS, keep_their_word
+
+
+class Verdict(StrEnum):
+    """What became of a strategy over a backbone."""
+
+    KEPT = "kept"
+    REFUSED = "refused"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One strategy over one backbone.
+
+    Attributes:
+        text: why the two do not fit, or what is wrong; empty where all is kept.
+    """
+
+    strategy: str
+    backbone: str
+    verdict: Verdict
+    text: str = ""
+
+
+def installed() -> dict[str, Reference]:
+    """Give each strategy of the catalog that its defaults, or its example, say how to try; by its name."""
+    found: dict[str, Reference] = {}
+    for spec, source in catalog().specs(StrategySpec):
+        if spec.strategies is None and config_of(spec, {}) is not None:
+            settings = {} if spec.example is None else spec.example.settings
+            found[spec.name] = {"name": f"{source.distribution}/{spec.name}", **settings}
+    return found
+
+
+def matrix(
+    backbones: Mapping[str, tuple[Reference | Backbone, Columns]],
+    strategies: Mapping[str, Reference | Strategy],
+    head: Reference | Head[Any] = "classification",
+    target: str = "label",
+) -> Iterator[Cell]:
+    """Train each strategy over each backbone for two steps, save, load and predict. Each cell is given once it is known.
+
+    A pair is refused when composing says that it does not fit, or the trial of what is inserted does, on the first rows, of a
+    backbone that cannot be sketched. Whatever is raised after that is a fault.
+
+    Args:
+        backbones: by a short name: what to compose with, and four rows or more for it, with the target column.
+        strategies: by a short name.
+    """
+    for name, (backbone, rows) in backbones.items():
+        for label, strategy in strategies.items():
+            yield Cell(label, name, *_tried(backbone, head, strategy, rows, target))
+
+
+def _tried(backbone: Any, head: Any, strategy: Any, rows: Columns, target: str) -> tuple[Verdict, str]:
+    try:
+        model = compose(deepcopy(backbone), head, strategy)
+    except TaskgraftError as error:
+        return Verdict.REFUSED, str(error)
+    who = f"'{model.composition.strategy.label}' in '{model.composition.backbone.label}'"
+    objects: dict[str, Any] = {
+        axis: deepcopy(value)
+        for axis, value in (("backbone", backbone), ("head", head), ("strategy", strategy))
+        if isinstance(value, Backbone | Head | Strategy)
+    }
+    inputs = {name: values for name, values in rows.items() if name != target}
+    try:
+        keep_their_word(Law(who, *TRAINS), model, lambda path: load(path, **objects), inputs, {target: rows[target]})
+    except CannotInsert as error:
+        return Verdict.REFUSED, str(error)
+    except Exception as error:  # whatever a stranger's code raises is a fault, and the next cell is tried all the same
+        return Verdict.BROKEN, told(error)
+    return Verdict.KEPT, ""
+
+
+def table(cells: Iterable[Cell]) -> str:
+    """Write a matrix for people: a line per strategy, a column per backbone, and below them the reasons by number."""
+    by_pair = {(cell.strategy, cell.backbone): cell for cell in cells}
+    strategies, backbones = (list(dict.fromkeys(pair[place] for pair in by_pair)) for place in (0, 1))
+    reasons = list(dict.fromkeys(cell.text for cell in by_pair.values() if cell.text))
+    lines = [["", *backbones]]
+    for strategy in strategies:
+        row = (by_pair.get((strategy, backbone)) for backbone in backbones)
+        lines.append([strategy, *("" if cell is None else _short(cell, reasons) for cell in row)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    drawn = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    counts = [sum(cell.verdict is verdict for cell in by_pair.values()) for verdict in Verdict]
+    total = ", ".join(f"{count} {verdict}" for count, verdict in zip(counts, Verdict, strict=True))
+    notes = [f"({number}) {reason}" for number, reason in enumerate(reasons, 1)]
+    return "\n".join([*drawn, "", *notes, f"{total}."])
+
+
+def _short(cell: Cell, reasons: list[str]) -> str:
+    verdict = cell.verdict.upper() if cell.verdict is Verdict.BROKEN else str(cell.verdict)
+    return f"{verdict} ({reasons.index(cell.text) + 1})" if cell.text else verdict

@@ -1,0 +1,559 @@
+"""The guard catches planted faults, and does not fire on correct training of models of the common shapes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from backbones import PicturesProcessor, Words, WordsProcessor, mean
+from small_tasks import PARTS, fitted, images, learns, pictures, sentences, trained, words
+from torch import Tensor, nn
+
+import taskgraft as tg
+from taskgraft.adaptation.guard import GuardBroken
+from taskgraft.contract.backbone import Backbone, Processor
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import (
+    BackboneDescription,
+    FeatureDescription,
+    InputRole,
+    Layout,
+    Part,
+    Role,
+    sequence,
+    vector,
+)
+from taskgraft.contract.features import ELEMENT, Features
+from taskgraft.contract.head import HeadModule, Loss
+from taskgraft.contract.plan import Insertion, Learn, Solve, Stage, Teacher, Together
+from taskgraft.data.soft_labels import apart
+
+FAULT = "This is a fault in the strategy, the backbone or the head, not in your data."
+
+
+def faults(backbone: Backbone, stage: Stage, **training: Any) -> list[str]:
+    """The lines of faults that the guard names in a stage."""
+    with pytest.raises(GuardBroken) as caught:
+        trained(backbone, stage, **training)
+    first, *lines, last = str(caught.value).splitlines()
+    assert first == f"The stage '{stage.name}' did not train exactly what it declared:"
+    assert last == FAULT
+    assert tuple(line.removeprefix("  ") for line in lines) == caught.value.faults
+    return list(caught.value.faults)
+
+
+def after(change: Callable[[Any], object]) -> Callable[[nn.Module, int], None]:
+    """Change a backbone after the first step."""
+
+    @torch.no_grad()
+    def once(backbone: nn.Module, step: int) -> None:
+        if step == 1:
+            change(backbone)
+
+    return once
+
+
+# --- what must not move
+
+
+def test_a_frozen_weight_moved_by_weight_decay():
+    def decay(backbone: nn.Module, step: int) -> None:
+        weight = backbone.blocks[0].query.weight
+        weight.grad = torch.zeros_like(weight)
+        torch.optim.AdamW([weight], lr=1e-3, weight_decay=0.1).step()
+
+    assert faults(words(), learns("block-1", after_step=decay)) == [
+        "the tensor blocks.0.query.weight does not learn, but changed"
+    ]
+
+
+def test_a_frozen_weight_rounded_to_half_precision_and_back():
+    def rounded(backbone: Words) -> None:
+        weight = backbone.embedding.weight
+        weight.copy_(weight.bfloat16().float())
+
+    assert faults(words(), learns("block-1", after_step=after(rounded))) == [
+        "the tensor embedding.weight does not learn, but changed"
+    ]
+
+
+def test_a_frozen_embedding_that_its_own_forward_rescales():
+    def limit(backbone: Words) -> None:
+        backbone.embedding.max_norm = 0.5
+
+    assert faults(words(), learns("block-1", after_step=after(limit))) == [
+        "the tensor embedding.weight does not learn, but changed"
+    ]
+
+
+def test_a_single_bit_of_a_frozen_weight():
+    def flip(backbone: Words) -> None:
+        backbone.blocks[0].key.bias.view(torch.int32)[0] ^= 1
+
+    assert faults(words(), learns("block-1", after_step=after(flip))) == [
+        "the tensor blocks.0.key.bias does not learn, but changed"
+    ]
+
+
+def test_a_frozen_buffer_changed_after_a_step():
+    assert faults(words(), learns("block-1", after_step=after(lambda backbone: backbone.frequencies.add_(1)))) == [
+        "the tensor frequencies does not learn, but changed"
+    ]
+
+
+def test_a_statistic_of_a_frozen_batchnorm():
+    stage = learns("last", after_step=after(lambda backbone: backbone.stem.norm.train()))
+    assert faults(pictures(), stage) == [
+        "the module stem.norm does not learn, but ran in training mode",
+        "the tensor stem.norm.num_batches_tracked does not learn, but changed",
+        "the tensor stem.norm.running_mean does not learn, but changed",
+        "the tensor stem.norm.running_var does not learn, but changed",
+    ]
+
+
+def test_dropout_left_on_in_a_frozen_part():
+    stage = learns("block-1", after_step=after(lambda backbone: backbone.blocks[0].dropout.train()))
+    assert faults(words(), stage) == ["the module blocks.0.dropout does not learn, but ran in training mode"]
+
+
+class Scaled(nn.Module):
+    def __init__(self, wrapped: nn.Module):
+        super().__init__()
+        self.wrapped = wrapped
+        self.factor = nn.Parameter(torch.ones(()))
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.wrapped(value) * self.factor
+
+
+SCALING = Insertion("scale", ("block-1",), frozenset({Role.QUERY}), Scaled, 1e-2)
+
+
+def test_a_base_weight_under_an_insertion():
+    stage = learns(
+        insert=(SCALING,), after_step=after(lambda backbone: backbone.blocks[1].query.wrapped.weight.add_(1))
+    )
+    assert faults(words(), stage) == ["the tensor blocks.1.query.weight does not learn, but changed"]
+
+
+def test_an_insertion_of_an_earlier_stage():
+    def change(backbone: Words) -> None:
+        backbone.blocks[1].query.factor.add_(1)
+
+    with pytest.raises(GuardBroken) as caught:
+        trained(words(), learns(insert=(SCALING,)), learns(name="second", after_step=after(change)))
+    assert caught.value.stage == "second"
+    assert caught.value.faults == ("the tensor blocks.1.query:scale.factor does not learn, but changed",)
+
+
+def test_a_head_that_was_to_stay_as_it_is():
+    def shifted(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+        head.readout.bias.data.add_(1)
+        return head.loss(output, targets, features)
+
+    assert faults(words(), learns("block-1", head_rate=None, loss=shifted)) == [
+        "the tensor head.readout.bias does not learn, but changed"
+    ]
+
+
+def test_a_tensor_that_is_gone():
+    def lose(backbone: Words) -> None:
+        backbone.blocks[0].query.register_parameter("bias", None)
+
+    assert faults(words(), learns("block-1", after_step=after(lose))) == ["the tensor blocks.0.query.bias is gone"]
+
+
+def test_a_tensor_that_came_in():
+    def add(backbone: Words) -> None:
+        backbone.register_parameter("extra", nn.Parameter(torch.zeros(2)))
+
+    assert faults(words(), learns("block-1", after_step=after(add))) == ["the tensor extra was not there before"]
+
+
+def test_a_base_that_changed_while_a_solver_found_the_head():
+    backbone = words()
+
+    def forgetful(module: nn.Module, inputs: object, output: object) -> None:
+        module.frequencies.add_(1e-9)
+
+    backbone.register_forward_hook(forgetful)
+    stage = Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, penalty=1e-3, store=True)
+    assert faults(backbone, stage) == ["the tensor frequencies does not learn, but changed"]
+
+
+# --- what must move
+
+
+def test_a_group_that_never_moved():
+    start = {name: tensor.clone() for name, tensor in words().blocks[1].named_parameters()}
+
+    @torch.no_grad()
+    def put_back(backbone: nn.Module, step: int) -> None:
+        for name, tensor in backbone.blocks[1].named_parameters():
+            tensor.copy_(start[name])
+        backbone.norm.weight.copy_(words().norm.weight)
+        backbone.norm.bias.copy_(words().norm.bias)
+
+    assert faults(words(), learns("block-1", after_step=put_back)) == [
+        "the group 'block-1' learns at rate 0.01, but none of its tensors changed"
+    ]
+
+
+def test_a_tensor_that_is_not_finite():
+    def spoil(backbone: nn.Module, step: int) -> None:
+        if step == 3:
+            backbone.blocks[1].query.weight.data[0, 0] = float("inf")
+
+    assert faults(words(), learns("block-1", epochs=1, after_step=spoil)) == [
+        "the tensor blocks.1.query.weight is not finite"
+    ]
+
+
+class Detached(Words):
+    def embedded(self, batch: Batch) -> Tensor:
+        return super().embedded(batch).detach()
+
+
+def test_tensors_that_never_received_a_gradient():
+    assert faults(Detached().eval(), learns(*PARTS)) == [
+        "the tensor embedding.weight learns, but never received a gradient",
+        "the tensor embedding_norm.bias learns, but never received a gradient",
+        "the tensor embedding_norm.weight learns, but never received a gradient",
+    ]
+
+
+def test_a_tensor_that_was_replaced():
+    def replace(backbone: Words) -> None:
+        layer = backbone.blocks[1].query
+        layer.weight = nn.Parameter(layer.weight.clone())
+
+    assert faults(words(), learns("block-1", after_step=after(replace))) == [
+        "the tensor blocks.1.query.weight learns, but was replaced by another"
+    ]
+
+
+def test_many_faults_are_cut_and_the_cut_is_said():
+    def spoil(backbone: Words) -> None:
+        for parameter in backbone.blocks[0].parameters():
+            parameter.add_(1)
+
+    with pytest.raises(GuardBroken) as caught:
+        trained(words(), learns("block-1", after_step=after(spoil)))
+    lines = str(caught.value).splitlines()
+    assert len(caught.value.faults) == 16
+    assert lines[11] == "  … and 6 more."
+    assert len(lines) == 13
+
+
+# --- faults of what else a stage may bring
+
+
+def test_a_regularizer_that_writes_what_it_was_to_read():
+    def shrink(backbone: nn.Module) -> Tensor:
+        backbone.blocks[0].query.weight.data.mul_(0.99)
+        return backbone.blocks[1].query.weight.square().sum()
+
+    assert faults(words(), learns("block-1", regularizer=shrink)) == [
+        "the tensor blocks.0.query.weight does not learn, but changed"
+    ]
+
+
+def test_base_weights_drawn_anew_before_the_steps():
+    def draw(backbone: nn.Module, steps: int) -> None:
+        nn.init.normal_(backbone.blocks[0].query.weight)
+
+    assert faults(words(), learns("block-1", before_steps=draw)) == [
+        "the tensor blocks.0.query.weight does not learn, but changed"
+    ]
+
+
+def test_a_part_woken_before_the_steps():
+    stage = learns("block-1", before_steps=lambda backbone, steps: backbone.blocks[0].dropout.train())
+    assert faults(words(), stage) == ["the module blocks.0.dropout does not learn, but ran in training mode"]
+
+
+def halved(layer: nn.Module) -> nn.Module:
+    layer.weight.data.mul_(0.5)
+    return Scaled(layer)
+
+
+def balanced(layers: Sequence[nn.Module]) -> Callable[[nn.Module], nn.Module]:
+    layers[0].bias.data.add_(1)
+    return Scaled
+
+
+@pytest.mark.parametrize(
+    ("wrap", "tensor"), [(halved, "weight"), (Together(balanced), "bias")], ids=["one layer", "all layers together"]
+)
+def test_a_layer_changed_while_it_is_wrapped(wrap, tensor):
+    insertion = replace(SCALING, wrap=wrap)
+    assert faults(words(), learns(insert=(insertion,))) == [
+        f"the tensor blocks.1.query.{tensor} does not learn, but changed"
+    ]
+
+
+class Tiring(Scaled):
+    """Changes the layer that it stands around with every pass in training."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        if self.training:
+            self.wrapped.bias.data.mul_(0.9)
+        return super().forward(value)
+
+
+def test_a_layer_changed_by_what_stands_around_it():
+    assert faults(words(), learns(insert=(replace(SCALING, wrap=Tiring),))) == [
+        "the tensor blocks.1.query.bias does not learn, but changed"
+    ]
+
+
+class Absent(Scaled):
+    """Takes part in eval mode only, in which insertions are tried."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.wrapped(value) if self.training else super().forward(value)
+
+
+def test_an_inserted_module_that_takes_no_part_in_training():
+    assert faults(words(), learns(insert=(replace(SCALING, wrap=Absent),))) == [
+        "the tensor blocks.1.query:scale.factor learns, but never received a gradient",
+        "the group 'inserted scale' learns at rate 0.01, but none of its tensors changed",
+    ]
+
+
+def test_a_loss_that_stops_the_gradient_before_the_backbone():
+    def detached(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+        cut = replace(features, values=tuple(value.detach() for value in features.values))
+        return head.loss(head(cut), targets, cut)
+
+    query = Learn(("block-1",), 1e-2, roles=frozenset({Role.QUERY}))
+    assert faults(words(), learns(learn=(query,), loss=detached)) == [
+        "the tensor blocks.1.query.bias learns, but never received a gradient",
+        "the tensor blocks.1.query.weight learns, but never received a gradient",
+        "the group 'block-1' learns at rate 0.01, but none of its tensors changed",
+    ]
+
+
+def test_a_loss_of_a_teacher_that_moves_the_student_s_head(small_plugin_installed, tmp_path):
+    teacher = tg.compose("small-words", "classification", "linear-probe")
+    teacher.fit(sentences(), target="label", quiet=True)
+    teacher.save(tmp_path / "teacher")
+
+    def shifted(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+        labels, soft = apart(targets)
+        head.readout.bias.data.copy_(soft["shares"].mean(0))
+        return head.loss(output, labels, features)
+
+    stage = learns("block-1", head_rate=None, loss=shifted, teacher=Teacher(str(tmp_path / "teacher")))
+    assert faults(words(), stage) == ["the tensor head.readout.bias does not learn, but changed"]
+
+
+def test_a_rate_that_falls_so_fast_that_what_is_to_learn_stands_still():
+    assert faults(words(), learns("embedding", layer_decay=1e-30)) == [
+        "the group 'embedding' learns at rate 0.01, but none of its tensors changed"
+    ]
+
+
+# --- what is no fault
+
+
+def test_a_rate_of_zero_is_no_fault():
+    trained(words(), learns("block-1", rate=0.0, head_rate=0.0))
+
+
+def test_a_tensor_that_is_replaced_by_itself_in_place_is_no_fault():
+    def same(backbone: Words) -> None:
+        backbone.embedding.weight.copy_(backbone.embedding.weight.clone())
+
+    trained(words(), learns("block-1", after_step=after(same)))
+
+
+class Gated(Words):
+    """Its last block adds something through a gate that is zero at first and stays zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks[1].extra = nn.Linear(16, 16)
+        self.blocks[1].gate = nn.Parameter(torch.zeros(16))
+
+    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+        features = super().resume(cut, state, layout)
+        block = self.blocks[1]
+        return Features(layout, (features.value + block.gate * block.extra(features.value),), features.lengths)
+
+
+def test_tensors_behind_a_gate_that_stays_zero_are_excused_with_the_reason():
+    @torch.no_grad()
+    def shut(backbone: nn.Module, step: int) -> None:
+        backbone.blocks[1].gate.zero_()
+
+    reason = "behind blocks.1.gate, which was zero"
+    assert excused(Gated().eval(), learns("block-1", after_step=shut)) == {
+        "blocks.1.extra.weight": reason,
+        "blocks.1.extra.bias": reason,
+    }
+
+
+def test_a_gate_that_opens_excuses_nothing_in_the_end():
+    assert excused(Gated().eval(), learns("block-1")) == {}
+
+
+def test_a_gate_that_opened_no_longer_excuses_what_gets_no_gradient():
+    class Half(Gated):
+        def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+            features = Words.resume(self, cut, state, layout)
+            extra = self.blocks[1].extra(features.value).detach()
+            return Features(layout, (features.value + self.blocks[1].gate * extra,), features.lengths)
+
+    assert faults(Half().eval(), learns("block-1")) == [
+        "the tensor blocks.1.extra.bias learns, but never received a gradient",
+        "the tensor blocks.1.extra.weight learns, but never received a gradient",
+    ]
+
+
+def test_a_bias_of_zero_is_no_gate():
+    backbone = Detached().eval()
+    nn.init.zeros_(backbone.embedding_norm.bias)
+    assert "the tensor embedding.weight learns, but never received a gradient" in faults(backbone, learns(*PARTS))
+
+
+def excused(backbone: Backbone, stage: Stage, **settings: Any) -> dict[str, str]:
+    return fitted(backbone, stage, **settings)[1].stages[0].excused
+
+
+# --- correct training of the common shapes
+
+
+class Encoder(Backbone):
+    """A model of the transformers library, or a residual network, with a description."""
+
+    def __init__(self, model: nn.Module, parts: tuple[Part, ...], size: int, unused: tuple[str, ...] = ()):
+        super().__init__()
+        self.model = model
+        self.parts, self.size, self.unused = parts, size, unused
+        self.eval()
+
+    @property
+    def description(self) -> BackboneDescription:
+        inputs = (InputRole(self.column),)
+        return BackboneDescription(inputs, (vector(self.size),), self.parts, unused=self.unused)
+
+
+class TextEncoder(Encoder):
+    column = "text"
+
+    @property
+    def processor(self) -> Processor:
+        return WordsProcessor()
+
+    def forward(self, batch: Batch, layout: Layout) -> Features:
+        mask = batch.mask(ELEMENT)
+        hidden = self.model(input_ids=batch["words"] % 60 + 3, attention_mask=mask.long()).last_hidden_state
+        return Features(layout, (mean(hidden, mask, batch.lengths[ELEMENT]),))
+
+
+class ImageEncoder(Encoder):
+    column = "image"
+
+    @property
+    def processor(self) -> Processor:
+        return PicturesProcessor(8)
+
+    def forward(self, batch: Batch, layout: Layout) -> Features:
+        image = batch["image"].to(next(self.model.parameters()).dtype)
+        output = self.model(image)
+        return Features(layout, (output if isinstance(output, Tensor) else output.last_hidden_state.mean(1),))
+
+
+def parts_of(first: tuple[str, ...], blocks: str, last: tuple[str, ...]) -> tuple[Part, ...]:
+    return (
+        Part("first", first, sequence(16)),
+        Part("block-0", (f"{blocks}.0",), sequence(16)),
+        Part("block-1", (f"{blocks}.1", *last), sequence(16)),
+    )
+
+
+SHAPE: Mapping[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+
+
+def bert() -> Backbone:
+    from transformers import BertConfig, BertModel
+
+    model = BertModel(BertConfig(**SHAPE, vocab_size=64), add_pooling_layer=False)
+    return TextEncoder(model, parts_of(("model.embeddings",), "model.encoder.layer", ()), 16)
+
+
+def esm() -> Backbone:
+    from transformers import EsmConfig, EsmModel
+
+    config = EsmConfig(**SHAPE, vocab_size=64, position_embedding_type="rotary", pad_token_id=1, mask_token_id=2)
+    model = EsmModel(config, add_pooling_layer=False)
+    parts = parts_of(
+        ("model.embeddings", "model.rotary_embeddings"), "model.encoder.layer", ("model.encoder.emb_layer_norm_after",)
+    )
+    return TextEncoder(model, parts, 16, ("model.contact_head", "model.embeddings.position_ids"))
+
+
+def vit() -> Backbone:
+    from transformers import ViTConfig, ViTModel
+
+    config = ViTConfig(**SHAPE, image_size=8, patch_size=4, num_channels=1)
+    model = ViTModel(config, add_pooling_layer=False)
+    blocks = "model.encoder.layer" if hasattr(model, "encoder") else "model.layers"
+    return ImageEncoder(model, parts_of(("model.embeddings",), blocks, ("model.layernorm",)), 16)
+
+
+class Residual(nn.Module):
+    """Two convolutions around which the input passes; the last scale is zero at first, as timm draws it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = (nn.Conv2d(16, 16, 3, padding=1, bias=False) for _ in range(2))
+        self.norm_one, self.norm_two = nn.BatchNorm2d(16), nn.BatchNorm2d(16)
+        nn.init.zeros_(self.norm_two.weight)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        inner = torch.relu(self.norm_one(self.one(grid)))
+        return torch.relu(grid + self.norm_two(self.two(inner)))
+
+
+def resnet() -> Backbone:
+    stem = nn.Sequential(nn.Conv2d(1, 16, 3, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = nn.Sequential(stem, nn.Sequential(Residual(), Residual()), pool)
+    grid = FeatureDescription(Layout.GRID, (16,), strides=(1,))
+    parts = (
+        Part("first", ("model.0",), grid),
+        Part("block-0", ("model.1.0",), grid),
+        Part("block-1", ("model.1.1",), grid),
+    )
+    return ImageEncoder(model, parts, 16)
+
+
+SHAPES = {"BERT": bert, "ESM": esm, "ViT": vit, "ResNet": resnet}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["weights fp32", "weights bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("parts", [("first", "block-0", "block-1"), ("block-1",), ()], ids=["full", "last", "head"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_correct_training_raises_nothing(shape, parts, precision, dtype):
+    torch.manual_seed(0)
+    backbone = SHAPES[shape]().to(dtype)
+    rows = sentences() if isinstance(backbone, TextEncoder) else images()
+    trained(backbone, learns(*parts, rate=1e-3), rows=rows, precision=precision)
+
+
+def test_what_lies_behind_a_zero_scale_for_one_step_is_excused():
+    torch.manual_seed(0)
+    found = excused(resnet(), learns("block-1", epochs=1), rows=images(), batch_size=16, warmup=0.0)
+    reason = "behind model.1.1.norm_two.weight, which was zero"
+    assert found == dict.fromkeys(
+        (f"model.1.1.{name}" for name in ("one.weight", "two.weight", "norm_one.weight", "norm_one.bias")), reason
+    )

@@ -1,0 +1,378 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from backbones import Words
+from block_models import Passing
+from small_tasks import copied, fitted, learns, sentences, trained, words
+from torch import Tensor, nn
+
+from taskgraft.adaptation.insertion import BadInsertion, bare_name, insert, named_modules, named_tensors, remove
+from taskgraft.adaptation.trainable import resolve
+from taskgraft.contract.backbone import Backbone, tensors
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import Layout, Role
+from taskgraft.contract.features import Features
+from taskgraft.contract.plan import Insertion, Together
+
+BATCH = words().processor.prepare({"text": ["one two three", "four"]}).batch
+
+
+class Adapter(nn.Module):
+    """Adds a low-rank change, at first zero, to what a linear layer gives."""
+
+    def __init__(self, wrapped: nn.Module):
+        super().__init__()
+        self.wrapped = wrapped
+        self.down, self.up = nn.Linear(16, 2, bias=False), nn.Linear(2, 16, bias=False)
+        self.dropout = nn.Dropout(0.5)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.wrapped(value) + self.up(self.dropout(self.down(value)))
+
+
+class Scaled(nn.Module):
+    """Multiplies what a layer gives by a number."""
+
+    def __init__(self, wrapped: nn.Module):
+        super().__init__()
+        self.wrapped = wrapped
+        self.factor = nn.Parameter(torch.ones(()))
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.wrapped(value) * self.factor
+
+
+def adapter(*parts: str, name: str = "low-rank", wrap=Adapter, roles=(Role.QUERY, Role.VALUE)) -> Insertion:
+    return Insertion(name, parts or ("block-1",), frozenset(roles), wrap, 1e-2)
+
+
+def features(backbone: Backbone) -> Tensor:
+    return backbone.eval()(BATCH, Layout.VECTOR).value
+
+
+def test_layers_are_chosen_by_part_and_role():
+    done = insert(words(), [adapter("block-0", "block-1")])
+    assert [one.path for one in done] == [f"blocks.{block}.{layer}" for block in (0, 1) for layer in ("query", "value")]
+
+
+def test_inserted_tensors_have_names_of_their_own_and_the_others_keep_theirs():
+    backbone = words()
+    before = set(tensors(backbone))
+    done = insert(backbone, [adapter(roles=[Role.QUERY])])
+    assert set(named_tensors(backbone, done)) == before | {
+        "blocks.1.query:low-rank.down.weight",
+        "blocks.1.query:low-rank.up.weight",
+    }
+
+
+def test_removing_leaves_no_trace():
+    backbone = words()
+    before, keys, emitted = copied(backbone), list(backbone.state_dict()), features(backbone)
+    layer = backbone.blocks[1].query
+    remove(backbone, insert(backbone, [adapter("block-0", "block-1")]))
+    assert list(backbone.state_dict()) == keys
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tensors(backbone).items())
+    assert backbone.blocks[1].query is layer
+    assert torch.equal(features(backbone), emitted)
+
+
+def test_a_layer_can_be_wrapped_twice():
+    backbone = words()
+    before = set(tensors(backbone))
+    inner = insert(backbone, [adapter(roles=[Role.QUERY])])
+    done = (*inner, *insert(backbone, [adapter(name="scale", wrap=Scaled, roles=[Role.QUERY])]))
+    assert set(named_tensors(backbone, done)) - before == {
+        "blocks.1.query:low-rank.down.weight",
+        "blocks.1.query:low-rank.up.weight",
+        "blocks.1.query:scale.factor",
+    }
+    assert before < set(named_tensors(backbone, done))
+
+
+def test_two_wraps_are_removed_without_a_trace():
+    backbone = words()
+    emitted, keys = features(backbone), list(backbone.state_dict())
+    done = insert(backbone, [adapter(), adapter(name="scale", wrap=Scaled)])
+    remove(backbone, done)
+    assert list(backbone.state_dict()) == keys
+    assert torch.equal(features(backbone), emitted)
+
+
+def test_what_was_removed_can_be_inserted_again():
+    backbone = words()
+    done = insert(backbone, [adapter()])
+    names = set(named_tensors(backbone, done))
+    remove(backbone, done)
+    assert set(named_tensors(backbone, insert(backbone, [adapter()]))) == names
+
+
+def test_modules_are_named_as_in_the_bare_backbone():
+    backbone = words()
+    bare = {name for name, _ in backbone.named_modules()}
+    done = insert(backbone, [adapter(roles=[Role.QUERY])])
+    names = dict(named_modules(backbone, done))
+    assert bare < names.keys()
+    assert isinstance(names["blocks.1.query"], nn.Linear)
+    assert isinstance(names["blocks.1.query:low-rank"], Adapter)
+
+
+def test_a_path_that_only_begins_alike_is_left_alone():
+    done = insert(words(), [adapter(roles=[Role.QUERY])])
+    assert bare_name("blocks.1.query_norm.weight", done) == "blocks.1.query_norm.weight"
+    assert bare_name("blocks.10.query.weight", done) == "blocks.10.query.weight"
+
+
+def test_an_insertion_trains_without_changing_the_base():
+    backbone = words()
+    before = copied(backbone)
+    model = trained(backbone, learns(insert=(adapter(),), head_rate=1e-2))
+    now = named_tensors(backbone, model.fitted.inserted)
+    assert all(torch.equal(now[name], tensor) for name, tensor in before.items())
+    assert now["blocks.1.query:low-rank.up.weight"].any()
+
+
+def test_an_insertion_of_an_earlier_stage_runs_in_eval_mode_when_it_does_not_learn():
+    modes = []
+
+    def note(backbone: Backbone, step: int) -> None:
+        modes.append(backbone.blocks[1].query.dropout.training)
+
+    trained(
+        words(),
+        learns(insert=(adapter(),), after_step=note, epochs=1),
+        learns(name="second", after_step=note, epochs=1),
+    )
+    assert modes == [True] * 3 + [False] * 3
+
+
+def test_an_insertion_that_no_layer_fits_is_refused():
+    with pytest.raises(BadInsertion) as caught:
+        insert(words(), [adapter("embedding", roles=[Role.QUERY, Role.CONVOLUTION])])
+    assert str(caught.value) == (
+        "The insertion 'low-rank' cannot be made: no layer of embedding has one of the roles convolution, query."
+    )
+
+
+def test_a_module_that_does_not_hold_the_layer_is_refused():
+    with pytest.raises(BadInsertion) as caught:
+        insert(words(), [adapter(wrap=lambda layer: nn.Linear(16, 16))])
+    assert str(caught.value) == (
+        "The insertion 'low-rank' cannot be made: the module around blocks.1.query does not hold that layer."
+    )
+
+
+def failing(layer: nn.Module) -> nn.Module:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (adapter("embedding"), BadInsertion),
+        (adapter(wrap=lambda layer: nn.Linear(16, 16)), BadInsertion),
+        (adapter(wrap=failing), ZeroDivisionError),
+    ],
+    ids=["no layer", "layer not held", "exception"],
+)
+def test_an_insertion_that_fails_leaves_no_trace_of_those_before_it(bad, error):
+    backbone = words()
+    keys = list(backbone.state_dict())
+    with pytest.raises(error):
+        insert(backbone, [adapter("block-0"), bad])
+    assert list(backbone.state_dict()) == keys
+
+
+def test_predictions_use_what_was_inserted():
+    backbone = words()
+    model = trained(backbone, learns(insert=(adapter(),)))
+    before = model.predict_proba(sentences()["text"])
+    with torch.no_grad():
+        backbone.blocks[1].query.up.weight.zero_()
+        backbone.blocks[1].value.up.weight.zero_()
+    assert model.predict_proba(sentences()["text"]) != before
+
+
+def whole(*parts: str, wrap=Scaled) -> Insertion:
+    return Insertion("scale", parts, None, wrap, 1e-2)
+
+
+def test_a_whole_part_is_wrapped_where_one_module_stands_for_it():
+    backbone = Passing()
+    (one,) = insert(backbone, [whole("block-1")])
+    assert one.path == "model.blocks.1"
+    assert "model.blocks.1:scale.factor" in named_tensors(backbone, [one])
+
+
+def test_a_part_for_which_no_one_module_stands_is_not_wrapped_whole():
+    with pytest.raises(BadInsertion) as caught:
+        insert(Passing(), [whole("block-0")])
+    assert str(caught.value) == (
+        "The insertion 'scale' cannot be made: no one module gives what leaves the part block-0."
+    )
+
+
+@pytest.mark.parametrize("part_first", [True, False])
+def test_a_part_and_a_layer_inside_it_can_both_be_wrapped(part_first):
+    backbone = words()
+    names, keys = set(tensors(backbone)), list(backbone.state_dict())
+    both = [whole("block-0"), adapter("block-0", roles=[Role.QUERY])]
+    first, second = both if part_first else both[::-1]
+    before = insert(backbone, [first])
+    done = (*before, *insert(backbone, [second], before))
+    assert set(named_tensors(backbone, done)) - names == {
+        "blocks.0.query:low-rank.down.weight",
+        "blocks.0.query:low-rank.up.weight",
+        "blocks.0:scale.factor",
+    }
+    remove(backbone, done)
+    assert list(backbone.state_dict()) == keys
+
+
+class Sheltered(nn.Module):
+    """Holds the layer further below, beside a tensor that never learns."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.inner = nn.ModuleDict({"layer": layer})
+        self.factor = nn.Parameter(torch.ones(()))
+        self.size = nn.Parameter(torch.full((), 2.0), requires_grad=False)
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.inner["layer"](value) * self.factor * self.size
+
+
+class Whole(nn.Module):
+    """Everything below a backbone, in one module."""
+
+    def __init__(self, inner: Words):
+        super().__init__()
+        self.inner = inner
+        self.factor = nn.Parameter(torch.ones(()))
+
+    def forward(self, batch: Batch, layout: Layout) -> Features:
+        return self.inner(batch, layout)
+
+
+class Housed(Backbone):
+    """The encoder over words, which says where its whole model is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = words()
+
+    @property
+    def description(self):
+        found = self.model.description if isinstance(self.model, Words) else self.model.inner.description
+        parts = [
+            replace(
+                part,
+                owns=tuple(f"model.{path}" for path in part.owns),
+                roles={f"model.{path}": role for path, role in part.roles.items()},
+            )
+            for part in found.parts
+        ]
+        parts[0] = replace(parts[0], roles={"model": Role.MODEL})
+        return replace(found, parts=tuple(parts), cuts=(0,))
+
+    @property
+    def processor(self):
+        return words().processor
+
+    def forward(self, batch: Batch, layout: Layout) -> Features:
+        return self.model(batch, layout)
+
+
+def test_a_layer_may_lie_anywhere_below_the_module_around_it():
+    backbone = words()
+    before, emitted = set(tensors(backbone)), features(backbone)
+    done = insert(backbone, [adapter(wrap=Sheltered, name="shelter", roles=[Role.QUERY])])
+    assert set(named_tensors(backbone, done)) == before | {
+        "blocks.1.query:shelter.factor",
+        "blocks.1.query:shelter.size",
+    }
+    remove(backbone, done)
+    assert torch.equal(features(backbone), emitted)
+
+
+def test_an_inserted_tensor_that_asks_for_no_gradient_never_learns_and_is_saved(tmp_path):
+    backbone = words()
+    model = trained(backbone, learns(insert=(adapter(wrap=Sheltered, name="shelter", roles=[Role.QUERY]),)))
+    name = "blocks.1.query:shelter.size"
+    assert float(named_tensors(backbone, model.fitted.inserted)[name].detach()) == 2.0
+    assert name not in model.fitted.learned
+    assert name in json.loads((model.save(tmp_path / "artifact") / "taskgraft.json").read_text())["tensors"]
+
+
+def test_layers_are_wrapped_together_also_where_their_rates_differ():
+    asked = []
+
+    def begin(layers):
+        asked.append(list(layers))
+        return Adapter
+
+    backbone = words()
+    layers = [block.query for block in backbone.blocks]
+    together = Together(begin)
+    insert(backbone, [adapter(part, wrap=together, roles=[Role.QUERY]) for part in ("block-0", "block-1")])
+    assert asked == [layers]
+
+
+def test_insertions_of_one_name_learn_each_at_its_own_rate():
+    backbone = words()
+    plan = tuple(replace(adapter(part), rate=rate) for part, rate in (("block-0", 1e-3), ("block-1", 1e-2)))
+    done = insert(backbone, plan)
+    groups = resolve(learns(insert=plan), backbone, Layout.VECTOR, nn.Linear(1, 1), done).groups
+    rates = {name.partition(":")[0]: group.rate for group in groups for name in group.tensors if ":" in name}
+    assert rates == {
+        f"blocks.{block}.{layer}": rate for block, rate in ((0, 1e-3), (1, 1e-2)) for layer in ("query", "value")
+    }
+
+
+@pytest.mark.parametrize("model_first", [True, False])
+def test_a_whole_model_and_layers_in_it_can_both_be_wrapped(model_first):
+    backbone = Housed().eval()
+    before, keys, emitted = set(tensors(backbone)), list(backbone.state_dict()), features(backbone)
+    around = Insertion("whole", ("embedding",), frozenset({Role.MODEL}), Whole, 1e-2)
+    inside = adapter(roles=[Role.QUERY])
+    first, second = (around, inside) if model_first else (inside, around)
+    done = insert(backbone, [first])
+    done = (*done, *insert(backbone, [second], done))
+    assert set(named_tensors(backbone, done)) == before | {
+        "model:whole.factor",
+        "model.blocks.1.query:low-rank.down.weight",
+        "model.blocks.1.query:low-rank.up.weight",
+    }
+    assert "model:whole" in dict(named_modules(backbone, done))
+    remove(backbone, done)
+    assert list(backbone.state_dict()) == keys
+    assert torch.equal(features(backbone), emitted)
+
+
+def test_what_goes_around_a_whole_model_begins_with_the_first_part():
+    backbone = Housed()
+    around = Insertion("whole", ("embedding",), frozenset({Role.MODEL}), Whole, 1e-2)
+    done = insert(backbone, [around])
+    learning = resolve(learns(insert=(around,)), backbone, Layout.VECTOR, nn.Linear(1, 1), done)
+    assert learning.first_part() == 0
+
+
+def test_a_regularizer_is_added_to_the_mean_loss_and_steps_are_told_before_them():
+    told = []
+    wanted = adapter(roles=[Role.QUERY])
+
+    def far(backbone: Backbone) -> Tensor:
+        return 1000.0 * (backbone.blocks[1].query.up.weight - 1.0).square().mean()
+
+    def note(backbone: Backbone, steps: int) -> None:
+        told.append(steps)
+
+    stage = learns(insert=(wanted,), regularizer=far, before_steps=note, epochs=40)
+    backbone = words()
+    _, run = fitted(backbone, stage)
+    pulled = backbone.blocks[1].query.up.weight
+    assert float((pulled.detach() - 1.0).abs().max()) < 0.7
+    assert run.stages[0].losses[0] > 500
+    assert told == [40 * 3]

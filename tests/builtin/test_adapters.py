@@ -1,0 +1,218 @@
+"""Bottleneck adapters on unlike backbones of the core's own tests; plugins try theirs."""
+
+import pytest
+import torch
+from backbones import PAIRS, PICTURES, TABLE, WORDS
+from block_models import Passing
+from small_tasks import classification, copied, images, pictures, sentences, weights, words
+from torch import nn
+
+import taskgraft as tg
+from taskgraft.adaptation.insertion import insert, named_tensors
+from taskgraft.builtin.strategies.adapters import Adapters, AdaptersConfig
+from taskgraft.builtin.strategies.bottleneck_adapter import Bottleneck
+from taskgraft.contract.descriptions import (
+    BackboneDescription,
+    FeatureDescription,
+    HeadDescription,
+    InputRole,
+    Layout,
+    Part,
+    Role,
+    TargetKind,
+    sequence,
+    vector,
+)
+from taskgraft.contract.strategy import CannotPlan
+from taskgraft.errors import TaskgraftError
+from taskgraft.testing import StrategyLaws
+
+HEAD = HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY)
+GRID = FeatureDescription(Layout.GRID, (6,), strides=(1,))
+
+
+def adapters(**settings):
+    return Adapters(AdaptersConfig(**settings))
+
+
+def stood_around(backbone, **settings):
+    """The paths of what adapters stand around."""
+    (stage,) = adapters(**settings).plan(backbone.description, HEAD)
+    return [one.path for one in insert(backbone, stage.insert)]
+
+
+def fitted(backbone, rows, **settings):
+    model = tg.compose(backbone, classification(), adapters(**settings))
+    model.fit(rows, target="label", training={"batch_size": 8, "epochs": 2}, quiet=True)
+    return model
+
+
+@pytest.mark.parametrize("small", [WORDS, PICTURES, TABLE, PAIRS], ids=lambda small: small.build().__class__.__name__)
+class TestLaws(StrategyLaws):
+    @pytest.fixture
+    def strategy(self):
+        return adapters(reduction=4)
+
+    @pytest.fixture
+    def backbone(self, small):
+        return small.build()
+
+    @pytest.fixture
+    def inputs(self, small):
+        return small.inputs
+
+    @pytest.fixture
+    def head(self):
+        return classification()
+
+    @pytest.fixture
+    def targets(self, inputs):
+        rows = len(next(iter(inputs.values())))
+        return {"label": ["cat", "dog", "bird"] * (rows // 3) + ["cat"] * (rows % 3)}
+
+
+def test_houlsby_stands_behind_attention_and_feed_forward_pfeiffer_behind_the_latter():
+    assert stood_around(words(), style="houlsby") == [
+        f"blocks.{block}.{layer}" for block in (0, 1) for layer in ("attention_output", "feed_forward_out")
+    ]
+    assert stood_around(words()) == ["blocks.0.feed_forward_out", "blocks.1.feed_forward_out"]
+
+
+def test_only_the_last_parts_are_adapted_on_request():
+    assert stood_around(words(), last=1) == ["blocks.1.feed_forward_out"]
+
+
+def test_more_parts_than_there_are_cannot_be_adapted():
+    with pytest.raises(CannotPlan) as caught:
+        tg.compose(words(), classification(), {"name": "adapters", "last": 4})
+    assert str(caught.value) == (
+        "'adapters' are to stand in the last 4 parts, but the backbone has 3: embedding, block-0, block-1. Choose last = 3 "
+        "or less."
+    )
+
+
+def test_convolutions_are_adapted_where_nothing_feeds_forward():
+    assert stood_around(pictures()) == ["stem.convolution", "middle.pointwise", "last.convolution"]
+
+
+def test_of_a_backbone_without_roles_whole_parts_are_adapted():
+    assert stood_around(Passing()) == ["model.blocks.1"]  # the first and the last own more than their block
+
+
+def test_a_part_says_which_of_its_modules_stands_for_all_of_it():
+    output = sequence(4)
+    parts = (
+        Part("first", ("embedding", "blocks.0"), output, whole="blocks.0"),
+        Part("middle", ("blocks.1",), output),
+        Part("last", ("blocks.2", "norm"), output),
+    )
+    assert [part.module for part in parts] == ["blocks.0", "blocks.1", None]
+    (stage,) = adapters().plan(BackboneDescription((InputRole("text"),), (vector(4),), parts), HEAD)
+    assert [one.parts for one in stage.insert] == [("first",), ("middle",)]
+    assert {one.roles for one in stage.insert} == {None}
+
+
+def test_a_backbone_with_nothing_to_stand_around_is_refused():
+    parts = (Part("all", ("embedding", "norm"), vector(4)),)
+    with pytest.raises(TaskgraftError) as caught:
+        adapters().plan(BackboneDescription((InputRole("text"),), (vector(4),), parts), HEAD)
+    assert str(caught.value) == (
+        "'adapters' finds nothing to stand around: no layer of all has a role, and of none one module gives what leaves it. "
+        "Choose 'partial' or 'full', or let the backbone say the roles of its layers."
+    )
+
+
+def test_layers_that_the_features_do_without_are_left_alone():
+    """The last feed-forward does not reach attention maps; an adapter there would learn nothing."""
+    output = sequence(4)
+    parts = tuple(
+        Part(f"block-{number}", (f"blocks.{number}",), output, {f"blocks.{number}.out": Role.FEED_FORWARD_OUT})
+        for number in (0, 1)
+    )
+    maps = FeatureDescription(Layout.PAIR, (2,), unused=("blocks.1.out.weight", "blocks.1.out.bias"))
+    described = BackboneDescription((InputRole("text"),), (output, maps), parts)
+    (over_pairs,) = adapters().plan(described, HeadDescription((Layout.PAIR,), TargetKind.PAIR_CATEGORIES))
+    (over_sequence,) = adapters().plan(described, HeadDescription((Layout.SEQUENCE,), TargetKind.CATEGORY))
+    assert [one.parts for one in over_pairs.insert] == [("block-0",)]
+    assert [one.parts for one in over_sequence.insert] == [("block-0",), ("block-1",)]
+
+
+def test_training_begins_at_the_pretrained_function():
+    bare, backbone = words(), words()
+    (stage,) = adapters(style="houlsby").plan(backbone.description, HEAD)
+    insert(backbone, stage.insert)
+    batch = bare.processor.prepare({"text": ["one two three", "four"]}).batch
+    assert torch.equal(backbone.eval()(batch, Layout.VECTOR).value, bare(batch, Layout.VECTOR).value)
+
+
+def test_the_base_keeps_still_and_every_adapter_learns():
+    backbone = words()
+    base = copied(backbone)
+    model = fitted(backbone, sentences(), style="houlsby", reduction=4)
+    now = named_tensors(backbone, model.fitted.inserted)
+    assert all(torch.equal(now[name], tensor) for name, tensor in base.items())
+    ups = [name for name in now if name.endswith(":adapter.up.weight")]
+    assert len(ups) == 4
+    assert all(now[name].any() for name in ups)
+    assert now[ups[0]].shape == (16, 4)
+
+
+def test_an_artifact_holds_adapters_and_head_alone_and_predicts_the_same_bits(tmp_path, small_plugin_installed):
+    model = tg.compose("small-pictures", "classification", {"name": "adapters", "last": 2, "reduction": 2})
+    model.fit(images(), target="label", training={"batch_size": 8}, quiet=True)
+    model.save(tmp_path / "artifact")
+    again = tg.load(tmp_path / "artifact")
+    assert again.predict_proba(images()["image"]) == model.predict_proba(images()["image"])
+    assert weights(again)["backbone.last.convolution.up.weight"].shape == (16, 8, 1, 1)
+
+
+def test_what_lies_before_the_first_adapter_is_computed_once():
+    model = tg.compose(words(), classification(), adapters(last=1))
+    run = model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
+    assert [stage.stored_at for stage in run.stages] == [2]
+
+
+def test_the_size_is_that_of_what_the_layer_gives():
+    assert Bottleneck(nn.Linear(4, 12), sequence(6), 3, whole=False).down.weight.shape == (4, 12)
+    assert Bottleneck(nn.Conv1d(4, 12, 5), sequence(6), 3, whole=False).up.weight.shape == (12, 4, 1)
+    assert Bottleneck(nn.Sequential(nn.Conv2d(3, 6, 3)), GRID, 3, whole=True).down.weight.shape == (2, 6, 1, 1)
+    assert Bottleneck(nn.Identity(), sequence(6), 12, whole=False).down.weight.shape == (1, 6)
+
+
+def test_it_is_of_the_dtype_of_the_layer():
+    layer = nn.Linear(4, 4, dtype=torch.bfloat16)
+    value = torch.ones(1, 4, dtype=torch.bfloat16)
+    assert Bottleneck(layer, sequence(4), 2, whole=False)(value).dtype == torch.bfloat16
+
+
+def test_of_a_tuple_the_first_entry_is_adapted():
+    class Pair(nn.Module):
+        def forward(self, value, *, scale):
+            return value * scale, "kept"
+
+    adapted = Bottleneck(Pair(), sequence(4), 2, whole=True)
+    nn.init.ones_(adapted.up.bias)
+    first, second = adapted(torch.ones(1, 2, 4), scale=2)
+    assert torch.equal(first, torch.full((1, 2, 4), 3.0))
+    assert second == "kept"
+
+
+def test_code_around_a_layer_still_finds_what_it_asks_of_it():
+    layer = nn.Linear(4, 5)
+    adapted = Bottleneck(layer, sequence(5), 2, whole=False)
+    assert adapted.weight is layer.weight
+    assert adapted.in_features == 4
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        adapted.nothing  # noqa: B018
+
+
+def test_torchs_own_transformer_layer_does_not_compute_past_it():
+    """Without gradients it takes a fast path over bare weights, unless something in it has a hook."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    layer.linear2 = Bottleneck(layer.linear2, sequence(8), 2, whole=False).eval()
+    value = torch.randn(2, 3, 8)
+    with torch.no_grad():
+        before = layer(value)
+        nn.init.ones_(layer.linear2.up.bias)
+        layer.linear2.up.bias[0] = 9.0
+        assert not torch.allclose(layer(value), before)

@@ -1,0 +1,105 @@
+import pytest
+import torch
+
+from taskgraft.builtin.heads.configs import RegressionConfig
+from taskgraft.builtin.heads.regression import Regression, RegressionTarget
+from taskgraft.contract.descriptions import Layout, vector
+from taskgraft.contract.features import Features
+from taskgraft.contract.head import BadTargets
+
+HEAD = Regression(RegressionConfig())
+ONE = {"price": ["10", 20, 30.0]}
+TWO = {"price": [10, 20, 30], "weight": [0.1, 0.1, 0.4]}
+
+UNREAD = Features(Layout.VECTOR, (torch.zeros(1, 5),))
+"""Stands for the features that gave an output, where nothing is read of them."""
+
+
+def built(targets, members: int | None = None):
+    return HEAD.build(vector(5, members), HEAD.learn(targets))
+
+
+def test_mean_and_standard_deviation_are_learned_in_the_columns_unit():
+    learned = HEAD.learn(ONE)
+    assert learned.columns == ("price",)
+    assert learned.means == (20.0,)
+    assert learned.scales == pytest.approx((8.16496580927726,))
+
+
+def test_what_was_learned_is_json():
+    learned = HEAD.learn(TWO)
+    assert RegressionTarget.model_validate_json(learned.model_dump_json()) == learned
+
+
+def test_targets_are_standardised():
+    numbers = HEAD.encode(TWO, HEAD.learn(TWO))["numbers"]
+    torch.testing.assert_close(numbers.mean(0), torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(numbers.std(0, correction=0), torch.ones(2))
+
+
+def test_a_column_that_never_varies_keeps_its_unit():
+    learned = HEAD.learn({"price": [5, 5]})
+    assert learned.scales == (1.0,)
+    assert HEAD.truth(HEAD.encode({"price": [5, 7]}, learned), learned) == [5.0, 7.0]
+
+
+def test_numbers_come_back_in_their_unit():
+    learned = HEAD.learn(ONE)
+    assert HEAD.truth(HEAD.encode(ONE, learned), learned) == pytest.approx([10.0, 20.0, 30.0])
+
+
+def test_numbers_that_are_large_beside_their_spread_come_back():
+    seconds = {"when": [1_700_000_000, 1_700_000_001, 1_700_000_002]}
+    learned = HEAD.learn(seconds)
+    assert HEAD.truth(HEAD.encode(seconds, learned), learned) == pytest.approx(seconds["when"], abs=1e-5, rel=0)
+
+
+def test_several_columns_come_back_as_lists():
+    learned = HEAD.learn(TWO)
+    assert HEAD.truth(HEAD.encode(TWO, learned), learned)[2] == pytest.approx([30.0, 0.4])
+
+
+def test_a_prediction_is_in_the_columns_unit_without_probabilities():
+    found = built(ONE).predict(torch.tensor([[0.0], [1.0]]), UNREAD)
+    assert found.values == pytest.approx([20.0, 28.16496580927726])
+    assert found.probabilities is None
+
+
+def test_members_are_averaged_as_numbers():
+    output = torch.tensor([[[0.0], [2.0]]])
+    assert built(ONE, members=2).predict(output, UNREAD).values == pytest.approx([28.16496580927726])
+
+
+def test_the_loss_is_the_mean_squared_error_of_standardised_numbers():
+    encoded, output = HEAD.encode(TWO, HEAD.learn(TWO)), torch.randn(3, 2)
+    loss = built(TWO).loss(output, encoded, UNREAD)
+    torch.testing.assert_close(loss.total / loss.weight, ((output - encoded["numbers"]) ** 2).mean())
+
+
+def test_the_loss_of_members_is_their_mean_loss():
+    encoded, output = HEAD.encode(TWO, HEAD.learn(TWO)), torch.randn(3, 4, 2)
+    loss = built(TWO, members=4).loss(output, encoded, UNREAD)
+    torch.testing.assert_close(loss.total / loss.weight, ((output - encoded["numbers"][:, None]) ** 2).mean())
+
+
+def test_soft_targets_are_the_standardised_numbers_of_the_teacher_whatever_the_temperature():
+    module, teacher, output = built(TWO), torch.randn(4, 2), torch.randn(4, 2)
+    soft = module.soft_targets(teacher, UNREAD, 5.0)
+    loss = module.soft_loss(output, soft, UNREAD, 5.0)
+    torch.testing.assert_close(loss.total / loss.weight, ((output - teacher) ** 2).mean())
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("", "is empty"),
+        (None, "is empty"),
+        ("ten", "is 'ten', not a number"),
+        ("inf", "is 'inf', not a finite number"),
+        ([1], "is [1], not a number"),
+    ],
+)
+def test_what_is_no_number_is_refused_with_its_row(value, said):
+    with pytest.raises(BadTargets) as caught:
+        HEAD.learn({"price": [1, value]})
+    assert str(caught.value) == f"row 1: the target column 'price' {said}"

@@ -1,0 +1,82 @@
+import os
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from taskgraft.builtin.readers.configs import HubConfig
+from taskgraft.builtin.readers.hf_datasets import arrow_of, read_dataset_folder, read_hub
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.rows import UnreadableFile
+
+COLUMNS = {"text": ["a", "b", "c"], "label": [0, 1, 0]}
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    datasets.disable_progress_bars()
+    yield
+    datasets.enable_progress_bars()
+
+
+def test_a_saved_dataset_is_read_from_its_folder(tmp_path):
+    datasets.Dataset.from_dict(COLUMNS).save_to_disk(tmp_path / "saved")
+    rows = read_dataset_folder(tmp_path / "saved", NoSettings())
+    assert rows.table.to_pydict() == COLUMNS
+    assert rows.source == "saved"
+
+
+def test_a_dataset_that_was_filtered_gives_the_rows_it_shows():
+    chosen = datasets.Dataset.from_dict(COLUMNS).select([2, 0])
+    assert arrow_of(chosen).to_pydict() == {"text": ["c", "a"], "label": [0, 0]}
+
+
+def test_a_folder_of_several_parts_asks_for_one(tmp_path):
+    part = datasets.Dataset.from_dict(COLUMNS)
+    datasets.DatasetDict(train=part, test=part).save_to_disk(tmp_path / "saved")
+    with pytest.raises(UnreadableFile) as caught:
+        read_dataset_folder(tmp_path / "saved", NoSettings())
+    assert str(caught.value) == (
+        f"{tmp_path / 'saved'}: the folder holds the parts train, test. Name one of them: {tmp_path / 'saved' / 'train'}."
+    )
+    assert len(read_dataset_folder(tmp_path / "saved" / "train", NoSettings())) == 3
+
+
+def test_a_damaged_folder_is_refused(tmp_path):
+    datasets.Dataset.from_dict(COLUMNS).save_to_disk(tmp_path / "saved")
+    (tmp_path / "saved" / "state.json").write_text("{}")
+    with pytest.raises(UnreadableFile) as caught:
+        read_dataset_folder(tmp_path / "saved", NoSettings())
+    assert str(caught.value) == f"{tmp_path / 'saved'}: the data set cannot be loaded ('_data_files')."
+
+
+def test_a_data_set_is_loaded_by_name_and_part(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    parquet.write_table(pa.table(COLUMNS), folder / "train.parquet")
+    parquet.write_table(pa.table({"text": ["z"], "label": [1]}), folder / "test.parquet")
+    assert read_hub(folder, HubConfig()).table.to_pydict() == COLUMNS
+    assert read_hub(Path(f"{folder}:test"), HubConfig()).values("text") == ["z"]
+    with pytest.raises(UnreadableFile) as caught:
+        read_hub(Path(f"{folder}:dev"), HubConfig())
+    assert str(caught.value) == f"hub:{folder}:dev: the data set has no part 'dev'. Parts: train, test."
+
+
+def test_a_data_set_that_cannot_be_had_is_told_in_one_line():
+    with pytest.raises(UnreadableFile) as caught:
+        read_hub(Path("nobody/nothing"), HubConfig())
+    assert str(caught.value) == (
+        "hub:nobody/nothing: the data set cannot be loaded "
+        "(Couldn't reach 'nobody/nothing' on the Hub (OfflineModeIsEnabled))."
+    )
+
+
+def test_a_local_data_set_leaves_nothing_in_the_cache(tmp_path):
+    (tmp_path / "set").mkdir()
+    parquet.write_table(pa.table(COLUMNS), tmp_path / "set" / "train.parquet")
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    before = sorted(os.listdir(cache)) if cache.is_dir() else None
+    read_hub(tmp_path / "set", HubConfig())
+    assert (sorted(os.listdir(cache)) if cache.is_dir() else None) == before

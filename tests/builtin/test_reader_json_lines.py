@@ -1,0 +1,96 @@
+import gzip
+from pathlib import Path
+
+import pytest
+
+from taskgraft.builtin.readers.json_lines import read_json_lines
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.rows import BadRows, Rows, UnreadableFile
+from taskgraft.data.arrow_spool import PIECE
+
+
+def rows_of(folder: Path, content: str | bytes) -> Rows:
+    path = folder / "data.jsonl"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_json_lines(path, NoSettings())
+
+
+def problem_of(folder: Path, content: str) -> str:
+    with pytest.raises(UnreadableFile) as caught:
+        rows_of(folder, content)
+    return str(caught.value).removeprefix(f"{folder / 'data.jsonl'}: ")
+
+
+def test_values_keep_the_types_of_the_file(tmp_path):
+    rows = rows_of(tmp_path, '{"text": "007", "price": 1.5, "tags": ["a"], "count": 3, "known": true}\n')
+    assert {name: rows.values(name) for name in rows.columns} == {
+        "text": ["007"],
+        "price": [1.5],
+        "tags": [["a"]],
+        "count": [3],
+        "known": [True],
+    }
+
+
+def test_a_key_that_a_line_lacks_is_missing(tmp_path):
+    rows = rows_of(tmp_path, '{"a": 1}\n{"b": "x"}\n')
+    assert (rows.values("a"), rows.values("b")) == ([1, None], [None, "x"])
+
+
+def test_lines_are_the_files_own(tmp_path):
+    assert list(rows_of(tmp_path, '\n{"a": 1}\n\n{"a": 2}').lines) == [2, 4]
+
+
+def test_numbers_among_texts_become_texts(tmp_path):
+    assert rows_of(tmp_path, '{"a": 7}\n{"a": "007"}\n{"a": null}\n{"a": 1.5}\n').values("a") == [
+        "7",
+        "007",
+        None,
+        "1.5",
+    ]
+
+
+def test_numbers_and_texts_in_pieces_far_apart_become_texts(tmp_path):
+    rows = rows_of(tmp_path, '{"a": 7}\n' * PIECE + '{"a": "x"}\n')
+    assert rows.values("a", PIECE - 1) == ["7", "x"]
+
+
+def test_a_column_that_begins_late_is_missing_before(tmp_path):
+    rows = rows_of(tmp_path, '{"a": 7}\n' * PIECE + '{"a": 1.5, "b": "x"}\n')
+    assert rows.values("b", PIECE - 1) == [None, "x"]
+    assert rows.values("a", PIECE - 1) == [7.0, 1.5]
+
+
+def test_a_gzipped_file_with_a_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "data.jsonl.gz"
+    path.write_bytes(gzip.compress(b'\xef\xbb\xbf{"a": "x"}\r\n'))
+    assert read_json_lines(path, NoSettings()).values("a") == ["x"]
+
+
+def test_each_line_that_is_no_object_is_refused_with_its_reason(tmp_path):
+    lines = ['{"a": 1}', "[1]", "{bad}", '{"a": 1, "a": 2}', '"x"']
+    rows = rows_of(tmp_path, "\n".join(lines).encode() + b'\n{"a": "\xe9"}\n' + b"[" * 100_000)
+    assert str(BadRows(rows, rows.refused)) == (
+        "data.jsonl, line 2: the line holds a JSON list, not an object.\n"
+        "data.jsonl, line 3: the line is not JSON (Expecting property name enclosed in double quotes).\n"
+        "data.jsonl, line 4: the line is not JSON (a key stands twice).\n"
+        "data.jsonl, line 5: the line holds a JSON str, not an object.\n"
+        "data.jsonl, line 6: the byte 0xe9 is not UTF-8.\n"
+        "… and 1 more reasons.\n"
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+    )
+    assert rows.refused[6] == "the line nests too deep"
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "[1]\n"])
+def test_a_file_without_objects_is_refused(tmp_path, content):
+    assert problem_of(tmp_path, content) == "the file holds no JSON object; one per line is needed."
+
+
+@pytest.mark.parametrize(
+    "content", ['{"a": [1]}\n{"a": "x"}\n', '{"a": [1]}\n' * PIECE + '{"a": "x"}\n'], ids=["near", "far apart"]
+)
+def test_lists_among_texts_are_refused(tmp_path, content):
+    assert problem_of(tmp_path, content) == (
+        "the column 'a' holds values of unlike kinds (lists or objects among others); make them alike."
+    )

@@ -1,0 +1,45 @@
+import pyarrow as pa
+import pytest
+
+from taskgraft.builtin.splits.column import by_column
+from taskgraft.builtin.splits.configs import ColumnConfig
+from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
+
+
+def divided(values, **settings):
+    rows = Rows(pa.table({"part": values}), "data.csv", list(range(2, 2 + len(values))))
+    return by_column(rows, ["label"], ColumnConfig(column="part", **settings), 0)
+
+
+def test_rows_go_where_the_column_says():
+    assert divided(["train", "dev", "test", "train"]) == {"train": [0, 3], "validation": [1], "test": [2]}
+
+
+def test_other_words_can_be_named():
+    assert divided(["0", "1"], train=("0",), validation=("1",)) == {"train": [0], "validation": [1], "test": []}
+
+
+def test_numbers_are_found_by_their_text():
+    assert divided([0, 1], train=("0",), validation=("1",))["validation"] == [1]
+
+
+def test_a_test_part_can_be_judged_by_where_it_is_named():
+    assert divided(["train", "test"], validation=("test",)) == {"train": [0], "validation": [1], "test": []}
+
+
+def test_a_word_of_no_part_is_refused_by_its_line():
+    with pytest.raises(BadRows) as caught:
+        divided(["train", "tset", None])
+    assert str(caught.value) == (
+        "data.csv, line 3: the column 'part' is 'tset', none of dev, test, testing, train, training, val, valid, "
+        "validation.\n"
+        "data.csv, line 4: the column 'part' is None, none of dev, test, testing, train, training, val, valid, "
+        "validation.\n"
+        'Mend these rows, or name the values with data.split = {name = "column", …}.'
+    )
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(ColumnMissing) as caught:
+        by_column(Rows(pa.table({"a": [1]}), "data.csv"), ["label"], ColumnConfig(column="part"), 0)
+    assert str(caught.value) == "data.csv has no column 'part'. Columns: a."

@@ -1,0 +1,64 @@
+import pyarrow as pa
+import pytest
+
+from taskgraft.builtin.splits.configs import FractionConfig
+from taskgraft.builtin.splits.fraction import by_fraction
+from taskgraft.contract.rows import Rows
+
+
+def divided(labels, fraction, seed=0, **more):
+    rows = Rows(pa.table({"label": labels} | more), "train.csv")
+    parts = by_fraction(rows, ["label", *more], FractionConfig(validation=fraction), seed)
+    assert sorted([*parts["train"], *parts["validation"]]) == list(range(len(labels)))
+    return parts
+
+
+def test_each_class_gives_its_share():
+    labels = ["a"] * 60 + ["b"] * 30 + ["c"] * 10
+    held = [labels[row] for row in divided(labels, 0.1)["validation"]]
+    assert (held.count("a"), held.count("b"), held.count("c")) == (6, 3, 1)
+
+
+def test_shares_that_do_not_come_out_even_sum_to_the_whole():
+    labels = [letter for letter in "abcdefg" for _ in range(5)]
+    assert len(divided(labels, 0.1)["validation"]) == 4
+
+
+def test_a_class_with_one_row_stays_in_training():
+    labels = ["a"] * 10 + ["b"] * 10 + ["alone"]
+    for seed in range(20):
+        assert 20 in divided(labels, 0.5, seed)["train"]
+
+
+def test_a_class_always_keeps_a_row_in_training():
+    parts = divided(["a", "a", "b", "b", "b"], 0.9)
+    assert len(parts["train"]) == 2
+
+
+def test_the_same_seed_draws_the_same_rows_and_another_others():
+    labels = ["a", "b"] * 50
+    assert divided(labels, 0.2, 3) == divided(labels, 0.2, 3)
+    assert divided(labels, 0.2, 3) != divided(labels, 0.2, 4)
+
+
+def test_rows_whose_targets_are_all_their_own_are_drawn_regardless():
+    parts = divided([0.5 * row for row in range(100)], 0.2)
+    assert len(parts["validation"]) == 20
+
+
+def test_several_target_columns_make_one_class():
+    parts = divided(["a", "a", "b", "b"] * 10, 0.25, other=[1, 2, 1, 2] * 10)
+    combined = [row % 4 for row in parts["validation"]]
+    assert {one: combined.count(one) for one in range(4)} in (
+        {one: 2 + (one in more) for one in range(4)} for more in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
+    )
+
+
+def test_lists_of_labels_can_be_classes():
+    assert len(divided([["x"], ["y", "z"]] * 10, 0.2)["validation"]) == 4
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+def test_a_part_cannot_be_everything(fraction):
+    with pytest.raises(ValueError, match="validation"):
+        FractionConfig(validation=fraction)

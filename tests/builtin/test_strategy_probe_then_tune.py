@@ -1,0 +1,67 @@
+import pytest
+from small_tasks import (
+    PARTS,
+    assert_same_bits,
+    changed,
+    classification,
+    copied,
+    sentences,
+    trained,
+    weights,
+    words,
+)
+
+import taskgraft as tg
+from taskgraft.contract.plan import Solve, Stage
+from taskgraft.contract.strategy import CannotPlan
+
+TRAINING = {"batch_size": 8, "epochs": 2}
+PROBE = Stage("probe", head_rate=3e-3, solve=Solve.CONVEX, store=True)
+
+
+def fit(strategy, backbone=None):
+    backbone = backbone or words()
+    model = tg.compose(backbone, classification(), strategy)
+    return model, model.fit(sentences(), target="label", training=TRAINING, quiet=True)
+
+
+def test_the_head_is_solved_for_and_then_everything_learns():
+    backbone = words()
+    before = copied(backbone)
+    model, run = fit("probe-then-tune", backbone)
+    assert [(stage.solve, stage.learn[0].parts if stage.learn else ()) for stage in model.composition.plan] == [
+        (Solve.CONVEX, ()),
+        (Solve.DESCENT, PARTS),
+    ]
+    assert [stage.name for stage in run.stages] == ["linear-probe", "tune"]
+    assert changed(backbone, before) == {name for name in before if name != "frequencies"}
+
+
+def test_tuning_goes_on_from_the_head_that_was_found():
+    still = {"name": "probe-then-tune", "learning_rate": 0.0, "head_learning_rate": 0.0, "penalty": None}
+    assert_same_bits(weights(fit(still)[0]), weights(trained(words(), PROBE)))
+
+
+def test_a_head_whose_loss_is_not_convex_is_found_by_descent():
+    model = tg.compose(words(), {"name": "classification", "focal": 2.0}, "probe-then-tune")
+    assert [stage.solve for stage in model.composition.plan] == [Solve.DESCENT, Solve.DESCENT]
+
+
+def test_the_last_parts_alone_may_learn_from_what_is_stored_below():
+    model, run = fit("probe-then-tune:1")
+    assert model.composition.plan[1].learn[0].parts == ("block-1",)
+    assert run.stages[1].stored_at == 2
+
+
+def test_the_penalty_of_the_probe_may_be_given():
+    assert fit("probe-then-tune")[1].stages[0].penalty == 1e-4
+    assert fit({"name": "probe-then-tune", "penalty": 0.25})[1].stages[0].penalty == 0.25
+
+
+def test_more_parts_than_there_are_are_refused():
+    with pytest.raises(CannotPlan) as caught:
+        tg.compose(words(), classification(), "probe-then-tune:9")
+    assert str(caught.value) == (
+        "'probe-then-tune' is to train the last 9 parts, but the backbone has 3: embedding, block-0, block-1. "
+        "Choose learn = 3 or less."
+    )

@@ -1,0 +1,290 @@
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+from commands import typed
+from planting import OPENING, garden_in
+from small_recipe import RECIPE, write_rows
+from small_tasks import sentences
+
+import taskgraft as tg
+
+IMPATIENT = f"""{OPENING}
+from taskgraft.contract.specs import StrategySpec
+
+
+def _stopped(config):
+    raise KeyboardInterrupt
+
+
+@hookimpl
+def taskgraft_strategies():
+    yield StrategySpec(name="impatient", summary="is interrupted at once", config=NoSettings, build=_stopped)
+"""
+
+STRANGER = f"""{OPENING}
+from taskgraft.contract.specs import MetricSpec, ReaderSpec, SplitSpec
+from taskgraft.contract.descriptions import TargetKind
+
+
+def _read(path, config):
+    import pyarrow as pa
+    from taskgraft.contract.rows import Rows
+
+    lines = path.read_text().splitlines()
+    columns = zip(*(line.split(" | ") for line in lines), strict=True)
+    table = pa.table(dict(zip(("text", "label"), map(list, columns), strict=True)))
+    return Rows(table, path.name, list(range(1, len(lines) + 1)))
+
+
+def _last_four(rows, targets, config, seed):
+    return {{"train": list(range(len(rows) - 4)), "validation": list(range(len(rows) - 4, len(rows)))}}
+
+
+def _of_long_texts(predictions, truth, columns, config):
+    texts = columns["text"]
+    return lambda rows: {{"share_of_long_texts": float(sum(len(texts[row]) > 9 for row in rows) / len(rows))}}
+
+
+@hookimpl
+def taskgraft_readers():
+    yield ReaderSpec(name="bars", summary="texts and labels with a bar between", config=NoSettings, suffixes=(".bars",),
+                     read=_read)
+
+
+@hookimpl
+def taskgraft_splits():
+    yield SplitSpec(name="last-four", summary="the last four rows", config=NoSettings, split=_last_four)
+
+
+@hookimpl
+def taskgraft_metrics():
+    yield MetricSpec(name="long", summary="a number", config=NoSettings, targets=frozenset(TargetKind), build=_of_long_texts)
+"""
+
+LONG = RECIPE.replace('{name = "linear-probe", penalty = 1e-3}', '"full"') + "[training]\nepochs = 150\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, small_plugin_installed):
+    """The working directory, with a recipe and its data."""
+    place = tmp_path / "work"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    write_rows(place / "train.csv", 24, 0)
+    write_rows(place / "valid.csv", 12, 1)
+    (place / "intents.toml").write_text(RECIPE)
+    (place / "long.toml").write_text(LONG)
+    return place
+
+
+def inside(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def interrupt_when_there_is(path):
+    """Press Ctrl-C once a file is there."""
+
+    def wait():
+        until = time.monotonic() + 60
+        while not path.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
+    threading.Thread(target=wait, daemon=True).start()
+
+
+# --- what it does
+
+
+def test_a_recipe_is_fitted_judged_and_saved_beside_itself(folder):
+    done = typed("fit", "intents.toml", "--quiet")
+    assert (done.code, done.err) == (0, "")
+    assert "accuracy" in done.out
+    assert "Saved in intents after" in done.out
+    model = tg.load("intents")
+    assert model.recipe.data.train == "train.csv"
+    assert model.predict(["my card"])[0] in "abc"
+    assert inside(folder / "intents") == ["SHA256SUMS", "learned.safetensors", "taskgraft.json"]
+
+
+def test_overrides_decide_what_is_fitted_and_are_saved(folder):
+    assert typed("fit", "intents.toml", "--set", "training.seed=7", "--set", "strategy.penalty=0.5", "-q").code == 0
+    recipe = tg.load("intents").recipe
+    assert recipe.training.seed == 7
+    assert recipe.strategy.settings["penalty"] == 0.5
+
+
+def test_json_tells_what_was_done(folder):
+    found = json.loads(typed("fit", "intents.toml", "-o", "other/model", "--json", "-q").out)
+    assert (found["artifact"], found["run"], found["seed"]) == ("other/model", "other/model.run", 0)
+    assert "accuracy" in json.dumps(found["metrics"])
+    assert found["stages"] == ["linear-probe"]
+    assert found["seconds"] > 0
+
+
+def test_a_recipe_elsewhere_finds_its_data_beside_itself(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert typed("fit", "work/intents.toml", "-q").code == 0
+    assert tg.load("work/intents").recipe.data.train == "work/train.csv"
+
+
+def test_an_artifact_is_fitted_anew_to_the_same_predictions(folder):
+    typed("fit", "intents.toml", "-q")
+    assert typed("fit", "intents", "-q").code == 0
+    texts = sentences(20, 3)["text"]
+    assert tg.load("intents-again").predict_proba(texts) == tg.load("intents").predict_proba(texts)
+
+
+def test_an_artifact_finds_its_data_from_wherever_it_is_fitted_anew(folder, tmp_path, monkeypatch):
+    typed("fit", "intents.toml", "-o", "models/intents", "-q")
+    folder.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    assert typed("fit", "moved/models/intents", "-q").code == 0
+    assert tg.load("moved/models/intents").recipe.data.train == "moved/train.csv"
+
+
+def test_metrics_of_the_run_are_kept_and_its_state_is_not(folder):
+    typed("fit", "long.toml", "--set", "training.epochs=2", "-q")
+    assert "metrics.jsonl" in inside(folder / "long.run")
+    assert "state.safetensors" not in inside(folder / "long.run")
+
+
+def test_several_seeds_give_mean_and_spread_and_save_the_recipes_own(folder):
+    words = ("fit", "long.toml", "--set", "training.epochs=2", "--set", "training.seed=5", "--seeds", "3")
+    done = typed(*words, "--json", "-q")
+    found = json.loads(done.out)
+    values = [found["seeds"][seed]["accuracy"] for seed in ("5", "6", "7")]
+    assert found["mean"]["accuracy"] == pytest.approx(sum(values) / 3)
+    assert found["spread"]["accuracy"] >= 0
+    assert tg.load("long").recipe.training.seed == 5
+    out = typed(*words, "--overwrite", "-q").out
+    assert out.splitlines()[0].split() == ["metric", "mean", "of", "3", "seeds", "standard", "deviation", "seed", "5"]
+
+
+def test_a_plugins_reader_split_and_metric_work_by_name(folder, tmp_path):
+    rows = sentences(24)
+    lines = (" | ".join(row) for row in zip(*rows.values(), strict=True))
+    (folder / "train.bars").write_text("\n".join(lines))
+    changes = ("--set", "data.train=train.bars", "--set", "data.validation=null", "--set", "data.split=last-four")
+    with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
+        garden.plant(STRANGER)
+        fit = json.loads(typed("fit", "intents.toml", *changes, "--json", "-q").out)
+        judged = json.loads(typed("evaluate", "intents", "train.bars", "--metrics", "long", "--json", "-q").out)
+    assert fit["metrics"]["rows"] == 4
+    assert judged["metrics"]["share_of_long_texts"]["value"] == sum(len(text) > 9 for text in rows["text"]) / 24
+
+
+# --- going on
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(folder):
+    typed("fit", "long.toml", "-o", "whole", "-q")
+    interrupt_when_there_is(folder / "long.run" / "state.safetensors")
+    done = typed("fit", "long.toml", "--set", "training.memory=1_000_000", "-q")
+    assert (done.code, done.out, done.err) == (
+        130,
+        "",
+        "Interrupted. What was learned is in long.run. "
+        "Go on: taskgraft fit long.toml --set training.memory=1_000_000 --resume\n",
+    )
+    assert not (folder / "long").exists()
+
+    refused = typed("fit", "long.toml", "-q")
+    assert (refused.code, refused.err) == (
+        2,
+        "Error: Nothing was fitted: an interrupted run is in long.run. "
+        "Go on with --resume, or begin anew with --overwrite.\n",
+    )
+    assert typed("fit", "long.toml", "--set", "training.memory=1_000_000", "--resume", "-q").code == 0
+    assert (folder / "long/learned.safetensors").read_bytes() == (folder / "whole/learned.safetensors").read_bytes()
+
+
+def test_ctrl_c_before_anything_was_learned_says_so(folder, tmp_path):
+    with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
+        garden.plant(IMPATIENT)
+        done = typed("fit", "intents.toml", "--set", "strategy=impatient", "--seeds", "2", "-q")
+    assert (done.code, done.out, done.err) == (
+        130,
+        "",
+        "Interrupted before anything was learned. "
+        "Begin anew: taskgraft fit intents.toml --set strategy=impatient --seeds 2\n",
+    )
+
+
+# --- refusals, before any training
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("intents.toml", "-o", "taken"),
+            "Nothing was fitted: something is in taken already. "
+            "Name another folder with -o, or replace the artifact with --overwrite.",
+        ),
+        (
+            ("intents.toml", "-o", "taken", "--overwrite"),
+            "Nothing was fitted: taken is no artifact, so it is not overwritten. Name another folder with -o.",
+        ),
+        (
+            ("intents.toml", "-o", "train.csv/model"),
+            "Nothing was fitted: {folder}/train.csv cannot be written to (Not a directory). Name another folder with -o.",
+        ),
+        (
+            ("untrained.toml",),
+            "Nothing was fitted: untrained.toml names no training data. Say where they are: data.train.",
+        ),
+        (
+            ("aimless.toml",),
+            "Nothing was fitted: aimless.toml does not say what to predict. Name the target column: data.target.",
+        ),
+        (
+            ("unjudged.toml", "--seeds", "3"),
+            "Nothing was fitted: --seeds compares numbers on validation rows, and unjudged.toml has none. "
+            "Give data.validation or data.split.",
+        ),
+        (("intents.tml",), "intents.tml: there is no such file. Did you mean 'intents.toml'?"),
+        (
+            ("intents.toml", "--set", "epoch=3"),
+            "'epoch=3' cannot be set: a recipe has no 'epoch'. Did you mean 'training.epochs'? "
+            "There are backbone, head, strategy, data, training.",
+        ),
+    ],
+)
+def test_what_could_not_end_well_is_refused_at_once(folder, arguments, message):
+    (folder / "taken").mkdir()
+    (folder / "taken" / "letter").write_text("precious")
+    (folder / "untrained.toml").write_text(RECIPE.replace('train = "train.csv"', ""))
+    (folder / "aimless.toml").write_text(RECIPE.replace('target = "label"', ""))
+    (folder / "unjudged.toml").write_text(RECIPE.replace('validation = "valid.csv"', ""))
+    before = inside(folder)
+    done = typed("fit", *arguments)
+    assert (done.code, done.out, done.err) == (2, "", f"Error: {message.format(folder=folder)}\n")
+    assert inside(folder) == before
+
+
+def test_a_stranger_in_an_artifact_keeps_it_from_being_overwritten(folder):
+    typed("fit", "intents.toml", "-q")
+    (folder / "intents" / "letter").write_text("precious")
+    done = typed("fit", "intents.toml", "--overwrite", "-q")
+    assert (done.code, done.err) == (
+        2,
+        "Error: Nothing was fitted: intents also holds letter, which is no part of an artifact, so it is not overwritten. "
+        "Name another folder with -o.\n",
+    )
+    (folder / "intents" / "letter").unlink()
+    assert typed("fit", "intents.toml", "--overwrite", "-q").code == 0
+
+
+def test_data_that_cannot_be_used_leave_no_artifact(folder):
+    (folder / "train.csv").write_text("id,text,label\n1,where is it,a\n2,,b\n")
+    done = typed("fit", "intents.toml", "-q")
+    assert done.code == 2
+    assert "line 3" in done.err
+    assert "Traceback" not in done.err
+    assert not (folder / "intents").exists()

@@ -1,0 +1,174 @@
+import csv
+import json
+from io import StringIO
+
+import pytest
+from commands import typed
+from small_recipe import RECIPE, write_rows
+from small_tasks import sentences
+
+import taskgraft as tg
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """An artifact of a small model that is described by a recipe, in a folder with data."""
+    from planting import install
+
+    from taskgraft.discovery.catalog import catalog
+
+    place = tmp_path_factory.mktemp("predicting")
+    install(place / "installed", "taskgraft-small", "small_plugin")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.syspath_prepend(place / "installed")
+        catalog.cache_clear()
+        write_rows(place / "train.csv", 24, 0)
+        write_rows(place / "valid.csv", 12, 1)
+        (place / "intents.toml").write_text(RECIPE)
+        assert typed("fit", place / "intents.toml", "-q").code == 0
+        yield place
+    catalog.cache_clear()
+
+
+@pytest.fixture
+def place(fitted, tmp_path, monkeypatch):
+    """The working directory, with the artifact and data."""
+    (tmp_path / "intents").symlink_to(fitted / "intents")
+    (tmp_path / "valid.csv").write_bytes((fitted / "valid.csv").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refusal(*arguments):
+    done = typed(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Error: ")
+    return done.err.removeprefix("Error: ").removesuffix("\n")
+
+
+# --- predict
+
+
+def test_without_output_csv_goes_to_the_terminal(place):
+    done = typed("predict", "intents", "valid.csv", "--keep", "id,label", "--quiet")
+    rows = list(csv.DictReader(StringIO(done.out)))
+    assert (done.code, done.err) == (0, "")
+    assert [row["id"] for row in rows] == [f"{number:03}" for number in range(12)]
+    assert [row["prediction"] for row in rows] == tg.load("intents").predict(sentences(12, 1)["text"])
+
+
+def test_json_lines_go_to_the_terminal_on_request(place):
+    lines = typed("predict", "intents", "valid.csv", "--json", "--probabilities", "--top", "1", "-q").out.splitlines()
+    first = json.loads(lines[0])
+    assert len(lines) == 12
+    assert list(first) == [
+        "prediction",
+        "top_1",
+        "top_1_probability",
+        "probability_a",
+        "probability_b",
+        "probability_c",
+    ]
+    assert first["top_1"] == first["prediction"]
+    assert first["top_1_probability"] == max(first[f"probability_{label}"] for label in "abc")
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_a_file_holds_a_prediction_for_each_row(place, name):
+    done = typed("predict", "intents", "valid.csv", "-o", name)
+    assert (done.code, done.out, done.err) == (0, "", f"12 predictions are in {name}.\n")
+    assert sorted(path.name for path in place.iterdir()) == sorted(["intents", "valid.csv", name])
+
+
+def test_a_file_that_is_there_is_overwritten_on_request_alone(place):
+    (place / "out.csv").write_text("precious")
+    assert refusal("predict", "intents", "valid.csv", "-o", "out.csv") == (
+        "The predictions cannot be written to out.csv: something is there already; name another file, "
+        "or say that it is to be overwritten."
+    )
+    assert (place / "out.csv").read_text() == "precious"
+    assert typed("predict", "intents", "valid.csv", "-o", "out.csv", "--overwrite").code == 0
+
+
+def test_data_are_never_overwritten_by_their_predictions(place):
+    before = (place / "valid.csv").read_bytes()
+    assert refusal("predict", "intents", "valid.csv", "-o", "./valid.csv", "--overwrite") == (
+        "The predictions cannot be written to valid.csv: it holds the data. Name another file."
+    )
+    assert (place / "valid.csv").read_bytes() == before
+
+
+def test_a_bad_row_is_named_by_its_line_and_leaves_no_file(place):
+    with (place / "valid.csv").open("a") as file:
+        file.write('012,"",a\n')
+    message = refusal("predict", "intents", "valid.csv", "-o", "out.csv", "-q")
+    assert "valid.csv, line 14" in message
+    assert not (place / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere", "valid.csv"), "The artifact nowhere is refused: there is no such folder."),
+        (("intents", "valid.csv", "--device", "abacus"), "The device 'abacus' cannot be used: "),
+        (("intents", "missing.csv"), "missing.csv: there is no such file."),
+        (("intents", "valid.csv", "-o", "out.xls"), "The predictions cannot be written to out.xls: files that end in "),
+        (("intents", "valid.csv", "--keep", "idd"), "valid.csv has no column 'idd'. Did you mean 'id'?"),
+    ],
+)
+def test_what_cannot_be_predicted_is_one_sentence(place, arguments, message):
+    assert refusal("predict", *arguments, "-q").startswith(message)
+
+
+# --- evaluate
+
+
+def test_an_artifact_is_judged(place):
+    done = typed("evaluate", "intents", "valid.csv", "--resamples", "50", "-q")
+    assert (done.code, done.err) == (0, "")
+    assert "accuracy" in done.out
+
+
+def test_the_numbers_are_those_of_the_python_api(place):
+    done = typed("evaluate", "intents", "valid.csv", "--resamples", "50", "--json", "-q")
+    expected = tg.load("intents").evaluate("valid.csv", resamples=50, quiet=True)
+    assert json.loads(done.out) == json.loads(json.dumps(expected.to_json()))
+
+
+def test_metrics_are_chosen_by_name(place):
+    message = refusal("evaluate", "intents", "valid.csv", "--metrics", "classification,regresion", "-q")
+    assert message.startswith("No metric named 'regresion'. Did you mean 'regression'")
+
+
+def test_a_metric_with_settings_is_written_as_json(place):
+    one = typed("evaluate", "intents", "valid.csv", "--metrics", '{"name": "classification"}', "--json", "-q")
+    assert (one.code, one.out) == (0, typed("evaluate", "intents", "valid.csv", "--json", "-q").out)
+    assert refusal("evaluate", "intents", "valid.csv", "--metrics", '{"name": "classification"', "-q") == (
+        "metric: '{\"name\": \"classification\"' is no JSON: Expecting ',' delimiter: line 1 column 26 (char 25)."
+    )
+
+
+def test_baselines_are_asked_for_by_name(place, fitted):
+    (place / "train.csv").write_bytes((fitted / "train.csv").read_bytes())
+    done = typed("evaluate", "intents", "valid.csv", "--baseline", "majority", "--json", "-q")
+    expected = tg.load("intents").evaluate("valid.csv", baselines=["majority"], quiet=True)
+    assert json.loads(done.out)["baselines"] == expected.baselines
+    assert refusal("evaluate", "intents", "valid.csv", "--baseline", "majority", "--baseline", "mean", "-q") == (
+        "The baseline 'mean' cannot predict what 'classification' predicts."
+    )
+
+
+def test_figures_of_metrics_that_draw_none_are_refused(place):
+    message = refusal("evaluate", "intents", "valid.csv", "--figures", "figures", "-q")
+    assert message.startswith("Figures are asked for, but none is drawn by 'classification'. ")
+    assert not (place / "figures").exists()
+
+
+def test_a_damaged_artifact_is_refused(place, fitted):
+    (place / "damaged").mkdir()
+    for file in (fitted / "intents").iterdir():
+        (place / "damaged" / file.name).write_bytes(file.read_bytes())
+    (place / "damaged" / "learned.safetensors").write_bytes(b"")
+    assert refusal("evaluate", "damaged", "valid.csv") == (
+        "The artifact damaged is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+    )

@@ -1,0 +1,302 @@
+"""Comparisons are made by processes of their own, so there are few of them here; each is asked for much."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands import typed
+from filelock import FileLock, Timeout
+from planting import OPENING, garden_in
+from small_tasks import sentences
+
+import taskgraft as tg
+from taskgraft.cli.arguments import reference
+from taskgraft.comparison.compare import CannotCompare, NotDrawn
+from taskgraft.comparison.worker import Job, carried_out
+from taskgraft.recipes.files import read_recipe
+
+RECIPE = """
+backbone = "small-words"
+head = "classification"
+strategy = "linear-probe"
+
+[data]
+train = "train.csv"
+validation = "valid.csv"
+inputs = "text"
+target = "label"
+
+[training]
+batch_size = 8
+"""
+
+FRAGILE = f"""{OPENING}
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from taskgraft.contract.specs import StrategySpec
+
+
+class FragileConfig(Config):
+    victim: str
+    mark: str
+
+
+def _fragile(config):
+    from taskgraft.builtin.strategies.partial import Partial, PartialConfig
+    from taskgraft.contract.strategy import Strategy
+
+    def after_step(backbone, step):
+        if step == 5 and not Path(config.mark).exists():
+            Path(config.mark).touch()
+            os.kill(os.getppid() if config.victim == "parent" else os.getpid(), signal.SIGKILL)
+            time.sleep(60)  # the process ends when it finds its parent gone
+
+    class Fragile(Strategy):
+        def plan(self, backbone, head):
+            (stage,) = Partial(PartialConfig(learn=1)).plan(backbone, head)
+            return (replace(stage, after_step=after_step),)
+
+    return Fragile()
+
+
+@hookimpl
+def taskgraft_strategies():
+    yield StrategySpec(name="fragile", summary="ends a process once", config=FragileConfig, build=_fragile)
+"""
+
+WAYS = [
+    "linear-probe",
+    "partial:9",
+    "{name: fragile, victim: parent, mark: one}",
+    "{name: fragile, victim: self, mark: two}",
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working directory, with a recipe and its data; the small backbones and a fragile strategy are installed."""
+    place = tmp_path / "work"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    for name, count, seed in (("train", 24, 0), ("valid", 12, 1), ("test", 30, 2)):
+        with (place / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["text", "label"])
+            writer.writerows(zip(*sentences(count, seed).values(), strict=True))
+    (place / "intents.toml").write_text(RECIPE)
+    with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
+        garden.plant(None, "taskgraft-small", module="small_plugin")
+        garden.plant(FRAGILE, "fragile", module="fragile_plugin")
+        yield place
+
+
+def typed_ways(*others: object):
+    named = [word for way in WAYS for word in ("--strategy", way)]
+    return ("compare", "intents.toml", *named, "--test", "test.csv", "--quiet", *others)
+
+
+def by_itself(strategy: str, seed: int = 0) -> tuple[tg.Run, dict, int]:
+    """Fit in this process: the run, its numbers on the test rows, and the size of the artifact."""
+    model = tg.compose("small-words", "classification", strategy)
+    run = model.fit(
+        "train.csv",
+        validation="valid.csv",
+        inputs="text",
+        target="label",
+        training={"batch_size": 8, "seed": seed},
+        quiet=True,
+    )
+    artifact = f"as/deep/as/{strategy}-{seed}"  # the paths in an artifact start there, so their length counts
+    judged = model.evaluate("test.csv", quiet=True).to_json()["metrics"]
+    return run, judged, sum(file.stat().st_size for file in model.save(artifact, overwrite=True).iterdir())
+
+
+def wait_for(lock: Path) -> None:
+    """Wait until the process that held a lock has ended."""
+    until = time.monotonic() + 30
+    while True:
+        try:
+            with FileLock(lock, timeout=0):
+                return
+        except Timeout:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_were_not(
+    folder, monkeypatch, tmp_path_factory
+):
+    paths = os.pathsep.join(filter(None, sys.path))
+    command = [sys.executable, "-m", "taskgraft", *map(str, typed_ways())]
+    left = {"TMPDIR": str(tmp_path_factory.mktemp("left"))}  # whoever is killed leaves its temporary folder
+    environment = os.environ | {"PYTHONPATH": paths} | left
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    out = folder / "intents.compare"
+    (first,) = out.glob("runs/*/record.json")
+    (state,) = out.glob("runs/*/run/state.safetensors")
+    assert not (out / "comparison.json").exists()
+    before = first.stat().st_mtime_ns
+    wait_for(state.with_name("lock"))
+
+    again = typed(*typed_ways())
+    assert (again.code, again.err) == (
+        2,
+        "Error: Nothing was compared: a comparison is in intents.compare already. "
+        "Go on with resume (--resume), or replace it with overwrite (--overwrite).\n",
+    )
+
+    second = typed(*typed_ways("--resume", "--json"))  # the run that ends itself is told, the others are finished
+    assert (second.code, second.err) == (0, "")
+    said = json.loads(second.out)
+    assert said == json.loads((out / "comparison.json").read_text()) | {"folder": "intents.compare"}
+    assert [one["problem"] for one in said["contenders"]] == [
+        None,
+        "'partial' is to train the last 9 parts, but the backbone has 3: embedding, block-0, block-1. "
+        "Choose learn = 3 or less.",
+        None,
+        "its process was ended by SIGKILL, as happens when memory runs out.",
+    ]
+
+    third = typed(*typed_ways("--resume"))  # and tried again
+    assert (third.code, third.err) == (0, "")
+    found = json.loads((out / "comparison.json").read_text())
+    assert first.stat().st_mtime_ns == before
+    probe, _, parent, own = found["contenders"]
+    for one, strategy in ((probe, "linear-probe"), (parent, "partial:1"), (own, "partial:1")):
+        run, judged, size = by_itself(strategy)
+        trial = one["trials"]["0"]
+        assert trial["metrics"] == judged
+        assert one["score"] == judged["accuracy"]
+        assert trial["trained"] == run.stages[0].trained
+        assert trial["interrupted"] is (one is not probe)
+        assert one is not probe or trial["artifact"] == size
+        assert 100e6 < trial["peak_memory"] < 2e9
+        assert trial["seconds"] > trial["shared_seconds"] >= 0
+    assert own["shared_seconds"] == 0.0  # its own first attempt had computed and paid for it
+    assert said["contenders"][:3] == found["contenders"][:3]
+    assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert not (out / "shelf").exists()
+    assert list(out.glob("runs/*/artifact")) == list(out.glob("runs/*/run/state.safetensors")) == []
+    assert "strategy" in third.out.splitlines()[0]
+    assert "30 test rows" in third.out
+    assert third.out.endswith("Kept in intents.compare; figure: intents.compare/comparison.png.\n")
+
+    changed = typed(*typed_ways("--resume", "--set", "training.epochs=5"))
+    assert (changed.code, changed.err) == (
+        2,
+        "Error: The run in intents.compare cannot go on, since something else is asked for now: training.epochs was 3, is 5. "
+        "Ask for the same as before, or begin anew without resume (on the command line: --overwrite in place of --resume).\n",
+    )
+    unknown = typed(*typed_ways("--resume", "--metric", "acuracy"))
+    assert unknown.code == 2
+    assert unknown.err.startswith(
+        "Error: There is no number 'acuracy' to compare by (did you mean 'accuracy'?); there are "
+    )
+    by_f1 = typed(*typed_ways("--resume", "--metric", "f1_macro", "--json"))
+    assert json.loads(by_f1.out)["metric"] == "f1_macro"
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    ways = [reference(way, "strategy") for way in WAYS]
+    with pytest.warns(NotDrawn) as told:
+        undrawn = tg.compare("intents.toml", ways, folder=out, test="test.csv", resume=True, quiet=True)
+    assert undrawn.figure is None
+    assert undrawn.contenders[2].score("accuracy").value == parent["score"]["value"]
+    assert [str(one.message) for one in told] == [
+        f"{out}/comparison.png is not drawn, for matplotlib is not installed: pip install 'taskgraft[figures]'"
+    ]
+
+
+def test_the_rows_that_a_split_holds_out_are_the_same_for_all_seeds_so_they_share_what_stays_frozen(folder):
+    recipe = read_recipe("intents.toml", ["data.validation=null", "data.split=fraction:0.25"])
+    shared = []
+    for seed in (0, 1):
+        training = recipe.training.model_copy(update={"seed": seed})
+        job = Job(recipe.model_copy(update={"training": training}), 0, None, "shelf", quiet=True)
+        place = folder / str(seed)
+        place.mkdir()
+        record = carried_out(place, job)
+        assert (record.rows, record.problem) == (6, None)
+        shared.append(record.trial.shared_seconds)
+    assert shared[0] == 0.0 < shared[1]
+
+
+# --- what is refused before anything runs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            [],
+            "Nothing was compared: there is only 'linear-probe' on 'small-words'. Name more strategies, or more backbones.",
+        ),
+        (
+            ["--strategy", "full", "--strategy", "{name: full}"],
+            "Nothing was compared: 'full' on 'small-words' is named twice. Name it once.",
+        ),
+        (
+            ["--strategy", "full", "--strategy", "{name: fragile, victim: self, mark: one, rate: 1}"],
+            "strategy 'fragile': there is no setting 'rate'. Settings: victim, mark, layer_decay, epochs, patience.",
+        ),
+        (
+            ["--strategy", "full", "--strategy", "{name: full"],
+            "strategy: '{name: full' cannot be read: while parsing a flow mapping, expected ',' or '}', "
+            "but got '<stream end>'.",
+        ),
+        (
+            ["--strategy", "full", "--strategy", "partial:1", "--set", "data.validation=null"],
+            "Nothing was compared: the recipe has no validation rows to judge by. "
+            "Give data.validation, data.split, or test data (--test).",
+        ),
+        (
+            ["--strategy", "full", "--strategy", "partial:1", "--set", "data.train=null"],
+            "Nothing was compared: the recipe names no training data. Say where they are: data.train.",
+        ),
+        (
+            ["--strategy", "full", "--strategy", "partial:1", "--set", "data.target=[]"],
+            "Nothing was compared: the recipe does not say what to predict. Name the target column: data.target.",
+        ),
+        (
+            ["--strategy", "full", "--strategy", "partial:1", "--test", "tests.csv"],
+            "tests.csv: there is no such file.",
+        ),
+        (
+            ["--strategy", "full", "--strategy", "partial:1", "-o", "."],
+            "Nothing was compared: something is in ., and it is no comparison. Name another folder.",
+        ),
+        (
+            ["--strategy", "partial:9", "--strategy", "partial:8"],
+            "Nothing was compared: no run ended well. 'partial' is to train the last 9 parts, but the backbone has 3: "
+            "embedding, block-0, block-1. Choose learn = 3 or less. 'partial' is to train the last 8 parts, but the "
+            "backbone has 3: embedding, block-0, block-1. Choose learn = 3 or less. Mend that, and begin anew.",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(folder, arguments, said):
+    done = typed("compare", "intents.toml", "--quiet", *arguments)
+    assert (done.code, done.out, done.err) == (2, "", f"Error: {said}\n")
+
+
+def test_an_unknown_strategy_is_told_with_what_was_meant(folder):
+    done = typed("compare", "intents.toml", "--strategy", "full", "--strategy", "linear-prob")
+    assert done.code == 2
+    assert done.err.startswith("Error: No strategy named 'linear-prob'. Did you mean 'linear-probe' (from taskgraft")
+    assert not (folder / "intents.compare").exists()
+
+
+def test_no_seeds_are_none(folder):
+    assert typed("compare", "intents.toml", "--strategy", "full", "--seeds", "0").code == 2
+    with pytest.raises(CannotCompare) as raised:
+        tg.compare("intents.toml", ["full", "partial:1"], seeds=0, folder="out")
+    assert str(raised.value) == "Nothing was compared: seeds is 0. Give a whole number from 1 on."

@@ -1,0 +1,67 @@
+import pytest
+import torch
+from pydantic import ValidationError
+
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind, only, recoverable
+
+SIZE, COLOUR = Kind(name="size", numbers=1), Kind(name="colour", categories=("red", "blue"))
+
+
+def held() -> Batch:
+    """Two rows of a number and a category each, of which the second has no category; then padding, which holds 0."""
+    category = torch.tensor([[-1, 1, 0], [-1, -1, 0]])
+    number = torch.tensor([[0.5, torch.nan, 0.0], [torch.nan, torch.nan, 0.0]])[..., None]
+    tensors = {CATEGORY: category, NUMBER: number}
+    return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: torch.tensor([2, 2])})
+
+
+def test_outputs_are_one_per_category_or_number():
+    assert [kind.outputs for kind in (SIZE, COLOUR, Kind(name="word", categories=30_000), Kind(name="id"))] == [
+        1,
+        2,
+        30_000,
+        0,
+    ]
+
+
+def test_contents_survive_json():
+    contents = Contents(kinds=(SIZE, COLOUR, Kind(name="word", categories=30_000)), by_position=True)
+    text = contents.model_dump_json()
+    assert Contents.model_validate_json(text) == contents
+    assert len(text) < 300
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: Kind(name="both", categories=2, numbers=1),
+            "elements of the kind 'both' hold categories or numbers, not both",
+        ),
+        (lambda: Contents(kinds=(SIZE, SIZE), by_position=True), "two kinds have one name: ['size', 'size']"),
+        (
+            lambda: Contents(kinds=(SIZE, COLOUR), by_position=False),
+            "elements that are not told apart by position are of one kind",
+        ),
+        (
+            lambda: Contents(kinds=(Kind(name="id"),), by_position=True),
+            "no kind of element holds anything that could be recovered",
+        ),
+    ],
+)
+def test_contents_that_make_no_sense_are_refused(make, said):
+    with pytest.raises(ValidationError) as caught:
+        make()
+    assert str(caught.value.errors()[0]["ctx"]["error"]) == said
+
+
+def test_padding_and_elements_without_content_cannot_be_recovered():
+    assert recoverable(held()).tolist() == [[True, True, False], [False, False, False]]
+
+
+def test_what_is_not_hidden_is_taken_for_nothing():
+    left = only(held(), torch.tensor([[False, True, False], [True, True, False]]))
+    assert left[CATEGORY][:, :2].tolist() == [[-1, 1], [-1, -1]]
+    assert left[NUMBER].isnan()[:, :2].all()

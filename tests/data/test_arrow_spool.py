@@ -1,0 +1,63 @@
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from taskgraft.data.arrow_spool import NoRoom, Records, Spill
+
+
+def test_tables_come_back_as_one():
+    with Spill() as spill:
+        spill.write(pa.table({"a": [1, 2]}))
+        spill.write(pa.table({"a": [3]}))
+        found = spill.finish()
+    assert found.to_pydict() == {"a": [1, 2, 3]}
+
+
+def test_rows_are_mapped_and_not_in_memory():
+    with Spill() as spill:
+        spill.write(pa.table({"a": pa.array(range(100_000))}))
+        before = pa.total_allocated_bytes()
+        found = spill.finish()
+        assert pa.total_allocated_bytes() - before < 10_000
+    assert found.column("a")[99_999].as_py() == 99_999
+
+
+def test_nothing_is_left_among_the_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Spill() as spill:
+        spill.write(pa.table({"a": [1]}))
+        found = spill.finish()
+    assert list(tmp_path.iterdir()) == []
+    assert found.to_pydict() == {"a": [1]}
+
+
+def test_nothing_is_left_after_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(RuntimeError, match="stop"), Spill():
+        raise RuntimeError("stop")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_full_disk_is_told_with_the_folder(monkeypatch):
+    monkeypatch.setattr(tempfile, "mkstemp", lambda prefix, suffix: (os.open("/dev/full", os.O_WRONLY), "/dev/none"))
+    monkeypatch.setattr(os, "unlink", lambda path: None)
+    with Spill() as spill, pytest.raises(NoRoom) as caught:
+        spill.write(pa.table({"a": range(100_000)}))
+    assert str(caught.value) == (
+        f"The rows cannot be written to the folder of temporary files, {tempfile.gettempdir()}: "
+        f"{os.strerror(errno.ENOSPC)}. Make room there, or name another folder in the environment variable TMPDIR."
+    )
+
+
+def test_a_refused_record_keeps_its_place_and_line():
+    with Spill() as spill:
+        records = Records[int](spill, lambda some: pa.table({"a": pa.array(some, pa.int64())}))
+        records.take([(2, 5), (3, "it is odd"), (7, 6)])
+        rows = records.rows("a.csv")
+    assert rows.values("a") == [5, None, 6]
+    assert (list(rows.lines), rows.refused) == ([2, 3, 7], {1: "it is odd"})

@@ -1,0 +1,323 @@
+"""Pretraining on rows without labels: what is hidden, from which seed, and what becomes of it."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from cells import Cells, cells_rows
+from commands import typed
+from small_tasks import PARTS, Planned, assert_same_bits, learns, sentences, weights, words
+
+import taskgraft as tg
+from taskgraft.builtin.heads.configs import MaskedElementsConfig
+from taskgraft.builtin.heads.masked_elements import MaskedElements
+from taskgraft.composition.compose import CannotHide, CannotMix
+from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.masking import CATEGORY
+from taskgraft.contract.plan import Solve
+from taskgraft.contract.rows import Rows
+from taskgraft.data.dataset import NoRows
+from taskgraft.data.examples import Examples, Turn, load
+from taskgraft.data.masking import FIXED, HiddenInputs, HiddenTargets, Hiding
+from taskgraft.data.on_the_fly import FreshInputs
+from taskgraft.errors import TaskgraftError
+from taskgraft.model import NeedsNoTarget, NoTarget
+from taskgraft.storage.manifest import MANIFEST
+from taskgraft.training.trainer import STILL
+
+TEXTS = {"text": sentences(24)["text"]}
+HELD = {"text": sentences(12, seed=1)["text"]}
+
+
+def pretrained(backbone=None, *stages, strategy=None, rows=TEXTS, quiet=True, run=None, validation=None, **training):
+    model = tg.compose(backbone or words(), "masked-elements", strategy or Planned(*(stages or (learns(*PARTS),))))
+    settings = {"batch_size": 5} | training
+    model.fit(rows, validation=validation, training=settings, quiet=quiet, run=run, resume=run is not None)
+    return model
+
+
+def examples() -> Examples:
+    """Sentences as they are learned from: prepared once, and hidden from then on."""
+    import pyarrow as pa
+
+    head, backbone = MaskedElements(MaskedElementsConfig()), words()
+    hiding = Hiding(
+        FreshInputs(Rows(pa.table(TEXTS), "texts"), {"text": "text"}, backbone),
+        backbone.processor,
+        head.choose,
+        head.ask,
+    )
+    return Examples(HiddenInputs(hiding), HiddenTargets(hiding), hiding)
+
+
+# --- what is hidden when
+
+
+def test_a_training_example_hides_what_its_seed_epoch_and_row_say_whatever_its_companions():
+    (alone,), (among,) = (list(load(examples(), [rows], Turn(3, 1))) for rows in ([9], [4, 9, 6]))
+    (row,) = alone.inputs.split()
+    assert row["words"].equal(among.inputs.split()[1]["words"])
+    assert alone.targets.split()[0][CATEGORY].equal(among.targets.split()[1][CATEGORY])
+
+
+def test_other_elements_are_hidden_in_another_epoch_and_by_another_seed():
+    rows = list(range(24))
+    turns = (Turn(3, 1), Turn(3, 1), Turn(3, 2), Turn(4, 1))
+    first, again, epoch, seed = (next(load(examples(), [rows], turn)) for turn in turns)
+    assert first.inputs["words"].equal(again.inputs["words"])
+    assert not first.inputs["words"].equal(epoch.inputs["words"])
+    assert not first.inputs["words"].equal(seed.inputs["words"])
+
+
+def test_what_is_judged_is_the_same_each_time_and_fits_what_is_hidden():
+    found = examples()
+    inputs, targets = found.inputs.gather([7, 2]), found.targets.rows([7, 2])
+    assert inputs["words"].equal(found.inputs.gather([2, 7]).rows([1, 0])["words"])
+    assert ((inputs["words"] == 0) & inputs.mask(ELEMENT)).equal(targets[CATEGORY] >= 0)
+    assert FIXED.seeds([7]) == Turn(0, 0).seeds([7])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_number_of_workers_does_not_change_a_bit(workers):
+    assert_same_bits(weights(pretrained(workers=0)), weights(pretrained(workers=workers)))
+
+
+def test_micro_batches_give_the_weights_of_whole_ones():
+    stage = learns(*PARTS, rate=1e-3)
+    whole, micro = (weights(pretrained(words(dropout=0.0), stage, **some)) for some in ({}, {"micro_batch": 2}))
+    for name, tensor in whole.items():
+        torch.testing.assert_close(
+            micro[name], tensor, atol=1e-5, rtol=0, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
+    def stop(backbone, step):
+        if step == 7:
+            raise Stop
+
+    with pytest.raises(Stop):
+        pretrained(words(), learns(*PARTS, after_step=stop), run=tmp_path / "run", checkpoint_every=3)
+    assert_same_bits(weights(pretrained(run=tmp_path / "run")), weights(pretrained()))
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_where_computation_is_stored_the_same_elements_stay_hidden_and_it_is_said(store, capsys):
+    stage = learns("block-1", rate=0.0, head_rate=0.0, store=store)
+    run = tg.compose(words(dropout=0.0), "masked-elements", Planned(stage)).fit(TEXTS)
+    first, second = run.stages[0].losses
+    assert (first == pytest.approx(second, abs=1e-4)) == store
+    assert (STILL in capsys.readouterr().err.replace("\n", " ")) == store
+
+
+def test_a_linear_probe_runs_by_descent_on_features_computed_once():
+    model = pretrained(words(), strategy="linear-probe")
+    assert model.composition.plan[0].solve == Solve.DESCENT
+    assert {name.partition(".")[0] for name in model.fitted.learned} == {"head"}
+
+
+# --- what comes of it
+
+
+def test_what_is_hidden_is_recovered_better_than_by_its_mean():
+    stage = learns("cells", "mixing", epochs=30)
+    model = tg.compose(Cells(), "masked-elements", Planned(stage))
+    found = model.fit(cells_rows(300), validation=cells_rows(200, seed=1), training={"batch_size": 16}, quiet=True)
+    assert found.metrics["hidden_accuracy"] > 0.8
+    assert found.metrics["hidden_r2"] > 0.2
+    assert found.stages[0].losses[-1] < found.stages[0].losses[0] / 2
+
+
+def test_evaluation_needs_no_labels_and_repeats_itself():
+    model = pretrained(validation=HELD)
+    assert dict(model.evaluate(HELD, quiet=True)) == model.fitted.metrics
+    assert list(model.fitted.metrics) == ["hidden_accuracy"]
+
+
+def test_validation_rows_can_be_held_out_by_share():
+    run = tg.compose(words(), "masked-elements", "full").fit(TEXTS, validation=0.25, quiet=True)
+    assert run.metrics.rows == 6
+
+
+def test_early_stopping_compares_the_same_hidden_elements():
+    assert pretrained(validation=HELD, patience=1, epochs=3).fitted.metrics["hidden_accuracy"] >= 0
+
+
+def test_columns_by_position_are_predicted_into_columns(tmp_path):
+    model = pretrained(Cells(), learns("cells", "mixing"), rows=cells_rows())
+    model.predict_to(cells_rows(3), tmp_path / "found.csv", quiet=True)
+    with (tmp_path / "found.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["prediction_size", "prediction_span", "prediction_colour"]
+    assert len(json.loads(rows[2]["prediction_span"])) == 2
+    assert [float(row["prediction_size"]) for row in rows] == pytest.approx(
+        [row["size"] for row in model.predict(cells_rows(3), quiet=True)], abs=1e-5
+    )
+
+
+def test_elements_of_one_kind_are_predicted_into_a_list(tmp_path):
+    pretrained().predict_to({"text": ["where is it"]}, tmp_path / "found.jsonl", quiet=True)
+    assert len(json.loads((tmp_path / "found.jsonl").read_text())["prediction"]) == 3
+
+
+@pytest.mark.parametrize("make", [lambda: (words(), TEXTS), lambda: (Cells(), cells_rows())], ids=["words", "cells"])
+def test_a_loaded_artifact_predicts_the_same_bits(tmp_path, make):
+    backbone, rows = make()
+    model = pretrained(backbone, strategy="full", rows=rows)
+    model.save(tmp_path / "artifact")
+    assert tg.load(tmp_path / "artifact", backbone=make()[0]).predict(rows, quiet=True) == model.predict(
+        rows, quiet=True
+    )
+
+
+# --- the base of another
+
+
+@pytest.fixture
+def base(tmp_path, small_plugin_installed):
+    """The artifact of a pretrained backbone."""
+    return pretrained("small-words", strategy="full").save(tmp_path / "base")
+
+
+def fine_tuned(base, strategy="full"):
+    model = tg.compose(f"small-words:{base}", "classification", strategy)
+    model.fit(sentences(24), target="label", training={"batch_size": 8, "epochs": 1}, quiet=True)
+    return model
+
+
+def test_a_pretrained_artifact_is_the_base_of_another_task(base, tmp_path):
+    start = {name: tensor for name, tensor in weights(tg.load(base)).items() if name.startswith("backbone.")}
+    probe = fine_tuned(base, "linear-probe")
+    assert_same_bits({name: weights(probe)[name] for name in start}, start)
+
+    model = fine_tuned(base)
+    model.save(tmp_path / "tuned")
+    loaded = tg.load(tmp_path / "tuned")
+    assert_same_bits(weights(loaded), weights(model))
+    rows = {"text": sentences(8, seed=3)["text"]}
+    assert loaded.predict_proba(rows, quiet=True) == model.predict_proba(rows, quiet=True)
+
+
+def test_what_was_pretrained_is_part_of_the_fingerprint(base, tmp_path):
+    fine_tuned(base).save(tmp_path / "tuned")
+    other = pretrained("small-words", strategy="full", seed=1).save(tmp_path / "other")
+    with pytest.raises(TaskgraftError) as caught:
+        tg.load(tmp_path / "tuned", backbone=f"small-words:{other}")
+    assert f"it was trained on another base than 'small-words:{other}' (" in str(caught.value)
+
+
+def test_a_base_that_was_changed_is_refused(base, tmp_path):
+    fine_tuned(base).save(tmp_path / "tuned")
+    manifest = base / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"word"', '"name"'))
+    for use in (lambda: tg.load(tmp_path / "tuned"), lambda: fine_tuned(base)):
+        with pytest.raises(TaskgraftError) as caught:
+            use()
+        assert str(caught.value) == (
+            f"The artifact {base} is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+        )
+
+
+# --- what does not fit
+
+
+def test_a_backbone_that_hides_nothing_is_refused_before_it_is_built():
+    class Open(type(words())):
+        @property
+        def description(self):
+            return replace(super().description, hides=False)
+
+    with pytest.raises(CannotHide) as caught:
+        tg.compose(Open(), "masked-elements", "full")
+    assert str(caught.value) == (
+        "'masked-elements' recovers elements that are hidden from the backbone, but 'Open' cannot hide any.\n"
+        "Choose a backbone that hides elements (some do by a setting: taskgraft show NAME), or a head that learns from a "
+        "target column (classification, contact-map, element-classification, fraud, multi-label, regression)."
+    )
+
+
+def test_examples_that_are_mixed_cannot_be_recovered():
+    class Mixing(type(words())):
+        @property
+        def description(self):
+            return replace(super().description, mixes=True)
+
+    with pytest.raises(CannotMix):
+        tg.compose(Mixing(), "masked-elements", "full")
+
+
+def test_a_target_column_is_refused():
+    with pytest.raises(NeedsNoTarget) as caught:
+        tg.compose(words(), "masked-elements", "full").fit(sentences(), target="label", quiet=True)
+    assert str(caught.value) == (
+        "'masked-elements' recovers what the backbone reads, so there is no target column, but the target is named as 'label'. "
+        "Leave the target out; to keep a column from being read, name the inputs."
+    )
+
+
+def test_other_heads_go_on_requiring_one():
+    with pytest.raises(NoTarget):
+        tg.compose(words(), "classification", "full").fit(sentences(), quiet=True)
+
+
+def test_no_rows_are_refused_as_ever():
+    with pytest.raises(NoRows):
+        pretrained(rows={"text": []})
+
+
+# --- on the command line
+
+RECIPE = """
+backbone = "small-words"
+head = {name = "masked-elements", share = 0.3}
+strategy = "full"
+
+[data]
+train = "train.csv"
+split = "fraction:0.25"
+
+[training]
+epochs = 2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, small_plugin_installed):
+    monkeypatch.chdir(tmp_path)
+    with (tmp_path / "train.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "text"], *enumerate(sentences(40)["text"])])
+    (tmp_path / "pretrain.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def test_a_recipe_pretrains_judges_and_predicts(folder):
+    fit = typed("fit", "pretrain.toml", "-q")
+    assert (fit.code, fit.err) == (0, "")
+    lines = fit.out.splitlines()
+    assert lines[0].split() == ["metric", "value", "95", "%", "interval"]
+    assert [line.split()[0] for line in lines[2:3]] == ["hidden_accuracy"]
+    assert lines[3] == "10 rows; intervals from 1,000 resamples."
+
+    judged = json.loads(typed("evaluate", "pretrain", "train.csv", "--json", "-q").out)
+    assert 0 <= judged["metrics"]["hidden_accuracy"]["value"] <= 1
+    assert typed("predict", "pretrain", "train.csv", "-q").out.splitlines()[0] == "prediction"
+
+
+def test_a_recipe_with_a_target_is_refused(folder):
+    done = typed("fit", "pretrain.toml", "--set", "data.target=id", "-q")
+    assert (done.code, done.err) == (
+        2,
+        "Error: 'masked-elements' recovers what the backbone reads, so there is no target column, but the target is named as "
+        "'id'. Leave the target out; to keep a column from being read, name the inputs.\n",
+    )
+
+
+def test_the_head_is_shown_with_what_it_learns():
+    shown = typed("show", "masked-elements", "--axis", "head")
+    assert "Reads: sequence features. Learns: inputs." in shown.out.splitlines()

@@ -1,0 +1,175 @@
+import pyarrow as pa
+import pytest
+from backbones import PAIRS, TABLE, WORDS
+
+from taskgraft.contract.descriptions import BackboneDescription, InputRole, vector
+from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
+from taskgraft.data.preprocessing import BadInputs, check_elements, columns_for, prepare
+
+
+def described(*roles: InputRole) -> BackboneDescription:
+    return BackboneDescription(roles, (vector(4),), ())
+
+
+ONE = described(InputRole("text"))
+TWO = described(InputRole("text"), InputRole("second", required=False))
+ANY = described()
+ROWS = Rows(pa.table({"text": ["a"], "second": ["b"], "label": ["x"]}), "train.csv")
+
+
+# --- columns
+
+
+@pytest.mark.parametrize(
+    ("inputs", "description", "wanted"),
+    [
+        (None, ONE, {"text": "text"}),
+        ("second", ONE, {"text": "second"}),
+        (["second"], ONE, {"text": "second"}),
+        ({"text": "second"}, ONE, {"text": "second"}),
+        (None, TWO, {"text": "text", "second": "second"}),
+        ("text", TWO, {"text": "text"}),
+        (["second", "text"], TWO, {"text": "second", "second": "text"}),
+        (None, ANY, {"text": "text", "second": "second"}),
+        (["second"], ANY, {"second": "second"}),
+        ("second", ANY, {"second": "second"}),
+    ],
+)
+def test_columns_feed_the_inputs(inputs, description, wanted):
+    assert columns_for(inputs, description, ROWS, ("label",)) == wanted
+
+
+def test_the_target_is_never_an_input_unasked():
+    assert columns_for(None, ANY, ROWS, ("second", "label")) == {"text": "text"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "description", "said"),
+    [
+        (
+            None,
+            described(InputRole("image")),
+            "The backbone reads image, but no column was named for 'image', and train.csv has text, second, label. "
+            "Say which columns to read with inputs=….",
+        ),
+        (
+            ["text", "second"],
+            ONE,
+            "The backbone reads text, but 2 columns were named: text, second. Say which columns to read with inputs=….",
+        ),
+        (
+            {"txt": "text"},
+            ONE,
+            "The backbone reads text, but there is no input 'txt'. Say which columns to read with inputs=….",
+        ),
+        (
+            {"second": "text"},
+            TWO,
+            "The backbone reads text, second, but no column was named for 'text', and train.csv has text, second, label. "
+            "Say which columns to read with inputs=….",
+        ),
+    ],
+)
+def test_inputs_that_cannot_be_filled_are_refused(inputs, description, said):
+    with pytest.raises(BadInputs) as caught:
+        columns_for(inputs, description, ROWS, ("label",))
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("description", [ONE, ANY])
+def test_a_column_that_is_missing_is_refused(description):
+    with pytest.raises(ColumnMissing) as caught:
+        columns_for(["txt"], description, ROWS, ("label",))
+    assert str(caught.value) == "train.csv has no column 'txt'. Did you mean 'text'? Columns: text, second, label."
+
+
+# --- inputs
+
+
+def test_inputs_are_prepared_in_pieces_and_kept_by_row(tmp_path):
+    rows = Rows(pa.table({"words": [" ".join(["w"] * (1 + row % 5)) for row in range(2_500)]}), "the data")
+    made = prepare(rows, {"text": "words"}, WORDS.build(), tmp_path, 1 << 20)
+    assert len(made.source) == 2_500
+    assert made.elements == [1 + row % 5 for row in range(2_500)]
+    assert made.source.gather([2_499, 0]).lengths["element"].tolist() == [5, 1]
+
+
+def test_a_backbone_of_any_columns_reads_them_by_name(tmp_path):
+    rows = Rows(pa.table(dict(zip(TABLE.inputs, ([1, 2], [3, 4], [5, 6]), strict=False))), "the data")
+    names = columns_for(None, TABLE.spec.describe(TABLE.config), rows, ())
+    made = prepare(rows, names, TABLE.build(), tmp_path, 1 << 20)
+    assert len(made.source) == 2
+    assert made.elements is None
+
+
+def test_refused_rows_are_told_with_their_lines_over_all_pieces(tmp_path):
+    texts = ["some"] * 1_500
+    texts[3] = texts[1_400] = ""
+    rows = Rows(pa.table({"text": texts}), "train.csv", list(range(2, 1_502)))
+    with pytest.raises(BadRows) as caught:
+        prepare(rows, {"text": "text"}, WORDS.build(), tmp_path, 1 << 20)
+    assert str(caught.value) == (
+        "train.csv, line 5: the text is empty. 2 of 1,500 rows are like this (lines 5, 1,402).\n"
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+    )
+
+
+@pytest.mark.parametrize("labels", [["O B", "O"], [["O", "B"], ["O"]]])
+def test_as_many_labels_as_elements_pass(labels):
+    check_elements(ROWS, [2, 1], {"tags": labels})
+
+
+def test_rows_with_too_few_or_many_labels_are_refused():
+    rows = Rows(pa.table({"text": ["a b", "c", "d"]}), "train.csv", [2, 3, 4])
+    with pytest.raises(BadRows) as caught:
+        check_elements(rows, [2, 1, 1], {"tags": ["O", "O O", "O"]})
+    assert str(caught.value) == (
+        "train.csv, line 2: 'tags' has 1 labels for 2 elements.\n"
+        "train.csv, line 3: 'tags' has 2 labels for 1 elements.\n"
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+    )
+
+
+def test_labels_are_not_counted_where_the_input_does_not_decide_the_elements():
+    check_elements(ROWS, None, {"tags": ["O B"]})
+
+
+def test_letters_are_elements_too(tmp_path):
+    rows = Rows(pa.table({"letters": list(PAIRS.inputs["letters"])}), "the data")
+    made = prepare(rows, {"letters": "letters"}, PAIRS.build(), tmp_path, 1 << 20)
+    assert made.elements == [len(word) for word in PAIRS.inputs["letters"]]
+
+
+# --- what cannot be columns
+
+
+def test_a_column_is_not_read_and_predicted_at_once():
+    with pytest.raises(BadInputs) as caught:
+        columns_for("label", ONE, ROWS, ["label"])
+    assert str(caught.value) == (
+        "The backbone reads text, but the column 'label' is to be predicted, so it cannot be read as well. "
+        "Say which columns to read with inputs=…."
+    )
+
+
+def test_a_column_of_a_table_is_not_read_and_predicted_at_once_where_it_is_named():
+    with pytest.raises(BadInputs) as caught:
+        columns_for(["label"], ANY, ROWS, ["label"])
+    assert str(caught.value) == (
+        "The backbone reads the columns of a table, but the column 'label' is to be predicted, so it cannot be read as well. "
+        "Say which columns to read with inputs=…."
+    )
+
+
+def test_inputs_that_name_nothing_are_refused():
+    with pytest.raises(BadInputs) as caught:
+        columns_for(5, ONE, ROWS, ["label"])
+    assert str(caught.value) == (
+        "The backbone reads text, but inputs is 5, which names no columns. Say which columns to read with inputs=…."
+    )
+
+
+def test_a_column_named_by_no_text_is_refused():
+    with pytest.raises(ColumnMissing) as caught:
+        columns_for([None], ONE, ROWS, ["label"])
+    assert str(caught.value) == "train.csv has no column 'None'. Columns: text, second, label."

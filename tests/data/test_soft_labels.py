@@ -1,0 +1,96 @@
+"""Soft targets beside encoded ones: aligned with rows, padded by themselves, and mixed as the rows are."""
+
+import torch
+
+from taskgraft.contract.batch import Batch
+from taskgraft.data.examples import Examples, Piece, Turn, Variation, load
+from taskgraft.data.soft_labels import apart, beside, taught
+
+ENCODED = Batch(
+    {"labels": torch.tensor([[1, 2, 0], [3, 0, 0]])}, {"labels": ("element",)}, {"element": torch.tensor([2, 1])}
+)
+SOFT = Batch({"shares": torch.arange(16.0).view(2, 4, 2)}, {"shares": ("element",)}, {"element": torch.tensor([1, 4])})
+
+
+def same(one: Batch, other: Batch) -> bool:
+    return (
+        one.axes == other.axes
+        and all(torch.equal(one[name], other[name]) for name in one.tensors | other.tensors)
+        and all(torch.equal(one.lengths[axis], other.lengths[axis]) for axis in {**one.lengths, **other.lengths})
+    )
+
+
+def test_what_is_put_together_comes_apart_again():
+    own, soft = apart(beside(ENCODED, SOFT))
+
+    assert same(own, ENCODED)
+    assert same(soft, SOFT)
+
+
+def test_rows_keep_their_soft_targets_and_each_axis_its_own_lengths():
+    own, soft = apart(beside(ENCODED, SOFT).rows([1, 0, 1]))
+
+    assert same(own, ENCODED.rows([1, 0, 1]))
+    assert same(soft, SOFT.rows([1, 0, 1]))
+
+
+def test_micro_batches_take_the_soft_targets_of_their_rows():
+    piece = Piece(Batch({"x": torch.arange(2)}), beside(ENCODED, SOFT), 2)
+
+    assert same(apart(piece.split(1)[1].targets)[1], SOFT.rows([1]))
+
+
+def test_two_processes_share_the_soft_targets_of_a_batch_by_its_rows():
+    numbers = Batch({"x": torch.arange(5)})
+    examples = taught(Examples(Whole(numbers), numbers), Whole(Batch({"shares": torch.arange(5.0) * 10})))
+    for index in (0, 1):
+        for piece in load(examples, [[4, 1, 3]], Turn(0, 0), index=index, count=2):
+            own, soft = apart(piece.targets)
+            assert torch.equal(soft["shares"], own["x"] * 10.0)
+            assert torch.equal(own["x"], piece.inputs["x"])
+
+
+class Whole:
+    """Rows in memory, as a source."""
+
+    heavy = False
+    bytes = 0
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def __len__(self):
+        return len(self.batch)
+
+    def sizes(self):
+        return [1] * len(self)
+
+    def gather(self, rows):
+        return self.batch.rows(rows)
+
+
+class Mixed:
+    """Varied rows, each mixed with the one after it."""
+
+    def vary(self, rows, seeds):
+        from taskgraft.contract.backbone import Varied
+
+        partners = torch.arange(len(rows)).roll(-1)
+        return Varied(Batch({"x": torch.tensor(rows)}), partners, torch.tensor([0.25, 1.0, 0.5]))
+
+
+def test_mixed_examples_get_the_soft_targets_of_both_by_the_same_shares():
+    labels = Batch({"label": torch.tensor([0.0, 1.0, 2.0])})
+    shares = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+
+    def blend(own, others, shares):
+        assert list(own.tensors) == ["label"]
+        return Batch({"label": torch.lerp(others["label"], own["label"], shares)})
+
+    drawn = Variation(Mixed(), labels, blend, heavy=False)
+    examples = taught(Examples(Whole(labels), labels, drawn), Whole(Batch({"shares": shares})))
+    (piece,) = load(examples, [[0, 1, 2]], Turn(0, 0))
+    own, soft = apart(piece.targets)
+
+    assert own["label"].tolist() == [0.75, 1.0, 1.0]
+    assert soft["shares"].tolist() == [[0.25, 0.75], [0.0, 1.0], [0.75, 0.25]]

@@ -1,0 +1,114 @@
+import pyarrow as pa
+import pytest
+
+from taskgraft.composition.compose import Named
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.recipe import DataConfig
+from taskgraft.contract.rows import BadRows, Rows
+from taskgraft.contract.specs import SplitSpec
+from taskgraft.data.splitting import BadSplit, SameData, divided, read_parts
+from taskgraft.discovery.catalog import catalog
+from taskgraft.discovery.distributions import Source
+
+TABLE = {"text": [f"row {row}" for row in range(20)], "label": ["a", "b"] * 10}
+ROWS = Rows(pa.table(TABLE), "train.csv", list(range(2, 22)))
+
+
+def read(train, validation=None, **data):
+    return read_parts(train, validation, DataConfig(target=("label",), **data), 0, catalog())
+
+
+def split_into(parts):
+    spec = SplitSpec(name="planted", summary="a planted split", config=NoSettings, split=lambda *_: parts)
+    return divided(ROWS, ["label"], Named(spec, Source("acme-splits", "2.0", "main", "acme"), NoSettings()), 0)
+
+
+def test_rows_alone_hold_nothing_out():
+    rows, held = read(TABLE)
+    assert (len(rows), held) == (20, None)
+
+
+def test_validation_rows_can_be_given():
+    rows, held = read(TABLE, {"text": ["x"], "label": ["a"]})
+    assert (len(rows), len(held), held.source) == (20, 1, "the validation data")
+
+
+def test_a_fraction_can_be_held_out():
+    rows, held = read(TABLE, split="fraction:0.2")
+    assert (len(rows), len(held)) == (16, 4)
+    assert set(rows.values("text")).isdisjoint(held.values("text"))
+    assert held.source == "the training data (validation)"
+
+
+def test_parts_can_be_named_by_a_column():
+    rows, held = read(TABLE | {"part": ["train"] * 18 + ["dev", "test"]}, split="column:part")
+    assert (len(rows), held.values("text")) == (18, ["row 18"])
+
+
+def test_held_out_rows_keep_their_lines():
+    _, held = split_into({"train": list(range(19)), "validation": [19]})
+    assert list(held.lines) == [21]
+
+
+def test_rows_that_cannot_be_read_are_skipped_where_that_is_asked(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\na,x\nb\nc,y\n")
+    with pytest.raises(BadRows) as caught:
+        read(tmp_path / "train.csv")
+    assert str(caught.value) == (
+        "train.csv, line 3: the row has 1 value, but the header names 2 columns.\n"
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+    )
+    rows, _ = read(tmp_path / "train.csv", on_bad_row="skip")
+    assert rows.values("text") == ["a", "c"]
+    assert rows.skipped == {"skipped, since the row has 1 value, but the header names 2 columns": 1}
+
+
+def test_rows_that_a_split_refuses_are_skipped_where_that_is_asked():
+    table = TABLE | {"part": ["train", "valid", "?", "train", "valid"] * 4}
+    with pytest.raises(BadRows):
+        read(table, split="column:part")
+    rows, held = read(table, split="column:part", on_bad_row="skip")
+    assert (len(rows), len(held)) == (8, 8)
+    (note,) = rows.notes.items()
+    assert note[0].startswith("skipped, since the column 'part' is '?', none of ")
+    assert note[1] == 4
+
+
+def test_rows_are_not_skipped_when_a_split_refuses_all():
+    with pytest.raises(BadRows):
+        read(TABLE | {"part": ["?"] * 20}, split="column:part", on_bad_row="skip")
+
+
+def test_a_validation_file_that_is_the_training_file_is_refused():
+    with pytest.raises(SameData) as caught:
+        read("train.csv", "./train.csv")
+    assert str(caught.value) == (
+        "The validation data are the training data (train.csv), so they would say nothing about new rows. "
+        'Name other rows, or hold some out with data.split = "fraction:0.1".'
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"train": [0, 1], "validation": [1]}, "puts row 1 into 'train' and into 'validation'"),
+        ({"train": [0, 0], "validation": [1]}, "puts row 0 into 'train' twice"),
+        ({"train": [0], "validation": [20]}, "puts row 20 into 'validation', but there are 20 rows"),
+        ({"train": [-1], "validation": [1]}, "puts row -1 into 'train', but there are 20 rows"),
+        ({"train": [0], "validation": []}, "leaves no row for 'validation' (train 1, validation 0)"),
+        ({"train": [0], "test": [1]}, "leaves no row for 'validation' (train 1, test 1)"),
+        ({"validation": [0]}, "leaves no row for 'train' (validation 1)"),
+        ({}, "leaves no row for 'train' (nothing)"),
+    ],
+)
+def test_a_split_that_is_none_is_refused_with_its_source(parts, said):
+    with pytest.raises(BadSplit) as caught:
+        split_into(parts)
+    assert str(caught.value) == (
+        f"The split 'planted' (from acme-splits 2.0) {said}. Choose another split, or other settings of it."
+    )
+
+
+def test_rows_of_other_parts_are_left_out():
+    rows, held = split_into({"train": [3, 1], "validation": [2], "test": [0]})
+    assert (rows.values("text"), held.values("text")) == (["row 1", "row 3"], ["row 2"])

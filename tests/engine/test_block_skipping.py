@@ -1,0 +1,127 @@
+from functools import partial
+
+import pytest
+import torch
+from block_models import BLOCKS, BiasBlock, Block, HandingBlock, Model, Passing, TupleBlock, some_words
+
+from taskgraft.contract.descriptions import Layout
+from taskgraft.engine.block_skipping import Passage
+from taskgraft.engine.feature_checks import difference, resumed
+
+BATCH = some_words()
+
+
+def run(model: Model) -> torch.Tensor:
+    return model(BATCH["words"], BATCH.mask("element"))
+
+
+@pytest.mark.parametrize("kind", [Block, TupleBlock])
+@pytest.mark.parametrize("block", range(1, BLOCKS))
+def test_passing_through_what_was_stopped_gives_the_whole_pass(kind, block):
+    model = Model(kind)
+    passage = Passage(list(model.blocks))
+    hidden = passage.stop_before(block, lambda: run(model))
+    assert torch.equal(passage.pass_through(block, hidden, lambda: run(model)), run(model))
+
+
+@pytest.mark.parametrize("kind", [Block, TupleBlock])
+def test_a_state_can_be_passed_through_before_any_pass_was_stopped(kind):
+    model = Model(kind)
+    hidden = Passage(list(model.blocks)).stop_before(2, lambda: run(model))
+    assert torch.equal(Passage(list(model.blocks)).pass_through(2, hidden, lambda: run(model)), run(model))
+
+
+def test_blocks_before_the_cut_do_nothing():
+    model = Model()
+    passage = Passage(list(model.blocks))
+    hidden, whole = passage.stop_before(2, lambda: run(model)), run(model)
+    with torch.no_grad():
+        for parameter in [*model.blocks[0].parameters(), *model.blocks[1].parameters(), model.embedding.weight]:
+            parameter.fill_(float("nan"))
+    assert torch.equal(passage.pass_through(2, hidden, lambda: run(model)), whole)
+
+
+def test_blocks_after_the_cut_are_not_run_to_get_there():
+    model = Model()
+    ran = []
+    model.blocks[2].register_forward_hook(lambda *_: ran.append(2))
+    model.blocks[1].register_forward_hook(lambda *_: ran.append(1))
+    Passage(list(model.blocks)).stop_before(2, lambda: run(model))
+    assert ran == [1]
+
+
+def test_a_block_called_with_named_inputs_is_stopped_too():
+    model = Model()
+
+    def by_name() -> torch.Tensor:
+        hidden = model.embedding(BATCH["words"])
+        for block in model.blocks:
+            hidden = block(hidden=hidden, mask=BATCH.mask("element"))
+        return hidden
+
+    passage = Passage(list(model.blocks))
+    hidden = passage.stop_before(1, by_name)
+    assert torch.equal(passage.pass_through(1, hidden, by_name), by_name())
+
+
+def test_the_model_is_as_before_afterwards():
+    model = Model()
+    whole = run(model)
+    passage = Passage(list(model.blocks))
+    hidden = passage.stop_before(1, lambda: run(model))
+    passage.pass_through(1, hidden, lambda: run(model))
+    assert torch.equal(run(model), whole)
+    assert all("forward" not in vars(block) for block in model.blocks)
+    assert not any(block._forward_hooks or block._forward_pre_hooks for block in model.blocks)
+
+
+def test_the_model_is_as_before_also_after_an_error():
+    model = Model()
+    passage = Passage(list(model.blocks))
+    hidden = passage.stop_before(1, lambda: run(model))
+    with pytest.raises(RuntimeError):
+        passage.pass_through(1, hidden[:, :, :2], lambda: run(model))
+    assert all("forward" not in vars(block) for block in model.blocks)
+
+
+def test_gradients_flow_through_the_blocks_that_run():
+    model = Model()
+    passage = Passage(list(model.blocks))
+    hidden = passage.stop_before(2, lambda: run(model)).detach()
+    passage.pass_through(2, hidden, lambda: run(model)).sum().backward()
+    assert model.blocks[1].own.weight.grad is None
+    assert model.blocks[2].own.weight.grad is not None
+
+
+def test_a_model_that_never_calls_the_block_is_refused():
+    model = Model()
+    with pytest.raises(RuntimeError, match="the model finished without calling the block"):
+        Passage([model.blocks[0], torch.nn.Linear(2, 2)]).stop_before(1, lambda: run(model))
+
+
+@pytest.mark.parametrize("kind", [Block, TupleBlock, BiasBlock])
+@pytest.mark.parametrize("cut", range(BLOCKS))
+def test_a_backbone_cut_this_way_keeps_the_resume_law(kind, cut):
+    backbone = Passing(kind)
+    for layout in (Layout.VECTOR, Layout.SEQUENCE):
+        whole = backbone(BATCH, layout)
+        again = resumed(backbone, cut, BATCH, layout, longer=3)
+        if layout == Layout.SEQUENCE:
+            again = type(again)(layout, (again.value[:, : whole.value.shape[1]],), again.lengths)
+        assert difference(whole, again) < 1e-5
+
+
+def test_what_the_first_block_hands_on_is_made_anew_for_each_length():
+    model = Model(BiasBlock)
+    passage = Passage(list(model.blocks))
+    for batch in (BATCH, some_words(("a b c d e f g h", "one")), BATCH):
+        mask = batch.mask("element")
+        hidden = passage.stop_before(2, partial(model, batch["words"], mask))
+        again = passage.pass_through(2, hidden, partial(model, torch.zeros_like(batch["words"]), mask))
+        assert torch.allclose(again, model(batch["words"], mask), atol=1e-6)
+
+
+def test_a_model_whose_blocks_hand_on_a_second_tensor_comes_out_wrong():
+    backbone = Passing(HandingBlock)
+    whole = backbone(BATCH, Layout.VECTOR)
+    assert difference(whole, resumed(backbone, 2, BATCH, Layout.VECTOR)) > 0.01

@@ -1,0 +1,305 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from forged_artifact import rewritten
+from small_tasks import sentences, words
+
+import taskgraft as tg
+from taskgraft.artifact.artifact import BadArtifact
+from taskgraft.builtin.baselines import majority, mean
+from taskgraft.builtin.baselines.configs import MajorityLearned, MeanLearned
+from taskgraft.builtin.heads.classification import Classification
+from taskgraft.builtin.heads.configs import ClassificationConfig
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.descriptions import HeadDescription, TargetKind
+from taskgraft.contract.rows import ColumnMissing, InputColumns, arrow_of
+from taskgraft.data.reading import read
+from taskgraft.discovery.catalog import catalog
+from taskgraft.model import load
+from taskgraft.storage.manifest import MANIFEST
+
+SETTINGS = NoSettings()
+THREE = {"text": ["one", "two", "three"]}
+
+
+# --- majority and mean
+
+
+def test_the_majority_predicts_the_most_frequent_label_and_how_often_each_is():
+    learned = majority.learn(THREE, ["b", "a", "b", "c"], SETTINGS)
+    assert learned == MajorityLearned(kind=TargetKind.CATEGORY, labels=("a", "b", "c"), shares=(0.25, 0.5, 0.25))
+    found = majority.predict(learned, THREE, None, SETTINGS)
+    assert (found.values, found.classes) == (["b"] * 3, ("a", "b", "c"))
+    assert np.stack(found.probabilities).tolist() == [[0.25, 0.5, 0.25]] * 3
+
+
+def test_of_equally_frequent_labels_the_first_is_predicted():
+    learned = majority.learn(THREE, [10, 9, 10, 9], SETTINGS)
+    assert majority.predict(learned, THREE, None, SETTINGS).values == [9] * 3
+
+
+def test_of_several_labels_those_true_of_more_than_half_of_the_known_rows_are_predicted():
+    truth = [{"a": True, "b": None, "c": True}, {"a": True, "b": None, "c": False}, {"a": None, "b": None, "c": None}]
+    learned = majority.learn(THREE, truth, SETTINGS)
+    assert learned == MajorityLearned(kind=TargetKind.CATEGORIES, labels=("a", "b", "c"), shares=(1.0, 0.0, 0.5))
+    found = majority.predict(learned, THREE, None, SETTINGS)
+    assert (found.values, found.classes) == ([["a"]] * 3, ("a", "b", "c"))
+    assert np.stack(found.probabilities).tolist() == [[1.0, 0.0, 0.5]] * 3
+
+
+def test_each_element_gets_the_most_frequent_label():
+    learned = majority.learn(THREE, [["x", None, "y"], ["y"]], SETTINGS)
+    assert learned.kind == TargetKind.ELEMENT_CATEGORIES
+    assert majority.predict(learned, THREE, [2, 0, 1], SETTINGS).values == [["y", "y"], [], ["y"]]
+
+
+def test_the_mean_is_one_per_column():
+    learned = mean.learn(THREE, [1.0, 2.0, 6.0], SETTINGS)
+    assert (learned, mean.predict(learned, THREE, None, SETTINGS).values) == (MeanLearned(means=(3.0,)), [3.0] * 3)
+    both = mean.learn(THREE, [[1.0, 10.0], [3.0, 30.0]], SETTINGS)
+    assert mean.predict(both, THREE, None, SETTINGS).values == [[2.0, 20.0]] * 3
+
+
+@pytest.mark.parametrize("truth", [["1", "2"], [1, 2], [1.5, 2.5], [True, False]], ids=str)
+def test_labels_keep_their_type_in_json(truth):
+    learned = majority.learn(THREE, truth, SETTINGS)
+    again = MajorityLearned.model_validate(json.loads(learned.model_dump_json()))
+    assert [type(label) for label in again.labels] == [type(label) for label in learned.labels]
+    assert again == learned
+
+
+def test_columns_are_read_when_they_are_asked_for():
+    rows = read({"text": ["one", "two", "three"], "more": [1, 2, 3]}, catalog(), "the data")
+    columns = InputColumns(rows, {"input": "text"})
+    assert list(columns) == ["input"]
+    column = columns["input"]
+    assert (len(column), column[1], column[-1], column[1:], list(column)) == (
+        3,
+        "two",
+        "three",
+        ["two", "three"],
+        ["one", "two", "three"],
+    )
+    with pytest.raises(ColumnMissing):
+        InputColumns(rows, {"input": "gone"})["input"]
+
+
+def test_a_column_is_had_whole_as_it_lies_in_memory_and_any_other_values_are_converted():
+    rows = read({"text": ["one", "two", "three"]}, catalog(), "the data")
+    assert arrow_of(InputColumns(rows, {"input": "text"})["input"]).equals(rows.table["text"])
+    assert arrow_of([1.5, None, float("nan")]).to_pylist() == [1.5, None, None]
+
+
+# --- beside a model
+
+
+def fitted(head="classification", target="label", **columns) -> tuple[tg.TaskModel, tg.Run, dict]:
+    """A model, what its fit did, and the validation rows: the training rows from last to first."""
+    rows = sentences() | columns
+    held = {column: values[::-1] for column, values in rows.items()}
+    model = tg.compose(words(), head, "linear-probe")
+    return model, model.fit(rows, validation=held, target=target, quiet=True), held
+
+
+def test_a_baseline_is_judged_on_the_same_rows():
+    _, run, rows = fitted()
+    most = max(rows["label"].count(label) for label in "abc")
+    assert run.metrics.baselines["majority"]["accuracy"] == pytest.approx(most / len(rows["label"]))
+
+
+def test_baselines_learn_from_the_training_rows_alone():
+    model = tg.compose(words(), "regression", "linear-probe")
+    rows = sentences() | {"number": [1.0, 3.0] * 12}
+    far = sentences(8, seed=1) | {"number": [7.0] * 8}
+    run = model.fit(rows, validation=far, target="number", quiet=True)
+    assert model.fitted.baselines["mean"].means == pytest.approx((2.0,))
+    assert run.metrics.baselines["mean"]["mean_absolute_error"] == pytest.approx(5.0, abs=1e-5)
+
+
+def test_several_labels_have_a_baseline_that_gets_their_numbers():
+    _, run, _ = fitted("multi-label", "tags", tags=["wet|cold", "cold", ""] * 8)
+    assert run.metrics.baselines["majority"].keys() == run.metrics.keys()
+
+
+def test_elements_have_a_baseline_that_gets_their_numbers():
+    tags = [["x", "y"][row % 2 : row % 2 + 1] * len(text.split()) for row, text in enumerate(sentences()["text"])]
+    _, run, _ = fitted("element-classification", "tags", tags=tags)
+    assert run.metrics.baselines["majority"].keys() == run.metrics.keys()
+
+
+def test_a_loaded_model_is_compared_as_before(tmp_path):
+    model, run, rows = fitted()
+    again = load(model.save(tmp_path / "a"), backbone=words())
+    found = again.evaluate(rows, quiet=True)
+    assert found.baselines == run.metrics.baselines == model.evaluate(rows, quiet=True).baselines
+    assert found.intervals == run.metrics.intervals
+
+
+# --- in an artifact
+
+
+def test_an_artifact_without_baselines_stays_readable(tmp_path):
+    model, run, rows = fitted()
+    folder = model.save(tmp_path / "a")
+    rewritten(folder, lambda manifest: manifest.pop("baselines"))
+    found = load(folder, backbone=words()).evaluate(rows, quiet=True)
+    assert (found, found.baselines) == (run.metrics, {})
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        (
+            {"majority": {"kind": "category", "labels": ["a"]}},
+            "its baseline 'majority': the setting 'shares' has no default, so decide it",
+        ),
+        (
+            {"majority": {"kind": "category", "labels": ["a"], "shares": ["half"]}},
+            "its baseline 'majority': the setting 'shares.0' is 'half': input should be a valid number, unable to parse "
+            "string as a number",
+        ),
+        ({"majorty": {}}, "No baseline named 'majorty'. Did you mean 'majority' (from taskgraft "),
+        ({"no name!": {}}, "'no name!'"),
+    ],
+    ids=["missing", "no-number", "unknown", "no-name"],
+)
+def test_a_fault_in_what_a_baseline_learned_is_refused(tmp_path, written, problem):
+    folder = fitted()[0].save(tmp_path / "a")
+    rewritten(folder, lambda manifest: manifest.update(baselines=written))
+    with pytest.raises(BadArtifact) as caught:
+        load(folder, backbone=words())
+    assert caught.value.problem.startswith(problem)
+
+
+# --- baselines of plugins
+
+PLUGIN = """
+from taskgraft.contract.config import Config, NoSettings
+from taskgraft.contract.descriptions import TargetKind
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import BaselineSpec
+
+TASKGRAFT_CONTRACT = "1.0"
+
+
+class Learned(Config):
+    label: str
+    share: float = 1.0
+
+
+@hookimpl
+def taskgraft_baselines():
+    for name, learn, predict, kind in (
+        ("good", good, same, TargetKind.CATEGORY),
+        ("cannot-learn", refuse, same, TargetKind.CATEGORY),
+        ("not-json", endless, same, TargetKind.CATEGORY),
+        ("nothing", lambda inputs, truth, settings: None, same, TargetKind.CATEGORY),
+        ("cannot-predict", good, refuse, TargetKind.CATEGORY),
+        ("too-few", good, short, TargetKind.CATEGORY),
+        ("of-numbers", good, same, TargetKind.NUMBERS),
+    ):
+        yield BaselineSpec(
+            name=name,
+            summary="a planted baseline",
+            config=NoSettings,
+            targets=frozenset({kind}),
+            learned=Learned,
+            learn=learn,
+            predict=predict,
+        )
+
+
+def good(inputs, truth, settings):
+    return Learned(label=sorted(truth)[0])
+
+
+def endless(inputs, truth, settings):
+    return Learned.model_construct(label="a", share=float("inf"))
+
+
+def same(learned, inputs, elements, settings):
+    from taskgraft.contract.head import Predictions
+
+    return Predictions([learned.label for _ in inputs["text"]], classes=("a", "b", "c"))
+
+
+def short(learned, inputs, elements, settings):
+    from taskgraft.contract.head import Predictions
+
+    return Predictions([learned.label], classes=("a", "b", "c"))
+
+
+def refuse(*given):
+    raise ValueError("no luck today.")
+"""
+
+
+class Compared(Classification):
+    """A classification head that is compared with other baselines."""
+
+    def __init__(self, *baselines: str):
+        super().__init__(ClassificationConfig())
+        self._baselines = baselines
+
+    @property
+    def description(self) -> HeadDescription:
+        return dataclasses.replace(super().description, baselines=self._baselines)
+
+
+def test_a_baseline_of_a_plugin_learns_and_is_held_by_the_artifact(beside_others, tmp_path):
+    beside_others.plant(PLUGIN)
+    model, run, rows = fitted(Compared("good", "majority"))
+    assert run.metrics.baselines.keys() == {"good", "majority"}
+    folder = model.save(tmp_path / "a")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert manifest["baselines"]["good"] == {"label": "a", "share": 1.0}
+    assert manifest["sources"]["acme"] == "1.0"
+    again = load(folder, backbone=words(), head=Compared("good", "majority"))
+    assert again.evaluate(rows, quiet=True).baselines == run.metrics.baselines
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("cannot-learn", "the baseline 'cannot-learn' was left out, for it raised ValueError (no luck today)"),
+        (
+            "nothing",
+            "the baseline 'nothing' was left out, for it raised AttributeError ('NoneType' object has no attribute "
+            "'model_dump')",
+        ),
+        ("of-numbers", "the baseline 'of-numbers' was left out, for it cannot predict category"),
+    ],
+)
+def test_a_baseline_that_cannot_learn_is_left_out_and_the_model_is_kept(beside_others, name, note):
+    beside_others.plant(PLUGIN)
+    model, run, rows = fitted(Compared(name, "majority"))
+    assert run.notes == {note: 24}
+    assert run.metrics.baselines.keys() == {"majority"}
+    assert len(model.predict(rows)) == 24
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("not-json", "SettingsError"), ("unheard-of", "UnknownName (No baseline named 'unheard-of'")],
+)
+def test_what_was_learned_must_be_json_and_a_name_known(beside_others, name, reason):
+    beside_others.plant(PLUGIN)
+    _, run, _ = fitted(Compared(name))
+    (note,) = run.notes
+    assert note.startswith(f"the baseline '{name}' was left out, for it raised {reason}")
+    assert run.metrics.baselines == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("cannot-predict", "ValueError (no luck today)"), ("too-few", "Miscounted (1 predictions for 24 rows)")],
+)
+def test_a_baseline_that_cannot_predict_is_left_out_of_an_evaluation(beside_others, capsys, name, said):
+    beside_others.plant(PLUGIN)
+    model, run, rows = fitted(Compared(name, "majority"))
+    assert run.metrics.baselines.keys() == {"majority"}
+    capsys.readouterr()
+    assert model.evaluate(rows).baselines.keys() == {"majority"}
+    assert f"the baseline '{name}' was left out, for it raised {said}" in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,203 @@
+import dataclasses
+
+import pandas as pd
+import pytest
+from forged_artifact import rewritten
+from small_tasks import sentences, words
+
+import taskgraft as tg
+from taskgraft.artifact.artifact import BadArtifact
+from taskgraft.builtin.heads.classification import Classification
+from taskgraft.builtin.heads.configs import ClassificationConfig
+from taskgraft.builtin.splits.configs import FractionConfig
+from taskgraft.builtin.splits.fraction import by_fraction
+from taskgraft.contract.config import SettingsError
+from taskgraft.contract.rows import UnreadableFile
+from taskgraft.data.reading import read
+from taskgraft.discovery.catalog import catalog
+from taskgraft.evaluation.requested_baselines import BaselineFailed, NoTrainingRows, UnfitBaseline
+from taskgraft.model import load
+
+PLUGIN = """
+from taskgraft.contract.config import Config
+from taskgraft.contract.descriptions import TargetKind
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import BaselineSpec
+
+TASKGRAFT_CONTRACT = "1.0"
+
+
+class ParrotConfig(Config):
+    argument = "word"
+
+    word: str | None = None
+
+
+@hookimpl
+def taskgraft_baselines():
+    for name, learn, predict, kind in (
+        ("parrot", heard, repeat, TargetKind.CATEGORY),
+        ("deaf", refuse, repeat, TargetKind.CATEGORY),
+        ("mute", heard, refuse, TargetKind.CATEGORY),
+        ("of-numbers", heard, repeat, TargetKind.NUMBERS),
+    ):
+        yield BaselineSpec(
+            name=name,
+            summary="knows the rows it learned from by heart",
+            config=ParrotConfig,
+            targets=frozenset({kind}),
+            learn=learn,
+            predict=predict,
+        )
+
+
+def heard(inputs, truth, settings):
+    return dict(zip(inputs["text"], truth, strict=True)), object()
+
+
+def repeat(learned, inputs, elements, settings):
+    from taskgraft.contract.head import Predictions
+
+    known = learned[0]
+    return Predictions([settings.word or known.get(text, "c") for text in inputs["text"]], classes=("a", "b", "c"))
+
+
+def refuse(*given):
+    raise ValueError("no luck today.")
+"""
+
+
+class Compared(Classification):
+    """A classification head that is compared with the parrot."""
+
+    def __init__(self):
+        super().__init__(ClassificationConfig())
+
+    @property
+    def description(self):
+        return dataclasses.replace(super().description, baselines=("parrot", "majority"))
+
+
+@pytest.fixture
+def place(tmp_path, beside_others, monkeypatch):
+    """The working directory, with training rows, and a plugin of baselines that keep nothing."""
+    beside_others.plant(PLUGIN)
+    monkeypatch.chdir(tmp_path)
+    rows = pd.DataFrame(sentences() | {"part": ["train", "train", "validation"] * 8})
+    rows.to_csv("train.csv", index=False)
+    return tmp_path
+
+
+def fitted(head="classification", train="train.csv", **data):
+    model = tg.compose(words(), head, "linear-probe")
+    run = model.fit(train, inputs="text", target="label", quiet=True, **data)
+    return model, run
+
+
+# --- on request
+
+
+def test_a_baseline_that_is_asked_for_learns_from_the_training_rows_alone(place):
+    model, _ = fitted(split="column:part")
+    rows = pd.read_csv("train.csv")
+    learned, held = rows[rows.part == "train"], rows[rows.part != "train"]
+    found = model.evaluate(learned, baselines="parrot", quiet=True)
+    assert list(found.baselines) == ["majority", "parrot"]
+    assert found.baselines["parrot"]["accuracy"] == 1.0
+    unheard = model.evaluate(held, baselines=["parrot"], quiet=True).baselines["parrot"]["accuracy"]
+    assert unheard == pytest.approx((held.label[~held.text.isin(learned.text)] == "c").mean())
+
+
+def test_a_split_that_is_drawn_is_drawn_again(place):
+    rows = pd.DataFrame(sentences())
+    rows["text"] = [f"{text} {row}" for row, text in rows.text.items()]
+    rows.to_csv("train.csv", index=False)
+    parts = by_fraction(read("train.csv", catalog(), "the rows"), ["label"], FractionConfig(validation=0.5), 7)
+    learned = rows.iloc[parts["train"]]
+    shares = {}
+    for seed in (7, 8):
+        model, _ = fitted(split="fraction:0.5", training={"seed": seed})
+        shares[seed] = model.evaluate(learned, baselines="parrot", quiet=True).baselines["parrot"]["accuracy"]
+    assert shares[7] == 1.0
+    assert shares[8] < 1.0
+
+
+def test_bad_rows_are_left_out_again_where_the_recipe_says_so(place):
+    with (place / "train.csv").open("a") as file:
+        file.write(',a,train\n"some text",,train\n')
+    model, run = fitted(on_bad_row="skip")
+    assert sum(run.notes.values()) == 2
+    assert model.evaluate(sentences(), baselines="parrot", quiet=True).baselines["parrot"]["accuracy"] == 1.0
+
+
+def test_a_loaded_model_finds_its_training_rows_from_another_folder(place, monkeypatch):
+    model, _ = fitted()
+    model.save("models/one")
+    monkeypatch.chdir(place / "models")
+    found = load("one", backbone=words()).evaluate(sentences(), baselines=["parrot"], quiet=True)
+    assert found.baselines["parrot"]["accuracy"] == 1.0
+
+
+def test_a_baseline_takes_settings(place):
+    model, _ = fitted()
+    share = sentences()["label"].count("b") / 24
+    for reference in ("parrot:b", {"name": "parrot", "word": "b"}):
+        found = model.evaluate(sentences(), baselines=reference, quiet=True)
+        assert found.baselines["parrot:b"]["accuracy"] == pytest.approx(share)
+    with pytest.raises(SettingsError) as caught:
+        model.evaluate(sentences(), baselines={"name": "parrot", "words": "b"})
+    assert str(caught.value) == ("baseline 'parrot': there is no setting 'words'. Did you mean 'word'? Settings: word.")
+
+
+# --- what a person can mend
+
+
+def test_training_rows_from_memory_cannot_be_read_again(place):
+    model, _ = fitted(train=sentences())
+    with pytest.raises(NoTrainingRows) as caught:
+        model.evaluate(sentences(), baselines=["parrot", "mute"])
+    assert str(caught.value) == (
+        "'parrot', 'mute' would learn from the training rows, but they came from memory, so the recipe does not say where they "
+        "are. Write them to a file, such as Parquet, and fit from that."
+    )
+
+
+def test_training_rows_that_are_gone_are_told(place):
+    model, _ = fitted()
+    (place / "train.csv").unlink()
+    with pytest.raises(UnreadableFile) as caught:
+        model.evaluate(sentences(), baselines="parrot")
+    assert str(caught.value) == "train.csv: there is no such file."
+
+
+def test_a_baseline_of_other_targets_is_refused(place):
+    with pytest.raises(UnfitBaseline) as caught:
+        fitted()[0].evaluate(sentences(), baselines="of-numbers")
+    assert str(caught.value) == "The baseline 'of-numbers' cannot predict what 'classification' predicts."
+
+
+@pytest.mark.parametrize("name", ["deaf", "mute"])
+def test_a_baseline_that_was_asked_for_and_fails_is_an_error(place, name):
+    with pytest.raises(BaselineFailed) as caught:
+        fitted()[0].evaluate(sentences(), baselines=name, quiet=True)
+    assert str(caught.value) == (
+        f"The baseline '{name}' failed with ValueError (no luck today). Judge without it, or ask for another."
+    )
+
+
+# --- in a head's description, and in an artifact
+
+
+def test_a_head_cannot_be_compared_with_what_is_kept_nowhere(place):
+    _, run = fitted(Compared(), validation=sentences(12, seed=1))
+    note = "the baseline 'parrot' was left out, for what it learns is kept nowhere: ask for it when you evaluate"
+    assert run.notes == {note: 24}
+    assert run.metrics.baselines.keys() == {"majority"}
+
+
+def test_an_artifact_that_holds_what_is_kept_nowhere_is_refused(place):
+    folder = fitted()[0].save(place / "one")
+    rewritten(folder, lambda manifest: manifest.update(baselines={"parrot": {}}))
+    with pytest.raises(BadArtifact) as caught:
+        load(folder, backbone=words())
+    assert caught.value.problem == "What the baseline 'parrot' learns is kept nowhere"

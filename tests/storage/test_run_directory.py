@@ -1,0 +1,161 @@
+import json
+import os
+
+import pytest
+import torch
+
+from taskgraft.storage.run_directory import AnotherRun, CannotRun, RunFolder
+
+IDENTITY = {"training": {"epochs": 3, "seed": 0}, "training rows": "abc"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = RunFolder(tmp_path / "run")
+    made.open(IDENTITY, resume=False)
+    yield made
+    made.close()
+
+
+def again(folder: RunFolder, identity=IDENTITY, resume: bool = True) -> RunFolder:
+    folder.close()
+    folder.open(identity, resume=resume)
+    return folder
+
+
+def lines(folder: RunFolder) -> list[dict]:
+    return [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_new_run_has_no_state(folder):
+    assert folder.kept() is None
+
+
+def test_the_state_comes_back_bit_for_bit(folder):
+    tensors = {"a": torch.randn(3), "b": torch.tensor([1, 2]), "c": torch.tensor(0.1, dtype=torch.bfloat16)}
+    folder.keep({"step": 4, "loss": 0.1 + 0.2}, tensors)
+    values, found = again(folder).kept()
+    assert values == {"step": 4, "loss": 0.1 + 0.2}
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+
+
+def test_a_later_state_replaces_an_earlier_one(folder):
+    folder.keep({"step": 1}, {"a": torch.zeros(2)})
+    folder.keep({"step": 2}, {"b": torch.ones(1)})
+    values, tensors = folder.kept()
+    assert values == {"step": 2}
+    assert list(tensors) == ["b"]
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        "lock",
+        "metrics.jsonl",
+        "run.json",
+        "state.safetensors",
+    ]
+
+
+def test_metrics_after_the_kept_state_are_forgotten(folder):
+    folder.note({"step": 1})
+    folder.keep({}, {"a": torch.zeros(1)})
+    folder.note({"step": 2})
+    again(folder).kept()
+    folder.note({"step": 2, "again": True})
+    assert lines(folder) == [{"step": 1}, {"step": 2, "again": True}]
+
+
+def test_metrics_without_a_state_are_forgotten(folder):
+    folder.note({"step": 1})
+    again(folder).kept()
+    assert lines(folder) == []
+
+
+def test_a_run_that_starts_anew_forgets_the_one_before(folder):
+    folder.note({"step": 1})
+    folder.keep({}, {"a": torch.zeros(1)})
+    again(folder, resume=False)
+    assert folder.kept() is None
+    assert lines(folder) == []
+
+
+def test_to_resume_where_nothing_was_begins(tmp_path):
+    made = RunFolder(tmp_path / "new")
+    made.open(IDENTITY, resume=True)
+    assert made.kept() is None
+    made.close()
+
+
+def test_a_run_cannot_go_on_with_something_changed(folder):
+    folder.close()
+    other = {"training": {"epochs": 5, "seed": 0}, "training rows": "abd", "more": None}
+    with pytest.raises(AnotherRun) as raised:
+        folder.open(other, resume=True)
+    assert str(raised.value) == (
+        f"The run in {folder.path} cannot go on, since something else is asked for now: training.epochs was 3, is 5; "
+        'training rows was "abc", is "abd". Ask for the same as before, or begin anew without resume '
+        "(on the command line: --overwrite in place of --resume)."
+    )
+
+
+def test_two_runs_cannot_share_a_folder(folder):
+    with pytest.raises(CannotRun) as raised:
+        RunFolder(folder.path).open(IDENTITY, resume=True)
+    assert str(raised.value) == (
+        f"The run folder {folder.path} cannot be used: another run is at work in it; wait for its end or name another "
+        "folder."
+    )
+    folder.keep({}, {"a": torch.zeros(1)})
+
+
+def test_a_damaged_state_is_refused(folder):
+    folder.keep({}, {"a": torch.zeros(100)})
+    path = folder.path / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(
+        CannotRun, match=r"its state is damaged \(.*\); begin anew without resume \(on the command line: .*\)\.$"
+    ):
+        folder.kept()
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{"])
+def test_a_damaged_identity_is_refused(folder, content):
+    folder.close()
+    (folder.path / "run.json").write_text(content)
+    with pytest.raises(CannotRun, match=r"its run\.json (cannot be read|does not say which run it is)"):
+        folder.open(IDENTITY, resume=True)
+
+
+def test_a_place_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(CannotRun) as raised:
+        RunFolder(tmp_path / "run").open(IDENTITY, resume=False)
+    assert str(raised.value) == f"The run folder {tmp_path / 'run'} cannot be used: File exists."
+
+
+def test_a_state_that_cannot_be_written_leaves_the_one_before(folder, monkeypatch):
+    folder.keep({"step": 1}, {"a": torch.zeros(1)})
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CannotRun) as raised:
+        folder.keep({"step": 2}, {"a": torch.ones(1)})
+    assert str(raised.value) == (
+        f"The run folder {folder.path} cannot be used: its state cannot be written ([Errno 28] No space left on device)."
+    )
+    assert folder.kept()[0] == {"step": 1}
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        "lock",
+        "metrics.jsonl",
+        "run.json",
+        "state.safetensors",
+    ]
+
+
+def test_a_process_that_does_not_write_only_reads(folder):
+    folder.keep({"step": 1}, {"a": torch.zeros(1)})
+    reader = RunFolder(folder.path, writes=False)
+    reader.open(IDENTITY, resume=True)
+    reader.note({"step": 2})
+    reader.keep({"step": 2}, {})
+    assert reader.kept()[0] == {"step": 1}

@@ -1,0 +1,144 @@
+"""A right plugin with something for every hook: what tests of mistakes plant, with one thing made wrong."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from taskgraft.contract.config import Config, NoSettings
+from taskgraft.contract.descriptions import (
+    BackboneDescription,
+    HeadDescription,
+    InputRole,
+    Layout,
+    Part,
+    Role,
+    TargetKind,
+    sequence,
+    vector,
+)
+from taskgraft.contract.hooks import hookimpl
+from taskgraft.contract.specs import (
+    BackboneSpec,
+    BaselineSpec,
+    HeadSpec,
+    MetricSpec,
+    ReaderSpec,
+    SplitSpec,
+    StrategySpec,
+)
+
+if TYPE_CHECKING:
+    from acme_strings.backbone import Strings
+    from acme_strings.head import Kinds
+    from acme_strings.strategy import LastPart
+
+TASKGRAFT_CONTRACT = "1.0"
+
+
+class StringsConfig(Config):
+    """An encoder of letters, drawn at random."""
+
+    argument: ClassVar[str | None] = "feature_size"
+
+    feature_size: int = Field(default=8, ge=2, description="length of the feature axis")
+
+
+@hookimpl
+def taskgraft_backbones() -> Iterable[BackboneSpec]:
+    yield BackboneSpec(
+        name="strings",
+        summary="an encoder of letters, drawn at random",
+        config=StringsConfig,
+        describe=describe,
+        build=build,
+    )
+
+
+def describe(config: StringsConfig) -> BackboneDescription:
+    size = config.feature_size
+    return BackboneDescription(
+        inputs=(InputRole("text"),),
+        features=(sequence(size), vector(size)),
+        parts=(
+            Part("letters", ("letters", "shift"), sequence(size)),
+            Part("mixing", ("mixing", "dropout"), sequence(size), {"mixing": Role.FEED_FORWARD_IN}),
+            Part("last", ("last",), sequence(size), {"last": Role.FEED_FORWARD_OUT}),
+        ),
+        cuts=(0, 1, 2),
+    )
+
+
+def build(config: StringsConfig) -> "Strings":
+    from acme_strings.backbone import Strings
+
+    return Strings(config)
+
+
+@hookimpl
+def taskgraft_heads() -> Iterable[HeadSpec]:
+    yield HeadSpec(
+        name="kinds", summary="one label per row", config=NoSettings, describe=describe_kinds, build=build_kinds
+    )
+
+
+def describe_kinds(config: NoSettings) -> HeadDescription:
+    return HeadDescription(reads=(Layout.VECTOR,), target=TargetKind.CATEGORY)
+
+
+def build_kinds(config: NoSettings) -> "Kinds":
+    from acme_strings.head import Kinds
+
+    return Kinds()
+
+
+@hookimpl
+def taskgraft_strategies() -> Iterable[StrategySpec]:
+    yield StrategySpec(
+        name="last-part", summary="the last part learns, and a scale", config=NoSettings, build=build_last_part
+    )
+
+
+def build_last_part(config: NoSettings) -> "LastPart":
+    from acme_strings.strategy import LastPart
+
+    return LastPart()
+
+
+@hookimpl
+def taskgraft_readers() -> Iterable[ReaderSpec]:
+    from acme_strings.data import read
+
+    yield ReaderSpec(
+        name="pairs", summary="a label and a text per line", config=NoSettings, suffixes=(".pairs",), read=read
+    )
+
+
+@hookimpl
+def taskgraft_splits() -> Iterable[SplitSpec]:
+    from acme_strings.data import split
+
+    yield SplitSpec(name="tenth", summary="every tenth row is held out", config=NoSettings, split=split)
+
+
+@hookimpl
+def taskgraft_metrics() -> Iterable[MetricSpec]:
+    from acme_strings.data import judge
+
+    targets = frozenset({TargetKind.CATEGORY})
+    yield MetricSpec(name="errors", summary="share of wrong labels", config=NoSettings, targets=targets, build=judge)
+
+
+@hookimpl
+def taskgraft_baselines() -> Iterable[BaselineSpec]:
+    from acme_strings.data import Commonest, learn, predict
+
+    yield BaselineSpec(
+        name="commonest",
+        summary="the commonest label",
+        config=NoSettings,
+        targets=frozenset({TargetKind.CATEGORY}),
+        learned=Commonest,
+        learn=learn,
+        predict=predict,
+    )

@@ -1,0 +1,87 @@
+"""The backbone: letters are looked up, mixed with the mean of all letters, and mixed again."""
+
+from collections.abc import Mapping
+from string import ascii_lowercase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from acme_strings import StringsConfig, describe
+from taskgraft import Backbone, Batch, Features, Prepared, Processor
+from taskgraft.contract.columns import Columns
+from taskgraft.contract.descriptions import BackboneDescription, Layout
+from taskgraft.contract.features import ELEMENT
+
+
+class StringsProcessor(Processor):
+    """Text → ``letters`` ``(batch, element)`` int64, from 1."""
+
+    def prepare(self, inputs: Columns) -> Prepared:
+        rows = [[1 + ascii_lowercase.find(letter) for letter in text or ""] for text in inputs["text"]]
+        lengths = torch.tensor([len(row) for row in rows])
+        letters = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
+        for row, numbers in enumerate(rows):
+            letters[row, : len(numbers)] = torch.tensor(numbers)
+        refused = {row: "the text is empty" for row, numbers in enumerate(rows) if not numbers}
+        batch = Batch({"letters": letters}, {"letters": (ELEMENT,)}, {ELEMENT: lengths})
+        return Prepared(batch, refused, elements=lengths.tolist())
+
+    def settings(self) -> Mapping[str, Any]:
+        return {"alphabet": ascii_lowercase}
+
+
+class Strings(Backbone):
+    """Emits a vector per letter, and their mean."""
+
+    def __init__(self, config: StringsConfig):
+        super().__init__()
+        size = config.feature_size
+        self._description = describe(config)
+        self.letters = nn.Embedding(1 + len(ascii_lowercase), size)
+        self.mixing = nn.Linear(size, size)
+        self.dropout = nn.Dropout(0.1)
+        self.last = nn.Linear(size, size)
+        self.register_buffer("shift", torch.linspace(0.1, 0.9, size), persistent=False)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.5, generator=generator)
+
+    @property
+    def description(self) -> BackboneDescription:
+        return self._description
+
+    @property
+    def processor(self) -> Processor:
+        return StringsProcessor()
+
+    def forward(self, batch: Batch, layout: Layout) -> Features:
+        return self.resume(0, batch, layout)
+
+    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+        if cut == 0:
+            return batch
+        hidden = self._looked_up(batch)
+        if cut == 2:
+            hidden = self._mixed(hidden, batch)
+        return Batch({"hidden": hidden}, {"hidden": (ELEMENT,)}, batch.lengths)
+
+    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+        hidden = self._looked_up(state) if cut == 0 else state["hidden"]
+        if cut < 2:
+            hidden = self._mixed(hidden, state)
+        hidden = torch.tanh(self.last(hidden))
+        if layout == Layout.VECTOR:
+            return Features(layout, (self._mean(hidden, state),))
+        return Features(layout, (hidden,), state.lengths[ELEMENT])
+
+    def _looked_up(self, batch: Batch) -> Tensor:
+        return self.letters(batch["letters"]) + self.shift
+
+    def _mixed(self, hidden: Tensor, batch: Batch) -> Tensor:
+        return torch.tanh(self.mixing(self.dropout(hidden + self._mean(hidden, batch)[:, None])))
+
+    def _mean(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Take the mean over the letters that a text has."""
+        real = torch.where(batch.mask(ELEMENT)[:, :, None], hidden, 0)
+        return real.sum(1) / batch.lengths[ELEMENT][:, None].to(hidden.dtype)

@@ -1,0 +1,32 @@
+"""The strategy: the last part learns, and a scale around the layers before it."""
+
+import torch
+from torch import Tensor, nn
+
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, Role
+from taskgraft.contract.plan import Insertion, Learn, Plan, Stage
+from taskgraft.contract.strategy import Strategy
+
+SCALED = frozenset({Role.FEED_FORWARD_IN})
+
+
+class LastPart(Strategy):
+    """One stage."""
+
+    def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
+        *others, last = backbone.parts
+        scaled = tuple(part.name for part in others if SCALED.intersection(part.roles.values()))
+        insert = (Insertion("scale", scaled, SCALED, Scaled, 1e-3),) if scaled else ()
+        return (Stage("last", (Learn((last.name,), 1e-3),), insert, head_rate=1e-2),)
+
+
+class Scaled(nn.Module):
+    """What a layer gives, times a number that learns."""
+
+    def __init__(self, wrapped: nn.Module):
+        super().__init__()
+        self.wrapped = wrapped
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.wrapped(value) * self.scale

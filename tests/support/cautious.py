@@ -1,0 +1,52 @@
+"""A classification head that settles: it chooses how sure it must be by validation rows."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from taskgraft.builtin.heads.classification import Classification, ClassificationTarget
+from taskgraft.builtin.heads.configs import ClassificationConfig
+from taskgraft.contract.head import BadTargets, Predictions
+
+
+class CautiousTarget(ClassificationTarget):
+    floor: float | None = None
+
+
+class Cautious(Classification):
+    """Answers with the first label where it is less sure than it was of the validation rows, in the mean over their amount."""
+
+    target = CautiousTarget
+
+    def __init__(self, config: ClassificationConfig | None = None):
+        super().__init__(config or ClassificationConfig())
+
+    @property
+    def description(self):
+        return replace(super().description, settles="a floor", columns=("amount",))
+
+    def learn(self, targets):
+        return CautiousTarget(**super().learn(targets).model_dump())
+
+    def check_settling(self, encoded, columns, target):
+        bad = {row: f"the amount is {value!r}" for row, value in enumerate(columns["amount"]) if float(value or 0) <= 0}
+        if bad:
+            raise BadTargets(bad)
+
+    def settle(self, predictions, encoded, columns, target):
+        sure = np.array([row.max() for row in predictions.probabilities], np.float64)
+        floor = np.average(sure, weights=np.array(list(columns["amount"]), np.float64))
+        return target.model_copy(update={"floor": float(floor)})
+
+    def build(self, features, target):
+        module = super().build(features, target)
+        decode = module.predict
+
+        def predict(output, features):
+            found = decode(output, features)
+            sure = [row.max() >= (target.floor or 0) for row in found.probabilities]
+            values = [value if one else found.classes[0] for value, one in zip(found.values, sure, strict=True)]
+            return Predictions(values, found.probabilities, found.classes)
+
+        module.predict = predict
+        return module

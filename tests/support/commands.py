@@ -1,0 +1,68 @@
+"""Types commands as a user does: in this process, or in one of its own, or at a terminal."""
+
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from fcntl import ioctl
+from io import StringIO
+
+from taskgraft.cli import main
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What a command printed, and the code it ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+def typed(*arguments: object) -> Typed:
+    """Run a command in this process."""
+    out, err = StringIO(), StringIO()
+    code = None
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int)
+    return Typed(code, out.getvalue(), err.getvalue())
+
+
+def apart(*arguments: object) -> Typed:
+    """Run a command in a process of its own."""
+    command = [sys.executable, "-m", "taskgraft", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Typed(done.returncode, done.stdout, done.stderr)
+
+
+def at_a_terminal(columns: int, arguments: Sequence[object]) -> str:
+    """Run a command at a terminal of some width, and give what it shows there."""
+    master, terminal = pty.openpty()
+    ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
+    command = [sys.executable, "-m", "taskgraft", *map(str, arguments)]
+    process = subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment | {"TERM": "xterm-256color"}
+    )
+    os.close(terminal)
+    pieces = []
+    with os.fdopen(master, "rb", buffering=0) as screen:
+        while True:
+            try:
+                piece = screen.read(65_536)
+            except OSError:  # Linux says so when the other side is closed
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+    assert process.wait() == 0
+    return b"".join(pieces).decode()

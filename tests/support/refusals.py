@@ -1,0 +1,26 @@
+"""Commands that must be refused, and must leave the disk as it was."""
+
+from pathlib import Path
+
+from commands import typed
+
+SKIP = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
+
+
+def state_of(folder):
+    """All files with their contents, links and empty folders as such."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def refused(*arguments):
+    """Type a command that must be refused, and give what it says. It must leave the disk as it was."""
+    before = state_of(Path.cwd())
+    done = typed(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert state_of(Path.cwd()) == before
+    assert done.err.startswith("Error: ")
+    assert "Traceback" not in done.err
+    return done.err.removeprefix("Error: ").removesuffix("\n")

@@ -1,0 +1,124 @@
+"""Small tasks over the small backbones: labelled rows, and a strategy that answers with the stages it was given."""
+
+import random
+from typing import Any
+
+import torch
+from backbones import Pictures, Words
+from small_plugin import PicturesConfig, WordsConfig
+
+import taskgraft as tg
+from taskgraft.builtin.heads.classification import Classification
+from taskgraft.builtin.heads.configs import ClassificationConfig
+from taskgraft.contract.backbone import Backbone, tensors
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
+from taskgraft.contract.plan import Learn, Plan, Stage
+from taskgraft.contract.strategy import Strategy
+
+torch.set_num_threads(1)  # over tensors this small, threads only wait for each other
+
+WORD_LIST = (
+    "card",
+    "lost",
+    "rain",
+    "where",
+    "stop",
+    "send",
+    "new",
+    "please",
+    "transfer",
+    "late",
+    "slow",
+    "why",
+    "my",
+    "the",
+)
+PARTS = ("embedding", "block-0", "block-1")
+"""Of :class:`Words`."""
+
+
+class Planned(Strategy):
+    """Answers with the stages it was given."""
+
+    def __init__(self, *stages: Stage):
+        self.stages = stages
+
+    def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
+        return self.stages
+
+
+def sentences(count: int = 24, seed: int = 0) -> dict[str, list[Any]]:
+    """Texts of 1 to 7 words, labelled by their first word."""
+    chance = random.Random(seed)
+    texts = [chance.choices(WORD_LIST, k=1 + row % 7) for row in range(count)]
+    labels = ["abc"[WORD_LIST.index(text[0]) % 3] for text in texts]
+    return {"text": [" ".join(text) for text in texts], "label": labels}
+
+
+def images(count: int = 16, seed: int = 0) -> dict[str, list[Any]]:
+    """Images of 8 x 8, labelled by which half is brighter."""
+    drawn = torch.rand(count, 8, 8, generator=torch.Generator().manual_seed(seed))
+    labels = ["ab"[int(image[:4].sum() > image[4:].sum())] for image in drawn]
+    return {"image": drawn.tolist(), "label": labels}
+
+
+def words(**settings: Any) -> Words:
+    """An encoder over words, always with the same weights."""
+    return Words(WordsConfig(**settings)).eval()
+
+
+def pictures() -> Pictures:
+    """A convolutional network with BatchNorm, always with the same weights."""
+    return Pictures(PicturesConfig()).eval()
+
+
+def classification() -> Classification:
+    return Classification(ClassificationConfig())
+
+
+def learns(*parts: str, rate: float = 1e-2, **settings: Any) -> Stage:
+    """A stage in which parts and the head learn."""
+    learn = (Learn(parts, rate),) if parts else ()
+    return Stage(**({"name": "first", "learn": learn, "head_rate": 1e-2, "epochs": 2} | settings))
+
+
+def fitted(
+    backbone: Backbone,
+    *stages: Stage,
+    rows: dict[str, list[Any]] | None = None,
+    validation: Any = None,
+    **training: Any,
+) -> tuple[tg.TaskModel, tg.Run]:
+    """Fit a classification head, and what the stages say, on a backbone."""
+    model = tg.compose(backbone, classification(), Planned(*stages))
+    training = {"batch_size": 8} | training
+    rows = rows or (images() if isinstance(backbone, Pictures) else sentences())
+    return model, model.fit(rows, validation=validation, target="label", training=training, quiet=True)
+
+
+def trained(backbone: Backbone, *stages: Stage, **data_and_training: Any) -> tg.TaskModel:
+    """Fit as :func:`fitted` does, and give the model."""
+    return fitted(backbone, *stages, **data_and_training)[0]
+
+
+def weights(model: tg.TaskModel) -> dict[str, torch.Tensor]:
+    """All tensors of a fitted model as they are now."""
+    assert model.fitted is not None
+    return copied(model.fitted.task)
+
+
+def assert_same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    """Compare named tensors bit for bit."""
+    assert one.keys() == other.keys()
+    differing = [name for name, tensor in one.items() if not torch.equal(tensor, other[name])]
+    assert differing == []
+
+
+def copied(backbone: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """All tensors as they are now."""
+    return {name: tensor.detach().clone() for name, tensor in tensors(backbone).items()}
+
+
+def changed(backbone: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
+    """The names of the tensors that are no longer what they were, bit for bit."""
+    return {name for name, tensor in tensors(backbone).items() if not torch.equal(tensor, before[name])}

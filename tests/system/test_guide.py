@@ -1,0 +1,271 @@
+import ast
+import dataclasses
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from author_mistakes import Judge, told
+from backbones import Table, Words
+from planting import HEALTHY, OPENING, garden_in
+from small_plugin import TableConfig
+
+import taskgraft as tg
+from taskgraft.builtin.heads.classification import Classification
+from taskgraft.builtin.heads.configs import ClassificationConfig
+from taskgraft.composition.compose import named
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import InputRole
+from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.hooks import CONTRACT, Hooks
+from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec
+from taskgraft.discovery.catalog import BLOCK, AmbiguousName, FormerName, UnknownName, catalog, load_catalog
+from taskgraft.discovery.loader import ANSWERS, Loader
+from taskgraft.discovery.names import parse_name
+from taskgraft.testing import masking as of_hiding
+from taskgraft.testing import processor as of_processor
+
+GUIDE = (Path(__file__).parents[2] / "plugins" / "README.md").read_text()
+BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def section(title, end="## "):
+    """The text under a heading."""
+    return GUIDE.partition(f"\n{title}\n")[2].partition(f"\n{end}")[0]
+
+
+def signatures():
+    """The signature of each hook as its author wrote it, without self."""
+    tree = ast.parse(inspect.getsource(Hooks)).body[0]
+    for hook in tree.body:
+        if isinstance(hook, ast.FunctionDef):
+            hook.args.args = hook.args.args[1:]
+            yield hook.name, f"{hook.name}({ast.unparse(hook.args)}) -> {ast.unparse(hook.returns)}"
+
+
+SIGNATURES = dict(signatures())
+EXAMPLE = BLOCKS.findall(section("## A complete plugin"))
+RENAMED = 'replace(head("characters"), aliases=("letters",))'
+FROM_CATALOG = section("### From the catalog", "### ")
+
+
+def test_every_hook_has_its_section_with_its_signature():
+    assert re.findall(r"^### `(.*)`$", section("## Hooks"), re.MULTILINE) == list(SIGNATURES.values())
+
+
+def test_no_other_heading_names_a_hook():
+    headings = re.findall(r"^#+ .*taskgraft_.*$", GUIDE, re.MULTILINE)
+    assert headings == [f"### `{signature}`" for signature in SIGNATURES.values()]
+
+
+@pytest.mark.parametrize("hook", ANSWERS)
+def test_the_section_of_a_hook_explains_each_field_of_its_spec(hook):
+    text = section(f"### `{SIGNATURES[hook]}`", "##")
+    own = {field.name for field in dataclasses.fields(ANSWERS[hook])} - {
+        field.name for field in dataclasses.fields(Spec)
+    }
+    assert set(re.findall(r"^\* `(\w+)`:", text, re.MULTILINE)) == own
+
+
+def test_the_fields_of_every_spec_are_explained():
+    assert re.findall(r"^\* `(\w+)`", section("## Specs"), re.MULTILINE) == [
+        field.name for field in dataclasses.fields(Spec)
+    ]
+
+
+def test_the_guide_states_the_contract_of_today():
+    assert set(re.findall(r'^TASKGRAFT_CONTRACT = "(.*)"$', GUIDE.partition("## Messages")[0], re.MULTILINE)) == {
+        CONTRACT
+    }
+
+
+@pytest.fixture
+def complete_plugin(tmp_path):
+    """The complete plugin of the guide, installed beside everything else."""
+    with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
+        for _, code in EXAMPLE:
+            if path := re.match(r"# (\w+(?:/\w+)*)\.py\n", code):
+                garden.write(path[1].replace("/", "."), code)
+        project = tomllib.loads(next(code for language, code in EXAMPLE if language == "toml"))["project"]
+        lines = "\n".join(f"{name} = {module}" for name, module in project["entry-points"]["taskgraft"].items())
+        garden.plant(None, distribution=project["name"], version=project["version"], entry_points=lines)
+        yield garden
+
+
+def test_the_complete_plugin_loads_and_the_lines_that_use_it_run(complete_plugin):
+    spec, source = catalog().find(BackboneSpec, parse_name("letters:64"))
+    assert (spec.name, str(source)) == ("letters", "acme-letters 1.0")
+    uses = [code for language, code in EXAMPLE if language == "python" and not code.startswith("# ")]
+    assert len(uses) == 1
+    exec(uses[0], {})
+
+
+def test_every_strategy_is_tried_over_the_complete_plugin(complete_plugin, capsys):
+    ((_, code),) = BLOCKS.findall(section("## Every strategy over your backbone"))
+    exec(code, {"__name__": "guide"})
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split() == ["letters"]
+    assert "probe-then-tune  kept" in shown
+
+
+def test_the_complete_plugin_describes_what_it_builds(complete_plugin):
+    spec, _ = catalog().find(BackboneSpec, parse_name("letters"))
+    config = spec.config(feature_size=3, seed=1)
+    backbone = spec.build(config)
+    assert backbone.description == spec.describe(config)
+    prepared = backbone.processor.prepare({"text": ["abba", "1", None]})
+    assert prepared.refused == {1: "the text has no letter", 2: "the text has no letter"}
+    assert backbone(prepared.batch, backbone.description.features[0].layout).value.shape == (3, 3)
+
+
+def test_the_complete_plugin_keeps_the_laws(complete_plugin):
+    assert passed(complete_plugin.folder, "test_letters.py")
+
+
+def passed(folder, file):
+    """Run a test file of a plugin, and say whether all passed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "tests" / file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))},
+    )
+    assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
+    return done.returncode == 0
+
+
+@pytest.fixture
+def costs(tmp_path):
+    """The metric and the baseline of the guide, installed beside everything else."""
+    blocks = [code for language, code in BLOCKS.findall(section("## Hooks")) if language == "python"]
+    with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
+        garden.plant("".join(code for code in blocks if code.startswith("# acme_costs.py")), module="acme_costs")
+        garden.write("tests.test_costs", next(code for code in blocks if code.startswith("# tests/test_costs.py")))
+        yield garden
+
+
+def test_the_metric_and_the_baseline_of_the_guide_judge_a_model(costs):
+    backbone = Table(TableConfig(columns=("amount",), means=(0.0,), scales=(1.0,)))
+    model = tg.compose(backbone, Compared(ClassificationConfig()), "linear-probe")
+    model.fit({"amount": [1, 2, 3, 100], "kind": ["a", "a", "a", "b"]}, inputs="amount", target="kind", quiet=True)
+    assert model.fitted.baselines["dearest"].label == "b"
+    found = model.evaluate({"amount": [4, 6], "kind": ["a", "b"]}, metrics=["lost-amount"], quiet=True)
+    assert found.baselines == {"dearest": {"lost_amount": 2.0}}
+
+
+def test_the_metric_and_the_baseline_of_the_guide_keep_the_laws(costs):
+    assert passed(costs.folder, "test_costs.py")
+
+
+class Compared(Classification):
+    """A classification head that is compared with the dearest label."""
+
+    @property
+    def description(self):
+        return dataclasses.replace(super().description, baselines=("dearest",))
+
+
+def test_the_processor_of_the_guide_hides_elements_and_keeps_the_laws():
+    (_, code), *_ = BLOCKS.findall(section("### Elements that can be hidden", "## "))
+    made = {}
+    exec(code, made)
+
+    class Beads(Words):
+        description = property(lambda self: dataclasses.replace(super().description, inputs=(InputRole("beads"),)))
+        processor = property(lambda self: made["BeadsProcessor"]())
+
+        def embedded(self, batch):
+            return super().embedded(Batch({"words": batch["beads"]}, {"words": (ELEMENT,)}, batch.lengths))
+
+    rows = {"beads": ["rgb", "gg", "rrbg", "bgr", "bb", "g"]}
+    for check in (of_processor.check_rows_are_prepared_one_by_one, of_processor.check_bad_rows_are_named):
+        check(Beads().eval(), rows)
+    of_hiding.check_holds_fits_the_contents(Beads().eval(), rows)
+    of_hiding.check_hiding_leaves_the_rest(Beads().eval(), rows)
+    of_hiding.check_hidden_contents_do_not_leak(Beads().eval(), rows)
+    model = tg.compose(Beads(), "masked-elements", "full")
+    model.fit(rows, quiet=True)
+    assert {bead for row in model.predict(rows, quiet=True) for bead in row} <= {"red", "green", "blue"}
+
+
+@pytest.mark.parametrize("judge", Judge)
+def test_the_messages_of_the_guide_are_those_that_planted_mistakes_cause(judge):
+    assert f"```text\n{told(judge)}\n```\n" in section("## Messages you may meet", "### Messages your users meet")
+
+
+@pytest.mark.parametrize("code", [OPENING, HEALTHY.replace("yield", "return [] and")])
+def test_a_module_without_specs_is_told_as_in_the_guide(garden, code):
+    garden.plant(code)
+    (failure,) = load_catalog().failures
+    assert f"\n{failure}\n" in FROM_CATALOG
+
+
+@pytest.mark.parametrize("entry_point", re.findall(r"`(main = .*?)`", FROM_CATALOG.replace("\n", " ")))
+def test_the_messages_about_entry_points_are_those_of_the_guide(garden, entry_point):
+    garden.plant(OPENING, entry_points=entry_point)
+    (failure,) = load_catalog().failures
+    assert f"\n{failure}\n" in FROM_CATALOG
+
+
+def test_no_message_of_the_catalog_is_missing_from_the_guide():
+    tree = ast.parse(Path(inspect.getfile(Loader)).read_text())
+    refusals = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_Refused"]
+    assert len(refusals) >= 10
+    for refusal in refusals:
+        pieces = [
+            node.value for node in ast.walk(refusal) if isinstance(node, ast.Constant) and len(str(node.value)) > 3
+        ]
+        missing = [piece for piece in pieces if isinstance(piece, str) and piece not in FROM_CATALOG]
+        assert missing == [], f"write about {ast.unparse(refusal)}"
+
+
+def test_the_messages_for_users_are_those_of_the_guide(garden, monkeypatch):
+    letters = OPENING + '@hookimpl\ndef taskgraft_heads():\n    yield head("letters")\n'
+    garden.plant(letters)
+    garden.plant("import bakery_core", distribution="bakery", version="2.0", module="bakery_plugin")
+    garden.plant("", distribution="zoo", module="zoo_plugin")
+    monkeypatch.setenv(BLOCK, "zoo")
+    with pytest.raises(UnknownName) as unknown:
+        load_catalog().find(HeadSpec, parse_name("leters"))
+    garden.write("bakery_plugin", letters)
+    with pytest.raises(AmbiguousName) as two:
+        load_catalog().find(HeadSpec, parse_name("letters"))
+    monkeypatch.setenv(BLOCK, "zoo, bakery")
+    garden.before().plant(None, entry_points="again = acme_plugin\nmain = acme_plugin")
+    with pytest.raises(AmbiguousName) as twice:
+        load_catalog().find(HeadSpec, parse_name("letters"))
+    messages = [text for _, text in BLOCKS.findall(section("### Messages your users meet"))]
+    assert messages[:2] == [f"{unknown.value}\n", f"{two.value}\n{twice.value}\n"]
+
+
+def test_the_messages_about_former_names_are_those_of_the_guide(garden):
+    garden.plant("from dataclasses import replace\n" + HEALTHY.replace('head("healthy")', RENAMED))
+    with pytest.warns(FormerName) as warned:
+        load_catalog().find(HeadSpec, parse_name("letters"))
+    garden.plant(HEALTHY.replace("healthy", "letters"), distribution="bakery", version="2.0", module="bakery_plugin")
+    with pytest.raises(AmbiguousName) as two:
+        load_catalog().find(HeadSpec, parse_name("letters"))
+    messages = [text for _, text in BLOCKS.findall(section("### Messages your users meet"))]
+    assert messages[2:] == [f"{warned[0].message}\n{two.value}\n"]
+
+
+def test_what_was_renamed_as_the_guide_says_is_found_by_both_names_and_written_by_the_new_one(garden):
+    (_, code), (_, message) = BLOCKS.findall(section("### Names that stay"))
+    garden.plant(code)
+    known = load_catalog()
+    with pytest.warns(FormerName) as warned:
+        old = named(known, HeadSpec, {"name": "letters", "width": 3})
+    assert f"{warned[0].message}\n" == message
+    assert old == named(known, HeadSpec, {"name": "letter-shares", "feature_size": 3})
+    assert old.choice().model_dump() == {
+        "name": "acme/letter-shares",
+        "object": None,
+        "settings": {"feature_size": 3, "smoothed": False},
+        "base": None,
+    }

@@ -1,0 +1,124 @@
+"""Every strategy over every kind of backbone: two steps under the guard, saved, loaded, equal bits; or the reason why not."""
+
+from dataclasses import replace
+
+import every_pair
+import pytest
+import torch
+from grafts import Grafts
+from small_tasks import classification, sentences, words
+from torch import nn
+
+from taskgraft.contract.descriptions import Role
+from taskgraft.contract.specs import StrategySpec
+from taskgraft.contract.strategy import Strategy
+from taskgraft.discovery.catalog import catalog
+from taskgraft.testing.compatibility_matrix import Cell, Verdict, matrix, table
+
+ROLES = "convolution, feed-forward-in, feed-forward-out, fused, query, value"
+NO_ROLES = (
+    "'{}' goes around layers whose role is one of {}, but those of this backbone have no role at all. Choose adapters, bitfit, "
+    "or another strategy that needs none."
+)
+NO_MODEL = (
+    "'{}' puts vectors in front of the elements of a model of transformers, but this backbone names no such model. "
+    "Choose lora, or another strategy that goes around layers."
+)
+NO_FRONT = {name: NO_MODEL.format(name) for name in ("prefix-tuning", "prompt-tuning")}
+ADVICE = "\nChoose another strategy, or other layers for this one."
+
+REFUSED = {
+    "vit": NO_FRONT,
+    "resnet": NO_FRONT
+    | {
+        "vera": "'vera:8' does not work in 'timm:test_resnet', as one pass with it showed: peft does not go around a layer of "
+        "the type Conv2d: No layers types compatible with VeRA were found. Please check `peft_config.target_modules`."
+        + ADVICE
+    },
+    "esm": {
+        "prefix-tuning": "'prefix-tuning:3' does not work in 'protein:FOLDER/esm', as one pass with it showed: RuntimeError: "
+        "Attempting to broadcast a dimension of length 6 at -2! Mismatching argument at index 1 had torch.Size([2, 6, 1]); but "
+        "expected shape should be broadcastable to [2, 3, 16]." + ADVICE
+    },
+    "ft-transformer": NO_FRONT,
+    "tabm": NO_FRONT
+    | {name: NO_ROLES.format(name, ROLES) for name in ("lora", "dora", "rslora", "adalora", "vera")}
+    | {"ia3": NO_ROLES.format("ia3", ROLES.replace("query", "key"))},
+}
+"""Backbone → strategy → the reason why it is refused. Every other pair works."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("bases")
+
+
+@pytest.fixture(scope="module")
+def strategies(folder):
+    return every_pair.strategies(folder)
+
+
+@pytest.mark.parametrize("kind", every_pair.KINDS)
+def test_every_strategy_trains_saves_and_loads_or_says_why_not(folder, strategies, kind):
+    cells = list(matrix(every_pair.backbones(folder, (kind,)), strategies))
+    assert [f"{cell.strategy}: {cell.text}" for cell in cells if cell.verdict is Verdict.BROKEN] == []
+    found = {cell.strategy: cell.text.replace(str(folder), "FOLDER") for cell in cells if cell.text}
+    assert found == REFUSED.get(kind, {})
+    assert [cell.strategy for cell in cells] == list(strategies)
+
+
+def test_no_strategy_that_is_installed_is_missing(strategies):
+    tried = {name.partition(" (")[0] for name in strategies}
+    assert {spec.name for spec, _ in catalog().specs(StrategySpec)} == tried
+    assert len(strategies) == len(tried) + 1  # two of those made of others
+
+
+class Stirring(Strategy):
+    """Changes what it said it would leave alone."""
+
+    def plan(self, backbone, head):
+        @torch.no_grad()
+        def stir(below: nn.Module, step: int) -> None:
+            below.embedding.weight.add_(1)
+
+        (stage,) = Grafts(Role.QUERY).plan(backbone, head)
+        return (replace(stage, after_step=stir),)
+
+
+def test_what_breaks_is_told_and_the_rest_is_tried():
+    strategies = {"stirring": Stirring(), "grafts": Grafts(Role.QUERY), "partial": "partial:9"}
+    cells = list(matrix({"words": (words(), sentences(6))}, strategies, classification()))
+    broken, kept, refused = cells
+    assert broken == Cell(
+        "stirring",
+        "words",
+        Verdict.BROKEN,
+        "The stage 'grafts' did not train exactly what it declared:\n"
+        "  the tensor embedding.weight does not learn, but changed\n"
+        "This is a fault in the strategy, the backbone or the head, not in your data.",
+    )
+    assert kept == Cell("grafts", "words", Verdict.KEPT)
+    assert (refused.verdict, refused.text.partition(".")[0]) == (
+        Verdict.REFUSED,
+        "'partial' is to train the last 9 parts, but the backbone has 3: embedding, block-0, block-1",
+    )
+
+
+def test_a_matrix_is_a_table_with_the_reasons_below_it():
+    cells = [
+        Cell("full", "words", Verdict.KEPT),
+        Cell("full", "pictures", Verdict.KEPT),
+        Cell("lora", "words", Verdict.REFUSED, "No layer has a role."),
+        Cell("lora", "pictures", Verdict.BROKEN, "ValueError: rank"),
+        Cell("dora", "words", Verdict.REFUSED, "No layer has a role."),
+    ]
+    assert table(cells) == (
+        "      words        pictures\n"
+        "full  kept         kept\n"
+        "lora  refused (1)  BROKEN (2)\n"
+        "dora  refused (1)\n"
+        "\n"
+        "(1) No layer has a role.\n"
+        "(2) ValueError: rank\n"
+        "2 kept, 2 refused, 1 broken."
+    )

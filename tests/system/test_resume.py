@@ -1,0 +1,110 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from small_tasks import Planned, assert_same_bits, classification, learns, sentences, words
+
+from taskgraft import compose
+from taskgraft.model import NothingToResume
+from taskgraft.storage.run_directory import AnotherRun
+
+TRIALS = 20
+
+
+def test_a_run_killed_after_a_random_step_ends_with_the_weights_of_one_that_was_not(tmp_path, tmp_path_factory):
+    here = Path(__file__).parents[1] / "support"
+    paths = os.pathsep.join([str(here), *filter(None, sys.path)])
+    command = [sys.executable, str(here / "killed_runs.py"), str(tmp_path), str(TRIALS)]
+    left = {"TMPDIR": str(tmp_path_factory.mktemp("left"))}  # whoever is killed leaves its temporary folder
+    environment = os.environ | {"PYTHONPATH": paths} | left
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    whole = {path.name.rpartition("-")[0]: path for path in tmp_path.glob("*-whole")}
+    killed = [path for path in tmp_path.iterdir() if not path.name.endswith("-whole")]
+    assert len(killed) == TRIALS
+    for path in killed:
+        other = whole[path.name.rpartition("-")[0]]
+        assert_same_bits(load_file(path / "weights.safetensors"), load_file(other / "weights.safetensors"))
+        assert metrics(path / "run") == metrics(other / "run")
+
+
+def metrics(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+class Stop(Exception):
+    pass
+
+
+def stopping(step: int):
+    """An after_step that raises once."""
+
+    def after_step(backbone, now: int) -> None:
+        if now == step:
+            raise Stop
+
+    return after_step
+
+
+def fit(folder: Path, after_step=None, data=None, **training):
+    model = compose(words(), classification(), Planned(learns("block-1", after_step=after_step)))
+    settings = {"batch_size": 8} | training
+    model.fit(data or sentences(), target="label", training=settings, run=folder, resume=True, quiet=True)
+    return model
+
+
+def test_metrics_hold_a_line_per_step_and_epoch(tmp_path):
+    fit(tmp_path / "run")
+    found = metrics(tmp_path / "run")
+    assert [sorted(line) for line in found] == [
+        *[["epoch", "loss", "rate_factor", "stage", "step"]] * 3,
+        ["epoch", "stage", "training_loss"],
+    ] * 2
+    assert [line["step"] for line in found if "step" in line] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epochs": 5}, "training.epochs was 3, is 5"),
+        ({"seed": 1}, "training.seed was 0, is 1"),
+    ],
+)
+def test_a_run_goes_on_with_the_same_settings_only(tmp_path, change, said):
+    with pytest.raises(Stop):
+        fit(tmp_path / "run", stopping(4))
+    with pytest.raises(AnotherRun) as raised:
+        fit(tmp_path / "run", **change)
+    assert raised.value.changed == (said,)
+
+
+def test_a_run_goes_on_with_the_same_rows_only(tmp_path):
+    with pytest.raises(Stop):
+        fit(tmp_path / "run", stopping(4))
+    with pytest.raises(AnotherRun) as raised:
+        fit(tmp_path / "run", data=sentences(seed=1))
+    assert [change.split(" was ")[0] for change in raised.value.changed] == ["training rows"]
+
+
+def test_settings_that_change_no_weight_may_change(tmp_path):
+    with pytest.raises(Stop):
+        fit(tmp_path / "run", stopping(4))
+    fit(tmp_path / "run", workers=1, checkpoint_every=7)
+
+
+def test_nothing_is_left_behind_where_no_folder_was_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = compose(words(), classification(), Planned(learns("block-1")))
+    model.fit(sentences(), target="label", quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_resume_without_a_folder_is_refused():
+    model = compose(words(), classification(), Planned(learns("block-1")))
+    with pytest.raises(NothingToResume) as raised:
+        model.fit(sentences(), target="label", resume=True, quiet=True)
+    assert str(raised.value) == "A run can only go on where it was kept: name its folder with run=…."

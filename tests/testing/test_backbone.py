@@ -1,0 +1,993 @@
+"""Each check of the conformance kit for backbones catches a fault planted for it, and says so in the author's terms."""
+
+import random
+import re
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from backbones import PAIRS, PICTURES, WORDS, Pairs, Pictures, PicturesProcessor, Words, WordsProcessor
+from torch import nn
+
+from taskgraft.contract.backbone import Prepared
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import FeatureDescription, Layout, Role, vector
+from taskgraft.contract.features import ELEMENT, Features, Placement
+from taskgraft.testing import LawBroken, WeakExamples
+from taskgraft.testing import backbone as of_backbone
+from taskgraft.testing import cuts as of_resume
+from taskgraft.testing import features as of_features
+from taskgraft.testing import processor as of_processor
+
+
+def described(kind, **changes):
+    """A backbone whose description is changed; ``parts`` may be a function of the parts."""
+
+    class Described(kind):
+        @property
+        def description(self):
+            right = super().description
+            made = {
+                name: change(getattr(right, name)) if callable(change) else change for name, change in changes.items()
+            }
+            return replace(right, **made)
+
+    return Described()
+
+
+def with_part(number, **changes):
+    def change(parts):
+        made = list(parts)
+        made[number] = replace(made[number], **changes)
+        return tuple(made)
+
+    return change
+
+
+class ExportsNothing(Words):
+    def export(self, folder):
+        pass
+
+
+class ExportsHalves(Words):
+    def export(self, folder):
+        self.norm.weight.data.div_(2)
+        super().export(folder)
+
+
+class RandomDescription(Words):
+    @property
+    def description(self):
+        return replace(super().description, licence=str(random.random()))
+
+
+class Trains(Words):
+    """Stays in training mode."""
+
+    def eval(self):
+        super().eval()
+        self.blocks[0].dropout.train()
+        return self
+
+
+class Noisy(Words):
+    def embedded(self, batch):
+        hidden = super().embedded(batch)
+        return hidden + 0.1 * torch.rand_like(hidden)
+
+
+class Unmasked(Words):
+    """The mean is taken over padding too."""
+
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        if layout == Layout.SEQUENCE:
+            return features
+        hidden = super().resume(cut, state, Layout.SEQUENCE).value
+        return Features(layout, (hidden.mean(1),))
+
+
+class BatchStatistics(Pictures):
+    """Subtracts the mean of the batch."""
+
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        return Features(layout, tuple(value - value.mean(0) for value in features.values))
+
+
+class NoLoneRow(Pictures):
+    def resume(self, cut, state, layout):
+        if len(state) == 1:
+            raise RuntimeError("expected more than 1 value per channel")
+        return super().resume(cut, state, layout)
+
+
+class WrongSize(Words):
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        return Features(layout, tuple(value[..., :12] for value in features.values), features.lengths)
+
+
+class ExtraElements(Words):
+    """Counts a start element, as its tokeniser does, without a map back to the user's words."""
+
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        if layout != Layout.SEQUENCE:
+            return features
+        hidden = torch.cat([features.value[:, :1], features.value], 1)
+        return Features(layout, (hidden,), features.lengths + 1)
+
+
+class NotFinite(Words):
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        if layout == Layout.VECTOR:
+            features.value[2, 0] = float("nan")
+        return features
+
+
+class Remembers(Words):
+    """Adds the mean of the batch before."""
+
+    before = 0.0
+
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        made = Features(layout, tuple(value + self.before for value in features.values), features.lengths)
+        self.before = float(features.value.detach().mean())
+        return made
+
+
+class CountsPasses(Words):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("passes", torch.zeros(()))
+
+    def resume(self, cut, state, layout):
+        self.passes += 1
+        return super().resume(cut, state, layout)
+
+
+class HiddenStatistics(Words):
+    """A running mean that is no buffer, moved in training mode."""
+
+    running = 0.0
+
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        if self.training:
+            self.running += float(features.value.detach().mean())
+        return Features(layout, tuple(value - self.running for value in features.values), features.lengths)
+
+
+class OnlyFloat32(Words):
+    def embedded(self, batch):
+        return super().embedded(batch).float()
+
+
+class UpcastsFeatures(Words):
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        return Features(layout, tuple(value.float() for value in features.values), features.lengths)
+
+
+class NoDevice(Words):
+    def embedded(self, batch):
+        return super().embedded(batch) + torch.arange(batch["words"].shape[1])[:, None] * 0.01
+
+
+class Detached(Words):
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        return Features(layout, tuple(value.detach() for value in features.values), features.lengths)
+
+
+class WithPooler(Words):
+    """A layer that nothing uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.pooler = nn.Linear(4, 4)
+
+    @property
+    def description(self):
+        right = super().description
+        last = replace(right.parts[-1], owns=(*right.parts[-1].owns, "pooler"))
+        return replace(right, parts=(*right.parts[:-1], last))
+
+
+class WithOwnDropout(Words):
+    def __init__(self):
+        super().__init__()
+        self.last_dropout = nn.Dropout(0.5)
+
+
+class FingerprintOfMemory(Words):
+    def fingerprint(self):
+        return str(float(sum(parameter.detach().double().sum() for parameter in self.parameters())))
+
+
+class RandomFingerprint(Words):
+    def fingerprint(self):
+        return str(random.random())
+
+
+class NumberAsFingerprint(Words):
+    def fingerprint(self):
+        return 7
+
+
+# --- the resume law ---
+
+
+class ForgetsAPart(Words):
+    """Resumes one block too late."""
+
+    def resume(self, cut, state, layout):
+        return super().resume(cut + 1 if cut == 1 else cut, state, layout)
+
+
+class KeepsTheBatch(Words):
+    """Cheats: keeps the batch on the module, and resumes from it."""
+
+    def run_to(self, cut, batch, layout):
+        self.kept = batch
+        return super().run_to(cut, batch, layout)
+
+    def resume(self, cut, state, layout):
+        return super().resume(0, self.kept if cut else state, layout)
+
+
+class KeepsTheMask(Words):
+    """Keeps on the module what belongs into the state, as if the next batch had the same lengths."""
+
+    shift = None
+
+    def run_to(self, cut, batch, layout):
+        self.shift = batch.lengths[ELEMENT].double().mean()
+        return super().run_to(cut, batch, layout)
+
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        if cut == 0 or self.shift is None:
+            return features
+        return Features(layout, tuple(value + self.shift.to(value) for value in features.values), features.lengths)
+
+
+class CarriesTheInput(Words):
+    """Cheats: carries the raw input to every cut, and starts again from it."""
+
+    def run_to(self, cut, batch, layout):
+        state = super().run_to(cut, batch, layout)
+        if cut == 0:
+            return state
+        tensors, axes = {**state.tensors, "ids": batch["words"]}, {**state.axes, "ids": (ELEMENT,)}
+        return Batch(tensors, axes, state.lengths)
+
+    def resume(self, cut, state, layout):
+        if cut == 0:
+            return super().resume(cut, state, layout)
+        return super().resume(0, Batch({"words": state["ids"]}, {"words": (ELEMENT,)}, state.lengths), layout)
+
+
+class NarrowGrid(Pictures):
+    """Says that its grid does not need what it needs."""
+
+    @property
+    def description(self):
+        whole = super().description
+        features = (replace(one, unused=("last",) if one.layout == Layout.GRID else ()) for one in whole.features)
+        return replace(whole, features=tuple(features))
+
+
+class SparseVector(Pictures):
+    """Gives a vector without the last part, and does not say so."""
+
+    def resume(self, cut, state, layout):
+        if layout != Layout.VECTOR:
+            return super().resume(cut, state, layout)
+        fine = super().resume(cut, state, Layout.PYRAMID).values[0]
+        return Features(layout, (torch.cat([fine, fine], 1).mean((2, 3)),))
+
+
+class SizedProcessor(PicturesProcessor):
+    """Adds where the image lies in a raw one of another size per row."""
+
+    def prepare(self, inputs):
+        made = super().prepare(inputs)
+        rows = torch.arange(len(made.batch))
+        transform = torch.eye(2, 3).repeat(len(rows), 1, 1) * (1 + rows[:, None, None]) / len(rows)
+        sizes = torch.stack([rows + 8, rows + 9], 1)
+        return replace(made, batch=Batch({**made.batch.tensors, "transform": transform, "sizes": sizes}))
+
+
+class Sized(Pictures):
+    """Its grids have a place, which states carry."""
+
+    @property
+    def processor(self):
+        return SizedProcessor(self.config.side)
+
+    def run_to(self, cut, batch, layout):
+        state = super().run_to(cut, batch, layout)
+        if cut == 0 or layout == Layout.VECTOR:
+            return state
+        return Batch({**state.tensors, "transform": batch["transform"], "sizes": batch["sizes"]})
+
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        if layout == Layout.VECTOR:
+            return features
+        return replace(features, place=Placement(state["transform"], state["sizes"]))
+
+
+class ForgetsThePlace(Sized):
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        return replace(features, place=None) if cut else features
+
+
+class UnnamedAxes(Pairs):
+    def run_to(self, cut, batch, layout):
+        state = super().run_to(cut, batch, layout)
+        return state if cut == 0 else Batch(state.tensors, {"pair": (ELEMENT,)}, state.lengths)
+
+
+class LooksAhead(Words):
+    """Applies the last norm before the cut."""
+
+    def run_to(self, cut, batch, layout):
+        state = super().run_to(cut, batch, layout)
+        return state if cut == 0 else Batch({"hidden": self.norm(state["hidden"])}, state.axes, state.lengths)
+
+
+class LengthInTheState(Words):
+    """Stores what depends on the longest example of the batch."""
+
+    def run_to(self, cut, batch, layout):
+        state = super().run_to(cut, batch, layout)
+        if cut == 0:
+            return state
+        longest = state["hidden"].new_full((len(state), 1), state["hidden"].shape[1])
+        return Batch({**state.tensors, "longest": longest}, state.axes, state.lengths)
+
+    def resume(self, cut, state, layout):
+        features = super().resume(cut, state, layout)
+        if cut == 0:
+            return features
+        shift = 0.01 * (state["longest"].max() - state["hidden"].shape[1])
+        return Features(layout, tuple(value + shift for value in features.values), features.lengths)
+
+
+# --- processors ---
+
+
+def processed(kind, processor):
+    class Processed(kind):
+        @property
+        def processor(self):
+            return processor
+
+    return Processed()
+
+
+class DropsWords(WordsProcessor):
+    def prepare(self, inputs):
+        kept = [
+            " ".join(word for word in text.split() if random.random() < 0.5) or "nothing" for text in inputs["text"]
+        ]
+        return super().prepare({"text": kept})
+
+
+class HoldsAFunction(WordsProcessor):
+    def __init__(self):
+        self.split = lambda text: text.split()
+
+
+class CentresImages(PicturesProcessor):
+    """Subtracts the mean of all images at hand."""
+
+    def prepare(self, inputs):
+        made = super().prepare(inputs)
+        return Prepared(Batch({"image": made.batch["image"] - made.batch["image"].mean()}), made.refused)
+
+
+class PadsWithOne(WordsProcessor):
+    def prepare(self, inputs):
+        made = super().prepare(inputs)
+        words = made.batch["words"]
+        return replace(made, batch=Batch({"words": words.clamp(min=1)}, made.batch.axes, made.batch.lengths))
+
+
+class Raises(WordsProcessor):
+    def prepare(self, inputs):
+        return super().prepare({"text": [text.strip() for text in inputs["text"]]})
+
+
+class TakesNothing(WordsProcessor):
+    def prepare(self, inputs):
+        return replace(super().prepare({"text": [text or "nothing" for text in inputs["text"]]}), refused={})
+
+
+class DropsBadRows(WordsProcessor):
+    def prepare(self, inputs):
+        made = super().prepare(inputs)
+        good = [row for row in range(len(made.batch)) if row not in made.refused]
+        return replace(made, batch=made.batch.rows(good))
+
+
+class SettingsWithASet(WordsProcessor):
+    def settings(self):
+        return {"stop words": {"the", "a"}}
+
+
+class CountsRows(WordsProcessor):
+    rows = 0
+
+    def prepare(self, inputs):
+        CountsRows.rows += len(inputs["text"])
+        return super().prepare(inputs)
+
+    def settings(self):
+        return {"rows": self.rows}
+
+
+@dataclass
+class Planted:
+    check: object
+    make: object
+    message: str
+    small: object = WORDS
+
+    def __str__(self):
+        return f"{self.check.__name__.removeprefix('check_')}-{self.make().__class__.__name__}"
+
+
+GRID = FeatureDescription(Layout.GRID, (16,), strides=(4,))
+PLANTED = (
+    Planted(
+        of_backbone.check_description_is_sound,
+        RandomDescription,
+        "RandomDescription breaks the law 'the description is sound':\n"
+        "two calls of 'description' differ.\n"
+        "Describe from settings alone.",
+    ),
+    Planted(
+        of_backbone.check_description_is_sound,
+        lambda: described(Words, cuts=(1, 2)),
+        "Described breaks the law 'the description is sound':\n"
+        "its cuts (1, 2) lack 0.\n"
+        "Cut 0, before the first part, is always one.",
+    ),
+    Planted(
+        of_backbone.check_description_is_sound,
+        lambda: described(Words, cuts=(0, 3)),
+        "Described breaks the law 'the description is sound':\n"
+        "its cuts (0, 3) are not rising numbers from 0 to 2, the number of the last part.\n"
+        "Mend the description.",
+    ),
+    Planted(
+        of_backbone.check_description_is_sound,
+        lambda: described(Words, features=(vector(16), vector(16))),
+        "Described breaks the law 'the description is sound':\n"
+        "its layouts name vector more than once.\n"
+        "Mend the description.",
+    ),
+    Planted(
+        of_backbone.check_description_is_sound,
+        lambda: described(Words, parts=with_part(1, name="embedding")),
+        "Described breaks the law 'the description is sound':\n"
+        "its parts name embedding more than once.\n"
+        "Mend the description.",
+    ),
+    Planted(
+        of_backbone.check_description_is_sound,
+        lambda: described(Pictures, features=(FeatureDescription(Layout.GRID, (16,)),)),
+        "Described breaks the law 'the description is sound':\n"
+        "grid features have the strides ().\n"
+        "Give one per level for grid and pyramid, rising; none for other layouts.",
+    ),
+    Planted(
+        of_backbone.check_parts_own_every_tensor_once,
+        lambda: described(Words, parts=with_part(0, owns=("embedding", "embedding_norm"))),
+        "Described breaks the law 'parts own every tensor exactly once':\n"
+        "no part owns frequencies.\n"
+        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do not "
+        "need it.",
+    ),
+    Planted(
+        of_backbone.check_parts_own_every_tensor_once,
+        lambda: described(Words, parts=with_part(0, owns=("embedding", "embedding_norm", "frequencies", "norm"))),
+        "Described breaks the law 'parts own every tensor exactly once':\n"
+        "norm.weight belongs to part 'embedding' and to part 'block-1'.\n"
+        "Leave it to the first part that uses it.",
+    ),
+    Planted(
+        of_backbone.check_parts_own_every_tensor_once,
+        lambda: described(Words, parts=with_part(2, owns=("blocks.1", "norm", "pooler"))),
+        "Described breaks the law 'parts own every tensor exactly once':\n"
+        "part 'block-1' names pooler, which the backbone does not have.\n"
+        "Mend the path.",
+    ),
+    Planted(
+        of_backbone.check_parts_own_every_tensor_once,
+        lambda: described(Words, unused=("norm.bias",)),
+        "Described breaks the law 'parts own every tensor exactly once':\n"
+        "norm.bias belongs to part 'block-1' and to 'unused'.\n"
+        "Leave it to the first part that uses it.",
+    ),
+    Planted(
+        of_backbone.check_parts_own_every_tensor_once,
+        WithOwnDropout,
+        "WithOwnDropout breaks the law 'parts own every tensor exactly once':\n"
+        "no part owns the dropout last_dropout, so it would not follow its part into eval mode.\n"
+        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do not "
+        "need it.",
+    ),
+    Planted(
+        of_backbone.check_parts_own_every_tensor_once,
+        CountsPasses,
+        "CountsPasses breaks the law 'parts own every tensor exactly once':\n"
+        "no part owns passes.\n"
+        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do not "
+        "need it.",
+    ),
+    Planted(
+        of_backbone.check_roles_point_at_layers,
+        lambda: described(Words, parts=with_part(1, roles={"blocks.0.attention_norm": Role.QUERY})),
+        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
+        "part 'block-0' gives blocks.0.attention_norm the role 'query', but it is of the type LayerNorm, not a "
+        "linear or convolutional layer.\n"
+        "Mend the 'roles' of that part.",
+    ),
+    Planted(
+        of_backbone.check_roles_point_at_layers,
+        lambda: described(Words, parts=with_part(0, roles={"embedding": Role.FEED_FORWARD_IN})),
+        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
+        "part 'embedding' gives embedding the role 'feed-forward-in', but it is of the type Embedding, not a "
+        "linear or convolutional layer.\n"
+        "Mend the 'roles' of that part.",
+    ),
+    Planted(
+        of_backbone.check_roles_point_at_layers,
+        lambda: described(Words, parts=with_part(1, roles={"blocks.1.query": Role.QUERY})),
+        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
+        "part 'block-0' gives blocks.1.query the role 'query', but the part does not own it.\n"
+        "Mend the 'roles' of that part.",
+    ),
+    Planted(
+        of_backbone.check_roles_point_at_layers,
+        lambda: described(Words, parts=with_part(1, roles={"blocks.0.q": Role.QUERY})),
+        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
+        "part 'block-0' gives blocks.0.q the role 'query', but the backbone has no such module.\n"
+        "Mend the 'roles' of that part.",
+    ),
+    Planted(
+        of_backbone.check_roles_point_at_layers,
+        lambda: described(Words, parts=with_part(1, roles={"blocks.0.query": "question"})),
+        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
+        "part 'block-0' gives blocks.0.query the role 'question', but there is no such role; roles are query, "
+        "key, value, fused, attention-output, feed-forward-in, feed-forward-out, convolution, depthwise, model.\n"
+        "Mend the 'roles' of that part.",
+    ),
+    Planted(
+        of_backbone.check_roles_point_at_layers,
+        lambda: described(Pictures, parts=with_part(2, roles={"last.convolution": Role.DEPTHWISE})),
+        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
+        "part 'last' gives last.convolution the role 'depthwise', but it has 1 groups for 8 channels, so it is "
+        "not depthwise.\n"
+        "Mend the 'roles' of that part.",
+        PICTURES,
+    ),
+    Planted(
+        of_backbone.check_whole_parts_give_their_output,
+        lambda: described(Pictures, parts=with_part(2, whole="middle")),
+        "Described breaks the law 'the module that stands for a whole part gives what leaves that part':\n"
+        "part 'last' names middle, which is no module of that part.\n"
+        "Mend the 'whole' of that part, or leave it out where no one module does.",
+        PICTURES,
+    ),
+    Planted(
+        of_backbone.check_whole_parts_give_their_output,
+        lambda: described(Words, parts=with_part(1, whole="blocks.0.feed_forward_in")),
+        "Described breaks the law 'the module that stands for a whole part gives what leaves that part':\n"
+        "part 'block-0' gives 16 features, but the module blocks.0.feed_forward_in gives (6, 7, 32).\n"
+        "Mend the 'whole' of that part, or leave it out where no one module does.",
+    ),
+    Planted(
+        of_backbone.check_exporting_leaves_it_as_it_is,
+        ExportsNothing,
+        "ExportsNothing breaks the law 'exporting writes files and changes nothing':\n"
+        "no file was written.\n"
+        "Write into the folder that is given; raise CannotExport with the reason where the library has no such form.",
+    ),
+    Planted(
+        of_backbone.check_exporting_leaves_it_as_it_is,
+        ExportsHalves,
+        "ExportsHalves breaks the law 'exporting writes files and changes nothing':\n"
+        "exporting changed the tensor norm.weight.\n"
+        "Write into the folder that is given; raise CannotExport with the reason where the library has no such form.",
+    ),
+    Planted(
+        of_backbone.check_every_tensor_gets_a_gradient,
+        WithPooler,
+        "WithPooler breaks the law 'every tensor that is not declared unused gets a gradient':\n"
+        "no layout (vector, sequence) sends a gradient to pooler.weight, pooler.bias.\n"
+        "Use it in forward, declare it in 'unused', or (behind a zero gate) draw the gate away from zero for the test.",
+    ),
+    Planted(
+        of_backbone.check_every_tensor_gets_a_gradient,
+        Detached,
+        "Detached breaks the law 'every tensor that is not declared unused gets a gradient':\n"
+        "vector features carry no gradient.\n"
+        "Do not detach, and leave no_grad to the caller.",
+    ),
+    Planted(
+        of_backbone.check_every_tensor_gets_a_gradient,
+        lambda: described(Words, unused=("norm.bias",)),
+        "Described breaks the law 'every tensor that is not declared unused gets a gradient':\n"
+        "norm.bias is declared unused, but the features depend on it.\n"
+        "Let a part own it instead.",
+    ),
+    Planted(
+        of_backbone.check_fingerprint_is_stable,
+        FingerprintOfMemory,
+        "FingerprintOfMemory breaks the law 'the fingerprint identifies the checkpoint as stored':\n"
+        "it changed when a weight in memory was changed, as training does.\n"
+        "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
+    ),
+    Planted(
+        of_backbone.check_fingerprint_is_stable,
+        RandomFingerprint,
+        "RandomFingerprint breaks the law 'the fingerprint identifies the checkpoint as stored':\n"
+        "two calls differ.\n"
+        "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
+    ),
+    Planted(
+        of_backbone.check_fingerprint_is_stable,
+        NumberAsFingerprint,
+        "NumberAsFingerprint breaks the law 'the fingerprint identifies the checkpoint as stored':\n"
+        "it is 7, not a text or None.\n"
+        "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
+    ),
+    Planted(
+        of_backbone.check_every_tensor_gets_a_gradient,
+        NarrowGrid,
+        "NarrowGrid breaks the law 'every tensor that is not declared unused gets a gradient':\n"
+        "last.convolution.weight, last.norm.weight, last.norm.bias is declared unused by grid features, but they depend on "
+        "it.\n"
+        "Take it out there.",
+        PICTURES,
+    ),
+    Planted(
+        of_backbone.check_every_tensor_gets_a_gradient,
+        SparseVector,
+        "SparseVector breaks the law 'every tensor that is not declared unused gets a gradient':\n"
+        "vector features, unlike others, send no gradient to last.convolution.weight, last.norm.weight, last.norm.bias.\n"
+        "Name it in 'unused' of the description of these features, so that nothing there is declared to learn.",
+        PICTURES,
+    ),
+    Planted(
+        of_features.check_features_match_the_description,
+        WrongSize,
+        "WrongSize breaks the law 'features match their description':\n"
+        "asked for vector features, the feature size is (12,), described as (16,).\n"
+        "Mend forward or the description; a head is built from the latter.",
+    ),
+    Planted(
+        of_features.check_features_match_the_description,
+        ExtraElements,
+        "ExtraElements breaks the law 'features match their description':\n"
+        "sequence features of row 0 have 8 elements, but its input has 7.\n"
+        "Emit one vector per element of the user's input; where some were cut off, say so in 'notes'.",
+    ),
+    Planted(
+        of_features.check_features_match_the_description,
+        NotFinite,
+        "NotFinite breaks the law 'features match their description':\n"
+        "vector features of row 2 hold values that are not finite.\n"
+        "Mend forward or the description; a head is built from the latter.",
+    ),
+    Planted(
+        of_features.check_features_match_the_description,
+        lambda: described(Pictures, features=(GRID, FeatureDescription(Layout.PYRAMID, (8, 8), strides=(2, 4)))),
+        "Described breaks the law 'features match their description':\n"
+        "asked for pyramid features, the feature size is (8, 16), described as (8, 8).\n"
+        "Mend forward or the description; a head is built from the latter.",
+        PICTURES,
+    ),
+    Planted(
+        of_features.check_eval_is_deterministic,
+        Noisy,
+        "Noisy breaks the law 'eval mode is deterministic':\n"
+        "two passes give vector features that differ by #.\n"
+        "Draw random numbers only where self.training is true, as dropout does.",
+    ),
+    Planted(
+        of_features.check_eval_is_deterministic,
+        Trains,
+        "Trains breaks the law 'eval mode is deterministic':\n"
+        "the module 'blocks.0.dropout' stays in training mode after eval().\n"
+        "Do not override train().",
+    ),
+    Planted(
+        of_features.check_companions_do_not_matter,
+        Unmasked,
+        "Unmasked breaks the law 'an example's features do not depend on its companions or on padding':\n"
+        "vector features of row 1 alone and among others differ by #.\n"
+        "Mask what is past each example's length, and let nothing mix rows of a batch.",
+    ),
+    Planted(
+        of_features.check_companions_do_not_matter,
+        BatchStatistics,
+        "BatchStatistics breaks the law 'an example's features do not depend on its companions or on padding':\n"
+        "vector features of row 0 alone and among others differ by #.\n"
+        "Mask what is past each example's length, and let nothing mix rows of a batch.",
+        PICTURES,
+    ),
+    Planted(
+        of_features.check_companions_do_not_matter,
+        NoLoneRow,
+        "NoLoneRow breaks the law 'an example's features do not depend on its companions or on padding':\n"
+        "a batch of one (row 0) raises ….\n"
+        "Mask what is past each example's length, and let nothing mix rows of a batch.",
+        PICTURES,
+    ),
+    Planted(
+        of_features.check_nothing_is_kept_between_batches,
+        Remembers,
+        "Remembers breaks the law 'a backbone keeps nothing between batches':\n"
+        "vector features of a batch differ after another batch, by #.\n"
+        "Keep results in local variables, not on the module.",
+    ),
+    Planted(
+        of_features.check_nothing_is_kept_between_batches,
+        CountsPasses,
+        "CountsPasses breaks the law 'a backbone keeps nothing between batches':\n"
+        "a pass in eval mode changes the tensor passes.\n"
+        "Keep results in local variables, not on the module.",
+    ),
+    Planted(
+        of_features.check_training_leaves_nothing_behind,
+        HiddenStatistics,
+        "HiddenStatistics breaks the law 'training changes nothing but parameters and buffers':\n"
+        "vector features differ by # after a pass in training mode.\n"
+        "Register what training changes as a buffer, and let a part own it.",
+    ),
+    Planted(
+        of_features.check_dtypes_work,
+        OnlyFloat32,
+        "OnlyFloat32 breaks the law 'the weights may be cast':\n"
+        "vector features with weights in torch.float64 raises ….\n"
+        "Take dtypes from the weights or the hidden values, and cast floating-point inputs to them.",
+    ),
+    Planted(
+        of_features.check_dtypes_work,
+        UpcastsFeatures,
+        "UpcastsFeatures breaks the law 'the weights may be cast':\n"
+        "with weights in torch.float64, vector features are torch.float32.\n"
+        "Take dtypes from the weights or the hidden values, and cast floating-point inputs to them.",
+    ),
+    Planted(
+        of_features.check_devices_work,
+        NoDevice,
+        "NoDevice breaks the law 'a backbone runs where its weights are':\n"
+        "forward for vector features, where a tensor that says no device, or names one, lies elsewhere, raises ….\n"
+        "Give device=… (of an input or a weight) to every tensor that forward makes; name no device.",
+    ),
+    Planted(
+        of_resume.check_resuming_equals_a_whole_pass,
+        ForgetsAPart,
+        "ForgetsAPart breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "vector features resumed from cut 1 differ by #.\n"
+        "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
+    ),
+    Planted(
+        of_resume.check_resuming_equals_a_whole_pass,
+        KeepsTheBatch,
+        "KeepsTheBatch breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "resuming vector features from cut 1 raises ….\n"
+        "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
+    ),
+    Planted(
+        of_resume.check_resuming_equals_a_whole_pass,
+        LengthInTheState,
+        "LengthInTheState breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "vector features of row 5, resumed in other company from cut 1, differ by #.\n"
+        "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
+    ),
+    Planted(
+        of_resume.check_resuming_equals_a_whole_pass,
+        ForgetsThePlace,
+        "ForgetsThePlace breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "grid features resumed from cut 1 differ by inf.\n"
+        "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
+        PICTURES,
+    ),
+    Planted(
+        of_resume.check_states_name_their_padded_axes,
+        UnnamedAxes,
+        "UnnamedAxes breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "at cut 1, 'pair' of row 0 has the shape (1, 3, 10, 8) among others and (1, 3, 3, 8) alone.\n"
+        "Name its padded axes in the 'axes' of the state, each with its lengths.",
+        PAIRS,
+    ),
+    Planted(
+        of_resume.check_states_hold_no_raw_input,
+        CarriesTheInput,
+        "CarriesTheInput breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "the state at cut 1 carries the raw input 'words' as 'ids'.\n"
+        "Keep the hidden values, and of the inputs only what later parts read (masks, positions).",
+    ),
+    Planted(
+        of_resume.check_states_need_no_later_part,
+        LooksAhead,
+        "LooksAhead breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "'hidden' at cut 1 changes with the weights of part 'block-1', behind it.\n"
+        "Let run_to stop before that part, or let an earlier part own what it uses.",
+    ),
+    Planted(
+        of_resume.check_batches_can_be_interleaved,
+        KeepsTheMask,
+        "KeepsTheMask breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "vector features from cut 1 differ when another batch ran in between.\n"
+        "Put all that resume needs into the state; keep nothing on the module.",
+    ),
+    Planted(
+        of_resume.check_batches_can_be_interleaved,
+        KeepsTheBatch,
+        "KeepsTheBatch breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "vector features from cut 1 differ when another batch ran in between.\n"
+        "Put all that resume needs into the state; keep nothing on the module.",
+    ),
+    Planted(
+        of_processor.check_preparing_is_deterministic,
+        lambda: processed(Words, DropsWords()),
+        "Processed breaks the law 'preparing examples is deterministic, in any process':\n"
+        "preparing the same examples twice gives another tensor 'words'.\n"
+        "Draw nothing at random in prepare; hold settings alone, no module and no open file.",
+    ),
+    Planted(
+        of_processor.check_preparing_is_deterministic,
+        lambda: processed(Words, HoldsAFunction()),
+        "Processed breaks the law 'preparing examples is deterministic, in any process':\n"
+        "sending the processor to another process (pickle) raises ….\n"
+        "Draw nothing at random in prepare; hold settings alone, no module and no open file.",
+    ),
+    Planted(
+        of_processor.check_rows_are_prepared_one_by_one,
+        lambda: processed(Pictures, CentresImages(8)),
+        "Processed breaks the law 'what a processor makes of a row does not depend on its companions':\n"
+        "row 0 prepared alone has another tensor 'image'.\n"
+        "Pad on the right with 0, name padded axes with their lengths, and learn nothing from the rows at hand.",
+        PICTURES,
+    ),
+    Planted(
+        of_processor.check_rows_are_prepared_one_by_one,
+        lambda: processed(Words, PadsWithOne()),
+        "Processed breaks the law 'what a processor makes of a row does not depend on its companions':\n"
+        "stripped and padded anew with 0, the examples have another tensor 'words'.\n"
+        "Pad on the right with 0, name padded axes with their lengths, and learn nothing from the rows at hand.",
+    ),
+    Planted(
+        of_processor.check_bad_rows_are_named,
+        lambda: processed(Words, Raises()),
+        "Processed breaks the law 'a row that cannot be used is named, not raised':\n"
+        "preparing a row of empty cells (None) raises ….\n"
+        "Give it a row in the batch all the same, and its reason in 'refused'.",
+    ),
+    Planted(
+        of_processor.check_bad_rows_are_named,
+        lambda: processed(Words, TakesNothing()),
+        "Processed breaks the law 'a row that cannot be used is named, not raised':\n"
+        "a row of empty cells is not refused.\n"
+        "Give it a row in the batch all the same, and its reason in 'refused'.",
+    ),
+    Planted(
+        of_processor.check_bad_rows_are_named,
+        lambda: processed(Words, DropsBadRows()),
+        "Processed breaks the law 'a row that cannot be used is named, not raised':\n"
+        "with a row of empty cells, the batch has another number of rows than the examples.\n"
+        "Give it a row in the batch all the same, and its reason in 'refused'.",
+    ),
+    Planted(
+        of_processor.check_processor_settings_are_json,
+        lambda: processed(Words, SettingsWithASet()),
+        "Processed breaks the law 'the processor's settings are JSON':\n"
+        "they cannot be written as JSON (Object of type set is not JSON serializable).\n"
+        "Give texts, numbers, true, false, null, and lists and objects of them, all decided when it was built.",
+    ),
+    Planted(
+        of_processor.check_processor_settings_are_json,
+        lambda: processed(Words, CountsRows()),
+        "Processed breaks the law 'the processor's settings are JSON':\n"
+        "they changed when examples were prepared.\n"
+        "Give texts, numbers, true, false, null, and lists and objects of them, all decided when it was built.",
+    ),
+)
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=str)
+def test_a_planted_fault_is_caught(planted):
+    backbone = planted.make()
+    given = () if planted.check.__code__.co_argcount == 1 else (planted.small.inputs,)
+    with pytest.raises(LawBroken) as caught:
+        planted.check(backbone, *given)
+    assert stable(str(caught.value)) == planted.message
+
+
+def stable(message):
+    """Leave out distances, and what torch and Python say themselves."""
+    return re.sub(r"raises \w+: .*", "raises ….", re.sub(r"\d\.\de[+-]\d\d", "#", message))
+
+
+def test_a_spec_that_describes_something_else_is_caught():
+    backbone = Words()
+    other = replace(backbone.description, licence="MIT")
+    spec = replace(WORDS.spec, describe=lambda config: other)
+    with pytest.raises(LawBroken) as caught:
+        of_backbone.check_spec_describes_it(backbone, spec, WORDS.config)
+    assert str(caught.value) == (
+        "Words breaks the law 'describe says what build makes':\n"
+        "'licence' is 'MIT' as described by 'small-words', but 'Apache-2.0' as built.\n"
+        "Let the backbone's 'description' and the spec's 'describe' call one function."
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "problem"),
+    [
+        (["one", "two words"], "there are 2 rows; give three or more"),
+        (["one", "", "two words"], "its processor refuses row 1 (the text is empty); give rows that can be used"),
+        (["a b", "c d", "e f"], "all have 2 positions along 'element'; give different lengths"),
+    ],
+)
+def test_examples_that_prove_nothing_are_refused(texts, problem):
+    with pytest.raises(WeakExamples) as caught:
+        of_features.check_companions_do_not_matter(Words(), {"text": texts})
+    assert str(caught.value) == f"The examples given for Words prove nothing: {problem}."
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        of_resume.check_resuming_equals_a_whole_pass,
+        of_resume.check_states_hold_no_raw_input,
+        of_resume.check_states_name_their_padded_axes,
+        of_features.check_features_match_the_description,
+    ],
+)
+def test_a_state_may_carry_the_place_of_its_features(check):
+    check(Sized(), PICTURES.inputs)
+
+
+class WholeVectors(Words):
+    """Gives vector features by a whole pass alone."""
+
+    def run_to(self, cut, batch, layout):
+        assert cut == 0 or layout != Layout.VECTOR
+        return super().run_to(cut, batch, layout)
+
+
+CHECKS_OF_CUTS = [
+    of_resume.check_resuming_equals_a_whole_pass,
+    of_resume.check_states_name_their_padded_axes,
+    of_resume.check_states_hold_no_raw_input,
+    of_resume.check_states_need_no_later_part,
+    of_resume.check_batches_can_be_interleaved,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS_OF_CUTS)
+def test_features_that_are_not_kept_need_no_cut_but_0(check):
+    check(
+        described(WholeVectors, features=lambda features: tuple(replace(one, kept=False) for one in features)),
+        WORDS.inputs,
+    )
+
+
+@pytest.mark.parametrize("check", CHECKS_OF_CUTS)
+def test_of_features_that_are_kept_every_cut_is_tried(check):
+    with pytest.raises(AssertionError):
+        check(WholeVectors(), WORDS.inputs)

@@ -1,0 +1,671 @@
+"""Each check of the conformance kit for heads catches a fault planted for it, and says so in the author's terms."""
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from taskgraft.builtin.heads.classification import Classification, ClassificationTarget
+from taskgraft.builtin.heads.configs import ClassificationConfig, ElementClassificationConfig, RegressionConfig
+from taskgraft.builtin.heads.element_classification import ElementClassification
+from taskgraft.builtin.heads.regression import Regression
+from taskgraft.builtin.plugin import taskgraft_heads
+from taskgraft.contract.batch import Batch
+from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
+from taskgraft.contract.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
+from taskgraft.testing import LawBroken, WeakExamples
+from taskgraft.testing import distillation as of_distilling
+from taskgraft.testing import head as of_head
+
+LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
+NUMBERS = {"size": ["1.5", "2", "4.0", "-3"]}
+TAGS = {"tags": ["O B O", "B I", "O", "O O B I"]}
+CELLS = {"mask": [np.array([[0, row % 2]]) for row in range(4)]}
+
+
+class Labels(Classification):
+    """A head that does right, to be spoiled."""
+
+    def __init__(self):
+        super().__init__(ClassificationConfig())
+
+
+class Numbers(Regression):
+    def __init__(self):
+        super().__init__(RegressionConfig())
+
+
+class Tags(ElementClassification):
+    def __init__(self):
+        super().__init__(ElementClassificationConfig())
+
+
+def spoiled(head, **methods):
+    """The head, with methods of its module replaced: each is given what the right one answers, and its arguments."""
+
+    class Spoiled(head):
+        def build(self, features, target):
+            module = super().build(features, target)
+            for name, change in methods.items():
+                setattr(module, name, _changed(getattr(module, name), change))
+            return module
+
+    return Spoiled()
+
+
+def _changed(right, change):
+    return lambda *given: change(right(*given), *given)
+
+
+class Reads(Labels):
+    @property
+    def description(self):
+        return replace(super().description, reads=())
+
+
+class OneBaseline(Labels):
+    @property
+    def description(self):
+        return replace(super().description, baselines="majority")
+
+
+class KeepsTheVocabulary(Labels):
+    """What build needs stays in the head."""
+
+    def learn(self, targets):
+        self.learned = getattr(self, "learned", 0) + 1
+        right = super().learn(targets)
+        return right if self.learned == 1 else right.model_copy(update={"weights": (1.0, 1.0, 1.0)})
+
+
+class OtherTarget(Labels):
+    def learn(self, targets):
+        class Mine(ClassificationTarget):
+            pass
+
+        return Mine(**super().learn(targets).model_dump())
+
+
+class LearnsNothingFinite(Numbers):
+    def learn(self, targets):
+        return super().learn(targets).model_copy(update={"means": (float("nan"),)})
+
+
+class EncodesTwice(Labels):
+    def encode(self, targets, target):
+        right = super().encode(targets, target)
+        return right.rows([*range(len(right)), 0])
+
+
+class NumbersByAppearance(Labels):
+    """Numbers labels in the order in which they appear."""
+
+    def encode(self, targets, target):
+        seen = tuple(dict.fromkeys(targets["label"]))
+        rest = tuple(label for label in target.vocabulary if label not in seen)
+        return super().encode(targets, target.model_copy(update={"vocabulary": seen + rest}))
+
+
+class TakesAnyLabel(Labels):
+    def encode(self, targets, target):
+        known = [label if label in target.vocabulary else target.vocabulary[0] for label in targets["label"]]
+        return super().encode({"label": known}, target)
+
+
+class RaisesKeyError(Labels):
+    def encode(self, targets, target):
+        try:
+            return super().encode(targets, target)
+        except BadTargets as error:
+            raise KeyError(str(error)) from None
+
+
+class BlamesTheFirstRow(Labels):
+    def encode(self, targets, target):
+        try:
+            return super().encode(targets, target)
+        except BadTargets as error:
+            raise BadTargets({0: next(iter(error.reasons.values()))}) from None
+
+
+class SpeaksInNumbers(Labels):
+    def truth(self, encoded, target):
+        return encoded["label"].tolist()
+
+
+class BuildsWhatItSaw(Labels):
+    """What build makes depends on what happened before."""
+
+    built = 0
+
+    def build(self, features, target):
+        self.built += 1
+        extra = () if self.built <= 2 else ("zebra",)
+        return super().build(features, target.model_copy(update={"vocabulary": target.vocabulary + extra}))
+
+
+def mean_loss(loss, output, targets, features):
+    return Loss(loss.total / len(output), loss.weight)
+
+
+def one_row_weight(loss, output, targets, features):
+    return Loss(loss.total, torch.ones(()))
+
+
+def learned_weight(loss, output, targets, features):
+    return Loss(loss.total, output.float().abs().sum())
+
+
+def loss_per_row(loss, output, targets, features):
+    return Loss(loss.total.expand(len(output)), loss.weight)
+
+
+def keeps_padding(output, features):
+    """Gives outputs for padding that predictions then average."""
+    return output * (1 + features.value.mean())
+
+
+def percent(found, output, features):
+    return Predictions(found.values, [row * 100 for row in found.probabilities], found.classes)
+
+
+def one_class_less(found, output, features):
+    return Predictions(found.values, found.probabilities, found.classes[:-1])
+
+
+def padded_predictions(found, output, features):
+    return Predictions([[*value, "O"] for value in found.values], None, found.classes)
+
+
+def wavy(loss, output, targets, features):
+    return Loss(loss.total + 100 * output.float().sin().sum(), loss.weight)
+
+
+class OnlyFloat32(Labels):
+    def build(self, features, target):
+        module = super().build(features, target)
+        module.forward = lambda features: torch.nn.functional.linear(
+            features.value.flatten(1), module.readout.weight.flatten(1)
+        )
+        return module
+
+
+class BlendsTheOtherWay(Labels):
+    def blend(self, encoded, others, shares, target):
+        return super().blend(others, encoded, shares, target)
+
+
+class BlendsNothing(Labels):
+    """Says that it takes soft targets, and does not make any."""
+
+    def blend(self, encoded, others, shares, target):
+        raise NotImplementedError("no soft targets")
+
+
+class SaysItTeaches(Numbers):
+    """Says that it distils, and gives no soft targets."""
+
+    def build(self, features, target):
+        module = super().build(features, target)
+        module.soft_targets = HeadModule.soft_targets.__get__(module)
+        return module
+
+
+def at_no_temperature(found, output, features, temperature):
+    return Batch({"shares": output.softmax(-1) if output.dim() == 2 else output.softmax(-1).mean(1)})
+
+
+def averaged(found, output, soft, features, temperature):
+    return replace(found, total=found.total / len(output))
+
+
+class Unused(Labels):
+    def build(self, features, target):
+        module = super().build(features, target)
+        module.register_module("spare", torch.nn.Linear(2, 2))
+        return module
+
+
+class CellsTarget(Target):
+    column: str
+
+
+class Cells(Head):
+    """A head with a label, 0 or 1, for each position of the raw input. Its predictions are arrays."""
+
+    target = CellsTarget
+
+    @property
+    def description(self):
+        return HeadDescription((Layout.GRID,), TargetKind.GRID_CATEGORIES)
+
+    def learn(self, targets):
+        return CellsTarget(column=next(iter(targets)))
+
+    def encode(self, targets, target):
+        return Batch({"share": torch.tensor([float(np.mean(cells)) for cells in targets[target.column]])})
+
+    def truth(self, encoded, target):
+        return [np.full((2, 2), share > 0.5) for share in encoded["share"].tolist()]
+
+    def build(self, features, target):
+        return CellsModule(features.feature_size)
+
+
+class CellsModule(HeadModule):
+    def __init__(self, feature_size):
+        super().__init__()
+        self.linear = torch.nn.Linear(feature_size, 1)
+
+    def forward(self, features):
+        return self.linear(features.value.mean((-2, -1)).float())[:, 0]
+
+    def loss(self, output, targets, features):
+        return Loss((output - targets["share"]).square().sum(), torch.tensor(float(len(output))))
+
+    def predict(self, output, features):
+        sizes = features.place.sizes.tolist()
+        return Predictions([np.full(size, int(one > 0)) for one, size in zip(output, sizes, strict=True)], None, (0, 1))
+
+
+class Couples(Cells):
+    """A head with a label, 0 or 1, for each pair of elements."""
+
+    @property
+    def description(self):
+        return HeadDescription((Layout.SEQUENCE,), TargetKind.PAIR_CATEGORIES)
+
+    def truth(self, encoded, target):
+        return [np.full((1, 1), share > 0.5) for share in encoded["share"].tolist()]
+
+    def build(self, features, target):
+        return CouplesModule(features.feature_size)
+
+
+class CouplesModule(CellsModule):
+    def forward(self, features):
+        value = torch.where(features.mask[..., None], features.value, 0.0).sum(1) / features.lengths[:, None]
+        return self.linear(value.float())[:, 0]
+
+    def predict(self, output, features):
+        pairs = zip(output, features.lengths.tolist(), strict=True)
+        values = [np.full((length, length), int(one > 0)) for one, length in pairs]
+        shares = [np.full((*value.shape, 2), 0.5, np.float32) for value in values]
+        return Predictions(values, shares, (0, 1))
+
+
+def surer_in_company(found, output, features):
+    sure = 1 / len(output)
+    shares = [row * (1 - sure) + sure / len(row) for row in found.probabilities]
+    return replace(found, probabilities=shares)
+
+
+def in_other_units(found, output, features):
+    return replace(found, values=[value / 1_000 for value in found.values])
+
+
+def the_label_after(found, output, features):
+    following = dict(zip(found.classes, (*found.classes[1:], found.classes[0]), strict=True))
+    return replace(found, values=[[following[label] for label in row] for row in found.values])
+
+
+def half_a_share(found, output, features):
+    return replace(found, probabilities=[shares / 2 for shares in found.probabilities])
+
+
+def one_line_less(found, output, features):
+    return replace(found, values=[value[1:] for value in found.values])
+
+
+def small_by_the_companions(found, output, features):
+    return replace(found, values=[np.array([[len(output) % 2]])] * len(output))
+
+
+@dataclass
+class Planted:
+    check: object
+    make: object
+    targets: object
+    message: str
+
+    def __str__(self):
+        return f"{self.check.__name__.removeprefix('check_')}-{type(self.make()).__name__}"
+
+
+PLANTED = (
+    Planted(
+        of_head.check_head_description_is_sound,
+        Reads,
+        LABELS,
+        "Reads breaks the law 'the description is sound':\nit reads (), which are not layouts.\nMend the description.",
+    ),
+    Planted(
+        of_head.check_head_description_is_sound,
+        OneBaseline,
+        LABELS,
+        "OneBaseline breaks the law 'the description is sound':\nits baselines are 'majority', no tuple of names.\n"
+        "Mend the description.",
+    ),
+    Planted(
+        of_head.check_target_description_is_json,
+        KeepsTheVocabulary,
+        LABELS,
+        "KeepsTheVocabulary breaks the law 'what a head learns is a frozen target description, as JSON':\n"
+        "learning twice from the same targets differs.\n"
+        "Draw nothing at random in learn.",
+    ),
+    Planted(
+        of_head.check_target_description_is_json,
+        OtherTarget,
+        LABELS,
+        "OtherTarget breaks the law 'what a head learns is a frozen target description, as JSON':\n"
+        "learn gives a Mine, but 'target' is ClassificationTarget.\n"
+        "Let learn answer with an instance of the class in 'target', a subclass of Target with plain fields.",
+    ),
+    Planted(
+        of_head.check_target_description_is_json,
+        LearnsNothingFinite,
+        NUMBERS,
+        "LearnsNothingFinite breaks the law 'what a head learns is a frozen target description, as JSON':\n"
+        "writing the target description as JSON raises ….\n"
+        "Let learn answer with an instance of the class in 'target', a subclass of Target with plain fields.",
+    ),
+    Planted(
+        of_head.check_soft_targets_are_blended,
+        BlendsTheOtherWay,
+        LABELS,
+        "BlendsTheOtherWay breaks the law 'the loss of blended targets is that of both targets, by their shares':\n"
+        "for vector features, with a share of #, the loss is #, not #.\n"
+        "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
+    ),
+    Planted(
+        of_head.check_soft_targets_are_blended,
+        BlendsNothing,
+        LABELS,
+        "BlendsNothing breaks the law 'the loss of blended targets is that of both targets, by their shares':\n"
+        "blending with shares of # raises ….\n"
+        "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
+    ),
+    Planted(
+        of_distilling.check_soft_targets_teach,
+        SaysItTeaches,
+        NUMBERS,
+        "SaysItTeaches breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
+        "soft targets of vector features raises ….\n"
+        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+    ),
+    Planted(
+        of_distilling.check_soft_targets_teach,
+        lambda: spoiled(Labels, soft_targets=at_no_temperature),
+        LABELS,
+        "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
+        "for vector features at temperature 3, the loss is # by the head's own soft targets and # by those of the "
+        "opposite output.\n"
+        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+    ),
+    Planted(
+        of_distilling.check_soft_targets_teach,
+        lambda: spoiled(Labels, soft_loss=averaged),
+        LABELS,
+        "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
+        "for vector features, the total of 6 rows is #, but # row by row.\n"
+        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+    ),
+    Planted(
+        of_head.check_targets_are_encoded_row_by_row,
+        EncodesTwice,
+        LABELS,
+        "EncodesTwice breaks the law 'encoding depends on the row and the target description alone':\n"
+        "6 targets are encoded as 7 rows.\n"
+        "Let encode read nothing but its arguments; name padded axes with their lengths.",
+    ),
+    Planted(
+        of_head.check_targets_are_encoded_row_by_row,
+        NumbersByAppearance,
+        LABELS,
+        "NumbersByAppearance breaks the law 'encoding depends on the row and the target description alone':\n"
+        "row 1 is encoded otherwise alone than among others.\n"
+        "Let encode read nothing but its arguments; name padded axes with their lengths.",
+    ),
+    Planted(
+        of_head.check_bad_targets_are_named,
+        TakesAnyLabel,
+        LABELS,
+        "TakesAnyLabel breaks the law 'a target that cannot be read is BadTargets, naming its row':\n"
+        "encode takes 'a_label_that_no_one_has_seen', which the training split never showed.\n"
+        "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
+    ),
+    Planted(
+        of_head.check_bad_targets_are_named,
+        RaisesKeyError,
+        LABELS,
+        "RaisesKeyError breaks the law 'a target that cannot be read is BadTargets, naming its row':\n"
+        "encode raises ….\n"
+        "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
+    ),
+    Planted(
+        of_head.check_bad_targets_are_named,
+        BlamesTheFirstRow,
+        LABELS,
+        "BlamesTheFirstRow breaks the law 'a target that cannot be read is BadTargets, naming its row':\n"
+        "row 2 is bad, but the error names the rows [0].\n"
+        "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
+    ),
+    Planted(
+        of_head.check_truth_speaks_as_predictions_do,
+        SpeaksInNumbers,
+        LABELS,
+        "SpeaksInNumbers breaks the law 'truth and predictions are one per row, in the user's words':\n"
+        "1 is not among the classes ('bird', 'cat', 'dog').\n"
+        "Decode both with the target description; count classes in 'classes'.",
+    ),
+    Planted(
+        of_head.check_truth_speaks_as_predictions_do,
+        lambda: spoiled(Labels, predict=percent),
+        LABELS,
+        "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
+        "row 0 has probabilities outside 0 to 1.\n"
+        "Decode both with the target description; count classes in 'classes'.",
+    ),
+    Planted(
+        of_head.check_truth_speaks_as_predictions_do,
+        lambda: spoiled(Labels, predict=one_class_less),
+        LABELS,
+        "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
+        "row 0 has 3 probabilities for 2 classes.\n"
+        "Decode both with the target description; count classes in 'classes'.",
+    ),
+    Planted(
+        of_head.check_truth_speaks_as_predictions_do,
+        lambda: spoiled(Tags, predict=padded_predictions),
+        TAGS,
+        "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
+        "row 0 has 3 elements, but 4 predictions.\n"
+        "Decode both with the target description; count classes in 'classes'.",
+    ),
+    Planted(
+        of_head.check_loss_adds_up,
+        lambda: spoiled(Labels, loss=mean_loss),
+        LABELS,
+        "Spoiled breaks the law 'the loss of a batch is the sum over its rows':\n"
+        "for vector features, the total of 6 rows is #, but # row by row.\n"
+        "Sum in 'total', do not average, and count in 'weight' what was summed.",
+    ),
+    Planted(
+        of_head.check_loss_adds_up,
+        lambda: spoiled(Labels, loss=one_row_weight),
+        LABELS,
+        "Spoiled breaks the law 'the loss of a batch is the sum over its rows':\n"
+        "for vector features, the weight of 6 rows is 1, but 6 row by row.\n"
+        "Sum in 'total', do not average, and count in 'weight' what was summed.",
+    ),
+    Planted(
+        of_head.check_loss_adds_up,
+        lambda: spoiled(Labels, loss=learned_weight),
+        LABELS,
+        "Spoiled breaks the law 'the loss of a batch is the sum over its rows':\n"
+        "the weight depends on the head's weights.\n"
+        "Count rows or labels in it.",
+    ),
+    Planted(
+        of_head.check_loss_adds_up,
+        lambda: spoiled(Labels, loss=loss_per_row),
+        LABELS,
+        "Spoiled breaks the law 'the loss of a batch is the sum over its rows':\n"
+        "the total has the shape (6,), not that of one floating-point number ().\n"
+        "Sum in 'total', do not average, and count in 'weight' what was summed.",
+    ),
+    Planted(
+        of_head.check_padding_and_companions_do_not_matter,
+        lambda: spoiled(Tags, forward=keeps_padding),
+        TAGS,
+        "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
+        "for sequence features, the loss is #, and # with more padding.\n"
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
+    ),
+    Planted(
+        of_head.check_padding_and_companions_do_not_matter,
+        lambda: spoiled(Numbers, forward=keeps_padding),
+        NUMBERS,
+        "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
+        "for vector features, row 0 is predicted as # among others and as # alone.\n"
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
+    ),
+    Planted(
+        of_head.check_padding_and_companions_do_not_matter,
+        lambda: spoiled(Labels, predict=surer_in_company),
+        LABELS,
+        "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
+        "for vector features, row 0 has other probabilities among others than alone.\n"
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
+    ),
+    Planted(
+        of_head.check_least_loss_predicts_the_truth,
+        lambda: spoiled(Numbers, predict=in_other_units),
+        NUMBERS,
+        "Spoiled breaks the law 'what costs least is what is predicted':\n"
+        "for vector features, where the loss is least, 4 of 4 rows are not predicted as their truth: row 0 as #, not as #.\n"
+        "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
+    ),
+    Planted(
+        of_head.check_least_loss_predicts_the_truth,
+        lambda: spoiled(Tags, predict=the_label_after),
+        TAGS,
+        "Spoiled breaks the law 'what costs least is what is predicted':\n"
+        "for sequence features, where the loss is least, 4 of 4 rows are not predicted as their truth: row 0 as "
+        "['B', 'I', 'B'], not as ['O', 'B', 'O'].\n"
+        "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
+    ),
+    Planted(
+        of_head.check_truth_speaks_as_predictions_do,
+        lambda: spoiled(Cells, predict=one_line_less),
+        CELLS,
+        "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
+        "row 0 is an input of 8 × 8, but predicted is (7, 8).\n"
+        "Decode both with the target description; count classes in 'classes'.",
+    ),
+    Planted(
+        of_head.check_truth_speaks_as_predictions_do,
+        lambda: spoiled(Couples, predict=one_line_less),
+        CELLS,
+        "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
+        "row 0 has 1 elements, but predicted are pairs of (0, 1).\n"
+        "Decode both with the target description; count classes in 'classes'.",
+    ),
+    Planted(
+        of_head.check_truth_speaks_as_predictions_do,
+        lambda: spoiled(Couples, predict=half_a_share),
+        CELLS,
+        "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
+        "the probabilities of row 0 sum to #, not to 1.\n"
+        "Decode both with the target description; count classes in 'classes'.",
+    ),
+    Planted(
+        of_head.check_padding_and_companions_do_not_matter,
+        lambda: spoiled(Cells, predict=small_by_the_companions),
+        CELLS,
+        "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
+        "for grid features, row 0 is predicted as array([[0]]) among others and as array([[1]]) alone.\n"
+        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
+    ),
+    Planted(
+        of_head.check_head_builds_from_json,
+        BuildsWhatItSaw,
+        LABELS,
+        "BuildsWhatItSaw breaks the law 'a head is built from its target description alone':\n"
+        "loading saved weights into the head for vector features raises ….\n"
+        "Let build read nothing that learn left behind.",
+    ),
+    Planted(
+        of_head.check_head_learns_from_any_precision,
+        OnlyFloat32,
+        LABELS,
+        "OnlyFloat32 breaks the law 'a head reads features of any floating dtype, and every parameter of it "
+        "gets a gradient':\n"
+        "for vector features in torch.float32, readout.bias gets no gradient.\n"
+        "Cast features to the dtype of the head's weights; compute the loss in float32; build nothing unused.",
+    ),
+    Planted(
+        of_head.check_head_learns_from_any_precision,
+        Unused,
+        LABELS,
+        "Unused breaks the law 'a head reads features of any floating dtype, and every parameter of it gets a "
+        "gradient':\n"
+        "for vector features in torch.float32, spare.weight gets no gradient.\n"
+        "Cast features to the dtype of the head's weights; compute the loss in float32; build nothing unused.",
+    ),
+    Planted(
+        of_head.check_convex_claim_holds,
+        lambda: spoiled(Labels, loss=wavy),
+        LABELS,
+        "Spoiled breaks the law 'a loss described as convex is convex in the head's weights':\n"
+        "for vector features, the loss is # and # at two points, and # half-way between them.\n"
+        "Describe it with convex=False.",
+    ),
+)
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=str)
+def test_a_planted_fault_is_caught(planted):
+    given = () if planted.check.__code__.co_argcount == 1 else (planted.targets,)
+    with pytest.raises(LawBroken) as caught:
+        planted.check(planted.make(), *given)
+    assert stable(str(caught.value)) == planted.message
+
+
+def stable(message):
+    """Leave out numbers that are not whole, and what torch and Python say themselves."""
+    return re.sub(r"raises \w+: .*", "raises ….", re.sub(r"-?\d+\.\d+(e[+-]\d+)?", "#", message))
+
+
+def test_a_spec_that_describes_something_else_is_caught():
+    spec = next(spec for spec in taskgraft_heads() if spec.name == "regression")
+    with pytest.raises(LawBroken) as caught:
+        of_head.check_spec_describes_the_head(Labels(), spec, RegressionConfig())
+    assert str(caught.value).startswith(
+        "Labels breaks the law 'describe says what build makes':\n"
+        "'target' is <TargetKind.NUMBERS: 'numbers'> as described by 'regression', but <TargetKind.CATEGORY: 'category'> "
+        "as built.\n"
+    )
+
+
+def test_targets_that_prove_nothing_are_refused():
+    with pytest.raises(WeakExamples) as caught:
+        of_head.check_loss_adds_up(Labels(), {"label": ["a", "b"]})
+    assert str(caught.value) == "The examples given for Labels prove nothing: there are 2 targets; give four or more."
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        of_head.check_truth_speaks_as_predictions_do,
+        of_head.check_padding_and_companions_do_not_matter,
+        of_head.check_head_builds_from_json,
+        of_head.check_head_learns_from_any_precision,
+    ],
+)
+@pytest.mark.parametrize("head", [Cells, Couples])
+def test_a_head_whose_predictions_are_arrays_keeps_the_laws(check, head):
+    check(head(), CELLS)

@@ -1,0 +1,164 @@
+"""Each check of the conformance kit for plugins catches a fault planted for it, and says so in the author's terms."""
+
+import sys
+import textwrap
+
+import pytest
+
+from taskgraft.testing import LawBroken
+from taskgraft.testing import plugin as of_plugin
+
+RIGHT = """
+    from taskgraft.contract.config import Config
+    from taskgraft.contract.descriptions import BackboneDescription, InputRole, Part, vector
+    from taskgraft.contract.hooks import hookimpl
+    from taskgraft.contract.specs import BackboneSpec
+
+    TASKGRAFT_CONTRACT = "1.0"
+
+    class Settings(Config):
+        blocks: int = 2
+
+    @hookimpl
+    def taskgraft_backbones():
+        yield BackboneSpec(name="mine", summary="a backbone", config=Settings, describe=describe, build=build)
+
+    def describe(config):
+        return BackboneDescription((InputRole("text"),), (vector(4),), (Part("all", ("all",), vector(4)),))
+
+    def build(config):
+        import backbones
+
+        return backbones.Words()
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes a plugin's module, with parts of the right one replaced, and gives its name."""
+
+    def write(name, *changes):
+        code = RIGHT
+        for old, new in changes:
+            assert old in code
+            code = code.replace(old, new)
+        tmp_path.joinpath(f"{name}.py").write_text(textwrap.dedent(code))
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return name
+
+    return write
+
+
+def test_a_spec_without_settings_to_try_it_with_is_not_tried(module):
+    undecided = """
+        either: int | None = None
+
+        @model_validator(mode="after")
+        def _decided(self):
+            if self.either is None:
+                raise ValueError("decide")
+            return self
+"""
+    imported = "from pydantic import model_validator\n    from taskgraft.contract.config import Config"
+    name = module(
+        "undecided", ("    blocks: int = 2\n", undecided), ("from taskgraft.contract.config import Config", imported)
+    )
+    of_plugin.check_specs_are_sound(name, {})
+    of_plugin.check_descriptions_read_no_weights(name, {})
+
+
+def test_a_right_plugin_passes(module):
+    name = module("right")
+    of_plugin.check_module_is_found(name)
+    of_plugin.check_specs_are_sound(name, {})
+    of_plugin.check_descriptions_read_no_weights(name, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            ("TASKGRAFT_CONTRACT", "import torch\n\n    TASKGRAFT_CONTRACT"),
+            "the catalog says: imports torch during discovery; move that import into the spec's build function",
+        ),
+        (
+            ("TASKGRAFT_CONTRACT", "import acme_core\n\n    TASKGRAFT_CONTRACT"),
+            "the catalog says: ModuleNotFoundError: No module named 'acme_core'",
+        ),
+        (("def taskgraft_backbones", "def taskgraft_backbone"), "the catalog says: has a hook 'taskgraft_backbone'"),
+        (('name="mine"', 'name="My Backbone"'), "the catalog says: taskgraft_backbones: 'My Backbone' is no name"),
+        (("TASKGRAFT_CONTRACT", "import os\n    os._exit(3)\n    TASKGRAFT_CONTRACT"), "discovery ends the process: "),
+    ],
+    ids=["torch-at-the-top", "missing-dependency", "misspelt-hook", "no-name", "exit"],
+)
+def test_a_module_that_is_not_found_without_work_is_caught(module, change, found):
+    name = module("wrong", change)
+    with pytest.raises(LawBroken) as caught:
+        of_plugin.check_module_is_found(name)
+    assert str(caught.value).startswith(f"wrong breaks the law 'a plugin is found without work':\n{found}")
+    assert str(caught.value).endswith("\nMend the module that the entry point names.")
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "advice"),
+    [
+        (('summary="a backbone"', 'summary=""'), "its summary is ''", "Write one line for taskgraft list."),
+        (
+            ("blocks: int = 2", "model_config = {'frozen': False}\n        blocks: int = 2"),
+            "Settings has frozen=False",
+            "Mend the spec.",
+        ),
+        (
+            ("blocks: int = 2", "argument = 'path'\n        blocks: int = 2"),
+            "the argument of Settings is 'path', which is not one of its settings",
+            "Mend the spec.",
+        ),
+        (
+            ("blocks: int = 2", "blocks: float = float('nan')"),
+            "writing Settings as JSON raises ValueError: Out of range float values are not JSON compliant",
+            "Mend the spec.",
+        ),
+        (
+            ("blocks: int = 2", "blocks: int | bytes | None = b'\\xff'"),
+            "writing Settings as JSON raises ",
+            "Mend the spec.",
+        ),
+    ],
+    ids=["no-summary", "not-frozen", "argument", "not-finite", "bytes"],
+)
+def test_settings_that_are_not_plain_are_caught(module, change, found, advice):
+    name = module("wrong", change)
+    with pytest.raises(LawBroken) as caught:
+        of_plugin.check_specs_are_sound(name, {})
+    law = "backbone 'mine' of wrong breaks the law 'a spec is plain and its settings are JSON':\n"
+    assert str(caught.value).startswith(law + found)
+    assert str(caught.value).endswith(f".\n{advice}")
+
+
+@pytest.mark.parametrize(
+    ("work", "found"),
+    [
+        ("build(config)", "describe makes weights: 'weight' of Embedding"),
+        ("open(__file__.replace('.py', '.safetensors'), 'rb').close()", "describe opens wrong.safetensors"),
+    ],
+    ids=["builds", "opens"],
+)
+def test_a_describe_that_reads_weights_is_caught(module, tmp_path, work, found):
+    name = module("wrong", ("def describe(config):\n", f"def describe(config):\n        {work}\n"))
+    tmp_path.joinpath("wrong.safetensors").write_bytes(b"")
+    with pytest.raises(LawBroken) as caught:
+        of_plugin.check_descriptions_read_no_weights(name, {})
+    assert str(caught.value) == (
+        "backbone 'mine' of wrong breaks the law 'describe reads no weights':\n"
+        f"{found}.\n"
+        "Read the checkpoint's configuration, or build on the device 'meta'."
+    )
+
+
+def test_a_describe_that_says_something_else_than_what_is_built_is_caught(module):
+    with pytest.raises(LawBroken) as caught:
+        of_plugin.check_descriptions_match_what_is_built(module("wrong"), {})
+    assert str(caught.value).startswith(
+        "Words breaks the law 'describe says what build makes':\n'features' is (FeatureDescription("
+    )

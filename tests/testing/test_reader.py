@@ -1,0 +1,183 @@
+"""Each check of the conformance kit for readers catches a fault planted for it, and says so in the author's terms."""
+
+import itertools
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.contract.specs import ReaderSpec
+from taskgraft.discovery.catalog import catalog
+from taskgraft.testing import LawBroken, ReaderLaws, WeakExamples
+from taskgraft.testing import reader as of_reader
+
+CALLS = itertools.count()
+
+
+def right(path, settings):
+    """Reads a line of text per row."""
+    try:
+        texts = path.read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableFile(str(path), f"it cannot be read ({error}).") from None
+    return Rows(pa.table({"text": texts}), path.name, list(range(1, len(texts) + 1)), {1: "it is odd"})
+
+
+def writes_beside(path, settings):
+    path.with_suffix(".index").write_text("")
+    return right(path, settings)
+
+
+def counts_calls(path, settings):
+    return Rows(pa.table({"text": [str(next(CALLS)), "b"]}), path.name)
+
+
+def planted(read):
+    return ReaderSpec(name="planted", summary="a planted reader", config=NoSettings, suffixes=(".txt",), read=read)
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "data.txt").write_text("one\ntwo\nthree")
+    return tmp_path / "data.txt"
+
+
+def check_all(spec, path):
+    of_reader.check_reading_is_repeatable(spec, path, spec.config())
+    of_reader.check_rows_have_places(spec, path, spec.config())
+    of_reader.check_claims_can_be_met(spec)
+    of_reader.check_unreadable_files_are_told(spec, spec.config())
+
+
+def test_a_right_reader_passes(file):
+    check_all(planted(right), file)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("csv", "a,b\n1,2\n3\n4,5\n"), ("json-lines", '{"a": 1}\n\n{"a": 2}\n'), ("parquet", None)]
+)
+def test_the_built_in_readers_keep_the_laws(tmp_path, name, content):
+    spec = next(spec for spec, _ in catalog().specs(ReaderSpec) if spec.name == name)
+    path = tmp_path / f"data{spec.suffixes[0]}"
+    if content is None:
+        parquet.write_table(pa.table({"a": [1, 2]}), path)
+    else:
+        path.write_text(content)
+    check_all(spec, path)
+
+
+class TestOfAPlugin(ReaderLaws):
+    """A plugin's tests inherit the checks."""
+
+    @pytest.fixture
+    def spec(self):
+        return planted(right)
+
+    @pytest.fixture
+    def path(self, file):
+        return file
+
+    @pytest.fixture
+    def count(self):
+        return 3
+
+
+def test_a_file_of_one_row_proves_nothing(tmp_path):
+    (tmp_path / "one.txt").write_text("one")
+    with pytest.raises(WeakExamples) as caught:
+        of_reader.check_reading_is_repeatable(planted(right), tmp_path / "one.txt", NoSettings())
+    assert str(caught.value) == (
+        "The examples given for reader 'planted' prove nothing: there are 1 rows; give two or more."
+    )
+
+
+def changed(**what):
+    def read(path, settings):
+        return replace(right(path, settings), **what)
+
+    return read
+
+
+PLACES = "a row can be found again"
+LINES = "Give Rows the line on which each row starts, or no lines at all."
+CHANGES = "Read the path alone; keep no state and write beside no file."
+TOLD = "Raise taskgraft.contract.rows.UnreadableFile with path and reason."
+
+
+@pytest.mark.parametrize(
+    ("read", "law", "found", "advice"),
+    [
+        (counts_calls, "reading changes nothing", "reading twice gives different rows", CHANGES),
+        (writes_beside, "reading changes nothing", "data.index is changed by reading", CHANGES),
+        (
+            changed(source=""),
+            PLACES,
+            "the source is empty, so a message could not name it",
+            "Name the file: path.name.",
+        ),
+        (changed(lines=[1]), PLACES, "there are 1 lines for 3 rows", LINES),
+        (changed(lines=[3, 2, 1]), PLACES, "the lines do not rise from 1: [3, 2, 1] …", LINES),
+        (changed(lines=[0, 1, 2]), PLACES, "the lines do not rise from 1: [0, 1, 2] …", LINES),
+        (
+            changed(refused={3: "it is odd"}),
+            PLACES,
+            "row 3 is refused, but there are 3 rows",
+            "Keep a refused row in the table.",
+        ),
+        (
+            changed(refused={0: "It is odd."}),
+            PLACES,
+            "the reason of row 0 is 'It is odd.'",
+            "Write a clause without a full stop; a message ends it.",
+        ),
+        (
+            changed(noted={"it is new": [0, 3]}),
+            PLACES,
+            "row 3 is noted, but there are 3 rows",
+            "Note rows of the table alone.",
+        ),
+    ],
+)
+def test_a_planted_fault_of_reading_is_caught(file, read, law, found, advice):
+    with pytest.raises(LawBroken) as caught:
+        check_all(planted(read), file)
+    assert str(caught.value) == f"reader 'planted' breaks the law '{law}':\n{found}.\n{advice}"
+
+
+def raises_as_it_comes(path, settings):
+    return Rows(pa.table({"text": path.read_text("utf-8").split("\n")}), path.name)
+
+
+def names_no_file(path, settings):
+    raise UnreadableFile("the file", "it cannot be read.")
+
+
+@pytest.mark.parametrize(
+    ("read", "found"),
+    [
+        (raises_as_it_comes, "reading a missing file raises FileNotFoundError: [Errno 2] No such file or directory: "),
+        (names_no_file, "what is said of a missing file does not name it: the file: it cannot be read."),
+    ],
+)
+def test_a_planted_fault_with_unreadable_files_is_caught(read, found):
+    with pytest.raises(LawBroken) as caught:
+        of_reader.check_unreadable_files_are_told(planted(read), NoSettings())
+    assert caught.value.found.startswith(found)
+    assert caught.value.advice == TOLD
+
+
+@pytest.mark.parametrize(
+    ("claims", "found"),
+    [
+        ({"suffixes": ("txt",)}, "the suffix 'txt' does not begin with a point"),
+        ({"folders": ("",)}, "the pattern '' finds nothing in a folder"),
+        ({"folders": ("/data/*.txt",)}, "the pattern '/data/*.txt' finds nothing in a folder"),
+    ],
+)
+def test_a_planted_claim_that_cannot_be_met_is_caught(claims, found):
+    with pytest.raises(LawBroken) as caught:
+        of_reader.check_claims_can_be_met(replace(planted(right), **claims))
+    assert caught.value.found == found

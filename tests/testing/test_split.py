@@ -1,0 +1,101 @@
+"""Each check of the conformance kit for splits catches a fault planted for it, and says so in the author's terms."""
+
+import itertools
+
+import pyarrow as pa
+import pytest
+
+from taskgraft.builtin.splits.column import by_column
+from taskgraft.builtin.splits.configs import ColumnConfig, FractionConfig
+from taskgraft.builtin.splits.fraction import by_fraction
+from taskgraft.contract.config import NoSettings
+from taskgraft.contract.rows import Rows
+from taskgraft.contract.specs import SplitSpec
+from taskgraft.testing import LawBroken, SplitLaws
+from taskgraft.testing import split as of_split
+
+ROWS = Rows(pa.table({"label": ["a", "b"] * 10, "part": ["train"] * 15 + ["dev"] * 5}), "data.csv")
+CALLS = itertools.count()
+
+
+def planted(split, config=NoSettings):
+    return SplitSpec(name="planted", summary="a planted split", config=config, split=split)
+
+
+def check_all(spec, config):
+    of_split.check_split_divides(spec, ROWS, ["label"], config)
+    of_split.check_split_is_repeatable(spec, ROWS, ["label"], config)
+
+
+@pytest.mark.parametrize(
+    ("split", "config"),
+    [(by_fraction, FractionConfig(validation=0.2)), (by_column, ColumnConfig(column="part"))],
+)
+def test_the_built_in_splits_keep_the_laws(split, config):
+    check_all(planted(split, type(config)), config)
+
+
+class TestOfAPlugin(SplitLaws):
+    """A plugin's tests inherit the checks."""
+
+    @pytest.fixture
+    def spec(self):
+        return planted(by_fraction, FractionConfig)
+
+    @pytest.fixture
+    def rows(self):
+        return ROWS
+
+    @pytest.fixture
+    def targets(self):
+        return ("label",)
+
+    @pytest.fixture
+    def config(self):
+        return FractionConfig(validation=0.2)
+
+
+def overlaps(rows, targets, settings, seed):
+    return {"train": list(range(19)), "validation": [18, 19]}
+
+
+def forgets_validation(rows, targets, settings, seed):
+    return {"train": list(range(20))}
+
+
+def counts_calls(rows, targets, settings, seed):
+    held = next(CALLS) % len(rows)
+    return {"train": [row for row in range(len(rows)) if row != held], "validation": [held]}
+
+
+def fails(rows, targets, settings, seed):
+    raise KeyError("part")
+
+
+DIVIDES = "Put each row number into one part; train and validation need rows."
+DRAWS = "Draw with a generator made from the seed, such as numpy.random.default_rng(seed)."
+
+
+@pytest.mark.parametrize(
+    ("split", "law", "found", "advice"),
+    [
+        (
+            overlaps,
+            "a split divides the rows",
+            "with the seed 0, it puts row 18 into 'train' and into 'validation'",
+            DIVIDES,
+        ),
+        (
+            forgets_validation,
+            "a split divides the rows",
+            "with the seed 0, it leaves no row for 'validation' (train 20)",
+            DIVIDES,
+        ),
+        (fails, "a split divides the rows", "splitting with the seed 0 raises KeyError: 'part'", DIVIDES),
+        (counts_calls, "a seed decides", "two answers with the seed 0 differ", DRAWS),
+    ],
+)
+def test_a_planted_fault_of_a_split_is_caught(split, law, found, advice):
+    with pytest.raises(LawBroken) as caught:
+        check_all(planted(split), NoSettings())
+    assert str(caught.value) == f"split 'planted' breaks the law '{law}':\n{found}.\n{advice}"

@@ -1,0 +1,459 @@
+"""Distillation: a student of one backbone learns what a teacher of another says, and needs it no more."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from backbones import WORDS
+from small_tasks import Planned, assert_same_bits, classification, images, sentences, weights, words
+from torch.nn.functional import cross_entropy
+
+import taskgraft as tg
+from taskgraft.adaptation.trainable import BadStage
+from taskgraft.builtin.strategies.distill import Distill, DistillConfig, SoftLoss
+from taskgraft.contract.head import Loss
+from taskgraft.contract.plan import Stage
+from taskgraft.contract.rows import BadRows
+from taskgraft.contract.strategy import CannotPlan
+from taskgraft.data.soft_labels import apart, beside
+from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, BadArtifact, checksums
+from taskgraft.storage.run_directory import AnotherRun
+from taskgraft.testing import StrategyLaws
+from taskgraft.training.distillation import UnfitTeacher
+
+pytestmark = pytest.mark.usefixtures("small_plugin_installed")
+
+FULL = {"name": "full", "learning_rate": 1e-2}
+SMALLER = {"name": "small-words", "blocks": 1, "seed": 5, "dropout": 0.0}
+
+
+def fit(backbone: Any, strategy: Any, rows: Any = None, head: Any = "classification", **given: Any) -> tg.TaskModel:
+    training = {"batch_size": 8, "epochs": 2} | given.pop("training", {})
+    model = tg.compose(backbone, head, strategy)
+    model.fit(rows or sentences(), target=given.pop("target", "label"), training=training, quiet=True, **given)
+    return model
+
+
+def saved(folder: Path, rows: Any = None, backbone: Any = "small-words", **given: Any) -> str:
+    """Fit and save a teacher."""
+    return str(fit(backbone, FULL, rows, **given).save(folder / "teacher"))
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> str:
+    return saved(tmp_path)
+
+
+def distill(teacher: str, **settings: Any) -> dict[str, Any]:
+    return {"name": "distill", "teacher": teacher, "learning_rate": 1e-2} | settings
+
+
+def stage_of(teacher: str, **settings: Any) -> Stage:
+    """The stage of a student of the small backbone."""
+    strategy = Distill(DistillConfig(teacher=teacher, learning_rate=1e-2, **settings))
+    return strategy.plan(words().description, classification().description)[0]
+
+
+def logits(model: tg.TaskModel, rows: dict[str, list[Any]]) -> torch.Tensor:
+    assert model.fitted is not None
+    task = model.fitted.task.eval()
+    batch = task.backbone.processor.prepare({"text": rows["text"]}).batch
+    with torch.no_grad():
+        return task.head(task.features(0, batch))
+
+
+class TestDistill(StrategyLaws):
+    @pytest.fixture
+    def strategy(self, tmp_path):
+        return Distill(
+            DistillConfig(teacher=saved(tmp_path, {"text": list(WORDS.inputs["text"]), "label": list("abcabc")}))
+        )
+
+    @pytest.fixture
+    def backbone(self):
+        return words()
+
+    @pytest.fixture
+    def inputs(self):
+        return {"text": list(WORDS.inputs["text"])}
+
+    @pytest.fixture
+    def head(self):
+        return classification()
+
+    @pytest.fixture
+    def targets(self):
+        return {"label": list("abcabc")}
+
+
+# --- what is learned
+
+
+def test_each_row_is_compared_with_what_the_teacher_says_of_it_by_the_formula(tmp_path):
+    rows = sentences(8) | {"label": list("hgfedcba")}  # a label says which row it is
+    teacher, temperature, mix = saved(tmp_path, rows), 3.0, 0.25
+    said = (logits(tg.load(teacher), rows) / temperature).softmax(-1)
+    seen = []
+
+    def heard(head, output, targets, features):
+        found = SoftLoss(temperature, mix)(head, output, targets, features)
+        own, soft = apart(targets)
+        label = own["label"]
+        torch.testing.assert_close(soft["shares"], said[7 - label])
+        divergence = (said[7 - label] * (said[7 - label].log() - (output / temperature).log_softmax(-1))).sum()
+        wanted = mix * temperature**2 * divergence + (1 - mix) * cross_entropy(output, label, reduction="sum")
+        torch.testing.assert_close(found.total, wanted)
+        assert float(found.weight) == len(label)
+        seen.extend(label.tolist())
+        return found
+
+    stage = replace(stage_of(teacher, temperature=temperature), loss=heard)
+    fit(words(), Planned(stage), rows, training={"micro_batch": 3})
+
+    assert sorted(seen) == sorted([*range(8)] * 2)
+
+
+def test_a_mix_of_nothing_of_the_teacher_is_plain_training_bit_for_bit(teacher):
+    plain, taught = fit("small-words", FULL), fit("small-words", distill(teacher, mix=0))
+
+    assert_same_bits(weights(taught), weights(plain))
+
+
+def test_a_mix_of_the_teacher_alone_never_looks_at_labels():
+    class Deaf:
+        def loss(self, *_):
+            raise AssertionError("the labels were looked at")
+
+        def soft_loss(self, output, soft, features, temperature):
+            return Loss(output.sum() * temperature, output.new_tensor(1.0))
+
+    targets = beside(tg.Batch({"label": torch.zeros(1)}), tg.Batch({"shares": torch.zeros(1, 2)}))
+    found = SoftLoss(2.0, 1.0)(Deaf(), torch.ones(1, 2), targets, None)
+
+    assert float(found.total) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("head", "target"),
+    [("classification", "label"), ("regression", "length"), ("multi-label", "has"), ("element-classification", "tags")],
+)
+def test_a_student_comes_to_say_what_its_teacher_says(tmp_path, head, target):
+    rows = sentences(32)
+    split = [text.split() for text in rows["text"]]
+    rows["length"] = [len(some) for some in split]
+    rows["has"] = ["|".join(sorted({"xy"[len(word) % 2] for word in some})) for some in split]
+    rows["tags"] = [["xy"[len(word) % 2] for word in some] for some in split]
+    told = {"head": head, "target": target, "inputs": "text"}
+    teacher = saved(tmp_path, rows, training={"epochs": 6}, **told)
+    scratch = torch.Generator().manual_seed(0)
+    if head == "classification":  # labels drawn at random: what the student knows, it has from the teacher
+        rows["label"] = ["abc"[int(torch.randint(3, (), generator=scratch))] for _ in split]
+    first = fit(SMALLER, distill(teacher, mix=1), rows, training={"steps": 1}, **told)
+    last = fit(SMALLER, distill(teacher, mix=1), rows, training={"epochs": 12}, **told)
+    wanted = logits(tg.load(teacher), rows)
+
+    assert (logits(last, rows) - wanted).square().mean() < 0.5 * (logits(first, rows) - wanted).square().mean()
+
+
+def test_a_teacher_of_texts_teaches_a_student_of_pictures(tmp_path):
+    rows = images(16) | {"text": sentences(16)["text"]}
+    teacher = saved(tmp_path, rows, inputs="text")
+
+    model = fit("small-pictures", distill(teacher), rows, inputs="image")
+
+    assert model.recipe.data.inputs == {"image": "image"}
+    assert set(model.predict(rows)) <= {"a", "b"}
+
+
+def test_what_lies_before_the_parts_that_learn_is_stored_and_taught_all_the_same(teacher):
+    model = tg.compose("small-words", "classification", distill(teacher, learn=1))
+    run = model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
+
+    assert run.stages[0].stored_at == 2
+
+
+def test_the_head_takes_over_the_labels_of_the_teacher(teacher):
+    rows = {
+        name: [value for value, label in zip(some, sentences()["label"], strict=True) if label != "b"]
+        for name, some in sentences().items()
+    }
+
+    model = fit(SMALLER, distill(teacher), rows)
+
+    assert model.fitted.target.vocabulary == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [("none", None), ("balanced", "balanced"), ({"a": 1.0, "b": 2.0, "c": 3.0}, (1.0, 2.0, 3.0))],
+)
+def test_class_weights_are_those_of_the_student(tmp_path, weights, expected):
+    rows = sentences()
+    folder = saved(tmp_path, head={"name": "classification", "class_weights": "balanced"})
+    labels = sorted(set(rows["label"]))
+    if isinstance(weights, dict):
+        weights = dict(zip(labels, weights.values(), strict=True))
+    if expected == "balanced":
+        expected = tuple(len(rows["label"]) / (len(labels) * rows["label"].count(label)) for label in labels)
+    student = fit("small-words", distill(folder), head={"name": "classification", "class_weights": weights})
+    assert student.fitted.target.vocabulary == tuple(labels)
+    assert student.fitted.target.weights == expected
+
+
+def test_a_label_of_the_teacher_that_the_student_never_sees_weighs_as_if_seen_once(tmp_path):
+    rows = sentences()
+    folder = saved(tmp_path)
+    unseen = sorted(set(rows["label"]))[0]
+    kept = [row for row, label in enumerate(rows["label"]) if label != unseen]
+    fewer = {column: [values[row] for row in kept] for column, values in rows.items()}
+    student = fit("small-words", distill(folder), fewer, head={"name": "classification", "class_weights": "balanced"})
+    assert student.fitted.target.weights[0] == len(kept) / len(set(rows["label"]))
+
+
+def test_a_stage_after_the_teacher_hears_nothing_of_it(teacher):
+    def deaf(head, output, targets, features):
+        assert list(targets.tensors) == ["label"]
+        return head.loss(output, targets, features)
+
+    plain = replace(stage_of(teacher), name="plain", teacher=None, loss=deaf)
+    fit(words(), Planned(stage_of(teacher), plain))
+
+
+def test_a_student_goes_on_without_its_teacher_in_the_strategies_after(teacher):
+    model = tg.compose(SMALLER, "classification", {"name": "stages", "strategies": [distill(teacher), "linear-probe"]})
+    run = model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
+
+    assert [stage.name for stage in run.stages] == ["1-distill", "2-linear-probe"]
+
+
+def test_a_row_that_the_teacher_cannot_use_is_told_or_skipped(tmp_path):
+    rows = images(16) | {"text": [*sentences(15)["text"], ""]}
+    teacher = saved(tmp_path, {name: values[:15] for name, values in rows.items()}, inputs="text")
+
+    with pytest.raises(BadRows) as raised:
+        fit("small-pictures", distill(teacher), rows, inputs="image")
+    model = fit("small-pictures", distill(teacher), rows, inputs="image", on_bad_row="skip")
+
+    assert str(raised.value) == (
+        "the training data, row 15: the teacher cannot use it, for the text is empty.\n"
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+    )
+    assert model.fitted is not None
+
+
+# --- the teacher is left alone, and needed no more
+
+
+def digests(folder: str) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(folder).iterdir()}
+
+
+def test_the_teacher_is_what_it_was(teacher):
+    before, said = digests(teacher), logits(tg.load(teacher), sentences())
+
+    fit(SMALLER, distill(teacher))
+
+    assert digests(teacher) == before
+    assert torch.equal(logits(tg.load(teacher), sentences()), said)
+
+
+def test_a_student_is_loaded_without_its_teacher_and_predicts_the_same(teacher, tmp_path):
+    model = fit(SMALLER, distill(teacher))
+    model.save(tmp_path / "student")
+    shutil.rmtree(teacher)
+
+    again = tg.load(tmp_path / "student")
+
+    assert_same_bits(weights(again), weights(model))
+    assert torch.equal(logits(again, sentences()), logits(model, sentences()))
+
+
+def test_a_student_that_is_fitted_again_needs_its_teacher(teacher, tmp_path):
+    fit(SMALLER, distill(teacher)).save(tmp_path / "student")
+    shutil.rmtree(teacher)
+
+    with pytest.raises(BadArtifact) as raised:
+        tg.load(tmp_path / "student").fit(sentences(), target="label", quiet=True)
+    assert str(raised.value) == f"The artifact {teacher} is refused: there is no such folder."
+
+
+def test_a_student_teaches_in_its_turn(teacher, tmp_path):
+    middle = fit(SMALLER, distill(teacher)).save(tmp_path / "middle")
+    shutil.rmtree(teacher)
+
+    assert fit(SMALLER, distill(str(middle))).fitted is not None
+
+
+# --- resuming
+
+
+class Stop(Exception):
+    pass
+
+
+def stopping(backbone: torch.nn.Module, step: int) -> None:
+    if step == 4:
+        raise Stop
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits_and_with_the_same_teacher_alone(teacher, tmp_path):
+    stage, kept = stage_of(teacher), {"run": tmp_path / "run", "resume": True}
+    whole = fit(words(), Planned(stage), training={"checkpoint_every": 1})
+    with pytest.raises(Stop):
+        fit(words(), Planned(replace(stage, after_step=stopping)), training={"checkpoint_every": 1}, **kept)
+    before = shutil.copytree(teacher, tmp_path / "before")
+    fit("small-words", FULL, training={"seed": 1}).save(teacher, overwrite=True)
+
+    with pytest.raises(AnotherRun) as raised:
+        fit(words(), Planned(stage), training={"checkpoint_every": 1}, **kept)
+    shutil.rmtree(teacher)
+    shutil.copytree(before, teacher)
+    again = fit(words(), Planned(stage), training={"checkpoint_every": 1}, **kept)
+
+    assert [text.partition(" was ")[0] for text in raised.value.changed] == [f"teachers.{teacher}"]
+    assert_same_bits(weights(again), weights(whole))
+
+
+# --- teachers that cannot teach
+
+
+def refused(teacher: str, head: Any = "classification", error: type[Exception] = UnfitTeacher) -> str:
+    with pytest.raises(error) as raised:
+        tg.compose("small-words", head, distill(teacher))
+    return str(raised.value)
+
+
+def test_a_folder_that_is_not_there_is_refused_when_composing(tmp_path):
+    assert (
+        refused(f"{tmp_path}/gone", error=BadArtifact)
+        == f"The artifact {tmp_path}/gone is refused: there is no such folder."
+    )
+
+
+def test_a_damaged_teacher_is_refused_when_composing(teacher):
+    path = Path(teacher, TENSORS)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+    assert refused(teacher, error=BadArtifact) == (
+        f"The artifact {teacher} is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+    )
+
+
+def test_a_teacher_of_another_kind_of_target_is_refused_when_composing(teacher):
+    assert refused(teacher, "regression") == (
+        f"The teacher {teacher} cannot teach: its head 'classification' predicts category, but 'regression' learns numbers. "
+        "Choose another teacher, or the head 'classification'."
+    )
+
+
+def test_a_teacher_that_knows_something_else_of_its_targets_is_refused_when_composing(teacher):
+    from taskgraft.builtin.heads.classification import Classification
+    from taskgraft.builtin.heads.configs import ClassificationConfig
+    from taskgraft.contract.head import Target
+
+    class Other(Target):
+        names: tuple[str, ...]
+
+    class Strange(Classification):
+        target = Other
+
+    assert refused(teacher, Strange(ClassificationConfig())) == (
+        f"The teacher {teacher} cannot teach: what its head 'classification' knows of the targets is nothing that 'Strange' "
+        "can take over. Choose another teacher, or the head 'classification'."
+    )
+
+
+def test_a_teacher_composed_from_an_object_is_refused_when_composing(tmp_path):
+    folder = saved(tmp_path, backbone=words())
+
+    assert refused(folder) == (
+        f"The teacher {folder} cannot teach: its backbone was an object of the class backbones.Words, which its folder does "
+        "not hold. Take a teacher of which everything was named."
+    )
+
+
+def test_a_teacher_whose_plugin_is_not_installed_is_refused_when_composing(teacher):
+    path = Path(teacher, MANIFEST)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sources": {"acme-backbones": "2.0"}}))
+    files = {name: Path(teacher, name).read_bytes() for name in (TENSORS, MANIFEST)}
+    Path(teacher, SUMS).write_text(checksums(files))
+
+    assert refused(teacher, error=BadArtifact) == (
+        f"The artifact {teacher} is refused: it needs acme-backbones 2.0, not installed here: "
+        "pip install acme-backbones."
+    )
+
+
+def test_a_head_that_does_not_distil_is_refused_when_composing(teacher):
+    assert refused(teacher, "masked-elements", CannotPlan) == (
+        "'distill' needs a head that learns from soft targets, but this one, which learns inputs, does not. Choose another "
+        "strategy, or a head that does (classification, multi-label, regression, element-classification)."
+    )
+
+
+def test_more_parts_than_there_are_cannot_learn(teacher):
+    with pytest.raises(CannotPlan) as raised:
+        tg.compose("small-words", "classification", distill(teacher, learn=4))
+    assert str(raised.value) == (
+        "'distill' is to train the last 4 parts, but the backbone has 3: embedding, block-0, block-1. "
+        "Choose learn = 3 or less."
+    )
+
+
+def test_labels_that_the_teacher_does_not_know_are_named(teacher):
+    rows = sentences()
+    rows["label"][3] = "z"
+
+    with pytest.raises(BadRows) as raised:
+        fit(SMALLER, distill(teacher), rows)
+    assert str(raised.value) == (
+        "the training data, row 3: the label 'z' does not occur in the training split, which has 'a', 'b', 'c'.\n"
+        f"The training split meant is that of the teacher '{teacher}', whose labels and scales the head takes over.\n"
+        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+    )
+
+
+def test_a_teacher_of_another_column_is_refused_before_training(teacher):
+    rows = sentences()
+    rows["intent"] = rows.pop("label")
+
+    with pytest.raises(UnfitTeacher) as raised:
+        fit(SMALLER, distill(teacher), rows, target="intent")
+    assert str(raised.value) == (
+        f"The teacher {teacher} cannot teach: it predicts 'label', but the target is 'intent'. "
+        "Let teacher and student predict the same columns."
+    )
+
+
+def test_rows_without_a_column_that_the_teacher_reads_are_refused_before_training(teacher):
+    with pytest.raises(UnfitTeacher) as raised:
+        fit("small-pictures", distill(teacher), images())
+    assert str(raised.value) == (
+        f"The teacher {teacher} cannot teach: it reads 'text', but the training data has image, label. "
+        "Give training rows with all columns that the teacher reads."
+    )
+
+
+def test_teachers_of_two_stages_must_know_the_same(teacher, tmp_path):
+    other = saved(tmp_path / "other", sentences() | {"label": list("ab") * 12})
+    second = replace(stage_of(other), name="second")
+
+    with pytest.raises(UnfitTeacher) as raised:
+        tg.compose(words(), "classification", Planned(stage_of(teacher), second))
+    assert str(raised.value) == (
+        f"The teacher {other} cannot teach: what it knows of the targets differs from what the teacher of another stage knows. "
+        "Choose teachers that learned from the same rows."
+    )
+
+
+def test_a_stage_with_a_teacher_needs_a_loss_that_learns_from_it(teacher):
+    with pytest.raises(BadStage) as raised:
+        fit(words(), Planned(replace(stage_of(teacher), loss=None)))
+    assert str(raised.value) == "The stage 'distill' cannot run: it has a teacher, but no loss that learns from it."

@@ -1,0 +1,69 @@
+import json
+import sys
+
+import pytest
+from accelerate.state import AcceleratorState
+from small_tasks import Planned, classification, learns, sentences, words
+
+from taskgraft import compose
+from taskgraft.training.tracking import BadTracker, accelerator
+
+
+def fit(run=None, **training):
+    model = compose(words(), classification(), Planned(learns("block-1")))
+    settings = {"batch_size": 8} | training
+    return model.fit(sentences(), target="label", training=settings, run=run, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "tensorbord",
+            "there is none of that name (did you mean 'tensorboard'?); accelerate knows ",
+        ),
+        ("zzz", "there is none of that name; accelerate knows "),
+    ],
+)
+def test_a_tracker_that_nobody_knows_is_refused(tmp_path, name, said):
+    with pytest.raises(BadTracker) as caught:
+        accelerator((name,), tmp_path)
+    assert str(caught.value).startswith(f"The tracker '{name}' cannot be used: {said}")
+    for known in ("tensorboard", "wandb", "mlflow"):
+        assert known in str(caught.value)
+
+
+def test_a_tracker_without_its_package_is_refused(tmp_path):
+    assert "mlflow" not in sys.modules
+    with pytest.raises(BadTracker) as caught:
+        accelerator(("mlflow",), tmp_path)
+    assert str(caught.value) == (
+        "The tracker 'mlflow' cannot be used: its package is not installed here (pip install mlflow)."
+    )
+
+
+def test_a_tracker_needs_a_folder():
+    with pytest.raises(BadTracker) as caught:
+        fit(trackers=["tensorboard"])
+    assert str(caught.value) == (
+        "The tracker 'tensorboard' cannot be used: trackers may write files, so name a folder for the run with run=…."
+    )
+
+
+def test_a_tracker_gets_the_numbers_of_each_step_and_epoch(tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    fit(tmp_path / "run", trackers=["tensorboard"])
+    events = event_accumulator.EventAccumulator(str(tmp_path / "run" / "taskgraft")).Reload()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    told = events.Scalars("loss")
+    assert [one.step for one in told] == [1, 2, 3, 4, 5, 6]
+    assert [one.value for one in told] == pytest.approx(losses)
+    assert [one.step for one in events.Scalars("training_loss")] == [3, 6]
+
+
+def test_a_refused_tracker_leaves_the_next_fit_alone(tmp_path):
+    with pytest.raises(BadTracker):
+        fit(tmp_path / "run", trackers=["mlflow"])
+    assert fit().stages[0].losses
+    assert AcceleratorState().num_processes == 1

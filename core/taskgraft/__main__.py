@@ -1,5 +1,5 @@
 """``python -m taskgraft``: the same as the command ``taskgraft``."""
 
-from taskgraft.cli import main
+from taskgraft.cli.main import main
 
 main()

@@ -50,7 +50,7 @@ IMPORTED = """
 import sys
 from contextlib import suppress
 
-from taskgraft.cli import main
+from taskgraft.cli.main import main
 
 with suppress(SystemExit):
     main(sys.argv[2:])

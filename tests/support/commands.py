@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fcntl import ioctl
 from io import StringIO
 
-from taskgraft.cli import main
+from taskgraft.cli.main import main
 
 
 @dataclass(frozen=True)

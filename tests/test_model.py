@@ -21,16 +21,16 @@ from small_tasks import (
 )
 
 import taskgraft as tg
-from taskgraft.adaptation.insertion import BadInsertion
-from taskgraft.contract.backbone import Prepared, Processor
+from taskgraft.adaptation.insertion import InvalidInsertion
+from taskgraft.contract.backbone import ProcessedBatch, Processor
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import SettingsError
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.config import ConfigError
+from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion
-from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
-from taskgraft.data.dataset import NoRows
-from taskgraft.evaluation.evaluation import BadResamples
-from taskgraft.evaluation.evaluator import UnfitMetric
+from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
+from taskgraft.data.dataset import EmptyData
+from taskgraft.evaluation.evaluation import InvalidResamples
+from taskgraft.evaluation.evaluator import MetricMismatch
 from taskgraft.inference.predict import ListOfWhat, OneInput
 from taskgraft.model import NoProbabilities, NoTarget, NotFitted
 
@@ -114,7 +114,7 @@ class Scaled(torch.nn.Module):
         return self.wrapped(value) * self.factor
 
 
-SCALING = learns(insert=(Insertion("scale", PARTS[1:], frozenset({Role.QUERY}), Scaled, 1e-2),))
+SCALING = learns(insert=(Insertion("scale", PARTS[1:], frozenset({LayerRole.QUERY}), Scaled, 1e-2),))
 
 
 def test_a_second_fit_does_not_insert_twice():
@@ -129,7 +129,7 @@ def test_a_fit_that_fails_leaves_nothing_inserted():
     backbone = words()
     keys = list(backbone.state_dict())
     wrong = learns(name="second", insert=(Insertion("none", PARTS, frozenset(), Scaled, 1e-2),))
-    with pytest.raises(BadInsertion):
+    with pytest.raises(InvalidInsertion):
         trained(backbone, SCALING, wrong)
     assert list(backbone.state_dict()) == keys
 
@@ -143,11 +143,11 @@ class Cutting(Words):
 
 
 class CuttingProcessor(WordsProcessor):
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         whole = super().prepare(inputs)
         cut = sum(count > 3 for count in whole.elements)
         short = super().prepare({"text": [" ".join(text.split()[:3]) for text in inputs["text"]]})
-        return Prepared(short.batch, whole.refused, {"cut to 3 words": cut} if cut else {}, whole.elements)
+        return ProcessedBatch(short.batch, whole.refused, {"cut to 3 words": cut} if cut else {}, whole.elements)
 
 
 def test_what_happened_to_the_rows_is_told():
@@ -266,19 +266,19 @@ def test_rows_of_a_group_are_drawn_together(model):
 
 
 def test_a_group_column_that_is_not_there_is_named(model):
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         model.evaluate(sentences(12), groups="labels")
     assert str(caught.value) == "the data has no column 'labels'. Did you mean 'label'? Columns: text, label."
 
 
 def test_a_number_of_resamples_that_cannot_be_drawn_is_refused(model):
-    with pytest.raises(BadResamples) as caught:
+    with pytest.raises(InvalidResamples) as caught:
         model.evaluate(sentences(12), resamples=-1)
     assert str(caught.value) == ("resamples is -1. Give a whole number from 0 on; 0 gives no intervals, 1000 is usual.")
 
 
 def test_a_metric_for_another_kind_of_target_is_refused(model):
-    with pytest.raises(UnfitMetric) as caught:
+    with pytest.raises(MetricMismatch) as caught:
         model.evaluate(sentences(), metrics=["regression"])
     assert str(caught.value) == "The metric 'regression' cannot judge what 'classification' predicts."
 
@@ -310,20 +310,20 @@ def test_a_fit_without_a_target_is_refused():
 
 
 def test_an_unknown_training_setting_is_refused():
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         composed().fit(sentences(), target="label", training={"epoch": 3})
     assert str(caught.value).startswith("training: there is no setting 'epoch'. Did you mean 'epochs'? Settings: ")
 
 
 def test_a_target_column_that_is_missing_is_refused():
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         composed().fit(sentences(), target="lable", quiet=True)
     assert str(caught.value) == "the training data has no column 'lable'. Did you mean 'label'? Columns: text, label."
 
 
 def test_empty_data_is_refused(tmp_path):
     (tmp_path / "valid.csv").write_text("text,label\n")
-    with pytest.raises(NoRows) as caught:
+    with pytest.raises(EmptyData) as caught:
         composed().fit(sentences(), validation=tmp_path / "valid.csv", target="label", quiet=True)
     assert str(caught.value) == "valid.csv has columns but no rows."
 
@@ -331,7 +331,7 @@ def test_empty_data_is_refused(tmp_path):
 def problem(tmp_path, train: str, validation: str | None = None, head: Any = "classification") -> str:
     (tmp_path / "train.csv").write_text(train)
     (tmp_path / "valid.csv").write_text(validation or train)
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         composed(head).fit(tmp_path / "train.csv", validation=tmp_path / "valid.csv", target="label", quiet=True)
     return str(caught.value)
 
@@ -438,7 +438,7 @@ def test_rows_that_cannot_be_used_are_skipped_where_that_was_asked(tmp_path, cap
     judged = model.evaluate(tmp_path / "train.csv")
     assert judged.rows == 12
     assert "skipped, since the text is empty: 1 of 15 rows\n" in capfd.readouterr().err
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         model.predict(tmp_path / "train.csv")
     assert str(caught.value) == (
         "train.csv, line 16: the row has 1 value, but the header names 2 columns.\n"

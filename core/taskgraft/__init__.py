@@ -13,13 +13,13 @@ from taskgraft.errors import TaskgraftError
 if TYPE_CHECKING:
     from taskgraft.comparison.compare import compare
     from taskgraft.comparison.results import Comparison
-    from taskgraft.contract.backbone import Backbone, Prepared, Processor
+    from taskgraft.contract.backbone import Backbone, ProcessedBatch, Processor
     from taskgraft.contract.batch import Batch
     from taskgraft.contract.features import Features
-    from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target
+    from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
     from taskgraft.contract.strategy import Strategy
-    from taskgraft.inference.extract_features import features_of, features_to
-    from taskgraft.model import Run, TaskModel, compose, load
+    from taskgraft.inference.extract_features import extract_features, extract_features_to
+    from taskgraft.model import FitReport, TaskModel, compose, load
 
 __all__ = [
     "Backbone",
@@ -30,13 +30,13 @@ __all__ = [
     "Features",
     "Head",
     "HeadModule",
-    "Loss",
+    "LossSum",
     "Predictions",
-    "Prepared",
+    "ProcessedBatch",
     "Processor",
-    "Run",
+    "FitReport",
     "Strategy",
-    "Target",
+    "TargetDescription",
     "TaskModel",
     "TaskgraftError",
     "catalog",
@@ -54,13 +54,13 @@ _PLACES = {
     "Features": "contract.features",
     "Head": "contract.head",
     "HeadModule": "contract.head",
-    "Loss": "contract.head",
+    "LossSum": "contract.head",
     "Predictions": "contract.head",
-    "Prepared": "contract.backbone",
+    "ProcessedBatch": "contract.backbone",
     "Processor": "contract.backbone",
-    "Run": "model",
+    "FitReport": "model",
     "Strategy": "contract.strategy",
-    "Target": "contract.head",
+    "TargetDescription": "contract.head",
     "TaskModel": "model",
     "compare": "comparison.compare",
     "compose": "model",

@@ -11,13 +11,13 @@ class TaskgraftError(Exception):
     """
 
 
-def nearest(word: object, known: Iterable[object]) -> str | None:
+def closest_match(word: object, known: Iterable[object]) -> str | None:
     """Find the known word that a person most likely meant, or None when nothing is near."""
     near = get_close_matches(str(word), [str(one) for one in known], n=1, cutoff=0.6)
     return near[0] if near else None
 
 
-def listed(words: Iterable[object], limit: int = 12) -> str:
+def join_words(words: Iterable[object], limit: int = 12) -> str:
     """Join words with commas; a long list is cut, and the cut is said."""
     texts = [str(word) for word in words]
     if not texts:

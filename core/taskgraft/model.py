@@ -8,41 +8,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from taskgraft.adaptation.dry_run import tried
-from taskgraft.adaptation.fitted import Fitted
-from taskgraft.adaptation.insertion import remove
-from taskgraft.adaptation.merging import Merging
+from taskgraft.adaptation.dry_run import dry_run_composition
+from taskgraft.adaptation.fitted import FittedTask
+from taskgraft.adaptation.insertion import remove_modules
+from taskgraft.adaptation.merging import AdapterMerge
 from taskgraft.artifact.artifact import load_fitted, save
 from taskgraft.artifact.export import export
-from taskgraft.composition.compose import Composition, Reference, built_head, composed
+from taskgraft.composition.compose import Composition, ComponentReference, build_head, compose_components
 from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.config import parse
+from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Head, Predictions, by_class
+from taskgraft.contract.head import Head, Predictions, probabilities_by_label
 from taskgraft.contract.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.strategy import Strategy
-from taskgraft.data.dataset import labelled_examples, say_notes, usable
-from taskgraft.data.examples import whole
-from taskgraft.data.preprocessing import columns_for
-from taskgraft.data.reading import read
-from taskgraft.data.splitting import dividing_columns, read_parts
+from taskgraft.data.dataset import eval_dataset, report_notes, dropping_invalid_rows
+from taskgraft.data.examples import all_targets
+from taskgraft.data.preprocessing import match_columns
+from taskgraft.data.reading import read_rows
+from taskgraft.data.splitting import split_columns, read_train_and_validation
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.task_module import predictions
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.engine.task_module import predict_batches
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluation import RESAMPLES, Evaluation
-from taskgraft.evaluation.evaluator import Judged, evaluated, judging
-from taskgraft.evaluation.requested_baselines import learned_challengers
-from taskgraft.inference.predict import features_of_some, predicted, rows_at_once, rows_to_predict
-from taskgraft.progress import Reporter
-from taskgraft.training.distillation import given_target, teachers_of
-from taskgraft.training.fit import Keeping, fit, passes
-from taskgraft.training.shared_cache import Shelf
+from taskgraft.evaluation.evaluator import LabelledPredictions, evaluate_predictions, prepare_evaluation
+from taskgraft.evaluation.requested_baselines import fit_requested_baselines
+from taskgraft.inference.predict import reference_features, predict_rows, inference_budget, read_inputs
+from taskgraft.progress import ProgressReporter
+from taskgraft.training.distillation import teacher_target, teachers_of
+from taskgraft.training.fit import RunOptions, fit, show_progress
+from taskgraft.training.shared_cache import SharedCache
 from taskgraft.training.trainer import StageReport
 
 
 @dataclass(frozen=True)
-class Run:
+class FitReport:
     """What one fit did.
 
     Attributes:
@@ -80,8 +80,8 @@ class TaskModel:
 
     composition: Composition
     recipe: Recipe
-    fitted: Fitted | None = field(default=None, repr=False)
-    shelf: Shelf | None = field(default=None, repr=False)
+    fitted: FittedTask | None = field(default=None, repr=False)
+    shelf: SharedCache | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._composed = self.composition  # what a backbone learns from the inputs of one fit does not bind the next
@@ -91,8 +91,8 @@ class TaskModel:
         train: Any,
         *,
         validation: Any = None,
-        split: Reference | None = None,
-        reader: Reference | None = None,
+        split: ComponentReference | None = None,
+        reader: ComponentReference | None = None,
         inputs: str | Sequence[str] | Mapping[str, str] | None = None,
         target: str | Sequence[str] = (),
         on_bad_row: str = "error",
@@ -100,7 +100,7 @@ class TaskModel:
         run: str | Path | None = None,
         resume: bool = False,
         quiet: bool = False,
-    ) -> Run:
+    ) -> FitReport:
         """Learn from labelled rows. A backbone passed as an object is trained in place.
 
         Args:
@@ -122,14 +122,14 @@ class TaskModel:
         """
         began = time.monotonic()
         if not isinstance(training, TrainingConfig):
-            training = parse(TrainingConfig, training or {}, "training")
+            training = parse_config(TrainingConfig, training or {}, "training")
         if isinstance(validation, float):
             split, validation = f"fraction:{validation}", None
-        data = parse(DataConfig, _data(train, validation, split, reader, target, on_bad_row), "data")
+        data = parse_config(DataConfig, _data(train, validation, split, reader, target, on_bad_row), "data")
         self._check_target(data.target)
-        rows, held = read_parts(train, validation, data, training.seed, catalog())
-        spare = () if inputs else dividing_columns(data, catalog())
-        names = columns_for(inputs, self._composed.backbone_description, rows, (*data.target, *spare))
+        rows, held = read_train_and_validation(train, validation, data, training.seed, catalog())
+        spare = () if inputs else split_columns(data, catalog())
+        names = match_columns(inputs, self._composed.backbone_description, rows, (*data.target, *spare))
         for column in data.target:
             rows.values(column, 0, 0)  # raises when there is no such column
         data = data.model_copy(update={"inputs": names})
@@ -137,23 +137,23 @@ class TaskModel:
         if run is None and resume:
             raise NothingToResume()
         if self.fitted is not None:
-            remove(self.fitted.task.backbone, self.fitted.inserted)
+            remove_modules(self.fitted.task.backbone, self.fitted.inserted)
             self.fitted = None
-        reporter = Reporter(quiet=quiet)
+        reporter = ProgressReporter(quiet=quiet)
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            keeping = None if run is None else Keeping(Path(run), resume)
+            keeping = None if run is None else RunOptions(Path(run), resume)
             outcome = fit(self._composed, recipe, rows, held, reporter, Path(folder), keeping, self.shelf)
         self.composition, self.recipe, self.fitted = outcome.composition, outcome.recipe, outcome.fitted
         metrics = {} if outcome.validation is None else self._judged(self.fitted, outcome.validation, reporter)
         self.fitted.metrics = dict(metrics)
-        return Run(metrics, outcome.stages, time.monotonic() - began + outcome.seconds_before, outcome.notes)
+        return FitReport(metrics, outcome.stages, time.monotonic() - began + outcome.seconds_before, outcome.notes)
 
     def evaluate(
         self,
         data: Any,
         *,
-        metrics: Reference | Sequence[Reference] = (),
-        baselines: Reference | Sequence[Reference] = (),
+        metrics: ComponentReference | Sequence[ComponentReference] = (),
+        baselines: ComponentReference | Sequence[ComponentReference] = (),
         groups: str | None = None,
         resamples: int = RESAMPLES,
         figures: str | Path | None = None,
@@ -175,24 +175,24 @@ class TaskModel:
             number by name, with intervals, the numbers of the baselines that learned from the same rows as the model, and the
             files of the figures.
         """
-        fitted, reporter, told = self._ready("evaluate"), Reporter(quiet=quiet), self.recipe.data
-        rows = read(data, catalog(), "the data", reader=told.reader, on_bad_row=told.on_bad_row)
+        fitted, reporter, told = self._ready("evaluate"), ProgressReporter(quiet=quiet), self.recipe.data
+        rows = read_rows(data, catalog(), "the data", reader=told.reader, on_bad_row=told.on_bad_row)
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            rows, (examples, _) = usable(
+            rows, (examples, _) = dropping_invalid_rows(
                 rows,
                 self.recipe,
-                lambda some: labelled_examples(
+                lambda some: eval_dataset(
                     fitted.head, fitted.target, fitted.task.backbone, some, self.recipe, Path(folder) / f"{len(some)}"
                 ),
             )
-            say_notes(reporter, rows.notes, rows, "rows")
+            report_notes(reporter, rows.notes, rows, "rows")
             label = self.composition.head.label
-            how = judging(fitted, self.recipe, label, rows, metrics, groups, resamples, figures)
-            challengers = learned_challengers(baselines, fitted, self.recipe, label, Path(folder) / "train")
-            found = predictions(
-                fitted.task, 0, examples.inputs, rows_at_once(self.recipe, batch_size), passes(reporter)
+            how = prepare_evaluation(fitted, self.recipe, label, rows, metrics, groups, resamples, figures)
+            challengers = fit_requested_baselines(baselines, fitted, self.recipe, label, Path(folder) / "train")
+            found = predict_batches(
+                fitted.task, 0, examples.inputs, inference_budget(self.recipe, batch_size), show_progress(reporter)
             )
-        return evaluated(fitted, self.recipe, Judged(found, whole(examples.targets), rows), how, reporter, challengers)
+        return evaluate_predictions(fitted, self.recipe, LabelledPredictions(found, all_targets(examples.targets), rows), how, reporter, challengers)
 
     def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
         """Predict in the user's own words: a label, a number, or a list of them, per row.
@@ -200,7 +200,7 @@ class TaskModel:
         Args:
             data: as for :meth:`fit`, or a plain list of inputs when the backbone reads one.
         """
-        return predicted(self._ready("predict"), self.recipe, data, batch_size, Reporter(quiet=quiet)).values
+        return predict_rows(self._ready("predict"), self.recipe, data, batch_size, ProgressReporter(quiet=quiet)).values
 
     def predict_proba(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
         """Predict probabilities: label → probability per row, or lists of such for a label per element or per pair.
@@ -208,12 +208,12 @@ class TaskModel:
         Raises:
             NoProbabilities: for a head that has none.
         """
-        found = predicted(self._ready("predict"), self.recipe, data, batch_size, Reporter(quiet=quiet))
+        found = predict_rows(self._ready("predict"), self.recipe, data, batch_size, ProgressReporter(quiet=quiet))
         if not found.values:
             return []
         if found.probabilities is None:
             raise NoProbabilities(self.composition.head.label)
-        return [by_class(row.tolist(), found.classes) for row in found.probabilities]
+        return [probabilities_by_label(row.tolist(), found.classes) for row in found.probabilities]
 
     def predict_to(
         self,
@@ -248,24 +248,24 @@ class TaskModel:
         fitted = self._ready("predict")
         if isinstance(output, str | Path):
             check_output(Path(output), overwrite=overwrite)
-        rows, reporter = rows_to_predict(self.recipe, data), Reporter(quiet=quiet)
-        say_notes(reporter, rows.notes, rows, "rows")
+        rows, reporter = read_inputs(self.recipe, data), ProgressReporter(quiet=quiet)
+        report_notes(reporter, rows.notes, rows, "rows")
         kind = fitted.head.description.target
         names = self.recipe.data.target
         if kind == TargetKind.INPUTS and (contents := fitted.task.backbone.processor.contents).by_position:
             names = tuple(kind.name for kind in contents.kinds)
-        wanted = prediction.Wanted(kind, names, probabilities, top, tuple(keep))
+        wanted = prediction.PredictionColumns(kind, names, probabilities, top, tuple(keep))
         notes = Counter[str]()
 
         def predict(some: Rows) -> Predictions:
-            return predicted(fitted, self.recipe, some, batch_size, Reporter(quiet=True), notes)
+            return predict_rows(fitted, self.recipe, some, batch_size, ProgressReporter(quiet=True), notes)
 
         if isinstance(output, str | Path):
             path = Path(output)
             count = prediction.write_predictions(rows, predict, wanted, path, overwrite=overwrite, reporter=reporter)
         else:
             count = prediction.print_predictions(rows, predict, wanted, output, form, reporter)
-        say_notes(reporter, notes, rows, "rows")
+        report_notes(reporter, notes, rows, "rows")
         return count
 
     def merge(self, *, check: Any = None) -> None:
@@ -310,10 +310,10 @@ class TaskModel:
         finally:
             merging.undo()
 
-    def _merging(self, wish: str, check: Any) -> Merging:
+    def _merging(self, wish: str, check: Any) -> AdapterMerge:
         fitted = self._ready(wish)
-        features = None if check is None else features_of_some(fitted, self.recipe, check)
-        return Merging(fitted.task.backbone, fitted.inserted, features)
+        features = None if check is None else reference_features(fitted, self.recipe, check)
+        return AdapterMerge(fitted.task.backbone, fitted.inserted, features)
 
     def _check_target(self, named: tuple[str, ...]) -> None:
         """Refuse a fit without a target column; of a head that recovers what the backbone reads, one with a column."""
@@ -323,22 +323,22 @@ class TaskModel:
         if not recovers and not named:
             raise NoTarget()
 
-    def _judged(self, fitted: Fitted, judged: Judged, reporter: Reporter) -> Mapping[str, float]:
+    def _judged(self, fitted: FittedTask, judged: LabelledPredictions, reporter: ProgressReporter) -> Mapping[str, float]:
         """Judge the validation rows. Whatever a metric cannot judge is told, and does not take the fitted model away."""
         try:
-            how = judging(fitted, self.recipe, self.composition.head.label, judged.rows)
-            return evaluated(fitted, self.recipe, judged, how, reporter)
+            how = prepare_evaluation(fitted, self.recipe, self.composition.head.label, judged.rows)
+            return evaluate_predictions(fitted, self.recipe, judged, how, reporter)
         except TaskgraftError as error:
             reporter.say(f"The model is fitted, but its validation rows could not be judged. {error}")
             return {}
 
-    def _ready(self, wish: str) -> Fitted:
+    def _ready(self, wish: str) -> FittedTask:
         if self.fitted is None:
             raise NotFitted(wish)
         return self.fitted
 
 
-def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strategy: Reference | Strategy) -> TaskModel:
+def compose(backbone: ComponentReference | Backbone, head: ComponentReference | Head[Any], strategy: ComponentReference | Strategy) -> TaskModel:
     """Graft a head onto a backbone, to be trained by a strategy. Reads no weights; what the strategy inserts is tried.
 
     Args:
@@ -349,16 +349,16 @@ def compose(backbone: Reference | Backbone, head: Reference | Head[Any], strateg
     Raises:
         TaskgraftError: when a name is unknown, a setting is refused, or the three do not fit together.
     """
-    composition = composed(catalog(), backbone, head, strategy)
+    composition = compose_components(catalog(), backbone, head, strategy)
     if teachers_of(composition.plan):  # refuse those that cannot teach
-        given_target(composition.plan, built_head(composition), composition.head.label)
-    return model_of(tried(composition))
+        teacher_target(composition.plan, build_head(composition), composition.head.label)
+    return model_of(dry_run_composition(composition))
 
 
 def load(
     path: str | Path,
     *,
-    backbone: Reference | Backbone | None = None,
+    backbone: ComponentReference | Backbone | None = None,
     head: Head[Any] | None = None,
     strategy: Strategy | None = None,
     device: str = "cpu",
@@ -417,7 +417,7 @@ class NeedsNoTarget(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"'{self.head}' recovers what the backbone reads, so there is no target column, but the target is named as "
-            f"{listed(map(repr, self.columns))}. Leave the target out; to keep a column from being read, name the inputs."
+            f"{join_words(map(repr, self.columns))}. Leave the target out; to keep a column from being read, name the inputs."
         )
 
 

@@ -10,14 +10,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 Item = TypeVar("Item")
 
-PATIENCE = 2.0
+SHOW_AFTER_SECONDS = 2.0
 """Seconds before progress is shown."""
 
-EVERY = 0.1
+REFRESH_SECONDS = 0.1
 """Seconds between one count of what is done and the next: counting costs as much as putting a small batch together."""
 
 
-class Reporter:
+class ProgressReporter:
     """Shows how far a run is. A quiet one shows nothing."""
 
     def __init__(self, *, quiet: bool = False):
@@ -35,10 +35,10 @@ class Reporter:
         with _closing(progress):
             since = told = time.monotonic()
             for done, item in enumerate(items, 1):
-                if not progress.live.is_started and time.monotonic() - since > PATIENCE:
+                if not progress.live.is_started and time.monotonic() - since > SHOW_AFTER_SECONDS:
                     progress.start()
                 yield item
-                if done == total or time.monotonic() - told > EVERY:
+                if done == total or time.monotonic() - told > REFRESH_SECONDS:
                     told = time.monotonic()
                     progress.update(task, completed=done)
 

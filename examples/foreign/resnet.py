@@ -11,14 +11,14 @@ from taskgraft import Backbone, Batch, Features
 from taskgraft.contract.descriptions import (
     BackboneDescription,
     FeatureDescription,
-    InputRole,
+    InputField,
     Layout,
     Part,
-    Role,
+    LayerRole,
     vector,
 )
-from taskgraft.contract.features import Placement
-from taskgraft.storage.checkpoints import TensorsMissing
+from taskgraft.contract.features import GridGeometry
+from taskgraft.storage.checkpoints import MissingTensors
 from taskgraft.storage.fingerprints import checkpoint_fingerprint
 from taskgraft_vision.processor import Geometry, ImageProcessor
 
@@ -71,7 +71,7 @@ class CifarResNet(Backbone):
             stored = load_file(weights)
             needed = [name for name in self.state_dict() if not name.endswith("num_batches_tracked")]
             if missing := tuple(name for name in needed if name not in stored):
-                raise TensorsMissing(str(weights), missing)
+                raise MissingTensors(str(weights), missing)
             self.load_state_dict({name: stored[name] for name in needed}, strict=False)
         self.eval()
 
@@ -82,12 +82,12 @@ class CifarResNet(Backbone):
         for name in self.names:
             channels = CHANNELS[int(name[5]) - 1]
             owns = ("conv1", "bn1", name) if name == self.names[0] else (name,)
-            roles = {f"{name}.{layer}": Role.CONVOLUTION for layer in ("conv1", "conv2")}
+            roles = {f"{name}.{layer}": LayerRole.CONVOLUTION for layer in ("conv1", "conv2")}
             parts.append(
                 Part(name, owns, FeatureDescription(Layout.GRID, (channels,), strides=(channels // 16,)), roles)
             )
         features = (vector(CHANNELS[-1]), parts[-1].output)
-        return BackboneDescription((InputRole("image", files=True),), features, tuple(parts), tuple(range(len(parts))))
+        return BackboneDescription((InputField("image", files=True),), features, tuple(parts), tuple(range(len(parts))))
 
     @property
     def processor(self) -> ImageProcessor:
@@ -115,7 +115,7 @@ class CifarResNet(Backbone):
         grid = self._blocks(self._stem(state["pixels"]) if cut == 0 else state["grid"], self.names[cut:])
         if layout == Layout.VECTOR:
             return Features(layout, (grid.mean((2, 3)),))
-        return Features(layout, (grid,), place=Placement(state["place"], state["sizes"]))
+        return Features(layout, (grid,), place=GridGeometry(state["place"], state["sizes"]))
 
     def _stem(self, pixels: Tensor) -> Tensor:
         mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] * 255 for one in (MEAN, STD))

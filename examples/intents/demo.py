@@ -32,7 +32,7 @@ def encoder() -> str:
 def main() -> None:
     """Run the demo."""
     console = Console(width=110)
-    results: dict[str, tuple[tg.Run, Mapping[str, float], float]] = {}
+    results: dict[str, tuple[tg.FitReport, Mapping[str, float], float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for strategy in STRATEGIES:
             console.print(f"Training 'classification' on MiniLM by '{strategy}' …")
@@ -48,7 +48,7 @@ def main() -> None:
             console.print(f"  {label:<18} {shares[label]:4.0%}  {sentence}", highlight=False)
 
 
-def _table(results: Mapping[str, tuple[tg.Run, Mapping[str, float], float]]) -> Table:
+def _table(results: Mapping[str, tuple[tg.FitReport, Mapping[str, float], float]]) -> Table:
     table = Table(title="300 held-out sentences, 12 intents")
     for column in ("strategy", "accuracy", "macro F1", "seconds", "trained numbers", "artifact"):
         table.add_column(column, justify="left" if column == "strategy" else "right")

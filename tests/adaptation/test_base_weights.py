@@ -5,7 +5,7 @@ from planting import install
 from small_tasks import sentences
 
 import taskgraft as tg
-from taskgraft.discovery.catalog import FormerName, catalog
+from taskgraft.discovery.catalog import RenamedComponentWarning, catalog
 from taskgraft.errors import TaskgraftError
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, checksums
 
@@ -76,7 +76,7 @@ def test_an_artifact_by_a_former_name_loads_is_a_base_and_is_saved_by_the_presen
     monkeypatch.syspath_prepend(tmp_path / "renamed")
     catalog.cache_clear()
 
-    with pytest.warns(FormerName, match="The backbone 'small-words' is now called 'little-words'"):
+    with pytest.warns(RenamedComponentWarning, match="The backbone 'small-words' is now called 'little-words'"):
         loaded = tg.load(tmp_path / "first")
     loaded.save(tmp_path / "again")
     second = trained(f"little-words:{tmp_path / 'first'}", "linear-probe")

@@ -11,16 +11,16 @@ from small_tasks import Planned, classification, copied, learns, sentences, word
 from torch import Tensor, nn
 
 import taskgraft as tg
-from taskgraft.adaptation.dry_run import CannotInsert, tried
-from taskgraft.composition.compose import composed
+from taskgraft.adaptation.dry_run import InsertionFailed, dry_run_composition
+from taskgraft.composition.compose import compose_components
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import Layout, Role
+from taskgraft.contract.descriptions import Layout, LayerRole
 from taskgraft.contract.features import Features
 from taskgraft.contract.plan import Insertion
 from taskgraft.contract.specs import BackboneSpec
 from taskgraft.discovery.catalog import Catalog
-from taskgraft.discovery.distributions import Source
-from taskgraft.discovery.loader import Entry
+from taskgraft.discovery.distributions import PluginSource
+from taskgraft.discovery.loader import CatalogEntry
 
 
 class Around(nn.Module):
@@ -92,12 +92,12 @@ class Again(Shown):
         return replace(features, values=(self.blocks[1].query(features.value),))
 
 
-def plan(wrap: Callable[[nn.Module], nn.Module], role: Role = Role.QUERY) -> Planned:
+def plan(wrap: Callable[[nn.Module], nn.Module], role: LayerRole = LayerRole.QUERY) -> Planned:
     return Planned(learns(insert=(Insertion("extra", ("block-1",), frozenset({role}), wrap, 1e-2),), epochs=1))
 
 
 def refusal(backbone: Words, wrap: Callable[[nn.Module], nn.Module], head: str = "classification") -> str:
-    with pytest.raises(CannotInsert) as caught:
+    with pytest.raises(InsertionFailed) as caught:
         tg.compose(backbone, head, plan(wrap))
     return str(caught.value)
 
@@ -152,7 +152,7 @@ def test_a_backbone_without_example_is_tried_on_the_first_rows_before_training()
     backbone = words()
     model = tg.compose(backbone, classification(), plan(Detached))
     before = copied(backbone)
-    with pytest.raises(CannotInsert) as caught:
+    with pytest.raises(InsertionFailed) as caught:
         model.fit(sentences(), target="label", quiet=True)
     assert str(caught.value) == (
         "'Planned' does not work in 'Words', as one pass with it showed: the features do not depend on "
@@ -171,7 +171,7 @@ def spec(**settings: object) -> BackboneSpec:
 
 
 def catalog(one: BackboneSpec) -> Catalog:
-    return Catalog((*tg.catalog().entries, Entry(one, Source("acme", "1.0", "acme", "acme"))), ())
+    return Catalog((*tg.catalog().entries, CatalogEntry(one, PluginSource("acme", "1.0", "acme", "acme"))), ())
 
 
 def sketch(config: WordsConfig) -> Words:
@@ -179,10 +179,10 @@ def sketch(config: WordsConfig) -> Words:
 
 
 def test_a_named_backbone_is_tried_without_weights():
-    composition = composed(catalog(spec(sketch=sketch)), "words", "classification", plan(Around))
-    assert tried(composition).tried
-    with pytest.raises(CannotInsert, match=r"'Planned' does not work in 'words', as one pass .* would never learn"):
-        tried(composed(catalog(spec(sketch=sketch)), "words", "classification", plan(Idle)))
+    composition = compose_components(catalog(spec(sketch=sketch)), "words", "classification", plan(Around))
+    assert dry_run_composition(composition).tried
+    with pytest.raises(InsertionFailed, match=r"'Planned' does not work in 'words', as one pass .* would never learn"):
+        dry_run_composition(compose_components(catalog(spec(sketch=sketch)), "words", "classification", plan(Idle)))
 
 
 class Looking(Shown):
@@ -204,10 +204,10 @@ class Stubborn(Shown):
 
 @pytest.mark.parametrize(("kind", "could"), [(Looking, True), (Stubborn, False)])
 def test_a_sketch_that_cannot_run_leaves_it_to_the_first_rows(kind, could):
-    composition = composed(
+    composition = compose_components(
         catalog(spec(sketch=lambda config: kind(config).to("meta"))), "words", "classification", plan(Around)
     )
-    assert tried(composition).tried is could
+    assert dry_run_composition(composition).tried is could
 
 
 @pytest.mark.parametrize("strategy", ["linear-probe", "full", "partial:1"])
@@ -215,4 +215,4 @@ def test_where_nothing_is_inserted_nothing_is_tried(strategy):
     def refuse(config: WordsConfig) -> Words:
         raise AssertionError("tried")
 
-    assert tried(composed(catalog(spec(sketch=refuse)), "words", "classification", strategy)).tried
+    assert dry_run_composition(compose_components(catalog(spec(sketch=refuse)), "words", "classification", strategy)).tried

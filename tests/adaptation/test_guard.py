@@ -11,30 +11,30 @@ from small_tasks import PARTS, fitted, images, learns, pictures, sentences, trai
 from torch import Tensor, nn
 
 import taskgraft as tg
-from taskgraft.adaptation.guard import GuardBroken
+from taskgraft.adaptation.guard import WeightGuardError
 from taskgraft.contract.backbone import Backbone, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import (
     BackboneDescription,
     FeatureDescription,
-    InputRole,
+    InputField,
     Layout,
     Part,
-    Role,
+    LayerRole,
     sequence,
     vector,
 )
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.contract.head import HeadModule, Loss
-from taskgraft.contract.plan import Insertion, Learn, Solve, Stage, Teacher, Together
-from taskgraft.data.soft_labels import apart
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.contract.head import HeadModule, LossSum
+from taskgraft.contract.plan import Insertion, Unfreeze, HeadSolver, Stage, Teacher, SharedWrap
+from taskgraft.data.soft_labels import split_soft_labels
 
 FAULT = "This is a fault in the strategy, the backbone or the head, not in your data."
 
 
 def faults(backbone: Backbone, stage: Stage, **training: Any) -> list[str]:
     """The lines of faults that the guard names in a stage."""
-    with pytest.raises(GuardBroken) as caught:
+    with pytest.raises(WeightGuardError) as caught:
         trained(backbone, stage, **training)
     first, *lines, last = str(caught.value).splitlines()
     assert first == f"The stage '{stage.name}' did not train exactly what it declared:"
@@ -127,7 +127,7 @@ class Scaled(nn.Module):
         return self.wrapped(value) * self.factor
 
 
-SCALING = Insertion("scale", ("block-1",), frozenset({Role.QUERY}), Scaled, 1e-2)
+SCALING = Insertion("scale", ("block-1",), frozenset({LayerRole.QUERY}), Scaled, 1e-2)
 
 
 def test_a_base_weight_under_an_insertion():
@@ -141,14 +141,14 @@ def test_an_insertion_of_an_earlier_stage():
     def change(backbone: Words) -> None:
         backbone.blocks[1].query.factor.add_(1)
 
-    with pytest.raises(GuardBroken) as caught:
+    with pytest.raises(WeightGuardError) as caught:
         trained(words(), learns(insert=(SCALING,)), learns(name="second", after_step=after(change)))
     assert caught.value.stage == "second"
     assert caught.value.faults == ("the tensor blocks.1.query:scale.factor does not learn, but changed",)
 
 
 def test_a_head_that_was_to_stay_as_it_is():
-    def shifted(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def shifted(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> LossSum:
         head.readout.bias.data.add_(1)
         return head.loss(output, targets, features)
 
@@ -178,7 +178,7 @@ def test_a_base_that_changed_while_a_solver_found_the_head():
         module.frequencies.add_(1e-9)
 
     backbone.register_forward_hook(forgetful)
-    stage = Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, penalty=1e-3, store=True)
+    stage = Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, penalty=1e-3, store=True)
     assert faults(backbone, stage) == ["the tensor frequencies does not learn, but changed"]
 
 
@@ -238,7 +238,7 @@ def test_many_faults_are_cut_and_the_cut_is_said():
         for parameter in backbone.blocks[0].parameters():
             parameter.add_(1)
 
-    with pytest.raises(GuardBroken) as caught:
+    with pytest.raises(WeightGuardError) as caught:
         trained(words(), learns("block-1", after_step=after(spoil)))
     lines = str(caught.value).splitlines()
     assert len(caught.value.faults) == 16
@@ -284,7 +284,7 @@ def balanced(layers: Sequence[nn.Module]) -> Callable[[nn.Module], nn.Module]:
 
 
 @pytest.mark.parametrize(
-    ("wrap", "tensor"), [(halved, "weight"), (Together(balanced), "bias")], ids=["one layer", "all layers together"]
+    ("wrap", "tensor"), [(halved, "weight"), (SharedWrap(balanced), "bias")], ids=["one layer", "all layers together"]
 )
 def test_a_layer_changed_while_it_is_wrapped(wrap, tensor):
     insertion = replace(SCALING, wrap=wrap)
@@ -323,11 +323,11 @@ def test_an_inserted_module_that_takes_no_part_in_training():
 
 
 def test_a_loss_that_stops_the_gradient_before_the_backbone():
-    def detached(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def detached(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> LossSum:
         cut = replace(features, values=tuple(value.detach() for value in features.values))
         return head.loss(head(cut), targets, cut)
 
-    query = Learn(("block-1",), 1e-2, roles=frozenset({Role.QUERY}))
+    query = Unfreeze(("block-1",), 1e-2, roles=frozenset({LayerRole.QUERY}))
     assert faults(words(), learns(learn=(query,), loss=detached)) == [
         "the tensor blocks.1.query.bias learns, but never received a gradient",
         "the tensor blocks.1.query.weight learns, but never received a gradient",
@@ -340,8 +340,8 @@ def test_a_loss_of_a_teacher_that_moves_the_student_s_head(small_plugin_installe
     teacher.fit(sentences(), target="label", quiet=True)
     teacher.save(tmp_path / "teacher")
 
-    def shifted(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
-        labels, soft = apart(targets)
+    def shifted(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> LossSum:
+        labels, soft = split_soft_labels(targets)
         head.readout.bias.data.copy_(soft["shares"].mean(0))
         return head.loss(output, labels, features)
 
@@ -436,7 +436,7 @@ class Encoder(Backbone):
 
     @property
     def description(self) -> BackboneDescription:
-        inputs = (InputRole(self.column),)
+        inputs = (InputField(self.column),)
         return BackboneDescription(inputs, (vector(self.size),), self.parts, unused=self.unused)
 
 
@@ -448,9 +448,9 @@ class TextEncoder(Encoder):
         return WordsProcessor()
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        mask = batch.mask(ELEMENT)
+        mask = batch.mask(ELEMENT_AXIS)
         hidden = self.model(input_ids=batch["words"] % 60 + 3, attention_mask=mask.long()).last_hidden_state
-        return Features(layout, (mean(hidden, mask, batch.lengths[ELEMENT]),))
+        return Features(layout, (mean(hidden, mask, batch.lengths[ELEMENT_AXIS]),))
 
 
 class ImageEncoder(Encoder):

@@ -8,13 +8,13 @@ from block_models import Passing
 from small_tasks import copied, fitted, learns, sentences, trained, words
 from torch import Tensor, nn
 
-from taskgraft.adaptation.insertion import BadInsertion, bare_name, insert, named_modules, named_tensors, remove
-from taskgraft.adaptation.trainable import resolve
-from taskgraft.contract.backbone import Backbone, tensors
+from taskgraft.adaptation.insertion import InvalidInsertion, bare_name, insert_modules, named_modules, original_named_tensors, remove_modules
+from taskgraft.adaptation.trainable import resolve_trainable
+from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import Layout, Role
+from taskgraft.contract.descriptions import Layout, LayerRole
 from taskgraft.contract.features import Features
-from taskgraft.contract.plan import Insertion, Together
+from taskgraft.contract.plan import Insertion, SharedWrap
 
 BATCH = words().processor.prepare({"text": ["one two three", "four"]}).batch
 
@@ -45,7 +45,7 @@ class Scaled(nn.Module):
         return self.wrapped(value) * self.factor
 
 
-def adapter(*parts: str, name: str = "low-rank", wrap=Adapter, roles=(Role.QUERY, Role.VALUE)) -> Insertion:
+def adapter(*parts: str, name: str = "low-rank", wrap=Adapter, roles=(LayerRole.QUERY, LayerRole.VALUE)) -> Insertion:
     return Insertion(name, parts or ("block-1",), frozenset(roles), wrap, 1e-2)
 
 
@@ -54,15 +54,15 @@ def features(backbone: Backbone) -> Tensor:
 
 
 def test_layers_are_chosen_by_part_and_role():
-    done = insert(words(), [adapter("block-0", "block-1")])
+    done = insert_modules(words(), [adapter("block-0", "block-1")])
     assert [one.path for one in done] == [f"blocks.{block}.{layer}" for block in (0, 1) for layer in ("query", "value")]
 
 
 def test_inserted_tensors_have_names_of_their_own_and_the_others_keep_theirs():
     backbone = words()
-    before = set(tensors(backbone))
-    done = insert(backbone, [adapter(roles=[Role.QUERY])])
-    assert set(named_tensors(backbone, done)) == before | {
+    before = set(named_tensors(backbone))
+    done = insert_modules(backbone, [adapter(roles=[LayerRole.QUERY])])
+    assert set(original_named_tensors(backbone, done)) == before | {
         "blocks.1.query:low-rank.down.weight",
         "blocks.1.query:low-rank.up.weight",
     }
@@ -72,47 +72,47 @@ def test_removing_leaves_no_trace():
     backbone = words()
     before, keys, emitted = copied(backbone), list(backbone.state_dict()), features(backbone)
     layer = backbone.blocks[1].query
-    remove(backbone, insert(backbone, [adapter("block-0", "block-1")]))
+    remove_modules(backbone, insert_modules(backbone, [adapter("block-0", "block-1")]))
     assert list(backbone.state_dict()) == keys
-    assert all(torch.equal(tensor, before[name]) for name, tensor in tensors(backbone).items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in named_tensors(backbone).items())
     assert backbone.blocks[1].query is layer
     assert torch.equal(features(backbone), emitted)
 
 
 def test_a_layer_can_be_wrapped_twice():
     backbone = words()
-    before = set(tensors(backbone))
-    inner = insert(backbone, [adapter(roles=[Role.QUERY])])
-    done = (*inner, *insert(backbone, [adapter(name="scale", wrap=Scaled, roles=[Role.QUERY])]))
-    assert set(named_tensors(backbone, done)) - before == {
+    before = set(named_tensors(backbone))
+    inner = insert_modules(backbone, [adapter(roles=[LayerRole.QUERY])])
+    done = (*inner, *insert_modules(backbone, [adapter(name="scale", wrap=Scaled, roles=[LayerRole.QUERY])]))
+    assert set(original_named_tensors(backbone, done)) - before == {
         "blocks.1.query:low-rank.down.weight",
         "blocks.1.query:low-rank.up.weight",
         "blocks.1.query:scale.factor",
     }
-    assert before < set(named_tensors(backbone, done))
+    assert before < set(original_named_tensors(backbone, done))
 
 
 def test_two_wraps_are_removed_without_a_trace():
     backbone = words()
     emitted, keys = features(backbone), list(backbone.state_dict())
-    done = insert(backbone, [adapter(), adapter(name="scale", wrap=Scaled)])
-    remove(backbone, done)
+    done = insert_modules(backbone, [adapter(), adapter(name="scale", wrap=Scaled)])
+    remove_modules(backbone, done)
     assert list(backbone.state_dict()) == keys
     assert torch.equal(features(backbone), emitted)
 
 
 def test_what_was_removed_can_be_inserted_again():
     backbone = words()
-    done = insert(backbone, [adapter()])
-    names = set(named_tensors(backbone, done))
-    remove(backbone, done)
-    assert set(named_tensors(backbone, insert(backbone, [adapter()]))) == names
+    done = insert_modules(backbone, [adapter()])
+    names = set(original_named_tensors(backbone, done))
+    remove_modules(backbone, done)
+    assert set(original_named_tensors(backbone, insert_modules(backbone, [adapter()]))) == names
 
 
 def test_modules_are_named_as_in_the_bare_backbone():
     backbone = words()
     bare = {name for name, _ in backbone.named_modules()}
-    done = insert(backbone, [adapter(roles=[Role.QUERY])])
+    done = insert_modules(backbone, [adapter(roles=[LayerRole.QUERY])])
     names = dict(named_modules(backbone, done))
     assert bare < names.keys()
     assert isinstance(names["blocks.1.query"], nn.Linear)
@@ -120,7 +120,7 @@ def test_modules_are_named_as_in_the_bare_backbone():
 
 
 def test_a_path_that_only_begins_alike_is_left_alone():
-    done = insert(words(), [adapter(roles=[Role.QUERY])])
+    done = insert_modules(words(), [adapter(roles=[LayerRole.QUERY])])
     assert bare_name("blocks.1.query_norm.weight", done) == "blocks.1.query_norm.weight"
     assert bare_name("blocks.10.query.weight", done) == "blocks.10.query.weight"
 
@@ -129,7 +129,7 @@ def test_an_insertion_trains_without_changing_the_base():
     backbone = words()
     before = copied(backbone)
     model = trained(backbone, learns(insert=(adapter(),), head_rate=1e-2))
-    now = named_tensors(backbone, model.fitted.inserted)
+    now = original_named_tensors(backbone, model.fitted.inserted)
     assert all(torch.equal(now[name], tensor) for name, tensor in before.items())
     assert now["blocks.1.query:low-rank.up.weight"].any()
 
@@ -149,16 +149,16 @@ def test_an_insertion_of_an_earlier_stage_runs_in_eval_mode_when_it_does_not_lea
 
 
 def test_an_insertion_that_no_layer_fits_is_refused():
-    with pytest.raises(BadInsertion) as caught:
-        insert(words(), [adapter("embedding", roles=[Role.QUERY, Role.CONVOLUTION])])
+    with pytest.raises(InvalidInsertion) as caught:
+        insert_modules(words(), [adapter("embedding", roles=[LayerRole.QUERY, LayerRole.CONVOLUTION])])
     assert str(caught.value) == (
         "The insertion 'low-rank' cannot be made: no layer of embedding has one of the roles convolution, query."
     )
 
 
 def test_a_module_that_does_not_hold_the_layer_is_refused():
-    with pytest.raises(BadInsertion) as caught:
-        insert(words(), [adapter(wrap=lambda layer: nn.Linear(16, 16))])
+    with pytest.raises(InvalidInsertion) as caught:
+        insert_modules(words(), [adapter(wrap=lambda layer: nn.Linear(16, 16))])
     assert str(caught.value) == (
         "The insertion 'low-rank' cannot be made: the module around blocks.1.query does not hold that layer."
     )
@@ -171,8 +171,8 @@ def failing(layer: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(
     ("bad", "error"),
     [
-        (adapter("embedding"), BadInsertion),
-        (adapter(wrap=lambda layer: nn.Linear(16, 16)), BadInsertion),
+        (adapter("embedding"), InvalidInsertion),
+        (adapter(wrap=lambda layer: nn.Linear(16, 16)), InvalidInsertion),
         (adapter(wrap=failing), ZeroDivisionError),
     ],
     ids=["no layer", "layer not held", "exception"],
@@ -181,7 +181,7 @@ def test_an_insertion_that_fails_leaves_no_trace_of_those_before_it(bad, error):
     backbone = words()
     keys = list(backbone.state_dict())
     with pytest.raises(error):
-        insert(backbone, [adapter("block-0"), bad])
+        insert_modules(backbone, [adapter("block-0"), bad])
     assert list(backbone.state_dict()) == keys
 
 
@@ -201,14 +201,14 @@ def whole(*parts: str, wrap=Scaled) -> Insertion:
 
 def test_a_whole_part_is_wrapped_where_one_module_stands_for_it():
     backbone = Passing()
-    (one,) = insert(backbone, [whole("block-1")])
+    (one,) = insert_modules(backbone, [whole("block-1")])
     assert one.path == "model.blocks.1"
-    assert "model.blocks.1:scale.factor" in named_tensors(backbone, [one])
+    assert "model.blocks.1:scale.factor" in original_named_tensors(backbone, [one])
 
 
 def test_a_part_for_which_no_one_module_stands_is_not_wrapped_whole():
-    with pytest.raises(BadInsertion) as caught:
-        insert(Passing(), [whole("block-0")])
+    with pytest.raises(InvalidInsertion) as caught:
+        insert_modules(Passing(), [whole("block-0")])
     assert str(caught.value) == (
         "The insertion 'scale' cannot be made: no one module gives what leaves the part block-0."
     )
@@ -217,17 +217,17 @@ def test_a_part_for_which_no_one_module_stands_is_not_wrapped_whole():
 @pytest.mark.parametrize("part_first", [True, False])
 def test_a_part_and_a_layer_inside_it_can_both_be_wrapped(part_first):
     backbone = words()
-    names, keys = set(tensors(backbone)), list(backbone.state_dict())
-    both = [whole("block-0"), adapter("block-0", roles=[Role.QUERY])]
+    names, keys = set(named_tensors(backbone)), list(backbone.state_dict())
+    both = [whole("block-0"), adapter("block-0", roles=[LayerRole.QUERY])]
     first, second = both if part_first else both[::-1]
-    before = insert(backbone, [first])
-    done = (*before, *insert(backbone, [second], before))
-    assert set(named_tensors(backbone, done)) - names == {
+    before = insert_modules(backbone, [first])
+    done = (*before, *insert_modules(backbone, [second], before))
+    assert set(original_named_tensors(backbone, done)) - names == {
         "blocks.0.query:low-rank.down.weight",
         "blocks.0.query:low-rank.up.weight",
         "blocks.0:scale.factor",
     }
-    remove(backbone, done)
+    remove_modules(backbone, done)
     assert list(backbone.state_dict()) == keys
 
 
@@ -274,7 +274,7 @@ class Housed(Backbone):
             )
             for part in found.parts
         ]
-        parts[0] = replace(parts[0], roles={"model": Role.MODEL})
+        parts[0] = replace(parts[0], roles={"model": LayerRole.MODEL})
         return replace(found, parts=tuple(parts), cuts=(0,))
 
     @property
@@ -287,21 +287,21 @@ class Housed(Backbone):
 
 def test_a_layer_may_lie_anywhere_below_the_module_around_it():
     backbone = words()
-    before, emitted = set(tensors(backbone)), features(backbone)
-    done = insert(backbone, [adapter(wrap=Sheltered, name="shelter", roles=[Role.QUERY])])
-    assert set(named_tensors(backbone, done)) == before | {
+    before, emitted = set(named_tensors(backbone)), features(backbone)
+    done = insert_modules(backbone, [adapter(wrap=Sheltered, name="shelter", roles=[LayerRole.QUERY])])
+    assert set(original_named_tensors(backbone, done)) == before | {
         "blocks.1.query:shelter.factor",
         "blocks.1.query:shelter.size",
     }
-    remove(backbone, done)
+    remove_modules(backbone, done)
     assert torch.equal(features(backbone), emitted)
 
 
 def test_an_inserted_tensor_that_asks_for_no_gradient_never_learns_and_is_saved(tmp_path):
     backbone = words()
-    model = trained(backbone, learns(insert=(adapter(wrap=Sheltered, name="shelter", roles=[Role.QUERY]),)))
+    model = trained(backbone, learns(insert=(adapter(wrap=Sheltered, name="shelter", roles=[LayerRole.QUERY]),)))
     name = "blocks.1.query:shelter.size"
-    assert float(named_tensors(backbone, model.fitted.inserted)[name].detach()) == 2.0
+    assert float(original_named_tensors(backbone, model.fitted.inserted)[name].detach()) == 2.0
     assert name not in model.fitted.learned
     assert name in json.loads((model.save(tmp_path / "artifact") / "taskgraft.json").read_text())["tensors"]
 
@@ -315,16 +315,16 @@ def test_layers_are_wrapped_together_also_where_their_rates_differ():
 
     backbone = words()
     layers = [block.query for block in backbone.blocks]
-    together = Together(begin)
-    insert(backbone, [adapter(part, wrap=together, roles=[Role.QUERY]) for part in ("block-0", "block-1")])
+    together = SharedWrap(begin)
+    insert_modules(backbone, [adapter(part, wrap=together, roles=[LayerRole.QUERY]) for part in ("block-0", "block-1")])
     assert asked == [layers]
 
 
 def test_insertions_of_one_name_learn_each_at_its_own_rate():
     backbone = words()
     plan = tuple(replace(adapter(part), rate=rate) for part, rate in (("block-0", 1e-3), ("block-1", 1e-2)))
-    done = insert(backbone, plan)
-    groups = resolve(learns(insert=plan), backbone, Layout.VECTOR, nn.Linear(1, 1), done).groups
+    done = insert_modules(backbone, plan)
+    groups = resolve_trainable(learns(insert=plan), backbone, Layout.VECTOR, nn.Linear(1, 1), done).groups
     rates = {name.partition(":")[0]: group.rate for group in groups for name in group.tensors if ":" in name}
     assert rates == {
         f"blocks.{block}.{layer}": rate for block, rate in ((0, 1e-3), (1, 1e-2)) for layer in ("query", "value")
@@ -334,34 +334,34 @@ def test_insertions_of_one_name_learn_each_at_its_own_rate():
 @pytest.mark.parametrize("model_first", [True, False])
 def test_a_whole_model_and_layers_in_it_can_both_be_wrapped(model_first):
     backbone = Housed().eval()
-    before, keys, emitted = set(tensors(backbone)), list(backbone.state_dict()), features(backbone)
-    around = Insertion("whole", ("embedding",), frozenset({Role.MODEL}), Whole, 1e-2)
-    inside = adapter(roles=[Role.QUERY])
+    before, keys, emitted = set(named_tensors(backbone)), list(backbone.state_dict()), features(backbone)
+    around = Insertion("whole", ("embedding",), frozenset({LayerRole.MODEL}), Whole, 1e-2)
+    inside = adapter(roles=[LayerRole.QUERY])
     first, second = (around, inside) if model_first else (inside, around)
-    done = insert(backbone, [first])
-    done = (*done, *insert(backbone, [second], done))
-    assert set(named_tensors(backbone, done)) == before | {
+    done = insert_modules(backbone, [first])
+    done = (*done, *insert_modules(backbone, [second], done))
+    assert set(original_named_tensors(backbone, done)) == before | {
         "model:whole.factor",
         "model.blocks.1.query:low-rank.down.weight",
         "model.blocks.1.query:low-rank.up.weight",
     }
     assert "model:whole" in dict(named_modules(backbone, done))
-    remove(backbone, done)
+    remove_modules(backbone, done)
     assert list(backbone.state_dict()) == keys
     assert torch.equal(features(backbone), emitted)
 
 
 def test_what_goes_around_a_whole_model_begins_with_the_first_part():
     backbone = Housed()
-    around = Insertion("whole", ("embedding",), frozenset({Role.MODEL}), Whole, 1e-2)
-    done = insert(backbone, [around])
-    learning = resolve(learns(insert=(around,)), backbone, Layout.VECTOR, nn.Linear(1, 1), done)
+    around = Insertion("whole", ("embedding",), frozenset({LayerRole.MODEL}), Whole, 1e-2)
+    done = insert_modules(backbone, [around])
+    learning = resolve_trainable(learns(insert=(around,)), backbone, Layout.VECTOR, nn.Linear(1, 1), done)
     assert learning.first_part() == 0
 
 
 def test_a_regularizer_is_added_to_the_mean_loss_and_steps_are_told_before_them():
     told = []
-    wanted = adapter(roles=[Role.QUERY])
+    wanted = adapter(roles=[LayerRole.QUERY])
 
     def far(backbone: Backbone) -> Tensor:
         return 1000.0 * (backbone.blocks[1].query.up.weight - 1.0).square().mean()

@@ -19,14 +19,14 @@ from small_tasks import (
 from torch import Tensor, nn
 
 import taskgraft as tg
-from taskgraft.adaptation.insertion import insert
-from taskgraft.adaptation.merging import Merging
-from taskgraft.contract.descriptions import Layout, Role
+from taskgraft.adaptation.insertion import insert_modules
+from taskgraft.adaptation.merging import AdapterMerge
+from taskgraft.contract.descriptions import Layout, LayerRole
 from taskgraft.errors import TaskgraftError
 from taskgraft.storage.manifest import MANIFEST
 
 TEXTS = sentences()["text"]
-ROLES = (Role.QUERY, Role.VALUE)
+ROLES = (LayerRole.QUERY, LayerRole.VALUE)
 
 
 def grafted(backbone=None, strategy=None):
@@ -73,7 +73,7 @@ def test_merging_changes_the_wrapped_layers_alone():
 
 
 def test_convolutions_are_merged():
-    model = grafted(pictures(), Grafts(Role.CONVOLUTION))
+    model = grafted(pictures(), Grafts(LayerRole.CONVOLUTION))
     before = model.predict_proba(images()["image"])
     model.merge(check=images()["image"])
     after = model.predict_proba(images()["image"])
@@ -82,13 +82,13 @@ def test_convolutions_are_merged():
 
 def test_an_insertion_around_another_is_merged():
     backbone = words()
-    inner = insert(backbone, [insertion([Role.QUERY], ["block-1"])])
-    outer = insert(backbone, [replace(insertion([Role.QUERY], ["block-1"], Outer), name="outer")], inner)
+    inner = insert_modules(backbone, [insertion([LayerRole.QUERY], ["block-1"])])
+    outer = insert_modules(backbone, [replace(insertion([LayerRole.QUERY], ["block-1"], Outer), name="outer")], inner)
     for name, tensor in backbone.named_parameters():
         if name.endswith((".up", ".down")):
             tensor.data.normal_(std=0.3)
     batch = backbone.processor.prepare({"text": ["one two three", "four"]}).batch
-    merging = Merging(backbone, (*inner, *outer), lambda: backbone(batch, Layout.VECTOR))
+    merging = AdapterMerge(backbone, (*inner, *outer), lambda: backbone(batch, Layout.VECTOR))
     with torch.no_grad():
         before = backbone.eval()(batch, Layout.VECTOR).value
         merging.merge()
@@ -213,7 +213,7 @@ def test_a_layer_that_cannot_be_tried_needs_rows_to_compare():
     backbone = words()
     for block in backbone.blocks:
         block.query.__class__ = Odd
-    model = grafted(backbone, Grafts(Role.QUERY))
+    model = grafted(backbone, Grafts(LayerRole.QUERY))
     assert refusal(model) == (
         "The insertion 'graft' cannot be merged: nothing says what blocks.0.query reads, so it cannot be compared; "
         "give some rows with check=…. The model is as it was; it can be saved and used with its insertions."

@@ -13,11 +13,11 @@ from small_tasks import PARTS, Planned, changed, classification, copied, learns,
 from torch import Tensor, nn
 
 import taskgraft as tg
-from taskgraft.artifact.artifact import MANIFEST, SCHEMA, SUMS, TENSORS, BadArtifact, CannotSave
-from taskgraft.contract.descriptions import Role
+from taskgraft.artifact.artifact import MANIFEST, SCHEMA, SUMS, TENSORS, InvalidArtifact, SaveError
+from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion
 from taskgraft.model import load
-from taskgraft.storage.fingerprints import digest, fingerprint
+from taskgraft.storage.fingerprints import tensor_digest, combined_digest
 
 TEXTS = sentences(20, seed=5)["text"]
 PROBE = {"name": "linear-probe", "penalty": 1e-3}
@@ -28,7 +28,7 @@ class Based(Words):
 
     def __init__(self, seed: int = 0, base: str = "the checkpoint"):
         super().__init__(WordsConfig(seed=seed))
-        self.base = fingerprint({}, {"base": base.encode()})
+        self.base = combined_digest({}, {"base": base.encode()})
         self.eval()
 
     def fingerprint(self) -> str | None:
@@ -56,7 +56,7 @@ def artifact(saved, tmp_path) -> Path:
 
 def refusal(folder: Path, **options) -> str:
     """Why an artifact is refused."""
-    with pytest.raises(BadArtifact) as caught:
+    with pytest.raises(InvalidArtifact) as caught:
         load(folder, **({"backbone": Based()} | options))
     start = f"The artifact {folder} is refused: "
     assert str(caught.value) == f"{start}{caught.value.problem}."
@@ -125,7 +125,7 @@ class Adapter(nn.Module):
 
 
 def test_inserted_modules_come_back(tmp_path):
-    stage = learns(insert=(Insertion("more", PARTS[1:], frozenset({Role.QUERY}), Adapter, 1e-2),))
+    stage = learns(insert=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
     model = trained(Based(), stage)
     folder = model.save(tmp_path / "a")
     again = load(folder, backbone=Based(), head=classification(), strategy=Planned(stage))
@@ -168,7 +168,7 @@ def test_the_manifest_can_be_read_by_a_person(saved):
         "owner": "head",
         "dtype": "torch.float32",
         "shape": [3],
-        "sha256": digest(load_file(saved / TENSORS)["head.readout.bias"]),
+        "sha256": tensor_digest(load_file(saved / TENSORS)["head.readout.bias"]),
     }
 
 
@@ -211,7 +211,7 @@ def test_500_single_bit_flips_are_all_refused(artifact):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
-        with pytest.raises(BadArtifact):
+        with pytest.raises(InvalidArtifact):
             load(artifact, backbone=backbone)
         path.write_bytes(content)
     load(artifact, backbone=backbone)
@@ -313,7 +313,7 @@ def test_nothing_of_a_refused_artifact_reaches_the_object(tmp_path):
 
 
 def test_nothing_inserted_for_a_refused_artifact_stays_in_the_object(tmp_path):
-    stage = learns(insert=(Insertion("more", PARTS[1:], frozenset({Role.QUERY}), Adapter, 1e-2),))
+    stage = learns(insert=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
     folder = trained(Based(), stage).save(tmp_path / "a")
     tensors = load_file(folder / TENSORS)
     tensors["head.readout.bias"] += 1
@@ -396,7 +396,7 @@ def test_a_pickle_in_the_place_of_the_tensors_is_never_run(artifact, tmp_path):
 
 
 def test_an_existing_artifact_is_not_overwritten_unasked(artifact):
-    with pytest.raises(CannotSave) as caught:
+    with pytest.raises(SaveError) as caught:
         probed().save(artifact)
     assert str(caught.value) == (
         f"The artifact cannot be written to {artifact}: something is there already; "
@@ -414,7 +414,7 @@ def test_an_artifact_can_be_overwritten_when_asked(artifact):
 
 def test_what_is_no_artifact_is_never_overwritten(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(CannotSave) as caught:
+    with pytest.raises(SaveError) as caught:
         probed().save(tmp_path, overwrite=True)
     assert str(caught.value) == (
         f"The artifact cannot be written to {tmp_path}: what is there is no artifact, so it is not overwritten."
@@ -432,7 +432,7 @@ def test_folders_above_are_made(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotSave) as caught:
+    with pytest.raises(SaveError) as caught:
         probed().save(tmp_path / "file" / "a")
     assert str(caught.value) == f"The artifact cannot be written to {tmp_path / 'file' / 'a'}: File exists."
 
@@ -461,7 +461,7 @@ def test_an_interrupted_overwrite_leaves_the_old_artifact(artifact, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(CannotSave, match="No space left on device"):
+    with pytest.raises(SaveError, match="No space left on device"):
         model.save(artifact, overwrite=True)
     assert {path.name: path.read_bytes() for path in artifact.iterdir()} == before
     assert [path.name for path in artifact.parent.iterdir()] == [artifact.name]

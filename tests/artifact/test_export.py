@@ -19,7 +19,7 @@ from small_tasks import (
 
 import taskgraft as tg
 from taskgraft.artifact.export import EXPORTED
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.descriptions import LayerRole
 from taskgraft.errors import TaskgraftError
 
 FILE = "words.safetensors"
@@ -57,7 +57,7 @@ def test_the_folder_says_what_it_is(model, tmp_path):
 
 
 def test_insertions_are_merged_in_what_is_written_and_stay_in_the_model(tmp_path):
-    model = tg.compose(words(), classification(), Grafts(Role.QUERY))
+    model = tg.compose(words(), classification(), Grafts(LayerRole.QUERY))
     model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
     before = weights(model)
     folder = model.export(tmp_path / "plain", check=["one two three"])
@@ -65,10 +65,10 @@ def test_insertions_are_merged_in_what_is_written_and_stay_in_the_model(tmp_path
     bare = Words()
     bare.load_state_dict(load_file(folder / FILE))
     texts = {"text": sentences()["text"]}
-    plain = tg.features_of(bare.eval(), texts, quiet=True).values
-    with_insertions = tg.features_of(model.fitted.task.backbone, texts, quiet=True).values
+    plain = tg.extract_features(bare.eval(), texts, quiet=True).values
+    with_insertions = tg.extract_features(model.fitted.task.backbone, texts, quiet=True).values
     assert abs(plain - with_insertions).max() < 1e-5
-    assert abs(plain - tg.features_of(words(), texts, quiet=True).values).max() > 1e-2
+    assert abs(plain - tg.extract_features(words(), texts, quiet=True).values).max() > 1e-2
 
 
 def test_what_cannot_be_merged_is_not_exported(tmp_path):

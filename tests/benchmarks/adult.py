@@ -64,7 +64,7 @@ def main() -> None:
     print(f"asked: the best within {CLOSE} of gradient boosting; {'reached' if reached else 'MISSED'}")
 
 
-def fitted(backbone: dict, name: str, seed: int) -> tuple[tg.TaskModel, tg.Run]:
+def fitted(backbone: dict, name: str, seed: int) -> tuple[tg.TaskModel, tg.FitReport]:
     """Fit with one row in ten held out."""
     _, rate, training = BACKBONES[name]
     strategy = {"name": "full", "learning_rate": rate, "head_learning_rate": rate}

@@ -53,7 +53,7 @@ def main() -> None:
     encoder = SentenceTransformer(folder, device="cpu")
 
     def ours(precision: str = "fp32") -> np.ndarray:
-        return tg.features_of(backbone, {"text": texts}, precision=precision, quiet=True).values
+        return tg.extract_features(backbone, {"text": texts}, precision=precision, quiet=True).values
 
     ways: dict[str, Callable[[], np.ndarray]] = {
         OURS: ours,

@@ -106,7 +106,7 @@ def judged(folder: Path, columns: list[str], name: str, seeds: int, table: Table
     return float(means[1]), float(means[2])
 
 
-def fitted(folder: Path, columns: list[str], backbone: dict, name: str, seed: int) -> tuple[tg.TaskModel, tg.Run]:
+def fitted(folder: Path, columns: list[str], backbone: dict, name: str, seed: int) -> tuple[tg.TaskModel, tg.FitReport]:
     """Fit with the last two days held out."""
     _, rate, training = BACKBONES[name]
     head = FRAUD | {"review": 10.0, "amount": AMOUNT}

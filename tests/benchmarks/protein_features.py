@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def ours(backbone: ProteinBackbone, sequences: list[str], size: int, residues: int | None) -> np.ndarray:
-    return tg.features_of(
+    return tg.extract_features(
         backbone, {"sequence": sequences}, batch_size=size, batch_elements=residues, quiet=True
     ).values
 

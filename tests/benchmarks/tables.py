@@ -28,9 +28,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import taskgraft as tg
 from taskgraft.contract.descriptions import BackboneDescription, Part, vector
-from taskgraft.data.batching import Limit, training_batches
-from taskgraft.data.examples import Examples, Turn, load
-from taskgraft.data.tensor_cache import Store
+from taskgraft.data.batching import BatchBudget, training_batches
+from taskgraft.data.examples import EncodedDataset, EpochSeed, iter_training_batches
+from taskgraft.data.tensor_cache import TensorCache
 from taskgraft_fraud.backbone import TableBackbone, TableModel
 from taskgraft_fraud.columns import learn
 from taskgraft_fraud.settings import TableConfig
@@ -103,11 +103,11 @@ def loop(model: nn.Module, numbers, labels, batch: int, *, fast: bool) -> float:
 def inputs(numbers, labels, repeats: int) -> None:
     """Print the rows per second of the input path alone."""
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder))
+        store = TensorCache(Path(folder))
         for start in range(0, len(numbers), 1_024):
             some = slice(start, start + 1_024)
             store.append(range(len(numbers))[some], tg.Batch({"numbers": torch.from_numpy(numbers[some])}))
-        examples = Examples(store.finish(), tg.Batch({"label": torch.from_numpy(labels)}))
+        examples = EncodedDataset(store.finish(), tg.Batch({"label": torch.from_numpy(labels)}))
         data = TensorDataset(torch.from_numpy(numbers), torch.from_numpy(labels))
         for batch, asked in ASKED_INPUTS.items():
             loader = partial(DataLoader, data, batch_size=batch, shuffle=True)
@@ -126,9 +126,9 @@ def inputs(numbers, labels, repeats: int) -> None:
             print(f"asked: {asked}; {'reached' if ratio >= asked else 'MISSED'} ({ratio:.1f})", flush=True)
 
 
-def ordered(examples: Examples, batch: int) -> Iterable[object]:
+def ordered(examples: EncodedDataset, batch: int) -> Iterable[object]:
     """Our batches of one epoch, shuffled."""
-    yield from load(examples, training_batches(examples.inputs.sizes(), Limit(batch), 0, 0), Turn(0, 0))
+    yield from iter_training_batches(examples, training_batches(examples.inputs.sizes(), BatchBudget(batch), 0, 0), EpochSeed(0, 0))
 
 
 def through(made: Callable[[], Iterable[object]]) -> float:

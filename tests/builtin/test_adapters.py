@@ -8,22 +8,22 @@ from small_tasks import classification, copied, images, pictures, sentences, wei
 from torch import nn
 
 import taskgraft as tg
-from taskgraft.adaptation.insertion import insert, named_tensors
+from taskgraft.adaptation.insertion import insert_modules, original_named_tensors
 from taskgraft.builtin.strategies.adapters import Adapters, AdaptersConfig
-from taskgraft.builtin.strategies.bottleneck_adapter import Bottleneck
+from taskgraft.builtin.strategies.bottleneck_adapter import BottleneckAdapter
 from taskgraft.contract.descriptions import (
     BackboneDescription,
     FeatureDescription,
     HeadDescription,
-    InputRole,
+    InputField,
     Layout,
     Part,
-    Role,
+    LayerRole,
     TargetKind,
     sequence,
     vector,
 )
-from taskgraft.contract.strategy import CannotPlan
+from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.errors import TaskgraftError
 from taskgraft.testing import StrategyLaws
 
@@ -38,7 +38,7 @@ def adapters(**settings):
 def stood_around(backbone, **settings):
     """The paths of what adapters stand around."""
     (stage,) = adapters(**settings).plan(backbone.description, HEAD)
-    return [one.path for one in insert(backbone, stage.insert)]
+    return [one.path for one in insert_modules(backbone, stage.insert)]
 
 
 def fitted(backbone, rows, **settings):
@@ -83,7 +83,7 @@ def test_only_the_last_parts_are_adapted_on_request():
 
 
 def test_more_parts_than_there_are_cannot_be_adapted():
-    with pytest.raises(CannotPlan) as caught:
+    with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), classification(), {"name": "adapters", "last": 4})
     assert str(caught.value) == (
         "'adapters' are to stand in the last 4 parts, but the backbone has 3: embedding, block-0, block-1. Choose last = 3 "
@@ -107,7 +107,7 @@ def test_a_part_says_which_of_its_modules_stands_for_all_of_it():
         Part("last", ("blocks.2", "norm"), output),
     )
     assert [part.module for part in parts] == ["blocks.0", "blocks.1", None]
-    (stage,) = adapters().plan(BackboneDescription((InputRole("text"),), (vector(4),), parts), HEAD)
+    (stage,) = adapters().plan(BackboneDescription((InputField("text"),), (vector(4),), parts), HEAD)
     assert [one.parts for one in stage.insert] == [("first",), ("middle",)]
     assert {one.roles for one in stage.insert} == {None}
 
@@ -115,7 +115,7 @@ def test_a_part_says_which_of_its_modules_stands_for_all_of_it():
 def test_a_backbone_with_nothing_to_stand_around_is_refused():
     parts = (Part("all", ("embedding", "norm"), vector(4)),)
     with pytest.raises(TaskgraftError) as caught:
-        adapters().plan(BackboneDescription((InputRole("text"),), (vector(4),), parts), HEAD)
+        adapters().plan(BackboneDescription((InputField("text"),), (vector(4),), parts), HEAD)
     assert str(caught.value) == (
         "'adapters' finds nothing to stand around: no layer of all has a role, and of none one module gives what leaves it. "
         "Choose 'partial' or 'full', or let the backbone say the roles of its layers."
@@ -126,11 +126,11 @@ def test_layers_that_the_features_do_without_are_left_alone():
     """The last feed-forward does not reach attention maps; an adapter there would learn nothing."""
     output = sequence(4)
     parts = tuple(
-        Part(f"block-{number}", (f"blocks.{number}",), output, {f"blocks.{number}.out": Role.FEED_FORWARD_OUT})
+        Part(f"block-{number}", (f"blocks.{number}",), output, {f"blocks.{number}.out": LayerRole.FEED_FORWARD_OUT})
         for number in (0, 1)
     )
     maps = FeatureDescription(Layout.PAIR, (2,), unused=("blocks.1.out.weight", "blocks.1.out.bias"))
-    described = BackboneDescription((InputRole("text"),), (output, maps), parts)
+    described = BackboneDescription((InputField("text"),), (output, maps), parts)
     (over_pairs,) = adapters().plan(described, HeadDescription((Layout.PAIR,), TargetKind.PAIR_CATEGORIES))
     (over_sequence,) = adapters().plan(described, HeadDescription((Layout.SEQUENCE,), TargetKind.CATEGORY))
     assert [one.parts for one in over_pairs.insert] == [("block-0",)]
@@ -140,7 +140,7 @@ def test_layers_that_the_features_do_without_are_left_alone():
 def test_training_begins_at_the_pretrained_function():
     bare, backbone = words(), words()
     (stage,) = adapters(style="houlsby").plan(backbone.description, HEAD)
-    insert(backbone, stage.insert)
+    insert_modules(backbone, stage.insert)
     batch = bare.processor.prepare({"text": ["one two three", "four"]}).batch
     assert torch.equal(backbone.eval()(batch, Layout.VECTOR).value, bare(batch, Layout.VECTOR).value)
 
@@ -149,7 +149,7 @@ def test_the_base_keeps_still_and_every_adapter_learns():
     backbone = words()
     base = copied(backbone)
     model = fitted(backbone, sentences(), style="houlsby", reduction=4)
-    now = named_tensors(backbone, model.fitted.inserted)
+    now = original_named_tensors(backbone, model.fitted.inserted)
     assert all(torch.equal(now[name], tensor) for name, tensor in base.items())
     ups = [name for name in now if name.endswith(":adapter.up.weight")]
     assert len(ups) == 4
@@ -173,16 +173,16 @@ def test_what_lies_before_the_first_adapter_is_computed_once():
 
 
 def test_the_size_is_that_of_what_the_layer_gives():
-    assert Bottleneck(nn.Linear(4, 12), sequence(6), 3, whole=False).down.weight.shape == (4, 12)
-    assert Bottleneck(nn.Conv1d(4, 12, 5), sequence(6), 3, whole=False).up.weight.shape == (12, 4, 1)
-    assert Bottleneck(nn.Sequential(nn.Conv2d(3, 6, 3)), GRID, 3, whole=True).down.weight.shape == (2, 6, 1, 1)
-    assert Bottleneck(nn.Identity(), sequence(6), 12, whole=False).down.weight.shape == (1, 6)
+    assert BottleneckAdapter(nn.Linear(4, 12), sequence(6), 3, whole=False).down.weight.shape == (4, 12)
+    assert BottleneckAdapter(nn.Conv1d(4, 12, 5), sequence(6), 3, whole=False).up.weight.shape == (12, 4, 1)
+    assert BottleneckAdapter(nn.Sequential(nn.Conv2d(3, 6, 3)), GRID, 3, whole=True).down.weight.shape == (2, 6, 1, 1)
+    assert BottleneckAdapter(nn.Identity(), sequence(6), 12, whole=False).down.weight.shape == (1, 6)
 
 
 def test_it_is_of_the_dtype_of_the_layer():
     layer = nn.Linear(4, 4, dtype=torch.bfloat16)
     value = torch.ones(1, 4, dtype=torch.bfloat16)
-    assert Bottleneck(layer, sequence(4), 2, whole=False)(value).dtype == torch.bfloat16
+    assert BottleneckAdapter(layer, sequence(4), 2, whole=False)(value).dtype == torch.bfloat16
 
 
 def test_of_a_tuple_the_first_entry_is_adapted():
@@ -190,7 +190,7 @@ def test_of_a_tuple_the_first_entry_is_adapted():
         def forward(self, value, *, scale):
             return value * scale, "kept"
 
-    adapted = Bottleneck(Pair(), sequence(4), 2, whole=True)
+    adapted = BottleneckAdapter(Pair(), sequence(4), 2, whole=True)
     nn.init.ones_(adapted.up.bias)
     first, second = adapted(torch.ones(1, 2, 4), scale=2)
     assert torch.equal(first, torch.full((1, 2, 4), 3.0))
@@ -199,7 +199,7 @@ def test_of_a_tuple_the_first_entry_is_adapted():
 
 def test_code_around_a_layer_still_finds_what_it_asks_of_it():
     layer = nn.Linear(4, 5)
-    adapted = Bottleneck(layer, sequence(5), 2, whole=False)
+    adapted = BottleneckAdapter(layer, sequence(5), 2, whole=False)
     assert adapted.weight is layer.weight
     assert adapted.in_features == 4
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -209,7 +209,7 @@ def test_code_around_a_layer_still_finds_what_it_asks_of_it():
 def test_torchs_own_transformer_layer_does_not_compute_past_it():
     """Without gradients it takes a fast path over bare weights, unless something in it has a hook."""
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
-    layer.linear2 = Bottleneck(layer.linear2, sequence(8), 2, whole=False).eval()
+    layer.linear2 = BottleneckAdapter(layer.linear2, sequence(8), 2, whole=False).eval()
     value = torch.randn(2, 3, 8)
     with torch.no_grad():
         before = layer(value)

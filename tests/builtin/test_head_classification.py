@@ -10,9 +10,9 @@ from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import BadTargets
-from taskgraft.contract.labels import NothingToTell, OneColumn
-from taskgraft.contract.plan import Solve
+from taskgraft.contract.head import InvalidTargets
+from taskgraft.contract.labels import TooFewLabels, NeedsOneColumn
+from taskgraft.contract.plan import HeadSolver
 
 LABELS = ["b", "a", "c", "a", "a", "b"]
 
@@ -192,7 +192,7 @@ def test_a_focal_loss_is_not_convex_so_a_probe_descends():
     assert head().description.convex
     assert not head(focal=2.0).description.convex
     model = tg.compose(words(), head(focal=2.0), "linear-probe")
-    assert [stage.solve for stage in model.composition.plan] == [Solve.DESCENT]
+    assert [stage.solve for stage in model.composition.plan] == [HeadSolver.DESCENT]
     run = model.fit(sentences(), target="label", quiet=True)
     assert run.stages[0].losses[-1] < run.stages[0].losses[0]
 
@@ -238,26 +238,26 @@ def test_class_weights_are_no_saved_tensor():
 
 def test_an_unseen_label_is_refused_with_its_row():
     target = head().learn({"label": LABELS})
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         head().encode({"label": ["a", "d"]}, target)
     assert str(caught.value) == ("row 1: the label 'd' does not occur in the training split, which has 'a', 'b', 'c'")
 
 
 @pytest.mark.parametrize("empty", [None, "", float("nan")])
 def test_an_empty_cell_is_refused_with_its_row(empty):
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         head().learn({"label": ["a", empty, "b"]})
     assert str(caught.value) == "row 1: the target column 'label' is empty"
 
 
 def test_more_than_five_bad_rows_are_cut_and_the_cut_is_said():
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         head().learn({"label": [""] * 8})
     assert str(caught.value).splitlines()[-1] == "… and 3 more rows."
 
 
 def test_one_label_leaves_nothing_to_tell_apart():
-    with pytest.raises(NothingToTell) as caught:
+    with pytest.raises(TooFewLabels) as caught:
         head().learn({"label": ["a", "a"]})
     assert str(caught.value) == (
         "The target column 'label' has only the label 'a' in the training split; "
@@ -278,6 +278,6 @@ def test_weights_by_label_must_name_every_label():
 
 
 def test_two_target_columns_are_refused():
-    with pytest.raises(OneColumn) as caught:
+    with pytest.raises(NeedsOneColumn) as caught:
         head().learn({"label": LABELS, "other": LABELS})
     assert str(caught.value) == "'classification' reads one target column, but was given 2: label, other."

@@ -7,7 +7,7 @@ from taskgraft.builtin.heads.configs import ElementClassificationConfig
 from taskgraft.builtin.heads.element_classification import ElementClassification, ElementClassificationTarget
 from taskgraft.contract.descriptions import Layout, sequence
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import BadTargets
+from taskgraft.contract.head import InvalidTargets
 
 TARGETS = {"tags": ["O B", ["O", None, "B", "I"], "O O O"]}
 LENGTHS = torch.tensor([2, 4, 3])
@@ -114,19 +114,19 @@ def test_a_prediction_has_a_label_and_probabilities_per_real_element():
 
 
 def test_an_unseen_label_is_refused_with_its_row():
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         head().encode({"tags": ["O", "O X"]}, head().learn(TARGETS))
     assert str(caught.value) == ("row 1: the label 'X' does not occur in the training split, which has 'B', 'I', 'O'")
 
 
 @pytest.mark.parametrize("empty", ["", "  ", None, float("nan")])
 def test_an_empty_cell_is_refused_with_its_row(empty):
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         head().learn({"tags": ["O B", empty]})
     assert str(caught.value) == "row 1: the target column 'tags' is empty"
 
 
 def test_a_number_is_no_list_of_labels():
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         head().learn({"tags": ["O B", 5]})
     assert str(caught.value) == "row 1: the target column 'tags' is 5, not a list of labels"

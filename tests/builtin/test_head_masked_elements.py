@@ -9,11 +9,11 @@ from taskgraft.builtin.heads.configs import MaskedElementsConfig
 from taskgraft.builtin.heads.masked_elements import MaskedElements
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import Layout, sequence
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
 
 CELLS = CellsProcessor().contents
-WORD = Contents(kinds=(Kind(name="word", categories=5),), by_position=False)
+WORD = ElementSchema(kinds=(ElementKind(name="word", categories=5),), by_position=False)
 NAN = torch.nan
 
 
@@ -24,7 +24,7 @@ def head(share: float = 0.15, shown: float = 0.05) -> MaskedElements:
 def words(rows: int, elements: int) -> Batch:
     """Rows that hold a category in each element."""
     tensors = {CATEGORY: torch.zeros(rows, elements, dtype=torch.int64), NUMBER: torch.zeros(rows, elements, 0)}
-    return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: torch.full((rows,), elements)})
+    return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.full((rows,), elements)})
 
 
 def cells() -> Batch:
@@ -34,7 +34,7 @@ def cells() -> Batch:
         [[[1.0, NAN], [2.0, 4.0], [NAN, NAN]], [[NAN, NAN], [NAN, 3.0], [NAN, NAN]], [[NAN, NAN]] * 3]
     )
     tensors = {CATEGORY: category, NUMBER: number}
-    return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: torch.tensor([3, 3, 3])})
+    return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.tensor([3, 3, 3])})
 
 
 def zeros(module, features: Features):
@@ -136,5 +136,5 @@ def test_categories_without_names_are_told_by_number_and_padding_is_left_out():
 
 
 def test_a_target_description_does_not_carry_what_has_no_names():
-    target = head().learn_contents(Contents(kinds=(Kind(name="piece", categories=30_000),), by_position=False))
+    target = head().learn_contents(ElementSchema(kinds=(ElementKind(name="piece", categories=30_000),), by_position=False))
     assert len(target.model_dump_json()) < 120

@@ -7,8 +7,8 @@ from taskgraft.builtin.heads.configs import MultiLabelConfig
 from taskgraft.builtin.heads.multi_label import MultiLabel, MultiLabelTarget
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import BadTargets
-from taskgraft.contract.labels import NothingToTell
+from taskgraft.contract.head import InvalidTargets
+from taskgraft.contract.labels import TooFewLabels
 
 COLUMNS = {"wet": ["1", "0", ""], "cold": [True, None, False]}
 LISTS = {"tags": ["wet|cold", "", "cold"]}
@@ -110,19 +110,19 @@ def test_members_are_averaged_as_probabilities():
 
 
 def test_a_value_that_is_neither_yes_nor_no_is_refused():
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         head().encode({"wet": ["1", "maybe"], "cold": [1, 0]}, head().learn(COLUMNS))
     assert str(caught.value) == "row 1: the target column 'wet' is 'maybe', not 0, 1 or empty"
 
 
 def test_an_unseen_label_is_refused():
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         head().encode({"tags": ["wet", "cold|dry"]}, head().learn(LISTS))
     assert str(caught.value) == ("row 1: the label 'dry' does not occur in the training split, which has 'cold', 'wet'")
 
 
 def test_one_column_of_numbers_is_refused():
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         head().learn({"tags": [1, 0]})
     assert str(caught.value) == (
         "row 0: the target column 'tags' is 1, not a list of labels\n"
@@ -131,7 +131,7 @@ def test_one_column_of_numbers_is_refused():
 
 
 def test_lists_without_any_label_leave_nothing_to_tell_apart():
-    with pytest.raises(NothingToTell) as caught:
+    with pytest.raises(TooFewLabels) as caught:
         head().learn({"tags": ["", ""]})
     assert str(caught.value) == (
         "The target column 'tags' has no label at all in the training split; a head needs two or more to tell apart."

@@ -5,7 +5,7 @@ from taskgraft.builtin.heads.configs import RegressionConfig
 from taskgraft.builtin.heads.regression import Regression, RegressionTarget
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import BadTargets
+from taskgraft.contract.head import InvalidTargets
 
 HEAD = Regression(RegressionConfig())
 ONE = {"price": ["10", 20, 30.0]}
@@ -100,6 +100,6 @@ def test_soft_targets_are_the_standardised_numbers_of_the_teacher_whatever_the_t
     ],
 )
 def test_what_is_no_number_is_refused_with_its_row(value, said):
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         HEAD.learn({"price": [1, value]})
     assert str(caught.value) == f"row 1: the target column 'price' {said}"

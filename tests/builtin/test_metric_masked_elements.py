@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from taskgraft.builtin.metrics.masked_elements import masked_elements
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.head import Predictions
 
 
 def judged(predictions, truth, rows=None):
-    judge = masked_elements(Predictions(predictions), truth, {}, NoSettings())
+    judge = masked_elements(Predictions(predictions), truth, {}, EmptyConfig())
     return judge(np.arange(len(truth)) if rows is None else np.array(rows, dtype=np.int64))
 
 

@@ -7,7 +7,7 @@ from sklearn import metrics as known
 
 from taskgraft.builtin.metrics import classification as judge
 from taskgraft.builtin.metrics.regression import regression
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.head import Predictions
 
 CLASSES = ("a", "b", "c", "d")
@@ -18,7 +18,7 @@ def drawn(count: int, classes=CLASSES, seed: int = 0) -> list[str]:
 
 
 def judged(metric, values, truth, classes=CLASSES, probabilities=None, rows=None) -> dict[str, float]:
-    built = metric(Predictions(values, probabilities, classes), truth, {}, NoSettings())
+    built = metric(Predictions(values, probabilities, classes), truth, {}, EmptyConfig())
     return built(np.arange(len(truth)) if rows is None else np.array(rows, dtype=np.int64))
 
 

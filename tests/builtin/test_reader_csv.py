@@ -6,8 +6,8 @@ import pytest
 
 from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.builtin.readers.csv import read_csv
-from taskgraft.contract.config import SettingsError, parse
-from taskgraft.contract.rows import BadRows, Rows, UnreadableFile
+from taskgraft.contract.config import ConfigError, parse_config
+from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.data.arrow_spool import PIECE
 
 
@@ -88,7 +88,7 @@ def test_a_very_long_value_is_read_whole(tmp_path):
 
 def test_rows_of_another_length_are_refused_each_by_its_line(tmp_path):
     rows = rows_of(tmp_path, 'a,b\n"x\ny",1\n1,2,3\n1,2\n3\n')
-    assert str(BadRows(rows, rows.refused)) == (
+    assert str(InvalidRows(rows, rows.refused)) == (
         "data.csv, line 4: the row has 3 values, but the header names 2 columns.\n"
         "data.csv, line 6: the row has 1 value, but the header names 2 columns.\n"
         'Mend these rows, or drop them with data.on_bad_row = "skip".'
@@ -147,8 +147,8 @@ def test_another_encoding_can_be_set(tmp_path):
 
 
 def test_an_encoding_that_nobody_knows_is_refused():
-    with pytest.raises(SettingsError) as caught:
-        parse(CsvConfig, {"encoding": "utf-9"}, "reader 'csv'")
+    with pytest.raises(ConfigError) as caught:
+        parse_config(CsvConfig, {"encoding": "utf-9"}, "reader 'csv'")
     assert str(caught.value) == "reader 'csv': the setting 'encoding' is 'utf-9': no encoding of that name is known."
 
 

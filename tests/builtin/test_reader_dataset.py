@@ -8,7 +8,7 @@ from pyarrow import parquet
 
 from taskgraft.builtin.readers.configs import HubConfig
 from taskgraft.builtin.readers.hf_datasets import arrow_of, read_dataset_folder, read_hub
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import UnreadableFile
 
 COLUMNS = {"text": ["a", "b", "c"], "label": [0, 1, 0]}
@@ -23,7 +23,7 @@ def quiet():
 
 def test_a_saved_dataset_is_read_from_its_folder(tmp_path):
     datasets.Dataset.from_dict(COLUMNS).save_to_disk(tmp_path / "saved")
-    rows = read_dataset_folder(tmp_path / "saved", NoSettings())
+    rows = read_dataset_folder(tmp_path / "saved", EmptyConfig())
     assert rows.table.to_pydict() == COLUMNS
     assert rows.source == "saved"
 
@@ -37,18 +37,18 @@ def test_a_folder_of_several_parts_asks_for_one(tmp_path):
     part = datasets.Dataset.from_dict(COLUMNS)
     datasets.DatasetDict(train=part, test=part).save_to_disk(tmp_path / "saved")
     with pytest.raises(UnreadableFile) as caught:
-        read_dataset_folder(tmp_path / "saved", NoSettings())
+        read_dataset_folder(tmp_path / "saved", EmptyConfig())
     assert str(caught.value) == (
         f"{tmp_path / 'saved'}: the folder holds the parts train, test. Name one of them: {tmp_path / 'saved' / 'train'}."
     )
-    assert len(read_dataset_folder(tmp_path / "saved" / "train", NoSettings())) == 3
+    assert len(read_dataset_folder(tmp_path / "saved" / "train", EmptyConfig())) == 3
 
 
 def test_a_damaged_folder_is_refused(tmp_path):
     datasets.Dataset.from_dict(COLUMNS).save_to_disk(tmp_path / "saved")
     (tmp_path / "saved" / "state.json").write_text("{}")
     with pytest.raises(UnreadableFile) as caught:
-        read_dataset_folder(tmp_path / "saved", NoSettings())
+        read_dataset_folder(tmp_path / "saved", EmptyConfig())
     assert str(caught.value) == f"{tmp_path / 'saved'}: the data set cannot be loaded ('_data_files')."
 
 

@@ -4,15 +4,15 @@ from pathlib import Path
 import pytest
 
 from taskgraft.builtin.readers.json_lines import read_json_lines
-from taskgraft.contract.config import NoSettings
-from taskgraft.contract.rows import BadRows, Rows, UnreadableFile
+from taskgraft.contract.config import EmptyConfig
+from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.data.arrow_spool import PIECE
 
 
 def rows_of(folder: Path, content: str | bytes) -> Rows:
     path = folder / "data.jsonl"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_json_lines(path, NoSettings())
+    return read_json_lines(path, EmptyConfig())
 
 
 def problem_of(folder: Path, content: str) -> str:
@@ -64,13 +64,13 @@ def test_a_column_that_begins_late_is_missing_before(tmp_path):
 def test_a_gzipped_file_with_a_byte_order_mark_is_read(tmp_path):
     path = tmp_path / "data.jsonl.gz"
     path.write_bytes(gzip.compress(b'\xef\xbb\xbf{"a": "x"}\r\n'))
-    assert read_json_lines(path, NoSettings()).values("a") == ["x"]
+    assert read_json_lines(path, EmptyConfig()).values("a") == ["x"]
 
 
 def test_each_line_that_is_no_object_is_refused_with_its_reason(tmp_path):
     lines = ['{"a": 1}', "[1]", "{bad}", '{"a": 1, "a": 2}', '"x"']
     rows = rows_of(tmp_path, "\n".join(lines).encode() + b'\n{"a": "\xe9"}\n' + b"[" * 100_000)
-    assert str(BadRows(rows, rows.refused)) == (
+    assert str(InvalidRows(rows, rows.refused)) == (
         "data.jsonl, line 2: the line holds a JSON list, not an object.\n"
         "data.jsonl, line 3: the line is not JSON (Expecting property name enclosed in double quotes).\n"
         "data.jsonl, line 4: the line is not JSON (a key stands twice).\n"

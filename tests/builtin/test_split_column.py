@@ -3,7 +3,7 @@ import pytest
 
 from taskgraft.builtin.splits.column import by_column
 from taskgraft.builtin.splits.configs import ColumnConfig
-from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
+from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 
 
 def divided(values, **settings):
@@ -28,7 +28,7 @@ def test_a_test_part_can_be_judged_by_where_it_is_named():
 
 
 def test_a_word_of_no_part_is_refused_by_its_line():
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         divided(["train", "tset", None])
     assert str(caught.value) == (
         "data.csv, line 3: the column 'part' is 'tset', none of dev, test, testing, train, training, val, valid, "
@@ -40,6 +40,6 @@ def test_a_word_of_no_part_is_refused_by_its_line():
 
 
 def test_a_missing_column_is_named():
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         by_column(Rows(pa.table({"a": [1]}), "data.csv"), ["label"], ColumnConfig(column="part"), 0)
     assert str(caught.value) == "data.csv has no column 'part'. Columns: a."

@@ -5,7 +5,7 @@ from small_tasks import changed, classification, copied, images, pictures, sente
 from torch import nn
 
 import taskgraft as tg
-from taskgraft.adaptation.trainable import BadStage, is_norm
+from taskgraft.adaptation.trainable import InvalidStage, is_norm
 from taskgraft.contract.backbone import Backbone
 
 TRAINING = {"batch_size": 8, "epochs": 1}
@@ -69,7 +69,7 @@ def test_tables_and_pairs_learn_by_biases(small):
 
 
 def test_a_backbone_without_biases_is_refused():
-    with pytest.raises(BadStage) as caught:
+    with pytest.raises(InvalidStage) as caught:
         moved(Unbiased().eval())
     assert str(caught.value) == (
         "The stage 'bitfit' cannot run: its choice 1 fits no tensor of embedding, block-0, block-1: none is called 'bias' or "
@@ -78,7 +78,7 @@ def test_a_backbone_without_biases_is_refused():
 
 
 def test_a_backbone_without_biases_is_refused_when_composing():
-    with pytest.raises(BadStage) as caught:
+    with pytest.raises(InvalidStage) as caught:
         tg.compose(Unbiased().eval(), classification(), "bitfit")
     assert "none is called 'bias' or 'in_proj_bias'. Choose another strategy." in str(caught.value)
 

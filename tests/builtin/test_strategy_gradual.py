@@ -4,7 +4,7 @@ from small_plugin import WordsConfig
 from small_tasks import PARTS, changed, classification, copied, images, pictures, sentences, words
 
 import taskgraft as tg
-from taskgraft.contract.strategy import CannotPlan
+from taskgraft.contract.strategy import StrategyNotApplicable
 
 
 def plan(strategy, blocks=2):
@@ -50,7 +50,7 @@ def test_in_the_end_everything_has_learned():
 
 
 def test_more_groups_than_parts_are_refused():
-    with pytest.raises(CannotPlan) as caught:
+    with pytest.raises(StrategyNotApplicable) as caught:
         plan("gradual:9")
     assert str(caught.value) == (
         "'gradual' is to divide the parts into 9 groups, but the backbone has 3: embedding, block-0, block-1. "

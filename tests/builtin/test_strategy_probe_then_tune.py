@@ -12,11 +12,11 @@ from small_tasks import (
 )
 
 import taskgraft as tg
-from taskgraft.contract.plan import Solve, Stage
-from taskgraft.contract.strategy import CannotPlan
+from taskgraft.contract.plan import HeadSolver, Stage
+from taskgraft.contract.strategy import StrategyNotApplicable
 
 TRAINING = {"batch_size": 8, "epochs": 2}
-PROBE = Stage("probe", head_rate=3e-3, solve=Solve.CONVEX, store=True)
+PROBE = Stage("probe", head_rate=3e-3, solve=HeadSolver.CONVEX, store=True)
 
 
 def fit(strategy, backbone=None):
@@ -30,8 +30,8 @@ def test_the_head_is_solved_for_and_then_everything_learns():
     before = copied(backbone)
     model, run = fit("probe-then-tune", backbone)
     assert [(stage.solve, stage.learn[0].parts if stage.learn else ()) for stage in model.composition.plan] == [
-        (Solve.CONVEX, ()),
-        (Solve.DESCENT, PARTS),
+        (HeadSolver.CONVEX, ()),
+        (HeadSolver.DESCENT, PARTS),
     ]
     assert [stage.name for stage in run.stages] == ["linear-probe", "tune"]
     assert changed(backbone, before) == {name for name in before if name != "frequencies"}
@@ -44,7 +44,7 @@ def test_tuning_goes_on_from_the_head_that_was_found():
 
 def test_a_head_whose_loss_is_not_convex_is_found_by_descent():
     model = tg.compose(words(), {"name": "classification", "focal": 2.0}, "probe-then-tune")
-    assert [stage.solve for stage in model.composition.plan] == [Solve.DESCENT, Solve.DESCENT]
+    assert [stage.solve for stage in model.composition.plan] == [HeadSolver.DESCENT, HeadSolver.DESCENT]
 
 
 def test_the_last_parts_alone_may_learn_from_what_is_stored_below():
@@ -59,7 +59,7 @@ def test_the_penalty_of_the_probe_may_be_given():
 
 
 def test_more_parts_than_there_are_are_refused():
-    with pytest.raises(CannotPlan) as caught:
+    with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), classification(), "probe-then-tune:9")
     assert str(caught.value) == (
         "'probe-then-tune' is to train the last 9 parts, but the backbone has 3: embedding, block-0, block-1. "

@@ -19,17 +19,17 @@ from small_tasks import (
 from torch import nn
 
 import taskgraft as tg
-from taskgraft.adaptation.guard import GuardBroken
-from taskgraft.artifact.artifact import BadArtifact
+from taskgraft.adaptation.guard import WeightGuardError
+from taskgraft.artifact.artifact import InvalidArtifact
 from taskgraft.builtin.strategies.full import Full, FullConfig
 from taskgraft.builtin.strategies.sequence import Stages
-from taskgraft.contract.config import SettingsError
-from taskgraft.contract.descriptions import Role
-from taskgraft.contract.plan import Insertion, Solve, Stage
-from taskgraft.contract.strategy import CannotPlan
-from taskgraft.discovery.catalog import UnknownName
+from taskgraft.contract.config import ConfigError
+from taskgraft.contract.descriptions import LayerRole
+from taskgraft.contract.plan import Insertion, HeadSolver, Stage
+from taskgraft.contract.strategy import StrategyNotApplicable
+from taskgraft.discovery.catalog import UnknownComponent
 
-PROBE = Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, store=True)
+PROBE = Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True)
 TRAINING = {"batch_size": 8, "epochs": 1}
 THREE = {
     "name": "stages",
@@ -82,11 +82,11 @@ class Scaled(nn.Module):
         return self.wrapped(value) * self.scale
 
 
-INSERTION = Insertion("scale", ("block-0",), frozenset({Role.QUERY}), Scaled, 1e-2)
+INSERTION = Insertion("scale", ("block-0",), frozenset({LayerRole.QUERY}), Scaled, 1e-2)
 
 
 def settings_problem(*strategies) -> str:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         composed(*strategies)
     return str(caught.value)
 
@@ -156,7 +156,7 @@ def test_a_stage_that_moves_what_an_earlier_one_may_is_caught_in_its_own():
         backbone.blocks[0].query.weight.data.add_(0.1)
 
     plan = Stages((Planned(learns("block-0", "block-1")), Planned(learns("block-1", after_step=nudge))))
-    with pytest.raises(GuardBroken) as caught:
+    with pytest.raises(WeightGuardError) as caught:
         fit(tg.compose(words(), classification(), plan))
     assert (caught.value.stage, caught.value.faults) == (
         "2-first",
@@ -206,7 +206,7 @@ def test_an_artifact_that_grants_itself_what_a_person_must_is_refused_at_any_dep
     )
     fit(model)
     path = model.save(tmp_path / "artifact")
-    with pytest.raises(BadArtifact) as caught:
+    with pytest.raises(InvalidArtifact) as caught:
         tg.load(path)
     assert str(caught.value) == (
         f"The artifact {path} is refused: it asks for 'remote_code', which only you can grant: "
@@ -271,13 +271,13 @@ def test_it_is_shown_with_what_it_is_made_of(garden):
 
 def test_no_strategy_at_all_is_refused():
     assert settings_problem() == ("strategy 'stages': the setting 'strategies' is []: name one strategy or more.")
-    with pytest.raises(CannotPlan) as caught:
+    with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), classification(), Stages(()))
     assert str(caught.value) == "'stages' is made of no strategy. Give one or more."
 
 
 def test_a_nested_name_that_nobody_provides_is_refused():
-    with pytest.raises(UnknownName) as caught:
+    with pytest.raises(UnknownComponent) as caught:
         composed("full", "partal:1")
     assert str(caught.value).startswith("No strategy named 'partal'. Did you mean 'partial' (from taskgraft ")
 
@@ -295,12 +295,12 @@ def test_nested_settings_are_refused_as_elsewhere():
 
 def test_something_else_than_strategies_is_refused():
     assert settings_problem(5) == ("strategy 'stages': the setting 'strategies.0' is 5: input should be a dict.")
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         tg.compose(words(), classification(), {"name": "stages", "strategies": "full"})
     assert str(caught.value) == "strategy 'stages': the setting 'strategies' is 'full': input should be a list."
 
 
 def test_a_nested_strategy_that_does_not_fit_is_refused():
-    with pytest.raises(CannotPlan) as caught:
+    with pytest.raises(StrategyNotApplicable) as caught:
         composed("full", "partial:9")
     assert str(caught.value).startswith("'partial' is to train the last 9 parts, but the backbone has 3: ")

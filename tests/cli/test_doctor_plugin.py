@@ -10,7 +10,7 @@ from commands import typed
 from planting import HEALTHY
 
 from taskgraft.discovery.catalog import catalog
-from taskgraft.scaffold import words_for, write_plugin
+from taskgraft.scaffold import derive_names, write_plugin
 from taskgraft.testing import suites as laws
 from taskgraft.testing.quick_check import checks_of
 
@@ -22,7 +22,7 @@ def acme(beside_others, tmp_path):
     """Plants the written backbone 'acme-models', with pieces of its files replaced."""
 
     def plant(*changes):
-        write_plugin(words_for("acme-models", "backbone", catalog()), tmp_path / "written")
+        write_plugin(derive_names("acme-models", "backbone", catalog()), tmp_path / "written")
         texts = {path: tmp_path.joinpath("written/src", path).read_text() for path in (MODULE, BACKBONE)}
         for path, old, new in changes:
             assert texts[path].count(old) == 1, old

@@ -67,7 +67,7 @@ def refusal(*arguments):
 
 
 def expected(layout="vector", **settings):
-    return tg.features_of(words(**settings), sentences(12, 1), layout=layout, quiet=True)
+    return tg.extract_features(words(**settings), sentences(12, 1), layout=layout, quiet=True)
 
 
 # --- files
@@ -132,7 +132,7 @@ def test_an_artifact_gives_its_trained_backbone(place):
     assert typed("fit", "intents.toml", "-q", "--set", "strategy=full", "--set", "training.epochs=1").code == 0
     assert typed("features", "intents", "rows.csv", "-o", "out.npy", "-q").code == 0
     trained = tg.load("intents").fitted.task.backbone
-    assert np.array_equal(np.load("out.npy"), tg.features_of(trained, "rows.csv", quiet=True).values)
+    assert np.array_equal(np.load("out.npy"), tg.extract_features(trained, "rows.csv", quiet=True).values)
     assert np.abs(np.load("out.npy") - expected().values).max() > 1e-4
 
 

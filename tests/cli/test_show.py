@@ -10,7 +10,7 @@ from tiny import save
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.builtin.strategies.partial import PartialConfig
 from taskgraft.cli.config_help import settings_of
-from taskgraft.contract.config import Config, NoSettings
+from taskgraft.contract.config import Config, EmptyConfig
 
 METRIC = f"""{OPENING}
 from taskgraft.contract.specs import ReaderSpec
@@ -64,7 +64,7 @@ def test_settings_are_told_with_type_default_range_and_description():
 
 
 def test_no_settings_are_no_lines():
-    assert lines(NoSettings) == []
+    assert lines(EmptyConfig) == []
 
 
 def test_a_strategy_is_shown_with_its_settings_and_its_source(garden):

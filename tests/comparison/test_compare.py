@@ -17,8 +17,8 @@ from small_tasks import sentences
 
 import taskgraft as tg
 from taskgraft.cli.arguments import reference
-from taskgraft.comparison.compare import CannotCompare, NotDrawn
-from taskgraft.comparison.worker import Job, carried_out
+from taskgraft.comparison.compare import CompareError, NotDrawn
+from taskgraft.comparison.worker import RunRequest, run
 from taskgraft.recipes.files import read_recipe
 
 RECIPE = """
@@ -105,7 +105,7 @@ def typed_ways(*others: object):
     return ("compare", "intents.toml", *named, "--test", "test.csv", "--quiet", *others)
 
 
-def by_itself(strategy: str, seed: int = 0) -> tuple[tg.Run, dict, int]:
+def by_itself(strategy: str, seed: int = 0) -> tuple[tg.FitReport, dict, int]:
     """Fit in this process: the run, its numbers on the test rows, and the size of the artifact."""
     model = tg.compose("small-words", "classification", strategy)
     run = model.fit(
@@ -222,10 +222,10 @@ def test_the_rows_that_a_split_holds_out_are_the_same_for_all_seeds_so_they_shar
     shared = []
     for seed in (0, 1):
         training = recipe.training.model_copy(update={"seed": seed})
-        job = Job(recipe.model_copy(update={"training": training}), 0, None, "shelf", quiet=True)
+        job = RunRequest(recipe.model_copy(update={"training": training}), 0, None, "shelf", quiet=True)
         place = folder / str(seed)
         place.mkdir()
-        record = carried_out(place, job)
+        record = run(place, job)
         assert (record.rows, record.problem) == (6, None)
         shared.append(record.trial.shared_seconds)
     assert shared[0] == 0.0 < shared[1]
@@ -297,6 +297,6 @@ def test_an_unknown_strategy_is_told_with_what_was_meant(folder):
 
 def test_no_seeds_are_none(folder):
     assert typed("compare", "intents.toml", "--strategy", "full", "--seeds", "0").code == 2
-    with pytest.raises(CannotCompare) as raised:
+    with pytest.raises(CompareError) as raised:
         tg.compare("intents.toml", ["full", "partial:1"], seeds=0, folder="out")
     assert str(raised.value) == "Nothing was compared: seeds is 0. Give a whole number from 1 on."

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from taskgraft.comparison.figure import draw
-from taskgraft.comparison.results import Comparison, Contender, Score, Trial
+from taskgraft.comparison.results import Comparison, Candidate, Score, RunResult
 
 
 def trial(value: float = 0.9, seconds: float = 1.0, low: float | None = None, high: float | None = None, **others):
@@ -18,14 +18,14 @@ def trial(value: float = 0.9, seconds: float = 1.0, low: float | None = None, hi
         "artifact": 22_000,
         "interrupted": False,
     }
-    return Trial(metrics={"accuracy": Score(value, low, high)}, seconds=seconds, **known | others)
+    return RunResult(metrics={"accuracy": Score(value, low, high)}, seconds=seconds, **known | others)
 
 
-def contender(strategy: str, *trials: Trial, problem: str | None = None, backbone: str = "small") -> Contender:
-    return Contender(backbone, strategy, dict(enumerate(trials)), problem)
+def contender(strategy: str, *trials: RunResult, problem: str | None = None, backbone: str = "small") -> Candidate:
+    return Candidate(backbone, strategy, dict(enumerate(trials)), problem)
 
 
-def comparison(*contenders: Contender, lower: bool = False) -> Comparison:
+def comparison(*contenders: Candidate, lower: bool = False) -> Comparison:
     seeds = range(max(len(one.trials) for one in contenders))
     return Comparison("accuracy", lower, "validation rows", 300, seeds, contenders)
 
@@ -84,7 +84,7 @@ def test_costs_are_means_of_seconds_and_the_highest_peaks():
 
 def test_a_trial_is_read_from_its_json():
     one = trial(0.9, low=0.8, high=0.95)
-    assert Trial.of_json(asdict(one)) == one
+    assert RunResult.of_json(asdict(one)) == one
 
 
 def printed(found: Comparison) -> str:

@@ -3,20 +3,20 @@ from backbones import PAIRS, TABLE, WORDS
 from small_tasks import Planned, classification, learns, pictures, words
 
 import taskgraft as tg
-from taskgraft.composition.compose import Given, LayoutMismatch, Named, NotAReference, composed
-from taskgraft.contract.config import SettingsError
+from taskgraft.composition.compose import GivenObject, LayoutMismatch, ResolvedComponent, InvalidReference, compose_components
+from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.plan import Solve
-from taskgraft.contract.recipe import Choice
-from taskgraft.contract.strategy import CannotPlan
-from taskgraft.discovery.catalog import UnknownName, catalog
-from taskgraft.discovery.names import BadName
+from taskgraft.contract.plan import HeadSolver
+from taskgraft.contract.recipe import ComponentRef
+from taskgraft.contract.strategy import StrategyNotApplicable
+from taskgraft.discovery.catalog import UnknownComponent, catalog
+from taskgraft.discovery.names import InvalidName
 
 LAST = "linear-probe"
 
 
 def settings_problem(backbone=None, head="classification", strategy=LAST) -> str:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         tg.compose(backbone or words(), head, strategy)
     return str(caught.value)
 
@@ -25,16 +25,16 @@ def settings_problem(backbone=None, head="classification", strategy=LAST) -> str
 
 
 def test_names_and_objects_may_be_mixed():
-    found = composed(catalog(), words(), "classification", Planned(learns("block-1")))
-    assert isinstance(found.backbone, Given)
-    assert isinstance(found.head, Named)
+    found = compose_components(catalog(), words(), "classification", Planned(learns("block-1")))
+    assert isinstance(found.backbone, GivenObject)
+    assert isinstance(found.head, ResolvedComponent)
     assert found.layout == Layout.VECTOR
     assert [stage.name for stage in found.plan] == ["first"]
 
 
 def test_a_name_and_its_settings_may_be_one_dict():
     model = tg.compose(words(), {"name": "classification", "label_smoothing": 0.1}, {"name": "partial", "learn": 2})
-    assert model.recipe.head == Choice(
+    assert model.recipe.head == ComponentRef(
         name="taskgraft/classification", settings={"class_weights": "none", "label_smoothing": 0.1, "focal": 0.0}
     )
     assert model.recipe.strategy.settings["learn"] == 2
@@ -55,9 +55,9 @@ def test_a_name_may_say_its_distribution():
 
 def test_an_object_is_written_down_by_its_class():
     recipe = tg.compose(words(), classification(), Planned(learns("block-1"))).recipe
-    assert recipe.backbone == Choice(object="backbones.Words")
-    assert recipe.head == Choice(object="taskgraft.builtin.heads.classification.Classification")
-    assert recipe.strategy == Choice(object="small_tasks.Planned")
+    assert recipe.backbone == ComponentRef(object="backbones.Words")
+    assert recipe.head == ComponentRef(object="taskgraft.builtin.heads.classification.Classification")
+    assert recipe.strategy == ComponentRef(object="small_tasks.Planned")
 
 
 def test_a_named_backbone_is_composed_without_being_built(small_plugin_installed, monkeypatch):
@@ -83,11 +83,11 @@ def test_a_named_backbone_is_composed_without_being_built(small_plugin_installed
     ids=str,
 )
 def test_the_layout_is_the_first_that_the_head_reads_and_the_backbone_emits(small, head, layout):
-    assert composed(catalog(), small.build(), head, LAST).layout == layout
+    assert compose_components(catalog(), small.build(), head, LAST).layout == layout
 
 
 def test_a_head_with_a_convex_loss_is_solved_for():
-    assert tg.compose(words(), "classification", "linear-probe").composition.plan[0].solve == Solve.CONVEX
+    assert tg.compose(words(), "classification", "linear-probe").composition.plan[0].solve == HeadSolver.CONVEX
 
 
 def test_full_trains_every_part():
@@ -118,7 +118,7 @@ def test_a_mismatch_names_backbones_as_they_were_named(small_plugin_installed):
 
 
 def test_a_strategy_that_the_backbone_cannot_take_is_refused():
-    with pytest.raises(CannotPlan) as caught:
+    with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), "classification", "partial:9")
     assert str(caught.value) == (
         "'partial' is to train the last 9 parts, but the backbone has 3: embedding, block-0, block-1. "
@@ -162,13 +162,13 @@ def test_settings_without_a_name_are_refused():
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
-    with pytest.raises(UnknownName) as caught:
+    with pytest.raises(UnknownComponent) as caught:
         tg.compose(words(), "clasification", LAST)
     assert str(caught.value).startswith("No head named 'clasification'. Did you mean 'classification' (from taskgraft ")
 
 
 def test_a_text_outside_the_grammar_of_names_is_refused():
-    with pytest.raises(BadName):
+    with pytest.raises(InvalidName):
         tg.compose(words(), "Classification!", LAST)
 
 
@@ -177,7 +177,7 @@ def test_a_text_outside_the_grammar_of_names_is_refused():
 )
 def test_what_is_neither_name_nor_object_is_refused(axis, value, said):
     chosen = {"backbone": words(), "head": "classification", "strategy": "full"} | {axis: value}
-    with pytest.raises(NotAReference) as caught:
+    with pytest.raises(InvalidReference) as caught:
         tg.compose(**chosen)
     assert str(caught.value) == (
         f"The {axis} is {said}. Give a name, a dict with 'name' and settings, or an object of the class "

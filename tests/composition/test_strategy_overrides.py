@@ -17,13 +17,13 @@ from small_tasks import (
 )
 
 import taskgraft as tg
-from taskgraft.adaptation.trainable import resolve
-from taskgraft.composition.strategy_overrides import Adjusted, Adjustment, settings_class
-from taskgraft.contract.config import SettingsError
-from taskgraft.contract.descriptions import Role
-from taskgraft.contract.plan import Insertion, Learn, Stage
+from taskgraft.adaptation.trainable import resolve_trainable
+from taskgraft.composition.strategy_overrides import OverriddenStrategy, StrategyOverrides, config_with_overrides
+from taskgraft.contract.config import ConfigError
+from taskgraft.contract.descriptions import LayerRole
+from taskgraft.contract.plan import Insertion, Unfreeze, Stage
 from taskgraft.contract.recipe import TrainingConfig
-from taskgraft.contract.strategy import CannotPlan
+from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.training.fit import NoValidation
 from taskgraft.training.train_step import parameter_groups
 
@@ -57,20 +57,20 @@ def rates(stage, backbone=None, inserted=()):
     """The rate of each tensor that learns in a stage, as the optimizer gets it."""
     model = fitted(words(), learns())[0].fitted.task
     backbone = backbone or words()
-    learning = resolve(stage, backbone, model.layout, model.head, inserted)
+    learning = resolve_trainable(stage, backbone, model.layout, model.head, inserted)
     names = {id(tensor): name for name, tensor in learning.tensors().items()}
     groups = parameter_groups(learning, TrainingConfig())
     return {names[id(tensor)]: group["lr"] for group in groups for tensor in group["params"]}
 
 
 def refusal(strategy) -> str:
-    with pytest.raises(CannotPlan) as caught:
+    with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), "classification", strategy)
     return str(caught.value)
 
 
 def settings_problem(strategy) -> str:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         tg.compose(words(), "classification", strategy)
     return str(caught.value)
 
@@ -79,7 +79,7 @@ def settings_problem(strategy) -> str:
 
 
 def test_each_part_learns_slower_than_the_one_after_it():
-    found = rates(Stage("falling", (Learn(PARTS, 1.0),), layer_decay=0.5, head_rate=0.1))
+    found = rates(Stage("falling", (Unfreeze(PARTS, 1.0),), layer_decay=0.5, head_rate=0.1))
     assert found["embedding.weight"] == 0.25
     assert found["blocks.0.query.weight"] == found["blocks.0.query.bias"] == 0.5
     assert found["blocks.1.query.weight"] == found["norm.weight"] == 1.0
@@ -87,23 +87,23 @@ def test_each_part_learns_slower_than_the_one_after_it():
 
 
 def test_the_last_part_learns_at_the_rate_stated_whichever_parts_learn():
-    found = rates(Stage("falling", (Learn(("block-0",), 1.0),), layer_decay=0.5))
+    found = rates(Stage("falling", (Unfreeze(("block-0",), 1.0),), layer_decay=0.5))
     assert set(found.values()) == {0.5}
 
 
 def test_what_is_inserted_learns_at_the_rate_of_its_part():
-    from taskgraft.adaptation.insertion import insert
+    from taskgraft.adaptation.insertion import insert_modules
 
     backbone = words()
-    insertion = Insertion("low-rank", PARTS, frozenset({Role.QUERY}), Bottleneck, 1.0)
+    insertion = Insertion("low-rank", PARTS, frozenset({LayerRole.QUERY}), Bottleneck, 1.0)
     stage = Stage("falling", insert=(insertion,), layer_decay=0.5)
-    found = rates(stage, backbone, insert(backbone, stage.insert))
+    found = rates(stage, backbone, insert_modules(backbone, stage.insert))
     assert found["blocks.0.query:low-rank.up.weight"] == 0.5
     assert found["blocks.1.query:low-rank.up.weight"] == 1.0
 
 
 def test_a_choice_that_fits_nothing_in_some_part_still_takes_rates_that_fall():
-    found = rates(Stage("falling", (Learn(PARTS, 1.0, roles=frozenset({Role.QUERY})),), layer_decay=0.5))
+    found = rates(Stage("falling", (Unfreeze(PARTS, 1.0, roles=frozenset({LayerRole.QUERY})),), layer_decay=0.5))
     assert set(found.values()) == {0.5, 1.0}
 
 
@@ -154,14 +154,14 @@ def test_a_strangers_strategy_takes_it_without_knowing_and_keeps_settings_of_its
 
 
 def test_an_object_takes_it_too():
-    strategy = Adjusted(Planned(learns("block-1", epochs=None)), Adjustment(epochs=5, layer_decay=0.9))
+    strategy = OverriddenStrategy(Planned(learns("block-1", epochs=None)), StrategyOverrides(epochs=5, layer_decay=0.9))
     (stage,) = tg.compose(words(), classification(), strategy).composition.plan
     assert (stage.epochs, stage.layer_decay) == (5, 0.9)
 
 
 def test_what_a_stage_says_itself_stays():
     stages = (learns("block-1", epochs=1, name="own"), learns("block-1", epochs=None, name="none"))
-    plan = Adjusted(Planned(*stages), Adjustment(epochs=5)).plan(
+    plan = OverriddenStrategy(Planned(*stages), StrategyOverrides(epochs=5)).plan(
         WORDS.build().description, classification().description
     )
     assert [stage.epochs for stage in plan] == [1, 5]
@@ -183,7 +183,7 @@ def test_a_strategy_is_shown_with_what_any_takes(garden):
 
 
 def test_only_strategies_take_it():
-    assert settings_class(WORDS.spec) is WORDS.spec.config
+    assert config_with_overrides(WORDS.spec) is WORDS.spec.config
 
 
 # --- what is refused

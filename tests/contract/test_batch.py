@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from taskgraft.contract.batch import Batch, collate, mask
+from taskgraft.contract.batch import Batch, collate, length_mask
 
 
 def two_examples() -> Batch:
@@ -31,7 +31,7 @@ def test_the_mask_is_true_at_real_positions_only():
 
 
 def test_a_mask_may_be_longer_than_the_longest_example():
-    assert mask(torch.tensor([1]), 3).tolist() == [[True, False, False]]
+    assert length_mask(torch.tensor([1]), 3).tolist() == [[True, False, False]]
 
 
 def test_taking_rows_keeps_the_order_asked_for():

@@ -3,7 +3,7 @@ from typing import ClassVar, Literal
 import pytest
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from taskgraft.contract.config import Config, NoSettings, SettingsError, parse
+from taskgraft.contract.config import Config, EmptyConfig, ConfigError, parse_config
 
 
 class Oven(Config):
@@ -37,8 +37,8 @@ class Kitchen(Config):
 
 
 def problem(config, settings):
-    with pytest.raises(SettingsError) as caught:
-        parse(config, settings, "oven 'acme'")
+    with pytest.raises(ConfigError) as caught:
+        parse_config(config, settings, "oven 'acme'")
     return str(caught.value)
 
 
@@ -63,7 +63,7 @@ def test_an_unknown_key_within_a_list_names_no_settings_of_others():
 
 
 def test_settings_are_read_and_what_is_left_out_takes_its_default():
-    assert parse(Oven, {"minutes": "20"}, "oven 'acme'") == Oven(minutes=20, heat=0.5, shelf="top", guests=())
+    assert parse_config(Oven, {"minutes": "20"}, "oven 'acme'") == Oven(minutes=20, heat=0.5, shelf="top", guests=())
 
 
 def test_settings_are_frozen():
@@ -84,7 +84,7 @@ def test_an_unknown_key_far_from_all_is_refused_without_a_guess():
 
 
 def test_where_nothing_can_be_decided_it_says_so():
-    assert problem(NoSettings, {"heat": 0.1}) == "oven 'acme': there is no setting 'heat'. Settings: nothing."
+    assert problem(EmptyConfig, {"heat": 0.1}) == "oven 'acme': there is no setting 'heat'. Settings: nothing."
 
 
 def test_what_must_be_decided_is_asked_for_with_its_meaning():

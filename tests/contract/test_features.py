@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from taskgraft.contract.descriptions import FeatureDescription, Layout, sequence, vector
-from taskgraft.contract.features import Features, Placement, from_batch, mismatch, to_batch
+from taskgraft.contract.features import Features, GridGeometry, batch_to_features, describe_mismatch, features_to_batch
 
 LENGTHS = torch.tensor([2, 3])
-PLACE = Placement(torch.randn(2, 2, 3), torch.tensor([[8, 9], [10, 11]]))
+PLACE = GridGeometry(torch.randn(2, 2, 3), torch.tensor([[8, 9], [10, 11]]))
 
 
 def words() -> Features:
@@ -40,7 +40,7 @@ def test_the_value_of_a_pyramid_is_its_coarsest_level():
     ids=["vector", "members", "sequence", "pair", "grid", "pyramid", "placed"],
 )
 def test_features_survive_being_a_batch(features):
-    again = from_batch(to_batch(features), features.layout)
+    again = batch_to_features(features_to_batch(features), features.layout)
     assert again.layout == features.layout
     assert all(torch.equal(one, other) for one, other in zip(again.values, features.values, strict=True))
     assert (again.lengths is None) == (features.lengths is None)
@@ -55,13 +55,13 @@ def test_some_rows_of_features_keep_their_place():
 
 
 def test_a_single_example_of_a_sequence_loses_its_padding():
-    alone = from_batch(to_batch(words()).rows([0]), Layout.SEQUENCE)
+    alone = batch_to_features(features_to_batch(words()).rows([0]), Layout.SEQUENCE)
     assert alone.value.shape == (1, 2, 4)
 
 
 def test_features_that_match_their_description_have_no_mismatch():
-    assert mismatch(words(), sequence(4)) is None
-    assert mismatch(Features(Layout.VECTOR, (torch.zeros(2, 3, 4),)), vector(4, members=3)) is None
+    assert describe_mismatch(words(), sequence(4)) is None
+    assert describe_mismatch(Features(Layout.VECTOR, (torch.zeros(2, 3, 4),)), vector(4, members=3)) is None
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_features_that_match_their_description_have_no_mismatch():
     ],
 )
 def test_a_mismatch_is_said_in_one_sentence(features, description, said):
-    assert mismatch(features, description) == said
+    assert describe_mismatch(features, description) == said

@@ -5,25 +5,25 @@ from collections.abc import Iterable
 import pytest
 from planting import HEALTHY
 
-from taskgraft.contract.hooks import Hooks, hookspec
+from taskgraft.contract.hooks import HookSpecs, hookspec
 from taskgraft.contract.specs import HeadSpec, Spec
 from taskgraft.discovery.catalog import load_catalog
-from taskgraft.discovery.distributions import Source
-from taskgraft.discovery.loader import ANSWERS, Remark
+from taskgraft.discovery.distributions import PluginSource
+from taskgraft.discovery.loader import SPEC_TYPES, LoadWarning
 
-HOOKS = [name for name in vars(Hooks) if not name.startswith("_")]
+HOOKS = [name for name in vars(HookSpecs) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_says_what_it_is_for_and_what_it_answers_with(hook):
-    function = getattr(Hooks, hook)
+    function = getattr(HookSpecs, hook)
     assert inspect.getdoc(function)
-    assert inspect.signature(function).return_annotation == Iterable[ANSWERS[hook]]
+    assert inspect.signature(function).return_annotation == Iterable[SPEC_TYPES[hook]]
 
 
 def test_the_catalog_asks_every_hook():
-    assert list(ANSWERS) == HOOKS
-    assert set(ANSWERS.values()) == set(Spec.__subclasses__())
+    assert list(SPEC_TYPES) == HOOKS
+    assert set(SPEC_TYPES.values()) == set(Spec.__subclasses__())
 
 
 class NextHooks:
@@ -72,7 +72,7 @@ def test_a_deprecated_argument_is_remarked_on_where_warnings_are_silent(garden, 
         warnings.simplefilter("ignore")
         found = next_catalog()
     text = f"'layouts' goes in contract 2.0; read the description ({file}:{line})"
-    assert found.remarks == (Remark(Source("acme", "1.0", "main", "acme_plugin"), text),)
+    assert found.remarks == (LoadWarning(PluginSource("acme", "1.0", "main", "acme_plugin"), text),)
 
 
 def test_an_argument_that_stays_warns_nobody(garden, without_core):

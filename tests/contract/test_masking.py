@@ -3,10 +3,10 @@ import torch
 from pydantic import ValidationError
 
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.features import ELEMENT
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind, only, recoverable
+from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind, keep_masked, maskable
 
-SIZE, COLOUR = Kind(name="size", numbers=1), Kind(name="colour", categories=("red", "blue"))
+SIZE, COLOUR = ElementKind(name="size", numbers=1), ElementKind(name="colour", categories=("red", "blue"))
 
 
 def held() -> Batch:
@@ -14,11 +14,11 @@ def held() -> Batch:
     category = torch.tensor([[-1, 1, 0], [-1, -1, 0]])
     number = torch.tensor([[0.5, torch.nan, 0.0], [torch.nan, torch.nan, 0.0]])[..., None]
     tensors = {CATEGORY: category, NUMBER: number}
-    return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: torch.tensor([2, 2])})
+    return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.tensor([2, 2])})
 
 
 def test_outputs_are_one_per_category_or_number():
-    assert [kind.outputs for kind in (SIZE, COLOUR, Kind(name="word", categories=30_000), Kind(name="id"))] == [
+    assert [kind.outputs for kind in (SIZE, COLOUR, ElementKind(name="word", categories=30_000), ElementKind(name="id"))] == [
         1,
         2,
         30_000,
@@ -27,9 +27,9 @@ def test_outputs_are_one_per_category_or_number():
 
 
 def test_contents_survive_json():
-    contents = Contents(kinds=(SIZE, COLOUR, Kind(name="word", categories=30_000)), by_position=True)
+    contents = ElementSchema(kinds=(SIZE, COLOUR, ElementKind(name="word", categories=30_000)), by_position=True)
     text = contents.model_dump_json()
-    assert Contents.model_validate_json(text) == contents
+    assert ElementSchema.model_validate_json(text) == contents
     assert len(text) < 300
 
 
@@ -37,16 +37,16 @@ def test_contents_survive_json():
     ("make", "said"),
     [
         (
-            lambda: Kind(name="both", categories=2, numbers=1),
+            lambda: ElementKind(name="both", categories=2, numbers=1),
             "elements of the kind 'both' hold categories or numbers, not both",
         ),
-        (lambda: Contents(kinds=(SIZE, SIZE), by_position=True), "two kinds have one name: ['size', 'size']"),
+        (lambda: ElementSchema(kinds=(SIZE, SIZE), by_position=True), "two kinds have one name: ['size', 'size']"),
         (
-            lambda: Contents(kinds=(SIZE, COLOUR), by_position=False),
+            lambda: ElementSchema(kinds=(SIZE, COLOUR), by_position=False),
             "elements that are not told apart by position are of one kind",
         ),
         (
-            lambda: Contents(kinds=(Kind(name="id"),), by_position=True),
+            lambda: ElementSchema(kinds=(ElementKind(name="id"),), by_position=True),
             "no kind of element holds anything that could be recovered",
         ),
     ],
@@ -58,10 +58,10 @@ def test_contents_that_make_no_sense_are_refused(make, said):
 
 
 def test_padding_and_elements_without_content_cannot_be_recovered():
-    assert recoverable(held()).tolist() == [[True, True, False], [False, False, False]]
+    assert maskable(held()).tolist() == [[True, True, False], [False, False, False]]
 
 
 def test_what_is_not_hidden_is_taken_for_nothing():
-    left = only(held(), torch.tensor([[False, True, False], [True, True, False]]))
+    left = keep_masked(held(), torch.tensor([[False, True, False], [True, True, False]]))
     assert left[CATEGORY][:, :2].tolist() == [[-1, 1], [-1, -1]]
     assert left[NUMBER].isnan()[:, :2].all()

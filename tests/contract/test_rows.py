@@ -4,7 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from taskgraft.contract.rows import BadRows, ColumnMissing, Rows, UnreadableFile
+from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows, UnreadableFile
 
 ADVICE = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
 IN_MEMORY = Rows(pa.table({"text": ["a", "b", "c"], "label": [1, 2, None]}), "the DataFrame")
@@ -58,24 +58,24 @@ def test_a_file_that_a_value_names_is_looked_for_beside_the_data():
 
 
 def test_a_missing_column_is_named_with_the_nearest_one():
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         IN_FILE.values("lable")
     assert str(caught.value) == "intents.csv has no column 'lable'. Did you mean 'label'? Columns: text, label."
 
 
 def test_a_missing_column_like_no_other_is_named_with_all_columns():
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         IN_MEMORY.values("zzz")
     assert str(caught.value) == "the DataFrame has no column 'zzz'. Columns: text, label."
 
 
 def test_one_bad_row_is_placed_by_its_line():
-    error = BadRows(IN_FILE, {1: "the text is empty"})
+    error = InvalidRows(IN_FILE, {1: "the text is empty"})
     assert str(error) == "intents.csv, line 5: the text is empty.\n" + ADVICE
 
 
 def test_bad_rows_of_one_reason_are_told_together():
-    error = BadRows(IN_FILE, {2: "the text is empty", 0: "the text is empty"})
+    error = InvalidRows(IN_FILE, {2: "the text is empty", 0: "the text is empty"})
     assert str(error) == (
         "intents.csv, line 2: the text is empty. 2 of 3 rows are like this (lines 2, 1,006).\n"
         'Mend these rows, or drop them with data.on_bad_row = "skip".'
@@ -83,7 +83,7 @@ def test_bad_rows_of_one_reason_are_told_together():
 
 
 def test_bad_rows_without_a_file_are_placed_by_their_number():
-    error = BadRows(IN_MEMORY, {0: "the text is empty", 1: "the text is empty"})
+    error = InvalidRows(IN_MEMORY, {0: "the text is empty", 1: "the text is empty"})
     assert str(error) == (
         "the DataFrame, row 0: the text is empty. 2 of 3 rows are like this (rows 0, 1).\n"
         'Mend these rows, or drop them with data.on_bad_row = "skip".'
@@ -92,7 +92,7 @@ def test_bad_rows_without_a_file_are_placed_by_their_number():
 
 def test_many_reasons_are_cut_and_the_cut_is_said():
     rows = Rows(pa.table({"a": list(range(9))}), "a.csv", list(range(2, 11)))
-    lines = str(BadRows(rows, {row: f"reason {row}" for row in range(7)})).splitlines()
+    lines = str(InvalidRows(rows, {row: f"reason {row}" for row in range(7)})).splitlines()
     assert lines == [f"a.csv, line {row + 2}: reason {row}." for row in range(5)] + [
         "… and 2 more reasons.",
         'Mend these rows, or drop them with data.on_bad_row = "skip".',
@@ -101,7 +101,7 @@ def test_many_reasons_are_cut_and_the_cut_is_said():
 
 def test_many_bad_rows_of_one_reason_are_cut_and_the_cut_is_said():
     rows = Rows(pa.table({"a": list(range(9))}), "a.csv", list(range(2, 11)))
-    assert str(BadRows(rows, dict.fromkeys(range(8), "no"))) == (
+    assert str(InvalidRows(rows, dict.fromkeys(range(8), "no"))) == (
         "a.csv, line 2: no. 8 of 9 rows are like this (lines 2, 3, 4, 5, 6 and 3 more).\n"
         'Mend these rows, or drop them with data.on_bad_row = "skip".'
     )

@@ -6,11 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from taskgraft.data.arrow_spool import NoRoom, Records, Spill
+from taskgraft.data.arrow_spool import DiskFull, RecordWriter, ArrowSpool
 
 
 def test_tables_come_back_as_one():
-    with Spill() as spill:
+    with ArrowSpool() as spill:
         spill.write(pa.table({"a": [1, 2]}))
         spill.write(pa.table({"a": [3]}))
         found = spill.finish()
@@ -18,7 +18,7 @@ def test_tables_come_back_as_one():
 
 
 def test_rows_are_mapped_and_not_in_memory():
-    with Spill() as spill:
+    with ArrowSpool() as spill:
         spill.write(pa.table({"a": pa.array(range(100_000))}))
         before = pa.total_allocated_bytes()
         found = spill.finish()
@@ -28,7 +28,7 @@ def test_rows_are_mapped_and_not_in_memory():
 
 def test_nothing_is_left_among_the_temporary_files(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with Spill() as spill:
+    with ArrowSpool() as spill:
         spill.write(pa.table({"a": [1]}))
         found = spill.finish()
     assert list(tmp_path.iterdir()) == []
@@ -37,7 +37,7 @@ def test_nothing_is_left_among_the_temporary_files(tmp_path, monkeypatch):
 
 def test_nothing_is_left_after_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(RuntimeError, match="stop"), Spill():
+    with pytest.raises(RuntimeError, match="stop"), ArrowSpool():
         raise RuntimeError("stop")
     assert list(tmp_path.iterdir()) == []
 
@@ -46,7 +46,7 @@ def test_nothing_is_left_after_an_error(tmp_path, monkeypatch):
 def test_a_full_disk_is_told_with_the_folder(monkeypatch):
     monkeypatch.setattr(tempfile, "mkstemp", lambda prefix, suffix: (os.open("/dev/full", os.O_WRONLY), "/dev/none"))
     monkeypatch.setattr(os, "unlink", lambda path: None)
-    with Spill() as spill, pytest.raises(NoRoom) as caught:
+    with ArrowSpool() as spill, pytest.raises(DiskFull) as caught:
         spill.write(pa.table({"a": range(100_000)}))
     assert str(caught.value) == (
         f"The rows cannot be written to the folder of temporary files, {tempfile.gettempdir()}: "
@@ -55,8 +55,8 @@ def test_a_full_disk_is_told_with_the_folder(monkeypatch):
 
 
 def test_a_refused_record_keeps_its_place_and_line():
-    with Spill() as spill:
-        records = Records[int](spill, lambda some: pa.table({"a": pa.array(some, pa.int64())}))
+    with ArrowSpool() as spill:
+        records = RecordWriter[int](spill, lambda some: pa.table({"a": pa.array(some, pa.int64())}))
         records.take([(2, 5), (3, "it is odd"), (7, 6)])
         rows = records.rows("a.csv")
     assert rows.values("a") == [5, None, 6]

@@ -7,15 +7,15 @@ from backbones import Pictures, PicturesProcessor
 from small_tasks import Planned, assert_same_bits, images, weights
 
 import taskgraft as tg
-from taskgraft.composition.compose import CannotDisplace, CannotMix
-from taskgraft.contract.backbone import Varied
+from taskgraft.composition.compose import AugmentationNotSupported, MixingNotSupported
+from taskgraft.contract.backbone import AugmentedBatch
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.plan import Learn, Stage
-from taskgraft.data.examples import Turn
+from taskgraft.contract.plan import Unfreeze, Stage
+from taskgraft.data.examples import EpochSeed
 from taskgraft.training.trainer import STILL
 
-ALL = Stage("all", (Learn(("stem", "middle", "last"), 1e-2),), head_rate=1e-2)
-LAST = Stage("last", (Learn(("last",), 1e-2),), head_rate=1e-2, store=True)
+ALL = Stage("all", (Unfreeze(("stem", "middle", "last"), 1e-2),), head_rate=1e-2)
+LAST = Stage("last", (Unfreeze(("last",), 1e-2),), head_rate=1e-2, store=True)
 
 
 class Varying(PicturesProcessor):
@@ -34,11 +34,11 @@ class Varying(PicturesProcessor):
         chances = [np.random.default_rng(seed) for seed in seeds]
         noisy = image + torch.stack([torch.from_numpy(one.normal(size=image.shape[1:])).float() for one in chances])
         if not self.mixes:
-            return Varied(type(made.batch)({"image": noisy}), refused=made.refused)
+            return AugmentedBatch(type(made.batch)({"image": noisy}), refused=made.refused)
         partners = torch.tensor([int(one.integers(len(seeds))) for one in chances])
         shares = torch.tensor([one.uniform() for one in chances], dtype=torch.float32)
         mixed = torch.lerp(noisy[partners], noisy, shares[:, None, None, None])
-        return Varied(type(made.batch)({"image": mixed}), partners, shares, made.refused)
+        return AugmentedBatch(type(made.batch)({"image": mixed}), partners, shares, made.refused)
 
 
 class Noisy(Pictures):
@@ -89,10 +89,10 @@ def test_training_examples_vary():
 
 
 def test_a_seed_of_a_row_depends_on_seed_epoch_and_row_alone():
-    turn = Turn(seed=3, epoch=1)
+    turn = EpochSeed(seed=3, epoch=1)
 
-    assert turn.seeds([4, 9])[1] == turn.seeds([9])[0] == Turn(3, 1).seeds([9])[0]
-    others = [Turn(3, 2).seeds([9]), Turn(4, 1).seeds([9]), turn.seeds([8])]
+    assert turn.seeds([4, 9])[1] == turn.seeds([9])[0] == EpochSeed(3, 1).seeds([9])[0]
+    others = [EpochSeed(3, 2).seeds([9]), EpochSeed(4, 1).seeds([9]), turn.seeds([8])]
     assert turn.seeds([9]) not in others
     assert all(0 <= seed < 2**32 for seed in turn.seeds(range(100)))
 
@@ -120,7 +120,7 @@ class NotKept(PicturesProcessor):
 
 
 def test_mixed_examples_need_a_head_that_takes_soft_targets():
-    with pytest.raises(CannotMix) as caught:
+    with pytest.raises(MixingNotSupported) as caught:
         tg.compose(Mixing(), "regression", Planned(ALL))
     assert str(caught.value) == (
         "'Mixing' is to mix training examples with each other, but 'regression' takes no soft targets.\n"
@@ -138,7 +138,7 @@ def test_displaced_examples_need_a_head_without_a_target_per_position():
         description = HeadDescription((Layout.GRID,), TargetKind.GRID_CATEGORIES)
 
     assert {TargetKind.GRID_CATEGORIES, TargetKind.PAIR_CATEGORIES} <= PER_POSITION
-    with pytest.raises(CannotDisplace) as caught:
+    with pytest.raises(AugmentationNotSupported) as caught:
         tg.compose(Displacing(), PerCell(ClassificationConfig()), Planned(ALL))
     assert str(caught.value) == (
         "'Displacing' is to vary training examples so that their positions move, but 'PerCell' has a target per position of "

@@ -13,15 +13,15 @@ from small_tasks import PARTS, Planned, assert_same_bits, learns, sentences, wei
 import taskgraft as tg
 from taskgraft.builtin.heads.configs import MaskedElementsConfig
 from taskgraft.builtin.heads.masked_elements import MaskedElements
-from taskgraft.composition.compose import CannotHide, CannotMix
-from taskgraft.contract.features import ELEMENT
+from taskgraft.composition.compose import MaskingNotSupported, MixingNotSupported
+from taskgraft.contract.features import ELEMENT_AXIS
 from taskgraft.contract.masking import CATEGORY
-from taskgraft.contract.plan import Solve
+from taskgraft.contract.plan import HeadSolver
 from taskgraft.contract.rows import Rows
-from taskgraft.data.dataset import NoRows
-from taskgraft.data.examples import Examples, Turn, load
-from taskgraft.data.masking import FIXED, HiddenInputs, HiddenTargets, Hiding
-from taskgraft.data.on_the_fly import FreshInputs
+from taskgraft.data.dataset import EmptyData
+from taskgraft.data.examples import EncodedDataset, EpochSeed, iter_training_batches
+from taskgraft.data.masking import FIXED_MASK, MaskedInputs, MaskedTargets, ElementMasking
+from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.errors import TaskgraftError
 from taskgraft.model import NeedsNoTarget, NoTarget
 from taskgraft.storage.manifest import MANIFEST
@@ -38,25 +38,25 @@ def pretrained(backbone=None, *stages, strategy=None, rows=TEXTS, quiet=True, ru
     return model
 
 
-def examples() -> Examples:
+def examples() -> EncodedDataset:
     """Sentences as they are learned from: prepared once, and hidden from then on."""
     import pyarrow as pa
 
     head, backbone = MaskedElements(MaskedElementsConfig()), words()
-    hiding = Hiding(
-        FreshInputs(Rows(pa.table(TEXTS), "texts"), {"text": "text"}, backbone),
+    hiding = ElementMasking(
+        OnTheFlyInputs(Rows(pa.table(TEXTS), "texts"), {"text": "text"}, backbone),
         backbone.processor,
         head.choose,
         head.ask,
     )
-    return Examples(HiddenInputs(hiding), HiddenTargets(hiding), hiding)
+    return EncodedDataset(MaskedInputs(hiding), MaskedTargets(hiding), hiding)
 
 
 # --- what is hidden when
 
 
 def test_a_training_example_hides_what_its_seed_epoch_and_row_say_whatever_its_companions():
-    (alone,), (among,) = (list(load(examples(), [rows], Turn(3, 1))) for rows in ([9], [4, 9, 6]))
+    (alone,), (among,) = (list(iter_training_batches(examples(), [rows], EpochSeed(3, 1))) for rows in ([9], [4, 9, 6]))
     (row,) = alone.inputs.split()
     assert row["words"].equal(among.inputs.split()[1]["words"])
     assert alone.targets.split()[0][CATEGORY].equal(among.targets.split()[1][CATEGORY])
@@ -64,8 +64,8 @@ def test_a_training_example_hides_what_its_seed_epoch_and_row_say_whatever_its_c
 
 def test_other_elements_are_hidden_in_another_epoch_and_by_another_seed():
     rows = list(range(24))
-    turns = (Turn(3, 1), Turn(3, 1), Turn(3, 2), Turn(4, 1))
-    first, again, epoch, seed = (next(load(examples(), [rows], turn)) for turn in turns)
+    turns = (EpochSeed(3, 1), EpochSeed(3, 1), EpochSeed(3, 2), EpochSeed(4, 1))
+    first, again, epoch, seed = (next(iter_training_batches(examples(), [rows], turn)) for turn in turns)
     assert first.inputs["words"].equal(again.inputs["words"])
     assert not first.inputs["words"].equal(epoch.inputs["words"])
     assert not first.inputs["words"].equal(seed.inputs["words"])
@@ -75,8 +75,8 @@ def test_what_is_judged_is_the_same_each_time_and_fits_what_is_hidden():
     found = examples()
     inputs, targets = found.inputs.gather([7, 2]), found.targets.rows([7, 2])
     assert inputs["words"].equal(found.inputs.gather([2, 7]).rows([1, 0])["words"])
-    assert ((inputs["words"] == 0) & inputs.mask(ELEMENT)).equal(targets[CATEGORY] >= 0)
-    assert FIXED.seeds([7]) == Turn(0, 0).seeds([7])
+    assert ((inputs["words"] == 0) & inputs.mask(ELEMENT_AXIS)).equal(targets[CATEGORY] >= 0)
+    assert FIXED_MASK.seeds([7]) == EpochSeed(0, 0).seeds([7])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -118,7 +118,7 @@ def test_where_computation_is_stored_the_same_elements_stay_hidden_and_it_is_sai
 
 def test_a_linear_probe_runs_by_descent_on_features_computed_once():
     model = pretrained(words(), strategy="linear-probe")
-    assert model.composition.plan[0].solve == Solve.DESCENT
+    assert model.composition.plan[0].solve == HeadSolver.DESCENT
     assert {name.partition(".")[0] for name in model.fitted.learned} == {"head"}
 
 
@@ -233,7 +233,7 @@ def test_a_backbone_that_hides_nothing_is_refused_before_it_is_built():
         def description(self):
             return replace(super().description, hides=False)
 
-    with pytest.raises(CannotHide) as caught:
+    with pytest.raises(MaskingNotSupported) as caught:
         tg.compose(Open(), "masked-elements", "full")
     assert str(caught.value) == (
         "'masked-elements' recovers elements that are hidden from the backbone, but 'Open' cannot hide any.\n"
@@ -248,7 +248,7 @@ def test_examples_that_are_mixed_cannot_be_recovered():
         def description(self):
             return replace(super().description, mixes=True)
 
-    with pytest.raises(CannotMix):
+    with pytest.raises(MixingNotSupported):
         tg.compose(Mixing(), "masked-elements", "full")
 
 
@@ -267,7 +267,7 @@ def test_other_heads_go_on_requiring_one():
 
 
 def test_no_rows_are_refused_as_ever():
-    with pytest.raises(NoRows):
+    with pytest.raises(EmptyData):
         pretrained(rows={"text": []})
 
 

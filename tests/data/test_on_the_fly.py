@@ -5,13 +5,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from taskgraft.contract.backbone import Backbone, Prepared, Processor
+from taskgraft.contract.backbone import Backbone, ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import BackboneDescription, InputRole, vector
-from taskgraft.contract.rows import BadRows, Rows
-from taskgraft.data.on_the_fly import FreshInputs
-from taskgraft.data.preprocessing import prepare
-from taskgraft.data.reading import read
+from taskgraft.contract.descriptions import BackboneDescription, InputField, vector
+from taskgraft.contract.rows import InvalidRows, Rows
+from taskgraft.data.on_the_fly import OnTheFlyInputs
+from taskgraft.data.preprocessing import preprocess
+from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 
 
@@ -24,14 +24,14 @@ class Sizes(Processor):
         paths = [Path(value) for value in inputs["file"]]
         refused = {row: f"there is no file {path.name}" for row, path in enumerate(paths) if not path.is_file()}
         sizes = [0 if row in refused else path.stat().st_size for row, path in enumerate(paths)]
-        return Prepared(Batch({"size": torch.tensor(sizes)}), refused)
+        return ProcessedBatch(Batch({"size": torch.tensor(sizes)}), refused)
 
     def settings(self) -> Mapping[str, object]:
         return {}
 
 
 class Files(Backbone):
-    description = BackboneDescription((InputRole("file", files=True),), (vector(1),), ())
+    description = BackboneDescription((InputField("file", files=True),), (vector(1),), ())
     processor = Sizes()
 
     def forward(self, batch, layout):
@@ -52,12 +52,12 @@ def table(tmp_path):
 
 
 def rows_of(path):
-    return read(path, catalog(), "the data")
+    return read_rows(path, catalog(), "the data")
 
 
 def test_relative_paths_start_at_the_folder_of_the_data(table, monkeypatch, tmp_path_factory):
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    fresh = FreshInputs(rows_of(table), NAMES, Files())
+    fresh = OnTheFlyInputs(rows_of(table), NAMES, Files())
 
     assert fresh.gather([2, 0])["size"].tolist() == [2, 0]
 
@@ -65,13 +65,13 @@ def test_relative_paths_start_at_the_folder_of_the_data(table, monkeypatch, tmp_
 def test_an_absolute_path_stays_as_it_is(table):
     rows = Rows(pa.table({"path": [str(table.parent / "1.txt")]}), "the data", folder=Path("elsewhere"))
 
-    assert FreshInputs(rows, NAMES, Files()).gather([0])["size"].tolist() == [1]
+    assert OnTheFlyInputs(rows, NAMES, Files()).gather([0])["size"].tolist() == [1]
 
 
 def test_without_a_file_of_data_relative_paths_start_at_the_working_directory(table, monkeypatch):
     monkeypatch.chdir(table.parent)
 
-    assert FreshInputs(Rows(pa.table({"path": ["2.txt"]}), "the data"), NAMES, Files()).gather([0])[
+    assert OnTheFlyInputs(Rows(pa.table({"path": ["2.txt"]}), "the data"), NAMES, Files()).gather([0])[
         "size"
     ].tolist() == [2]
 
@@ -83,10 +83,10 @@ def test_some_rows_of_a_table_still_know_its_folder(table):
 
 
 def test_a_file_that_is_gone_since_it_was_checked_is_told(table):
-    fresh = FreshInputs(rows_of(table), NAMES, Files())
+    fresh = OnTheFlyInputs(rows_of(table), NAMES, Files())
     (table.parent / "1.txt").unlink()
 
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         fresh.gather([2, 1])
     assert str(caught.value) == (
         "files.csv, line 3: there is no file 1.txt.\nMend these rows, or take them out of the data."
@@ -98,8 +98,8 @@ def test_what_is_refused_is_told_whoever_prepared_it(table, workers, tmp_path):
     rows = rows_of(table)
     (table.parent / "2.txt").unlink()
 
-    with pytest.raises(BadRows) as caught:
-        prepare(rows, NAMES, Files(), tmp_path / "store", 1 << 20, workers)
+    with pytest.raises(InvalidRows) as caught:
+        preprocess(rows, NAMES, Files(), tmp_path / "store", 1 << 20, workers)
     assert str(caught.value) == (
         'files.csv, line 4: there is no file 2.txt.\nMend these rows, or drop them with data.on_bad_row = "skip".'
     )
@@ -107,7 +107,7 @@ def test_what_is_refused_is_told_whoever_prepared_it(table, workers, tmp_path):
 
 def test_what_fits_in_memory_is_kept_and_the_rest_is_prepared_anew(table, tmp_path):
     rows = rows_of(table)
-    few, many = (prepare(rows, NAMES, Files(), tmp_path / "store", memory) for memory in (24, 23))
+    few, many = (preprocess(rows, NAMES, Files(), tmp_path / "store", memory) for memory in (24, 23))
 
     assert (few.source.heavy, few.source.bytes) == (False, 24)
     assert (many.source.heavy, many.source.bytes) == (True, 0)

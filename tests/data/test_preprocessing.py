@@ -2,17 +2,17 @@ import pyarrow as pa
 import pytest
 from backbones import PAIRS, TABLE, WORDS
 
-from taskgraft.contract.descriptions import BackboneDescription, InputRole, vector
-from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
-from taskgraft.data.preprocessing import BadInputs, check_elements, columns_for, prepare
+from taskgraft.contract.descriptions import BackboneDescription, InputField, vector
+from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
+from taskgraft.data.preprocessing import InvalidInputs, check_elements, match_columns, preprocess
 
 
-def described(*roles: InputRole) -> BackboneDescription:
+def described(*roles: InputField) -> BackboneDescription:
     return BackboneDescription(roles, (vector(4),), ())
 
 
-ONE = described(InputRole("text"))
-TWO = described(InputRole("text"), InputRole("second", required=False))
+ONE = described(InputField("text"))
+TWO = described(InputField("text"), InputField("second", required=False))
 ANY = described()
 ROWS = Rows(pa.table({"text": ["a"], "second": ["b"], "label": ["x"]}), "train.csv")
 
@@ -36,11 +36,11 @@ ROWS = Rows(pa.table({"text": ["a"], "second": ["b"], "label": ["x"]}), "train.c
     ],
 )
 def test_columns_feed_the_inputs(inputs, description, wanted):
-    assert columns_for(inputs, description, ROWS, ("label",)) == wanted
+    assert match_columns(inputs, description, ROWS, ("label",)) == wanted
 
 
 def test_the_target_is_never_an_input_unasked():
-    assert columns_for(None, ANY, ROWS, ("second", "label")) == {"text": "text"}
+    assert match_columns(None, ANY, ROWS, ("second", "label")) == {"text": "text"}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_target_is_never_an_input_unasked():
     [
         (
             None,
-            described(InputRole("image")),
+            described(InputField("image")),
             "The backbone reads image, but no column was named for 'image', and train.csv has text, second, label. "
             "Say which columns to read with inputs=….",
         ),
@@ -71,15 +71,15 @@ def test_the_target_is_never_an_input_unasked():
     ],
 )
 def test_inputs_that_cannot_be_filled_are_refused(inputs, description, said):
-    with pytest.raises(BadInputs) as caught:
-        columns_for(inputs, description, ROWS, ("label",))
+    with pytest.raises(InvalidInputs) as caught:
+        match_columns(inputs, description, ROWS, ("label",))
     assert str(caught.value) == said
 
 
 @pytest.mark.parametrize("description", [ONE, ANY])
 def test_a_column_that_is_missing_is_refused(description):
-    with pytest.raises(ColumnMissing) as caught:
-        columns_for(["txt"], description, ROWS, ("label",))
+    with pytest.raises(MissingColumn) as caught:
+        match_columns(["txt"], description, ROWS, ("label",))
     assert str(caught.value) == "train.csv has no column 'txt'. Did you mean 'text'? Columns: text, second, label."
 
 
@@ -88,7 +88,7 @@ def test_a_column_that_is_missing_is_refused(description):
 
 def test_inputs_are_prepared_in_pieces_and_kept_by_row(tmp_path):
     rows = Rows(pa.table({"words": [" ".join(["w"] * (1 + row % 5)) for row in range(2_500)]}), "the data")
-    made = prepare(rows, {"text": "words"}, WORDS.build(), tmp_path, 1 << 20)
+    made = preprocess(rows, {"text": "words"}, WORDS.build(), tmp_path, 1 << 20)
     assert len(made.source) == 2_500
     assert made.elements == [1 + row % 5 for row in range(2_500)]
     assert made.source.gather([2_499, 0]).lengths["element"].tolist() == [5, 1]
@@ -96,8 +96,8 @@ def test_inputs_are_prepared_in_pieces_and_kept_by_row(tmp_path):
 
 def test_a_backbone_of_any_columns_reads_them_by_name(tmp_path):
     rows = Rows(pa.table(dict(zip(TABLE.inputs, ([1, 2], [3, 4], [5, 6]), strict=False))), "the data")
-    names = columns_for(None, TABLE.spec.describe(TABLE.config), rows, ())
-    made = prepare(rows, names, TABLE.build(), tmp_path, 1 << 20)
+    names = match_columns(None, TABLE.spec.describe(TABLE.config), rows, ())
+    made = preprocess(rows, names, TABLE.build(), tmp_path, 1 << 20)
     assert len(made.source) == 2
     assert made.elements is None
 
@@ -106,8 +106,8 @@ def test_refused_rows_are_told_with_their_lines_over_all_pieces(tmp_path):
     texts = ["some"] * 1_500
     texts[3] = texts[1_400] = ""
     rows = Rows(pa.table({"text": texts}), "train.csv", list(range(2, 1_502)))
-    with pytest.raises(BadRows) as caught:
-        prepare(rows, {"text": "text"}, WORDS.build(), tmp_path, 1 << 20)
+    with pytest.raises(InvalidRows) as caught:
+        preprocess(rows, {"text": "text"}, WORDS.build(), tmp_path, 1 << 20)
     assert str(caught.value) == (
         "train.csv, line 5: the text is empty. 2 of 1,500 rows are like this (lines 5, 1,402).\n"
         'Mend these rows, or drop them with data.on_bad_row = "skip".'
@@ -121,7 +121,7 @@ def test_as_many_labels_as_elements_pass(labels):
 
 def test_rows_with_too_few_or_many_labels_are_refused():
     rows = Rows(pa.table({"text": ["a b", "c", "d"]}), "train.csv", [2, 3, 4])
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         check_elements(rows, [2, 1, 1], {"tags": ["O", "O O", "O"]})
     assert str(caught.value) == (
         "train.csv, line 2: 'tags' has 1 labels for 2 elements.\n"
@@ -136,7 +136,7 @@ def test_labels_are_not_counted_where_the_input_does_not_decide_the_elements():
 
 def test_letters_are_elements_too(tmp_path):
     rows = Rows(pa.table({"letters": list(PAIRS.inputs["letters"])}), "the data")
-    made = prepare(rows, {"letters": "letters"}, PAIRS.build(), tmp_path, 1 << 20)
+    made = preprocess(rows, {"letters": "letters"}, PAIRS.build(), tmp_path, 1 << 20)
     assert made.elements == [len(word) for word in PAIRS.inputs["letters"]]
 
 
@@ -144,8 +144,8 @@ def test_letters_are_elements_too(tmp_path):
 
 
 def test_a_column_is_not_read_and_predicted_at_once():
-    with pytest.raises(BadInputs) as caught:
-        columns_for("label", ONE, ROWS, ["label"])
+    with pytest.raises(InvalidInputs) as caught:
+        match_columns("label", ONE, ROWS, ["label"])
     assert str(caught.value) == (
         "The backbone reads text, but the column 'label' is to be predicted, so it cannot be read as well. "
         "Say which columns to read with inputs=…."
@@ -153,8 +153,8 @@ def test_a_column_is_not_read_and_predicted_at_once():
 
 
 def test_a_column_of_a_table_is_not_read_and_predicted_at_once_where_it_is_named():
-    with pytest.raises(BadInputs) as caught:
-        columns_for(["label"], ANY, ROWS, ["label"])
+    with pytest.raises(InvalidInputs) as caught:
+        match_columns(["label"], ANY, ROWS, ["label"])
     assert str(caught.value) == (
         "The backbone reads the columns of a table, but the column 'label' is to be predicted, so it cannot be read as well. "
         "Say which columns to read with inputs=…."
@@ -162,14 +162,14 @@ def test_a_column_of_a_table_is_not_read_and_predicted_at_once_where_it_is_named
 
 
 def test_inputs_that_name_nothing_are_refused():
-    with pytest.raises(BadInputs) as caught:
-        columns_for(5, ONE, ROWS, ["label"])
+    with pytest.raises(InvalidInputs) as caught:
+        match_columns(5, ONE, ROWS, ["label"])
     assert str(caught.value) == (
         "The backbone reads text, but inputs is 5, which names no columns. Say which columns to read with inputs=…."
     )
 
 
 def test_a_column_named_by_no_text_is_refused():
-    with pytest.raises(ColumnMissing) as caught:
-        columns_for([None], ONE, ROWS, ["label"])
+    with pytest.raises(MissingColumn) as caught:
+        match_columns([None], ONE, ROWS, ["label"])
     assert str(caught.value) == "train.csv has no column 'None'. Columns: text, second, label."

@@ -5,20 +5,20 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from taskgraft.contract.config import NoSettings
-from taskgraft.contract.rows import BadRows, Rows, UnreadableFile
+from taskgraft.contract.config import EmptyConfig
+from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
-from taskgraft.data.reading import UnreadableData, read, read_file
+from taskgraft.data.reading import UnsupportedData, read_rows, read_file
 from taskgraft.discovery.catalog import Catalog, catalog
-from taskgraft.discovery.distributions import Source
-from taskgraft.discovery.loader import Entry
+from taskgraft.discovery.distributions import PluginSource
+from taskgraft.discovery.loader import CatalogEntry
 
 WANTED = {"text": ["one", "two"], "label": ["a", "b"]}
 ROWS = Rows(pa.table({"text": ["a"], "second": ["b"], "label": ["x"]}), "train.csv")
 
 
 def rows_of(data: object, **how: object) -> Rows:
-    return read(data, catalog(), "the training data", **how)
+    return read_rows(data, catalog(), "the training data", **how)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_lists_in_cells_stay_lists():
     ],
 )
 def test_what_is_no_data_is_refused(data, said):
-    with pytest.raises(UnreadableData) as caught:
+    with pytest.raises(UnsupportedData) as caught:
         rows_of(data)
     assert str(caught.value) == (
         f"{said}. Give a path, a Dataset, a DataFrame, an Arrow table, a list of dicts or a dict of columns."
@@ -127,12 +127,12 @@ def reader_of(name, distribution="acme-readers", **claims):
     def told(path, settings):
         return Rows(pa.table({"reader": [name], "path": [path.as_posix()]}), name)
 
-    spec = ReaderSpec(name=name, summary="a planted reader", config=NoSettings, read=told, **claims)
-    return Entry(spec, Source(distribution, "2.0", "main", "acme"))
+    spec = ReaderSpec(name=name, summary="a planted reader", config=EmptyConfig, read=told, **claims)
+    return CatalogEntry(spec, PluginSource(distribution, "2.0", "main", "acme"))
 
 
 def told_by(data, *entries, **how):
-    return read(data, Catalog(entries), "the data", **how).values("reader")[0]
+    return read_rows(data, Catalog(entries), "the data", **how).values("reader")[0]
 
 
 def test_the_longest_suffix_wins(tmp_path):
@@ -177,7 +177,7 @@ def test_a_folder_that_nobody_reads_is_refused(tmp_path):
 
 
 def test_what_stands_behind_a_scheme_goes_to_its_reader():
-    rows = read("store:a/b:c", Catalog((reader_of("store", scheme="store"),)), "the data")
+    rows = read_rows("store:a/b:c", Catalog((reader_of("store", scheme="store"),)), "the data")
     assert rows.values("path") == ["a/b:c"]
 
 
@@ -213,7 +213,7 @@ def test_two_readers_of_one_suffix_are_both_named(tmp_path):
 
 def test_a_file_of_bad_rows_alone_is_refused_even_where_rows_may_be_skipped(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1\n2\n")
-    with pytest.raises(BadRows):
+    with pytest.raises(InvalidRows):
         rows_of(tmp_path / "a.csv", on_bad_row="skip")
 
 
@@ -226,7 +226,7 @@ def test_a_file_of_bad_rows_alone_is_refused_even_where_rows_may_be_skipped(tmp_
     ids=["DataFrame", "Arrow table"],
 )
 def test_two_columns_of_one_name_are_refused(data):
-    with pytest.raises(UnreadableData) as caught:
+    with pytest.raises(UnsupportedData) as caught:
         rows_of(data)
     assert "text" in str(caught.value)
     assert str(caught.value).endswith(
@@ -236,7 +236,7 @@ def test_two_columns_of_one_name_are_refused(data):
 
 @pytest.mark.parametrize("value", [1 << 80, "\ud800"], ids=["a number too large", "half a character"])
 def test_a_value_that_arrow_cannot_hold_is_refused(value):
-    with pytest.raises(UnreadableData) as caught:
+    with pytest.raises(UnsupportedData) as caught:
         rows_of({"text": [value]})
     assert str(caught.value).startswith("the training data cannot be made into columns (")
 

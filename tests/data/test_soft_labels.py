@@ -3,8 +3,8 @@
 import torch
 
 from taskgraft.contract.batch import Batch
-from taskgraft.data.examples import Examples, Piece, Turn, Variation, load
-from taskgraft.data.soft_labels import apart, beside, taught
+from taskgraft.data.examples import EncodedDataset, LocalBatch, EpochSeed, AugmentedRows, iter_training_batches
+from taskgraft.data.soft_labels import split_soft_labels, join_soft_labels, add_soft_labels
 
 ENCODED = Batch(
     {"labels": torch.tensor([[1, 2, 0], [3, 0, 0]])}, {"labels": ("element",)}, {"element": torch.tensor([2, 1])}
@@ -21,31 +21,31 @@ def same(one: Batch, other: Batch) -> bool:
 
 
 def test_what_is_put_together_comes_apart_again():
-    own, soft = apart(beside(ENCODED, SOFT))
+    own, soft = split_soft_labels(join_soft_labels(ENCODED, SOFT))
 
     assert same(own, ENCODED)
     assert same(soft, SOFT)
 
 
 def test_rows_keep_their_soft_targets_and_each_axis_its_own_lengths():
-    own, soft = apart(beside(ENCODED, SOFT).rows([1, 0, 1]))
+    own, soft = split_soft_labels(join_soft_labels(ENCODED, SOFT).rows([1, 0, 1]))
 
     assert same(own, ENCODED.rows([1, 0, 1]))
     assert same(soft, SOFT.rows([1, 0, 1]))
 
 
 def test_micro_batches_take_the_soft_targets_of_their_rows():
-    piece = Piece(Batch({"x": torch.arange(2)}), beside(ENCODED, SOFT), 2)
+    piece = LocalBatch(Batch({"x": torch.arange(2)}), join_soft_labels(ENCODED, SOFT), 2)
 
-    assert same(apart(piece.split(1)[1].targets)[1], SOFT.rows([1]))
+    assert same(split_soft_labels(piece.split(1)[1].targets)[1], SOFT.rows([1]))
 
 
 def test_two_processes_share_the_soft_targets_of_a_batch_by_its_rows():
     numbers = Batch({"x": torch.arange(5)})
-    examples = taught(Examples(Whole(numbers), numbers), Whole(Batch({"shares": torch.arange(5.0) * 10})))
+    examples = add_soft_labels(EncodedDataset(Whole(numbers), numbers), Whole(Batch({"shares": torch.arange(5.0) * 10})))
     for index in (0, 1):
-        for piece in load(examples, [[4, 1, 3]], Turn(0, 0), index=index, count=2):
-            own, soft = apart(piece.targets)
+        for piece in iter_training_batches(examples, [[4, 1, 3]], EpochSeed(0, 0), index=index, count=2):
+            own, soft = split_soft_labels(piece.targets)
             assert torch.equal(soft["shares"], own["x"] * 10.0)
             assert torch.equal(own["x"], piece.inputs["x"])
 
@@ -73,10 +73,10 @@ class Mixed:
     """Varied rows, each mixed with the one after it."""
 
     def vary(self, rows, seeds):
-        from taskgraft.contract.backbone import Varied
+        from taskgraft.contract.backbone import AugmentedBatch
 
         partners = torch.arange(len(rows)).roll(-1)
-        return Varied(Batch({"x": torch.tensor(rows)}), partners, torch.tensor([0.25, 1.0, 0.5]))
+        return AugmentedBatch(Batch({"x": torch.tensor(rows)}), partners, torch.tensor([0.25, 1.0, 0.5]))
 
 
 def test_mixed_examples_get_the_soft_targets_of_both_by_the_same_shares():
@@ -87,10 +87,10 @@ def test_mixed_examples_get_the_soft_targets_of_both_by_the_same_shares():
         assert list(own.tensors) == ["label"]
         return Batch({"label": torch.lerp(others["label"], own["label"], shares)})
 
-    drawn = Variation(Mixed(), labels, blend, heavy=False)
-    examples = taught(Examples(Whole(labels), labels, drawn), Whole(Batch({"shares": shares})))
-    (piece,) = load(examples, [[0, 1, 2]], Turn(0, 0))
-    own, soft = apart(piece.targets)
+    drawn = AugmentedRows(Mixed(), labels, blend, heavy=False)
+    examples = add_soft_labels(EncodedDataset(Whole(labels), labels, drawn), Whole(Batch({"shares": shares})))
+    (piece,) = iter_training_batches(examples, [[0, 1, 2]], EpochSeed(0, 0))
+    own, soft = split_soft_labels(piece.targets)
 
     assert own["label"].tolist() == [0.75, 1.0, 1.0]
     assert soft["shares"].tolist() == [[0.25, 0.75], [0.0, 1.0], [0.75, 0.25]]

@@ -1,26 +1,26 @@
 import pyarrow as pa
 import pytest
 
-from taskgraft.composition.compose import Named
-from taskgraft.contract.config import NoSettings
+from taskgraft.composition.compose import ResolvedComponent
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.recipe import DataConfig
-from taskgraft.contract.rows import BadRows, Rows
+from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import SplitSpec
-from taskgraft.data.splitting import BadSplit, SameData, divided, read_parts
+from taskgraft.data.splitting import InvalidSplit, ValidationIsTraining, split_rows, read_train_and_validation
 from taskgraft.discovery.catalog import catalog
-from taskgraft.discovery.distributions import Source
+from taskgraft.discovery.distributions import PluginSource
 
 TABLE = {"text": [f"row {row}" for row in range(20)], "label": ["a", "b"] * 10}
 ROWS = Rows(pa.table(TABLE), "train.csv", list(range(2, 22)))
 
 
 def read(train, validation=None, **data):
-    return read_parts(train, validation, DataConfig(target=("label",), **data), 0, catalog())
+    return read_train_and_validation(train, validation, DataConfig(target=("label",), **data), 0, catalog())
 
 
 def split_into(parts):
-    spec = SplitSpec(name="planted", summary="a planted split", config=NoSettings, split=lambda *_: parts)
-    return divided(ROWS, ["label"], Named(spec, Source("acme-splits", "2.0", "main", "acme"), NoSettings()), 0)
+    spec = SplitSpec(name="planted", summary="a planted split", config=EmptyConfig, split=lambda *_: parts)
+    return split_rows(ROWS, ["label"], ResolvedComponent(spec, PluginSource("acme-splits", "2.0", "main", "acme"), EmptyConfig()), 0)
 
 
 def test_rows_alone_hold_nothing_out():
@@ -52,7 +52,7 @@ def test_held_out_rows_keep_their_lines():
 
 def test_rows_that_cannot_be_read_are_skipped_where_that_is_asked(tmp_path):
     (tmp_path / "train.csv").write_text("text,label\na,x\nb\nc,y\n")
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         read(tmp_path / "train.csv")
     assert str(caught.value) == (
         "train.csv, line 3: the row has 1 value, but the header names 2 columns.\n"
@@ -65,7 +65,7 @@ def test_rows_that_cannot_be_read_are_skipped_where_that_is_asked(tmp_path):
 
 def test_rows_that_a_split_refuses_are_skipped_where_that_is_asked():
     table = TABLE | {"part": ["train", "valid", "?", "train", "valid"] * 4}
-    with pytest.raises(BadRows):
+    with pytest.raises(InvalidRows):
         read(table, split="column:part")
     rows, held = read(table, split="column:part", on_bad_row="skip")
     assert (len(rows), len(held)) == (8, 8)
@@ -75,12 +75,12 @@ def test_rows_that_a_split_refuses_are_skipped_where_that_is_asked():
 
 
 def test_rows_are_not_skipped_when_a_split_refuses_all():
-    with pytest.raises(BadRows):
+    with pytest.raises(InvalidRows):
         read(TABLE | {"part": ["?"] * 20}, split="column:part", on_bad_row="skip")
 
 
 def test_a_validation_file_that_is_the_training_file_is_refused():
-    with pytest.raises(SameData) as caught:
+    with pytest.raises(ValidationIsTraining) as caught:
         read("train.csv", "./train.csv")
     assert str(caught.value) == (
         "The validation data are the training data (train.csv), so they would say nothing about new rows. "
@@ -102,7 +102,7 @@ def test_a_validation_file_that_is_the_training_file_is_refused():
     ],
 )
 def test_a_split_that_is_none_is_refused_with_its_source(parts, said):
-    with pytest.raises(BadSplit) as caught:
+    with pytest.raises(InvalidSplit) as caught:
         split_into(parts)
     assert str(caught.value) == (
         f"The split 'planted' (from acme-splits 2.0) {said}. Choose another split, or other settings of it."

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from taskgraft.contract.batch import Batch, collate
-from taskgraft.data.tensor_cache import Store, StoreCutShort
+from taskgraft.data.tensor_cache import TensorCache, TruncatedCache
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool)
 IN_MEMORY, IN_FILES = 1 << 30, 0
@@ -36,8 +36,8 @@ def assert_equal(one: Batch, other: Batch) -> None:
         assert torch.equal(lengths, other.lengths[axis])
 
 
-def filled(folder, memory: int, examples: list[Batch], batches: list[list[int]]) -> Store:
-    store = Store(folder, memory)
+def filled(folder, memory: int, examples: list[Batch], batches: list[list[int]]) -> TensorCache:
+    store = TensorCache(folder, memory)
     for rows in batches:
         store.append(rows, collate([examples[row] for row in rows]))
     return store.finish()
@@ -65,7 +65,7 @@ def test_what_was_kept_is_found_again_bit_for_bit(tmp_path, seed):
     order = chance.sample(range(7), 7)
     store = filled(tmp_path, IN_FILES, examples, [order[:3], order[3:]])
     store.keep_index()
-    found = Store.kept(tmp_path)
+    found = TensorCache.kept(tmp_path)
     assert (len(found), found.bytes, found.sizes()) == (len(store), store.bytes, store.sizes())
     for rows in ([0], [3, 1, 6], range(7)):
         assert_equal(found.gather(rows), store.gather(rows))
@@ -86,7 +86,7 @@ def test_a_store_beyond_its_memory_lies_in_files_of_its_folder(tmp_path):
 
 def test_padding_is_not_kept(tmp_path):
     one = Batch({"a": torch.zeros(1, 1)}, {"a": ("element",)}, {"element": torch.tensor([1])})
-    store = Store(tmp_path)
+    store = TensorCache(tmp_path)
     store.append([0, 1], collate([one, one], {"element": 1_000}))
     assert store.finish().bytes == 2 * 4
 
@@ -94,7 +94,7 @@ def test_padding_is_not_kept(tmp_path):
 def test_an_example_without_elements_comes_back_without_elements(tmp_path):
     none = Batch({"a": torch.zeros(1, 0)}, {"a": ("element",)}, {"element": torch.tensor([0])})
     some = Batch({"a": torch.ones(1, 2)}, {"a": ("element",)}, {"element": torch.tensor([2])})
-    store = Store(tmp_path)
+    store = TensorCache(tmp_path)
     store.append([1, 0], collate([none, some]))
     store.finish()
     assert store.gather([1])["a"].shape == (1, 0)
@@ -103,7 +103,7 @@ def test_an_example_without_elements_comes_back_without_elements(tmp_path):
 
 def test_a_tensor_that_is_empty_in_every_row_can_lie_in_a_file(tmp_path):
     empty = Batch({"a": torch.ones(2, 3), "b": torch.zeros(2, 0)})
-    store = Store(tmp_path, IN_FILES)
+    store = TensorCache(tmp_path, IN_FILES)
     store.append([0, 1], empty)
     assert_equal(store.finish().gather([1, 0]), empty)
 
@@ -115,19 +115,19 @@ def test_sizes_are_the_real_positions_in_the_order_of_the_rows(tmp_path):
 
 
 def test_rows_of_a_fixed_shape_have_the_size_one(tmp_path):
-    store = Store(tmp_path)
+    store = TensorCache(tmp_path)
     store.append([0, 1], Batch({"a": torch.zeros(2, 7)}))
     assert store.finish().sizes() == [1, 1]
 
 
 def test_rows_in_a_file_that_was_cut_short_are_not_made_up(tmp_path):
     rows = Batch({"x": torch.arange(400.0).reshape(100, 4)})
-    store = Store(tmp_path, IN_FILES)
+    store = TensorCache(tmp_path, IN_FILES)
     store.append(range(100), rows)
     store.finish()
     (tmp_path / "0.bin").write_bytes((tmp_path / "0.bin").read_bytes()[:-1])
     assert torch.equal(store.gather(range(99))["x"], rows["x"][:99])
-    with pytest.raises(StoreCutShort) as caught:
+    with pytest.raises(TruncatedCache) as caught:
         store.gather([99])
     assert str(caught.value) == (
         f"{tmp_path / '0.bin'}, where rows were stored, has been cut short. "
@@ -137,7 +137,7 @@ def test_rows_in_a_file_that_was_cut_short_are_not_made_up(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says what is mapped")
 def test_rows_in_files_are_not_mapped_into_memory(tmp_path):
-    store = Store(tmp_path, IN_FILES)
+    store = TensorCache(tmp_path, IN_FILES)
     store.append(range(1_000), Batch({"x": torch.zeros(1_000, 100)}))
     store.finish().gather(range(1_000))
     assert str(tmp_path) not in Path("/proc/self/smaps").read_text("utf-8")

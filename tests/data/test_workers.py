@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from taskgraft.data.workers import MOST, in_order, worker_count
+from taskgraft.data.workers import MOST, parallel_map, worker_count
 from taskgraft.errors import TaskgraftError
 
 
@@ -29,32 +29,32 @@ def even(number):
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_results_come_in_the_order_of_the_items(workers):
-    assert [result for result, _ in in_order(doubled, range(20), workers)] == list(range(0, 40, 2))
+    assert [result for result, _ in parallel_map(doubled, range(20), workers)] == list(range(0, 40, 2))
 
 
 def test_workers_are_other_processes():
-    assert os.getpid() not in {process for _, process in in_order(doubled, range(8), 2)}
+    assert os.getpid() not in {process for _, process in parallel_map(doubled, range(8), 2)}
 
 
 def test_without_workers_or_with_one_item_no_process_is_started():
-    found = [*in_order(doubled, range(3), 0), *in_order(doubled, [5], 2)]
+    found = [*parallel_map(doubled, range(3), 0), *parallel_map(doubled, [5], 2)]
     assert {process for _, process in found} == {os.getpid()}
 
 
 def test_nothing_to_do_is_done():
-    assert list(in_order(doubled, [], 2)) == []
+    assert list(parallel_map(doubled, [], 2)) == []
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_arrives_as_it_was_raised(workers):
     with pytest.raises(Odd) as caught:
-        list(in_order(even, [2, 4, 7, 8], workers))
+        list(parallel_map(even, [2, 4, 7, 8], workers))
     assert str(caught.value) == "7 is odd. Give an even one."
 
 
 def test_the_random_state_is_left_alone():
     before = torch.get_rng_state()
-    list(in_order(doubled, range(4), 2))
+    list(parallel_map(doubled, range(4), 2))
     assert torch.equal(before, torch.get_rng_state())
 
 

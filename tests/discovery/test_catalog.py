@@ -15,12 +15,12 @@ from taskgraft.contract.specs import (
     SplitSpec,
     StrategySpec,
 )
-from taskgraft.discovery.catalog import BLOCK, AmbiguousName, FormerName, UnknownName, catalog, load_catalog
-from taskgraft.discovery.distributions import Source
-from taskgraft.discovery.loader import Failure
+from taskgraft.discovery.catalog import BLOCK_VARIABLE, AmbiguousComponent, RenamedComponentWarning, UnknownComponent, catalog, load_catalog
+from taskgraft.discovery.distributions import PluginSource
+from taskgraft.discovery.loader import LoadFailure
 from taskgraft.discovery.names import parse_name
 
-ACME = Source("acme", "1.0", "main", "acme_plugin")
+ACME = PluginSource("acme", "1.0", "main", "acme_plugin")
 HOOKS = (
     "taskgraft_backbones, taskgraft_heads, taskgraft_strategies, taskgraft_readers, taskgraft_splits, "
     "taskgraft_metrics, taskgraft_baselines"
@@ -55,7 +55,7 @@ def works_but_for_acme(found):
     """The core's specs and those of the healthy plugin are there, and nothing of the broken one."""
     assert {spec.name for spec, _ in found.specs(StrategySpec)} == set(STRATEGIES)
     assert found.find(ReaderSpec, parse_name("csv"))[1].distribution == "taskgraft"
-    assert found.find(HeadSpec, parse_name("healthy"))[1] == Source("health", "3.2", "main", "health_plugin")
+    assert found.find(HeadSpec, parse_name("healthy"))[1] == PluginSource("health", "3.2", "main", "health_plugin")
     assert [entry for entry in found.entries if entry.source.distribution == "acme"] == []
     return True
 
@@ -179,7 +179,7 @@ def test_a_broken_plugin_is_recorded_and_everything_else_works(garden, code, rea
     garden.plant(code)
     garden.plant(HEALTHY, distribution="health", version="3.2", module="health_plugin")
     found = load_catalog()
-    assert found.failures == (Failure(ACME, reason),)
+    assert found.failures == (LoadFailure(ACME, reason),)
     assert str(found.failures[0]) == f"acme 1.0 ({reason})"
     assert works_but_for_acme(found)
 
@@ -206,7 +206,7 @@ def test_one_broken_entry_point_leaves_the_others_of_its_distribution(garden):
     garden.plant(HEALTHY, entry_points="broken = acme_broken\nmain = acme_plugin")
     found = load_catalog()
     assert found.failures == (
-        Failure(Source("acme", "1.0", "broken", "acme_broken"), "ModuleNotFoundError: No module named 'acme_core'"),
+        LoadFailure(PluginSource("acme", "1.0", "broken", "acme_broken"), "ModuleNotFoundError: No module named 'acme_core'"),
     )
     assert heads(found) == ["healthy"]
 
@@ -244,7 +244,7 @@ def test_a_name_that_one_distribution_provides_twice_is_an_error_when_it_is_used
     garden.plant(HEALTHY, entry_points="again = acme_plugin\nmain = acme_plugin")
     found = load_catalog()
     assert found.failures == ()
-    with pytest.raises(AmbiguousName) as caught:
+    with pytest.raises(AmbiguousComponent) as caught:
         found.find(HeadSpec, parse_name("healthy"))
     assert str(caught.value) == (
         "The head 'healthy' is provided twice by acme 1.0, through the entry points again = acme_plugin, "
@@ -258,7 +258,7 @@ def test_a_name_that_two_distributions_provide_is_an_error_only_when_it_is_used(
     found = load_catalog()
     assert found.failures == ()
     assert found.find(HeadSpec, parse_name("classification"))[1].distribution == "taskgraft"
-    with pytest.raises(AmbiguousName) as caught:
+    with pytest.raises(AmbiguousComponent) as caught:
         found.find(HeadSpec, parse_name("healthy"))
     assert str(caught.value) == (
         "The head 'healthy' is provided by Health_Care 3.2 and by acme 1.0. "
@@ -275,7 +275,7 @@ def test_a_qualified_name_chooses_in_any_spelling_of_the_distribution(garden):
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_what_is_installed(garden):
-    with pytest.raises(UnknownName) as caught:
+    with pytest.raises(UnknownComponent) as caught:
         load_catalog().find(HeadSpec, parse_name("clasification"))
     version = next(source.version for _, source in load_catalog().specs(HeadSpec))
     assert str(caught.value) == (
@@ -288,8 +288,8 @@ def test_an_unknown_name_is_answered_with_failed_plugins_and_blocked_distributio
     garden.plant("import acme_core")
     garden.plant("import sys\nsys.exit()", distribution="bakery", module="bakery_plugin")
     garden.plant(HEALTHY, distribution="health", module="health_plugin")
-    monkeypatch.setenv(BLOCK, "health")
-    with pytest.raises(UnknownName) as caught:
+    monkeypatch.setenv(BLOCK_VARIABLE, "health")
+    with pytest.raises(UnknownComponent) as caught:
         load_catalog().find(BackboneSpec, parse_name("health/healthy:some/checkpoint"))
     assert str(caught.value) == (
         "No backbone named 'health/healthy'.\n"
@@ -301,7 +301,7 @@ def test_an_unknown_name_is_answered_with_failed_plugins_and_blocked_distributio
 
 def test_a_name_of_the_wrong_distribution_is_answered_with_the_right_one(garden):
     garden.plant(HEALTHY)
-    with pytest.raises(UnknownName) as caught:
+    with pytest.raises(UnknownComponent) as caught:
         load_catalog().find(HeadSpec, parse_name("health/healthy"))
     assert str(caught.value) == (
         "No head named 'health/healthy'. health is not installed here: pip install health. "
@@ -316,7 +316,7 @@ FORMER = HEALTHY.replace("build=print", "build=print, aliases=('hale',)")
 @pytest.mark.parametrize("text", ["hale", "acme/hale:argument"])
 def test_a_former_name_still_finds_its_spec_with_a_warning(garden, text):
     garden.plant(FORMER)
-    with pytest.warns(FormerName) as warned:
+    with pytest.warns(RenamedComponentWarning) as warned:
         spec, _ = load_catalog().find(HeadSpec, parse_name(text))
     assert spec.name == "healthy"
     assert [str(one.message) for one in warned] == [
@@ -333,20 +333,20 @@ def test_a_former_name_that_another_distribution_took_is_an_error_that_names_bot
     garden.plant(FORMER)
     garden.plant(HEALTHY.replace("healthy", "hale"), distribution="bakery", version="2.0", module="bakery_plugin")
     found = load_catalog()
-    with pytest.raises(AmbiguousName) as caught:
+    with pytest.raises(AmbiguousComponent) as caught:
         found.find(HeadSpec, parse_name("hale"))
     assert str(caught.value) == (
         "The head 'hale' is provided by bakery 2.0 and by acme 1.0 (a former name of 'healthy'). "
         "Say which one you mean: 'acme/hale' or 'bakery/hale'."
     )
     assert found.find(HeadSpec, parse_name("bakery/hale"))[1].distribution == "bakery"
-    with pytest.warns(FormerName):
+    with pytest.warns(RenamedComponentWarning):
         assert found.find(HeadSpec, parse_name("acme/hale"))[0].name == "healthy"
 
 
 def test_a_name_near_a_former_one_is_answered_with_the_present_one(garden):
     garden.plant(FORMER)
-    with pytest.raises(UnknownName) as caught:
+    with pytest.raises(UnknownComponent) as caught:
         load_catalog().find(HeadSpec, parse_name("halle"))
     assert str(caught.value) == (
         "No head named 'halle'. Did you mean 'healthy' (from acme 1.0)?\n"
@@ -357,7 +357,7 @@ def test_a_name_near_a_former_one_is_answered_with_the_present_one(garden):
 def test_a_blocked_distribution_is_not_imported(garden, monkeypatch):
     garden.plant("raise KeyboardInterrupt", distribution="Acme_Text")
     garden.plant(HEALTHY, distribution="health", version="3.2", module="health_plugin")
-    monkeypatch.setenv(BLOCK, " acme-text , never-installed,")
+    monkeypatch.setenv(BLOCK_VARIABLE, " acme-text , never-installed,")
     found = load_catalog()
     assert (found.failures, found.blocked) == ((), ("Acme_Text",))
     assert works_but_for_acme(found)

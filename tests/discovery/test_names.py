@@ -1,19 +1,19 @@
 import pytest
 
-from taskgraft.discovery.names import BadName, Name, is_name, normalized, parse_name
+from taskgraft.discovery.names import InvalidName, ComponentName, is_name, normalize_distribution, parse_name
 
 
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        ("hf-text", Name("hf-text")),
-        ("hf-text:", Name("hf-text", argument="")),
-        ("hf-text:some/checkpoint", Name("hf-text", argument="some/checkpoint")),
-        (r"hf-text:C:\models\bert", Name("hf-text", argument=r"C:\models\bert")),
-        ("taskgraft-text/hf-text", Name("hf-text", "taskgraft-text")),
-        ("Acme_Text.2/hf-text:a:b/c", Name("hf-text", "Acme_Text.2", "a:b/c")),
-        ("partial:2", Name("partial", argument="2")),
-        ("2", Name("2")),
+        ("hf-text", ComponentName("hf-text")),
+        ("hf-text:", ComponentName("hf-text", argument="")),
+        ("hf-text:some/checkpoint", ComponentName("hf-text", argument="some/checkpoint")),
+        (r"hf-text:C:\models\bert", ComponentName("hf-text", argument=r"C:\models\bert")),
+        ("taskgraft-text/hf-text", ComponentName("hf-text", "taskgraft-text")),
+        ("Acme_Text.2/hf-text:a:b/c", ComponentName("hf-text", "Acme_Text.2", "a:b/c")),
+        ("partial:2", ComponentName("partial", argument="2")),
+        ("2", ComponentName("2")),
     ],
 )
 def test_a_name_is_taken_apart_and_put_together_again(text, name):
@@ -26,7 +26,7 @@ def test_a_name_is_taken_apart_and_put_together_again(text, name):
     ["", ":", ":x", "/", "/x", "x/", "a/b/c", "HF-text", "hf_text", "hf--text", "-hf", "hf-", "hf text", "-a/x", "x\n"],
 )
 def test_a_text_outside_the_grammar_is_no_name(text):
-    with pytest.raises(BadName) as caught:
+    with pytest.raises(InvalidName) as caught:
         parse_name(text)
     assert str(caught.value) == (
         f"'{text}' is not a name. A name is written [distribution/]name[:argument], with lower-case letters, digits and "
@@ -41,4 +41,4 @@ def test_a_spec_may_not_bring_its_own_argument_or_distribution():
 
 
 def test_spellings_of_one_distribution_are_one():
-    assert {normalized(name) for name in ("Acme_Text", "acme.text", "ACME--text", "acme-_.text")} == {"acme-text"}
+    assert {normalize_distribution(name) for name in ("Acme_Text", "acme.text", "ACME--text", "acme-_.text")} == {"acme-text"}

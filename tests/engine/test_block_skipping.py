@@ -5,8 +5,8 @@ import torch
 from block_models import BLOCKS, BiasBlock, Block, HandingBlock, Model, Passing, TupleBlock, some_words
 
 from taskgraft.contract.descriptions import Layout
-from taskgraft.engine.block_skipping import Passage
-from taskgraft.engine.feature_checks import difference, resumed
+from taskgraft.engine.block_skipping import BlockSkipper
+from taskgraft.engine.feature_checks import max_relative_difference, through_cut
 
 BATCH = some_words()
 
@@ -19,7 +19,7 @@ def run(model: Model) -> torch.Tensor:
 @pytest.mark.parametrize("block", range(1, BLOCKS))
 def test_passing_through_what_was_stopped_gives_the_whole_pass(kind, block):
     model = Model(kind)
-    passage = Passage(list(model.blocks))
+    passage = BlockSkipper(list(model.blocks))
     hidden = passage.stop_before(block, lambda: run(model))
     assert torch.equal(passage.pass_through(block, hidden, lambda: run(model)), run(model))
 
@@ -27,13 +27,13 @@ def test_passing_through_what_was_stopped_gives_the_whole_pass(kind, block):
 @pytest.mark.parametrize("kind", [Block, TupleBlock])
 def test_a_state_can_be_passed_through_before_any_pass_was_stopped(kind):
     model = Model(kind)
-    hidden = Passage(list(model.blocks)).stop_before(2, lambda: run(model))
-    assert torch.equal(Passage(list(model.blocks)).pass_through(2, hidden, lambda: run(model)), run(model))
+    hidden = BlockSkipper(list(model.blocks)).stop_before(2, lambda: run(model))
+    assert torch.equal(BlockSkipper(list(model.blocks)).pass_through(2, hidden, lambda: run(model)), run(model))
 
 
 def test_blocks_before_the_cut_do_nothing():
     model = Model()
-    passage = Passage(list(model.blocks))
+    passage = BlockSkipper(list(model.blocks))
     hidden, whole = passage.stop_before(2, lambda: run(model)), run(model)
     with torch.no_grad():
         for parameter in [*model.blocks[0].parameters(), *model.blocks[1].parameters(), model.embedding.weight]:
@@ -46,7 +46,7 @@ def test_blocks_after_the_cut_are_not_run_to_get_there():
     ran = []
     model.blocks[2].register_forward_hook(lambda *_: ran.append(2))
     model.blocks[1].register_forward_hook(lambda *_: ran.append(1))
-    Passage(list(model.blocks)).stop_before(2, lambda: run(model))
+    BlockSkipper(list(model.blocks)).stop_before(2, lambda: run(model))
     assert ran == [1]
 
 
@@ -59,7 +59,7 @@ def test_a_block_called_with_named_inputs_is_stopped_too():
             hidden = block(hidden=hidden, mask=BATCH.mask("element"))
         return hidden
 
-    passage = Passage(list(model.blocks))
+    passage = BlockSkipper(list(model.blocks))
     hidden = passage.stop_before(1, by_name)
     assert torch.equal(passage.pass_through(1, hidden, by_name), by_name())
 
@@ -67,7 +67,7 @@ def test_a_block_called_with_named_inputs_is_stopped_too():
 def test_the_model_is_as_before_afterwards():
     model = Model()
     whole = run(model)
-    passage = Passage(list(model.blocks))
+    passage = BlockSkipper(list(model.blocks))
     hidden = passage.stop_before(1, lambda: run(model))
     passage.pass_through(1, hidden, lambda: run(model))
     assert torch.equal(run(model), whole)
@@ -77,7 +77,7 @@ def test_the_model_is_as_before_afterwards():
 
 def test_the_model_is_as_before_also_after_an_error():
     model = Model()
-    passage = Passage(list(model.blocks))
+    passage = BlockSkipper(list(model.blocks))
     hidden = passage.stop_before(1, lambda: run(model))
     with pytest.raises(RuntimeError):
         passage.pass_through(1, hidden[:, :, :2], lambda: run(model))
@@ -86,7 +86,7 @@ def test_the_model_is_as_before_also_after_an_error():
 
 def test_gradients_flow_through_the_blocks_that_run():
     model = Model()
-    passage = Passage(list(model.blocks))
+    passage = BlockSkipper(list(model.blocks))
     hidden = passage.stop_before(2, lambda: run(model)).detach()
     passage.pass_through(2, hidden, lambda: run(model)).sum().backward()
     assert model.blocks[1].own.weight.grad is None
@@ -96,7 +96,7 @@ def test_gradients_flow_through_the_blocks_that_run():
 def test_a_model_that_never_calls_the_block_is_refused():
     model = Model()
     with pytest.raises(RuntimeError, match="the model finished without calling the block"):
-        Passage([model.blocks[0], torch.nn.Linear(2, 2)]).stop_before(1, lambda: run(model))
+        BlockSkipper([model.blocks[0], torch.nn.Linear(2, 2)]).stop_before(1, lambda: run(model))
 
 
 @pytest.mark.parametrize("kind", [Block, TupleBlock, BiasBlock])
@@ -105,15 +105,15 @@ def test_a_backbone_cut_this_way_keeps_the_resume_law(kind, cut):
     backbone = Passing(kind)
     for layout in (Layout.VECTOR, Layout.SEQUENCE):
         whole = backbone(BATCH, layout)
-        again = resumed(backbone, cut, BATCH, layout, longer=3)
+        again = through_cut(backbone, cut, BATCH, layout, longer=3)
         if layout == Layout.SEQUENCE:
             again = type(again)(layout, (again.value[:, : whole.value.shape[1]],), again.lengths)
-        assert difference(whole, again) < 1e-5
+        assert max_relative_difference(whole, again) < 1e-5
 
 
 def test_what_the_first_block_hands_on_is_made_anew_for_each_length():
     model = Model(BiasBlock)
-    passage = Passage(list(model.blocks))
+    passage = BlockSkipper(list(model.blocks))
     for batch in (BATCH, some_words(("a b c d e f g h", "one")), BATCH):
         mask = batch.mask("element")
         hidden = passage.stop_before(2, partial(model, batch["words"], mask))
@@ -124,4 +124,4 @@ def test_what_the_first_block_hands_on_is_made_anew_for_each_length():
 def test_a_model_whose_blocks_hand_on_a_second_tensor_comes_out_wrong():
     backbone = Passing(HandingBlock)
     whole = backbone(BATCH, Layout.VECTOR)
-    assert difference(whole, resumed(backbone, 2, BATCH, Layout.VECTOR)) > 0.01
+    assert max_relative_difference(whole, through_cut(backbone, 2, BATCH, Layout.VECTOR)) > 0.01

@@ -8,7 +8,7 @@ from small_tasks import learns, sentences, trained
 
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features
-from taskgraft.engine.feature_checks import UnreliableBackbone, Verified, difference, verify
+from taskgraft.engine.feature_checks import UnreliableBackbone, FeatureChecks, max_relative_difference, check_features
 
 BATCH = some_words()
 
@@ -22,19 +22,19 @@ def test_a_backbone_that_keeps_the_laws_has_all_its_cuts(small):
     backbone = small.build()
     batch = backbone.processor.prepare(small.inputs).batch
     for feature in backbone.description.features:
-        found = verify(backbone, batch, feature.layout, backbone.description.cuts)
-        assert found == Verified(backbone.description.cuts, pads=True)
+        found = check_features(backbone, batch, feature.layout, backbone.description.cuts)
+        assert found == FeatureChecks(backbone.description.cuts, pads=True)
 
 
 @pytest.mark.parametrize("kind", [Block, TupleBlock])
 def test_cuts_made_by_a_passage_hold_for_plain_blocks(kind):
-    assert verify(Passing(kind), BATCH, Layout.VECTOR, (1, 2)).cuts == (1, 2)
+    assert check_features(Passing(kind), BATCH, Layout.VECTOR, (1, 2)).cuts == (1, 2)
 
 
 def test_a_model_whose_blocks_hand_on_a_second_tensor_is_caught():
     with pytest.warns(UnreliableBackbone) as caught:
-        found = verify(Passing(HandingBlock), BATCH, Layout.VECTOR, (0, 2))
-    assert found == Verified((0,), pads=True)
+        found = check_features(Passing(HandingBlock), BATCH, Layout.VECTOR, (0, 2))
+    assert found == FeatureChecks((0,), pads=True)
     assert said(caught) == [
         "Passing: features resumed from cut 2 differ from a whole pass, so nothing will be stored there."
     ]
@@ -51,15 +51,15 @@ def test_a_model_that_would_be_silently_wrong_is_trained_without_storing():
 
 def test_a_backbone_that_depends_on_padding_is_noticed():
     with pytest.warns(UnreliableBackbone) as caught:
-        found = verify(Leaky(), BATCH, Layout.VECTOR, (0, 1))
-    assert found == Verified((0, 1), pads=False)
+        found = check_features(Leaky(), BATCH, Layout.VECTOR, (0, 1))
+    assert found == FeatureChecks((0, 1), pads=False)
     assert said(caught) == [
         "Leaky: its features depend on the padding, so batches will hold examples of one length only."
     ]
 
 
 def test_a_layout_that_does_not_depend_on_padding_is_not_blamed():
-    assert verify(Leaky(), BATCH, Layout.SEQUENCE, ()).pads
+    assert check_features(Leaky(), BATCH, Layout.SEQUENCE, ()).pads
 
 
 def test_a_backbone_that_depends_on_padding_gets_batches_of_one_length():
@@ -86,17 +86,17 @@ def test_predictions_over_such_a_backbone_do_not_depend_on_the_company():
 def test_examples_of_one_length_cannot_show_a_dependence():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert verify(Leaky(), some_words(("a b", "c d")), Layout.VECTOR, ()).pads
+        assert check_features(Leaky(), some_words(("a b", "c d")), Layout.VECTOR, ()).pads
 
 
 def test_the_difference_is_relative_to_large_values():
     one, other = (Features(Layout.VECTOR, (torch.tensor([[1000.0, value]]),)) for value in (1.0, 2.0))
-    assert difference(one, other) == pytest.approx(1e-3)
+    assert max_relative_difference(one, other) == pytest.approx(1e-3)
 
 
 def test_the_difference_of_small_values_is_absolute():
     one, other = (Features(Layout.VECTOR, (torch.tensor([[value]]),)) for value in (1e-3, 2e-3))
-    assert difference(one, other) == pytest.approx(1e-3)
+    assert max_relative_difference(one, other) == pytest.approx(1e-3)
 
 
 def test_padding_makes_no_difference():
@@ -104,9 +104,9 @@ def test_padding_makes_no_difference():
     values = torch.ones(2, 2, 3)
     other = values.clone()
     other[0, 1] = 1e9
-    assert difference(*(Features(Layout.SEQUENCE, (value,), lengths) for value in (values, other))) == 0
+    assert max_relative_difference(*(Features(Layout.SEQUENCE, (value,), lengths) for value in (values, other))) == 0
 
 
 def test_what_is_not_a_number_differs_from_everything():
     one, other = (Features(Layout.VECTOR, (torch.tensor([[value]]),)) for value in (1.0, float("nan")))
-    assert difference(one, other) == float("inf")
+    assert max_relative_difference(one, other) == float("inf")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from taskgraft.engine.memory import OutOfMemory, in_pieces, is_out_of_memory
+from taskgraft.engine.memory import NotEnoughMemory, halve_on_oom, is_out_of_memory
 
 
 def failing_above(rows_that_fit: int, error: Exception):
@@ -16,12 +16,12 @@ def failing_above(rows_that_fit: int, error: Exception):
 
 
 def test_work_that_fits_is_done_at_once():
-    assert list(in_pieces([3, 1, 2], failing_above(8, MemoryError()))) == [([3, 1, 2], 6)]
+    assert list(halve_on_oom([3, 1, 2], failing_above(8, MemoryError()))) == [([3, 1, 2], 6)]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("out of memory")])
 def test_work_that_does_not_fit_is_done_in_halves_and_keeps_its_order(error):
-    found = list(in_pieces([5, 4, 3, 2, 1], failing_above(2, error)))
+    found = list(halve_on_oom([5, 4, 3, 2, 1], failing_above(2, error)))
     assert found == [([5, 4], 9), ([3], 3), ([2, 1], 3)]
 
 
@@ -35,12 +35,12 @@ def test_another_error_is_no_lack_of_memory():
     error = RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)")
     assert not is_out_of_memory(error)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
-        list(in_pieces([1, 2], failing_above(0, error)))
+        list(halve_on_oom([1, 2], failing_above(0, error)))
 
 
 def test_a_row_that_does_not_fit_alone_is_refused():
-    with pytest.raises(OutOfMemory) as raised:
-        list(in_pieces([1, 2], failing_above(0, MemoryError())))
+    with pytest.raises(NotEnoughMemory) as raised:
+        list(halve_on_oom([1, 2], failing_above(0, MemoryError())))
     assert str(raised.value) == (
         "There is not enough memory for a pass without training with a single row. "
         "Shorten the inputs, or choose a smaller backbone."

@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import linear
 
 from taskgraft.engine import precision as arithmetic
-from taskgraft.engine.precision import FrozenArithmetic, applies
+from taskgraft.engine.precision import OneDnnLinear, applies
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def test_a_linear_layer_gives_the_same_in_fp32(shape, bias):
     with torch.no_grad():
         assert applies(value, weight, offset)
         exact = linear(value.double(), weight.double(), None if offset is None else offset.double())
-        with FrozenArithmetic():
+        with OneDnnLinear():
             found = linear(value, weight, offset)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), exact, rtol=0, atol=3e-4)
@@ -31,14 +31,14 @@ def test_a_linear_layer_gives_the_same_in_fp32(shape, bias):
 
 def test_weights_that_lie_otherwise_in_memory_give_the_same():
     value, weight = torch.randn(384, 500).t(), torch.randn(384, 300).t()
-    with torch.no_grad(), FrozenArithmetic():
+    with torch.no_grad(), OneDnnLinear():
         found = linear(value, weight)
     torch.testing.assert_close(found, linear(value, weight), rtol=0, atol=3e-4)
 
 
 def test_a_changed_weight_counts_at_once():
     value, layer = torch.randn(500, 384), torch.nn.Linear(384, 300)
-    with torch.no_grad(), FrozenArithmetic():
+    with torch.no_grad(), OneDnnLinear():
         before = layer(value)
         layer.weight.mul_(2)
         layer.bias.mul_(2)
@@ -47,7 +47,7 @@ def test_a_changed_weight_counts_at_once():
 
 def test_it_is_oneDNN_that_computes():
     value, weight = torch.randn(500, 384), torch.randn(300, 384)
-    with torch.no_grad(), FrozenArithmetic(), torch.profiler.profile() as profile:
+    with torch.no_grad(), OneDnnLinear(), torch.profiler.profile() as profile:
         linear(value, weight)
     assert "aten::mkldnn_linear" in {event.key for event in profile.key_averages()}
 
@@ -70,14 +70,14 @@ def test_everything_else_is_computed_as_always(value, weight):
 def test_what_learns_is_computed_as_always():
     value, weight = torch.randn(500, 384), torch.randn(300, 384, requires_grad=True)
     assert not applies(value, weight)
-    with FrozenArithmetic():
+    with OneDnnLinear():
         linear(value, weight).sum().backward()
     assert weight.grad is not None
 
 
 def test_autocast_is_left_to_torch():
     value, weight = torch.randn(500, 384), torch.randn(300, 384)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), FrozenArithmetic():
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), OneDnnLinear():
         assert not applies(value, weight)
         assert linear(value, weight).dtype == torch.bfloat16
 

@@ -7,20 +7,20 @@ from forged_artifact import rewritten
 from small_tasks import sentences, words
 
 import taskgraft as tg
-from taskgraft.artifact.artifact import BadArtifact
+from taskgraft.artifact.artifact import InvalidArtifact
 from taskgraft.builtin.baselines import majority, mean
 from taskgraft.builtin.baselines.configs import MajorityLearned, MeanLearned
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import HeadDescription, TargetKind
-from taskgraft.contract.rows import ColumnMissing, InputColumns, arrow_of
-from taskgraft.data.reading import read
+from taskgraft.contract.rows import MissingColumn, RenamedColumns, to_arrow
+from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.model import load
 from taskgraft.storage.manifest import MANIFEST
 
-SETTINGS = NoSettings()
+SETTINGS = EmptyConfig()
 THREE = {"text": ["one", "two", "three"]}
 
 
@@ -71,8 +71,8 @@ def test_labels_keep_their_type_in_json(truth):
 
 
 def test_columns_are_read_when_they_are_asked_for():
-    rows = read({"text": ["one", "two", "three"], "more": [1, 2, 3]}, catalog(), "the data")
-    columns = InputColumns(rows, {"input": "text"})
+    rows = read_rows({"text": ["one", "two", "three"], "more": [1, 2, 3]}, catalog(), "the data")
+    columns = RenamedColumns(rows, {"input": "text"})
     assert list(columns) == ["input"]
     column = columns["input"]
     assert (len(column), column[1], column[-1], column[1:], list(column)) == (
@@ -82,20 +82,20 @@ def test_columns_are_read_when_they_are_asked_for():
         ["two", "three"],
         ["one", "two", "three"],
     )
-    with pytest.raises(ColumnMissing):
-        InputColumns(rows, {"input": "gone"})["input"]
+    with pytest.raises(MissingColumn):
+        RenamedColumns(rows, {"input": "gone"})["input"]
 
 
 def test_a_column_is_had_whole_as_it_lies_in_memory_and_any_other_values_are_converted():
-    rows = read({"text": ["one", "two", "three"]}, catalog(), "the data")
-    assert arrow_of(InputColumns(rows, {"input": "text"})["input"]).equals(rows.table["text"])
-    assert arrow_of([1.5, None, float("nan")]).to_pylist() == [1.5, None, None]
+    rows = read_rows({"text": ["one", "two", "three"]}, catalog(), "the data")
+    assert to_arrow(RenamedColumns(rows, {"input": "text"})["input"]).equals(rows.table["text"])
+    assert to_arrow([1.5, None, float("nan")]).to_pylist() == [1.5, None, None]
 
 
 # --- beside a model
 
 
-def fitted(head="classification", target="label", **columns) -> tuple[tg.TaskModel, tg.Run, dict]:
+def fitted(head="classification", target="label", **columns) -> tuple[tg.TaskModel, tg.FitReport, dict]:
     """A model, what its fit did, and the validation rows: the training rows from last to first."""
     rows = sentences() | columns
     held = {column: values[::-1] for column, values in rows.items()}
@@ -168,7 +168,7 @@ def test_an_artifact_without_baselines_stays_readable(tmp_path):
 def test_a_fault_in_what_a_baseline_learned_is_refused(tmp_path, written, problem):
     folder = fitted()[0].save(tmp_path / "a")
     rewritten(folder, lambda manifest: manifest.update(baselines=written))
-    with pytest.raises(BadArtifact) as caught:
+    with pytest.raises(InvalidArtifact) as caught:
         load(folder, backbone=words())
     assert caught.value.problem.startswith(problem)
 

@@ -9,22 +9,22 @@ import pytest
 from rich.console import Console
 
 from taskgraft.builtin.metrics import classification as judges
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Predictions
-from taskgraft.evaluation.evaluation import BadResamples, Evaluation, Resampling
+from taskgraft.evaluation.evaluation import InvalidResamples, Evaluation, Bootstrap
 from taskgraft.evaluation.per_class import Confusion, confusion, per_class
 
 CATEGORY, CATEGORIES, ELEMENTS = TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.ELEMENT_CATEGORIES
 TRUTH = ["cat", "cat", "cat", "dog", "dog", "[emu]"]
-USUAL = Resampling()
+USUAL = Bootstrap()
 VALUES = ["cat", "cat", "dog", "dog", "dog", "dog"]
 
 
 def judged(resampling=USUAL, **options) -> Evaluation:
     """Six rows of three classes."""
     predictions = Predictions(VALUES, classes=("cat", "dog", "[emu]"))
-    judge = judges.classification(predictions, TRUTH, {}, NoSettings())
+    judge = judges.classification(predictions, TRUTH, {}, EmptyConfig())
     return Evaluation(CATEGORY, predictions, TRUTH, judge, resampling, **options)
 
 
@@ -61,7 +61,7 @@ def test_a_number_that_is_not_finite_is_left_out():
 
 def test_the_same_seed_gives_the_same_intervals():
     numbers = np.random.default_rng(0).normal(size=50)
-    first, again, other = (measured(numbers, Resampling(seed=seed)).intervals for seed in (1, 1, 2))
+    first, again, other = (measured(numbers, Bootstrap(seed=seed)).intervals for seed in (1, 1, 2))
     assert first == again != other
 
 
@@ -79,19 +79,19 @@ def test_intervals_are_computed_when_they_are_asked_for_and_once():
         asked.append(len(rows))
         return {"rows": len(rows)}
 
-    found = Evaluation(TargetKind.NUMBERS, Predictions([1.0] * 4), [1.0] * 4, judge, Resampling(10))
+    found = Evaluation(TargetKind.NUMBERS, Predictions([1.0] * 4), [1.0] * 4, judge, Bootstrap(10))
     assert asked == [4]
     assert found.intervals == found.intervals == {"rows": (4, 4)}
     assert asked == [4] * 11
 
 
 def test_no_resamples_give_no_intervals():
-    assert judged(Resampling(0)).intervals == {}
+    assert judged(Bootstrap(0)).intervals == {}
 
 
 def test_one_row_or_one_group_has_no_intervals():
     assert measured([1.0]).intervals == {}
-    assert measured([1.0, 2.0], Resampling(members=["a", "a"])).intervals == {}
+    assert measured([1.0, 2.0], Bootstrap(members=["a", "a"])).intervals == {}
 
 
 def test_a_number_that_most_resamples_lack_has_no_interval():
@@ -107,7 +107,7 @@ def test_a_number_that_most_resamples_lack_has_no_interval():
 
 
 def test_rows_of_a_group_are_drawn_together_and_a_row_without_group_alone():
-    resampling = Resampling(20, members=["a", "b", "a", None, ""])
+    resampling = Bootstrap(20, members=["a", "b", "a", None, ""])
     for rows in resampling.draws(5):
         times = np.bincount(rows, minlength=5)
         assert times[0] == times[2]
@@ -116,8 +116,8 @@ def test_rows_of_a_group_are_drawn_together_and_a_row_without_group_alone():
 
 def test_a_number_of_resamples_must_be_a_whole_number():
     for count in (-1, 2.5, True, "many"):
-        with pytest.raises(BadResamples) as caught:
-            Resampling(count)
+        with pytest.raises(InvalidResamples) as caught:
+            Bootstrap(count)
         assert str(caught.value) == (
             f"resamples is {count!r}. Give a whole number from 0 on; 0 gives no intervals, 1000 is usual."
         )
@@ -134,14 +134,14 @@ def coverage(draw: Callable[[np.random.Generator], Evaluation], name: str, true:
 
 def test_intervals_of_an_accuracy_hold_the_truth_as_often_as_they_say():
     def draw(chance):
-        return measured(chance.random(200) < 0.8, Resampling(400), "accuracy")
+        return measured(chance.random(200) < 0.8, Bootstrap(400), "accuracy")
 
     assert 0.90 <= coverage(draw, "accuracy", 0.8) <= 0.98
 
 
 def test_intervals_of_an_error_hold_the_truth_as_often_as_they_say():
     def draw(chance):
-        return measured(np.abs(chance.normal(size=200)), Resampling(400), "error")
+        return measured(np.abs(chance.normal(size=200)), Bootstrap(400), "error")
 
     assert 0.90 <= coverage(draw, "error", math.sqrt(2 / math.pi)) <= 0.98
 
@@ -155,7 +155,7 @@ def test_intervals_of_a_correlation_hold_the_truth_as_often_as_they_say():
             left, right = one[rows] - one[rows].mean(), other[rows] - other[rows].mean()
             return {"correlation": left @ right / math.sqrt((left @ left) * (right @ right))}
 
-        return Evaluation(TargetKind.NUMBERS, Predictions(one.tolist()), other.tolist(), judge, Resampling(400))
+        return Evaluation(TargetKind.NUMBERS, Predictions(one.tolist()), other.tolist(), judge, Bootstrap(400))
 
     assert 0.90 <= coverage(draw, "correlation", 0.6) <= 0.98
 
@@ -164,7 +164,7 @@ def test_where_rows_of_a_group_are_alike_only_drawing_groups_holds_the_truth_as_
     groups = np.repeat(np.arange(40), 5)
 
     def draw(members):
-        return lambda chance: measured(chance.normal(size=40)[groups], Resampling(400, members=members))
+        return lambda chance: measured(chance.normal(size=40)[groups], Bootstrap(400, members=members))
 
     assert 0.90 <= coverage(draw(groups.tolist()), "mean", 0.0) <= 0.98
     assert coverage(draw(None), "mean", 0.0) < 0.8
@@ -216,7 +216,7 @@ def test_where_a_head_names_no_classes_those_that_occur_are_told_apart():
 
 
 def test_an_evaluation_is_plain_json():
-    found = judged(Resampling(20, groups="writer", members=range(6)), baselines={"majority": {"accuracy": 0.5}})
+    found = judged(Bootstrap(20, groups="writer", members=range(6)), baselines={"majority": {"accuracy": 0.5}})
     read = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert read.keys() == {"rows", "metrics", "baselines", "per_class", "confusion", "resamples", "groups", "figures"}
     low, high = found.intervals["accuracy"]
@@ -241,7 +241,7 @@ def test_an_evaluation_is_printed_with_intervals_baselines_and_classes():
         predictions,
         TRUTH,
         lambda rows: {"accuracy": 0.75, "error": 123456.0},
-        Resampling(20, groups="writer", members=range(6)),
+        Bootstrap(20, groups="writer", members=range(6)),
         {"majority": {"accuracy": 0.5}},
     )
     assert printed(found) == (
@@ -267,13 +267,13 @@ def test_an_evaluation_is_printed_with_intervals_baselines_and_classes():
 
 
 def test_of_numbers_alone_one_table_is_printed():
-    assert printed(measured([1.0, 2.0], Resampling(0))) == (
+    assert printed(measured([1.0, 2.0], Bootstrap(0))) == (
         "metric    value\n───────────────\nmean     1.5000\n2 rows."
     )
 
 
 def test_figures_are_told_below_the_tables():
-    found = judged(Resampling(0), figures=[Path("new/one.png"), Path("new/two.png")])
+    found = judged(Bootstrap(0), figures=[Path("new/one.png"), Path("new/two.png")])
     assert printed(found).endswith("\nFigures: new/one.png, new/two.png.")
 
 

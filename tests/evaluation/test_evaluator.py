@@ -6,10 +6,10 @@ from small_tasks import sentences, words
 import taskgraft as tg
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.composition.compose import NotAReference
-from taskgraft.contract.config import SettingsError
-from taskgraft.evaluation.evaluator import NothingToDraw
-from taskgraft.storage.atomic_write import CannotWrite
+from taskgraft.composition.compose import InvalidReference
+from taskgraft.contract.config import ConfigError
+from taskgraft.evaluation.evaluator import NoFigures
+from taskgraft.storage.atomic_write import OutputError
 
 PLUGIN = """
 from taskgraft.contract.config import Config
@@ -108,16 +108,16 @@ def test_a_head_names_metrics_with_settings():
     [
         (
             {"name": "price", "prize": 2},
-            SettingsError,
+            ConfigError,
             "metric 'price': there is no setting 'prize'. Did you mean 'price'? Settings: price, file.",
         ),
-        ({"price": 2}, SettingsError, "metric: the setting 'name' is missing."),
+        ({"price": 2}, ConfigError, "metric: the setting 'name' is missing."),
         (
             "classification:3",
-            SettingsError,
+            ConfigError,
             "metric 'classification': it takes no argument after the colon, but was given '3'.",
         ),
-        (3, NotAReference, "The metric is 3, of the type int. Give a name, or a dict with 'name' and settings."),
+        (3, InvalidReference, "The metric is 3, of the type int. Give a name, or a dict with 'name' and settings."),
     ],
     ids=["setting", "no-name", "argument", "number"],
 )
@@ -164,7 +164,7 @@ def test_of_figures_that_cannot_be_written_nothing_is_left(tmp_path):
     folder = tmp_path / "figures"
     folder.mkdir()
     (folder / "broken.txt").write_text("old")
-    with pytest.raises(CannotWrite) as caught:
+    with pytest.raises(OutputError) as caught:
         fitted()[0].evaluate(ROWS, metrics={"name": "price", "file": "broken.txt"}, figures=folder, quiet=True)
     assert str(caught.value) == f"The figures cannot be written to {folder}: No space left on device."
     assert [path.name for path in folder.iterdir()] == ["broken.txt"]
@@ -172,7 +172,7 @@ def test_of_figures_that_cannot_be_written_nothing_is_left(tmp_path):
 
 
 def test_metrics_that_draw_nothing_say_so_before_anything_is_predicted(tmp_path):
-    with pytest.raises(NothingToDraw) as caught:
+    with pytest.raises(NoFigures) as caught:
         fitted()[0].evaluate(ROWS, figures=tmp_path / "figures")
     known = caught.value.drawing
     assert "price" in known

@@ -6,16 +6,16 @@ from forged_artifact import rewritten
 from small_tasks import sentences, words
 
 import taskgraft as tg
-from taskgraft.artifact.artifact import BadArtifact
+from taskgraft.artifact.artifact import InvalidArtifact
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.builtin.splits.configs import FractionConfig
 from taskgraft.builtin.splits.fraction import by_fraction
-from taskgraft.contract.config import SettingsError
+from taskgraft.contract.config import ConfigError
 from taskgraft.contract.rows import UnreadableFile
-from taskgraft.data.reading import read
+from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
-from taskgraft.evaluation.requested_baselines import BaselineFailed, NoTrainingRows, UnfitBaseline
+from taskgraft.evaluation.requested_baselines import BaselineFailed, NoTrainingRows, BaselineMismatch
 from taskgraft.model import load
 
 PLUGIN = """
@@ -112,7 +112,7 @@ def test_a_split_that_is_drawn_is_drawn_again(place):
     rows = pd.DataFrame(sentences())
     rows["text"] = [f"{text} {row}" for row, text in rows.text.items()]
     rows.to_csv("train.csv", index=False)
-    parts = by_fraction(read("train.csv", catalog(), "the rows"), ["label"], FractionConfig(validation=0.5), 7)
+    parts = by_fraction(read_rows("train.csv", catalog(), "the rows"), ["label"], FractionConfig(validation=0.5), 7)
     learned = rows.iloc[parts["train"]]
     shares = {}
     for seed in (7, 8):
@@ -144,7 +144,7 @@ def test_a_baseline_takes_settings(place):
     for reference in ("parrot:b", {"name": "parrot", "word": "b"}):
         found = model.evaluate(sentences(), baselines=reference, quiet=True)
         assert found.baselines["parrot:b"]["accuracy"] == pytest.approx(share)
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         model.evaluate(sentences(), baselines={"name": "parrot", "words": "b"})
     assert str(caught.value) == ("baseline 'parrot': there is no setting 'words'. Did you mean 'word'? Settings: word.")
 
@@ -171,7 +171,7 @@ def test_training_rows_that_are_gone_are_told(place):
 
 
 def test_a_baseline_of_other_targets_is_refused(place):
-    with pytest.raises(UnfitBaseline) as caught:
+    with pytest.raises(BaselineMismatch) as caught:
         fitted()[0].evaluate(sentences(), baselines="of-numbers")
     assert str(caught.value) == "The baseline 'of-numbers' cannot predict what 'classification' predicts."
 
@@ -198,6 +198,6 @@ def test_a_head_cannot_be_compared_with_what_is_kept_nowhere(place):
 def test_an_artifact_that_holds_what_is_kept_nowhere_is_refused(place):
     folder = fitted()[0].save(place / "one")
     rewritten(folder, lambda manifest: manifest.update(baselines={"parrot": {}}))
-    with pytest.raises(BadArtifact) as caught:
+    with pytest.raises(InvalidArtifact) as caught:
         load(folder, backbone=words())
     assert caught.value.problem == "What the baseline 'parrot' learns is kept nowhere"

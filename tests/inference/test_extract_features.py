@@ -11,20 +11,20 @@ from small_plugin import WordsConfig
 from small_tasks import learns, sentences, trained, words
 
 import taskgraft as tg
-from taskgraft.artifact.artifact import NoDevice
-from taskgraft.composition.compose import NotAReference
-from taskgraft.contract.config import SettingsError
+from taskgraft.artifact.artifact import InvalidDevice
+from taskgraft.composition.compose import InvalidReference
+from taskgraft.contract.config import ConfigError
 from taskgraft.contract.features import Features
-from taskgraft.contract.rows import BadRows, ColumnMissing
-from taskgraft.data.dataset import NoRows
-from taskgraft.data.preprocessing import BadInputs
+from taskgraft.contract.rows import InvalidRows, MissingColumn
+from taskgraft.data.dataset import EmptyData
+from taskgraft.data.preprocessing import InvalidInputs
 from taskgraft.engine.feature_checks import UnreliableBackbone
 from taskgraft.inference import feature_windows as windows
-from taskgraft.inference.extract_features import LearnsFirst, NoSuchLayout
+from taskgraft.inference.extract_features import BackboneNeedsFit, NoSuchLayout
 from taskgraft.inference.feature_files import CannotKeep, KeptTwice
-from taskgraft.inference.row_features import UnlikeRows
-from taskgraft.storage.atomic_write import CannotWrite
-from taskgraft.storage.manifest import BadArtifact
+from taskgraft.inference.row_features import FeatureShapeMismatch
+from taskgraft.storage.atomic_write import OutputError
+from taskgraft.storage.manifest import InvalidArtifact
 
 LAYOUTS = [(WORDS, "vector"), (WORDS, "sequence"), (PICTURES, "vector"), (PICTURES, "grid"), (TABLE, "vector")]
 
@@ -40,7 +40,7 @@ def alone(small, layout):
 def written(tmp_path, suffix, small=WORDS, **more):
     """Write the features of a small backbone's examples, and give the path."""
     path = tmp_path / f"out{suffix}"
-    tg.features_to(small.build(), dict(small.inputs), path, batch_size=4, quiet=True, **more)
+    tg.extract_features_to(small.build(), dict(small.inputs), path, batch_size=4, quiet=True, **more)
     return path
 
 
@@ -69,30 +69,30 @@ def assert_close(found, expected):
 @pytest.mark.parametrize(("small", "layout"), LAYOUTS, ids=str)
 @pytest.mark.parametrize("size", [1, 4, 32])
 def test_features_are_those_that_the_backbone_computes_for_each_row_alone(small, layout, size):
-    found = tg.features_of(small.build(), dict(small.inputs), layout=layout, batch_size=size, quiet=True)
+    found = tg.extract_features(small.build(), dict(small.inputs), layout=layout, batch_size=size, quiet=True)
     assert (found.layout, len(found), found.values.dtype) == (layout, 6, np.float32)
     assert_close(list(found), alone(small, layout))
 
 
 @pytest.mark.parametrize("elements", [1, 9, 10_000])
 def test_a_limit_of_elements_changes_no_feature(elements):
-    found = tg.features_of(words(), dict(WORDS.inputs), layout="sequence", batch_elements=elements, quiet=True)
+    found = tg.extract_features(words(), dict(WORDS.inputs), layout="sequence", batch_elements=elements, quiet=True)
     assert_close(list(found), alone(WORDS, "sequence"))
 
 
 def test_a_limit_of_no_elements_is_refused():
-    with pytest.raises(SettingsError) as caught:
-        tg.features_of(words(), dict(WORDS.inputs), batch_elements=0, quiet=True)
+    with pytest.raises(ConfigError) as caught:
+        tg.extract_features(words(), dict(WORDS.inputs), batch_elements=0, quiet=True)
     told = "features: the setting 'batch_elements' is 0: input should be greater than or equal to 1."
     assert str(caught.value) == told
 
 
 def test_the_usual_layout_is_the_first_that_the_backbone_emits():
-    assert tg.features_of(words(), dict(WORDS.inputs), quiet=True).layout == "vector"
+    assert tg.extract_features(words(), dict(WORDS.inputs), quiet=True).layout == "vector"
 
 
 def test_the_elements_of_sequences_stand_one_after_another():
-    found = tg.features_of(words(), dict(WORDS.inputs), layout="sequence", quiet=True)
+    found = tg.extract_features(words(), dict(WORDS.inputs), layout="sequence", quiet=True)
     assert found.lengths.tolist() == [7, 3, 1, 7, 5, 3]
     assert found.starts.tolist() == [0, 7, 10, 11, 18, 23]
     assert found.values.shape == (26, 16)
@@ -102,16 +102,16 @@ def test_the_elements_of_sequences_stand_one_after_another():
 @pytest.mark.parametrize("window", [1, 8, 20, 50])
 def test_the_order_of_the_rows_does_not_hang_on_windows(monkeypatch, layout, window):
     rows = sentences(50, seed=3)
-    whole = tg.features_of(words(), rows, layout=layout, quiet=True)
+    whole = tg.extract_features(words(), rows, layout=layout, quiet=True)
     monkeypatch.setattr(windows, "WINDOW", window)
-    pieces = tg.features_of(words(), rows, layout=layout, batch_size=4, quiet=True)
+    pieces = tg.extract_features(words(), rows, layout=layout, batch_size=4, quiet=True)
     assert_close(list(pieces), list(whole))
     assert np.array_equal(pieces.lengths, whole.lengths) if layout == "sequence" else pieces.lengths is None
 
 
 def test_no_more_features_than_the_memory_holds_are_kept_at_a_time(monkeypatch, tmp_path):
     rows = sentences(50, seed=3)
-    whole = tg.features_of(words(), rows, layout="sequence", quiet=True)
+    whole = tg.extract_features(words(), rows, layout="sequence", quiet=True)
     monkeypatch.setattr(windows, "MEMORY", 40 * 16 * 4)  # elements, features, bytes
     sizes = []
 
@@ -122,7 +122,7 @@ def test_no_more_features_than_the_memory_holds_are_kept_at_a_time(monkeypatch, 
             sizes.append(int(batch.lengths["element"].sum()))
             return super().forward(batch, layout)
 
-    tg.features_to(Counted(WordsConfig()), rows, tmp_path / "out.npz", layout="sequence", batch_size=4, quiet=True)
+    tg.extract_features_to(Counted(WordsConfig()), rows, tmp_path / "out.npz", layout="sequence", batch_size=4, quiet=True)
     assert max(sizes) <= 40
     assert_close(read_back(tmp_path / "out.npz"), list(whole))
 
@@ -149,13 +149,13 @@ def test_padding_is_avoided_where_features_depend_on_it():
             return Features(features.layout, (features.value + batch.longest("element"),), features.lengths)
 
     with pytest.warns(UnreliableBackbone):
-        found = tg.features_of(Padded(WordsConfig()), dict(WORDS.inputs), quiet=True)
+        found = tg.extract_features(Padded(WordsConfig()), dict(WORDS.inputs), quiet=True)
     lengths = [len(text.split()) for text in WORDS.inputs["text"]]
     assert_close(list(found), [row + length for row, length in zip(alone(WORDS, "vector"), lengths, strict=True)])
 
 
 def test_bf16_is_near_and_gives_float32():
-    found = tg.features_of(words(), dict(WORDS.inputs), precision="bf16", quiet=True)
+    found = tg.extract_features(words(), dict(WORDS.inputs), precision="bf16", quiet=True)
     assert found.values.dtype == np.float32
     exact = np.stack(alone(WORDS, "vector"))
     assert 0 < np.abs(found.values - exact).max() < 0.1
@@ -165,7 +165,7 @@ def test_an_object_is_left_in_the_modes_it_was_in():
     backbone = words().train()
     backbone.norm.eval()
     before = [module.training for module in backbone.modules()]
-    found = tg.features_of(backbone, dict(WORDS.inputs), quiet=True)
+    found = tg.extract_features(backbone, dict(WORDS.inputs), quiet=True)
     assert [module.training for module in backbone.modules()] == before
     assert_close(list(found), alone(WORDS, "vector"))
 
@@ -174,7 +174,7 @@ def test_a_frame_and_a_file_give_the_same(tmp_path):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"text": WORDS.inputs["text"]})
     frame.to_csv(tmp_path / "rows.csv", index=False)
-    one, other = (tg.features_of(words(), data, quiet=True) for data in (frame, tmp_path / "rows.csv"))
+    one, other = (tg.extract_features(words(), data, quiet=True) for data in (frame, tmp_path / "rows.csv"))
     assert np.array_equal(one.values, other.values)
 
 
@@ -182,8 +182,8 @@ def test_a_frame_and_a_file_give_the_same(tmp_path):
 
 
 def test_a_backbone_is_named_with_settings(small_plugin_installed):
-    found = tg.features_of({"name": "small-words", "blocks": 1}, dict(WORDS.inputs), quiet=True)
-    expected = tg.features_of(words(blocks=1), dict(WORDS.inputs), quiet=True)
+    found = tg.extract_features({"name": "small-words", "blocks": 1}, dict(WORDS.inputs), quiet=True)
+    expected = tg.extract_features(words(blocks=1), dict(WORDS.inputs), quiet=True)
     assert np.array_equal(found.values, expected.values)
 
 
@@ -194,10 +194,10 @@ def test_an_artifact_gives_its_trained_backbone_and_its_inputs(small_plugin_inst
     model = tg.compose("small-words", "classification", "full")
     model.fit(renamed, inputs="said", target="label", training={"batch_size": 8, "epochs": 1}, quiet=True)
     model.save(tmp_path / "artifact")
-    found = tg.features_of(f"{prefix}{tmp_path / 'artifact'}", renamed, quiet=True)
-    trained_one = tg.features_of(model.fitted.task.backbone, renamed, inputs="said", quiet=True)
+    found = tg.extract_features(f"{prefix}{tmp_path / 'artifact'}", renamed, quiet=True)
+    trained_one = tg.extract_features(model.fitted.task.backbone, renamed, inputs="said", quiet=True)
     assert np.array_equal(found.values, trained_one.values)
-    fresh = tg.features_of("small-words", renamed, inputs="said", quiet=True)
+    fresh = tg.extract_features("small-words", renamed, inputs="said", quiet=True)
     assert np.abs(found.values - fresh.values).max() > 1e-4
 
 
@@ -206,13 +206,13 @@ def test_the_backbone_of_an_artifact_knows_what_it_learned_from_rows(small_plugi
     model = tg.compose("small-table", "classification", "linear-probe")
     model.fit(rows, inputs=list(TABLE.inputs), target="label", quiet=True)
     model.save(tmp_path / "artifact")
-    found = tg.features_of(tmp_path / "artifact", rows, quiet=True)
+    found = tg.extract_features(tmp_path / "artifact", rows, quiet=True)
     assert_close(list(found), alone(TABLE, "vector"))
 
 
 def test_a_backbone_that_learns_from_rows_has_no_features_before_a_fit(small_plugin_installed):
-    with pytest.raises(LearnsFirst) as caught:
-        tg.features_of("small-table", dict(TABLE.inputs), quiet=True)
+    with pytest.raises(BackboneNeedsFit) as caught:
+        tg.extract_features("small-table", dict(TABLE.inputs), quiet=True)
     assert str(caught.value) == (
         "'small-table' learns from the training rows of a fit how to read rows, so it has no features before one. "
         "Fit a model with it, save that, and name the artifact as the backbone."
@@ -221,8 +221,8 @@ def test_a_backbone_that_learns_from_rows_has_no_features_before_a_fit(small_plu
 
 def test_an_artifact_whose_backbone_was_an_object_is_refused(tmp_path):
     trained(words(), learns()).save(tmp_path / "artifact")
-    with pytest.raises(BadArtifact) as caught:
-        tg.features_of(tmp_path / "artifact", sentences(), quiet=True)
+    with pytest.raises(InvalidArtifact) as caught:
+        tg.extract_features(tmp_path / "artifact", sentences(), quiet=True)
     assert str(caught.value) == (
         f"The artifact {tmp_path / 'artifact'} is refused: its backbone was an object of the class backbones.Words; "
         "load it, and pass the object."
@@ -246,9 +246,9 @@ def test_a_file_is_written_window_by_window(monkeypatch, tmp_path, suffix):
     monkeypatch.setattr(windows, "WINDOW", 8)
     rows = {"id": list(range(50))} | sentences(50, seed=3)
     path, keep = tmp_path / f"out{suffix}", [] if suffix == ".npy" else ["id"]
-    told = tg.features_to(words(), rows, path, keep=keep, batch_size=4, quiet=True)
+    told = tg.extract_features_to(words(), rows, path, keep=keep, batch_size=4, quiet=True)
     assert (told.rows, told.layout, told.shape, told.notes) == (50, "vector", (16,), {})
-    assert_close(read_back(path), list(tg.features_of(words(), rows, quiet=True)))
+    assert_close(read_back(path), list(tg.extract_features(words(), rows, quiet=True)))
 
 
 @pytest.mark.parametrize(
@@ -268,13 +268,13 @@ def test_parquet_holds_lists_of_fixed_size(tmp_path, small, layout, kind):
 
 def test_pairs_of_rows_of_one_length_are_written(tmp_path):
     rows = {"letters": ["MKV", "ACD", "WYV"]}
-    tg.features_to(PAIRS.build(), rows, tmp_path / "out.npy", layout="pair", quiet=True)
+    tg.extract_features_to(PAIRS.build(), rows, tmp_path / "out.npy", layout="pair", quiet=True)
     assert np.load(tmp_path / "out.npy").shape == (3, 3, 3, 8)
 
 
 def test_kept_columns_stand_before_the_features(tmp_path):
     rows = dict(WORDS.inputs) | {"id": [f"{row:03}" for row in range(6)], "score": [1, None, 3, 4, 5, 6]}
-    tg.features_to(words(), rows, tmp_path / "out.parquet", keep=["score", "id"], quiet=True)
+    tg.extract_features_to(words(), rows, tmp_path / "out.parquet", keep=["score", "id"], quiet=True)
     table = parquet.read_table(tmp_path / "out.parquet")
     assert table.column_names == ["score", "id", "features"]
     assert table.select(["score", "id"]).to_pydict() == {"score": rows["score"], "id": rows["id"]}
@@ -289,7 +289,7 @@ def test_an_npz_file_holds_kept_columns_as_plain_arrays(tmp_path):
         "yes": [True, False] * 3,
     }
     keep = ["id", "whole", "missing", "share", "yes"]
-    tg.features_to(words(), rows, tmp_path / "out.npz", keep=keep, layout="sequence", quiet=True)
+    tg.extract_features_to(words(), rows, tmp_path / "out.npz", keep=keep, layout="sequence", quiet=True)
     arrays = np.load(tmp_path / "out.npz", allow_pickle=False)
     assert arrays.files == ["features", "starts", "lengths", *keep]
     assert arrays["id"].tolist() == ["a", "bcd", "", "é", "", "f"]
@@ -302,7 +302,7 @@ def test_an_npz_file_holds_kept_columns_as_plain_arrays(tmp_path):
 def test_a_file_is_replaced_on_request_alone(tmp_path):
     path = tmp_path / "out.npy"
     path.write_bytes(b"precious")
-    with pytest.raises(CannotWrite):
+    with pytest.raises(OutputError):
         written(tmp_path, ".npy")
     assert path.read_bytes() == b"precious"
     assert_close(read_back(written(tmp_path, ".npy", overwrite=True)), alone(WORDS, "vector"))
@@ -324,7 +324,7 @@ def test_nothing_is_left_of_an_interrupted_file(monkeypatch, tmp_path, suffix, e
     path = tmp_path / f"out{suffix}"
     path.write_bytes(b"precious")
     with pytest.raises(type(error) if isinstance(error, Exception) else error):
-        tg.features_to(
+        tg.extract_features_to(
             Breaking(WordsConfig()), sentences(10), path, overwrite=True, batch_size=4, device="cpu", quiet=True
         )
     assert path.read_bytes() == b"precious"
@@ -338,7 +338,7 @@ def refused(kind, tmp_path, backbone=None, data=None, output="out.npz", **more):
     """Give the message with which something is refused; no file is left."""
     before = sorted(os.listdir(tmp_path))
     with pytest.raises(kind) as caught:
-        tg.features_to(
+        tg.extract_features_to(
             words() if backbone is None else backbone,
             dict(WORDS.inputs) if data is None else data,
             tmp_path / output,
@@ -364,39 +364,39 @@ def refused(kind, tmp_path, backbone=None, data=None, output="out.npz", **more):
             "Pyramid features are several arrays per row, which are not written. Ask for vector or grid.",
         ),
         (
-            UnlikeRows,
+            FeatureShapeMismatch,
             {"backbone": PAIRS.build(), "data": {"letters": ["MKV", "AC"]}, "layout": "pair"},
             "The pair features of the rows have different shapes (2 × 2 × 8 and 3 × 3 × 8), so they cannot stand in one "
             "array. Ask for another layout, or give rows of one size.",
         ),
         (
-            UnlikeRows,
+            FeatureShapeMismatch,
             {"backbone": PAIRS.build(), "data": {"letters": ["MKV", "AC"]}, "layout": "pair", "batch_size": 1},
             "The pair features of the rows have different shapes (3 × 3 × 8 and 2 × 2 × 8), so they cannot stand in one "
             "array. Ask for another layout, or give rows of one size.",
         ),
         (
-            SettingsError,
+            ConfigError,
             {"batch_size": 0},
             "features: the setting 'batch_size' is 0: input should be greater than or equal to 1.",
         ),
         (
-            SettingsError,
+            ConfigError,
             {"precision": "fp8"},
             "features: the setting 'precision' is 'fp8': input should be 'fp32' or 'bf16'.",
         ),
-        (ColumnMissing, {"keep": ["txt"]}, "the data has no column 'txt'. Did you mean 'text'? Columns: text."),
-        (ColumnMissing, {"inputs": "txt"}, "the data has no column 'txt'. Did you mean 'text'? Columns: text."),
+        (MissingColumn, {"keep": ["txt"]}, "the data has no column 'txt'. Did you mean 'text'? Columns: text."),
+        (MissingColumn, {"inputs": "txt"}, "the data has no column 'txt'. Did you mean 'text'? Columns: text."),
         (
-            BadInputs,
+            InvalidInputs,
             {"data": {"said": ["a"]}},
             "The backbone reads text, but no column was named for 'text', and the data has said. "
             "Say which columns to read with inputs=….",
         ),
-        (NoRows, {"data": {"text": []}}, "the data has columns but no rows."),
-        (NoDevice, {"device": "meta"}, "The device 'meta' cannot be used: it holds no data. 'cpu' always can."),
+        (EmptyData, {"data": {"text": []}}, "the data has columns but no rows."),
+        (InvalidDevice, {"device": "meta"}, "The device 'meta' cannot be used: it holds no data. 'cpu' always can."),
         (
-            NotAReference,
+            InvalidReference,
             {"backbone": 3},
             "The backbone is 3, of the type int. Give a name, a dict with 'name' and settings, or an object of the class "
             "taskgraft.Backbone.",
@@ -418,17 +418,17 @@ def refused(kind, tmp_path, backbone=None, data=None, output="out.npz", **more):
             "yes-or-no columns. Write .parquet, or keep other columns.",
         ),
         (
-            CannotWrite,
+            OutputError,
             {"output": "out.txt"},
             "The features cannot be written to out.txt: files that end in .parquet, .npz, .npy can be written.",
         ),
         (
-            CannotWrite,
+            OutputError,
             {"output": "out.npy", "layout": "sequence"},
             "The features cannot be written to out.npy: a .npy file holds one array, not sequences; write .npz or .parquet.",
         ),
         (
-            CannotWrite,
+            OutputError,
             {"output": "out.npy", "keep": ["text"]},
             "The features cannot be written to out.npy: a .npy file has no place for kept columns; write .npz or .parquet.",
         ),
@@ -441,12 +441,12 @@ def test_what_cannot_be_had_is_one_sentence(tmp_path, kind, arguments, message):
 def test_a_row_that_cannot_be_read_is_counted_from_the_first_window(monkeypatch, tmp_path):
     monkeypatch.setattr(windows, "WINDOW", 4)
     rows = {"text": [*sentences(9)["text"], "  "]}
-    message = refused(BadRows, tmp_path, data=rows, batch_size=4)
+    message = refused(InvalidRows, tmp_path, data=rows, batch_size=4)
     assert message == "the data, row 9: the text is empty.\nMend these rows, or take them out of the data."
 
 
 def test_data_are_never_overwritten_by_their_features(tmp_path):
     parquet.write_table(pa.table({"text": WORDS.inputs["text"]}), tmp_path / "rows.parquet")
-    message = refused(CannotWrite, tmp_path, data=tmp_path / "rows.parquet", output="rows.parquet", overwrite=True)
+    message = refused(OutputError, tmp_path, data=tmp_path / "rows.parquet", output="rows.parquet", overwrite=True)
     assert message == "The features cannot be written to rows.parquet: it holds the data; name another file."
     assert parquet.read_table(tmp_path / "rows.parquet").column_names == ["text"]

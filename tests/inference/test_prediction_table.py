@@ -11,23 +11,23 @@ from small_tasks import sentences, trained, words
 
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.rows import ColumnMissing, Rows
+from taskgraft.contract.rows import MissingColumn, Rows
 from taskgraft.inference.prediction_table import (
     WINDOW,
     WINDOW_OF_GRIDS,
     BadColumns,
     GridsInCsv,
     NoRanking,
-    Wanted,
+    PredictionColumns,
     WithoutProbabilities,
     print_predictions,
     write_predictions,
 )
-from taskgraft.progress import Reporter
-from taskgraft.storage.atomic_write import CannotWrite
+from taskgraft.progress import ProgressReporter
+from taskgraft.storage.atomic_write import OutputError
 
-QUIET = Reporter(quiet=True)
-LABEL = Wanted(TargetKind.CATEGORY, ("label",))
+QUIET = ProgressReporter(quiet=True)
+LABEL = PredictionColumns(TargetKind.CATEGORY, ("label",))
 CLASSES = ("a", "b", "c")
 
 
@@ -46,7 +46,7 @@ def labelled(rows):
 
 
 def wanted(**more):
-    return Wanted(TargetKind.CATEGORY, ("label",), **more)
+    return PredictionColumns(TargetKind.CATEGORY, ("label",), **more)
 
 
 def written(path, count=3, predict=labelled, what=LABEL, **more):
@@ -137,15 +137,15 @@ def test_a_probability_is_exact_in_as_few_digits_as_it_takes():
 
 
 def test_a_number_is_a_column_and_several_are_a_column_each():
-    one = Wanted(TargetKind.NUMBERS, ("price",))
+    one = PredictionColumns(TargetKind.NUMBERS, ("price",))
     assert printed(lambda rows: Predictions([1.5, 2.0, -1e-9]), one) == "prediction\n1.5\n2.0\n-1e-09\n"
-    two = Wanted(TargetKind.NUMBERS, ("price", "weight"))
+    two = PredictionColumns(TargetKind.NUMBERS, ("price", "weight"))
     found = printed(lambda rows: Predictions([[1.5, 2.0]] * 3), two)
     assert found.splitlines()[:2] == ["prediction_price,prediction_weight", "1.5,2.0"]
 
 
 def test_several_labels_are_a_list():
-    several = Wanted(TargetKind.CATEGORIES, ("tags",), probabilities=True)
+    several = PredictionColumns(TargetKind.CATEGORIES, ("tags",), probabilities=True)
 
     def predict(rows):
         return Predictions([["a", 'b"'], [], ["a"]], [np.array([0.75, 0.25], np.float32)] * 3, ("a", 'b"'))
@@ -157,7 +157,7 @@ def test_several_labels_are_a_list():
 
 
 def test_labels_of_elements_are_a_list_with_nothing_where_the_input_was_cut(tmp_path):
-    elements = Wanted(TargetKind.ELEMENT_CATEGORIES, ("labels",), probabilities=True)
+    elements = PredictionColumns(TargetKind.ELEMENT_CATEGORIES, ("labels",), probabilities=True)
 
     def predict(rows):
         chances = [np.array([[0.75, 0.25]], np.float32), np.array([[0.5, 0.5], [0.25, 0.75]], np.float32)]
@@ -171,7 +171,7 @@ def test_labels_of_elements_are_a_list_with_nothing_where_the_input_was_cut(tmp_
 
 def test_the_types_of_a_file_do_not_hang_on_what_its_first_window_holds(tmp_path):
     """Where the first rows have no label at all, the column is text all the same."""
-    several = Wanted(TargetKind.CATEGORIES, ("tags",))
+    several = PredictionColumns(TargetKind.CATEGORIES, ("tags",))
 
     def predict(rows):
         late = rows.values("number")[0] > 0
@@ -205,7 +205,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_predicted(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "there.csv").write_text("precious")
-    with pytest.raises(CannotWrite) as caught:
+    with pytest.raises(OutputError) as caught:
         written(tmp_path.joinpath(name).relative_to(tmp_path), predict=pytest.fail)
     assert str(caught.value) == f"The predictions cannot be written to {name}: {problem}."
     assert (tmp_path / "there.csv").read_text() == "precious"
@@ -241,7 +241,7 @@ def test_nothing_is_left_of_an_interrupted_file(tmp_path, suffix):
 
 
 def test_a_column_that_the_data_lack_cannot_be_kept():
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         printed(what=wanted(keep=("numbr",)), predict=pytest.fail)
     assert str(caught.value) == "rows.csv has no column 'numbr'. Did you mean 'number'? Columns: id, number."
 
@@ -254,12 +254,12 @@ def test_two_columns_of_one_name_are_refused():
 
 def test_probabilities_of_a_head_that_has_none_are_refused():
     with pytest.raises(WithoutProbabilities) as caught:
-        printed(lambda rows: Predictions([1.0] * 3), Wanted(TargetKind.NUMBERS, ("n",), probabilities=True))
+        printed(lambda rows: Predictions([1.0] * 3), PredictionColumns(TargetKind.NUMBERS, ("n",), probabilities=True))
     assert str(caught.value) == "This model predicts without probabilities. Ask for the predictions alone."
 
 
 def test_the_likeliest_of_several_labels_are_refused():
-    several = Wanted(TargetKind.CATEGORIES, ("tags",), top=2)
+    several = PredictionColumns(TargetKind.CATEGORIES, ("tags",), top=2)
     with pytest.raises(NoRanking) as caught:
         printed(lambda rows: Predictions([[]] * 3, [np.zeros(2, np.float32)] * 3, ("a", "b")), several)
     assert str(caught.value) == (
@@ -269,7 +269,7 @@ def test_the_likeliest_of_several_labels_are_refused():
 
 # --- grids of labels
 
-GRIDS = Wanted(TargetKind.GRID_CATEGORIES, ("mask",))
+GRIDS = PredictionColumns(TargetKind.GRID_CATEGORIES, ("mask",))
 
 
 def grids(rows):
@@ -324,7 +324,7 @@ def test_grids_of_labels_are_refused_for_csv_before_anything_is_predicted(tmp_pa
 
 # --- a label per pair of elements
 
-PAIRS = Wanted(TargetKind.PAIR_CATEGORIES, ("map",), probabilities=True)
+PAIRS = PredictionColumns(TargetKind.PAIR_CATEGORIES, ("map",), probabilities=True)
 
 
 def maps(rows):

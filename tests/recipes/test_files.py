@@ -3,9 +3,9 @@ import json
 import pytest
 from small_tasks import sentences, trained, words
 
-from taskgraft.contract.config import SettingsError
-from taskgraft.recipes.files import BadRecipe, NoName, read_recipe
-from taskgraft.recipes.overrides import BadOverride
+from taskgraft.contract.config import ConfigError
+from taskgraft.recipes.files import InvalidRecipe, UnnamedComponent, read_recipe
+from taskgraft.recipes.overrides import InvalidOverride
 
 TOML = """
 backbone = "hf-text:some/checkpoint"
@@ -117,11 +117,11 @@ def test_a_number_with_an_exponent_is_a_number_in_yaml(write):
     ],
 )
 def test_a_file_that_is_no_recipe_says_where_it_is_wrong(write, name, content, message):
-    assert refusal(BadRecipe, write(content, name)) == message
+    assert refusal(InvalidRecipe, write(content, name)) == message
 
 
 def test_yaml_makes_no_objects_of_python(write):
-    message = refusal(BadRecipe, write("a: !!python/object/apply:os.getcwd []", "r.yaml"))
+    message = refusal(InvalidRecipe, write("a: !!python/object/apply:os.getcwd []", "r.yaml"))
     assert "could not determine a constructor for the tag" in message
 
 
@@ -129,23 +129,23 @@ def test_yaml_makes_no_objects_of_python(write):
     "content", ['a: "no"', "a: 'no'", 'a: "007"', "a: true", "a: False", "a: 12", "a: -3", "a: 0.5"]
 )
 def test_yaml_that_says_what_it_means_is_read(write, content):
-    assert "there is no setting 'a'" in refusal(SettingsError, write(content, "r.yaml"))
+    assert "there is no setting 'a'" in refusal(ConfigError, write(content, "r.yaml"))
 
 
 def test_a_missing_file_names_one_that_may_be_meant(write):
     write(TOML, "intents.toml")
-    assert refusal(BadRecipe, "intent.toml") == "intent.toml: there is no such file. Did you mean 'intents.toml'?"
-    assert refusal(BadRecipe, "quite-another.toml") == "quite-another.toml: there is no such file."
+    assert refusal(InvalidRecipe, "intent.toml") == "intent.toml: there is no such file. Did you mean 'intents.toml'?"
+    assert refusal(InvalidRecipe, "quite-another.toml") == "quite-another.toml: there is no such file."
 
 
 def test_a_folder_without_artifact_is_no_recipe(write):
     write(TOML, "folder/recipe.toml")
-    assert refusal(BadRecipe, "folder") == "folder: this is a folder, and no artifact."
+    assert refusal(InvalidRecipe, "folder") == "folder: this is a folder, and no artifact."
 
 
 def test_every_unknown_key_and_refused_value_is_named(write):
     text = START + 'stratgy = "full"\n[training]\nepoch = 3\nwarmup = 2\n'
-    assert refusal(SettingsError, write(text)) == (
+    assert refusal(ConfigError, write(text)) == (
         "recipe.toml: the setting 'strategy' has no default, so decide it. "
         "the setting 'training.warmup' is 2: input should be less than 1. "
         "there is no setting 'training.epoch'. Did you mean 'training.epochs'? Settings: epochs, steps, batch_size, "
@@ -274,11 +274,11 @@ def test_a_later_override_wins(write):
     ],
 )
 def test_a_key_that_no_recipe_has_is_refused_with_the_nearest(write, override, message):
-    assert refusal(BadOverride, write(TOML), override) == message
+    assert refusal(InvalidOverride, write(TOML), override) == message
 
 
 def test_a_value_that_is_refused_names_the_override(write):
-    assert refusal(SettingsError, write(TOML), "training.epochs=many") == (
+    assert refusal(ConfigError, write(TOML), "training.epochs=many") == (
         "recipe.toml (with training.epochs=many): the setting 'training.epochs' is 'many': "
         "input should be a valid integer, unable to parse string as an integer."
     )
@@ -301,7 +301,7 @@ def test_an_artifact_is_a_recipe_too(tmp_path, small_plugin_installed):
 def test_the_recipe_of_an_artifact_with_objects_says_that_they_have_no_name(tmp_path):
     model = trained(words())
     path = model.save(tmp_path / "artifact")
-    assert refusal(NoName, path) == (
+    assert refusal(UnnamedComponent, path) == (
         f"{path}: the backbone was an object of the class backbones.Words. Name one that is installed."
     )
 

@@ -4,26 +4,26 @@ import os
 import pytest
 import torch
 
-from taskgraft.storage.run_directory import AnotherRun, CannotRun, RunFolder
+from taskgraft.storage.run_directory import ResumeMismatch, RunDirectoryError, RunDirectory
 
 IDENTITY = {"training": {"epochs": 3, "seed": 0}, "training rows": "abc"}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    made = RunFolder(tmp_path / "run")
+    made = RunDirectory(tmp_path / "run")
     made.open(IDENTITY, resume=False)
     yield made
     made.close()
 
 
-def again(folder: RunFolder, identity=IDENTITY, resume: bool = True) -> RunFolder:
+def again(folder: RunDirectory, identity=IDENTITY, resume: bool = True) -> RunDirectory:
     folder.close()
     folder.open(identity, resume=resume)
     return folder
 
 
-def lines(folder: RunFolder) -> list[dict]:
+def lines(folder: RunDirectory) -> list[dict]:
     return [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -78,7 +78,7 @@ def test_a_run_that_starts_anew_forgets_the_one_before(folder):
 
 
 def test_to_resume_where_nothing_was_begins(tmp_path):
-    made = RunFolder(tmp_path / "new")
+    made = RunDirectory(tmp_path / "new")
     made.open(IDENTITY, resume=True)
     assert made.kept() is None
     made.close()
@@ -87,7 +87,7 @@ def test_to_resume_where_nothing_was_begins(tmp_path):
 def test_a_run_cannot_go_on_with_something_changed(folder):
     folder.close()
     other = {"training": {"epochs": 5, "seed": 0}, "training rows": "abd", "more": None}
-    with pytest.raises(AnotherRun) as raised:
+    with pytest.raises(ResumeMismatch) as raised:
         folder.open(other, resume=True)
     assert str(raised.value) == (
         f"The run in {folder.path} cannot go on, since something else is asked for now: training.epochs was 3, is 5; "
@@ -97,8 +97,8 @@ def test_a_run_cannot_go_on_with_something_changed(folder):
 
 
 def test_two_runs_cannot_share_a_folder(folder):
-    with pytest.raises(CannotRun) as raised:
-        RunFolder(folder.path).open(IDENTITY, resume=True)
+    with pytest.raises(RunDirectoryError) as raised:
+        RunDirectory(folder.path).open(IDENTITY, resume=True)
     assert str(raised.value) == (
         f"The run folder {folder.path} cannot be used: another run is at work in it; wait for its end or name another "
         "folder."
@@ -111,7 +111,7 @@ def test_a_damaged_state_is_refused(folder):
     path = folder.path / "state.safetensors"
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(
-        CannotRun, match=r"its state is damaged \(.*\); begin anew without resume \(on the command line: .*\)\.$"
+        RunDirectoryError, match=r"its state is damaged \(.*\); begin anew without resume \(on the command line: .*\)\.$"
     ):
         folder.kept()
 
@@ -120,14 +120,14 @@ def test_a_damaged_state_is_refused(folder):
 def test_a_damaged_identity_is_refused(folder, content):
     folder.close()
     (folder.path / "run.json").write_text(content)
-    with pytest.raises(CannotRun, match=r"its run\.json (cannot be read|does not say which run it is)"):
+    with pytest.raises(RunDirectoryError, match=r"its run\.json (cannot be read|does not say which run it is)"):
         folder.open(IDENTITY, resume=True)
 
 
 def test_a_place_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "run").write_text("")
-    with pytest.raises(CannotRun) as raised:
-        RunFolder(tmp_path / "run").open(IDENTITY, resume=False)
+    with pytest.raises(RunDirectoryError) as raised:
+        RunDirectory(tmp_path / "run").open(IDENTITY, resume=False)
     assert str(raised.value) == f"The run folder {tmp_path / 'run'} cannot be used: File exists."
 
 
@@ -138,7 +138,7 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(folder, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CannotRun) as raised:
+    with pytest.raises(RunDirectoryError) as raised:
         folder.keep({"step": 2}, {"a": torch.ones(1)})
     assert str(raised.value) == (
         f"The run folder {folder.path} cannot be used: its state cannot be written ([Errno 28] No space left on device)."
@@ -154,7 +154,7 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(folder, monkeypatc
 
 def test_a_process_that_does_not_write_only_reads(folder):
     folder.keep({"step": 1}, {"a": torch.zeros(1)})
-    reader = RunFolder(folder.path, writes=False)
+    reader = RunDirectory(folder.path, writes=False)
     reader.open(IDENTITY, resume=True)
     reader.note({"step": 2})
     reader.keep({"step": 2}, {})

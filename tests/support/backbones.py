@@ -13,13 +13,13 @@ from safetensors.torch import save_file
 from small_plugin import PAIRS_SIZE, TABLE_SIZE, WORDS_SIZE, PairsConfig, PicturesConfig, TableConfig, WordsConfig
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone, Prepared, Processor
+from taskgraft.contract.backbone import Backbone, ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
 from taskgraft.contract.specs import BackboneSpec
 
 VOCABULARY = 64
@@ -49,24 +49,24 @@ class WordsProcessor(Processor):
     A hidden word is 0. Words have no names, for several have one number.
     """
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         rows = [text.split() if isinstance(text, str) else list(text or ()) for text in inputs["text"]]
         counts = [len(row) for row in rows]
         words = torch.zeros(len(rows), max(counts), dtype=torch.int64)
         for number, row in enumerate(rows):
             words[number, : len(row)] = torch.tensor([1 + zlib.crc32(word.encode()) % (VOCABULARY - 1) for word in row])
         refused = {number: "the text is empty" for number, row in enumerate(rows) if not row}
-        batch = Batch({"words": words}, {"words": (ELEMENT,)}, {ELEMENT: torch.tensor(counts)})
-        return Prepared(batch, refused, elements=counts)
+        batch = Batch({"words": words}, {"words": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: torch.tensor(counts)})
+        return ProcessedBatch(batch, refused, elements=counts)
 
     @property
-    def contents(self) -> Contents:
-        return Contents(kinds=(Kind(name="word", categories=VOCABULARY - 1),), by_position=False)
+    def contents(self) -> ElementSchema:
+        return ElementSchema(kinds=(ElementKind(name="word", categories=VOCABULARY - 1),), by_position=False)
 
     def holds(self, batch: Batch) -> Batch:
         words = batch["words"]
         tensors = {CATEGORY: words - 1, NUMBER: torch.zeros(*words.shape, 0)}
-        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), batch.lengths)
+        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), batch.lengths)
 
     def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         return Batch({"words": batch["words"].masked_fill(hidden, 0)}, batch.axes, batch.lengths)
@@ -133,11 +133,11 @@ class Words(Backbone):
             return batch
         hidden = self.embedded(batch)
         for block in self.blocks[: cut - 1]:
-            hidden = block(hidden, batch.mask(ELEMENT))
-        return Batch({"hidden": hidden}, {"hidden": (ELEMENT,)}, batch.lengths)
+            hidden = block(hidden, batch.mask(ELEMENT_AXIS))
+        return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)
 
     def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
-        mask, lengths = state.mask(ELEMENT), state.lengths[ELEMENT]
+        mask, lengths = state.mask(ELEMENT_AXIS), state.lengths[ELEMENT_AXIS]
         hidden = self.embedded(state) if cut == 0 else state["hidden"]
         for block in self.blocks[max(cut - 1, 0) :]:
             hidden = block(hidden, mask)
@@ -161,7 +161,7 @@ class PicturesProcessor(Processor):
     def __init__(self, side: int):
         self.side = side
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         images, refused = torch.zeros(len(inputs["image"]), 1, self.side, self.side), {}
         for row, image in enumerate(inputs["image"]):
             numbers = torch.tensor(image or (), dtype=torch.float32).reshape(-1)
@@ -169,7 +169,7 @@ class PicturesProcessor(Processor):
                 images[row, 0] = numbers.reshape(self.side, self.side)
             else:
                 refused[row] = f"the image has {numbers.numel()} numbers, not {self.side} x {self.side}"
-        return Prepared(Batch({"image": images}), refused)
+        return ProcessedBatch(Batch({"image": images}), refused)
 
     def settings(self) -> Mapping[str, Any]:
         return {"side": self.side}
@@ -249,7 +249,7 @@ class TableProcessor(Processor):
     def __init__(self, config: TableConfig):
         self.config = config
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         rows = len(next(iter(inputs.values())))
         numbers, refused = torch.zeros(rows, len(self.config.columns)), {}
         for place, column in enumerate(self.config.columns):
@@ -260,7 +260,7 @@ class TableProcessor(Processor):
                     numbers[row, place] = (number - mean) / scale
                 elif value not in (None, ""):
                     refused[row] = f"'{column}' is {value!r}, not a number"
-        return Prepared(Batch({"numbers": numbers}), refused)
+        return ProcessedBatch(Batch({"numbers": numbers}), refused)
 
     def settings(self) -> Mapping[str, Any]:
         return {
@@ -309,15 +309,15 @@ class Table(Backbone):
 class LettersProcessor(Processor):
     """A word → ``letters`` ``(batch, element)`` int64, from 1."""
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         words = [word or "" for word in inputs["letters"]]
         counts = [len(word) for word in words]
         letters = torch.zeros(len(words), max(counts), dtype=torch.int64)
         for row, word in enumerate(words):
             letters[row, : len(word)] = torch.tensor([1 + ord(letter) % (VOCABULARY - 1) for letter in word])
         refused = {row: "there are no letters" for row, word in enumerate(words) if not word}
-        batch = Batch({"letters": letters}, {"letters": (ELEMENT,)}, {ELEMENT: torch.tensor(counts)})
-        return Prepared(batch, refused, elements=counts)
+        batch = Batch({"letters": letters}, {"letters": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: torch.tensor(counts)})
+        return ProcessedBatch(batch, refused, elements=counts)
 
     def settings(self) -> Mapping[str, Any]:
         return {"vocabulary": VOCABULARY}
@@ -350,10 +350,10 @@ class Pairs(Backbone):
     def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
-        return Batch({"pair": self._pair(batch)}, {"pair": (ELEMENT, ELEMENT)}, batch.lengths)
+        return Batch({"pair": self._pair(batch)}, {"pair": (ELEMENT_AXIS, ELEMENT_AXIS)}, batch.lengths)
 
     def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
-        mask, lengths = state.mask(ELEMENT), state.lengths[ELEMENT]
+        mask, lengths = state.mask(ELEMENT_AXIS), state.lengths[ELEMENT_AXIS]
         pair = self._pair(state) if cut == 0 else state["pair"]
         rows = mean(pair.transpose(1, 2), mask, lengths)  # over the first element: (batch, element, feature)
         mixed = torch.cat([pair, rows[:, None].expand_as(pair)], -1)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from taskgraft.contract.backbone import Backbone, Processor
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import BackboneDescription, InputRole, Layout, Part, sequence, vector
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.engine.block_skipping import Passage
+from taskgraft.contract.descriptions import BackboneDescription, InputField, Layout, Part, sequence, vector
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.engine.block_skipping import BlockSkipper
 
 SIZE, BLOCKS = 6, 3
 
@@ -79,7 +79,7 @@ class Passing(Backbone):
     def __init__(self, block: type[Block] = Block) -> None:
         super().__init__()
         self.model = Model(block)
-        self.passage = Passage(list(self.model.blocks))
+        self.passage = BlockSkipper(list(self.model.blocks))
         self.eval()
 
     @property
@@ -87,33 +87,33 @@ class Passing(Backbone):
         owns: list[tuple[str, ...]] = [(f"model.blocks.{block}",) for block in range(BLOCKS)]
         owns[0], owns[-1] = ("model.embedding", *owns[0]), (*owns[-1], "model.norm")
         parts = tuple(Part(f"block-{block}", paths, sequence(SIZE)) for block, paths in enumerate(owns))
-        return BackboneDescription((InputRole("text"),), (vector(SIZE), sequence(SIZE)), parts, tuple(range(BLOCKS)))
+        return BackboneDescription((InputField("text"),), (vector(SIZE), sequence(SIZE)), parts, tuple(range(BLOCKS)))
 
     @property
     def processor(self) -> Processor:
         return WordsProcessor()
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return self.emitted(self.model(batch["words"], batch.mask(ELEMENT)), batch, layout)
+        return self.emitted(self.model(batch["words"], batch.mask(ELEMENT_AXIS)), batch, layout)
 
     def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
-        hidden = self.passage.stop_before(cut, lambda: self.model(batch["words"], batch.mask(ELEMENT)))
-        return Batch({"hidden": hidden}, {"hidden": (ELEMENT,)}, batch.lengths)
+        hidden = self.passage.stop_before(cut, lambda: self.model(batch["words"], batch.mask(ELEMENT_AXIS)))
+        return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)
 
     def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
         if cut == 0:
             return self(state, layout)
-        mask = state.mask(ELEMENT)
+        mask = state.mask(ELEMENT_AXIS)
         words = torch.zeros_like(mask, dtype=torch.int64)
         hidden = self.passage.pass_through(cut, state["hidden"], lambda: self.model(words, mask))
         return self.emitted(hidden, state, layout)
 
     def emitted(self, hidden: Tensor, batch: Batch, layout: Layout) -> Features:
         if layout == Layout.SEQUENCE:
-            return Features(layout, (hidden,), batch.lengths[ELEMENT])
-        return Features(layout, (mean(hidden, batch.mask(ELEMENT), batch.lengths[ELEMENT]),))
+            return Features(layout, (hidden,), batch.lengths[ELEMENT_AXIS])
+        return Features(layout, (mean(hidden, batch.mask(ELEMENT_AXIS), batch.lengths[ELEMENT_AXIS]),))
 
 
 class Leaky(Passing):

@@ -6,7 +6,7 @@ import numpy as np
 
 from taskgraft.builtin.heads.classification import Classification, ClassificationTarget
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.contract.head import BadTargets, Predictions
+from taskgraft.contract.head import InvalidTargets, Predictions
 
 
 class CautiousTarget(ClassificationTarget):
@@ -31,7 +31,7 @@ class Cautious(Classification):
     def check_settling(self, encoded, columns, target):
         bad = {row: f"the amount is {value!r}" for row, value in enumerate(columns["amount"]) if float(value or 0) <= 0}
         if bad:
-            raise BadTargets(bad)
+            raise InvalidTargets(bad)
 
     def settle(self, predictions, encoded, columns, target):
         sure = np.array([row.max() for row in predictions.probabilities], np.float64)

@@ -8,12 +8,12 @@ from backbones import draw
 from small_plugin import number_in
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone, Prepared, Processor
+from taskgraft.contract.backbone import Backbone, ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import BackboneDescription, Layout, Part, Role, sequence, vector
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
+from taskgraft.contract.descriptions import BackboneDescription, Layout, Part, LayerRole, sequence, vector
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
 
 SIZE = 8
 COLOURS = ("red", "green", "blue")
@@ -24,21 +24,21 @@ class CellsProcessor(Processor):
     1 or 0; ``colour`` ``(batch,)`` int64, from 1. A span is two numbers, as in "2-5".
     """
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         spans = [str(value or "-").partition("-") for value in inputs["span"]]
         columns = [inputs["size"], [first for first, _, _ in spans], [last for _, _, last in spans]]
         read = [[number_in(value) for value in values] for values in columns]
         numbers = torch.tensor([[torch.nan if one is None else one for one in values] for values in read]).T
         known = ~numbers.isnan()
         colour = [1 + COLOURS.index(value) if value else 0 for value in inputs["colour"]]
-        return Prepared(
+        return ProcessedBatch(
             Batch({"numbers": numbers.nan_to_num(), "known": known.float(), "colour": torch.tensor(colour)})
         )
 
     @property
-    def contents(self) -> Contents:
-        size, span = Kind(name="size", numbers=1), Kind(name="span", numbers=2)
-        return Contents(kinds=(size, span, Kind(name="colour", categories=COLOURS)), by_position=True)
+    def contents(self) -> ElementSchema:
+        size, span = ElementKind(name="size", numbers=1), ElementKind(name="span", numbers=2)
+        return ElementSchema(kinds=(size, span, ElementKind(name="colour", categories=COLOURS)), by_position=True)
 
     def holds(self, batch: Batch) -> Batch:
         nothing = torch.full_like(batch["colour"], -1)
@@ -46,7 +46,7 @@ class CellsProcessor(Processor):
         number = torch.full((len(batch), 3, 2), torch.nan)
         number[:, 0, :1], number[:, 1] = numbers[:, :1], numbers[:, 1:]
         tensors = {CATEGORY: torch.stack([nothing, nothing, batch["colour"] - 1], 1), NUMBER: number}
-        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: torch.full((len(batch),), 3)})
+        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.full((len(batch),), 3)})
 
     def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         shown = (~hidden[:, [0, 1, 1]]).float()
@@ -76,7 +76,7 @@ class Cells(Backbone):
             features=(output, vector(SIZE)),
             parts=(
                 Part("cells", ("size", "span", "colour"), output),
-                Part("mixing", ("mixing",), output, {"mixing": Role.FEED_FORWARD_OUT}),
+                Part("mixing", ("mixing",), output, {"mixing": LayerRole.FEED_FORWARD_OUT}),
             ),
             hides=True,
         )

@@ -6,8 +6,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, Role
-from taskgraft.contract.plan import Insertion, Learn, Plan, Stage
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
+from taskgraft.contract.plan import Insertion, Unfreeze, Plan, Stage
 from taskgraft.contract.strategy import Strategy
 
 
@@ -60,7 +60,7 @@ class Factors(nn.Module):
 
 
 def insertion(
-    roles: Iterable[Role], parts: Iterable[str], wrap=LowRank, merge=lambda around: around.merge()
+    roles: Iterable[LayerRole], parts: Iterable[str], wrap=LowRank, merge=lambda around: around.merge()
 ) -> Insertion:
     return Insertion("graft", tuple(parts), frozenset(roles), wrap, 0.05, merge)
 
@@ -68,11 +68,11 @@ def insertion(
 class Grafts(Strategy):
     """Low rank where there are linear layers with these roles, factors around convolutions."""
 
-    def __init__(self, *roles: Role, merge=lambda around: around.merge()):
+    def __init__(self, *roles: LayerRole, merge=lambda around: around.merge()):
         self.roles, self.merge = roles, merge
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
-        wrap = Factors if Role.CONVOLUTION in self.roles else LowRank
+        wrap = Factors if LayerRole.CONVOLUTION in self.roles else LowRank
         parts = [part.name for part in backbone.parts if set(part.roles.values()) & set(self.roles)]
         return (Stage("grafts", insert=(insertion(self.roles, parts, wrap, self.merge),), head_rate=1e-2, epochs=2),)
 
@@ -82,5 +82,5 @@ class Biases(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         every = tuple(part.name for part in backbone.parts)
-        learn = Learn(every, 0.05, tensors=frozenset({"bias"}))
+        learn = Unfreeze(every, 0.05, tensors=frozenset({"bias"}))
         return (Stage("biases", (learn,), head_rate=1e-2, epochs=2),)

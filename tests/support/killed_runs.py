@@ -17,8 +17,8 @@ from small_tasks import Planned, classification, images, learns, pictures, sente
 from torch import nn
 
 import taskgraft as tg
-from taskgraft.contract.descriptions import Role
-from taskgraft.contract.plan import Insertion, Solve, Stage
+from taskgraft.contract.descriptions import LayerRole
+from taskgraft.contract.plan import Insertion, HeadSolver, Stage
 
 EPOCHS, STEPS = 3, 9  # of each stage of descent: 24 rows in batches of 8
 SETTINGS = ({"checkpoint_every": 1}, {"checkpoint_every": 2, "micro_batch": 3}, {}, {"checkpoint_every": 4})
@@ -48,9 +48,9 @@ def run(folder: Path, setting: int, kill_after: int | None) -> None:
         if kill_after is not None and done == kill_after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    insertion = Insertion("low-rank", ("block-0",), frozenset({Role.QUERY}), Bottleneck, 1e-2)
+    insertion = Insertion("low-rank", ("block-0",), frozenset({LayerRole.QUERY}), Bottleneck, 1e-2)
     stages = (
-        Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, store=True),
+        Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True),
         learns("block-1", rate=1e-3, epochs=EPOCHS, name="last", store=True, after_step=after_step),
         learns(
             "block-0", rate=1e-3, epochs=EPOCHS, patience=2, insert=(insertion,), after_step=after_step, name="first"

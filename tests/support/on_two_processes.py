@@ -17,7 +17,7 @@ from taskgraft.builtin.heads.configs import ClassificationConfig, ElementClassif
 from taskgraft.builtin.heads.element_classification import ElementClassification
 from taskgraft.builtin.heads.masked_elements import MaskedElements
 from taskgraft.builtin.strategies.distill import Distill, DistillConfig
-from taskgraft.contract.plan import Solve, Stage
+from taskgraft.contract.plan import HeadSolver, Stage
 
 ROWS, BATCH = 23, 5  # neither divides by two; the last batch has three rows
 
@@ -28,7 +28,7 @@ def tags(texts: list[str]) -> list[list[str | None]]:
 
 
 def models(teacher: str = "teacher") -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:
-    probe = Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, store=True)
+    probe = Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True)
     every, last = learns(*PARTS, rate=1e-3), learns("block-1", rate=1e-3, store=True)
     distill = Distill(DistillConfig(teacher=teacher, learning_rate=1e-3))
     taught = distill.plan(words().description, classification().description)

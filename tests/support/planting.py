@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from taskgraft.contract.hooks import GROUP
-from taskgraft.discovery.catalog import BLOCK, catalog
+from taskgraft.contract.hooks import ENTRY_POINT_GROUP
+from taskgraft.discovery.catalog import BLOCK_VARIABLE, catalog
 
 OPENING = """
 from taskgraft.contract.config import Config, NoSettings
@@ -60,7 +60,7 @@ class Garden:
         about = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
         about.mkdir(parents=True)
         about.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-        about.joinpath("entry_points.txt").write_text(f"[{GROUP}]\n{lines}\n")
+        about.joinpath("entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{lines}\n")
         if code is not None:
             self.write(module, code)
         importlib.invalidate_caches()
@@ -99,7 +99,7 @@ def garden_in(folder: Path, alone: bool = True) -> Iterator[Garden]:
     before = set(sys.modules)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(sys, "path", [str(folder), *(_without_plugins(tuple(sys.path)) if alone else sys.path)])
-        monkeypatch.delenv(BLOCK, raising=False)
+        monkeypatch.delenv(BLOCK_VARIABLE, raising=False)
         yield Garden(folder)
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder.parent)):
@@ -119,7 +119,7 @@ def _without_plugins(path: tuple[str, ...]) -> list[str]:
     return [
         folder
         for folder in path
-        if not any(point.group == GROUP for found in distributions(path=[folder]) for point in found.entry_points)
+        if not any(point.group == ENTRY_POINT_GROUP for found in distributions(path=[folder]) for point in found.entry_points)
     ]
 
 

@@ -11,10 +11,10 @@ from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import (
     BackboneDescription,
     FeatureDescription,
-    InputRole,
+    InputField,
     Layout,
     Part,
-    Role,
+    LayerRole,
     sequence,
     vector,
 )
@@ -101,18 +101,18 @@ def describe_words(config: WordsConfig) -> BackboneDescription:
             owns=(f"blocks.{number}", "norm") if number == config.blocks - 1 else (f"blocks.{number}",),
             output=output,
             roles={
-                f"blocks.{number}.query": Role.QUERY,
-                f"blocks.{number}.key": Role.KEY,
-                f"blocks.{number}.value": Role.VALUE,
-                f"blocks.{number}.attention_output": Role.ATTENTION_OUTPUT,
-                f"blocks.{number}.feed_forward_in": Role.FEED_FORWARD_IN,
-                f"blocks.{number}.feed_forward_out": Role.FEED_FORWARD_OUT,
+                f"blocks.{number}.query": LayerRole.QUERY,
+                f"blocks.{number}.key": LayerRole.KEY,
+                f"blocks.{number}.value": LayerRole.VALUE,
+                f"blocks.{number}.attention_output": LayerRole.ATTENTION_OUTPUT,
+                f"blocks.{number}.feed_forward_in": LayerRole.FEED_FORWARD_IN,
+                f"blocks.{number}.feed_forward_out": LayerRole.FEED_FORWARD_OUT,
             },
         )
         for number in range(config.blocks)
     )
     return BackboneDescription(
-        inputs=(InputRole("text"),),
+        inputs=(InputField("text"),),
         features=(vector(WORDS_SIZE), sequence(WORDS_SIZE)),
         parts=(Part("embedding", ("embedding", "embedding_norm", "frequencies"), output), *blocks),
         cuts=tuple(range(config.blocks + 1)),
@@ -126,17 +126,17 @@ def describe_pictures(config: PicturesConfig) -> BackboneDescription:
         return FeatureDescription(Layout.GRID, (feature_size,), strides=(stride,))
 
     return BackboneDescription(
-        inputs=(InputRole("image"),),
+        inputs=(InputField("image"),),
         features=(vector(16), grid(16, 4), FeatureDescription(Layout.PYRAMID, (8, 16), strides=(2, 4))),
         parts=(
-            Part("stem", ("stem",), grid(8, 1), {"stem.convolution": Role.CONVOLUTION}),
+            Part("stem", ("stem",), grid(8, 1), {"stem.convolution": LayerRole.CONVOLUTION}),
             Part(
                 "middle",
                 ("middle",),
                 grid(8, 2),
-                {"middle.depthwise": Role.DEPTHWISE, "middle.pointwise": Role.CONVOLUTION},
+                {"middle.depthwise": LayerRole.DEPTHWISE, "middle.pointwise": LayerRole.CONVOLUTION},
             ),
-            Part("last", ("last",), grid(16, 4), {"last.convolution": Role.CONVOLUTION}),
+            Part("last", ("last",), grid(16, 4), {"last.convolution": LayerRole.CONVOLUTION}),
         ),
         cuts=(0, 1, 2),
     )
@@ -147,12 +147,12 @@ def describe_table(config: TableConfig) -> BackboneDescription:
         inputs=(),
         features=(vector(TABLE_SIZE, config.members),),
         parts=(
-            Part("columns", ("columns",), vector(TABLE_SIZE), {"columns": Role.FEED_FORWARD_IN}),
+            Part("columns", ("columns",), vector(TABLE_SIZE), {"columns": LayerRole.FEED_FORWARD_IN}),
             Part(
                 "ensemble",
                 ("scale", "shared", "shift", "dropout"),
                 vector(TABLE_SIZE, config.members),
-                {"shared": Role.FEED_FORWARD_OUT},
+                {"shared": LayerRole.FEED_FORWARD_OUT},
             ),
         ),
         cuts=(0, 1),
@@ -183,7 +183,7 @@ def number_in(value: Any) -> float | None:
 def describe_pairs(config: PairsConfig) -> BackboneDescription:
     output = FeatureDescription(Layout.PAIR, (PAIRS_SIZE,))
     return BackboneDescription(
-        inputs=(InputRole("letters"),),
+        inputs=(InputField("letters"),),
         features=(output, vector(PAIRS_SIZE)),
         parts=(
             Part("letters", ("letters", "left", "right"), output),
@@ -191,7 +191,7 @@ def describe_pairs(config: PairsConfig) -> BackboneDescription:
                 "mixing",
                 ("mixing_in", "mixing_out"),
                 output,
-                {"mixing_in": Role.FEED_FORWARD_IN, "mixing_out": Role.FEED_FORWARD_OUT},
+                {"mixing_in": LayerRole.FEED_FORWARD_IN, "mixing_out": LayerRole.FEED_FORWARD_OUT},
             ),
         ),
         cuts=(0, 1),

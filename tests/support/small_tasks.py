@@ -10,9 +10,9 @@ from small_plugin import PicturesConfig, WordsConfig
 import taskgraft as tg
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.contract.backbone import Backbone, tensors
+from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Learn, Plan, Stage
+from taskgraft.contract.plan import Unfreeze, Plan, Stage
 from taskgraft.contract.strategy import Strategy
 
 torch.set_num_threads(1)  # over tensors this small, threads only wait for each other
@@ -78,7 +78,7 @@ def classification() -> Classification:
 
 def learns(*parts: str, rate: float = 1e-2, **settings: Any) -> Stage:
     """A stage in which parts and the head learn."""
-    learn = (Learn(parts, rate),) if parts else ()
+    learn = (Unfreeze(parts, rate),) if parts else ()
     return Stage(**({"name": "first", "learn": learn, "head_rate": 1e-2, "epochs": 2} | settings))
 
 
@@ -88,7 +88,7 @@ def fitted(
     rows: dict[str, list[Any]] | None = None,
     validation: Any = None,
     **training: Any,
-) -> tuple[tg.TaskModel, tg.Run]:
+) -> tuple[tg.TaskModel, tg.FitReport]:
     """Fit a classification head, and what the stages say, on a backbone."""
     model = tg.compose(backbone, classification(), Planned(*stages))
     training = {"batch_size": 8} | training
@@ -116,9 +116,9 @@ def assert_same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor
 
 def copied(backbone: torch.nn.Module) -> dict[str, torch.Tensor]:
     """All tensors as they are now."""
-    return {name: tensor.detach().clone() for name, tensor in tensors(backbone).items()}
+    return {name: tensor.detach().clone() for name, tensor in named_tensors(backbone).items()}
 
 
 def changed(backbone: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
     """The names of the tensors that are no longer what they were, bit for bit."""
-    return {name for name, tensor in tensors(backbone).items() if not torch.equal(tensor, before[name])}
+    return {name for name, tensor in named_tensors(backbone).items() if not torch.equal(tensor, before[name])}

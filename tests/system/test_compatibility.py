@@ -10,8 +10,8 @@ from commands import typed
 from planting import Garden, garden_in
 
 import taskgraft as tg
-from taskgraft.artifact.artifact import BadArtifact
-from taskgraft.discovery.catalog import UnknownName, load_catalog
+from taskgraft.artifact.artifact import InvalidArtifact
+from taskgraft.discovery.catalog import UnknownComponent, load_catalog
 
 FOLDER = Path(__file__).parents[1] / "compatibility"
 
@@ -101,7 +101,7 @@ def test_an_old_artifact_is_the_base_of_a_new_model(old_plugin):
 
 def test_an_artifact_without_its_plugin_says_what_to_install(garden):
     folder = artifact("old-yes")
-    with pytest.raises(BadArtifact) as caught:
+    with pytest.raises(InvalidArtifact) as caught:
         tg.load(folder)
     assert str(caught.value) == (
         f"The artifact {folder} is refused: it needs old-letters 1.0, not installed here: pip install old-letters."
@@ -125,7 +125,7 @@ def test_the_artifact_of_a_plugin_that_is_too_new_says_so(old_plugin, contract):
     main.write_text(main.read_text().replace('TASKGRAFT_CONTRACT = "1.0"', f'TASKGRAFT_CONTRACT = "{contract}"'))
     reason = f"old-letters 1.0 (was built for contract {contract}, newer than the installed 1.0: update taskgraft)"
     assert reason in map(str, load_catalog().failures)
-    with pytest.raises(UnknownName) as caught:
+    with pytest.raises(UnknownComponent) as caught:
         tg.load(artifact("old-yes"))
     assert str(caught.value).startswith("No backbone named 'old-letters/old-letters'")
     assert f"A plugin that did not load may provide it: {reason}." in str(caught.value)

@@ -17,14 +17,14 @@ from small_plugin import TableConfig
 import taskgraft as tg
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.composition.compose import named
+from taskgraft.composition.compose import resolve
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import InputRole
-from taskgraft.contract.features import ELEMENT
-from taskgraft.contract.hooks import CONTRACT, Hooks
+from taskgraft.contract.descriptions import InputField
+from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.contract.hooks import CONTRACT_VERSION, HookSpecs
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec
-from taskgraft.discovery.catalog import BLOCK, AmbiguousName, FormerName, UnknownName, catalog, load_catalog
-from taskgraft.discovery.loader import ANSWERS, Loader
+from taskgraft.discovery.catalog import BLOCK_VARIABLE, AmbiguousComponent, RenamedComponentWarning, UnknownComponent, catalog, load_catalog
+from taskgraft.discovery.loader import SPEC_TYPES, PluginLoader
 from taskgraft.discovery.names import parse_name
 from taskgraft.testing import masking as of_hiding
 from taskgraft.testing import processor as of_processor
@@ -40,7 +40,7 @@ def section(title, end="## "):
 
 def signatures():
     """The signature of each hook as its author wrote it, without self."""
-    tree = ast.parse(inspect.getsource(Hooks)).body[0]
+    tree = ast.parse(inspect.getsource(HookSpecs)).body[0]
     for hook in tree.body:
         if isinstance(hook, ast.FunctionDef):
             hook.args.args = hook.args.args[1:]
@@ -62,10 +62,10 @@ def test_no_other_heading_names_a_hook():
     assert headings == [f"### `{signature}`" for signature in SIGNATURES.values()]
 
 
-@pytest.mark.parametrize("hook", ANSWERS)
+@pytest.mark.parametrize("hook", SPEC_TYPES)
 def test_the_section_of_a_hook_explains_each_field_of_its_spec(hook):
     text = section(f"### `{SIGNATURES[hook]}`", "##")
-    own = {field.name for field in dataclasses.fields(ANSWERS[hook])} - {
+    own = {field.name for field in dataclasses.fields(SPEC_TYPES[hook])} - {
         field.name for field in dataclasses.fields(Spec)
     }
     assert set(re.findall(r"^\* `(\w+)`:", text, re.MULTILINE)) == own
@@ -79,7 +79,7 @@ def test_the_fields_of_every_spec_are_explained():
 
 def test_the_guide_states_the_contract_of_today():
     assert set(re.findall(r'^TASKGRAFT_CONTRACT = "(.*)"$', GUIDE.partition("## Messages")[0], re.MULTILINE)) == {
-        CONTRACT
+        CONTRACT_VERSION
     }
 
 
@@ -177,11 +177,11 @@ def test_the_processor_of_the_guide_hides_elements_and_keeps_the_laws():
     exec(code, made)
 
     class Beads(Words):
-        description = property(lambda self: dataclasses.replace(super().description, inputs=(InputRole("beads"),)))
+        description = property(lambda self: dataclasses.replace(super().description, inputs=(InputField("beads"),)))
         processor = property(lambda self: made["BeadsProcessor"]())
 
         def embedded(self, batch):
-            return super().embedded(Batch({"words": batch["beads"]}, {"words": (ELEMENT,)}, batch.lengths))
+            return super().embedded(Batch({"words": batch["beads"]}, {"words": (ELEMENT_AXIS,)}, batch.lengths))
 
     rows = {"beads": ["rgb", "gg", "rrbg", "bgr", "bb", "g"]}
     for check in (of_processor.check_rows_are_prepared_one_by_one, of_processor.check_bad_rows_are_named):
@@ -214,7 +214,7 @@ def test_the_messages_about_entry_points_are_those_of_the_guide(garden, entry_po
 
 
 def test_no_message_of_the_catalog_is_missing_from_the_guide():
-    tree = ast.parse(Path(inspect.getfile(Loader)).read_text())
+    tree = ast.parse(Path(inspect.getfile(PluginLoader)).read_text())
     refusals = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_Refused"]
     assert len(refusals) >= 10
     for refusal in refusals:
@@ -230,15 +230,15 @@ def test_the_messages_for_users_are_those_of_the_guide(garden, monkeypatch):
     garden.plant(letters)
     garden.plant("import bakery_core", distribution="bakery", version="2.0", module="bakery_plugin")
     garden.plant("", distribution="zoo", module="zoo_plugin")
-    monkeypatch.setenv(BLOCK, "zoo")
-    with pytest.raises(UnknownName) as unknown:
+    monkeypatch.setenv(BLOCK_VARIABLE, "zoo")
+    with pytest.raises(UnknownComponent) as unknown:
         load_catalog().find(HeadSpec, parse_name("leters"))
     garden.write("bakery_plugin", letters)
-    with pytest.raises(AmbiguousName) as two:
+    with pytest.raises(AmbiguousComponent) as two:
         load_catalog().find(HeadSpec, parse_name("letters"))
-    monkeypatch.setenv(BLOCK, "zoo, bakery")
+    monkeypatch.setenv(BLOCK_VARIABLE, "zoo, bakery")
     garden.before().plant(None, entry_points="again = acme_plugin\nmain = acme_plugin")
-    with pytest.raises(AmbiguousName) as twice:
+    with pytest.raises(AmbiguousComponent) as twice:
         load_catalog().find(HeadSpec, parse_name("letters"))
     messages = [text for _, text in BLOCKS.findall(section("### Messages your users meet"))]
     assert messages[:2] == [f"{unknown.value}\n", f"{two.value}\n{twice.value}\n"]
@@ -246,10 +246,10 @@ def test_the_messages_for_users_are_those_of_the_guide(garden, monkeypatch):
 
 def test_the_messages_about_former_names_are_those_of_the_guide(garden):
     garden.plant("from dataclasses import replace\n" + HEALTHY.replace('head("healthy")', RENAMED))
-    with pytest.warns(FormerName) as warned:
+    with pytest.warns(RenamedComponentWarning) as warned:
         load_catalog().find(HeadSpec, parse_name("letters"))
     garden.plant(HEALTHY.replace("healthy", "letters"), distribution="bakery", version="2.0", module="bakery_plugin")
-    with pytest.raises(AmbiguousName) as two:
+    with pytest.raises(AmbiguousComponent) as two:
         load_catalog().find(HeadSpec, parse_name("letters"))
     messages = [text for _, text in BLOCKS.findall(section("### Messages your users meet"))]
     assert messages[2:] == [f"{warned[0].message}\n{two.value}\n"]
@@ -259,10 +259,10 @@ def test_what_was_renamed_as_the_guide_says_is_found_by_both_names_and_written_b
     (_, code), (_, message) = BLOCKS.findall(section("### Names that stay"))
     garden.plant(code)
     known = load_catalog()
-    with pytest.warns(FormerName) as warned:
-        old = named(known, HeadSpec, {"name": "letters", "width": 3})
+    with pytest.warns(RenamedComponentWarning) as warned:
+        old = resolve(known, HeadSpec, {"name": "letters", "width": 3})
     assert f"{warned[0].message}\n" == message
-    assert old == named(known, HeadSpec, {"name": "letter-shares", "feature_size": 3})
+    assert old == resolve(known, HeadSpec, {"name": "letter-shares", "feature_size": 3})
     assert old.choice().model_dump() == {
         "name": "acme/letter-shares",
         "object": None,

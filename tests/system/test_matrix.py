@@ -9,7 +9,7 @@ from grafts import Grafts
 from small_tasks import classification, sentences, words
 from torch import nn
 
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.specs import StrategySpec
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
@@ -81,12 +81,12 @@ class Stirring(Strategy):
         def stir(below: nn.Module, step: int) -> None:
             below.embedding.weight.add_(1)
 
-        (stage,) = Grafts(Role.QUERY).plan(backbone, head)
+        (stage,) = Grafts(LayerRole.QUERY).plan(backbone, head)
         return (replace(stage, after_step=stir),)
 
 
 def test_what_breaks_is_told_and_the_rest_is_tried():
-    strategies = {"stirring": Stirring(), "grafts": Grafts(Role.QUERY), "partial": "partial:9"}
+    strategies = {"stirring": Stirring(), "grafts": Grafts(LayerRole.QUERY), "partial": "partial:9"}
     cells = list(matrix({"words": (words(), sentences(6))}, strategies, classification()))
     broken, kept, refused = cells
     assert broken == Cell(

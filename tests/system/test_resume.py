@@ -10,7 +10,7 @@ from small_tasks import Planned, assert_same_bits, classification, learns, sente
 
 from taskgraft import compose
 from taskgraft.model import NothingToResume
-from taskgraft.storage.run_directory import AnotherRun
+from taskgraft.storage.run_directory import ResumeMismatch
 
 TRIALS = 20
 
@@ -77,7 +77,7 @@ def test_metrics_hold_a_line_per_step_and_epoch(tmp_path):
 def test_a_run_goes_on_with_the_same_settings_only(tmp_path, change, said):
     with pytest.raises(Stop):
         fit(tmp_path / "run", stopping(4))
-    with pytest.raises(AnotherRun) as raised:
+    with pytest.raises(ResumeMismatch) as raised:
         fit(tmp_path / "run", **change)
     assert raised.value.changed == (said,)
 
@@ -85,7 +85,7 @@ def test_a_run_goes_on_with_the_same_settings_only(tmp_path, change, said):
 def test_a_run_goes_on_with_the_same_rows_only(tmp_path):
     with pytest.raises(Stop):
         fit(tmp_path / "run", stopping(4))
-    with pytest.raises(AnotherRun) as raised:
+    with pytest.raises(ResumeMismatch) as raised:
         fit(tmp_path / "run", data=sentences(seed=1))
     assert [change.split(" was ")[0] for change in raised.value.changed] == ["training rows"]
 

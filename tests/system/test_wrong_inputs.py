@@ -451,9 +451,9 @@ def test_no_room_for_the_rows(folder):
 
 
 def test_two_runs_in_one_folder(folder):
-    from taskgraft.storage.run_directory import RunFolder
+    from taskgraft.storage.run_directory import RunDirectory
 
-    first = RunFolder(folder / "intents.run")
+    first = RunDirectory(folder / "intents.run")
     first.open({}, resume=False)
     try:
         assert refused_fit() == (

@@ -9,7 +9,7 @@ import pytest
 from author_mistakes import MISTAKES, Judge
 from planting import HEALTHY
 
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.specs import HeadSpec
 from taskgraft.discovery.catalog import load_catalog
 from taskgraft.discovery.names import parse_name
@@ -55,17 +55,17 @@ def given(judge, folder):
             config = backbone.config()
             return {"backbone": backbone.build(config), "inputs": INPUTS, "spec": backbone, "config": config}
         case Judge.HEAD:
-            made = head.build(NoSettings())
-            return {"head": made, "targets": TARGETS, "columns": {}, "spec": head, "config": NoSettings()}
+            made = head.build(EmptyConfig())
+            return {"head": made, "targets": TARGETS, "columns": {}, "spec": head, "config": EmptyConfig()}
         case Judge.STRATEGY:
             made = {one.axis: one.build(one.config()) for one in (backbone, head, strategy)}
             return {**made, "inputs": INPUTS, "targets": TARGETS}
         case Judge.READER:
-            return {"spec": reader, "path": data, "config": NoSettings(), "count": 7}
+            return {"spec": reader, "path": data, "config": EmptyConfig(), "count": 7}
         case Judge.SPLIT:
             data.write_text(LINES * 3)
-            rows = reader.read(data, NoSettings())
-            return {"spec": split, "rows": rows, "targets": ("label",), "config": NoSettings()}
+            rows = reader.read(data, EmptyConfig())
+            return {"spec": split, "rows": rows, "targets": ("label",), "config": EmptyConfig()}
         case Judge.PLUGIN:
             return {"module": "acme_strings", "configs": {}, "labelled": {}}
 

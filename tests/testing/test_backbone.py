@@ -9,11 +9,11 @@ import torch
 from backbones import PAIRS, PICTURES, WORDS, Pairs, Pictures, PicturesProcessor, Words, WordsProcessor
 from torch import nn
 
-from taskgraft.contract.backbone import Prepared
+from taskgraft.contract.backbone import ProcessedBatch
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import FeatureDescription, Layout, Role, vector
-from taskgraft.contract.features import ELEMENT, Features, Placement
-from taskgraft.testing import LawBroken, WeakExamples
+from taskgraft.contract.descriptions import FeatureDescription, Layout, LayerRole, vector
+from taskgraft.contract.features import ELEMENT_AXIS, Features, GridGeometry
+from taskgraft.testing import ContractViolation, InsufficientExamples
 from taskgraft.testing import backbone as of_backbone
 from taskgraft.testing import cuts as of_resume
 from taskgraft.testing import features as of_features
@@ -245,7 +245,7 @@ class KeepsTheMask(Words):
     shift = None
 
     def run_to(self, cut, batch, layout):
-        self.shift = batch.lengths[ELEMENT].double().mean()
+        self.shift = batch.lengths[ELEMENT_AXIS].double().mean()
         return super().run_to(cut, batch, layout)
 
     def resume(self, cut, state, layout):
@@ -262,13 +262,13 @@ class CarriesTheInput(Words):
         state = super().run_to(cut, batch, layout)
         if cut == 0:
             return state
-        tensors, axes = {**state.tensors, "ids": batch["words"]}, {**state.axes, "ids": (ELEMENT,)}
+        tensors, axes = {**state.tensors, "ids": batch["words"]}, {**state.axes, "ids": (ELEMENT_AXIS,)}
         return Batch(tensors, axes, state.lengths)
 
     def resume(self, cut, state, layout):
         if cut == 0:
             return super().resume(cut, state, layout)
-        return super().resume(0, Batch({"words": state["ids"]}, {"words": (ELEMENT,)}, state.lengths), layout)
+        return super().resume(0, Batch({"words": state["ids"]}, {"words": (ELEMENT_AXIS,)}, state.lengths), layout)
 
 
 class NarrowGrid(Pictures):
@@ -319,7 +319,7 @@ class Sized(Pictures):
         features = super().resume(cut, state, layout)
         if layout == Layout.VECTOR:
             return features
-        return replace(features, place=Placement(state["transform"], state["sizes"]))
+        return replace(features, place=GridGeometry(state["transform"], state["sizes"]))
 
 
 class ForgetsThePlace(Sized):
@@ -331,7 +331,7 @@ class ForgetsThePlace(Sized):
 class UnnamedAxes(Pairs):
     def run_to(self, cut, batch, layout):
         state = super().run_to(cut, batch, layout)
-        return state if cut == 0 else Batch(state.tensors, {"pair": (ELEMENT,)}, state.lengths)
+        return state if cut == 0 else Batch(state.tensors, {"pair": (ELEMENT_AXIS,)}, state.lengths)
 
 
 class LooksAhead(Words):
@@ -390,7 +390,7 @@ class CentresImages(PicturesProcessor):
 
     def prepare(self, inputs):
         made = super().prepare(inputs)
-        return Prepared(Batch({"image": made.batch["image"] - made.batch["image"].mean()}), made.refused)
+        return ProcessedBatch(Batch({"image": made.batch["image"] - made.batch["image"].mean()}), made.refused)
 
 
 class PadsWithOne(WordsProcessor):
@@ -535,7 +535,7 @@ PLANTED = (
     ),
     Planted(
         of_backbone.check_roles_point_at_layers,
-        lambda: described(Words, parts=with_part(1, roles={"blocks.0.attention_norm": Role.QUERY})),
+        lambda: described(Words, parts=with_part(1, roles={"blocks.0.attention_norm": LayerRole.QUERY})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'block-0' gives blocks.0.attention_norm the role 'query', but it is of the type LayerNorm, not a "
         "linear or convolutional layer.\n"
@@ -543,7 +543,7 @@ PLANTED = (
     ),
     Planted(
         of_backbone.check_roles_point_at_layers,
-        lambda: described(Words, parts=with_part(0, roles={"embedding": Role.FEED_FORWARD_IN})),
+        lambda: described(Words, parts=with_part(0, roles={"embedding": LayerRole.FEED_FORWARD_IN})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'embedding' gives embedding the role 'feed-forward-in', but it is of the type Embedding, not a "
         "linear or convolutional layer.\n"
@@ -551,14 +551,14 @@ PLANTED = (
     ),
     Planted(
         of_backbone.check_roles_point_at_layers,
-        lambda: described(Words, parts=with_part(1, roles={"blocks.1.query": Role.QUERY})),
+        lambda: described(Words, parts=with_part(1, roles={"blocks.1.query": LayerRole.QUERY})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'block-0' gives blocks.1.query the role 'query', but the part does not own it.\n"
         "Mend the 'roles' of that part.",
     ),
     Planted(
         of_backbone.check_roles_point_at_layers,
-        lambda: described(Words, parts=with_part(1, roles={"blocks.0.q": Role.QUERY})),
+        lambda: described(Words, parts=with_part(1, roles={"blocks.0.q": LayerRole.QUERY})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'block-0' gives blocks.0.q the role 'query', but the backbone has no such module.\n"
         "Mend the 'roles' of that part.",
@@ -573,7 +573,7 @@ PLANTED = (
     ),
     Planted(
         of_backbone.check_roles_point_at_layers,
-        lambda: described(Pictures, parts=with_part(2, roles={"last.convolution": Role.DEPTHWISE})),
+        lambda: described(Pictures, parts=with_part(2, roles={"last.convolution": LayerRole.DEPTHWISE})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'last' gives last.convolution the role 'depthwise', but it has 1 groups for 8 channels, so it is "
         "not depthwise.\n"
@@ -912,7 +912,7 @@ PLANTED = (
 def test_a_planted_fault_is_caught(planted):
     backbone = planted.make()
     given = () if planted.check.__code__.co_argcount == 1 else (planted.small.inputs,)
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         planted.check(backbone, *given)
     assert stable(str(caught.value)) == planted.message
 
@@ -926,7 +926,7 @@ def test_a_spec_that_describes_something_else_is_caught():
     backbone = Words()
     other = replace(backbone.description, licence="MIT")
     spec = replace(WORDS.spec, describe=lambda config: other)
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         of_backbone.check_spec_describes_it(backbone, spec, WORDS.config)
     assert str(caught.value) == (
         "Words breaks the law 'describe says what build makes':\n"
@@ -944,7 +944,7 @@ def test_a_spec_that_describes_something_else_is_caught():
     ],
 )
 def test_examples_that_prove_nothing_are_refused(texts, problem):
-    with pytest.raises(WeakExamples) as caught:
+    with pytest.raises(InsufficientExamples) as caught:
         of_features.check_companions_do_not_matter(Words(), {"text": texts})
     assert str(caught.value) == f"The examples given for Words prove nothing: {problem}."
 

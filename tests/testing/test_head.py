@@ -14,8 +14,8 @@ from taskgraft.builtin.heads.regression import Regression
 from taskgraft.builtin.plugin import taskgraft_heads
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
-from taskgraft.contract.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
-from taskgraft.testing import LawBroken, WeakExamples
+from taskgraft.contract.head import InvalidTargets, Head, HeadModule, LossSum, Predictions, TargetDescription
+from taskgraft.testing import ContractViolation, InsufficientExamples
 from taskgraft.testing import distillation as of_distilling
 from taskgraft.testing import head as of_head
 
@@ -118,7 +118,7 @@ class RaisesKeyError(Labels):
     def encode(self, targets, target):
         try:
             return super().encode(targets, target)
-        except BadTargets as error:
+        except InvalidTargets as error:
             raise KeyError(str(error)) from None
 
 
@@ -126,8 +126,8 @@ class BlamesTheFirstRow(Labels):
     def encode(self, targets, target):
         try:
             return super().encode(targets, target)
-        except BadTargets as error:
-            raise BadTargets({0: next(iter(error.reasons.values()))}) from None
+        except InvalidTargets as error:
+            raise InvalidTargets({0: next(iter(error.reasons.values()))}) from None
 
 
 class SpeaksInNumbers(Labels):
@@ -147,19 +147,19 @@ class BuildsWhatItSaw(Labels):
 
 
 def mean_loss(loss, output, targets, features):
-    return Loss(loss.total / len(output), loss.weight)
+    return LossSum(loss.total / len(output), loss.weight)
 
 
 def one_row_weight(loss, output, targets, features):
-    return Loss(loss.total, torch.ones(()))
+    return LossSum(loss.total, torch.ones(()))
 
 
 def learned_weight(loss, output, targets, features):
-    return Loss(loss.total, output.float().abs().sum())
+    return LossSum(loss.total, output.float().abs().sum())
 
 
 def loss_per_row(loss, output, targets, features):
-    return Loss(loss.total.expand(len(output)), loss.weight)
+    return LossSum(loss.total.expand(len(output)), loss.weight)
 
 
 def keeps_padding(output, features):
@@ -180,7 +180,7 @@ def padded_predictions(found, output, features):
 
 
 def wavy(loss, output, targets, features):
-    return Loss(loss.total + 100 * output.float().sin().sum(), loss.weight)
+    return LossSum(loss.total + 100 * output.float().sin().sum(), loss.weight)
 
 
 class OnlyFloat32(Labels):
@@ -228,7 +228,7 @@ class Unused(Labels):
         return module
 
 
-class CellsTarget(Target):
+class CellsTarget(TargetDescription):
     column: str
 
 
@@ -263,7 +263,7 @@ class CellsModule(HeadModule):
         return self.linear(features.value.mean((-2, -1)).float())[:, 0]
 
     def loss(self, output, targets, features):
-        return Loss((output - targets["share"]).square().sum(), torch.tensor(float(len(output))))
+        return LossSum((output - targets["share"]).square().sum(), torch.tensor(float(len(output))))
 
     def predict(self, output, features):
         sizes = features.place.sizes.tolist()
@@ -630,7 +630,7 @@ PLANTED = (
 @pytest.mark.parametrize("planted", PLANTED, ids=str)
 def test_a_planted_fault_is_caught(planted):
     given = () if planted.check.__code__.co_argcount == 1 else (planted.targets,)
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         planted.check(planted.make(), *given)
     assert stable(str(caught.value)) == planted.message
 
@@ -642,7 +642,7 @@ def stable(message):
 
 def test_a_spec_that_describes_something_else_is_caught():
     spec = next(spec for spec in taskgraft_heads() if spec.name == "regression")
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         of_head.check_spec_describes_the_head(Labels(), spec, RegressionConfig())
     assert str(caught.value).startswith(
         "Labels breaks the law 'describe says what build makes':\n"
@@ -652,7 +652,7 @@ def test_a_spec_that_describes_something_else_is_caught():
 
 
 def test_targets_that_prove_nothing_are_refused():
-    with pytest.raises(WeakExamples) as caught:
+    with pytest.raises(InsufficientExamples) as caught:
         of_head.check_loss_adds_up(Labels(), {"label": ["a", "b"]})
     assert str(caught.value) == "The examples given for Labels prove nothing: there are 2 targets; give four or more."
 

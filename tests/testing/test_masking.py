@@ -13,9 +13,9 @@ from cells import Cells, CellsProcessor, cells_rows
 from taskgraft.builtin.heads.configs import MaskedElementsConfig
 from taskgraft.builtin.heads.masked_elements import MaskedElements
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.features import ELEMENT
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind, recoverable
-from taskgraft.testing import LawBroken, WeakExamples
+from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind, maskable
+from taskgraft.testing import ContractViolation, InsufficientExamples
 from taskgraft.testing import backbone as of_backbone
 from taskgraft.testing import head as of_head
 from taskgraft.testing import masking as of_hiding
@@ -69,28 +69,28 @@ class Growing(WordsProcessor):
     @property
     def contents(self):
         Growing.asked += 1
-        return Contents(kinds=(Kind(name="word", categories=63 + Growing.asked),), by_position=False)
+        return ElementSchema(kinds=(ElementKind(name="word", categories=63 + Growing.asked),), by_position=False)
 
 
 class FewerColours(CellsProcessor):
     @property
     def contents(self):
-        return Contents(
-            kinds=(*super().contents.kinds[:2], Kind(name="colour", categories=("red", "green"))), by_position=True
+        return ElementSchema(
+            kinds=(*super().contents.kinds[:2], ElementKind(name="colour", categories=("red", "green"))), by_position=True
         )
 
 
 class FewerKinds(CellsProcessor):
     @property
     def contents(self):
-        return Contents(kinds=super().contents.kinds[:2], by_position=True)
+        return ElementSchema(kinds=super().contents.kinds[:2], by_position=True)
 
 
 class OneNumber(CellsProcessor):
     @property
     def contents(self):
         kinds = super().contents.kinds
-        return Contents(kinds=(kinds[0], Kind(name="span", numbers=1), kinds[2]), by_position=True)
+        return ElementSchema(kinds=(kinds[0], ElementKind(name="span", numbers=1), kinds[2]), by_position=True)
 
 
 class HoldsTheSame(CellsProcessor):
@@ -109,7 +109,7 @@ class KeepsACopy(WordsProcessor):
     def prepare(self, inputs):
         right = super().prepare(inputs)
         tensors = {"words": right.batch["words"], "copy": right.batch["words"]}
-        return replace(right, batch=Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), right.batch.lengths))
+        return replace(right, batch=Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), right.batch.lengths))
 
     def holds(self, batch):
         return super().holds(words(batch, batch["copy"]))
@@ -125,12 +125,12 @@ class LongerRows(WordsProcessor):
     def holds(self, batch):
         right = super().holds(batch)
         return Batch(
-            right.tensors, right.axes, {ELEMENT: torch.full_like(right.lengths[ELEMENT], right.longest(ELEMENT))}
+            right.tensors, right.axes, {ELEMENT_AXIS: torch.full_like(right.lengths[ELEMENT_AXIS], right.longest(ELEMENT_AXIS))}
         )
 
 
 def words(batch: Batch, changed: torch.Tensor) -> Batch:
-    return Batch({"words": changed}, {"words": (ELEMENT,)}, batch.lengths)
+    return Batch({"words": changed}, {"words": (ELEMENT_AXIS,)}, batch.lengths)
 
 
 def in_place(right, batch, hidden, seeds):
@@ -140,7 +140,7 @@ def in_place(right, batch, hidden, seeds):
 
 def the_next(right, batch, hidden, seeds):
     """Hides the element after the one that is meant."""
-    return words(batch, batch["words"].masked_fill(hidden.roll(1, 1) & batch.mask(ELEMENT), 0))
+    return words(batch, batch["words"].masked_fill(hidden.roll(1, 1) & batch.mask(ELEMENT_AXIS), 0))
 
 
 def every(right, batch, hidden, seeds):
@@ -308,7 +308,7 @@ PLANTED = (
     ),
     Planted(
         FITS,
-        holding(lambda right: {CATEGORY: right[CATEGORY] % right.longest(ELEMENT)}),
+        holding(lambda right: {CATEGORY: right[CATEGORY] % right.longest(ELEMENT_AXIS)}),
         WORDS,
         "Spoiled breaks the law 'what elements hold fits the contents, and depends on the row alone':\n"
         "row 0 holds something else with more padding.\n"
@@ -416,7 +416,7 @@ PLANTED = (
     ),
     Planted(
         CHOICE,
-        lambda: Choosing(lambda right, held, seeds: right | ~recoverable(held)),
+        lambda: Choosing(lambda right, held, seeds: right | ~maskable(held)),
         KINDS,
         "Choosing breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
         "an element is hidden that holds nothing to recover.\n"
@@ -432,7 +432,7 @@ PLANTED = (
     ),
     Planted(
         CHOICE,
-        lambda: Choosing(lambda right, held, seeds: right | (recoverable(held) & (torch.rand(right.shape) < 0.3))),
+        lambda: Choosing(lambda right, held, seeds: right | (maskable(held) & (torch.rand(right.shape) < 0.3))),
         KINDS,
         "Choosing breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
         "choosing twice by the same seeds differs.\n"
@@ -440,7 +440,7 @@ PLANTED = (
     ),
     Planted(
         CHOICE,
-        lambda: Choosing(lambda right, held, seeds: right | (recoverable(held) & right[:1])),
+        lambda: Choosing(lambda right, held, seeds: right | (maskable(held) & right[:1])),
         KINDS,
         "Choosing breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
         "of row 1 other elements are hidden alone than among others.\n"
@@ -448,7 +448,7 @@ PLANTED = (
     ),
     Planted(
         CHOICE,
-        lambda: Choosing(lambda right, held, seeds: recoverable(held)),
+        lambda: Choosing(lambda right, held, seeds: maskable(held)),
         KINDS,
         "Choosing breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
         "by other seeds the same elements are hidden.\n"
@@ -472,7 +472,7 @@ PLANTED = (
     ),
     Planted(
         CHOICE,
-        lambda: Asking(lambda right, held, seeds: right | ~recoverable(held)),
+        lambda: Asking(lambda right, held, seeds: right | ~maskable(held)),
         KINDS,
         "Asking breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
         "an element is asked for that holds nothing to recover.\n"
@@ -480,7 +480,7 @@ PLANTED = (
     ),
     Planted(
         CHOICE,
-        lambda: Asking(lambda right, held, seeds: right | (recoverable(held) & right[:1])),
+        lambda: Asking(lambda right, held, seeds: right | (maskable(held) & right[:1])),
         KINDS,
         "Asking breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
         "of row 1 other elements are asked for alone than among others.\n"
@@ -488,7 +488,7 @@ PLANTED = (
     ),
     Planted(
         CHOICE,
-        lambda: Asking(lambda right, held, seeds: right | (recoverable(held) & (torch.rand(right.shape) < 0.3))),
+        lambda: Asking(lambda right, held, seeds: right | (maskable(held) & (torch.rand(right.shape) < 0.3))),
         KINDS,
         "Asking breaks the law 'which elements of a row are hidden depends on what it holds and its seed alone':\n"
         "asking twice by the same seeds differs.\n"
@@ -507,14 +507,14 @@ PLANTED = (
 
 @pytest.mark.parametrize("planted", PLANTED, ids=str)
 def test_a_planted_fault_is_caught(planted):
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         planted.check(planted.make(), *([] if planted.given is None else [planted.given]))
     assert re.sub(r"-?\d+\.\d+", "#", str(caught.value)) == planted.message
 
 
 def test_examples_of_which_no_two_can_be_compared_are_refused():
     texts = {"text": ["one", "two words", "three words here", "four words are there"]}
-    with pytest.raises(WeakExamples) as caught:
+    with pytest.raises(InsufficientExamples) as caught:
         LEAK(Words().eval(), texts)
     assert str(caught.value) == (
         "The examples given for Words prove nothing: no two rows have as many elements and differ in what those hold; give two "
@@ -523,7 +523,7 @@ def test_examples_of_which_no_two_can_be_compared_are_refused():
 
 
 def test_examples_that_hold_nothing_are_refused():
-    with pytest.raises(WeakExamples) as caught:
+    with pytest.raises(InsufficientExamples) as caught:
         FITS(holding(lambda right: {CATEGORY: torch.full_like(right[CATEGORY], -1)})(), WORDS)
     assert str(caught.value) == (
         "The examples given for Spoiled prove nothing: no element holds anything that could be recovered."

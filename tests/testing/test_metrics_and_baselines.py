@@ -6,10 +6,10 @@ import textwrap
 import numpy as np
 import pytest
 
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Predictions
-from taskgraft.testing import LabelledRows, LawBroken
+from taskgraft.testing import LabelledRows, ContractViolation
 from taskgraft.testing import metrics_and_baselines as of_judging
 from taskgraft.testing import plugin as of_plugin
 
@@ -109,7 +109,7 @@ DRAWING = ("build=build,", "build=build,\n            draw=draw,")
 )
 def test_a_metric_that_does_not_draw_files_is_caught(module, body, found):
     draw = f"    def draw(predictions, truth, columns, settings, folder):\n        {body}\n\n    class Learned(Config):"
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         of_judging.check_figures_are_files(module("wrong", DRAWING, ("    class Learned(Config):", draw)), {}, {})
     assert str(caught.value) == (
         f"metric 'cost' of wrong breaks the law 'figures are files in the folder that is given':\n{found}.\n"
@@ -171,7 +171,7 @@ ANSWER = '{"cost": float(wrong[rows].mean())}'
     ids=["random", "order", "once", "of-all", "nan", "whole-number", "one-row"],
 )
 def test_a_judge_that_does_not_count_rows_is_caught(module, change, found, advice):
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         of_judging.check_judges_count_rows(module("wrong", change), {}, {})
     assert str(caught.value) == (
         f"metric 'cost' of wrong breaks the law 'a judge counts each row as often as it is drawn':\n{found}.\n{advice}"
@@ -236,7 +236,7 @@ FROM_ROWS = "Learn from the training rows alone, and predict from what was learn
     ids=["no-config", "random", "endless", "tuple", "one", "one-probability", "other-words", "companions", "column"],
 )
 def test_a_baseline_that_is_not_plain_and_honest_is_caught(module, changes, found, advice):
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         of_judging.check_baselines_are_plain_and_honest(module("wrong", *changes), {}, {})
     law = "what a baseline learned is JSON, and it predicts row by row"
     assert str(caught.value) == f"baseline 'first' of wrong breaks the law '{law}':\n{found}.\n{advice}"
@@ -256,7 +256,7 @@ def test_what_a_baseline_keeps_nowhere_is_learned_the_same_again(module):
         "    class Learned(Config):",
         "    from itertools import count as counted\n    count = counted()\n\n    class Learned(Config):",
     )
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         of_judging.check_baselines_are_plain_and_honest(module("wrong", KEPT_NOWHERE, drawn, counting), {}, {})
     assert (caught.value.found, caught.value.advice) == (
         "learning twice from the same rows differs",
@@ -271,7 +271,7 @@ def test_a_label_for_each_element_is_asked_of_a_baseline_of_elements(module):
         (LEARNT, "return Learned(label='a')"),
         (PREDICTED, 'Predictions([["a"]] * len(elements))'),
     )
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         of_judging.check_baselines_are_plain_and_honest(name, {}, {})
     assert caught.value.found == (
         "it gives [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1] labels for rows of [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4] elements"
@@ -282,20 +282,20 @@ def test_rows_can_be_given_where_the_usual_ones_do_not_do(module):
     name = module("wrong", ("predictions.values, truth)", 'columns["amount"], truth)'))
     rows = LabelledRows(TargetKind.CATEGORY, Predictions(["a"] * 2), ["a", "b"], {"amount": [1, 2]})
     of_judging.check_judges_count_rows(name, {}, {"cost": rows})
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         of_judging.check_judges_count_rows(name, {}, {})
     assert caught.value.found == "build raises KeyError: 'amount'"
 
 
 def test_settings_are_given_by_axis_and_name_where_two_specs_have_a_name(module):
     (metric, baseline) = of_plugin.specs(module("right"))
-    one, other = NoSettings(), NoSettings()
+    one, other = EmptyConfig(), EmptyConfig()
     assert of_plugin.config_of(metric, {"cost": one, "metric cost": other}) is other
     assert of_plugin.config_of(baseline, {"first": one, "metric first": other}) is one
 
 
 def test_the_usual_rows_of_pairs_have_a_label_and_shares_for_each_pair_of_elements():
-    rows = of_judging.usual_rows(TargetKind.PAIR_CATEGORIES)
+    rows = of_judging.sample_rows(TargetKind.PAIR_CATEGORIES)
     for value, shares, goal in zip(rows.predictions.values, rows.predictions.probabilities, rows.truth, strict=True):
         assert value.shape == goal.shape == shares.shape[:2] == (len(goal), len(goal))
         assert shares.sum(-1) == pytest.approx(np.ones(goal.shape))

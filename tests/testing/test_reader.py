@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
 from taskgraft.discovery.catalog import catalog
-from taskgraft.testing import LawBroken, ReaderLaws, WeakExamples
+from taskgraft.testing import ContractViolation, ReaderLaws, InsufficientExamples
 from taskgraft.testing import reader as of_reader
 
 CALLS = itertools.count()
@@ -36,7 +36,7 @@ def counts_calls(path, settings):
 
 
 def planted(read):
-    return ReaderSpec(name="planted", summary="a planted reader", config=NoSettings, suffixes=(".txt",), read=read)
+    return ReaderSpec(name="planted", summary="a planted reader", config=EmptyConfig, suffixes=(".txt",), read=read)
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ class TestOfAPlugin(ReaderLaws):
 
 def test_a_file_of_one_row_proves_nothing(tmp_path):
     (tmp_path / "one.txt").write_text("one")
-    with pytest.raises(WeakExamples) as caught:
-        of_reader.check_reading_is_repeatable(planted(right), tmp_path / "one.txt", NoSettings())
+    with pytest.raises(InsufficientExamples) as caught:
+        of_reader.check_reading_is_repeatable(planted(right), tmp_path / "one.txt", EmptyConfig())
     assert str(caught.value) == (
         "The examples given for reader 'planted' prove nothing: there are 1 rows; give two or more."
     )
@@ -142,7 +142,7 @@ TOLD = "Raise taskgraft.contract.rows.UnreadableFile with path and reason."
     ],
 )
 def test_a_planted_fault_of_reading_is_caught(file, read, law, found, advice):
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         check_all(planted(read), file)
     assert str(caught.value) == f"reader 'planted' breaks the law '{law}':\n{found}.\n{advice}"
 
@@ -163,8 +163,8 @@ def names_no_file(path, settings):
     ],
 )
 def test_a_planted_fault_with_unreadable_files_is_caught(read, found):
-    with pytest.raises(LawBroken) as caught:
-        of_reader.check_unreadable_files_are_told(planted(read), NoSettings())
+    with pytest.raises(ContractViolation) as caught:
+        of_reader.check_unreadable_files_are_told(planted(read), EmptyConfig())
     assert caught.value.found.startswith(found)
     assert caught.value.advice == TOLD
 
@@ -178,6 +178,6 @@ def test_a_planted_fault_with_unreadable_files_is_caught(read, found):
     ],
 )
 def test_a_planted_claim_that_cannot_be_met_is_caught(claims, found):
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         of_reader.check_claims_can_be_met(replace(planted(right), **claims))
     assert caught.value.found == found

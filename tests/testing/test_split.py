@@ -8,17 +8,17 @@ import pytest
 from taskgraft.builtin.splits.column import by_column
 from taskgraft.builtin.splits.configs import ColumnConfig, FractionConfig
 from taskgraft.builtin.splits.fraction import by_fraction
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import SplitSpec
-from taskgraft.testing import LawBroken, SplitLaws
+from taskgraft.testing import ContractViolation, SplitLaws
 from taskgraft.testing import split as of_split
 
 ROWS = Rows(pa.table({"label": ["a", "b"] * 10, "part": ["train"] * 15 + ["dev"] * 5}), "data.csv")
 CALLS = itertools.count()
 
 
-def planted(split, config=NoSettings):
+def planted(split, config=EmptyConfig):
     return SplitSpec(name="planted", summary="a planted split", config=config, split=split)
 
 
@@ -96,6 +96,6 @@ DRAWS = "Draw with a generator made from the seed, such as numpy.random.default_
     ],
 )
 def test_a_planted_fault_of_a_split_is_caught(split, law, found, advice):
-    with pytest.raises(LawBroken) as caught:
-        check_all(planted(split), NoSettings())
+    with pytest.raises(ContractViolation) as caught:
+        check_all(planted(split), EmptyConfig())
     assert str(caught.value) == f"split 'planted' breaks the law '{law}':\n{found}.\n{advice}"

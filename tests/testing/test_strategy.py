@@ -10,14 +10,14 @@ from backbones import WORDS, Words
 from grafts import Grafts
 from torch import nn
 
-from taskgraft.adaptation.guard import GuardBroken
+from taskgraft.adaptation.guard import WeightGuardError
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.features import Features
-from taskgraft.contract.plan import Insertion, Learn, Solve, Stage
-from taskgraft.contract.strategy import CannotPlan, Strategy
-from taskgraft.testing import LawBroken
+from taskgraft.contract.plan import Insertion, Unfreeze, HeadSolver, Stage
+from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
+from taskgraft.testing import ContractViolation
 from taskgraft.testing import strategy as of_strategy
 
 LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
@@ -40,8 +40,8 @@ class Cautious(Strategy):
 
     def plan(self, backbone, head):
         if not any(part.roles for part in backbone.parts):
-            raise CannotPlan("this strategy needs roles")
-        return (Stage("last", (Learn((backbone.parts[-1].name,), 1e-3),), head_rate=1e-3),)
+            raise StrategyNotApplicable("this strategy needs roles")
+        return (Stage("last", (Unfreeze((backbone.parts[-1].name,), 1e-3),), head_rate=1e-3),)
 
 
 class Counts(Strategy):
@@ -62,7 +62,7 @@ class NeedsRoles(Strategy):
 
     def plan(self, backbone, head):
         with_roles = [part for part in backbone.parts if part.roles]
-        return (Stage("roles", (Learn((with_roles[0].name,), 1e-3),), head_rate=1e-3),)
+        return (Stage("roles", (Unfreeze((with_roles[0].name,), 1e-3),), head_rate=1e-3),)
 
 
 class Scaled(nn.Module):
@@ -87,7 +87,7 @@ class Halved(Scaled):
 def inserting(wrap):
     return planning(
         Stage(
-            "inserted", insert=(Insertion("scale", ("block-0",), frozenset({Role.QUERY}), wrap, 1e-3),), head_rate=1e-3
+            "inserted", insert=(Insertion("scale", ("block-0",), frozenset({LayerRole.QUERY}), wrap, 1e-3),), head_rate=1e-3
         )
     )
 
@@ -98,7 +98,7 @@ def nudge(backbone, step):
         backbone.embedding.weight.add_(0.1)
 
 
-LAST = Learn(("block-1",), 1e-3)
+LAST = Unfreeze(("block-1",), 1e-3)
 
 
 @dataclass
@@ -156,7 +156,7 @@ PLANTED = (
     ),
     Planted(
         of_strategy.check_stages_are_sound,
-        lambda: planning(Stage("one", (Learn(("block-7",), 1e-3),), head_rate=1e-3)),
+        lambda: planning(Stage("one", (Unfreeze(("block-7",), 1e-3),), head_rate=1e-3)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' names the part 'block-7'; the parts are embedding, block-0, block-1.\n"
         "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
@@ -184,7 +184,7 @@ PLANTED = (
     ),
     Planted(
         of_strategy.check_stages_are_sound,
-        lambda: planning(Stage("one", (LAST,), head_rate=1e-3, solve=Solve.CONVEX)),
+        lambda: planning(Stage("one", (LAST,), head_rate=1e-3, solve=HeadSolver.CONVEX)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' solves for the head, but other weights learn in it.\n"
         "Use Solve.DESCENT there.",
@@ -198,7 +198,7 @@ PLANTED = (
     ),
     Planted(
         of_strategy.check_stages_resolve,
-        lambda: planning(Stage("one", (replace(LAST, roles=frozenset({Role.DEPTHWISE})),), head_rate=1e-3)),
+        lambda: planning(Stage("one", (replace(LAST, roles=frozenset({LayerRole.DEPTHWISE})),), head_rate=1e-3)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "The stage 'one' cannot run: its choice 1 fits no tensor of block-1.\n"
         "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
@@ -226,7 +226,7 @@ PLANTED = (
     ),
     Planted(
         of_strategy.check_merging_keeps_the_function,
-        lambda: Grafts(Role.QUERY, merge=lambda around: nn.Linear(16, 16, bias=False)),
+        lambda: Grafts(LayerRole.QUERY, merge=lambda around: nn.Linear(16, 16, bias=False)),
         "Grafts breaks the law 'what can be merged computes the same merged':\n"
         "The insertion 'graft' cannot be merged: what it makes of blocks.0.query does not have the tensors of that layer. "
         "The model is as it was; it can be saved and used with its insertions.\n"
@@ -237,7 +237,7 @@ PLANTED = (
 
 @pytest.mark.parametrize("planted", PLANTED, ids=str)
 def test_a_planted_fault_is_caught(planted):
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         tried(planted.check, planted.make())
     assert str(caught.value) == planted.message
 
@@ -253,7 +253,7 @@ def test_a_strategy_may_refuse_a_backbone():
 
 
 def test_insertions_that_can_be_merged_keep_the_law():
-    tried(of_strategy.check_merging_keeps_the_function, Grafts(Role.QUERY, Role.VALUE))
+    tried(of_strategy.check_merging_keeps_the_function, Grafts(LayerRole.QUERY, LayerRole.VALUE))
 
 
 def test_inserted_modules_are_trained_saved_and_loaded():
@@ -277,7 +277,7 @@ def test_what_training_changes_outside_of_tensors_is_missed_after_loading():
 
     strategy = planning(Stage("flipped", (LAST,), head_rate=1e-2, after_step=flip))
     given = (Shifted(), head(), WORDS.inputs, LABELS)
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         of_strategy.check_training_keeps_its_word(strategy, *given)
     assert str(caught.value) == (
         "Planned breaks the law 'what a strategy trained predicts the same after saving and loading':\n"
@@ -288,6 +288,6 @@ def test_what_training_changes_outside_of_tensors_is_missed_after_loading():
 
 def test_a_weight_that_moves_undeclared_is_caught_by_the_guard():
     stage = Stage("last", (LAST,), head_rate=1e-3, after_step=nudge)
-    with pytest.raises(GuardBroken) as caught:
+    with pytest.raises(WeightGuardError) as caught:
         tried(of_strategy.check_training_keeps_its_word, planning(stage))
     assert caught.value.faults == ("the tensor embedding.weight does not learn, but changed",)

@@ -8,8 +8,8 @@ from taskgraft.builtin.heads.configs import ClassificationConfig, MultiLabelConf
 from taskgraft.builtin.plugin import taskgraft_heads, taskgraft_strategies
 from taskgraft.builtin.strategies.partial import PartialConfig
 from taskgraft.builtin.strategies.sequence import StagesConfig
-from taskgraft.composition.compose import named, strategy_of
-from taskgraft.contract.recipe import Choice
+from taskgraft.composition.compose import resolve, build_strategy
+from taskgraft.contract.recipe import ComponentRef
 from taskgraft.contract.specs import StrategySpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.testing import BackboneLaws, HeadLaws, PluginLaws, StrategyLaws
@@ -129,7 +129,7 @@ class TestBuiltInStrategies(StrategyLaws):
 
     @pytest.fixture(params=PLANS, ids=lambda one: one if isinstance(one, str) else one["name"])
     def strategy(self, request):
-        return strategy_of(named(catalog(), StrategySpec, request.param))
+        return build_strategy(resolve(catalog(), StrategySpec, request.param))
 
     @pytest.fixture
     def backbone(self, graft):
@@ -154,7 +154,7 @@ class TestPlugins(PluginLaws):
     def configs(self):
         return {
             "partial": PartialConfig(learn=2),
-            "stages": StagesConfig(strategies=(Choice(name="full"), Choice(name="partial:2"))),
+            "stages": StagesConfig(strategies=(ComponentRef(name="full"), ComponentRef(name="partial:2"))),
             "classification": ClassificationConfig(class_weights={"a": 1.0, "b": 2.0}),
             "multi-label": MultiLabelConfig(threshold=0.3),
             "small-table": TABLE.config,

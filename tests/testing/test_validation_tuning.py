@@ -7,7 +7,7 @@ import torch
 from cautious import Cautious, CautiousTarget
 
 from taskgraft.contract.head import Head
-from taskgraft.testing import HeadLaws, LawBroken, WeakExamples
+from taskgraft.testing import HeadLaws, ContractViolation, InsufficientExamples
 from taskgraft.testing import validation_tuning as of_settling
 
 LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
@@ -203,13 +203,13 @@ PLANTED = (
 
 @pytest.mark.parametrize("planted", PLANTED, ids=str)
 def test_a_planted_fault_is_caught(planted):
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         planted.check(planted.head(), LABELS, AMOUNTS)
     assert str(caught.value) == planted.message
 
 
 def test_a_head_without_its_columns_proves_nothing():
-    with pytest.raises(WeakExamples) as caught:
+    with pytest.raises(InsufficientExamples) as caught:
         of_settling.check_settling_is_pure(Cautious(), LABELS, {})
     assert str(caught.value) == (
         "The examples given for Cautious prove nothing: it settles by 'amount'; give the fixture 'columns' with it."

@@ -10,7 +10,7 @@ from taskgraft.builtin.heads.regression import Regression
 from taskgraft.contract.descriptions import Layout, sequence, vector
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import HeadModule
-from taskgraft.training.convex_solver import PENALTIES, Problem, Unsolvable, solve, solve_choosing, start_at_zero
+from taskgraft.training.convex_solver import PENALTIES, ConvexProblem, SolverFailed, solve, solve_with_penalty_search, start_at_zero
 
 ROWS, SIZE = 240, 8
 
@@ -32,9 +32,9 @@ def classifier(labels: list[str], **settings) -> tuple[HeadModule, torch.Tensor]
     return module, head.encode({"label": labels}, target)
 
 
-def problem(features: torch.Tensor, targets, size: int = ROWS) -> Problem:
+def problem(features: torch.Tensor, targets, size: int = ROWS) -> ConvexProblem:
     pieces = [list(range(start, min(start + size, len(features)))) for start in range(0, len(features), size)]
-    return Problem(lambda: ((Features(Layout.VECTOR, (features[rows],)), targets.rows(rows)) for rows in pieces))
+    return ConvexProblem(lambda: ((Features(Layout.VECTOR, (features[rows],)), targets.rows(rows)) for rows in pieces))
 
 
 @pytest.mark.parametrize("strength", [0.01, 1.0, 30.0])
@@ -90,7 +90,7 @@ def test_the_biases_of_members_are_not_penalised():
     target = head.learn({"label": labels})
     module, targets = head.build(vector(SIZE, members=2), target), head.encode({"label": labels}, target)
     start_at_zero(module)
-    training = Problem(lambda: [(Features(Layout.VECTOR, (features,)), targets)])
+    training = ConvexProblem(lambda: [(Features(Layout.VECTOR, (features,)), targets)])
     solve(module, training, 100.0, training.scale(), tolerance=1e-7)
     with torch.no_grad():
         share = module(Features(Layout.VECTOR, (features[:1],))).softmax(-1)[0, 0, 1]
@@ -145,7 +145,7 @@ def test_the_penalty_with_the_least_validation_loss_is_kept():
     module, targets = classifier(labels)
     _, other_targets = classifier(other_labels)
     training, validation = problem(features, targets), problem(others, other_targets)
-    solution = solve_choosing(module, training, validation, training.scale())
+    solution = solve_with_penalty_search(module, training, validation, training.scale())
     assert solution.validation_loss == pytest.approx(validation.loss(module, gradients=False))
     for penalty in PENALTIES:
         rival, _ = classifier(labels)
@@ -161,7 +161,7 @@ def test_noise_wants_a_stronger_penalty_than_order_does():
         module, targets = classifier(labels)
         _, other_targets = classifier(other_labels)
         training = problem(features, targets)
-        chosen.append(solve_choosing(module, training, problem(others, other_targets), training.scale()).penalty)
+        chosen.append(solve_with_penalty_search(module, training, problem(others, other_targets), training.scale()).penalty)
     assert chosen[0] > chosen[1]
 
 
@@ -169,7 +169,7 @@ def test_the_scale_is_the_mean_squared_norm_over_real_elements():
     values = torch.ones(2, 3, 4)
     values[0, 2] = 1e6  # padding
     features = Features(Layout.SEQUENCE, (values,), torch.tensor([2, 3]))
-    assert Problem(lambda: [(features, None)]).scale() == 4
+    assert ConvexProblem(lambda: [(features, None)]).scale() == 4
 
 
 def test_a_head_over_elements_can_be_solved_for():
@@ -181,7 +181,7 @@ def test_a_head_over_elements_can_be_solved_for():
     head = ElementClassification(ElementClassificationConfig())
     target = head.learn({"tags": labels})
     module, targets = head.build(sequence(SIZE), target), head.encode({"tags": labels}, target)
-    training = Problem(lambda: [(features, targets)])
+    training = ConvexProblem(lambda: [(features, targets)])
     assert solve(module, training, 1e-6, training.scale()) < 0.05
 
 
@@ -209,7 +209,7 @@ def test_features_that_are_not_finite_are_refused():
     features, labels = drawn()
     _, targets = classifier(labels)
     features[3, 0] = float("nan")
-    with pytest.raises(Unsolvable) as caught:
+    with pytest.raises(SolverFailed) as caught:
         problem(features, targets).scale()
     assert str(caught.value) == "The head cannot be solved for: the features hold values that are not finite."
 
@@ -220,6 +220,6 @@ def test_targets_that_are_all_unknown_are_refused():
     target = head.learn({"tags": ["a b"]})
     none = head.encode({"tags": [[None] * 3, [None] * 3]}, target)
     module = head.build(sequence(SIZE), target)
-    with pytest.raises(Unsolvable) as caught:
-        Problem(lambda: [(features, none)]).loss(module, gradients=False)
+    with pytest.raises(SolverFailed) as caught:
+        ConvexProblem(lambda: [(features, none)]).loss(module, gradients=False)
     assert str(caught.value) == "The head cannot be solved for: no row has a target."

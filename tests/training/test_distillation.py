@@ -14,17 +14,17 @@ from small_tasks import Planned, assert_same_bits, classification, images, sente
 from torch.nn.functional import cross_entropy
 
 import taskgraft as tg
-from taskgraft.adaptation.trainable import BadStage
+from taskgraft.adaptation.trainable import InvalidStage
 from taskgraft.builtin.strategies.distill import Distill, DistillConfig, SoftLoss
-from taskgraft.contract.head import Loss
+from taskgraft.contract.head import LossSum
 from taskgraft.contract.plan import Stage
-from taskgraft.contract.rows import BadRows
-from taskgraft.contract.strategy import CannotPlan
-from taskgraft.data.soft_labels import apart, beside
-from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, BadArtifact, checksums
-from taskgraft.storage.run_directory import AnotherRun
+from taskgraft.contract.rows import InvalidRows
+from taskgraft.contract.strategy import StrategyNotApplicable
+from taskgraft.data.soft_labels import split_soft_labels, join_soft_labels
+from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, InvalidArtifact, checksums
+from taskgraft.storage.run_directory import ResumeMismatch
 from taskgraft.testing import StrategyLaws
-from taskgraft.training.distillation import UnfitTeacher
+from taskgraft.training.distillation import TeacherMismatch
 
 pytestmark = pytest.mark.usefixtures("small_plugin_installed")
 
@@ -102,7 +102,7 @@ def test_each_row_is_compared_with_what_the_teacher_says_of_it_by_the_formula(tm
 
     def heard(head, output, targets, features):
         found = SoftLoss(temperature, mix)(head, output, targets, features)
-        own, soft = apart(targets)
+        own, soft = split_soft_labels(targets)
         label = own["label"]
         torch.testing.assert_close(soft["shares"], said[7 - label])
         divergence = (said[7 - label] * (said[7 - label].log() - (output / temperature).log_softmax(-1))).sum()
@@ -130,9 +130,9 @@ def test_a_mix_of_the_teacher_alone_never_looks_at_labels():
             raise AssertionError("the labels were looked at")
 
         def soft_loss(self, output, soft, features, temperature):
-            return Loss(output.sum() * temperature, output.new_tensor(1.0))
+            return LossSum(output.sum() * temperature, output.new_tensor(1.0))
 
-    targets = beside(tg.Batch({"label": torch.zeros(1)}), tg.Batch({"shares": torch.zeros(1, 2)}))
+    targets = join_soft_labels(tg.Batch({"label": torch.zeros(1)}), tg.Batch({"shares": torch.zeros(1, 2)}))
     found = SoftLoss(2.0, 1.0)(Deaf(), torch.ones(1, 2), targets, None)
 
     assert float(found.total) == 4.0
@@ -235,7 +235,7 @@ def test_a_row_that_the_teacher_cannot_use_is_told_or_skipped(tmp_path):
     rows = images(16) | {"text": [*sentences(15)["text"], ""]}
     teacher = saved(tmp_path, {name: values[:15] for name, values in rows.items()}, inputs="text")
 
-    with pytest.raises(BadRows) as raised:
+    with pytest.raises(InvalidRows) as raised:
         fit("small-pictures", distill(teacher), rows, inputs="image")
     model = fit("small-pictures", distill(teacher), rows, inputs="image", on_bad_row="skip")
 
@@ -277,7 +277,7 @@ def test_a_student_that_is_fitted_again_needs_its_teacher(teacher, tmp_path):
     fit(SMALLER, distill(teacher)).save(tmp_path / "student")
     shutil.rmtree(teacher)
 
-    with pytest.raises(BadArtifact) as raised:
+    with pytest.raises(InvalidArtifact) as raised:
         tg.load(tmp_path / "student").fit(sentences(), target="label", quiet=True)
     assert str(raised.value) == f"The artifact {teacher} is refused: there is no such folder."
 
@@ -309,7 +309,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits_and_with_the_same_teacher_a
     before = shutil.copytree(teacher, tmp_path / "before")
     fit("small-words", FULL, training={"seed": 1}).save(teacher, overwrite=True)
 
-    with pytest.raises(AnotherRun) as raised:
+    with pytest.raises(ResumeMismatch) as raised:
         fit(words(), Planned(stage), training={"checkpoint_every": 1}, **kept)
     shutil.rmtree(teacher)
     shutil.copytree(before, teacher)
@@ -322,7 +322,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits_and_with_the_same_teacher_a
 # --- teachers that cannot teach
 
 
-def refused(teacher: str, head: Any = "classification", error: type[Exception] = UnfitTeacher) -> str:
+def refused(teacher: str, head: Any = "classification", error: type[Exception] = TeacherMismatch) -> str:
     with pytest.raises(error) as raised:
         tg.compose("small-words", head, distill(teacher))
     return str(raised.value)
@@ -330,7 +330,7 @@ def refused(teacher: str, head: Any = "classification", error: type[Exception] =
 
 def test_a_folder_that_is_not_there_is_refused_when_composing(tmp_path):
     assert (
-        refused(f"{tmp_path}/gone", error=BadArtifact)
+        refused(f"{tmp_path}/gone", error=InvalidArtifact)
         == f"The artifact {tmp_path}/gone is refused: there is no such folder."
     )
 
@@ -341,7 +341,7 @@ def test_a_damaged_teacher_is_refused_when_composing(teacher):
     content[-1] ^= 1
     path.write_bytes(content)
 
-    assert refused(teacher, error=BadArtifact) == (
+    assert refused(teacher, error=InvalidArtifact) == (
         f"The artifact {teacher} is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
     )
 
@@ -356,9 +356,9 @@ def test_a_teacher_of_another_kind_of_target_is_refused_when_composing(teacher):
 def test_a_teacher_that_knows_something_else_of_its_targets_is_refused_when_composing(teacher):
     from taskgraft.builtin.heads.classification import Classification
     from taskgraft.builtin.heads.configs import ClassificationConfig
-    from taskgraft.contract.head import Target
+    from taskgraft.contract.head import TargetDescription
 
-    class Other(Target):
+    class Other(TargetDescription):
         names: tuple[str, ...]
 
     class Strange(Classification):
@@ -385,21 +385,21 @@ def test_a_teacher_whose_plugin_is_not_installed_is_refused_when_composing(teach
     files = {name: Path(teacher, name).read_bytes() for name in (TENSORS, MANIFEST)}
     Path(teacher, SUMS).write_text(checksums(files))
 
-    assert refused(teacher, error=BadArtifact) == (
+    assert refused(teacher, error=InvalidArtifact) == (
         f"The artifact {teacher} is refused: it needs acme-backbones 2.0, not installed here: "
         "pip install acme-backbones."
     )
 
 
 def test_a_head_that_does_not_distil_is_refused_when_composing(teacher):
-    assert refused(teacher, "masked-elements", CannotPlan) == (
+    assert refused(teacher, "masked-elements", StrategyNotApplicable) == (
         "'distill' needs a head that learns from soft targets, but this one, which learns inputs, does not. Choose another "
         "strategy, or a head that does (classification, multi-label, regression, element-classification)."
     )
 
 
 def test_more_parts_than_there_are_cannot_learn(teacher):
-    with pytest.raises(CannotPlan) as raised:
+    with pytest.raises(StrategyNotApplicable) as raised:
         tg.compose("small-words", "classification", distill(teacher, learn=4))
     assert str(raised.value) == (
         "'distill' is to train the last 4 parts, but the backbone has 3: embedding, block-0, block-1. "
@@ -411,7 +411,7 @@ def test_labels_that_the_teacher_does_not_know_are_named(teacher):
     rows = sentences()
     rows["label"][3] = "z"
 
-    with pytest.raises(BadRows) as raised:
+    with pytest.raises(InvalidRows) as raised:
         fit(SMALLER, distill(teacher), rows)
     assert str(raised.value) == (
         "the training data, row 3: the label 'z' does not occur in the training split, which has 'a', 'b', 'c'.\n"
@@ -424,7 +424,7 @@ def test_a_teacher_of_another_column_is_refused_before_training(teacher):
     rows = sentences()
     rows["intent"] = rows.pop("label")
 
-    with pytest.raises(UnfitTeacher) as raised:
+    with pytest.raises(TeacherMismatch) as raised:
         fit(SMALLER, distill(teacher), rows, target="intent")
     assert str(raised.value) == (
         f"The teacher {teacher} cannot teach: it predicts 'label', but the target is 'intent'. "
@@ -433,7 +433,7 @@ def test_a_teacher_of_another_column_is_refused_before_training(teacher):
 
 
 def test_rows_without_a_column_that_the_teacher_reads_are_refused_before_training(teacher):
-    with pytest.raises(UnfitTeacher) as raised:
+    with pytest.raises(TeacherMismatch) as raised:
         fit("small-pictures", distill(teacher), images())
     assert str(raised.value) == (
         f"The teacher {teacher} cannot teach: it reads 'text', but the training data has image, label. "
@@ -445,7 +445,7 @@ def test_teachers_of_two_stages_must_know_the_same(teacher, tmp_path):
     other = saved(tmp_path / "other", sentences() | {"label": list("ab") * 12})
     second = replace(stage_of(other), name="second")
 
-    with pytest.raises(UnfitTeacher) as raised:
+    with pytest.raises(TeacherMismatch) as raised:
         tg.compose(words(), "classification", Planned(stage_of(teacher), second))
     assert str(raised.value) == (
         f"The teacher {other} cannot teach: what it knows of the targets differs from what the teacher of another stage knows. "
@@ -454,6 +454,6 @@ def test_teachers_of_two_stages_must_know_the_same(teacher, tmp_path):
 
 
 def test_a_stage_with_a_teacher_needs_a_loss_that_learns_from_it(teacher):
-    with pytest.raises(BadStage) as raised:
+    with pytest.raises(InvalidStage) as raised:
         fit(words(), Planned(replace(stage_of(teacher), loss=None)))
     assert str(raised.value) == "The stage 'distill' cannot run: it has a teacher, but no loss that learns from it."

@@ -21,10 +21,10 @@ from small_tasks import (
 )
 from torch import Tensor, nn
 
-from taskgraft import Batch, Features, Loss, compose
+from taskgraft import Batch, Features, LossSum, compose
 from taskgraft.contract.head import HeadModule
 from taskgraft.training.fit import NoValidation
-from taskgraft.training.train_step import GradientNotFinite, LossNotFinite
+from taskgraft.training.train_step import NonFiniteGradient, NonFiniteLoss
 
 ADVICE = (
     "The model keeps the weights of the step before. Lower the learning rate, or look for inputs that are not finite."
@@ -174,9 +174,9 @@ def test_parts_that_do_not_learn_keep_every_bit():
 
 
 def test_a_loss_around_the_heads_own_is_used():
-    def doubled(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def doubled(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> LossSum:
         loss = head.loss(output, targets, features)
-        return Loss(2 * loss.total, loss.weight)
+        return LossSum(2 * loss.total, loss.weight)
 
     plain = fitted(words(), learns(*PARTS, rate=0.0, head_rate=0.0, epochs=1))[1].stages[0].losses
     twice = fitted(words(), learns(*PARTS, rate=0.0, head_rate=0.0, epochs=1, loss=doubled))[1].stages[0].losses
@@ -214,10 +214,10 @@ class Failing:
     def __init__(self, call: int, change):
         self.calls, self.call, self.change = 0, call, change
 
-    def __call__(self, head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def __call__(self, head: HeadModule, output: Tensor, targets: Batch, features: Features) -> LossSum:
         self.calls += 1
         loss = head.loss(output, targets, features)
-        return Loss(self.change(head, loss.total), loss.weight) if self.calls == self.call else loss
+        return LossSum(self.change(head, loss.total), loss.weight) if self.calls == self.call else loss
 
 
 def endless_slope(head: HeadModule, total: Tensor) -> Tensor:
@@ -229,7 +229,7 @@ def endless_slope(head: HeadModule, total: Tensor) -> Tensor:
 def test_a_loss_that_is_not_finite_stops_with_the_weights_of_the_step_before(value):
     backbone, note = words(), Snapshots()
     stage = learns(*PARTS, loss=Failing(3, lambda head, total: total * value), after_step=note)
-    with pytest.raises(LossNotFinite) as caught:
+    with pytest.raises(NonFiniteLoss) as caught:
         trained(backbone, stage)
     assert str(caught.value) == f"The loss of stage 'first' became {value} at step 3. {ADVICE}"
     assert max(note.after) == 2
@@ -239,7 +239,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_weights_of_the_step_before(val
 def test_a_gradient_that_is_not_finite_stops_with_the_weights_of_the_step_before():
     backbone, note = words(), Snapshots()
     stage = learns(*PARTS, loss=Failing(3, endless_slope), after_step=note)
-    with pytest.raises(GradientNotFinite) as caught:
+    with pytest.raises(NonFiniteGradient) as caught:
         trained(backbone, stage)
     error = caught.value
     assert str(error) == (
@@ -250,7 +250,7 @@ def test_a_gradient_that_is_not_finite_stops_with_the_weights_of_the_step_before
 
 
 def test_a_gradient_that_is_not_finite_stops_without_clipping_too():
-    with pytest.raises(GradientNotFinite):
+    with pytest.raises(NonFiniteGradient):
         trained(words(), learns(*PARTS, loss=Failing(1, endless_slope)), clip=None)
 
 
@@ -258,14 +258,14 @@ def test_an_input_that_is_not_finite_leaves_the_statistics_of_the_step_before():
     rows = images(24)
     rows["image"][20][0][0] = math.nan
     backbone, note = pictures(), Snapshots()
-    with pytest.raises(LossNotFinite):
+    with pytest.raises(NonFiniteLoss):
         trained(backbone, learns("stem", "middle", "last", epochs=3, after_step=note), rows=rows)
     assert changed(backbone, note.after[max(note.after)]) == set()
 
 
 def test_a_model_whose_training_failed_is_not_fitted():
     model = compose(words(), classification(), Planned(learns(*PARTS, loss=Failing(1, endless_slope))))
-    with pytest.raises(GradientNotFinite):
+    with pytest.raises(NonFiniteGradient):
         model.fit(sentences(), target="label", quiet=True)
     assert model.fitted is None
 
@@ -273,10 +273,10 @@ def test_a_model_whose_training_failed_is_not_fitted():
 # --- patience
 
 
-def away(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> Loss:
+def away(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> LossSum:
     """Makes training worsen what validation measures."""
     loss = head.loss(output, targets, features)
-    return Loss(-loss.total, loss.weight)
+    return LossSum(-loss.total, loss.weight)
 
 
 def test_patience_stops_and_restores_the_best_epoch():

@@ -2,11 +2,11 @@ import math
 
 import pytest
 
-from taskgraft.training.lr_schedule import Schedule
+from taskgraft.training.lr_schedule import LearningRateSchedule
 
 
 def factors(shape: str, steps: int = 10, warmup: float = 0.2) -> list[float]:
-    schedule = Schedule(shape, steps, warmup)
+    schedule = LearningRateSchedule(shape, steps, warmup)
     return [schedule.factor(step) for step in range(steps)]
 
 
@@ -34,5 +34,5 @@ def test_a_single_step_has_the_peak_rate(shape):
 
 @pytest.mark.parametrize("shape", ["linear", "cosine"])
 def test_no_step_after_the_last_has_a_rate(shape):
-    assert Schedule(shape, 10, 0.2).factor(10) == pytest.approx(0.0)
-    assert Schedule(shape, 10, 0.2).factor(12) == pytest.approx(0.0)
+    assert LearningRateSchedule(shape, 10, 0.2).factor(10) == pytest.approx(0.0)
+    assert LearningRateSchedule(shape, 10, 0.2).factor(12) == pytest.approx(0.0)

@@ -8,11 +8,11 @@ from torch import nn
 import taskgraft as tg
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.plan import Solve, Stage
-from taskgraft.data.tensor_cache import Store
-from taskgraft.training.shared_cache import NOTE, Shelf, below
+from taskgraft.contract.plan import HeadSolver, Stage
+from taskgraft.data.tensor_cache import TensorCache
+from taskgraft.training.shared_cache import NOTE, SharedCache, frozen_digest
 
-PROBE = Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, store=True)
+PROBE = Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True)
 LAST = learns("block-1", store=True)
 
 
@@ -27,7 +27,7 @@ class Rows:
         self.count += len(output)
 
 
-def fit(shelf: Shelf | None, *stages: Stage, backbone: Backbone | None = None, rows=None, **training):
+def fit(shelf: SharedCache | None, *stages: Stage, backbone: Backbone | None = None, rows=None, **training):
     model = tg.compose(backbone or words(), classification(), Planned(*stages))
     model.shelf = shelf
     training = {"batch_size": 8} | training
@@ -39,21 +39,21 @@ def fit(shelf: Shelf | None, *stages: Stage, backbone: Backbone | None = None, r
 def test_what_was_shared_gives_the_bits_that_computing_gives(tmp_path, stages):
     alone = fit(None, *stages)
     for _ in range(2):
-        assert_same_bits(weights(fit(Shelf(tmp_path), *stages)), weights(alone))
+        assert_same_bits(weights(fit(SharedCache(tmp_path), *stages)), weights(alone))
 
 
 def test_what_stays_frozen_is_computed_once(tmp_path):
     backbone = words()
     counted = Rows(backbone.blocks[0])
-    fit(Shelf(tmp_path), PROBE, backbone=backbone)
+    fit(SharedCache(tmp_path), PROBE, backbone=backbone)
     first, counted.count = counted.count, 0
-    fit(Shelf(tmp_path), PROBE, backbone=backbone)
+    fit(SharedCache(tmp_path), PROBE, backbone=backbone)
     assert first - counted.count == 24 + 8  # what is left is the trial on the first batch
     assert counted.count < 24
 
 
 def test_the_seconds_of_what_was_read_are_told(tmp_path):
-    first, second = Shelf(tmp_path), Shelf(tmp_path)
+    first, second = SharedCache(tmp_path), SharedCache(tmp_path)
     fit(first, PROBE)
     fit(second, PROBE)
     notes = [json.loads(path.read_text()) for path in tmp_path.glob(f"*/{NOTE}")]
@@ -73,32 +73,32 @@ def test_the_seconds_of_what_was_read_are_told(tmp_path):
     ids=lambda change: next(iter(change)),
 )
 def test_another_backbone_other_rows_and_other_batches_share_nothing(tmp_path, change):
-    fit(Shelf(tmp_path), PROBE)
-    other = Shelf(tmp_path)
+    fit(SharedCache(tmp_path), PROBE)
+    other = SharedCache(tmp_path)
     fit(other, PROBE, **change)
     unchanged = 1 if "rows" in change else 0  # the validation rows are the same
     assert len(list(tmp_path.iterdir())) == 4 - unchanged
 
 
 def test_what_lies_below_what_has_learned_is_still_shared(tmp_path):
-    fit(Shelf(tmp_path), LAST)
-    other = Shelf(tmp_path)
+    fit(SharedCache(tmp_path), LAST)
+    other = SharedCache(tmp_path)
     alone = fit(None, LAST, LAST)
     assert_same_bits(weights(fit(other, LAST, LAST)), weights(alone))
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_features_of_a_backbone_that_has_learned_are_others(tmp_path):
-    fit(Shelf(tmp_path), PROBE)
-    assert_same_bits(weights(fit(Shelf(tmp_path), LAST, PROBE)), weights(fit(None, LAST, PROBE)))
+    fit(SharedCache(tmp_path), PROBE)
+    assert_same_bits(weights(fit(SharedCache(tmp_path), LAST, PROBE)), weights(fit(None, LAST, PROBE)))
 
 
 def test_the_digest_covers_the_parts_before_the_cut_alone():
     backbone = words()
-    before = {cut: below(backbone, cut) for cut in (1, 2, None)}
+    before = {cut: frozen_digest(backbone, cut) for cut in (1, 2, None)}
     with torch.no_grad():
         backbone.blocks[1].query.weight.add_(1)
-    assert [cut for cut in before if below(backbone, cut) != before[cut]] == [None]
+    assert [cut for cut in before if frozen_digest(backbone, cut) != before[cut]] == [None]
     assert copied(backbone).keys() == copied(words()).keys()
 
 
@@ -108,20 +108,20 @@ def test_a_store_that_was_not_finished_is_not_found(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Shelf(tmp_path).store({}, broken, again=False)
+        SharedCache(tmp_path).store({}, broken, again=False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_run_paid_for_before_it_was_interrupted_is_not_counted_again(tmp_path):
     def made(folder):
-        store = Store(folder, 0)
+        store = TensorCache(folder, 0)
         store.append([0], Batch({"value": torch.zeros(1, 2)}))
         return store.finish()
 
-    Shelf(tmp_path).store({}, made, again=False)
+    SharedCache(tmp_path).store({}, made, again=False)
     (note,) = tmp_path.glob(f"*/{NOTE}")
     note.write_text(json.dumps({"seconds": 5.0, "memory": 7}))
-    shelf = Shelf(tmp_path)
+    shelf = SharedCache(tmp_path)
     shelf.store({}, made, again=True)
     assert (shelf.seconds, shelf.memory) == (0.0, 7)
     shelf.store({}, made, again=False)

@@ -6,7 +6,7 @@ from accelerate.state import AcceleratorState
 from small_tasks import Planned, classification, learns, sentences, words
 
 from taskgraft import compose
-from taskgraft.training.tracking import BadTracker, accelerator
+from taskgraft.training.tracking import InvalidTracker, make_accelerator
 
 
 def fit(run=None, **training):
@@ -26,8 +26,8 @@ def fit(run=None, **training):
     ],
 )
 def test_a_tracker_that_nobody_knows_is_refused(tmp_path, name, said):
-    with pytest.raises(BadTracker) as caught:
-        accelerator((name,), tmp_path)
+    with pytest.raises(InvalidTracker) as caught:
+        make_accelerator((name,), tmp_path)
     assert str(caught.value).startswith(f"The tracker '{name}' cannot be used: {said}")
     for known in ("tensorboard", "wandb", "mlflow"):
         assert known in str(caught.value)
@@ -35,15 +35,15 @@ def test_a_tracker_that_nobody_knows_is_refused(tmp_path, name, said):
 
 def test_a_tracker_without_its_package_is_refused(tmp_path):
     assert "mlflow" not in sys.modules
-    with pytest.raises(BadTracker) as caught:
-        accelerator(("mlflow",), tmp_path)
+    with pytest.raises(InvalidTracker) as caught:
+        make_accelerator(("mlflow",), tmp_path)
     assert str(caught.value) == (
         "The tracker 'mlflow' cannot be used: its package is not installed here (pip install mlflow)."
     )
 
 
 def test_a_tracker_needs_a_folder():
-    with pytest.raises(BadTracker) as caught:
+    with pytest.raises(InvalidTracker) as caught:
         fit(trackers=["tensorboard"])
     assert str(caught.value) == (
         "The tracker 'tensorboard' cannot be used: trackers may write files, so name a folder for the run with run=…."
@@ -63,7 +63,7 @@ def test_a_tracker_gets_the_numbers_of_each_step_and_epoch(tmp_path):
 
 
 def test_a_refused_tracker_leaves_the_next_fit_alone(tmp_path):
-    with pytest.raises(BadTracker):
+    with pytest.raises(InvalidTracker):
         fit(tmp_path / "run", trackers=["mlflow"])
     assert fit().stages[0].losses
     assert AcceleratorState().num_processes == 1

@@ -22,7 +22,7 @@ from small_tasks import (
 from torch import nn
 
 from taskgraft import Batch, compose
-from taskgraft.engine.memory import OutOfMemory
+from taskgraft.engine.memory import NotEnoughMemory
 
 STILL = {"dropout": 0.0}
 
@@ -92,7 +92,7 @@ def test_a_run_that_ran_out_of_memory_ends_with_the_weights_of_one_that_began_sm
 
 
 def test_a_row_that_does_not_fit_alone_ends_training():
-    with pytest.raises(OutOfMemory) as caught:
+    with pytest.raises(NotEnoughMemory) as caught:
         trained(Cramped(0).eval(), learns(*PARTS))
     assert str(caught.value) == (
         "There is not enough memory for training the stage 'first' with a single row. "

@@ -22,18 +22,18 @@ from small_tasks import (
 from torch import nn
 
 import taskgraft as tg
-from taskgraft.adaptation.insertion import BadInsertion
-from taskgraft.adaptation.trainable import BadStage
+from taskgraft.adaptation.insertion import InvalidInsertion
+from taskgraft.adaptation.trainable import InvalidStage
 from taskgraft.builtin.heads.configs import ElementClassificationConfig, RegressionConfig
 from taskgraft.builtin.heads.element_classification import ElementClassification
 from taskgraft.builtin.heads.regression import Regression
-from taskgraft.contract.plan import Learn, Solve, Stage
-from taskgraft.data.batching import Limit
+from taskgraft.contract.plan import Unfreeze, HeadSolver, Stage
+from taskgraft.data.batching import BatchBudget
 from taskgraft.engine.feature_checks import EXAMPLES
 from taskgraft.training import trainer as stages
 from taskgraft.training.trainer import TooFewRows
 
-PROBE = Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, store=True)
+PROBE = Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True)
 
 
 class Rows:
@@ -135,7 +135,7 @@ def test_files_are_deleted_after_an_error_too(tmp_path, monkeypatch):
     import tempfile
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(BadStage):
+    with pytest.raises(InvalidStage):
         trained(words(), Stage("empty"), memory=0)
     assert list(tmp_path.iterdir()) == []
 
@@ -150,7 +150,7 @@ def test_a_probe_keeps_every_bit_of_the_backbone():
 def test_a_probe_of_elements_reads_few_at_a_time_and_rows_of_similar_length_together(monkeypatch):
     texts = ["a", "b a b a b a b a b a b a b a b a", "b a", "a b a", "b", "a b"] * 4
     rows = {"text": texts, "label": [text.split() for text in texts]}
-    shapes, real = [], stages.from_batch
+    shapes, real = [], stages.batch_to_features
 
     def read(batch, layout):
         found = real(batch, layout)
@@ -164,7 +164,7 @@ def test_a_probe_of_elements_reads_few_at_a_time_and_rows_of_similar_length_toge
         return weights(model)["head.readout.weight"]
 
     at_once = probed()
-    monkeypatch.setattr(stages, "PIECE", Limit(8_192, 40))
+    monkeypatch.setattr(stages, "PIECE", BatchBudget(8_192, 40))
     monkeypatch.setattr(stages, "from_batch", read)
     torch.testing.assert_close(probed(), at_once, atol=1e-4, rtol=1e-3)
     assert max(count * longest for count, longest in shapes) <= 40
@@ -172,14 +172,14 @@ def test_a_probe_of_elements_reads_few_at_a_time_and_rows_of_similar_length_toge
 
 
 def test_a_probe_uses_the_penalty_it_was_given():
-    _, run = fitted(words(), Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, store=True, penalty=0.25))
+    _, run = fitted(words(), Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True, penalty=0.25))
     assert run.stages[0].penalty == 0.25
 
 
 def test_a_stronger_penalty_gives_smaller_weights():
     norms = []
     for penalty in (1e-4, 1.0):
-        model = trained(words(), Stage("probe", head_rate=1e-3, solve=Solve.CONVEX, store=True, penalty=penalty))
+        model = trained(words(), Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True, penalty=penalty))
         norms.append(float(weights(model)["head.readout.weight"].norm()))
     assert norms[1] < 0.2 * norms[0]
 
@@ -237,13 +237,13 @@ def test_stages_follow_each_other():
 
 
 def test_the_epochs_of_the_training_settings_hold_where_a_stage_does_not_say():
-    _, run = fitted(words(), Stage("first", (Learn(PARTS, 1e-3),), head_rate=1e-3), epochs=4)
+    _, run = fitted(words(), Stage("first", (Unfreeze(PARTS, 1e-3),), head_rate=1e-3), epochs=4)
     assert len(run.stages[0].losses) == 4
 
 
 def test_a_stage_that_cannot_run_is_named():
-    with pytest.raises(BadStage) as caught:
-        trained(words(), Stage("odd", (Learn(("block-9",), 1e-3),)))
+    with pytest.raises(InvalidStage) as caught:
+        trained(words(), Stage("odd", (Unfreeze(("block-9",), 1e-3),)))
     assert str(caught.value) == (
         "The stage 'odd' cannot run: there is no part 'block-9'; the parts are embedding, block-0, block-1."
     )
@@ -252,7 +252,7 @@ def test_a_stage_that_cannot_run_is_named():
 def test_an_insertion_that_fits_nothing_is_named():
     from taskgraft.contract.plan import Insertion
 
-    with pytest.raises(BadInsertion):
+    with pytest.raises(InvalidInsertion):
         trained(words(), learns(insert=(Insertion("nothing", PARTS, frozenset(), nn.Identity, 1e-3),)))
 
 

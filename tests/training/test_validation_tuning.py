@@ -8,7 +8,7 @@ from planting import OPENING
 from small_tasks import Planned, assert_same_bits, learns, sentences, weights, words
 
 import taskgraft as tg
-from taskgraft.contract.rows import BadRows, ColumnMissing
+from taskgraft.contract.rows import InvalidRows, MissingColumn
 from taskgraft.training.validation_tuning import NothingToSettleBy
 
 PLUGIN = f"""{OPENING}
@@ -86,7 +86,7 @@ def refuse(backbone, step):
 
 
 def test_a_column_that_the_head_settles_by_must_be_there():
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         fitted(sentences(10, seed=1) | {"amounts": [1.0] * 10}, refuse)
     assert str(caught.value) == (
         "the validation data has no column 'amount'. Did you mean 'amounts'? Columns: text, label, amounts."
@@ -94,7 +94,7 @@ def test_a_column_that_the_head_settles_by_must_be_there():
 
 
 def test_a_row_that_the_head_cannot_settle_by_is_told_before_training():
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         fitted(rows(4, amount=[1.0, 0.0, 2.0, -3.0]), refuse)
     assert str(caught.value) == (
         "the validation data, row 1: the amount is 0.0.\n"

@@ -12,16 +12,16 @@ from safetensors.torch import load as parse_tensors
 from torch import Tensor, nn
 
 from taskgraft.adaptation.insertion import is_inserted
-from taskgraft.composition.compose import Given, Named
-from taskgraft.contract.backbone import Backbone, owner
+from taskgraft.composition.compose import GivenObject, ResolvedComponent
+from taskgraft.contract.backbone import Backbone, owning_part
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.specs import BackboneSpec
-from taskgraft.errors import listed
-from taskgraft.storage.fingerprints import digest
-from taskgraft.storage.manifest import HEAD, INSERTED, TENSORS, BadArtifact, Manifest, TensorRecord, read_artifact
+from taskgraft.errors import join_words
+from taskgraft.storage.fingerprints import tensor_digest
+from taskgraft.storage.manifest import HEAD, INSERTED, TENSORS, InvalidArtifact, Manifest, TensorRecord, read_artifact
 
 
-def build(chosen: Named[BackboneSpec] | Given[Backbone]) -> tuple[Backbone, str | None]:
+def build_backbone(chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone]) -> tuple[Backbone, str | None]:
     """Make a backbone with the weights it starts from.
 
     Returns:
@@ -30,7 +30,7 @@ def build(chosen: Named[BackboneSpec] | Given[Backbone]) -> tuple[Backbone, str 
     Raises:
         BadArtifact: when the artifact it starts from is damaged, has another base, or holds inserted modules.
     """
-    if isinstance(chosen, Given):
+    if isinstance(chosen, GivenObject):
         return chosen.value, chosen.value.fingerprint()
     backbone = chosen.spec.build(chosen.config)
     below = backbone.fingerprint()
@@ -46,15 +46,15 @@ def read_tensors(folder: Path, content: bytes, records: Mapping[str, TensorRecor
     try:
         tensors = parse_tensors(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise BadArtifact(str(folder), f"{TENSORS} cannot be read ({error})") from None
+        raise InvalidArtifact(str(folder), f"{TENSORS} cannot be read ({error})") from None
     if missing := sorted(records.keys() - tensors.keys()):
-        raise BadArtifact(str(folder), f"{TENSORS} lacks the tensor {listed(missing, 3)}")
+        raise InvalidArtifact(str(folder), f"{TENSORS} lacks the tensor {join_words(missing, 3)}")
     if strange := sorted(tensors.keys() - records.keys()):
-        raise BadArtifact(str(folder), f"{TENSORS} holds an unexpected tensor {listed(strange, 3)}")
+        raise InvalidArtifact(str(folder), f"{TENSORS} holds an unexpected tensor {join_words(strange, 3)}")
     return tensors
 
 
-def place(
+def copy_verified(
     folder: Path, tensors: Mapping[str, Tensor], records: Mapping[str, TensorRecord], places: Mapping[str, Tensor]
 ) -> None:
     """Copy tensors to their places, once every dtype, shape and checksum was compared.
@@ -65,12 +65,12 @@ def place(
     for name, tensor in tensors.items():
         have, need = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, places[name]))
         if have != need:
-            raise BadArtifact(str(folder), f"the tensor {name} is {have}, but the model has {need}")
+            raise InvalidArtifact(str(folder), f"the tensor {name} is {have}, but the model has {need}")
         record = records[name]
-        if (have, digest(tensor)) != (f"{record.dtype} {record.shape}", record.sha256):
-            raise BadArtifact(str(folder), f"the tensor {name} does not match its checksum")
+        if (have, tensor_digest(tensor)) != (f"{record.dtype} {record.shape}", record.sha256):
+            raise InvalidArtifact(str(folder), f"the tensor {name} does not match its checksum")
         if isinstance(places[name], nn.Parameter) and not is_finite(tensor):
-            raise BadArtifact(str(folder), f"the tensor {name} holds values that are not finite")
+            raise InvalidArtifact(str(folder), f"the tensor {name} holds values that are not finite")
     with torch.no_grad():
         for name, tensor in tensors.items():
             places[name].copy_(tensor)
@@ -87,7 +87,7 @@ def owner_of(name: str, description: BackboneDescription) -> str:
         return HEAD
     if is_inserted(name):
         return INSERTED
-    part = owner(description, name)
+    part = owning_part(description, name)
     return part.name if part else "unused"
 
 
@@ -100,25 +100,25 @@ def check_owners(folder: Path, manifest: Manifest, description: BackboneDescript
     for name, record in manifest.tensors.items():
         if record.owner != owner_of(name, description):
             problem = f"the tensor {name} is said to belong to {record.owner}, not to {owner_of(name, description)}"
-            raise BadArtifact(str(folder), problem)
+            raise InvalidArtifact(str(folder), problem)
 
 
 def _start_from(folder: Path, backbone: Backbone, below: str | None) -> str:
     manifest, content = read_artifact(folder)
     if manifest.base != below:
-        raise BadArtifact(str(folder), f"it was trained on another base ({manifest.base} there, {below} here)")
+        raise InvalidArtifact(str(folder), f"it was trained on another base ({manifest.base} there, {below} here)")
     check_owners(folder, manifest, backbone.description)
     if any(record.owner == INSERTED for record in manifest.tensors.values()):
-        raise BadArtifact(str(folder), "it holds inserted modules, so its backbone cannot be the base of another model")
+        raise InvalidArtifact(str(folder), "it holds inserted modules, so its backbone cannot be the base of another model")
     tensors = read_tensors(folder, content, manifest.tensors)
     places = dict(backbone.state_dict(keep_vars=True))
     mine = {name: tensor for name, tensor in tensors.items() if manifest.tensors[name].owner != HEAD}
     missing = sorted(places.keys() - mine.keys()) if manifest.base is None else []
     if missing:
-        raise BadArtifact(str(folder), f"it lies over random weights, but lacks the tensor {listed(missing, 3)}")
+        raise InvalidArtifact(str(folder), f"it lies over random weights, but lacks the tensor {join_words(missing, 3)}")
     if strange := sorted(mine.keys() - places.keys()):
-        raise BadArtifact(str(folder), f"it holds the tensor {listed(strange, 3)}, which the backbone does not have")
-    place(folder, mine, manifest.tensors, places)
+        raise InvalidArtifact(str(folder), f"it holds the tensor {join_words(strange, 3)}, which the backbone does not have")
+    copy_verified(folder, mine, manifest.tensors, places)
     return _fingerprint(manifest)
 
 

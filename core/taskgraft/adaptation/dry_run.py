@@ -13,20 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from taskgraft.adaptation.insertion import BadInsertion, Inserted, insert, named_tensors, remove
-from taskgraft.adaptation.trainable import resolve
-from taskgraft.composition.compose import Composition, Given
-from taskgraft.contract.backbone import Backbone, tensors
+from taskgraft.adaptation.insertion import InvalidInsertion, InsertedModule, insert_modules, original_named_tensors, remove_modules
+from taskgraft.adaptation.trainable import resolve_trainable
+from taskgraft.composition.compose import Composition, GivenObject
+from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.features import Features
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 
 ROWS = 2
 """Real rows that an insertion is tried on."""
 
 
 @dataclass(eq=False)
-class CannotInsert(TaskgraftError):
+class InsertionFailed(TaskgraftError):
     """Modules that a strategy inserts do not work in a backbone."""
 
     strategy: str
@@ -41,7 +41,7 @@ class CannotInsert(TaskgraftError):
 
 
 @dataclass(eq=False)
-class CannotRun(TaskgraftError):
+class BackboneFailed(TaskgraftError):
     """A backbone that fails with nothing inserted."""
 
     backbone: str
@@ -51,7 +51,7 @@ class CannotRun(TaskgraftError):
         return f"'{self.backbone}' fails by itself, before anything is inserted into it: {self.problem}."
 
 
-def tried(composition: Composition) -> Composition:
+def dry_run_composition(composition: Composition) -> Composition:
     """Try what a plan inserts, and find what it chooses to learn, as far as that can be done without weights.
 
     Returns:
@@ -66,15 +66,15 @@ def tried(composition: Composition) -> Composition:
     backbone = _without_weights(composition) if inserts or chooses else None
     if backbone is not None and chooses and not inserts:
         for stage in composition.plan:
-            resolve(stage, backbone, composition.layout, nn.Module(), ())
+            resolve_trainable(stage, backbone, composition.layout, nn.Module(), ())
     if not inserts:
         return replace(composition, tried=True)
     batch = None if backbone is None else backbone.example()
     if backbone is None or batch is None:
         return composition
     try:
-        check(composition, backbone, batch)
-    except CannotRun:  # without data, for it looks at them
+        dry_run(composition, backbone, batch)
+    except BackboneFailed:  # without data, for it looks at them
         return composition
     return replace(composition, tried=True)
 
@@ -82,12 +82,12 @@ def tried(composition: Composition) -> Composition:
 def _without_weights(composition: Composition) -> Backbone | None:
     """Give the sketch of a backbone, or the object itself where one was given; None where there is no sketch."""
     chosen = composition.backbone
-    if isinstance(chosen, Given):
+    if isinstance(chosen, GivenObject):
         return chosen.value
     return None if chosen.spec.sketch is None else chosen.spec.sketch(chosen.config)
 
 
-def check(composition: Composition, backbone: Backbone, batch: Batch) -> None:
+def dry_run(composition: Composition, backbone: Backbone, batch: Batch) -> None:
     """Try what a plan inserts on some rows, and take it out again.
 
     Raises:
@@ -102,23 +102,23 @@ def check(composition: Composition, backbone: Backbone, batch: Batch) -> None:
             with torch.no_grad():
                 before = backbone(batch, composition.layout)
         except Exception as error:
-            raise CannotRun(who[1], _told(error)) from error
-        inserted: tuple[Inserted, ...] = ()
+            raise BackboneFailed(who[1], _told(error)) from error
+        inserted: tuple[InsertedModule, ...] = ()
         try:
             for stage in composition.plan:
-                inserted = (*inserted, *insert(backbone, stage.insert, inserted))
+                inserted = (*inserted, *insert_modules(backbone, stage.insert, inserted))
             backbone.eval()
             learn = _learning(backbone, inserted)
             after = backbone(batch, composition.layout)
             problem = _changed(before, after) or _unconnected(after, learn)
-        except BadInsertion:
+        except InvalidInsertion:
             raise
         except Exception as error:  # whatever a library raises is the reason
             problem = _told(error)
         finally:
-            remove(backbone, inserted)
+            remove_modules(backbone, inserted)
     if problem is not None:
-        raise CannotInsert(*who, problem)
+        raise InsertionFailed(*who, problem)
 
 
 def _told(error: Exception) -> str:
@@ -126,10 +126,10 @@ def _told(error: Exception) -> str:
     return text if isinstance(error, TaskgraftError) else f"{type(error).__name__}: {text}"
 
 
-def _learning(backbone: Backbone, inserted: Sequence[Inserted]) -> Mapping[str, Tensor]:
+def _learning(backbone: Backbone, inserted: Sequence[InsertedModule]) -> Mapping[str, Tensor]:
     found = {
         name: tensor
-        for name, tensor in named_tensors(backbone, inserted).items()
+        for name, tensor in original_named_tensors(backbone, inserted).items()
         if isinstance(tensor, nn.Parameter) and any(one.learns(name) for one in inserted)
     }
     for tensor in found.values():
@@ -147,7 +147,7 @@ def _changed(before: Features, after: Features) -> str | None:
             f"the features have {counts[1]} elements in place of {counts[0]}, so they no longer line up with the inputs"
         )
     if shapes[0] != shapes[1]:
-        return f"the features have the shape {listed(map(str, shapes[1]))} in place of {listed(map(str, shapes[0]))}"
+        return f"the features have the shape {join_words(map(str, shapes[1]))} in place of {join_words(map(str, shapes[0]))}"
     return None
 
 
@@ -160,7 +160,7 @@ def _unconnected(after: Features, learn: Mapping[str, Tensor]) -> str | None:
     lost = [name for name, gradient in zip(learn, gradients, strict=True) if gradient is None]
     if not lost:
         return None
-    return f"the features do not depend on {listed(lost, 2)}, so that would never learn"
+    return f"the features do not depend on {join_words(lost, 2)}, so that would never learn"
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def _tried_on(backbone: Backbone) -> Iterator[None]:
     modes = [(module, module.training) for module in backbone.modules()]
     asked = [(tensor, tensor.requires_grad) for tensor in backbone.parameters()]
     try:
-        with torch.random.fork_rng(devices=[]), torch.device(_device(backbone)), _Unseen():
+        with torch.random.fork_rng(devices=[]), torch.device(_device(backbone)), _MetaScalars():
             backbone.eval().requires_grad_(False)
             yield
     finally:
@@ -180,10 +180,10 @@ def _tried_on(backbone: Backbone) -> Iterator[None]:
 
 
 def _device(backbone: Backbone) -> torch.device:
-    return next((tensor.device for tensor in tensors(backbone).values()), torch.device("cpu"))
+    return next((tensor.device for tensor in named_tensors(backbone).values()), torch.device("cpu"))
 
 
-class _Unseen(TorchFunctionMode):
+class _MetaScalars(TorchFunctionMode):
     """Lets code that looks at a number of a tensor without data see 1, as a mask without padding would show."""
 
     def __torch_function__(

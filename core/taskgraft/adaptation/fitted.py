@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taskgraft.adaptation.insertion import Inserted, is_inserted
+from taskgraft.adaptation.insertion import InsertedModule, is_inserted
 from taskgraft.adaptation.merging import merged_tensors
 from taskgraft.contract.config import Config
-from taskgraft.contract.head import Head, Target
-from taskgraft.engine.task_module import Task
+from taskgraft.contract.head import Head, TargetDescription
+from taskgraft.engine.task_module import TaskModule
 
 
 @dataclass
-class Fitted:
+class FittedTask:
     """What a fit or an artifact adds to a composition.
 
     Attributes:
@@ -23,10 +23,10 @@ class Fitted:
         merged: whether what was inserted lies in the base tensors now.
     """
 
-    task: Task
+    task: TaskModule
     head: Head[Any]
-    target: Target
-    inserted: tuple[Inserted, ...]
+    target: TargetDescription
+    inserted: tuple[InsertedModule, ...]
     learned: frozenset[str]
     base: str | None
     metrics: Mapping[str, float]

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskgraft.adaptation.trainable import HEAD, Learning
+from taskgraft.adaptation.trainable import HEAD, TrainableTensors
 from taskgraft.errors import TaskgraftError
-from taskgraft.storage.fingerprints import digest
+from taskgraft.storage.fingerprints import tensor_digest
 
 
 @dataclass(eq=False)
-class GuardBroken(TaskgraftError):
+class WeightGuardError(TaskgraftError):
     """A stage changed what it should not have, or did not train what it declared."""
 
     stage: str
@@ -29,7 +29,7 @@ class GuardBroken(TaskgraftError):
 
 
 @dataclass
-class Guard:
+class WeightGuard:
     """Watches one stage.
 
     Attributes:
@@ -40,14 +40,14 @@ class Guard:
     """
 
     stage: str
-    learning: Learning
+    learning: TrainableTensors
     frozen: list[tuple[str, nn.Module]]
     before: Mapping[str, str] = field(default_factory=dict)
     excused: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         now = self.learning.tensors()
-        self._before = {**self.before} | {name: digest(now[name]) for name in now if name not in self.before}
+        self._before = {**self.before} | {name: tensor_digest(now[name]) for name in now if name not in self.before}
         self._parameters = {name: tensor for name, tensor in now.items() if isinstance(tensor, nn.Parameter)}
         self._rates = {name: group.rate for group in self.learning.groups for name in group.tensors}
         self._without = {name for name in self._rates if isinstance(now[name], nn.Parameter)}
@@ -111,7 +111,7 @@ class Guard:
         declared = self.learning.declared
         replaced = {name for name, tensor in self._parameters.items() if now.get(name, tensor) is not tensor}
         faults += [f"the tensor {name} learns, but was replaced by another" for name in sorted(replaced & declared)]
-        changed = {name for name, mark in self._before.items() if name in now and digest(now[name]) != mark}
+        changed = {name for name, mark in self._before.items() if name in now and tensor_digest(now[name]) != mark}
         faults += [f"the tensor {name} does not learn, but changed" for name in sorted(changed - declared)]
         faults += [
             f"the tensor {name} is not finite" for name in sorted(declared & now.keys()) if not _finite(now[name])
@@ -125,7 +125,7 @@ class Guard:
                 )
         self.excused = {name: why for name, why in self.excused.items() if name in self._without - self._blamed}
         if faults:
-            raise GuardBroken(self.stage, tuple(faults))
+            raise WeightGuardError(self.stage, tuple(faults))
 
     def _gradient_faults(self) -> list[str]:
         return [

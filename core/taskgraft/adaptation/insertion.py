@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone, tensors
-from taskgraft.contract.plan import Insertion, Together
+from taskgraft.contract.backbone import Backbone, named_tensors
+from taskgraft.contract.plan import Insertion, SharedWrap
 from taskgraft.errors import TaskgraftError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Inserted:
+class InsertedModule:
     """An inserted module: around the layer at a dotted path of the bare backbone.
 
     Attributes:
@@ -33,9 +33,9 @@ class Inserted:
         return name.startswith(f"{self.path}:{self.insertion.name}.") and name not in self.fixed
 
 
-def insert(
-    backbone: Backbone, insertions: Iterable[Insertion], before: Sequence[Inserted] = ()
-) -> tuple[Inserted, ...]:
+def insert_modules(
+    backbone: Backbone, insertions: Iterable[Insertion], before: Sequence[InsertedModule] = ()
+) -> tuple[InsertedModule, ...]:
     """Wrap the layers that insertions choose by part and role, or whole parts.
 
     Args:
@@ -45,27 +45,27 @@ def insert(
         BadInsertion: when an insertion chooses no layer, one that has its name already, or its module does not hold the
             layer.
     """
-    done: list[Inserted] = []
+    done: list[InsertedModule] = []
     chosen = [(insertion, path) for insertion in insertions for path in _chosen(backbone, insertion)]
-    begun: dict[Together, Wrap] = {}
+    begun: dict[SharedWrap, Wrap] = {}
     try:
         for insertion, path in chosen:
             if any(one.path == path and one.insertion.name == insertion.name for one in (*before, *done)):
-                raise BadInsertion(insertion.name, f"{path} has an insertion of that name already")
+                raise InvalidInsertion(insertion.name, f"{path} has an insertion of that name already")
             wrap = insertion.wrap
-            if isinstance(wrap, Together):
+            if isinstance(wrap, SharedWrap):
                 if wrap not in begun:
                     mine = [other for one, other in chosen if one.wrap is wrap]
                     begun[wrap] = wrap.begin([_layer(backbone, other, (*before, *done)) for other in mine])
                 wrap = begun[wrap]
             done.append(_around(backbone, insertion, path, wrap, (*before, *done)))
     except BaseException:
-        remove(backbone, done, before)
+        remove_modules(backbone, done, before)
         raise
     return tuple(done)
 
 
-def remove(backbone: Backbone, inserted: Sequence[Inserted], before: Sequence[Inserted] = ()) -> None:
+def remove_modules(backbone: Backbone, inserted: Sequence[InsertedModule], before: Sequence[InsertedModule] = ()) -> None:
     """Take inserted modules away; the last one added goes first.
 
     Args:
@@ -77,7 +77,7 @@ def remove(backbone: Backbone, inserted: Sequence[Inserted], before: Sequence[In
         backbone.set_submodule(here, backbone.get_submodule(f"{here}.{one.inside}"))
 
 
-def place(one: Inserted, others: Sequence[Inserted]) -> str:
+def current_path(one: InsertedModule, others: Sequence[InsertedModule]) -> str:
     """Find where an inserted module lies now.
 
     Args:
@@ -87,22 +87,22 @@ def place(one: Inserted, others: Sequence[Inserted]) -> str:
     return ".".join((_place(one.path, others), *reversed(around)))
 
 
-def named_tensors(backbone: Backbone, inserted: Sequence[Inserted]) -> dict[str, Tensor]:
+def original_named_tensors(backbone: Backbone, inserted: Sequence[InsertedModule]) -> dict[str, Tensor]:
     """All tensors of a backbone under the names that the bare backbone gives them.
 
     An inserted tensor is called ``<path of the layer>:<name of the insertion>.<tensor>``.
     """
     around = _outermost_first(inserted)
-    return {_bare_name(name, around): tensor for name, tensor in tensors(backbone).items()}
+    return {_bare_name(name, around): tensor for name, tensor in named_tensors(backbone).items()}
 
 
-def named_modules(backbone: Backbone, inserted: Sequence[Inserted]) -> list[tuple[str, nn.Module]]:
+def named_modules(backbone: Backbone, inserted: Sequence[InsertedModule]) -> list[tuple[str, nn.Module]]:
     """All modules of a backbone under translated names."""
     around = _outermost_first(inserted)
     return [(_bare_name(name, around), module) for name, module in backbone.named_modules()]
 
 
-def bare_name(name: str, inserted: Sequence[Inserted]) -> str:
+def bare_name(name: str, inserted: Sequence[InsertedModule]) -> str:
     """Translate the dotted path of a tensor or module to what it is called without insertions around it."""
     return _bare_name(name, _outermost_first(inserted))
 
@@ -112,26 +112,26 @@ def is_inserted(name: str) -> bool:
     return ":" in name
 
 
-def _around(backbone: Backbone, insertion: Insertion, path: str, wrap: "Wrap", before: Sequence[Inserted]) -> Inserted:
+def _around(backbone: Backbone, insertion: Insertion, path: str, wrap: "Wrap", before: Sequence[InsertedModule]) -> InsertedModule:
     layer = _layer(backbone, path, before)
     around = wrap(layer)
     inside = next((name for name, module in around.named_modules() if module is layer and name), None)
     if inside is None:
-        raise BadInsertion(insertion.name, f"the module around {path} does not hold that layer")
+        raise InvalidInsertion(insertion.name, f"the module around {path} does not hold that layer")
     fixed = [
         f"{path}:{insertion.name}.{name}"
         for name, parameter in around.named_parameters()
         if not parameter.requires_grad and not name.startswith(f"{inside}.")
     ]
     backbone.set_submodule(_place(path, before), around)
-    return Inserted(path, insertion, inside, frozenset(fixed))
+    return InsertedModule(path, insertion, inside, frozenset(fixed))
 
 
-def _layer(backbone: Backbone, path: str, before: Sequence[Inserted]) -> nn.Module:
+def _layer(backbone: Backbone, path: str, before: Sequence[InsertedModule]) -> nn.Module:
     return backbone.get_submodule(_place(path, before))
 
 
-def _place(path: str, before: Sequence[Inserted]) -> str:
+def _place(path: str, before: Sequence[InsertedModule]) -> str:
     """Find where a module of the bare backbone lies now; of one that is wrapped, the outermost module around it."""
     for one in sorted(before, key=lambda one: -len(one.path)):
         if path.startswith(f"{one.path}."):
@@ -139,13 +139,13 @@ def _place(path: str, before: Sequence[Inserted]) -> str:
     return path
 
 
-def _outermost_first(inserted: Sequence[Inserted]) -> list[Inserted]:
+def _outermost_first(inserted: Sequence[InsertedModule]) -> list[InsertedModule]:
     """Sort insertions as they are met on the way from the backbone to a tensor."""
     numbered = sorted(enumerate(inserted), key=lambda pair: (len(pair[1].path), -pair[0]))
     return [one for _, one in numbered]
 
 
-def _bare_name(name: str, around: Sequence[Inserted]) -> str:
+def _bare_name(name: str, around: Sequence[InsertedModule]) -> str:
     for one in around:
         if not name.startswith(one.path):
             continue
@@ -169,7 +169,7 @@ def _chosen(backbone: Backbone, insertion: Insertion) -> list[str]:
     ]
     if not paths:
         roles = ", ".join(sorted(insertion.roles))
-        raise BadInsertion(insertion.name, f"no layer of {', '.join(insertion.parts)} has one of the roles {roles}")
+        raise InvalidInsertion(insertion.name, f"no layer of {', '.join(insertion.parts)} has one of the roles {roles}")
     return paths
 
 
@@ -179,13 +179,13 @@ def _whole_parts(backbone: Backbone, insertion: Insertion) -> list[str]:
         if part.name not in insertion.parts:
             continue
         if part.module is None or part.module not in modules:
-            raise BadInsertion(insertion.name, f"no one module gives what leaves the part {part.name}")
+            raise InvalidInsertion(insertion.name, f"no one module gives what leaves the part {part.name}")
         paths.append(part.module)
     return paths
 
 
 @dataclass(eq=False)
-class BadInsertion(TaskgraftError):
+class InvalidInsertion(TaskgraftError):
     """An insertion that cannot be carried out."""
 
     name: str

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from taskgraft.adaptation.insertion import Inserted, place
-from taskgraft.contract.backbone import Backbone, tensors
+from taskgraft.adaptation.insertion import InsertedModule, current_path
+from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.features import Features
-from taskgraft.engine.feature_checks import difference
+from taskgraft.engine.feature_checks import max_relative_difference
 from taskgraft.errors import TaskgraftError
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -21,7 +21,7 @@ more."""
 
 
 @dataclass(eq=False)
-class CannotMerge(TaskgraftError):
+class MergeError(TaskgraftError):
     """An insertion that cannot be written as the layer it stands around."""
 
     name: str
@@ -35,7 +35,7 @@ class CannotMerge(TaskgraftError):
 
 
 @dataclass
-class Merging:
+class AdapterMerge:
     """Inserted modules that were merged, and how to bring them back.
 
     Attributes:
@@ -43,7 +43,7 @@ class Merging:
     """
 
     backbone: Backbone
-    inserted: Sequence[Inserted]
+    inserted: Sequence[InsertedModule]
     features: Callable[[], Features] | None = None
     _done: list[tuple[str, nn.Module, dict[str, Tensor]]] = field(default_factory=list)
 
@@ -56,19 +56,19 @@ class Merging:
         """
         for one in self.inserted:
             if one.insertion.merge is None:
-                raise CannotMerge(
+                raise MergeError(
                     one.insertion.name, f"what it adds to {one.path} is no change of that layer's weights"
                 )
         self.backbone.eval()
         before = self.features() if self.features else None
         try:
             for number, one in enumerate(self.inserted):
-                self._merge(one, place(one, self.inserted[number + 1 :]), compared=before is not None)
+                self._merge(one, current_path(one, self.inserted[number + 1 :]), compared=before is not None)
             if before is not None and self.features is not None:
-                apart = difference(before, self.features())
+                apart = max_relative_difference(before, self.features())
                 if not apart <= _allowed(before.value.dtype):
                     names = ", ".join(dict.fromkeys(one.insertion.name for one in self.inserted))
-                    raise CannotMerge(names, f"features before and after differ by {apart:.1e} of the largest")
+                    raise MergeError(names, f"features before and after differ by {apart:.1e} of the largest")
         except BaseException:
             self.undo()
             raise
@@ -77,13 +77,13 @@ class Merging:
     def undo(self) -> None:
         """Bring everything back to what it was before, bit for bit."""
         for path, around, values in reversed(self._done):
-            now = tensors(self.backbone.get_submodule(path))
+            now = named_tensors(self.backbone.get_submodule(path))
             for name, value in values.items():
                 now[name].copy_(value)
             self.backbone.set_submodule(path, around)
         self._done.clear()
 
-    def _merge(self, one: Inserted, path: str, *, compared: bool) -> None:
+    def _merge(self, one: InsertedModule, path: str, *, compared: bool) -> None:
         """Merge one.
 
         Args:
@@ -94,27 +94,27 @@ class Merging:
         assert insertion.merge is not None
         layer = around.get_submodule(one.inside)
         merged = insertion.merge(deepcopy(around)).eval()
-        new, old = tensors(merged), tensors(layer)
+        new, old = named_tensors(merged), named_tensors(layer)
         if _forms(new) != _forms(old):
-            raise CannotMerge(insertion.name, f"what it makes of {one.path} does not have the tensors of that layer")
+            raise MergeError(insertion.name, f"what it makes of {one.path} does not have the tensors of that layer")
         tried = next(_tries(layer, around), None)
         if tried is None and not compared:
             problem = f"nothing says what {one.path} reads, so it cannot be compared; give some rows with check=…"
-            raise CannotMerge(insertion.name, problem)
+            raise MergeError(insertion.name, problem)
         if tried is not None:
             wanted = around(tried)
             apart = float((merged(tried) - wanted).abs().max()) / max(1.0, float(wanted.abs().max()))
             if not apart <= _allowed(wanted.dtype):
-                raise CannotMerge(insertion.name, f"what it makes of {one.path} differs by {apart:.1e} of the largest")
+                raise MergeError(insertion.name, f"what it makes of {one.path} differs by {apart:.1e} of the largest")
         self._done.append((path, around, {name: tensor.detach().clone() for name, tensor in old.items()}))
         for name, tensor in old.items():
             tensor.copy_(new[name])
         self.backbone.set_submodule(path, layer)
 
 
-def merged_tensors(backbone: Backbone, inserted: Sequence[Inserted]) -> frozenset[str]:
+def merged_tensors(backbone: Backbone, inserted: Sequence[InsertedModule]) -> frozenset[str]:
     """Name the base tensors that merging changes: those of the layers, now bare, that modules stood around."""
-    return frozenset(f"{one.path}.{name}" for one in inserted for name in tensors(backbone.get_submodule(one.path)))
+    return frozenset(f"{one.path}.{name}" for one in inserted for name in named_tensors(backbone.get_submodule(one.path)))
 
 
 def _forms(named: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from taskgraft.adaptation.insertion import Inserted, is_inserted, named_modules, named_tensors
-from taskgraft.contract.backbone import Backbone, owner
+from taskgraft.adaptation.insertion import InsertedModule, is_inserted, named_modules, original_named_tensors
+from taskgraft.contract.backbone import Backbone, owning_part
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.plan import Learn, Solve, Stage
+from taskgraft.contract.plan import Unfreeze, HeadSolver, Stage
 from taskgraft.errors import TaskgraftError
 
 HEAD = "head"
@@ -30,7 +30,7 @@ NORMS = (
 
 
 @dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Tensors that learn at one rate.
 
     Attributes:
@@ -46,13 +46,13 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Learning:
+class TrainableTensors:
     """What one stage does with the tensors of a backbone and head."""
 
     backbone: Backbone
     head: nn.Module
-    inserted: tuple[Inserted, ...]
-    groups: tuple[Group, ...]
+    inserted: tuple[InsertedModule, ...]
+    groups: tuple[ParameterGroup, ...]
 
     @property
     def declared(self) -> frozenset[str]:
@@ -62,7 +62,7 @@ class Learning:
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, as they are now."""
         head = dict(self.head.named_parameters()) | dict(self.head.named_buffers())
-        named = named_tensors(self.backbone, self.inserted)
+        named = original_named_tensors(self.backbone, self.inserted)
         return named | {f"{HEAD}.{name}": tensor for name, tensor in head.items()}
 
     def first_part(self) -> int:
@@ -105,63 +105,63 @@ class Learning:
             path, _, inside = name.partition(":")
             whole = f"{path}:{inside.partition('.')[0]}."
             return any(tensor.startswith(whole) for tensor in self.declared)
-        part = owner(self.backbone.description, name) if name else None
+        part = owning_part(self.backbone.description, name) if name else None
         if part is None:
             return len(learning) == len(self.backbone.description.parts)
         buffers = [f"{name}.{buffer}" for buffer, _ in module.named_buffers(recurse=False)]
         return part.name in learning and all(buffer in self.declared for buffer in buffers)
 
 
-def resolve(
-    stage: Stage, backbone: Backbone, layout: Layout, head: nn.Module, inserted: tuple[Inserted, ...]
-) -> Learning:
+def resolve_trainable(
+    stage: Stage, backbone: Backbone, layout: Layout, head: nn.Module, inserted: tuple[InsertedModule, ...]
+) -> TrainableTensors:
     """Find the tensors that a stage means. What the features of the head's layout do not depend on keeps still.
 
     Raises:
         BadStage: when a choice is empty, names no part, or two choices claim one tensor.
     """
     groups = [_group(stage, number, learn, backbone, layout, inserted) for number, learn in enumerate(stage.learn)]
-    names = named_tensors(backbone, inserted)
+    names = original_named_tensors(backbone, inserted)
     for insertion in dict.fromkeys(one.insertion for one in inserted if one.insertion in stage.insert):
         around = [one for one in inserted if one.insertion == insertion]
         mine = tuple(name for name in names if any(one.learns(name) for one in around))
-        groups.append(Group(f"inserted {insertion.name}", insertion.rate, mine))
+        groups.append(ParameterGroup(f"inserted {insertion.name}", insertion.rate, mine))
     if stage.layer_decay is not None:
         groups = [replace(group, factors=_factors(stage.layer_decay, group, backbone)) for group in groups]
     if stage.head_rate is not None:
         of_head = (*(name for name, _ in head.named_parameters()), *(name for name, _ in head.named_buffers()))
-        groups.append(Group(HEAD, stage.head_rate, tuple(f"{HEAD}.{name}" for name in of_head)))
+        groups.append(ParameterGroup(HEAD, stage.head_rate, tuple(f"{HEAD}.{name}" for name in of_head)))
     claimed: dict[str, str] = {}
     for group in groups:
         for name in group.tensors:
             if name in claimed:
-                raise BadStage(stage.name, f"both '{claimed[name]}' and '{group.name}' claim the tensor {name}")
+                raise InvalidStage(stage.name, f"both '{claimed[name]}' and '{group.name}' claim the tensor {name}")
             claimed[name] = group.name
     if not groups:
-        raise BadStage(stage.name, "nothing learns in it")
+        raise InvalidStage(stage.name, "nothing learns in it")
     if any(name.startswith(f"{HEAD}.") for name in names):
-        raise BadStage(
+        raise InvalidStage(
             stage.name, f"the backbone has tensors below an attribute '{HEAD}', which names the head's; rename it"
         )
-    if stage.solve == Solve.CONVEX and stage.loss is not None:
-        raise BadStage(stage.name, "a solver minimises the head's own loss, so the stage cannot give another")
+    if stage.solve == HeadSolver.CONVEX and stage.loss is not None:
+        raise InvalidStage(stage.name, "a solver minimises the head's own loss, so the stage cannot give another")
     if stage.teacher is not None and stage.loss is None:
-        raise BadStage(stage.name, "it has a teacher, but no loss that learns from it")
-    if stage.solve == Solve.CONVEX and [group.name for group in groups] != [HEAD]:
-        raise BadStage(stage.name, "a solver finds the head, so the head must learn in it and nothing else")
-    return Learning(backbone, head, inserted, tuple(groups))
+        raise InvalidStage(stage.name, "it has a teacher, but no loss that learns from it")
+    if stage.solve == HeadSolver.CONVEX and [group.name for group in groups] != [HEAD]:
+        raise InvalidStage(stage.name, "a solver finds the head, so the head must learn in it and nothing else")
+    return TrainableTensors(backbone, head, inserted, tuple(groups))
 
 
 def _group(
-    stage: Stage, number: int, learn: Learn, backbone: Backbone, layout: Layout, inserted: Sequence[Inserted]
-) -> Group:
+    stage: Stage, number: int, learn: Unfreeze, backbone: Backbone, layout: Layout, inserted: Sequence[InsertedModule]
+) -> ParameterGroup:
     parts = {part.name: part for part in backbone.description.parts}
     if unknown := [name for name in learn.parts if name not in parts]:
-        raise BadStage(stage.name, f"there is no part '{unknown[0]}'; the parts are {', '.join(parts)}")
+        raise InvalidStage(stage.name, f"there is no part '{unknown[0]}'; the parts are {', '.join(parts)}")
     modules = dict(named_modules(backbone, inserted))
     chosen = []
-    for name, tensor in named_tensors(backbone, inserted).items():
-        part = None if is_inserted(name) else owner(backbone.description, name)
+    for name, tensor in original_named_tensors(backbone, inserted).items():
+        part = None if is_inserted(name) else owning_part(backbone.description, name)
         if part is None or part.name not in learn.parts or backbone.description.leaves_out(layout, name):
             continue
         layer, _, own = name.rpartition(".")
@@ -174,13 +174,13 @@ def _group(
         if learn.tensors is None or own in learn.tensors or (learn.norms and is_norm(modules.get(layer))):
             chosen.append(name)
     if not chosen:
-        raise BadStage(
+        raise InvalidStage(
             stage.name, f"its choice {number + 1} fits no tensor of {', '.join(learn.parts)}{_sought(learn)}"
         )
-    return Group(", ".join(learn.parts), learn.rate, tuple(chosen))
+    return ParameterGroup(", ".join(learn.parts), learn.rate, tuple(chosen))
 
 
-def _sought(learn: Learn) -> str:
+def _sought(learn: Unfreeze) -> str:
     """Say by which names tensors were chosen, where they were."""
     if learn.tensors is None:
         return ""
@@ -188,7 +188,7 @@ def _sought(learn: Learn) -> str:
     return f": none is called {names}{', and there is no norm' if learn.norms else ''}. Choose another strategy"
 
 
-def _factors(decay: float, group: Group, backbone: Backbone) -> dict[str, float]:
+def _factors(decay: float, group: ParameterGroup, backbone: Backbone) -> dict[str, float]:
     """Give the factor of each tensor's rate: 1 in the last part, ``decay`` in the one before, its square before that."""
     parts = backbone.description.parts
     return {
@@ -217,7 +217,7 @@ def _of_head(name: str) -> bool:
 
 
 @dataclass(eq=False)
-class BadStage(TaskgraftError):
+class InvalidStage(TaskgraftError):
     """A stage that does not fit the backbone it was planned for."""
 
     stage: str

@@ -14,43 +14,43 @@ from pydantic import ValidationError
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from taskgraft.adaptation.base_weights import build, check_owners, is_finite, owner_of, place, read_tensors
-from taskgraft.adaptation.fitted import Fitted
-from taskgraft.adaptation.insertion import Inserted, insert, is_inserted, remove
-from taskgraft.adaptation.trainable import Learning, resolve
-from taskgraft.composition.compose import Composition, Reference, built_head, check_consent, composed, feature_of, named
+from taskgraft.adaptation.base_weights import build_backbone, check_owners, is_finite, owner_of, copy_verified, read_tensors
+from taskgraft.adaptation.fitted import FittedTask
+from taskgraft.adaptation.insertion import InsertedModule, insert_modules, is_inserted, remove_modules
+from taskgraft.adaptation.trainable import TrainableTensors, resolve_trainable
+from taskgraft.composition.compose import Composition, ComponentReference, build_head, check_consent, compose_components, head_features, resolve
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.head import Head
-from taskgraft.contract.recipe import Choice, Recipe
+from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import is_installed
 from taskgraft.discovery.names import parse_name
-from taskgraft.engine.task_module import Task
-from taskgraft.errors import TaskgraftError, listed
-from taskgraft.evaluation.baselines import read_rivals, sources_of_rivals
-from taskgraft.storage.atomic_write import replacing_folder
-from taskgraft.storage.fingerprints import digest
+from taskgraft.engine.task_module import TaskModule
+from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.evaluation.baselines import read_baselines, baseline_sources
+from taskgraft.storage.atomic_write import atomic_folder
+from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import (
     MANIFEST,
     SCHEMA,
     SUMS,
     TENSORS,
-    BadArtifact,
+    InvalidArtifact,
     Manifest,
     TensorRecord,
     checksums,
     is_artifact,
     read_artifact,
-    recipe_for,
-    recipe_here,
+    recipe_relative_to,
+    recipe_from,
 )
 
 
 @dataclass(eq=False)
-class CannotSave(TaskgraftError):
+class SaveError(TaskgraftError):
     """A place where an artifact cannot be written."""
 
     path: str
@@ -61,7 +61,7 @@ class CannotSave(TaskgraftError):
 
 
 @dataclass(eq=False)
-class NoDevice(TaskgraftError):
+class InvalidDevice(TaskgraftError):
     """A device that cannot be used."""
 
     device: str
@@ -71,7 +71,7 @@ class NoDevice(TaskgraftError):
         return f"The device {self.device!r} cannot be used: {self.problem}. 'cpu' always can."
 
 
-def save(fitted: Fitted, composition: Composition, recipe: Recipe, path: Path, *, overwrite: bool = False) -> Path:
+def save(fitted: FittedTask, composition: Composition, recipe: Recipe, path: Path, *, overwrite: bool = False) -> Path:
     """Write an artifact beside its place and rename it, so that no half-written one is ever found.
 
     Raises:
@@ -79,17 +79,17 @@ def save(fitted: Fitted, composition: Composition, recipe: Recipe, path: Path, *
     """
     path = _resolved(path)
     _check_place(path, overwrite=overwrite)
-    tensors = saved_tensors(fitted)
+    tensors = tensors_to_save(fitted)
     parameters = {name for name, tensor in _learning(fitted).tensors().items() if isinstance(tensor, nn.Parameter)}
     if broken := [name for name, tensor in tensors.items() if name in parameters and not is_finite(tensor)]:
-        raise CannotSave(str(path), f"the tensor {listed(broken, 3)} holds values that are not finite")
+        raise SaveError(str(path), f"the tensor {join_words(broken, 3)} holds values that are not finite")
     files = {TENSORS: save_tensors(tensors), MANIFEST: _manifest(path, composition, recipe, fitted, tensors).encode()}
     try:
-        with replacing_folder(path) as fresh:
+        with atomic_folder(path) as fresh:
             for name, content in {**files, SUMS: checksums(files).encode()}.items():
                 (fresh / name).write_bytes(content)
     except OSError as error:
-        raise CannotSave(str(path), str(error.strerror)) from None
+        raise SaveError(str(path), str(error.strerror)) from None
     return path
 
 
@@ -97,7 +97,7 @@ def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise CannotSave(str(path)[:200], str(error.args[-1])) from None
+        raise SaveError(str(path)[:200], str(error.args[-1])) from None
 
 
 def _check_place(path: Path, *, overwrite: bool) -> None:
@@ -105,25 +105,25 @@ def _check_place(path: Path, *, overwrite: bool) -> None:
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             return
         if not overwrite:
-            raise CannotSave(str(path), "something is there already; choose another folder, or pass overwrite=True")
+            raise SaveError(str(path), "something is there already; choose another folder, or pass overwrite=True")
         if not is_artifact(path):
-            raise CannotSave(str(path), "what is there is no artifact, so it is not overwritten")
+            raise SaveError(str(path), "what is there is no artifact, so it is not overwritten")
         if strangers := sorted({file.name for file in path.iterdir()} - {MANIFEST, TENSORS, SUMS}):
-            raise CannotSave(
-                str(path), f"the folder also holds {listed(strangers, 3)}, which is no part of an artifact"
+            raise SaveError(
+                str(path), f"the folder also holds {join_words(strangers, 3)}, which is no part of an artifact"
             )
     except (OSError, ValueError) as error:
-        raise CannotSave(str(path)[:200], str(error.args[-1])) from None
+        raise SaveError(str(path)[:200], str(error.args[-1])) from None
 
 
 def load_fitted(
     path: str | Path,
     *,
-    backbone: Reference | Backbone | None = None,
+    backbone: ComponentReference | Backbone | None = None,
     head: Head[Any] | None = None,
     strategy: Strategy | None = None,
     device: str = "cpu",
-) -> tuple[Composition, Recipe, Fitted]:
+) -> tuple[Composition, Recipe, FittedTask]:
     """Load an artifact after verifying all of it.
 
     Args:
@@ -136,59 +136,59 @@ def load_fitted(
     """
     folder = Path(path)
     manifest, content = read_artifact(folder)
-    recipe = recipe_here(folder, manifest)
-    composition = composition_of(folder, manifest, recipe, backbone, head, strategy)
+    recipe = recipe_from(folder, manifest)
+    composition = compose_from_manifest(folder, manifest, recipe, backbone, head, strategy)
     chosen = composition.backbone
-    below, base = build(chosen)
+    below, base = build_backbone(chosen)
     if base != manifest.base:
-        raise BadArtifact(
+        raise InvalidArtifact(
             str(folder), f"it was trained on another base than '{chosen.label}' ({manifest.base} there, {base} here)"
         )
     if (now := _json(below.processor.settings())) != manifest.processor:
         differing = sorted(key for key in {*now, *manifest.processor} if now.get(key) != manifest.processor.get(key))
-        raise BadArtifact(
-            str(folder), f"the processor's settings differ from those it was trained with: {listed(differing)}"
+        raise InvalidArtifact(
+            str(folder), f"the processor's settings differ from those it was trained with: {join_words(differing)}"
         )
-    top = built_head(composition)
+    top = build_head(composition)
     try:
         target = top.target.model_validate(manifest.target)
     except ValidationError as error:
-        raise BadArtifact(
+        raise InvalidArtifact(
             str(folder), f"its target description does not fit the head ({error.error_count()} faults)"
         ) from None
-    rivals = read_rivals(folder, manifest.baselines)
-    task = Task(below, top.build(feature_of(composition), target), composition.layout)
+    rivals = read_baselines(folder, manifest.baselines)
+    task = TaskModule(below, top.build(head_features(composition), target), composition.layout)
     task.pads = manifest.pads
-    inserted: tuple[Inserted, ...] = ()
+    inserted: tuple[InsertedModule, ...] = ()
     learned: frozenset[str] = frozenset()
     recipe = recipe.model_copy(update={"backbone": composition.backbone.choice()})
     try:
         for stage in composition.plan:
-            inserted = (*inserted, *insert(below, stage.insert, inserted))
-            learned |= resolve(stage, below, task.layout, task.head, inserted).declared
-        fitted = Fitted(task, top, target, inserted, learned, base, manifest.metrics, rivals)
+            inserted = (*inserted, *insert_modules(below, stage.insert, inserted))
+            learned |= resolve_trainable(stage, below, task.layout, task.head, inserted).declared
+        fitted = FittedTask(task, top, target, inserted, learned, base, manifest.metrics, rivals)
         if manifest.merged:
-            remove(below, inserted)
+            remove_modules(below, inserted)
             inserted = ()
             fitted.take_as_merged()
         _fill(folder, fitted, manifest, content)
     except BaseException:
-        remove(below, inserted)
+        remove_modules(below, inserted)
         raise
     try:
         if device == "meta":
             raise RuntimeError("it holds no data")
         task.to(device).eval()
     except (RuntimeError, TypeError) as error:
-        raise NoDevice(device, str(error).splitlines()[0].rstrip(".")) from None
+        raise InvalidDevice(device, str(error).splitlines()[0].rstrip(".")) from None
     return composition, recipe, fitted
 
 
-def composition_of(
+def compose_from_manifest(
     folder: Path,
     manifest: Manifest,
     recipe: Recipe,
-    backbone: Reference | Backbone | None = None,
+    backbone: ComponentReference | Backbone | None = None,
     head: Head[Any] | None = None,
     strategy: Strategy | None = None,
 ) -> Composition:
@@ -206,9 +206,9 @@ def composition_of(
         if given is None and choice.name is not None:
             spec, _ = catalog().find(kind, parse_name(choice.name))
             check_consent(folder, spec, choice.settings, {})
-            for one in named(catalog(), kind, choice).every() if kind is StrategySpec else ():
+            for one in resolve(catalog(), kind, choice).every() if kind is StrategySpec else ():
                 check_consent(folder, one.spec, one.config.model_dump(), {})
-    composition = composed(
+    composition = compose_components(
         catalog(),
         _reference(folder, "backbone", recipe.backbone, backbone),
         _reference(folder, "head", recipe.head, head),
@@ -218,7 +218,7 @@ def composition_of(
     return composition
 
 
-def saved_tensors(fitted: Fitted) -> dict[str, Tensor]:
+def tensors_to_save(fitted: FittedTask) -> dict[str, Tensor]:
     """Choose what an artifact holds: what learned or was inserted; over a base without checkpoint, the whole backbone."""
     named = _learning(fitted).tensors()
     persistent = {id(tensor) for tensor in (*_state(fitted.task.backbone), *_state(fitted.task.head))}
@@ -229,8 +229,8 @@ def saved_tensors(fitted: Fitted) -> dict[str, Tensor]:
     }
 
 
-def _learning(fitted: Fitted) -> Learning:
-    return Learning(fitted.task.backbone, fitted.task.head, fitted.inserted, ())
+def _learning(fitted: FittedTask) -> TrainableTensors:
+    return TrainableTensors(fitted.task.backbone, fitted.task.head, fitted.inserted, ())
 
 
 def _state(module: nn.Module) -> list[Tensor]:
@@ -238,18 +238,18 @@ def _state(module: nn.Module) -> list[Tensor]:
 
 
 def _manifest(
-    path: Path, composition: Composition, recipe: Recipe, fitted: Fitted, tensors: Mapping[str, Tensor]
+    path: Path, composition: Composition, recipe: Recipe, fitted: FittedTask, tensors: Mapping[str, Tensor]
 ) -> str:
     description = fitted.task.backbone.description
     records = {}
     for name, tensor in tensors.items():
         records[name] = TensorRecord(
-            owner=owner_of(name, description), dtype=str(tensor.dtype), shape=tuple(tensor.shape), sha256=digest(tensor)
+            owner=owner_of(name, description), dtype=str(tensor.dtype), shape=tuple(tensor.shape), sha256=tensor_digest(tensor)
         )
-    sources = (*composition.sources(), *sources_of_rivals(list(fitted.baselines)))
+    sources = (*composition.sources(), *baseline_sources(list(fitted.baselines)))
     manifest = Manifest(
         schema_version=SCHEMA,
-        recipe=recipe_for(path, recipe),
+        recipe=recipe_relative_to(path, recipe),
         target=fitted.target.model_dump(mode="json"),
         processor=_json(fitted.task.backbone.processor.settings()),
         base=fitted.base,
@@ -266,8 +266,8 @@ def _manifest(
 def _check_sources(folder: Path, manifest: Manifest) -> None:
     missing = {name: version for name, version in manifest.sources.items() if not is_installed(name)}
     if missing:
-        needed = listed(f"{name} {version}" for name, version in missing.items())
-        raise BadArtifact(str(folder), f"it needs {needed}, not installed here: pip install {' '.join(missing)}")
+        needed = join_words(f"{name} {version}" for name, version in missing.items())
+        raise InvalidArtifact(str(folder), f"it needs {needed}, not installed here: pip install {' '.join(missing)}")
 
 
 def _check_inputs(folder: Path, manifest: Manifest, description: BackboneDescription) -> None:
@@ -275,14 +275,14 @@ def _check_inputs(folder: Path, manifest: Manifest, description: BackboneDescrip
     roles, named = {role.name for role in description.inputs}, manifest.recipe.data.columns.keys()
     required = {role.name for role in description.inputs if role.required}
     if roles and not required <= named <= roles:
-        problem = f"its inputs are {listed(named)}, but the backbone reads {listed(sorted(roles))}"
-        raise BadArtifact(str(folder), problem)
+        problem = f"its inputs are {join_words(named)}, but the backbone reads {join_words(sorted(roles))}"
+        raise InvalidArtifact(str(folder), problem)
 
 
-def _reference(folder: Path, axis: str, choice: Choice, given: Any) -> Any:
+def _reference(folder: Path, axis: str, choice: ComponentRef, given: Any) -> Any:
     if choice.object is not None:
         if given is None or isinstance(given, str | Mapping):
-            raise BadArtifact(
+            raise InvalidArtifact(
                 str(folder), f"its {axis} was an object of the class {choice.object}; pass it as {axis}=…"
             )
         return given
@@ -291,16 +291,16 @@ def _reference(folder: Path, axis: str, choice: Choice, given: Any) -> Any:
     return choice
 
 
-def _fill(folder: Path, fitted: Fitted, manifest: Manifest, content: bytes) -> None:
+def _fill(folder: Path, fitted: FittedTask, manifest: Manifest, content: bytes) -> None:
     """Put the saved tensors in their places, after comparing every name, dtype, shape and digest."""
-    wanted = saved_tensors(fitted)
+    wanted = tensors_to_save(fitted)
     if missing := sorted(wanted.keys() - manifest.tensors.keys()):
-        raise BadArtifact(str(folder), f"{MANIFEST} lists no tensor {listed(missing, 3)}")
+        raise InvalidArtifact(str(folder), f"{MANIFEST} lists no tensor {join_words(missing, 3)}")
     if strange := sorted(manifest.tensors.keys() - wanted.keys()):
-        raise BadArtifact(str(folder), f"{MANIFEST} lists an unexpected tensor {listed(strange, 3)}")
+        raise InvalidArtifact(str(folder), f"{MANIFEST} lists an unexpected tensor {join_words(strange, 3)}")
     check_owners(folder, manifest, fitted.task.backbone.description)
     tensors = read_tensors(folder, content, manifest.tensors)
-    place(folder, tensors, manifest.tensors, _learning(fitted).tensors())
+    copy_verified(folder, tensors, manifest.tensors, _learning(fitted).tensors())
 
 
 def _json(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from taskgraft.composition.compose import Composition
-from taskgraft.contract.backbone import Backbone, CannotExport
+from taskgraft.contract.backbone import Backbone, ExportNotSupported
 from taskgraft.contract.recipe import Recipe
-from taskgraft.errors import listed
-from taskgraft.storage.atomic_write import CannotWrite, replacing_folder
+from taskgraft.errors import join_words
+from taskgraft.storage.atomic_write import OutputError, atomic_folder
 
 EXPORTED = "taskgraft-export.json"
 """Says of an exported folder what it is; by it a folder is known that may be overwritten."""
@@ -25,17 +25,17 @@ def export(backbone: Backbone, recipe: Recipe, composition: Composition, folder:
     try:
         folder = folder.resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise CannotWrite(str(folder)[:200], str(error.args[-1]), WHAT) from None
+        raise OutputError(str(folder)[:200], str(error.args[-1]), WHAT) from None
     try:
         _check_place(folder, overwrite=overwrite)
-        with replacing_folder(folder) as fresh:
+        with atomic_folder(folder) as fresh:
             try:
                 backbone.export(fresh)
-            except CannotExport as error:
-                raise CannotExport(composition.backbone.label, error.reason) from None
+            except ExportNotSupported as error:
+                raise ExportNotSupported(composition.backbone.label, error.reason) from None
             (fresh / EXPORTED).write_text(_told(recipe, composition, fresh), encoding="utf-8")
     except OSError as error:
-        raise CannotWrite(str(folder), str(error.strerror or error), WHAT) from None
+        raise OutputError(str(folder), str(error.strerror or error), WHAT) from None
     return folder
 
 
@@ -44,13 +44,13 @@ def _check_place(folder: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         problem = "something is there already; choose another folder, or say that it is to be overwritten"
-        raise CannotWrite(str(folder), problem, WHAT)
+        raise OutputError(str(folder), problem, WHAT)
     try:
         known = {EXPORTED, *json.loads((folder / EXPORTED).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
-        raise CannotWrite(str(folder), "what is there was not exported, so it is not overwritten", WHAT) from None
+        raise OutputError(str(folder), "what is there was not exported, so it is not overwritten", WHAT) from None
     if strangers := sorted(set(_files(folder)) - known):
-        raise CannotWrite(str(folder), f"the folder also holds {listed(strangers, 3)}, which was not exported", WHAT)
+        raise OutputError(str(folder), f"the folder also holds {join_words(strangers, 3)}, which was not exported", WHAT)
 
 
 def _told(recipe: Recipe, composition: Composition, fresh: Path) -> str:

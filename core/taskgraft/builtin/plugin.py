@@ -18,15 +18,15 @@ from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeCo
 from taskgraft.builtin.strategies.partial import Partial, PartialConfig
 from taskgraft.builtin.strategies.probe_then_tune import ProbeThenTune, ProbeThenTuneConfig
 from taskgraft.builtin.strategies.sequence import Stages, StagesConfig
-from taskgraft.contract.columns import Columns, Elements
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.columns import Columns, ElementCounts
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.hooks import hookimpl
 from taskgraft.contract.specs import (
     BaselineSpec,
     Example,
     HeadSpec,
-    Judge,
+    MetricFunction,
     MetricSpec,
     ReaderSpec,
     SplitSpec,
@@ -153,21 +153,21 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
     yield ReaderSpec(
         name="json-lines",
         summary="one JSON object per line",
-        config=NoSettings,
+        config=EmptyConfig,
         suffixes=(".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
         read=_read_json_lines,
     )
     yield ReaderSpec(
         name="parquet",
         summary="Parquet",
-        config=NoSettings,
+        config=EmptyConfig,
         suffixes=(".parquet", ".parquet.gz"),
         read=_read_parquet,
     )
     yield ReaderSpec(
         name="dataset-folder",
         summary="a Hugging Face data set in the folder where it was saved",
-        config=NoSettings,
+        config=EmptyConfig,
         folders=("dataset_info.json", "dataset_dict.json"),
         read=_read_dataset_folder,
     )
@@ -204,21 +204,21 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="classification",
         summary="accuracy, precision, recall, F1, Matthews' correlation, areas under curves",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.CATEGORY}),
         build=_judge_classification,
     )
     yield MetricSpec(
         name="element-classification",
         summary="accuracy, precision, recall, F1 and Matthews' correlation over labelled elements",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.ELEMENT_CATEGORIES}),
         build=_judge_element_classification,
     )
     yield MetricSpec(
         name="masked-elements",
         summary="accuracy over hidden categories, squared error and R² over hidden numbers",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.INPUTS}),
         build=_judge_masked_elements,
         lower=frozenset({"hidden_mean_squared_error"}),
@@ -226,14 +226,14 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="multi-label",
         summary="precision, recall, F1 and areas under curves over known labels",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.CATEGORIES}),
         build=_judge_multi_label,
     )
     yield MetricSpec(
         name="regression",
         summary="squared and absolute error, R², Pearson and Spearman correlation",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.NUMBERS}),
         build=_judge_regression,
         lower=frozenset({"mean_squared_error", "mean_absolute_error"}),
@@ -246,7 +246,7 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
     yield BaselineSpec(
         name="majority",
         summary="always what is most frequent in the training rows",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.ELEMENT_CATEGORIES}),
         learned=MajorityLearned,
         learn=_learn_majority,
@@ -255,7 +255,7 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
     yield BaselineSpec(
         name="mean",
         summary="always the mean of the training rows",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.NUMBERS}),
         learned=MeanLearned,
         learn=_learn_mean,
@@ -303,19 +303,19 @@ def _read_csv(path: Path, config: CsvConfig) -> "Rows":
     return read_csv(path, config)
 
 
-def _read_json_lines(path: Path, config: NoSettings) -> "Rows":
+def _read_json_lines(path: Path, config: EmptyConfig) -> "Rows":
     from taskgraft.builtin.readers.json_lines import read_json_lines
 
     return read_json_lines(path, config)
 
 
-def _read_parquet(path: Path, config: NoSettings) -> "Rows":
+def _read_parquet(path: Path, config: EmptyConfig) -> "Rows":
     from taskgraft.builtin.readers.parquet import read_parquet
 
     return read_parquet(path, config)
 
 
-def _read_dataset_folder(path: Path, config: NoSettings) -> "Rows":
+def _read_dataset_folder(path: Path, config: EmptyConfig) -> "Rows":
     from taskgraft.builtin.readers.hf_datasets import read_dataset_folder
 
     return read_dataset_folder(path, config)
@@ -342,62 +342,62 @@ def _by_column(rows: "Rows", targets: Sequence[str], config: ColumnConfig, seed:
 
 
 def _judge_classification(
-    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings
-) -> Judge:
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig
+) -> MetricFunction:
     from taskgraft.builtin.metrics import classification as judge
 
     return judge.classification(predictions, truth, columns, config)
 
 
 def _judge_element_classification(
-    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings
-) -> Judge:
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig
+) -> MetricFunction:
     from taskgraft.builtin.metrics import classification as judge
 
     return judge.element_classification(predictions, truth, columns, config)
 
 
 def _judge_masked_elements(
-    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings
-) -> Judge:
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig
+) -> MetricFunction:
     from taskgraft.builtin.metrics.masked_elements import masked_elements
 
     return masked_elements(predictions, truth, columns, config)
 
 
-def _judge_multi_label(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:
+def _judge_multi_label(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig) -> MetricFunction:
     from taskgraft.builtin.metrics import classification as judge
 
     return judge.multi_label(predictions, truth, columns, config)
 
 
-def _judge_regression(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:
+def _judge_regression(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig) -> MetricFunction:
     from taskgraft.builtin.metrics.regression import regression
 
     return regression(predictions, truth, columns, config)
 
 
-def _learn_majority(inputs: Columns, truth: Sequence[Any], config: NoSettings) -> MajorityLearned:
+def _learn_majority(inputs: Columns, truth: Sequence[Any], config: EmptyConfig) -> MajorityLearned:
     from taskgraft.builtin.baselines import majority
 
     return majority.learn(inputs, truth, config)
 
 
 def _predict_majority(
-    learned: MajorityLearned, inputs: Columns, elements: Elements, config: NoSettings
+    learned: MajorityLearned, inputs: Columns, elements: ElementCounts, config: EmptyConfig
 ) -> "Predictions":
     from taskgraft.builtin.baselines import majority
 
     return majority.predict(learned, inputs, elements, config)
 
 
-def _learn_mean(inputs: Columns, truth: Sequence[Any], config: NoSettings) -> MeanLearned:
+def _learn_mean(inputs: Columns, truth: Sequence[Any], config: EmptyConfig) -> MeanLearned:
     from taskgraft.builtin.baselines import mean
 
     return mean.learn(inputs, truth, config)
 
 
-def _predict_mean(learned: MeanLearned, inputs: Columns, elements: Elements, config: NoSettings) -> "Predictions":
+def _predict_mean(learned: MeanLearned, inputs: Columns, elements: ElementCounts, config: EmptyConfig) -> "Predictions":
     from taskgraft.builtin.baselines import mean
 
     return mean.predict(learned, inputs, elements, config)

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.contract.config import SettingsError
-from taskgraft.recipes.strict_yaml import YamlFault, read_yaml
+from taskgraft.contract.config import ConfigError
+from taskgraft.recipes.strict_yaml import YamlProblem, read_yaml
 
 if TYPE_CHECKING:
     from taskgraft.model import TaskModel
@@ -53,8 +53,8 @@ def reference(text: str, axis: str) -> Any:
         return text
     try:
         return read_yaml(text)
-    except YamlFault as fault:
-        raise SettingsError(axis, (f"{text!r:.60} cannot be read: {fault.problem}",)) from None
+    except YamlProblem as fault:
+        raise ConfigError(axis, (f"{text!r:.60} cannot be read: {fault.problem}",)) from None
 
 
 def references(text: str) -> tuple[Any, ...]:
@@ -68,4 +68,4 @@ def references(text: str) -> tuple[Any, ...]:
     try:
         return (json.loads(text),)
     except ValueError as error:
-        raise SettingsError("metric", (f"{text!r:.60} is no JSON: {error}.",)) from None
+        raise ConfigError("metric", (f"{text!r:.60} is no JSON: {error}.",)) from None

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from taskgraft.cli.console import console, print_json, table
-from taskgraft.discovery.catalog import BLOCK, Catalog, catalog
-from taskgraft.discovery.distributions import Source
+from taskgraft.discovery.catalog import BLOCK_VARIABLE, Catalog, catalog
+from taskgraft.discovery.distributions import PluginSource
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _libraries() -> dict[str, str | None]:
 
 
 def _plugins(known: Catalog) -> list[Plugin]:
-    provided: dict[Source, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    provided: dict[PluginSource, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for entry in known.entries:
         provided[entry.source][entry.spec.axis].append(entry.spec.name)
     return [
@@ -108,7 +108,7 @@ def _plugins(known: Catalog) -> list[Plugin]:
 
 
 def _clashes(known: Catalog) -> list[str]:
-    having: dict[tuple[str, str], list[Source]] = defaultdict(list)
+    having: dict[tuple[str, str], list[PluginSource]] = defaultdict(list)
     for entry in known.entries:
         having[entry.spec.axis, entry.spec.name].append(entry.source)
     return [
@@ -118,7 +118,7 @@ def _clashes(known: Catalog) -> list[str]:
     ]
 
 
-def _said(source: Source, text: str) -> dict[str, str]:
+def _said(source: PluginSource, text: str) -> dict[str, str]:
     return {
         "distribution": source.distribution,
         "version": source.version,
@@ -152,7 +152,7 @@ def _print(found: Diagnosis) -> None:
     for clash in found.clashes:
         out.print(f"Clash: {clash}; say which one you mean, as distribution/name.", soft_wrap=True)
     if found.blocked:
-        out.print(f"Left out by {BLOCK}: {', '.join(found.blocked)}.", soft_wrap=True)
+        out.print(f"Left out by {BLOCK_VARIABLE}: {', '.join(found.blocked)}.", soft_wrap=True)
     missing = [name for name, number in found.libraries.items() if number is None]
     if missing:
         out.print(f"Missing: {', '.join(missing)}. Install what is missing with pip.", soft_wrap=True)

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from taskgraft.cli.console import console, print_json
-from taskgraft.composition.compose import named
-from taskgraft.contract.config import Config, SettingsError
+from taskgraft.composition.compose import resolve
+from taskgraft.contract.config import Config, ConfigError
 from taskgraft.contract.specs import Spec
-from taskgraft.discovery.catalog import BLOCK, Catalog, catalog
-from taskgraft.discovery.distributions import Source
-from taskgraft.discovery.names import normalized, parse_name
-from taskgraft.errors import TaskgraftError, listed, nearest
-from taskgraft.testing.quick_check import Finding, Outcome, examine
+from taskgraft.discovery.catalog import BLOCK_VARIABLE, Catalog, catalog
+from taskgraft.discovery.distributions import PluginSource
+from taskgraft.discovery.names import normalize_distribution, parse_name
+from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.testing.quick_check import CheckResult, Outcome, run_checks
 
 MARKS = {Outcome.KEPT: "kept", Outcome.BROKEN: "BROKEN", Outcome.NOT_TRIED: "not tried"}
 
@@ -53,22 +53,22 @@ def examine_plugin(plugin: str, tries: Sequence[str], *, as_json: bool) -> bool:
     return healthy
 
 
-def _sources(known: Catalog, plugin: str) -> list[Source]:
+def _sources(known: Catalog, plugin: str) -> list[PluginSource]:
     """Find what a word means: all entry points of a distribution, or all of one name."""
     loaded, failed = ([one.source for one in found] for found in (known.entries, known.failures))
     every = dict.fromkeys([*loaded, *failed])
-    named_so = [source for source in every if normalized(source.distribution) == normalized(plugin)]
+    named_so = [source for source in every if normalize_distribution(source.distribution) == normalize_distribution(plugin)]
     found = named_so or [source for source in every if source.entry_point == plugin]
     if not found:
         raise UnknownPlugin(plugin, tuple(sorted({source.distribution for source in every})), known.blocked)
     return found
 
 
-def _specs(known: Catalog, source: Source) -> list[Spec]:
+def _specs(known: Catalog, source: PluginSource) -> list[Spec]:
     return [entry.spec for entry in known.entries if entry.source == source]
 
 
-def _configs(known: Catalog, sources: Sequence[Source], tries: Sequence[str]) -> dict[str, Config]:
+def _configs(known: Catalog, sources: Sequence[PluginSource], tries: Sequence[str]) -> dict[str, Config]:
     """Read the settings to try specs with, by axis and name."""
     configs = {}
     theirs = {spec.name: (spec, source) for source in sources for spec in _specs(known, source)}
@@ -79,7 +79,7 @@ def _configs(known: Catalog, sources: Sequence[Source], tries: Sequence[str]) ->
             raise NothingToTry(text, name.name, sources[0], tuple(sorted(theirs)))
         spec, source = theirs[name.name]
         qualified = f"{source.distribution}/{name.name}" + ("" if name.argument is None else f":{name.argument}")
-        configs[f"{spec.axis} {spec.name}"] = named(known, type(spec), {**settings, "name": qualified}).config
+        configs[f"{spec.axis} {spec.name}"] = resolve(known, type(spec), {**settings, "name": qualified}).config
     return configs
 
 
@@ -90,19 +90,19 @@ def _reference(text: str) -> dict[str, Any]:
     try:
         return dict(json.loads(text))
     except ValueError as error:
-        raise SettingsError("--try", (f"{text!r:.60} is no JSON: {error}.",)) from None
+        raise ConfigError("--try", (f"{text!r:.60} is no JSON: {error}.",)) from None
 
 
-def _findings(known: Catalog, source: Source, configs: Mapping[str, Config]) -> Iterator[Finding]:
+def _findings(known: Catalog, source: PluginSource, configs: Mapping[str, Config]) -> Iterator[CheckResult]:
     """Check a plugin, or say why it did not load."""
     reasons = [failure.reason for failure in known.failures if failure.source == source]
     for reason in reasons:
-        yield Finding(source.module, "it loads", Outcome.BROKEN, f"It was left out: {reason}.")
+        yield CheckResult(source.module, "it loads", Outcome.BROKEN, f"It was left out: {reason}.")
     if not reasons:
-        yield from examine(source.module, _specs(known, source), configs)
+        yield from run_checks(source.module, _specs(known, source), configs)
 
 
-def _printed(source: Source, findings: Iterable[Finding]) -> Iterator[Finding]:
+def _printed(source: PluginSource, findings: Iterable[CheckResult]) -> Iterator[CheckResult]:
     """Print findings as they go by, those of one subject under its name."""
     out = console()
     out.print(f"{source} ({source.entry_point} = {source.module})", soft_wrap=True)
@@ -127,12 +127,12 @@ class UnknownPlugin(TaskgraftError):
     blocked: tuple[str, ...]
 
     def __str__(self) -> str:
-        near = nearest(self.plugin, self.installed)
+        near = closest_match(self.plugin, self.installed)
         meant = f" Did you mean '{near}'?" if near else ""
-        left_out = f" Left out by {BLOCK}: {listed(self.blocked)}." if self.blocked else ""
+        left_out = f" Left out by {BLOCK_VARIABLE}: {join_words(self.blocked)}." if self.blocked else ""
         return (
             f"No plugin named '{self.plugin}' is installed.{meant} A plugin is named by its distribution or its entry point.\n"
-            f"Installed: {listed(self.installed)}.{left_out}"
+            f"Installed: {join_words(self.installed)}.{left_out}"
         )
 
 
@@ -142,8 +142,8 @@ class NothingToTry(TaskgraftError):
 
     text: str
     name: str
-    source: Source
+    source: PluginSource
     provided: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"--try {self.text}: {self.source} provides no '{self.name}'. It provides {listed(self.provided)}."
+        return f"--try {self.text}: {self.source} provides no '{self.name}'. It provides {join_words(self.provided)}."

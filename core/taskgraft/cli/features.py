@@ -7,7 +7,7 @@ from typing import Any
 
 from taskgraft.cli.arguments import found_device, names
 from taskgraft.cli.console import print_json
-from taskgraft.recipes.overrides import BadOverride, override
+from taskgraft.recipes.overrides import InvalidOverride, apply_override
 
 
 def extract(
@@ -37,9 +37,9 @@ def extract(
         keep: columns of the data, with commas between.
     """
     chosen = _set(backbone, overrides, settings)
-    from taskgraft.inference.extract_features import features_to
+    from taskgraft.inference.extract_features import extract_features_to
 
-    written = features_to(
+    written = extract_features_to(
         chosen,
         data,
         output,
@@ -67,8 +67,8 @@ def _set(backbone: str, overrides: Sequence[str], settings: Mapping[str, str | N
     document: dict[str, Any] = {"backbone": backbone}
     for text in overrides:
         if not text.partition("=")[0].strip() or "=" not in text:
-            raise BadOverride(text, "it is not written KEY=VALUE.")
-        override(document, f"backbone.{text.lstrip()}")
+            raise InvalidOverride(text, "it is not written KEY=VALUE.")
+        apply_override(document, f"backbone.{text.lstrip()}")
     said = {key: value for key, value in settings.items() if value is not None}
     chosen: str | dict[str, Any] = document["backbone"]
     if not said:

@@ -13,13 +13,13 @@ from taskgraft.cli.console import console, print_json, table
 from taskgraft.cli.interrupt import Interrupted
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.recipe import Recipe
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.recipes.files import read_recipe
 from taskgraft.recipes.overrides import override_keys
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, is_artifact
 
 if TYPE_CHECKING:
-    from taskgraft.model import Run, TaskModel
+    from taskgraft.model import FitReport, TaskModel
 
 
 def fit_recipe(
@@ -53,7 +53,7 @@ def fit_recipe(
         raise CannotFit(interrupted, "Go on with --resume, or begin anew with --overwrite")
     first = recipe.training.seed
     again = _command(path, overrides, output, seeds)
-    runs: dict[int, Run] = {}
+    runs: dict[int, FitReport] = {}
     try:
         for seed in reversed(range(first, first + seeds)):  # the recipe's own comes last, and is saved
             folder = kept if seeds == 1 else kept / f"seed-{seed}"
@@ -90,7 +90,7 @@ def _check_place(out: Path, *, overwrite: bool) -> None:
         strangers = sorted({file.name for file in out.iterdir()} - {MANIFEST, TENSORS, SUMS})
         if strangers:
             raise CannotFit(
-                f"{out} also holds {listed(strangers, 3)}, which is no part of an artifact, so it is not overwritten",
+                f"{out} also holds {join_words(strangers, 3)}, which is no part of an artifact, so it is not overwritten",
                 "Name another folder with -o",
             )
     above = next(folder for folder in out.absolute().parents if folder.exists())
@@ -111,7 +111,7 @@ def _check_recipe(path: Path, recipe: Recipe, seeds: int) -> None:
 
 def _fitted(
     path: Path, overrides: Sequence[str], recipe: Recipe, seed: int, folder: Path, *, resume: bool, quiet: bool
-) -> "tuple[TaskModel, Run]":
+) -> "tuple[TaskModel, FitReport]":
     from taskgraft.composition.compose import check_recipe_consent
     from taskgraft.discovery.catalog import catalog
     from taskgraft.model import compose
@@ -138,11 +138,11 @@ def _fitted(
 
 
 def _save(model: "TaskModel", out: Path, kept: Path, command: Sequence[str], *, overwrite: bool) -> None:
-    from taskgraft.artifact.artifact import CannotSave
+    from taskgraft.artifact.artifact import SaveError
 
     try:
         model.save(out, overwrite=overwrite)
-    except CannotSave as error:
+    except SaveError as error:
         if not _states(kept):
             raise
         raise NotSaved(str(error), str(kept), shlex.join([*command, "--resume"])) from None
@@ -175,7 +175,7 @@ def _states(kept: Path) -> list[Path]:
 # --- what is printed
 
 
-def _plain(out: Path, kept: Path, runs: "Mapping[int, Run]", first: int) -> dict[str, Any]:
+def _plain(out: Path, kept: Path, runs: "Mapping[int, FitReport]", first: int) -> dict[str, Any]:
     run = runs[first]
     found: dict[str, Any] = {
         "artifact": str(out),
@@ -192,13 +192,13 @@ def _plain(out: Path, kept: Path, runs: "Mapping[int, Run]", first: int) -> dict
     return found
 
 
-def _metrics(run: "Run") -> Any:
+def _metrics(run: "FitReport") -> Any:
     from taskgraft.evaluation.evaluation import Evaluation
 
     return run.metrics.to_json() if isinstance(run.metrics, Evaluation) else {}
 
 
-def _print(out: Path, kept: Path, runs: "Mapping[int, Run]", first: int) -> None:
+def _print(out: Path, kept: Path, runs: "Mapping[int, FitReport]", first: int) -> None:
     printer = console()
     run = runs[first]
     if len(runs) > 1:
@@ -218,17 +218,17 @@ def _line(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
 
 
-def _shared(runs: "Mapping[int, Run]") -> list[str]:
+def _shared(runs: "Mapping[int, FitReport]") -> list[str]:
     """Name the metrics that every seed has; one that cannot be had is left out of a run."""
     first, *others = runs.values()
     return [name for name in first.metrics if all(name in run.metrics for run in others)]
 
 
-def _mean(runs: "Mapping[int, Run]") -> dict[str, float]:
+def _mean(runs: "Mapping[int, FitReport]") -> dict[str, float]:
     return {name: statistics.fmean(run.metrics[name] for run in runs.values()) for name in _shared(runs)}
 
 
-def _spread(runs: "Mapping[int, Run]") -> dict[str, float]:
+def _spread(runs: "Mapping[int, FitReport]") -> dict[str, float]:
     """Give the sample standard deviation over seeds, of each metric."""
     return {name: statistics.stdev(run.metrics[name] for run in runs.values()) for name in _shared(runs)}
 

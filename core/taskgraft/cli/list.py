@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from taskgraft.cli.console import console, print_json, table
 from taskgraft.discovery.catalog import Catalog, catalog
-from taskgraft.discovery.loader import ANSWERS, Entry
-from taskgraft.errors import TaskgraftError, listed, nearest
+from taskgraft.discovery.loader import SPEC_TYPES, CatalogEntry
+from taskgraft.errors import TaskgraftError, join_words, closest_match
 
-AXES = {hook.removeprefix("taskgraft_"): kind for hook, kind in ANSWERS.items()}
+AXES = {hook.removeprefix("taskgraft_"): kind for hook, kind in SPEC_TYPES.items()}
 """Each axis in the plural, as hooks are named, and the class of its specs."""
 
 
@@ -46,15 +46,15 @@ def plural_of(axis: str) -> str:
     """
     meant = {kind.axis: plural for plural, kind in AXES.items()} | {plural: plural for plural in AXES}
     if axis not in meant:
-        raise UnknownAxis(axis, nearest(axis, meant))
+        raise UnknownAxis(axis, closest_match(axis, meant))
     return meant[axis]
 
 
-def _entries(known: Catalog, plural: str) -> list[Entry]:
-    return [Entry(spec, source) for spec, source in known.specs(AXES[plural])]
+def _entries(known: Catalog, plural: str) -> list[CatalogEntry]:
+    return [CatalogEntry(spec, source) for spec, source in known.specs(AXES[plural])]
 
 
-def _plain(entry: Entry) -> dict[str, str]:
+def _plain(entry: CatalogEntry) -> dict[str, str]:
     return {
         "axis": entry.spec.axis,
         "name": entry.spec.name,
@@ -79,4 +79,4 @@ class UnknownAxis(TaskgraftError):
 
     def __str__(self) -> str:
         meant = f" Did you mean '{self.near}'?" if self.near else ""
-        return f"There is nothing called '{self.axis}' to list.{meant} There are {listed(AXES)}."
+        return f"There is nothing called '{self.axis}' to list.{meant} There are {join_words(AXES)}."

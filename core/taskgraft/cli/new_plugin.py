@@ -4,7 +4,7 @@ from pathlib import Path
 
 from taskgraft.cli.console import print_json
 from taskgraft.discovery.catalog import catalog
-from taskgraft.scaffold import words_for, write_plugin
+from taskgraft.scaffold import derive_names, write_plugin
 
 
 def start_plugin(name: str, kind: str, output: Path | None, *, as_json: bool) -> None:
@@ -18,7 +18,7 @@ def start_plugin(name: str, kind: str, output: Path | None, *, as_json: bool) ->
         UnknownKind, BadPluginName, NameTaken: for what could not work.
         CannotWrite: when the folder is not free.
     """
-    words = words_for(name, kind, catalog())
+    words = derive_names(name, kind, catalog())
     folder = Path(name) if output is None else output
     paths = write_plugin(words, folder)
     if as_json:

@@ -6,15 +6,15 @@ from typing import Any
 from taskgraft.cli.config_help import Setting, settings_of
 from taskgraft.cli.console import console, print_json, table
 from taskgraft.cli.list import AXES, plural_of
-from taskgraft.composition.strategy_overrides import settings_class
-from taskgraft.contract.config import Config, SettingsError, parse
+from taskgraft.composition.strategy_overrides import config_with_overrides
+from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import AXES as LAYOUT_AXES
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec
-from taskgraft.discovery.catalog import UnknownName, catalog
-from taskgraft.discovery.distributions import Source
-from taskgraft.discovery.names import Name, parse_name
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.discovery.catalog import UnknownComponent, catalog
+from taskgraft.discovery.distributions import PluginSource
+from taskgraft.discovery.names import ComponentName, parse_name
+from taskgraft.errors import TaskgraftError, join_words
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class _Shown:
     """A spec, and what is known of it with its settings."""
 
     spec: Spec
-    source: Source
+    source: PluginSource
     description: BackboneDescription | HeadDescription | None
 
 
@@ -48,28 +48,28 @@ def show(text: str, axis: str | None, *, as_json: bool) -> None:
         _print(one)
 
 
-def _found(name: Name, axis: str | None) -> list[tuple[Spec, Source]]:
+def _found(name: ComponentName, axis: str | None) -> list[tuple[Spec, PluginSource]]:
     """Find what has a name, on one axis or on each."""
     known = catalog()
     kinds = [AXES[plural_of(axis)]] if axis else list(AXES.values())
     having = [kind for kind in kinds if any(name.name in spec.names for spec, _ in known.specs(kind))]
     if not having and len(kinds) > 1:
         every = tuple((spec, source) for kind in kinds for spec, source in known.specs(kind))
-        asked = str(Name(name.name, name.distribution))
-        raise UnknownName("implementation", asked, every, known.failures, known.blocked)
-    found: list[tuple[Spec, Source]] = []
-    refused: list[UnknownName] = []
+        asked = str(ComponentName(name.name, name.distribution))
+        raise UnknownComponent("implementation", asked, every, known.failures, known.blocked)
+    found: list[tuple[Spec, PluginSource]] = []
+    refused: list[UnknownComponent] = []
     for kind in having or kinds:
         try:
             found.append(known.find(kind, name))
-        except UnknownName as error:  # another distribution has the name on this axis
+        except UnknownComponent as error:  # another distribution has the name on this axis
             refused.append(error)
     if not found:
         raise refused[0]
     return found
 
 
-def _described(text: str, name: Name, spec: Spec, *, alone: bool) -> BackboneDescription | HeadDescription | None:
+def _described(text: str, name: ComponentName, spec: Spec, *, alone: bool) -> BackboneDescription | HeadDescription | None:
     """Describe the very model that a name with an argument means; of heads, also one with the settings' defaults."""
     if not isinstance(spec, BackboneSpec | HeadSpec):
         if name.argument is not None and alone:
@@ -80,15 +80,15 @@ def _described(text: str, name: Name, spec: Spec, *, alone: bool) -> BackboneDes
     if isinstance(spec, BackboneSpec):
         return None
     try:
-        return spec.describe(parse(spec.config, {}, spec.name))
-    except SettingsError:  # it has settings without default
+        return spec.describe(parse_config(spec.config, {}, spec.name))
+    except ConfigError:  # it has settings without default
         return None
 
 
 def _settings(text: str, spec: Spec) -> Config:
-    from taskgraft.composition.compose import named
+    from taskgraft.composition.compose import resolve
 
-    return named(catalog(), type(spec), text).config
+    return resolve(catalog(), type(spec), text).config
 
 
 def _schema(shown: _Shown) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _schema(shown: _Shown) -> dict[str, Any]:
         about["licence"] = shown.spec.licence
     if shown.description is not None:
         about["description"] = _plain(shown.description)
-    return settings_class(shown.spec).model_json_schema() | {"x-taskgraft": about}
+    return config_with_overrides(shown.spec).model_json_schema() | {"x-taskgraft": about}
 
 
 def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _print(shown: _Shown) -> None:
     spec, out = shown.spec, console()
     out.print(f"{spec.axis} {spec.name}, from {shown.source}", style="bold")
     out.print(f"{spec.summary}\n")
-    settings = settings_of(settings_class(spec))
+    settings = settings_of(config_with_overrides(spec))
     if settings:
         out.print(table(("setting", "type", "default", "range", "about"), map(_row, settings)))
     else:
@@ -177,7 +177,7 @@ def _print_head(description: HeadDescription) -> None:
     if description.baselines:
         out.print(f"Beside: {', '.join(description.baselines)}.")
     if description.settles:
-        by = f" and their {listed(description.columns)}" if description.columns else ""
+        by = f" and their {join_words(description.columns)}" if description.columns else ""
         out.print(f"Chooses {description.settles} by validation rows{by}.")
 
 

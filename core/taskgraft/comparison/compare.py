@@ -19,21 +19,21 @@ from pathlib import Path
 from typing import Any
 
 from taskgraft.comparison.figure import can_draw, draw
-from taskgraft.comparison.results import Comparison, Contender, Trial
-from taskgraft.comparison.worker import Job, Record
-from taskgraft.composition.compose import Named, Reference, check_recipe_consent, fitted_together, named, several
+from taskgraft.comparison.results import Comparison, Candidate, RunResult
+from taskgraft.comparison.worker import RunRequest, RunRecord
+from taskgraft.composition.compose import ResolvedComponent, ComponentReference, check_recipe_consent, combine, resolve, as_list
 from taskgraft.contract.descriptions import HeadDescription, TargetKind
-from taskgraft.contract.recipe import Choice, Recipe
+from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, StrategySpec
-from taskgraft.data.reading import read
-from taskgraft.data.splitting import read_parts
+from taskgraft.data.reading import read_rows
+from taskgraft.data.splitting import read_train_and_validation
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, listed, nearest
-from taskgraft.progress import Reporter
+from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.progress import ProgressReporter
 from taskgraft.recipes.files import read_recipe
-from taskgraft.storage.atomic_write import replacing
-from taskgraft.storage.run_directory import RUN, RunFolder
-from taskgraft.training.fit import identity
+from taskgraft.storage.atomic_write import atomic_file
+from taskgraft.storage.run_directory import RUN, RunDirectory
+from taskgraft.training.fit import run_identity
 
 RUNS, SHELF = "runs", "shelf"
 TABLE, FIGURE = "comparison.json", "comparison.png"
@@ -42,9 +42,9 @@ TABLE, FIGURE = "comparison.json", "comparison.png"
 
 def compare(
     recipe: str | Path | Recipe,
-    strategies: Reference | Sequence[Reference] = (),
+    strategies: ComponentReference | Sequence[ComponentReference] = (),
     *,
-    backbones: Reference | Sequence[Reference] = (),
+    backbones: ComponentReference | Sequence[ComponentReference] = (),
     seeds: int = 1,
     folder: str | Path,
     test: str | Path | None = None,
@@ -78,12 +78,12 @@ def compare(
     if not isinstance(recipe, Recipe):
         place, recipe = Path(recipe), read_recipe(recipe)
         check_recipe_consent(catalog(), place, recipe, ())
-    entries = _entries(recipe, several(strategies), several(backbones))
-    out, reporter = Path(folder), Reporter(quiet=quiet)
+    entries = _entries(recipe, as_list(strategies), as_list(backbones))
+    out, reporter = Path(folder), ProgressReporter(quiet=quiet)
     _check(recipe, entries, seeds, test)
     _check_place(out, resume=resume, overwrite=overwrite)
     described = _identity(recipe, test)
-    kept = RunFolder(out)
+    kept = RunDirectory(out)
     kept.open(described, resume=resume)
     try:
         if not resume:
@@ -92,7 +92,7 @@ def compare(
         contenders, rows = runs.carried_out(entries, seeds, kept)
         found = _found(recipe, metric, seeds, contenders, rows, test is not None)
         found = _drawn(found, out)
-        with replacing(out / TABLE, "comparison") as path:
+        with atomic_file(out / TABLE, "comparison") as path:
             path.write_text(json.dumps(found.to_json(), indent=1, ensure_ascii=False), "utf-8")
         shutil.rmtree(out / SHELF, ignore_errors=True)
     finally:
@@ -104,37 +104,37 @@ def compare(
 class _Entry:
     """One way to compare, with what the table calls it."""
 
-    backbone: Named[BackboneSpec]
-    strategy: Named[StrategySpec]
+    backbone: ResolvedComponent[BackboneSpec]
+    strategy: ResolvedComponent[StrategySpec]
     names: tuple[str, str]
 
 
-def _entries(recipe: Recipe, strategies: Sequence[Reference], backbones: Sequence[Reference]) -> list[_Entry]:
+def _entries(recipe: Recipe, strategies: Sequence[ComponentReference], backbones: Sequence[ComponentReference]) -> list[_Entry]:
     """Look up what is named.
 
     Raises:
         UnknownName, AmbiguousName, BadName, SettingsError: for what is not there, or does not take its settings.
         CannotCompare: for less than two ways, or one that is named twice.
     """
-    ways = [(named(catalog(), StrategySpec, one), one) for one in strategies or [recipe.strategy]]
-    bases = [(named(catalog(), BackboneSpec, one), one) for one in backbones or [recipe.backbone]]
+    ways = [(resolve(catalog(), StrategySpec, one), one) for one in strategies or [recipe.strategy]]
+    bases = [(resolve(catalog(), BackboneSpec, one), one) for one in backbones or [recipe.backbone]]
     found = [_Entry(base, way, (_name(base, one), _name(way, two))) for base, one in bases for way, two in ways]
     seen: dict[str, _Entry] = {}
     for entry in found:
         before = seen.setdefault(_digest(entry), entry)
         if before is not entry:
-            raise CannotCompare(f"'{entry.names[1]}' on '{entry.names[0]}' is named twice", "Name it once")
+            raise CompareError(f"'{entry.names[1]}' on '{entry.names[0]}' is named twice", "Name it once")
     if len(found) == 1:
         strategy, backbone = found[0].names[1], found[0].names[0]
-        raise CannotCompare(f"there is only '{strategy}' on '{backbone}'", "Name more strategies, or more backbones")
+        raise CompareError(f"there is only '{strategy}' on '{backbone}'", "Name more strategies, or more backbones")
     return found
 
 
-def _name(chosen: Named[Any], reference: Reference) -> str:
+def _name(chosen: ResolvedComponent[Any], reference: ComponentReference) -> str:
     """Call it as its messages do, with the settings that were given beside its argument."""
     if isinstance(reference, str):
         return chosen.label
-    given = reference.settings if isinstance(reference, Choice) else {k: v for k, v in reference.items() if k != "name"}
+    given = reference.settings if isinstance(reference, ComponentRef) else {k: v for k, v in reference.items() if k != "name"}
     said = [f"{key} = {json.dumps(value)}" for key, value in given.items() if key != chosen.spec.config.argument]
     return f"{chosen.label} ({', '.join(said)})" if said else chosen.label
 
@@ -149,19 +149,19 @@ def _digest(entry: _Entry) -> str:
 
 def _check(recipe: Recipe, entries: Sequence[_Entry], seeds: int, test: str | Path | None) -> None:
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise CannotCompare(f"seeds is {seeds!r}", "Give a whole number from 1 on")
+        raise CompareError(f"seeds is {seeds!r}", "Give a whole number from 1 on")
     if recipe.data.train is None:
-        raise CannotCompare("the recipe names no training data", "Say where they are: data.train")
+        raise CompareError("the recipe names no training data", "Say where they are: data.train")
     if not recipe.data.target and _head(recipe).target != TargetKind.INPUTS:
-        raise CannotCompare("the recipe does not say what to predict", "Name the target column: data.target")
+        raise CompareError("the recipe does not say what to predict", "Name the target column: data.target")
     if test is None and recipe.data.validation is None and recipe.data.split is None:
-        raise CannotCompare(
+        raise CompareError(
             "the recipe has no validation rows to judge by", "Give data.validation, data.split, or test data (--test)"
         )
 
 
 def _head(recipe: Recipe) -> HeadDescription:
-    head = named(catalog(), HeadSpec, recipe.head)
+    head = resolve(catalog(), HeadSpec, recipe.head)
     return head.spec.describe(head.config)
 
 
@@ -169,9 +169,9 @@ def _check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not (out / RUN).is_file() or "test rows" not in (out / RUN).read_text("utf-8"):
-        raise CannotCompare(f"something is in {out}, and it is no comparison", "Name another folder")
+        raise CompareError(f"something is in {out}, and it is no comparison", "Name another folder")
     if not (resume or overwrite):
-        raise CannotCompare(
+        raise CompareError(
             f"a comparison is in {out} already",
             "Go on with resume (--resume), or replace it with overwrite (--overwrite)",
         )
@@ -187,14 +187,14 @@ def _clear(out: Path) -> None:
 def _identity(recipe: Recipe, test: str | Path | None) -> dict[str, Any]:
     """Say what must be the same for a comparison to go on: everything but what is compared. Reads all rows."""
     data = recipe.data
-    rows, held = read_parts(data.train, data.validation, data, recipe.training.seed, catalog())
+    rows, held = read_train_and_validation(data.train, data.validation, data, recipe.training.seed, catalog())
     judged = None
     if test is not None:
-        judged = read(str(test), catalog(), "the test data", reader=data.reader, on_bad_row=data.on_bad_row)
+        judged = read_rows(str(test), catalog(), "the test data", reader=data.reader, on_bad_row=data.on_bad_row)
     for some in filter(None, (rows, held, judged)):
         for column in data.target:
             some.column(column)
-    said = identity(recipe, rows, held) | {"test rows": None if judged is None else judged.digest()}
+    said = run_identity(recipe, rows, held) | {"test rows": None if judged is None else judged.digest()}
     return {key: value for key, value in said.items() if key not in (BackboneSpec.axis, StrategySpec.axis)}
 
 
@@ -208,14 +208,14 @@ class _Runs:
     out: Path
     recipe: Recipe
     test: str | None
-    reporter: Reporter
+    reporter: ProgressReporter
     quiet: bool
 
-    def carried_out(self, entries: Sequence[_Entry], seeds: int, kept: RunFolder) -> tuple[list[Contender], int]:
+    def carried_out(self, entries: Sequence[_Entry], seeds: int, kept: RunDirectory) -> tuple[list[Candidate], int]:
         """Give what each contender did, and how many rows were judged."""
         first, contenders, rows = self.recipe.training.seed, [], 0
         for place, entry in enumerate(entries):
-            trials: dict[int, Trial] = {}
+            trials: dict[int, RunResult] = {}
             problem = self._mismatch(entry)
             for seed in range(first, first + seeds) if problem is None else ():
                 number = place * seeds + seed - first + 1
@@ -228,32 +228,32 @@ class _Runs:
                     trials[seed] = record.trial
                 elif problem is None:
                     problem = record.problem if seeds == 1 else f"seed {seed}: {record.problem}"
-            contenders.append(Contender(*entry.names, trials, problem))
+            contenders.append(Candidate(*entry.names, trials, problem))
         return contenders, rows
 
     def _mismatch(self, entry: _Entry) -> str | None:
         """Say why three choices do not fit together, which needs no process."""
-        head = named(catalog(), HeadSpec, self.recipe.head)
+        head = resolve(catalog(), HeadSpec, self.recipe.head)
         try:
-            fitted_together(catalog(), entry.backbone, head, entry.strategy)
+            combine(catalog(), entry.backbone, head, entry.strategy)
         except TaskgraftError as error:
             return str(error)
         return None
 
-    def _record(self, entry: _Entry, seed: int, kept: RunFolder) -> Record:
+    def _record(self, entry: _Entry, seed: int, kept: RunDirectory) -> RunRecord:
         backbone = entry.names[0].rpartition("/")[2]
         short = re.sub(r"[^a-z0-9]+", "-", f"{entry.names[1]}-{backbone}".lower())[:60].strip("-")
         place = self.out / RUNS / f"{short}-seed-{seed}-{_digest(entry)[:8]}"
-        record = Record.read(place)
+        record = RunRecord.read(place)
         if record is not None and record.lasts:
             return record
         place.mkdir(parents=True, exist_ok=True)
         changed = {"backbone": entry.backbone.choice(), "strategy": entry.strategy.choice()}
         training = self.recipe.training.model_copy(update={"seed": seed})
         recipe = self.recipe.model_copy(update=changed | {"training": training})
-        Job(recipe, self.recipe.training.seed, self.test, str(self.out / SHELF), self.quiet).write(place)
+        RunRequest(recipe, self.recipe.training.seed, self.test, str(self.out / SHELF), self.quiet).write(place)
         ended = _in_own_process(place)
-        record = Record.read(place) if ended is None else Record(None, problem=ended, lasts=False)
+        record = RunRecord.read(place) if ended is None else RunRecord(None, problem=ended, lasts=False)
         assert record is not None
         kept.note({"strategy": entry.names[1], "backbone": entry.names[0], "seed": seed, "problem": record.problem})
         return record
@@ -287,19 +287,19 @@ def _in_own_process(place: Path) -> str | None:
 
 
 def _found(
-    recipe: Recipe, metric: str | None, seeds: int, contenders: Sequence[Contender], rows: int, tested: bool
+    recipe: Recipe, metric: str | None, seeds: int, contenders: Sequence[Candidate], rows: int, tested: bool
 ) -> Comparison:
     trials = [trial for contender in contenders for trial in contender.trials.values()]
     if not trials:
         problems = dict.fromkeys(contender.problem for contender in contenders)
-        raise CannotCompare(
+        raise CompareError(
             f"no run ended well. {' '.join(map(str, problems))}".rstrip("."), "Mend that, and begin anew"
         )
-    specs = [named(catalog(), MetricSpec, one).spec for one in _head(recipe).metrics]
+    specs = [resolve(catalog(), MetricSpec, one).spec for one in _head(recipe).metrics]
     known = dict.fromkeys(name for trial in trials for name in trial.metrics)
     chosen = metric or next((spec.score for spec in specs if spec.score in known), None) or next(iter(known), "")
     if chosen not in known:
-        near = nearest(chosen, known)
+        near = closest_match(chosen, known)
         meant = f" (did you mean '{near}'?)" if near else ""
         raise NoSuchNumber(chosen, meant, tuple(known))
     lower = frozenset[str]().union(*(spec.lower for spec in specs))
@@ -316,7 +316,7 @@ def _drawn(found: Comparison, out: Path) -> Comparison:
             f"{out / FIGURE} is not drawn, for matplotlib is not installed: pip install 'taskgraft[figures]'", NotDrawn
         )
         return found
-    with replacing(out / FIGURE, "figure") as path:
+    with atomic_file(out / FIGURE, "figure") as path:
         draw(found, path)
     return replace(found, figure=str(out / FIGURE))
 
@@ -326,7 +326,7 @@ class NotDrawn(UserWarning):
 
 
 @dataclass(eq=False)
-class CannotCompare(TaskgraftError):
+class CompareError(TaskgraftError):
     """A comparison that cannot be made."""
 
     problem: str
@@ -346,6 +346,6 @@ class NoSuchNumber(TaskgraftError):
 
     def __str__(self) -> str:
         return (
-            f"There is no number '{self.name}' to compare by{self.meant}; there are {listed(self.known)}. "
+            f"There is no number '{self.name}' to compare by{self.meant}; there are {join_words(self.known)}. "
             "The runs are finished: name one of these, and go on with resume."
         )

@@ -5,12 +5,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskgraft.comparison.results import called
+from taskgraft.comparison.results import candidate_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from taskgraft.comparison.results import Comparison, Contender, Score
+    from taskgraft.comparison.results import Comparison, Candidate, Score
 
 DOTS_PER_INCH = 150
 
@@ -61,7 +61,7 @@ def draw(comparison: "Comparison", path: Path) -> None:
     figure.savefig(path, dpi=DOTS_PER_INCH, format="png")
 
 
-def _point(axes: "Axes", comparison: "Comparison", one: "Contender", score: "Score", *, left: bool) -> None:
+def _point(axes: "Axes", comparison: "Comparison", one: "Candidate", score: "Score", *, left: bool) -> None:
     """Draw one contender, with its name on the left or the right of it."""
     best = one in comparison.best
     colour = BLUE if best else GREY
@@ -80,7 +80,7 @@ def _point(axes: "Axes", comparison: "Comparison", one: "Contender", score: "Sco
         zorder=2,
     )
     axes.annotate(
-        called(comparison, one),
+        candidate_label(comparison, one),
         (one.seconds, score.value),
         (-5 if left else 5, 5),
         textcoords="offset points",

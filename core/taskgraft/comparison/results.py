@@ -14,7 +14,7 @@ from rich.text import Text
 
 from taskgraft.evaluation.evaluation import NOTHING, number_text
 
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+STUDENT_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """The 97.5th percentile of Student's t for 2, 3, … 10 seeds; for more, the last is a little too wide, never too narrow."""
 
 
@@ -28,7 +28,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Trial:
+class RunResult:
     """One run that ended well.
 
     Attributes:
@@ -58,7 +58,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """One way of adapting one backbone.
 
     Attributes:
@@ -68,7 +68,7 @@ class Contender:
 
     backbone: str
     strategy: str
-    trials: Mapping[int, Trial]
+    trials: Mapping[int, RunResult]
     problem: str | None = None
 
     def score(self, metric: str) -> Score | None:
@@ -89,7 +89,7 @@ class Contender:
         highs = [score.high - score.value for score in scores if score.high is not None]
         if len(lows) < len(scores) or len(highs) < len(scores):
             return Score(mean)
-        student = STUDENT[min(len(values) - 2, len(STUDENT) - 1)]
+        student = STUDENT_T_975[min(len(values) - 2, len(STUDENT_T_975) - 1)]
         seeds = student * statistics.stdev(values) / math.sqrt(len(values))
         low, high = (math.hypot(statistics.fmean(some), seeds) for some in (lows, highs))
         return Score(mean, mean - low, mean + high)
@@ -144,21 +144,21 @@ class Comparison:
     judged: str
     rows: int
     seeds: Sequence[int]
-    contenders: Sequence[Contender]
+    contenders: Sequence[Candidate]
     figure: str | None = None
 
     @cached_property
-    def best(self) -> tuple[Contender, ...]:
+    def best(self) -> tuple[Candidate, ...]:
         """The best trade-offs: no other scores as well in fewer seconds, or better in as many. Fastest first."""
         ran = [(one.seconds, self._loss(one), one) for one in self.contenders if self.ran(one)]
         ran.sort(key=lambda entry: entry[:2])
-        found: list[tuple[float, float, Contender]] = []
+        found: list[tuple[float, float, Candidate]] = []
         for seconds, loss, one in ran:
             if not found or loss < found[-1][1] or (seconds, loss) == found[-1][:2]:
                 found.append((seconds, loss, one))
         return tuple(one for *_, one in found)
 
-    def ran(self, contender: Contender) -> bool:
+    def ran(self, contender: Candidate) -> bool:
         """Say whether a contender can be compared: all its runs ended well, and have the number."""
         return contender.problem is None and contender.score(self.metric) is not None
 
@@ -175,14 +175,14 @@ class Comparison:
         }
 
     def __rich__(self) -> "RenderableType":
-        return drawn(self)
+        return render_comparison(self)
 
-    def _loss(self, contender: Contender) -> float:
+    def _loss(self, contender: Candidate) -> float:
         score = contender.score(self.metric)
         assert score is not None
         return score.value if self.lower else -score.value
 
-    def _plain(self, one: Contender) -> dict[str, Any]:
+    def _plain(self, one: Candidate) -> dict[str, Any]:
         said: dict[str, Any] = {"backbone": one.backbone, "strategy": one.strategy, "problem": one.problem}
         if not one.trials:
             return said
@@ -207,7 +207,7 @@ MARK = "●"
 """Stands before the best trade-offs."""
 
 
-def drawn(comparison: "Comparison") -> RenderableType:
+def render_comparison(comparison: "Comparison") -> RenderableType:
     """Draw what each contender reaches and costs, and below what is to be known of the numbers."""
     several = len({one.backbone for one in comparison.contenders}) > 1
     device = any(one.trials and one.peak_device_memory for one in comparison.contenders)
@@ -223,17 +223,17 @@ def drawn(comparison: "Comparison") -> RenderableType:
         mark = MARK if one in comparison.best else ""
         numbers = _numbers(comparison, one, device=device) if one.trials else [NOTHING] * (len(names) - len(named) - 1)
         table.add_row(*(Text(cell) for cell in (mark, *named, *numbers)))
-    said = [f"{called(comparison, one)}: {one.problem}" for one in comparison.contenders if one.problem is not None]
+    said = [f"{candidate_label(comparison, one)}: {one.problem}" for one in comparison.contenders if one.problem is not None]
     return Group(table, Text(_about(comparison)), *(Text(f"\n{sentence}") for sentence in said))
 
 
-def called(comparison: "Comparison", one: "Contender") -> str:
+def candidate_label(comparison: "Comparison", one: "Candidate") -> str:
     """Name a contender, with its backbone where there are several."""
     several = len({other.backbone for other in comparison.contenders}) > 1
     return f"{one.strategy} on {one.backbone}" if several else one.strategy
 
 
-def _numbers(comparison: "Comparison", one: "Contender", *, device: bool) -> list[str]:
+def _numbers(comparison: "Comparison", one: "Candidate", *, device: bool) -> list[str]:
     score = one.score(comparison.metric)
     value, between = NOTHING, NOTHING
     if score is not None:
@@ -255,7 +255,7 @@ def _about(comparison: "Comparison") -> str:
     ran = [one for one in comparison.contenders if one.trials]
     if any(one.shared_seconds for one in ran):
         said += "\nWhat stays frozen was computed once; seconds count it for each that used it, as if it ran alone."
-    if gone := [called(comparison, one) for one in ran if any(trial.interrupted for trial in one.trials.values())]:
+    if gone := [candidate_label(comparison, one) for one in ran if any(trial.interrupted for trial in one.trials.values())]:
         said += f"\nInterrupted once, with the peak memory of what came after: {', '.join(gone)}."
     return said
 

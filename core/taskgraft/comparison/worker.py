@@ -19,27 +19,27 @@ from typing import Self
 import torch
 from torch import nn
 
-from taskgraft.adaptation.fitted import Fitted
-from taskgraft.adaptation.trainable import Learning
-from taskgraft.comparison.results import Score, Trial
-from taskgraft.contract.config import parse
+from taskgraft.adaptation.fitted import FittedTask
+from taskgraft.adaptation.trainable import TrainableTensors
+from taskgraft.comparison.results import Score, RunResult
+from taskgraft.contract.config import parse_config
 from taskgraft.contract.recipe import Recipe
-from taskgraft.data.splitting import read_parts
+from taskgraft.data.splitting import read_train_and_validation
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.memory import OutOfMemory, peak_memory
+from taskgraft.engine.memory import NotEnoughMemory, peak_memory
 from taskgraft.errors import TaskgraftError
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.model import compose
-from taskgraft.storage.atomic_write import replacing
+from taskgraft.storage.atomic_write import atomic_file
 from taskgraft.storage.run_directory import STATE
-from taskgraft.training.shared_cache import Shelf
+from taskgraft.training.shared_cache import SharedCache
 
 JOB, RECORD, RUN, TRACE, ARTIFACT = "job.json", "record.json", "run", "traceback.txt", "artifact"
 """What lies in the folder of a run."""
 
 
 @dataclass(frozen=True)
-class Job:
+class RunRequest:
     """What is to be run.
 
     Attributes:
@@ -64,11 +64,11 @@ class Job:
     def read(cls, folder: Path) -> Self:
         """Find it there."""
         said = json.loads((folder / JOB).read_text("utf-8"))
-        return cls(**said | {"recipe": parse(Recipe, said["recipe"], JOB)})
+        return cls(**said | {"recipe": parse_config(Recipe, said["recipe"], JOB)})
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """How a run ended.
 
     Attributes:
@@ -77,14 +77,14 @@ class Record:
         lasts: whether it would end so again, so that nothing is gained by trying.
     """
 
-    trial: Trial | None
+    trial: RunResult | None
     rows: int = 0
     problem: str | None = None
     lasts: bool = True
 
     def write(self, folder: Path) -> None:
         """Leave it in the folder of the run."""
-        with replacing(folder / RECORD, "record") as path:
+        with atomic_file(folder / RECORD, "record") as path:
             path.write_text(json.dumps(asdict(self), indent=1), "utf-8")
 
     @classmethod
@@ -94,7 +94,7 @@ class Record:
             said = json.loads((folder / RECORD).read_text("utf-8"))
         except FileNotFoundError:
             return None
-        return cls(**said | {"trial": None if said["trial"] is None else Trial.of_json(said["trial"])})
+        return cls(**said | {"trial": None if said["trial"] is None else RunResult.of_json(said["trial"])})
 
 
 def main(folder: Path) -> None:
@@ -103,19 +103,19 @@ def main(folder: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.formatwarning = lambda message, *rest: f"Warning: {message}\n"
     try:
-        record = carried_out(folder, Job.read(folder))
+        record = run(folder, RunRequest.read(folder))
     except TaskgraftError as error:
-        record = Record(None, problem=str(error), lasts=not isinstance(error, OutOfMemory))
+        record = RunRecord(None, problem=str(error), lasts=not isinstance(error, NotEnoughMemory))
     except Exception as error:
         (folder / TRACE).write_text(traceback.format_exc(), "utf-8")
         problem = f"{type(error).__name__}: {error} (a fault of taskgraft or of a plugin; {folder / TRACE} shows where)"
-        record = Record(None, problem=problem, lasts=False)
+        record = RunRecord(None, problem=problem, lasts=False)
     record.write(folder)
     if record.lasts:
         (folder / RUN / STATE).unlink(missing_ok=True)
 
 
-def carried_out(folder: Path, job: Job) -> Record:
+def run(folder: Path, job: RunRequest) -> RunRecord:
     """Fit, judge and measure, or go on with a fit that was interrupted.
 
     Args:
@@ -126,9 +126,9 @@ def carried_out(folder: Path, job: Job) -> Record:
     """
     recipe = job.recipe
     data = recipe.data
-    rows, held = read_parts(data.train, data.validation, data, job.seed, catalog())
+    rows, held = read_train_and_validation(data.train, data.validation, data, job.seed, catalog())
     model = compose(recipe.backbone, recipe.head, recipe.strategy)
-    model.shelf = Shelf(Path(job.shelf))
+    model.shelf = SharedCache(Path(job.shelf))
     interrupted = (folder / RUN / STATE).is_file()
     run = model.fit(
         rows,
@@ -151,7 +151,7 @@ def carried_out(folder: Path, job: Job) -> Record:
     found = run.metrics if job.test is None else model.evaluate(job.test, quiet=job.quiet)
     if not isinstance(found, Evaluation):  # says why the validation rows could not be judged
         found = model.evaluate(held, quiet=job.quiet)
-    trial = Trial(
+    trial = RunResult(
         metrics={name: Score(value, *found.intervals.get(name, ())) for name, value in found.items()},
         seconds=run.seconds + model.shelf.seconds,
         shared_seconds=model.shelf.seconds,
@@ -162,7 +162,7 @@ def carried_out(folder: Path, job: Job) -> Record:
         interrupted=interrupted,
     )
     shutil.rmtree(folder / ARTIFACT)
-    return Record(trial, found.rows)
+    return RunRecord(trial, found.rows)
 
 
 def _end_with_parent() -> None:
@@ -171,9 +171,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _trained(fitted: Fitted) -> int:
+def _trained(fitted: FittedTask) -> int:
     """Count the numbers that learned in any stage."""
-    everything = Learning(fitted.task.backbone, fitted.task.head, fitted.inserted, ()).tensors()
+    everything = TrainableTensors(fitted.task.backbone, fitted.task.head, fitted.inserted, ()).tensors()
     learned = [tensor for name, tensor in everything.items() if name in fitted.learned]
     return sum(tensor.numel() for tensor in learned if isinstance(tensor, nn.Parameter))
 

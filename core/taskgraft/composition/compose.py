@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from taskgraft.composition.strategy_overrides import NOTHING, Adjusted, Adjustment, parted, settings_class
+from taskgraft.composition.strategy_overrides import NO_OVERRIDES, OverriddenStrategy, StrategyOverrides, split_overrides, config_with_overrides
 from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.config import Config, SettingsError, parse
+from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import (
     PER_ELEMENT,
     BackboneDescription,
@@ -18,14 +18,14 @@ from taskgraft.contract.descriptions import (
 )
 from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Plan
-from taskgraft.contract.recipe import Choice, Recipe
+from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import Catalog
-from taskgraft.discovery.distributions import Source
+from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import parse_name
 from taskgraft.errors import TaskgraftError
-from taskgraft.storage.manifest import BadArtifact, is_artifact, read_artifact
+from taskgraft.storage.manifest import InvalidArtifact, is_artifact, read_artifact
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 Built = TypeVar("Built")
@@ -33,12 +33,12 @@ Built = TypeVar("Built")
 PER_POSITION = PER_ELEMENT | {TargetKind.GRID_CATEGORIES}
 """Kinds of target that are known position by position."""
 
-Reference = str | Mapping[str, Any] | Choice
+ComponentReference = str | Mapping[str, Any] | ComponentRef
 """A name (``"partial:2"``), a name with settings (``{"name": "partial", "learn": 2}``), or what a recipe says."""
 
 
 @dataclass(frozen=True)
-class Named(Generic[AnySpec]):
+class ResolvedComponent(Generic[AnySpec]):
     """A spec with its settings, found by name.
 
     Attributes:
@@ -48,11 +48,11 @@ class Named(Generic[AnySpec]):
     """
 
     spec: AnySpec
-    source: Source
+    source: PluginSource
     config: Config
     base: Path | None = None
-    adjustment: Adjustment = NOTHING
-    inner: "tuple[Named[StrategySpec], ...]" = ()
+    adjustment: StrategyOverrides = NO_OVERRIDES
+    inner: "tuple[ResolvedComponent[StrategySpec], ...]" = ()
 
     @property
     def label(self) -> str:
@@ -63,13 +63,13 @@ class Named(Generic[AnySpec]):
         value = getattr(self.config, argument) if argument else None
         return self.spec.name if value is None else f"{self.spec.name}:{value}"
 
-    def choice(self) -> Choice:
+    def choice(self) -> ComponentRef:
         """Write it down for a recipe."""
         settings = self.config.model_dump(mode="json") | self.adjustment.model_dump(exclude_none=True)
         base = None if self.base is None else str(self.base)
-        return Choice(name=f"{self.source.distribution}/{self.spec.name}", settings=settings, base=base)
+        return ComponentRef(name=f"{self.source.distribution}/{self.spec.name}", settings=settings, base=base)
 
-    def every(self) -> "Iterator[Named[Any]]":
+    def every(self) -> "Iterator[ResolvedComponent[Any]]":
         """Go through it and what it is made of."""
         yield self
         for one in self.inner:
@@ -77,7 +77,7 @@ class Named(Generic[AnySpec]):
 
 
 @dataclass(frozen=True)
-class Given(Generic[Built]):
+class GivenObject(Generic[Built]):
     """Something passed as an object."""
 
     value: Built
@@ -87,9 +87,9 @@ class Given(Generic[Built]):
         """What messages call it: the name of its class."""
         return type(self.value).__name__
 
-    def choice(self) -> Choice:
+    def choice(self) -> ComponentRef:
         """Write its class down for a recipe."""
-        return Choice(object=class_name(self.value))
+        return ComponentRef(object=class_name(self.value))
 
 
 @dataclass(frozen=True)
@@ -101,26 +101,26 @@ class Composition:
         tried: whether what the plan inserts was tried (:mod:`taskgraft.adaptation.dry_run`).
     """
 
-    backbone: Named[BackboneSpec] | Given[Backbone]
-    head: Named[HeadSpec] | Given[Head[Any]]
-    strategy: Named[StrategySpec] | Given[Strategy]
+    backbone: ResolvedComponent[BackboneSpec] | GivenObject[Backbone]
+    head: ResolvedComponent[HeadSpec] | GivenObject[Head[Any]]
+    strategy: ResolvedComponent[StrategySpec] | GivenObject[Strategy]
     backbone_description: BackboneDescription
     head_description: HeadDescription
     layout: Layout
     plan: Plan
     tried: bool = False
 
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[PluginSource, ...]:
         """The distributions that provide what was named."""
         chosen = (self.backbone, self.head, self.strategy)
-        return tuple(dict.fromkeys(one.source for named in chosen if isinstance(named, Named) for one in named.every()))
+        return tuple(dict.fromkeys(one.source for named in chosen if isinstance(named, ResolvedComponent) for one in named.every()))
 
 
-def composed(
+def compose_components(
     catalog: Catalog,
-    backbone: Reference | Backbone,
-    head: Reference | Head[Any],
-    strategy: Reference | Strategy,
+    backbone: ComponentReference | Backbone,
+    head: ComponentReference | Head[Any],
+    strategy: ComponentReference | Strategy,
 ) -> Composition:
     """Look everything up and check that it fits. Reads a checkpoint's configuration at most.
 
@@ -130,66 +130,66 @@ def composed(
         CannotHide: when the head recovers hidden elements, and the backbone can hide none.
         CannotPlan: when the strategy does not fit.
     """
-    return fitted_together(
+    return combine(
         catalog,
-        Given(backbone) if isinstance(backbone, Backbone) else named(catalog, BackboneSpec, backbone),
-        Given(head) if isinstance(head, Head) else named(catalog, HeadSpec, head),
-        Given(strategy) if isinstance(strategy, Strategy) else named(catalog, StrategySpec, strategy),
+        GivenObject(backbone) if isinstance(backbone, Backbone) else resolve(catalog, BackboneSpec, backbone),
+        GivenObject(head) if isinstance(head, Head) else resolve(catalog, HeadSpec, head),
+        GivenObject(strategy) if isinstance(strategy, Strategy) else resolve(catalog, StrategySpec, strategy),
     )
 
 
-def fitted_together(
+def combine(
     catalog: Catalog,
-    bottom: Named[BackboneSpec] | Given[Backbone],
-    top: Named[HeadSpec] | Given[Head[Any]],
-    way: Named[StrategySpec] | Given[Strategy],
+    bottom: ResolvedComponent[BackboneSpec] | GivenObject[Backbone],
+    top: ResolvedComponent[HeadSpec] | GivenObject[Head[Any]],
+    way: ResolvedComponent[StrategySpec] | GivenObject[Strategy],
 ) -> Composition:
     """Describe what was chosen and check that it fits. Raises as :func:`composed` does."""
-    below = bottom.value.description if isinstance(bottom, Given) else bottom.spec.describe(bottom.config)
-    above = top.value.description if isinstance(top, Given) else top.spec.describe(top.config)
+    below = bottom.value.description if isinstance(bottom, GivenObject) else bottom.spec.describe(bottom.config)
+    above = top.value.description if isinstance(top, GivenObject) else top.spec.describe(top.config)
     layout = next((layout for layout in above.reads if below.feature(layout)), None)
     if layout is None:
         emitted = tuple(feature.layout for feature in below.features)
         raise LayoutMismatch(top.label, above.reads, bottom.label, emitted, _heads_for(catalog, below))
     if above.target == TargetKind.INPUTS and not below.hides:
-        raise CannotHide(bottom.label, top.label, _heads_for(catalog, below))
+        raise MaskingNotSupported(bottom.label, top.label, _heads_for(catalog, below))
     if below.mixes and not above.soft_targets:
-        raise CannotMix(bottom.label, top.label)
+        raise MixingNotSupported(bottom.label, top.label)
     if layout in below.displaces and above.target in PER_POSITION:
-        raise CannotDisplace(bottom.label, top.label, layout)
-    return Composition(bottom, top, way, below, above, layout, strategy_of(way).plan(below, above))
+        raise AugmentationNotSupported(bottom.label, top.label, layout)
+    return Composition(bottom, top, way, below, above, layout, build_strategy(way).plan(below, above))
 
 
-def strategy_of(way: Named[StrategySpec] | Given[Strategy]) -> Strategy:
+def build_strategy(way: ResolvedComponent[StrategySpec] | GivenObject[Strategy]) -> Strategy:
     """Build a strategy, and first those that it is made of."""
-    if isinstance(way, Given):
+    if isinstance(way, GivenObject):
         return way.value
-    inner = () if way.spec.strategies is None else (tuple(map(strategy_of, way.inner)),)
+    inner = () if way.spec.strategies is None else (tuple(map(build_strategy, way.inner)),)
     strategy = way.spec.build(way.config, *inner)
-    return strategy if way.adjustment == NOTHING else Adjusted(strategy, way.adjustment)
+    return strategy if way.adjustment == NO_OVERRIDES else OverriddenStrategy(strategy, way.adjustment)
 
 
-def several(references: Reference | Sequence[Reference]) -> Sequence[Reference]:
+def as_list(references: ComponentReference | Sequence[ComponentReference]) -> Sequence[ComponentReference]:
     """Let one name stand for a list of one."""
-    return (references,) if isinstance(references, str | Mapping | Choice) else references
+    return (references,) if isinstance(references, str | Mapping | ComponentRef) else references
 
 
-def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[AnySpec]:
+def resolve(catalog: Catalog, kind: type[AnySpec], reference: ComponentReference) -> ResolvedComponent[AnySpec]:
     """Find a spec by name and read its settings.
 
     Raises:
         UnknownName, AmbiguousName, BadName: for the name.
         SettingsError: for the settings.
     """
-    if not isinstance(reference, str | Mapping | Choice):
-        raise NotAReference(kind.axis, reference)
-    if isinstance(reference, Choice):
+    if not isinstance(reference, str | Mapping | ComponentRef):
+        raise InvalidReference(kind.axis, reference)
+    if isinstance(reference, ComponentRef):
         text, settings, base = reference.name, dict(reference.settings), reference.base
     else:
         settings = {} if isinstance(reference, str) else dict(reference)
         text, base = reference if isinstance(reference, str) else settings.pop("name", None), None
     if not isinstance(text, str):
-        raise SettingsError(kind.axis, ("the setting 'name' is missing.",))
+        raise ConfigError(kind.axis, ("the setting 'name' is missing.",))
     name = parse_name(text)
     spec, source = catalog.find(kind, name)
     who = f"{kind.axis} '{spec.name}'"
@@ -199,22 +199,22 @@ def named(catalog: Catalog, kind: type[AnySpec], reference: Reference) -> Named[
         settings = _settings_of(Path(base), spec, source, settings) | settings
     elif name.argument is not None:
         if argument is None:
-            raise SettingsError(who, (f"it takes no argument after the colon, but was given '{name.argument}'.",))
+            raise ConfigError(who, (f"it takes no argument after the colon, but was given '{name.argument}'.",))
         if settings.get(argument, name.argument) != name.argument:
             given = (
                 f"the name says {argument} = '{name.argument}', the settings say '{settings[argument]}'; leave one out."
             )
-            raise SettingsError(who, (given,))
+            raise ConfigError(who, (given,))
         settings = {argument: name.argument} | settings
-    config, adjustment = parted(spec, parse(settings_class(spec), settings, who))
-    inner: tuple[Named[StrategySpec], ...] = ()
+    config, adjustment = split_overrides(spec, parse_config(config_with_overrides(spec), settings, who))
+    inner: tuple[ResolvedComponent[StrategySpec], ...] = ()
     if isinstance(spec, StrategySpec) and (field := spec.strategies) is not None:
-        inner = tuple(named(catalog, StrategySpec, choice) for choice in getattr(config, field))
+        inner = tuple(resolve(catalog, StrategySpec, choice) for choice in getattr(config, field))
         config = config.model_copy(update={field: tuple(one.choice() for one in inner)})
-    return Named(spec, source, config, None if base is None else Path(base), adjustment, inner)
+    return ResolvedComponent(spec, source, config, None if base is None else Path(base), adjustment, inner)
 
 
-def _settings_of(folder: Path, spec: Spec, source: Source, granted: Mapping[str, Any]) -> dict[str, Any]:
+def _settings_of(folder: Path, spec: Spec, source: PluginSource, granted: Mapping[str, Any]) -> dict[str, Any]:
     """Give the settings of the backbone that an artifact trained.
 
     Raises:
@@ -224,7 +224,7 @@ def _settings_of(folder: Path, spec: Spec, source: Source, granted: Mapping[str,
     trained = manifest.recipe.backbone
     if trained.name not in [f"{source.distribution}/{name}" for name in spec.names]:
         have = trained.name or trained.object
-        raise BadArtifact(str(folder), f"its backbone is '{have}', so it cannot be the base of '{spec.name}'")
+        raise InvalidArtifact(str(folder), f"its backbone is '{have}', so it cannot be the base of '{spec.name}'")
     check_consent(folder, spec, trained.settings, granted)
     return dict(trained.settings)
 
@@ -242,7 +242,7 @@ def check_consent(folder: Path, spec: Spec, settings: Mapping[str, Any], granted
     for key in sorted(spec.config.consent):
         if settings.get(key) and not granted.get(key):
             advice = f'pass {spec.axis}={{"name": "{spec.name}", "{key}": True, …}} if you trust it'
-            raise BadArtifact(str(folder), f"it asks for '{key}', which only you can grant: {advice}")
+            raise InvalidArtifact(str(folder), f"it asks for '{key}', which only you can grant: {advice}")
 
 
 def check_recipe_consent(catalog: Catalog, path: Path, recipe: Recipe, granted: Iterable[str]) -> None:
@@ -260,19 +260,19 @@ def check_recipe_consent(catalog: Catalog, path: Path, recipe: Recipe, granted: 
     keys = tuple(granted)
     for kind, choice in ((BackboneSpec, recipe.backbone), (HeadSpec, recipe.head), (StrategySpec, recipe.strategy)):
         if kind.axis not in keys:
-            chosen = named(catalog, kind, choice)
+            chosen = resolve(catalog, kind, choice)
             own = {key.rpartition(".")[2]: True for key in keys if key.startswith(f"{kind.axis}.")}
             for one in chosen.every():
                 check_consent(path, one.spec, one.config.model_dump(), own)
 
 
-def built_head(composition: Composition) -> Head[Any]:
+def build_head(composition: Composition) -> Head[Any]:
     """Give the head of a composition."""
     chosen = composition.head
-    return chosen.value if isinstance(chosen, Given) else chosen.spec.build(chosen.config)
+    return chosen.value if isinstance(chosen, GivenObject) else chosen.spec.build(chosen.config)
 
 
-def feature_of(composition: Composition) -> FeatureDescription:
+def head_features(composition: Composition) -> FeatureDescription:
     """Describe the features that the head reads."""
     feature = composition.backbone_description.feature(composition.layout)
     assert feature is not None
@@ -285,7 +285,7 @@ def class_name(thing: object) -> str:
 
 
 @dataclass(eq=False)
-class NotAReference(TaskgraftError):
+class InvalidReference(TaskgraftError):
     """Something that is neither a name nor an object of the axis."""
 
     axis: str
@@ -321,7 +321,7 @@ class LayoutMismatch(TaskgraftError):
 
 
 @dataclass(eq=False)
-class CannotHide(TaskgraftError):
+class MaskingNotSupported(TaskgraftError):
     """A head that recovers hidden elements, and a backbone that can hide none."""
 
     backbone: str
@@ -338,7 +338,7 @@ class CannotHide(TaskgraftError):
 
 
 @dataclass(eq=False)
-class CannotMix(TaskgraftError):
+class MixingNotSupported(TaskgraftError):
     """Training examples that are mixed, and a head whose targets cannot be."""
 
     backbone: str
@@ -352,7 +352,7 @@ class CannotMix(TaskgraftError):
 
 
 @dataclass(eq=False)
-class CannotDisplace(TaskgraftError):
+class AugmentationNotSupported(TaskgraftError):
     """Training examples whose positions move, and a head with a target per position."""
 
     backbone: str

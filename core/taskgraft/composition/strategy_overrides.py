@@ -7,12 +7,12 @@ from pydantic import Field, create_model
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Plan, Solve, Stage
+from taskgraft.contract.plan import Plan, HeadSolver, Stage
 from taskgraft.contract.specs import Spec, StrategySpec
-from taskgraft.contract.strategy import CannotPlan, Strategy
+from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
 
 
-class Adjustment(Config):
+class StrategyOverrides(Config):
     """What any strategy takes beside its own settings. It holds in each stage that does not say something else."""
 
     layer_decay: float | None = Field(
@@ -31,14 +31,14 @@ class Adjustment(Config):
     )
 
 
-NOTHING = Adjustment()
+NO_OVERRIDES = StrategyOverrides()
 """Said where nothing is to be adjusted."""
 
 
-class Adjusted(Strategy):
+class OverriddenStrategy(Strategy):
     """Another strategy, its plan adjusted."""
 
-    def __init__(self, strategy: Strategy, adjustment: Adjustment):
+    def __init__(self, strategy: Strategy, adjustment: StrategyOverrides):
         self._strategy = strategy
         self._said = adjustment.model_dump(exclude_none=True)
 
@@ -46,7 +46,7 @@ class Adjusted(Strategy):
         plan = self._strategy.plan(backbone, head)
         for name, value in self._said.items():
             if not any(_takes(stage, name) for stage in plan):
-                raise CannotPlan(f"The setting {name} = {value:g} would change nothing: {USELESS[name]}. Leave it out.")
+                raise StrategyNotApplicable(f"The setting {name} = {value:g} would change nothing: {USELESS[name]}. Leave it out.")
         return tuple(
             replace(stage, **{name: value for name, value in self._said.items() if _takes(stage, name)})
             for stage in plan
@@ -63,12 +63,12 @@ USELESS = {
 
 def _takes(stage: Stage, name: str) -> bool:
     """Say whether a setting means something for a stage, which does not state it itself."""
-    means = stage.learn or stage.insert if name == "layer_decay" else stage.solve == Solve.DESCENT
+    means = stage.learn or stage.insert if name == "layer_decay" else stage.solve == HeadSolver.DESCENT
     return bool(means) and getattr(stage, name) is None
 
 
 @cache
-def settings_class(spec: Spec) -> type[Config]:
+def config_with_overrides(spec: Spec) -> type[Config]:
     """Give the class of all settings that a spec takes: its config; of a strategy, with those of an adjustment.
 
     Where the config has a setting of the same name, that is the strategy's own and stays so.
@@ -76,15 +76,15 @@ def settings_class(spec: Spec) -> type[Config]:
     if not isinstance(spec, StrategySpec):
         return spec.config
     own = spec.config
-    more = {name: field for name, field in Adjustment.model_fields.items() if name not in own.model_fields}
+    more = {name: field for name, field in StrategyOverrides.model_fields.items() if name not in own.model_fields}
     fields = {name: (field.annotation, field) for name, field in more.items()}
     return create_model(own.__name__, __base__=own, __doc__=own.__doc__, **fields)  # type: ignore[call-overload, no-any-return]
 
 
-def parted(spec: Spec, settings: Config) -> tuple[Config, Adjustment]:
+def split_overrides(spec: Spec, settings: Config) -> tuple[Config, StrategyOverrides]:
     """Part settings of :func:`settings_class` into those of the spec's own config, and the adjustment."""
     if not isinstance(spec, StrategySpec):
-        return settings, NOTHING
+        return settings, NO_OVERRIDES
     own, given = spec.config, dict(settings)
-    said = {name: given[name] for name in Adjustment.model_fields if name in given and name not in own.model_fields}
-    return own.model_construct(**{name: given[name] for name in own.model_fields}), Adjustment(**said)
+    said = {name: given[name] for name in StrategyOverrides.model_fields if name in given and name not in own.model_fields}
+    return own.model_construct(**{name: given[name] for name in own.model_fields}), StrategyOverrides(**said)

@@ -12,12 +12,12 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import BackboneDescription, Layout, Part
 from taskgraft.contract.features import Features
-from taskgraft.contract.masking import Contents
+from taskgraft.contract.masking import ElementSchema
 from taskgraft.errors import TaskgraftError
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ProcessedBatch:
     """Raw examples made into model inputs.
 
     Attributes:
@@ -34,7 +34,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Varied:
+class AugmentedBatch:
     """Training examples, varied at random and made into model inputs.
 
     Attributes:
@@ -71,14 +71,14 @@ class Processor(ABC):
         return ()
 
     @abstractmethod
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         """Turn raw examples into model inputs.
 
         Args:
             inputs: input role (or column, when the backbone reads any columns) → one raw value per row.
         """
 
-    def vary(self, inputs: Columns, seeds: Sequence[int]) -> Varied:
+    def vary(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
         """Turn training examples into model inputs, with random variations.
 
         Args:
@@ -86,10 +86,10 @@ class Processor(ABC):
             seeds: one per row, from 0 to 2**32 - 1; all random choices for a row come from its seed.
         """
         made = self.prepare(inputs)
-        return Varied(made.batch, refused=made.refused)
+        return AugmentedBatch(made.batch, refused=made.refused)
 
     @property
-    def contents(self) -> Contents:
+    def contents(self) -> ElementSchema:
         """What elements hold. This and the two methods below are for a backbone whose description says ``hides``."""
         raise NotImplementedError(f"{type(self).__name__} cannot say what elements hold")
 
@@ -189,11 +189,11 @@ class Backbone(nn.Module, ABC):
         Raises:
             CannotExport: when the library has no form for it.
         """
-        raise CannotExport(type(self).__name__, "its library has no form of a checkpoint")
+        raise ExportNotSupported(type(self).__name__, "its library has no form of a checkpoint")
 
 
 @dataclass(eq=False)
-class CannotExport(TaskgraftError):
+class ExportNotSupported(TaskgraftError):
     """A backbone that its own library could not load."""
 
     backbone: str
@@ -208,12 +208,12 @@ def _only_the_first(cut: int) -> None:
         raise NotImplementedError(f"this backbone describes cut {cut} but does not implement run_to and resume for it")
 
 
-def tensors(module: nn.Module) -> dict[str, Tensor]:
+def named_tensors(module: nn.Module) -> dict[str, Tensor]:
     """All parameters and buffers by dotted path, persistent or not. A shared one stands under its first path."""
     return dict(module.named_parameters()) | dict(module.named_buffers())
 
 
-def owner(description: BackboneDescription, path: str) -> Part | None:
+def owning_part(description: BackboneDescription, path: str) -> Part | None:
     """Find the part that owns the tensor at a dotted path; None when it is declared unused or nobody owns it."""
     if description.declares_unused(path):
         return None

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-RowNumbers = Sequence[int] | NDArray[np.int64]
+RowIndices = Sequence[int] | NDArray[np.int64]
 """Numbers of rows, from 0: a list, a range, or ``(row,)`` int64."""
 
 
@@ -50,7 +50,7 @@ class Batch:
 
     def mask(self, axis: str) -> Tensor:
         """Tell real positions from padding: ``(batch, longest)`` bool, True where real."""
-        return mask(self.lengths[axis], self.longest(axis))
+        return length_mask(self.lengths[axis], self.longest(axis))
 
     def longest(self, axis: str) -> int:
         """The number of positions along a padded axis, padding included."""
@@ -64,7 +64,7 @@ class Batch:
         move = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors.items()}
         return Batch(move, self.axes, {name: length.to(device) for name, length in self.lengths.items()})
 
-    def rows(self, rows: RowNumbers) -> "Batch":
+    def rows(self, rows: RowIndices) -> "Batch":
         """Take some examples, in the order given. Padding that none of them needs is stripped."""
         index = torch.as_tensor(rows, dtype=torch.int64)
         lengths = {axis: length[index.to(length.device)] for axis, length in self.lengths.items()}
@@ -109,7 +109,7 @@ def collate(batches: Sequence[Batch], longest: Mapping[str, int] | None = None) 
     return Batch(tensors, first.axes, lengths)
 
 
-def mask(lengths: Tensor, longest: int) -> Tensor:
+def length_mask(lengths: Tensor, longest: int) -> Tensor:
     """Tell real positions from padding.
 
     Args:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from taskgraft.errors import TaskgraftError, listed, nearest
+from taskgraft.errors import TaskgraftError, join_words, closest_match
 
 
 class Config(BaseModel):
@@ -23,12 +23,12 @@ class Config(BaseModel):
     """Fields that only a person may switch on, such as running code that a checkpoint brings; no artifact can."""
 
 
-class NoSettings(Config):
+class EmptyConfig(Config):
     """Nothing to decide."""
 
 
 @dataclass(eq=False)
-class SettingsError(TaskgraftError):
+class ConfigError(TaskgraftError):
     """Settings that a config class refuses."""
 
     who: str
@@ -41,7 +41,7 @@ class SettingsError(TaskgraftError):
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
-def parse(config: type[AnyConfig], settings: Mapping[str, Any], who: str) -> AnyConfig:
+def parse_config(config: type[AnyConfig], settings: Mapping[str, Any], who: str) -> AnyConfig:
     """Check settings against a config class.
 
     Args:
@@ -51,11 +51,11 @@ def parse(config: type[AnyConfig], settings: Mapping[str, Any], who: str) -> Any
         SettingsError: naming each refused key, with the nearest one that exists.
     """
     if not isinstance(settings, Mapping):
-        raise SettingsError(who, (f"the settings are {settings!r:.60}, not a dict.",))
+        raise ConfigError(who, (f"the settings are {settings!r:.60}, not a dict.",))
     try:
         return config.model_validate(dict(settings))
     except ValidationError as error:
-        raise SettingsError(who, _problems(config, settings, error.errors(include_url=False))) from None
+        raise ConfigError(who, _problems(config, settings, error.errors(include_url=False))) from None
 
 
 def _problems(config: type[Config], settings: Mapping[str, Any], details: list[ErrorDetails]) -> tuple[str, ...]:
@@ -82,9 +82,9 @@ def _sentence(config: type[Config], path: tuple[str, ...], details: list[ErrorDe
     first = details[0]
     fields = _fields(config, path)
     if first["type"] == "extra_forbidden":
-        near = nearest(path[-1], fields or ())
+        near = closest_match(path[-1], fields or ())
         meant = f" Did you mean '{'.'.join((*path[:-1], near))}'?" if near else ""
-        return f"there is no setting '{key}'.{meant}" + ("" if fields is None else f" Settings: {listed(fields)}.")
+        return f"there is no setting '{key}'.{meant}" + ("" if fields is None else f" Settings: {join_words(fields)}.")
     if first["type"] == "missing" and path[-1].isdigit():
         return f"the setting '{'.'.join(path[:-1])}' is {first['input']!r}, which is too short."
     if first["type"] == "missing":

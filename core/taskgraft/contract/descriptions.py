@@ -25,7 +25,7 @@ AXES: Mapping[Layout, str] = {
 }
 
 
-class Role(StrEnum):
+class LayerRole(StrEnum):
     """What a linear or convolutional layer does in its block. Strategies choose layers by role, never by name.
 
     ``model`` is no layer but the library's own model as a whole, from raw elements to a vector for each. It stands among the
@@ -96,7 +96,7 @@ class Part:
     name: str
     owns: tuple[str, ...]
     output: FeatureDescription
-    roles: Mapping[str, Role] = field(default_factory=dict)
+    roles: Mapping[str, LayerRole] = field(default_factory=dict)
     whole: str | None = None
 
     @property
@@ -114,7 +114,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class InputRole:
+class InputField:
     """One input that a backbone reads: ``text``, ``image``, the second sentence of a pair.
 
     Attributes:
@@ -143,7 +143,7 @@ class BackboneDescription:
         hides: whether elements of its sequence can be hidden, so that a head may learn to recover them.
     """
 
-    inputs: tuple[InputRole, ...]
+    inputs: tuple[InputField, ...]
     features: tuple[FeatureDescription, ...]
     parts: tuple[Part, ...]
     cuts: tuple[int, ...] = (0,)

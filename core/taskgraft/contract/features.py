@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from taskgraft.contract.batch import Batch, mask
+from taskgraft.contract.batch import Batch, length_mask
 from taskgraft.contract.descriptions import FeatureDescription, Layout
 
-ELEMENT = "element"
+ELEMENT_AXIS = "element"
 """The name of the axis that counts the elements of an example."""
 
 PLACE, SIZES = "place", "sizes"
@@ -16,7 +16,7 @@ PLACE, SIZES = "place", "sizes"
 
 
 @dataclass(frozen=True)
-class Placement:
+class GridGeometry:
     """Where grids lie in the raw input of each example.
 
     Attributes:
@@ -29,9 +29,9 @@ class Placement:
     transform: Tensor
     sizes: Tensor
 
-    def rows(self, rows: Sequence[int]) -> "Placement":
+    def rows(self, rows: Sequence[int]) -> "GridGeometry":
         """Take some examples."""
-        return Placement(self.transform[list(rows)], self.sizes[list(rows)])
+        return GridGeometry(self.transform[list(rows)], self.sizes[list(rows)])
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Features:
     layout: Layout
     values: tuple[Tensor, ...]
     lengths: Tensor | None = None
-    place: Placement | None = None
+    place: GridGeometry | None = None
 
     @property
     def value(self) -> Tensor:
@@ -61,7 +61,7 @@ class Features:
         """``(batch, element)`` bool, True at real elements. Only for sequence and pair."""
         if self.lengths is None:
             raise ValueError(f"{self.layout} features have no elements, so no mask")
-        return mask(self.lengths, self.value.shape[1])
+        return length_mask(self.lengths, self.value.shape[1])
 
     def __len__(self) -> int:
         return self.value.shape[0]
@@ -73,25 +73,25 @@ class Features:
         return Features(self.layout, values, lengths, None if self.place is None else self.place.rows(rows))
 
 
-def to_batch(features: Features) -> Batch:
+def features_to_batch(features: Features) -> Batch:
     """Turn features into a batch, so that they can be stored, split and collated."""
     tensors = {str(level): value for level, value in enumerate(features.values)}
     if features.place is not None:
         tensors |= {PLACE: features.place.transform, SIZES: features.place.sizes}
     if features.lengths is None:
         return Batch(tensors)
-    axes = (ELEMENT,) if features.layout == Layout.SEQUENCE else (ELEMENT, ELEMENT)
-    return Batch(tensors, dict.fromkeys(tensors, axes), {ELEMENT: features.lengths})
+    axes = (ELEMENT_AXIS,) if features.layout == Layout.SEQUENCE else (ELEMENT_AXIS, ELEMENT_AXIS)
+    return Batch(tensors, dict.fromkeys(tensors, axes), {ELEMENT_AXIS: features.lengths})
 
 
-def from_batch(batch: Batch, layout: Layout) -> Features:
+def batch_to_features(batch: Batch, layout: Layout) -> Features:
     """Turn a batch made by :func:`to_batch` back into features."""
     values = tuple(batch[name] for name in batch.tensors if name not in (PLACE, SIZES))
-    place = Placement(batch[PLACE], batch[SIZES]) if PLACE in batch.tensors else None
-    return Features(layout, values, batch.lengths.get(ELEMENT), place)
+    place = GridGeometry(batch[PLACE], batch[SIZES]) if PLACE in batch.tensors else None
+    return Features(layout, values, batch.lengths.get(ELEMENT_AXIS), place)
 
 
-def mismatch(features: Features, description: FeatureDescription) -> str | None:
+def describe_mismatch(features: Features, description: FeatureDescription) -> str | None:
     """Say in what features differ from their description, or None when they match."""
     if features.layout != description.layout:
         return f"the layout is {features.layout}, described as {description.layout}"
@@ -109,7 +109,7 @@ def mismatch(features: Features, description: FeatureDescription) -> str | None:
     return None if features.place is None else _misplaced(features, features.place)
 
 
-def _misplaced(features: Features, place: Placement) -> str | None:
+def _misplaced(features: Features, place: GridGeometry) -> str | None:
     if features.layout not in (Layout.GRID, Layout.PYRAMID):
         return f"{features.layout} features have a place"
     shapes = tuple(place.transform.shape), tuple(place.sizes.shape)

@@ -14,16 +14,16 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.masking import Contents
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.contract.masking import ElementSchema
+from taskgraft.errors import TaskgraftError, join_words
 
 
-class Target(Config):
+class TargetDescription(Config):
     """A target description: what a head learned about its targets. Frozen, and JSON (vocabulary, scales, weights)."""
 
 
 @dataclass(frozen=True)
-class Loss:
+class LossSum:
     """A loss that can be averaged over any number of batches and processes: Σ total / Σ weight.
 
     Attributes:
@@ -51,18 +51,18 @@ class Predictions:
     classes: tuple[Any, ...] = ()
 
 
-def by_class(shares: list[Any], classes: Sequence[Any]) -> Any:
+def probabilities_by_label(shares: list[Any], classes: Sequence[Any]) -> Any:
     """Name probabilities by their classes: class → probability for a row, or a list of such for its elements, or pairs of them.
 
     Args:
         shares: a row of ``probabilities`` as a list.
     """
     if shares and isinstance(shares[0], list):
-        return [by_class(some, classes) for some in shares]
+        return [probabilities_by_label(some, classes) for some in shares]
     return dict(zip(classes, shares, strict=True)) if shares else []
 
 
-def joined(pieces: Sequence[Predictions], order: Sequence[int]) -> Predictions:
+def concat_predictions(pieces: Sequence[Predictions], order: Sequence[int]) -> Predictions:
     """Put predictions of several batches into one.
 
     Args:
@@ -89,7 +89,7 @@ class HeadModule(nn.Module, ABC):
         """
 
     @abstractmethod
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         """Compare the output with encoded targets.
 
         Args:
@@ -117,7 +117,7 @@ class HeadModule(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} gives no soft targets")
 
-    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """Compare the output with a teacher's soft targets, as :meth:`loss` does with encoded targets. For a head that distils.
 
         Of probabilities this is the square of the temperature times KL(teacher || student), both at that temperature, so that
@@ -130,7 +130,7 @@ class HeadModule(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} learns from no soft targets")
 
 
-AnyTarget = TypeVar("AnyTarget", bound=Target)
+AnyTarget = TypeVar("AnyTarget", bound=TargetDescription)
 
 
 class Head(ABC, Generic[AnyTarget]):
@@ -140,7 +140,7 @@ class Head(ABC, Generic[AnyTarget]):
     :meth:`learn_contents` and :meth:`choose` instead.
     """
 
-    target: ClassVar[type[Target]]
+    target: ClassVar[type[TargetDescription]]
     """The class of its target descriptions."""
 
     @property
@@ -176,12 +176,12 @@ class Head(ABC, Generic[AnyTarget]):
         """
         raise NotImplementedError(f"{type(self).__name__} encodes no target column")
 
-    def learn_contents(self, contents: Contents) -> AnyTarget:
+    def learn_contents(self, contents: ElementSchema) -> AnyTarget:
         """Make the target description of what the elements of a backbone hold."""
         raise NotImplementedError(f"{type(self).__name__} learns from target columns")
 
     def choose(self, held: Batch, seeds: Sequence[int]) -> Tensor:
-        """Choose the elements to hide. What those hold is the encoded target; see :func:`taskgraft.contract.masking.only`.
+        """Choose the elements to hide. What those hold is the encoded target; see :func:`taskgraft.contract.masking.keep_masked`.
 
         Args:
             held: what the elements of some rows hold, as the backbone's processor says.
@@ -247,7 +247,7 @@ class Head(ABC, Generic[AnyTarget]):
 
 
 @dataclass(eq=False)
-class BadTargets(TaskgraftError):
+class InvalidTargets(TaskgraftError):
     """Rows whose target cannot be used. Rows are counted from 0; whoever read the file adds the lines."""
 
     reasons: Mapping[int, str]
@@ -260,9 +260,9 @@ class BadTargets(TaskgraftError):
         return "\n".join(shown) + more
 
 
-def unseen(label: object, vocabulary: Sequence[object]) -> str:
+def unseen_label_message(label: object, vocabulary: Sequence[object]) -> str:
     """Say that a label is not in the vocabulary."""
-    return f"the label {label!r} does not occur in the training split, which has {listed(map(repr, vocabulary), 6)}"
+    return f"the label {label!r} does not occur in the training split, which has {join_words(map(repr, vocabulary), 6)}"
 
 
 def is_missing(value: object) -> bool:

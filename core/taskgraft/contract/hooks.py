@@ -17,17 +17,17 @@ from taskgraft.contract.specs import (
     StrategySpec,
 )
 
-CONTRACT = "1.0"
+CONTRACT_VERSION = "1.0"
 """The version of the hooks, specs and contracts. The first number rises when a plugin built for an older one may break."""
 
-GROUP = "taskgraft"
+ENTRY_POINT_GROUP = "taskgraft"
 """The entry point group of plugins."""
 
 hookspec = pluggy.HookspecMarker("taskgraft")
 hookimpl = pluggy.HookimplMarker("taskgraft")
 
 
-class Hooks:
+class HookSpecs:
     """The hooks. Each is called once, right after the module is imported, and answers with specs: no work, no torch."""
 
     @hookspec

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.head import BadTargets, is_missing, unseen
+from taskgraft.contract.head import InvalidTargets, is_missing, unseen_label_message
 from taskgraft.errors import TaskgraftError
 
 Label = str | bool | int | float
 
 
 @dataclass(eq=False)
-class NothingToTell(TaskgraftError):
+class TooFewLabels(TaskgraftError):
     """Fewer than two labels to tell apart."""
 
     column: str
@@ -23,57 +23,57 @@ class NothingToTell(TaskgraftError):
         return f"The target column '{self.column}' has {have} in the training split; a head needs two or more to tell apart."
 
 
-def plain(value: Any) -> Label:
+def to_json_label(value: Any) -> Label:
     """Give a label as a plain JSON value. A number of numpy or torch becomes Python's."""
     if isinstance(value, str | bool | int | float):
         return value
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def text_of(label: Label) -> str:
+def label_key(label: Label) -> str:
     """Give the text by which a label is found: 7, "7" and 7.0 are one label, as they are in a file."""
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
-def vocabulary(labels: Iterable[Label], column: str) -> tuple[Label, ...]:
+def build_vocabulary(labels: Iterable[Label], column: str) -> tuple[Label, ...]:
     """Collect the different labels, sorted as :func:`ordered` does.
 
     Raises:
         NothingToTell: with fewer than two.
     """
-    unique: dict[str, Label] = {text_of(label): label for label in labels}
-    found = ordered(unique.values())
+    unique: dict[str, Label] = {label_key(label): label for label in labels}
+    found = sort_labels(unique.values())
     if len(found) < 2:
-        raise NothingToTell(column, found)
+        raise TooFewLabels(column, found)
     return found
 
 
-def ordered(labels: Collection[Label]) -> tuple[Label, ...]:
+def sort_labels(labels: Collection[Label]) -> tuple[Label, ...]:
     """Sort labels; numbers by value, anything else by its text."""
     numbers = all(isinstance(label, int | float) for label in labels)
     return tuple(sorted(labels, key=float if numbers else str))
 
 
-def indices(labels: Sequence[Label]) -> dict[str, int]:
+def label_indices(labels: Sequence[Label]) -> dict[str, int]:
     """Number the labels of a vocabulary. A label is found by its text."""
-    return {text_of(label): index for index, label in enumerate(labels)}
+    return {label_key(label): index for index, label in enumerate(labels)}
 
 
-def index_of(label: Any, numbers: Mapping[str, int], known: Sequence[Label]) -> int | str:
+def find_label(label: Any, numbers: Mapping[str, int], known: Sequence[Label]) -> int | str:
     """Find the number of a label, or say why there is none."""
-    found = numbers.get(text_of(plain(label)))
-    return unseen(plain(label), known) if found is None else found
+    found = numbers.get(label_key(to_json_label(label)))
+    return unseen_label_message(to_json_label(label), known) if found is None else found
 
 
-def only_column(targets: Columns, head: str) -> tuple[str, Sequence[Any]]:
+def single_column(targets: Columns, head: str) -> tuple[str, Sequence[Any]]:
     """Give the one target column of a head that reads one."""
     if len(targets) != 1:
-        raise OneColumn(head, tuple(targets))
+        raise NeedsOneColumn(head, tuple(targets))
     return next(iter(targets.items()))
 
 
 @dataclass(eq=False)
-class OneColumn(TaskgraftError):
+class NeedsOneColumn(TaskgraftError):
     """A head that reads one target column was given another number."""
 
     head: str
@@ -83,13 +83,13 @@ class OneColumn(TaskgraftError):
         return f"'{self.head}' reads one target column, but was given {len(self.columns)}: {', '.join(self.columns)}."
 
 
-def refuse(reasons: Mapping[int, str]) -> None:
+def raise_invalid(reasons: Mapping[int, str]) -> None:
     """Raise when there is a bad row."""
     if reasons:
-        raise BadTargets(reasons)
+        raise InvalidTargets(reasons)
 
 
-def refuse_missing(column: str, values: Sequence[Any]) -> None:
+def check_labels_present(column: str, values: Sequence[Any]) -> None:
     """Raise when a cell is empty, or holds something that is no single label."""
     reasons = {}
     for row, value in enumerate(values):
@@ -97,12 +97,12 @@ def refuse_missing(column: str, values: Sequence[Any]) -> None:
             reasons[row] = f"the target column '{column}' is empty"
         elif isinstance(value, list | tuple | dict | bytes):
             reasons[row] = f"the target column '{column}' is {value!r:.60}, not one label"
-    refuse(reasons)
+    raise_invalid(reasons)
 
 
-def refuse_unlisted(column: str, values: Sequence[Any]) -> None:
+def check_label_lists(column: str, values: Sequence[Any]) -> None:
     """Raise when a cell holds neither a list of labels nor a text that can be taken apart. Empty cells pass."""
-    refuse(
+    raise_invalid(
         {
             row: f"the target column '{column}' is {value!r}, not a list of labels"
             for row, value in enumerate(values)

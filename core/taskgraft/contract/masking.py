@@ -8,13 +8,13 @@ from torch import Tensor
 
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.config import Config
-from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.features import ELEMENT_AXIS
 
 CATEGORY, NUMBER = "category", "number"
 """The names of the tensors that say what elements hold."""
 
 
-class Kind(Config):
+class ElementKind(Config):
     """What elements of one kind hold: one of some categories, numbers, or nothing that can be recovered."""
 
     name: str
@@ -37,10 +37,10 @@ class Kind(Config):
         return self
 
 
-class Contents(Config):
+class ElementSchema(Config):
     """What the elements of a backbone hold."""
 
-    kinds: tuple[Kind, ...] = Field(min_length=1)
+    kinds: tuple[ElementKind, ...] = Field(min_length=1)
     by_position: bool = Field(
         description="whether element i of every example is of kind i, as columns are; if not, all are of the only kind"
     )
@@ -57,7 +57,7 @@ class Contents(Config):
         return self
 
 
-def recoverable(held: Batch) -> Tensor:
+def maskable(held: Batch) -> Tensor:
     """Tell elements that hold something from those that hold nothing.
 
     Args:
@@ -67,10 +67,10 @@ def recoverable(held: Batch) -> Tensor:
         ``(batch, element)`` bool.
     """
     something = (held[CATEGORY] >= 0) | ~held[NUMBER].isnan().all(-1)
-    return something & held.mask(ELEMENT)
+    return something & held.mask(ELEMENT_AXIS)
 
 
-def only(held: Batch, hidden: Tensor) -> Batch:
+def keep_masked(held: Batch, hidden: Tensor) -> Batch:
     """Keep what hidden elements hold, and take the rest for nothing: what is to be recovered.
 
     Args:

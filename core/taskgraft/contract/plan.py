@@ -5,23 +5,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.descriptions import LayerRole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from taskgraft.contract.batch import Batch
     from taskgraft.contract.features import Features
-    from taskgraft.contract.head import HeadModule, Loss
+    from taskgraft.contract.head import HeadModule, LossSum
 
-    StageLoss = Callable[[HeadModule, Tensor, Batch, Features], Loss]
+    StageLoss = Callable[[HeadModule, Tensor, Batch, Features], LossSum]
     Regularizer = Callable[[nn.Module], Tensor]
     BeforeSteps = Callable[[nn.Module, int], None]
     AfterStep = Callable[[nn.Module, int], None]
     Wrap = Callable[[nn.Module], nn.Module]
 
 
-class Solve(StrEnum):
+class HeadSolver(StrEnum):
     """How the head of a stage is found."""
 
     DESCENT = "descent"
@@ -29,7 +29,7 @@ class Solve(StrEnum):
 
 
 @dataclass(frozen=True)
-class Learn:
+class Unfreeze:
     """Base tensors that learn, chosen by part, role, module type and the tensor's own name, all of which must fit.
 
     Attributes:
@@ -43,7 +43,7 @@ class Learn:
 
     parts: tuple[str, ...]
     rate: float
-    roles: frozenset[Role] | None = None
+    roles: frozenset[LayerRole] | None = None
     modules: "tuple[type[nn.Module], ...] | None" = None
     tensors: frozenset[str] | None = None
     norms: bool = False
@@ -55,7 +55,7 @@ class Learn:
 
 
 @dataclass(frozen=True, eq=False)
-class Together:
+class SharedWrap:
     """How to wrap layers whose inserted modules have something in common, such as fixed tensors or a budget.
 
     Attributes:
@@ -84,8 +84,8 @@ class Insertion:
 
     name: str
     parts: tuple[str, ...]
-    roles: frozenset[Role] | None
-    wrap: "Wrap | Together"
+    roles: frozenset[LayerRole] | None
+    wrap: "Wrap | SharedWrap"
     rate: float
     merge: "Wrap | None" = None
 
@@ -95,7 +95,7 @@ class Teacher:
     """A fitted model that is asked, once and before training, what it says of the training rows.
 
     The head takes over the teacher's target description. What it says, the soft targets, goes with each row to the stage's
-    ``loss``, among the targets, where :func:`taskgraft.data.soft_labels.apart` finds it.
+    ``loss``, among the targets, where :func:`taskgraft.data.soft_labels.split_soft_labels` finds it.
 
     Attributes:
         artifact: the folder of an artifact.
@@ -132,11 +132,11 @@ class Stage:
     """
 
     name: str
-    learn: tuple[Learn, ...] = ()
+    learn: tuple[Unfreeze, ...] = ()
     insert: tuple[Insertion, ...] = ()
     layer_decay: float | None = None
     head_rate: float | None = None
-    solve: Solve = Solve.DESCENT
+    solve: HeadSolver = HeadSolver.DESCENT
     penalty: float | None = None
     epochs: int | None = None
     patience: int | None = None

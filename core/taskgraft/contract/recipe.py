@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema
 from taskgraft.contract.config import Config
 
 
-class Choice(Config):
+class ComponentRef(Config):
     """One implementation and its settings.
 
     A recipe writes it as a name (``"partial:2"``), or as a name with settings (``{"name": "partial", "learn": 2}``, or
@@ -50,8 +50,8 @@ class DataConfig(Config):
 
     train: str | None = Field(default=None, description="file or folder of training rows, or hub:NAME")
     validation: str | None = Field(default=None, description="file or folder of rows to choose and judge by")
-    split: Choice | None = Field(default=None, description="how training rows are held out instead: fraction:0.1")
-    reader: Choice | None = Field(default=None, description="what reads the files; found by their suffix if left out")
+    split: ComponentRef | None = Field(default=None, description="how training rows are held out instead: fraction:0.1")
+    reader: ComponentRef | None = Field(default=None, description="what reads the files; found by their suffix if left out")
     inputs: dict[str, str] | tuple[str, ...] = Field(
         default=(), description="input role → column, or columns in the order of the roles; found by name if left out"
     )
@@ -127,8 +127,8 @@ class TrainingConfig(Config):
 class Recipe(Config):
     """What to graft onto what, how, and on which data."""
 
-    backbone: Choice
-    head: Choice
-    strategy: Choice
+    backbone: ComponentRef
+    head: ComponentRef
+    strategy: ComponentRef
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from taskgraft.errors import TaskgraftError, listed, nearest
+from taskgraft.errors import TaskgraftError, join_words, closest_match
 
 REASONS = 5
 """Reasons that are told apart; what comes after them is counted together."""
@@ -20,8 +20,8 @@ PIECE = 65_536
 """Rows that are hashed at a time."""
 
 
-SKIP = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
-MEND = "Mend these rows, or take them out of the data."
+FIX_OR_SKIP_ADVICE = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
+FIX_ADVICE = "Mend these rows, or take them out of the data."
 """Advice on rows that cannot be used: where some may be left out, and where each is to be answered."""
 
 
@@ -72,7 +72,7 @@ class Rows:
     def column(self, name: str) -> pa.ChunkedArray:
         """Give the raw values of a column, in Arrow memory. Raises as :meth:`values` does."""
         if name not in self.table.column_names:
-            raise ColumnMissing(name, self.source, self.columns)
+            raise MissingColumn(name, self.source, self.columns)
         return self.table.column(name)
 
     def value(self, column: str, row: int) -> Any:
@@ -124,14 +124,14 @@ class Rows:
         return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
 
 
-class InputColumns(Mapping[str, Sequence[Any]]):
+class RenamedColumns(Mapping[str, Sequence[Any]]):
     """Columns of rows under other names. Values are read when they are asked for; how many there are is known before."""
 
     def __init__(self, rows: Rows, names: Mapping[str, str]):
         self._rows, self._names = rows, names
 
-    def __getitem__(self, name: str) -> "Column":
-        return Column(self._rows.column(self._names[name]))
+    def __getitem__(self, name: str) -> "LazyColumn":
+        return LazyColumn(self._rows.column(self._names[name]))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -140,7 +140,7 @@ class InputColumns(Mapping[str, Sequence[Any]]):
         return len(self._names)
 
 
-class Column(Sequence[Any]):
+class LazyColumn(Sequence[Any]):
     """Raw values of one column. Reading them one by one is slow; who works on whole columns takes :func:`arrow_of` it."""
 
     def __init__(self, values: pa.ChunkedArray):
@@ -160,17 +160,17 @@ class Column(Sequence[Any]):
             yield from self.values.slice(start, 4096).to_pylist()
 
 
-def arrow_of(values: Sequence[Any]) -> pa.ChunkedArray:
+def to_arrow(values: Sequence[Any]) -> pa.ChunkedArray:
     """Give raw values as one Arrow column: those of a :class:`Column` as they lie in memory, any others converted.
 
     Raises:
         pyarrow.ArrowException: for values of kinds that do not mix.
     """
-    return values.values if isinstance(values, Column) else pa.chunked_array([pa.array(values, from_pandas=True)])
+    return values.values if isinstance(values, LazyColumn) else pa.chunked_array([pa.array(values, from_pandas=True)])
 
 
 @dataclass(eq=False)
-class ColumnMissing(TaskgraftError):
+class MissingColumn(TaskgraftError):
     """A column that the data do not have."""
 
     column: str
@@ -178,18 +178,18 @@ class ColumnMissing(TaskgraftError):
     columns: tuple[str, ...]
 
     def __str__(self) -> str:
-        near = nearest(self.column, self.columns)
+        near = closest_match(self.column, self.columns)
         meant = f" Did you mean '{near}'?" if near else ""
-        return f"{self.source} has no column '{self.column}'.{meant} Columns: {listed(self.columns)}."
+        return f"{self.source} has no column '{self.column}'.{meant} Columns: {join_words(self.columns)}."
 
 
 @dataclass(eq=False)
-class BadRows(TaskgraftError):
+class InvalidRows(TaskgraftError):
     """Rows that cannot be used, each with its reason."""
 
     rows: Rows
     reasons: Mapping[int, str]
-    advice: str = SKIP
+    advice: str = FIX_OR_SKIP_ADVICE
 
     def __str__(self) -> str:
         alike: dict[str, list[int]] = defaultdict(list)
@@ -199,7 +199,7 @@ class BadRows(TaskgraftError):
         for reason, bad in list(alike.items())[:REASONS]:
             sentence = f"{self.rows.source}, {self.rows.place(bad[0])}: {reason}."
             if len(bad) > 1:
-                places = listed((self.rows.place(row).partition(" ")[2] for row in bad), 5)
+                places = join_words((self.rows.place(row).partition(" ")[2] for row in bad), 5)
                 kind = "rows" if self.rows.lines is None else "lines"
                 sentence += f" {len(bad):,} of {len(self.rows):,} rows are like this ({kind} {places})."
             sentences.append(sentence)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, TargetKind
 
@@ -96,7 +96,7 @@ class StrategySpec(Spec):
 
     Attributes:
         build: settings → the strategy; of one that is made of others, settings and those → the strategy.
-        strategies: the setting that names other strategies it is made of, as a tuple of :class:`taskgraft.contract.recipe.Choice`.
+        strategies: the setting that names other strategies it is made of, as a tuple of :class:`taskgraft.contract.recipe.ComponentRef`.
     """
 
     axis: ClassVar[str] = "strategy"
@@ -155,13 +155,13 @@ class MetricSpec(Spec):
 
     axis: ClassVar[str] = "metric"
     targets: frozenset[TargetKind]
-    build: "Callable[[Predictions, Sequence[Any], Columns, Any], Judge]"
+    build: "Callable[[Predictions, Sequence[Any], Columns, Any], MetricFunction]"
     draw: "Callable[[Predictions, Sequence[Any], Columns, Any, Path], Sequence[Path]] | None" = None
     score: str | None = None
     lower: frozenset[str] = frozenset()
 
 
-Judge = Callable[["NDArray[np.int64]"], Mapping[str, float]]
+MetricFunction = Callable[["NDArray[np.int64]"], Mapping[str, float]]
 """Row numbers, ``(row,)`` int64, a row as often as it counts → numbers by name. What cannot be had is left out."""
 
 
@@ -182,4 +182,4 @@ class BaselineSpec(Spec):
     targets: frozenset[TargetKind]
     learned: type[Config] | None = None
     learn: Callable[[Columns, Sequence[Any], Any], Any]
-    predict: "Callable[[Any, Columns, Elements, Any], Predictions]"
+    predict: "Callable[[Any, Columns, ElementCounts, Any], Predictions]"

@@ -21,7 +21,7 @@ class Strategy(ABC):
 
 
 @dataclass(eq=False)
-class CannotPlan(TaskgraftError):
+class StrategyNotApplicable(TaskgraftError):
     """A strategy does not fit a backbone or head."""
 
     reason: str

@@ -20,7 +20,7 @@ PIECE = 4_096
 Record = TypeVar("Record")
 
 
-class Spill:
+class ArrowSpool:
     """Takes tables one after another and gives them back as one, memory-mapped.
 
     The file lies among the temporary files and loses its name when the rows are there, so nothing is left of it once the
@@ -54,7 +54,7 @@ class Spill:
                 stream.write_table(table)
             self._file.flush()
         except OSError as error:
-            raise NoRoom(tempfile.gettempdir(), str(error.strerror)) from None
+            raise DiskFull(tempfile.gettempdir(), str(error.strerror)) from None
         self._schemas.append(table.schema)
 
     def finish(self, unify: Callable[[Sequence[pa.Schema]], pa.Schema] = pa.unify_schemas) -> pa.Table:
@@ -65,7 +65,7 @@ class Spill:
         return pa.concat_tables(tables)
 
 
-class Records(Generic[Record]):
+class RecordWriter(Generic[Record]):
     """Rows of a text file, taken one by one with the lines on which they start.
 
     Args:
@@ -73,7 +73,7 @@ class Records(Generic[Record]):
         table: makes a table of some of them; None stands for one that cannot be used.
     """
 
-    def __init__(self, spill: Spill, table: Callable[[Sequence[Record | None]], pa.Table]):
+    def __init__(self, spill: ArrowSpool, table: Callable[[Sequence[Record | None]], pa.Table]):
         self._spill, self._table = spill, table
         self._waiting: list[Record | None] = []
         self._lines = array("q")
@@ -100,7 +100,7 @@ class Records(Generic[Record]):
 
 
 @dataclass(eq=False)
-class NoRoom(TaskgraftError):
+class DiskFull(TaskgraftError):
     """Rows that do not fit among the temporary files."""
 
     folder: str

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from taskgraft.contract.batch import RowNumbers
+from taskgraft.contract.batch import RowIndices
 from taskgraft.contract.recipe import TrainingConfig
 
 Order = NDArray[np.int64]
@@ -18,7 +18,7 @@ WINDOW = 32
 
 
 @dataclass(frozen=True)
-class Limit:
+class BatchBudget:
     """How much goes into one batch.
 
     Attributes:
@@ -47,13 +47,13 @@ class Limit:
             start += len(some)
 
 
-def limit_of(settings: TrainingConfig) -> Limit:
+def limit_of(settings: TrainingConfig) -> BatchBudget:
     """Read how much goes into a batch."""
-    return Limit(settings.batch_size, settings.batch_elements)
+    return BatchBudget(settings.batch_size, settings.batch_elements)
 
 
 def training_batches(
-    sizes: Sequence[int], limit: Limit, seed: int, epoch: int, *, even: bool = False, no_single: bool = False
+    sizes: Sequence[int], limit: BatchBudget, seed: int, epoch: int, *, even: bool = False, no_single: bool = False
 ) -> list[Order]:
     """Shuffle rows into batches of similar length.
 
@@ -75,13 +75,13 @@ def training_batches(
     return [batches[index] for index in shuffled]
 
 
-def inference_batches(sizes: Sequence[int], limit: Limit, *, even: bool = False) -> list[Order]:
+def inference_batches(sizes: Sequence[int], limit: BatchBudget, *, even: bool = False) -> list[Order]:
     """Put rows into batches, longest first, so that a batch too large for memory shows at once."""
     lengths = np.asarray(sizes, dtype=np.int64)
     return _cut(np.argsort(-lengths, kind="stable"), lengths, limit, even)
 
 
-def share(batch: RowNumbers, index: int, count: int) -> tuple[RowNumbers, int]:
+def shard_batch(batch: RowIndices, index: int, count: int) -> tuple[RowIndices, int]:
     """Give one process its rows of a batch.
 
     Returns:
@@ -91,7 +91,7 @@ def share(batch: RowNumbers, index: int, count: int) -> tuple[RowNumbers, int]:
     return (mine, len(mine)) if len(mine) else (batch[:1], 0)
 
 
-def _cut(order: Order, lengths: Order, limit: Limit, even: bool) -> list[Order]:
+def _cut(order: Order, lengths: Order, limit: BatchBudget, even: bool) -> list[Order]:
     """Cut sorted rows into batches; where they are to be even, also wherever the length changes."""
     runs = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1) if even else [order]
     return [batch for run in runs for batch in limit.cut(run, lengths)]

@@ -9,21 +9,21 @@ from typing import Any, TypeVar
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
-from taskgraft.contract.head import BadTargets, Head, Target
+from taskgraft.contract.head import InvalidTargets, Head, TargetDescription
 from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import BadRows, Rows
-from taskgraft.data.examples import Examples, Variation
-from taskgraft.data.masking import HiddenInputs, HiddenTargets, Hiding
-from taskgraft.data.preprocessing import Inputs, check_elements, prepare
+from taskgraft.contract.rows import InvalidRows, Rows
+from taskgraft.data.examples import EncodedDataset, AugmentedRows
+from taskgraft.data.masking import MaskedInputs, MaskedTargets, ElementMasking
+from taskgraft.data.preprocessing import ProcessedInputs, check_elements, preprocess
 from taskgraft.errors import TaskgraftError
-from taskgraft.progress import Reporter
+from taskgraft.progress import ProgressReporter
 
 Found = TypeVar("Found")
 
 
-def labelled_examples(
-    head: Head[Any], target: Target, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
-) -> tuple[Examples, dict[str, int]]:
+def eval_dataset(
+    head: Head[Any], target: TargetDescription, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
+) -> tuple[EncodedDataset, dict[str, int]]:
     """Prepare labelled rows, always the same. Where the head recovers what the backbone reads, they need no label.
 
     Returns:
@@ -32,42 +32,42 @@ def labelled_examples(
     Raises:
         NoRows, BadRows: as :func:`inputs_of` and :func:`encoded` do.
     """
-    examples, notes = training_examples(head, target, backbone, rows, recipe, folder)
+    examples, notes = train_dataset(head, target, backbone, rows, recipe, folder)
     return replace(examples, drawn=None), notes
 
 
-def training_examples(
-    head: Head[Any], target: Target, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
-) -> tuple[Examples, dict[str, int]]:
+def train_dataset(
+    head: Head[Any], target: TargetDescription, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
+) -> tuple[EncodedDataset, dict[str, int]]:
     """Prepare labelled rows to learn from: they vary where the backbone's processor says so.
 
     Returns, raises: as :func:`labelled_examples`.
     """
-    made, processor = inputs_of(backbone, rows, recipe, folder), backbone.processor
+    made, processor = processed_inputs(backbone, rows, recipe, folder), backbone.processor
     fresh = made.fresh if processor.varies else None
     if head.description.target == TargetKind.INPUTS:
-        still = Hiding(made.source, processor, head.choose, ask=head.choose)
+        still = ElementMasking(made.source, processor, head.choose, ask=head.choose)
         drawn = replace(still, fresh=fresh, ask=head.ask)
-        return Examples(HiddenInputs(still), HiddenTargets(still), drawn), dict(made.notes)
-    examples = Examples(made.source, encoded(head, target, rows, recipe, made))
+        return EncodedDataset(MaskedInputs(still), MaskedTargets(still), drawn), dict(made.notes)
+    examples = EncodedDataset(made.source, encode_targets(head, target, rows, recipe, made))
     if fresh is not None:
-        examples = replace(examples, drawn=Variation(fresh, examples.targets, partial(head.blend, target=target)))
+        examples = replace(examples, drawn=AugmentedRows(fresh, examples.targets, partial(head.blend, target=target)))
     return examples, dict(made.notes)
 
 
-def inputs_of(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> Inputs:
+def processed_inputs(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> ProcessedInputs:
     """Prepare the inputs that a recipe names.
 
     Raises:
         NoRows, BadRows: when there is nothing to prepare, or something that cannot be.
     """
     if not len(rows):
-        raise NoRows(rows.source)
+        raise EmptyData(rows.source)
     settings = recipe.training
-    return prepare(rows, recipe.data.columns, backbone, folder, settings.memory, settings.workers)
+    return preprocess(rows, recipe.data.columns, backbone, folder, settings.memory, settings.workers)
 
 
-def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: Inputs) -> Batch:
+def encode_targets(head: Head[Any], target: TargetDescription, rows: Rows, recipe: Recipe, made: ProcessedInputs) -> Batch:
     """Encode the targets that a recipe names.
 
     Raises:
@@ -76,8 +76,8 @@ def encoded(head: Head[Any], target: Target, rows: Rows, recipe: Recipe, made: I
     columns = target_columns(head, rows, recipe)
     try:
         found = head.encode(columns, target)
-    except BadTargets as error:
-        raise BadRows(rows, error.reasons) from None
+    except InvalidTargets as error:
+        raise InvalidRows(rows, error.reasons) from None
     if head.description.target in PER_ELEMENT:
         check_elements(rows, made.elements, columns)
     return found
@@ -91,7 +91,7 @@ def target_columns(head: Head[Any], rows: Rows, recipe: Recipe) -> dict[str, lis
     return {column: [*map(rows.located, values)] for column, values in columns.items()}
 
 
-def usable(rows: Rows, recipe: Recipe, work: Callable[[Rows], Found]) -> tuple[Rows, Found]:
+def dropping_invalid_rows(rows: Rows, recipe: Recipe, work: Callable[[Rows], Found]) -> tuple[Rows, Found]:
     """Do some work with rows; where the recipe says so, again without those that it refuses.
 
     Returns:
@@ -103,13 +103,13 @@ def usable(rows: Rows, recipe: Recipe, work: Callable[[Rows], Found]) -> tuple[R
     while True:
         try:
             return rows, work(rows)
-        except BadRows as error:
+        except InvalidRows as error:
             if recipe.data.on_bad_row == "error" or len(error.reasons) == len(rows):
                 raise
             rows = rows.without(error.reasons)
 
 
-def say_notes(reporter: Reporter, notes: Mapping[str, int], rows: Rows, what: str) -> None:
+def report_notes(reporter: ProgressReporter, notes: Mapping[str, int], rows: Rows, what: str) -> None:
     """Say what happened to how many rows.
 
     Args:
@@ -122,7 +122,7 @@ def say_notes(reporter: Reporter, notes: Mapping[str, int], rows: Rows, what: st
 
 
 @dataclass(eq=False)
-class NoRows(TaskgraftError):
+class EmptyData(TaskgraftError):
     """Data without a row."""
 
     source: str

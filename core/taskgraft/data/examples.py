@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from taskgraft.contract.batch import Batch, RowNumbers
-from taskgraft.data.batching import share
-from taskgraft.data.on_the_fly import FreshInputs
-from taskgraft.data.tensor_cache import Source
-from taskgraft.data.workers import in_order, worker_count
+from taskgraft.contract.batch import Batch, RowIndices
+from taskgraft.data.batching import shard_batch
+from taskgraft.data.on_the_fly import OnTheFlyInputs
+from taskgraft.data.tensor_cache import RowSource
+from taskgraft.data.workers import parallel_map, worker_count
 
 Blend = Callable[[Batch, Batch, Tensor], Batch]
 """(targets, targets of the partners, shares) → targets of rows that were mixed."""
@@ -23,11 +23,11 @@ class Targets(Protocol):
 
     def __len__(self) -> int: ...
 
-    def rows(self, rows: RowNumbers) -> Batch:
+    def rows(self, rows: RowIndices) -> Batch:
         """Take some rows, in the order given."""
 
 
-class Draw(Protocol):
+class Augmenter(Protocol):
     """Makes training examples with something drawn at random. Is sent to loader workers.
 
     Attributes:
@@ -37,7 +37,7 @@ class Draw(Protocol):
     @property
     def heavy(self) -> bool: ...
 
-    def draw(self, rows: RowNumbers, seeds: Sequence[int]) -> tuple[Batch, Batch]:
+    def draw(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Give the inputs and targets of some rows.
 
         Args:
@@ -46,7 +46,7 @@ class Draw(Protocol):
 
 
 @dataclass(frozen=True)
-class Examples:
+class EncodedDataset:
     """Rows ready for a backbone or head.
 
     Attributes:
@@ -55,21 +55,21 @@ class Examples:
         drawn: makes training examples instead, anew in each epoch; None where they are always the same.
     """
 
-    inputs: Source
+    inputs: RowSource
     targets: Targets
-    drawn: Draw | None = None
+    drawn: Augmenter | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
 
-def whole(targets: Targets) -> Batch:
+def all_targets(targets: Targets) -> Batch:
     """Give the targets of all rows at once."""
     return targets if isinstance(targets, Batch) else targets.rows(range(len(targets)))
 
 
 @dataclass(frozen=True)
-class Variation:
+class AugmentedRows:
     """Varies training examples at random.
 
     Attributes:
@@ -77,12 +77,12 @@ class Variation:
         blend: makes the targets of examples that were mixed.
     """
 
-    fresh: FreshInputs
+    fresh: OnTheFlyInputs
     targets: Targets
     blend: Blend
     heavy: bool = True
 
-    def draw(self, rows: RowNumbers, seeds: Sequence[int]) -> tuple[Batch, Batch]:
+    def draw(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Give varied rows and their targets."""
         varied, targets = self.fresh.vary(rows, seeds), self.targets.rows(rows)
         if varied.partners is not None and varied.shares is not None:
@@ -91,7 +91,7 @@ class Variation:
 
 
 @dataclass(frozen=True)
-class Turn:
+class EpochSeed:
     """Which time it is that training goes through the rows.
 
     Attributes:
@@ -102,13 +102,13 @@ class Turn:
     seed: int
     epoch: int
 
-    def seeds(self, rows: RowNumbers) -> list[int]:
-        """Draw one seed per row, the same whatever its companions."""
+    def seeds(self, rows: RowIndices) -> list[int]:
+        """Augmenter one seed per row, the same whatever its companions."""
         return [int(np.random.SeedSequence((self.seed, self.epoch, int(row))).generate_state(1)[0]) for row in rows]
 
 
 @dataclass(frozen=True)
-class Piece:
+class LocalBatch:
     """What one process gets of a batch.
 
     Attributes:
@@ -119,7 +119,7 @@ class Piece:
     targets: Batch
     counted: int
 
-    def split(self, size: int, *, no_single: bool = False) -> "list[Piece]":
+    def split(self, size: int, *, no_single: bool = False) -> "list[LocalBatch]":
         """Take it apart into pieces of at most some rows.
 
         Args:
@@ -134,18 +134,18 @@ class Piece:
         ends = [*starts[1:], len(rows)]
         return [self._some(rows[start:end]) for start, end in zip(starts, ends, strict=True)]
 
-    def _some(self, rows: Sequence[int]) -> "Piece":
-        return Piece(self.inputs.rows(rows), self.targets.rows(rows), min(self.counted, len(rows)))
+    def _some(self, rows: Sequence[int]) -> "LocalBatch":
+        return LocalBatch(self.inputs.rows(rows), self.targets.rows(rows), min(self.counted, len(rows)))
 
 
-def load(
-    examples: Examples,
-    batches: Sequence[RowNumbers],
-    turn: Turn,
+def iter_training_batches(
+    examples: EncodedDataset,
+    batches: Sequence[RowIndices],
+    turn: EpochSeed,
     workers: int | None = 0,
     index: int = 0,
     count: int = 1,
-) -> Iterator[Piece]:
+) -> Iterator[LocalBatch]:
     """Load batches to learn from, in the order given.
 
     Args:
@@ -157,20 +157,20 @@ def load(
         BadRows: for rows that can no longer be prepared.
     """
     heavy = examples.inputs.heavy if examples.drawn is None else examples.drawn.heavy
-    return in_order(partial(_piece, examples, turn, index, count), batches, worker_count(workers, heavy=heavy))
+    return parallel_map(partial(_piece, examples, turn, index, count), batches, worker_count(workers, heavy=heavy))
 
 
-def gathered(inputs: Source, batches: Sequence[RowNumbers], workers: int | None) -> Iterator[Batch]:
+def iter_batches(inputs: RowSource, batches: Sequence[RowIndices], workers: int | None) -> Iterator[Batch]:
     """Gather batches to look at, in the order given.
 
     Args:
         workers: as for :func:`load`; where gathering is no work, it is done here.
     """
-    return in_order(inputs.gather, batches, worker_count(workers, heavy=True) if inputs.heavy else 0)
+    return parallel_map(inputs.gather, batches, worker_count(workers, heavy=True) if inputs.heavy else 0)
 
 
-def _piece(examples: Examples, turn: Turn, index: int, count: int, batch: RowNumbers) -> Piece:
-    rows, counted = share(batch, index, count)
+def _piece(examples: EncodedDataset, turn: EpochSeed, index: int, count: int, batch: RowIndices) -> LocalBatch:
+    rows, counted = shard_batch(batch, index, count)
     if examples.drawn is None:
-        return Piece(examples.inputs.gather(rows), examples.targets.rows(rows), counted)
-    return Piece(*examples.drawn.draw(rows, turn.seeds(rows)), counted)
+        return LocalBatch(examples.inputs.gather(rows), examples.targets.rows(rows), counted)
+    return LocalBatch(*examples.drawn.draw(rows, turn.seeds(rows)), counted)

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from taskgraft.contract.backbone import Processor
-from taskgraft.contract.batch import Batch, RowNumbers
-from taskgraft.contract.masking import only
-from taskgraft.data.examples import Turn
-from taskgraft.data.on_the_fly import FreshInputs
-from taskgraft.data.tensor_cache import Source
+from taskgraft.contract.batch import Batch, RowIndices
+from taskgraft.contract.masking import keep_masked
+from taskgraft.data.examples import EpochSeed
+from taskgraft.data.on_the_fly import OnTheFlyInputs
+from taskgraft.data.tensor_cache import RowSource
 
-FIXED = Turn(seed=0, epoch=0)
+FIXED_MASK = EpochSeed(seed=0, epoch=0)
 """Where the same elements are hidden each time, which they are hangs on the number of the row alone, so that the numbers of
 models with different seeds can be compared."""
 
 
 @dataclass(frozen=True)
-class Hiding:
+class ElementMasking:
     """Hides elements of rows, each row by its seed.
 
     Attributes:
@@ -28,29 +28,29 @@ class Hiding:
         fresh: varies the rows first; None where they do not vary.
     """
 
-    whole: Source
+    whole: RowSource
     processor: Processor
     choose: Callable[[Batch, Sequence[int]], Tensor]
     ask: Callable[[Batch, Sequence[int]], Tensor]
-    fresh: FreshInputs | None = None
+    fresh: OnTheFlyInputs | None = None
 
     @property
     def heavy(self) -> bool:
         """Whether a draw takes so much work that worker processes are worth their while."""
         return self.fresh is not None or self.whole.heavy
 
-    def draw(self, rows: RowNumbers, seeds: Sequence[int]) -> tuple[Batch, Batch]:
+    def draw(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Give rows with elements hidden, and what elements hold that are asked for."""
         whole = self.whole.gather(rows) if self.fresh is None else self.fresh.vary(rows, seeds).batch
         held = self.processor.holds(whole)
         hidden = self.choose(held, seeds)
-        return self.processor.hide(whole, hidden, seeds), only(held, self.ask(held, seeds))
+        return self.processor.hide(whole, hidden, seeds), keep_masked(held, self.ask(held, seeds))
 
 
-class HiddenInputs:
+class MaskedInputs:
     """Rows with the same elements hidden each time."""
 
-    def __init__(self, hiding: Hiding):
+    def __init__(self, hiding: ElementMasking):
         self._hiding = hiding
         self.bytes = hiding.whole.bytes
         self.heavy = hiding.heavy
@@ -62,20 +62,20 @@ class HiddenInputs:
         """The real positions of each row, as a :class:`Source` gives them."""
         return self._hiding.whole.sizes()
 
-    def gather(self, rows: RowNumbers) -> Batch:
+    def gather(self, rows: RowIndices) -> Batch:
         """Put some rows together."""
-        return self._hiding.draw(rows, FIXED.seeds(rows))[0]
+        return self._hiding.draw(rows, FIXED_MASK.seeds(rows))[0]
 
 
-class HiddenTargets:
+class MaskedTargets:
     """What the elements hold that :class:`HiddenInputs` hides. Made when asked, so that nothing of it need be kept."""
 
-    def __init__(self, hiding: Hiding):
+    def __init__(self, hiding: ElementMasking):
         self._hiding = hiding
 
     def __len__(self) -> int:
         return len(self._hiding.whole)
 
-    def rows(self, rows: RowNumbers) -> Batch:
+    def rows(self, rows: RowIndices) -> Batch:
         """Take some rows, in the order given."""
-        return self._hiding.draw(rows, FIXED.seeds(rows))[1]
+        return self._hiding.draw(rows, FIXED_MASK.seeds(rows))[1]

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from taskgraft.contract.backbone import Backbone, Prepared, Varied
-from taskgraft.contract.batch import Batch, RowNumbers
-from taskgraft.contract.rows import MEND, BadRows, Column, Rows
+from taskgraft.contract.backbone import Backbone, ProcessedBatch, AugmentedBatch
+from taskgraft.contract.batch import Batch, RowIndices
+from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, LazyColumn, Rows
 
 
-class FreshInputs:
+class OnTheFlyInputs:
     """Raw rows that a backbone's processor prepares when asked.
 
     Attributes:
@@ -42,11 +42,11 @@ class FreshInputs:
         """Keep the real positions of each row."""
         self._sizes = sizes
 
-    def prepared(self, rows: RowNumbers) -> Prepared:
+    def prepared(self, rows: RowIndices) -> ProcessedBatch:
         """Prepare some rows."""
         return self._processor.prepare(self._values(rows))
 
-    def gather(self, rows: RowNumbers) -> Batch:
+    def gather(self, rows: RowIndices) -> Batch:
         """Prepare some rows that were prepared before.
 
         Raises:
@@ -56,7 +56,7 @@ class FreshInputs:
         self._check(rows, made.refused)
         return made.batch
 
-    def vary(self, rows: RowNumbers, seeds: Sequence[int]) -> Varied:
+    def vary(self, rows: RowIndices, seeds: Sequence[int]) -> AugmentedBatch:
         """Prepare some rows with random variations, each from its seed.
 
         Raises:
@@ -66,16 +66,16 @@ class FreshInputs:
         self._check(rows, varied.refused)
         return varied
 
-    def _values(self, rows: RowNumbers) -> dict[str, Sequence[Any]]:
+    def _values(self, rows: RowIndices) -> dict[str, Sequence[Any]]:
         """Give raw values by input role; a relative path of a file starts at the folder of the data."""
         values = {name: self._some(column, rows) for name, column in self._names.items()}
         return values | {name: [*map(self.rows.located, values[name])] for name in self._files & values.keys()}
 
-    def _some(self, column: str, rows: RowNumbers) -> Sequence[Any]:
+    def _some(self, column: str, rows: RowIndices) -> Sequence[Any]:
         if isinstance(rows, range) and rows.step == 1:
-            return Column(self.rows.column(column).slice(rows.start, len(rows)))
+            return LazyColumn(self.rows.column(column).slice(rows.start, len(rows)))
         return [self.rows.value(column, int(row)) for row in rows]
 
-    def _check(self, rows: RowNumbers, refused: Mapping[int, str]) -> None:
+    def _check(self, rows: RowIndices, refused: Mapping[int, str]) -> None:
         if refused:
-            raise BadRows(self.rows, {int(rows[place]): reason for place, reason in refused.items()}, MEND)
+            raise InvalidRows(self.rows, {int(rows[place]): reason for place, reason in refused.items()}, FIX_ADVICE)

@@ -11,7 +11,7 @@ from taskgraft.contract.rows import UnreadableFile
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def open_plain_or_gzip(path: Path) -> Iterator[BinaryIO]:
     """Open a file as bytes; one whose name ends in ``.gz`` is decompressed on the way.
 
     Raises:
@@ -33,7 +33,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 def line_that_is_not(path: Path, encoding: str) -> int:
     """Find the first line that is not text in an encoding, from 1."""
     number = 0
-    with opened(path) as file:
+    with open_plain_or_gzip(path) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode(encoding)

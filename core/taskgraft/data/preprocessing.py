@@ -8,21 +8,21 @@ from typing import Any
 
 import torch
 
-from taskgraft.contract.backbone import Backbone, Prepared
+from taskgraft.contract.backbone import Backbone, ProcessedBatch
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import BackboneDescription
-from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
-from taskgraft.data.on_the_fly import FreshInputs
-from taskgraft.data.tensor_cache import Source, Store
-from taskgraft.data.workers import in_order, worker_count
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
+from taskgraft.data.on_the_fly import OnTheFlyInputs
+from taskgraft.data.tensor_cache import RowSource, TensorCache
+from taskgraft.data.workers import parallel_map, worker_count
+from taskgraft.errors import TaskgraftError, join_words
 
 CHUNK, HEAVY_CHUNK = 1_024, 32
 """Rows that a processor prepares at a time; fewer where they are large and prepared by several processes."""
 
 
-def columns_for(inputs: Any, description: BackboneDescription, rows: Rows, targets: Sequence[str]) -> dict[str, str]:
+def match_columns(inputs: Any, description: BackboneDescription, rows: Rows, targets: Sequence[str]) -> dict[str, str]:
     """Decide which column feeds which input role.
 
     Args:
@@ -37,7 +37,7 @@ def columns_for(inputs: Any, description: BackboneDescription, rows: Rows, targe
     """
     roles = description.inputs
     if not (inputs is None or isinstance(inputs, str | Mapping | Sequence)):
-        raise BadInputs(tuple(role.name for role in roles), f"inputs is {inputs!r:.60}, which names no columns")
+        raise InvalidInputs(tuple(role.name for role in roles), f"inputs is {inputs!r:.60}, which names no columns")
     if isinstance(inputs, Mapping):
         chosen = dict(inputs)
     elif not roles:
@@ -48,35 +48,35 @@ def columns_for(inputs: Any, description: BackboneDescription, rows: Rows, targe
     else:
         names = [inputs] if isinstance(inputs, str) else list(inputs)
         if len(names) > len(roles):
-            raise BadInputs(tuple(role.name for role in roles), f"{len(names)} columns were named: {listed(names)}")
+            raise InvalidInputs(tuple(role.name for role in roles), f"{len(names)} columns were named: {join_words(names)}")
         chosen = {role.name: column for role, column in zip(roles, names, strict=False)}
     known = tuple(role.name for role in roles)
     if roles and (strange := [role for role in chosen if role not in known]):
-        raise BadInputs(known, f"there is no input '{strange[0]}'")
+        raise InvalidInputs(known, f"there is no input '{strange[0]}'")
     if missing := [role.name for role in roles if role.required and role.name not in chosen]:
-        raise BadInputs(known, f"no column was named for '{missing[0]}', and {rows.source} has {listed(rows.columns)}")
+        raise InvalidInputs(known, f"no column was named for '{missing[0]}', and {rows.source} has {join_words(rows.columns)}")
     for column in chosen.values():
         if column not in rows.columns:
-            raise ColumnMissing(column, rows.source, rows.columns)
+            raise MissingColumn(column, rows.source, rows.columns)
         if column in targets:
-            raise BadInputs(known, f"the column '{column}' is to be predicted, so it cannot be read as well")
+            raise InvalidInputs(known, f"the column '{column}' is to be predicted, so it cannot be read as well")
     return chosen
 
 
 @dataclass(eq=False)
-class BadInputs(TaskgraftError):
+class InvalidInputs(TaskgraftError):
     """Columns that do not fill the inputs of a backbone."""
 
     roles: tuple[str, ...]
     problem: str
 
     def __str__(self) -> str:
-        reads = listed(self.roles) if self.roles else "the columns of a table"
+        reads = join_words(self.roles) if self.roles else "the columns of a table"
         return f"The backbone reads {reads}, but {self.problem}. Say which columns to read with inputs=…."
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ProcessedInputs:
     """Prepared inputs of a data set.
 
     Attributes:
@@ -86,15 +86,15 @@ class Inputs:
         fresh: prepares them anew.
     """
 
-    source: Source
+    source: RowSource
     notes: Mapping[str, int]
     elements: Sequence[int] | None
-    fresh: FreshInputs
+    fresh: OnTheFlyInputs
 
 
-def prepare(
+def preprocess(
     rows: Rows, names: Mapping[str, str], backbone: Backbone, folder: Path, memory: int, workers: int | None = None
-) -> Inputs:
+) -> ProcessedInputs:
     """Make all inputs, or refuse the rows that cannot be used.
 
     Args:
@@ -106,8 +106,8 @@ def prepare(
     Raises:
         BadRows: naming each of them.
     """
-    fresh, kept = FreshInputs(rows, names, backbone), backbone.processor.kept
-    store: Store | None = Store(folder, memory)
+    fresh, kept = OnTheFlyInputs(rows, names, backbone), backbone.processor.kept
+    store: TensorCache | None = TensorCache(folder, memory)
     notes, refused, elements, sizes = Counter[str](), dict[int, str](), list[int](), list[int]()
     for chunk, made in _prepared(fresh, kept=kept, workers=workers):
         refused |= {chunk[row]: reason for row, reason in made.refused.items()}
@@ -120,15 +120,15 @@ def prepare(
         if store is not None:
             store.append(chunk, made.batch)
     if refused:
-        raise BadRows(rows, refused)
+        raise InvalidRows(rows, refused)
     fresh.note_sizes(sizes)
-    return Inputs(fresh if store is None else store.finish(), dict(notes), elements or None, fresh)
+    return ProcessedInputs(fresh if store is None else store.finish(), dict(notes), elements or None, fresh)
 
 
-def _prepared(fresh: FreshInputs, *, kept: bool, workers: int | None) -> Iterator[tuple[Sequence[int], Prepared]]:
+def _prepared(fresh: OnTheFlyInputs, *, kept: bool, workers: int | None) -> Iterator[tuple[Sequence[int], ProcessedBatch]]:
     size = CHUNK if kept else HEAVY_CHUNK
     chunks = [range(start, min(start + size, len(fresh))) for start in range(0, len(fresh), size)]
-    return zip(chunks, in_order(fresh.prepared, chunks, worker_count(workers, heavy=not kept)), strict=True)
+    return zip(chunks, parallel_map(fresh.prepared, chunks, worker_count(workers, heavy=not kept)), strict=True)
 
 
 def _sizes(batch: Batch) -> list[int]:
@@ -152,4 +152,4 @@ def check_elements(rows: Rows, elements: Sequence[int] | None, labels: Columns) 
         if count != have
     }
     if wrong:
-        raise BadRows(rows, wrong)
+        raise InvalidRows(rows, wrong)

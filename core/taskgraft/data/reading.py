@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from taskgraft.composition.compose import Named, Reference, named
-from taskgraft.contract.config import parse
-from taskgraft.contract.rows import BadRows, Rows, UnreadableFile
+from taskgraft.composition.compose import ResolvedComponent, ComponentReference, resolve
+from taskgraft.contract.config import parse_config
+from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
 from taskgraft.discovery.catalog import Catalog
-from taskgraft.discovery.distributions import Source
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.discovery.distributions import PluginSource
+from taskgraft.errors import TaskgraftError, join_words
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def read(
+def read_rows(
     data: Any,
     catalog: Catalog,
     what: str,
     *,
-    reader: Reference | None = None,
+    reader: ComponentReference | None = None,
     on_bad_row: Literal["error", "skip"] = "error",
 ) -> Rows:
     """Make rows of a file, a folder, a data set, a DataFrame, an Arrow table, a list of dicts, or a dict of columns.
@@ -46,14 +46,14 @@ def read(
     if not rows.refused:
         return rows
     if on_bad_row == "error" or len(rows.refused) == len(rows):
-        raise BadRows(rows, rows.refused)
+        raise InvalidRows(rows, rows.refused)
     return rows.without(rows.refused)
 
 
 # --- files
 
 
-def read_file(path: str | Path, catalog: Catalog, reader: Reference | None = None) -> Rows:
+def read_file(path: str | Path, catalog: Catalog, reader: ComponentReference | None = None) -> Rows:
     """Make rows of a file or folder. Those that its reader refuses stay among them, with their reasons.
 
     Args:
@@ -62,11 +62,11 @@ def read_file(path: str | Path, catalog: Catalog, reader: Reference | None = Non
     Raises:
         UnreadableFile: for a file that no reader takes, or that its reader refuses.
     """
-    chosen = None if reader is None else named(catalog, ReaderSpec, reader)
+    chosen = None if reader is None else resolve(catalog, ReaderSpec, reader)
     return _placed(_read_path(path, catalog, chosen), Path(path))
 
 
-def _read_path(data: str | Path, catalog: Catalog, chosen: Named[ReaderSpec] | None) -> Rows:
+def _read_path(data: str | Path, catalog: Catalog, chosen: ResolvedComponent[ReaderSpec] | None) -> Rows:
     scheme, colon, rest = str(data).partition(":")
     by_scheme = [one for one in _readers(catalog) if colon and one[0].scheme == scheme]
     if by_scheme:
@@ -94,11 +94,11 @@ def _placed(rows: Rows, path: Path) -> Rows:
     return rows if rows.folder is not None or not folder.is_dir() else replace(rows, folder=folder)
 
 
-def _readers(catalog: Catalog) -> list[tuple[ReaderSpec, Source]]:
+def _readers(catalog: Catalog) -> list[tuple[ReaderSpec, PluginSource]]:
     return list(catalog.specs(ReaderSpec))
 
 
-def _claims(path: Path, catalog: Catalog, *, is_folder: bool) -> Iterator[tuple[int, ReaderSpec, Source]]:
+def _claims(path: Path, catalog: Catalog, *, is_folder: bool) -> Iterator[tuple[int, ReaderSpec, PluginSource]]:
     """Find the readers that take a path, with the length of the suffix or pattern that says so: 0 where any file will do."""
     for spec, source in _readers(catalog):
         if is_folder:
@@ -109,21 +109,21 @@ def _claims(path: Path, catalog: Catalog, *, is_folder: bool) -> Iterator[tuple[
             yield max(map(len, fits)), spec, source
 
 
-def _one(path: str, fitting: Sequence[tuple[ReaderSpec, Source]]) -> ReaderSpec:
+def _one(path: str, fitting: Sequence[tuple[ReaderSpec, PluginSource]]) -> ReaderSpec:
     if len(fitting) > 1:
         ways = [f"'{source.distribution}/{spec.name}'" for spec, source in fitting]
         raise UnreadableFile(path, f"{' and '.join(ways)} both read it. Say which with data.reader.")
     return fitting[0][0]
 
 
-def _run(path: Path, spec: ReaderSpec, chosen: Named[ReaderSpec] | None) -> Rows:
+def _run(path: Path, spec: ReaderSpec, chosen: ResolvedComponent[ReaderSpec] | None) -> Rows:
     same = chosen is not None and chosen.spec is spec
-    return spec.read(path, chosen.config if chosen and same else parse(spec.config, {}, f"reader '{spec.name}'"))
+    return spec.read(path, chosen.config if chosen and same else parse_config(spec.config, {}, f"reader '{spec.name}'"))
 
 
 def _nobody_reads(catalog: Catalog, *, is_folder: bool) -> str:
     kinds = (spec.folders if is_folder else spec.suffixes for spec, _ in _readers(catalog))
-    known = listed(sorted({kind.rpartition("/")[2].lower() for some in kinds for kind in some if kind}))
+    known = join_words(sorted({kind.rpartition("/")[2].lower() for some in kinds for kind in some if kind}))
     if is_folder:
         return f"no reader takes this folder. Readers look for {known} in it."
     return f"no reader takes files of this kind. Readers take {known}."
@@ -136,12 +136,12 @@ def _checked_table(data: Any, what: str) -> pa.Table:
     try:
         table = _table(data)
     except (pa.ArrowException, AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise UnreadableData(what, f"cannot be made into columns ({error})") from None
+        raise UnsupportedData(what, f"cannot be made into columns ({error})") from None
     if table is None:
-        raise UnreadableData(what, f"are of the type {type(data).__name__}")
+        raise UnsupportedData(what, f"are of the type {type(data).__name__}")
     names = table.column_names
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UnreadableData(what, f"have more than one column named {listed(map(repr, twice))}")
+        raise UnsupportedData(what, f"have more than one column named {join_words(map(repr, twice))}")
     return table
 
 
@@ -152,7 +152,7 @@ def _table(data: Any) -> pa.Table | None:
     if kind == "datasets.Dataset":
         return arrow_of(data)
     if kind == "datasets.DatasetDict":
-        raise ValueError(f"they are a DatasetDict; choose one of its parts {listed(data)}")
+        raise ValueError(f"they are a DatasetDict; choose one of its parts {join_words(data)}")
     if isinstance(data, Mapping):
         return pa.table({name: _column(name, values) for name, values in data.items()})
     if isinstance(data, Sequence):
@@ -181,7 +181,7 @@ def _column(name: object, values: Any) -> pa.Array:
 
 
 @dataclass(eq=False)
-class UnreadableData(TaskgraftError):
+class UnsupportedData(TaskgraftError):
     """Something that is not data."""
 
     what: str

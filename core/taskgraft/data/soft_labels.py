@@ -7,38 +7,38 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from taskgraft.contract.batch import Batch, RowNumbers
-from taskgraft.data.examples import Blend, Examples, Targets, Variation
-from taskgraft.data.tensor_cache import Source
+from taskgraft.contract.batch import Batch, RowIndices
+from taskgraft.data.examples import Blend, EncodedDataset, Targets, AugmentedRows
+from taskgraft.data.tensor_cache import RowSource
 
 TEACHER = "teacher."
 """Begins the names of soft targets, and of their axes, where they stand beside encoded targets."""
 
 
 @dataclass(frozen=True)
-class TaughtTargets:
+class TargetsWithSoftLabels:
     """Encoded targets of all rows, with what a teacher says of each."""
 
     own: Targets
-    soft: Source
+    soft: RowSource
 
     def __len__(self) -> int:
         return len(self.own)
 
-    def rows(self, rows: RowNumbers) -> Batch:
+    def rows(self, rows: RowIndices) -> Batch:
         """Take some rows, in the order given."""
-        return beside(self.own.rows(rows), self.soft.gather(rows))
+        return join_soft_labels(self.own.rows(rows), self.soft.gather(rows))
 
 
-def taught(examples: Examples, soft: Source) -> Examples:
+def add_soft_labels(examples: EncodedDataset, soft: RowSource) -> EncodedDataset:
     """Put a teacher's soft targets beside the targets of examples; those of mixed examples are mixed by the same shares."""
-    targets, drawn = TaughtTargets(examples.targets, soft), examples.drawn
-    if isinstance(drawn, Variation):
+    targets, drawn = TargetsWithSoftLabels(examples.targets, soft), examples.drawn
+    if isinstance(drawn, AugmentedRows):
         drawn = replace(drawn, targets=targets, blend=partial(_blended, drawn.blend))
-    return Examples(examples.inputs, targets, drawn)
+    return EncodedDataset(examples.inputs, targets, drawn)
 
 
-def beside(targets: Batch, soft: Batch) -> Batch:
+def join_soft_labels(targets: Batch, soft: Batch) -> Batch:
     """Put soft targets beside encoded targets."""
     axes = {f"{TEACHER}{name}": tuple(f"{TEACHER}{axis}" for axis in some) for name, some in soft.axes.items()}
     return Batch(
@@ -48,7 +48,7 @@ def beside(targets: Batch, soft: Batch) -> Batch:
     )
 
 
-def apart(targets: Batch) -> tuple[Batch, Batch]:
+def split_soft_labels(targets: Batch) -> tuple[Batch, Batch]:
     """Take encoded targets and soft targets apart, as the loss of a stage with a teacher does."""
     return _half(targets, soft=False), _half(targets, soft=True)
 
@@ -69,9 +69,9 @@ def _half(targets: Batch, *, soft: bool) -> Batch:
 
 def _blended(blend: Blend, targets: Batch, others: Batch, shares: Tensor) -> Batch:
     """Mix encoded targets as the head does, and soft targets, which are of a fixed shape there, by their shares."""
-    (own, soft), (other, other_soft) = apart(targets), apart(others)
+    (own, soft), (other, other_soft) = split_soft_labels(targets), split_soft_labels(others)
     mixed = {
         name: torch.lerp(other_soft[name], tensor, shares.view(-1, *[1] * (tensor.dim() - 1)))
         for name, tensor in soft.tensors.items()
     }
-    return beside(blend(own, other, shares), Batch(mixed))
+    return join_soft_labels(blend(own, other, shares), Batch(mixed))

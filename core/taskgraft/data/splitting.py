@@ -5,23 +5,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from taskgraft.composition.compose import Named, named
+from taskgraft.composition.compose import ResolvedComponent, resolve
 from taskgraft.contract.recipe import DataConfig
-from taskgraft.contract.rows import BadRows, Rows
+from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import SplitSpec
-from taskgraft.data.reading import read
+from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import Catalog
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 
 TRAINING, VALIDATION = "train", "validation"
 """The parts that a split must have."""
 
 
-def read_parts(train: Any, validation: Any, data: DataConfig, seed: int, catalog: Catalog) -> tuple[Rows, Rows | None]:
+def read_train_and_validation(train: Any, validation: Any, data: DataConfig, seed: int, catalog: Catalog) -> tuple[Rows, Rows | None]:
     """Read the training rows and the validation rows, None where there are to be none.
 
     Args:
-        train: a path or data, as :func:`taskgraft.data.reading.read` takes them.
+        train: a path or data, as :func:`taskgraft.data.reading.read_rows` takes them.
         validation: the same, or None.
         seed: for a split that draws rows.
 
@@ -31,31 +31,31 @@ def read_parts(train: Any, validation: Any, data: DataConfig, seed: int, catalog
         BadRows: naming rows that a reader or the split refuses, unless they are to be skipped.
     """
     if _same(train, validation):
-        raise SameData(str(train))
-    rows = read(train, catalog, "the training data", reader=data.reader, on_bad_row=data.on_bad_row)
+        raise ValidationIsTraining(str(train))
+    rows = read_rows(train, catalog, "the training data", reader=data.reader, on_bad_row=data.on_bad_row)
     if validation is not None:
-        return rows, read(validation, catalog, "the validation data", reader=data.reader, on_bad_row=data.on_bad_row)
+        return rows, read_rows(validation, catalog, "the validation data", reader=data.reader, on_bad_row=data.on_bad_row)
     if data.split is None:
         return rows, None
-    split = named(catalog, SplitSpec, data.split)
+    split = resolve(catalog, SplitSpec, data.split)
     while True:
         try:
-            return divided(rows, data.target, split, seed)
-        except BadRows as error:
+            return split_rows(rows, data.target, split, seed)
+        except InvalidRows as error:
             if data.on_bad_row == "error" or len(error.reasons) == len(rows):
                 raise
             rows = rows.without(error.reasons)
 
 
-def dividing_columns(data: DataConfig, catalog: Catalog) -> tuple[str, ...]:
+def split_columns(data: DataConfig, catalog: Catalog) -> tuple[str, ...]:
     """Name the columns that say to which part a row belongs."""
     if data.split is None:
         return ()
-    split = named(catalog, SplitSpec, data.split)
+    split = resolve(catalog, SplitSpec, data.split)
     return () if split.spec.columns is None else tuple(split.spec.columns(split.config))
 
 
-def divided(rows: Rows, targets: Sequence[str], split: Named[SplitSpec], seed: int) -> tuple[Rows, Rows]:
+def split_rows(rows: Rows, targets: Sequence[str], split: ResolvedComponent[SplitSpec], seed: int) -> tuple[Rows, Rows]:
     """Divide rows into those to learn from and those to judge by.
 
     Raises:
@@ -64,12 +64,12 @@ def divided(rows: Rows, targets: Sequence[str], split: Named[SplitSpec], seed: i
     """
     parts = split.spec.split(rows, targets, split.config, seed)
     who = f"'{split.label}' (from {split.source})"
-    check_parts(parts, rows, who)
+    check_split(parts, rows, who)
     held = replace(rows.take(sorted(parts[VALIDATION])), source=f"{rows.source} (validation)", skipped={})
     return rows.take(sorted(parts[TRAINING])), held
 
 
-def check_parts(parts: Mapping[str, Sequence[int]], rows: Rows, who: str) -> None:
+def check_split(parts: Mapping[str, Sequence[int]], rows: Rows, who: str) -> None:
     """Refuse an answer that does not divide the rows.
 
     Args:
@@ -82,15 +82,15 @@ def check_parts(parts: Mapping[str, Sequence[int]], rows: Rows, who: str) -> Non
     for name, members in parts.items():
         for row in members:
             if not 0 <= row < len(rows):
-                raise BadSplit(who, f"puts row {row:,} into '{name}', but there are {len(rows):,} rows")
+                raise InvalidSplit(who, f"puts row {row:,} into '{name}', but there are {len(rows):,} rows")
             if row in seen:
                 where = f"'{name}' twice" if seen[row] == name else f"'{seen[row]}' and into '{name}'"
-                raise BadSplit(who, f"puts row {row:,} into {where}")
+                raise InvalidSplit(who, f"puts row {row:,} into {where}")
             seen[row] = name
     for name in (TRAINING, VALIDATION):
         if not len(parts.get(name, ())):
-            sizes = listed(f"{part} {len(members):,}" for part, members in parts.items())
-            raise BadSplit(who, f"leaves no row for '{name}' ({sizes})")
+            sizes = join_words(f"{part} {len(members):,}" for part, members in parts.items())
+            raise InvalidSplit(who, f"leaves no row for '{name}' ({sizes})")
 
 
 def _same(train: Any, validation: Any) -> bool:
@@ -99,7 +99,7 @@ def _same(train: Any, validation: Any) -> bool:
 
 
 @dataclass(eq=False)
-class BadSplit(TaskgraftError):
+class InvalidSplit(TaskgraftError):
     """A split that is none."""
 
     who: str
@@ -110,7 +110,7 @@ class BadSplit(TaskgraftError):
 
 
 @dataclass(eq=False)
-class SameData(TaskgraftError):
+class ValidationIsTraining(TaskgraftError):
     """Validation data that are the training data."""
 
     source: str

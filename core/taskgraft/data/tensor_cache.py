@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from taskgraft.contract.batch import Batch, RowNumbers, mask
+from taskgraft.contract.batch import Batch, RowIndices, length_mask
 from taskgraft.errors import TaskgraftError
 
 MEMORY = 1 << 30
@@ -23,7 +23,7 @@ INDEX, EXAMPLE, LENGTHS, ORDER = "index.safetensors", "example", "lengths", "ord
 """The file that says what lies in the others, and the first words of the names of its tensors."""
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Prepared rows that can be gathered by their numbers.
 
     Attributes:
@@ -39,11 +39,11 @@ class Source(Protocol):
     def sizes(self) -> list[int]:
         """The real positions of each row, summed over its padded axes; 1 for rows of a fixed shape."""
 
-    def gather(self, rows: RowNumbers) -> Batch:
+    def gather(self, rows: RowIndices) -> Batch:
         """Put some rows together, padded on the right with 0 to the longest of them."""
 
 
-class Store:
+class TensorCache:
     """Batches appended in any order, gathered by row.
 
     A tensor is kept flat: the real positions of all rows one after another. Files are deleted with their folder, which
@@ -68,7 +68,7 @@ class Store:
         self.bytes = 0
         self.heavy = False
 
-    def append(self, rows: RowNumbers, batch: Batch) -> None:
+    def append(self, rows: RowIndices, batch: Batch) -> None:
         """Keep a batch.
 
         Args:
@@ -84,7 +84,7 @@ class Store:
             self.bytes += flat.nbytes
             self._keep(name, flat)
 
-    def finish(self) -> "Store":
+    def finish(self) -> "TensorCache":
         """Close the files and make the rows ready to be gathered."""
         for file in self._files.values():
             file.close()
@@ -129,7 +129,7 @@ class Store:
             return [1] * len(self)
         return torch.stack([pieces[0] for pieces in self._lengths.values()]).sum(0)[self._slots].tolist()
 
-    def gather(self, rows: RowNumbers) -> Batch:
+    def gather(self, rows: RowIndices) -> Batch:
         """Put some rows together, padded on the right with 0 to the longest of them."""
         assert self._example is not None
         assert self._slots is not None, "finish the store before gathering"
@@ -191,7 +191,7 @@ class Store:
             for start, count in _runs(starts, counts):
                 file.seek(start * size)
                 if file.readinto(space[filled : filled + count * size]) < count * size:
-                    raise StoreCutShort(self._paths[name])
+                    raise TruncatedCache(self._paths[name])
                 filled += count * size
         return flat
 
@@ -205,7 +205,7 @@ class Store:
 
 
 @dataclass(eq=False)
-class StoreCutShort(TaskgraftError):
+class TruncatedCache(TaskgraftError):
     """A file of stored rows that ends before its rows do."""
 
     path: Path
@@ -226,20 +226,20 @@ def _flat(batch: Batch, name: str) -> Tensor:
     axes, tensor = batch.axes.get(name, ()), batch[name]
     if not axes:
         return tensor
-    real = mask(batch.lengths[axes[0]], tensor.shape[1])
+    real = length_mask(batch.lengths[axes[0]], tensor.shape[1])
     if len(axes) == 1:
         return tensor[real]
-    other = mask(batch.lengths[axes[1]], tensor.shape[2])
+    other = length_mask(batch.lengths[axes[1]], tensor.shape[2])
     return tensor[real[:, :, None] & other[:, None, :]]
 
 
 def _padded(flat: Tensor, starts: Tensor, lengths: list[Tensor]) -> Tensor:
     """Take rows out of a flat tensor. ``starts`` and each of ``lengths``: ``(batch,)`` int64."""
     sizes = [int(length.max()) for length in lengths]
-    within, real = torch.arange(sizes[0])[None, :], mask(lengths[0], sizes[0])
+    within, real = torch.arange(sizes[0])[None, :], length_mask(lengths[0], sizes[0])
     if len(lengths) == 2:
         within = within[:, :, None] * lengths[1][:, None, None] + torch.arange(sizes[1])[None, None, :]
-        real = real[:, :, None] & mask(lengths[1], sizes[1])[:, None, :]
+        real = real[:, :, None] & length_mask(lengths[1], sizes[1])[:, None, :]
         starts = starts[:, None]
     index = (starts[:, None] + within)[real]
     padded = flat.new_zeros(*real.shape, *flat.shape[1:])

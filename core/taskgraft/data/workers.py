@@ -28,7 +28,7 @@ def worker_count(wanted: int | None, *, heavy: bool) -> int:
     return min(_cores(), MOST) if heavy else 0
 
 
-def in_order(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
     """Do some work for each item.
 
     Args:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
 
-from taskgraft.contract.hooks import CONTRACT, GROUP, Hooks
+from taskgraft.contract.hooks import CONTRACT_VERSION, ENTRY_POINT_GROUP, HookSpecs
 from taskgraft.contract.specs import ReaderSpec, Spec
-from taskgraft.discovery.distributions import Source, installed
-from taskgraft.discovery.loader import ANSWERS, Entry, Failure, Loader, Remark
-from taskgraft.discovery.names import Name, normalized
-from taskgraft.errors import TaskgraftError, listed, nearest
+from taskgraft.discovery.distributions import PluginSource, iter_entry_points
+from taskgraft.discovery.loader import SPEC_TYPES, CatalogEntry, LoadFailure, PluginLoader, LoadWarning
+from taskgraft.discovery.names import ComponentName, normalize_distribution
+from taskgraft.errors import TaskgraftError, join_words, closest_match
 
-BLOCK = "TASKGRAFT_BLOCK"
+BLOCK_VARIABLE = "TASKGRAFT_BLOCK"
 """The environment variable that names distributions to leave out, separated by commas."""
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
@@ -31,18 +31,18 @@ class Catalog:
         blocked: distributions that ``TASKGRAFT_BLOCK`` left out.
     """
 
-    entries: tuple[Entry, ...] = ()
-    failures: tuple[Failure, ...] = ()
-    remarks: tuple[Remark, ...] = ()
+    entries: tuple[CatalogEntry, ...] = ()
+    failures: tuple[LoadFailure, ...] = ()
+    remarks: tuple[LoadWarning, ...] = ()
     blocked: tuple[str, ...] = ()
 
-    def specs(self, kind: type[AnySpec]) -> Iterator[tuple[AnySpec, Source]]:
+    def specs(self, kind: type[AnySpec]) -> Iterator[tuple[AnySpec, PluginSource]]:
         """Go through all specs of one kind, sorted by name."""
         for entry in sorted(self.entries, key=lambda entry: (entry.spec.name, entry.source.distribution)):
             if isinstance(entry.spec, kind):
                 yield entry.spec, entry.source
 
-    def find(self, kind: type[AnySpec], name: Name) -> tuple[AnySpec, Source]:
+    def find(self, kind: type[AnySpec], name: ComponentName) -> tuple[AnySpec, PluginSource]:
         """Find the one spec that a name means. One that is found by a former name is found with a warning.
 
         Raises:
@@ -53,20 +53,20 @@ class Catalog:
             (spec, source)
             for spec, source in self.specs(kind)
             if name.name in spec.names
-            and (name.distribution is None or normalized(name.distribution) == normalized(source.distribution))
+            and (name.distribution is None or normalize_distribution(name.distribution) == normalize_distribution(source.distribution))
         ]
         if not matches:
             known = tuple(self.specs(kind))
-            wanted = str(Name(name.name, name.distribution))
-            raise UnknownName(kind.axis, wanted, known, self.failures, self.blocked, self._absent(name.distribution))
+            wanted = str(ComponentName(name.name, name.distribution))
+            raise UnknownComponent(kind.axis, wanted, known, self.failures, self.blocked, self._absent(name.distribution))
         if len(matches) > 1:
-            raise AmbiguousName(kind.axis, name.name, tuple(matches))
+            raise AmbiguousComponent(kind.axis, name.name, tuple(matches))
         spec, source = matches[0]
         if spec.name != name.name:
             warnings.warn(
                 f"The {kind.axis} '{name.name}' is now called '{spec.name}' (from {source}). The former name still works; "
                 "write the new one.",
-                FormerName,
+                RenamedComponentWarning,
                 stacklevel=1,  # one place for all uses, so each name is told once
             )
         return spec, source
@@ -74,8 +74,8 @@ class Catalog:
     def _absent(self, distribution: str | None) -> str | None:
         """Give a distribution back that no plugin came from, working or not."""
         sources = (*(entry.source for entry in self.entries), *(failure.source for failure in self.failures))
-        here = {normalized(name) for name in (*(source.distribution for source in sources), *self.blocked)}
-        return distribution if distribution and normalized(distribution) not in here else None
+        here = {normalize_distribution(name) for name in (*(source.distribution for source in sources), *self.blocked)}
+        return distribution if distribution and normalize_distribution(distribution) not in here else None
 
     def has_scheme(self, data: str) -> bool:
         """Say whether data are named in the way of a reader that reads no file (``hub:NAME``)."""
@@ -83,18 +83,18 @@ class Catalog:
         return bool(colon) and any(spec.scheme == scheme for spec, _ in self.specs(ReaderSpec))
 
 
-class FormerName(FutureWarning):
+class RenamedComponentWarning(FutureWarning):
     """A name was used that is an alias of another."""
 
 
 @dataclass(eq=False)
-class UnknownName(TaskgraftError):
+class UnknownComponent(TaskgraftError):
     """A name that no working plugin provides. ``absent`` is the distribution that it names, where that is not installed."""
 
     axis: str
     name: str
-    known: tuple[tuple[Spec, Source], ...]
-    failures: tuple[Failure, ...]
+    known: tuple[tuple[Spec, PluginSource], ...]
+    failures: tuple[LoadFailure, ...]
     blocked: tuple[str, ...]
     absent: str | None = None
 
@@ -103,23 +103,23 @@ class UnknownName(TaskgraftError):
         if self.absent:
             sentences.append(f"{self.absent} is not installed here: pip install {self.absent}.")
         meant = {name: (spec.name, source) for spec, source in self.known for name in spec.names}
-        if near := nearest(self.name.rpartition("/")[2], meant):
+        if near := closest_match(self.name.rpartition("/")[2], meant):
             sentences.append("Did you mean '{}' (from {})?".format(*meant[near]))
-        sentences.append(f"\nInstalled: {listed(sorted({spec.name for spec, _ in self.known}))}.")
+        sentences.append(f"\nInstalled: {join_words(sorted({spec.name for spec, _ in self.known}))}.")
         if self.failures:
             sentences.append(f"A plugin that did not load may provide it: {'; '.join(map(str, self.failures))}.")
         if self.blocked:
-            sentences.append(f"Left out by {BLOCK}: {listed(self.blocked)}.")
+            sentences.append(f"Left out by {BLOCK_VARIABLE}: {join_words(self.blocked)}.")
         return " ".join(sentences).replace(" \n", "\n")
 
 
 @dataclass(eq=False)
-class AmbiguousName(TaskgraftError):
+class AmbiguousComponent(TaskgraftError):
     """A name that several distributions provide, as the present name of a spec or as a former one."""
 
     axis: str
     name: str
-    found: tuple[tuple[Spec, Source], ...]
+    found: tuple[tuple[Spec, PluginSource], ...]
 
     def __str__(self) -> str:
         sources = [source for _, source in self.found]
@@ -127,7 +127,7 @@ class AmbiguousName(TaskgraftError):
         if len(ways) == 1:
             return (
                 f"The {self.axis} '{self.name}' is provided twice by {sources[0]}, through the entry points "
-                f"{listed(sorted(f'{source.entry_point} = {source.module}' for source in sources))}. "
+                f"{join_words(sorted(f'{source.entry_point} = {source.module}' for source in sources))}. "
                 "Remove one of them."
             )
         said = dict.fromkeys(
@@ -147,10 +147,10 @@ def catalog() -> Catalog:
 
 
 def load_catalog(
-    hooks: type = Hooks,
-    answers: Mapping[str, type[Spec]] = ANSWERS,
+    hooks: type = HookSpecs,
+    answers: Mapping[str, type[Spec]] = SPEC_TYPES,
     arguments: Mapping[str, object] | None = None,
-    contract: str = CONTRACT,
+    contract: str = CONTRACT_VERSION,
 ) -> Catalog:
     """Import every plugin and ask it for its specs. A plugin that fails is recorded and changes nothing else.
 
@@ -160,11 +160,11 @@ def load_catalog(
         arguments: values for arguments that hooks may take. The present contract has none.
         contract: the version of the contract.
     """
-    loader = Loader(hooks, answers, arguments or {}, contract)
-    blocked = {normalized(name.strip()) for name in os.environ.get(BLOCK, "").split(",") if name.strip()}
+    loader = PluginLoader(hooks, answers, arguments or {}, contract)
+    blocked = {normalize_distribution(name.strip()) for name in os.environ.get(BLOCK_VARIABLE, "").split(",") if name.strip()}
     seen = set()
-    for source, point in installed(GROUP):
-        if normalized(source.distribution) in blocked:
+    for source, point in iter_entry_points(ENTRY_POINT_GROUP):
+        if normalize_distribution(source.distribution) in blocked:
             seen.add(source.distribution)
         else:
             loader.load(source, point)

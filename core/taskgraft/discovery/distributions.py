@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions
 
-from taskgraft.discovery.names import normalized
+from taskgraft.discovery.names import normalize_distribution
 
 
 @dataclass(frozen=True)
-class Source:
+class PluginSource:
     """A plugin: the module that one entry point of one distribution names."""
 
     distribution: str
@@ -20,21 +20,21 @@ class Source:
         return f"{self.distribution} {self.version}"
 
 
-def installed(group: str) -> Iterator[tuple[Source, EntryPoint]]:
+def iter_entry_points(group: str) -> Iterator[tuple[PluginSource, EntryPoint]]:
     """Find the entry points of a group, sorted by distribution.
 
     Of two folders on the path that hold one distribution, the first counts, as it does for an import. An entry point
     listed twice with the same name and value is one. A line that is no entry point comes out as one without a value,
     and a distribution whose metadata cannot be read is passed over: a stranger's damage stops nobody.
     """
-    found: dict[str, list[tuple[Source, EntryPoint]]] = {}
+    found: dict[str, list[tuple[PluginSource, EntryPoint]]] = {}
     for one in distributions():
         read = _read(one)
-        if read is None or normalized(read[0]) in found:
+        if read is None or normalize_distribution(read[0]) in found:
             continue
         name, version, text = read
-        found[normalized(name)] = [
-            (Source(name, version, point, value), EntryPoint(point, value, group))
+        found[normalize_distribution(name)] = [
+            (PluginSource(name, version, point, value), EntryPoint(point, value, group))
             for point, value in dict.fromkeys(_lines(text, group))
         ]
     for _, points_of_one in sorted(found.items()):

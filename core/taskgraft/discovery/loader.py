@@ -26,11 +26,11 @@ from taskgraft.contract.specs import (
     SplitSpec,
     StrategySpec,
 )
-from taskgraft.discovery.distributions import Source
+from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import is_name
-from taskgraft.errors import listed, nearest
+from taskgraft.errors import join_words, closest_match
 
-ANSWERS: Mapping[str, type[Spec]] = {
+SPEC_TYPES: Mapping[str, type[Spec]] = {
     "taskgraft_backbones": BackboneSpec,
     "taskgraft_heads": HeadSpec,
     "taskgraft_strategies": StrategySpec,
@@ -41,7 +41,7 @@ ANSWERS: Mapping[str, type[Spec]] = {
 }
 """Each hook and the class of the specs it answers with."""
 
-HEAVY = ("torch", "transformers", "timm", "peft")
+HEAVY_LIBRARIES = ("torch", "transformers", "timm", "peft")
 """Libraries that discovery must not import."""
 
 LIMIT = 1_000
@@ -52,18 +52,18 @@ _REFERENCE = re.compile(r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*)?\s*(\[.*\])?")
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogEntry:
     """A spec and where it came from."""
 
     spec: Spec
-    source: Source
+    source: PluginSource
 
 
 @dataclass(frozen=True)
-class Failure:
+class LoadFailure:
     """A plugin that could not be used, and why."""
 
-    source: Source
+    source: PluginSource
     reason: str
 
     def __str__(self) -> str:
@@ -71,10 +71,10 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Remark:
+class LoadWarning:
     """Something wrong with a plugin that works."""
 
-    source: Source
+    source: PluginSource
     text: str
 
 
@@ -83,35 +83,35 @@ class _Refused(Exception):
 
 
 @dataclass
-class Loader:
+class PluginLoader:
     """Collects what plugins answer."""
 
     hooks: type
     answers: Mapping[str, type[Spec]]
     arguments: Mapping[str, object]
     contract: str
-    entries: list[Entry] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    remarks: list[Remark] = field(default_factory=list)
+    entries: list[CatalogEntry] = field(default_factory=list)
+    failures: list[LoadFailure] = field(default_factory=list)
+    remarks: list[LoadWarning] = field(default_factory=list)
 
-    def load(self, source: Source, point: EntryPoint) -> None:
+    def load(self, source: PluginSource, point: EntryPoint) -> None:
         """Import one plugin and keep its specs, or the reason why it has none."""
-        light = [name for name in HEAVY if name not in sys.modules]
+        light = [name for name in HEAVY_LIBRARIES if name not in sys.modules]
         try:
             specs = self._specs(source, point)
         except _Refused as refusal:
-            self.failures.append(Failure(source, str(refusal)))
+            self.failures.append(LoadFailure(source, str(refusal)))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a stranger's module raises: SystemExit, a panic in compiled code
-            self.failures.append(Failure(source, _told(error)))
+            self.failures.append(LoadFailure(source, _told(error)))
         else:
-            self.entries += [Entry(spec, source) for spec in specs]
+            self.entries += [CatalogEntry(spec, source) for spec in specs]
         if heavy := [name for name in light if name in sys.modules]:
-            text = f"imports {listed(heavy)} during discovery; move that import into the spec's build function"
-            self.remarks.append(Remark(source, text))
+            text = f"imports {join_words(heavy)} during discovery; move that import into the spec's build function"
+            self.remarks.append(LoadWarning(source, text))
 
-    def _specs(self, source: Source, point: EntryPoint) -> list[Spec]:
+    def _specs(self, source: PluginSource, point: EntryPoint) -> list[Spec]:
         if not _REFERENCE.fullmatch(point.value):
             raise _Refused(f"its entry point '{point.name} = {point.value}' names no module")
         module = point.load()
@@ -132,13 +132,13 @@ class Loader:
                 given = [self.arguments[name] for name in implementation.argnames]
                 specs += self._answer(caller.name, implementation.function(*given))
         if not specs:
-            raise _Refused(f"provides nothing: {listed(caller.name for caller in callers)} answered with no spec")
+            raise _Refused(f"provides nothing: {join_words(caller.name for caller in callers)} answered with no spec")
         return specs
 
-    def _pass_on(self, source: Source, caught: list[warnings.WarningMessage]) -> None:
+    def _pass_on(self, source: PluginSource, caught: list[warnings.WarningMessage]) -> None:
         """Remember what pluggy warned about, and warn again at the plugin's own line."""
         for warning in caught:
-            self.remarks.append(Remark(source, f"{warning.message} ({warning.filename}:{warning.lineno})"))
+            self.remarks.append(LoadWarning(source, f"{warning.message} ({warning.filename}:{warning.lineno})"))
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
     def _check_contract(self, stated: Any) -> None:
@@ -164,11 +164,11 @@ class Loader:
         for name in (*marked, *meant_as_hooks):
             if name not in self.answers:
                 hooks = {hook.partition("_")[2]: hook for hook in self.answers}  # the prefix makes all of them alike
-                near = nearest(name.partition("_")[2], hooks)
-                meant = f"did it mean '{hooks[near]}'?" if near else f"hooks: {listed(self.answers)}"
+                near = closest_match(name.partition("_")[2], hooks)
+                meant = f"did it mean '{hooks[near]}'?" if near else f"hooks: {join_words(self.answers)}"
                 raise _Refused(f"has a hook '{name}', which does not exist; {meant}")
         if unmarked := [name for name in meant_as_hooks if name not in marked]:
-            raise _Refused(f"has {listed(unmarked)} without @hookimpl, so nobody would call it")
+            raise _Refused(f"has {join_words(unmarked)} without @hookimpl, so nobody would call it")
 
     def _answer(self, hook: str, answer: object) -> list[Spec]:
         expected = self.answers[hook]
@@ -190,7 +190,7 @@ class Loader:
                 raise _Refused(f"{hook}: the aliases of '{spec.name}' are {spec.aliases!r}, not a tuple of names")
         names = [name for spec in specs for name in spec.names]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise _Refused(f"{hook} names {listed(twice)} more than once")
+            raise _Refused(f"{hook} names {join_words(twice)} more than once")
         return specs
 
 

@@ -15,7 +15,7 @@ _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True)
-class Name:
+class ComponentName:
     """A name taken apart. ``argument`` is None when there was no colon."""
 
     name: str
@@ -28,7 +28,7 @@ class Name:
 
 
 @dataclass(eq=False)
-class BadName(TaskgraftError):
+class InvalidName(TaskgraftError):
     """A text that the grammar of names does not allow."""
 
     text: str
@@ -40,7 +40,7 @@ class BadName(TaskgraftError):
         )
 
 
-def parse_name(text: str) -> Name:
+def parse_name(text: str) -> ComponentName:
     """Take a name apart.
 
     Raises:
@@ -49,8 +49,8 @@ def parse_name(text: str) -> Name:
     head, colon, argument = text.partition(":")
     distribution, slash, name = head.rpartition("/")
     if not is_name(name) or (slash and not is_distribution(distribution)):
-        raise BadName(text)
-    return Name(name, distribution or None, argument if colon else None)
+        raise InvalidName(text)
+    return ComponentName(name, distribution or None, argument if colon else None)
 
 
 def is_name(text: str) -> bool:
@@ -63,6 +63,6 @@ def is_distribution(text: str) -> bool:
     return _DISTRIBUTION.fullmatch(text) is not None
 
 
-def normalized(distribution: str) -> str:
+def normalize_distribution(distribution: str) -> str:
     """Give the canonical spelling of a distribution's name (the packaging specification's rule)."""
     return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Passage:
+class BlockSkipper:
     """The blocks of one model, called in order, each with the hidden tensor as its first input and output."""
 
     def __init__(self, blocks: Sequence[nn.Module]):

@@ -9,7 +9,7 @@ import torch
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.features import Features, Placement
+from taskgraft.contract.features import Features, GridGeometry
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """How far two ways of computing the same features may lie apart, relative to the largest of them (at least to 1)."""
@@ -19,7 +19,7 @@ EXAMPLES = 4
 
 
 @dataclass(frozen=True)
-class Verified:
+class FeatureChecks:
     """What holds for a backbone on real input.
 
     Attributes:
@@ -35,7 +35,7 @@ class UnreliableBackbone(UserWarning):
     """A backbone does not keep a law on real input; taskgraft works around it."""
 
 
-def verify(backbone: Backbone, batch: Batch, layout: Layout, cuts: Iterable[int]) -> Verified:
+def check_features(backbone: Backbone, batch: Batch, layout: Layout, cuts: Iterable[int]) -> FeatureChecks:
     """Compare resumed and lone examples with a whole pass, in eval mode; warn about what differs.
 
     Args:
@@ -43,14 +43,14 @@ def verify(backbone: Backbone, batch: Batch, layout: Layout, cuts: Iterable[int]
         cuts: the cuts that would be relied on.
     """
     few = batch.rows(_extremes(batch))
-    pads = _same(lone(backbone, few, layout), _features(backbone, few, layout))
+    pads = _same(one_by_one(backbone, few, layout), _features(backbone, few, layout))
     if not pads:
         _warn(backbone, "its features depend on the padding, so batches will hold examples of one length only")
     good = tuple(cut for cut in cuts if _resumes(backbone, few if pads else few.rows([0]), layout, cut))
-    return Verified(good, pads)
+    return FeatureChecks(good, pads)
 
 
-def resumed(backbone: Backbone, cut: int, batch: Batch, layout: Layout, longer: int = 0) -> Features:
+def through_cut(backbone: Backbone, cut: int, batch: Batch, layout: Layout, longer: int = 0) -> Features:
     """Store a batch at a cut, take it apart, collate it anew to another length, and resume."""
     with torch.no_grad():
         states = backbone.run_to(cut, batch, layout).split()
@@ -58,12 +58,12 @@ def resumed(backbone: Backbone, cut: int, batch: Batch, layout: Layout, longer: 
         return backbone.resume(cut, collate(states, longest), layout)
 
 
-def lone(backbone: Backbone, batch: Batch, layout: Layout) -> list[Features]:
+def one_by_one(backbone: Backbone, batch: Batch, layout: Layout) -> list[Features]:
     """Compute each example alone, without padding."""
     return [_features(backbone, one, layout) for one in batch.split()]
 
 
-def difference(first: Features, second: Features) -> float:
+def max_relative_difference(first: Features, second: Features) -> float:
     """The largest absolute difference of two features, over real elements, relative to the largest value (or to 1).
 
     Features in another place differ infinitely.
@@ -80,7 +80,7 @@ def difference(first: Features, second: Features) -> float:
     return worst
 
 
-def _same_place(first: Placement | None, second: Placement | None) -> bool:
+def _same_place(first: GridGeometry | None, second: GridGeometry | None) -> bool:
     if first is None or second is None:
         return first is second
     return torch.equal(first.transform, second.transform) and torch.equal(first.sizes, second.sizes)
@@ -88,15 +88,15 @@ def _same_place(first: Placement | None, second: Placement | None) -> bool:
 
 def _resumes(backbone: Backbone, batch: Batch, layout: Layout, cut: int) -> bool:
     whole = _features(backbone, batch, layout)
-    again = resumed(backbone, cut, batch, layout)
-    good = difference(whole, again) <= TOLERANCE[whole.value.dtype]
+    again = through_cut(backbone, cut, batch, layout)
+    good = max_relative_difference(whole, again) <= TOLERANCE[whole.value.dtype]
     if not good:
         _warn(backbone, f"features resumed from cut {cut} differ from a whole pass, so nothing will be stored there")
     return good
 
 
 def _same(alone: list[Features], together: Features) -> bool:
-    return all(difference(one, together.rows([row])) <= TOLERANCE[one.value.dtype] for row, one in enumerate(alone))
+    return all(max_relative_difference(one, together.rows([row])) <= TOLERANCE[one.value.dtype] for row, one in enumerate(alone))
 
 
 def _features(backbone: Backbone, batch: Batch, layout: Layout) -> Features:

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(eq=False)
-class OutOfMemory(TaskgraftError):
+class NotEnoughMemory(TaskgraftError):
     """Work that does not fit, however small its pieces."""
 
     doing: str
@@ -34,7 +34,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
-def in_pieces(rows: Sequence[int], work: Callable[[Sequence[int]], Result]) -> Iterator[tuple[Sequence[int], Result]]:
+def halve_on_oom(rows: Sequence[int], work: Callable[[Sequence[int]], Result]) -> Iterator[tuple[Sequence[int], Result]]:
     """Do some work on all rows at once, or in halves where memory does not suffice.
 
     Yields:
@@ -48,11 +48,11 @@ def in_pieces(rows: Sequence[int], work: Callable[[Sequence[int]], Result]) -> I
         yield rows, found[0]
         return
     if len(rows) == 1:
-        raise OutOfMemory("a pass without training", 1, "Shorten the inputs, or choose a smaller backbone.")
+        raise NotEnoughMemory("a pass without training", 1, "Shorten the inputs, or choose a smaller backbone.")
     release()
     half = len(rows) // 2
-    yield from in_pieces(rows[:half], work)
-    yield from in_pieces(rows[half:], work)
+    yield from halve_on_oom(rows[:half], work)
+    yield from halve_on_oom(rows[half:], work)
 
 
 def release() -> None:

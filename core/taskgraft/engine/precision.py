@@ -21,7 +21,7 @@ WORTH = 1 << 24
 """Multiplications below which the copies into oneDNN's tensors cost more than its kernels save."""
 
 
-def resolved(precision: str, device: torch.device) -> str:
+def resolve_precision(precision: str, device: torch.device) -> str:
     """Choose for ``auto``: bf16 or else fp16 on a CUDA device, fp32 everywhere else."""
     if precision != "auto":
         return precision
@@ -35,7 +35,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return nullcontext() if precision == "fp32" else torch.autocast(device.type, HALVES[precision])
 
 
-class FrozenArithmetic(TorchFunctionMode):
+class OneDnnLinear(TorchFunctionMode):
     """Compute linear layers by oneDNN where torch would take MKL on a processor that MKL does not serve well.
 
     A context for passes without gradients. MKL keeps its fastest kernels to Intel's processors; on AMD's, oneDNN, which

@@ -9,21 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.batch import Batch, RowNumbers
+from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.features import Features, from_batch, to_batch
-from taskgraft.contract.head import HeadModule, Predictions, joined
-from taskgraft.data.batching import Limit, inference_batches
-from taskgraft.data.examples import Targets, gathered
-from taskgraft.data.tensor_cache import Source, Store
-from taskgraft.engine.memory import in_pieces
-from taskgraft.engine.precision import FrozenArithmetic
+from taskgraft.contract.features import Features, batch_to_features, features_to_batch
+from taskgraft.contract.head import HeadModule, Predictions, concat_predictions
+from taskgraft.data.batching import BatchBudget, inference_batches
+from taskgraft.data.examples import Targets, iter_batches
+from taskgraft.data.tensor_cache import RowSource, TensorCache
+from taskgraft.engine.memory import halve_on_oom
+from taskgraft.engine.precision import OneDnnLinear
 
 if TYPE_CHECKING:
     from taskgraft.contract.plan import Stage
 
 
-class Task(nn.Module):
+class TaskModule(nn.Module):
     """A composed model: from what lies at a cut to a loss.
 
     Attributes:
@@ -41,7 +41,7 @@ class Task(nn.Module):
     def features(self, cut: int | None, state: Batch) -> Features:
         """Compute features from what lies at a cut; None when it is the features themselves that were stored."""
         if cut is None:
-            return from_batch(state, self.layout)
+            return batch_to_features(state, self.layout)
         return self.backbone.resume(cut, state, self.layout) if cut else self.backbone(state, self.layout)
 
     def forward(self, cut: int | None, state: Batch, targets: Batch, stage: "Stage") -> tuple[Tensor, Tensor]:
@@ -68,21 +68,21 @@ class Task(nn.Module):
 
 Result = TypeVar("Result")
 
-Passes = Callable[[Sequence[RowNumbers]], Iterator[RowNumbers]]
+ProgressIterator = Callable[[Sequence[RowIndices]], Iterator[RowIndices]]
 """Goes through batches of row numbers, perhaps showing how far it is."""
 
 
 @torch.no_grad()
-def stored(
-    task: Task,
+def cache_features(
+    task: TaskModule,
     cut: int | None,
-    inputs: Source,
-    limit: Limit,
+    inputs: RowSource,
+    limit: BatchBudget,
     folder: Path,
     memory: int,
-    passes: Passes,
+    passes: ProgressIterator,
     workers: int | None = None,
-) -> Store:
+) -> TensorCache:
     """Run every example once, to a cut or (None) to its features, and keep the result.
 
     Args:
@@ -93,11 +93,11 @@ def stored(
         workers: processes that gather heavy inputs; None leaves it to the machine.
     """
     task.backbone.eval()
-    store = Store(folder, memory)
+    store = TensorCache(folder, memory)
 
     def state(batch: Batch) -> Batch:
         if cut is None:
-            return to_batch(task.backbone(batch, task.layout))
+            return features_to_batch(task.backbone(batch, task.layout))
         return task.backbone.run_to(cut, batch, task.layout)
 
     for rows, found in _passed(task, inputs, limit, passes, workers, state):
@@ -106,8 +106,8 @@ def stored(
 
 
 @torch.no_grad()
-def predictions(
-    task: Task, cut: int | None, inputs: Source, limit: Limit, passes: Passes, workers: int | None = None
+def predict_batches(
+    task: TaskModule, cut: int | None, inputs: RowSource, limit: BatchBudget, passes: ProgressIterator, workers: int | None = None
 ) -> Predictions:
     """Predict for every example, in the order of the rows. Arguments as for :func:`stored`."""
     task.eval()
@@ -121,23 +121,23 @@ def predictions(
     for rows, piece in _passed(task, inputs, limit, passes, workers, found):
         pieces.append(piece)
         order.extend(rows)
-    return joined(pieces, order)
+    return concat_predictions(pieces, order)
 
 
 @torch.no_grad()
-def soft_targets(
-    task: Task,
-    inputs: Source,
+def compute_soft_labels(
+    task: TaskModule,
+    inputs: RowSource,
     temperature: float,
-    limit: Limit,
+    limit: BatchBudget,
     folder: Path,
     memory: int,
-    passes: Passes,
+    passes: ProgressIterator,
     workers: int | None = None,
-) -> Store:
+) -> TensorCache:
     """Keep what a student may learn of every example. Arguments as for :func:`stored`."""
     task.eval()
-    store = Store(folder, memory)
+    store = TensorCache(folder, memory)
 
     def soft(batch: Batch) -> Batch:
         features = task.features(0, batch)
@@ -149,8 +149,8 @@ def soft_targets(
 
 
 @torch.no_grad()
-def mean_loss(
-    task: Task, cut: int | None, inputs: Source, targets: Targets, limit: Limit, workers: int | None = None
+def evaluate_loss(
+    task: TaskModule, cut: int | None, inputs: RowSource, targets: Targets, limit: BatchBudget, workers: int | None = None
 ) -> float:
     """The head's own loss, averaged over all rows. Arguments as for :func:`stored`."""
     task.eval()
@@ -167,23 +167,23 @@ def mean_loss(
 
 
 def _passed(
-    task: Task,
-    inputs: Source,
-    limit: Limit,
-    passes: Passes,
+    task: TaskModule,
+    inputs: RowSource,
+    limit: BatchBudget,
+    passes: ProgressIterator,
     workers: int | None,
     work: Callable[[Batch], Result],
-) -> Iterator[tuple[RowNumbers, Result]]:
+) -> Iterator[tuple[RowIndices, Result]]:
     """Do some work with all examples, in batches, or pieces of them where memory does not suffice."""
     batches = inference_batches(inputs.sizes(), limit, even=not task.pads)
-    loaded = gathered(inputs, batches, workers)
+    loaded = iter_batches(inputs, batches, workers)
     for rows in passes(batches):
         whole = next(loaded)
 
         def piece(places: Sequence[int], whole: Batch = whole) -> Result:
             some = whole if len(places) == len(whole) else whole.rows(places)
-            with FrozenArithmetic():
+            with OneDnnLinear():
                 return work(some.to(task.device))
 
-        for places, found in in_pieces(range(len(rows)), piece):
+        for places, found in halve_on_oom(range(len(rows)), piece):
             yield (rows if len(places) == len(rows) else [rows[place] for place in places]), found

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskgraft.composition.compose import Named, Reference, named
+from taskgraft.composition.compose import ResolvedComponent, ComponentReference, resolve
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import Config, SettingsError, parse
+from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import PER_ELEMENT, HeadDescription, TargetKind
 from taskgraft.contract.head import Predictions
 from taskgraft.contract.specs import BaselineSpec
 from taskgraft.discovery.catalog import catalog
-from taskgraft.discovery.distributions import Source
+from taskgraft.discovery.distributions import PluginSource
 from taskgraft.errors import TaskgraftError
-from taskgraft.storage.manifest import BadArtifact
+from taskgraft.storage.manifest import InvalidArtifact
 
 
-def learn_rivals(
+def fit_baselines(
     head: HeadDescription, inputs: Columns, truth: Callable[[], Sequence[Any]]
 ) -> tuple[dict[str, Config], list[str]]:
     """Let the baselines of a head learn from the training rows.
@@ -32,18 +32,18 @@ def learn_rivals(
     problems: list[str] = []
     for name in head.baselines:
         try:
-            chosen = rival(name)
+            chosen = resolve_baseline(name)
             if (reason := _unfit(chosen.spec, head.target)) is not None:
                 problems.append(f"the baseline '{name}' was left out, for {reason}")
                 continue
             learned[name] = _read(chosen, chosen.spec.learn(inputs, truth(), chosen.config).model_dump(mode="json"))
         except Exception as error:
-            problems.append(left_out(name, error))
+            problems.append(omission_note(name, error))
     return learned, problems
 
 
-def predict_of_rival(
-    chosen: Named[BaselineSpec], learned: Any, kind: TargetKind, inputs: Columns, truth: Sequence[Any]
+def predict_baseline(
+    chosen: ResolvedComponent[BaselineSpec], learned: Any, kind: TargetKind, inputs: Columns, truth: Sequence[Any]
 ) -> Predictions:
     """Predict for rows by what a baseline learned.
 
@@ -56,11 +56,11 @@ def predict_of_rival(
     elements = [len(labels) for labels in truth] if kind in PER_ELEMENT else None
     found = chosen.spec.predict(learned, inputs, elements, chosen.config)
     if len(found.values) != len(truth):
-        raise Miscounted(len(found.values), len(truth))
+        raise WrongPredictionCount(len(found.values), len(truth))
     return found
 
 
-def read_rivals(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> dict[str, Config]:
+def read_baselines(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> dict[str, Config]:
     """Read what the baselines of an artifact learned.
 
     Raises:
@@ -69,20 +69,20 @@ def read_rivals(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> dict[
     found: dict[str, Config] = {}
     for name, raw in written.items():
         try:
-            found[name] = _read(rival(name), raw, "its ")
-        except SettingsError as error:
-            raise BadArtifact(str(folder), str(error).rstrip(".")) from None
+            found[name] = _read(resolve_baseline(name), raw, "its ")
+        except ConfigError as error:
+            raise InvalidArtifact(str(folder), str(error).rstrip(".")) from None
         except TaskgraftError as error:
-            raise BadArtifact(str(folder), " ".join(str(error).split()).rstrip(".")) from None
+            raise InvalidArtifact(str(folder), " ".join(str(error).split()).rstrip(".")) from None
     return found
 
 
-def sources_of_rivals(names: Sequence[str]) -> list[Source]:
+def baseline_sources(names: Sequence[str]) -> list[PluginSource]:
     """Say which distributions baselines came from."""
-    return [rival(name).source for name in names]
+    return [resolve_baseline(name).source for name in names]
 
 
-def left_out(name: str, error: Exception) -> str:
+def omission_note(name: str, error: Exception) -> str:
     """Say why a baseline does without numbers."""
     return f"the baseline '{name}' was left out, for it raised {raised(error)}"
 
@@ -93,9 +93,9 @@ def raised(error: Exception) -> str:
     return f"{type(error).__name__}{f' ({said})' if said else ''}"
 
 
-def rival(reference: Reference) -> Named[BaselineSpec]:
-    """Find a baseline. Raises as :func:`taskgraft.composition.compose.named` does."""
-    return named(catalog(), BaselineSpec, reference)
+def resolve_baseline(reference: ComponentReference) -> ResolvedComponent[BaselineSpec]:
+    """Find a baseline. Raises as :func:`taskgraft.composition.compose.resolve` does."""
+    return resolve(catalog(), BaselineSpec, reference)
 
 
 def _unfit(spec: BaselineSpec, kind: TargetKind) -> str | None:
@@ -105,14 +105,14 @@ def _unfit(spec: BaselineSpec, kind: TargetKind) -> str | None:
     return "what it learns is kept nowhere: ask for it when you evaluate" if spec.learned is None else None
 
 
-def _read(chosen: Named[BaselineSpec], written: Mapping[str, Any], whose: str = "") -> Config:
+def _read(chosen: ResolvedComponent[BaselineSpec], written: Mapping[str, Any], whose: str = "") -> Config:
     if chosen.spec.learned is None:
-        raise KeptNowhere(chosen.label)
-    return parse(chosen.spec.learned, written, f"{whose}baseline '{chosen.label}'")
+        raise BaselineNotStored(chosen.label)
+    return parse_config(chosen.spec.learned, written, f"{whose}baseline '{chosen.label}'")
 
 
 @dataclass(eq=False)
-class Miscounted(TaskgraftError):
+class WrongPredictionCount(TaskgraftError):
     """A baseline that does not predict once per row."""
 
     predictions: int
@@ -123,7 +123,7 @@ class Miscounted(TaskgraftError):
 
 
 @dataclass(eq=False)
-class KeptNowhere(TaskgraftError):
+class BaselineNotStored(TaskgraftError):
     """Something written of a baseline that writes nothing down."""
 
     name: str

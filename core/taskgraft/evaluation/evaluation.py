@@ -16,9 +16,9 @@ from rich.text import Text
 
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Predictions, is_missing
-from taskgraft.contract.labels import text_of
-from taskgraft.contract.specs import Judge
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.contract.labels import label_key
+from taskgraft.contract.specs import MetricFunction
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.per_class import Confusion, confusion, per_class
 
 RESAMPLES = 1000
@@ -29,7 +29,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Resampling:
+class Bootstrap:
     """How rows are drawn again for the intervals.
 
     Attributes:
@@ -47,7 +47,7 @@ class Resampling:
 
     def __post_init__(self) -> None:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 0:
-            raise BadResamples(self.count)
+            raise InvalidResamples(self.count)
 
     def draws(self, rows: int) -> Iterator[NDArray[np.int64]]:
         """Draw as many rows, or groups, as there are, with replacement.
@@ -88,8 +88,8 @@ class Evaluation(Mapping[str, float]):
         kind: TargetKind,
         predictions: Predictions,
         truth: Sequence[Any],
-        judge: Judge,
-        resampling: Resampling = Resampling(),
+        judge: MetricFunction,
+        resampling: Bootstrap = Bootstrap(),
         baselines: Mapping[str, Mapping[str, float]] | None = None,
         figures: Sequence[Path] = (),
     ):
@@ -105,7 +105,7 @@ class Evaluation(Mapping[str, float]):
         self.rows, self.resamples, self.groups = len(truth), resampling.count, resampling.groups
         self.baselines: Mapping[str, Mapping[str, float]] = baselines or {}
         self.figures = tuple(figures)
-        self._numbers = finite(judge(np.arange(self.rows)))
+        self._numbers = finite_only(judge(np.arange(self.rows)))
 
     def __getitem__(self, name: str) -> float:
         return self._numbers[name]
@@ -133,7 +133,7 @@ class Evaluation(Mapping[str, float]):
         """
         drawn: dict[str, list[float]] = {name: [] for name in self}
         for rows in self._resampling.draws(self.rows):
-            found = finite(self._judge(rows))
+            found = finite_only(self._judge(rows))
             for name in drawn.keys() & found.keys():
                 drawn[name].append(found[name])
         enough = {name: values for name, values in drawn.items() if values and 2 * len(values) >= self.resamples}
@@ -171,16 +171,16 @@ class Evaluation(Mapping[str, float]):
         }
 
     def __rich__(self) -> "RenderableType":
-        return drawn(self)
+        return render_evaluation(self)
 
 
-def finite(numbers: Mapping[str, float]) -> dict[str, float]:
+def finite_only(numbers: Mapping[str, float]) -> dict[str, float]:
     """Take the numbers that can be had, as Python's."""
     return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
 @dataclass(eq=False)
-class BadResamples(TaskgraftError):
+class InvalidResamples(TaskgraftError):
     """A number of resamples that cannot be drawn."""
 
     count: object
@@ -199,7 +199,7 @@ NOTHING = "–"
 """Stands where there is no number."""
 
 
-def drawn(evaluation: "Evaluation") -> RenderableType:
+def render_evaluation(evaluation: "Evaluation") -> RenderableType:
     """Draw the numbers, and of a few classes how each fares and which is taken for which."""
     pieces: list[RenderableType] = [_numbers(evaluation), Text(_about(evaluation))]
     if 2 <= len(evaluation.per_class) <= MOST_CLASSES:
@@ -210,7 +210,7 @@ def drawn(evaluation: "Evaluation") -> RenderableType:
                 _confusion(evaluation.confusion),
             ]
     if evaluation.figures:
-        pieces += [Text(f"\nFigures: {listed(evaluation.figures)}.")]
+        pieces += [Text(f"\nFigures: {join_words(evaluation.figures)}.")]
     return Group(*pieces)
 
 
@@ -242,7 +242,7 @@ def _classes(evaluation: "Evaluation") -> Table:
 
 
 def _confusion(confusion: "Confusion") -> Table:
-    labels = [text_of(label) for label in confusion.classes]
+    labels = [label_key(label) for label in confusion.classes]
     rows = [
         [label, *(f"{count:,}" for count in counts)] for label, counts in zip(labels, confusion.counts, strict=True)
     ]

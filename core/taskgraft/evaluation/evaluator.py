@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.adaptation.fitted import Fitted
-from taskgraft.composition.compose import Named, Reference, named, several
+from taskgraft.adaptation.fitted import FittedTask
+from taskgraft.composition.compose import ResolvedComponent, ComponentReference, resolve, as_list
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.head import Predictions
 from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import InputColumns, Rows
-from taskgraft.contract.specs import BaselineSpec, Judge, MetricSpec
+from taskgraft.contract.rows import RenamedColumns, Rows
+from taskgraft.contract.specs import BaselineSpec, MetricFunction, MetricSpec
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, listed
-from taskgraft.evaluation.baselines import left_out, predict_of_rival, rival
-from taskgraft.evaluation.evaluation import RESAMPLES, Evaluation, Resampling, finite
-from taskgraft.evaluation.requested_baselines import Challenger, spoken_for
-from taskgraft.progress import Reporter
-from taskgraft.storage.atomic_write import written_into
+from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.evaluation.baselines import omission_note, predict_baseline, resolve_baseline
+from taskgraft.evaluation.evaluation import RESAMPLES, Evaluation, Bootstrap, finite_only
+from taskgraft.evaluation.requested_baselines import FittedBaseline, baseline_errors
+from taskgraft.progress import ProgressReporter
+from taskgraft.storage.atomic_write import move_into
 
 
 @dataclass(frozen=True)
-class Judged:
+class LabelledPredictions:
     """Predictions for validation rows, their encoded targets, and the rows."""
 
     predictions: Predictions
@@ -36,7 +36,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Judging:
+class EvaluationSettings:
     """How predictions are to be judged.
 
     Attributes:
@@ -45,21 +45,21 @@ class Judging:
         figures: the folder for what the metrics draw; None draws nothing.
     """
 
-    metrics: tuple[Named[MetricSpec], ...]
-    resampling: Resampling
+    metrics: tuple[ResolvedComponent[MetricSpec], ...]
+    resampling: Bootstrap
     figures: Path | None = None
 
 
-def judging(
-    fitted: Fitted,
+def prepare_evaluation(
+    fitted: FittedTask,
     recipe: Recipe,
     label: str,
     rows: Rows,
-    metrics: Reference | Sequence[Reference] = (),
+    metrics: ComponentReference | Sequence[ComponentReference] = (),
     groups: str | None = None,
     resamples: int = RESAMPLES,
     figures: str | Path | None = None,
-) -> Judging:
+) -> EvaluationSettings:
     """Find what judges, before anything is predicted.
 
     Args:
@@ -72,30 +72,30 @@ def judging(
             there, a number of resamples that cannot be drawn, or figures that no metric draws.
     """
     description, found = fitted.head.description, []
-    for reference in several(metrics) or description.metrics:
-        chosen = named(catalog(), MetricSpec, reference)
+    for reference in as_list(metrics) or description.metrics:
+        chosen = resolve(catalog(), MetricSpec, reference)
         if description.target not in chosen.spec.targets:
-            raise UnfitMetric(chosen.label, label)
+            raise MetricMismatch(chosen.label, label)
         found.append(chosen)
     if figures is not None and not any(chosen.spec.draw for chosen in found):
         drawing = [
             spec.name for spec, _ in catalog().specs(MetricSpec) if spec.draw and description.target in spec.targets
         ]
-        raise NothingToDraw(tuple(chosen.label for chosen in found), tuple(drawing))
+        raise NoFigures(tuple(chosen.label for chosen in found), tuple(drawing))
     if groups is None and description.groups in rows.columns:
         groups = description.groups
     members = None if groups is None else rows.values(groups)
-    resampling = Resampling(resamples, recipe.training.seed, groups, members)
-    return Judging(tuple(found), resampling, None if figures is None else Path(figures))
+    resampling = Bootstrap(resamples, recipe.training.seed, groups, members)
+    return EvaluationSettings(tuple(found), resampling, None if figures is None else Path(figures))
 
 
-def evaluated(
-    fitted: Fitted,
+def evaluate_predictions(
+    fitted: FittedTask,
     recipe: Recipe,
-    judged: Judged,
-    how: Judging,
-    reporter: Reporter,
-    challengers: Mapping[str, Challenger] = MappingProxyType({}),
+    judged: LabelledPredictions,
+    how: EvaluationSettings,
+    reporter: ProgressReporter,
+    challengers: Mapping[str, FittedBaseline] = MappingProxyType({}),
 ) -> Evaluation:
     """Judge predictions, and on the same rows those of the baselines that learned beside the model, or on request.
 
@@ -104,35 +104,35 @@ def evaluated(
         CannotWrite: when there is no place for the figures.
     """
     truth = fitted.head.truth(judged.targets, fitted.target)
-    columns = InputColumns(judged.rows, {column: column for column in judged.rows.columns})
+    columns = RenamedColumns(judged.rows, {column: column for column in judged.rows.columns})
     kind = fitted.head.description.target
 
-    def judge(predictions: Predictions) -> Judge:
+    def judge(predictions: Predictions) -> MetricFunction:
         return _together([one.spec.build(predictions, truth, columns, one.config) for one in how.metrics])
 
-    def numbers_of(chosen: Named[BaselineSpec], learned: Any) -> dict[str, float]:
-        predictions = predict_of_rival(chosen, learned, kind, inputs, truth)
-        return finite(judge(predictions)(np.arange(len(truth))))
+    def numbers_of(chosen: ResolvedComponent[BaselineSpec], learned: Any) -> dict[str, float]:
+        predictions = predict_baseline(chosen, learned, kind, inputs, truth)
+        return finite_only(judge(predictions)(np.arange(len(truth))))
 
     baselines: dict[str, Mapping[str, float]] = {}
-    inputs = InputColumns(judged.rows, recipe.data.columns)
+    inputs = RenamedColumns(judged.rows, recipe.data.columns)
     for name, learned in fitted.baselines.items():
         try:
-            baselines[name] = numbers_of(rival(name), learned)
+            baselines[name] = numbers_of(resolve_baseline(name), learned)
         except Exception as error:
-            reporter.say(left_out(name, error))
+            reporter.say(omission_note(name, error))
     for name, challenger in challengers.items():
-        with spoken_for(name):
+        with baseline_errors(name):
             baselines[name] = numbers_of(challenger.chosen, challenger.learned)
     figures: list[Path] = []
     for one in how.metrics:
         if how.figures is not None and one.spec.draw is not None:
             draw = partial(one.spec.draw, judged.predictions, truth, columns, one.config)
-            figures += written_into(how.figures, draw, "figures")
+            figures += move_into(how.figures, draw, "figures")
     return Evaluation(kind, judged.predictions, truth, judge(judged.predictions), how.resampling, baselines, figures)
 
 
-def _together(judges: Sequence[Judge]) -> Judge:
+def _together(judges: Sequence[MetricFunction]) -> MetricFunction:
     """Ask several judges at once."""
 
     def judge(rows: NDArray[np.int64]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _together(judges: Sequence[Judge]) -> Judge:
 
 
 @dataclass(eq=False)
-class UnfitMetric(TaskgraftError):
+class MetricMismatch(TaskgraftError):
     """A metric that cannot judge this kind of target."""
 
     metric: str
@@ -153,12 +153,12 @@ class UnfitMetric(TaskgraftError):
 
 
 @dataclass(eq=False)
-class NothingToDraw(TaskgraftError):
+class NoFigures(TaskgraftError):
     """Figures asked of metrics that draw none."""
 
     metrics: tuple[str, ...]
     drawing: tuple[str, ...]
 
     def __str__(self) -> str:
-        others = f"Name a metric that does: {listed(self.drawing)}." if self.drawing else "Judge without figures."
-        return f"Figures are asked for, but none is drawn by {listed(map(repr, self.metrics))}. {others}"
+        others = f"Name a metric that does: {join_words(self.drawing)}." if self.drawing else "MetricFunction without figures."
+        return f"Figures are asked for, but none is drawn by {join_words(map(repr, self.metrics))}. {others}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.labels import text_of
+from taskgraft.contract.labels import label_key
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def per_class(kind: TargetKind, predictions: Predictions, truth: Sequence[Any]) 
         given[label] += count
         wanted[goal] += count
     return {
-        text_of(label): _shares(pairs[label, label], given[label], wanted[label])
+        label_key(label): _shares(pairs[label, label], given[label], wanted[label])
         for label in _classes(kind, predictions, truth)
     }
 
@@ -63,7 +63,7 @@ def _classes(kind: TargetKind, predictions: Predictions, truth: Sequence[Any]) -
     if predictions.classes:
         return predictions.classes
     occurring = {label for pair in _PAIRS[kind](predictions, truth) for label in pair} - {None}
-    return tuple(sorted(occurring, key=text_of))
+    return tuple(sorted(occurring, key=label_key))
 
 
 Pairs = Iterator[tuple[Any, Any]]

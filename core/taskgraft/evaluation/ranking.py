@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Ranking:
+class RankingCurves:
     """The rows of each class in the order of their scores, the highest first.
 
     A threshold is a score that occurs; rows of equal score pass it together. Of all thresholds only those count at which a

@@ -6,30 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskgraft.adaptation.fitted import Fitted
-from taskgraft.composition.compose import Named, Reference, several
+from taskgraft.adaptation.fitted import FittedTask
+from taskgraft.composition.compose import ResolvedComponent, ComponentReference, as_list
 from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import InputColumns
+from taskgraft.contract.rows import RenamedColumns
 from taskgraft.contract.specs import BaselineSpec
-from taskgraft.data.dataset import labelled_examples, usable
-from taskgraft.data.examples import whole
-from taskgraft.data.splitting import read_parts
+from taskgraft.data.dataset import eval_dataset, dropping_invalid_rows
+from taskgraft.data.examples import all_targets
+from taskgraft.data.splitting import read_train_and_validation
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, listed
-from taskgraft.evaluation.baselines import raised, rival
+from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.evaluation.baselines import raised, resolve_baseline
 
 
 @dataclass(frozen=True)
-class Challenger:
+class FittedBaseline:
     """A baseline and what it learned from the training rows."""
 
-    chosen: Named[BaselineSpec]
+    chosen: ResolvedComponent[BaselineSpec]
     learned: Any
 
 
-def learned_challengers(
-    baselines: Reference | Sequence[Reference], fitted: Fitted, recipe: Recipe, label: str, folder: Path
-) -> dict[str, Challenger]:
+def fit_requested_baselines(
+    baselines: ComponentReference | Sequence[ComponentReference], fitted: FittedTask, recipe: Recipe, label: str, folder: Path
+) -> dict[str, FittedBaseline]:
     """Let baselines learn from the rows that the model learned from, read again as its recipe says.
 
     Args:
@@ -44,33 +44,33 @@ def learned_challengers(
         NoTrainingRows: when the recipe does not say where the training rows are.
         BaselineFailed: for one that cannot learn.
     """
-    found = [*map(rival, several(baselines))]
+    found = [*map(resolve_baseline, as_list(baselines))]
     if not found:
         return {}
     for chosen in found:
         if fitted.head.description.target not in chosen.spec.targets:
-            raise UnfitBaseline(chosen.label, label)
+            raise BaselineMismatch(chosen.label, label)
     data = recipe.data
     if data.train is None:
         raise NoTrainingRows(tuple(chosen.label for chosen in found))
-    rows, _ = read_parts(data.train, None, data, recipe.training.seed, catalog())
-    rows, (examples, _) = usable(
+    rows, _ = read_train_and_validation(data.train, None, data, recipe.training.seed, catalog())
+    rows, (examples, _) = dropping_invalid_rows(
         rows,
         recipe,
-        lambda some: labelled_examples(
+        lambda some: eval_dataset(
             fitted.head, fitted.target, fitted.task.backbone, some, recipe, folder / f"{len(some)}"
         ),
     )
-    inputs, truth = InputColumns(rows, data.columns), fitted.head.truth(whole(examples.targets), fitted.target)
+    inputs, truth = RenamedColumns(rows, data.columns), fitted.head.truth(all_targets(examples.targets), fitted.target)
     challengers = {}
     for chosen in found:
-        with spoken_for(chosen.label):
-            challengers[chosen.label] = Challenger(chosen, chosen.spec.learn(inputs, truth, chosen.config))
+        with baseline_errors(chosen.label):
+            challengers[chosen.label] = FittedBaseline(chosen, chosen.spec.learn(inputs, truth, chosen.config))
     return challengers
 
 
 @contextmanager
-def spoken_for(name: str) -> Iterator[None]:
+def baseline_errors(name: str) -> Iterator[None]:
     """Turn whatever a baseline raises into a sentence. Nobody asked for those of a head; somebody did for this one."""
     try:
         yield
@@ -81,7 +81,7 @@ def spoken_for(name: str) -> Iterator[None]:
 
 
 @dataclass(eq=False)
-class UnfitBaseline(TaskgraftError):
+class BaselineMismatch(TaskgraftError):
     """A baseline that cannot predict this kind of target."""
 
     baseline: str
@@ -99,7 +99,7 @@ class NoTrainingRows(TaskgraftError):
 
     def __str__(self) -> str:
         return (
-            f"{listed(map(repr, self.baselines))} would learn from the training rows, but they came from memory, so the recipe "
+            f"{join_words(map(repr, self.baselines))} would learn from the training rows, but they came from memory, so the recipe "
             "does not say where they are. Write them to a file, such as Parquet, and fit from that."
         )
 

@@ -6,29 +6,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from taskgraft.adaptation.base_weights import build
-from taskgraft.artifact.artifact import NoDevice
-from taskgraft.composition.compose import Given, Named, Reference, named
+from taskgraft.adaptation.base_weights import build_backbone
+from taskgraft.artifact.artifact import InvalidDevice
+from taskgraft.composition.compose import GivenObject, ResolvedComponent, ComponentReference, resolve
 from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.config import parse
+from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.rows import MEND, BadRows, Rows
+from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows
 from taskgraft.contract.specs import BackboneSpec
-from taskgraft.data.dataset import NoRows, say_notes
-from taskgraft.data.preprocessing import columns_for
-from taskgraft.data.reading import read
+from taskgraft.data.dataset import EmptyData, report_notes
+from taskgraft.data.preprocessing import match_columns
+from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, nearest
+from taskgraft.errors import TaskgraftError, closest_match
 from taskgraft.inference.feature_files import WHAT, check_feature_file, check_holds, open_feature_file
-from taskgraft.inference.feature_windows import ExtractionConfig, Windows
-from taskgraft.inference.row_features import RowFeatures, joined
-from taskgraft.progress import Reporter
-from taskgraft.storage.atomic_write import CannotWrite
-from taskgraft.storage.manifest import BadArtifact, is_artifact, read_artifact
+from taskgraft.inference.feature_windows import ExtractionConfig, WindowedExtraction
+from taskgraft.inference.row_features import RaggedFeatures, joined
+from taskgraft.progress import ProgressReporter
+from taskgraft.storage.atomic_write import OutputError
+from taskgraft.storage.manifest import InvalidArtifact, is_artifact, read_artifact
 
 
 @dataclass(frozen=True)
-class Extracted:
+class ExtractionResult:
     """What was written.
 
     Attributes:
@@ -42,8 +42,8 @@ class Extracted:
     notes: Mapping[str, int]
 
 
-def features_of(
-    backbone: Reference | Path | Backbone,
+def extract_features(
+    backbone: ComponentReference | Path | Backbone,
     data: Any,
     *,
     inputs: str | Sequence[str] | Mapping[str, str] | None = None,
@@ -52,9 +52,9 @@ def features_of(
     batch_elements: int | None = None,
     precision: str = "fp32",
     device: str | None = None,
-    reader: Reference | None = None,
+    reader: ComponentReference | None = None,
     quiet: bool = False,
-) -> RowFeatures:
+) -> RaggedFeatures:
     """Compute the features of all rows, in their order.
 
     Args:
@@ -75,17 +75,17 @@ def features_of(
         TaskgraftError: for whatever a person can mend.
     """
     told = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
-    settings = parse(ExtractionConfig, told, "features")
-    wanted, reporter = _wanted(backbone, data, inputs, layout, reader), Reporter(quiet=quiet)
+    settings = parse_config(ExtractionConfig, told, "features")
+    wanted, reporter = _wanted(backbone, data, inputs, layout, reader), ProgressReporter(quiet=quiet)
     with _built(wanted.chosen, device) as ready:
-        windows = Windows(ready, wanted.layout, wanted.rows, wanted.names, settings, reporter)
+        windows = WindowedExtraction(ready, wanted.layout, wanted.rows, wanted.names, settings, reporter)
         found = joined(list(windows.features()))
-    say_notes(reporter, windows.notes, wanted.rows, "rows")
+    report_notes(reporter, windows.notes, wanted.rows, "rows")
     return found
 
 
-def features_to(
-    backbone: Reference | Path | Backbone,
+def extract_features_to(
+    backbone: ComponentReference | Path | Backbone,
     data: Any,
     output: str | Path,
     *,
@@ -97,9 +97,9 @@ def features_to(
     batch_elements: int | None = None,
     precision: str = "fp32",
     device: str | None = None,
-    reader: Reference | None = None,
+    reader: ComponentReference | None = None,
     quiet: bool = False,
-) -> Extracted:
+) -> ExtractionResult:
     """Compute the features of rows of any number, in their order, into a file.
 
     A .parquet file has a column ``features`` of fixed-size lists; for sequence, of lists of them. An .npz file has an
@@ -118,23 +118,23 @@ def features_to(
     """
     path = Path(output)
     told = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
-    settings = parse(ExtractionConfig, told, "features")
+    settings = parse_config(ExtractionConfig, told, "features")
     check_feature_file(path, overwrite=overwrite)
     if isinstance(data, str | Path) and path.exists() and Path(data).exists() and path.samefile(data):
-        raise CannotWrite(str(path), "it holds the data; name another file", WHAT)
-    wanted, reporter = _wanted(backbone, data, inputs, layout, reader), Reporter(quiet=quiet)
+        raise OutputError(str(path), "it holds the data; name another file", WHAT)
+    wanted, reporter = _wanted(backbone, data, inputs, layout, reader), ProgressReporter(quiet=quiet)
     for column in keep:
         wanted.rows.values(column, 0, 0)  # raises when there is no such column
     kept = wanted.rows.table.select(list(keep))
     check_holds(path, wanted.layout, kept)
     shape: tuple[int, ...] = ()
     with _built(wanted.chosen, device) as ready, open_feature_file(path, kept) as writer:
-        windows = Windows(ready, wanted.layout, wanted.rows, wanted.names, settings, reporter)
+        windows = WindowedExtraction(ready, wanted.layout, wanted.rows, wanted.names, settings, reporter)
         for some in windows.features():
             writer.write(some)
             shape = some.shape
-    say_notes(reporter, windows.notes, wanted.rows, "rows")
-    return Extracted(len(wanted.rows), wanted.layout, shape, dict(windows.notes))
+    report_notes(reporter, windows.notes, wanted.rows, "rows")
+    return ExtractionResult(len(wanted.rows), wanted.layout, shape, dict(windows.notes))
 
 
 # --- what is asked for
@@ -148,51 +148,51 @@ class _Wanted:
         names: input role → column.
     """
 
-    chosen: Named[BackboneSpec] | Given[Backbone]
+    chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone]
     rows: Rows
     names: Mapping[str, str]
     layout: Layout
 
 
 def _wanted(
-    backbone: Reference | Path | Backbone, data: Any, inputs: Any, layout: str | None, reader: Reference | None
+    backbone: ComponentReference | Path | Backbone, data: Any, inputs: Any, layout: str | None, reader: ComponentReference | None
 ) -> _Wanted:
     chosen = _chosen(backbone)
     try:
-        rows = read(data, catalog(), "the data", reader=reader)
-    except BadRows as error:
-        raise BadRows(error.rows, error.reasons, MEND) from None
+        rows = read_rows(data, catalog(), "the data", reader=reader)
+    except InvalidRows as error:
+        raise InvalidRows(error.rows, error.reasons, FIX_ADVICE) from None
     if not len(rows):
-        raise NoRows(rows.source)
-    if inputs is None and isinstance(chosen, Named) and chosen.base is not None:
+        raise EmptyData(rows.source)
+    if inputs is None and isinstance(chosen, ResolvedComponent) and chosen.base is not None:
         inputs = read_artifact(chosen.base)[0].recipe.data.columns
-    names = columns_for(inputs, _description(chosen), rows, ())
+    names = match_columns(inputs, _description(chosen), rows, ())
     chosen = _completed(chosen, names)
     return _Wanted(chosen, rows, names, _layout(layout, chosen.label, _description(chosen)))
 
 
-def _chosen(backbone: Reference | Path | Backbone) -> Named[BackboneSpec] | Given[Backbone]:
+def _chosen(backbone: ComponentReference | Path | Backbone) -> ResolvedComponent[BackboneSpec] | GivenObject[Backbone]:
     """Find a backbone by name, or that of an artifact by its folder."""
     if isinstance(backbone, Backbone):
-        return Given(backbone)
+        return GivenObject(backbone)
     settings = dict(backbone) if isinstance(backbone, Mapping) else {}
     text = str(backbone) if isinstance(backbone, Path) else settings.get("name", backbone)
     known = (spec.name for spec, _ in catalog().specs(BackboneSpec))
     if not isinstance(text, str) or text in known or not is_artifact(Path(text)):
-        return named(catalog(), BackboneSpec, text if isinstance(backbone, Path) else backbone)
+        return resolve(catalog(), BackboneSpec, text if isinstance(backbone, Path) else backbone)
     trained = read_artifact(Path(text))[0].recipe.backbone
     if trained.name is None:
-        raise BadArtifact(
+        raise InvalidArtifact(
             text, f"its backbone was an object of the class {trained.object}; load it, and pass the object"
         )
-    return named(catalog(), BackboneSpec, settings | {"name": f"{trained.name}:{text}"})
+    return resolve(catalog(), BackboneSpec, settings | {"name": f"{trained.name}:{text}"})
 
 
 def _completed(
-    chosen: Named[BackboneSpec] | Given[Backbone], names: Mapping[str, str]
-) -> Named[BackboneSpec] | Given[Backbone]:
+    chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone], names: Mapping[str, str]
+) -> ResolvedComponent[BackboneSpec] | GivenObject[Backbone]:
     """Let a backbone decide what hangs on which inputs there are; their values are not for it to learn from."""
-    if isinstance(chosen, Given) or chosen.base is not None or chosen.spec.learn is None:
+    if isinstance(chosen, GivenObject) or chosen.base is not None or chosen.spec.learn is None:
         return chosen
     return replace(chosen, config=chosen.spec.learn(chosen.config, _NamesAlone(chosen.label, names)))
 
@@ -207,7 +207,7 @@ class _NamesAlone(Mapping[str, Sequence[Any]]):
         return name in self._names
 
     def __getitem__(self, name: str) -> Sequence[Any]:
-        raise LearnsFirst(self._label)
+        raise BackboneNeedsFit(self._label)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -216,8 +216,8 @@ class _NamesAlone(Mapping[str, Sequence[Any]]):
         return len(self._names)
 
 
-def _description(chosen: Named[BackboneSpec] | Given[Backbone]) -> BackboneDescription:
-    return chosen.value.description if isinstance(chosen, Given) else chosen.spec.describe(chosen.config)
+def _description(chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone]) -> BackboneDescription:
+    return chosen.value.description if isinstance(chosen, GivenObject) else chosen.spec.describe(chosen.config)
 
 
 def _layout(wanted: str | None, label: str, description: BackboneDescription) -> Layout:
@@ -230,16 +230,16 @@ def _layout(wanted: str | None, label: str, description: BackboneDescription) ->
 
 
 @contextmanager
-def _built(chosen: Named[BackboneSpec] | Given[Backbone], device: str | None) -> Iterator[Backbone]:
+def _built(chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone], device: str | None) -> Iterator[Backbone]:
     """Make a backbone ready to compute. One that was passed as an object is afterwards in the modes it was in."""
-    backbone = chosen.value if isinstance(chosen, Given) else build(chosen)[0]
+    backbone = chosen.value if isinstance(chosen, GivenObject) else build_backbone(chosen)[0]
     try:
         if device == "meta":
             raise RuntimeError("it holds no data")
         if device is not None:
             backbone.to(device)
     except (RuntimeError, TypeError, AssertionError) as error:
-        raise NoDevice(str(device), str(error).splitlines()[0].rstrip(".")) from None
+        raise InvalidDevice(str(device), str(error).splitlines()[0].rstrip(".")) from None
     modes = [(module, module.training) for module in backbone.modules()]
     try:
         yield backbone.eval()
@@ -264,13 +264,13 @@ class NoSuchLayout(TaskgraftError):
             problem = "pyramid features are several arrays per row, which are not written"
         else:
             problem = f"there are no {self.layout} features of '{self.backbone}'"
-        near = nearest(self.layout, self.emitted)
+        near = closest_match(self.layout, self.emitted)
         meant = f" Did you mean {near}?" if near else ""
         return f"{problem[0].upper()}{problem[1:]}.{meant} Ask for {' or '.join(self.emitted) or 'those of another backbone'}."
 
 
 @dataclass(eq=False)
-class LearnsFirst(TaskgraftError):
+class BackboneNeedsFit(TaskgraftError):
     """Features of a backbone that reads nothing before a fit."""
 
     backbone: str

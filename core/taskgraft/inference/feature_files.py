@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from taskgraft.contract.descriptions import Layout
 from taskgraft.errors import TaskgraftError
 from taskgraft.inference.prediction_files import Parquet
-from taskgraft.inference.row_features import RowFeatures
+from taskgraft.inference.row_features import RaggedFeatures
 from taskgraft.storage import atomic_write as output_file
-from taskgraft.storage.atomic_write import CannotWrite
+from taskgraft.storage.atomic_write import OutputError
 
 WHAT = "features"
 """What messages call that which is written; also its column, or its array."""
@@ -45,7 +45,7 @@ def open_feature_file(path: Path, kept: pa.Table) -> "Iterator[FeatureWriter]":
     Raises:
         CannotWrite: when it cannot be written.
     """
-    with output_file.replacing(path, WHAT) as fresh, WRITERS[path.suffix.lower()](fresh, kept) as writer:
+    with output_file.atomic_file(path, WHAT) as fresh, WRITERS[path.suffix.lower()](fresh, kept) as writer:
         yield writer
 
 
@@ -55,7 +55,7 @@ def check_feature_file(path: Path, *, overwrite: bool) -> None:
     Raises:
         CannotWrite: saying why.
     """
-    output_file.check_output(path, WRITERS, WHAT, overwrite=overwrite)
+    output_file.check_output_path(path, WRITERS, WHAT, overwrite=overwrite)
 
 
 def check_holds(path: Path, layout: Layout, kept: pa.Table) -> None:
@@ -67,9 +67,9 @@ def check_holds(path: Path, layout: Layout, kept: pa.Table) -> None:
     """
     suffix, names = path.suffix.lower(), kept.column_names
     if suffix == ".npy" and layout == Layout.SEQUENCE:
-        raise CannotWrite(str(path), "a .npy file holds one array, not sequences; write .npz or .parquet", WHAT)
+        raise OutputError(str(path), "a .npy file holds one array, not sequences; write .npz or .parquet", WHAT)
     if suffix == ".npy" and names:
-        raise CannotWrite(str(path), "a .npy file has no place for kept columns; write .npz or .parquet", WHAT)
+        raise OutputError(str(path), "a .npy file has no place for kept columns; write .npz or .parquet", WHAT)
     own = (WHAT, STARTS, LENGTHS) if suffix == ".npz" and layout == Layout.SEQUENCE else (WHAT,)
     if twice := [name for name in names if name in own or names.count(name) > 1]:
         raise KeptTwice(twice[0])
@@ -82,7 +82,7 @@ class FeatureWriter(ABC):
     """Writes the features of some rows after those of others."""
 
     @abstractmethod
-    def write(self, features: RowFeatures) -> None:
+    def write(self, features: RaggedFeatures) -> None:
         """Add some rows. Shapes are those of the first."""
 
 
@@ -93,7 +93,7 @@ class ParquetFeatures(FeatureWriter):
         self._parquet, self._kept = parquet, kept
         self._written = 0
 
-    def write(self, features: RowFeatures) -> None:
+    def write(self, features: RaggedFeatures) -> None:
         kept = self._kept.slice(self._written, len(features))
         self._parquet.write(pa.table([*kept.columns, _lists(features)], names=[*kept.column_names, WHAT]))
         self._written += len(features)
@@ -106,7 +106,7 @@ class NpyFeatures(FeatureWriter):
         self._file, self._count = file, count
         self._begun = False
 
-    def write(self, features: RowFeatures) -> None:
+    def write(self, features: RaggedFeatures) -> None:
         if not self._begun:
             _write_header(self._file, features.values.dtype, (self._count, *features.shape))
             self._begun = True
@@ -122,7 +122,7 @@ class NpzFeatures(FeatureWriter):
         self._count = 0
         self._lengths: list[NDArray[np.int64]] = []
 
-    def write(self, features: RowFeatures) -> None:
+    def write(self, features: RaggedFeatures) -> None:
         self._waiting.write(features.values.data)
         self._shape = features.shape
         self._count += len(features.values)
@@ -175,7 +175,7 @@ WRITERS: Mapping[str, Callable[[Path, pa.Table], AbstractContextManager[FeatureW
 # --- arrays
 
 
-def _lists(features: RowFeatures) -> pa.Array:
+def _lists(features: RaggedFeatures) -> pa.Array:
     """Nest the values of each row as their axes are."""
     found = pa.array(features.values.reshape(-1))
     for size in reversed(features.shape):

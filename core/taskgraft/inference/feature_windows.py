@@ -14,15 +14,15 @@ from pydantic import Field
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.rows import MEND, BadRows, Rows
-from taskgraft.data.batching import Limit, inference_batches
-from taskgraft.data.preprocessing import Inputs, prepare
-from taskgraft.data.tensor_cache import Source
-from taskgraft.engine.feature_checks import verify
-from taskgraft.engine.memory import in_pieces
-from taskgraft.engine.precision import FrozenArithmetic, autocast
-from taskgraft.inference.row_features import RowFeatures, check_alike, of_batch, ordered
-from taskgraft.progress import Reporter
+from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows
+from taskgraft.data.batching import BatchBudget, inference_batches
+from taskgraft.data.preprocessing import ProcessedInputs, preprocess
+from taskgraft.data.tensor_cache import RowSource
+from taskgraft.engine.feature_checks import check_features
+from taskgraft.engine.memory import halve_on_oom
+from taskgraft.engine.precision import OneDnnLinear, autocast
+from taskgraft.inference.row_features import RaggedFeatures, check_alike, from_features, in_row_order
+from taskgraft.progress import ProgressReporter
 
 WINDOW, HEAVY_WINDOW = 4_096, 256
 """Rows that are prepared and sorted by length together; fewer where they are not to be written to files."""
@@ -51,18 +51,18 @@ class _Window:
         rows: their numbers in ``inputs``.
     """
 
-    inputs: Source
+    inputs: RowSource
     rows: range
-    found: list[tuple[Sequence[int], RowFeatures]] = field(default_factory=list)
+    found: list[tuple[Sequence[int], RaggedFeatures]] = field(default_factory=list)
     done: int = 0
 
-    def add(self, rows: Sequence[int], features: RowFeatures) -> None:
+    def add(self, rows: Sequence[int], features: RaggedFeatures) -> None:
         self.found.append(([row - self.rows.start for row in rows], features))
         self.done += len(rows)
 
 
 @dataclass
-class Windows:
+class WindowedExtraction:
     """A pass over rows.
 
     Attributes:
@@ -78,25 +78,25 @@ class Windows:
     rows: Rows
     names: Mapping[str, str]
     settings: ExtractionConfig
-    reporter: Reporter
+    reporter: ProgressReporter
     pads: bool = True
     notes: Counter[str] = field(default_factory=Counter)
     cost: int = 1
 
-    def features(self) -> Iterator[RowFeatures]:
+    def features(self) -> Iterator[RaggedFeatures]:
         """Compute the features of all rows, some after others.
 
         Raises:
             BadRows: naming rows that cannot be used.
             UnlikeRows: for rows of different shapes.
         """
-        first: RowFeatures | None = None
+        first: RaggedFeatures | None = None
         count = -(-len(self.rows) // self.settings.batch_size)
         for window, batch in self.reporter.track(self._batches(), "computing features", count):
-            for rows, features in in_pieces(batch, partial(self._computed, window.inputs)):
+            for rows, features in halve_on_oom(batch, partial(self._computed, window.inputs)):
                 window.add(rows, features)
             if window.done == len(window.rows):
-                found = ordered(window.found)
+                found = in_row_order(window.found)
                 first = found if first is None else first
                 check_alike(first, found)
                 yield found
@@ -108,7 +108,7 @@ class Windows:
 
     def _batches(self) -> Iterator[tuple[_Window, Sequence[int]]]:
         size = self.settings.batch_size
-        limit = Limit(size, self.settings.batch_elements)
+        limit = BatchBudget(size, self.settings.batch_elements)
         step = max((WINDOW if self.backbone.processor.kept else HEAVY_WINDOW) // size, 1) * size
         for start in range(0, len(self.rows), step):
             with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
@@ -122,28 +122,28 @@ class Windows:
                     for batch in inference_batches(sizes[rows.start : rows.stop], limit, even=not self.pads):
                         yield window, (rows.start + batch).tolist()
 
-    def _prepared(self, rows: range, folder: Path) -> Inputs:
+    def _prepared(self, rows: range, folder: Path) -> ProcessedInputs:
         try:
-            return prepare(self.rows.take(rows), self.names, self.backbone, folder, MEMORY)
-        except BadRows as error:
+            return preprocess(self.rows.take(rows), self.names, self.backbone, folder, MEMORY)
+        except InvalidRows as error:
             reasons = {rows.start + row: reason for row, reason in error.reasons.items()}
-            raise BadRows(self.rows, reasons, MEND) from None
+            raise InvalidRows(self.rows, reasons, FIX_ADVICE) from None
 
     @torch.no_grad()
-    def _try(self, inputs: Source) -> None:
+    def _try(self, inputs: RowSource) -> None:
         """Find out on the first batch whether rows may be padded, and how large features are."""
         sizes = inputs.sizes()[: self.settings.batch_size]
         batch = inputs.gather(range(len(sizes))).to(self.device)
-        self.pads = verify(self.backbone, batch, self.layout, ()).pads
+        self.pads = check_features(self.backbone, batch, self.layout, ()).pads
         longest = max(range(len(sizes)), key=lambda row: sizes[row])
-        values = of_batch(self.backbone(batch.rows([longest]), self.layout)).values
+        values = from_features(self.backbone(batch.rows([longest]), self.layout)).values
         self.cost = max(values.nbytes // max(sizes[longest], 1), 1)
 
     @torch.no_grad()
-    def _computed(self, inputs: Source, rows: Sequence[int]) -> RowFeatures:
+    def _computed(self, inputs: RowSource, rows: Sequence[int]) -> RaggedFeatures:
         batch = inputs.gather(rows).to(self.device)
-        with FrozenArithmetic(), autocast(self.settings.precision, self.device):
-            return of_batch(self.backbone(batch, self.layout))
+        with OneDnnLinear(), autocast(self.settings.precision, self.device):
+            return from_features(self.backbone(batch, self.layout))
 
 
 def runs(sizes: Sequence[int], size: int, most: int) -> Iterator[range]:

@@ -10,55 +10,55 @@ from typing import Any
 
 import torch
 
-from taskgraft.adaptation.fitted import Fitted
-from taskgraft.contract.config import parse
+from taskgraft.adaptation.fitted import FittedTask
+from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import Predictions
 from taskgraft.contract.recipe import Recipe, TrainingConfig
-from taskgraft.contract.rows import MEND, BadRows, Rows
-from taskgraft.data.batching import Limit
-from taskgraft.data.dataset import inputs_of, say_notes
-from taskgraft.data.reading import read
+from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows
+from taskgraft.data.batching import BatchBudget
+from taskgraft.data.dataset import processed_inputs, report_notes
+from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.task_module import predictions
+from taskgraft.engine.task_module import predict_batches
 from taskgraft.errors import TaskgraftError
-from taskgraft.progress import Reporter
-from taskgraft.training.fit import passes
+from taskgraft.progress import ProgressReporter
+from taskgraft.training.fit import show_progress
 
 
-def predicted(
-    fitted: Fitted,
+def predict_rows(
+    fitted: FittedTask,
     recipe: Recipe,
     data: Any,
     batch_size: int | None,
-    reporter: Reporter,
+    reporter: ProgressReporter,
     notes: Counter[str] | None = None,
 ) -> Predictions:
     """Predict for all rows, in their order, and tell what happened to how many of them ("cut to 256 pieces").
 
     Args:
-        data: as :func:`taskgraft.data.reading.read` takes it, or a plain list of inputs when the backbone reads one.
+        data: as :func:`taskgraft.data.reading.read_rows` takes it, or a plain list of inputs when the backbone reads one.
         batch_size: rows computed at once; as in training if None.
         notes: counts what happened, for whoever predicts for many pieces of some data and tells it once.
 
     Raises:
         BadRows: naming rows that cannot be used; none is left out.
     """
-    rows = rows_to_predict(recipe, data)
-    say_notes(reporter, rows.notes, rows, "rows")
+    rows = read_inputs(recipe, data)
+    report_notes(reporter, rows.notes, rows, "rows")
     if not len(rows):
         return Predictions([])
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
         try:
-            made = inputs_of(fitted.task.backbone, rows, recipe, Path(folder))
-        except BadRows as error:
-            raise BadRows(error.rows, error.reasons, MEND) from None
-        found = predictions(
-            fitted.task, 0, made.source, rows_at_once(recipe, batch_size), passes(reporter), recipe.training.workers
+            made = processed_inputs(fitted.task.backbone, rows, recipe, Path(folder))
+        except InvalidRows as error:
+            raise InvalidRows(error.rows, error.reasons, FIX_ADVICE) from None
+        found = predict_batches(
+            fitted.task, 0, made.source, inference_budget(recipe, batch_size), show_progress(reporter), recipe.training.workers
         )
     if notes is None:
-        say_notes(reporter, made.notes, rows, "rows")
+        report_notes(reporter, made.notes, rows, "rows")
     else:
         notes.update(made.notes)
     if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and made.elements is not None:
@@ -66,7 +66,7 @@ def predicted(
     return found
 
 
-def features_of_some(fitted: Fitted, recipe: Recipe, data: Any) -> Callable[[], Features]:
+def reference_features(fitted: FittedTask, recipe: Recipe, data: Any) -> Callable[[], Features]:
     """Prepare the first rows of some data, as many as are computed at once in training.
 
     Returns:
@@ -76,10 +76,10 @@ def features_of_some(fitted: Fitted, recipe: Recipe, data: Any) -> Callable[[], 
         BadRows: naming rows that cannot be used.
         NoRows: when there is none.
     """
-    rows = rows_to_predict(recipe, data)
+    rows = read_inputs(recipe, data)
     rows = rows.take(range(min(len(rows), recipe.training.batch_size)))
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        source = inputs_of(fitted.task.backbone, rows, recipe, Path(folder)).source
+        source = processed_inputs(fitted.task.backbone, rows, recipe, Path(folder)).source
         batch = source.gather(range(len(rows))).to(fitted.task.device)
 
     def features() -> Features:
@@ -89,7 +89,7 @@ def features_of_some(fitted: Fitted, recipe: Recipe, data: Any) -> Callable[[], 
     return features
 
 
-def rows_to_predict(recipe: Recipe, data: Any) -> Rows:
+def read_inputs(recipe: Recipe, data: Any) -> Rows:
     """Read rows, with the reader that the recipe names.
 
     Raises:
@@ -104,20 +104,20 @@ def rows_to_predict(recipe: Recipe, data: Any) -> Rows:
             raise ListOfWhat(tuple(names))
         data = {next(iter(names.values())): list(data)}
     try:
-        return read(data, catalog(), "the data", reader=recipe.data.reader)
-    except BadRows as error:
-        raise BadRows(error.rows, error.reasons, MEND) from None
+        return read_rows(data, catalog(), "the data", reader=recipe.data.reader)
+    except InvalidRows as error:
+        raise InvalidRows(error.rows, error.reasons, FIX_ADVICE) from None
 
 
-def rows_at_once(recipe: Recipe, batch_size: int | None) -> Limit:
+def inference_budget(recipe: Recipe, batch_size: int | None) -> BatchBudget:
     """Decide how much is computed at once.
 
     Raises:
         SettingsError: for a number of rows that is none.
     """
     wanted = recipe.training.batch_size if batch_size is None else batch_size
-    checked = parse(TrainingConfig, {"batch_size": wanted}, "predicting")
-    return Limit(checked.batch_size, recipe.training.batch_elements)
+    checked = parse_config(TrainingConfig, {"batch_size": wanted}, "predicting")
+    return BatchBudget(checked.batch_size, recipe.training.batch_elements)
 
 
 def _completed(found: Predictions, elements: Sequence[int]) -> Predictions:

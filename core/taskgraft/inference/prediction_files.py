@@ -30,7 +30,7 @@ def open_file(path: Path) -> "Iterator[Writer]":
     Raises:
         CannotWrite: when it cannot be written.
     """
-    with output_file.replacing(path, WHAT) as fresh, WRITERS[SUFFIXES[path.suffix.lower()]](fresh) as writer:
+    with output_file.atomic_file(path, WHAT) as fresh, WRITERS[SUFFIXES[path.suffix.lower()]](fresh) as writer:
         yield writer
 
 
@@ -46,7 +46,7 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     Raises:
         CannotWrite: saying why.
     """
-    output_file.check_output(path, SUFFIXES, WHAT, overwrite=overwrite)
+    output_file.check_output_path(path, SUFFIXES, WHAT, overwrite=overwrite)
 
 
 class Writer(ABC):

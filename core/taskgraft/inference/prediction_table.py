@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
-from taskgraft.contract.head import Predictions, by_class
+from taskgraft.contract.head import Predictions, probabilities_by_label
 from taskgraft.contract.rows import Rows
 from taskgraft.errors import TaskgraftError
 from taskgraft.inference.prediction_files import SUFFIXES, Form, Writer, check_output, open_file, text_writer
-from taskgraft.progress import Reporter
+from taskgraft.progress import ProgressReporter
 
 WINDOW = 4_096
 """Rows that are predicted and written at a time."""
@@ -26,7 +26,7 @@ WINDOW_OF_GRIDS = 64
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PredictionColumns:
     """What is written of each row.
 
     Attributes:
@@ -47,11 +47,11 @@ class Wanted:
 def write_predictions(
     rows: Rows,
     predict: Callable[[Rows], Predictions],
-    wanted: Wanted,
+    wanted: PredictionColumns,
     path: Path,
     *,
     overwrite: bool,
-    reporter: Reporter,
+    reporter: ProgressReporter,
 ) -> int:
     """Predict for all rows into a file; its suffix says how it is written.
 
@@ -73,7 +73,7 @@ def write_predictions(
 
 
 def print_predictions(
-    rows: Rows, predict: Callable[[Rows], Predictions], wanted: Wanted, stream: TextIO, form: Form, reporter: Reporter
+    rows: Rows, predict: Callable[[Rows], Predictions], wanted: PredictionColumns, stream: TextIO, form: Form, reporter: ProgressReporter
 ) -> int:
     """Predict for all rows into an open text stream, as CSV or JSON lines.
 
@@ -88,7 +88,7 @@ def print_predictions(
 
 
 def _write(
-    rows: Rows, predict: Callable[[Rows], Predictions], wanted: Wanted, writer: Writer, reporter: Reporter
+    rows: Rows, predict: Callable[[Rows], Predictions], wanted: PredictionColumns, writer: Writer, reporter: ProgressReporter
 ) -> int:
     for column in wanted.keep:
         rows.values(column, 0, 0)  # raises when there is no such column
@@ -100,7 +100,7 @@ def _write(
     return len(rows)
 
 
-def _check_form(wanted: Wanted, form: Form) -> None:
+def _check_form(wanted: PredictionColumns, form: Form) -> None:
     if wanted.target in GRIDS and form == "csv":
         raise GridsInCsv()
 
@@ -108,7 +108,7 @@ def _check_form(wanted: Wanted, form: Form) -> None:
 # --- tables
 
 
-def _table(rows: Rows, found: Predictions, wanted: Wanted) -> pa.Table:
+def _table(rows: Rows, found: Predictions, wanted: PredictionColumns) -> pa.Table:
     """Put kept columns, predictions and probabilities of some rows side by side."""
     columns = [(name, rows.table.column(name)) for name in wanted.keep]
     columns += _predicted(found, wanted)
@@ -123,7 +123,7 @@ def _table(rows: Rows, found: Predictions, wanted: Wanted) -> pa.Table:
     return pa.table([values for _, values in columns], names=names)
 
 
-def _predicted(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]:
+def _predicted(found: Predictions, wanted: PredictionColumns) -> list[tuple[str, pa.Array]]:
     if wanted.target == TargetKind.NUMBERS:
         if len(wanted.names) == 1:
             numbers = [value[0] if isinstance(value, list | tuple) else value for value in found.values]
@@ -150,7 +150,7 @@ def _grids(found: Predictions) -> pa.Array:
     return pa.array([list(array) for array in arrays], pa.list_(pa.list_(one)))
 
 
-def _likeliest(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]:
+def _likeliest(found: Predictions, wanted: PredictionColumns) -> list[tuple[str, pa.Array]]:
     if wanted.target != TargetKind.CATEGORY:
         raise NoRanking(wanted.target)
     assert wanted.top is not None
@@ -164,7 +164,7 @@ def _likeliest(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]
     return columns
 
 
-def _probable(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]:
+def _probable(found: Predictions, wanted: PredictionColumns) -> list[tuple[str, pa.Array]]:
     if wanted.target not in PER_ELEMENT:
         probabilities = _matrix(found)
         return [
@@ -174,7 +174,7 @@ def _probable(found: Predictions, wanted: Wanted) -> list[tuple[str, pa.Array]]:
     kind = pa.list_(pa.struct([(name, pa.float32()) for name in names]))
     if wanted.target == TargetKind.PAIR_CATEGORIES:
         kind = pa.list_(kind)
-    return [("probabilities", pa.array([by_class(row.tolist(), names) for row in found.probabilities or ()], kind))]
+    return [("probabilities", pa.array([probabilities_by_label(row.tolist(), names) for row in found.probabilities or ()], kind))]
 
 
 def _matrix(found: Predictions) -> "np.ndarray[Any, np.dtype[np.float32]]":

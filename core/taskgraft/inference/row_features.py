@@ -16,7 +16,7 @@ Lengths = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class RowFeatures:
+class RaggedFeatures:
     """Features of rows.
 
     Attributes:
@@ -48,7 +48,7 @@ class RowFeatures:
         return iter(self.values if self.lengths is None else np.split(self.values, self.lengths.cumsum()[:-1]))
 
 
-def of_batch(features: Features) -> RowFeatures:
+def from_features(features: Features) -> RaggedFeatures:
     """Take the features of a batch to the processor's memory, without padding.
 
     Raises:
@@ -56,16 +56,16 @@ def of_batch(features: Features) -> RowFeatures:
     """
     value, lengths = features.value.to("cpu", torch.float32), features.lengths
     if lengths is None:
-        return RowFeatures(features.layout, value.numpy())
+        return RaggedFeatures(features.layout, value.numpy())
     if features.layout == Layout.PAIR:
         first, other = int(lengths.min()), int(lengths.max())
         if first != other:
-            raise UnlikeRows(features.layout, tuple((size, size, value.shape[-1]) for size in (first, other)))
-        return RowFeatures(features.layout, value[:, :first, :first].numpy())
-    return RowFeatures(features.layout, value[features.mask.cpu()].numpy(), lengths.cpu().numpy())
+            raise FeatureShapeMismatch(features.layout, tuple((size, size, value.shape[-1]) for size in (first, other)))
+        return RaggedFeatures(features.layout, value[:, :first, :first].numpy())
+    return RaggedFeatures(features.layout, value[features.mask.cpu()].numpy(), lengths.cpu().numpy())
 
 
-def ordered(batches: Sequence[tuple[Sequence[int], RowFeatures]]) -> RowFeatures:
+def in_row_order(batches: Sequence[tuple[Sequence[int], RaggedFeatures]]) -> RaggedFeatures:
     """Put the features of batches into the order of the rows.
 
     Args:
@@ -80,7 +80,7 @@ def ordered(batches: Sequence[tuple[Sequence[int], RowFeatures]]) -> RowFeatures
         values = np.empty((count, *first.shape), np.float32)
         for rows, features in batches:
             values[rows] = features.values
-        return RowFeatures(first.layout, values)
+        return RaggedFeatures(first.layout, values)
     lengths = np.empty(count, np.int64)
     own = [_present(features.lengths) for _, features in batches]
     for (rows, _), some in zip(batches, own, strict=True):
@@ -90,10 +90,10 @@ def ordered(batches: Sequence[tuple[Sequence[int], RowFeatures]]) -> RowFeatures
     for (rows, features), some in zip(batches, own, strict=True):
         shift = np.repeat(starts[rows] - _starts(some), some)
         values[shift + np.arange(len(shift))] = features.values
-    return RowFeatures(first.layout, values, lengths)
+    return RaggedFeatures(first.layout, values, lengths)
 
 
-def joined(pieces: Sequence[RowFeatures]) -> RowFeatures:
+def joined(pieces: Sequence[RaggedFeatures]) -> RaggedFeatures:
     """Put features of rows one after another.
 
     Raises:
@@ -102,17 +102,17 @@ def joined(pieces: Sequence[RowFeatures]) -> RowFeatures:
     first = _alike(pieces)
     values = np.concatenate([piece.values for piece in pieces])
     lengths = [piece.lengths for piece in pieces if piece.lengths is not None]
-    return RowFeatures(first.layout, values, np.concatenate(lengths) if lengths else None)
+    return RaggedFeatures(first.layout, values, np.concatenate(lengths) if lengths else None)
 
 
-def check_alike(one: RowFeatures, other: RowFeatures) -> None:
+def check_alike(one: RaggedFeatures, other: RaggedFeatures) -> None:
     """Refuse rows of different shapes, which no array holds.
 
     Raises:
         UnlikeRows: with both shapes.
     """
     if one.shape != other.shape:
-        raise UnlikeRows(one.layout, (one.shape, other.shape))
+        raise FeatureShapeMismatch(one.layout, (one.shape, other.shape))
 
 
 def _starts(lengths: Lengths) -> Lengths:
@@ -125,14 +125,14 @@ def _present(lengths: Lengths | None) -> Lengths:
     return lengths
 
 
-def _alike(pieces: Sequence[RowFeatures]) -> RowFeatures:
+def _alike(pieces: Sequence[RaggedFeatures]) -> RaggedFeatures:
     for piece in pieces:
         check_alike(pieces[0], piece)
     return pieces[0]
 
 
 @dataclass(eq=False)
-class UnlikeRows(TaskgraftError):
+class FeatureShapeMismatch(TaskgraftError):
     """Features whose rows have different shapes."""
 
     layout: Layout

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskgraft.contract.config import parse
-from taskgraft.contract.recipe import Choice, Recipe
+from taskgraft.contract.config import parse_config
+from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, listed, nearest
-from taskgraft.recipes.overrides import override
-from taskgraft.storage.manifest import is_artifact, read_artifact, recipe_here
+from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.recipes.overrides import apply_override
+from taskgraft.storage.manifest import is_artifact, read_artifact, recipe_from
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -36,17 +36,17 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(path)
     if is_artifact(path):
-        document = recipe_here(path, read_artifact(path)[0]).model_dump(mode="json", exclude_none=True)
+        document = recipe_from(path, read_artifact(path)[0]).model_dump(mode="json", exclude_none=True)
     else:
         document = _with_paths(_read_file(path), path.parent)
     for text in overrides:
-        override(document, text)
-    changed = f" (with {listed(overrides)})" if overrides else ""
-    recipe = parse(Recipe, document, f"{path}{changed}")
+        apply_override(document, text)
+    changed = f" (with {join_words(overrides)})" if overrides else ""
+    recipe = parse_config(Recipe, document, f"{path}{changed}")
     for axis in ("backbone", "head", "strategy"):
-        choice: Choice = getattr(recipe, axis)
+        choice: ComponentRef = getattr(recipe, axis)
         if choice.name is None:
-            raise NoName(str(path), axis, choice.object)
+            raise UnnamedComponent(str(path), axis, choice.object)
     return recipe
 
 
@@ -58,25 +58,25 @@ def _read_file(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise BadRecipe(str(path), f"there is no such file.{_sibling(path)}") from None
+        raise InvalidRecipe(str(path), f"there is no such file.{_sibling(path)}") from None
     except IsADirectoryError:
-        raise BadRecipe(str(path), "this is a folder, and no artifact.") from None
+        raise InvalidRecipe(str(path), "this is a folder, and no artifact.") from None
     except (OSError, ValueError) as error:
-        raise BadRecipe(str(path)[:200], f"the file cannot be read ({error.args[-1]!s:.80}).") from None
+        raise InvalidRecipe(str(path)[:200], f"the file cannot be read ({error.args[-1]!s:.80}).") from None
     if read is None:
-        raise BadRecipe(str(path), f"a recipe is a file that ends in {' or '.join(READERS)}, or an artifact.")
+        raise InvalidRecipe(str(path), f"a recipe is a file that ends in {' or '.join(READERS)}, or an artifact.")
     try:
         document = read(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadRecipe(str(path), f"the file is not UTF-8 (byte {content[error.start]:#04x}).", line) from None
+        raise InvalidRecipe(str(path), f"the file is not UTF-8 (byte {content[error.start]:#04x}).", line) from None
     except _Fault as fault:
-        raise BadRecipe(str(path), fault.problem, fault.line, fault.column) from None
+        raise InvalidRecipe(str(path), fault.problem, fault.line, fault.column) from None
     except RecursionError:
-        raise BadRecipe(str(path), "it is nested too deeply.") from None
+        raise InvalidRecipe(str(path), "it is nested too deeply.") from None
     if not isinstance(document, dict):
         kind = "empty" if document is None else f"a {type(document).__name__}"
-        raise BadRecipe(str(path), f"the file is {kind}; keys are needed: {listed(Recipe.model_fields)}.")
+        raise InvalidRecipe(str(path), f"the file is {kind}; keys are needed: {join_words(Recipe.model_fields)}.")
     return document
 
 
@@ -120,11 +120,11 @@ def _no_number(constant: str) -> None:
 
 
 def _read_yaml(text: str) -> object:
-    from taskgraft.recipes.strict_yaml import YamlFault, read_yaml
+    from taskgraft.recipes.strict_yaml import YamlProblem, read_yaml
 
     try:
         return read_yaml(text)
-    except YamlFault as fault:
+    except YamlProblem as fault:
         raise _Fault(fault.problem, fault.line, fault.column) from None
 
 
@@ -147,7 +147,7 @@ def _sibling(path: Path) -> str:
         beside = {other.stem: other for other in path.parent.iterdir() if other.suffix.lower() in READERS}
     except OSError:
         return ""
-    near = nearest(path.stem, beside)
+    near = closest_match(path.stem, beside)
     return f" Did you mean '{path.with_name(beside[near].name)}'?" if near else ""
 
 
@@ -205,7 +205,7 @@ def _beside(folder: Path, value: str) -> str:
 
 
 @dataclass(eq=False)
-class BadRecipe(TaskgraftError):
+class InvalidRecipe(TaskgraftError):
     """A file that is no recipe. Line and column count from 1; None where they are not known."""
 
     path: str
@@ -220,7 +220,7 @@ class BadRecipe(TaskgraftError):
 
 
 @dataclass(eq=False)
-class NoName(TaskgraftError):
+class UnnamedComponent(TaskgraftError):
     """A recipe with something in it that has no name, so that it cannot be run from a file."""
 
     path: str

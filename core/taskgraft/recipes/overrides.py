@@ -11,8 +11,8 @@ from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, ReaderSpec, Spec, SplitSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
-from taskgraft.discovery.names import BadName, parse_name
-from taskgraft.errors import TaskgraftError, listed, nearest
+from taskgraft.discovery.names import InvalidName, parse_name
+from taskgraft.errors import TaskgraftError, join_words, closest_match
 
 CHOICES: Mapping[str, type[Spec]] = {
     "backbone": BackboneSpec,
@@ -24,7 +24,7 @@ CHOICES: Mapping[str, type[Spec]] = {
 """Where a recipe chooses, and what is chosen there. Below these paths lie the settings of plugins."""
 
 
-def override(document: dict[str, Any], text: str) -> None:
+def apply_override(document: dict[str, Any], text: str) -> None:
     """Set one value, in place.
 
     Args:
@@ -38,7 +38,7 @@ def override(document: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     steps = key.strip().split(".")
     if not equals or not all(steps):
-        raise BadOverride(text, "it is not written KEY=VALUE.")
+        raise InvalidOverride(text, "it is not written KEY=VALUE.")
     _check_path(text, steps)
     holder, path = document, []
     for step in steps[:-1]:
@@ -63,10 +63,10 @@ def _check_path(text: str, steps: Sequence[str]) -> None:
         above = ".".join(steps[:depth])
         if step not in holder.model_fields:
             known = [*_paths(Recipe), *CHOICES]
-            near = nearest(".".join(steps), known) or _ending(step, known)
+            near = closest_match(".".join(steps), known) or _ending(step, known)
             meant = f" Did you mean '{near}'?" if near else ""
             there = [f"{above}.{name}" if above else name for name in holder.model_fields]
-            raise BadOverride(text, f"a recipe has no '{'.'.join(steps)}'.{meant} There are {listed(there, 40)}.")
+            raise InvalidOverride(text, f"a recipe has no '{'.'.join(steps)}'.{meant} There are {join_words(there, 40)}.")
         path = ".".join(steps[: depth + 1])
         if path in CHOICES:
             return
@@ -74,7 +74,7 @@ def _check_path(text: str, steps: Sequence[str]) -> None:
         if isinstance(kind, type) and issubclass(kind, Config):
             holder = kind
         elif path != "data.inputs" and depth + 1 < len(steps):
-            raise BadOverride(text, f"'{path}' has no settings below it.")
+            raise InvalidOverride(text, f"'{path}' has no settings below it.")
         else:
             return
 
@@ -93,7 +93,7 @@ def _paths(config: type[Config], above: str = "") -> list[str]:
 def _ending(word: str, paths: Sequence[str]) -> str | None:
     """Find the dotted key whose last step a person most likely meant."""
     by_end = {path.rpartition(".")[2]: path for path in paths}
-    near = nearest(word, by_end)
+    near = closest_match(word, by_end)
     return by_end[near] if near else None
 
 
@@ -107,7 +107,7 @@ def _opened(kind: type[Spec], choice: Any, key: str) -> Any:
     if isinstance(text := table.get("name"), str) and ":" in text:
         try:
             spec, _ = catalog().find(kind, parse_name(text))
-        except BadName:
+        except InvalidName:
             return table  # whoever looks it up says so
         if spec.config.argument == key:
             table["name"] = text.partition(":")[0]
@@ -133,7 +133,7 @@ def _value(text: str) -> Any:
 
 
 @dataclass(eq=False)
-class BadOverride(TaskgraftError):
+class InvalidOverride(TaskgraftError):
     """A value that was to be set in a recipe, at a place that it does not have."""
 
     text: str

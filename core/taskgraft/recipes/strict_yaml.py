@@ -11,7 +11,7 @@ BOOLEAN, INTEGER, FLOAT, DATE = (f"tag:yaml.org,2002:{kind}" for kind in ("bool"
 
 
 @dataclass
-class YamlFault(Exception):
+class YamlProblem(Exception):
     """What is wrong with a document, and where: line and column from 1."""
 
     problem: str
@@ -47,11 +47,11 @@ def read_yaml(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         place = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
         said = ", ".join(text for text in (error.context, error.problem) if text)
-        raise YamlFault(f"{said}.", *place) from None
+        raise YamlProblem(f"{said}.", *place) from None
     except yaml.YAMLError as error:
-        raise YamlFault(f"{' '.join(str(error).split())}.") from None
+        raise YamlProblem(f"{' '.join(str(error).split())}.") from None
     except ValueError as error:  # a number that the constructor cannot make
-        raise YamlFault(f"{error}.") from None
+        raise YamlProblem(f"{error}.") from None
 
 
 def _nodes(node: yaml.Node, seen: set[int]) -> Iterator[yaml.Node]:
@@ -77,12 +77,12 @@ def _check(node: yaml.Node) -> None:
             name = key.value if isinstance(key, yaml.ScalarNode) else repr(key.value)
             if name in names:
                 mark = key.start_mark
-                raise YamlFault(f"the key '{name}' stands twice in one mapping.", mark.line + 1, mark.column + 1)
+                raise YamlProblem(f"the key '{name}' stands twice in one mapping.", mark.line + 1, mark.column + 1)
             names.add(name)
     elif isinstance(node, yaml.ScalarNode) and node.style is None and (meant := _meant(node.tag, node.value)):
         what, clear = meant
         otherwise = f"{clear}, or " if clear else ""
-        raise YamlFault(f'YAML reads {node.value} as {what}; write {otherwise}"{node.value}".', line, column)
+        raise YamlProblem(f'YAML reads {node.value} as {what}; write {otherwise}"{node.value}".', line, column)
 
 
 def _meant(tag: str, text: str) -> tuple[str, str] | None:

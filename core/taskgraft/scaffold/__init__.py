@@ -11,13 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
-from taskgraft.contract.hooks import CONTRACT
+from taskgraft.contract.hooks import CONTRACT_VERSION
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.discovery.catalog import Catalog
-from taskgraft.discovery.distributions import Source
-from taskgraft.discovery.names import is_distribution, normalized
-from taskgraft.errors import TaskgraftError, listed, nearest
-from taskgraft.storage.atomic_write import CannotWrite
+from taskgraft.discovery.distributions import PluginSource
+from taskgraft.discovery.names import is_distribution, normalize_distribution
+from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.storage.atomic_write import OutputError
 
 KINDS: Mapping[str, type[Spec]] = {kind.axis: kind for kind in (BackboneSpec, HeadSpec, StrategySpec)}
 """What a plugin can be begun with."""
@@ -34,7 +34,7 @@ SHARED = {
 
 
 @dataclass(frozen=True)
-class Words:
+class PluginNames:
     """What the name of a distribution makes of the names in it.
 
     Attributes:
@@ -50,7 +50,7 @@ class Words:
     prefix: str
 
 
-def words_for(name: str, kind: str, known: Catalog) -> Words:
+def derive_names(name: str, kind: str, known: Catalog) -> PluginNames:
     """Check the name and the kind of a plugin, and derive all other names.
 
     Raises:
@@ -59,20 +59,20 @@ def words_for(name: str, kind: str, known: Catalog) -> Words:
         NameTaken: when an installed plugin provides what it would.
     """
     if kind not in KINDS:
-        raise UnknownKind(kind, nearest(kind, KINDS))
-    module = normalized(name).replace("-", "_")
-    words = normalized(name).removeprefix("taskgraft-").split("-")
+        raise UnknownKind(kind, closest_match(kind, KINDS))
+    module = normalize_distribution(name).replace("-", "_")
+    words = normalize_distribution(name).removeprefix("taskgraft-").split("-")
     own = words[:-1] if len(words) > 1 and words[-1] in (kind, f"{kind}s") else words
     if problem := _problem(name, module, words):
         raise BadPluginName(name, problem)
-    made = Words(name, kind, module, "-".join(words), "".join(word.capitalize() for word in own))
+    made = PluginNames(name, kind, module, "-".join(words), "".join(word.capitalize() for word in own))
     for spec, source in known.specs(KINDS[kind]):
         if spec.name == made.spec:
             raise NameTaken(name, kind, made.spec, source)
     return made
 
 
-def write_plugin(words: Words, folder: Path) -> list[Path]:
+def write_plugin(words: PluginNames, folder: Path) -> list[Path]:
     """Write a plugin beside its place, and move it there when it is whole.
 
     Args:
@@ -85,11 +85,11 @@ def write_plugin(words: Words, folder: Path) -> list[Path]:
         CannotWrite: when something is there already, or it cannot be written.
     """
     if folder.is_dir() and any(folder.iterdir()):
-        raise CannotWrite(str(folder), "something is there already; name another folder (--output)", "plugin")
+        raise OutputError(str(folder), "something is there already; name another folder (--output)", "plugin")
     if folder.exists() and not folder.is_dir():
-        raise CannotWrite(str(folder), "there is a file of that name; name another folder (--output)", "plugin")
+        raise OutputError(str(folder), "there is a file of that name; name another folder (--output)", "plugin")
     if not folder.absolute().parent.is_dir():
-        raise CannotWrite(str(folder), f"there is no folder {folder.parent}", "plugin")
+        raise OutputError(str(folder), f"there is no folder {folder.parent}", "plugin")
     texts = _texts(words)
     try:
         with tempfile.TemporaryDirectory(prefix=".taskgraft-", dir=folder.absolute().parent) as fresh:
@@ -101,11 +101,11 @@ def write_plugin(words: Words, folder: Path) -> list[Path]:
                 folder.rmdir()
             whole.rename(folder)
     except OSError as error:
-        raise CannotWrite(str(folder), str(error.strerror or error), "plugin") from None
+        raise OutputError(str(folder), str(error.strerror or error), "plugin") from None
     return [Path(path) for path in texts]
 
 
-def _texts(words: Words) -> dict[str, str]:
+def _texts(words: PluginNames) -> dict[str, str]:
     """Fill in the templates: path → text."""
     package = f"src/{words.module}"
     templates = SHARED | {
@@ -120,7 +120,7 @@ def _texts(words: Words) -> dict[str, str]:
         "module": words.module,
         "spec": words.spec,
         "Name": words.prefix,
-        "contract": CONTRACT,
+        "contract": CONTRACT_VERSION,
         "version": version("taskgraft"),
     }
     place = files("taskgraft.scaffold") / "templates"
@@ -155,7 +155,7 @@ class UnknownKind(TaskgraftError):
 
     def __str__(self) -> str:
         meant = f" Did you mean '{self.near}'?" if self.near else ""
-        return f"There is no kind '{self.kind}' of plugin to begin with.{meant} There are {listed(KINDS)}."
+        return f"There is no kind '{self.kind}' of plugin to begin with.{meant} There are {join_words(KINDS)}."
 
 
 @dataclass(eq=False)
@@ -176,7 +176,7 @@ class NameTaken(TaskgraftError):
     name: str
     kind: str
     spec: str
-    source: Source
+    source: PluginSource
 
     def __str__(self) -> str:
         return (

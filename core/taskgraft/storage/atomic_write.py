@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 
 
-def check_output(path: Path, suffixes: Iterable[str], what: str, *, overwrite: bool) -> None:
+def check_output_path(path: Path, suffixes: Iterable[str], what: str, *, overwrite: bool) -> None:
     """Refuse a file that could not be written in the end, before any work is done.
 
     Args:
@@ -22,19 +22,19 @@ def check_output(path: Path, suffixes: Iterable[str], what: str, *, overwrite: b
         CannotWrite: saying why.
     """
     if path.suffix.lower() not in suffixes:
-        raise CannotWrite(str(path), f"files that end in {listed(suffixes)} can be written", what)
+        raise OutputError(str(path), f"files that end in {join_words(suffixes)} can be written", what)
     if path.is_dir():
-        raise CannotWrite(str(path), "it is a folder", what)
+        raise OutputError(str(path), "it is a folder", what)
     if path.exists() and not overwrite:
-        raise CannotWrite(
+        raise OutputError(
             str(path), "something is there already; name another file, or say that it is to be overwritten", what
         )
     if not path.parent.is_dir():
-        raise CannotWrite(str(path), f"there is no folder {path.parent}", what)
+        raise OutputError(str(path), f"there is no folder {path.parent}", what)
 
 
 @contextmanager
-def replacing(path: Path, what: str) -> Iterator[Path]:
+def atomic_file(path: Path, what: str) -> Iterator[Path]:
     """Give a place beside a file; what was written there takes the file's place if all went well.
 
     Raises:
@@ -45,12 +45,12 @@ def replacing(path: Path, what: str) -> Iterator[Path]:
         yield fresh
         fresh.replace(path)
     except OSError as error:
-        raise CannotWrite(str(path), str(error.strerror or error), what) from None
+        raise OutputError(str(path), str(error.strerror or error), what) from None
     finally:
         fresh.unlink(missing_ok=True)
 
 
-def written_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: str) -> list[Path]:
+def move_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: str) -> list[Path]:
     """Let something write files, and move them into a folder, which is made, when all of them are whole.
 
     Args:
@@ -67,11 +67,11 @@ def written_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: st
         with tempfile.TemporaryDirectory(prefix=".taskgraft-", dir=folder) as fresh:
             return [path.replace(folder / path.name) for path in write(Path(fresh))]
     except OSError as error:
-        raise CannotWrite(str(folder), str(error.strerror or error), what) from None
+        raise OutputError(str(folder), str(error.strerror or error), what) from None
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside a place; what was written there takes that place if all went well.
 
     Killed in between, what was there lies beside it as ``.<name>-old-…``.
@@ -104,7 +104,7 @@ def _replace(fresh: Path, path: Path) -> None:
 
 
 @dataclass(eq=False)
-class CannotWrite(TaskgraftError):
+class OutputError(TaskgraftError):
     """A file that cannot be written."""
 
     path: str

@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.storage.fingerprints import checkpoint_fingerprint
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.py")
@@ -86,7 +86,7 @@ class CheckpointNotFound(TaskgraftError):
 
 
 @dataclass(eq=False)
-class BadCheckpoint(TaskgraftError):
+class InvalidCheckpoint(TaskgraftError):
     """A checkpoint that cannot be used."""
 
     name: str
@@ -97,7 +97,7 @@ class BadCheckpoint(TaskgraftError):
 
 
 @dataclass(eq=False)
-class TensorsMissing(TaskgraftError):
+class MissingTensors(TaskgraftError):
     """A checkpoint without weights that the features use."""
 
     name: str
@@ -106,12 +106,12 @@ class TensorsMissing(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"The checkpoint '{self.name}' lacks {len(self.missing):,} tensors that the features use: "
-            f"{listed(self.missing, 3)}.\nThey would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+            f"{join_words(self.missing, 3)}.\nThey would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
         )
 
 
 @dataclass(eq=False)
-class NoSuchPart(TaskgraftError):
+class UnknownPart(TaskgraftError):
     """An ``until`` that names no part."""
 
     until: str
@@ -122,7 +122,7 @@ class NoSuchPart(TaskgraftError):
 
 
 @contextmanager
-def reading(name: str, what: str) -> Iterator[None]:
+def translating_errors(name: str, what: str) -> Iterator[None]:
     """Turn whatever a library raises over a stranger's files into one sentence.
 
     Args:
@@ -140,7 +140,7 @@ def reading(name: str, what: str) -> Iterator[None]:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         if "weights_only" in str(error):  # the library advises to run the file
             reason = "a file holds more than tensors, and is not run"
-        raise BadCheckpoint(name, f"{what} cannot be read ({reason:.200})") from None
+        raise InvalidCheckpoint(name, f"{what} cannot be read ({reason:.200})") from None
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -162,7 +162,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise BadCheckpoint(str(path.parent), f"{path.name} cannot be read ({error})") from None
+        raise InvalidCheckpoint(str(path.parent), f"{path.name} cannot be read ({error})") from None
     return content if isinstance(content, dict) else None
 
 

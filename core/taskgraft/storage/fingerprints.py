@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def digest(tensor: Tensor) -> str:
+def tensor_digest(tensor: Tensor) -> str:
     """Digest the dtype, shape and bytes of a tensor. SHA-256, in hexadecimal."""
     whole = tensor.detach().cpu().contiguous()
     mark = hashlib.sha256(f"{whole.dtype} {tuple(whole.shape)}\n".encode())
@@ -17,9 +17,9 @@ def digest(tensor: Tensor) -> str:
     return mark.hexdigest()
 
 
-def fingerprint(tensors: Mapping[str, Tensor], files: Mapping[str, bytes]) -> str:
+def combined_digest(tensors: Mapping[str, Tensor], files: Mapping[str, bytes]) -> str:
     """Combine named tensors and the bytes of named files into one SHA-256, in hexadecimal."""
-    return _combined({name: digest(tensor) for name, tensor in tensors.items()}, files)
+    return _combined({name: tensor_digest(tensor) for name, tensor in tensors.items()}, files)
 
 
 def checkpoint_fingerprint(weights: Iterable[Path], used: Callable[[str], bool], files: Mapping[str, bytes]) -> str:
@@ -46,6 +46,6 @@ def _stored(path: Path, used: Callable[[str], bool]) -> dict[str, str]:
         from safetensors import safe_open
 
         with safe_open(path, "pt") as file:
-            return {name: digest(file.get_tensor(name)) for name in file.keys() if used(name)}  # noqa: SIM118
+            return {name: tensor_digest(file.get_tensor(name)) for name in file.keys() if used(name)}  # noqa: SIM118
     stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return {name: digest(tensor) for name, tensor in stored.items() if used(name)}
+    return {name: tensor_digest(tensor) for name, tensor in stored.items() if used(name)}

@@ -50,7 +50,7 @@ class Manifest(Config):
 
 
 @dataclass(eq=False)
-class BadArtifact(TaskgraftError):
+class InvalidArtifact(TaskgraftError):
     """An artifact that must not be used."""
 
     path: str
@@ -61,7 +61,7 @@ class BadArtifact(TaskgraftError):
         return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
-def recipe_for(folder: Path, recipe: Recipe) -> Recipe:
+def recipe_relative_to(folder: Path, recipe: Recipe) -> Recipe:
     """Write a recipe as an artifact holds it: data that lie in files are named as seen from its folder."""
 
     def path(value: str) -> str:
@@ -70,7 +70,7 @@ def recipe_for(folder: Path, recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"data": recipe.data.moved(path)})
 
 
-def recipe_here(folder: Path, manifest: Manifest) -> Recipe:
+def recipe_from(folder: Path, manifest: Manifest) -> Recipe:
     """Give the recipe of an artifact, with data named as seen from here, where they are still there."""
 
     def path(value: str) -> str:
@@ -108,15 +108,15 @@ def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
     """
     try:
         if not folder.is_dir():
-            raise BadArtifact(str(folder), f"there is no such folder{_left_aside(folder)}")
+            raise InvalidArtifact(str(folder), f"there is no such folder{_left_aside(folder)}")
         if strange := [name for name in (TENSORS, MANIFEST, SUMS) if not _is_plain(folder / name)]:
-            raise BadArtifact(str(folder), f"{strange[0]} is no plain file")
+            raise InvalidArtifact(str(folder), f"{strange[0]} is no plain file")
         files = {name: (folder / name).read_bytes() for name in (TENSORS, MANIFEST)}
         stated = (folder / SUMS).read_bytes()
     except OSError as error:
-        raise BadArtifact(str(folder), f"{Path(error.filename).name:.80} cannot be read ({error.strerror})") from None
+        raise InvalidArtifact(str(folder), f"{Path(error.filename).name:.80} cannot be read ({error.strerror})") from None
     if stated != checksums(files).encode():
-        raise BadArtifact(str(folder), f"its files do not match {SUMS}, so it is damaged or was changed")
+        raise InvalidArtifact(str(folder), f"its files do not match {SUMS}, so it is damaged or was changed")
     return _parsed(folder, files[MANIFEST]), files[TENSORS]
 
 
@@ -128,14 +128,14 @@ def _parsed(folder: Path, content: bytes) -> Manifest:
             raise ValueError(version)
         if version > SCHEMA:
             problem = f"its form is {version}, newer than {SCHEMA}, the newest known here; update taskgraft"
-            raise BadArtifact(str(folder), problem)
+            raise InvalidArtifact(str(folder), problem)
         return Manifest.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"])
-        raise BadArtifact(str(folder), f"{MANIFEST} has a fault at '{place}': {first['msg']}") from None
+        raise InvalidArtifact(str(folder), f"{MANIFEST} has a fault at '{place}': {first['msg']}") from None
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise BadArtifact(str(folder), f"{MANIFEST} is not what this version writes") from None
+        raise InvalidArtifact(str(folder), f"{MANIFEST} is not what this version writes") from None
 
 
 def _is_plain(path: Path) -> bool:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 
 RUN, STATE, METRICS, LOCK = "run.json", "state.safetensors", "metrics.jsonl", "lock"
 """The files of a run."""
@@ -26,7 +26,7 @@ ANEW = "begin anew without resume (on the command line: --overwrite in place of 
 
 
 @dataclass(eq=False)
-class CannotRun(TaskgraftError):
+class RunDirectoryError(TaskgraftError):
     """A folder that a run cannot use."""
 
     path: str
@@ -37,7 +37,7 @@ class CannotRun(TaskgraftError):
 
 
 @dataclass(eq=False)
-class AnotherRun(TaskgraftError):
+class ResumeMismatch(TaskgraftError):
     """A run that was to go on, but with something changed."""
 
     path: str
@@ -51,7 +51,7 @@ class AnotherRun(TaskgraftError):
 
 
 @dataclass
-class RunFolder:
+class RunDirectory:
     """The folder of one run, locked while it is open.
 
     Attributes:
@@ -75,7 +75,7 @@ class RunFolder:
         """
         before = self._identity() if resume else None
         if before is not None and (changed := list(_changed(before, identity))):
-            raise AnotherRun(str(self.path), tuple(changed))
+            raise ResumeMismatch(str(self.path), tuple(changed))
         if not self.writes:
             return
         try:
@@ -89,12 +89,12 @@ class RunFolder:
             self._metrics = (self.path / METRICS).open("a", encoding="utf-8", buffering=1)
         except Timeout:
             self._lock = None
-            raise CannotRun(
+            raise RunDirectoryError(
                 str(self.path), "another run is at work in it; wait for its end or name another folder"
             ) from None
         except OSError as error:
             self.close()
-            raise CannotRun(str(self.path), str(error.strerror or error)) from None
+            raise RunDirectoryError(str(self.path), str(error.strerror or error)) from None
 
     def close(self) -> None:
         """Let others use the folder. What lies in it stays."""
@@ -130,7 +130,7 @@ class RunFolder:
             fresh.replace(self.path / STATE)
         except (OSError, SafetensorError) as error:
             fresh.unlink(missing_ok=True)
-            raise CannotRun(str(self.path), f"its state cannot be written ({error})") from None
+            raise RunDirectoryError(str(self.path), f"its state cannot be written ({error})") from None
 
     def kept(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """Read the state, and forget the metrics that came after it; None when there is none.
@@ -147,7 +147,7 @@ class RunFolder:
                 state = json.loads(file.metadata()["state"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise CannotRun(str(self.path), f"its state is damaged ({error}); {ANEW}") from None
+            raise RunDirectoryError(str(self.path), f"its state is damaged ({error}); {ANEW}") from None
         self._cut_metrics(state["metrics"])
         return state["values"], tensors
 
@@ -162,9 +162,9 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise CannotRun(str(self.path), f"its {RUN} cannot be read ({error})") from None
+            raise RunDirectoryError(str(self.path), f"its {RUN} cannot be read ({error})") from None
         if not isinstance(found, dict):
-            raise CannotRun(str(self.path), f"its {RUN} does not say which run it is")
+            raise RunDirectoryError(str(self.path), f"its {RUN} does not say which run it is")
         return found
 
 
@@ -181,7 +181,7 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") 
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value) if not isinstance(value, list) else listed(map(json.dumps, value), 3)
+    text = json.dumps(value) if not isinstance(value, list) else join_words(map(json.dumps, value), 3)
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 

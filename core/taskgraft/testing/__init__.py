@@ -21,7 +21,7 @@ away from 0, no matrix that is all zero. What stands behind a closed gate has no
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.testing.check import LawBroken, WeakExamples
+from taskgraft.testing.check import ContractViolation, InsufficientExamples
 from taskgraft.testing.metrics_and_baselines import LabelledRows
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ __all__ = [
     "BackboneLaws",
     "HeadLaws",
     "LabelledRows",
-    "LawBroken",
+    "ContractViolation",
     "PluginLaws",
     "ReaderLaws",
     "SplitLaws",
     "StrategyLaws",
-    "WeakExamples",
+    "InsufficientExamples",
 ]
 
 

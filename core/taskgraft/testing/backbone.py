@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone, CannotExport, tensors
+from taskgraft.contract.backbone import Backbone, ExportNotSupported, named_tensors
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Layout, Part, Role
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Layout, Part, LayerRole
 from taskgraft.contract.specs import BackboneSpec
-from taskgraft.errors import listed
-from taskgraft.testing.check import Law, differing, law_of, same_bits, trial
+from taskgraft.errors import join_words
+from taskgraft.testing.check import Check, differing, law_of, same_bits, trial
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -35,7 +35,7 @@ def check_description_is_sound(backbone: Backbone) -> None:
         ("inputs", [role.name for role in description.inputs]),
     ):
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise law.broken(f"its {what} name {listed(twice)} more than once")
+            raise law.broken(f"its {what} name {join_words(twice)} more than once")
     _check_cuts(law, description)
     if description.hides and description.feature(Layout.SEQUENCE) is None:
         raise law.broken("it hides elements, but emits no sequence", "Emit sequence as well, or say hides=False.")
@@ -51,18 +51,18 @@ def check_parts_own_every_tensor_once(backbone: Backbone) -> None:
         "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do not need it.",
     )
     description = backbone.description
-    owned = tensors(backbone)
+    owned = named_tensors(backbone)
     paths = {*owned, *(name for name, _ in backbone.named_modules()), *(n for n, _ in backbone.named_parameters())}
     for owner, claims in (*((f"part '{part.name}'", part.owns) for part in description.parts), *_unused(description)):
         if empty := [path for path in claims if path not in paths]:
-            raise law.broken(f"{owner} names {listed(empty, 3)}, which the backbone does not have", "Mend the path.")
+            raise law.broken(f"{owner} names {join_words(empty, 3)}, which the backbone does not have", "Mend the path.")
     for path in owned:
         owners = [f"part '{part.name}'" for part in description.parts if part.covers(path)]
         owners += ["'unused'"] if description.declares_unused(path) else []
         if len(owners) > 1:
             raise law.broken(f"{path} belongs to {' and to '.join(owners)}", "Leave it to the first part that uses it.")
     if homeless := [path for path in owned if not _owned(description, path)]:
-        raise law.broken(f"no part owns {listed(homeless, 3)}")
+        raise law.broken(f"no part owns {join_words(homeless, 3)}")
     for path, module in backbone.named_modules():
         if isinstance(module, DROPOUTS) and not _owned(description, path):
             raise law.broken(f"no part owns the dropout {path}, so it would not follow its part into eval mode")
@@ -74,7 +74,7 @@ def check_roles_point_at_layers(backbone: Backbone) -> None:
     modules = dict(backbone.named_modules())
     for number, part in enumerate(backbone.description.parts):
         for path, role in part.roles.items():
-            if role == Role.MODEL and number == 0 and path in modules:
+            if role == LayerRole.MODEL and number == 0 and path in modules:
                 continue
             if problem := _role_problem(part, path, role, modules.get(path)):
                 raise law.broken(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
@@ -120,16 +120,16 @@ def check_exporting_leaves_it_as_it_is(backbone: Backbone) -> None:
         "exporting writes files and changes nothing",
         "Write into the folder that is given; raise CannotExport with the reason where the library has no such form.",
     )
-    before = {name: tensor.detach().clone() for name, tensor in tensors(backbone).items()}
+    before = {name: tensor.detach().clone() for name, tensor in named_tensors(backbone).items()}
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
         with law.runs("exporting"):
             try:
                 backbone.export(Path(folder))
-            except CannotExport:
+            except ExportNotSupported:
                 return
         if not any(path.is_file() for path in Path(folder).rglob("*")):
             raise law.broken("no file was written")
-    after = tensors(backbone)
+    after = named_tensors(backbone)
     if changed := [name for name in before if name not in after or not same_bits(before[name], after[name])]:
         raise law.broken(f"exporting changed the tensor {changed[0]}")
 
@@ -162,27 +162,27 @@ def check_every_tensor_gets_a_gradient(backbone: Backbone, inputs: Columns) -> N
     names = [name for name, _ in tried.backbone.named_parameters()]
     every = set().union(*reached.values())
     if dry := [name for name in names if name not in every and not tried.description.declares_unused(name)]:
-        raise law.broken(f"no layout ({listed(tried.layouts)}) sends a gradient to {listed(dry, 3)}")
+        raise law.broken(f"no layout ({join_words(tried.layouts)}) sends a gradient to {join_words(dry, 3)}")
     if wet := [name for name in names if name in every and tried.description.declares_unused(name)]:
         raise law.broken(
-            f"{listed(wet, 3)} is declared unused, but the features depend on it", "Let a part own it instead."
+            f"{join_words(wet, 3)} is declared unused, but the features depend on it", "Let a part own it instead."
         )
     for layout, some in reached.items():
         _check_layout(law, tried.description, layout, names, some)
 
 
 def _check_layout(
-    law: Law, description: BackboneDescription, layout: Layout, names: list[str], reached: set[str]
+    law: Check, description: BackboneDescription, layout: Layout, names: list[str], reached: set[str]
 ) -> None:
     """Compare what one layout depends on with what its description leaves out."""
     if dry := [name for name in names if name not in reached and not description.leaves_out(layout, name)]:
         raise law.broken(
-            f"{layout} features, unlike others, send no gradient to {listed(dry, 3)}",
+            f"{layout} features, unlike others, send no gradient to {join_words(dry, 3)}",
             "Name it in 'unused' of the description of these features, so that nothing there is declared to learn.",
         )
     if wet := [name for name in names if name in reached and description.leaves_out(layout, name)]:
         raise law.broken(
-            f"{listed(wet, 3)} is declared unused by {layout} features, but they depend on it", "Take it out there."
+            f"{join_words(wet, 3)} is declared unused by {layout} features, but they depend on it", "Take it out there."
         )
 
 
@@ -219,7 +219,7 @@ def check_spec_describes_it(backbone: Backbone, spec: BackboneSpec, config: Any)
         raise law.broken(f"'{place}' is {said!r:.200} as described by '{spec.name}', but {made!r:.200} as built")
 
 
-def _check_cuts(law: Law, description: BackboneDescription) -> None:
+def _check_cuts(law: Check, description: BackboneDescription) -> None:
     cuts, last = description.cuts, len(description.parts) - 1
     if 0 not in cuts:
         raise law.broken(f"its cuts {cuts} lack 0", "Cut 0, before the first part, is always one.")
@@ -227,10 +227,10 @@ def _check_cuts(law: Law, description: BackboneDescription) -> None:
         raise law.broken(f"its cuts {cuts} are not rising numbers from 0 to {last}, the number of the last part")
 
 
-def _check_feature(law: Law, feature: FeatureDescription) -> None:
+def _check_feature(law: Check, feature: FeatureDescription) -> None:
     sizes, layout = feature.feature_sizes, feature.layout
     if layout not in set(Layout):
-        raise law.broken(f"{layout!r} is no layout", f"Layouts: {listed(Layout)}.")
+        raise law.broken(f"{layout!r} is no layout", f"Layouts: {join_words(Layout)}.")
     if not sizes or any(size < 1 for size in sizes) or (len(sizes) > 1 and layout != Layout.PYRAMID):
         raise law.broken(
             f"{layout} features have the feature sizes {sizes}", "Give one, and for a pyramid one per level."
@@ -254,23 +254,23 @@ def _owned(description: BackboneDescription, path: str) -> bool:
 
 
 def _role_problem(part: Part, path: str, role: object, layer: nn.Module | None) -> str | None:
-    if role not in set(Role):
-        return f"there is no such role; roles are {listed(Role)}"
+    if role not in set(LayerRole):
+        return f"there is no such role; roles are {join_words(LayerRole)}"
     if layer is None:
         return "the backbone has no such module"
-    if role == Role.MODEL:
+    if role == LayerRole.MODEL:
         return "the model as a whole belongs to the first part"
     if not part.covers(path):
         return "the part does not own it"
     weight = getattr(layer, "weight", None)
     if isinstance(layer, nn.Embedding) or not isinstance(weight, nn.Parameter) or weight.dim() < 2:
         return f"it is of the type {type(layer).__name__}, not a linear or convolutional layer"
-    return _convolution_problem(role, layer) if role in (Role.CONVOLUTION, Role.DEPTHWISE) else None
+    return _convolution_problem(role, layer) if role in (LayerRole.CONVOLUTION, LayerRole.DEPTHWISE) else None
 
 
 def _convolution_problem(role: object, layer: nn.Module) -> str | None:
     if not isinstance(layer, CONVOLUTIONS):
         return f"it is of the type {type(layer).__name__}, not a convolution"
-    if role == Role.DEPTHWISE and layer.groups != layer.in_channels:
+    if role == LayerRole.DEPTHWISE and layer.groups != layer.in_channels:
         return f"it has {layer.groups} groups for {layer.in_channels} channels, so it is not depthwise"
     return None

@@ -12,7 +12,7 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import BackboneDescription, Layout
 from taskgraft.contract.features import Features
-from taskgraft.engine.feature_checks import TOLERANCE, difference
+from taskgraft.engine.feature_checks import TOLERANCE, max_relative_difference
 from taskgraft.errors import TaskgraftError
 
 LONGER = 3
@@ -20,7 +20,7 @@ LONGER = 3
 
 
 @dataclass(eq=False)
-class LawBroken(TaskgraftError):
+class ContractViolation(TaskgraftError):
     """An implementation does not keep a promise of its contract.
 
     Attributes:
@@ -40,7 +40,7 @@ class LawBroken(TaskgraftError):
 
 
 @dataclass(eq=False)
-class WeakExamples(TaskgraftError):
+class InsufficientExamples(TaskgraftError):
     """Examples of a test with which a check could not see anything."""
 
     who: str
@@ -51,16 +51,16 @@ class WeakExamples(TaskgraftError):
 
 
 @dataclass(frozen=True)
-class Law:
+class Check:
     """One promise of one implementation, about to be checked."""
 
     who: str
     law: str
     advice: str
 
-    def broken(self, found: str, advice: str | None = None) -> LawBroken:
+    def broken(self, found: str, advice: str | None = None) -> ContractViolation:
         """Make the error that says it is broken."""
-        return LawBroken(self.who, self.law, found, advice or self.advice)
+        return ContractViolation(self.who, self.law, found, advice or self.advice)
 
     @contextmanager
     def runs(self, doing: str) -> Iterator[None]:
@@ -78,12 +78,12 @@ class Law:
             raise self.broken(f"{doing} raises {type(error).__name__}: {said}") from error
 
 
-def law_of(thing: object, law: str, advice: str) -> Law:
+def law_of(thing: object, law: str, advice: str) -> Check:
     """State a law for an object; messages call it by its class."""
-    return Law(type(thing).__name__, law, advice)
+    return Check(type(thing).__name__, law, advice)
 
 
-def told(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Give the sentence of an error of the kit; of anything else, whatever a stranger's code raised, also its class."""
     if isinstance(error, TaskgraftError):
         return str(error)
@@ -91,7 +91,7 @@ def told(error: Exception) -> str:
 
 
 @dataclass(frozen=True)
-class Trial:
+class BackboneUnderTest:
     """A backbone in eval mode with prepared examples."""
 
     backbone: Backbone
@@ -118,7 +118,7 @@ class Trial:
             return self.backbone(self.batch if batch is None else batch, layout)  # type: ignore[no-any-return]
 
 
-def trial(backbone: Backbone, inputs: Columns) -> Trial:
+def trial(backbone: Backbone, inputs: Columns) -> BackboneUnderTest:
     """Prepare examples, after making sure that they can show something.
 
     Raises:
@@ -127,14 +127,14 @@ def trial(backbone: Backbone, inputs: Columns) -> Trial:
     who = type(backbone).__name__
     prepared = backbone.processor.prepare(inputs)
     if len(prepared.batch) < 3:
-        raise WeakExamples(who, f"there are {len(prepared.batch)} rows; give three or more")
+        raise InsufficientExamples(who, f"there are {len(prepared.batch)} rows; give three or more")
     if prepared.refused:
         row, reason = next(iter(prepared.refused.items()))
-        raise WeakExamples(who, f"its processor refuses row {row} ({reason}); give rows that can be used")
+        raise InsufficientExamples(who, f"its processor refuses row {row} ({reason}); give rows that can be used")
     for axis, length in prepared.batch.lengths.items():
         if len(set(length.tolist())) == 1:
-            raise WeakExamples(who, f"all have {int(length[0])} positions along '{axis}'; give different lengths")
-    return Trial(backbone.eval(), prepared.batch)
+            raise InsufficientExamples(who, f"all have {int(length[0])} positions along '{axis}'; give different lengths")
+    return BackboneUnderTest(backbone.eval(), prepared.batch)
 
 
 def differing(said: object, made: object, path: str = "") -> tuple[str, object, object] | None:
@@ -154,7 +154,7 @@ def differing(said: object, made: object, path: str = "") -> tuple[str, object, 
 def distance(first: Features, second: Features) -> float:
     """The largest difference over real elements, relative to the largest value of the first."""
     largest = max((float(value.abs().max()) for value in first.values if value.numel()), default=0.0) or 1.0
-    return difference(_scaled(first, largest), _scaled(second, largest))
+    return max_relative_difference(_scaled(first, largest), _scaled(second, largest))
 
 
 def alike(first: Features, second: Features) -> bool:

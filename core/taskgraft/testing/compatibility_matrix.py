@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from taskgraft.adaptation.dry_run import CannotInsert
-from taskgraft.composition.compose import Reference
+from taskgraft.adaptation.dry_run import InsertionFailed
+from taskgraft.composition.compose import ComponentReference
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.head import Head
@@ -16,7 +16,7 @@ from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError
 from taskgraft.model import compose, load
-from taskgraft.testing.check import Law, told
+from taskgraft.testing.check import Check, describe_error
 from taskgraft.testing.plugin import config_of
 from taskgraft.testing.strategy import TRAINS, keep_their_word
 
@@ -43,9 +43,9 @@ class Cell:
     text: str = ""
 
 
-def installed() -> dict[str, Reference]:
+def installed() -> dict[str, ComponentReference]:
     """Give each strategy of the catalog that its defaults, or its example, say how to try; by its name."""
-    found: dict[str, Reference] = {}
+    found: dict[str, ComponentReference] = {}
     for spec, source in catalog().specs(StrategySpec):
         if spec.strategies is None and config_of(spec, {}) is not None:
             settings = {} if spec.example is None else spec.example.settings
@@ -54,9 +54,9 @@ def installed() -> dict[str, Reference]:
 
 
 def matrix(
-    backbones: Mapping[str, tuple[Reference | Backbone, Columns]],
-    strategies: Mapping[str, Reference | Strategy],
-    head: Reference | Head[Any] = "classification",
+    backbones: Mapping[str, tuple[ComponentReference | Backbone, Columns]],
+    strategies: Mapping[str, ComponentReference | Strategy],
+    head: ComponentReference | Head[Any] = "classification",
     target: str = "label",
 ) -> Iterator[Cell]:
     """Train each strategy over each backbone for two steps, save, load and predict. Each cell is given once it is known.
@@ -86,11 +86,11 @@ def _tried(backbone: Any, head: Any, strategy: Any, rows: Columns, target: str) 
     }
     inputs = {name: values for name, values in rows.items() if name != target}
     try:
-        keep_their_word(Law(who, *TRAINS), model, lambda path: load(path, **objects), inputs, {target: rows[target]})
-    except CannotInsert as error:
+        keep_their_word(Check(who, *TRAINS), model, lambda path: load(path, **objects), inputs, {target: rows[target]})
+    except InsertionFailed as error:
         return Verdict.REFUSED, str(error)
     except Exception as error:  # whatever a stranger's code raises is a fault, and the next cell is tried all the same
-        return Verdict.BROKEN, told(error)
+        return Verdict.BROKEN, describe_error(error)
     return Verdict.KEPT, ""
 
 

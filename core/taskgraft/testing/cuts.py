@@ -5,14 +5,14 @@ from copy import deepcopy
 
 import torch
 
-from taskgraft.contract.backbone import Backbone, owner, tensors
+from taskgraft.contract.backbone import Backbone, owning_part, named_tensors
 from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import Layout, Part
 from taskgraft.contract.features import Features
 from taskgraft.testing.check import (
-    Law,
-    Trial,
+    Check,
+    BackboneUnderTest,
     alike,
     distance,
     law_of,
@@ -29,7 +29,7 @@ def check_resuming_equals_a_whole_pass(backbone: Backbone, inputs: Columns) -> N
     """
     law = _law(backbone)
     tried = trial(backbone, inputs)
-    fresh = Trial(deepcopy(tried.backbone), tried.batch)
+    fresh = BackboneUnderTest(deepcopy(tried.backbone), tried.batch)
     order = list(reversed(range(len(tried.batch))))
     for cut, layout in _ways(tried):
         state = _state(law, tried, cut, layout)
@@ -93,22 +93,22 @@ def check_states_need_no_later_part(backbone: Backbone, inputs: Columns) -> None
     tried = trial(backbone, inputs)
     for cut in tried.description.cuts:
         behind = tried.description.parts[cut:]
-        moved = Trial(_moved(tried, behind), tried.batch)
+        moved = BackboneUnderTest(_moved(tried, behind), tried.batch)
         for layout in _layouts(tried, cut):
             before = _state(law, tried, cut, layout)
             if changed := _changed(before, _state(law, moved, cut, layout)):
-                alone = (Trial(_moved(tried, [part]), tried.batch) for part in behind)
+                alone = (BackboneUnderTest(_moved(tried, [part]), tried.batch) for part in behind)
                 culprits = zip(behind, alone, strict=False)
                 name = next(part.name for part, one in culprits if _changed(before, _state(law, one, cut, layout)))
                 raise law.broken(f"'{changed}' at cut {cut} changes with the weights of part '{name}', behind it")
 
 
-def _moved(tried: Trial, parts: Sequence[Part]) -> Backbone:
+def _moved(tried: BackboneUnderTest, parts: Sequence[Part]) -> Backbone:
     """Give a copy in which all weights of some parts are others."""
     moved = deepcopy(tried.backbone)
     with torch.no_grad():
-        for name, tensor in tensors(moved).items():
-            if owner(tried.description, name) in parts and tensor.is_floating_point():
+        for name, tensor in named_tensors(moved).items():
+            if owning_part(tried.description, name) in parts and tensor.is_floating_point():
                 tensor.add_(1).mul_(1.5)
     return moved
 
@@ -134,7 +134,7 @@ def check_batches_can_be_interleaved(backbone: Backbone, inputs: Columns) -> Non
                 raise law.broken(f"{layout} features from cut {cut} differ when another batch ran in between")
 
 
-def _law(backbone: Backbone, advice: str | None = None) -> Law:
+def _law(backbone: Backbone, advice: str | None = None) -> Check:
     return law_of(
         backbone,
         "what lies at a cut gives the features of a whole pass",
@@ -143,12 +143,12 @@ def _law(backbone: Backbone, advice: str | None = None) -> Law:
     )
 
 
-def _ways(tried: Trial) -> list[tuple[int, Layout]]:
+def _ways(tried: BackboneUnderTest) -> list[tuple[int, Layout]]:
     """Every cut, for every layout that it holds for."""
     return [(cut, layout) for cut in tried.description.cuts for layout in _layouts(tried, cut)]
 
 
-def _layouts(tried: Trial, cut: int) -> list[Layout]:
+def _layouts(tried: BackboneUnderTest, cut: int) -> list[Layout]:
     return [layout for layout in tried.layouts if cut in tried.description.cuts_for(layout)]
 
 
@@ -156,12 +156,12 @@ def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
     return first.shape == second.shape and torch.equal(first.double(), second.double())
 
 
-def _state(law: Law, tried: Trial, cut: int, layout: Layout, batch: Batch | None = None) -> Batch:
+def _state(law: Check, tried: BackboneUnderTest, cut: int, layout: Layout, batch: Batch | None = None) -> Batch:
     with law.runs(f"running to cut {cut}"), torch.no_grad():
         return tried.backbone.run_to(cut, tried.batch if batch is None else batch, layout)
 
 
-def _resumed(law: Law, tried: Trial, cut: int, batch: Batch, layout: Layout) -> Features:
+def _resumed(law: Check, tried: BackboneUnderTest, cut: int, batch: Batch, layout: Layout) -> Features:
     state = _state(law, tried, cut, layout, batch)
     with law.runs(f"resuming {layout} features from cut {cut}"), torch.no_grad():
         return tried.backbone.resume(cut, state, layout)

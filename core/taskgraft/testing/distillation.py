@@ -6,14 +6,14 @@ import torch
 
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.head import Head, Loss
-from taskgraft.contract.masking import Contents
-from taskgraft.testing.check import Law, law_of
+from taskgraft.contract.head import Head, LossSum
+from taskgraft.contract.masking import ElementSchema
+from taskgraft.testing.check import Check, law_of
 from taskgraft.testing.head import TOLERANCE, check_form
-from taskgraft.testing.head_fixture import HeadTrial, described, head_trials, padded, words
+from taskgraft.testing.head_fixture import HeadUnderTest, described, head_trials, padded, words
 
 
-def check_soft_targets_teach(head: Head[Any], targets: Columns | Contents) -> None:
+def check_soft_targets_teach(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A head that distils has nothing to learn from itself, and something from another teacher, row by row. Others pass."""
     law = law_of(
         head,
@@ -38,7 +38,7 @@ def check_soft_targets_teach(head: Head[Any], targets: Columns | Contents) -> No
             _check_rows(law, tried, opposite, whole, temperature)
 
 
-def _check_rows(law: Law, tried: HeadTrial, soft: Batch, whole: Loss, temperature: float) -> None:
+def _check_rows(law: Check, tried: HeadUnderTest, soft: Batch, whole: LossSum, temperature: float) -> None:
     rows = range(len(soft))
     pieces = [_soft_loss(tried.rows([row]), soft.rows([row]), temperature) for row in rows]
     for what in ("total", "weight"):
@@ -55,10 +55,10 @@ def _check_rows(law: Law, tried: HeadTrial, soft: Batch, whole: Loss, temperatur
 
 
 @torch.no_grad()
-def _soft_targets(tried: HeadTrial, sign: float, temperature: float) -> Batch:
+def _soft_targets(tried: HeadUnderTest, sign: float, temperature: float) -> Batch:
     return tried.module.soft_targets(tried.output() * sign, tried.features, temperature)
 
 
 @torch.no_grad()
-def _soft_loss(tried: HeadTrial, soft: Batch, temperature: float) -> Loss:
+def _soft_loss(tried: HeadUnderTest, soft: Batch, temperature: float) -> LossSum:
     return tried.module.soft_loss(tried.output(), soft, tried.features, temperature)

@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from taskgraft.contract.backbone import Backbone, tensors
+from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.batch import collate
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.features import Features, mismatch
+from taskgraft.contract.features import Features, describe_mismatch
 from taskgraft.testing.check import (
-    Law,
-    Trial,
+    Check,
+    BackboneUnderTest,
     alike,
     distance,
     law_of,
@@ -53,7 +53,7 @@ def check_features_match_the_description(backbone: Backbone, inputs: Columns) ->
     for described in tried.description.features:
         with law.runs(f"forward for {described.layout} features"):
             features = tried.features(described.layout)
-        if problem := mismatch(features, described):
+        if problem := describe_mismatch(features, described):
             raise law.broken(f"asked for {described.layout} features, {problem}")
         if len(features) != len(tried.batch):
             raise law.broken(f"{described.layout} features have {len(features)} rows for {len(tried.batch)} examples")
@@ -85,7 +85,7 @@ def check_eval_is_deterministic(backbone: Backbone, inputs: Columns) -> None:
             raise law.broken(f"two passes give {layout} features that differ by {distance(first, second):.1e}")
 
 
-def _seeded(tried: Trial, layout: Layout, seed: int) -> Features:
+def _seeded(tried: BackboneUnderTest, layout: Layout, seed: int) -> Features:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return tried.features(layout)
@@ -124,7 +124,7 @@ def check_nothing_is_kept_between_batches(backbone: Backbone, inputs: Columns) -
         backbone, "a backbone keeps nothing between batches", "Keep results in local variables, not on the module."
     )
     tried = trial(backbone, inputs)
-    before = {name: tensor.clone() for name, tensor in tensors(tried.backbone).items()}
+    before = {name: tensor.clone() for name, tensor in named_tensors(tried.backbone).items()}
     others = tried.batch.rows([len(tried.batch) - 1, 0])
     for layout in tried.layouts:
         first = tried.features(layout)
@@ -148,7 +148,7 @@ def check_training_leaves_nothing_behind(backbone: Backbone, inputs: Columns) ->
         "Register what training changes as a buffer, and let a part own it.",
     )
     tried = trial(deepcopy(backbone), inputs)
-    before = {name: tensor.clone() for name, tensor in tensors(tried.backbone).items()}
+    before = {name: tensor.clone() for name, tensor in named_tensors(tried.backbone).items()}
     for layout in tried.layouts:
         first = tried.features(layout)
         tried.backbone.train()
@@ -156,7 +156,7 @@ def check_training_leaves_nothing_behind(backbone: Backbone, inputs: Columns) ->
             tried.backbone(tried.batch, layout)
         tried.backbone.eval()
         with torch.no_grad():
-            for name, tensor in tensors(tried.backbone).items():
+            for name, tensor in named_tensors(tried.backbone).items():
                 tensor.copy_(before[name])
         again = tried.features(layout)
         if not same_values(first, again):
@@ -172,7 +172,7 @@ def check_dtypes_work(backbone: Backbone, inputs: Columns) -> None:
     )
     tried = trial(deepcopy(backbone).float(), inputs)
     for dtype, limit in ((torch.float64, 1e-3), (torch.bfloat16, LOW_PRECISION)):
-        cast = Trial(deepcopy(tried.backbone).to(dtype), tried.batch)
+        cast = BackboneUnderTest(deepcopy(tried.backbone).to(dtype), tried.batch)
         for layout in tried.layouts:
             with law.runs(f"{layout} features with weights in {dtype}"):
                 features = cast.features(layout)
@@ -194,7 +194,7 @@ def check_devices_work(backbone: Backbone, inputs: Columns) -> None:
         "Give device=… (of an input or a weight) to every tensor that forward makes; name no device.",
     )
     tried = trial(backbone, inputs)
-    home = next(iter(tensors(backbone).values())).device
+    home = next(iter(named_tensors(backbone).values())).device
     for layout in tried.layouts:
         with law.runs(
             f"forward for {layout} features, where a tensor that says no device, or names one, lies elsewhere,"
@@ -226,10 +226,10 @@ class Elsewhere(TorchFunctionMode):
         return made
 
 
-def _check_accelerator(law: Law, tried: Trial) -> None:
+def _check_accelerator(law: Check, tried: BackboneUnderTest) -> None:
     device = torch.accelerator.current_accelerator()
     assert device is not None
-    moved = Trial(deepcopy(tried.backbone).to(device), tried.batch.to(device))
+    moved = BackboneUnderTest(deepcopy(tried.backbone).to(device), tried.batch.to(device))
     for layout in tried.layouts:
         with law.runs(f"forward for {layout} features on {device}"):
             features = moved.features(layout)
@@ -237,7 +237,7 @@ def _check_accelerator(law: Law, tried: Trial) -> None:
             raise law.broken(f"with weights on {device}, {layout} features lie on {features.value.device}")
 
 
-def _check_lengths(law: Law, tried: Trial, features: Features, inputs: Columns) -> None:
+def _check_lengths(law: Check, tried: BackboneUnderTest, features: Features, inputs: Columns) -> None:
     if features.lengths is None:
         return
     if features.lengths.shape != (len(features),) or int(features.lengths.max()) > features.value.shape[1]:
@@ -251,12 +251,12 @@ def _check_lengths(law: Law, tried: Trial, features: Features, inputs: Columns) 
             )
 
 
-def _compare(law: Law, first: Features, second: Features, what: str) -> None:
+def _compare(law: Check, first: Features, second: Features, what: str) -> None:
     if not alike(first, second):
         raise law.broken(f"{what} differ by {distance(first, second):.1e}")
 
 
-def _check_unmoved(law: Law, before: dict[str, torch.Tensor], backbone: Backbone, what: str) -> None:
-    for name, tensor in tensors(backbone).items():
+def _check_unmoved(law: Check, before: dict[str, torch.Tensor], backbone: Backbone, what: str) -> None:
+    for name, tensor in named_tensors(backbone).items():
         if name not in before or not same_bits(before[name], tensor):
             raise law.broken(f"{what} changes the tensor {name}")

@@ -12,11 +12,11 @@ from torch import Tensor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import PER_ELEMENT, Layout, TargetKind
-from taskgraft.contract.head import BadTargets, Head, HeadModule, Loss, Predictions, Target
-from taskgraft.contract.masking import Contents
+from taskgraft.contract.head import InvalidTargets, Head, HeadModule, LossSum, Predictions, TargetDescription
+from taskgraft.contract.masking import ElementSchema
 from taskgraft.contract.specs import HeadSpec
-from taskgraft.testing.check import Law, differing, law_of
-from taskgraft.testing.head_fixture import HeadTrial, described, head_trials, learned, padded, words
+from taskgraft.testing.check import Check, differing, law_of
+from taskgraft.testing.head_fixture import HeadUnderTest, described, head_trials, learned, padded, words
 
 STRANGE = "a_label_that_no_one_has_seen"
 PLAIN = (TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.NUMBERS, TargetKind.ELEMENT_CATEGORIES)
@@ -26,7 +26,7 @@ TOLERANCE = 1e-4
 """How far losses and outputs may lie apart, relative to their size."""
 
 
-def check_target_description_is_json(head: Head[Any], targets: Columns | Contents) -> None:
+def check_target_description_is_json(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """``learn`` gives a frozen target description that survives JSON, the same each time, and keeps nothing in the head."""
     law = law_of(
         head,
@@ -34,7 +34,7 @@ def check_target_description_is_json(head: Head[Any], targets: Columns | Content
         "Let learn answer with an instance of the class in 'target', a subclass of Target with plain fields.",
     )
     target = learned(head, targets)
-    if not (isinstance(getattr(head, "target", None), type) and issubclass(head.target, Target)):
+    if not (isinstance(getattr(head, "target", None), type) and issubclass(head.target, TargetDescription)):
         raise law.broken("its 'target' is not a subclass of Target")
     if type(target) is not head.target:
         raise law.broken(f"learn gives a {type(target).__name__}, but 'target' is {head.target.__name__}")
@@ -50,7 +50,7 @@ def check_target_description_is_json(head: Head[Any], targets: Columns | Content
         raise law.broken(f"written as JSON and read again, {target!r:.200} becomes {read!r:.200}")
 
 
-def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns | Contents) -> None:
+def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Encoding gives one row per target, the same alone as among others and after the description went through JSON.
 
     A head without a target column passes.
@@ -60,7 +60,7 @@ def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns | Con
         "encoding depends on the row and the target description alone",
         "Let encode read nothing but its arguments; name padded axes with their lengths.",
     )
-    if isinstance(targets, Contents):
+    if isinstance(targets, ElementSchema):
         return
     target = learned(head, targets)
     encoded = head.encode(targets, target)
@@ -76,24 +76,24 @@ def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns | Con
             raise law.broken(f"row {row} is encoded otherwise alone than among others")
 
 
-def check_bad_targets_are_named(head: Head[Any], targets: Columns | Contents) -> None:
+def check_bad_targets_are_named(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A label that the training split never showed, or an unreadable number, is BadTargets naming exactly its row.
 
     A head without a target column passes.
     """
     law = law_of(
         head,
-        "a target that cannot be read is BadTargets, naming its row",
+        "a target that cannot be read is InvalidTargets, naming its row",
         "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
     )
-    if isinstance(targets, Contents):
+    if isinstance(targets, ElementSchema):
         return
     target = learned(head, targets)
     column, values = next(iter(targets.items()))
     bad = {**targets, column: [*values[:2], _strange(values[2]), *values[3:]]}
     try:
         head.encode(bad, target)
-    except BadTargets as error:
+    except InvalidTargets as error:
         if set(error.reasons) != {2}:
             raise law.broken(f"row 2 is bad, but the error names the rows {sorted(error.reasons)}") from None
         if STRANGE not in error.reasons[2]:
@@ -104,7 +104,7 @@ def check_bad_targets_are_named(head: Head[Any], targets: Columns | Contents) ->
         raise law.broken(f"encode takes {_strange(values[2])!r}, which the training split never showed")
 
 
-def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns | Contents) -> None:
+def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Truth and predictions are one per row, in the same words; probabilities fit their classes."""
     law = law_of(
         head,
@@ -138,7 +138,7 @@ def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns | Con
                     raise law.broken(f"the truth {one!r:.100} is predicted as {other!r:.100}")
 
 
-def check_loss_adds_up(head: Head[Any], targets: Columns | Contents) -> None:
+def check_loss_adds_up(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Total and weight of a batch are the sums over its pieces; the weight does not depend on the output."""
     law = law_of(
         head,
@@ -160,7 +160,7 @@ def check_loss_adds_up(head: Head[Any], targets: Columns | Contents) -> None:
                 )
 
 
-def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns | Contents) -> None:
+def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A row's loss and prediction are the same alone, and whatever stands past its length."""
     law = law_of(
         head,
@@ -186,7 +186,7 @@ def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns
                     raise law.broken(f"for {words(tried)}, row {row} has other probabilities among others than {what}")
 
 
-def check_least_loss_predicts_the_truth(head: Head[Any], targets: Columns | Contents) -> None:
+def check_least_loss_predicts_the_truth(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """The output whose loss is least is predicted as the truth, in most rows. The output itself descends, not the head.
 
     A head whose target is neither labels, numbers nor a label per element passes.
@@ -212,7 +212,7 @@ def check_least_loss_predicts_the_truth(head: Head[Any], targets: Columns | Cont
             )
 
 
-def check_head_builds_from_json(head: Head[Any], targets: Columns | Contents) -> None:
+def check_head_builds_from_json(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """With a target description read from JSON, the head builds the same module and takes its weights."""
     law = law_of(
         head, "a head is built from its target description alone", "Let build read nothing that learn left behind."
@@ -222,13 +222,13 @@ def check_head_builds_from_json(head: Head[Any], targets: Columns | Contents) ->
         again = head.build(described(tried), read).eval()
         with law.runs(f"loading saved weights into the head for {words(tried)}"):
             again.load_state_dict(tried.module.state_dict())
-        rebuilt = HeadTrial(head, read, again, tried.features, tried.encoded)
+        rebuilt = HeadUnderTest(head, read, again, tried.features, tried.encoded)
         pairs = zip(rebuilt.predictions().values, tried.predictions().values, strict=True)
         if not all(_equal(one, other) for one, other in pairs):
             raise law.broken(f"for {words(tried)}, the head built again predicts otherwise")
 
 
-def check_head_learns_from_any_precision(head: Head[Any], targets: Columns | Contents) -> None:
+def check_head_learns_from_any_precision(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Every parameter of the head gets a gradient, also from features in bfloat16 or float64."""
     law = law_of(
         head,
@@ -239,7 +239,7 @@ def check_head_learns_from_any_precision(head: Head[Any], targets: Columns | Con
         for dtype in (torch.float32, torch.bfloat16, torch.float64):
             values = tuple(value.to(dtype) for value in tried.features.values)
             features = replace(tried.features, values=values)
-            cast = HeadTrial(head, tried.target, tried.module, features, tried.encoded)
+            cast = HeadUnderTest(head, tried.target, tried.module, features, tried.encoded)
             cast.module.zero_grad()
             with law.runs(f"a loss of {words(tried)} in {dtype}"):
                 cast.loss().total.backward()
@@ -248,7 +248,7 @@ def check_head_learns_from_any_precision(head: Head[Any], targets: Columns | Con
                     raise law.broken(f"for {words(tried)} in {dtype}, {name} gets no gradient")
 
 
-def check_soft_targets_are_blended(head: Head[Any], targets: Columns | Contents) -> None:
+def check_soft_targets_are_blended(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A head that takes soft targets gives those of mixed examples the loss that their shares say. Others pass."""
     law = law_of(
         head,
@@ -271,12 +271,12 @@ def check_soft_targets_are_blended(head: Head[Any], targets: Columns | Contents)
                 )
 
 
-def _of(tried: HeadTrial, encoded: Batch) -> Loss:
+def _of(tried: HeadUnderTest, encoded: Batch) -> LossSum:
     with torch.no_grad():
         return tried.module.loss(tried.output(), encoded, tried.features)
 
 
-def check_convex_claim_holds(head: Head[Any], targets: Columns | Contents) -> None:
+def check_convex_claim_holds(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A loss said to be convex lies nowhere above the chord between two points of the weights. Others pass."""
     law = law_of(head, "a loss described as convex is convex in the head's weights", "Describe it with convex=False.")
     if not head.description.convex:
@@ -326,7 +326,7 @@ def check_spec_describes_the_head(head: Head[Any], spec: HeadSpec, config: Any) 
         raise law.broken(f"'{place}' is {said!r:.200} as described by '{spec.name}', but {made!r:.200} as built")
 
 
-def check_form(law: Law, loss: Loss) -> None:
+def check_form(law: Check, loss: LossSum) -> None:
     """Refuse a loss that is no pair of finite numbers, or whose weight is none or hangs on the output."""
     for what, value in (("total", loss.total), ("weight", loss.weight)):
         if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
@@ -340,7 +340,7 @@ def check_form(law: Law, loss: Loss) -> None:
         raise law.broken("the weight depends on the head's weights", "Count rows or labels in it.")
 
 
-def _check_sizes(law: Law, tried: HeadTrial, found: Predictions) -> None:
+def _check_sizes(law: Check, tried: HeadUnderTest, found: Predictions) -> None:
     """Predictions have as many labels as there are elements, pairs of them, or positions of the raw input."""
     kind, lengths = tried.head.description.target, tried.features.lengths
     if kind == TargetKind.ELEMENT_CATEGORIES and lengths is not None:
@@ -357,7 +357,7 @@ def _check_sizes(law: Law, tried: HeadTrial, found: Predictions) -> None:
                 raise law.broken(f"row {row} is an input of {size[0]} × {size[1]}, but predicted is {np.shape(value)}")
 
 
-def _check_probabilities(law: Law, tried: HeadTrial, found: Predictions) -> None:
+def _check_probabilities(law: Check, tried: HeadUnderTest, found: Predictions) -> None:
     kind = tried.head.description.target
     if found.probabilities is None:
         return
@@ -404,7 +404,7 @@ def _equal(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def _cheapest(tried: HeadTrial) -> Predictions:
+def _cheapest(tried: HeadUnderTest) -> Predictions:
     """Let the output descend the loss, and predict."""
     output = tried.output().detach().contiguous().requires_grad_()
     optimizer = torch.optim.LBFGS([output], max_iter=50, line_search_fn="strong_wolfe")
@@ -439,7 +439,7 @@ def _drawn(module: HeadModule, scale: float, generator: torch.Generator) -> list
 
 
 @torch.no_grad()
-def _loss_at(tried: HeadTrial, weights: Sequence[Tensor]) -> float:
+def _loss_at(tried: HeadUnderTest, weights: Sequence[Tensor]) -> float:
     for parameter, value in zip(tried.module.parameters(), weights, strict=True):
         parameter.copy_(value)
     return float(tried.loss().total)

@@ -10,10 +10,10 @@ from torch import Tensor
 from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, Layout
-from taskgraft.contract.features import ELEMENT, Features, Placement
-from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, only
-from taskgraft.testing.check import LONGER, WeakExamples
+from taskgraft.contract.features import ELEMENT_AXIS, Features, GridGeometry
+from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, keep_masked
+from taskgraft.testing.check import LONGER, InsufficientExamples
 
 FEATURES: Mapping[Layout, tuple[FeatureDescription, ...]] = {
     Layout.VECTOR: (FeatureDescription(Layout.VECTOR, (6,)), FeatureDescription(Layout.VECTOR, (6,), members=3)),
@@ -26,24 +26,24 @@ FEATURES: Mapping[Layout, tuple[FeatureDescription, ...]] = {
 
 
 @dataclass(frozen=True)
-class HeadTrial:
+class HeadUnderTest:
     """A built head in eval mode, with features drawn at random and encoded targets."""
 
     head: Head[Any]
-    target: Target
+    target: TargetDescription
     module: HeadModule
     features: Features
     encoded: Batch
 
-    def rows(self, rows: Sequence[int]) -> "HeadTrial":
+    def rows(self, rows: Sequence[int]) -> "HeadUnderTest":
         """Take some of the examples."""
-        return HeadTrial(self.head, self.target, self.module, self.features.rows(rows), self.encoded.rows(rows))
+        return HeadUnderTest(self.head, self.target, self.module, self.features.rows(rows), self.encoded.rows(rows))
 
     def output(self) -> Tensor:
         """Compute the output."""
         return self.module(self.features)  # type: ignore[no-any-return]
 
-    def loss(self) -> Loss:
+    def loss(self) -> LossSum:
         """Compute the loss."""
         return self.module.loss(self.output(), self.encoded, self.features)
 
@@ -53,30 +53,30 @@ class HeadTrial:
             return self.module.predict(self.output(), self.features)
 
 
-def learned(head: Head[Any], targets: Columns | Contents) -> Target:
+def learned(head: Head[Any], targets: Columns | ElementSchema) -> TargetDescription:
     """Let a head learn from target columns, or from what the elements of a backbone hold."""
-    return head.learn_contents(targets) if isinstance(targets, Contents) else head.learn(targets)  # type: ignore[no-any-return]
+    return head.learn_contents(targets) if isinstance(targets, ElementSchema) else head.learn(targets)  # type: ignore[no-any-return]
 
 
-def head_trials(head: Head[Any], targets: Columns | Contents) -> list[HeadTrial]:
+def head_trials(head: Head[Any], targets: Columns | ElementSchema) -> list[HeadUnderTest]:
     """Build a head for each kind of features that it reads, its weights and the features drawn from a seed.
 
     Raises:
         WeakExamples: with fewer than four rows.
     """
-    if isinstance(targets, Contents):
-        held = drawn_contents(targets)
-        target, encoded = learned(head, targets), only(held, head.choose(held, range(len(held))))
+    if isinstance(targets, ElementSchema):
+        held = random_element_values(targets)
+        target, encoded = learned(head, targets), keep_masked(held, head.choose(held, range(len(held))))
     else:
         rows = len(next(iter(targets.values())))
         if rows < 4:
-            raise WeakExamples(type(head).__name__, f"there are {rows} targets; give four or more")
+            raise InsufficientExamples(type(head).__name__, f"there are {rows} targets; give four or more")
         target = learned(head, targets)
         encoded = head.encode(targets, target)
     return [_trial(head, target, encoded, one) for layout in head.description.reads for one in FEATURES[layout]]
 
 
-def drawn_contents(contents: Contents, rows: int = 32) -> Batch:
+def random_element_values(contents: ElementSchema, rows: int = 32) -> Batch:
     """Draw what elements hold, some of them nothing, as a processor would say it."""
     generator = torch.Generator().manual_seed(2)
     kinds = contents.kinds if contents.by_position else contents.kinds * 5
@@ -91,23 +91,23 @@ def drawn_contents(contents: Contents, rows: int = 32) -> Batch:
     category[nothing], number[nothing] = -1, torch.nan
     lengths = torch.full((rows,), len(kinds)) if contents.by_position else torch.arange(rows) % len(kinds) + 1
     tensors = {CATEGORY: category, NUMBER: number}
-    return collate([Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: lengths})])
+    return collate([Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: lengths})])
 
 
-def described(tried: HeadTrial) -> FeatureDescription:
+def described(tried: HeadUnderTest) -> FeatureDescription:
     """Describe the features that the head reads."""
     layout = tried.features.layout
     members = tried.features.value.shape[1] if layout == Layout.VECTOR and tried.features.value.dim() == 3 else None
     return next(one for one in FEATURES[layout] if one.members == members)
 
 
-def words(tried: HeadTrial) -> str:
+def words(tried: HeadUnderTest) -> str:
     """Say which features the head reads, for a message."""
     what = described(tried)
     return f"{what.layout} features" + (f" with {what.members} members" if what.members else "")
 
 
-def _trial(head: Head[Any], target: Target, encoded: Batch, wanted: FeatureDescription) -> HeadTrial:
+def _trial(head: Head[Any], target: TargetDescription, encoded: Batch, wanted: FeatureDescription) -> HeadUnderTest:
     generator = torch.Generator().manual_seed(0)
     rows = len(encoded)
     lengths = next(iter(encoded.lengths.values()), None)
@@ -130,17 +130,17 @@ def _trial(head: Head[Any], target: Target, encoded: Batch, wanted: FeatureDescr
         for parameter in module.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
     place = _place(rows) if wanted.layout in (Layout.GRID, Layout.PYRAMID) else None
-    return HeadTrial(head, target, module, Features(wanted.layout, values, counted, place), encoded)
+    return HeadUnderTest(head, target, module, Features(wanted.layout, values, counted, place), encoded)
 
 
-def _place(rows: int) -> Placement:
+def _place(rows: int) -> GridGeometry:
     """Let grids lie over all of a raw input, mirrored in every second row, and each input be one wider than the one before."""
     transform = torch.eye(2, 3).repeat(rows, 1, 1)
     transform[1::2, 0, 0] = -1.0
-    return Placement(transform, torch.stack([torch.full((rows,), 8), 8 + torch.arange(rows)], 1))
+    return GridGeometry(transform, torch.stack([torch.full((rows,), 8), 8 + torch.arange(rows)], 1))
 
 
-def padded(tried: HeadTrial) -> HeadTrial:
+def padded(tried: HeadUnderTest) -> HeadUnderTest:
     """Lengthen what is padded: targets, and features that have elements, with large random numbers past every length."""
     features = tried.features
     encoded = collate([tried.encoded], {axis: int(some.max()) + LONGER for axis, some in tried.encoded.lengths.items()})

@@ -13,11 +13,11 @@ from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.features import ELEMENT, Features
+from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import Head
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, recoverable
-from taskgraft.testing.check import Law, Trial, WeakExamples, alike, law_of, same_bits, trial
-from taskgraft.testing.head_fixture import drawn_contents
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, maskable
+from taskgraft.testing.check import Check, BackboneUnderTest, InsufficientExamples, alike, law_of, same_bits, trial
+from taskgraft.testing.head_fixture import random_element_values
 
 
 def check_contents_are_sound(backbone: Backbone) -> None:
@@ -26,15 +26,15 @@ def check_contents_are_sound(backbone: Backbone) -> None:
     A backbone that hides nothing passes, here and below.
     """
     law = law_of(
-        backbone, "what elements hold is described as JSON", "Give Contents, decided when the processor was built."
+        backbone, "what elements hold is described as JSON", "Give ElementSchema, decided when the processor was built."
     )
     if not backbone.description.hides:
         return
     with law.runs("contents"):
         contents = backbone.processor.contents
-    if not isinstance(contents, Contents):
-        raise law.broken(f"contents is a {type(contents).__name__}, not Contents")
-    read = Contents.model_validate(json.loads(json.dumps(contents.model_dump(mode="json"))))
+    if not isinstance(contents, ElementSchema):
+        raise law.broken(f"contents is a {type(contents).__name__}, not ElementSchema")
+    read = ElementSchema.model_validate(json.loads(json.dumps(contents.model_dump(mode="json"))))
     sent = pickle.loads(pickle.dumps(backbone.processor)).contents  # noqa: S301  what was pickled in this line
     for what, other in (
         ("written as JSON and read again", read),
@@ -65,8 +65,8 @@ def check_holds_fits_the_contents(backbone: Backbone, inputs: Columns) -> None:
         ):
             if not _same(held.rows([row]), other.rows([row if len(other) > 1 else 0])):
                 raise law.broken(f"row {row} holds something else {what}")
-    if not bool(recoverable(held).any()):
-        raise WeakExamples(law.who, "no element holds anything that could be recovered")
+    if not bool(maskable(held).any()):
+        raise InsufficientExamples(law.who, "no element holds anything that could be recovered")
     if all(_same(held.rows([0]), held.rows([row])) for row in range(len(held))):
         raise law.broken("all rows hold the same")
 
@@ -80,7 +80,7 @@ def check_hiding_leaves_the_rest(backbone: Backbone, inputs: Columns) -> None:
     )
     if (tried := _tried(backbone, inputs)) is None:
         return
-    batch, held, can = tried.trial.batch, tried.holds(), recoverable(tried.holds())
+    batch, held, can = tried.trial.batch, tried.holds(), maskable(tried.holds())
     before = collate([batch])
     with law.runs("hiding nothing"):
         nothing = tried.hide(torch.zeros_like(can))
@@ -121,10 +121,10 @@ def check_hidden_contents_do_not_leak(backbone: Backbone, inputs: Columns) -> No
     if (tried := _tried(backbone, inputs)) is None:
         return
     held = tried.holds()
-    features = tried.features(tried.hide(held.mask(ELEMENT), [7] * len(held)))
+    features = tried.features(tried.hide(held.mask(ELEMENT_AXIS), [7] * len(held)))
     pairs = list(_pairs(held))
     if not pairs:
-        raise WeakExamples(law.who, "no two rows have as many elements and differ in what those hold; give two that do")
+        raise InsufficientExamples(law.who, "no two rows have as many elements and differ in what those hold; give two that do")
     for one, other in pairs:
         if not alike(features.rows([one]), features.rows([other])):
             raise law.broken(f"the features of rows {one} and {other} differ, although all their elements are hidden")
@@ -139,7 +139,7 @@ def check_hiding_is_drawn_by_seed(backbone: Backbone, inputs: Columns) -> None:
     )
     if (tried := _tried(backbone, inputs)) is None:
         return
-    can = recoverable(tried.holds())
+    can = maskable(tried.holds())
     seeds = list(range(len(can)))
     whole = tried.hide(can, seeds)
     if not _same(whole, tried.hide(can, seeds)):
@@ -151,7 +151,7 @@ def check_hiding_is_drawn_by_seed(backbone: Backbone, inputs: Columns) -> None:
             raise law.broken(f"row {row} is hidden otherwise alone than among others")
 
 
-def check_hidden_elements_are_chosen_by_seed(head: Head[Any], targets: Columns | Contents) -> None:
+def check_hidden_elements_are_chosen_by_seed(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Of each row some elements that hold something are hidden and asked for, by its seed alone.
 
     A head with a target column passes.
@@ -161,10 +161,10 @@ def check_hidden_elements_are_chosen_by_seed(head: Head[Any], targets: Columns |
         "which elements of a row are hidden depends on what it holds and its seed alone",
         "Draw from the seed of the row, for each element by its position; choose elements that hold something.",
     )
-    if not isinstance(targets, Contents):
+    if not isinstance(targets, ElementSchema):
         return
-    held = drawn_contents(targets)
-    seeds, can = list(range(len(held))), recoverable(held)
+    held = random_element_values(targets)
+    seeds, can = list(range(len(held))), maskable(held)
     hidden = _by_seed(law, "choose", "choosing", "hidden", head.choose, held)
     if bool((can.any(1) & ~hidden.any(1)).any()):
         raise law.broken("of a row that holds something, nothing is hidden", "Hide one element at least.")
@@ -181,7 +181,7 @@ def check_hidden_elements_are_chosen_by_seed(head: Head[Any], targets: Columns |
 class _Tried:
     """A backbone that hides, with prepared examples."""
 
-    trial: Trial
+    trial: BackboneUnderTest
 
     def holds(self, batch: Batch | None = None) -> Batch:
         return self.trial.backbone.processor.holds(self.trial.batch if batch is None else batch)
@@ -194,10 +194,10 @@ class _Tried:
 
 
 def _by_seed(
-    law: Law, method: str, doing: str, done: str, choice: Callable[[Batch, Sequence[int]], Tensor], held: Batch
+    law: Check, method: str, doing: str, done: str, choice: Callable[[Batch, Sequence[int]], Tensor], held: Batch
 ) -> Tensor:
     """Give the elements of rows that a head chooses, which hold something and are the same in any company."""
-    seeds, can = list(range(len(held))), recoverable(held)
+    seeds, can = list(range(len(held))), maskable(held)
     with law.runs(doing):
         chosen = choice(held, seeds)
     if chosen.dtype != torch.bool or chosen.shape != can.shape:
@@ -217,14 +217,14 @@ def _tried(backbone: Backbone, inputs: Columns) -> _Tried | None:
     return _Tried(trial(backbone, inputs)) if backbone.description.hides else None
 
 
-def _check_form(law: Law, tried: _Tried, held: Batch) -> None:
+def _check_form(law: Check, tried: _Tried, held: Batch) -> None:
     contents, features = tried.trial.backbone.processor.contents, tried.features()
     for name, dtype, axes in ((CATEGORY, torch.int64, 2), (NUMBER, torch.float32, 3)):
         found = held.tensors.get(name)
-        if found is None or found.dtype != dtype or found.dim() != axes or held.axes.get(name) != (ELEMENT,):
+        if found is None or found.dtype != dtype or found.dim() != axes or held.axes.get(name) != (ELEMENT_AXIS,):
             shape = None if found is None else f"{found.dtype} {tuple(found.shape)}, padded along {held.axes.get(name)}"
-            raise law.broken(f"'{name}' is {shape}, not {dtype} with {axes} axes, padded along ('{ELEMENT}',)")
-    lengths = held.lengths[ELEMENT].tolist()
+            raise law.broken(f"'{name}' is {shape}, not {dtype} with {axes} axes, padded along ('{ELEMENT_AXIS}',)")
+    lengths = held.lengths[ELEMENT_AXIS].tolist()
     if features.lengths is None or lengths != features.lengths.tolist():
         raise law.broken(f"the rows hold {lengths} elements, but their sequence features have other lengths")
     if contents.by_position and set(lengths) != {len(contents.kinds)}:
@@ -233,7 +233,7 @@ def _check_form(law: Law, tried: _Tried, held: Batch) -> None:
         )
     for position, kind in enumerate(contents.kinds):
         place = slice(position, position + 1) if contents.by_position else slice(None)
-        real = held.mask(ELEMENT)[:, place]
+        real = held.mask(ELEMENT_AXIS)[:, place]
         category, number = held[CATEGORY][:, place][real], held[NUMBER][:, place][real]
         most = 0 if kind.numbers else kind.outputs
         if category.numel() and not -1 <= int(category.min()) <= int(category.max()) < most:
@@ -259,7 +259,7 @@ def _one_by_one(can: Tensor) -> Iterator[Tensor]:
 
 def _pairs(held: Batch) -> Iterator[tuple[int, int]]:
     """Choose rows with as many elements that hold something else."""
-    lengths = held.lengths[ELEMENT].tolist()
+    lengths = held.lengths[ELEMENT_AXIS].tolist()
     for one in range(len(held)):
         for other in range(one):
             if lengths[one] == lengths[other] and not _same(held.rows([one]), held.rows([other])):

@@ -16,8 +16,8 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.specs import BaselineSpec, Judge, MetricSpec, Spec
-from taskgraft.testing.check import Law
+from taskgraft.contract.specs import BaselineSpec, MetricFunction, MetricSpec, Spec
+from taskgraft.testing.check import Check
 from taskgraft.testing.plugin import config_of, specs
 
 TOLERANCE = 1e-5
@@ -59,7 +59,7 @@ def check_judges_count_rows(module: str, configs: Mapping[str, Config], labelled
         labelled: name of a metric → rows to try it with, where it needs columns or labels of its own.
     """
     for spec, config in _of(MetricSpec, module, configs):
-        law = Law(
+        law = Check(
             f"metric '{spec.name}' of {module}",
             "a judge counts each row as often as it is drawn",
             "Give the numbers that the drawn rows alone would have.",
@@ -68,7 +68,7 @@ def check_judges_count_rows(module: str, configs: Mapping[str, Config], labelled
             _check_judge(law, spec, config, rows)
 
 
-def _check_judge(law: Law, spec: MetricSpec, config: Config, rows: LabelledRows) -> None:
+def _check_judge(law: Check, spec: MetricSpec, config: Config, rows: LabelledRows) -> None:
     judge = _judge(law, spec, config, rows)
     count = len(rows.truth)
     one, other = np.random.default_rng(0).integers(count, size=(2, count))
@@ -87,12 +87,12 @@ def _check_judge(law: Law, spec: MetricSpec, config: Config, rows: LabelledRows)
             )
 
 
-def _judge(law: Law, spec: MetricSpec, config: Config, rows: LabelledRows) -> Judge:
+def _judge(law: Check, spec: MetricSpec, config: Config, rows: LabelledRows) -> MetricFunction:
     with law.runs("build"):
         return spec.build(rows.predictions, rows.truth, rows.columns, config)
 
 
-def _numbers(law: Law, judge: Judge, rows: NDArray[np.int64], what: str) -> Mapping[str, float]:
+def _numbers(law: Check, judge: MetricFunction, rows: NDArray[np.int64], what: str) -> Mapping[str, float]:
     with law.runs(f"judging {what}"):
         found = dict(judge(rows.copy()))
     for name, value in found.items():
@@ -121,7 +121,7 @@ def check_figures_are_files(module: str, configs: Mapping[str, Config], labelled
     for spec, config in _of(MetricSpec, module, configs):
         if spec.draw is None:
             continue
-        law = Law(
+        law = Check(
             f"metric '{spec.name}' of {module}",
             "figures are files in the folder that is given",
             "Write figures into the folder, and answer with their paths.",
@@ -146,7 +146,7 @@ def check_baselines_are_plain_and_honest(
         labelled: name of a baseline → rows to try it with, where it needs inputs or labels of its own.
     """
     for spec, config in _of(BaselineSpec, module, configs):
-        law = Law(
+        law = Check(
             f"baseline '{spec.name}' of {module}",
             "what a baseline learned is JSON, and it predicts row by row",
             "Learn from the training rows alone, and predict from what was learned and the row.",
@@ -155,7 +155,7 @@ def check_baselines_are_plain_and_honest(
             _check_baseline(law, spec, config, rows)
 
 
-def _check_baseline(law: Law, spec: BaselineSpec, config: Config, rows: LabelledRows) -> None:
+def _check_baseline(law: Check, spec: BaselineSpec, config: Config, rows: LabelledRows) -> None:
     with law.runs("learn"):
         learned, again = (spec.learn(rows.columns, rows.truth, config) for _ in range(2))
     if spec.learned is not None:
@@ -177,7 +177,7 @@ def _check_baseline(law: Law, spec: BaselineSpec, config: Config, rows: Labelled
         raise law.broken("it predicts otherwise for a row when other rows stand beside it")
 
 
-def _from_json(law: Law, kind: type[Config], learned: Config) -> Config:
+def _from_json(law: Check, kind: type[Config], learned: Config) -> Config:
     with law.runs(f"writing {kind.__name__} as JSON"):
         text = json.dumps(learned.model_dump(mode="json"), allow_nan=False)
     try:
@@ -190,7 +190,7 @@ def _from_json(law: Law, kind: type[Config], learned: Config) -> Config:
     return read
 
 
-def _predicted(law: Law, spec: BaselineSpec, config: Config, learned: Any, rows: LabelledRows) -> list[Any]:
+def _predicted(law: Check, spec: BaselineSpec, config: Config, learned: Any, rows: LabelledRows) -> list[Any]:
     """Predict, and count rows and elements."""
     elements = [len(row) for row in rows.truth] if rows.kind in PER_ELEMENT else None
     with law.runs("predict"):
@@ -225,10 +225,10 @@ def _rows_for(spec: Spec, kinds: frozenset[TargetKind], labelled: Mapping[str, L
     if spec.name in labelled:
         yield labelled[spec.name]
     else:
-        yield from (usual_rows(kind) for kind in sorted(kinds))
+        yield from (sample_rows(kind) for kind in sorted(kinds))
 
 
-def usual_rows(kind: TargetKind, count: int = 12) -> LabelledRows:
+def sample_rows(kind: TargetKind, count: int = 12) -> LabelledRows:
     """Make rows of a kind of target: labels ``a``, ``b`` and ``c``, or a number, or both hidden, by an input ``text``."""
     chance = np.random.default_rng(1)
     classes = ("a", "b", "c")

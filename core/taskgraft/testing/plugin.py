@@ -15,14 +15,14 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from taskgraft.contract.config import Config, SettingsError, parse
-from taskgraft.contract.hooks import GROUP
+from taskgraft.contract.config import Config, ConfigError, parse_config
+from taskgraft.contract.hooks import ENTRY_POINT_GROUP
 from taskgraft.contract.specs import BackboneSpec, Example, HeadSpec, Spec
-from taskgraft.discovery.catalog import BLOCK
-from taskgraft.discovery.distributions import installed
-from taskgraft.discovery.loader import ANSWERS, HEAVY
-from taskgraft.errors import listed
-from taskgraft.testing.check import Law
+from taskgraft.discovery.catalog import BLOCK_VARIABLE
+from taskgraft.discovery.distributions import iter_entry_points
+from taskgraft.discovery.loader import SPEC_TYPES, HEAVY_LIBRARIES
+from taskgraft.errors import join_words
+from taskgraft.testing.check import Check
 
 UNDER_TEST = "plugin-under-test"
 """What the distribution is called under which a module is tried, installed or not."""
@@ -52,16 +52,16 @@ def check_module_is_found(module: str) -> None:
     Args:
         module: what the entry point names.
     """
-    law = Law(module, "a plugin is found without work", "Mend the module that the entry point names.")
+    law = Check(module, "a plugin is found without work", "Mend the module that the entry point names.")
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
         about = Path(folder) / f"{UNDER_TEST.replace('-', '_')}-0.dist-info"
         about.mkdir()
         about.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {UNDER_TEST}\nVersion: 0\n")
-        about.joinpath("entry_points.txt").write_text(f"[{GROUP}]\nmain = {module}\n")
-        others = ",".join({source.distribution for source, _ in installed(GROUP)})
+        about.joinpath("entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nmain = {module}\n")
+        others = ",".join({source.distribution for source, _ in iter_entry_points(ENTRY_POINT_GROUP)})
         answer = subprocess.run(
             [sys.executable, "-c", _SCRIPT, json.dumps([folder, *sys.path]), UNDER_TEST],
-            env={**os.environ, BLOCK: others},
+            env={**os.environ, BLOCK_VARIABLE: others},
             capture_output=True,
             text=True,
             check=False,
@@ -72,7 +72,7 @@ def check_module_is_found(module: str) -> None:
     for problem in (*found["failures"], *found["remarks"]):
         raise law.broken(f"the catalog says: {problem}")
     if found["heavy"]:
-        raise law.broken(f"it imports {listed(found['heavy'])}", f"Import {listed(HEAVY)} inside build functions.")
+        raise law.broken(f"it imports {join_words(found['heavy'])}", f"Import {join_words(HEAVY_LIBRARIES)} inside build functions.")
 
 
 def check_specs_are_sound(module: str, configs: Mapping[str, Config]) -> None:
@@ -82,7 +82,7 @@ def check_specs_are_sound(module: str, configs: Mapping[str, Config]) -> None:
         configs: name of a spec → settings to try it with. A spec with an example, or defaults for all, needs none.
     """
     for spec in specs(module):
-        law = Law(
+        law = Check(
             f"{spec.axis} '{spec.name}' of {module}", "a spec is plain and its settings are JSON", "Mend the spec."
         )
         if not spec.summary.strip() or "\n" in spec.summary:
@@ -106,7 +106,7 @@ def check_descriptions_read_no_weights(module: str, configs: Mapping[str, Config
         config = config_of(spec, configs)
         if not isinstance(spec, BackboneSpec | HeadSpec) or config is None:
             continue
-        law = Law(
+        law = Check(
             f"{spec.axis} '{spec.name}' of {module}",
             "describe reads no weights",
             "Read the checkpoint's configuration, or build on the device 'meta'.",
@@ -127,7 +127,7 @@ def check_descriptions_match_what_is_built(module: str, configs: Mapping[str, Co
     for spec in specs(module):
         if (config := config_of(spec, configs)) is None:
             continue
-        law = Law(
+        law = Check(
             f"{spec.axis} '{spec.name}' of {module}",
             "build makes what the spec says",
             "Build from the settings alone, and leave them as they are.",
@@ -148,8 +148,8 @@ def specs(module: str) -> list[Spec]:
     Args:
         module: what its entry point names.
     """
-    plugin = EntryPoint("main", module, GROUP).load()
-    hooks: list[Callable[[], Any]] = [getattr(plugin, name) for name in ANSWERS if hasattr(plugin, name)]
+    plugin = EntryPoint("main", module, ENTRY_POINT_GROUP).load()
+    hooks: list[Callable[[], Any]] = [getattr(plugin, name) for name in SPEC_TYPES if hasattr(plugin, name)]
     return [spec for hook in hooks for spec in hook()]
 
 
@@ -168,7 +168,7 @@ def config_of(spec: Spec, configs: Mapping[str, Config]) -> Config | None:
         return None
 
 
-def _check_example(law: Law, spec: Spec) -> None:
+def _check_example(law: Check, spec: Spec) -> None:
     """An example is one, its settings are taken, and its rows are of one number."""
     if spec.example is None:
         return
@@ -176,15 +176,15 @@ def _check_example(law: Law, spec: Spec) -> None:
         raise law.broken(f"its example is {spec.example!r:.80}, not an Example", "Give Example(settings, rows).")
     if spec.example.settings:  # without, only rows are given: what has no default is for the user to decide
         try:
-            parse(spec.config, spec.example.settings, "its example")
-        except SettingsError as error:
+            parse_config(spec.config, spec.example.settings, "its example")
+        except ConfigError as error:
             raise law.broken(str(error).rstrip("."), "Give settings that its config takes.") from None
     counts = {name: len(values) for name, values in (spec.example.rows or {}).items()}
     if len(set(counts.values())) > 1 or (counts and min(counts.values()) < 4):
         raise law.broken(f"the columns of its example have {counts} rows", "Give four rows or more in each.")
 
 
-def _check_json(law: Law, config: Config) -> None:
+def _check_json(law: Check, config: Config) -> None:
     kind = type(config).__name__
     with law.runs(f"writing {kind} as JSON"):
         text = json.dumps(config.model_dump(mode="json"), allow_nan=False)

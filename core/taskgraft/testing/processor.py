@@ -5,10 +5,10 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
-from taskgraft.contract.backbone import Backbone, Prepared
+from taskgraft.contract.backbone import Backbone, ProcessedBatch
 from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.columns import Columns
-from taskgraft.testing.check import Law, law_of, same_bits, trial
+from taskgraft.testing.check import Check, law_of, same_bits, trial
 
 
 def check_preparing_is_deterministic(backbone: Backbone, inputs: Columns) -> None:
@@ -63,7 +63,7 @@ def check_bad_rows_are_named(backbone: Backbone, inputs: Columns) -> None:
     trial(backbone, inputs)
     bad = {name: [values[0], None, *values[2:]] for name, values in inputs.items()}
     with law.runs("preparing a row of empty cells (None)"):
-        prepared: Prepared = backbone.processor.prepare(bad)
+        prepared: ProcessedBatch = backbone.processor.prepare(bad)
     if len(prepared.batch) != len(bad[next(iter(bad))]):
         raise law.broken("with a row of empty cells, the batch has another number of rows than the examples")
     if backbone.description.inputs and 1 not in prepared.refused:
@@ -90,7 +90,7 @@ def check_processor_settings_are_json(backbone: Backbone, inputs: Columns) -> No
         raise law.broken("they changed when examples were prepared")
 
 
-def _json(law: Law, settings: Mapping[str, Any]) -> str:
+def _json(law: Check, settings: Mapping[str, Any]) -> str:
     try:
         return json.dumps(settings, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:

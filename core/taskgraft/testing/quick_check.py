@@ -12,8 +12,8 @@ from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.config import Config
 from taskgraft.contract.head import Head
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
-from taskgraft.contract.strategy import CannotPlan
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.contract.strategy import StrategyNotApplicable
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.testing import backbone as of_backbone
 from taskgraft.testing import cuts as of_resume
 from taskgraft.testing import distillation as of_distilling
@@ -24,12 +24,12 @@ from taskgraft.testing import plugin as of_plugin
 from taskgraft.testing import processor as of_processor
 from taskgraft.testing import strategy as of_strategy
 from taskgraft.testing import validation_tuning as of_settling
-from taskgraft.testing.check import Law, told
+from taskgraft.testing.check import Check, describe_error
 from taskgraft.testing.head_fixture import learned
 from taskgraft.testing.plugin import config_of
 from taskgraft.testing.sample_backbone import LABELS, SAMPLE_INPUTS, SAMPLE_TARGETS, Sample
 
-Check = Callable[..., None]
+CheckFunction = Callable[..., None]
 Material = Mapping[str, Any]
 """What checks are tried with, by the names of their arguments."""
 
@@ -43,7 +43,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What one check found.
 
     Attributes:
@@ -62,14 +62,14 @@ class _NotTried(Exception):
     """Why something cannot be tried."""
 
 
-def checks_of(subject: str) -> tuple[Check, ...]:
+def checks_of(subject: str) -> tuple[CheckFunction, ...]:
     """Give all checks of the kit whose first argument is of one name: ``backbone``, ``head`` or ``strategy``."""
     of_heads = (of_head, of_distilling, of_hiding, of_settling)
     modules = (of_backbone, of_processor, of_features, of_resume, *of_heads, of_strategy)
     return tuple(check for module in modules for check in _checks_in(module) if next(iter(_needs(check))) == subject)
 
 
-def examine(module: str, specs: Sequence[Spec], configs: Mapping[str, Config]) -> Iterator[Finding]:
+def run_checks(module: str, specs: Sequence[Spec], configs: Mapping[str, Config]) -> Iterator[CheckResult]:
     """Check one plugin. Each finding is given as soon as it is known.
 
     Args:
@@ -85,40 +85,40 @@ def examine(module: str, specs: Sequence[Spec], configs: Mapping[str, Config]) -
         yield from _of_spec(spec, configs)
 
 
-def _of_spec(spec: Spec, configs: Mapping[str, Config]) -> Iterator[Finding]:
+def _of_spec(spec: Spec, configs: Mapping[str, Config]) -> Iterator[CheckResult]:
     """Build what a spec names, and check it with all that there is to try it with."""
     subject = f"{spec.axis} '{spec.name}'"
-    law = Law(subject, "it is built from settings", "Mend 'build' and what it calls, or the example of the spec.")
+    law = Check(subject, "it is built from settings", "Mend 'build' and what it calls, or the example of the spec.")
     try:
         if type(spec) not in _MATERIAL:
             raise _NotTried("The kit tries it in the tests of the plugin only, with rows that its author gives.")
         material = _MATERIAL[type(spec)](spec, configs)
     except _NotTried as reason:
-        yield Finding(subject, "its laws", Outcome.NOT_TRIED, str(reason))
+        yield CheckResult(subject, "its laws", Outcome.NOT_TRIED, str(reason))
         return
     except Exception as error:
-        found = f"building it raises {told(error)}".rstrip(".")
-        yield Finding(subject, law.law, Outcome.BROKEN, str(law.broken(found)))
+        found = f"building it raises {describe_error(error)}".rstrip(".")
+        yield CheckResult(subject, law.law, Outcome.BROKEN, str(law.broken(found)))
         return
-    yield Finding(subject, law.law, Outcome.KEPT)
+    yield CheckResult(subject, law.law, Outcome.KEPT)
     checks = checks_of(spec.axis)
     possible = [check for check in checks if _needs(check).keys() <= material.keys()]
     for check in possible:
         yield _finding(subject, check, material)
     if len(possible) < len(checks):
         missing = "Its example gives no rows, so nothing that reads inputs was tried."
-        yield Finding(subject, f"{len(checks) - len(possible)} more", Outcome.NOT_TRIED, missing)
+        yield CheckResult(subject, f"{len(checks) - len(possible)} more", Outcome.NOT_TRIED, missing)
 
 
-def _finding(subject: str, check: Check, material: Material) -> Finding:
+def _finding(subject: str, check: CheckFunction, material: Material) -> CheckResult:
     promise = check.__name__.removeprefix("check_").replace("_", " ")
     try:
         check(**{name: material[name] for name in signature(check).parameters})
-    except CannotPlan as error:
-        return Finding(subject, promise, Outcome.NOT_TRIED, f"It does not fit what the kit tries it on: {error}")
+    except StrategyNotApplicable as error:
+        return CheckResult(subject, promise, Outcome.NOT_TRIED, f"It does not fit what the kit tries it on: {error}")
     except Exception as error:
-        return Finding(subject, promise, Outcome.BROKEN, told(error))
-    return Finding(subject, promise, Outcome.KEPT)
+        return CheckResult(subject, promise, Outcome.BROKEN, describe_error(error))
+    return CheckResult(subject, promise, Outcome.KEPT)
 
 
 def _of_backbone(spec: BackboneSpec, configs: Mapping[str, Config]) -> Material:
@@ -150,7 +150,7 @@ def _usual_targets(head: Head[Any]) -> Any:
     """Give targets that the kit makes up, if the head takes them."""
     kind, columns = head.description.target, head.description.columns
     if columns:
-        raise _NotTried(f"It reads the columns {listed(columns)}. Give its spec an example with rows.")
+        raise _NotTried(f"It reads the columns {join_words(columns)}. Give its spec an example with rows.")
     if kind not in SAMPLE_TARGETS:
         raise _NotTried(f"The kit cannot make up targets of the kind {kind}. Give its spec an example with rows.")
     try:
@@ -184,7 +184,7 @@ _MATERIAL: Mapping[type[Spec], Callable[..., Material]] = {
 def _config(spec: Spec, configs: Mapping[str, Config]) -> Config:
     if (config := config_of(spec, configs)) is None:
         undecided = [name for name, field in spec.config.model_fields.items() if field.is_required()]
-        raise _NotTried(f"It has no default for {listed(undecided)}, and no example gives it. {_say_which(spec)}")
+        raise _NotTried(f"It has no default for {join_words(undecided)}, and no example gives it. {_say_which(spec)}")
     return config
 
 
@@ -193,7 +193,7 @@ def _say_which(spec: Spec) -> str:
     return f"Say what to try it with: --try {way}, or a dict with 'name' and settings as JSON."
 
 
-def _checks_in(module: ModuleType) -> list[Check]:
+def _checks_in(module: ModuleType) -> list[CheckFunction]:
     """Give the checks of a module of the kit, in their order."""
     return [
         check
@@ -202,6 +202,6 @@ def _checks_in(module: ModuleType) -> list[Check]:
     ]
 
 
-def _needs(check: Check) -> dict[str, None]:
+def _needs(check: CheckFunction) -> dict[str, None]:
     """Name the arguments of a check, in their order."""
     return dict.fromkeys(signature(check).parameters)

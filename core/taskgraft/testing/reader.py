@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from taskgraft.contract.config import Config
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
-from taskgraft.testing.check import Law, WeakExamples
+from taskgraft.testing.check import Check, InsufficientExamples
 
 _GARBAGE = bytes(range(256)) * 4
 
@@ -21,7 +21,7 @@ def check_reading_is_repeatable(spec: ReaderSpec, path: Path, config: Config) ->
     before = _files(path)
     rows = _read(law, spec, path, config)
     if len(rows) < 2:
-        raise WeakExamples(f"reader '{spec.name}'", f"there are {len(rows)} rows; give two or more")
+        raise InsufficientExamples(f"reader '{spec.name}'", f"there are {len(rows)} rows; give two or more")
     if rows.digest() != _read(law, spec, path, config).digest():
         raise law.broken("reading twice gives different rows")
     if changed := sorted(str(name) for name, _ in before ^ _files(path)):
@@ -101,13 +101,13 @@ def check_unreadable_files_are_told(spec: ReaderSpec, config: Config) -> None:
                     raise law.broken(f"what is said of {what} does not name it: {error}") from None
 
 
-def _read(law: Law, spec: ReaderSpec, path: Path, config: Config) -> Rows:
+def _read(law: Check, spec: ReaderSpec, path: Path, config: Config) -> Rows:
     with law.runs(f"reading {path.name}"):
         return spec.read(path, config)
 
 
-def _law(spec: ReaderSpec, law: str, advice: str) -> Law:
-    return Law(f"reader '{spec.name}'", law, advice)
+def _law(spec: ReaderSpec, law: str, advice: str) -> Check:
+    return Check(f"reader '{spec.name}'", law, advice)
 
 
 def _files(path: Path) -> set[tuple[Path, bytes]]:

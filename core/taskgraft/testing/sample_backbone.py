@@ -7,21 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone, Prepared, Processor
+from taskgraft.contract.backbone import Backbone, ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import (
     BackboneDescription,
-    InputRole,
+    InputField,
     Layout,
     Part,
-    Role,
+    LayerRole,
     TargetKind,
     sequence,
     vector,
 )
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.contract.masking import Contents, Kind
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.contract.masking import ElementSchema, ElementKind
 
 SIZE, VOCABULARY, BLOCKS = 8, 32, 3
 
@@ -29,12 +29,12 @@ SAMPLE_INPUTS: Columns = {"text": ["a", "b c", "a b c", "c d e f", "d d", "e f a
 
 LABELS = ["x", "y", "x", "z", "y", "z"]
 
-SAMPLE_TARGETS: Mapping[TargetKind, Columns | Contents] = {
+SAMPLE_TARGETS: Mapping[TargetKind, Columns | ElementSchema] = {
     TargetKind.CATEGORY: {"label": LABELS},
     TargetKind.CATEGORIES: {"good": [1, 0, 1, None, 0, 1], "new": [0, 0, 1, 1, 1, 0]},
     TargetKind.NUMBERS: {"number": [1.5, 2.0, 4.0, -3.0, 0.0, 100.0]},
     TargetKind.ELEMENT_CATEGORIES: {"labels": [[*"x"], [*"yz"], [*"xyz"], [*"zxyx"], [*"yy"], [*"zzx"]]},
-    TargetKind.INPUTS: Contents(kinds=(Kind(name="word", categories=("x", "y", "z")),), by_position=False),
+    TargetKind.INPUTS: ElementSchema(kinds=(ElementKind(name="word", categories=("x", "y", "z")),), by_position=False),
 }
 """A target for each row of :data:`SAMPLE_INPUTS`, or the contents of elements. Kinds with a label per position are left out."""
 
@@ -42,15 +42,15 @@ SAMPLE_TARGETS: Mapping[TargetKind, Columns | Contents] = {
 class SampleProcessor(Processor):
     """Text → ``words`` ``(batch, element)`` int64, from 1; split at white space."""
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         rows = [(text or "").split() for text in inputs["text"]]
         lengths = [len(row) for row in rows]
         words = torch.zeros(len(rows), max(lengths), dtype=torch.int64)
         for place, row in enumerate(rows):
             words[place, : len(row)] = torch.tensor([1 + zlib.crc32(word.encode()) % (VOCABULARY - 1) for word in row])
         refused = {place: "the text is empty" for place, row in enumerate(rows) if not row}
-        batch = Batch({"words": words}, {"words": (ELEMENT,)}, {ELEMENT: torch.tensor(lengths)})
-        return Prepared(batch, refused, elements=lengths)
+        batch = Batch({"words": words}, {"words": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: torch.tensor(lengths)})
+        return ProcessedBatch(batch, refused, elements=lengths)
 
     def settings(self) -> Mapping[str, Any]:
         return {"vocabulary": VOCABULARY}
@@ -100,7 +100,7 @@ class Sample(Backbone):
     def description(self) -> BackboneDescription:
         parts = (Part("embedding", ("embedding",), sequence(SIZE)), *map(_part, range(BLOCKS)))
         return BackboneDescription(
-            (InputRole("text"),), (vector(SIZE), sequence(SIZE)), parts, cuts=tuple(range(BLOCKS + 1))
+            (InputField("text"),), (vector(SIZE), sequence(SIZE)), parts, cuts=tuple(range(BLOCKS + 1))
         )
 
     @property
@@ -122,26 +122,26 @@ class Sample(Backbone):
             if number == 0:
                 hidden = self.embedding(state["words"])
             else:
-                hidden = self.blocks[number - 1](state["hidden"], state.mask(ELEMENT))
-            state = Batch({"hidden": hidden}, {"hidden": (ELEMENT,)}, state.lengths)
+                hidden = self.blocks[number - 1](state["hidden"], state.mask(ELEMENT_AXIS))
+            state = Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, state.lengths)
         return state
 
     def _read(self, state: Batch, layout: Layout) -> Features:
         hidden = state["hidden"]
         if layout == Layout.SEQUENCE:
-            return Features(layout, (hidden,), state.lengths[ELEMENT])
-        real = state.mask(ELEMENT)[..., None]
+            return Features(layout, (hidden,), state.lengths[ELEMENT_AXIS])
+        real = state.mask(ELEMENT_AXIS)[..., None]
         return Features(layout, (torch.where(real, hidden, 0).sum(1) / real.sum(1),))
 
 
 def _part(number: int) -> Part:
     roles = {
-        "query": Role.QUERY,
-        "key": Role.KEY,
-        "value": Role.VALUE,
-        "attention_output": Role.ATTENTION_OUTPUT,
-        "feed_forward_in": Role.FEED_FORWARD_IN,
-        "feed_forward_out": Role.FEED_FORWARD_OUT,
+        "query": LayerRole.QUERY,
+        "key": LayerRole.KEY,
+        "value": LayerRole.VALUE,
+        "attention_output": LayerRole.ATTENTION_OUTPUT,
+        "feed_forward_in": LayerRole.FEED_FORWARD_IN,
+        "feed_forward_out": LayerRole.FEED_FORWARD_OUT,
     }
     path = f"blocks.{number}"
     return Part(f"block-{number}", (path,), sequence(SIZE), {f"{path}.{layer}": role for layer, role in roles.items()})

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from taskgraft.contract.config import Config
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import SplitSpec
-from taskgraft.data.splitting import BadSplit, check_parts
-from taskgraft.testing.check import Law
+from taskgraft.data.splitting import InvalidSplit, check_split
+from taskgraft.testing.check import Check
 
 SEEDS = (0, 1, 12_345)
 
@@ -18,8 +18,8 @@ def check_split_divides(spec: SplitSpec, rows: Rows, targets: Sequence[str], con
         with law.runs(f"splitting with the seed {seed}"):
             parts = spec.split(rows, targets, config, seed)
         try:
-            check_parts(parts, rows, "it")
-        except BadSplit as error:
+            check_split(parts, rows, "it")
+        except InvalidSplit as error:
             raise law.broken(f"with the seed {seed}, it {error.problem}") from None
 
 
@@ -38,5 +38,5 @@ def check_split_is_repeatable(spec: SplitSpec, rows: Rows, targets: Sequence[str
         raise law.broken("the rows are changed", "Answer with row numbers; leave the rows as they are.")
 
 
-def _law(spec: SplitSpec, law: str, advice: str) -> Law:
-    return Law(f"split '{spec.name}'", law, advice)
+def _law(spec: SplitSpec, law: str, advice: str) -> Check:
+    return Check(f"split '{spec.name}'", law, advice)

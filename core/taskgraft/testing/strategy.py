@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from taskgraft.adaptation.insertion import BadInsertion, Inserted, insert, is_inserted, named_tensors, remove
-from taskgraft.adaptation.merging import CannotMerge, Merging
-from taskgraft.adaptation.trainable import BadStage, resolve
-from taskgraft.contract.backbone import Backbone, tensors
+from taskgraft.adaptation.insertion import InvalidInsertion, InsertedModule, insert_modules, is_inserted, original_named_tensors, remove_modules
+from taskgraft.adaptation.merging import MergeError, AdapterMerge
+from taskgraft.adaptation.trainable import InvalidStage, resolve_trainable
+from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import (
     BackboneDescription,
     HeadDescription,
-    InputRole,
+    InputField,
     Layout,
     Part,
     TargetKind,
@@ -26,12 +26,12 @@ from taskgraft.contract.descriptions import (
     vector,
 )
 from taskgraft.contract.head import Head
-from taskgraft.contract.plan import Insertion, Learn, Plan, Solve, Stage
-from taskgraft.contract.strategy import CannotPlan, Strategy
+from taskgraft.contract.plan import Insertion, Unfreeze, Plan, HeadSolver, Stage
+from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
 from taskgraft.model import NoProbabilities, TaskModel, compose, load
-from taskgraft.testing.check import Law, law_of, same_bits, trial
+from taskgraft.testing.check import Check, law_of, same_bits, trial
 
-BARE = BackboneDescription((InputRole("text"),), (vector(4),), (Part("all", ("all",), vector(4)),))
+BARE = BackboneDescription((InputField("text"),), (vector(4),), (Part("all", ("all",), vector(4)),))
 """The least that a backbone may be: one part, no roles, no cut but 0."""
 
 LONG = BackboneDescription(
@@ -50,7 +50,7 @@ TRAINS = (
 
 
 def check_planning_is_pure(strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
-    """The same descriptions give the same plan, and any description gives a plan or CannotPlan."""
+    """The same descriptions give the same plan, and any description gives a plan or StrategyNotApplicable."""
     law = law_of(
         strategy, "a plan depends on the descriptions and settings alone", "Keep nothing between calls; draw nothing."
     )
@@ -63,7 +63,7 @@ def check_planning_is_pure(strategy: Strategy, backbone: Backbone, head: Head[An
             with sound.runs(f"a plan for a backbone without roles (number of parts: {len(below.parts)})"):
                 try:
                     plan = strategy.plan(below, above)
-                except CannotPlan:
+                except StrategyNotApplicable:
                     continue
             _check_stages(sound, plan, below, above)
 
@@ -85,17 +85,17 @@ def check_stages_resolve(
     assert feature is not None
     module = head.build(feature, head.learn(targets))
     before = tried.features(layout)
-    names = list(tensors(tried.backbone))
-    inserted: tuple[Inserted, ...] = ()
+    names = list(named_tensors(tried.backbone))
+    inserted: tuple[InsertedModule, ...] = ()
     for stage in _plan(law, strategy, backbone, head):
         try:
-            inserted = (*inserted, *insert(tried.backbone, stage.insert, inserted))
-            resolve(stage, tried.backbone, layout, module, inserted)
-        except (BadStage, BadInsertion) as error:
+            inserted = (*inserted, *insert_modules(tried.backbone, stage.insert, inserted))
+            resolve_trainable(stage, tried.backbone, layout, module, inserted)
+        except (InvalidStage, InvalidInsertion) as error:
             raise law.broken(str(error).rstrip(".")) from None
-    remove(tried.backbone, inserted)
+    remove_modules(tried.backbone, inserted)
     after = tried.features(layout)
-    if list(tensors(tried.backbone)) != names or not all(map(same_bits, before.values, after.values)):
+    if list(named_tensors(tried.backbone)) != names or not all(map(same_bits, before.values, after.values)):
         raise law.broken(
             "after its insertions are removed, the backbone is not what it was",
             "Change nothing of the wrapped layer; keep new tensors on the module around it.",
@@ -103,7 +103,7 @@ def check_stages_resolve(
 
 
 def check_merging_keeps_the_function(strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns) -> None:
-    """Inserted modules that can be merged give the same features merged, whatever their tensors hold."""
+    """InsertedModule modules that can be merged give the same features merged, whatever their tensors hold."""
     law = law_of(
         strategy,
         "what can be merged computes the same merged",
@@ -111,20 +111,20 @@ def check_merging_keeps_the_function(strategy: Strategy, backbone: Backbone, hea
     )
     tried = trial(deepcopy(backbone), inputs)
     layout = next(layout for layout in head.description.reads if tried.description.feature(layout))
-    inserted: tuple[Inserted, ...] = ()
+    inserted: tuple[InsertedModule, ...] = ()
     for stage in _plan(law, strategy, backbone, head):
-        inserted = (*inserted, *insert(tried.backbone, stage.insert, inserted))
+        inserted = (*inserted, *insert_modules(tried.backbone, stage.insert, inserted))
     if not inserted or any(one.insertion.merge is None for one in inserted):
         return
     generator = torch.Generator().manual_seed(0)
-    for name, tensor in named_tensors(tried.backbone, inserted).items():
+    for name, tensor in original_named_tensors(tried.backbone, inserted).items():
         if is_inserted(name) and isinstance(tensor, nn.Parameter):
             tensor.data.add_(torch.randn(tensor.shape, generator=generator).to(tensor), alpha=0.02)
-    merging = Merging(tried.backbone, inserted, lambda: tried.features(layout))
+    merging = AdapterMerge(tried.backbone, inserted, lambda: tried.features(layout))
     with law.runs("merging"):
         try:
             merging.merge()
-        except CannotMerge as error:
+        except MergeError as error:
             raise law.broken(str(error).rstrip(".")) from None
 
 
@@ -145,7 +145,7 @@ def check_training_keeps_its_word(
 
 
 def keep_their_word(
-    law: Law, model: TaskModel, loaded: Callable[[Path], TaskModel], inputs: Columns, targets: Columns
+    law: Check, model: TaskModel, loaded: Callable[[Path], TaskModel], inputs: Columns, targets: Columns
 ) -> None:
     """Train a model for two steps, save it, load it, and compare tensors and predictions bit for bit.
 
@@ -180,20 +180,20 @@ def _predictions(model: TaskModel, inputs: Columns) -> list[Any]:
         return model.predict(dict(inputs), quiet=True)
 
 
-def _law(strategy: Strategy) -> Law:
+def _law(strategy: Strategy) -> Check:
     return law_of(
         strategy,
         "stages say what can be carried out",
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     )
 
 
-def _plan(law: Law, strategy: Strategy, backbone: Backbone, head: Head[Any]) -> Plan:
+def _plan(law: Check, strategy: Strategy, backbone: Backbone, head: Head[Any]) -> Plan:
     with law.runs("planning"):
         return strategy.plan(backbone.description, head.description)
 
 
-def _check_stages(law: Law, plan: Plan, backbone: BackboneDescription, head: HeadDescription) -> None:
+def _check_stages(law: Check, plan: Plan, backbone: BackboneDescription, head: HeadDescription) -> None:
     if not isinstance(plan, tuple) or not plan or not all(isinstance(stage, Stage) for stage in plan):
         raise law.broken(f"plan answers with {plan!r:.80}, not with a tuple of stages", "Answer (Stage(…), …).")
     names = [stage.name for stage in plan]
@@ -201,7 +201,7 @@ def _check_stages(law: Law, plan: Plan, backbone: BackboneDescription, head: Hea
         raise law.broken(f"the stages are called {names}", "Give each its own name.")
     parts = [part.name for part in backbone.parts]
     for stage in plan:
-        groups: tuple[Learn | Insertion, ...] = (*stage.learn, *stage.insert)
+        groups: tuple[Unfreeze | Insertion, ...] = (*stage.learn, *stage.insert)
         chosen = [name for one in groups for name in one.parts]
         if strange := [name for name in chosen if name not in parts]:
             raise law.broken(f"stage '{stage.name}' names the part '{strange[0]}'; the parts are {', '.join(parts)}")
@@ -211,9 +211,9 @@ def _check_stages(law: Law, plan: Plan, backbone: BackboneDescription, head: Hea
             raise law.broken(f"in stage '{stage.name}' nothing learns")
         if any(not 0 <= rate < float("inf") for rate in rates):
             raise law.broken(f"stage '{stage.name}' has the rates {rates}")
-        if stage.solve == Solve.CONVEX and (stage.learn or stage.insert or not head.convex):
+        if stage.solve == HeadSolver.CONVEX and (stage.learn or stage.insert or not head.convex):
             why = "other weights learn in it" if stage.learn or stage.insert else "the head's loss is not convex"
-            raise law.broken(f"stage '{stage.name}' solves for the head, but {why}", "Use Solve.DESCENT there.")
+            raise law.broken(f"stage '{stage.name}' solves for the head, but {why}", "Use HeadSolver.DESCENT there.")
         if any(number is not None and number < 1 for number in (stage.epochs, stage.patience)):
             raise law.broken(f"stage '{stage.name}' has {stage.epochs} epochs and a patience of {stage.patience}")
     if all(stage.head_rate is None for stage in plan):

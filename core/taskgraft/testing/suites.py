@@ -10,7 +10,7 @@ from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config
 from taskgraft.contract.head import Head
-from taskgraft.contract.masking import Contents
+from taskgraft.contract.masking import ElementSchema
 from taskgraft.contract.specs import BackboneSpec, HeadSpec
 from taskgraft.contract.strategy import Strategy
 from taskgraft.testing import backbone as of_backbone
@@ -153,7 +153,7 @@ class HeadLaws:
         raise NotImplementedError("give a fixture 'head'")
 
     @pytest.fixture
-    def targets(self) -> Columns | Contents:
+    def targets(self) -> Columns | ElementSchema:
         """Four or more targets that it can read, by column, each label at least twice; for a head that recovers what a
         backbone reads, the contents of elements.
         """
@@ -174,43 +174,43 @@ class HeadLaws:
         """The settings that it was built with."""
         return None
 
-    def test_target_description_is_json(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_target_description_is_json(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_target_description_is_json(head, targets)
 
-    def test_targets_are_encoded_row_by_row(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_targets_are_encoded_row_by_row(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_targets_are_encoded_row_by_row(head, targets)
 
-    def test_bad_targets_are_named(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_bad_targets_are_named(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_bad_targets_are_named(head, targets)
 
-    def test_truth_speaks_as_predictions_do(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_truth_speaks_as_predictions_do(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_truth_speaks_as_predictions_do(head, targets)
 
-    def test_padding_and_companions_do_not_matter(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_padding_and_companions_do_not_matter(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_padding_and_companions_do_not_matter(head, targets)
 
-    def test_loss_adds_up(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_loss_adds_up(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_loss_adds_up(head, targets)
 
-    def test_least_loss_predicts_the_truth(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_least_loss_predicts_the_truth(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_least_loss_predicts_the_truth(head, targets)
 
-    def test_head_builds_from_json(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_head_builds_from_json(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_head_builds_from_json(head, targets)
 
-    def test_head_learns_from_any_precision(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_head_learns_from_any_precision(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_head_learns_from_any_precision(head, targets)
 
-    def test_soft_targets_are_blended(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_soft_targets_are_blended(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_soft_targets_are_blended(head, targets)
 
-    def test_soft_targets_teach(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_soft_targets_teach(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_distilling.check_soft_targets_teach(head, targets)
 
-    def test_hidden_elements_are_chosen_by_seed(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_hidden_elements_are_chosen_by_seed(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_hiding.check_hidden_elements_are_chosen_by_seed(head, targets)
 
-    def test_convex_claim_holds(self, head: Head[Any], targets: Columns | Contents) -> None:
+    def test_convex_claim_holds(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_convex_claim_holds(head, targets)
 
     def test_settling_is_described(self, head: Head[Any], targets: Columns, columns: Columns) -> None:

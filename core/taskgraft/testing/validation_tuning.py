@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.head import Head, Predictions, Target
-from taskgraft.testing.check import Law, WeakExamples, law_of, same_bits
-from taskgraft.testing.head_fixture import HeadTrial, described, head_trials, words
+from taskgraft.contract.head import Head, Predictions, TargetDescription
+from taskgraft.testing.check import Check, InsufficientExamples, law_of, same_bits
+from taskgraft.testing.head_fixture import HeadUnderTest, described, head_trials, words
 
 TOLERANCE = 1e-6
 """How far numbers chosen from rows in another order may lie apart, relative to their size."""
@@ -92,7 +92,7 @@ def check_settling_changes_no_tensor(head: Head[Any], targets: Columns, columns:
             raise law.broken(f"for {words(tried)}, {differing[0]} depends on what is settled")
 
 
-def _settling(head: Head[Any], targets: Columns, columns: Columns) -> list[HeadTrial]:
+def _settling(head: Head[Any], targets: Columns, columns: Columns) -> list[HeadUnderTest]:
     """Try a head that settles; nothing for one that does not.
 
     Raises:
@@ -101,20 +101,20 @@ def _settling(head: Head[Any], targets: Columns, columns: Columns) -> list[HeadT
     if not head.description.settles:
         return []
     if missing := [name for name in head.description.columns if name not in columns]:
-        raise WeakExamples(type(head).__name__, f"it settles by '{missing[0]}'; give the fixture 'columns' with it")
+        raise InsufficientExamples(type(head).__name__, f"it settles by '{missing[0]}'; give the fixture 'columns' with it")
     return head_trials(head, targets)
 
 
-def _settled(law: Law, tried: HeadTrial, columns: Columns) -> Target:
+def _settled(law: Check, tried: HeadUnderTest, columns: Columns) -> TargetDescription:
     with law.runs("settling"):
         tried.head.check_settling(tried.encoded, columns, tried.target)
         return tried.head.settle(tried.predictions(), tried.encoded, columns, tried.target)  # type: ignore[no-any-return]
 
 
-def _predictions(tried: HeadTrial, target: Target) -> Predictions:
+def _predictions(tried: HeadUnderTest, target: TargetDescription) -> Predictions:
     module = tried.head.build(described(tried), target).eval()
     module.load_state_dict(tried.module.state_dict())
-    return HeadTrial(tried.head, target, module, tried.features, tried.encoded).predictions()
+    return HeadUnderTest(tried.head, target, module, tried.features, tried.encoded).predictions()
 
 
 def _same(one: Predictions, other: Predictions) -> bool:
@@ -122,7 +122,7 @@ def _same(one: Predictions, other: Predictions) -> bool:
     return one.values == other.values and all((first == second).all() for first, second in chances)
 
 
-def _plain(target: Target) -> dict[str, Any]:
+def _plain(target: TargetDescription) -> dict[str, Any]:
     return target.model_dump(mode="json")
 
 

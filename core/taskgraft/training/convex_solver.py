@@ -31,7 +31,7 @@ class Solution:
 
 
 @dataclass(eq=False)
-class Unsolvable(TaskgraftError):
+class SolverFailed(TaskgraftError):
     """Features or a head that the solver cannot work with."""
 
     problem: str
@@ -41,7 +41,7 @@ class Unsolvable(TaskgraftError):
 
 
 @dataclass(frozen=True)
-class Problem:
+class ConvexProblem:
     """Features and targets in pieces, read again for each evaluation."""
 
     pieces: Pieces
@@ -54,7 +54,7 @@ class Problem:
             squares += float((value.double() ** 2).sum())
             count += value.numel() // value.shape[-1]
         if not squares < float("inf"):
-            raise Unsolvable("the features hold values that are not finite")
+            raise SolverFailed("the features hold values that are not finite")
         return squares / max(count, 1) or 1.0
 
     def loss(self, head: HeadModule, *, gradients: bool) -> float:
@@ -67,14 +67,14 @@ class Problem:
                 if gradients:
                     loss.total.backward()
         if weight == 0:
-            raise Unsolvable("no row has a target")
+            raise SolverFailed("no row has a target")
         for parameter in head.parameters() if gradients else ():
             if parameter.grad is not None:
                 parameter.grad /= weight
         return total / weight
 
 
-def solve(head: HeadModule, training: Problem, penalty: float, scale: float, tolerance: float = 1e-5) -> float:
+def solve(head: HeadModule, training: ConvexProblem, penalty: float, scale: float, tolerance: float = 1e-5) -> float:
     """Minimise from where the head is; give the mean loss on the training rows."""
     weights = [tensor for name, tensor in head.named_parameters() if tensor.dim() > 1 and not name.endswith("bias")]
     optimizer = torch.optim.LBFGS(
@@ -93,7 +93,7 @@ def solve(head: HeadModule, training: Problem, penalty: float, scale: float, tol
     return training.loss(head, gradients=False)
 
 
-def solve_choosing(head: HeadModule, training: Problem, validation: Problem, scale: float) -> Solution:
+def solve_with_penalty_search(head: HeadModule, training: ConvexProblem, validation: ConvexProblem, scale: float) -> Solution:
     """Try penalties from strong to weak, and keep the one with the least validation loss."""
     best: tuple[Solution, dict[str, Tensor]] | None = None
     worse = 0

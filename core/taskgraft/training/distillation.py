@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from taskgraft.artifact.artifact import composition_of, load_fitted
+from taskgraft.artifact.artifact import compose_from_manifest, load_fitted
 from taskgraft.contract.descriptions import PER_ELEMENT
-from taskgraft.contract.head import BadTargets, Head, Target
+from taskgraft.contract.head import InvalidTargets, Head, TargetDescription
 from taskgraft.contract.plan import Plan, Teacher
 from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import SKIP, BadRows, Rows
+from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, InvalidRows, Rows
 from taskgraft.data.batching import limit_of
 from taskgraft.data.dataset import target_columns
-from taskgraft.data.preprocessing import check_elements, prepare
-from taskgraft.data.tensor_cache import Store
-from taskgraft.engine.task_module import Passes, soft_targets
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.data.preprocessing import check_elements, preprocess
+from taskgraft.data.tensor_cache import TensorCache
+from taskgraft.engine.task_module import ProgressIterator, compute_soft_labels
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.storage.manifest import SUMS, read_artifact
 
 
@@ -31,7 +31,7 @@ def teachers_of(plan: Plan) -> tuple[Teacher, ...]:
     return tuple(dict.fromkeys(stage.teacher for stage in plan if stage.teacher is not None))
 
 
-def given_target(plan: Plan, head: Head[Any], label: str) -> Target | None:
+def teacher_target(plan: Plan, head: Head[Any], label: str) -> TargetDescription | None:
     """Give the target description that a head takes over from the teachers of a plan; None where there are none.
 
     Reads what the artifacts say of themselves and of their base, no weights.
@@ -43,12 +43,12 @@ def given_target(plan: Plan, head: Head[Any], label: str) -> Target | None:
         BadArtifact: for a teacher that is no artifact, damaged, or needs a plugin that is not installed.
         UnfitTeacher: for one that the head cannot learn from.
     """
-    found: Target | None = None
+    found: TargetDescription | None = None
     for teacher in teachers_of(plan):
         target = _target_of(teacher, head, label)
         if found is not None and target != found:
             problem = "what it knows of the targets differs from what the teacher of another stage knows"
-            raise UnfitTeacher(teacher.artifact, problem, "Choose teachers that learned from the same rows")
+            raise TeacherMismatch(teacher.artifact, problem, "Choose teachers that learned from the same rows")
         found = target
     return found
 
@@ -62,14 +62,14 @@ def check_columns(plan: Plan, recipe: Recipe, rows: Rows) -> None:
     for teacher in teachers_of(plan):
         told = read_artifact(Path(teacher.artifact))[0].recipe.data
         if set(told.target) != set(recipe.data.target):
-            theirs, ours = (listed(map(repr, names)) for names in (told.target, recipe.data.target))
-            raise UnfitTeacher(teacher.artifact, f"it predicts {theirs}, but the target is {ours}", _ALIKE)
+            theirs, ours = (join_words(map(repr, names)) for names in (told.target, recipe.data.target))
+            raise TeacherMismatch(teacher.artifact, f"it predicts {theirs}, but the target is {ours}", _ALIKE)
         if missing := [column for column in told.columns.values() if column not in rows.columns]:
-            problem = f"it reads {listed(map(repr, missing))}, but {rows.source} has {listed(rows.columns)}"
-            raise UnfitTeacher(teacher.artifact, problem, "Give training rows with all columns that the teacher reads")
+            problem = f"it reads {join_words(map(repr, missing))}, but {rows.source} has {join_words(rows.columns)}"
+            raise TeacherMismatch(teacher.artifact, problem, "Give training rows with all columns that the teacher reads")
 
 
-def identities(plan: Plan) -> dict[str, str]:
+def teacher_checksums(plan: Plan) -> dict[str, str]:
     """Give the checksum of each teacher, by its folder: a run goes on with the teachers that it began with."""
     return {
         teacher.artifact: hashlib.sha256((Path(teacher.artifact) / SUMS).read_bytes()).hexdigest()
@@ -77,7 +77,7 @@ def identities(plan: Plan) -> dict[str, str]:
     }
 
 
-def asked(teacher: Teacher, rows: Rows, recipe: Recipe, folder: Path, device: torch.device, passes: Passes) -> Store:
+def teacher_soft_labels(teacher: Teacher, rows: Rows, recipe: Recipe, folder: Path, device: torch.device, passes: ProgressIterator) -> TensorCache:
     """Let a teacher say what it knows of training rows, read by its own columns and prepared in its own way.
 
     Args:
@@ -91,65 +91,65 @@ def asked(teacher: Teacher, rows: Rows, recipe: Recipe, folder: Path, device: to
         _, own, fitted = load_fitted(teacher.artifact, device=str(device))
     task, columns, settings = fitted.task, own.data.columns, recipe.training
     try:
-        made = prepare(rows, columns, task.backbone, folder / "inputs", settings.memory, settings.workers)
+        made = preprocess(rows, columns, task.backbone, folder / "inputs", settings.memory, settings.workers)
         if fitted.head.description.target in PER_ELEMENT:
             check_elements(rows, made.elements, target_columns(fitted.head, rows, recipe))
-    except BadRows as error:
+    except InvalidRows as error:
         reasons = {row: f"the teacher cannot use it, for {reason}" for row, reason in error.reasons.items()}
-        raise BadRows(rows, reasons) from None
+        raise InvalidRows(rows, reasons) from None
     limit, memory = limit_of(settings), settings.memory
-    return soft_targets(
+    return compute_soft_labels(
         task, made.source, teacher.temperature, limit, folder / "soft", memory, passes, settings.workers
     )
 
 
-def taken_over(plan: Plan, head: Head[Any], label: str, rows: Rows, recipe: Recipe) -> Target | None:
+def adopt_teacher_target(plan: Plan, head: Head[Any], label: str, rows: Rows, recipe: Recipe) -> TargetDescription | None:
     """Give what :func:`given_target` gives, once all training rows can be encoded by it.
 
     Raises:
         BadRows: naming the rows whose target the teachers do not know.
     """
-    target = given_target(plan, head, label)
+    target = teacher_target(plan, head, label)
     if target is None:
         return None
     columns = target_columns(head, rows, recipe)
     try:
         head.encode(columns, target)
-    except BadTargets as error:
-        names = listed(repr(teacher.artifact) for teacher in teachers_of(plan))
+    except InvalidTargets as error:
+        names = join_words(repr(teacher.artifact) for teacher in teachers_of(plan))
         told = f"The training split meant is that of the teacher {names}, whose labels and scales the head takes over."
-        raise BadRows(rows, error.reasons, f"{told}\n{SKIP}") from None
-    own: Target = head.adopt(target, columns)
+        raise InvalidRows(rows, error.reasons, f"{told}\n{FIX_OR_SKIP_ADVICE}") from None
+    own: TargetDescription = head.adopt(target, columns)
     return own
 
 
-def _target_of(teacher: Teacher, head: Head[Any], label: str) -> Target:
+def _target_of(teacher: Teacher, head: Head[Any], label: str) -> TargetDescription:
     folder = Path(teacher.artifact)
     manifest, _ = read_artifact(folder)
     recipe = manifest.recipe
     for axis, choice in (("backbone", recipe.backbone), ("head", recipe.head), ("strategy", recipe.strategy)):
         if choice.object is not None:
             problem = f"its {axis} was an object of the class {choice.object}, which its folder does not hold"
-            raise UnfitTeacher(teacher.artifact, problem, "Take a teacher of which everything was named")
-    composition = composition_of(folder, manifest, recipe)
+            raise TeacherMismatch(teacher.artifact, problem, "Take a teacher of which everything was named")
+    composition = compose_from_manifest(folder, manifest, recipe)
     theirs, its = composition.head_description, composition.head.label
     if theirs.target != head.description.target:
         problem = f"its head '{its}' predicts {theirs.target}, but '{label}' learns {head.description.target}"
-        raise UnfitTeacher(teacher.artifact, problem, f"Choose another teacher, or the head '{its}'")
+        raise TeacherMismatch(teacher.artifact, problem, f"Choose another teacher, or the head '{its}'")
     if not theirs.distils:
-        raise UnfitTeacher(teacher.artifact, f"its head '{its}' gives no soft targets", "Choose another teacher")
+        raise TeacherMismatch(teacher.artifact, f"its head '{its}' gives no soft targets", "Choose another teacher")
     try:
         return head.target.model_validate(manifest.target)
     except ValidationError:
         problem = f"what its head '{its}' knows of the targets is nothing that '{label}' can take over"
-        raise UnfitTeacher(teacher.artifact, problem, f"Choose another teacher, or the head '{its}'") from None
+        raise TeacherMismatch(teacher.artifact, problem, f"Choose another teacher, or the head '{its}'") from None
 
 
 _ALIKE = "Let teacher and student predict the same columns"
 
 
 @dataclass(eq=False)
-class UnfitTeacher(TaskgraftError):
+class TeacherMismatch(TaskgraftError):
     """A teacher from which a student cannot learn."""
 
     teacher: str

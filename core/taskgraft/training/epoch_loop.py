@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from taskgraft.data.batching import Order, limit_of, training_batches
-from taskgraft.data.examples import Examples, Piece, Turn, load
-from taskgraft.engine.task_module import mean_loss
-from taskgraft.training.lr_schedule import Schedule
-from taskgraft.training.tracking import Journal
-from taskgraft.training.train_step import Stepper
+from taskgraft.data.examples import EncodedDataset, LocalBatch, EpochSeed, iter_training_batches
+from taskgraft.engine.task_module import evaluate_loss
+from taskgraft.training.lr_schedule import LearningRateSchedule
+from taskgraft.training.tracking import MetricsLogger
+from taskgraft.training.train_step import TrainStep
 
 BEST, OPTIMIZER = "best", "optimizer"
 """First words of the names of tensors in the state of a descent."""
 
 
 @dataclass
-class Progress:
+class TrainerState:
     """How far a descent is.
 
     Attributes:
@@ -43,7 +43,7 @@ class Progress:
 
 
 @dataclass
-class Descent:
+class EpochLoop:
     """Trains one stage.
 
     Attributes:
@@ -51,13 +51,13 @@ class Descent:
         before: steps of earlier stages.
     """
 
-    stepper: Stepper
-    training: Examples
-    validation: Examples | None
+    stepper: TrainStep
+    training: EncodedDataset
+    validation: EncodedDataset | None
     patience: int | None
-    journal: Journal
+    journal: MetricsLogger
     before: int = 0
-    progress: Progress = field(default_factory=Progress)
+    progress: TrainerState = field(default_factory=TrainerState)
 
     def __post_init__(self) -> None:
         self._best: dict[str, Tensor] = {}
@@ -72,7 +72,7 @@ class Descent:
             LossNotFinite, GradientNotFinite, OutOfMemory: when training cannot go on.
         """
         settings, now, steps = self.stepper.settings, self.progress, self._steps()
-        schedule = Schedule(settings.schedule, steps, settings.warmup)
+        schedule = LearningRateSchedule(settings.schedule, steps, settings.warmup)
         every, stage = settings.checkpoint_every, self.stepper.stage
         if stage.before_steps is not None:
             stage.before_steps(self.stepper.task.backbone, steps)
@@ -107,7 +107,7 @@ class Descent:
 
     def resume(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Go on from a state that :meth:`state` gave."""
-        self.progress = Progress(**values["progress"])
+        self.progress = TrainerState(**values["progress"])
         self.stepper.micro_batch = values["micro_batch"]
         if values["scaler"]:
             self.stepper.scaler.load_state_dict(values["scaler"])
@@ -123,7 +123,7 @@ class Descent:
         groups = self.stepper.optimizer.state_dict()["param_groups"]
         self.stepper.optimizer.load_state_dict({"state": states, "param_groups": groups})
 
-    def _step(self, piece: Piece, factor: float) -> None:
+    def _step(self, piece: LocalBatch, factor: float) -> None:
         now = self.progress
         now.step, now.within = now.step + 1, now.within + 1
         loss, weight = self.stepper.step(piece, now.step, factor)
@@ -167,18 +167,18 @@ class Descent:
             no_single=self.stepper.no_single,
         )
 
-    def _track(self, batches: list[Order]) -> Iterator[Piece]:
+    def _track(self, batches: list[Order]) -> Iterator[LocalBatch]:
         accelerator, settings = self.stepper.accelerator, self.stepper.settings
-        turn = Turn(settings.seed, self.progress.epoch)
+        turn = EpochSeed(settings.seed, self.progress.epoch)
         index, count = accelerator.process_index, accelerator.num_processes
-        loader = load(self.training, batches, turn, settings.workers, index, count)
+        loader = iter_training_batches(self.training, batches, turn, settings.workers, index, count)
         what = f"{self.stepper.stage.name}, epoch {self.progress.epoch + 1}"
         return self.stepper.reporter.track(loader, what, len(batches))
 
-    def _validated(self, validation: Examples) -> float:
+    def _validated(self, validation: EncodedDataset) -> float:
         stepper = self.stepper
         settings = stepper.settings
-        score = mean_loss(
+        score = evaluate_loss(
             stepper.task, stepper.cut, validation.inputs, validation.targets, limit_of(settings), settings.workers
         )
         stepper.learning.set_modes()

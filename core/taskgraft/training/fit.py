@@ -10,36 +10,36 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from taskgraft.adaptation.base_weights import build
-from taskgraft.adaptation.dry_run import ROWS, check
-from taskgraft.adaptation.fitted import Fitted
-from taskgraft.adaptation.insertion import remove
-from taskgraft.composition.compose import Composition, Given, Named, built_head, feature_of, fitted_together
+from taskgraft.adaptation.base_weights import build_backbone
+from taskgraft.adaptation.dry_run import ROWS, dry_run
+from taskgraft.adaptation.fitted import FittedTask
+from taskgraft.adaptation.insertion import remove_modules
+from taskgraft.composition.compose import Composition, GivenObject, ResolvedComponent, build_head, head_features, combine
 from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.batch import RowNumbers
+from taskgraft.contract.batch import RowIndices
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import BadTargets, Head, Target
+from taskgraft.contract.head import InvalidTargets, Head, TargetDescription
 from taskgraft.contract.plan import Plan, Teacher
 from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import BadRows, InputColumns, Rows
+from taskgraft.contract.rows import InvalidRows, RenamedColumns, Rows
 from taskgraft.data.batching import limit_of
-from taskgraft.data.dataset import NoRows, labelled_examples, say_notes, target_columns, training_examples, usable
-from taskgraft.data.examples import Examples, whole
-from taskgraft.data.tensor_cache import Source
+from taskgraft.data.dataset import EmptyData, eval_dataset, report_notes, target_columns, train_dataset, dropping_invalid_rows
+from taskgraft.data.examples import EncodedDataset, all_targets
+from taskgraft.data.tensor_cache import RowSource
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.precision import resolved
-from taskgraft.engine.task_module import Passes, Task, predictions
+from taskgraft.engine.precision import resolve_precision
+from taskgraft.engine.task_module import ProgressIterator, TaskModule, predict_batches
 from taskgraft.errors import TaskgraftError
-from taskgraft.evaluation.baselines import learn_rivals
-from taskgraft.evaluation.evaluator import Judged
-from taskgraft.progress import Reporter
-from taskgraft.storage.run_directory import RunFolder
-from taskgraft.training.distillation import asked, check_columns, identities, taken_over, teachers_of
-from taskgraft.training.shared_cache import Sharing, Shelf
-from taskgraft.training.tracking import Journal, accelerator, tracking
-from taskgraft.training.trainer import TRAINING, VALIDATION, Loop, StageReport
-from taskgraft.training.validation_tuning import check_rows, check_validation, settle
+from taskgraft.evaluation.baselines import fit_baselines
+from taskgraft.evaluation.evaluator import LabelledPredictions
+from taskgraft.progress import ProgressReporter
+from taskgraft.storage.run_directory import RunDirectory
+from taskgraft.training.distillation import teacher_soft_labels, check_columns, teacher_checksums, adopt_teacher_target, teachers_of
+from taskgraft.training.shared_cache import SharedCacheKeys, SharedCache
+from taskgraft.training.tracking import MetricsLogger, make_accelerator, tracking
+from taskgraft.training.trainer import TRAINING, VALIDATION, Trainer, StageReport
+from taskgraft.training.validation_tuning import check_tuning_rows, check_validation, tune_on_validation
 
 FREE = ("workers", "memory", "checkpoint_every", "trackers")
 """Training settings that may be others when a run goes on: they do not change its weights."""
@@ -50,7 +50,7 @@ PLACES = ("train", "validation")
 
 
 @dataclass(frozen=True)
-class Keeping:
+class RunOptions:
     """Where a run keeps its state, and whether it goes on from what is there."""
 
     folder: Path
@@ -58,7 +58,7 @@ class Keeping:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FitResult:
     """What a fit ends with.
 
     Attributes:
@@ -71,9 +71,9 @@ class Outcome:
 
     composition: Composition
     recipe: Recipe
-    fitted: Fitted
+    fitted: FittedTask
     stages: tuple[StageReport, ...]
-    validation: Judged | None
+    validation: LabelledPredictions | None
     notes: Mapping[str, int]
     seconds_before: float
 
@@ -83,11 +83,11 @@ def fit(
     recipe: Recipe,
     rows: Rows,
     held: Rows | None,
-    reporter: Reporter,
+    reporter: ProgressReporter,
     folder: Path,
-    keeping: Keeping | None = None,
-    shelf: Shelf | None = None,
-) -> Outcome:
+    keeping: RunOptions | None = None,
+    shelf: SharedCache | None = None,
+) -> FitResult:
     """Train what was composed.
 
     Args:
@@ -103,11 +103,11 @@ def fit(
     check_patience(composition.plan, recipe.training.patience, held)
     check_validation(composition.head.label, composition.head_description, held)
     check_columns(composition.plan, recipe, rows)
-    engine = accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
+    engine = make_accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
     recipe = _with_precision(recipe, engine.device)
     torch.manual_seed(recipe.training.seed)
-    ask = partial(asked, recipe=recipe, device=engine.device, passes=passes(reporter, "asking the teacher, once"))
-    rows, prepared = usable(
+    ask = partial(teacher_soft_labels, recipe=recipe, device=engine.device, passes=show_progress(reporter, "asking the teacher, once"))
+    rows, prepared = dropping_invalid_rows(
         rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}", ask)
     )
     composition, recipe = prepared.composition, prepared.recipe
@@ -117,34 +117,34 @@ def fit(
     validation = None
     if held is not None:
         more = folder / "held"
-        held, validation = usable(held, recipe, lambda some: _validation(prepared, some, more / f"{len(some)}"))
+        held, validation = dropping_invalid_rows(held, recipe, lambda some: _validation(prepared, some, more / f"{len(some)}"))
     notes = {**rows.notes, **prepared.notes}
-    say_notes(reporter, notes, rows, "training rows")
+    report_notes(reporter, notes, rows, "training rows")
     if held is not None:
-        say_notes(reporter, held.notes, held, "validation rows")
-    task = Task(backbone, head.build(feature_of(composition), target), composition.layout)
-    teachers = identities(composition.plan)
+        report_notes(reporter, held.notes, held, "validation rows")
+    task = TaskModule(backbone, head.build(head_features(composition), target), composition.layout)
+    teachers = teacher_checksums(composition.plan)
     with _kept(keeping, engine, recipe, rows, held, teachers) as run_folder, tracking(engine, recipe.training.trackers):
-        journal = Journal(engine, run_folder)
+        journal = MetricsLogger(engine, run_folder)
         if not composition.tried:
-            check(composition, backbone, prepared.training.inputs.gather(range(min(ROWS, len(rows)))))
-        sharing = None if shelf is None else Sharing(shelf, _made_of(prepared, rows, held))
-        loop = Loop(
+            dry_run(composition, backbone, prepared.training.inputs.gather(range(min(ROWS, len(rows)))))
+        sharing = None if shelf is None else SharedCacheKeys(shelf, _made_of(prepared, rows, held))
+        loop = Trainer(
             task, prepared.training, validation, recipe.training, engine, reporter, folder, journal, run_folder, sharing
         )
         loop.soft = prepared.soft
         try:
             reports = loop.run(composition.plan)
         except BaseException:
-            remove(backbone, loop.inserted)
+            remove_modules(backbone, loop.inserted)
             raise
     judged = None if held is None else _judged(task, loop, held, reporter)
     if held is not None and judged is not None and head.description.settles:
-        target = settle(head, target, task, feature_of(composition), judged.predictions, held, judged.targets)
+        target = tune_on_validation(head, target, task, head_features(composition), judged.predictions, held, judged.targets)
         judged = _judged(task, loop, held, reporter)
     rivals, problems = _rivals(prepared, rows, reporter)
-    fitted = Fitted(task, head, target, loop.inserted, loop.learned, prepared.base, {}, rivals)
-    return Outcome(composition, recipe, fitted, tuple(reports), judged, notes | problems, loop.seconds_before)
+    fitted = FittedTask(task, head, target, loop.inserted, loop.learned, prepared.base, {}, rivals)
+    return FitResult(composition, recipe, fitted, tuple(reports), judged, notes | problems, loop.seconds_before)
 
 
 def check_patience(plan: Plan, patience: int | None, held: Rows | None) -> None:
@@ -157,20 +157,20 @@ def check_patience(plan: Plan, patience: int | None, held: Rows | None) -> None:
             raise NoValidation(setting, epochs)
 
 
-def passes(reporter: Reporter, what: str = "predicting") -> Passes:
+def show_progress(reporter: ProgressReporter, what: str = "predicting") -> ProgressIterator:
     """Show how far predictions are.
 
     Args:
         what: to call them.
     """
 
-    def show(batches: Sequence[RowNumbers]) -> Iterator[RowNumbers]:
+    def show(batches: Sequence[RowIndices]) -> Iterator[RowIndices]:
         return reporter.track(batches, what, len(batches))
 
     return show
 
 
-def identity(recipe: Recipe, rows: Rows, held: Rows | None) -> dict[str, Any]:
+def run_identity(recipe: Recipe, rows: Rows, held: Rows | None) -> dict[str, Any]:
     """Say what must be the same for a run to go on. Plain JSON."""
     said = recipe.model_dump(mode="json")
     said["training"] = {key: value for key, value in said["training"].items() if key not in FREE}
@@ -180,20 +180,20 @@ def identity(recipe: Recipe, rows: Rows, held: Rows | None) -> dict[str, Any]:
 
 @contextmanager
 def _kept(
-    keeping: Keeping | None,
+    keeping: RunOptions | None,
     engine: Accelerator,
     recipe: Recipe,
     rows: Rows,
     held: Rows | None,
     teachers: Mapping[str, str],
-) -> Iterator[RunFolder | None]:
+) -> Iterator[RunDirectory | None]:
     """Open the folder of a run, for a run with the same recipe and data as before."""
     if keeping is None:
         yield None
         return
     taught = {"teachers": dict(teachers)} if teachers else {}
-    run_folder = RunFolder(keeping.folder, engine.is_main_process)
-    run_folder.open(identity(recipe, rows, held) | taught, resume=keeping.resume)
+    run_folder = RunDirectory(keeping.folder, engine.is_main_process)
+    run_folder.open(run_identity(recipe, rows, held) | taught, resume=keeping.resume)
     try:
         yield run_folder
     finally:
@@ -207,11 +207,11 @@ class _Prepared:
     composition: Composition
     recipe: Recipe
     head: Head[Any]
-    target: Target
+    target: TargetDescription
     backbone: Backbone
     base: str | None
-    training: Examples
-    soft: dict[Teacher, Source]
+    training: EncodedDataset
+    soft: dict[Teacher, RowSource]
     notes: dict[str, int]
 
 
@@ -220,7 +220,7 @@ def _made_of(prepared: _Prepared, rows: Rows, held: Rows | None) -> dict[str, di
     chosen, recipe = prepared.composition.backbone, prepared.recipe
     by = {
         "backbone": chosen.choice().model_dump(mode="json"),
-        "source": str(chosen.source) if isinstance(chosen, Named) else None,
+        "source": str(chosen.source) if isinstance(chosen, ResolvedComponent) else None,
         "head": recipe.head.model_dump(mode="json"),  # it may choose what is hidden of the inputs
         "processor": prepared.backbone.processor.settings(),
         "columns": recipe.data.columns,
@@ -230,19 +230,19 @@ def _made_of(prepared: _Prepared, rows: Rows, held: Rows | None) -> dict[str, di
 
 
 def _prepared(
-    composition: Composition, recipe: Recipe, rows: Rows, folder: Path, ask: Callable[..., Source]
+    composition: Composition, recipe: Recipe, rows: Rows, folder: Path, ask: Callable[..., RowSource]
 ) -> _Prepared:
     if not len(rows):
-        raise NoRows(rows.source)
-    head = built_head(composition)
+        raise EmptyData(rows.source)
+    head = build_head(composition)
     hides = head.description.target == TargetKind.INPUTS
-    target = taken_over(composition.plan, head, composition.head.label, rows, recipe)
+    target = adopt_teacher_target(composition.plan, head, composition.head.label, rows, recipe)
     if target is None and not hides:
         target = _learned_target(head, rows, recipe)  # bad targets are told before weights are read
     composition, recipe = _learned_backbone(composition, recipe, rows)
-    backbone, base = build(composition.backbone)
+    backbone, base = build_backbone(composition.backbone)
     target = target or head.learn_contents(backbone.processor.contents)
-    training, notes = training_examples(head, target, backbone, rows, recipe, folder)
+    training, notes = train_dataset(head, target, backbone, rows, recipe, folder)
     soft = {
         teacher: ask(teacher, rows=rows, folder=folder / f"teacher-{number}")
         for number, teacher in enumerate(teachers_of(composition.plan))
@@ -250,59 +250,59 @@ def _prepared(
     return _Prepared(composition, recipe, head, target, backbone, base, training, soft, notes)
 
 
-def _validation(prepared: _Prepared, rows: Rows, folder: Path) -> Examples:
+def _validation(prepared: _Prepared, rows: Rows, folder: Path) -> EncodedDataset:
     head, target = prepared.head, prepared.target
-    examples, _ = labelled_examples(head, target, prepared.backbone, rows, prepared.recipe, folder)
-    check_rows(head, target, rows, examples.targets)
+    examples, _ = eval_dataset(head, target, prepared.backbone, rows, prepared.recipe, folder)
+    check_tuning_rows(head, target, rows, examples.targets)
     return examples
 
 
-def _judged(task: Task, loop: Loop, held: Rows, reporter: Reporter) -> Judged | None:
+def _judged(task: TaskModule, loop: Trainer, held: Rows, reporter: ProgressReporter) -> LabelledPredictions | None:
     """Predict for the validation rows, from where the latest stage judged them."""
     if loop.judged is None:
         return None
     cut, examples = loop.judged
-    found = predictions(task, cut, examples.inputs, limit_of(loop.settings), passes(reporter))
-    return Judged(found, whole(examples.targets), held)
+    found = predict_batches(task, cut, examples.inputs, limit_of(loop.settings), show_progress(reporter))
+    return LabelledPredictions(found, all_targets(examples.targets), held)
 
 
-def _rivals(prepared: _Prepared, rows: Rows, reporter: Reporter) -> tuple[dict[str, Config], dict[str, int]]:
+def _rivals(prepared: _Prepared, rows: Rows, reporter: ProgressReporter) -> tuple[dict[str, Config], dict[str, int]]:
     """Let the head's baselines learn from the training rows.
 
     Returns:
         what each learned, and notes about those that were left out.
     """
     head, targets = prepared.head, prepared.training.targets
-    inputs = InputColumns(rows, prepared.recipe.data.columns)
-    truth = cache(lambda: head.truth(whole(targets), prepared.target))
-    learned, problems = learn_rivals(head.description, inputs, truth)
+    inputs = RenamedColumns(rows, prepared.recipe.data.columns)
+    truth = cache(lambda: head.truth(all_targets(targets), prepared.target))
+    learned, problems = fit_baselines(head.description, inputs, truth)
     for problem in problems:
         reporter.say(f"{problem}.")
     return learned, dict.fromkeys(problems, len(rows))
 
 
 def _with_precision(recipe: Recipe, device: torch.device) -> Recipe:
-    precision = resolved(recipe.training.precision, device)
+    precision = resolve_precision(recipe.training.precision, device)
     return recipe.model_copy(update={"training": recipe.training.model_copy(update={"precision": precision})})
 
 
 def _learned_backbone(composition: Composition, recipe: Recipe, rows: Rows) -> tuple[Composition, Recipe]:
     """Let a backbone complete its settings from the inputs of the training rows."""
     chosen = composition.backbone
-    if isinstance(chosen, Given) or chosen.spec.learn is None:
+    if isinstance(chosen, GivenObject) or chosen.spec.learn is None:
         return composition, recipe
-    config = chosen.spec.learn(chosen.config, InputColumns(rows, recipe.data.columns))
+    config = chosen.spec.learn(chosen.config, RenamedColumns(rows, recipe.data.columns))
     chosen = replace(chosen, config=config)
-    known = fitted_together(catalog(), chosen, composition.head, composition.strategy)
+    known = combine(catalog(), chosen, composition.head, composition.strategy)
     composition = replace(known, tried=composition.tried)
     return composition, recipe.model_copy(update={"backbone": chosen.choice()})
 
 
-def _learned_target(head: Head[Any], rows: Rows, recipe: Recipe) -> Target:
+def _learned_target(head: Head[Any], rows: Rows, recipe: Recipe) -> TargetDescription:
     try:
         return head.learn(target_columns(head, rows, recipe))  # type: ignore[no-any-return]
-    except BadTargets as error:
-        raise BadRows(rows, error.reasons) from None
+    except InvalidTargets as error:
+        raise InvalidRows(rows, error.reasons) from None
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Schedule:
+class LearningRateSchedule:
     """A factor of the peak rate for each step, which rises linearly over the warm-up and then falls.
 
     Attributes:

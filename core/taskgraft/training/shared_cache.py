@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from taskgraft.contract.backbone import Backbone, owner, tensors
-from taskgraft.data.tensor_cache import Store
+from taskgraft.contract.backbone import Backbone, owning_part, named_tensors
+from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.memory import peak_memory
-from taskgraft.storage.fingerprints import fingerprint
+from taskgraft.storage.fingerprints import combined_digest
 
 NOTE = "note.json"
 """Beside a store: what computing it took."""
 
 
 @dataclass
-class Shelf:
+class SharedCache:
     """A folder of stores, each under a digest of all that it was computed from.
 
     Attributes:
@@ -32,7 +32,7 @@ class Shelf:
     seconds: float = field(default=0.0, init=False)
     memory: int = field(default=0, init=False)
 
-    def store(self, made_of: Mapping[str, Any], compute: Callable[[Path], Store], *, again: bool) -> Store:
+    def store(self, made_of: Mapping[str, Any], compute: Callable[[Path], TensorCache], *, again: bool) -> TensorCache:
         """Give a store, computed only if it is not there.
 
         Args:
@@ -45,7 +45,7 @@ class Shelf:
             note = json.loads((place / NOTE).read_text("utf-8"))
             self.seconds += 0.0 if again else note["seconds"]
             self.memory = max(self.memory, note["memory"])
-            return Store.kept(place)
+            return TensorCache.kept(place)
         self.folder.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=".", dir=self.folder))
         try:
@@ -57,11 +57,11 @@ class Shelf:
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
-        return Store.kept(place)
+        return TensorCache.kept(place)
 
 
 @dataclass(frozen=True)
-class Sharing:
+class SharedCacheKeys:
     """What stays frozen, shared with other runs.
 
     Attributes:
@@ -69,13 +69,13 @@ class Sharing:
             the loop knows: the weights, the cut, the layout and the rows per pass. Plain JSON.
     """
 
-    shelf: Shelf
+    shelf: SharedCache
     made_of: Mapping[str, Mapping[str, Any]]
 
 
-def below(backbone: Backbone, cut: int | None) -> str:
+def frozen_digest(backbone: Backbone, cut: int | None) -> str:
     """Digest the weights that decide what lies at a cut, or (None) the features. SHA-256, in hexadecimal."""
     description = backbone.description
     parts = description.parts[:cut]
-    found = {name: tensor for name, tensor in tensors(backbone).items() if owner(description, name) in parts}
-    return fingerprint(found, {})
+    found = {name: tensor for name, tensor in named_tensors(backbone).items() if owning_part(description, name) in parts}
+    return combined_digest(found, {})

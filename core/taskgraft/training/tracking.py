@@ -11,12 +11,12 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 
-from taskgraft.errors import TaskgraftError, listed, nearest
-from taskgraft.storage.run_directory import RunFolder
+from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.storage.run_directory import RunDirectory
 
 
 @dataclass(eq=False)
-class BadTracker(TaskgraftError):
+class InvalidTracker(TaskgraftError):
     """A tracker that cannot be used."""
 
     name: str
@@ -27,7 +27,7 @@ class BadTracker(TaskgraftError):
 
 
 @dataclass
-class Journal:
+class MetricsLogger:
     """Notes what happens, for whoever keeps track.
 
     Attributes:
@@ -35,7 +35,7 @@ class Journal:
     """
 
     accelerator: Accelerator
-    folder: RunFolder | None
+    folder: RunDirectory | None
 
     def note(self, step: int, line: Mapping[str, Any]) -> None:
         """Note some values.
@@ -51,7 +51,7 @@ class Journal:
             )
 
 
-def accelerator(trackers: Sequence[str], folder: Path | None) -> Accelerator:
+def make_accelerator(trackers: Sequence[str], folder: Path | None) -> Accelerator:
     """Join the processes that were started together. On processors alone accelerate does so only when told to.
 
     Args:
@@ -64,14 +64,14 @@ def accelerator(trackers: Sequence[str], folder: Path | None) -> Accelerator:
     known = [str(name) for name in LoggerType.list() if name != LoggerType.ALL]
     for name in trackers:
         if name not in known:
-            near = nearest(name, known)
+            near = closest_match(name, known)
             meant = f" (did you mean '{near}'?)" if near else ""
-            raise BadTracker(name, f"there is none of that name{meant}; accelerate knows {listed(known)}")
+            raise InvalidTracker(name, f"there is none of that name{meant}; accelerate knows {join_words(known)}")
     if trackers and folder is None:
-        raise BadTracker(trackers[0], "trackers may write files, so name a folder for the run with run=…")
+        raise InvalidTracker(trackers[0], "trackers may write files, so name a folder for the run with run=…")
     installed = {str(name) for name in get_available_trackers()}
     if missing := [name for name in trackers if name not in installed]:
-        raise BadTracker(missing[0], f"its package is not installed here (pip install {_package(missing[0])})")
+        raise InvalidTracker(missing[0], f"its package is not installed here (pip install {_package(missing[0])})")
     return Accelerator(
         cpu=not torch.accelerator.is_available(),
         log_with=list(trackers) or None,

@@ -9,16 +9,16 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from taskgraft.adaptation.guard import Guard
-from taskgraft.adaptation.trainable import Learning
+from taskgraft.adaptation.guard import WeightGuard
+from taskgraft.adaptation.trainable import TrainableTensors
 from taskgraft.contract.plan import Stage
 from taskgraft.contract.recipe import TrainingConfig
-from taskgraft.data.examples import Piece
-from taskgraft.engine.memory import OutOfMemory, is_out_of_memory, release
+from taskgraft.data.examples import LocalBatch
+from taskgraft.engine.memory import NotEnoughMemory, is_out_of_memory, release
 from taskgraft.engine.precision import autocast
-from taskgraft.engine.task_module import Task
+from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
-from taskgraft.progress import Reporter
+from taskgraft.progress import ProgressReporter
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 """Modules that cannot learn from a batch of one row."""
@@ -32,7 +32,7 @@ LEAST_SCALE = 1e-4
 
 
 @dataclass(eq=False)
-class LossNotFinite(TaskgraftError):
+class NonFiniteLoss(TaskgraftError):
     """Training diverged."""
 
     stage: str
@@ -44,7 +44,7 @@ class LossNotFinite(TaskgraftError):
 
 
 @dataclass(eq=False)
-class GradientNotFinite(TaskgraftError):
+class NonFiniteGradient(TaskgraftError):
     """Training would have diverged with this step."""
 
     stage: str
@@ -64,7 +64,7 @@ _ADVICE = (
 
 
 @dataclass
-class Stepper:
+class TrainStep:
     """Takes the steps of one stage.
 
     Attributes:
@@ -73,13 +73,13 @@ class Stepper:
     """
 
     stage: Stage
-    task: Task
-    learning: Learning
-    guard: Guard
+    task: TaskModule
+    learning: TrainableTensors
+    guard: WeightGuard
     cut: int | None
     settings: TrainingConfig
     accelerator: Accelerator
-    reporter: Reporter
+    reporter: ProgressReporter
     micro_batch: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class Stepper:
         self.no_single = any(isinstance(module, BATCH_NORMS) and module.training for module in self.task.modules())
         self._module = self.accelerator.prepare_model(self.task)
 
-    def step(self, piece: Piece, number: int, factor: float) -> tuple[float, float]:
+    def step(self, piece: LocalBatch, number: int, factor: float) -> tuple[float, float]:
         """Learn from one batch.
 
         Args:
@@ -119,18 +119,18 @@ class Stepper:
         whole_loss, whole_weight = (float(value) for value in self.accelerator.reduce(sums, "sum"))
         if not math.isfinite(whole_loss):
             self._undo(statistics)
-            raise LossNotFinite(self.stage.name, number, whole_loss)
+            raise NonFiniteLoss(self.stage.name, number, whole_loss)
         for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         if whole_weight > 0 and not self._apply(whole_weight):
             self._undo(statistics)
-            raise GradientNotFinite(self.stage.name, number, whole_loss / whole_weight)
+            raise NonFiniteGradient(self.stage.name, number, whole_loss / whole_weight)
         if self.stage.after_step is not None:
             self.stage.after_step(self.task.backbone, number)
         self.guard.after_step()
         return whole_loss, whole_weight
 
-    def _summed(self, piece: Piece, number: int) -> Tensor | None:
+    def _summed(self, piece: LocalBatch, number: int) -> Tensor | None:
         """Sum losses, weights and gradients over micro-batches; None when memory ran out."""
         try:
             return self._passes(piece, number)
@@ -139,7 +139,7 @@ class Stepper:
                 raise
             return None
 
-    def _passes(self, piece: Piece, number: int) -> Tensor:
+    def _passes(self, piece: LocalBatch, number: int) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         seed = (self.settings.seed * 1_000_003 + number) * 1_009 + self.accelerator.process_index
         device, sums = self.task.device, torch.zeros(2, device=self.task.device)
@@ -178,7 +178,7 @@ class Stepper:
         """Take half the rows per pass from now on."""
         advice = "Lower training.micro_batch, shorten the inputs, or let fewer parts learn."
         if self.accelerator.num_processes > 1 or self.micro_batch == 1:
-            raise OutOfMemory(f"training the stage '{self.stage.name}'", self.micro_batch, advice)
+            raise NotEnoughMemory(f"training the stage '{self.stage.name}'", self.micro_batch, advice)
         self.optimizer.zero_grad(set_to_none=True)
         release()
         before, self.micro_batch = self.micro_batch, self.micro_batch // 2
@@ -208,7 +208,7 @@ def seed_device(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
-def parameter_groups(learning: Learning, settings: TrainingConfig) -> list[dict[str, object]]:
+def parameter_groups(learning: TrainableTensors, settings: TrainingConfig) -> list[dict[str, object]]:
     """Sort what learns by rate, and by whether it decays: matrices do, biases and norms do not."""
     now = learning.tensors()
     groups: list[dict[str, object]] = []

@@ -12,28 +12,28 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from taskgraft.adaptation.guard import Guard
-from taskgraft.adaptation.insertion import Inserted, insert, named_tensors
-from taskgraft.adaptation.trainable import HEAD, Learning, resolve
-from taskgraft.contract.batch import Batch, RowNumbers
-from taskgraft.contract.features import Features, from_batch
-from taskgraft.contract.plan import Plan, Solve, Stage, Teacher
+from taskgraft.adaptation.guard import WeightGuard
+from taskgraft.adaptation.insertion import InsertedModule, insert_modules, original_named_tensors
+from taskgraft.adaptation.trainable import HEAD, TrainableTensors, resolve_trainable
+from taskgraft.contract.batch import Batch, RowIndices
+from taskgraft.contract.features import Features, batch_to_features
+from taskgraft.contract.plan import Plan, HeadSolver, Stage, Teacher
 from taskgraft.contract.recipe import TrainingConfig
-from taskgraft.data.batching import Limit, limit_of
-from taskgraft.data.examples import Examples
-from taskgraft.data.soft_labels import taught
-from taskgraft.data.tensor_cache import Source, Store
-from taskgraft.engine.feature_checks import verify
-from taskgraft.engine.task_module import Task, stored
+from taskgraft.data.batching import BatchBudget, limit_of
+from taskgraft.data.examples import EncodedDataset
+from taskgraft.data.soft_labels import add_soft_labels
+from taskgraft.data.tensor_cache import RowSource, TensorCache
+from taskgraft.engine.feature_checks import check_features
+from taskgraft.engine.task_module import TaskModule, cache_features
 from taskgraft.errors import TaskgraftError
-from taskgraft.progress import Reporter
-from taskgraft.storage.fingerprints import digest
-from taskgraft.storage.run_directory import RunFolder
-from taskgraft.training.convex_solver import Problem, Solution, solve, solve_choosing, start_at_zero
-from taskgraft.training.epoch_loop import Descent
-from taskgraft.training.shared_cache import Sharing, below
-from taskgraft.training.tracking import Journal
-from taskgraft.training.train_step import Stepper
+from taskgraft.progress import ProgressReporter
+from taskgraft.storage.fingerprints import tensor_digest
+from taskgraft.storage.run_directory import RunDirectory
+from taskgraft.training.convex_solver import ConvexProblem, Solution, solve, solve_with_penalty_search, start_at_zero
+from taskgraft.training.epoch_loop import EpochLoop
+from taskgraft.training.shared_cache import SharedCacheKeys, frozen_digest
+from taskgraft.training.tracking import MetricsLogger
+from taskgraft.training.train_step import TrainStep
 
 HELD_OUT = 5
 """Where there is no validation, one row in this many is held out to choose a penalty; then all rows are solved for."""
@@ -47,7 +47,7 @@ TRAINING, VALIDATION = "training", "validation"
 STILL = "What stays frozen is computed once, so training examples are the same in every epoch."
 """Said where training examples are to vary, or elements to be hidden, and a stage stores what lies at a cut."""
 
-PIECE = Limit(rows=8_192, elements=65_536)
+PIECE = BatchBudget(rows=8_192, elements=65_536)
 """Stored features that the solver reads at a time."""
 
 
@@ -87,7 +87,7 @@ class TooFewRows(TaskgraftError):
 
 
 @dataclass
-class Loop:
+class Trainer:
     """What every stage of a run shares.
 
     Attributes:
@@ -103,20 +103,20 @@ class Loop:
         seconds_before: wall-clock seconds of the stages in the process that was interrupted, up to what it kept last.
     """
 
-    task: Task
-    training: Examples
-    validation: Examples | None
+    task: TaskModule
+    training: EncodedDataset
+    validation: EncodedDataset | None
     settings: TrainingConfig
     accelerator: Accelerator
-    reporter: Reporter
+    reporter: ProgressReporter
     folder: Path
-    journal: Journal
-    run_folder: RunFolder | None = None
-    sharing: Sharing | None = None
-    soft: Mapping[Teacher, Source] = field(default_factory=dict)
-    inserted: tuple[Inserted, ...] = ()
+    journal: MetricsLogger
+    run_folder: RunDirectory | None = None
+    sharing: SharedCacheKeys | None = None
+    soft: Mapping[Teacher, RowSource] = field(default_factory=dict)
+    inserted: tuple[InsertedModule, ...] = ()
     learned: frozenset[str] = frozenset()
-    judged: tuple[int | None, Examples] | None = None
+    judged: tuple[int | None, EncodedDataset] | None = None
     steps: int = 0
     seconds_before: float = 0.0
     _began: float = 0.0
@@ -139,21 +139,21 @@ class Loop:
             self._finished.append(self._stage(number, stage, values, tensors))
             values, tensors = None, {}
             if number + 1 < len(plan):
-                self._keep(resolve(stage, self.task.backbone, self.task.layout, self.task.head, self.inserted))
+                self._keep(resolve_trainable(stage, self.task.backbone, self.task.layout, self.task.head, self.inserted))
         return self._finished
 
-    def _insert(self, number: int, stage: Stage) -> Learning:
+    def _insert(self, number: int, stage: Stage) -> TrainableTensors:
         torch.manual_seed(self.settings.seed + number)
-        self.inserted = (*self.inserted, *insert(self.task.backbone, stage.insert, self.inserted))
+        self.inserted = (*self.inserted, *insert_modules(self.task.backbone, stage.insert, self.inserted))
         self.task.to(self.accelerator.device)
-        learning = resolve(stage, self.task.backbone, self.task.layout, self.task.head, self.inserted)
+        learning = resolve_trainable(stage, self.task.backbone, self.task.layout, self.task.head, self.inserted)
         self.learned |= learning.declared
         return learning
 
     def _digests(self, restored: Mapping[str, Tensor]) -> dict[str, str]:
         """Take digests of the backbone before a stage wraps its layers, but not of what is restored afterwards."""
-        now = named_tensors(self.task.backbone, self.inserted)
-        return {name: digest(tensor) for name, tensor in now.items() if f"{WEIGHTS}.{name}" not in restored}
+        now = original_named_tensors(self.task.backbone, self.inserted)
+        return {name: tensor_digest(tensor) for name, tensor in now.items() if f"{WEIGHTS}.{name}" not in restored}
 
     def _stage(
         self, number: int, stage: Stage, values: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]
@@ -171,23 +171,23 @@ class Loop:
         if values is not None:
             self._restore(learning, tensors)
         cut = self._verified_cut(stage, learning)
-        if values is None and number == 0 and stage.solve == Solve.DESCENT:
+        if values is None and number == 0 and stage.solve == HeadSolver.DESCENT:
             self._calibrate()
-        if number > 0 and stage.solve == Solve.CONVEX:
+        if number > 0 and stage.solve == HeadSolver.CONVEX:
             self._uncalibrate()
-        guard = Guard(stage.name, learning, learning.set_modes(), bare)
+        guard = WeightGuard(stage.name, learning, learning.set_modes(), bare)
         kept = self.folder / str(number)
         again = before > 0
         training = self._at(cut, self.training, kept / TRAINING, again=again)
         if stage.teacher is not None:
-            training = taught(training, self.soft[stage.teacher])
+            training = add_soft_labels(training, self.soft[stage.teacher])
         validation = None
         if self.validation is not None:
             validation = self._at(cut, self.validation, kept / VALIDATION, again=again)
         self.judged = None if validation is None else (cut, validation)
         learning.set_modes()
         solution, losses = None, []
-        if stage.solve == Solve.CONVEX:
+        if stage.solve == HeadSolver.CONVEX:
             solution = self._solve(stage, training, validation)
             guard.finish(solved=True)
             losses = [solution.training_loss]
@@ -213,17 +213,17 @@ class Loop:
     def _descent(
         self,
         stage: Stage,
-        learning: Learning,
-        guard: Guard,
+        learning: TrainableTensors,
+        guard: WeightGuard,
         cut: int | None,
-        training: Examples,
-        validation: Examples | None,
-    ) -> Descent:
-        stepper = Stepper(stage, self.task, learning, guard, cut, self.settings, self.accelerator, self.reporter)
+        training: EncodedDataset,
+        validation: EncodedDataset | None,
+    ) -> EpochLoop:
+        stepper = TrainStep(stage, self.task, learning, guard, cut, self.settings, self.accelerator, self.reporter)
         patience = stage.patience or self.settings.patience
-        return Descent(stepper, training, validation, patience, self.journal, self.steps)
+        return EpochLoop(stepper, training, validation, patience, self.journal, self.steps)
 
-    def _keep(self, learning: Learning, descent: Descent | None = None) -> None:
+    def _keep(self, learning: TrainableTensors, descent: EpochLoop | None = None) -> None:
         """Keep what is needed to go on from here: what has learned so far, the head, and how far the stage is."""
         if self.run_folder is None:
             return
@@ -239,20 +239,20 @@ class Loop:
         self.run_folder.keep(values, tensors | {f"{WEIGHTS}.{name}": tensor for name, tensor in weights.items()})
 
     @torch.no_grad()
-    def _restore(self, learning: Learning, tensors: Mapping[str, Tensor]) -> None:
+    def _restore(self, learning: TrainableTensors, tensors: Mapping[str, Tensor]) -> None:
         now = learning.tensors()
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
             if kind == WEIGHTS:
                 now[rest].copy_(tensor)
 
-    def _verified_cut(self, stage: Stage, learning: Learning) -> int | None:
+    def _verified_cut(self, stage: Stage, learning: TrainableTensors) -> int | None:
         """Choose the latest cut before anything learns that holds on real input; None for the features themselves."""
         self.task.backbone.eval()
         description, layout = self.task.backbone.description, self.task.layout
         first, store = learning.first_part(), stage.store and self.task.keeps
         usable = [cut for cut in description.cuts_for(layout) if 0 < cut <= first < len(description.parts)]
-        verified = verify(self.task.backbone, self._first_batch(), layout, usable[-1:] if store else [])
+        verified = check_features(self.task.backbone, self._first_batch(), layout, usable[-1:] if store else [])
         self.task.pads = verified.pads
         if store and first == len(description.parts):
             return None
@@ -276,7 +276,7 @@ class Loop:
         rows = next(limit_of(self.settings).cut(np.arange(len(lengths)), lengths))
         return inputs.gather(rows).to(self.task.device)
 
-    def _at(self, cut: int | None, examples: Examples, folder: Path, *, again: bool) -> Examples:
+    def _at(self, cut: int | None, examples: EncodedDataset, folder: Path, *, again: bool) -> EncodedDataset:
         """Store what lies at a cut.
 
         Args:
@@ -288,32 +288,32 @@ class Loop:
         if examples.drawn is not None:
             self.reporter.say(STILL)
         if self.sharing is None:
-            return Examples(self._stored(cut, examples, folder, self.settings.memory), examples.targets)
+            return EncodedDataset(self._stored(cut, examples, folder, self.settings.memory), examples.targets)
         made_of = {
             **self.sharing.made_of[folder.name],
-            "weights": below(self.task.backbone, cut),
+            "weights": frozen_digest(self.task.backbone, cut),
             "cut": cut,
             "layout": self.task.layout,
             "batches": asdict(limit_of(self.settings)),
         }
         inputs = self.sharing.shelf.store(made_of, lambda place: self._stored(cut, examples, place, 0), again=again)
-        return Examples(inputs, examples.targets)
+        return EncodedDataset(inputs, examples.targets)
 
-    def _stored(self, cut: int | None, examples: Examples, folder: Path, memory: int) -> Store:
+    def _stored(self, cut: int | None, examples: EncodedDataset, folder: Path, memory: int) -> TensorCache:
         limit, workers = limit_of(self.settings), self.settings.workers
-        return stored(self.task, cut, examples.inputs, limit, folder, memory, self._passes, workers)
+        return cache_features(self.task, cut, examples.inputs, limit, folder, memory, self._passes, workers)
 
-    def _passes(self, batches: Sequence[RowNumbers]) -> Iterator[RowNumbers]:
+    def _passes(self, batches: Sequence[RowIndices]) -> Iterator[RowIndices]:
         return self.reporter.track(batches, "computing what stays frozen, once", len(batches))
 
-    def _solve(self, stage: Stage, training: Examples, validation: Examples | None) -> Solution:
+    def _solve(self, stage: Stage, training: EncodedDataset, validation: EncodedDataset | None) -> Solution:
         head, everything = self.task.head, self._problem(training, range(len(training)))
         start_at_zero(head)
         scale = everything.scale()
         if stage.penalty is not None:
             solution = Solution(stage.penalty, solve(head, everything, stage.penalty, scale), None)
         elif validation is not None:
-            solution = solve_choosing(head, everything, self._problem(validation, range(len(validation))), scale)
+            solution = solve_with_penalty_search(head, everything, self._problem(validation, range(len(validation))), scale)
         else:
             solution = self._choose_on_held_out(training, everything, scale)
         if self.accelerator.num_processes > 1:
@@ -321,33 +321,33 @@ class Loop:
                 parameter.data.copy_(broadcast(parameter.data))
         return solution
 
-    def _choose_on_held_out(self, training: Examples, everything: Problem, scale: float) -> Solution:
+    def _choose_on_held_out(self, training: EncodedDataset, everything: ConvexProblem, scale: float) -> Solution:
         order = torch.randperm(len(training), generator=torch.Generator().manual_seed(self.settings.seed)).tolist()
         held, rest = order[::HELD_OUT], [row for place, row in enumerate(order) if place % HELD_OUT]
         if not rest:
             raise TooFewRows(len(training))
-        chosen = solve_choosing(self.task.head, self._problem(training, rest), self._problem(training, held), scale)
+        chosen = solve_with_penalty_search(self.task.head, self._problem(training, rest), self._problem(training, held), scale)
         penalty = chosen.penalty * len(rest) / len(training)
         return Solution(penalty, solve(self.task.head, everything, penalty, scale), chosen.validation_loss)
 
-    def _problem(self, examples: Examples, rows: Sequence[int]) -> Problem:
+    def _problem(self, examples: EncodedDataset, rows: Sequence[int]) -> ConvexProblem:
         """Read features in pieces, of rows of similar length. Those that are not stored are computed whenever they are read."""
         lengths, numbers = np.asarray(examples.inputs.sizes()), np.asarray(rows)
         order = numbers[np.argsort(-lengths[numbers], kind="stable")]
         pieces = list((PIECE if self.task.keeps else limit_of(self.settings)).cut(order, lengths))
         device, layout = self.task.device, self.task.layout
 
-        def read(piece: RowNumbers) -> tuple[Features, Batch]:
+        def read(piece: RowIndices) -> tuple[Features, Batch]:
             inputs, targets = examples.inputs.gather(piece).to(device), examples.targets.rows(piece).to(device)
             if self.task.keeps:
-                return from_batch(inputs, layout), targets
+                return batch_to_features(inputs, layout), targets
             with torch.no_grad():
                 return self.task.features(0, inputs), targets
 
         if self.task.keeps and examples.inputs.bytes <= self.settings.memory:
             kept = [read(piece) for piece in pieces]
-            return Problem(lambda: kept)
-        return Problem(lambda: (read(piece) for piece in pieces))
+            return ConvexProblem(lambda: kept)
+        return ConvexProblem(lambda: (read(piece) for piece in pieces))
 
 
 def _trains(tensor: Tensor) -> bool:

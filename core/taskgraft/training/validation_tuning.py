@@ -5,10 +5,10 @@ from typing import Any
 
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
-from taskgraft.contract.head import BadTargets, Head, Predictions, Target
-from taskgraft.contract.rows import BadRows, InputColumns, Rows
-from taskgraft.data.examples import Targets, whole
-from taskgraft.engine.task_module import Task
+from taskgraft.contract.head import InvalidTargets, Head, Predictions, TargetDescription
+from taskgraft.contract.rows import InvalidRows, RenamedColumns, Rows
+from taskgraft.data.examples import Targets, all_targets
+from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
 
 
@@ -30,7 +30,7 @@ def check_validation(label: str, description: HeadDescription, held: Rows | None
         held.column(column)
 
 
-def check_rows(head: Head[Any], target: Target, rows: Rows, encoded: Targets) -> None:
+def check_tuning_rows(head: Head[Any], target: TargetDescription, rows: Rows, encoded: Targets) -> None:
     """Let a head look at the validation rows before training.
 
     Raises:
@@ -39,35 +39,35 @@ def check_rows(head: Head[Any], target: Target, rows: Rows, encoded: Targets) ->
     if not head.description.settles:
         return
     try:
-        head.check_settling(whole(encoded), _columns(head, rows), target)
-    except BadTargets as error:
-        raise BadRows(rows, error.reasons) from None
+        head.check_settling(all_targets(encoded), _columns(head, rows), target)
+    except InvalidTargets as error:
+        raise InvalidRows(rows, error.reasons) from None
 
 
-def settle(
+def tune_on_validation(
     head: Head[Any],
-    target: Target,
-    task: Task,
+    target: TargetDescription,
+    task: TaskModule,
     feature: FeatureDescription,
     predictions: Predictions,
     rows: Rows,
     encoded: Batch,
-) -> Target:
+) -> TargetDescription:
     """Let a head complete its target description; its module is built anew and takes over the weights.
 
     Args:
         predictions: for the validation rows.
         rows: the validation rows, with their targets ``encoded``.
     """
-    completed: Target = head.settle(predictions, encoded, _columns(head, rows), target)
+    completed: TargetDescription = head.settle(predictions, encoded, _columns(head, rows), target)
     module = head.build(feature, completed).to(task.device)
     module.load_state_dict(task.head.state_dict())
     task.head = module.eval()
     return completed
 
 
-def _columns(head: Head[Any], rows: Rows) -> InputColumns:
-    return InputColumns(rows, {column: column for column in head.description.columns})
+def _columns(head: Head[Any], rows: Rows) -> RenamedColumns:
+    return RenamedColumns(rows, {column: column for column in head.description.columns})
 
 
 @dataclass(eq=False)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import taskgraft as tg
 from rich.console import Console
 from rich.table import Table
-from taskgraft.contract.rows import BadRows
+from taskgraft.contract.rows import InvalidRows
 from taskgraft.data.reading import read_file
 
 from plugin_molecule.scaffold import by_scaffold
@@ -71,7 +71,7 @@ def divide(path: Path, target: str, folder: Path) -> None:
     rows, config = read_file(path, tg.catalog()), ScaffoldConfig(validation=0.1, test=0.1)
     try:
         parts = by_scaffold(rows, (target,), config, 0)
-    except BadRows as error:
+    except InvalidRows as error:
         print(f"{path.name}: {len(error.reasons)} of {len(rows):,} rows are no molecules", flush=True)
         rows = rows.without(error.reasons)
         parts = by_scaffold(rows, (target,), config, 0)

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import taskgraft as tg
 import torch
-from taskgraft.contract.features import ELEMENT
-from taskgraft.contract.rows import BadRows, Rows
+from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.contract.rows import InvalidRows, Rows
 
 from plugin_molecule import molecule, scaffold, tokens
 from plugin_molecule.processor import POSITIONS, TOKENS, SmilesProcessor
@@ -66,7 +66,7 @@ def test_a_molecule_that_is_too_long_is_refused():
 def test_all_bad_rows_of_a_file_are_told_with_their_lines(tmp_path):
     (tmp_path / "some.csv").write_text("smiles,y\nCCO,1\nCC(,2\nCCN,3\nC1CC,4\n")
     model = tg.compose(SMALL, "regression", "linear-probe")
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         model.fit(tmp_path / "some.csv", target="y", quiet=True)
     assert str(caught.value) == (
         "some.csv, line 3: 'CC(' is no SMILES.\nsome.csv, line 5: 'C1CC' is no SMILES.\n"
@@ -83,7 +83,7 @@ def test_every_writing_of_a_molecule_gives_the_same_features_in_the_order_of_its
 
 def test_elements_are_atoms():
     found = prepared("[Na+].[O-]C(=O)c1ccccc1")
-    assert found.elements == found.batch.lengths[ELEMENT].tolist() == [10]
+    assert found.elements == found.batch.lengths[ELEMENT_AXIS].tolist() == [10]
 
 
 def test_atoms_that_training_lacked_are_noted_and_read_as_unknown():

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pyarrow as pa
-from taskgraft.contract.rows import BadRows, Rows
+from taskgraft.contract.rows import InvalidRows, Rows
 
 from plugin_molecule.molecule import read
 
@@ -54,4 +54,4 @@ def test_the_message_is_what_is_printed():
     values = ["CCO", "CC(", "CCN", "C(C)(C)(C)(C)C"]
     rows = Rows(pa.table({"smiles": values}), "some.csv", [2, 3, 4, 5])
     reasons = {row: reason for row, value in enumerate(values) if isinstance(reason := read(value), str)}
-    assert f"```\n{BadRows(rows, reasons)}\n```" in README
+    assert f"```\n{InvalidRows(rows, reasons)}\n```" in README

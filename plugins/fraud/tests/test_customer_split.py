@@ -1,8 +1,8 @@
 import pyarrow as pa
 import pytest
 
-from taskgraft.contract.config import SettingsError, parse
-from taskgraft.contract.rows import ColumnMissing, Rows
+from taskgraft.contract.config import ConfigError, parse_config
+from taskgraft.contract.rows import MissingColumn, Rows
 from taskgraft.testing import SplitLaws
 from taskgraft_fraud.customer_split import by_customer
 from taskgraft_fraud.leak import Leak
@@ -86,13 +86,13 @@ def test_a_row_on_both_sides_is_a_leak_where_it_has_no_customer():
 
 def test_there_is_one_way_to_say_who_is_held_out():
     for settings in ({}, {"fraction": 0.1, "part": "part"}):
-        with pytest.raises(SettingsError) as caught:
-            parse(CustomerSplitConfig, {"column": "who"} | settings, "split 'customer'")
+        with pytest.raises(ConfigError) as caught:
+            parse_config(CustomerSplitConfig, {"column": "who"} | settings, "split 'customer'")
         assert str(caught.value) == (
             "split 'customer': give either 'fraction', a share of the customers, or 'part', a column that says it already."
         )
 
 
 def test_a_column_that_is_not_there_is_told():
-    with pytest.raises(ColumnMissing):
+    with pytest.raises(MissingColumn):
         parts(table(whose=["a", "b"]), fraction=0.5)

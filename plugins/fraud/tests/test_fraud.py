@@ -9,12 +9,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import taskgraft as tg
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.config import SettingsError, parse
+from taskgraft.contract.config import ConfigError, parse_config
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
-from taskgraft.contract.labels import NothingToTell
-from taskgraft.contract.plan import Solve
-from taskgraft.contract.rows import BadRows, ColumnMissing
+from taskgraft.contract.labels import TooFewLabels
+from taskgraft.contract.plan import HeadSolver
+from taskgraft.contract.rows import InvalidRows, MissingColumn
 from taskgraft.testing import HeadLaws
 from taskgraft.training.validation_tuning import NothingToSettleBy
 from taskgraft_fraud.calibration import Isotonic, Temperature
@@ -107,7 +107,7 @@ def test_a_third_label_is_refused():
 
 
 def test_one_label_leaves_nothing_to_tell():
-    with pytest.raises(NothingToTell):
+    with pytest.raises(TooFewLabels):
         head().learn({"kind": ["a", "a"]})
 
 
@@ -161,7 +161,7 @@ def test_the_loss_of_members_is_their_mean_loss():
 
 def test_a_focal_loss_is_not_convex_so_a_probe_descends():
     plans = [tg.compose(table(), head(focal=gamma), "linear-probe").composition.plan for gamma in (0.0, 2.0)]
-    assert [plan[0].solve for plan in plans] == [Solve.CONVEX, Solve.DESCENT]
+    assert [plan[0].solve for plan in plans] == [HeadSolver.CONVEX, HeadSolver.DESCENT]
 
 
 # --- predictions
@@ -229,8 +229,8 @@ def test_what_a_head_settles_by_isotonic_regression_predicts_on_the_line():
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, said):
-    with pytest.raises(SettingsError) as caught:
-        parse(FraudConfig, settings, "head 'fraud'")
+    with pytest.raises(ConfigError) as caught:
+        parse_config(FraudConfig, settings, "head 'fraud'")
     assert str(caught.value) == f"head 'fraud': {said}"
 
 
@@ -332,7 +332,7 @@ def test_its_own_metric_judges_it_with_the_columns_that_it_was_told_of():
 
 
 def test_a_column_for_its_metric_that_is_not_there_is_told_before_training():
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         fitted(calibration="none", threshold=0.2, customer="who")
     assert str(caught.value) == "the validation data has no column 'who'. Columns: amount, far, day, fraud."
 
@@ -375,7 +375,7 @@ def test_validation_rows_of_one_label_are_refused_before_training():
 
 def test_a_fraud_without_its_amount_is_told_before_training():
     held = transactions(8, seed=1) | {"fraud": [0, 1] * 4, "eur": ["1", "2", "", "x", "-5", "", "7", "8"]}
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         fitted(held, review=5.0, amount="eur")
     assert str(caught.value) == (
         "the validation data, row 3: the column 'eur' is 'x', which is no number.\n"
@@ -385,7 +385,7 @@ def test_a_fraud_without_its_amount_is_told_before_training():
 
 
 def test_a_row_without_time_is_told_before_training():
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         fitted(transactions(seed=1) | {"day": ["later"] + ["2018-07-25"] * 399}, alerts_per_day=3, time="day")
     assert str(caught.value) == (
         "the validation data, row 0: the column 'day' is 'later', which is no time like 2018-07-25 13:05:00.\n"
@@ -394,7 +394,7 @@ def test_a_row_without_time_is_told_before_training():
 
 
 def test_a_column_that_is_not_there_is_told_before_training():
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         fitted(review=5.0, amount="amuont")
     assert str(caught.value) == (
         "the validation data has no column 'amuont'. Did you mean 'amount'? Columns: amount, far, day, fraud."

@@ -11,11 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from taskgraft.composition.compose import named
-from taskgraft.contract.rows import InputColumns
+from taskgraft.composition.compose import resolve
+from taskgraft.contract.rows import RenamedColumns
 from taskgraft.contract.specs import BaselineSpec, MetricSpec, SplitSpec
-from taskgraft.data.reading import read
-from taskgraft.data.splitting import divided
+from taskgraft.data.reading import read_rows
+from taskgraft.data.splitting import split_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft_fraud import logistic_regression, trees
 from taskgraft_fraud.baseline_settings import (
@@ -33,7 +33,7 @@ ADULT = FOLDER.parent / "adult"
 
 
 def learned(name, inputs, truth):
-    chosen = named(catalog(), BaselineSpec, name)
+    chosen = resolve(catalog(), BaselineSpec, name)
     return chosen, chosen.spec.learn(inputs, truth, chosen.config)
 
 
@@ -152,13 +152,13 @@ def test_a_forest_has_as_many_trees_as_are_asked_for():
 
 @needs_handbook
 def test_the_regression_reaches_the_figures_of_the_handbook():
-    rows = read(FEATURES, catalog(), "the data")
-    learned_from, judged = divided(rows, ("TX_FRAUD",), named(catalog(), SplitSpec, SPLIT), 0)
+    rows = read_rows(FEATURES, catalog(), "the data")
+    learned_from, judged = split_rows(rows, ("TX_FRAUD",), resolve(catalog(), SplitSpec, SPLIT), 0)
     names = {name: name for name in FIFTEEN}
-    inputs, others = (InputColumns(some, names) for some in (learned_from, judged))
+    inputs, others = (RenamedColumns(some, names) for some in (learned_from, judged))
     found = predicted("logistic-regression", inputs, learned_from.values("TX_FRAUD"), others)
-    metric = named(catalog(), MetricSpec, METRIC)
-    columns = InputColumns(judged, {name: name for name in judged.columns})
+    metric = resolve(catalog(), MetricSpec, METRIC)
+    columns = RenamedColumns(judged, {name: name for name in judged.columns})
     judge = metric.spec.build(found, judged.values("TX_FRAUD"), columns, metric.config)
     numbers = judge(np.arange(len(judged)))
     assert numbers["auroc"] == pytest.approx(0.870, abs=0.005)
@@ -178,7 +178,7 @@ def test_boosted_trees_reach_what_is_known_of_adult():
     inputs, truth = adult("train")
     others, goals = adult("test")
     found = predicted("gradient-boosting", inputs, truth, others)
-    metric = named(catalog(), MetricSpec, "fraud")
+    metric = resolve(catalog(), MetricSpec, "fraud")
     numbers = metric.spec.build(found, goals, {}, metric.config)(np.arange(len(goals)))
     right = np.mean([value == goal for value, goal in zip(found.values, goals, strict=True)])
     assert right == pytest.approx(0.873, abs=0.003)

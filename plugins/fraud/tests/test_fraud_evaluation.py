@@ -7,7 +7,7 @@ from backbones import Table
 from small_plugin import TableConfig
 
 import taskgraft as tg
-from taskgraft.contract.recipe import Choice
+from taskgraft.contract.recipe import ComponentRef
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_model_is_judged_by_later_days_beside_a_rival_that_learned_from_the_sa
     split = {"name": "time", "column": "time", "validation": 8, "delay": 3}
     run = model.fit("rows.csv", inputs="amount", target="fraud", split=split, quiet=True)
     days = (pd.to_datetime(rows.time).dt.normalize() - pd.Timestamp("2018-07-01")).dt.days
-    assert (run.metrics.rows, model.recipe.data.split) == (int((days > 21).sum()), Choice(**split))
+    assert (run.metrics.rows, model.recipe.data.split) == (int((days > 21).sum()), ComponentRef(**split))
     metric = {"name": "fraud", "k": 5, "customer": "customer", "time": "time", "amount": "amount", "review": 4.0}
     later = rows[days > 21].to_csv("later.csv", index=False) or "later.csv"
     found = model.evaluate(

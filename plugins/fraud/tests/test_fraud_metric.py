@@ -3,8 +3,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.rows import ColumnMissing
-from taskgraft.evaluation.evaluation import Resampling
+from taskgraft.contract.rows import MissingColumn
+from taskgraft.evaluation.evaluation import Bootstrap
 from taskgraft_fraud.cells import BadCells
 from taskgraft_fraud.fraud_metric import NotALabel, NotTwoClasses, fraud
 from taskgraft_fraud.metric_settings import FraudMetricConfig
@@ -102,7 +102,7 @@ def test_a_resample_is_judged_as_a_table_of_its_rows_would_be():
     }
     scores, truth = np.round(chance.random(size), 1), np.where(chance.random(size) < 0.2, "1", "0").tolist()
     settings = {"k": 7, "customer": "customer", "time": "time", "unit": "days", "amount": "amount", "review": 0.3}
-    for rows in Resampling(20).draws(size):
+    for rows in Bootstrap(20).draws(size):
         table = {name: [values[row] for row in rows] for name, values in columns.items()}
         alone = judged(scores[rows], [truth[row] for row in rows], table, **settings)
         assert judged(scores, truth, columns, rows, **settings) == pytest.approx(alone)
@@ -130,7 +130,7 @@ def test_a_label_of_fraud_that_is_none_is_told():
 
 
 def test_a_column_that_is_not_there_is_told():
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         judged([0.1, 0.2], ["0", "1"], {"amounts": [1, 2]}, amount="amount", review=1.0)
     assert str(caught.value) == "The judged data has no column 'amount'. Did you mean 'amounts'? Columns: amounts."
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import typed
 
-from taskgraft.contract.config import parse
+from taskgraft.contract.config import parse_config
 from taskgraft_fraud.fraud_settings import FraudConfig
 from taskgraft_fraud.history_settings import TransactionsConfig
 
@@ -55,14 +55,14 @@ def test_every_head_of_the_readme_can_be_chosen():
     for text in heads:
         settings = tomllib.loads(f"head = {text}")["head"]
         settings.pop("name")
-        assert isinstance(parse(FraudConfig, settings, "head 'fraud'"), FraudConfig)
+        assert isinstance(parse_config(FraudConfig, settings, "head 'fraud'"), FraudConfig)
 
 
 def test_the_reader_of_the_readme_can_be_chosen():
     block = next(block for block in blocks("toml") if block.startswith("[data.reader]"))
     settings = tomllib.loads(block)["data"]["reader"]
     assert settings.pop("name") == "transactions"
-    assert isinstance(parse(TransactionsConfig, settings, "reader 'transactions'"), TransactionsConfig)
+    assert isinstance(parse_config(TransactionsConfig, settings, "reader 'transactions'"), TransactionsConfig)
 
 
 def test_the_recipe_of_pretraining_runs_and_its_artifact_is_a_base(drawn, monkeypatch):

@@ -81,8 +81,8 @@ def test_elements_stand_in_the_order_of_the_columns_whatever_their_kind():
 
 
 def test_feature_size_and_heads_that_do_not_fit_are_told():
-    from taskgraft.contract.config import SettingsError, parse
+    from taskgraft.contract.config import ConfigError, parse_config
 
-    with pytest.raises(SettingsError) as caught:
-        parse(SPECS["ft-transformer"].config, {"feature_size": 100}, "backbone 'ft-transformer'")
+    with pytest.raises(ConfigError) as caught:
+        parse_config(SPECS["ft-transformer"].config, {"feature_size": 100}, "backbone 'ft-transformer'")
     assert str(caught.value) == "backbone 'ft-transformer': feature_size is 100, which 8 attention_heads do not divide."

@@ -8,10 +8,10 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.contract.config import SettingsError, parse
-from taskgraft.contract.rows import BadRows, Rows, UnreadableFile
+from taskgraft.contract.config import ConfigError, parse_config
+from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
-from taskgraft.data.reading import read
+from taskgraft.data.reading import read_rows
 from taskgraft.errors import TaskgraftError
 from taskgraft.testing import ReaderLaws
 from taskgraft_fraud.history_reader import read_transactions, with_history
@@ -203,8 +203,8 @@ def test_a_recipe_names_the_reader_and_without_it_a_csv_is_a_csv(tmp_path):
     path = save(tmp_path / "all.csv", EARLIER + LATER)
     named = {"name": "transactions", **COLUMNS, "windows": [7]}
 
-    assert added(read(path, catalog(), "the data", reader=named)) == WINDOWS
-    assert read(path, catalog(), "the data").columns == tuple(EARLIER[0])
+    assert added(read_rows(path, catalog(), "the data", reader=named)) == WINDOWS
+    assert read_rows(path, catalog(), "the data").columns == tuple(EARLIER[0])
 
 
 # --- notes
@@ -250,7 +250,7 @@ def test_bad_rows_are_told_with_their_lines_and_are_in_no_window(tmp_path):
     assert [windows for row, windows in enumerate(added(rows)) if row not in rows.refused] == WINDOWS
     assert [windows for row, windows in enumerate(added(rows)) if row in rows.refused] == [(None,) * 4] * 5
     assert {row for members in rows.noted.values() for row in members} == set(range(10)) - {*rows.refused}
-    assert str(BadRows(rows, rows.refused)) == (
+    assert str(InvalidRows(rows, rows.refused)) == (
         "all.csv, line 5: the column 'amount' is 'much', which is no number.\n"
         "all.csv, line 6: the column 'amount' is empty.\n"
         "all.csv, line 7: the column 'when' is '2018-02-30', which is no time like 2018-07-25 13:05:00.\n"
@@ -373,6 +373,6 @@ def test_a_file_that_is_missing_is_told(tmp_path):
     ],
 )
 def test_settings_that_do_not_fit_are_told(chosen, said):
-    with pytest.raises(SettingsError) as caught:
-        parse(TransactionsConfig, chosen, "reader 'transactions'")
+    with pytest.raises(ConfigError) as caught:
+        parse_config(TransactionsConfig, chosen, "reader 'transactions'")
     assert str(caught.value) == f"reader 'transactions': {said}"

@@ -5,11 +5,11 @@ import pyarrow as pa
 import pytest
 from handbook import FEATURES, FOLDER, SPLIT, needs_handbook
 
-from taskgraft.contract.config import SettingsError, parse
-from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
+from taskgraft.contract.config import ConfigError, parse_config
+from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 from taskgraft.contract.specs import SplitSpec
-from taskgraft.data.reading import read
-from taskgraft.data.splitting import divided, named
+from taskgraft.data.reading import read_rows
+from taskgraft.data.splitting import split_rows, resolve
 from taskgraft.discovery.catalog import catalog
 from taskgraft.testing import SplitLaws
 from taskgraft_fraud.leak import Leak
@@ -156,13 +156,13 @@ def test_customers_on_both_sides_are_a_leak_where_they_are_to_be_apart():
     ids=["neither", "both", "known"],
 )
 def test_settings_that_say_two_things_are_refused(settings, problem):
-    with pytest.raises(SettingsError) as caught:
-        parse(TimeSplitConfig, {"column": "day"} | settings, "split 'time'")
+    with pytest.raises(ConfigError) as caught:
+        parse_config(TimeSplitConfig, {"column": "day"} | settings, "split 'time'")
     assert str(caught.value) == f"split 'time': {problem}"
 
 
 def test_a_row_without_time_is_named_by_its_line():
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         parts(table(day=[1, None, 3], fraud=["0"] * 3), validation=1)
     assert str(caught.value) == (
         "train.csv, line 3: the column 'day' is empty.\nMend these rows, or drop them with data.on_bad_row = \"skip\"."
@@ -172,7 +172,7 @@ def test_a_row_without_time_is_named_by_its_line():
 @pytest.mark.parametrize("setting", ["column", "part", "known", "apart"])
 def test_a_column_that_is_not_there_is_told(setting):
     settings = {"validation": 1} if setting != "part" else {}
-    with pytest.raises(ColumnMissing):
+    with pytest.raises(MissingColumn):
         parts(table(day=[1, 2], fraud=["1", "0"]), **settings, **{setting: "gone"})
 
 
@@ -181,15 +181,15 @@ def test_a_column_that_is_not_there_is_told(setting):
 
 @needs_handbook
 def test_the_weeks_of_the_handbook_have_the_rows_that_it_says():
-    rows = read(FEATURES, catalog(), "the data")
-    learned, judged = divided(rows, ("TX_FRAUD",), named(catalog(), SplitSpec, SPLIT), 0)
+    rows = read_rows(FEATURES, catalog(), "the data")
+    learned, judged = split_rows(rows, ("TX_FRAUD",), resolve(catalog(), SplitSpec, SPLIT), 0)
     sizes = [(len(some), sum(some.values("TX_FRAUD"))) for some in (learned, judged)]
     assert sizes == [(67_240, 598), (58_264, 385)]
 
 
 @needs_handbook
 def test_all_transactions_are_divided_in_seconds():
-    rows = read(FOLDER / "transactions_all_183days.parquet", catalog(), "the data")
+    rows = read_rows(FOLDER / "transactions_all_183days.parquet", catalog(), "the data")
     config = TimeSplitConfig(column="TX_TIME_SECONDS", validation=7, delay=7, known="CUSTOMER_ID")
     began = time.process_time()
     found = by_time(rows, ("TX_FRAUD",), config, 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskgraft.contract.config import parse
+from taskgraft.contract.config import parse_config
 from taskgraft_fraud.history_reader import read_transactions
 from taskgraft_fraud.history_settings import TransactionsConfig
 
@@ -125,7 +125,7 @@ def read(generate, tmp_path):
     """Rows of train.csv and of test/, as the recipe's reader gives them, and the recipe's data."""
     data = tomllib.loads((EXAMPLE / "recipe.toml").read_text())["data"]
     told = {key: value for key, value in data["reader"].items() if key != "name"}
-    config = parse(TransactionsConfig, told, "reader 'transactions'")
+    config = parse_config(TransactionsConfig, told, "reader 'transactions'")
     folder = generate.save(tmp_path)
     return read_transactions(folder / "train.csv", config), read_transactions(folder / "test", config), data
 

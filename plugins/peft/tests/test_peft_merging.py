@@ -46,11 +46,11 @@ def test_what_stands_in_front_cannot_be_merged(base, strategy):
 
 
 def test_a_convolution_in_groups_cannot_be_merged_and_says_so():
-    from taskgraft.contract.descriptions import Role
+    from taskgraft.contract.descriptions import LayerRole
     from taskgraft_peft.low_rank import LowRank
     from taskgraft_peft.settings import LowRankConfig
 
-    insertion = inserted(LowRank("lora", LowRankConfig(rank=4, roles=(Role.DEPTHWISE,))))
+    insertion = inserted(LowRank("lora", LowRankConfig(rank=4, roles=(LayerRole.DEPTHWISE,))))
     adapter = insertion.wrap(nn.Conv2d(4, 4, 3, groups=4))
     with pytest.raises(CannotMerge) as caught:
         insertion.merge(adapter)
@@ -63,12 +63,12 @@ def inserted(strategy) -> Insertion:
         HeadDescription,
         Layout,
         Part,
-        Role,
+        LayerRole,
         TargetKind,
         vector,
     )
 
-    part = Part("all", ("all",), vector(4), {"all.layer": Role.DEPTHWISE})
+    part = Part("all", ("all",), vector(4), {"all.layer": LayerRole.DEPTHWISE})
     backbone = BackboneDescription((), (vector(4),), (part,))
     (stage,) = strategy.plan(backbone, HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY))
     return stage.insert[0]

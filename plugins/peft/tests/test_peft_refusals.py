@@ -3,8 +3,8 @@
 import pytest
 
 import taskgraft as tg
-from taskgraft.adaptation.dry_run import CannotInsert
-from taskgraft.contract.config import SettingsError
+from taskgraft.adaptation.dry_run import InsertionFailed
+from taskgraft.contract.config import ConfigError
 
 ADVICE = "\nChoose another strategy, or other layers for this one."
 
@@ -26,7 +26,7 @@ def test_a_prefix_that_features_do_not_depend_on(base):
 @pytest.mark.parametrize("kind", ["modernbert", "deberta-v3"])
 def test_a_prefix_that_a_model_stumbles_over(base, kind):
     backbone, _ = base(kind)
-    with pytest.raises(CannotInsert, match=r"does not work in .*, as one pass with it showed: RuntimeError: "):
+    with pytest.raises(InsertionFailed, match=r"does not work in .*, as one pass with it showed: RuntimeError: "):
         tg.compose(backbone, "classification", "prefix-tuning:3")
 
 
@@ -65,5 +65,5 @@ def test_more_parts_than_there_are(base):
 )
 def test_settings_that_cannot_be(base, strategy, problem):
     backbone, _ = base("bert")
-    with pytest.raises(SettingsError, match=problem):
+    with pytest.raises(ConfigError, match=problem):
         tg.compose(backbone, "classification", strategy)

@@ -12,10 +12,10 @@ from tiny_bases import fitted
 from torch import nn
 
 import taskgraft as tg
-from taskgraft.adaptation.insertion import is_inserted, named_modules, named_tensors, remove
-from taskgraft.adaptation.trainable import resolve
-from taskgraft.contract.backbone import tensors
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, Role
+from taskgraft.adaptation.insertion import is_inserted, named_modules, original_named_tensors, remove_modules
+from taskgraft.adaptation.trainable import resolve_trainable
+from taskgraft.contract.backbone import named_tensors
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
 from taskgraft.contract.plan import Plan
 from taskgraft.contract.strategy import Strategy
 from taskgraft_peft.adalora import AdaLora
@@ -55,9 +55,9 @@ def test_taken_out_again_it_leaves_no_trace(base, strategy):
     fresh = chosen.spec.build(chosen.config)
     assert any(is_inserted(name) for name, _ in named_modules(backbone, model.fitted.inserted))
 
-    remove(backbone, model.fitted.inserted)
+    remove_modules(backbone, model.fitted.inserted)
 
-    now, then = tensors(backbone), tensors(fresh)
+    now, then = named_tensors(backbone), named_tensors(fresh)
     assert list(now) == list(then)
     assert all(torch.equal(now[name], tensor) for name, tensor in then.items())
     assert list(backbone.state_dict()) == list(fresh.state_dict())
@@ -110,14 +110,14 @@ def test_only_what_is_inserted_runs_in_training_mode(base):
 @pytest.mark.parametrize(
     ("kind", "roles"),
     [
-        ("bert", {Role.QUERY, Role.VALUE}),
-        ("gpt2", {Role.FUSED}),
-        ("qwen2", {Role.QUERY, Role.VALUE}),
-        ("vit", {Role.FUSED}),
-        ("resnet", {Role.CONVOLUTION}),
-        ("convnext", {Role.FEED_FORWARD_IN, Role.FEED_FORWARD_OUT, Role.CONVOLUTION}),
-        ("esm", {Role.QUERY, Role.VALUE}),
-        ("ft-transformer", {Role.QUERY, Role.VALUE}),
+        ("bert", {LayerRole.QUERY, LayerRole.VALUE}),
+        ("gpt2", {LayerRole.FUSED}),
+        ("qwen2", {LayerRole.QUERY, LayerRole.VALUE}),
+        ("vit", {LayerRole.FUSED}),
+        ("resnet", {LayerRole.CONVOLUTION}),
+        ("convnext", {LayerRole.FEED_FORWARD_IN, LayerRole.FEED_FORWARD_OUT, LayerRole.CONVOLUTION}),
+        ("esm", {LayerRole.QUERY, LayerRole.VALUE}),
+        ("ft-transformer", {LayerRole.QUERY, LayerRole.VALUE}),
     ],
 )
 def test_by_default_lora_goes_where_it_suits_the_backbone(base, kind, roles):
@@ -143,7 +143,7 @@ def test_rates_fall_from_the_output_to_the_input_where_that_is_asked_for(base, s
     backbone, rows = base("bert")
     model = fitted(backbone, rows, {"name": strategy, "rank": 4, "layer_decay": 0.5, "learning_rate": 1e-2})
     task, (stage,) = model.fitted.task, model.composition.plan
-    learning = resolve(stage, task.backbone, task.layout, task.head, model.fitted.inserted)
+    learning = resolve_trainable(stage, task.backbone, task.layout, task.head, model.fitted.inserted)
     (group,) = (group for group in learning.groups if group.name == f"inserted {strategy}")
     falling = {name.partition("layer.")[2][0]: group.factors[name] for name in group.tensors}
     assert falling == {"0": 0.25, "1": 0.5, "2": 1.0}
@@ -224,7 +224,7 @@ def test_a_lora_artifact_on_the_real_minilm_is_small(minilm, tmp_path):
 
 def ranks(model: tg.TaskModel) -> int:
     """Count the ranks that are not zero."""
-    now = named_tensors(model.fitted.task.backbone, model.fitted.inserted)
+    now = original_named_tensors(model.fitted.task.backbone, model.fitted.inserted)
     return sum(int(tensor.count_nonzero()) for name, tensor in now.items() if ":adalora.lora_E" in name)
 
 
@@ -251,5 +251,5 @@ def test_a_run_of_adalora_that_was_stopped_goes_on_to_the_same_bits(base, tmp_pa
         stopped.fit(rows, target="label", training=training, run=tmp_path / "run", quiet=True)
     again.fit(rows, target="label", training=training, run=tmp_path / "run", resume=True, quiet=True)
 
-    first, second = (named_tensors(one.fitted.task.backbone, one.fitted.inserted) for one in (whole, again))
+    first, second = (original_named_tensors(one.fitted.task.backbone, one.fitted.inserted) for one in (whole, again))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())

@@ -10,7 +10,7 @@ import taskgraft as tg
 from taskgraft import catalog
 from taskgraft.contract.descriptions import FeatureDescription, Layout, TargetKind, sequence
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import BadTargets, Predictions
+from taskgraft.contract.head import InvalidTargets, Predictions
 from taskgraft.contract.specs import HeadSpec
 from taskgraft.errors import TaskgraftError
 from taskgraft.testing import HeadLaws, LabelledRows
@@ -106,7 +106,7 @@ def test_the_share_of_contacts_is_learned():
     ],
 )
 def test_what_is_no_list_of_positions_is_refused(value, reason):
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         head().learn({"positions": [LINE, value]})
     assert caught.value.reasons == {1: reason}
 

@@ -5,11 +5,11 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.contract.config import SettingsError, parse
-from taskgraft.contract.rows import BadRows, Rows, UnreadableFile
+from taskgraft.contract.config import ConfigError, parse_config
+from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
 from taskgraft.data.arrow_spool import PIECE
-from taskgraft.data.reading import read
+from taskgraft.data.reading import read_rows
 from taskgraft.testing import ReaderLaws
 from taskgraft_protein.data_settings import FastaConfig
 from taskgraft_protein.fasta import read_fasta
@@ -30,7 +30,7 @@ def problem_of(folder, content) -> str:
 
 
 def bad_rows_of(folder, **settings) -> str:
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         rows_of(folder, **settings)
     return str(caught.value)
 
@@ -95,7 +95,7 @@ def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path):
 def test_the_ending_of_a_file_says_that_it_is_fasta(tmp_path, suffix):
     path = tmp_path / f"proteins{suffix}"
     path.write_bytes(gzip.compress(TWO.encode()) if suffix.endswith(".gz") else TWO.encode())
-    assert read(path, catalog(), "the data").values("sequence") == ["MKVLAA", "GG"]
+    assert read_rows(path, catalog(), "the data").values("sequence") == ["MKVLAA", "GG"]
 
 
 def test_records_beyond_a_piece_keep_their_order_and_their_lines(tmp_path):
@@ -160,8 +160,8 @@ def test_a_header_without_label_gives_a_row_without_label_and_is_counted(tmp_pat
     ],
 )
 def test_a_pattern_that_gives_no_label_is_refused(pattern, problem):
-    with pytest.raises(SettingsError) as caught:
-        parse(FastaConfig, {"label": pattern}, "reader 'fasta'")
+    with pytest.raises(ConfigError) as caught:
+        parse_config(FastaConfig, {"label": pattern}, "reader 'fasta'")
     assert str(caught.value) == f"reader 'fasta': the setting 'label' is {pattern!r}: {problem}."
 
 

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, BertModel, EsmModel, T5EncoderModel
 import taskgraft as tg
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features
-from taskgraft.engine.feature_checks import difference, resumed
+from taskgraft.engine.feature_checks import max_relative_difference, through_cut
 from taskgraft.errors import TaskgraftError
 from taskgraft_protein.backbone import ProteinBackbone
 from taskgraft_protein.checkpoint import describe
@@ -90,10 +90,10 @@ def test_every_cut_resumes_exactly_among_longer_companions(saved, family, layout
 
     assert backbone.description.cuts == (0, 1, 2)
     for cut in backbone.description.cuts:
-        again = resumed(backbone, cut, prepared(backbone), layout, longer=5)
+        again = through_cut(backbone, cut, prepared(backbone), layout, longer=5)
         if layout == Layout.SEQUENCE:
             again = Features(layout, (again.value[:, : whole.value.shape[1]],), again.lengths)
-        assert difference(whole, again) < 1e-5
+        assert max_relative_difference(whole, again) < 1e-5
 
 
 @pytest.mark.parametrize("family", FAMILIES)

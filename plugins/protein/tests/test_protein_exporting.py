@@ -8,14 +8,14 @@ from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
 import taskgraft as tg
 from taskgraft.builtin.strategies.full import Full, FullConfig
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.descriptions import LayerRole
 
 SEQUENCES = ["MKTAYIAKQRQISFVK", "GAVLI", "MSTNPKPQRKTKRNTNRRPQDV", "WYFHC"]
 ROWS = {"sequence": SEQUENCES, "label": ["in", "out", "in", "out"]}
 WAYS = {
     "full": lambda: Full(FullConfig(learning_rate=1e-2)),
     "biases": Biases,
-    "grafts": lambda: Grafts(Role.QUERY, Role.VALUE),
+    "grafts": lambda: Grafts(LayerRole.QUERY, LayerRole.VALUE),
 }
 
 
@@ -26,7 +26,7 @@ def fitted(backbone, way="full"):
 
 
 def emitted(backbone):
-    return tg.features_of(backbone, {"sequence": SEQUENCES}, layout="sequence", quiet=True).values
+    return tg.extract_features(backbone, {"sequence": SEQUENCES}, layout="sequence", quiet=True).values
 
 
 def plain(folder, make=AutoModel, spaced=False):

@@ -104,6 +104,6 @@ class LastBlock(tg.Strategy):
         self._store = store
 
     def plan(self, backbone, head):
-        from taskgraft.contract.plan import Learn, Stage
+        from taskgraft.contract.plan import Unfreeze, Stage
 
-        return (Stage("last", (Learn((backbone.parts[-1].name,), 1e-3),), head_rate=1e-2, store=self._store),)
+        return (Stage("last", (Unfreeze((backbone.parts[-1].name,), 1e-3),), head_rate=1e-2, store=self._store),)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from commands import typed
 
-from taskgraft.contract.config import parse
+from taskgraft.contract.config import parse_config
 from taskgraft_protein.data_settings import FastaConfig, SequenceIdentityConfig
 from taskgraft_protein.fasta import read_fasta
 from taskgraft_protein.sequence_identity import by_identity
@@ -34,7 +34,7 @@ def generate(monkeypatch):
 def parts():
     """Rows of train.fasta and of test.fasta, as the recipe's reader gives them."""
     settings = tomllib.loads((EXAMPLE / "recipe.toml").read_text())["data"]["reader"]
-    config = parse(FastaConfig, {key: value for key, value in settings.items() if key != "name"}, "reader 'fasta'")
+    config = parse_config(FastaConfig, {key: value for key, value in settings.items() if key != "name"}, "reader 'fasta'")
     return [read_fasta(EXAMPLE / name, config) for name in ("train.fasta", "test.fasta")]
 
 

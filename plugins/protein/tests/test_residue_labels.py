@@ -3,7 +3,7 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.contract.rows import ColumnMissing, UnreadableFile
+from taskgraft.contract.rows import MissingColumn, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
 from taskgraft.data.arrow_spool import PIECE
 from taskgraft.testing import ReaderLaws
@@ -85,7 +85,7 @@ def test_rows_beyond_a_piece_are_read(tmp_path):
 
 
 def test_a_column_that_is_not_there_is_told(path):
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         read_residue_labels(path, ResidueLabelsConfig(resolved="mask"))
     assert str(caught.value) == f"{path.name} has no column 'mask'. Columns: sequence, labels, seen."
 

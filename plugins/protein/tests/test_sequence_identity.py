@@ -9,8 +9,8 @@ from families import families, straddling
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.contract.config import SettingsError, parse
-from taskgraft.contract.rows import BadRows, ColumnMissing, Rows
+from taskgraft.contract.config import ConfigError, parse_config
+from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 from taskgraft.contract.specs import SplitSpec
 from taskgraft.errors import TaskgraftError
 from taskgraft.testing import SplitLaws
@@ -132,7 +132,7 @@ def test_a_single_cluster_cannot_be_divided():
 
 
 def test_a_row_without_a_sequence_is_refused():
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         divided(["MKV", None, " "])
     assert str(caught.value) == (
         "proteins.fasta, line 3: the column 'sequence' is empty. 2 of 3 rows are like this (lines 3, 5).\n"
@@ -141,7 +141,7 @@ def test_a_row_without_a_sequence_is_refused():
 
 
 def test_another_column_of_sequences_is_named():
-    with pytest.raises(ColumnMissing) as caught:
+    with pytest.raises(MissingColumn) as caught:
         divided(["MKV", "AAA"], column="chain")
     assert str(caught.value) == "proteins.fasta has no column 'chain'. Columns: sequence."
 
@@ -163,7 +163,7 @@ def test_a_sequence_may_stand_twice_in_one_part():
 
 
 def test_a_sequence_in_two_parts_is_refused_with_both_places():
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         given(["MKV", "GGG", "mkv", "AAA", "GGG"], ["train", "train", "valid", "valid", "test"])
     assert str(caught.value) == (
         "proteins.fasta, line 5: the sequence is in the part 'validation', and on line 1 in the part 'train'.\n"
@@ -180,8 +180,8 @@ def test_the_column_of_the_part_is_no_input():
 
 @pytest.mark.parametrize("settings", [{}, {"validation": 0.1, "part": "part"}])
 def test_one_of_two_ways_is_to_be_chosen(settings):
-    with pytest.raises(SettingsError) as caught:
-        parse(SequenceIdentityConfig, settings, "split 'sequence-identity'")
+    with pytest.raises(ConfigError) as caught:
+        parse_config(SequenceIdentityConfig, settings, "split 'sequence-identity'")
     assert str(caught.value) == (
         "split 'sequence-identity': say how much to hold out ('validation'), or which column names the parts ('part'): "
         "one of both."

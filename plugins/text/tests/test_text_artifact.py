@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 import taskgraft as tg
 from taskgraft.errors import TaskgraftError
-from taskgraft.storage.fingerprints import digest
+from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import MANIFEST, TENSORS, checksums
 
 ROWS = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": ["card", "parcel", "card", "parcel"]}
@@ -100,7 +100,7 @@ def test_a_tensor_that_is_not_finite_is_refused(artifact):
     tensors = load_file(artifact / TENSORS)
     tensors["head.readout.bias"][0] = torch.nan
     save_file(tensors, artifact / TENSORS)
-    mark = digest(tensors["head.readout.bias"])
+    mark = tensor_digest(tensors["head.readout.bias"])
     rewrite(artifact, lambda manifest: manifest["tensors"]["head.readout.bias"].update(sha256=mark))
 
     with pytest.raises(TaskgraftError) as error:

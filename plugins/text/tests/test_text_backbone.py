@@ -8,11 +8,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 import taskgraft as tg
-from taskgraft.contract.descriptions import Layout, Role
+from taskgraft.contract.descriptions import Layout, LayerRole
 from taskgraft.contract.features import Features
-from taskgraft.contract.plan import Learn, Stage
+from taskgraft.contract.plan import Unfreeze, Stage
 from taskgraft.contract.strategy import Strategy
-from taskgraft.engine.feature_checks import UnreliableBackbone, difference, resumed, verify
+from taskgraft.engine.feature_checks import UnreliableBackbone, max_relative_difference, through_cut, check_features
 from taskgraft.errors import TaskgraftError
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.checkpoint import describe
@@ -77,8 +77,8 @@ def test_every_cut_resumes_exactly_among_longer_companions(saved, family):
 
     assert backbone.description.cuts == (0, 1, 2)
     for cut in backbone.description.cuts:
-        again = resumed(backbone, cut, batch, Layout.SEQUENCE, longer=5)
-        assert difference(whole, cropped(again, whole)) < 1e-5
+        again = through_cut(backbone, cut, batch, Layout.SEQUENCE, longer=5)
+        assert max_relative_difference(whole, cropped(again, whole)) < 1e-5
 
 
 @pytest.mark.parametrize("family", WHOLE_ONLY)
@@ -91,7 +91,7 @@ def test_a_cut_that_would_be_silently_wrong_is_caught_on_the_first_batch(saved):
     backbone = built(saved("deberta-v2-convolution"))
 
     with pytest.warns(UnreliableBackbone) as told:
-        verified = verify(backbone, prepared(backbone), Layout.VECTOR, (1,))
+        verified = check_features(backbone, prepared(backbone), Layout.VECTOR, (1,))
 
     assert verified.cuts == ()
     assert str(told[0].message) == (
@@ -112,8 +112,8 @@ def test_parts_own_every_tensor_once(saved, family):
 def test_blocks_have_roles(saved, family):
     roles = set(describe(TextConfig(checkpoint=str(saved(family)))).parts[0].roles.values())
 
-    assert {Role.ATTENTION_OUTPUT, Role.FEED_FORWARD_IN, Role.FEED_FORWARD_OUT} <= roles
-    assert Role.FUSED in roles or {Role.QUERY, Role.KEY, Role.VALUE} <= roles
+    assert {LayerRole.ATTENTION_OUTPUT, LayerRole.FEED_FORWARD_IN, LayerRole.FEED_FORWARD_OUT} <= roles
+    assert LayerRole.FUSED in roles or {LayerRole.QUERY, LayerRole.KEY, LayerRole.VALUE} <= roles
 
 
 @pytest.mark.parametrize(("family", "last"), [("gpt2", "ln_f"), ("llama", "norm"), ("modernbert", "final_norm")])
@@ -281,7 +281,7 @@ def test_a_pair_apart_gives_both_vectors_their_difference_and_product(saved):
 
     assert torch.allclose(found, torch.cat([u, v, (u - v).abs(), u * v], -1), atol=1e-6)
     for cut in apart.description.cuts:
-        again = resumed(apart, cut, prepared(apart, TEXTS, OTHERS), Layout.VECTOR, longer=3)
+        again = through_cut(apart, cut, prepared(apart, TEXTS, OTHERS), Layout.VECTOR, longer=3)
         assert torch.allclose(again.value, found, atol=1e-5)
 
 
@@ -312,8 +312,8 @@ def test_words_get_the_vector_of_their_first_piece(saved):
     assert found.lengths.tolist() == [3, 1]
     assert torch.allclose(found.value[0], pieces[0, [1, 2, 7]], atol=1e-6)
     for cut in backbone.description.cuts:
-        again = resumed(backbone, cut, batch, Layout.SEQUENCE, longer=2)
-        assert difference(found, cropped(again, found)) < 1e-5
+        again = through_cut(backbone, cut, batch, Layout.SEQUENCE, longer=2)
+        assert max_relative_difference(found, cropped(again, found)) < 1e-5
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
@@ -389,7 +389,7 @@ class LastBlock(Strategy):
         self._store = store
 
     def plan(self, backbone, head):
-        return (Stage("last", (Learn((backbone.parts[-1].name,), 1e-3),), head_rate=1e-2, store=self._store),)
+        return (Stage("last", (Unfreeze((backbone.parts[-1].name,), 1e-3),), head_rate=1e-2, store=self._store),)
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "gpt2", "t5"])

@@ -12,12 +12,12 @@ from transformers import AutoModel, AutoTokenizer
 
 import taskgraft as tg
 from taskgraft.builtin.strategies.full import Full, FullConfig
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.descriptions import LayerRole
 from taskgraft.errors import TaskgraftError
 
 TEXTS = ["lost card", "late parcel", "my card", "where is my parcel, please help"]
 ROWS = {"text": TEXTS, "label": ["card", "parcel", "card", "parcel"]}
-ATTENTION = (Role.QUERY, Role.VALUE, Role.FUSED)
+ATTENTION = (LayerRole.QUERY, LayerRole.VALUE, LayerRole.FUSED)
 WAYS = {
     "full": lambda: Full(FullConfig(learning_rate=1e-2)),
     "biases": Biases,
@@ -33,7 +33,7 @@ def fitted(folder, way="full", **settings):
 
 
 def emitted(backbone, layout="sequence"):
-    return tg.features_of(backbone, {"text": TEXTS}, layout=layout, quiet=True).values
+    return tg.extract_features(backbone, {"text": TEXTS}, layout=layout, quiet=True).values
 
 
 def plain(folder, make=AutoModel):

@@ -5,8 +5,8 @@ import pytest
 from taskgraft.builtin.strategies.full import Full, FullConfig
 from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
 from taskgraft.builtin.strategies.partial import Partial, PartialConfig
-from taskgraft.contract.descriptions import Role
-from taskgraft.contract.plan import Learn, Stage
+from taskgraft.contract.descriptions import LayerRole
+from taskgraft.contract.plan import Unfreeze, Stage
 from taskgraft.contract.strategy import Strategy
 from taskgraft.testing import BackboneLaws, PluginLaws, StrategyLaws
 from taskgraft_text import plugin
@@ -107,7 +107,7 @@ class Queries(Strategy):
 
     def plan(self, backbone, head):
         every = tuple(part.name for part in backbone.parts)
-        learn = Learn(every, 1e-3, roles=frozenset({Role.QUERY, Role.FUSED}))
+        learn = Unfreeze(every, 1e-3, roles=frozenset({LayerRole.QUERY, LayerRole.FUSED}))
         return (Stage("queries", (learn,), head_rate=1e-3),)
 
 

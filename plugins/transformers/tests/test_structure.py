@@ -1,7 +1,7 @@
 import torch
 from transformers import BertConfig, EsmConfig, GPT2Config, MobileBertConfig, T5Config
 
-from taskgraft.contract.descriptions import Role, sequence
+from taskgraft.contract.descriptions import LayerRole, sequence
 from taskgraft_transformers.structure import structure
 
 SMALL = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -34,10 +34,10 @@ def test_fused_layers_have_their_own_role():
     found = structure(GPT2Config(vocab_size=20, n_embd=16, n_layer=2, n_head=2), sequence(16), "gpt2")
 
     assert dict(found.parts[1].roles) == {
-        "h.1.attn.c_attn": Role.FUSED,
-        "h.1.attn.c_proj": Role.ATTENTION_OUTPUT,
-        "h.1.mlp.c_fc": Role.FEED_FORWARD_IN,
-        "h.1.mlp.c_proj": Role.FEED_FORWARD_OUT,
+        "h.1.attn.c_attn": LayerRole.FUSED,
+        "h.1.attn.c_proj": LayerRole.ATTENTION_OUTPUT,
+        "h.1.mlp.c_fc": LayerRole.FEED_FORWARD_IN,
+        "h.1.mlp.c_proj": LayerRole.FEED_FORWARD_OUT,
     }
 
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from taskgraft.contract.config import Config, SettingsError, parse
+from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import Layout
 from taskgraft_vision.augmentation import changed, mixed, rectangle
 from taskgraft_vision.augmentation_settings import CutMix, Light, MixUp, Policies, PolicyList, RandAugment
@@ -19,11 +19,11 @@ class Settings(Config):
 
 
 def policies(value):
-    return PolicyList(parse(Settings, {"augment": value}, "backbone 'some'").augment)
+    return PolicyList(parse_config(Settings, {"augment": value}, "backbone 'some'").augment)
 
 
 def refusal(value):
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         policies(value)
     return str(caught.value)
 
@@ -53,7 +53,7 @@ def test_without_a_setting_nothing_varies():
 def test_policies_are_read_back_from_json():
     settings = Settings(augment=["light", "cut-mix"])
 
-    assert parse(Settings, settings.model_dump(mode="json"), "backbone 'some'") == settings
+    assert parse_config(Settings, settings.model_dump(mode="json"), "backbone 'some'") == settings
 
 
 def test_a_policy_that_nobody_knows_is_refused_with_the_nearest():

@@ -17,8 +17,8 @@ from transformers import (
 )
 
 import taskgraft as tg
-from taskgraft.contract.descriptions import Layout, Role
-from taskgraft.storage.checkpoints import BadCheckpoint, NoSuchPart, TensorsMissing
+from taskgraft.contract.descriptions import Layout, LayerRole
+from taskgraft.storage.checkpoints import InvalidCheckpoint, UnknownPart, MissingTensors
 from taskgraft.testing import BackboneLaws
 from taskgraft_vision import hf_backbone, plugin
 from taskgraft_vision.settings import HfVisionConfig
@@ -115,12 +115,12 @@ def test_blocks_are_parts_with_roles_and_every_one_can_be_cut_before(checkpoints
     assert [part.name for part in description.parts] == ["block.0", "block.1", "block.2"]
     assert description.cuts == (0, 1, 2)
     assert set(description.parts[1].roles.values()) == {
-        Role.QUERY,
-        Role.KEY,
-        Role.VALUE,
-        Role.ATTENTION_OUTPUT,
-        Role.FEED_FORWARD_IN,
-        Role.FEED_FORWARD_OUT,
+        LayerRole.QUERY,
+        LayerRole.KEY,
+        LayerRole.VALUE,
+        LayerRole.ATTENTION_OUTPUT,
+        LayerRole.FEED_FORWARD_IN,
+        LayerRole.FEED_FORWARD_OUT,
     }
 
 
@@ -139,7 +139,7 @@ def test_until_keeps_the_first_blocks_and_needs_no_others(checkpoints, tmp_path)
     assert [part.name for part in short.description.parts] == ["block.0", "block.1"]
     assert not any(".2." in name for name, _ in short.named_parameters())
     assert short(batch, Layout.VECTOR).value.equal(built(whole, until="block.1")(batch, Layout.VECTOR).value)
-    with pytest.raises(TensorsMissing):
+    with pytest.raises(MissingTensors):
         built(tmp_path)
 
 
@@ -162,7 +162,7 @@ def test_random_weights_have_no_fingerprint_and_read_ones_do(checkpoints):
 
 
 def test_an_unknown_part_is_refused(checkpoints):
-    with pytest.raises(NoSuchPart) as caught:
+    with pytest.raises(UnknownPart) as caught:
         built(checkpoints["vit"], until="block.9")
     assert str(caught.value) == (
         "There is no part 'block.9' to keep as the last. The parts are block.0, block.1, block.2."
@@ -181,7 +181,7 @@ def changed(folder, target, name, **entries):
 def test_a_checkpoint_that_does_not_say_how_it_wants_images_is_refused(checkpoints, tmp_path):
     folder = changed(checkpoints["vit"], tmp_path, "config.json")
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(BadCheckpoint) as caught:
+    with pytest.raises(InvalidCheckpoint) as caught:
         built(folder)
     assert str(caught.value) == (
         f"The checkpoint '{folder}' cannot be used: it has no preprocessor_config.json, so nothing says how it wants its "
@@ -191,7 +191,7 @@ def test_a_checkpoint_that_does_not_say_how_it_wants_images_is_refused(checkpoin
 
 def test_pixels_on_another_scale_are_refused(checkpoints, tmp_path):
     folder = changed(checkpoints["vit"], tmp_path, "preprocessor_config.json", rescale_factor=1 / 127.5)
-    with pytest.raises(BadCheckpoint) as caught:
+    with pytest.raises(InvalidCheckpoint) as caught:
         built(folder)
     assert str(caught.value) == (
         f"The checkpoint '{folder}' cannot be used: it wants pixels on another scale than from 0 to 1."

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import UnreadableFile
 from taskgraft_vision.folder import PATTERNS, read_image_folder
 
@@ -17,7 +17,7 @@ def folder(root, *names):
 
 
 def read(root):
-    return read_image_folder(root, NoSettings())
+    return read_image_folder(root, EmptyConfig())
 
 
 def problem(root):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, jaccard_score
 
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Predictions
 from taskgraft.testing.metrics_and_baselines import LabelledRows, check_judges_count_rows
@@ -25,7 +25,7 @@ def drawn(rows=6, classes=(0, 3, 7), seed=0):
 
 
 def judge(predictions, truth):
-    return segmentation(predictions, truth, {}, NoSettings())
+    return segmentation(predictions, truth, {}, EmptyConfig())
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4, 5], [2], [1, 1, 1, 4, 0, 4]])

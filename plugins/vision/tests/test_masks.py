@@ -5,7 +5,7 @@ import pytest
 from drawing import encoded, png
 from PIL import Image
 
-from taskgraft.contract.head import BadTargets
+from taskgraft.contract.head import InvalidTargets
 from taskgraft_vision.images import Unusable
 from taskgraft_vision.masks import class_numbers
 from taskgraft_vision.segmentation import Segmentation
@@ -136,7 +136,7 @@ def test_values_that_are_no_masks_are_refused(value, said):
 def test_empty_cells_and_unreadable_masks_are_told_by_their_rows():
     values = [NUMBERS, None, "", float("nan"), {"bytes": None, "path": None}, 7]
 
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         Segmentation(SegmentationConfig()).learn({"mask": values})
 
     empty = "the target column 'mask' is empty"

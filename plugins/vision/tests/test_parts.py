@@ -2,7 +2,7 @@ import pytest
 import timm
 import torch
 
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.descriptions import LayerRole
 from taskgraft_vision.parts import groups_of, pieces, roles
 from taskgraft_vision.trace import trace
 
@@ -76,10 +76,10 @@ def test_roles_of_a_vit_know_its_fused_layer():
     model, found = taken_apart("vit_tiny_patch16_224")
 
     assert roles(model, found[1].owns) == {
-        "blocks.1.attn.qkv": Role.FUSED,
-        "blocks.1.attn.proj": Role.ATTENTION_OUTPUT,
-        "blocks.1.mlp.fc1": Role.FEED_FORWARD_IN,
-        "blocks.1.mlp.fc2": Role.FEED_FORWARD_OUT,
+        "blocks.1.attn.qkv": LayerRole.FUSED,
+        "blocks.1.attn.proj": LayerRole.ATTENTION_OUTPUT,
+        "blocks.1.mlp.fc1": LayerRole.FEED_FORWARD_IN,
+        "blocks.1.mlp.fc2": LayerRole.FEED_FORWARD_OUT,
     }
 
 
@@ -87,14 +87,14 @@ def test_roles_of_a_convnext_tell_depthwise_convolutions_from_others():
     model, found = taken_apart("convnext_atto")
 
     assert roles(model, found[2].owns) == {
-        "stages.1.downsample.1": Role.CONVOLUTION,
-        "stages.1.blocks.0.conv_dw": Role.DEPTHWISE,
-        "stages.1.blocks.0.mlp.fc1": Role.FEED_FORWARD_IN,
-        "stages.1.blocks.0.mlp.fc2": Role.FEED_FORWARD_OUT,
+        "stages.1.downsample.1": LayerRole.CONVOLUTION,
+        "stages.1.blocks.0.conv_dw": LayerRole.DEPTHWISE,
+        "stages.1.blocks.0.mlp.fc1": LayerRole.FEED_FORWARD_IN,
+        "stages.1.blocks.0.mlp.fc2": LayerRole.FEED_FORWARD_OUT,
     }
 
 
 def test_a_grouped_convolution_is_a_convolution():
     model, found = taken_apart("resnext50_32x4d")
 
-    assert roles(model, found[1].owns)["layer1.1.conv2"] == Role.CONVOLUTION
+    assert roles(model, found[1].owns)["layer1.1.conv2"] == LayerRole.CONVOLUTION

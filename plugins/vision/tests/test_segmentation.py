@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 import taskgraft as tg
-from taskgraft.composition.compose import CannotDisplace, CannotMix
+from taskgraft.composition.compose import AugmentationNotSupported, MixingNotSupported
 from taskgraft.contract.descriptions import FeatureDescription, Layout
-from taskgraft.contract.features import Features, Placement
-from taskgraft.contract.head import BadTargets
-from taskgraft.contract.labels import OneColumn
-from taskgraft.contract.rows import BadRows
+from taskgraft.contract.features import Features, GridGeometry
+from taskgraft.contract.head import InvalidTargets
+from taskgraft.contract.labels import NeedsOneColumn
+from taskgraft.contract.rows import InvalidRows
 from taskgraft.testing import HeadLaws
 from taskgraft_vision.masks import class_numbers
 from taskgraft_vision.plugin import taskgraft_heads
@@ -136,7 +136,7 @@ def test_truth_is_the_raw_mask_in_the_smallest_dtype_that_fits(ignore, dtype):
 def test_a_class_that_no_training_mask_shows_is_refused():
     target = learned([[0, 3]])
 
-    with pytest.raises(BadTargets) as caught:
+    with pytest.raises(InvalidTargets) as caught:
         segmentation().encode({"mask": [[[0, 255]], [[3, 9]]]}, target)
 
     assert str(caught.value) == "row 1: the label 9 does not occur in the training split, which has 0, 3"
@@ -172,7 +172,7 @@ def test_black_and_white_masks_are_learned_from_when_white_is_not_ignored():
 
 
 def test_two_target_columns_are_refused():
-    with pytest.raises(OneColumn) as caught:
+    with pytest.raises(NeedsOneColumn) as caught:
         segmentation().learn({"mask": [[[0, 1]]], "other": [[[0, 1]]]})
 
     assert str(caught.value) == "'segmentation' reads one target column, but was given 2: mask, other."
@@ -187,7 +187,7 @@ def built(target, feature=GRID):
 
 def placed(*sizes, transform=IDENTITY, cells=(6, 8)):
     """Features that lie somewhere in pictures of some sizes."""
-    place = Placement(torch.tensor([transform] * len(sizes)), torch.tensor(sizes))
+    place = GridGeometry(torch.tensor([transform] * len(sizes)), torch.tensor(sizes))
     return Features(Layout.GRID, (torch.zeros(len(sizes), 3, *cells),), None, place)
 
 
@@ -405,7 +405,7 @@ def test_a_mask_that_is_missing_is_told_with_its_line(drawn):
     lines = (drawn / "rows.csv").read_text().replace(",3.png", ",gone.png")
     (drawn / "bad.csv").write_text(lines)
 
-    with pytest.raises(BadRows) as caught:
+    with pytest.raises(InvalidRows) as caught:
         tg.compose(backbone(), "segmentation", "full").fit(drawn / "bad.csv", target="mask", quiet=True)
 
     assert str(caught.value) == (
@@ -424,7 +424,7 @@ def test_the_pyramid_is_read_where_there_is_one():
 
 
 def test_changes_that_move_pixels_without_a_trace_are_refused():
-    with pytest.raises(CannotDisplace) as caught:
+    with pytest.raises(AugmentationNotSupported) as caught:
         tg.compose(backbone(augment="rand-augment"), "segmentation", "full")
 
     assert str(caught.value) == (
@@ -435,7 +435,7 @@ def test_changes_that_move_pixels_without_a_trace_are_refused():
 
 @pytest.mark.parametrize("policy", ["mix-up", "cut-mix"])
 def test_mixed_pictures_are_refused(policy):
-    with pytest.raises(CannotMix) as caught:
+    with pytest.raises(MixingNotSupported) as caught:
         tg.compose(backbone(augment=policy), "segmentation", "full")
 
     assert str(caught.value) == (

@@ -16,7 +16,7 @@ from stored import SIZE, change, drawn, folder_of, stored
 
 from taskgraft.contract.descriptions import Layout
 from taskgraft.errors import TaskgraftError
-from taskgraft.storage.checkpoints import TensorsMissing
+from taskgraft.storage.checkpoints import MissingTensors
 from taskgraft_vision.settings import TimmConfig
 from taskgraft_vision.timm_backbone import build, describe
 
@@ -390,7 +390,7 @@ def test_a_real_checkpoint_that_ends_early_is_read_up_to_its_last_block():
     held = backbone.model.state_dict()
     assert all(torch.equal(held[name], tensor) for name, tensor in load_file(weights).items())
     assert features(backbone).shape == (4, 1024)
-    with pytest.raises(TensorsMissing) as error:
+    with pytest.raises(MissingTensors) as error:
         over(weights, **mobilenet)
     assert all(name.startswith("blocks.4.1.") for name in error.value.missing)
 

@@ -15,7 +15,7 @@ from drawing import opened, pictures
 from safetensors.torch import load_file, save_file
 
 import taskgraft as tg
-from taskgraft.storage.checkpoints import TensorsMissing
+from taskgraft.storage.checkpoints import MissingTensors
 from taskgraft.testing import BackboneLaws
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -64,7 +64,7 @@ def test_a_foreign_checkpoint_without_a_tensor_is_refused(tmp_path):
     tensors = foreign(depth=8).state_dict()
     del tensors["layer2.0.bn1.running_mean"]
     save_file(tensors, tmp_path / "weights.safetensors")
-    with pytest.raises(TensorsMissing) as caught:
+    with pytest.raises(MissingTensors) as caught:
         foreign(weights="weights.safetensors", depth=8)
     assert caught.value.missing == ("layer2.0.bn1.running_mean",)
 

@@ -12,7 +12,7 @@ from transformers import AutoModel, ViTConfig, ViTImageProcessor
 
 import taskgraft as tg
 from taskgraft.builtin.strategies.full import Full, FullConfig
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.descriptions import LayerRole
 from taskgraft.errors import TaskgraftError
 
 IMAGES = [encoded(noise(40 + 9 * number, 60 - 5 * number, number)) for number in range(4)]
@@ -45,7 +45,7 @@ def fitted(backbone, strategy):
 
 
 def emitted(backbone):
-    return tg.features_of(backbone, {"image": IMAGES}, quiet=True).values
+    return tg.extract_features(backbone, {"image": IMAGES}, quiet=True).values
 
 
 def pixels(model, mean, std):
@@ -67,10 +67,10 @@ def plain(model, folder):
     [
         ("test_resnet", full()),
         ("test_resnet", Biases()),
-        ("test_resnet", Grafts(Role.CONVOLUTION)),
+        ("test_resnet", Grafts(LayerRole.CONVOLUTION)),
         ("test_vit", full()),
         ("test_vit", Biases()),
-        ("test_vit", Grafts(Role.FUSED)),
+        ("test_vit", Grafts(LayerRole.FUSED)),
     ],
     ids=lambda given: given if isinstance(given, str) else type(given).__name__,
 )

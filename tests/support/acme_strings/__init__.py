@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from taskgraft.contract.config import Config, NoSettings
+from taskgraft.contract.config import Config, EmptyConfig
 from taskgraft.contract.descriptions import (
     BackboneDescription,
     HeadDescription,
-    InputRole,
+    InputField,
     Layout,
     Part,
-    Role,
+    LayerRole,
     TargetKind,
     sequence,
     vector,
@@ -58,12 +58,12 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
 def describe(config: StringsConfig) -> BackboneDescription:
     size = config.feature_size
     return BackboneDescription(
-        inputs=(InputRole("text"),),
+        inputs=(InputField("text"),),
         features=(sequence(size), vector(size)),
         parts=(
             Part("letters", ("letters", "shift"), sequence(size)),
-            Part("mixing", ("mixing", "dropout"), sequence(size), {"mixing": Role.FEED_FORWARD_IN}),
-            Part("last", ("last",), sequence(size), {"last": Role.FEED_FORWARD_OUT}),
+            Part("mixing", ("mixing", "dropout"), sequence(size), {"mixing": LayerRole.FEED_FORWARD_IN}),
+            Part("last", ("last",), sequence(size), {"last": LayerRole.FEED_FORWARD_OUT}),
         ),
         cuts=(0, 1, 2),
     )
@@ -78,15 +78,15 @@ def build(config: StringsConfig) -> "Strings":
 @hookimpl
 def taskgraft_heads() -> Iterable[HeadSpec]:
     yield HeadSpec(
-        name="kinds", summary="one label per row", config=NoSettings, describe=describe_kinds, build=build_kinds
+        name="kinds", summary="one label per row", config=EmptyConfig, describe=describe_kinds, build=build_kinds
     )
 
 
-def describe_kinds(config: NoSettings) -> HeadDescription:
+def describe_kinds(config: EmptyConfig) -> HeadDescription:
     return HeadDescription(reads=(Layout.VECTOR,), target=TargetKind.CATEGORY)
 
 
-def build_kinds(config: NoSettings) -> "Kinds":
+def build_kinds(config: EmptyConfig) -> "Kinds":
     from acme_strings.head import Kinds
 
     return Kinds()
@@ -95,11 +95,11 @@ def build_kinds(config: NoSettings) -> "Kinds":
 @hookimpl
 def taskgraft_strategies() -> Iterable[StrategySpec]:
     yield StrategySpec(
-        name="last-part", summary="the last part learns, and a scale", config=NoSettings, build=build_last_part
+        name="last-part", summary="the last part learns, and a scale", config=EmptyConfig, build=build_last_part
     )
 
 
-def build_last_part(config: NoSettings) -> "LastPart":
+def build_last_part(config: EmptyConfig) -> "LastPart":
     from acme_strings.strategy import LastPart
 
     return LastPart()
@@ -110,7 +110,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
     from acme_strings.data import read
 
     yield ReaderSpec(
-        name="pairs", summary="a label and a text per line", config=NoSettings, suffixes=(".pairs",), read=read
+        name="pairs", summary="a label and a text per line", config=EmptyConfig, suffixes=(".pairs",), read=read
     )
 
 
@@ -118,7 +118,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
 def taskgraft_splits() -> Iterable[SplitSpec]:
     from acme_strings.data import split
 
-    yield SplitSpec(name="tenth", summary="every tenth row is held out", config=NoSettings, split=split)
+    yield SplitSpec(name="tenth", summary="every tenth row is held out", config=EmptyConfig, split=split)
 
 
 @hookimpl
@@ -126,7 +126,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
     from acme_strings.data import judge
 
     targets = frozenset({TargetKind.CATEGORY})
-    yield MetricSpec(name="errors", summary="share of wrong labels", config=NoSettings, targets=targets, build=judge)
+    yield MetricSpec(name="errors", summary="share of wrong labels", config=EmptyConfig, targets=targets, build=judge)
 
 
 @hookimpl
@@ -136,7 +136,7 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
     yield BaselineSpec(
         name="commonest",
         summary="the commonest label",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.CATEGORY}),
         learned=Commonest,
         learn=learn,

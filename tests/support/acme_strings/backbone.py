@@ -8,24 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from acme_strings import StringsConfig, describe
-from taskgraft import Backbone, Batch, Features, Prepared, Processor
+from taskgraft import Backbone, Batch, Features, ProcessedBatch, Processor
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.features import ELEMENT_AXIS
 
 
 class StringsProcessor(Processor):
     """Text → ``letters`` ``(batch, element)`` int64, from 1."""
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         rows = [[1 + ascii_lowercase.find(letter) for letter in text or ""] for text in inputs["text"]]
         lengths = torch.tensor([len(row) for row in rows])
         letters = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
         for row, numbers in enumerate(rows):
             letters[row, : len(numbers)] = torch.tensor(numbers)
         refused = {row: "the text is empty" for row, numbers in enumerate(rows) if not numbers}
-        batch = Batch({"letters": letters}, {"letters": (ELEMENT,)}, {ELEMENT: lengths})
-        return Prepared(batch, refused, elements=lengths.tolist())
+        batch = Batch({"letters": letters}, {"letters": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: lengths})
+        return ProcessedBatch(batch, refused, elements=lengths.tolist())
 
     def settings(self) -> Mapping[str, Any]:
         return {"alphabet": ascii_lowercase}
@@ -64,7 +64,7 @@ class Strings(Backbone):
         hidden = self._looked_up(batch)
         if cut == 2:
             hidden = self._mixed(hidden, batch)
-        return Batch({"hidden": hidden}, {"hidden": (ELEMENT,)}, batch.lengths)
+        return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)
 
     def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
         hidden = self._looked_up(state) if cut == 0 else state["hidden"]
@@ -73,7 +73,7 @@ class Strings(Backbone):
         hidden = torch.tanh(self.last(hidden))
         if layout == Layout.VECTOR:
             return Features(layout, (self._mean(hidden, state),))
-        return Features(layout, (hidden,), state.lengths[ELEMENT])
+        return Features(layout, (hidden,), state.lengths[ELEMENT_AXIS])
 
     def _looked_up(self, batch: Batch) -> Tensor:
         return self.letters(batch["letters"]) + self.shift
@@ -83,5 +83,5 @@ class Strings(Backbone):
 
     def _mean(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Take the mean over the letters that a text has."""
-        real = torch.where(batch.mask(ELEMENT)[:, :, None], hidden, 0)
-        return real.sum(1) / batch.lengths[ELEMENT][:, None].to(hidden.dtype)
+        real = torch.where(batch.mask(ELEMENT_AXIS)[:, :, None], hidden, 0)
+        return real.sum(1) / batch.lengths[ELEMENT_AXIS][:, None].to(hidden.dtype)

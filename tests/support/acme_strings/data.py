@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from taskgraft.contract.columns import Columns, Elements
-from taskgraft.contract.config import Config, NoSettings
+from taskgraft.contract.columns import Columns, ElementCounts
+from taskgraft.contract.config import Config, EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.contract.specs import Judge
+from taskgraft.contract.specs import MetricFunction
 
 if TYPE_CHECKING:
     from taskgraft.contract.head import Predictions
 
 
-def read(path: Path, settings: NoSettings) -> Rows:
+def read(path: Path, settings: EmptyConfig) -> Rows:
     """Read lines like ``label: text``."""
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -30,13 +30,13 @@ def read(path: Path, settings: NoSettings) -> Rows:
     return Rows(table, path.name, list(range(1, len(lines) + 1)), refused)
 
 
-def split(rows: Rows, targets: Sequence[str], settings: NoSettings, seed: int) -> Mapping[str, Sequence[int]]:
+def split(rows: Rows, targets: Sequence[str], settings: EmptyConfig, seed: int) -> Mapping[str, Sequence[int]]:
     """Hold out every tenth row of an order that is drawn."""
     order = np.random.default_rng(seed).permutation(len(rows)).tolist()
     return {"train": [row for place, row in enumerate(order) if place % 10], "validation": order[::10]}
 
 
-def judge(predictions: "Predictions", truth: Sequence[Any], columns: Columns, settings: NoSettings) -> Judge:
+def judge(predictions: "Predictions", truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
     wrong = np.array([label != goal for label, goal in zip(predictions.values, truth, strict=True)])
     return lambda rows: {"errors": float(wrong[rows].mean())} if len(rows) else {}
 
@@ -47,11 +47,11 @@ class Commonest(Config):
     label: str
 
 
-def learn(inputs: Columns, truth: Sequence[Any], settings: NoSettings) -> Commonest:
+def learn(inputs: Columns, truth: Sequence[Any], settings: EmptyConfig) -> Commonest:
     return Commonest(label=Counter(truth).most_common(1)[0][0])
 
 
-def predict(learned: Commonest, inputs: Columns, elements: Elements, settings: NoSettings) -> "Predictions":
+def predict(learned: Commonest, inputs: Columns, elements: ElementCounts, settings: EmptyConfig) -> "Predictions":
     from taskgraft.contract.head import Predictions
 
     return Predictions([learned.label] * len(inputs["text"]))

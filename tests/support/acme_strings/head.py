@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from acme_strings import describe_kinds
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import BadTargets, Head, HeadModule, Loss, Predictions, Target, unseen
+from taskgraft.contract.head import InvalidTargets, Head, HeadModule, LossSum, Predictions, TargetDescription, unseen_label_message
 
 
-class KindsTarget(Target):
+class KindsTarget(TargetDescription):
     """What was learned of the labels."""
 
     labels: tuple[str, ...]
@@ -27,7 +27,7 @@ class Kinds(Head[KindsTarget]):
 
     @property
     def description(self) -> HeadDescription:
-        return describe_kinds(NoSettings())
+        return describe_kinds(EmptyConfig())
 
     def learn(self, targets: Columns) -> KindsTarget:
         (labels,) = targets.values()
@@ -35,9 +35,9 @@ class Kinds(Head[KindsTarget]):
 
     def encode(self, targets: Columns, target: KindsTarget) -> Batch:
         (labels,) = targets.values()
-        bad = {row: unseen(one, target.labels) for row, one in enumerate(labels) if one not in target.labels}
+        bad = {row: unseen_label_message(one, target.labels) for row, one in enumerate(labels) if one not in target.labels}
         if bad:
-            raise BadTargets(bad)
+            raise InvalidTargets(bad)
         return Batch({"label": torch.tensor([target.labels.index(label) for label in labels])})
 
     def truth(self, encoded: Batch, target: KindsTarget) -> list[Any]:
@@ -60,9 +60,9 @@ class KindsModule(HeadModule):
         logits = self.readout(value)
         return logits if logits.dim() == 2 else logits.mean(1)
 
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         total = nn.functional.cross_entropy(output.float(), targets["label"], reduction="sum")
-        return Loss(total, torch.tensor(float(len(output)), device=output.device))
+        return LossSum(total, torch.tensor(float(len(output)), device=output.device))
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         shares = output.float().softmax(-1)

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from taskgraft.builtin.baselines.configs import MajorityLearned
-from taskgraft.contract.columns import Columns, Elements
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.columns import Columns, ElementCounts
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.labels import ordered
+from taskgraft.contract.labels import sort_labels
 
 
-def learn(inputs: Columns, truth: Sequence[Any], settings: NoSettings) -> MajorityLearned:
+def learn(inputs: Columns, truth: Sequence[Any], settings: EmptyConfig) -> MajorityLearned:
     """Count labels. A row of the truth is a label, a list with one per element, or label → whether it is true."""
     first = next(iter(truth), None)
     if isinstance(first, Mapping):
@@ -24,7 +24,7 @@ def learn(inputs: Columns, truth: Sequence[Any], settings: NoSettings) -> Majori
     return _of_one(TargetKind.CATEGORY, truth)
 
 
-def predict(learned: MajorityLearned, inputs: Columns, elements: Elements, settings: NoSettings) -> Predictions:
+def predict(learned: MajorityLearned, inputs: Columns, elements: ElementCounts, settings: EmptyConfig) -> Predictions:
     """Predict the same for all: of equally frequent labels the first; of several at once those true of more than half."""
     first = learned.labels[int(np.argmax(learned.shares))]
     if elements is not None:
@@ -38,7 +38,7 @@ def predict(learned: MajorityLearned, inputs: Columns, elements: Elements, setti
 
 def _of_one(kind: TargetKind, labels: Iterable[Any]) -> MajorityLearned:
     counts = Counter(label for label in labels if label is not None)
-    known = ordered(counts)
+    known = sort_labels(counts)
     return MajorityLearned(kind=kind, labels=known, shares=tuple(counts[label] / counts.total() for label in known))
 
 

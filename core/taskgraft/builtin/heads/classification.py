@@ -10,27 +10,27 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from taskgraft.builtin.heads.configs import ClassificationConfig, describe_classification
-from taskgraft.builtin.heads.linear_readout import Readout, mean_of_members, per_member, tempered_divergence
+from taskgraft.builtin.heads.linear_readout import LinearReadout, mean_of_members, per_member, tempered_divergence
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target
+from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
 from taskgraft.contract.labels import (
     Label,
-    index_of,
-    indices,
-    only_column,
-    plain,
-    refuse,
-    refuse_missing,
-    text_of,
-    vocabulary,
+    find_label,
+    label_indices,
+    single_column,
+    to_json_label,
+    raise_invalid,
+    check_labels_present,
+    label_key,
+    build_vocabulary,
 )
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 
 
-class ClassificationTarget(Target):
+class ClassificationTarget(TargetDescription):
     """The labels of a task and the weight of each in the loss."""
 
     column: str
@@ -39,7 +39,7 @@ class ClassificationTarget(Target):
 
     @model_validator(mode="after")
     def _fits(self) -> "ClassificationTarget":
-        if len(set(indices(self.vocabulary))) != len(self.vocabulary) or len(self.vocabulary) < 2:
+        if len(set(label_indices(self.vocabulary))) != len(self.vocabulary) or len(self.vocabulary) < 2:
             raise ValueError("the vocabulary needs two or more different labels")
         if self.weights is not None and len(self.weights) != len(self.vocabulary):
             raise ValueError("there must be one weight per label")
@@ -59,22 +59,22 @@ class Classification(Head[ClassificationTarget]):
         return describe_classification(self._config)
 
     def learn(self, targets: Columns) -> ClassificationTarget:
-        column, values = only_column(targets, "classification")
-        refuse_missing(column, values)
-        labels = [plain(value) for value in values]
-        known = vocabulary(labels, column)
+        column, values = single_column(targets, "classification")
+        check_labels_present(column, values)
+        labels = [to_json_label(value) for value in values]
+        known = build_vocabulary(labels, column)
         return ClassificationTarget(column=column, vocabulary=known, weights=self._weights(labels, known))
 
     def adopt(self, target: ClassificationTarget, targets: Columns) -> ClassificationTarget:
-        labels = [plain(value) for value in only_column(targets, "classification")[1]]
+        labels = [to_json_label(value) for value in single_column(targets, "classification")[1]]
         return target.model_copy(update={"weights": self._weights(labels, target.vocabulary)})
 
     def encode(self, targets: Columns, target: ClassificationTarget) -> Batch:
-        column, values = only_column(targets, "classification")
-        refuse_missing(column, values)
-        numbers = indices(target.vocabulary)
-        found = [index_of(value, numbers, target.vocabulary) for value in values]
-        refuse({row: reason for row, reason in enumerate(found) if isinstance(reason, str)})
+        column, values = single_column(targets, "classification")
+        check_labels_present(column, values)
+        numbers = label_indices(target.vocabulary)
+        found = [find_label(value, numbers, target.vocabulary) for value in values]
+        raise_invalid({row: reason for row, reason in enumerate(found) if isinstance(reason, str)})
         return Batch({"label": torch.tensor(found, dtype=torch.int64)})
 
     def truth(self, encoded: Batch, target: ClassificationTarget) -> list[Any]:
@@ -93,15 +93,15 @@ class Classification(Head[ClassificationTarget]):
         if asked == "none":
             return None
         if asked == "balanced":
-            counts = Counter(text_of(label) for label in labels)
-            return tuple(len(labels) / (len(known) * max(counts[text_of(label)], 1)) for label in known)
+            counts = Counter(label_key(label) for label in labels)
+            return tuple(len(labels) / (len(known) * max(counts[label_key(label)], 1)) for label in known)
         missing, strange = (
-            [one for one in known if text_of(one) not in asked],
-            asked.keys() - {text_of(one) for one in known},
+            [one for one in known if label_key(one) not in asked],
+            asked.keys() - {label_key(one) for one in known},
         )
         if missing or strange:
             raise WeightsUnfit(missing, sorted(strange))
-        return tuple(float(asked[text_of(label)]) for label in known)
+        return tuple(float(asked[label_key(label)]) for label in known)
 
 
 @dataclass(eq=False)
@@ -114,10 +114,10 @@ class WeightsUnfit(TaskgraftError):
     def __str__(self) -> str:
         sentences = []
         if self.missing:
-            sentences.append(f"class_weights names no weight for {listed(map(repr, self.missing))}.")
+            sentences.append(f"class_weights names no weight for {join_words(map(repr, self.missing))}.")
         if self.strange:
             sentences.append(
-                f"class_weights names {listed(map(repr, self.strange))}, which does not occur in the data."
+                f"class_weights names {join_words(map(repr, self.strange))}, which does not occur in the data."
             )
         return " ".join([*sentences, "Give each label one weight."])
 
@@ -125,7 +125,7 @@ class WeightsUnfit(TaskgraftError):
 class _Classifier(HeadModule):
     def __init__(self, features: FeatureDescription, target: ClassificationTarget, config: ClassificationConfig):
         super().__init__()
-        self.readout = Readout(features, len(target.vocabulary))
+        self.readout = LinearReadout(features, len(target.vocabulary))
         self._members = features.members
         self._vocabulary = target.vocabulary
         self._smoothing, self._focal = config.label_smoothing, config.focal
@@ -138,7 +138,7 @@ class _Classifier(HeadModule):
     def forward(self, features: Features) -> Tensor:
         return self.readout(features.value)  # type: ignore[no-any-return]
 
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         """Softmax cross-entropy or focal loss, in nats. ``label`` is ``(batch,)`` int64, or ``(batch, class)`` when soft."""
         label = targets["label"]
         logits, classes = output.float().flatten(0, -2), output.shape[-1]
@@ -153,7 +153,7 @@ class _Classifier(HeadModule):
             weight = output.new_tensor(float(len(label)), dtype=torch.float32)
         else:
             weight = weights[label].sum()
-        return Loss(total / (self._members or 1), weight)
+        return LossSum(total / (self._members or 1), weight)
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         probabilities = mean_of_members(output.float().softmax(-1), self._members).cpu()
@@ -164,11 +164,11 @@ class _Classifier(HeadModule):
         """Give ``shares``: ``(batch, class)`` float32, probabilities."""
         return Batch({"shares": mean_of_members((output.float() / temperature).softmax(-1), self._members)})
 
-    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """Tempered divergence, in nats; every row weighs 1, also where classes have weights."""
         shares = per_member(soft["shares"], self._members)
         total = tempered_divergence(output.float(), shares, temperature)
-        return Loss(total / (self._members or 1), output.new_tensor(float(len(output)), dtype=torch.float32))
+        return LossSum(total / (self._members or 1), output.new_tensor(float(len(output)), dtype=torch.float32))
 
 
 def _focal_loss(logits: Tensor, goal: Tensor, weights: Tensor | None, smoothing: float, gamma: float) -> Tensor:

@@ -8,16 +8,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from taskgraft.builtin.heads.configs import ElementClassificationConfig, describe_element_classification
-from taskgraft.builtin.heads.linear_readout import Readout, tempered_divergence
-from taskgraft.contract.batch import Batch, mask
+from taskgraft.builtin.heads.linear_readout import LinearReadout, tempered_divergence
+from taskgraft.contract.batch import Batch, length_mask
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target, is_missing
-from taskgraft.contract.labels import Label, index_of, indices, only_column, plain, refuse, refuse_unlisted, vocabulary
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
+from taskgraft.contract.labels import Label, find_label, label_indices, single_column, to_json_label, raise_invalid, check_label_lists, build_vocabulary
 
 
-class ElementClassificationTarget(Target):
+class ElementClassificationTarget(TargetDescription):
     """The labels of a task."""
 
     column: str
@@ -37,31 +37,31 @@ class ElementClassification(Head[ElementClassificationTarget]):
         return describe_element_classification(self._config)
 
     def learn(self, targets: Columns) -> ElementClassificationTarget:
-        column, values = only_column(targets, "element-classification")
-        labels = (plain(label) for row in _rows(column, values) for label in row if not is_missing(label))
-        return ElementClassificationTarget(column=column, vocabulary=vocabulary(labels, column))
+        column, values = single_column(targets, "element-classification")
+        labels = (to_json_label(label) for row in _rows(column, values) for label in row if not is_missing(label))
+        return ElementClassificationTarget(column=column, vocabulary=build_vocabulary(labels, column))
 
     def encode(self, targets: Columns, target: ElementClassificationTarget) -> Batch:
         """Encode as ``labels``: ``(batch, element)`` int64, 0 where there is no label, else the label's number plus 1."""
-        column, values = only_column(targets, "element-classification")
-        numbers = indices(target.vocabulary)
+        column, values = single_column(targets, "element-classification")
+        numbers = label_indices(target.vocabulary)
         rows = _rows(column, values)
         longest = max((len(row) for row in rows), default=0)
         labels = torch.zeros(len(rows), longest, dtype=torch.int64)
         reasons: dict[int, str] = {}
         for number, row in enumerate(rows):
-            found = [-1 if is_missing(label) else index_of(label, numbers, target.vocabulary) for label in row]
+            found = [-1 if is_missing(label) else find_label(label, numbers, target.vocabulary) for label in row]
             reason = next((entry for entry in found if isinstance(entry, str)), None)
             if reason is not None:
                 reasons[number] = reason
             elif row:
                 labels[number, : len(row)] = torch.tensor(found) + 1
-        refuse(reasons)
-        return Batch({"labels": labels}, {"labels": (ELEMENT,)}, {ELEMENT: torch.tensor([len(row) for row in rows])})
+        raise_invalid(reasons)
+        return Batch({"labels": labels}, {"labels": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: torch.tensor([len(row) for row in rows])})
 
     def truth(self, encoded: Batch, target: ElementClassificationTarget) -> list[Any]:
         names = (None, *target.vocabulary)
-        rows = zip(encoded["labels"].tolist(), encoded.lengths[ELEMENT].tolist(), strict=True)
+        rows = zip(encoded["labels"].tolist(), encoded.lengths[ELEMENT_AXIS].tolist(), strict=True)
         return [[names[label] for label in labels[:count]] for labels, count in rows]
 
     def build(self, features: FeatureDescription, target: ElementClassificationTarget) -> HeadModule:
@@ -71,7 +71,7 @@ class ElementClassification(Head[ElementClassificationTarget]):
 class _ElementClassifier(HeadModule):
     def __init__(self, features: FeatureDescription, target: ElementClassificationTarget, label_smoothing: float):
         super().__init__()
-        self.readout = Readout(features, len(target.vocabulary))
+        self.readout = LinearReadout(features, len(target.vocabulary))
         self._vocabulary = target.vocabulary
         self._smoothing = label_smoothing
 
@@ -83,17 +83,17 @@ class _ElementClassifier(HeadModule):
         output = self.readout(features.value)
         return torch.where(features.mask.unsqueeze(-1), output, 0.0)
 
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         """Softmax cross-entropy, in nats, summed over labelled elements. Elements that were cut off do not count."""
         shared = min(output.shape[1], targets["labels"].shape[1])
         logits, labels = output[:, :shared], targets["labels"][:, :shared]
         labelled = labels > 0
         if features.lengths is not None:
-            labelled = labelled & mask(features.lengths, shared)
+            labelled = labelled & length_mask(features.lengths, shared)
         total = cross_entropy(
             logits[labelled].float(), labels[labelled] - 1, reduction="sum", label_smoothing=self._smoothing
         )
-        return Loss(total, labelled.sum().float())
+        return LossSum(total, labelled.sum().float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         probabilities = output.float().softmax(-1).cpu()
@@ -104,14 +104,14 @@ class _ElementClassifier(HeadModule):
     def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
         """Give ``shares``: ``(batch, element, class)`` float32, probabilities, for the elements that were not cut off."""
         shares = (output.float() / temperature).softmax(-1)
-        return Batch({"shares": shares}, {"shares": (ELEMENT,)}, {ELEMENT: _counts(output, features)})
+        return Batch({"shares": shares}, {"shares": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: _counts(output, features)})
 
-    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """Tempered divergence, in nats, summed over the elements that neither teacher nor student cut off."""
         shared = min(output.shape[1], soft["shares"].shape[1])
-        both = mask(torch.minimum(_counts(output, features), soft.lengths[ELEMENT]), shared)
+        both = length_mask(torch.minimum(_counts(output, features), soft.lengths[ELEMENT_AXIS]), shared)
         total = tempered_divergence(output[:, :shared][both].float(), soft["shares"][:, :shared][both], temperature)
-        return Loss(total, both.sum().float())
+        return LossSum(total, both.sum().float())
 
 
 def _counts(output: Tensor, features: Features) -> Tensor:
@@ -123,8 +123,8 @@ def _counts(output: Tensor, features: Features) -> Tensor:
 
 def _rows(column: str, values: Sequence[Any]) -> list[list[Any]]:
     """Give each row's labels as a list. A text is read as labels separated by white space."""
-    refuse({row: f"the target column '{column}' is empty" for row, value in enumerate(values) if _nothing(value)})
-    refuse_unlisted(column, values)
+    raise_invalid({row: f"the target column '{column}' is empty" for row, value in enumerate(values) if _nothing(value)})
+    check_label_lists(column, values)
     return [value.split() if isinstance(value, str) else list(value) for value in values]
 
 

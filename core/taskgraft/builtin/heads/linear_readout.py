@@ -12,7 +12,7 @@ from taskgraft.contract.descriptions import FeatureDescription
 from taskgraft.contract.features import Features
 
 
-class Readout(nn.Module):
+class LinearReadout(nn.Module):
     """``(…, feature)`` → ``(…, output)``; with members, ``(batch, member, feature)`` → ``(batch, member, output)``."""
 
     def __init__(self, features: FeatureDescription, outputs: int):

@@ -14,18 +14,18 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from taskgraft.builtin.heads.configs import MaskedElementsConfig, describe_masked_elements
-from taskgraft.builtin.heads.linear_readout import Readout
+from taskgraft.builtin.heads.linear_readout import LinearReadout
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind, recoverable
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind, maskable
 
 
-class MaskedElementsTarget(Target):
+class MaskedElementsTarget(TargetDescription):
     """What the elements of the backbone hold."""
 
-    contents: Contents
+    contents: ElementSchema
 
 
 class MaskedElements(Head[MaskedElementsTarget]):
@@ -43,7 +43,7 @@ class MaskedElements(Head[MaskedElementsTarget]):
     def description(self) -> HeadDescription:
         return describe_masked_elements(self._config)
 
-    def learn_contents(self, contents: Contents) -> MaskedElementsTarget:
+    def learn_contents(self, contents: ElementSchema) -> MaskedElementsTarget:
         return MaskedElementsTarget(contents=contents)
 
     def choose(self, held: Batch, seeds: Sequence[int]) -> Tensor:
@@ -60,7 +60,7 @@ class MaskedElements(Head[MaskedElementsTarget]):
         if contents.by_position:
             columns = [_truth(kind, category[:, i], number[:, i]) for i, kind in enumerate(contents.kinds)]
             return _by_name(contents, columns)
-        lengths = encoded.lengths[ELEMENT].tolist()
+        lengths = encoded.lengths[ELEMENT_AXIS].tolist()
         return [_truth(contents.kinds[0], category[i, :n], number[i, :n]) for i, n in enumerate(lengths)]
 
     def build(self, features: FeatureDescription, target: MaskedElementsTarget) -> HeadModule:
@@ -70,9 +70,9 @@ class MaskedElements(Head[MaskedElementsTarget]):
 class _Recovering(HeadModule):
     """Reads each kind of content by weights of its own; all stand in one tensor, so that a kind without content is no fault."""
 
-    def __init__(self, features: FeatureDescription, contents: Contents):
+    def __init__(self, features: FeatureDescription, contents: ElementSchema):
         super().__init__()
-        self.readout = Readout(features, sum(kind.outputs for kind in contents.kinds))
+        self.readout = LinearReadout(features, sum(kind.outputs for kind in contents.kinds))
         self._contents = contents
 
     def calibrate(self, features: Features) -> None:
@@ -82,10 +82,10 @@ class _Recovering(HeadModule):
         """Give the features, ``(batch, element, feature)``: a loss reads what it needs of them, which is little."""
         return features.value
 
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         """Sum over hidden elements: softmax cross-entropy, in nats, of a category; the mean squared error of numbers."""
         shared = min(output.shape[1], targets[CATEGORY].shape[1])
-        hidden = recoverable(targets)[:, :shared]
+        hidden = maskable(targets)[:, :shared]
         value = output[:, :shared][hidden]  # once, for the gradient of a choice is as large as what it chooses from
         category, number = (targets[name][:, :shared][hidden] for name in (CATEGORY, NUMBER))
         position = hidden.nonzero()[:, 1] if self._contents.by_position else torch.zeros_like(category)
@@ -97,7 +97,7 @@ class _Recovering(HeadModule):
                 totals.append(_squared_errors(found, number[mine, : kind.numbers]).sum())
             elif kind.outputs:
                 totals.append(cross_entropy(found, category[mine], reduction="sum"))
-        return Loss(torch.stack(totals).sum(), hidden.sum().float())
+        return LossSum(torch.stack(totals).sum(), hidden.sum().float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         """Say what each element holds. One that was not hidden may be copied."""
@@ -112,7 +112,7 @@ class _Recovering(HeadModule):
         pairs = zip(output, lengths, strict=True)
         return Predictions([_said(kind, self._read(row[:length], outputs)) for row, length in pairs])
 
-    def _kinds(self) -> Iterator[tuple[Kind, slice]]:
+    def _kinds(self) -> Iterator[tuple[ElementKind, slice]]:
         """Give each kind, and which outputs are its own."""
         start = 0
         for kind in self._contents.kinds:
@@ -127,7 +127,7 @@ class _Recovering(HeadModule):
 
 def _chosen(held: Batch, seeds: Sequence[int], share: float) -> Tensor:
     """Choose some elements of each row that hold something; a larger share has all those of a smaller one by the same seeds."""
-    can = recoverable(held)
+    can = maskable(held)
     drawn = torch.from_numpy(_uniform(seeds, 1 + can.shape[1]))
     counts = (share * can.sum(1) + drawn[:, 0]).floor().clamp(min=1)
     rank = drawn[:, 1:].masked_fill(~can, 1.0).argsort(1).argsort(1)
@@ -140,31 +140,31 @@ def _squared_errors(found: Tensor, goal: Tensor) -> Tensor:
     return torch.where(known, found - goal.nan_to_num(), 0.0).square().sum(-1) / known.sum(-1)
 
 
-def _said(kind: Kind, outputs: Tensor) -> list[Any]:
+def _said(kind: ElementKind, outputs: Tensor) -> list[Any]:
     """Say what was read out, ``(element, output)``: the likeliest category, or numbers."""
     if kind.numbers:
         return _numbers(kind, outputs)
     return _categories(kind, outputs.argmax(-1).tolist()) if kind.outputs else [None] * len(outputs)
 
 
-def _truth(kind: Kind, category: Tensor, number: Tensor) -> list[Any]:
+def _truth(kind: ElementKind, category: Tensor, number: Tensor) -> list[Any]:
     """Say what elements held, ``(element,)`` and ``(element, number)``; None where nothing was hidden."""
     return _numbers(kind, number[:, : kind.numbers]) if kind.numbers else _categories(kind, category.tolist())
 
 
-def _categories(kind: Kind, indices: list[int]) -> list[Any]:
+def _categories(kind: ElementKind, indices: list[int]) -> list[Any]:
     names = range(kind.categories) if isinstance(kind.categories, int) else kind.categories
     return [None if index < 0 else names[index] for index in indices]
 
 
-def _numbers(kind: Kind, numbers: Tensor) -> list[Any]:
+def _numbers(kind: ElementKind, numbers: Tensor) -> list[Any]:
     rows = [[None if number != number else number for number in row] for row in numbers.tolist()]
     if kind.numbers == 1:
         return [row[0] for row in rows]
     return [None if all(number is None for number in row) else row for row in rows]
 
 
-def _by_name(contents: Contents, columns: Sequence[list[Any]]) -> list[dict[str, Any]]:
+def _by_name(contents: ElementSchema, columns: Sequence[list[Any]]) -> list[dict[str, Any]]:
     names = [kind.name for kind in contents.kinds]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -8,20 +8,20 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from taskgraft.builtin.heads.configs import MultiLabelConfig, describe_multi_label
-from taskgraft.builtin.heads.linear_readout import Readout, mean_of_members, per_member
+from taskgraft.builtin.heads.linear_readout import LinearReadout, mean_of_members, per_member
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target, is_missing
-from taskgraft.contract.labels import Label, index_of, indices, plain, refuse, refuse_unlisted, vocabulary
+from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
+from taskgraft.contract.labels import Label, find_label, label_indices, to_json_label, raise_invalid, check_label_lists, build_vocabulary
 
 _YES_NO = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
 UNKNOWN = -1.0
 """Stands in an encoded target for a label that is not known."""
 
 
-class MultiLabelTarget(Target):
+class MultiLabelTarget(TargetDescription):
     """The labels of a task. ``column`` is the one that lists them, or None when each label has its own column."""
 
     vocabulary: tuple[Label, ...]
@@ -44,27 +44,27 @@ class MultiLabel(Head[MultiLabelTarget]):
         if len(targets) > 1:
             return MultiLabelTarget(vocabulary=tuple(targets), column=None)
         column, values = next(iter(targets.items()))
-        refuse_unlisted(column, values)
+        check_label_lists(column, values)
         labels = [label for value in values for label in self._labels(value)]
-        return MultiLabelTarget(vocabulary=vocabulary(labels, column), column=column)
+        return MultiLabelTarget(vocabulary=build_vocabulary(labels, column), column=column)
 
     def encode(self, targets: Columns, target: MultiLabelTarget) -> Batch:
         """Encode as ``labels``: ``(batch, label)`` float32, 1 present, 0 absent, ``UNKNOWN`` not known."""
         if target.column is None:
             return self._from_columns([targets[str(label)] for label in target.vocabulary], target)
-        numbers = indices(target.vocabulary)
+        numbers = label_indices(target.vocabulary)
         values = targets[target.column]
-        refuse_unlisted(target.column, values)
+        check_label_lists(target.column, values)
         rows = torch.zeros(len(values), len(target.vocabulary))
         reasons: dict[int, str] = {}
         for row, value in enumerate(values):
             for label in self._labels(value):
-                found = index_of(label, numbers, target.vocabulary)
+                found = find_label(label, numbers, target.vocabulary)
                 if isinstance(found, str):
                     reasons[row] = found
                 else:
                     rows[row, found] = 1.0
-        refuse(reasons)
+        raise_invalid(reasons)
         return Batch({"labels": rows})
 
     def truth(self, encoded: Batch, target: MultiLabelTarget) -> list[Any]:
@@ -79,7 +79,7 @@ class MultiLabel(Head[MultiLabelTarget]):
     def _labels(self, value: Any) -> list[Label]:
         if isinstance(value, str) or is_missing(value):
             return [part.strip() for part in (value or "").split(self._config.separator) if part.strip()]
-        return [plain(label) for label in value if not is_missing(label)]
+        return [to_json_label(label) for label in value if not is_missing(label)]
 
     def _from_columns(self, columns: list[Sequence[Any]], target: MultiLabelTarget) -> Batch:
         reasons: dict[int, str] = {}
@@ -88,19 +88,19 @@ class MultiLabel(Head[MultiLabelTarget]):
             for row, value in enumerate(values):
                 if is_missing(value):
                     continue
-                found = _YES_NO.get(str(plain(value)).lower())
+                found = _YES_NO.get(str(to_json_label(value)).lower())
                 if found is None:
                     reasons[row] = f"the target column '{target.vocabulary[place]}' is {value!r}, not 0, 1 or empty"
                 else:
                     rows[row, place] = found
-        refuse(reasons)
+        raise_invalid(reasons)
         return Batch({"labels": rows})
 
 
 class _Labeller(HeadModule):
     def __init__(self, features: FeatureDescription, target: MultiLabelTarget, threshold: float):
         super().__init__()
-        self.readout = Readout(features, len(target.vocabulary))
+        self.readout = LinearReadout(features, len(target.vocabulary))
         self._members = features.members
         self._vocabulary = target.vocabulary
         self._threshold = threshold
@@ -111,14 +111,14 @@ class _Labeller(HeadModule):
     def forward(self, features: Features) -> Tensor:
         return self.readout(features.value)  # type: ignore[no-any-return]
 
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         """Logistic cross-entropy, in nats, summed over the labels that are known."""
         labels = targets["labels"]
         known = labels != UNKNOWN
         goal, counted = per_member(labels, self._members), per_member(known, self._members)
         each = binary_cross_entropy_with_logits(output.float(), goal, reduction="none")
         total = torch.where(counted, each, 0.0).sum() / (self._members or 1)
-        return Loss(total, known.sum().float())
+        return LossSum(total, known.sum().float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         probabilities = mean_of_members(output.float().sigmoid(), self._members).cpu()
@@ -130,11 +130,11 @@ class _Labeller(HeadModule):
         """Give ``shares``: ``(batch, label)`` float32, the probability of each label."""
         return Batch({"shares": mean_of_members((output.float() / temperature).sigmoid(), self._members)})
 
-    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """T² x the divergence of each label by itself, in nats, summed over all labels, also those that are not known."""
         shares = soft["shares"]
         goal = per_member(shares, self._members)
         crossed = binary_cross_entropy_with_logits(output.float() / temperature, goal, reduction="sum")
         entropy = (torch.special.entr(goal) + torch.special.entr(1 - goal)).sum()
         total = (crossed - entropy) * temperature**2 / (self._members or 1)
-        return Loss(total, output.new_tensor(float(shares.numel()), dtype=torch.float32))
+        return LossSum(total, output.new_tensor(float(shares.numel()), dtype=torch.float32))

@@ -8,19 +8,19 @@ from pydantic import model_validator
 from torch import Tensor
 
 from taskgraft.builtin.heads.configs import RegressionConfig, describe_regression
-from taskgraft.builtin.heads.linear_readout import Readout, mean_of_members, per_member
+from taskgraft.builtin.heads.linear_readout import LinearReadout, mean_of_members, per_member
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target, is_missing
-from taskgraft.contract.labels import refuse
+from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
+from taskgraft.contract.labels import raise_invalid
 
 LARGEST = 1e100
 """Numbers beyond this, whose squares would not be finite, are refused."""
 
 
-class RegressionTarget(Target):
+class RegressionTarget(TargetDescription):
     """The target columns, with the mean and standard deviation of each in the training split, in the column's unit."""
 
     columns: tuple[str, ...]
@@ -73,7 +73,7 @@ class Regression(Head[RegressionTarget]):
 class _Regressor(HeadModule):
     def __init__(self, features: FeatureDescription, target: RegressionTarget):
         super().__init__()
-        self.readout = Readout(features, len(target.columns))
+        self.readout = LinearReadout(features, len(target.columns))
         self._members = features.members
         self._target = target
 
@@ -83,11 +83,11 @@ class _Regressor(HeadModule):
     def forward(self, features: Features) -> Tensor:
         return self.readout(features.value)  # type: ignore[no-any-return]
 
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         """Squared error of the standardised numbers, averaged over columns, summed over rows."""
         numbers = targets["numbers"]
         error = (output.float() - per_member(numbers, self._members)) ** 2
-        return Loss(error.mean(-1).sum() / (self._members or 1), output.new_tensor(float(len(numbers))).float())
+        return LossSum(error.mean(-1).sum() / (self._members or 1), output.new_tensor(float(len(numbers))).float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         return Predictions(_in_unit(mean_of_members(output, self._members), self._target))
@@ -96,7 +96,7 @@ class _Regressor(HeadModule):
         """Give ``numbers``: ``(batch, column)`` float32, standardised. The temperature has no meaning here."""
         return Batch({"numbers": mean_of_members(output.float(), self._members)})
 
-    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> Loss:
+    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """Squared error of the standardised numbers, the teacher's in place of the true ones."""
         return self.loss(output, soft, features)
 
@@ -125,7 +125,7 @@ def _numbers(targets: Columns, columns: tuple[str, ...]) -> Tensor:
                 reasons[row] = f"the target column '{column}' {number}"
                 number = 0.0
             read[-1].append(number)
-    refuse(dict(sorted(reasons.items())))
+    raise_invalid(dict(sorted(reasons.items())))
     return torch.tensor(read, dtype=torch.float64).T
 
 

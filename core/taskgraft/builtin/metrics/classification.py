@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.specs import Judge
-from taskgraft.evaluation.ranking import Ranking
+from taskgraft.contract.specs import MetricFunction
+from taskgraft.evaluation.ranking import RankingCurves
 
 
-def classification(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: NoSettings) -> Judge:
+def classification(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
     """How often, and how evenly over classes, the predicted label is right, and how well probabilities order the rows.
 
     Accuracy; its mean over the classes that occur (balanced); precision, recall and F1 averaged over classes (macro); F1
@@ -32,7 +32,7 @@ def classification(predictions: Predictions, truth: Sequence[Any], columns: Colu
     if predictions.probabilities:
         ranked = slice(1, 2) if len(numbers) == 2 else slice(None)
         scores = np.stack(predictions.probabilities)
-        ranking = Ranking(scores[:, ranked], (wanted[:, None] == np.arange(len(numbers)))[:, ranked])
+        ranking = RankingCurves(scores[:, ranked], (wanted[:, None] == np.arange(len(numbers)))[:, ranked])
 
     def judge(rows: NDArray[np.int64]) -> Mapping[str, float]:
         times = np.bincount(rows, minlength=len(truth))
@@ -42,8 +42,8 @@ def classification(predictions: Predictions, truth: Sequence[Any], columns: Colu
 
 
 def element_classification(
-    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: NoSettings
-) -> Judge:
+    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
+) -> MetricFunction:
     """The same as for classification, over all labelled elements, areas apart. An element that was cut off is wrong."""
     numbers = {label: index for index, label in enumerate(predictions.classes)}
     places, predicted, wanted = [], [], []
@@ -62,7 +62,7 @@ def element_classification(
     return judge
 
 
-def multi_label(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: NoSettings) -> Judge:
+def multi_label(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
     """Precision, recall and F1, averaged over labels (macro), and F1 over all (micro), where the label is known.
 
     Where there are probabilities, also the area under the receiver operating characteristic and average precision: the mean
@@ -76,7 +76,7 @@ def multi_label(predictions: Predictions, truth: Sequence[Any], columns: Columns
     right, wrong, missed = (kind.astype(np.float64) for kind in kinds)
     ranking = None
     if predictions.probabilities:
-        ranking = Ranking(np.stack(predictions.probabilities), goals == 1, goals >= 0)
+        ranking = RankingCurves(np.stack(predictions.probabilities), goals == 1, goals >= 0)
 
     def judge(rows: NDArray[np.int64]) -> Mapping[str, float]:
         if not len(rows):
@@ -99,7 +99,7 @@ def _mean_share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> float:
     return float(np.mean(part / np.maximum(whole, 1.0)))
 
 
-def _areas(ranking: Ranking | None, times: NDArray[np.int64]) -> dict[str, float]:
+def _areas(ranking: RankingCurves | None, times: NDArray[np.int64]) -> dict[str, float]:
     """Average the areas over the classes that have one."""
     if ranking is None:
         return {}

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.specs import Judge
+from taskgraft.contract.specs import MetricFunction
 
 Numbers = NDArray[np.float64]
 
 
-def masked_elements(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: NoSettings) -> Judge:
+def masked_elements(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
     """Accuracy over all hidden categories; mean squared error and R² over hidden numbers, averaged over kinds.
 
     What cannot be had is left out: each where nothing of the sort is hidden, R² also of a kind whose numbers do not vary.

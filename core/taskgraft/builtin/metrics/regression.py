@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.specs import Judge
+from taskgraft.contract.specs import MetricFunction
 
 Numbers = NDArray[np.float64]
 
 
-def regression(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: NoSettings) -> Judge:
+def regression(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
     """Mean squared and absolute error in the target's unit, R², Pearson's and Spearman's correlation.
 
     Of several columns the mean is given. What cannot be had is left out: R² where the truth does not vary, a correlation where

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import Records, Spill
-from taskgraft.data.open_file import line_that_is_not, opened
-from taskgraft.errors import listed
+from taskgraft.data.arrow_spool import RecordWriter, ArrowSpool
+from taskgraft.data.open_file import line_that_is_not, open_plain_or_gzip
+from taskgraft.errors import join_words
 
 LONGEST = 2**31 - 1
 """Characters that one value may have. The csv module stops at 131,072, which documents and genomes exceed."""
@@ -29,12 +29,12 @@ def read_csv(path: Path, config: CsvConfig) -> Rows:
         UnreadableFile: for a file that is empty or of another encoding, or that has another delimiter.
     """
     delimiter = config.delimiter or ("\t" if path.name.removesuffix(".gz").endswith(".tsv") else ",")
-    with _long_values(), opened(path) as file, Spill() as spill:
+    with _long_values(), open_plain_or_gzip(path) as file, ArrowSpool() as spill:
         encoding = "utf-8-sig" if config.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else config.encoding
         try:
             reader = csv.reader(io.TextIOWrapper(file, encoding, newline=""), delimiter=delimiter, strict=True)
             header = _header(path, reader, config)
-            records = Records[list[str]](spill, lambda some: _table(header, some))
+            records = RecordWriter[list[str]](spill, lambda some: _table(header, some))
             records.take(_records(path, reader, len(header)))
         except UnicodeDecodeError as error:
             line, byte = line_that_is_not(path, config.encoding), error.object[error.start]
@@ -55,7 +55,7 @@ def _header(path: Path, reader: Any, config: CsvConfig) -> list[str]:
         problem = "the file is empty" if header is None else "line 1 is empty"
         raise UnreadableFile(str(path), f"{problem}; a header line with the names of the columns is needed.")
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise UnreadableFile(str(path), f"line 1: {listed(map(repr, twice))} names more than one column.")
+        raise UnreadableFile(str(path), f"line 1: {join_words(map(repr, twice))} names more than one column.")
     between = [mark for mark in DELIMITERS if mark in header[0]]
     if len(header) == 1 and config.delimiter is None and between:
         raise UnreadableFile(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from taskgraft.builtin.readers.configs import HubConfig
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import Spill
+from taskgraft.data.arrow_spool import ArrowSpool
 from taskgraft.data.reading import arrow_of
-from taskgraft.errors import listed
+from taskgraft.errors import join_words
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -20,7 +20,7 @@ PIECE = 4_096
 """Rows that are copied at a time."""
 
 
-def read_dataset_folder(path: Path, config: NoSettings) -> Rows:
+def read_dataset_folder(path: Path, config: EmptyConfig) -> Rows:
     """Read what ``Dataset.save_to_disk`` wrote. The rows stay in its files, memory-mapped.
 
     Raises:
@@ -34,7 +34,7 @@ def read_dataset_folder(path: Path, config: NoSettings) -> Rows:
         raise UnreadableFile(str(path), f"the data set cannot be loaded ({_first_line(error)}).") from None
     if not isinstance(found, Dataset):
         raise UnreadableFile(
-            str(path), f"the folder holds the parts {listed(found)}. Name one of them: {path / next(iter(found), '…')}."
+            str(path), f"the folder holds the parts {join_words(found)}. Name one of them: {path / next(iter(found), '…')}."
         )
     return Rows(arrow_of(found), path.name)
 
@@ -62,10 +62,10 @@ def read_hub(path: Path, config: HubConfig) -> Rows:
 
 def _part(source: str, found: "DatasetDict", part: str, *, copy: bool) -> Rows:
     if part not in found:
-        raise UnreadableFile(source, f"the data set has no part '{part}'. Parts: {listed(found)}.")
+        raise UnreadableFile(source, f"the data set has no part '{part}'. Parts: {join_words(found)}.")
     if not copy:
         return Rows(arrow_of(found[part]), source)
-    with Spill() as spill:
+    with ArrowSpool() as spill:
         for piece in found[part].with_format("arrow").iter(PIECE):
             spill.write(piece)
         return Rows(spill.finish(), source)

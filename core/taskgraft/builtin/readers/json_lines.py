@@ -7,13 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import Records, Spill
-from taskgraft.data.open_file import opened
+from taskgraft.data.arrow_spool import RecordWriter, ArrowSpool
+from taskgraft.data.open_file import open_plain_or_gzip
 
 
-def read_json_lines(path: Path, config: NoSettings) -> Rows:
+def read_json_lines(path: Path, config: EmptyConfig) -> Rows:
     """Read a file of JSON objects, also gzipped. A line that holds no object is refused; a key it lacks is missing.
 
     A column of texts and numbers becomes one of texts.
@@ -21,8 +21,8 @@ def read_json_lines(path: Path, config: NoSettings) -> Rows:
     Raises:
         UnreadableFile: for a file without objects, or with a column whose values are of unlike kinds.
     """
-    with opened(path) as file, Spill() as spill:
-        records = Records[dict[str, Any]](spill, lambda some: _table(path, some))
+    with open_plain_or_gzip(path) as file, ArrowSpool() as spill:
+        records = RecordWriter[dict[str, Any]](spill, lambda some: _table(path, some))
         records.take(_records(file))
         rows = records.rows(path.name, lambda schemas: _unified(path, schemas))
     if not rows.columns:

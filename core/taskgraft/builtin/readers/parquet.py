@@ -7,19 +7,19 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import PIECE, Spill
-from taskgraft.data.open_file import opened
+from taskgraft.data.arrow_spool import PIECE, ArrowSpool
+from taskgraft.data.open_file import open_plain_or_gzip
 
 
-def read_parquet(path: Path, config: NoSettings) -> Rows:
+def read_parquet(path: Path, config: EmptyConfig) -> Rows:
     """Read a Parquet file, also gzipped. Values have the types that the file gives them.
 
     Raises:
         UnreadableFile: when it is no Parquet file, or damaged.
     """
-    with opened(path) as file, Spill() as spill, tempfile.TemporaryFile(prefix="taskgraft-") as plain:
+    with open_plain_or_gzip(path) as file, ArrowSpool() as spill, tempfile.TemporaryFile(prefix="taskgraft-") as plain:
         if path.name.endswith(".gz"):
             shutil.copyfileobj(file, plain)
             file = plain

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from taskgraft.builtin.splits.configs import ColumnConfig
-from taskgraft.contract.rows import BadRows, Rows
-from taskgraft.errors import listed
+from taskgraft.contract.rows import InvalidRows, Rows
+from taskgraft.errors import join_words
 
 TEST = ("test", "testing")
 """Values of rows that are left for a later judgement."""
@@ -23,9 +23,9 @@ def by_column(rows: Rows, targets: Sequence[str], config: ColumnConfig, seed: in
     for row, value in enumerate(rows.values(config.column)):
         part = part_of.get(str(value))
         if part is None:
-            reasons[row] = f"the column '{config.column}' is {value!r:.60}, none of {listed(sorted(part_of))}"
+            reasons[row] = f"the column '{config.column}' is {value!r:.60}, none of {join_words(sorted(part_of))}"
         else:
             parts[part].append(row)
     if reasons:
-        raise BadRows(rows, reasons, 'Mend these rows, or name the values with data.split = {name = "column", …}.')
+        raise InvalidRows(rows, reasons, 'Mend these rows, or name the values with data.split = {name = "column", …}.')
     return parts

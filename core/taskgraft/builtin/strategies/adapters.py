@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, HeadDescription, Part, Role
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, HeadDescription, Part, LayerRole
 from taskgraft.contract.plan import Insertion, Plan, Stage
-from taskgraft.contract.strategy import CannotPlan, Strategy
+from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,8 +17,8 @@ ADAPTER = "adapter"
 """The name of the insertion."""
 
 WISHES = {
-    "houlsby": frozenset({Role.ATTENTION_OUTPUT, Role.FEED_FORWARD_OUT}),
-    "pfeiffer": frozenset({Role.FEED_FORWARD_OUT}),
+    "houlsby": frozenset({LayerRole.ATTENTION_OUTPUT, LayerRole.FEED_FORWARD_OUT}),
+    "pfeiffer": frozenset({LayerRole.FEED_FORWARD_OUT}),
 }
 """The roles of the layers that each style adapts, where a part has such."""
 
@@ -48,9 +48,9 @@ class _Wrap:
     whole: bool
 
     def __call__(self, layer: "nn.Module") -> "nn.Module":
-        from taskgraft.builtin.strategies.bottleneck_adapter import Bottleneck
+        from taskgraft.builtin.strategies.bottleneck_adapter import BottleneckAdapter
 
-        return Bottleneck(layer, self.output, self.reduction, whole=self.whole)
+        return BottleneckAdapter(layer, self.output, self.reduction, whole=self.whole)
 
 
 class Adapters(Strategy):
@@ -70,7 +70,7 @@ class Adapters(Strategy):
         else:
             insert = tuple(self._around(part, None) for part in parts if part.module is not None)
         if not insert:
-            raise CannotPlan(
+            raise StrategyNotApplicable(
                 f"'adapters' finds nothing to stand around: no layer of {', '.join(part.name for part in parts)} has a role, "
                 "and of none one module gives what leaves it. Choose 'partial' or 'full', or let the backbone say "
                 "the roles of its layers."
@@ -81,13 +81,13 @@ class Adapters(Strategy):
         last, count = self._config.last, len(backbone.parts)
         if last is not None and last > count:
             names = ", ".join(part.name for part in backbone.parts)
-            raise CannotPlan(
+            raise StrategyNotApplicable(
                 f"'adapters' are to stand in the last {last} parts, but the backbone has {count}: {names}. "
                 f"Choose last = {count} or less."
             )
         return backbone.parts[-(last or count) :]
 
-    def _roles(self, part: Part, left_out: tuple[str, ...]) -> frozenset[Role]:
+    def _roles(self, part: Part, left_out: tuple[str, ...]) -> frozenset[LayerRole]:
         """Choose roles of a part, none of whose layers the features do without."""
         without = {
             role
@@ -95,9 +95,9 @@ class Adapters(Strategy):
             if any(f"{path}." in f"{one}." or path.startswith(f"{one}.") for one in left_out)
         }
         have = frozenset(part.roles.values()) - without
-        choices = (have & WISHES[self._config.style], have & {Role.CONVOLUTION}, have)
+        choices = (have & WISHES[self._config.style], have & {LayerRole.CONVOLUTION}, have)
         return next((roles for roles in choices if roles), frozenset())
 
-    def _around(self, part: Part, roles: frozenset[Role] | None) -> Insertion:
+    def _around(self, part: Part, roles: frozenset[LayerRole] | None) -> Insertion:
         wrap = _Wrap(part.output, self._config.reduction, whole=roles is None)
         return Insertion(ADAPTER, (part.name,), roles, wrap, self._config.learning_rate)

@@ -10,7 +10,7 @@ from taskgraft.contract.descriptions import FeatureDescription, Layout
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-class Bottleneck(nn.Module):
+class BottleneckAdapter(nn.Module):
     """Adds to what a module gives what a bottleneck makes of it: ``h + up(gelu(down(h)))`` (Houlsby et al. 2019).
 
     ``up`` is zero at first, so training starts at the pretrained function. Over a grid both are convolutions of size 1.

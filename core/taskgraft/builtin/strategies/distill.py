@@ -7,15 +7,15 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Learn, Plan, Stage, Teacher
-from taskgraft.contract.strategy import CannotPlan, Strategy
+from taskgraft.contract.plan import Unfreeze, Plan, Stage, Teacher
+from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from taskgraft.contract.batch import Batch
     from taskgraft.contract.features import Features
-    from taskgraft.contract.head import HeadModule, Loss
+    from taskgraft.contract.head import HeadModule, LossSum
 
 
 class DistillConfig(Config):
@@ -52,17 +52,17 @@ class Distill(Strategy):
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         config, names = self._config, tuple(part.name for part in backbone.parts)
         if not head.distils:
-            raise CannotPlan(
+            raise StrategyNotApplicable(
                 f"'distill' needs a head that learns from soft targets, but this one, which learns {head.target}, does not. "
                 "Choose another strategy, or a head that does (classification, multi-label, regression, "
                 "element-classification)."
             )
         if config.learn is not None and config.learn > len(names):
-            raise CannotPlan(
+            raise StrategyNotApplicable(
                 f"'distill' is to train the last {config.learn} parts, but the backbone has {len(names)}: "
                 f"{', '.join(names)}. Choose learn = {len(names)} or less."
             )
-        learn = Learn(names if config.learn is None else names[-config.learn :], config.learning_rate)
+        learn = Unfreeze(names if config.learn is None else names[-config.learn :], config.learning_rate)
         stage = Stage(
             "distill",
             (learn,),
@@ -84,18 +84,18 @@ class SoftLoss:
     temperature: float
     mix: float
 
-    def __call__(self, head: "HeadModule", output: "Tensor", targets: "Batch", features: "Features") -> "Loss":
-        from taskgraft.contract.head import Loss
-        from taskgraft.data.soft_labels import apart
+    def __call__(self, head: "HeadModule", output: "Tensor", targets: "Batch", features: "Features") -> "LossSum":
+        from taskgraft.contract.head import LossSum
+        from taskgraft.data.soft_labels import split_soft_labels
 
-        labels, soft = apart(targets)
+        labels, soft = split_soft_labels(targets)
         if self.mix == 0:
             return head.loss(output, labels, features)
         of_teacher = head.soft_loss(output, soft, features, self.temperature)
         if self.mix == 1:
             return of_teacher
         of_labels = head.loss(output, labels, features)
-        return Loss(
+        return LossSum(
             self.mix * of_teacher.total + (1 - self.mix) * of_labels.total,
             self.mix * of_teacher.weight + (1 - self.mix) * of_labels.weight,
         )

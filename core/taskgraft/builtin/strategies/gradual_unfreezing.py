@@ -9,8 +9,8 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Learn, Plan, Stage
-from taskgraft.contract.strategy import CannotPlan, Strategy
+from taskgraft.contract.plan import Unfreeze, Plan, Stage
+from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
 
 GROUPS = 4
 """As many as ULMFiT has, where the backbone has as many parts."""
@@ -50,14 +50,14 @@ class Gradual(Strategy):
         config, names = self._config, tuple(part.name for part in backbone.parts)
         groups = min(GROUPS, len(names)) if config.groups is None else config.groups
         if groups > len(names):
-            raise CannotPlan(
+            raise StrategyNotApplicable(
                 f"'gradual' is to divide the parts into {groups} groups, but the backbone has {len(names)}: "
                 f"{', '.join(names)}. Choose groups = {len(names)} or less."
             )
         return tuple(
             Stage(
                 f"gradual-{number}",
-                (Learn(names[-(-len(names) * (groups - number) // groups) :], config.learning_rate),),
+                (Unfreeze(names[-(-len(names) * (groups - number) // groups) :], config.learning_rate),),
                 layer_decay=config.layer_decay,
                 head_rate=config.head_learning_rate,
                 epochs=None if number == groups else config.unfreezing_epochs,

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Learn, Plan, Stage
+from taskgraft.contract.plan import Unfreeze, Plan, Stage
 from taskgraft.contract.strategy import Strategy
 
 
@@ -33,5 +33,5 @@ class LayerDecay(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         config = self._config
-        learn = Learn(tuple(part.name for part in backbone.parts), config.learning_rate)
+        learn = Unfreeze(tuple(part.name for part in backbone.parts), config.learning_rate)
         return (Stage("layer-decay", (learn,), layer_decay=config.layer_decay, head_rate=config.head_learning_rate),)

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Plan, Solve, Stage
+from taskgraft.contract.plan import Plan, HeadSolver, Stage
 from taskgraft.contract.strategy import Strategy
 
 
@@ -30,6 +30,6 @@ class LinearProbe(Strategy):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
-        solve = Solve.CONVEX if head.convex else Solve.DESCENT
+        solve = HeadSolver.CONVEX if head.convex else HeadSolver.DESCENT
         rate = self._config.head_learning_rate
         return (Stage("linear-probe", head_rate=rate, solve=solve, penalty=self._config.penalty, store=True),)

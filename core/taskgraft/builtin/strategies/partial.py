@@ -6,8 +6,8 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Learn, Plan, Stage
-from taskgraft.contract.strategy import CannotPlan, Strategy
+from taskgraft.contract.plan import Unfreeze, Plan, Stage
+from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
 
 
 class PartialConfig(Config):
@@ -27,7 +27,7 @@ class Partial(Strategy):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
-        learn = Learn(last_parts("partial", self._config.learn, backbone), self._config.learning_rate)
+        learn = Unfreeze(last_parts("partial", self._config.learn, backbone), self._config.learning_rate)
         return (Stage("partial", (learn,), head_rate=self._config.head_learning_rate, store=True),)
 
 
@@ -42,7 +42,7 @@ def last_parts(strategy: str, count: int, backbone: BackboneDescription) -> tupl
     """
     names = tuple(part.name for part in backbone.parts)
     if count > len(names):
-        raise CannotPlan(
+        raise StrategyNotApplicable(
             f"'{strategy}' is to train the last {count} parts, but the backbone has {len(names)}: "
             f"{', '.join(names)}. Choose learn = {len(names)} or less."
         )

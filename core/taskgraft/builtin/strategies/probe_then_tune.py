@@ -12,7 +12,7 @@ from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeCo
 from taskgraft.builtin.strategies.partial import last_parts
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Learn, Plan, Stage
+from taskgraft.contract.plan import Unfreeze, Plan, Stage
 from taskgraft.contract.strategy import Strategy
 
 
@@ -45,5 +45,5 @@ class ProbeThenTune(Strategy):
         config = self._config
         learn = len(backbone.parts) if config.learn is None else config.learn
         parts = last_parts("probe-then-tune", learn, backbone)
-        tune = Stage("tune", (Learn(parts, config.learning_rate),), head_rate=config.head_learning_rate, store=True)
+        tune = Stage("tune", (Unfreeze(parts, config.learning_rate),), head_rate=config.head_learning_rate, store=True)
         return (*LinearProbe(LinearProbeConfig(penalty=config.penalty)).plan(backbone, head), tune)

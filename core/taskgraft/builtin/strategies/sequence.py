@@ -8,20 +8,20 @@ from pydantic import Field, field_validator
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.plan import Insertion, Plan, Stage
-from taskgraft.contract.recipe import Choice
-from taskgraft.contract.strategy import CannotPlan, Strategy
+from taskgraft.contract.recipe import ComponentRef
+from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
 
 
 class StagesConfig(Config):
     """Several strategies, one after the other, each with settings of its own."""
 
-    strategies: tuple[Choice, ...] = Field(
+    strategies: tuple[ComponentRef, ...] = Field(
         description="one or more names, or tables with a name and settings, in the order in which they train"
     )
 
     @field_validator("strategies")
     @classmethod
-    def _not_empty(cls, strategies: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    def _not_empty(cls, strategies: tuple[ComponentRef, ...]) -> tuple[ComponentRef, ...]:
         if not strategies:
             raise ValueError("name one strategy or more")
         return strategies
@@ -35,7 +35,7 @@ class Stages(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         if not self._strategies:
-            raise CannotPlan("'stages' is made of no strategy. Give one or more.")
+            raise StrategyNotApplicable("'stages' is made of no strategy. Give one or more.")
         stages: list[Stage] = []
         for strategy in self._strategies:
             before = {insertion.name for stage in stages for insertion in stage.insert}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.hooks import hookimpl
 from taskgraft.contract.specs import BackboneSpec, BaselineSpec, SplitSpec
@@ -84,7 +84,7 @@ def _learn_forest(inputs: Columns, truth: Sequence[Any], config: MorganForestCon
 
 
 def _predict_forest(
-    learned: "Forest", inputs: Columns, elements: Elements, config: MorganForestConfig
+    learned: "Forest", inputs: Columns, elements: ElementCounts, config: MorganForestConfig
 ) -> "Predictions":
     from plugin_molecule.forest import predict
 

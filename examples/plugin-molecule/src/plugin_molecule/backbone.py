@@ -3,7 +3,7 @@
 import torch
 from taskgraft import Backbone, Batch, Features
 from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.features import ELEMENT_AXIS
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
@@ -82,7 +82,7 @@ class SmilesTransformer(Backbone):
         hidden, real = self._embedded(state) if cut == 0 else state[HIDDEN], state.mask(TOKEN)
         for block in self.blocks[max(cut - 1, 0) :]:
             hidden = block(hidden, real)
-        hidden, atoms = self.norm(hidden), state.lengths[ELEMENT]
+        hidden, atoms = self.norm(hidden), state.lengths[ELEMENT_AXIS]
         if layout == Layout.SEQUENCE:
             return Features(layout, (hidden[:, : int(atoms.max())],), atoms)
         total = hidden.masked_fill(~real[..., None], 0).sum(1)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from taskgraft import Predictions
-from taskgraft.contract.columns import Columns, Elements
-from taskgraft.contract.labels import ordered
+from taskgraft.contract.columns import Columns, ElementCounts
+from taskgraft.contract.labels import sort_labels
 
 from plugin_molecule.molecule import molecules
 from plugin_molecule.settings import SMILES, MorganForestConfig
@@ -40,12 +40,12 @@ def learn(inputs: Columns, truth: Sequence[Any], config: MorganForestConfig) -> 
     if isinstance(truth[0], float | list):
         model = RandomForestRegressor(config.trees, random_state=0).fit(prints, np.array(truth))
         return Forest([model], None, False)
-    classes = tuple(ordered(set(truth)))
+    classes = tuple(sort_labels(set(truth)))
     numbers = [classes.index(label) for label in truth]
     return Forest([RandomForestClassifier(config.trees, random_state=0).fit(prints, numbers)], classes, False)
 
 
-def predict(learned: Forest, inputs: Columns, elements: Elements, config: MorganForestConfig) -> Predictions:
+def predict(learned: Forest, inputs: Columns, elements: ElementCounts, config: MorganForestConfig) -> Predictions:
     """Predict numbers, the likeliest label, or the labels that are likelier than not."""
     prints = fingerprints(inputs[SMILES], config)
     if learned.classes is None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from rdkit import Chem
-from taskgraft import Batch, Prepared, Processor
-from taskgraft.contract.backbone import Varied
+from taskgraft import Batch, ProcessedBatch, Processor
+from taskgraft.contract.backbone import AugmentedBatch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.features import ELEMENT
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
+from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
 from torch import Tensor
 
 from plugin_molecule.molecule import Written, canonical, drawn, read
@@ -55,31 +55,31 @@ class SmilesProcessor(Processor):
     def settings(self) -> Mapping[str, Any]:
         return {"vocabulary": list(self._vocabulary), "max_length": self._max_length, "writing": "canonical"}
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         return self._prepared(inputs, lambda row, molecule: canonical(molecule))
 
-    def vary(self, inputs: Columns, seeds: Sequence[int]) -> Varied:
+    def vary(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
         made = self._prepared(inputs, lambda row, molecule: drawn(molecule, seeds[row]))
-        return Varied(made.batch, refused=made.refused)
+        return AugmentedBatch(made.batch, refused=made.refused)
 
     @property
-    def contents(self) -> Contents:
-        return Contents(kinds=(Kind(name="atom", categories=self._vocabulary),), by_position=False)
+    def contents(self) -> ElementSchema:
+        return ElementSchema(kinds=(ElementKind(name="atom", categories=self._vocabulary),), by_position=False)
 
     def holds(self, batch: Batch) -> Batch:
         """Say which atom stands where; one that the vocabulary lacks is nothing that could be recovered."""
-        real = batch.mask(ELEMENT)
+        real = batch.mask(ELEMENT_AXIS)
         tokens = batch[TOKENS][:, : real.shape[1]]
         category = (tokens - FIRST).clamp(min=-1).masked_fill(~real, -1)
         tensors = {CATEGORY: category, NUMBER: torch.zeros(*category.shape, 0)}
-        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: batch.lengths[ELEMENT]})
+        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: batch.lengths[ELEMENT_AXIS]})
 
     def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         tokens = batch[TOKENS].clone()
         tokens[:, : hidden.shape[1]].masked_fill_(hidden, MASK)
         return Batch({**batch.tensors, TOKENS: tokens}, batch.axes, batch.lengths)
 
-    def _prepared(self, inputs: Columns, write: "Callable[[int, Chem.Mol], Written]") -> Prepared:
+    def _prepared(self, inputs: Columns, write: "Callable[[int, Chem.Mol], Written]") -> ProcessedBatch:
         found, refused, notes = list[_Read](), dict[int, str](), Counter[str]()
         for row, value in enumerate(inputs[SMILES]):
             molecule = read(value)
@@ -89,7 +89,7 @@ class SmilesProcessor(Processor):
             elif UNKNOWN in made.tokens:
                 notes["atoms that no training molecule has read as unknown"] += 1
             found.append(made)
-        return Prepared(_batch(found), refused, notes, [one.atoms for one in found])
+        return ProcessedBatch(_batch(found), refused, notes, [one.atoms for one in found])
 
     def _read(self, written: Written) -> _Read | str:
         tokens = tokens_of(written.smiles)
@@ -113,4 +113,4 @@ def _batch(found: Sequence[_Read]) -> Batch:
         positions[row, : lengths[row]] = torch.tensor(one.positions)
     tensors = {TOKENS: tokens, POSITIONS: positions}
     atoms = torch.tensor([one.atoms for one in found])
-    return Batch(tensors, dict.fromkeys(tensors, (TOKEN,)), {TOKEN: lengths, ELEMENT: atoms})
+    return Batch(tensors, dict.fromkeys(tensors, (TOKEN,)), {TOKEN: lengths, ELEMENT_AXIS: atoms})

@@ -8,7 +8,7 @@ ones the later in the file comes first. All this is as in DeepChem, with which M
 from collections.abc import Mapping, Sequence
 
 from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
-from taskgraft.contract.rows import BadRows, Rows
+from taskgraft.contract.rows import InvalidRows, Rows
 
 from plugin_molecule.molecule import read
 from plugin_molecule.settings import ScaffoldConfig
@@ -50,5 +50,5 @@ def scaffolds(rows: Rows, column: str) -> list[list[int]]:
         else:
             found.setdefault(MurckoScaffoldSmiles(mol=molecule, includeChirality=False), []).append(row)
     if reasons:
-        raise BadRows(rows, reasons)
+        raise InvalidRows(rows, reasons)
     return list(found.values())

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import BackboneDescription, InputRole, Part, Role, sequence, vector
+from taskgraft.contract.descriptions import BackboneDescription, InputField, Part, LayerRole, sequence, vector
 
 SMILES = "smiles"
 """The input role of the backbone, and the usual name of a column of molecules."""
@@ -64,16 +64,16 @@ def describe(config: SmilesTransformerConfig) -> BackboneDescription:
             owns=(f"blocks.{number}", "norm") if number == config.blocks - 1 else (f"blocks.{number}",),
             output=output,
             roles={
-                f"blocks.{number}.attention_in": Role.FUSED,
-                f"blocks.{number}.attention_out": Role.ATTENTION_OUTPUT,
-                f"blocks.{number}.feed_forward_in": Role.FEED_FORWARD_IN,
-                f"blocks.{number}.feed_forward_out": Role.FEED_FORWARD_OUT,
+                f"blocks.{number}.attention_in": LayerRole.FUSED,
+                f"blocks.{number}.attention_out": LayerRole.ATTENTION_OUTPUT,
+                f"blocks.{number}.feed_forward_in": LayerRole.FEED_FORWARD_IN,
+                f"blocks.{number}.feed_forward_out": LayerRole.FEED_FORWARD_OUT,
             },
         )
         for number in range(config.blocks)
     )
     return BackboneDescription(
-        inputs=(InputRole(SMILES),),
+        inputs=(InputField(SMILES),),
         features=(vector(config.feature_size), output),
         parts=(Part("embedding", ("embedding", "dropout"), output), *blocks),
         cuts=tuple(range(config.blocks + 1)),

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from taskgraft.contract.rows import arrow_of
+from taskgraft.contract.rows import to_arrow
 from taskgraft_fraud.cells import codes, column_of, texts
 
 
@@ -103,7 +103,7 @@ def _different(
     number = np.empty(len(order), dtype=np.int64)
     number[order] = np.cumsum(opens) - 1
     some = np.sort(order[again])
-    cells = [arrow_of(values).take(pa.array(some)).to_pylist() for values in columns.values()]
+    cells = [to_arrow(values).take(pa.array(some)).to_pylist() for values in columns.values()]
     contents: dict[tuple[int, str], int] = {}
     for row, *content in zip(some.tolist(), *cells, strict=True):
         number[row] = contents.setdefault((int(number[row]), repr(content)), len(order) + len(contents))

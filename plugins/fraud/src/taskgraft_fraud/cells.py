@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.contract.rows import arrow_of
+from taskgraft.contract.rows import to_arrow
 from taskgraft.errors import TaskgraftError
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -53,7 +53,7 @@ class Cells:
 def column_of(values: Sequence[Any] | pa.ChunkedArray) -> pa.Array:
     """Give raw cells as one Arrow array; texts are trimmed, and kinds that do not mix become texts. What is empty is null."""
     try:
-        found = values if isinstance(values, pa.ChunkedArray) else arrow_of(values)
+        found = values if isinstance(values, pa.ChunkedArray) else to_arrow(values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         found = pa.chunked_array([pa.array(map(_text, values), pa.large_string())])
     if pa.types.is_dictionary(found.type):

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from taskgraft.contract.columns import Columns
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft_fraud.cells import NUMBER, Cells, column_of, is_number, is_text, is_time, numbers, share, texts
 from taskgraft_fraud.settings import AnyTable, CategoryColumn, Column, Cycle, NumberColumn, TableConfig, TimeColumn
 from taskgraft_fraud.times import DAY, TIME, moment, times, when
@@ -158,7 +158,7 @@ class UnknownColumns(TaskgraftError):
     known: tuple[str, ...]
 
     def __str__(self) -> str:
-        which = listed(map(repr, self.names))
+        which = join_words(map(repr, self.names))
         return (
-            f"The setting 'columns' names {which}, which is not read. The columns that are read: {listed(self.known)}."
+            f"The setting 'columns' names {which}, which is not read. The columns that are read: {join_words(self.known)}."
         )

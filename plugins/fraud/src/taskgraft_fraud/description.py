@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Part, Role, sequence, vector
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Part, LayerRole, sequence, vector
 from taskgraft_fraud.settings import (
     CategoryColumn,
     FTTransformerConfig,
@@ -35,11 +35,11 @@ def category_sizes(config: TableConfig) -> tuple[int, ...] | None:
 def describe_ft_transformer(config: FTTransformerConfig) -> BackboneDescription:
     """Describe a Transformer over columns: emits a vector, and a sequence with an element per column."""
     whole = sequence(config.feature_size)
-    attention = {"W_q": Role.QUERY, "W_k": Role.KEY, "W_v": Role.VALUE}
+    attention = {"W_q": LayerRole.QUERY, "W_k": LayerRole.KEY, "W_v": LayerRole.VALUE}
     if config.attention_heads > 1:
-        attention["W_out"] = Role.ATTENTION_OUTPUT
+        attention["W_out"] = LayerRole.ATTENTION_OUTPUT
     roles = {f"attention.{name}": role for name, role in attention.items()}
-    roles |= {"ffn.linear1": Role.FEED_FORWARD_IN, "ffn.linear2": Role.FEED_FORWARD_OUT}
+    roles |= {"ffn.linear1": LayerRole.FEED_FORWARD_IN, "ffn.linear2": LayerRole.FEED_FORWARD_OUT}
     embeddings = [f"transformer.{name}" for name in _present(config, "cont_embeddings", "cat_embeddings")]
     found = _described(
         (vector(config.feature_size), whole),
@@ -58,7 +58,7 @@ def describe_ft_transformer(config: FTTransformerConfig) -> BackboneDescription:
 def describe_tabular_resnet(config: TabularResNetConfig) -> BackboneDescription:
     """Describe a residual network over all columns together."""
     output = vector(config.feature_size)
-    roles = {"linear1": Role.FEED_FORWARD_IN, "linear2": Role.FEED_FORWARD_OUT}
+    roles = {"linear1": LayerRole.FEED_FORWARD_IN, "linear2": LayerRole.FEED_FORWARD_OUT}
     first = [*_present(config, None, "categories"), "resnet.input_projection"]
     return _described((output,), _parts("resnet.blocks", config.blocks, output, roles, first, ["norm"]))
 
@@ -68,7 +68,7 @@ def describe_mlp_plr(config: MlpPlrConfig) -> BackboneDescription:
     output = vector(config.feature_size)
     first = _present(config, "numbers", "categories")
     return _described(
-        (output,), _parts("mlp.blocks", config.blocks, output, {"linear": Role.FEED_FORWARD_IN}, first, [])
+        (output,), _parts("mlp.blocks", config.blocks, output, {"linear": LayerRole.FEED_FORWARD_IN}, first, [])
     )
 
 
@@ -89,7 +89,7 @@ def _parts(
     blocks: str,
     count: int,
     output: FeatureDescription,
-    roles: Mapping[str, Role],
+    roles: Mapping[str, LayerRole],
     first: Iterable[str],
     last: Iterable[str],
 ) -> tuple[Part, ...]:

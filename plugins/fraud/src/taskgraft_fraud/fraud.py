@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from taskgraft.builtin.heads.linear_readout import Readout, mean_of_members, per_member
+from taskgraft.builtin.heads.linear_readout import LinearReadout, mean_of_members, per_member
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target
+from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
 from taskgraft.contract.labels import (
     Label,
-    index_of,
-    indices,
-    only_column,
-    plain,
-    refuse,
-    refuse_missing,
-    text_of,
-    vocabulary,
+    find_label,
+    label_indices,
+    single_column,
+    to_json_label,
+    raise_invalid,
+    check_labels_present,
+    label_key,
+    build_vocabulary,
 )
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft_fraud.calibration import Chances, Isotonic, Temperature, calibrated, fit
 from taskgraft_fraud.cells import BadCells
 from taskgraft_fraud.day import days_of
@@ -36,7 +36,7 @@ from taskgraft_fraud.fraud_settings import FraudConfig, describe_fraud
 from taskgraft_fraud.threshold import Threshold, by_capacity, by_costs, losses_of
 
 
-class FraudTarget(Target):
+class FraudTarget(TargetDescription):
     """The two labels of a task, how probabilities are corrected, and which are alerts.
 
     Attributes:
@@ -70,10 +70,10 @@ class Fraud(Head[FraudTarget]):
             BadTargets: naming each row without a label.
             NotTwoLabels, NoSuchLabel: when there are more labels, or the one to find is none of them.
         """
-        column, values = only_column(targets, "fraud")
-        refuse_missing(column, values)
-        labels = [plain(value) for value in values]
-        known = vocabulary(labels, column)
+        column, values = single_column(targets, "fraud")
+        check_labels_present(column, values)
+        labels = [to_json_label(value) for value in values]
+        known = build_vocabulary(labels, column)
         if len(known) > 2:
             raise NotTwoLabels(column, known)
         place = self._place(labels, known, column)
@@ -83,12 +83,12 @@ class Fraud(Head[FraudTarget]):
 
     def encode(self, targets: Columns, target: FraudTarget) -> Batch:
         """Give ``label`` as ``(batch,)`` int64, 1 for the positive label."""
-        column, values = only_column(targets, "fraud")
-        refuse_missing(column, values)
+        column, values = single_column(targets, "fraud")
+        check_labels_present(column, values)
         known = (target.negative, target.positive)
-        numbers = indices(known)
-        found = [index_of(value, numbers, known) for value in values]
-        refuse({row: reason for row, reason in enumerate(found) if isinstance(reason, str)})
+        numbers = label_indices(known)
+        found = [find_label(value, numbers, known) for value in values]
+        raise_invalid({row: reason for row, reason in enumerate(found) if isinstance(reason, str)})
         return Batch({"label": torch.tensor(found, dtype=torch.int64)})
 
     def truth(self, encoded: Batch, target: FraudTarget) -> list[Any]:
@@ -115,7 +115,7 @@ class Fraud(Head[FraudTarget]):
             if self._config.alerts_per_day is not None and self._config.time is not None:
                 days_of(columns[self._config.time], self._config.time, "seconds")
         except BadCells as error:
-            refuse(error.reasons)
+            raise_invalid(error.reasons)
         if frauds.all() or not frauds.any():
             missing = target.negative if frauds.all() else target.positive
             raise OneLabel(self.description.settles, missing, target.column, len(frauds))
@@ -132,9 +132,9 @@ class Fraud(Head[FraudTarget]):
         """Find the label that is asked for among two; else the rarer one, of two as rare the later."""
         asked = self._config.positive
         if asked is None:
-            counts = Counter(map(text_of, labels))
-            return 0 if counts[text_of(known[0])] < counts[text_of(known[1])] else 1
-        place = indices(known).get(text_of(asked))
+            counts = Counter(map(label_key, labels))
+            return 0 if counts[label_key(known[0])] < counts[label_key(known[1])] else 1
+        place = label_indices(known).get(label_key(asked))
         if place is None:
             raise NoSuchLabel(asked, column, known)
         return place
@@ -154,7 +154,7 @@ class Fraud(Head[FraudTarget]):
 class _Fraud(HeadModule):
     def __init__(self, features: FeatureDescription, target: FraudTarget, config: FraudConfig):
         super().__init__()
-        self.readout = Readout(features, 1)
+        self.readout = LinearReadout(features, 1)
         self._members = features.members
         self._target = target
         self._weight, self._focal = config.positive_weight, config.focal
@@ -166,7 +166,7 @@ class _Fraud(HeadModule):
         """Give log-odds: ``(batch, 1)``, with members ``(batch, member, 1)``."""
         return self.readout(features.value)  # type: ignore[no-any-return]
 
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         """Logistic or focal loss, in nats (Lin et al., 2017, equation 5). ``label`` is ``(batch,)``, from 0 to 1 when soft."""
         label = targets["label"].float()
         goal, odds = per_member(label, self._members), output.float()[..., 0]
@@ -175,7 +175,7 @@ class _Fraud(HeadModule):
         if self._focal:
             missed, alarmed = missed * (self._focal * no).exp(), alarmed * (self._focal * yes).exp()
         weight = (1 + (self._weight - 1) * label).sum()
-        return Loss((missed + alarmed).sum() / (self._members or 1), weight)
+        return LossSum((missed + alarmed).sum() / (self._members or 1), weight)
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         """Average members, correct the probability, and compare it with the threshold."""
@@ -201,7 +201,7 @@ class NotTwoLabels(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"'fraud' tells two labels apart, but the target column '{self.column}' has {len(self.vocabulary)}: "
-            f"{listed(map(repr, self.vocabulary), 6)}. Choose the head 'classification', or merge labels."
+            f"{join_words(map(repr, self.vocabulary), 6)}. Choose the head 'classification', or merge labels."
         )
 
 
@@ -216,7 +216,7 @@ class NoSuchLabel(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"'fraud' is to find the label {self.positive!r} (positive), but the target column '{self.column}' has "
-            f"{listed(map(repr, self.vocabulary))}. Name one of these."
+            f"{join_words(map(repr, self.vocabulary))}. Name one of these."
         )
 
 

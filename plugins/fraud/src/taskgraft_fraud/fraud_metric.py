@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.labels import Label, text_of
-from taskgraft.contract.rows import ColumnMissing
-from taskgraft.contract.specs import Judge
-from taskgraft.errors import TaskgraftError, listed
-from taskgraft.evaluation.ranking import Ranking
+from taskgraft.contract.labels import Label, label_key
+from taskgraft.contract.rows import MissingColumn
+from taskgraft.contract.specs import MetricFunction
+from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.evaluation.ranking import RankingCurves
 from taskgraft_fraud.card_precision import Cards
 from taskgraft_fraud.day import days_of
 from taskgraft_fraud.metric_settings import FraudMetricConfig
@@ -39,7 +39,7 @@ class Outcomes:
     scores: NDArray[np.float64] | None
 
 
-def fraud(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: FraudMetricConfig) -> Judge:
+def fraud(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: FraudMetricConfig) -> MetricFunction:
     """Judge alerts and scores; shares are from 0 to 1, and what cannot be had is left out.
 
     ``average_precision`` and ``auroc`` of the scores. ``precision`` and ``recall`` of the alerts (the rows predicted as fraud),
@@ -77,13 +77,13 @@ def outcomes(predictions: Predictions, truth: Sequence[Any], positive: Label | N
     Raises:
         NotTwoClasses, NotALabel: when that is not possible.
     """
-    classes = tuple(map(text_of, predictions.classes))
+    classes = tuple(map(label_key, predictions.classes))
     if len(classes) != 2:
         raise NotTwoClasses(classes)
-    label = classes[1] if positive is None else text_of(positive)
+    label = classes[1] if positive is None else label_key(positive)
     if label not in classes:
         raise NotALabel(label, classes)
-    wanted, given = (np.array([text_of(one) == label for one in labels]) for labels in (truth, predictions.values))
+    wanted, given = (np.array([label_key(one) == label for one in labels]) for labels in (truth, predictions.values))
     scores = None
     if predictions.probabilities:
         scores = np.stack(predictions.probabilities)[:, classes.index(label)].astype(np.float64)
@@ -106,7 +106,7 @@ def _alerts(found: Outcomes) -> Callable[[Times], Numbers]:
 
 
 def _areas(wanted: NDArray[np.bool_], scores: NDArray[np.float64]) -> Callable[[Times], Numbers]:
-    ranking = Ranking(scores[:, None], wanted[:, None])
+    ranking = RankingCurves(scores[:, None], wanted[:, None])
 
     def judge(times: Times) -> Numbers:
         named = zip(("auroc", "average_precision"), ranking.areas(times), strict=True)
@@ -116,7 +116,7 @@ def _areas(wanted: NDArray[np.bool_], scores: NDArray[np.float64]) -> Callable[[
 
 
 def _highest(wanted: NDArray[np.bool_], scores: NDArray[np.float64], k: int) -> Callable[[Times], Numbers]:
-    """Judge the k rows of the highest scores, or all where there are fewer."""
+    """MetricFunction the k rows of the highest scores, or all where there are fewer."""
     order = np.argsort(-scores, kind="stable")
     ordered = -scores[order]
     first, last = (np.searchsorted(ordered, ordered, side) for side in ("left", "right"))  # of the rows of equal score
@@ -152,7 +152,7 @@ def _cost(alert: NDArray[np.bool_], losses: NDArray[np.float64], review: float) 
 
 def _column(columns: Columns, name: str) -> Sequence[Any]:
     if name not in columns:
-        raise ColumnMissing(name, "The judged data", tuple(columns))
+        raise MissingColumn(name, "The judged data", tuple(columns))
     return columns[name]
 
 
@@ -164,7 +164,7 @@ class NotTwoClasses(TaskgraftError):
 
     def __str__(self) -> str:
         return (
-            f"The metric 'fraud' judges two classes, but here are {len(self.classes)}: {listed(self.classes)}. "
+            f"The metric 'fraud' judges two classes, but here are {len(self.classes)}: {join_words(self.classes)}. "
             "Name another metric (classification), or learn from a target of two labels."
         )
 
@@ -179,5 +179,5 @@ class NotALabel(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"The metric 'fraud' is to take '{self.positive}' for the label of fraud (positive), but the labels are "
-            f"{listed(map(repr, self.classes))}. Name one of those."
+            f"{join_words(map(repr, self.classes))}. Name one of those."
         )

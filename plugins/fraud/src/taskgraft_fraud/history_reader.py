@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from taskgraft import catalog
-from taskgraft.contract.rows import MEND, BadRows, Rows, UnreadableFile
+from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows, UnreadableFile
 from taskgraft.data.reading import read_file
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft_fraud.cells import codes, null
 from taskgraft_fraud.history import customer_windows, terminal_windows
 from taskgraft_fraud.history_settings import TransactionsConfig
@@ -59,7 +59,7 @@ def with_history(rows: Rows, history: Rows | None, config: TransactionsConfig) -
     if history is not None:
         earlier, unusable = transactions_of(history, config, labelled=True)
         if unusable:
-            raise BadRows(history, unusable, MEND)
+            raise InvalidRows(history, unusable, FIX_ADVICE)
         all_known = earlier.followed_by(own)
         if config.customer is not None:  # else two transactions may be alike in all that is read of them
             _check_apart(all_known, rows, history)
@@ -77,7 +77,7 @@ def _only(folder: Path, name: str) -> Path:
     """Find the one file of a name, whatever its suffix."""
     found = sorted(folder.glob(f"{name}.*"))
     if len(found) != 1:
-        here = listed(file.name for file in found)
+        here = join_words(file.name for file in found)
         raise UnreadableFile(
             str(folder),
             f"one file {name}.SUFFIX is needed in it, and there is {here}. A folder of transactions holds {HISTORY}.SUFFIX, "
@@ -165,7 +165,7 @@ class NeverPositive(TaskgraftError):
 
     def __str__(self) -> str:
         return (
-            f"{self.source}: the column '{self.column}' never is '{self.positive}'; it is {listed(self.labels)}. "
+            f"{self.source}: the column '{self.column}' never is '{self.positive}'; it is {join_words(self.labels)}. "
             "Say which of them is the label of a fraud with the reader's setting 'positive'."
         )
 

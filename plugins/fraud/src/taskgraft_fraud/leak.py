@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from taskgraft.contract.rows import Rows
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft_fraud.cells import codes, column_of, texts
 from taskgraft_fraud.day import Days
 
@@ -37,7 +37,7 @@ class Leak(TaskgraftError):
 
     def __str__(self) -> str:
         pair = f"{self.rows.place(self.learned)} (learned from) and {self.rows.place(self.judged)} (judged by)"
-        places = listed((self.rows.place(row).partition(" ")[2] for row in self.alike), 5)
+        places = join_words((self.rows.place(row).partition(" ")[2] for row in self.alike), 5)
         kind = "rows" if self.rows.lines is None else "lines"
         count = f"{len(self.alike):,} of {len(self.rows):,} rows are like this ({kind} {places}). "
         return f"{self.rows.source}, {pair}: {self.problem}. {count if len(self.alike) > 1 else ''}{self.advice}"

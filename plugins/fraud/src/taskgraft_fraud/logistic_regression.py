@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.head import Predictions
 from taskgraft_fraud.baseline_settings import LogisticRegressionConfig, LogisticRegressionLearned
 from taskgraft_fraud.matrix import expanded, labels_of, learned_columns, likeliest
@@ -36,7 +36,7 @@ def learn(inputs: Columns, truth: Sequence[Any], settings: LogisticRegressionCon
 
 
 def predict(
-    learned: LogisticRegressionLearned, inputs: Columns, elements: Elements, settings: LogisticRegressionConfig
+    learned: LogisticRegressionLearned, inputs: Columns, elements: ElementCounts, settings: LogisticRegressionConfig
 ) -> Predictions:
     """Predict the likeliest class of each row, and the probabilities of all."""
     logits = expanded(learned.columns, inputs) @ np.array(learned.coefficients).T + np.array(learned.intercepts)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.labels import Label, indices, ordered, text_of
+from taskgraft.contract.labels import Label, label_indices, sort_labels, label_key
 from taskgraft_fraud.columns import learn
 from taskgraft_fraud.processor import CATEGORIES, NUMBERS, TableProcessor
 from taskgraft_fraud.settings import CategoryColumn, Column, KindsConfig, TableConfig
@@ -45,9 +45,9 @@ def numbered(columns: Sequence[Column], inputs: Columns) -> Matrix:
 
 def labels_of(truth: Sequence[Any]) -> tuple[tuple[Label, ...], NDArray[np.int64]]:
     """Give the different labels, sorted, and the number of each row's."""
-    classes = ordered({text_of(label): label for label in truth}.values())
-    numbers = indices(classes)
-    return classes, np.array([numbers[text_of(label)] for label in truth])
+    classes = sort_labels({label_key(label): label for label in truth}.values())
+    numbers = label_indices(classes)
+    return classes, np.array([numbers[label_key(label)] for label in truth])
 
 
 def likeliest(probabilities: Matrix, classes: tuple[Label, ...]) -> Predictions:

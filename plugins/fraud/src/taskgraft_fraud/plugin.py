@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.hooks import hookimpl
 from taskgraft.contract.specs import (
@@ -14,7 +14,7 @@ from taskgraft.contract.specs import (
     BaselineSpec,
     Example,
     HeadSpec,
-    Judge,
+    MetricFunction,
     MetricSpec,
     ReaderSpec,
     SplitSpec,
@@ -257,7 +257,7 @@ def _by_customer(
 
 def _judge_fraud(
     predictions: "Predictions", truth: Sequence[Any], columns: Columns, settings: FraudMetricConfig
-) -> Judge:
+) -> MetricFunction:
     from taskgraft_fraud.fraud_metric import fraud
 
     return fraud(predictions, truth, columns, settings)
@@ -280,7 +280,7 @@ def _learn_regression(
 
 
 def _predict_regression(
-    learned: LogisticRegressionLearned, inputs: Columns, elements: Elements, config: LogisticRegressionConfig
+    learned: LogisticRegressionLearned, inputs: Columns, elements: ElementCounts, config: LogisticRegressionConfig
 ) -> "Predictions":
     from taskgraft_fraud import logistic_regression
 
@@ -299,7 +299,7 @@ def _learn_forest(inputs: Columns, truth: Sequence[Any], config: RandomForestCon
     return learn_forest(inputs, truth, config)
 
 
-def _predict_trees(learned: Any, inputs: Columns, elements: Elements, config: Any) -> "Predictions":
+def _predict_trees(learned: Any, inputs: Columns, elements: ElementCounts, config: Any) -> "Predictions":
     from taskgraft_fraud import trees
 
     return trees.predict(learned, inputs, elements, config)

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from taskgraft.contract.backbone import Prepared, Processor
+from taskgraft.contract.backbone import ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.features import ELEMENT
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
-from taskgraft.contract.rows import ColumnMissing
-from taskgraft.errors import listed
+from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
+from taskgraft.contract.rows import MissingColumn
+from taskgraft.errors import join_words
 from taskgraft_fraud.cells import Cells, column_of
 from taskgraft_fraud.columns import READ
 from taskgraft_fraud.settings import CategoryColumn, Column, NumberColumn, TimeColumn
@@ -53,14 +53,14 @@ class TableProcessor(Processor):
         return tuple(f"{column.name}: {_said(column)}" for column in self.columns)
 
     @property
-    def contents(self) -> Contents:
+    def contents(self) -> ElementSchema:
         kinds = [
-            Kind(name=column.name, categories=column.categories)
+            ElementKind(name=column.name, categories=column.categories)
             if isinstance(column, CategoryColumn)
-            else Kind(name=column.name, numbers=column.size)
+            else ElementKind(name=column.name, numbers=column.size)
             for column in self.columns
         ]
-        return Contents(kinds=tuple(kinds), by_position=True)
+        return ElementSchema(kinds=tuple(kinds), by_position=True)
 
     def holds(self, batch: Batch) -> Batch:
         shape = len(batch), len(self.columns)
@@ -75,7 +75,7 @@ class TableProcessor(Processor):
             missing = batch[NUMBERS][:, end, None] if column.sign else torch.zeros(len(batch), 1)
             number[:, element, : end - place] = torch.where(missing > 0, torch.nan, cells)
         tensors = {CATEGORY: category, NUMBER: number}
-        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: torch.full(shape[:1], shape[1])})
+        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.full(shape[:1], shape[1])})
 
     def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         """Hide columns by making them missing, for which each has a sign."""
@@ -93,14 +93,14 @@ class TableProcessor(Processor):
     def settings(self) -> Mapping[str, Any]:
         return {"columns": [column.model_dump(mode="json") for column in self.columns]}
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         blocks: list[NDArray[np.float32]] = []
         places: list[NDArray[np.int64]] = []
         refused: dict[int, str] = {}
         notes: Counter[str] = Counter()
         for column in self.columns:
             if column.name not in inputs:
-                raise ColumnMissing(column.name, "the table", tuple(inputs))
+                raise MissingColumn(column.name, "the table", tuple(inputs))
             cells = READ[column.kind](column_of(inputs[column.name]), column.name)
             refused = {**cells.refused, **refused}
             if isinstance(column, CategoryColumn):
@@ -120,7 +120,7 @@ class TableProcessor(Processor):
             tensors[NUMBERS] = torch.from_numpy(np.concatenate(blocks, axis=1, dtype=np.float32))
         if places:
             tensors[CATEGORIES] = torch.from_numpy(np.stack(places, axis=1))
-        return Prepared(Batch(tensors), dict(sorted(refused.items())), dict(notes))
+        return ProcessedBatch(Batch(tensors), dict(sorted(refused.items())), dict(notes))
 
 
 def _places(columns: Sequence[Column]) -> tuple[int, ...]:
@@ -143,7 +143,7 @@ def _said(column: Column) -> str:
         shown = ", ".join(column.categories[:3])
         return f"category, {len(column.categories):,} of them{f' ({shown}, …)' if shown else ''}{missing}"
     if isinstance(column, TimeColumn):
-        read = listed((*column.cycles, *["days elapsed"] * column.elapsed))
+        read = join_words((*column.cycles, *["days elapsed"] * column.elapsed))
         return f"time from {column.first} on, read as {read}{missing}"
     return f"number, mean {column.mean:.6g}, standard deviation {column.scale:.6g}{missing}"
 

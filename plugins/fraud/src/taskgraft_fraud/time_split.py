@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.contract.labels import text_of
-from taskgraft.contract.rows import BadRows, Rows
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.contract.labels import label_key
+from taskgraft.contract.rows import InvalidRows, Rows
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft_fraud.cells import BadCells
 from taskgraft_fraud.day import Days, days_of
 from taskgraft_fraud.leak import (
@@ -54,7 +54,7 @@ def _days(rows: Rows, config: TimeSplitConfig) -> Days:
     try:
         return days_of(rows.column(config.column), config.column, config.unit)
     except BadCells as error:
-        raise BadRows(rows, error.reasons) from None
+        raise InvalidRows(rows, error.reasons) from None
 
 
 def _divided(rows: Rows, targets: Sequence[str], config: TimeSplitConfig, days: Days) -> dict[str, Members]:
@@ -74,7 +74,7 @@ def _known(rows: Rows, targets: Sequence[str], config: TimeSplitConfig, days: Da
     fraud = np.zeros(len(rows), dtype=np.bool_)
     for target in targets:
         values = rows.table.column(target)
-        positive = [one for one in pc.unique(values).to_pylist() if text_of(one) == config.positive]
+        positive = [one for one in pc.unique(values).to_pylist() if label_key(one) == config.positive]
         fraud |= pc.is_in(values, pa.array(positive, values.type)).to_numpy()
     if not fraud.any():
         raise NoFraud(rows.source, tuple(targets), config.positive)
@@ -95,6 +95,6 @@ class NoFraud(TaskgraftError):
 
     def __str__(self) -> str:
         return (
-            f"{self.source} has no row whose {listed(map(repr, self.targets))} is '{self.positive}', so no customer is known "
+            f"{self.source} has no row whose {join_words(map(repr, self.targets))} is '{self.positive}', so no customer is known "
             "for a fraud. Name the label of fraud (positive), or leave 'known' out."
         )

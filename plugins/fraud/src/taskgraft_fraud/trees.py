@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.head import Predictions
 from taskgraft.contract.labels import Label
 from taskgraft_fraud.baseline_settings import GradientBoostingConfig, RandomForestConfig
@@ -58,7 +58,7 @@ def learn_forest(inputs: Columns, truth: Sequence[Any], settings: RandomForestCo
     return _fitted(model, columns, numbered(columns, inputs), truth)
 
 
-def predict(learned: Forest, inputs: Columns, elements: Elements, settings: Any) -> Predictions:
+def predict(learned: Forest, inputs: Columns, elements: ElementCounts, settings: Any) -> Predictions:
     """Predict the likeliest class of each row, and the probabilities of all."""
     return likeliest(learned.model.predict_proba(numbered(learned.columns, inputs)), learned.classes)
 

@@ -13,9 +13,9 @@ import torch
 from peft import PrefixTuningConfig, PromptEmbedding, PromptTuningConfig, get_peft_model
 from torch import Tensor, nn
 
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, Role
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
 from taskgraft.contract.plan import Insertion, Plan, Stage
-from taskgraft.contract.strategy import CannotPlan, Strategy
+from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
 from taskgraft.errors import TaskgraftError
 from taskgraft_peft.layers import CannotAdapt, quiet
 from taskgraft_peft.settings import FrontConfig
@@ -133,14 +133,14 @@ class Prefixed(Fronted):
 
 def _plan(name: str, around: type[Fronted], config: FrontConfig, backbone: BackboneDescription) -> Plan:
     first = backbone.parts[0]
-    if Role.MODEL not in first.roles.values():
-        raise CannotPlan(
+    if LayerRole.MODEL not in first.roles.values():
+        raise StrategyNotApplicable(
             f"'{name}' puts vectors in front of the elements of a model of transformers, but this backbone names no such "
             "model. Choose lora, or another strategy that goes around layers."
         )
 
     wrap = partial(around, length=config.length)
-    insertion = Insertion(name, (first.name,), frozenset({Role.MODEL}), wrap, config.learning_rate)
+    insertion = Insertion(name, (first.name,), frozenset({LayerRole.MODEL}), wrap, config.learning_rate)
     return (Stage(name, insert=(insertion,), head_rate=config.head_learning_rate),)
 
 

@@ -5,17 +5,17 @@ from functools import partial
 from peft import IA3Config, inject_adapter_in_model
 from torch import nn
 
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, Role
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
 from taskgraft.contract.plan import Insertion, Plan, Stage
 from taskgraft.contract.strategy import Strategy
 from taskgraft_peft.choosing import CONVOLUTION, FEED_FORWARD, choose, having
 from taskgraft_peft.layers import EVERY, merged, put_around, turned
 from taskgraft_peft.settings import Ia3Config
 
-READ = frozenset({Role.FEED_FORWARD_OUT})
+READ = frozenset({LayerRole.FEED_FORWARD_OUT})
 """Layers whose input is scaled in place of their output."""
 
-USUAL = (frozenset({Role.KEY, Role.VALUE, Role.FUSED}) | READ, CONVOLUTION, FEED_FORWARD)
+USUAL = (frozenset({LayerRole.KEY, LayerRole.VALUE, LayerRole.FUSED}) | READ, CONVOLUTION, FEED_FORWARD)
 
 
 class Ia3(Strategy):

@@ -11,7 +11,7 @@ from peft import PeftConfig
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from taskgraft.errors import TaskgraftError, listed
+from taskgraft.errors import TaskgraftError, join_words
 
 HELD = "layers"
 """The attribute of a :class:`Holder` with the layers."""
@@ -89,7 +89,7 @@ class CannotAdapt(TaskgraftError):
     problem: str
 
     def __str__(self) -> str:
-        return f"peft does not go around a layer of the type {listed(self.kinds)}: {self.problem.rstrip('.')}."
+        return f"peft does not go around a layer of the type {join_words(self.kinds)}: {self.problem.rstrip('.')}."
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.descriptions import LayerRole
 
 
 class AdapterConfig(Config):
@@ -18,7 +18,7 @@ class AdapterConfig(Config):
 class LayerConfig(AdapterConfig):
     """What those have in common that go around layers."""
 
-    roles: tuple[Role, ...] | None = Field(
+    roles: tuple[LayerRole, ...] | None = Field(
         default=None,
         min_length=1,
         description="which layers, by what they do; when left out, those that suit the backbone",
@@ -29,7 +29,7 @@ class LayerConfig(AdapterConfig):
 
     @model_validator(mode="after")
     def _layers(self) -> "LayerConfig":
-        if Role.MODEL in (self.roles or ()):
+        if LayerRole.MODEL in (self.roles or ()):
             raise ValueError("the role 'model' is the model as a whole, not a layer of it; leave it out of 'roles'")
         return self
 

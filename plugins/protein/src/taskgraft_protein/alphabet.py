@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.errors import listed
-from taskgraft.storage.checkpoints import BadCheckpoint, reading
+from taskgraft.errors import join_words
+from taskgraft.storage.checkpoints import InvalidCheckpoint, translating_errors
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 """The twenty residues that every protein language model knows."""
@@ -87,7 +87,7 @@ def read_alphabet(name: str, config: PretrainedConfig, tokenizer: PreTrainedToke
     Raises:
         BadCheckpoint: when its vocabulary is none of residues.
     """
-    with reading(name, "its tokenizer"):
+    with translating_errors(name, "its tokenizer"):
         vocabulary = tokenizer.get_vocab()
     tokens = _tokens_of_residues(name, vocabulary, tokenizer.all_special_tokens)
     kind = getattr(config, "model_type", "")
@@ -116,19 +116,19 @@ def _tokens_of_residues(name: str, vocabulary: Mapping[str, int], special: Seque
     found = {token.removeprefix(prefix): number for token, number in vocabulary.items() if token not in special}
     found = {token: number for token, number in found.items() if not _SIGN.fullmatch(token)}
     if longer := sorted((token for token in found if len(token) > 1), key=lambda token: (-len(token), token)):
-        words = listed([f"'{token}'" for token in longer], 3)
-        raise BadCheckpoint(name, f"its vocabulary is not one of residues, for it holds {words}")
+        words = join_words([f"'{token}'" for token in longer], 3)
+        raise InvalidCheckpoint(name, f"its vocabulary is not one of residues, for it holds {words}")
     if missing := [letter for letter in RESIDUES + UNKNOWN if letter not in found]:
-        raise BadCheckpoint(name, f"its vocabulary is not one of residues, for it lacks {listed(missing, 3)}")
+        raise InvalidCheckpoint(name, f"its vocabulary is not one of residues, for it lacks {join_words(missing, 3)}")
     return found
 
 
 def _enclosing(name: str, tokenizer: PreTrainedTokenizerBase, residue: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Find the tokens before and after a sequence, by one of a single residue."""
-    with reading(name, "its tokenizer"):
+    with translating_errors(name, "its tokenizer"):
         special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
         tokens = [int(token) for token in tokenizer("A")["input_ids"] if token == residue or token in special]
     if tokens.count(residue) != 1:
-        raise BadCheckpoint(name, "its tokenizer does not read the residue A as one token")
+        raise InvalidCheckpoint(name, "its tokenizer does not read the residue A as one token")
     place = tokens.index(residue)
     return tuple(tokens[:place]), tuple(tokens[place + 1 :])

@@ -10,9 +10,9 @@ from transformers import EsmTokenizer
 
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import BackboneDescription, Layout, Role
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.storage.checkpoints import BadCheckpoint, base_fingerprint
+from taskgraft.contract.descriptions import BackboneDescription, Layout, LayerRole
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.storage.checkpoints import InvalidCheckpoint, base_fingerprint
 from taskgraft_protein.alphabet import ESM_TOKENS
 from taskgraft_protein.checkpoint import NEW, Known, known, new
 from taskgraft_protein.processor import RESIDUES, SEQUENCE, Limit, ProteinProcessor
@@ -96,7 +96,7 @@ class ProteinBackbone(Backbone):
         found = self._runner.run_to(self.model, cut, *tokens(batch[RESIDUES], laid, self._known.alphabet))
         hidden = found.new_zeros(*laid.real.shape, *found.shape[1:])
         hidden[laid.real] = found
-        lengths = {STRETCH: laid.counts, TOKEN: laid.sizes + self._known.alphabet.special, ELEMENT: laid.lengths}
+        lengths = {STRETCH: laid.counts, TOKEN: laid.sizes + self._known.alphabet.special, ELEMENT_AXIS: laid.lengths}
         return Batch({HIDDEN: hidden}, {HIDDEN: (STRETCH, TOKEN)}, lengths)
 
     def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
@@ -114,14 +114,14 @@ class ProteinBackbone(Backbone):
         """
         for part in self.description.parts:
             for path, role in part.roles.items():
-                if role in (Role.QUERY, Role.KEY):
+                if role in (LayerRole.QUERY, LayerRole.KEY):
                     layer = self.get_submodule(path)
                     assert isinstance(layer, nn.Linear), "ESM's queries and keys are linear"
                     nn.init.normal_(layer.bias, std=DISTANCES)
 
     def _laid(self, batch: Batch) -> Stretches:
         windows = self._limit.long == "windows"
-        return stretches(batch.lengths[ELEMENT], self._limit.residues if windows else None, self._limit.overlap)
+        return stretches(batch.lengths[ELEMENT_AXIS], self._limit.residues if windows else None, self._limit.overlap)
 
     def _features(self, hidden: Tensor, laid: Stretches, layout: Layout) -> Features:
         vectors = residue_vectors(hidden, laid, self._known.alphabet)
@@ -155,5 +155,5 @@ def _limit(config: SequenceConfig, facts: Known, table: int | None) -> Limit:
     most = config.max_length or (min(known) - special if known else USUAL_LENGTH)
     if table is not None and most > table - special:
         problem = f"it has positions for {table - special:,} residues, fewer than max_length = {most:,}"
-        raise BadCheckpoint("" if facts.checkpoint is None else facts.checkpoint.name, problem)
+        raise InvalidCheckpoint("" if facts.checkpoint is None else facts.checkpoint.name, problem)
     return Limit(most, config.long, most // 4 if config.overlap is None else min(config.overlap, most - 1))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from transformers import EsmConfig, PretrainedConfig
 
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, InputRole, Layout, sequence, vector
-from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, reading
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, InputField, Layout, sequence, vector
+from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, translating_errors
 from taskgraft_protein.alphabet import ESM, Alphabet, read_alphabet
 from taskgraft_protein.processor import SEQUENCE
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig
@@ -95,17 +95,17 @@ def _known(
 ) -> Known:
     name = NEW if checkpoint is None else checkpoint.name
     model_config.use_cache = False
-    with reading(name, "its configuration"):
+    with translating_errors(name, "its configuration"):
         size = int(model_config.hidden_size)
     built = structure(model_config, sequence(size), name)
     if "input_ids" not in inspect.signature(built.model_class.forward).parameters:
-        raise BadCheckpoint(name, f"its model, {built.model_class.__name__}, does not read sequences")
+        raise InvalidCheckpoint(name, f"its model, {built.model_class.__name__}, does not read sequences")
     built = built.until(config.until)
     features: tuple[FeatureDescription, ...] = (vector(size), sequence(size))
     if config.long != "windows" and (pair := _pair(model_config, built)) is not None:
         features = (*features, pair)
     description = BackboneDescription(
-        (InputRole(SEQUENCE),),
+        (InputField(SEQUENCE),),
         features,
         built.kept_parts("model"),
         built.kept_cuts(),

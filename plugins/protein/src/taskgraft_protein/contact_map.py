@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from taskgraft.contract.batch import Batch, mask
+from taskgraft.contract.batch import Batch, length_mask
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription, Layout
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.contract.head import BadTargets, Head, HeadModule, Loss, Predictions, Target, is_missing
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.contract.head import InvalidTargets, Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
 from taskgraft_protein.contact_settings import ContactMapConfig, describe_contact_map
 
 CLASSES = (0, 1)
@@ -24,7 +24,7 @@ NOT_KNOWN = -1
 """Stands in the truth where no one knows, and for pairs that are too near along the sequence."""
 
 
-class ContactMapTarget(Target):
+class ContactMapTarget(TargetDescription):
     """What makes a contact.
 
     Attributes:
@@ -74,11 +74,11 @@ class ContactMap(Head[ContactMapTarget]):
         for number, row in enumerate(rows):
             position[number, : len(row)], known[number, : len(row)] = _known(row)
         tensors = {"position": position, "known": known}
-        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: torch.tensor(counts)})
+        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.tensor(counts)})
 
     def truth(self, encoded: Batch, target: ContactMapTarget) -> list[Any]:
         """Give arrays ``(element, element)`` int8: 1 in contact, 0 apart, -1 where that is not known or not asked."""
-        rows = zip(encoded["position"].cpu(), encoded["known"].cpu(), encoded.lengths[ELEMENT].tolist(), strict=True)
+        rows = zip(encoded["position"].cpu(), encoded["known"].cpu(), encoded.lengths[ELEMENT_AXIS].tolist(), strict=True)
         return [
             _contacts(position[:count], known[:count], target.distance, target.separation).numpy()
             for position, known, count in rows
@@ -111,16 +111,16 @@ class _Contacts(HeadModule):
         """Give what is weighted."""
         return features.value
 
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         """Sum the cross-entropy, in nats, over known pairs. Those of elements that were cut off do not count."""
         shared = min(output.shape[1], targets["position"].shape[1])
         position, known = (targets[name][:, :shared] for name in ("position", "known"))
-        known = known & mask(targets.lengths[ELEMENT], shared) & features.mask[:, :shared]
+        known = known & length_mask(targets.lengths[ELEMENT_AXIS], shared) & features.mask[:, :shared]
         contacts = _contacts(position, known, self._target.distance, self._target.separation)
         counts = (contacts >= 0).triu()  # each pair once
         logits = output[:, :shared, :shared][counts].float()
         total = binary_cross_entropy_with_logits(logits, contacts[counts].float(), reduction="sum")
-        return Loss(total, counts.sum().float())
+        return LossSum(total, counts.sum().float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         """Give arrays ``(element, element)`` int8, 1 in contact, with probabilities ``(element, element, class)``.
@@ -187,7 +187,7 @@ def _positions(column: str, values: Sequence[Any]) -> list[NDArray[np.float32]]:
         except ValueError as error:
             reasons[number] = str(error)
     if reasons:
-        raise BadTargets(reasons)
+        raise InvalidTargets(reasons)
     return rows
 
 

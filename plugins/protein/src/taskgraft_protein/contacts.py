@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.specs import Judge
+from taskgraft.contract.specs import MetricFunction
 
 RANGES = {"long": (24, None), "medium": (12, 24)}
 """Distances along the sequence, the last one left out."""
@@ -18,7 +18,7 @@ CUTS = {"l": 1, "l2": 2, "l5": 5}
 """By what the length of a sequence is divided for the number of pairs that are looked at."""
 
 
-def contacts(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: NoSettings) -> Judge:
+def contacts(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
     """Precision of the likeliest L, L/2 and L/5 pairs, of a sequence of L elements; the mean over sequences, from 0 to 1.
 
     ``contact_precision_long_l`` and so on, of pairs 24 or more apart along the sequence, and ``…_medium_…``, 12 to 23 apart

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from taskgraft import catalog
-from taskgraft.contract.rows import MEND, BadRows, Rows, UnreadableFile
-from taskgraft.data.arrow_spool import Records, Spill
-from taskgraft.data.open_file import opened
+from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows, UnreadableFile
+from taskgraft.data.arrow_spool import RecordWriter, ArrowSpool
+from taskgraft.data.open_file import open_plain_or_gzip
 from taskgraft.data.reading import read_file
 from taskgraft_protein.data_settings import COLUMNS, SUFFIXES, FastaConfig
 from taskgraft_protein.residue_labels import spelled, text_column
@@ -39,8 +39,8 @@ def read_fasta(path: Path, config: FastaConfig) -> Rows:
 
 def _sequences(path: Path, config: FastaConfig) -> Rows:
     names = (*COLUMNS, *config.names)
-    with opened(path) as file, Spill() as spill:
-        records = Records[Record](spill, lambda some: _table(names, some))
+    with open_plain_or_gzip(path) as file, ArrowSpool() as spill:
+        records = RecordWriter[Record](spill, lambda some: _table(names, some))
         lines = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline=None)
         records.take(_records(path, lines, config))
         rows = records.rows(path.name)
@@ -117,7 +117,7 @@ def _with_labels(rows: Rows, path: Path, name: str, unresolved: str) -> Rows:
         return replace(rows, noted={**rows.noted, f"there is no file {file.name} with labels": range(len(rows))})
     labels = _sequences(file, FastaConfig())
     if labels.refused:
-        raise BadRows(labels, labels.refused, MEND)
+        raise InvalidRows(labels, labels.refused, FIX_ADVICE)
     places = _places(rows, labels.column("id"))
     lines = labels.lines or ()
     found, refused = spelled(
@@ -146,7 +146,7 @@ def _with_table(rows: Rows, path: Path, name: str) -> Rows:
         if one is not None and first.setdefault(one, row) != row:
             refused.setdefault(row, f"the id {one!r:.60} stands on {others.place(first[one])} already")
     if refused:
-        raise BadRows(others, refused, MEND)
+        raise InvalidRows(others, refused, FIX_ADVICE)
     places, table = _places(rows, ids), rows.table
     for column in others.columns:
         if column == "id":

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.head import Predictions
 from taskgraft_protein.baseline_settings import OneHotRidgeConfig, OneHotRidgeLearned
 
@@ -36,7 +36,7 @@ def learn(inputs: Columns, truth: Sequence[Any], settings: OneHotRidgeConfig) ->
 
 
 def predict(
-    learned: OneHotRidgeLearned, inputs: Columns, elements: Elements, settings: OneHotRidgeConfig
+    learned: OneHotRidgeLearned, inputs: Columns, elements: ElementCounts, settings: OneHotRidgeConfig
 ) -> Predictions:
     """Add up weights; a feature that no training sequence had counts nothing."""
     values: list[Any] = []

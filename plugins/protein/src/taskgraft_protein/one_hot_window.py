@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.contract.columns import Columns, Elements
+from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.head import Predictions
 from taskgraft_protein.baseline_settings import OneHotWindowConfig, OneHotWindowLearned
 
@@ -52,7 +52,7 @@ def learn(inputs: Columns, truth: Sequence[Any], settings: OneHotWindowConfig) -
 
 
 def predict(
-    learned: OneHotWindowLearned, inputs: Columns, elements: Elements, settings: OneHotWindowConfig
+    learned: OneHotWindowLearned, inputs: Columns, elements: ElementCounts, settings: OneHotWindowConfig
 ) -> Predictions:
     """Predict the likeliest label of each residue."""
     table = np.array(learned.weights)

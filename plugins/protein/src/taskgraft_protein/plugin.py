@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.contract.columns import Columns, Elements
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.columns import Columns, ElementCounts
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import BackboneDescription, TargetKind
 from taskgraft.contract.hooks import hookimpl
 from taskgraft.contract.specs import (
@@ -13,7 +13,7 @@ from taskgraft.contract.specs import (
     BaselineSpec,
     Example,
     HeadSpec,
-    Judge,
+    MetricFunction,
     MetricSpec,
     ReaderSpec,
     SplitSpec,
@@ -111,7 +111,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="contacts",
         summary="precision of the likeliest contacts, at a long and at a medium distance",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.PAIR_CATEGORIES}),
         build=_contacts,
     )
@@ -170,7 +170,7 @@ def _contact_map(config: ContactMapConfig) -> "ContactMap":
     return ContactMap(config)
 
 
-def _contacts(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:
+def _contacts(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig) -> MetricFunction:
     from taskgraft_protein.contacts import contacts
 
     return contacts(predictions, truth, columns, config)
@@ -203,7 +203,7 @@ def _learn_window(inputs: Columns, truth: Sequence[Any], config: OneHotWindowCon
 
 
 def _predict_window(
-    learned: OneHotWindowLearned, inputs: Columns, elements: Elements, config: OneHotWindowConfig
+    learned: OneHotWindowLearned, inputs: Columns, elements: ElementCounts, config: OneHotWindowConfig
 ) -> "Predictions":
     from taskgraft_protein import one_hot_window
 
@@ -217,7 +217,7 @@ def _learn_ridge(inputs: Columns, truth: Sequence[Any], config: OneHotRidgeConfi
 
 
 def _predict_ridge(
-    learned: OneHotRidgeLearned, inputs: Columns, elements: Elements, config: OneHotRidgeConfig
+    learned: OneHotRidgeLearned, inputs: Columns, elements: ElementCounts, config: OneHotRidgeConfig
 ) -> "Predictions":
     from taskgraft_protein import one_hot_ridge
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskgraft.contract.backbone import Prepared, Processor
+from taskgraft.contract.backbone import ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.features import ELEMENT
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
+from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
 from taskgraft_protein.alphabet import UNKNOWN, Alphabet
 
 SEQUENCE = "sequence"
@@ -54,7 +54,7 @@ class ProteinProcessor(Processor):
     def settings(self) -> Mapping[str, Any]:
         return asdict(self._alphabet) | asdict(self._limit)
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         refused: dict[int, str] = {}
         notes, lengths, rows = Counter[str](), list[int](), list[str]()
         for row, value in enumerate(inputs[SEQUENCE]):
@@ -68,11 +68,11 @@ class ProteinProcessor(Processor):
                 notes[f"cut to {self._limit.residues:,} residues"] += 1
                 text = text[: self._limit.residues]
             rows.append(text)
-        return Prepared(self._batch(rows), refused, notes, lengths)
+        return ProcessedBatch(self._batch(rows), refused, notes, lengths)
 
     @property
-    def contents(self) -> Contents:
-        return Contents(kinds=(Kind(name="residue", categories=tuple(self._alphabet.letters)),), by_position=False)
+    def contents(self) -> ElementSchema:
+        return ElementSchema(kinds=(ElementKind(name="residue", categories=tuple(self._alphabet.letters)),), by_position=False)
 
     def holds(self, batch: Batch) -> Batch:
         """Say which residue stands where; X, which may be any, is nothing that could be recovered."""
@@ -80,10 +80,10 @@ class ProteinProcessor(Processor):
         numbers = [self._alphabet.unknown, *self._alphabet.numbers]
         table = torch.full((max([*numbers, self._alphabet.mask or 0]) + 1,), -1)
         table[torch.tensor(self._alphabet.numbers)] = torch.arange(len(self._alphabet.numbers))
-        real = batch.mask(ELEMENT)
+        real = batch.mask(ELEMENT_AXIS)
         category = table[residues].masked_fill(~real, -1)
         tensors = {CATEGORY: category, NUMBER: torch.zeros(*residues.shape, 0)}
-        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), batch.lengths)
+        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), batch.lengths)
 
     def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         """Put the mask token in the place of residues.
@@ -118,7 +118,7 @@ class ProteinProcessor(Processor):
         padded = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
         real = torch.arange(padded.shape[1])[None, :] < lengths[:, None]
         padded[real] = torch.from_numpy(self._table[np.frombuffer("".join(rows).encode(), np.uint8)])
-        return Batch({RESIDUES: padded}, {RESIDUES: (ELEMENT,)}, {ELEMENT: lengths})
+        return Batch({RESIDUES: padded}, {RESIDUES: (ELEMENT_AXIS,)}, {ELEMENT_AXIS: lengths})
 
 
 _SIGNS = {

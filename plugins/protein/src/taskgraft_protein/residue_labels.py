@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from taskgraft import catalog
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import PIECE, Spill
+from taskgraft.data.arrow_spool import PIECE, ArrowSpool
 from taskgraft.data.reading import read_file
 from taskgraft_protein.data_settings import ResidueLabelsConfig
 
@@ -49,7 +49,7 @@ def spelled(
         lists of texts, with None where a residue has no label; and why some rows cannot be used.
     """
     refused: dict[int, str] = {}
-    with Spill() as spill:
+    with ArrowSpool() as spill:
         for start in range(0, max(len(labels), 1), PIECE):
             rows = list(_pieces(start, sequences, labels, resolved))
             found = [_letters(row, texts, unresolved, what, refused) for row, texts in rows]

@@ -14,7 +14,7 @@ import numpy as np
 
 from taskgraft.builtin.splits.column import by_column
 from taskgraft.builtin.splits.configs import ColumnConfig
-from taskgraft.contract.rows import BadRows, Rows
+from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.errors import TaskgraftError
 from taskgraft_protein.data_settings import SequenceIdentityConfig
 
@@ -40,7 +40,7 @@ def by_identity(
     sequences = [str(value or "").strip().upper() for value in rows.values(config.column)]
     empty = {row: f"the column '{config.column}' is empty" for row, sequence in enumerate(sequences) if not sequence}
     if empty:
-        raise BadRows(rows, empty)
+        raise InvalidRows(rows, empty)
     if config.part is not None:
         parts = by_column(rows, targets, ColumnConfig(column=config.part), seed)
         _check_apart(rows, sequences, parts, config.part)
@@ -149,7 +149,7 @@ def _check_apart(rows: Rows, sequences: Sequence[str], parts: Mapping[str, Seque
                     f"the sequence is in the part '{part}', and on {rows.place(before)} in the part '{other}'"
                 )
     if reasons:
-        raise BadRows(rows, reasons, f"Let the column '{column}' put each sequence into one part.")
+        raise InvalidRows(rows, reasons, f"Let the column '{column}' put each sequence into one part.")
 
 
 @dataclass(eq=False)

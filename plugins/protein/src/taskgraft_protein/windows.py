@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from taskgraft.contract.batch import mask
+from taskgraft.contract.batch import length_mask
 from taskgraft_protein.alphabet import Alphabet
 
 
@@ -31,7 +31,7 @@ class Stretches:
     @property
     def real(self) -> Tensor:
         """``(batch, stretch)`` bool, which there are."""
-        return mask(self.counts, self.starts.shape[1])
+        return length_mask(self.counts, self.starts.shape[1])
 
     @property
     def places(self) -> tuple[Tensor, Tensor]:
@@ -81,7 +81,7 @@ def tokens(residues: Tensor, laid: Stretches, alphabet: Alphabet) -> tuple[Tenso
     ids[:, before : before + laid.longest] = torch.where(place < size[:, None], taken, alphabet.padding)
     for number, token in enumerate(alphabet.after):
         ids.scatter_(1, (before + size + number)[:, None], token)
-    return ids, mask(size + alphabet.special, ids.shape[1])
+    return ids, length_mask(size + alphabet.special, ids.shape[1])
 
 
 def residue_vectors(hidden: Tensor, laid: Stretches, alphabet: Alphabet) -> Tensor:

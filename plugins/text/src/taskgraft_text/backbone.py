@@ -11,8 +11,8 @@ from torch.nn import functional
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.features import ELEMENT, Features
-from taskgraft.storage.checkpoints import BadCheckpoint, base_fingerprint
+from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.storage.checkpoints import InvalidCheckpoint, base_fingerprint
 from taskgraft_text.checkpoint import SECOND, TEXT, Known, known
 from taskgraft_text.hiding import PIECES
 from taskgraft_text.processor import TextProcessor
@@ -40,7 +40,7 @@ class TextBackbone(Backbone):
         self._known = facts = known(config)
         tokenizer = facts.tokenizer
         if not tokenizer.is_fast:
-            raise BadCheckpoint(
+            raise InvalidCheckpoint(
                 facts.checkpoint.name, "its tokenizer has no fast form (tokenizer.json), which is needed"
             )
         dtype = DTYPES[config.dtype]
@@ -88,10 +88,10 @@ class TextBackbone(Backbone):
         for prefix in self._texts(batch, "ids"):
             tensors[f"{prefix}hidden"] = self._runner.run_to(self.model, cut, *self._pieces(batch, prefix))
             axes[f"{prefix}hidden"] = batch.axes[f"{prefix}ids"]
-        lengths = {axis: length for axis, length in batch.lengths.items() if axis != ELEMENT}
+        lengths = {axis: length for axis, length in batch.lengths.items() if axis != ELEMENT_AXIS}
         if layout == Layout.SEQUENCE and "first" in batch.tensors:
             tensors["first"], axes["first"] = batch["first"], batch.axes["first"]
-            lengths[ELEMENT] = batch.lengths[ELEMENT]
+            lengths[ELEMENT_AXIS] = batch.lengths[ELEMENT_AXIS]
         return Batch(tensors, axes, lengths)
 
     def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
@@ -160,7 +160,7 @@ def _elements(hidden: Tensor, batch: Batch) -> Features:
     if "first" not in batch.tensors:
         return Features(Layout.SEQUENCE, (hidden,), batch.lengths[PIECES])
     first = batch["first"].unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
-    return Features(Layout.SEQUENCE, (hidden.gather(1, first),), batch.lengths[ELEMENT])
+    return Features(Layout.SEQUENCE, (hidden.gather(1, first),), batch.lengths[ELEMENT_AXIS])
 
 
 def _max_length(facts: Known, model: torch.nn.Module) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, InputRole, sequence, vector
-from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, read_json, reading
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, InputField, sequence, vector
+from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, read_json, translating_errors
 from taskgraft_text.settings import Pair, Pooling, TextConfig
 from taskgraft_transformers.structure import Structure, configuration, structure
 from taskgraft_transformers.tokenizer import read_tokenizer
@@ -64,11 +64,11 @@ def known(config: TextConfig) -> Known:
     checkpoint = Checkpoint(config.checkpoint, config.revision, config.remote_code)
     model_config = configuration(checkpoint)
     model_config.use_cache = False
-    with reading(config.checkpoint, "its configuration"):
+    with translating_errors(config.checkpoint, "its configuration"):
         size = int(model_config.get_text_config().hidden_size)
     built = structure(model_config, sequence(size), config.checkpoint, config.remote_code)
     if "input_ids" not in inspect.signature(built.model_class.forward).parameters:
-        raise BadCheckpoint(config.checkpoint, f"its model, {built.model_class.__name__}, does not read text")
+        raise InvalidCheckpoint(config.checkpoint, f"its model, {built.model_class.__name__}, does not read text")
     built = built.until(config.until)
     tokenizer = read_tokenizer(checkpoint, "texts")
     manner = _manner(checkpoint.folder())
@@ -108,7 +108,7 @@ def _description(built: Structure, size: int, pair: Pair | None, *, masks: bool)
     features: tuple[FeatureDescription, ...] = (vector(size), sequence(size))
     if pair == Pair.APART:
         features = (vector(4 * size),)
-    first, second = InputRole(TEXT), InputRole(SECOND, required=pair is not None)
+    first, second = InputField(TEXT), InputField(SECOND, required=pair is not None)
     inputs = (first,) if pair == Pair.NONE else (first, second)
     hides = masks and pair in (None, Pair.NONE)
     return BackboneDescription(inputs, features, built.kept_parts("model"), built.kept_cuts(), hides=hides)
@@ -123,9 +123,9 @@ def _manner(folder: Path) -> Manner:
         entries: list[dict[str, Any]] = json.loads(modules.read_text(encoding="utf-8"))
         kinds = {str(entry["type"]).rpartition(".")[2]: str(entry["path"]) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadCheckpoint(str(folder), f"modules.json cannot be read ({error})") from None
+        raise InvalidCheckpoint(str(folder), f"modules.json cannot be read ({error})") from None
     if strange := sorted(kinds.keys() - {"Transformer", "Pooling", "Normalize"}):
-        raise BadCheckpoint(str(folder), f"its sentence-transformers module '{strange[0]}' is not known")
+        raise InvalidCheckpoint(str(folder), f"its sentence-transformers module '{strange[0]}' is not known")
     path = kinds.get("Pooling", "")
     inside = (folder / path).resolve().is_relative_to(folder.resolve())
     settings = (read_json(folder / path / "config.json") if path and inside else None) or {}
@@ -143,5 +143,5 @@ def _sentence_pooling(folder: Path, settings: dict[str, Any]) -> Pooling | None:
     if not modes:
         return None
     if len(modes) > 1 or modes[0] not in _SENTENCE_POOLING:
-        raise BadCheckpoint(str(folder), f"its pooling ({', '.join(modes)}) is not known; set pooling yourself")
+        raise InvalidCheckpoint(str(folder), f"its pooling ({', '.join(modes)}) is not known; set pooling yourself")
     return _SENTENCE_POOLING[modes[0]]

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.contract.specs import Judge
+from taskgraft.contract.specs import MetricFunction
 
 Entity = tuple[str, int, int]
 
 
-def judge(predicted: Sequence[Sequence[str | None]], truth: Sequence[Sequence[str | None]]) -> Judge:
+def judge(predicted: Sequence[Sequence[str | None]], truth: Sequence[Sequence[str | None]]) -> MetricFunction:
     """Precision, recall and F1 over entities whose type and borders are right; each from 0 to 1.
 
     Labels are ``O``, ``B-type`` and ``I-type``. An ``I-`` that continues nothing begins an entity. Words that were cut off

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.features import ELEMENT
+from taskgraft.contract.features import ELEMENT_AXIS
 from taskgraft.contract.masking import CATEGORY, NUMBER
 
 PIECES = "piece"
@@ -22,10 +22,10 @@ def held_pieces(batch: Batch, special: Tensor) -> Batch:
     """
     ids, lengths = batch[IDS], batch.lengths[PIECES]
     if FIRST in batch.tensors:
-        ids, lengths = ids.gather(1, batch[FIRST]), batch.lengths[ELEMENT]
+        ids, lengths = ids.gather(1, batch[FIRST]), batch.lengths[ELEMENT_AXIS]
     tensors = {CATEGORY: ids, NUMBER: torch.zeros(*ids.shape, 0)}
-    held = Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), {ELEMENT: lengths})
-    tensors[CATEGORY] = ids.masked_fill(special[ids] | ~held.mask(ELEMENT), -1)
+    held = Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: lengths})
+    tensors[CATEGORY] = ids.masked_fill(special[ids] | ~held.mask(ELEMENT_AXIS), -1)
     return held
 
 
@@ -39,9 +39,9 @@ def hidden_pieces(batch: Batch, hidden: Tensor, mask: int, enclosing: Tensor) ->
     if FIRST not in batch.tensors:
         return Batch({**batch.tensors, IDS: batch[IDS].masked_fill(hidden, mask)}, batch.axes, batch.lengths)
     ids, first, real = batch[IDS], batch[FIRST], batch.mask(PIECES)
-    begun = hidden & batch.mask(ELEMENT) & (first > 0)  # a word without pieces stands at piece 0
+    begun = hidden & batch.mask(ELEMENT_AXIS) & (first > 0)  # a word without pieces stands at piece 0
     begins = torch.zeros(ids.shape, dtype=torch.int64)
-    begins.scatter_reduce_(1, first, torch.where(batch.mask(ELEMENT), 1 + begun.long(), 0), "amax")
+    begins.scatter_reduce_(1, first, torch.where(batch.mask(ELEMENT_AXIS), 1 + begun.long(), 0), "amax")
     begins[:, 0] = 0
     place = torch.arange(ids.shape[1]).expand_as(ids)
     latest = torch.where(begins > 0, place, 0).cummax(1).values
@@ -54,6 +54,6 @@ def hidden_pieces(batch: Batch, hidden: Tensor, mask: int, enclosing: Tensor) ->
     for name in (IDS, SEGMENTS):
         if name in tensors:
             tensors[name] = tensors[name].masked_fill(torch.arange(ids.shape[1]) >= lengths[:, None], 0)
-    tensors[FIRST] = ((kept.cumsum(1) - 1).gather(1, first)).masked_fill(~batch.mask(ELEMENT), 0)
+    tensors[FIRST] = ((kept.cumsum(1) - 1).gather(1, first)).masked_fill(~batch.mask(ELEMENT_AXIS), 0)
     shorter = Batch(tensors, batch.axes, {**batch.lengths, PIECES: lengths})
     return shorter.rows(range(len(shorter)))

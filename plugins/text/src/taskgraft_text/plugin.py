@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import BackboneDescription, TargetKind
 from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import BackboneSpec, Example, Judge, MetricSpec
+from taskgraft.contract.specs import BackboneSpec, Example, MetricFunction, MetricSpec
 from taskgraft_text.settings import TextConfig
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="entities",
         summary="precision, recall and F1 over whole entities, from labels like B-person, I-person, O",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.ELEMENT_CATEGORIES}),
         build=_entities,
     )
@@ -68,7 +68,7 @@ def _sketch(config: TextConfig) -> "TextBackbone":
     return sketch(config)
 
 
-def _entities(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: NoSettings) -> Judge:
+def _entities(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig) -> MetricFunction:
     from taskgraft_text.entities import judge
 
     return judge(predictions.values, truth)

@@ -11,11 +11,11 @@ from tokenizers import Encoding
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from taskgraft.contract.backbone import Prepared, Processor
+from taskgraft.contract.backbone import ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.features import ELEMENT
-from taskgraft.contract.masking import Contents, Kind
+from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.contract.masking import ElementSchema, ElementKind
 from taskgraft_text.checkpoint import SECOND, TEXT
 from taskgraft_text.hiding import PIECES, held_pieces, hidden_pieces
 from taskgraft_text.settings import Pair
@@ -49,7 +49,7 @@ class TextProcessor(Processor):
     def settings(self) -> Mapping[str, Any]:
         return {"max_length": self._max_length, "pair": str(self._pair), "segments": self._segments}
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         texts: Sequence[Any] = inputs[TEXT]
         others: Sequence[Any] | None = inputs.get(SECOND) if self._pair != Pair.NONE else None
         refused = _refused(texts, "text")
@@ -67,8 +67,8 @@ class TextProcessor(Processor):
         tensors, axes, lengths = self._tensors(made, "", PIECES)
         cut = made.cut
         if made.words is not None:
-            tensors["first"], lengths[ELEMENT] = _ragged(made.words)
-            axes["first"] = (ELEMENT,)
+            tensors["first"], lengths[ELEMENT_AXIS] = _ragged(made.words)
+            axes["first"] = (ELEMENT_AXIS,)
         if others is not None and self._pair == Pair.APART:
             second = self._tokenize(others, None, split=False)
             more = self._tensors(second, "other ", f"other {PIECES}")
@@ -77,11 +77,11 @@ class TextProcessor(Processor):
             refused |= self._empty(second)
         refused |= self._empty(made)
         notes = Counter({f"cut to {self._max_length} pieces": sum(cut)} if any(cut) else {})
-        return Prepared(Batch(tensors, axes, lengths), refused, notes, elements)
+        return ProcessedBatch(Batch(tensors, axes, lengths), refused, notes, elements)
 
     @property
-    def contents(self) -> Contents:
-        return Contents(kinds=(Kind(name="piece", categories=len(self._tokenizer)),), by_position=False)
+    def contents(self) -> ElementSchema:
+        return ElementSchema(kinds=(ElementKind(name="piece", categories=len(self._tokenizer)),), by_position=False)
 
     def holds(self, batch: Batch) -> Batch:
         return held_pieces(batch, self._which(self._tokenizer.all_special_ids))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from taskgraft.contract.backbone import CannotExport
-from taskgraft.storage.checkpoints import Checkpoint, reading
+from taskgraft.contract.backbone import ExportNotSupported
+from taskgraft.storage.checkpoints import Checkpoint, translating_errors
 from taskgraft_transformers.loading import quiet
 from taskgraft_transformers.structure import Structure, configuration
 
@@ -36,7 +36,7 @@ def export(
         CannotExport: for a model that ends at an inner block, or whose code comes from its checkpoint.
     """
     if checkpoint.remote_code:
-        raise CannotExport(checkpoint.name, "its code comes from the checkpoint, so transformers alone cannot load it")
+        raise ExportNotSupported(checkpoint.name, "its code comes from the checkpoint, so transformers alone cannot load it")
     base = checkpoint.folder(weights=weights)
     config = configuration(checkpoint)
     whole, absent = _whole(structure, base if weights else None, config, checkpoint.name, _dtype(model))
@@ -62,10 +62,10 @@ def write(model: nn.Module, whole: Any, absent: frozenset[str], structure: Struc
         problem = (
             f"it ends at {structure.parts[structure.kept - 1].name} (until), and transformers would run all blocks"
         )
-        raise CannotExport(name, problem)
+        raise ExportNotSupported(name, problem)
     trained = {path: tensor.detach().cpu().contiguous() for path, tensor in model.state_dict().items()}
     if strange := whole.load_state_dict(trained, strict=False).unexpected_keys:
-        raise CannotExport(name, f"its tensor {strange[0]} is not one of {type(whole).__name__}")
+        raise ExportNotSupported(name, f"its tensor {strange[0]} is not one of {type(whole).__name__}")
     kept: dict[str, Tensor] = {
         path: tensor for path, tensor in whole.state_dict().items() if path in trained or path not in absent
     }
@@ -85,7 +85,7 @@ def _whole(
     if base is None:
         whole = make(config).to(dtype)
         return whole, frozenset(whole.state_dict())
-    with reading(name, "its weights"), quiet():
+    with translating_errors(name, "its weights"), quiet():
         whole, told = make.from_pretrained(base, config=config, dtype=dtype, output_loading_info=True)
     return whole, frozenset(told["missing_keys"])
 

@@ -10,8 +10,8 @@ from torch import nn
 from transformers import PretrainedConfig
 from transformers.utils import logging
 
-from taskgraft.errors import listed
-from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, TensorsMissing, reading, weight_files
+from taskgraft.errors import join_words
+from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, MissingTensors, translating_errors, weight_files
 from taskgraft_transformers.structure import Structure
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -39,9 +39,9 @@ def load(checkpoint: Checkpoint, config: PretrainedConfig, structure: Structure,
     """
     folder = checkpoint.folder(weights=True)
     if not weight_files(folder):
-        raise BadCheckpoint(checkpoint.name, "it has no weights (model.safetensors or pytorch_model.bin)")
+        raise InvalidCheckpoint(checkpoint.name, "it has no weights (model.safetensors or pytorch_model.bin)")
     loader: Any = structure.model_class
-    with reading(checkpoint.name, "its weights"), quiet():
+    with translating_errors(checkpoint.name, "its weights"), quiet():
         model, told = loader.from_pretrained(
             folder,
             config=config,
@@ -55,11 +55,11 @@ def load(checkpoint: Checkpoint, config: PretrainedConfig, structure: Structure,
     needed = set(model.state_dict())
     missing = tuple(sorted(name for name in told["missing_keys"] if name in needed))
     if missing:
-        raise TensorsMissing(checkpoint.name, missing)
+        raise MissingTensors(checkpoint.name, missing)
     if told["mismatched_keys"]:
         names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in told["mismatched_keys"])
-        raise BadCheckpoint(
-            checkpoint.name, f"these tensors have another shape than its configuration says: {listed(names, 3)}"
+        raise InvalidCheckpoint(
+            checkpoint.name, f"these tensors have another shape than its configuration says: {join_words(names, 3)}"
         )
     return Loaded(model.eval(), _used(model, set(told["unexpected_keys"]), structure))
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskgraft.engine.block_skipping import Passage
+from taskgraft.engine.block_skipping import BlockSkipper
 from taskgraft_transformers.structure import Structure
 
 
@@ -27,7 +27,7 @@ class Runner:
         """
         self._padding = padding
         blocks = structure.blocks
-        self._passage = None if blocks is None else Passage(list(model.get_submodule(blocks).children()))
+        self._passage = None if blocks is None else BlockSkipper(list(model.get_submodule(blocks).children()))
 
     def whole(self, model: nn.Module, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
         """Run the whole model, and give the last hidden tensor."""

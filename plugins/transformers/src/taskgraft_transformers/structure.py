@@ -10,23 +10,23 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
-from taskgraft.contract.descriptions import FeatureDescription, Part, Role
-from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, NoSuchPart, reading
+from taskgraft.contract.descriptions import FeatureDescription, Part, LayerRole
+from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, UnknownPart, translating_errors
 
-ROLES: Mapping[Role, tuple[str, ...]] = {
-    Role.QUERY: ("query", "q_proj", "q_lin", "query_proj", "attention.q", "attn.q", "SelfAttention.q"),
-    Role.KEY: ("key", "k_proj", "k_lin", "key_proj", "attention.k", "attn.k", "SelfAttention.k"),
-    Role.VALUE: ("value", "v_proj", "v_lin", "value_proj", "attention.v", "attn.v", "SelfAttention.v"),
-    Role.FUSED: ("c_attn", "qkv", "Wqkv", "query_key_value", "qkv_proj", "attn.in_proj"),
-    Role.ATTENTION_OUTPUT: (
+ROLES: Mapping[LayerRole, tuple[str, ...]] = {
+    LayerRole.QUERY: ("query", "q_proj", "q_lin", "query_proj", "attention.q", "attn.q", "SelfAttention.q"),
+    LayerRole.KEY: ("key", "k_proj", "k_lin", "key_proj", "attention.k", "attn.k", "SelfAttention.k"),
+    LayerRole.VALUE: ("value", "v_proj", "v_lin", "value_proj", "attention.v", "attn.v", "SelfAttention.v"),
+    LayerRole.FUSED: ("c_attn", "qkv", "Wqkv", "query_key_value", "qkv_proj", "attn.in_proj"),
+    LayerRole.ATTENTION_OUTPUT: (
         "attention.output.dense", "o_proj", "out_lin", "attn.c_proj", "attn.Wo", "SelfAttention.o", "attention.o", "attn.o",
         "out_proj", "attention.dense", "attn.out_proj",
     ),
-    Role.FEED_FORWARD_IN: (
+    LayerRole.FEED_FORWARD_IN: (
         "intermediate.dense", "up_proj", "gate_proj", "gate_up_proj", "mlp.c_fc", "lin1", "ffn", "fc1", "mlp.Wi",
         "DenseReluDense.wi", "DenseReluDense.wi_0", "DenseReluDense.wi_1", "mlp.dense_h_to_4h", "fc_in",
     ),
-    Role.FEED_FORWARD_OUT: (
+    LayerRole.FEED_FORWARD_OUT: (
         "output.dense", "down_proj", "mlp.c_proj", "lin2", "ffn_output", "fc2", "mlp.Wo", "DenseReluDense.wo",
         "mlp.dense_4h_to_h", "fc_out",
     ),
@@ -75,7 +75,7 @@ class Structure:
             return self
         names = tuple(part.name for part in self.parts)
         if name not in names:
-            raise NoSuchPart(name, names)
+            raise UnknownPart(name, names)
         return replace(self, kept=names.index(name) + 1)
 
     def kept_parts(self, prefix: str) -> tuple[Part, ...]:
@@ -88,7 +88,7 @@ class Structure:
             replace(
                 part,
                 owns=tuple(f"{prefix}.{path}" for path in part.owns),
-                roles=({prefix: Role.MODEL} if number == 0 else {})
+                roles=({prefix: LayerRole.MODEL} if number == 0 else {})
                 | {f"{prefix}.{path}": role for path, role in part.roles.items()},
             )
             for number, part in enumerate(self.parts[: self.kept])
@@ -107,8 +107,8 @@ def configuration(checkpoint: Checkpoint) -> PretrainedConfig:
     """
     folder = checkpoint.folder()
     if not (folder / "config.json").is_file():
-        raise BadCheckpoint(checkpoint.name, "it has no config.json, so it is no checkpoint of transformers")
-    with reading(checkpoint.name, "its configuration"):
+        raise InvalidCheckpoint(checkpoint.name, "it has no config.json, so it is no checkpoint of transformers")
+    with translating_errors(checkpoint.name, "its configuration"):
         return AutoConfig.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
 
 
@@ -162,7 +162,7 @@ def _structure(
 
 def _skeleton(config: PretrainedConfig, name: str, remote_code: bool) -> nn.Module:
     """Make the model without memory: the encoder alone where the family has a class for that (T5), else the bare model."""
-    with reading(name, "its configuration"), torch.device("meta"):
+    with translating_errors(name, "its configuration"), torch.device("meta"):
         try:
             model: nn.Module = AutoModelForTextEncoding.from_config(config, trust_remote_code=remote_code)
         except ValueError:  # the family has none
@@ -292,7 +292,7 @@ def _outside(module: nn.Module, path: str, blocks: str | None) -> list[str]:
     return found
 
 
-def _roles(model: nn.Module, below: tuple[str, ...]) -> dict[str, Role]:
+def _roles(model: nn.Module, below: tuple[str, ...]) -> dict[str, LayerRole]:
     found = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | Conv1D) and any(name.startswith(f"{path}.") for path in below):

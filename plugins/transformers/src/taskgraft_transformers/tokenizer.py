@@ -2,7 +2,7 @@
 
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, reading
+from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, translating_errors
 from taskgraft_transformers.loading import quiet
 
 VOCABULARIES = (
@@ -39,13 +39,13 @@ def read_tokenizer(checkpoint: Checkpoint, reads: str) -> PreTrainedTokenizerBas
     """
     folder = checkpoint.folder()
     if not any((folder / name).is_file() for name in VOCABULARIES):
-        raise BadCheckpoint(
+        raise InvalidCheckpoint(
             checkpoint.name, f"it has no vocabulary ({', '.join(VOCABULARIES)}), so {reads} cannot be read"
         )
     stats = {name: (folder / name).stat() for name in TOKENIZER_FILES if (folder / name).is_file()}
     key = (folder, checkpoint.remote_code, *((name, one.st_mtime_ns, one.st_size) for name, one in stats.items()))
     if key not in _READ:
-        with reading(checkpoint.name, "its tokenizer"), quiet():
+        with translating_errors(checkpoint.name, "its tokenizer"), quiet():
             _READ[key] = AutoTokenizer.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
     return _READ[key]
 

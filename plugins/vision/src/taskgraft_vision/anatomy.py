@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from taskgraft.contract.descriptions import FeatureDescription, Layout, Part, Role, sequence, vector
-from taskgraft.storage.checkpoints import BadCheckpoint, NoSuchPart
+from taskgraft.contract.descriptions import FeatureDescription, Layout, Part, LayerRole, sequence, vector
+from taskgraft.storage.checkpoints import InvalidCheckpoint, UnknownPart
 from taskgraft_vision.parts import Piece
 from taskgraft_vision.resuming import Stop, Stopped, Stretch
 from taskgraft_vision.trace import Run, Trace, flat, follow, reached, trace
@@ -38,7 +38,7 @@ class Manner:
     prefix: int
     first: bool
     pieces: Callable[[nn.Module, Trace], tuple[Piece, ...]]
-    roles: Callable[[nn.Module, Iterable[str]], Mapping[str, Role]]
+    roles: Callable[[nn.Module, Iterable[str]], Mapping[str, LayerRole]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def anatomy(model: nn.Module, manner: Manner, size: Size, until: str | None, nam
         removed = tuple(path for piece in found[number + 1 :] for path in piece.owns)
         stop = found[number + 1].entry if number + 1 < len(found) else None
         if removed and stop is None:
-            raise BadCheckpoint(name, f"what leaves its part '{until}' is read in several places; keep another part")
+            raise InvalidCheckpoint(name, f"what leaves its part '{until}' is read in several places; keep another part")
         shorten(model, removed, stop)
         found = found[: number + 1]
     runs = _runs(model, manner, size) if stop is None else _shortened_runs(model, manner, size, name, until)
@@ -147,7 +147,7 @@ def _without(model: nn.Module, owns: Iterable[str], unused: Collection[str]) -> 
 def _number(found: Sequence[Piece], until: str) -> int:
     names = tuple(piece.name for piece in found)
     if until not in names:
-        raise NoSuchPart(until, names)
+        raise UnknownPart(until, names)
     return names.index(until)
 
 
@@ -205,7 +205,7 @@ def _shortened_runs(model: nn.Module, manner: Manner, size: Size, name: str, unt
         tried = hidden(model, torch.empty(1, *size, device="meta"))
     if grid_of(tried, size, manner.prefix) is None:
         shape = tuple(tried.shape[1:])
-        raise BadCheckpoint(
+        raise InvalidCheckpoint(
             name, f"what leaves its part '{until}' has the shape {shape}, which is no grid; keep another"
         )
     (cells,) = _shapes(model, grid, size)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import Layout
-from taskgraft.errors import listed, nearest
+from taskgraft.errors import join_words, closest_match
 
 Positive = Annotated[float, Field(gt=0)]
 Span = tuple[Positive, Positive]
@@ -137,9 +137,9 @@ def _named(policy: str | Mapping[str, Any]) -> Mapping[str, Any]:
     """Give a policy as settings with its name among them."""
     settings = {"name": policy} if isinstance(policy, str) else policy
     if "name" not in settings:
-        raise ValueError(f"a policy has a name. Policies: {listed(NAMES)}")
+        raise ValueError(f"a policy has a name. Policies: {join_words(NAMES)}")
     if settings["name"] not in NAMES:
-        near = nearest(settings["name"], NAMES)
+        near = closest_match(settings["name"], NAMES)
         meant = f" Did you mean '{near}'?" if near else ""
-        raise ValueError(f"there is no policy '{settings['name']}'.{meant} Policies: {listed(NAMES)}")
+        raise ValueError(f"there is no policy '{settings['name']}'.{meant} Policies: {join_words(NAMES)}")
     return settings

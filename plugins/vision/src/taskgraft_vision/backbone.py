@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import BackboneDescription, InputRole, Layout, Part
-from taskgraft.contract.features import Features, Placement
+from taskgraft.contract.descriptions import BackboneDescription, InputField, Layout, Part
+from taskgraft.contract.features import Features, GridGeometry
 from taskgraft_vision.anatomy import Anatomy, Size
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.processor import IMAGE, Colour, ImageProcessor
@@ -110,7 +110,7 @@ def described(found: Anatomy, config: ImageConfig, licence: str | None) -> Backb
     """Describe an image backbone."""
     policies = PolicyList(config.augment)
     return BackboneDescription(
-        inputs=(InputRole(IMAGE, files=True),),
+        inputs=(InputField(IMAGE, files=True),),
         features=tuple(
             replace(feature, unused=tuple(f"model.{path}" for path in feature.unused)) for feature in found.features
         ),
@@ -134,4 +134,4 @@ def _features(outputs: Sequence[Tensor], layout: Layout, batch: Batch) -> Featur
     if layout == Layout.SEQUENCE:
         elements = outputs[0].flatten(2).transpose(1, 2)
         return Features(layout, (elements,), torch.full(elements.shape[:1], elements.shape[1], device=elements.device))
-    return Features(layout, tuple(outputs), place=Placement(batch["place"], batch["sizes"]))
+    return Features(layout, tuple(outputs), place=GridGeometry(batch["place"], batch["sizes"]))

@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from taskgraft.contract.config import NoSettings
-from taskgraft.errors import listed
+from taskgraft.contract.config import EmptyConfig
+from taskgraft.errors import join_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ PIECE = 65_536
 """Rows that are put away at a time."""
 
 
-def read_image_folder(path: Path, config: NoSettings) -> "Rows":
+def read_image_folder(path: Path, config: EmptyConfig) -> "Rows":
     """Read ``root/LABEL/…/IMAGE``: the columns ``image``, a path that starts at the root, and ``label``, sorted by path.
 
     A folder without folders holds images alone, and gives the column ``image`` alone. Hidden files are passed over, and so
@@ -41,21 +41,21 @@ def read_image_folder(path: Path, config: NoSettings) -> "Rows":
         UnreadableFile: for a folder that cannot be listed, that holds no image, or that has a label without one.
     """
     from taskgraft.contract.rows import Rows
-    from taskgraft.data.arrow_spool import Spill
+    from taskgraft.data.arrow_spool import ArrowSpool
 
     root = os.path.realpath(path)
     entries = _listed(path, root, "")
     labels = [entry.name for entry in entries if entry.is_folder]
     refused: dict[int, str] = {}
     row = 0
-    with Spill() as spill:
+    with ArrowSpool() as spill:
         found = _found(path, root, entries, labelled=bool(labels))
         while piece := list(islice(found, PIECE)):
             spill.write(_table(piece, labelled=bool(labels)))
             refused |= {place: one.problem for place, one in enumerate(piece, row) if one.problem is not None}
             row += len(piece)
         if row == 0:
-            raise _unreadable(path, f"the folder holds no image. The names of images end in {listed(ENDINGS)}.")
+            raise _unreadable(path, f"the folder holds no image. The names of images end in {join_words(ENDINGS)}.")
         return Rows(spill.finish(), path.name or str(path), refused=refused, folder=path)
 
 

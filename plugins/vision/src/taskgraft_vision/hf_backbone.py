@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, PretrainedConfig
 
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Layout, Role
-from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, NoSuchPart, base_fingerprint, reading
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Layout, LayerRole
+from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, UnknownPart, base_fingerprint, translating_errors
 from taskgraft_transformers.exporting import export
 from taskgraft_transformers.loading import draw, load, quiet, shorten
 from taskgraft_transformers.structure import Structure, configuration, structure
@@ -116,14 +116,14 @@ def _skeleton(model_config: PretrainedConfig, config: HfVisionConfig, size: Size
     output = FeatureDescription(Layout.GRID, (1,), strides=(1,))  # of the parts, which the anatomy describes
     built = structure(model_config, output, config.model, inputs=(("pixel_values", (1, *size)),))
     if "pixel_values" not in inspect.signature(built.model_class.forward).parameters:
-        raise BadCheckpoint(config.model, f"its model, {built.model_class.__name__}, does not read images")
+        raise InvalidCheckpoint(config.model, f"its model, {built.model_class.__name__}, does not read images")
     if config.until is not None:
         names = tuple(part.name for part in built.parts)
         if config.until not in names:
-            raise NoSuchPart(config.until, names)
+            raise UnknownPart(config.until, names)
         built = replace(built, kept=names.index(config.until) + 1)
     make: Any = built.model_class
-    with reading(config.model, "its configuration"), torch.device("meta"):
+    with translating_errors(config.model, "its configuration"), torch.device("meta"):
         skeleton: nn.Module = make(model_config, **built.keywords)
     shorten(skeleton, built)
     return built, skeleton.eval()
@@ -151,7 +151,7 @@ def _pieces(built: Structure, model: nn.Module, traced: Trace) -> tuple[Piece, .
     return tuple(Piece(part.name, owns, entry) for part, owns, entry in zip(parts, owned, entries, strict=True))
 
 
-def _roles(built: Structure, model: nn.Module, paths: Iterable[str]) -> Mapping[str, Role]:
+def _roles(built: Structure, model: nn.Module, paths: Iterable[str]) -> Mapping[str, LayerRole]:
     wanted = tuple(paths)
     every = {path: role for part in built.parts for path, role in part.roles.items()}
     return {path: role for path, role in every.items() if any(path.startswith(f"{one}.") for one in wanted)}
@@ -185,11 +185,11 @@ def _processor(
         BadCheckpoint: when it does not say, or wants what cannot be done.
     """
     if not (checkpoint.folder() / PROCESSOR).is_file():
-        raise BadCheckpoint(checkpoint.name, f"it has no {PROCESSOR}, so nothing says how it wants its images")
-    with reading(checkpoint.name, PROCESSOR), quiet():
+        raise InvalidCheckpoint(checkpoint.name, f"it has no {PROCESSOR}, so nothing says how it wants its images")
+    with translating_errors(checkpoint.name, PROCESSOR), quiet():
         stated = AutoImageProcessor.from_pretrained(checkpoint.folder()).to_dict()
     if not stated.get("do_rescale", True) or abs(float(stated.get("rescale_factor") or 1 / 255) * 255 - 1) > 1e-6:
-        raise BadCheckpoint(checkpoint.name, "it wants pixels on another scale than from 0 to 1")
+        raise InvalidCheckpoint(checkpoint.name, "it wants pixels on another scale than from 0 to 1")
     normal = stated.get("do_normalize", True)
     mean = tuple(config.mean or (stated.get("image_mean") if normal else None) or (0.0, 0.0, 0.0))
     std = tuple(config.std or (stated.get("image_std") if normal else None) or (1.0, 1.0, 1.0))
@@ -212,7 +212,7 @@ def _geometry(name: str, stated: Mapping[str, Any]) -> Geometry:
     interpolation = INTERPOLATIONS[int(stated.get("resample", 2))]
     crops = bool(stated.get("do_center_crop")) and {"height", "width"} <= cut.keys()
     if not stated.get("do_resize", True):
-        raise BadCheckpoint(name, "it wants images of any size, so no size is known; choose one that resizes them")
+        raise InvalidCheckpoint(name, "it wants images of any size, so no size is known; choose one that resizes them")
     shortest, share = size.get("shortest_edge"), stated.get("crop_pct")
     if {"height", "width"} <= size.keys():
         tall, wide = (int((cut if crops else size)[side]) for side in ("height", "width"))
@@ -223,4 +223,4 @@ def _geometry(name: str, stated: Mapping[str, Any]) -> Geometry:
         return Geometry(int(shortest), int(shortest), float(share), "center", interpolation)
     if shortest and share:
         return Geometry(int(shortest), int(shortest), 1.0, "squash", interpolation)
-    raise BadCheckpoint(name, f"its size of images, {size}, leaves a side open; give image_size and crop_mode")
+    raise InvalidCheckpoint(name, f"its size of images, {size}, leaves a side open; give image_size and crop_mode")

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.head import Predictions
-from taskgraft.contract.specs import Judge
+from taskgraft.contract.specs import MetricFunction
 
 
-def segmentation(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: NoSettings) -> Judge:
+def segmentation(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
     """How well predicted regions cover the true ones, over the pixels of all rows together; each from 0 to 1.
 
     ``mean_iou``: of each class the pixels where it is predicted and true by those where it is predicted or true (Jaccard's

@@ -9,17 +9,17 @@ from typing import Any
 from timm.models import group_parameters
 from torch import nn
 
-from taskgraft.contract.descriptions import Role
+from taskgraft.contract.descriptions import LayerRole
 from taskgraft_vision.trace import Trace
 
-ROLES: Mapping[Role, tuple[str, ...]] = {
-    Role.QUERY: ("attn.q", "attn.q_proj", "attn.wq"),
-    Role.KEY: ("attn.k", "attn.k_proj", "attn.wk"),
-    Role.VALUE: ("attn.v", "attn.v_proj", "attn.wv"),
-    Role.FUSED: ("qkv", "kv", "qk", "qkvu"),
-    Role.ATTENTION_OUTPUT: ("attn.proj", "attn.out_proj", "attn.wo"),
-    Role.FEED_FORWARD_IN: ("mlp.fc1", "mlp.fc1_g", "mlp.fc1_x", "mlp.w1", "mlp.w2", "mlp.up_proj", "mlp.gate_proj"),
-    Role.FEED_FORWARD_OUT: ("mlp.fc2", "mlp.w3", "mlp.down_proj"),
+ROLES: Mapping[LayerRole, tuple[str, ...]] = {
+    LayerRole.QUERY: ("attn.q", "attn.q_proj", "attn.wq"),
+    LayerRole.KEY: ("attn.k", "attn.k_proj", "attn.wk"),
+    LayerRole.VALUE: ("attn.v", "attn.v_proj", "attn.wv"),
+    LayerRole.FUSED: ("qkv", "kv", "qk", "qkvu"),
+    LayerRole.ATTENTION_OUTPUT: ("attn.proj", "attn.out_proj", "attn.wo"),
+    LayerRole.FEED_FORWARD_IN: ("mlp.fc1", "mlp.fc1_g", "mlp.fc1_x", "mlp.w1", "mlp.w2", "mlp.up_proj", "mlp.gate_proj"),
+    LayerRole.FEED_FORWARD_OUT: ("mlp.fc2", "mlp.w3", "mlp.down_proj"),
 }
 """Each role and how timm calls such layers: the end of a dotted path."""
 
@@ -94,7 +94,7 @@ def groups_of(model: Any) -> dict[str, int]:
     return {name: inside.get(name, 0 if place < first else len(stages)) for place, name in enumerate(names)}
 
 
-def roles(model: nn.Module, paths: Iterable[str]) -> dict[str, Role]:
+def roles(model: nn.Module, paths: Iterable[str]) -> dict[str, LayerRole]:
     """Say what the linear and convolutional layers below some paths do."""
     below = tuple(paths)
     found = {}
@@ -106,7 +106,7 @@ def roles(model: nn.Module, paths: Iterable[str]) -> dict[str, Role]:
     return found
 
 
-def _role(name: str, module: nn.Module) -> Role | None:
+def _role(name: str, module: nn.Module) -> LayerRole | None:
     if not isinstance(module, (nn.Linear, *CONVOLUTIONS)):
         return None
     for role, ends in ROLES.items():
@@ -114,7 +114,7 @@ def _role(name: str, module: nn.Module) -> Role | None:
             return role
     if not isinstance(module, CONVOLUTIONS):
         return None
-    return Role.DEPTHWISE if module.groups == module.in_channels > 1 else Role.CONVOLUTION
+    return LayerRole.DEPTHWISE if module.groups == module.in_channels > 1 else LayerRole.CONVOLUTION
 
 
 def _order(model: nn.Module, traced: Trace) -> dict[str, int]:

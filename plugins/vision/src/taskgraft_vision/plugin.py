@@ -6,10 +6,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import NoSettings
+from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import BackboneDescription, TargetKind
 from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import BackboneSpec, HeadSpec, Judge, MetricSpec, ReaderSpec
+from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricFunction, MetricSpec, ReaderSpec
 from taskgraft.errors import TaskgraftError
 from taskgraft_vision.folder import PATTERNS, read_image_folder
 from taskgraft_vision.settings import HfVisionConfig, SegmentationConfig, TimmConfig, describe_segmentation
@@ -61,7 +61,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
     yield ReaderSpec(
         name="image-folder",
         summary="a folder of images, one folder inside it per label",
-        config=NoSettings,
+        config=EmptyConfig,
         read=read_image_folder,
         folders=PATTERNS,
     )
@@ -73,7 +73,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="segmentation",
         summary="mean intersection over union, and share of pixels whose class is right",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.GRID_CATEGORIES}),
         build=_judge_segmentation,
     )
@@ -142,8 +142,8 @@ def _segmentation(config: SegmentationConfig) -> "Segmentation":
 
 
 def _judge_segmentation(
-    predictions: "Predictions", truth: Sequence[Any], columns: Columns, settings: NoSettings
-) -> Judge:
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, settings: EmptyConfig
+) -> MetricFunction:
     from taskgraft_vision.iou import segmentation
 
     return segmentation(predictions, truth, columns, settings)

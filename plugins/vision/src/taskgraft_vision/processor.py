@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from taskgraft.contract.backbone import Prepared, Processor, Varied
+from taskgraft.contract.backbone import ProcessedBatch, Processor, AugmentedBatch
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft_vision import augmentation
@@ -156,25 +156,25 @@ class ImageProcessor(Processor):
         colours = {"fill": self._geometry.fill} | scaling
         return asdict(self._geometry) | {name: list(colour) for name, colour in colours.items()}
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         images = inputs[IMAGE]
         sheet = _Sheet(len(images), self._geometry)
         for row, (image, note) in sheet.pictures(images):
             sheet.put(row, image, *self._framed(image))
             sheet.notes.update([note] if note else [])
-        return Prepared(sheet.batch(), sheet.refused, dict(sheet.notes))
+        return ProcessedBatch(sheet.batch(), sheet.refused, dict(sheet.notes))
 
-    def vary(self, inputs: Columns, seeds: Sequence[int]) -> Varied:
+    def vary(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
         images = inputs[IMAGE]
         sheet = _Sheet(len(images), self._geometry)
         for row, (image, _) in sheet.pictures(images):
             sheet.put(row, image, *self._varied(image, seeds[row]))
         if not self._policies.mixes:
-            return Varied(sheet.batch(), refused=sheet.refused)
+            return AugmentedBatch(sheet.batch(), refused=sheet.refused)
         usable = [row for row in range(len(images)) if row not in sheet.refused]
         made = augmentation.mixed(sheet.pixels, usable, self._policies, seeds)
         sheet.pixels = made.pixels
-        return Varied(sheet.batch(), torch.from_numpy(made.partners), torch.from_numpy(made.shares), sheet.refused)
+        return AugmentedBatch(sheet.batch(), torch.from_numpy(made.partners), torch.from_numpy(made.shares), sheet.refused)
 
     def blank(self, rows: int) -> Batch:
         """Give prepared rows without pictures."""

@@ -13,9 +13,9 @@ from torch.nn.functional import cross_entropy, gelu, grid_sample, interpolate
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
-from taskgraft.contract.features import Features, Placement
-from taskgraft.contract.head import Head, HeadModule, Loss, Predictions, Target, unseen
-from taskgraft.contract.labels import only_column, refuse
+from taskgraft.contract.features import Features, GridGeometry
+from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, unseen_label_message
+from taskgraft.contract.labels import single_column, raise_invalid
 from taskgraft.errors import TaskgraftError
 from taskgraft_vision.images import Unusable, content, is_empty
 from taskgraft_vision.masks import Numbers, class_numbers
@@ -28,7 +28,7 @@ BAND = 1 << 18
 """Pixels of a picture that are predicted at a time."""
 
 
-class SegmentationTarget(Target):
+class SegmentationTarget(TargetDescription):
     """The classes of a task.
 
     Attributes:
@@ -66,12 +66,12 @@ class Segmentation(Head[SegmentationTarget]):
             BadTargets: naming each row whose mask cannot be read.
             OneClass: when there are fewer than two.
         """
-        column, values = only_column(targets, "segmentation")
+        column, values = single_column(targets, "segmentation")
         reasons: dict[int, str] = {}
         found: set[int] = set()
         for _, mask in _masks(column, values, reasons):
             found.update(np.unique(mask).tolist())
-        refuse(reasons)
+        raise_invalid(reasons)
         ignore = self._config.ignore
         vocabulary = tuple(sorted(found - {ignore}))
         if len(vocabulary) < 2:
@@ -85,16 +85,16 @@ class Segmentation(Head[SegmentationTarget]):
             ``mask`` ``(batch, height, width)``, of the smallest integer dtype that fits: 0 where a pixel is ignored or
             padding, else the number of its class in the vocabulary plus 1. ``height`` and ``width`` are padded axes.
         """
-        column, values = only_column(targets, "segmentation")
+        column, values = single_column(targets, "segmentation")
         reasons: dict[int, str] = {}
         kind = np.uint8 if len(target.vocabulary) < 256 else np.int16 if len(target.vocabulary) < 32768 else np.int32
         found: list[NDArray[Any]] = [np.zeros((0, 0), kind)] * len(values)
         for row, mask in _masks(column, values, reasons):
             places, strange = _places(mask, target)
             if strange is not None:
-                reasons[row] = unseen(strange, target.vocabulary)
+                reasons[row] = unseen_label_message(strange, target.vocabulary)
             found[row] = places.astype(kind)
-        refuse(reasons)
+        raise_invalid(reasons)
         return _padded(found, kind)
 
     def truth(self, encoded: Batch, target: SegmentationTarget) -> list[Any]:
@@ -140,7 +140,7 @@ class _Decoder(HeadModule):
             total = total + interpolate(project(value.to(dtype) / scale), finest, mode="bilinear")
         return self.classify(gelu(self.mix(total)))  # type: ignore[no-any-return]
 
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         """Softmax cross-entropy, in nats, summed over the pixels that the model read and that have a class."""
         height, width = (self._stride * cells for cells in output.shape[-2:])
         logits = interpolate(output.float(), (height, width), mode="bilinear")
@@ -148,7 +148,7 @@ class _Decoder(HeadModule):
         positions = _moved(place.transform, _centres(height, output.device), _centres(width, output.device))
         wanted = _looked_up(targets, positions)
         total = cross_entropy(logits, wanted - 1, reduction="sum", ignore_index=-1)
-        return Loss(total, (wanted > 0).sum().float())
+        return LossSum(total, (wanted > 0).sum().float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         """Give arrays ``(height, width)`` of class numbers, one for each pixel of the raw picture.
@@ -164,13 +164,13 @@ class _Decoder(HeadModule):
             values.append(names[found.cpu().numpy()])
         return Predictions(values, None, self._target.vocabulary)
 
-    def _place(self, output: Tensor, features: Features) -> Placement:
+    def _place(self, output: Tensor, features: Features) -> GridGeometry:
         """Give the place of the features. Without one they cover a picture that has as many pixels as the model read."""
         if features.place is not None:
-            return Placement(features.place.transform.float(), features.place.sizes)
+            return GridGeometry(features.place.transform.float(), features.place.sizes)
         rows, device = len(output), output.device
         sizes = torch.tensor([self._stride * cells for cells in output.shape[-2:]]).expand(rows, 2)
-        return Placement(torch.eye(2, 3, device=device).expand(rows, 2, 3), sizes)
+        return GridGeometry(torch.eye(2, 3, device=device).expand(rows, 2, 3), sizes)
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ import torch
 from timm.models import save_for_hf
 from torch import nn
 
-from taskgraft.contract.backbone import CannotExport
+from taskgraft.contract.backbone import ExportNotSupported
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft_vision.anatomy import shorten
 from taskgraft_vision.augmentation_settings import PolicyList
@@ -68,7 +68,7 @@ def _export(found: TimmModel, model: nn.Module, folder: Path) -> None:
     """
     if found.config.until is not None:
         problem = f"it ends at {found.config.until} (until), and timm would run all blocks"
-        raise CannotExport(found.config.model, problem)
+        raise ExportNotSupported(found.config.model, problem)
     plain = deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
     geometry, data = _geometry(found), found.data
     read = {

@@ -13,8 +13,8 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
-from taskgraft.errors import TaskgraftError, listed, nearest
-from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, reading
+from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, translating_errors
 from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy
 from taskgraft_vision.parts import groups_of, pieces, roles
 from taskgraft_vision.settings import TimmConfig
@@ -55,7 +55,7 @@ class UnknownTag(TaskgraftError):
     tags: tuple[str, ...]
 
     def __str__(self) -> str:
-        have = f"It has {listed(self.tags)}" if self.tags else "It has none"
+        have = f"It has {join_words(self.tags)}" if self.tags else "It has none"
         return f"timm has no weights '{self.tag}' for the model '{self.model}'. {have}. Without a tag, timm chooses."
 
 
@@ -103,9 +103,9 @@ class UnknownArgument(TaskgraftError):
     def __str__(self) -> str:
         if self.argument in RESERVED:
             return f"The argument '{self.argument}' of the model '{self.model}' is decided by taskgraft. Leave it out."
-        near = nearest(self.argument, self.known)
+        near = closest_match(self.argument, self.known)
         meant = f" Did you mean '{near}'?" if near else ""
-        return f"The model '{self.model}' takes no argument '{self.argument}'.{meant} Arguments: {listed(self.known)}."
+        return f"The model '{self.model}' takes no argument '{self.argument}'.{meant} Arguments: {join_words(self.known)}."
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class TimmModel:
             return f"local-dir:{folder}"
         name, _, tag = self.config.model.partition(".")
         if not timm.is_model(name):
-            raise UnknownModel(self.config.model, nearest(name, timm.list_models()))
+            raise UnknownModel(self.config.model, closest_match(name, timm.list_models()))
         tags = tuple(one.partition(".")[2] for one in timm.list_pretrained(f"{name}.*"))
         if tag and tag not in tags:
             raise UnknownTag(name, tag, tags)
@@ -165,7 +165,7 @@ class TimmModel:
         """What timm says of the images that the model reads: input_size, mean, std, interpolation, crop_pct, crop_mode."""
         found = dict(resolve_model_data_config(self.skeleton))
         if found["input_size"][0] != 3:
-            raise BadCheckpoint(
+            raise InvalidCheckpoint(
                 self.config.model,
                 f"it reads {found['input_size'][0]} channels, not red, green and blue; choose a model of colour images",
             )
@@ -299,14 +299,14 @@ def _check_architecture(name: str, folder: Path) -> None:
     """Refuse a folder that timm did not save."""
     path = folder / "config.json"
     if not path.is_file():
-        raise BadCheckpoint(name, "it has no config.json, so timm did not save it")
-    with reading(name, "its configuration"):
+        raise InvalidCheckpoint(name, "it has no config.json, so timm did not save it")
+    with translating_errors(name, "its configuration"):
         stated = json.loads(path.read_text(encoding="utf-8"))
     architecture = stated.get("architecture") if isinstance(stated, dict) else None
     if architecture is None:
-        raise BadCheckpoint(name, "its config.json names no 'architecture', so timm did not save it")
+        raise InvalidCheckpoint(name, "its config.json names no 'architecture', so timm did not save it")
     if not isinstance(architecture, str) or not timm.is_model(architecture):
-        raise BadCheckpoint(
+        raise InvalidCheckpoint(
             name,
             f"its config.json names {architecture!r:.60} as 'architecture', which timm {timm.__version__} does not have",
         )

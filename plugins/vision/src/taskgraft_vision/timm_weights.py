@@ -9,9 +9,9 @@ from pathlib import Path
 import timm
 from torch import Tensor, nn
 
-from taskgraft.errors import TaskgraftError, listed
-from taskgraft.storage.checkpoints import BadCheckpoint, Checkpoint, TensorsMissing, reading, weight_files
-from taskgraft.storage.fingerprints import fingerprint
+from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, MissingTensors, translating_errors, weight_files
+from taskgraft.storage.fingerprints import combined_digest
 from taskgraft_vision.anatomy import shorten
 from taskgraft_vision.timm_model import TimmModel
 
@@ -30,7 +30,7 @@ class UnexpectedTensors(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"The weights '{self.name}' hold {len(self.unexpected):,} tensors that the model '{self.model}' does not have: "
-            f"{listed(self.unexpected, 3)}.\nSo they are another model's, and nothing is loaded. Choose the model that they "
+            f"{join_words(self.unexpected, 3)}.\nSo they are another model's, and nothing is loaded. Choose the model that they "
             "belong to, or give the arguments that it was built with."
         )
 
@@ -61,7 +61,7 @@ class TimmWeights:
         needed = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTERS)}
         state = self._native(stored, needed)
         self._check(state, needed)
-        with reading(self._name, "its weights"):
+        with translating_errors(self._name, "its weights"):
             model.load_state_dict({name: state[name] for name in needed}, strict=False)
         beside = tuple(f"{name}." for name in self._classifiers)
         used = {
@@ -69,7 +69,7 @@ class TimmWeights:
             for name, tensor in stored.items()
             if name in needed or (state is not stored and not name.startswith(beside) and not name.endswith(COUNTERS))
         }
-        return model, fingerprint(used, self._built(folder))
+        return model, combined_digest(used, self._built(folder))
 
     def _built(self, folder: Path | None) -> dict[str, bytes]:
         """Say what the model is built from besides tensors. The size of the images, the processor says."""
@@ -88,11 +88,11 @@ class TimmWeights:
         if self.model.config.weights != "pretrained":
             path = Path(self.model.config.weights).expanduser()
             if path.is_dir():
-                raise BadCheckpoint(
+                raise InvalidCheckpoint(
                     self.model.config.weights, "it is a folder; name a file in it, or the folder as the model"
                 )
             if not path.is_file():
-                raise BadCheckpoint(
+                raise InvalidCheckpoint(
                     self.model.config.weights, "there is no such file of weights (or say pretrained, or random)"
                 )
             return None, path
@@ -100,14 +100,14 @@ class TimmWeights:
         if checkpoint is None:
             stated = getattr(self.model.skeleton, "pretrained_cfg", {})
             if not stated.get("hf_hub_id"):
-                raise BadCheckpoint(
+                raise InvalidCheckpoint(
                     self.model.config.model, "timm names no weights for it; give a file of weights, or say random"
                 )
             checkpoint = Checkpoint(str(stated["hf_hub_id"]), self.model.config.revision)
         folder = checkpoint.folder(weights=True)
         files = weight_files(folder)
         if not files:
-            raise BadCheckpoint(self.model.config.model, "it has no weights (model.safetensors or pytorch_model.bin)")
+            raise InvalidCheckpoint(self.model.config.model, "it has no weights (model.safetensors or pytorch_model.bin)")
         return folder, next((path for path in files if path.stem == "model"), files[0])
 
     def _stored(self, path: Path) -> dict[str, Tensor]:
@@ -118,10 +118,10 @@ class TimmWeights:
         """
         advice = "fetch them again, or save the tensors alone (model.state_dict())"
         try:
-            with reading(self._name, "its weights"):
+            with translating_errors(self._name, "its weights"):
                 return _tensors(path)
-        except BadCheckpoint as error:
-            raise BadCheckpoint(self._name, f"{error.problem}; {advice}") from None
+        except InvalidCheckpoint as error:
+            raise InvalidCheckpoint(self._name, f"{error.problem}; {advice}") from None
 
     @cached_property
     def _classifiers(self) -> tuple[str, ...]:
@@ -166,13 +166,13 @@ class TimmWeights:
         if missing and len(missing) == len(needed) and unexpected:
             raise UnexpectedTensors(self._name, self.model.config.model, unexpected)
         if missing:
-            raise TensorsMissing(self._name, missing)
+            raise MissingTensors(self._name, missing)
         if unexpected:
             raise UnexpectedTensors(self._name, self.model.config.model, unexpected)
         for name, tensor in needed.items():
             if state[name].shape != tensor.shape:
                 have, need = (tuple(one.shape) for one in (state[name], tensor))
-                raise BadCheckpoint(
+                raise InvalidCheckpoint(
                     self._name,
                     f"its tensor {name} is {have}, but the model '{self.model.config.model}' has {need}; choose the model that "
                     "it belongs to, or give the arguments that it was built with",

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from taskgraft.contract.config import Config, NoSettings
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, InputRole, Layout, Part, Role, TargetKind
+from taskgraft.contract.config import Config, EmptyConfig
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, InputField, Layout, Part, LayerRole, TargetKind
 from taskgraft.contract.descriptions import sequence, vector
 from taskgraft.contract.hooks import hookimpl
 from taskgraft.contract.specs import BackboneSpec, BaselineSpec, HeadSpec, MetricSpec, ReaderSpec, SplitSpec, StrategySpec
-from taskgraft.contract.columns import Columns, Elements
-from taskgraft.contract.specs import Judge
+from taskgraft.contract.columns import Columns, ElementCounts
+from taskgraft.contract.specs import MetricFunction
 
 if TYPE_CHECKING:
     from letters_1_0.model import Letters, Yes
@@ -102,7 +102,7 @@ def taskgraft_splits() -> Iterable[SplitSpec]:
 @hookimpl
 def taskgraft_metrics() -> Iterable[MetricSpec]:
     kinds = frozenset({TargetKind.CATEGORY})
-    yield MetricSpec(name="old-right", summary="share of right labels", config=NoSettings, targets=kinds, build=judge)
+    yield MetricSpec(name="old-right", summary="share of right labels", config=EmptyConfig, targets=kinds, build=judge)
 
 
 @hookimpl
@@ -110,7 +110,7 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
     yield BaselineSpec(
         name="old-commonest",
         summary="always the commonest label",
-        config=NoSettings,
+        config=EmptyConfig,
         targets=frozenset({TargetKind.CATEGORY}),
         learned=Commonest,
         learn=learn_commonest,
@@ -120,9 +120,9 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
 
 def describe_letters(config: LettersConfig) -> BackboneDescription:
     output = sequence(config.feature_size)
-    mixing = Part("mixing", ("mixing",), output, {"mixing": Role.FEED_FORWARD_IN})
+    mixing = Part("mixing", ("mixing",), output, {"mixing": LayerRole.FEED_FORWARD_IN})
     return BackboneDescription(
-        inputs=(InputRole("text"),),
+        inputs=(InputField("text"),),
         features=(vector(config.feature_size), output),
         parts=(Part("letters", ("embedding",), output), mixing),
         cuts=(0, 1),
@@ -149,17 +149,17 @@ def split(
     return {"train": [row for row in range(len(rows)) if row not in held], "validation": list(held)}
 
 
-def judge(predictions: "Predictions", truth: Sequence[Any], columns: Columns, settings: NoSettings) -> Judge:
+def judge(predictions: "Predictions", truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
     right = np.array([label == goal for label, goal in zip(predictions.values, truth, strict=True)], dtype=np.float64)
     return lambda rows: {"old_right": float(right[rows].mean())} if len(rows) else {}
 
 
-def learn_commonest(inputs: Columns, truth: Sequence[Any], settings: NoSettings) -> Commonest:
+def learn_commonest(inputs: Columns, truth: Sequence[Any], settings: EmptyConfig) -> Commonest:
     return Commonest(label=max(sorted(set(truth)), key=list(truth).count))
 
 
 def predict_commonest(
-    learned: Commonest, inputs: Columns, elements: Elements, settings: NoSettings
+    learned: Commonest, inputs: Columns, elements: ElementCounts, settings: EmptyConfig
 ) -> "Predictions":
     from taskgraft.contract.head import Predictions
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from letters_1_0 import LettersConfig, YesConfig, describe_letters, describe_yes
-from taskgraft import Backbone, Batch, Features, Head, HeadModule, Loss, Predictions, Prepared, Processor, Target
-from taskgraft.contract.masking import CATEGORY, NUMBER, Contents, Kind
+from taskgraft import Backbone, Batch, Features, Head, HeadModule, LossSum, Predictions, ProcessedBatch, Processor, TargetDescription
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
 from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, HeadDescription, Layout
-from taskgraft.contract.features import ELEMENT
-from taskgraft.contract.head import BadTargets
+from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.contract.head import InvalidTargets
 from taskgraft.contract.columns import Columns
 
 UNKNOWN, HIDDEN, FIRST = 1, 2, 3
@@ -23,7 +23,7 @@ class LettersProcessor(Processor):
     def __init__(self, letters: str):
         self._letters = letters
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         texts = [text or "" for text in inputs["text"]]
         lengths = torch.tensor([len(text) for text in texts])
         letters = torch.zeros(len(texts), max(int(lengths.max()), 1), dtype=torch.int64)
@@ -31,17 +31,17 @@ class LettersProcessor(Processor):
             numbers = [self._letters.find(letter) for letter in text]
             letters[row, : len(text)] = torch.tensor([UNKNOWN if one < 0 else FIRST + one for one in numbers])
         refused = {row: "the text is empty" for row, text in enumerate(texts) if not text}
-        batch = Batch({"letters": letters}, {"letters": (ELEMENT,)}, {ELEMENT: lengths})
-        return Prepared(batch, refused, elements=lengths.tolist())
+        batch = Batch({"letters": letters}, {"letters": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: lengths})
+        return ProcessedBatch(batch, refused, elements=lengths.tolist())
 
     @property
-    def contents(self) -> Contents:
-        return Contents(kinds=(Kind(name="letter", categories=tuple(self._letters)),), by_position=False)
+    def contents(self) -> ElementSchema:
+        return ElementSchema(kinds=(ElementKind(name="letter", categories=tuple(self._letters)),), by_position=False)
 
     def holds(self, batch: Batch) -> Batch:
         letters = batch["letters"]
         tensors = {CATEGORY: (letters - FIRST).clamp(min=-1), NUMBER: torch.zeros(*letters.shape, 0)}
-        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT,)), batch.lengths)
+        return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), batch.lengths)
 
     def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         return Batch({"letters": batch["letters"].masked_fill(hidden, HIDDEN)}, batch.axes, batch.lengths)
@@ -76,18 +76,18 @@ class Letters(Backbone):
     def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
-        return Batch({"embedded": self.embedding(batch["letters"])}, {"embedded": (ELEMENT,)}, batch.lengths)
+        return Batch({"embedded": self.embedding(batch["letters"])}, {"embedded": (ELEMENT_AXIS,)}, batch.lengths)
 
     def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
         embedded = state["embedded"] if cut else self.embedding(state["letters"])
-        mixed, lengths = torch.tanh(self.mixing(embedded)), state.lengths[ELEMENT]
+        mixed, lengths = torch.tanh(self.mixing(embedded)), state.lengths[ELEMENT_AXIS]
         if layout == Layout.SEQUENCE:
             return Features(layout, (mixed,), lengths)
-        total = mixed.masked_fill(~state.mask(ELEMENT)[..., None], 0).sum(1)
+        total = mixed.masked_fill(~state.mask(ELEMENT_AXIS)[..., None], 0).sum(1)
         return Features(layout, (total / lengths[:, None].to(total.dtype),))
 
 
-class YesTarget(Target):
+class YesTarget(TargetDescription):
     """The two labels."""
 
     yes: str
@@ -110,14 +110,14 @@ class Yes(Head[YesTarget]):
         (values,) = targets.values()
         others = sorted({str(value) for value in values} - {self._config.yes})
         if len(others) != 1:
-            raise BadTargets({0: f"beside '{self._config.yes}' there are {others}, not one label"})
+            raise InvalidTargets({0: f"beside '{self._config.yes}' there are {others}, not one label"})
         return YesTarget(yes=self._config.yes, no=others[0])
 
     def encode(self, targets: Columns, target: YesTarget) -> Batch:
         (values,) = targets.values()
         known = {target.yes: 1.0, target.no: 0.0}
         if reasons := {row: f"the label {value!r} is unknown" for row, value in enumerate(values) if value not in known}:
-            raise BadTargets(reasons)
+            raise InvalidTargets(reasons)
         return Batch({"yes": torch.tensor([known[value] for value in values])})
 
     def truth(self, encoded: Batch, target: YesTarget) -> list[Any]:
@@ -138,9 +138,9 @@ class YesModule(HeadModule):
     def forward(self, features: Features) -> Tensor:
         return self.readout(features.value).squeeze(-1)
 
-    def loss(self, output: Tensor, targets: Batch, features: Features) -> Loss:
+    def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
         total = nn.functional.binary_cross_entropy_with_logits(output.float(), targets["yes"], reduction="sum")
-        return Loss(total, output.new_tensor(float(len(output))).float())
+        return LossSum(total, output.new_tensor(float(len(output))).float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         shares = torch.stack([-output.float(), output.float()], dim=-1).sigmoid().cpu()

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from letters_1_0 import LastConfig
 from taskgraft import Strategy
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, Role
-from taskgraft.contract.plan import Insertion, Learn, Plan, Stage
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
+from taskgraft.contract.plan import Insertion, Unfreeze, Plan, Stage
 
 
 class Gate(nn.Module):
@@ -29,5 +29,5 @@ class Last(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         last, rate = (backbone.parts[-1].name,), self._config.learning_rate
-        gate = Insertion("gate", last, frozenset({Role.FEED_FORWARD_IN}), Gate, rate)
-        return (Stage("last", learn=(Learn(last, rate),), insert=(gate,), head_rate=rate, epochs=20, store=True),)
+        gate = Insertion("gate", last, frozenset({LayerRole.FEED_FORWARD_IN}), Gate, rate)
+        return (Stage("last", learn=(Unfreeze(last, rate),), insert=(gate,), head_rate=rate, epochs=20, store=True),)

@@ -12,10 +12,30 @@ import taskgraft
 FOLDER = Path(taskgraft.__file__).parent
 
 # A module imports only from its own package or from packages to the left, lazily and for types included.
-LAYERS = (
-    "errors progress contract discovery storage recipes composition data engine adaptation evaluation artifact training "
-    "inference model comparison plugin builtin testing scaffold cli __main__"
-).split()
+LAYERS = [
+    "errors",
+    "progress",
+    "contract",
+    "discovery",
+    "storage",
+    "recipes",
+    "composition",
+    "data",
+    "engine",
+    "adaptation",
+    "evaluation",
+    "artifact",
+    "training",
+    "inference",
+    "model",
+    "comparison",
+    "plugin",
+    "builtin",
+    "testing",
+    "scaffold",
+    "cli",
+    "__main__",
+]
 
 HEAVY = ("torch", "transformers", "timm", "peft", "pyarrow")
 DOMAINS = ("transformers", "timm", "peft")

@@ -147,7 +147,7 @@ class CuttingProcessor(WordsProcessor):
         whole = super().prepare(inputs)
         cut = sum(count > 3 for count in whole.elements)
         short = super().prepare({"text": [" ".join(text.split()[:3]) for text in inputs["text"]]})
-        return ProcessedBatch(short.batch, whole.refused, {"cut to 3 words": cut} if cut else {}, whole.elements)
+        return ProcessedBatch(short.batch, whole.invalid, {"cut to 3 words": cut} if cut else {}, whole.elements)
 
 
 def test_what_happened_to_the_rows_is_told():
@@ -415,7 +415,7 @@ def test_a_folder_is_data_to_predict_for(tmp_path):
 
 def test_what_a_reader_notes_of_rows_is_told_wherever_they_are_used(tmp_path, capfd):
     table = pa.table({"text": ["good day", "bad night"] * 6, "label": ["a", "b"] * 6})
-    rows = Rows(table, "train.csv", noted={"the customer is new": [0, 1, 11]})
+    rows = Rows(table, "train.csv", remarks={"the customer is new": [0, 1, 11]})
     model = composed()
     assert model.fit(rows, target="label").notes == {"the customer is new": 3}
     assert "the customer is new: 3 of 12 training rows\n" in capfd.readouterr().err

@@ -28,13 +28,13 @@ __all__ = [
     "Comparison",
     "Config",
     "Features",
+    "FitReport",
     "Head",
     "HeadModule",
     "LossSum",
     "Predictions",
     "ProcessedBatch",
     "Processor",
-    "FitReport",
     "Strategy",
     "TargetDescription",
     "TaskModel",
@@ -42,8 +42,8 @@ __all__ = [
     "catalog",
     "compare",
     "compose",
-    "features_of",
-    "features_to",
+    "extract_features",
+    "extract_features_to",
     "load",
 ]
 
@@ -64,8 +64,8 @@ _PLACES = {
     "TaskModel": "model",
     "compare": "comparison.compare",
     "compose": "model",
-    "features_of": "inference.extract_features",
-    "features_to": "inference.extract_features",
+    "extract_features": "inference.extract_features",
+    "extract_features_to": "inference.extract_features",
     "load": "model",
 }
 

@@ -14,7 +14,7 @@ from taskgraft.adaptation.insertion import remove_modules
 from taskgraft.adaptation.merging import AdapterMerge
 from taskgraft.artifact.artifact import load_fitted, save
 from taskgraft.artifact.export import export
-from taskgraft.composition.compose import Composition, ComponentReference, build_head, compose_components
+from taskgraft.composition.compose import ComponentReference, Composition, build_head, compose_components
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
@@ -22,18 +22,18 @@ from taskgraft.contract.head import Head, Predictions, probabilities_by_label
 from taskgraft.contract.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.strategy import Strategy
-from taskgraft.data.dataset import eval_dataset, report_notes, dropping_invalid_rows
+from taskgraft.data.dataset import dropping_invalid_rows, eval_dataset, report_notes
 from taskgraft.data.examples import all_targets
 from taskgraft.data.preprocessing import match_columns
 from taskgraft.data.reading import read_rows
-from taskgraft.data.splitting import split_columns, read_train_and_validation
+from taskgraft.data.splitting import read_train_and_validation, split_columns
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.task_module import predict_batches
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluation import RESAMPLES, Evaluation
 from taskgraft.evaluation.evaluator import LabelledPredictions, evaluate_predictions, prepare_evaluation
 from taskgraft.evaluation.requested_baselines import fit_requested_baselines
-from taskgraft.inference.predict import reference_features, predict_rows, inference_budget, read_inputs
+from taskgraft.inference.predict import inference_budget, predict_rows, read_inputs, reference_features
 from taskgraft.progress import ProgressReporter
 from taskgraft.training.distillation import teacher_target, teachers_of
 from taskgraft.training.fit import RunOptions, fit, show_progress
@@ -192,7 +192,14 @@ class TaskModel:
             found = predict_batches(
                 fitted.task, 0, examples.inputs, inference_budget(self.recipe, batch_size), show_progress(reporter)
             )
-        return evaluate_predictions(fitted, self.recipe, LabelledPredictions(found, all_targets(examples.targets), rows), how, reporter, challengers)
+        return evaluate_predictions(
+            fitted,
+            self.recipe,
+            LabelledPredictions(found, all_targets(examples.targets), rows),
+            how,
+            reporter,
+            challengers,
+        )
 
     def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
         """Predict in the user's own words: a label, a number, or a list of them, per row.
@@ -252,7 +259,7 @@ class TaskModel:
         report_notes(reporter, rows.notes, rows, "rows")
         kind = fitted.head.description.target
         names = self.recipe.data.target
-        if kind == TargetKind.INPUTS and (contents := fitted.task.backbone.processor.contents).by_position:
+        if kind == TargetKind.INPUTS and (contents := fitted.task.backbone.processor.element_schema).by_position:
             names = tuple(kind.name for kind in contents.kinds)
         wanted = prediction.PredictionColumns(kind, names, probabilities, top, tuple(keep))
         notes = Counter[str]()
@@ -278,7 +285,7 @@ class TaskModel:
             check: rows whose features must stay the same as well, in the same bounds; data as for :meth:`predict`.
 
         Raises:
-            CannotMerge: when an insertion has no such form, or does not compute the same. The model is as it was.
+            MergeError: when an insertion has no such form, or does not compute the same. The model is as it was.
         """
         merging = self._merging("be merged", check)
         merging.merge()
@@ -300,8 +307,8 @@ class TaskModel:
             check: rows to compare features on, as for :meth:`merge`.
 
         Raises:
-            CannotExport: when the library has no form for this backbone.
-            CannotMerge: when an insertion cannot be merged.
+            ExportNotSupported: when the library has no form for this backbone.
+            MergeError: when an insertion cannot be merged.
         """
         fitted, merging = self._ready("be exported"), self._merging("be exported", check)
         merging.merge()
@@ -323,13 +330,15 @@ class TaskModel:
         if not recovers and not named:
             raise NoTarget()
 
-    def _judged(self, fitted: FittedTask, judged: LabelledPredictions, reporter: ProgressReporter) -> Mapping[str, float]:
+    def _judged(
+        self, fitted: FittedTask, judged: LabelledPredictions, reporter: ProgressReporter
+    ) -> Mapping[str, float]:
         """Judge the validation rows. Whatever a metric cannot judge is told, and does not take the fitted model away."""
         try:
             how = prepare_evaluation(fitted, self.recipe, self.composition.head.label, judged.rows)
             return evaluate_predictions(fitted, self.recipe, judged, how, reporter)
         except TaskgraftError as error:
-            reporter.say(f"The model is fitted, but its validation rows could not be judged. {error}")
+            reporter.message(f"The model is fitted, but its validation rows could not be judged. {error}")
             return {}
 
     def _ready(self, wish: str) -> FittedTask:
@@ -338,7 +347,11 @@ class TaskModel:
         return self.fitted
 
 
-def compose(backbone: ComponentReference | Backbone, head: ComponentReference | Head[Any], strategy: ComponentReference | Strategy) -> TaskModel:
+def compose(
+    backbone: ComponentReference | Backbone,
+    head: ComponentReference | Head[Any],
+    strategy: ComponentReference | Strategy,
+) -> TaskModel:
     """Graft a head onto a backbone, to be trained by a strategy. Reads no weights; what the strategy inserts is tried.
 
     Args:

@@ -23,7 +23,7 @@ class ProgressReporter:
     def __init__(self, *, quiet: bool = False):
         self._console = Console(stderr=True, quiet=quiet)
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Print one line."""
         self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 

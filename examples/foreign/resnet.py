@@ -12,9 +12,9 @@ from taskgraft.contract.descriptions import (
     BackboneDescription,
     FeatureDescription,
     InputField,
+    LayerRole,
     Layout,
     Part,
-    LayerRole,
     vector,
 )
 from taskgraft.contract.features import GridGeometry
@@ -101,21 +101,21 @@ class CifarResNet(Backbone):
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
         """Compute features."""
-        return self.resume(0, batch, layout)
+        return self.forward_from_cut(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         """Run the blocks before a cut."""
         if cut == 0:
             return batch
         state = {"grid": self._blocks(self._stem(batch["pixels"]), self.names[:cut])}
         return Batch(state if layout == Layout.VECTOR else state | {name: batch[name] for name in ("place", "sizes")})
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         """Run the blocks behind a cut."""
         grid = self._blocks(self._stem(state["pixels"]) if cut == 0 else state["grid"], self.names[cut:])
         if layout == Layout.VECTOR:
             return Features(layout, (grid.mean((2, 3)),))
-        return Features(layout, (grid,), place=GridGeometry(state["place"], state["sizes"]))
+        return Features(layout, (grid,), geometry=GridGeometry(state["place"], state["sizes"]))
 
     def _stem(self, pixels: Tensor) -> Tensor:
         mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] * 255 for one in (MEAN, STD))

@@ -14,7 +14,7 @@ import taskgraft as tg
 from taskgraft.adaptation.dry_run import InsertionFailed, dry_run_composition
 from taskgraft.composition.compose import compose_components
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import Layout, LayerRole
+from taskgraft.contract.descriptions import LayerRole, Layout
 from taskgraft.contract.features import Features
 from taskgraft.contract.plan import Insertion
 from taskgraft.contract.specs import BackboneSpec
@@ -80,7 +80,7 @@ class Longer(Around):
 class Shown(Words):
     """Has an example of its own."""
 
-    def example(self) -> Batch:
+    def example_batch(self) -> Batch:
         return self.processor.prepare({"text": ["one two three", "four"]}).batch
 
 
@@ -215,4 +215,6 @@ def test_where_nothing_is_inserted_nothing_is_tried(strategy):
     def refuse(config: WordsConfig) -> Words:
         raise AssertionError("tried")
 
-    assert dry_run_composition(compose_components(catalog(spec(sketch=refuse)), "words", "classification", strategy)).tried
+    assert dry_run_composition(
+        compose_components(catalog(spec(sketch=refuse)), "words", "classification", strategy)
+    ).tried

@@ -18,15 +18,15 @@ from taskgraft.contract.descriptions import (
     BackboneDescription,
     FeatureDescription,
     InputField,
+    LayerRole,
     Layout,
     Part,
-    LayerRole,
     sequence,
     vector,
 )
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import HeadModule, LossSum
-from taskgraft.contract.plan import Insertion, Unfreeze, HeadSolver, Stage, Teacher, SharedWrap
+from taskgraft.contract.plan import HeadSolver, Insertion, SharedWrap, Stage, Teacher, Unfreeze
 from taskgraft.data.soft_labels import split_soft_labels
 
 FAULT = "This is a fault in the strategy, the backbone or the head, not in your data."
@@ -178,7 +178,7 @@ def test_a_base_that_changed_while_a_solver_found_the_head():
         module.frequencies.add_(1e-9)
 
     backbone.register_forward_hook(forgetful)
-    stage = Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, penalty=1e-3, store=True)
+    stage = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, l2_penalty=1e-3, cache_features=True)
     assert faults(backbone, stage) == ["the tensor frequencies does not learn, but changed"]
 
 
@@ -377,8 +377,8 @@ class Gated(Words):
         self.blocks[1].extra = nn.Linear(16, 16)
         self.blocks[1].gate = nn.Parameter(torch.zeros(16))
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
+        features = super().forward_from_cut(cut, state, layout)
         block = self.blocks[1]
         return Features(layout, (features.value + block.gate * block.extra(features.value),), features.lengths)
 
@@ -401,8 +401,8 @@ def test_a_gate_that_opens_excuses_nothing_in_the_end():
 
 def test_a_gate_that_opened_no_longer_excuses_what_gets_no_gradient():
     class Half(Gated):
-        def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
-            features = Words.resume(self, cut, state, layout)
+        def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
+            features = Words.forward_from_cut(self, cut, state, layout)
             extra = self.blocks[1].extra(features.value).detach()
             return Features(layout, (features.value + self.blocks[1].gate * extra,), features.lengths)
 

@@ -8,11 +8,18 @@ from block_models import Passing
 from small_tasks import copied, fitted, learns, sentences, trained, words
 from torch import Tensor, nn
 
-from taskgraft.adaptation.insertion import InvalidInsertion, bare_name, insert_modules, named_modules, original_named_tensors, remove_modules
+from taskgraft.adaptation.insertion import (
+    InvalidInsertion,
+    bare_name,
+    insert_modules,
+    named_modules,
+    original_named_tensors,
+    remove_modules,
+)
 from taskgraft.adaptation.trainable import resolve_trainable
 from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import Layout, LayerRole
+from taskgraft.contract.descriptions import LayerRole, Layout
 from taskgraft.contract.features import Features
 from taskgraft.contract.plan import Insertion, SharedWrap
 
@@ -322,7 +329,7 @@ def test_layers_are_wrapped_together_also_where_their_rates_differ():
 
 def test_insertions_of_one_name_learn_each_at_its_own_rate():
     backbone = words()
-    plan = tuple(replace(adapter(part), rate=rate) for part, rate in (("block-0", 1e-3), ("block-1", 1e-2)))
+    plan = tuple(replace(adapter(part), learning_rate=rate) for part, rate in (("block-0", 1e-3), ("block-1", 1e-2)))
     done = insert_modules(backbone, plan)
     groups = resolve_trainable(learns(insert=plan), backbone, Layout.VECTOR, nn.Linear(1, 1), done).groups
     rates = {name.partition(":")[0]: group.rate for group in groups for name in group.tensors if ":" in name}

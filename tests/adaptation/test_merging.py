@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import taskgraft as tg
 from taskgraft.adaptation.insertion import insert_modules
 from taskgraft.adaptation.merging import AdapterMerge
-from taskgraft.contract.descriptions import Layout, LayerRole
+from taskgraft.contract.descriptions import LayerRole, Layout
 from taskgraft.errors import TaskgraftError
 from taskgraft.storage.manifest import MANIFEST
 

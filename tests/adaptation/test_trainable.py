@@ -9,21 +9,21 @@ from torch import nn
 from taskgraft.adaptation.insertion import insert_modules
 from taskgraft.adaptation.trainable import InvalidStage, TrainableTensors, resolve_trainable
 from taskgraft.contract.backbone import Backbone, named_tensors
-from taskgraft.contract.descriptions import Layout, LayerRole
+from taskgraft.contract.descriptions import LayerRole, Layout
 from taskgraft.contract.head import HeadModule
-from taskgraft.contract.plan import Insertion, Unfreeze, HeadSolver, Stage
+from taskgraft.contract.plan import HeadSolver, Insertion, Stage, Unfreeze
 
 
 def head_for(backbone: Backbone) -> HeadModule:
     head = classification()
-    return head.build(backbone.description.features[0], head.learn({"label": ["a", "b"]}))
+    return head.build_module(backbone.description.features[0], head.fit_targets({"label": ["a", "b"]}))
 
 
 def resolved(
     backbone: Backbone, *learn: Unfreeze, head_rate: float | None = None, layout: Layout = Layout.VECTOR, **settings
 ) -> TrainableTensors:
-    stage = Stage("first", learn, head_rate=head_rate, **settings)
-    return resolve_trainable(stage, backbone, layout, head_for(backbone), insert_modules(backbone, stage.insert))
+    stage = Stage("first", learn, head_learning_rate=head_rate, **settings)
+    return resolve_trainable(stage, backbone, layout, head_for(backbone), insert_modules(backbone, stage.insertions))
 
 
 def problem(*learn: Unfreeze, backbone: Backbone | None = None, **settings) -> str:
@@ -111,7 +111,7 @@ def test_inserted_modules_learn_as_a_group_of_their_own():
 
 def test_only_what_was_declared_asks_for_gradients():
     learning = resolved(words(), Unfreeze(("block-1",), 1e-3), head_rate=1e-2)
-    learning.set_modes()
+    learning.set_train_modes()
     for name, tensor in learning.tensors().items():
         assert tensor.requires_grad == (name in learning.declared and isinstance(tensor, nn.Parameter)), name
 
@@ -119,7 +119,7 @@ def test_only_what_was_declared_asks_for_gradients():
 def test_parts_that_do_not_learn_run_in_eval_mode():
     learning = resolved(words(), Unfreeze(("block-1",), 1e-3), head_rate=1e-2)
     learning.backbone.train()
-    frozen = dict(learning.set_modes())
+    frozen = dict(learning.set_train_modes())
     assert learning.backbone.blocks[1].dropout.training
     assert not learning.backbone.blocks[0].dropout.training
     assert not learning.backbone.embedding_norm.training
@@ -131,21 +131,21 @@ def test_parts_that_do_not_learn_run_in_eval_mode():
 def test_a_head_that_does_not_learn_runs_in_eval_mode():
     learning = resolved(words(), Unfreeze(("block-1",), 1e-3))
     learning.head.train()
-    learning.set_modes()
+    learning.set_train_modes()
     assert not learning.head.training
     assert not any(parameter.requires_grad for parameter in learning.head.parameters())
 
 
 def test_everything_runs_in_training_mode_when_everything_learns():
     learning = resolved(words(), Unfreeze(PARTS, 1e-3), head_rate=1e-2)
-    assert learning.set_modes() == []
+    assert learning.set_train_modes() == []
     assert all(module.training for module in (*learning.backbone.modules(), *learning.head.modules()))
 
 
 def test_a_frozen_part_runs_in_eval_mode_under_an_insertion_that_learns():
     learning = resolved(words(), insert=(wrapping("block-1"),))
     learning.backbone.train()
-    learning.set_modes()
+    learning.set_train_modes()
     block = learning.backbone.blocks[1]
     assert block.query.training
     assert block.query.dropout.training
@@ -156,7 +156,7 @@ def test_a_frozen_part_runs_in_eval_mode_under_an_insertion_that_learns():
 def test_batchnorm_of_a_frozen_part_keeps_its_statistics():
     learning = resolved(pictures(), Unfreeze(("last",), 1e-3))
     learning.backbone.train()
-    learning.set_modes()
+    learning.set_train_modes()
     before = learning.backbone.stem.norm.running_mean.clone()
     learning.backbone.stem(torch.randn(4, 1, 8, 8))
     assert torch.equal(learning.backbone.stem.norm.running_mean, before)
@@ -165,13 +165,14 @@ def test_batchnorm_of_a_frozen_part_keeps_its_statistics():
 
 def test_batchnorm_whose_statistics_are_not_declared_keeps_them():
     learning = resolved(pictures(), Unfreeze(("last",), 1e-3, tensors=frozenset({"weight"})))
-    learning.set_modes()
+    learning.set_train_modes()
     assert not learning.backbone.last.norm.training
     assert learning.backbone.last.convolution.training
 
 
 @pytest.mark.parametrize(
-    ("learn", "first"), [((), 3), ((Unfreeze(("block-1",), 1e-3),), 2), ((Unfreeze(("block-1", "embedding"), 1e-3),), 0)]
+    ("learn", "first"),
+    [((), 3), ((Unfreeze(("block-1",), 1e-3),), 2), ((Unfreeze(("block-1", "embedding"), 1e-3),), 0)],
 )
 def test_the_first_part_that_learns_is_found(learn, first):
     assert resolved(words(), *learn, head_rate=1e-2).first_part() == first
@@ -188,9 +189,9 @@ def test_a_part_that_does_not_exist_is_refused():
 
 
 def test_a_choice_that_fits_nothing_is_refused():
-    assert problem(Unfreeze(("block-0",), 1e-3), Unfreeze(("embedding",), 1e-3, roles=frozenset({LayerRole.QUERY}))) == (
-        "The stage 'first' cannot run: its choice 2 fits no tensor of embedding."
-    )
+    assert problem(
+        Unfreeze(("block-0",), 1e-3), Unfreeze(("embedding",), 1e-3, roles=frozenset({LayerRole.QUERY}))
+    ) == ("The stage 'first' cannot run: its choice 2 fits no tensor of embedding.")
 
 
 def test_two_choices_of_one_tensor_are_refused():

@@ -17,7 +17,7 @@ from taskgraft.artifact.artifact import MANIFEST, SCHEMA, SUMS, TENSORS, Invalid
 from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion
 from taskgraft.model import load
-from taskgraft.storage.fingerprints import tensor_digest, combined_digest
+from taskgraft.storage.fingerprints import combined_digest, tensor_digest
 
 TEXTS = sentences(20, seed=5)["text"]
 PROBE = {"name": "linear-probe", "penalty": 1e-3}

@@ -46,7 +46,7 @@ TASKGRAFT_CONTRACT = "1.0"
 
 
 class ResNetConfig(Config):
-    argument: ClassVar[str | None] = "weights"
+    positional: ClassVar[str | None] = "weights"
 
     weights: str
 

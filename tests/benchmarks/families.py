@@ -76,7 +76,7 @@ def tried(name: str) -> tuple[int, int, float]:
     for layout in (feature.layout for feature in backbone.description.features):
         whole = backbone(batch, layout)
         for cut in sorted({cuts[0], cuts[len(cuts) // 2], cuts[-1]}) if cuts else ():
-            again = backbone.resume(cut, backbone.run_to(cut, batch, layout), layout)
+            again = backbone.forward_from_cut(cut, backbone.forward_to_cut(cut, batch, layout), layout)
             apart = (float((one - other).abs().max()) for one, other in zip(whole.values, again.values, strict=True))
             worst = max(worst, *apart)
     return len(backbone.description.parts), len(cuts), worst

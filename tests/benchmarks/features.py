@@ -1,4 +1,4 @@
-"""Embeddings of banking77 with a real MiniLM: ``features_of`` beside sentence-transformers' ``encode``, in fp32.
+"""Embeddings of banking77 with a real MiniLM: ``extract_features`` beside sentence-transformers' ``encode``, in fp32.
 
     python tests/benchmarks/features.py              # all 10,003 training texts
     python tests/benchmarks/features.py --rows 2000  # the first of them

@@ -94,7 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     bench = Bench(options.rows, options.trainer_rate)
     (stage,) = tg.compose(f"hf-text:{bench.folder}", "classification", STRATEGY).composition.plan
-    own = stage.insert[0].rate, stage.head_rate
+    own = stage.insertions[0].learning_rate, stage.head_learning_rate
     one = options.trainer_rate, options.trainer_rate
     ways: dict[str, Callable[[], Found]] = {
         "lora": lambda: ours(bench),

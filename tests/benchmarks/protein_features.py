@@ -1,4 +1,4 @@
-"""Features of proteins per second: ``features_of`` beside the same model in a plain loop over unsorted batches of 32.
+"""Features of proteins per second: ``extract_features`` beside the same model in a plain loop over unsorted batches of 32.
 
     python tests/benchmarks/protein_features.py --rows 300 --repeats 1
     python tests/benchmarks/protein_features.py --blocks 4 --feature-size 64 --heads 4

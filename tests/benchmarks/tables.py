@@ -128,7 +128,9 @@ def inputs(numbers, labels, repeats: int) -> None:
 
 def ordered(examples: EncodedDataset, batch: int) -> Iterable[object]:
     """Our batches of one epoch, shuffled."""
-    yield from iter_training_batches(examples, training_batches(examples.inputs.sizes(), BatchBudget(batch), 0, 0), EpochSeed(0, 0))
+    yield from iter_training_batches(
+        examples, training_batches(examples.inputs.sizes(), BatchBudget(batch), 0, 0), EpochSeed(0, 0)
+    )
 
 
 def through(made: Callable[[], Iterable[object]]) -> float:

@@ -16,9 +16,9 @@ from taskgraft.contract.descriptions import (
     FeatureDescription,
     HeadDescription,
     InputField,
+    LayerRole,
     Layout,
     Part,
-    LayerRole,
     TargetKind,
     sequence,
     vector,
@@ -38,7 +38,7 @@ def adapters(**settings):
 def stood_around(backbone, **settings):
     """The paths of what adapters stand around."""
     (stage,) = adapters(**settings).plan(backbone.description, HEAD)
-    return [one.path for one in insert_modules(backbone, stage.insert)]
+    return [one.path for one in insert_modules(backbone, stage.insertions)]
 
 
 def fitted(backbone, rows, **settings):
@@ -102,14 +102,14 @@ def test_of_a_backbone_without_roles_whole_parts_are_adapted():
 def test_a_part_says_which_of_its_modules_stands_for_all_of_it():
     output = sequence(4)
     parts = (
-        Part("first", ("embedding", "blocks.0"), output, whole="blocks.0"),
+        Part("first", ("embedding", "blocks.0"), output, output_module="blocks.0"),
         Part("middle", ("blocks.1",), output),
         Part("last", ("blocks.2", "norm"), output),
     )
     assert [part.module for part in parts] == ["blocks.0", "blocks.1", None]
     (stage,) = adapters().plan(BackboneDescription((InputField("text"),), (vector(4),), parts), HEAD)
-    assert [one.parts for one in stage.insert] == [("first",), ("middle",)]
-    assert {one.roles for one in stage.insert} == {None}
+    assert [one.parts for one in stage.insertions] == [("first",), ("middle",)]
+    assert {one.roles for one in stage.insertions} == {None}
 
 
 def test_a_backbone_with_nothing_to_stand_around_is_refused():
@@ -133,14 +133,14 @@ def test_layers_that_the_features_do_without_are_left_alone():
     described = BackboneDescription((InputField("text"),), (output, maps), parts)
     (over_pairs,) = adapters().plan(described, HeadDescription((Layout.PAIR,), TargetKind.PAIR_CATEGORIES))
     (over_sequence,) = adapters().plan(described, HeadDescription((Layout.SEQUENCE,), TargetKind.CATEGORY))
-    assert [one.parts for one in over_pairs.insert] == [("block-0",)]
-    assert [one.parts for one in over_sequence.insert] == [("block-0",), ("block-1",)]
+    assert [one.parts for one in over_pairs.insertions] == [("block-0",)]
+    assert [one.parts for one in over_sequence.insertions] == [("block-0",), ("block-1",)]
 
 
 def test_training_begins_at_the_pretrained_function():
     bare, backbone = words(), words()
     (stage,) = adapters(style="houlsby").plan(backbone.description, HEAD)
-    insert_modules(backbone, stage.insert)
+    insert_modules(backbone, stage.insertions)
     batch = bare.processor.prepare({"text": ["one two three", "four"]}).batch
     assert torch.equal(backbone.eval()(batch, Layout.VECTOR).value, bare(batch, Layout.VECTOR).value)
 

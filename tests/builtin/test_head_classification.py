@@ -11,7 +11,7 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import InvalidTargets
-from taskgraft.contract.labels import TooFewLabels, NeedsOneColumn
+from taskgraft.contract.labels import NeedsOneColumn, TooFewLabels
 from taskgraft.contract.plan import HeadSolver
 
 LABELS = ["b", "a", "c", "a", "a", "b"]
@@ -26,40 +26,40 @@ def head(**settings) -> Classification:
 
 def built(head: Classification, labels=LABELS, members: int | None = None):
     torch.manual_seed(0)
-    return head.build(vector(5, members), head.learn({"label": labels}))
+    return head.build_module(vector(5, members), head.fit_targets({"label": labels}))
 
 
 def encoded(head: Classification, labels=LABELS) -> Batch:
-    return head.encode({"label": labels}, head.learn({"label": labels}))
+    return head.encode({"label": labels}, head.fit_targets({"label": labels}))
 
 
 def test_the_vocabulary_is_sorted_text():
-    assert head().learn({"label": LABELS}) == ClassificationTarget(column="label", vocabulary=("a", "b", "c"))
+    assert head().fit_targets({"label": LABELS}) == ClassificationTarget(column="label", vocabulary=("a", "b", "c"))
 
 
 def test_the_vocabulary_of_numbers_is_sorted_by_value():
-    assert head().learn({"label": [10, 9, 100]}).vocabulary == (9, 10, 100)
+    assert head().fit_targets({"label": [10, 9, 100]}).vocabulary == (9, 10, 100)
 
 
 def test_numbers_of_numpy_become_plain():
-    learned = head().learn({"label": list(np.array([1, 0]))})
+    learned = head().fit_targets({"label": list(np.array([1, 0]))})
     assert [type(label) for label in learned.vocabulary] == [int, int]
 
 
 def test_what_was_learned_is_json():
-    learned = head(class_weights="balanced").learn({"label": LABELS})
+    learned = head(class_weights="balanced").fit_targets({"label": LABELS})
     assert ClassificationTarget.model_validate_json(learned.model_dump_json()) == learned
 
 
 def test_labels_are_numbered_and_named_again():
-    target = head().learn({"label": LABELS})
+    target = head().fit_targets({"label": LABELS})
     batch = head().encode({"label": LABELS}, target)
     assert batch["label"].tolist() == [1, 0, 2, 0, 0, 1]
-    assert head().truth(batch, target) == LABELS
+    assert head().decode_targets(batch, target) == LABELS
 
 
 def test_a_label_is_found_by_its_text():
-    assert head().encode({"label": ["7", 8]}, head().learn({"label": [7, "8"]}))["label"].tolist() == [0, 1]
+    assert head().encode({"label": ["7", 8]}, head().fit_targets({"label": [7, "8"]}))["label"].tolist() == [0, 1]
 
 
 def test_the_loss_is_the_mean_cross_entropy_in_nats():
@@ -116,8 +116,8 @@ def test_soft_targets_and_members_go_together():
 def test_the_soft_loss_and_its_gradient_are_those_of_the_paper(temperature):
     module, output, teacher = built(head()), torch.randn(6, 3, requires_grad=True), torch.randn(6, 3)
     shares = (teacher / temperature).softmax(-1)
-    soft = module.soft_targets(teacher, UNREAD, temperature)
-    loss = module.soft_loss(output, soft, UNREAD, temperature)
+    soft = module.soft_labels(teacher, UNREAD, temperature)
+    loss = module.distillation_loss(output, soft, UNREAD, temperature)
     loss.total.backward()
     own = (output.detach() / temperature).softmax(-1)
     torch.testing.assert_close(soft["shares"], shares)
@@ -128,10 +128,10 @@ def test_the_soft_loss_and_its_gradient_are_those_of_the_paper(temperature):
 
 def test_each_member_learns_what_the_members_of_the_teacher_say_on_average():
     module, output, teacher = built(head(), members=4), torch.randn(6, 4, 3), torch.randn(6, 4, 3)
-    soft = module.soft_targets(teacher, UNREAD, 2.0)
+    soft = module.soft_labels(teacher, UNREAD, 2.0)
     shares = (teacher / 2).softmax(-1).mean(1)
     wanted = [4 * (shares * (shares.log() - (output[:, member] / 2).log_softmax(-1))).sum() for member in range(4)]
-    torch.testing.assert_close(module.soft_loss(output, soft, UNREAD, 2.0).total, torch.stack(wanted).mean())
+    torch.testing.assert_close(module.distillation_loss(output, soft, UNREAD, 2.0).total, torch.stack(wanted).mean())
 
 
 def focal(output, shares, gamma, weights=(1.0, 1.0, 1.0)):
@@ -183,7 +183,7 @@ def test_a_tiny_gamma_gives_nearly_the_cross_entropy_that_none_gives():
 def test_the_slope_of_the_focal_loss_is_finite_where_a_row_is_certain():
     output = (torch.eye(3) * 200).requires_grad_()
     chosen = head(focal=0.5)
-    batch = chosen.encode({"label": ["a", "b", "a"]}, chosen.learn({"label": LABELS}))
+    batch = chosen.encode({"label": ["a", "b", "a"]}, chosen.fit_targets({"label": LABELS}))
     built(chosen).loss(output, batch, UNREAD).total.backward()
     assert output.grad.isfinite().all()
 
@@ -201,7 +201,7 @@ def test_losses_of_batches_add_up_to_the_loss_of_all():
     chosen = head(class_weights="balanced")
     module, batch, output = built(chosen), encoded(chosen), torch.randn(6, 3)
     whole = module.loss(output, batch, UNREAD)
-    parts = [module.loss(output[rows], batch.rows(rows), UNREAD) for rows in ([0, 1], [2, 3, 4, 5])]
+    parts = [module.loss(output[rows], batch.select(rows), UNREAD) for rows in ([0, 1], [2, 3, 4, 5])]
     torch.testing.assert_close(sum(part.total for part in parts), whole.total)
     torch.testing.assert_close(sum(part.weight for part in parts), whole.weight)
 
@@ -237,7 +237,7 @@ def test_class_weights_are_no_saved_tensor():
 
 
 def test_an_unseen_label_is_refused_with_its_row():
-    target = head().learn({"label": LABELS})
+    target = head().fit_targets({"label": LABELS})
     with pytest.raises(InvalidTargets) as caught:
         head().encode({"label": ["a", "d"]}, target)
     assert str(caught.value) == ("row 1: the label 'd' does not occur in the training split, which has 'a', 'b', 'c'")
@@ -246,19 +246,19 @@ def test_an_unseen_label_is_refused_with_its_row():
 @pytest.mark.parametrize("empty", [None, "", float("nan")])
 def test_an_empty_cell_is_refused_with_its_row(empty):
     with pytest.raises(InvalidTargets) as caught:
-        head().learn({"label": ["a", empty, "b"]})
+        head().fit_targets({"label": ["a", empty, "b"]})
     assert str(caught.value) == "row 1: the target column 'label' is empty"
 
 
 def test_more_than_five_bad_rows_are_cut_and_the_cut_is_said():
     with pytest.raises(InvalidTargets) as caught:
-        head().learn({"label": [""] * 8})
+        head().fit_targets({"label": [""] * 8})
     assert str(caught.value).splitlines()[-1] == "… and 3 more rows."
 
 
 def test_one_label_leaves_nothing_to_tell_apart():
     with pytest.raises(TooFewLabels) as caught:
-        head().learn({"label": ["a", "a"]})
+        head().fit_targets({"label": ["a", "a"]})
     assert str(caught.value) == (
         "The target column 'label' has only the label 'a' in the training split; "
         "a head needs two or more to tell apart."
@@ -267,11 +267,11 @@ def test_one_label_leaves_nothing_to_tell_apart():
 
 def test_weights_by_label_must_name_every_label():
     with pytest.raises(WeightsUnfit) as caught:
-        head(class_weights={"a": 1.0}).learn({"label": LABELS})
+        head(class_weights={"a": 1.0}).fit_targets({"label": LABELS})
     assert str(caught.value) == "class_weights names no weight for 'b', 'c'. Give each label one weight."
 
     with pytest.raises(WeightsUnfit) as caught:
-        head(class_weights={"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0}).learn({"label": LABELS})
+        head(class_weights={"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0}).fit_targets({"label": LABELS})
     assert str(caught.value) == (
         "class_weights names 'd', which does not occur in the data. Give each label one weight."
     )
@@ -279,5 +279,5 @@ def test_weights_by_label_must_name_every_label():
 
 def test_two_target_columns_are_refused():
     with pytest.raises(NeedsOneColumn) as caught:
-        head().learn({"label": LABELS, "other": LABELS})
+        head().fit_targets({"label": LABELS, "other": LABELS})
     assert str(caught.value) == "'classification' reads one target column, but was given 2: label, other."

@@ -18,7 +18,7 @@ def head(**settings) -> ElementClassification:
 
 
 def built(**settings):
-    return head(**settings).build(sequence(5), head().learn(TARGETS))
+    return head(**settings).build_module(sequence(5), head().fit_targets(TARGETS))
 
 
 def emitted(lengths):
@@ -27,11 +27,11 @@ def emitted(lengths):
 
 
 def encoded():
-    return head().encode(TARGETS, head().learn(TARGETS))
+    return head().encode(TARGETS, head().fit_targets(TARGETS))
 
 
 def test_the_vocabulary_is_sorted_over_all_elements():
-    assert head().learn(TARGETS) == ElementClassificationTarget(column="tags", vocabulary=("B", "I", "O"))
+    assert head().fit_targets(TARGETS) == ElementClassificationTarget(column="tags", vocabulary=("B", "I", "O"))
 
 
 def test_labels_count_from_one_and_zero_is_no_label():
@@ -40,7 +40,11 @@ def test_labels_count_from_one_and_zero_is_no_label():
 
 
 def test_truth_has_a_label_or_none_per_element():
-    assert head().truth(encoded(), head().learn(TARGETS)) == [["O", "B"], ["O", None, "B", "I"], ["O", "O", "O"]]
+    assert head().decode_targets(encoded(), head().fit_targets(TARGETS)) == [
+        ["O", "B"],
+        ["O", None, "B", "I"],
+        ["O", "O", "O"],
+    ]
 
 
 def test_the_loss_is_the_mean_over_labelled_elements():
@@ -80,8 +84,8 @@ def test_an_element_cut_off_in_one_example_does_not_count_there_alone():
 
 def test_soft_targets_are_compared_where_neither_teacher_nor_student_cut_off():
     module, teacher, output = built(), torch.randn(2, 3, 3), torch.randn(2, 4, 3)
-    soft = module.soft_targets(teacher, emitted(torch.tensor([3, 1])), 2.0)
-    loss = module.soft_loss(output, soft, emitted(torch.tensor([2, 4])), 2.0)
+    soft = module.soft_labels(teacher, emitted(torch.tensor([3, 1])), 2.0)
+    loss = module.distillation_loss(output, soft, emitted(torch.tensor([2, 4])), 2.0)
     shares, own = (teacher / 2).softmax(-1), (output / 2).log_softmax(-1)
     each = [(shares[row, at] * (shares[row, at].log() - own[row, at])).sum() for row, at in ((0, 0), (0, 1), (1, 0))]
     torch.testing.assert_close(loss.total, 4 * torch.stack(each).sum())
@@ -89,7 +93,7 @@ def test_soft_targets_are_compared_where_neither_teacher_nor_student_cut_off():
 
 
 def test_a_batch_without_a_label_has_no_weight_and_a_gradient_of_zero():
-    target = head().learn(TARGETS)
+    target = head().fit_targets(TARGETS)
     none = head().encode({"tags": [[None], [None, None]]}, target)
     output = torch.randn(2, 2, 3, requires_grad=True)
     loss = built().loss(output, none, emitted(torch.tensor([1, 2])))
@@ -115,18 +119,18 @@ def test_a_prediction_has_a_label_and_probabilities_per_real_element():
 
 def test_an_unseen_label_is_refused_with_its_row():
     with pytest.raises(InvalidTargets) as caught:
-        head().encode({"tags": ["O", "O X"]}, head().learn(TARGETS))
+        head().encode({"tags": ["O", "O X"]}, head().fit_targets(TARGETS))
     assert str(caught.value) == ("row 1: the label 'X' does not occur in the training split, which has 'B', 'I', 'O'")
 
 
 @pytest.mark.parametrize("empty", ["", "  ", None, float("nan")])
 def test_an_empty_cell_is_refused_with_its_row(empty):
     with pytest.raises(InvalidTargets) as caught:
-        head().learn({"tags": ["O B", empty]})
+        head().fit_targets({"tags": ["O B", empty]})
     assert str(caught.value) == "row 1: the target column 'tags' is empty"
 
 
 def test_a_number_is_no_list_of_labels():
     with pytest.raises(InvalidTargets) as caught:
-        head().learn({"tags": ["O B", 5]})
+        head().fit_targets({"tags": ["O B", 5]})
     assert str(caught.value) == "row 1: the target column 'tags' is 5, not a list of labels"

@@ -10,9 +10,9 @@ from taskgraft.builtin.heads.masked_elements import MaskedElements
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import Layout, sequence
 from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
 
-CELLS = CellsProcessor().contents
+CELLS = CellsProcessor().element_schema
 WORD = ElementSchema(kinds=(ElementKind(name="word", categories=5),), by_position=False)
 NAN = torch.nan
 
@@ -51,26 +51,28 @@ def features(rows: int, elements: int) -> Features:
 
 @pytest.mark.parametrize(("share", "elements"), [(0.15, 20), (0.15, 3), (0.5, 7)])
 def test_a_share_of_the_elements_is_hidden_but_one_at_least(share, elements):
-    hidden = head(share).choose(words(2_000, elements), range(2_000)).sum(1)
+    hidden = head(share).choose_masked(words(2_000, elements), range(2_000)).sum(1)
     assert set(hidden.tolist()) <= {max(math.floor(share * elements), 1), math.ceil(share * elements)}
     assert hidden.float().mean() == pytest.approx(max(share * elements, 1), rel=0.03)
 
 
 def test_each_element_is_hidden_as_often_as_another():
-    hidden = head(0.3).choose(words(5_000, 10), range(5_000)).float().mean(0)
+    hidden = head(0.3).choose_masked(words(5_000, 10), range(5_000)).float().mean(0)
     assert torch.allclose(hidden, torch.full((10,), 0.3), atol=0.03)
 
 
 def test_what_is_hidden_of_a_row_hangs_on_its_seed_and_not_on_others_or_padding():
-    longer = head().choose(words(3, 30), [5, 6, 7])
-    assert head().choose(words(1, 30), [6])[0].equal(longer[1])
+    longer = head().choose_masked(words(3, 30), [5, 6, 7])
+    assert head().choose_masked(words(1, 30), [6])[0].equal(longer[1])
     assert not longer[0].equal(longer[2])
 
 
 @pytest.mark.parametrize(("share", "shown"), [(0.15, 0.05), (0.3, 0.0), (0.5, 0.5)])
 def test_beside_what_is_hidden_a_share_of_what_is_shown_is_asked_for(share, shown):
     rows, seeds = words(2_000, 30), range(2_000)
-    hidden, asked = (choice(rows, seeds) for choice in (head(share, shown).choose, head(share, shown).ask))
+    hidden, asked = (
+        choice(rows, seeds) for choice in (head(share, shown).choose_masked, head(share, shown).choose_scored)
+    )
     assert not (hidden & ~asked).any()
     assert (asked & ~hidden).float().mean() == pytest.approx(shown, abs=0.003)
 
@@ -82,11 +84,11 @@ def test_no_more_than_all_elements_are_hidden_and_shown():
 
 
 def test_of_a_row_that_holds_nothing_nothing_is_hidden():
-    assert head().choose(cells(), [1, 2, 3]).any(1).tolist() == [True, True, False]
+    assert head().choose_masked(cells(), [1, 2, 3]).any(1).tolist() == [True, True, False]
 
 
 def test_the_loss_of_categories_is_in_nats_and_counts_hidden_elements():
-    module, read = head().build(sequence(4), head().learn_contents(WORD)), features(2, 3)
+    module, read = head().build_module(sequence(4), head().fit_element_schema(WORD)), features(2, 3)
     targets = words(2, 3)
     targets[CATEGORY][0, 1:] = -1
     loss = module.loss(zeros(module, read), targets, read)
@@ -95,23 +97,23 @@ def test_the_loss_of_categories_is_in_nats_and_counts_hidden_elements():
 
 
 def test_the_loss_of_numbers_is_the_mean_of_the_known_ones_of_an_element():
-    module, read = head().build(sequence(4), head().learn_contents(CELLS)), features(3, 3)
+    module, read = head().build_module(sequence(4), head().fit_element_schema(CELLS)), features(3, 3)
     loss = module.loss(zeros(module, read), cells(), read)
     assert float(loss.weight) == 4
     assert float(loss.total.detach()) == pytest.approx(1 + (4 + 16) / 2 + math.log(3) + 9)
 
 
 def test_a_batch_in_which_nothing_is_hidden_has_a_loss_of_zero_with_gradients():
-    module, read = head().build(sequence(4), head().learn_contents(CELLS)), features(1, 3)
-    loss = module.loss(module(read), cells().rows([2]), read)
+    module, read = head().build_module(sequence(4), head().fit_element_schema(CELLS)), features(1, 3)
+    loss = module.loss(module(read), cells().select([2]), read)
     loss.total.backward()
     assert (float(loss.total.detach()), float(loss.weight)) == (0, 0)
     assert module.readout.weight.grad.eq(0).all()
 
 
 def test_truth_is_told_by_the_names_of_kinds_that_stand_by_position():
-    target = head().learn_contents(CELLS)
-    assert head().truth(cells(), target) == [
+    target = head().fit_element_schema(CELLS)
+    assert head().decode_targets(cells(), target) == [
         {"size": 1.0, "span": [2.0, 4.0], "colour": "blue"},
         {"size": None, "span": [None, 3.0], "colour": None},
         {"size": None, "span": None, "colour": None},
@@ -119,7 +121,7 @@ def test_truth_is_told_by_the_names_of_kinds_that_stand_by_position():
 
 
 def test_predictions_are_told_alike():
-    module = head().build(sequence(4), head().learn_contents(CELLS))
+    module = head().build_module(sequence(4), head().fit_element_schema(CELLS))
     row = module.predict(module(features(2, 3)), features(2, 3)).values[1]
     assert list(row) == ["size", "span", "colour"]
     assert isinstance(row["size"], float)
@@ -128,7 +130,7 @@ def test_predictions_are_told_alike():
 
 
 def test_categories_without_names_are_told_by_number_and_padding_is_left_out():
-    module = head().build(sequence(4), head().learn_contents(WORD))
+    module = head().build_module(sequence(4), head().fit_element_schema(WORD))
     read = Features(Layout.SEQUENCE, features(2, 3).values, torch.tensor([3, 1]))
     found = module.predict(module(read), read).values
     assert [len(row) for row in found] == [3, 1]
@@ -136,5 +138,7 @@ def test_categories_without_names_are_told_by_number_and_padding_is_left_out():
 
 
 def test_a_target_description_does_not_carry_what_has_no_names():
-    target = head().learn_contents(ElementSchema(kinds=(ElementKind(name="piece", categories=30_000),), by_position=False))
+    target = head().fit_element_schema(
+        ElementSchema(kinds=(ElementKind(name="piece", categories=30_000),), by_position=False)
+    )
     assert len(target.model_dump_json()) < 120

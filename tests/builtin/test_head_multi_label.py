@@ -22,21 +22,21 @@ def head(**settings) -> MultiLabel:
 
 
 def built(targets, members: int | None = None, **settings):
-    return head(**settings).build(vector(5, members), head(**settings).learn(targets))
+    return head(**settings).build_module(vector(5, members), head(**settings).fit_targets(targets))
 
 
 def test_several_columns_are_the_labels_in_their_order():
-    assert head().learn(COLUMNS) == MultiLabelTarget(vocabulary=("wet", "cold"), column=None)
+    assert head().fit_targets(COLUMNS) == MultiLabelTarget(vocabulary=("wet", "cold"), column=None)
 
 
 def test_one_column_of_lists_gives_a_sorted_vocabulary():
-    assert head().learn(LISTS) == MultiLabelTarget(vocabulary=("cold", "wet"), column="tags")
+    assert head().fit_targets(LISTS) == MultiLabelTarget(vocabulary=("cold", "wet"), column="tags")
 
 
 def test_an_empty_cell_of_a_label_column_is_not_known():
-    encoded = head().encode(COLUMNS, head().learn(COLUMNS))
+    encoded = head().encode(COLUMNS, head().fit_targets(COLUMNS))
     assert encoded["labels"].tolist() == [[1, 1], [0, -1], [-1, 0]]
-    assert head().truth(encoded, head().learn(COLUMNS)) == [
+    assert head().decode_targets(encoded, head().fit_targets(COLUMNS)) == [
         {"wet": True, "cold": True},
         {"wet": False, "cold": None},
         {"wet": None, "cold": False},
@@ -44,20 +44,20 @@ def test_an_empty_cell_of_a_label_column_is_not_known():
 
 
 def test_an_empty_list_has_no_label():
-    assert head().encode(LISTS, head().learn(LISTS))["labels"].tolist() == [[1, 1], [0, 0], [1, 0]]
+    assert head().encode(LISTS, head().fit_targets(LISTS))["labels"].tolist() == [[1, 1], [0, 0], [1, 0]]
 
 
 def test_lists_may_be_lists():
     targets = {"tags": [["wet", "cold"], [], None, ["cold", None]]}
-    assert head().encode(targets, head().learn(targets))["labels"].tolist() == [[1, 1], [0, 0], [0, 0], [1, 0]]
+    assert head().encode(targets, head().fit_targets(targets))["labels"].tolist() == [[1, 1], [0, 0], [0, 0], [1, 0]]
 
 
 def test_spaces_around_a_label_do_not_count():
-    assert head(separator=",").learn({"tags": ["wet, cold ,", "wet"]}).vocabulary == ("cold", "wet")
+    assert head(separator=",").fit_targets({"tags": ["wet, cold ,", "wet"]}).vocabulary == ("cold", "wet")
 
 
 def test_the_loss_is_the_mean_over_known_labels():
-    encoded, output = head().encode(COLUMNS, head().learn(COLUMNS)), torch.randn(3, 2)
+    encoded, output = head().encode(COLUMNS, head().fit_targets(COLUMNS)), torch.randn(3, 2)
     loss = built(COLUMNS).loss(output, encoded, UNREAD)
     known = encoded["labels"] >= 0
     wanted = binary_cross_entropy_with_logits(output[known], encoded["labels"][known])
@@ -67,14 +67,14 @@ def test_the_loss_is_the_mean_over_known_labels():
 
 def test_an_unknown_label_gives_no_gradient():
     output = torch.randn(3, 2, requires_grad=True)
-    encoded = head().encode(COLUMNS, head().learn(COLUMNS))
+    encoded = head().encode(COLUMNS, head().fit_targets(COLUMNS))
     built(COLUMNS).loss(output, encoded, UNREAD).total.backward()
     assert (output.grad[encoded["labels"] < 0] == 0).all()
     assert (output.grad[encoded["labels"] >= 0] != 0).all()
 
 
 def test_the_loss_of_members_is_their_mean_loss():
-    encoded, output = head().encode(COLUMNS, head().learn(COLUMNS)), torch.randn(3, 4, 2)
+    encoded, output = head().encode(COLUMNS, head().fit_targets(COLUMNS)), torch.randn(3, 4, 2)
     loss = built(COLUMNS, members=4).loss(output, encoded, UNREAD)
     alone = [built(COLUMNS).loss(output[:, member], encoded, UNREAD) for member in range(4)]
     torch.testing.assert_close(loss.total / loss.weight, torch.stack([one.total / one.weight for one in alone]).mean())
@@ -82,18 +82,18 @@ def test_the_loss_of_members_is_their_mean_loss():
 
 def test_the_soft_loss_is_that_of_each_label_by_itself():
     module, output, teacher = built(LISTS), torch.randn(3, 2), torch.randn(3, 2)
-    soft = module.soft_targets(teacher, UNREAD, 3.0)
+    soft = module.soft_labels(teacher, UNREAD, 3.0)
     yes, own = (teacher / 3).sigmoid(), (output / 3).sigmoid()
     both = yes * (yes / own).log() + (1 - yes) * ((1 - yes) / (1 - own)).log()
-    loss = module.soft_loss(output, soft, UNREAD, 3.0)
+    loss = module.distillation_loss(output, soft, UNREAD, 3.0)
     torch.testing.assert_close(loss.total, 9 * both.sum())
     assert float(loss.weight) == 6
 
 
 def test_a_teacher_that_is_certain_gives_a_finite_loss():
     module, output = built(LISTS), torch.randn(3, 2, requires_grad=True)
-    soft = module.soft_targets(torch.full((3, 2), 1e4), UNREAD, 1.0)
-    module.soft_loss(output, soft, UNREAD, 1.0).total.backward()
+    soft = module.soft_labels(torch.full((3, 2), 1e4), UNREAD, 1.0)
+    module.distillation_loss(output, soft, UNREAD, 1.0).total.backward()
     assert torch.isfinite(output.grad).all()
 
 
@@ -111,19 +111,19 @@ def test_members_are_averaged_as_probabilities():
 
 def test_a_value_that_is_neither_yes_nor_no_is_refused():
     with pytest.raises(InvalidTargets) as caught:
-        head().encode({"wet": ["1", "maybe"], "cold": [1, 0]}, head().learn(COLUMNS))
+        head().encode({"wet": ["1", "maybe"], "cold": [1, 0]}, head().fit_targets(COLUMNS))
     assert str(caught.value) == "row 1: the target column 'wet' is 'maybe', not 0, 1 or empty"
 
 
 def test_an_unseen_label_is_refused():
     with pytest.raises(InvalidTargets) as caught:
-        head().encode({"tags": ["wet", "cold|dry"]}, head().learn(LISTS))
+        head().encode({"tags": ["wet", "cold|dry"]}, head().fit_targets(LISTS))
     assert str(caught.value) == ("row 1: the label 'dry' does not occur in the training split, which has 'cold', 'wet'")
 
 
 def test_one_column_of_numbers_is_refused():
     with pytest.raises(InvalidTargets) as caught:
-        head().learn({"tags": [1, 0]})
+        head().fit_targets({"tags": [1, 0]})
     assert str(caught.value) == (
         "row 0: the target column 'tags' is 1, not a list of labels\n"
         "row 1: the target column 'tags' is 0, not a list of labels"
@@ -132,7 +132,7 @@ def test_one_column_of_numbers_is_refused():
 
 def test_lists_without_any_label_leave_nothing_to_tell_apart():
     with pytest.raises(TooFewLabels) as caught:
-        head().learn({"tags": ["", ""]})
+        head().fit_targets({"tags": ["", ""]})
     assert str(caught.value) == (
         "The target column 'tags' has no label at all in the training split; a head needs two or more to tell apart."
     )

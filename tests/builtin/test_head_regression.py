@@ -16,47 +16,49 @@ UNREAD = Features(Layout.VECTOR, (torch.zeros(1, 5),))
 
 
 def built(targets, members: int | None = None):
-    return HEAD.build(vector(5, members), HEAD.learn(targets))
+    return HEAD.build_module(vector(5, members), HEAD.fit_targets(targets))
 
 
 def test_mean_and_standard_deviation_are_learned_in_the_columns_unit():
-    learned = HEAD.learn(ONE)
+    learned = HEAD.fit_targets(ONE)
     assert learned.columns == ("price",)
     assert learned.means == (20.0,)
     assert learned.scales == pytest.approx((8.16496580927726,))
 
 
 def test_what_was_learned_is_json():
-    learned = HEAD.learn(TWO)
+    learned = HEAD.fit_targets(TWO)
     assert RegressionTarget.model_validate_json(learned.model_dump_json()) == learned
 
 
 def test_targets_are_standardised():
-    numbers = HEAD.encode(TWO, HEAD.learn(TWO))["numbers"]
+    numbers = HEAD.encode(TWO, HEAD.fit_targets(TWO))["numbers"]
     torch.testing.assert_close(numbers.mean(0), torch.zeros(2), atol=1e-6, rtol=0)
     torch.testing.assert_close(numbers.std(0, correction=0), torch.ones(2))
 
 
 def test_a_column_that_never_varies_keeps_its_unit():
-    learned = HEAD.learn({"price": [5, 5]})
+    learned = HEAD.fit_targets({"price": [5, 5]})
     assert learned.scales == (1.0,)
-    assert HEAD.truth(HEAD.encode({"price": [5, 7]}, learned), learned) == [5.0, 7.0]
+    assert HEAD.decode_targets(HEAD.encode({"price": [5, 7]}, learned), learned) == [5.0, 7.0]
 
 
 def test_numbers_come_back_in_their_unit():
-    learned = HEAD.learn(ONE)
-    assert HEAD.truth(HEAD.encode(ONE, learned), learned) == pytest.approx([10.0, 20.0, 30.0])
+    learned = HEAD.fit_targets(ONE)
+    assert HEAD.decode_targets(HEAD.encode(ONE, learned), learned) == pytest.approx([10.0, 20.0, 30.0])
 
 
 def test_numbers_that_are_large_beside_their_spread_come_back():
     seconds = {"when": [1_700_000_000, 1_700_000_001, 1_700_000_002]}
-    learned = HEAD.learn(seconds)
-    assert HEAD.truth(HEAD.encode(seconds, learned), learned) == pytest.approx(seconds["when"], abs=1e-5, rel=0)
+    learned = HEAD.fit_targets(seconds)
+    assert HEAD.decode_targets(HEAD.encode(seconds, learned), learned) == pytest.approx(
+        seconds["when"], abs=1e-5, rel=0
+    )
 
 
 def test_several_columns_come_back_as_lists():
-    learned = HEAD.learn(TWO)
-    assert HEAD.truth(HEAD.encode(TWO, learned), learned)[2] == pytest.approx([30.0, 0.4])
+    learned = HEAD.fit_targets(TWO)
+    assert HEAD.decode_targets(HEAD.encode(TWO, learned), learned)[2] == pytest.approx([30.0, 0.4])
 
 
 def test_a_prediction_is_in_the_columns_unit_without_probabilities():
@@ -71,21 +73,21 @@ def test_members_are_averaged_as_numbers():
 
 
 def test_the_loss_is_the_mean_squared_error_of_standardised_numbers():
-    encoded, output = HEAD.encode(TWO, HEAD.learn(TWO)), torch.randn(3, 2)
+    encoded, output = HEAD.encode(TWO, HEAD.fit_targets(TWO)), torch.randn(3, 2)
     loss = built(TWO).loss(output, encoded, UNREAD)
     torch.testing.assert_close(loss.total / loss.weight, ((output - encoded["numbers"]) ** 2).mean())
 
 
 def test_the_loss_of_members_is_their_mean_loss():
-    encoded, output = HEAD.encode(TWO, HEAD.learn(TWO)), torch.randn(3, 4, 2)
+    encoded, output = HEAD.encode(TWO, HEAD.fit_targets(TWO)), torch.randn(3, 4, 2)
     loss = built(TWO, members=4).loss(output, encoded, UNREAD)
     torch.testing.assert_close(loss.total / loss.weight, ((output - encoded["numbers"][:, None]) ** 2).mean())
 
 
 def test_soft_targets_are_the_standardised_numbers_of_the_teacher_whatever_the_temperature():
     module, teacher, output = built(TWO), torch.randn(4, 2), torch.randn(4, 2)
-    soft = module.soft_targets(teacher, UNREAD, 5.0)
-    loss = module.soft_loss(output, soft, UNREAD, 5.0)
+    soft = module.soft_labels(teacher, UNREAD, 5.0)
+    loss = module.distillation_loss(output, soft, UNREAD, 5.0)
     torch.testing.assert_close(loss.total / loss.weight, ((output - teacher) ** 2).mean())
 
 
@@ -101,5 +103,5 @@ def test_soft_targets_are_the_standardised_numbers_of_the_teacher_whatever_the_t
 )
 def test_what_is_no_number_is_refused_with_its_row(value, said):
     with pytest.raises(InvalidTargets) as caught:
-        HEAD.learn({"price": [1, value]})
+        HEAD.fit_targets({"price": [1, value]})
     assert str(caught.value) == f"row 1: the target column 'price' {said}"

@@ -88,7 +88,7 @@ def test_a_very_long_value_is_read_whole(tmp_path):
 
 def test_rows_of_another_length_are_refused_each_by_its_line(tmp_path):
     rows = rows_of(tmp_path, 'a,b\n"x\ny",1\n1,2,3\n1,2\n3\n')
-    assert str(InvalidRows(rows, rows.refused)) == (
+    assert str(InvalidRows(rows, rows.invalid)) == (
         "data.csv, line 4: the row has 3 values, but the header names 2 columns.\n"
         "data.csv, line 6: the row has 1 value, but the header names 2 columns.\n"
         'Mend these rows, or drop them with data.on_bad_row = "skip".'
@@ -98,7 +98,7 @@ def test_rows_of_another_length_are_refused_each_by_its_line(tmp_path):
 
 def test_a_row_with_a_misplaced_quotation_mark_is_refused_alone(tmp_path):
     rows = rows_of(tmp_path, 'a,b\n"x"y,1\nz,2\n')
-    assert rows.refused == {0: "the row cannot be taken apart (',' expected after '\"')"}
+    assert rows.invalid == {0: "the row cannot be taken apart (',' expected after '\"')"}
     assert rows.values("b") == [None, "2"]
 
 

@@ -70,7 +70,7 @@ def test_a_gzipped_file_with_a_byte_order_mark_is_read(tmp_path):
 def test_each_line_that_is_no_object_is_refused_with_its_reason(tmp_path):
     lines = ['{"a": 1}', "[1]", "{bad}", '{"a": 1, "a": 2}', '"x"']
     rows = rows_of(tmp_path, "\n".join(lines).encode() + b'\n{"a": "\xe9"}\n' + b"[" * 100_000)
-    assert str(InvalidRows(rows, rows.refused)) == (
+    assert str(InvalidRows(rows, rows.invalid)) == (
         "data.jsonl, line 2: the line holds a JSON list, not an object.\n"
         "data.jsonl, line 3: the line is not JSON (Expecting property name enclosed in double quotes).\n"
         "data.jsonl, line 4: the line is not JSON (a key stands twice).\n"
@@ -79,7 +79,7 @@ def test_each_line_that_is_no_object_is_refused_with_its_reason(tmp_path):
         "… and 1 more reasons.\n"
         'Mend these rows, or drop them with data.on_bad_row = "skip".'
     )
-    assert rows.refused[6] == "the line nests too deep"
+    assert rows.invalid[6] == "the line nests too deep"
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "[1]\n"])

@@ -13,7 +13,7 @@ def plan(strategy, blocks=2):
 
 def test_one_more_group_learns_in_each_stage_from_the_output_down():
     stages = plan("gradual")
-    assert [stage.learn[0].parts for stage in stages] == [PARTS[2:], PARTS[1:], PARTS]
+    assert [stage.unfreeze[0].parts for stage in stages] == [PARTS[2:], PARTS[1:], PARTS]
     assert [stage.name for stage in stages] == ["gradual-1", "gradual-2", "gradual-3"]
 
 
@@ -22,7 +22,7 @@ def test_one_more_group_learns_in_each_stage_from_the_output_down():
 )
 def test_groups_are_as_equal_as_can_be(blocks, groups, sizes):
     stages = plan({"name": "gradual", "groups": groups}, blocks)
-    assert [len(stage.learn[0].parts) for stage in stages] == sizes
+    assert [len(stage.unfreeze[0].parts) for stage in stages] == sizes
 
 
 def test_lower_parts_learn_slower():

@@ -5,7 +5,7 @@ import taskgraft as tg
 
 def test_every_part_learns_the_lower_the_slower():
     (stage,) = tg.compose(words(), classification(), "layer-decay:0.7").composition.plan
-    assert stage.learn[0].parts == PARTS
+    assert stage.unfreeze[0].parts == PARTS
     assert stage.layer_decay == 0.7
 
 
@@ -15,4 +15,8 @@ def test_it_is_full_with_the_setting_that_any_strategy_takes():
         tg.compose(words(), classification(), {"name": name, **rates}).composition.plan[0]
         for name in ("layer-decay", "full")
     )
-    assert (own.learn, own.layer_decay, own.head_rate) == (full.learn, full.layer_decay, full.head_rate)
+    assert (own.unfreeze, own.layer_decay, own.head_learning_rate) == (
+        full.unfreeze,
+        full.layer_decay,
+        full.head_learning_rate,
+    )

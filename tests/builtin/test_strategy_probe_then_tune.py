@@ -16,7 +16,7 @@ from taskgraft.contract.plan import HeadSolver, Stage
 from taskgraft.contract.strategy import StrategyNotApplicable
 
 TRAINING = {"batch_size": 8, "epochs": 2}
-PROBE = Stage("probe", head_rate=3e-3, solve=HeadSolver.CONVEX, store=True)
+PROBE = Stage("probe", head_learning_rate=3e-3, solve=HeadSolver.CONVEX, cache_features=True)
 
 
 def fit(strategy, backbone=None):
@@ -29,7 +29,7 @@ def test_the_head_is_solved_for_and_then_everything_learns():
     backbone = words()
     before = copied(backbone)
     model, run = fit("probe-then-tune", backbone)
-    assert [(stage.solve, stage.learn[0].parts if stage.learn else ()) for stage in model.composition.plan] == [
+    assert [(stage.solve, stage.unfreeze[0].parts if stage.unfreeze else ()) for stage in model.composition.plan] == [
         (HeadSolver.CONVEX, ()),
         (HeadSolver.DESCENT, PARTS),
     ]
@@ -49,7 +49,7 @@ def test_a_head_whose_loss_is_not_convex_is_found_by_descent():
 
 def test_the_last_parts_alone_may_learn_from_what_is_stored_below():
     model, run = fit("probe-then-tune:1")
-    assert model.composition.plan[1].learn[0].parts == ("block-1",)
+    assert model.composition.plan[1].unfreeze[0].parts == ("block-1",)
     assert run.stages[1].stored_at == 2
 
 

@@ -25,11 +25,11 @@ from taskgraft.builtin.strategies.full import Full, FullConfig
 from taskgraft.builtin.strategies.sequence import Stages
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import LayerRole
-from taskgraft.contract.plan import Insertion, HeadSolver, Stage
+from taskgraft.contract.plan import HeadSolver, Insertion, Stage
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.discovery.catalog import UnknownComponent
 
-PROBE = Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True)
+PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
 TRAINING = {"batch_size": 8, "epochs": 1}
 THREE = {
     "name": "stages",
@@ -134,7 +134,7 @@ def test_a_probe_after_another_stage_finds_what_it_finds_alone():
 def test_insertions_of_one_name_stand_side_by_side():
     adapting = Planned(learns(insert=(INSERTION,)))
     model = tg.compose(words(), classification(), Stages((adapting, adapting, Planned(learns("block-1")))))
-    assert [one.name for stage in model.composition.plan for one in stage.insert] == ["scale", "scale-2"]
+    assert [one.name for stage in model.composition.plan for one in stage.insertions] == ["scale", "scale-2"]
     fit(model)
     names = {one.insertion.name for one in model.fitted.inserted}
     assert names == {"scale", "scale-2"}

@@ -41,7 +41,7 @@ def _full(config):
 @hookimpl
 def taskgraft_heads():
     for name, describe in (("divides", _divides), ("stopped", _stopped), ("full-disk", _full), ("warned", _warned)):
-        yield HeadSpec(name=name, summary="does not stand still", config=NoSettings, describe=describe, build=print)
+        yield HeadSpec(name=name, summary="does not stand still", config=EmptyConfig, describe=describe, build=print)
 """
 
 HEAVY = ("torch", "transformers", "timm", "peft", "pyarrow", "datasets", "numpy")
@@ -72,7 +72,7 @@ def test_debug_shows_where_a_mistake_was_found_and_keeps_the_code(beside_others,
     done = typed(*arguments)
     assert done.code == 2
     assert done.err.startswith("Traceback (most recent call last):")
-    assert "UnknownName: No implementation named 'nothing'." in done.err
+    assert "UnknownComponent: No implementation named 'nothing'." in done.err
 
 
 @pytest.mark.parametrize(

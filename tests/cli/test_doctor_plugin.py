@@ -271,7 +271,9 @@ def test_all_that_the_kit_checks_with_pytest_is_checked_without(subject, kit):
 
 
 def test_the_core_keeps_its_promises_and_pytest_is_not_imported():
-    code = "import sys; sys.modules['pytest'] = None; from taskgraft.cli.main import main; main(['doctor', 'taskgraft'])"
+    code = (
+        "import sys; sys.modules['pytest'] = None; from taskgraft.cli.main import main; main(['doctor', 'taskgraft'])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert " kept, 0 broken, " in done.stdout

@@ -22,7 +22,7 @@ def _stopped(config):
 
 @hookimpl
 def taskgraft_strategies():
-    yield StrategySpec(name="impatient", summary="is interrupted at once", config=NoSettings, build=_stopped)
+    yield StrategySpec(name="impatient", summary="is interrupted at once", config=EmptyConfig, build=_stopped)
 """
 
 STRANGER = f"""{OPENING}
@@ -51,18 +51,18 @@ def _of_long_texts(predictions, truth, columns, config):
 
 @hookimpl
 def taskgraft_readers():
-    yield ReaderSpec(name="bars", summary="texts and labels with a bar between", config=NoSettings, suffixes=(".bars",),
+    yield ReaderSpec(name="bars", summary="texts and labels with a bar between", config=EmptyConfig, suffixes=(".bars",),
                      read=_read)
 
 
 @hookimpl
 def taskgraft_splits():
-    yield SplitSpec(name="last-four", summary="the last four rows", config=NoSettings, split=_last_four)
+    yield SplitSpec(name="last-four", summary="the last four rows", config=EmptyConfig, split=_last_four)
 
 
 @hookimpl
 def taskgraft_metrics():
-    yield MetricSpec(name="long", summary="a number", config=NoSettings, targets=frozenset(TargetKind), build=_of_long_texts)
+    yield MetricSpec(name="long", summary="a number", config=EmptyConfig, targets=frozenset(TargetKind), build=_of_long_texts)
 """
 
 LONG = RECIPE.replace('{name = "linear-probe", penalty = 1e-3}', '"full"') + "[training]\nepochs = 150\n"

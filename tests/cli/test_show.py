@@ -23,7 +23,7 @@ def taskgraft_heads():
 
 @hookimpl
 def taskgraft_readers():
-    yield ReaderSpec(name="twofold", summary="a planted reader", config=NoSettings, suffixes=(".two",), read=print)
+    yield ReaderSpec(name="twofold", summary="a planted reader", config=EmptyConfig, suffixes=(".two",), read=print)
 """
 
 

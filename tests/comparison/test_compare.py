@@ -55,7 +55,7 @@ def _fragile(config):
     from taskgraft.builtin.strategies.partial import Partial, PartialConfig
     from taskgraft.contract.strategy import Strategy
 
-    def after_step(backbone, step):
+    def on_step_end(backbone, step):
         if step == 5 and not Path(config.mark).exists():
             Path(config.mark).touch()
             os.kill(os.getppid() if config.victim == "parent" else os.getpid(), signal.SIGKILL)
@@ -64,7 +64,7 @@ def _fragile(config):
     class Fragile(Strategy):
         def plan(self, backbone, head):
             (stage,) = Partial(PartialConfig(learn=1)).plan(backbone, head)
-            return (replace(stage, after_step=after_step),)
+            return (replace(stage, on_step_end=on_step_end),)
 
     return Fragile()
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from taskgraft.comparison.figure import draw
-from taskgraft.comparison.results import Comparison, Candidate, Score, RunResult
+from taskgraft.comparison.results import Candidate, Comparison, RunResult, Score
 
 
 def trial(value: float = 0.9, seconds: float = 1.0, low: float | None = None, high: float | None = None, **others):

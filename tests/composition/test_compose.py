@@ -3,7 +3,13 @@ from backbones import PAIRS, TABLE, WORDS
 from small_tasks import Planned, classification, learns, pictures, words
 
 import taskgraft as tg
-from taskgraft.composition.compose import GivenObject, LayoutMismatch, ResolvedComponent, InvalidReference, compose_components
+from taskgraft.composition.compose import (
+    GivenObject,
+    InvalidReference,
+    LayoutMismatch,
+    ResolvedComponent,
+    compose_components,
+)
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.plan import HeadSolver
@@ -44,7 +50,7 @@ def test_an_argument_after_the_colon_is_a_setting():
     model = tg.compose(words(), "classification", "partial:2")
     assert model.recipe.strategy.settings["learn"] == 2
     assert model.composition.strategy.label == "partial:2"
-    assert model.composition.plan[0].learn[0].parts == ("block-0", "block-1")
+    assert model.composition.plan[0].unfreeze[0].parts == ("block-0", "block-1")
 
 
 def test_a_name_may_say_its_distribution():
@@ -68,7 +74,7 @@ def test_a_named_backbone_is_composed_without_being_built(small_plugin_installed
 
     monkeypatch.setattr(backbones, "Words", built)
     model = tg.compose({"name": "small-words", "blocks": 3}, "classification", "partial:1")
-    assert model.composition.plan[0].learn[0].parts == ("block-2",)
+    assert model.composition.plan[0].unfreeze[0].parts == ("block-2",)
     assert [source.distribution for source in model.composition.sources()] == ["taskgraft-small", "taskgraft"]
 
 
@@ -92,7 +98,7 @@ def test_a_head_with_a_convex_loss_is_solved_for():
 
 def test_full_trains_every_part():
     (stage,) = tg.compose(words(), "classification", "full").composition.plan
-    assert stage.learn[0].parts == ("embedding", "block-0", "block-1")
+    assert stage.unfreeze[0].parts == ("embedding", "block-0", "block-1")
 
 
 # --- what does not

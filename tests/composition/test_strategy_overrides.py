@@ -21,14 +21,14 @@ from taskgraft.adaptation.trainable import resolve_trainable
 from taskgraft.composition.strategy_overrides import OverriddenStrategy, StrategyOverrides, config_with_overrides
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import LayerRole
-from taskgraft.contract.plan import Insertion, Unfreeze, Stage
+from taskgraft.contract.plan import Insertion, Stage, Unfreeze
 from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.training.fit import NoValidation
 from taskgraft.training.train_step import parameter_groups
 
 THIRD_PARTY = f"""{OPENING}
-from taskgraft.contract.plan import Learn, Stage
+from taskgraft.contract.plan import Unfreeze, Stage
 from taskgraft.contract.specs import StrategySpec
 from taskgraft.contract.strategy import Strategy
 
@@ -44,7 +44,7 @@ class Acme(Strategy):
 
     def plan(self, backbone, head):
         every = tuple(part.name for part in backbone.parts)
-        return (Stage("acme", (Learn(every, 1e-2),), head_rate=1e-2, epochs=self.epochs),)
+        return (Stage("acme", (Unfreeze(every, 1e-2),), head_learning_rate=1e-2, epochs=self.epochs),)
 
 
 @hookimpl
@@ -79,7 +79,7 @@ def settings_problem(strategy) -> str:
 
 
 def test_each_part_learns_slower_than_the_one_after_it():
-    found = rates(Stage("falling", (Unfreeze(PARTS, 1.0),), layer_decay=0.5, head_rate=0.1))
+    found = rates(Stage("falling", (Unfreeze(PARTS, 1.0),), layer_decay=0.5, head_learning_rate=0.1))
     assert found["embedding.weight"] == 0.25
     assert found["blocks.0.query.weight"] == found["blocks.0.query.bias"] == 0.5
     assert found["blocks.1.query.weight"] == found["norm.weight"] == 1.0
@@ -96,8 +96,8 @@ def test_what_is_inserted_learns_at_the_rate_of_its_part():
 
     backbone = words()
     insertion = Insertion("low-rank", PARTS, frozenset({LayerRole.QUERY}), Bottleneck, 1.0)
-    stage = Stage("falling", insert=(insertion,), layer_decay=0.5)
-    found = rates(stage, backbone, insert_modules(backbone, stage.insert))
+    stage = Stage("falling", insertions=(insertion,), layer_decay=0.5)
+    found = rates(stage, backbone, insert_modules(backbone, stage.insertions))
     assert found["blocks.0.query:low-rank.up.weight"] == 0.5
     assert found["blocks.1.query:low-rank.up.weight"] == 1.0
 

@@ -35,37 +35,37 @@ def test_a_mask_may_be_longer_than_the_longest_example():
 
 
 def test_taking_rows_keeps_the_order_asked_for():
-    assert two_examples().rows([1, 0])["number"].tolist() == [1.5, 0.5]
+    assert two_examples().select([1, 0])["number"].tolist() == [1.5, 0.5]
 
 
 def test_taking_rows_strips_the_padding_that_none_of_them_needs():
-    alone = two_examples().rows([0])
+    alone = two_examples().select([0])
     assert alone["values"].tolist() == [[1, 2]]
     assert alone["pairs"].tolist() == [[[1, 2], [3, 4]]]
 
 
 def test_splitting_and_collating_gives_the_same_batch():
-    assert_equal(collate(two_examples().split()), two_examples())
+    assert_equal(collate(two_examples().unbind()), two_examples())
 
 
 def test_collating_to_a_greater_length_pads_on_the_right_with_zero():
-    padded = collate(two_examples().split(), {"element": 4})
+    padded = collate(two_examples().unbind(), {"element": 4})
     assert padded["values"].tolist() == [[1, 2, 0, 0], [3, 4, 5, 0]]
     assert padded["pairs"].shape == (2, 4, 4)
     assert padded["pairs"][:, 3].sum() == padded["pairs"][:, :, 3].sum() == 0
 
 
 def test_collating_never_cuts_off_what_the_longest_example_needs():
-    assert_equal(collate(two_examples().split(), {"element": 1}), two_examples())
+    assert_equal(collate(two_examples().unbind(), {"element": 1}), two_examples())
 
 
 def test_padding_that_no_example_needs_does_not_survive_collating():
-    wide = collate(two_examples().split(), {"element": 9})
+    wide = collate(two_examples().unbind(), {"element": 9})
     assert_equal(collate([wide]), two_examples())
 
 
 def test_a_padded_tensor_is_asked_for_its_longest_length_before_the_lengths_are():
-    wide = collate(two_examples().split(), {"element": 9})
+    wide = collate(two_examples().unbind(), {"element": 9})
     assert wide.longest("element") == 9
     assert wide.mask("element").shape == (2, 9)
 

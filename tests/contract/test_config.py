@@ -3,13 +3,13 @@ from typing import ClassVar, Literal
 import pytest
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from taskgraft.contract.config import Config, EmptyConfig, ConfigError, parse_config
+from taskgraft.contract.config import Config, ConfigError, EmptyConfig, parse_config
 
 
 class Oven(Config):
     """Settings of an oven."""
 
-    argument: ClassVar[str | None] = "minutes"
+    positional: ClassVar[str | None] = "minutes"
 
     minutes: int = Field(ge=1, description="how long it bakes, in minutes")
     heat: float = Field(default=0.5, gt=0, lt=1)

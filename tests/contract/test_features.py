@@ -35,7 +35,7 @@ def test_the_value_of_a_pyramid_is_its_coarsest_level():
         Features(Layout.PAIR, (torch.randn(2, 3, 3, 4),), LENGTHS),
         Features(Layout.GRID, (torch.randn(2, 4, 5, 5),)),
         Features(Layout.PYRAMID, (torch.randn(2, 4, 6, 6), torch.randn(2, 8, 3, 3))),
-        Features(Layout.PYRAMID, (torch.randn(2, 4, 6, 6), torch.randn(2, 8, 3, 3)), place=PLACE),
+        Features(Layout.PYRAMID, (torch.randn(2, 4, 6, 6), torch.randn(2, 8, 3, 3)), geometry=PLACE),
     ],
     ids=["vector", "members", "sequence", "pair", "grid", "pyramid", "placed"],
 )
@@ -44,18 +44,18 @@ def test_features_survive_being_a_batch(features):
     assert again.layout == features.layout
     assert all(torch.equal(one, other) for one, other in zip(again.values, features.values, strict=True))
     assert (again.lengths is None) == (features.lengths is None)
-    assert again.place == features.place or torch.equal(again.place.transform, features.place.transform)
+    assert again.geometry == features.geometry or torch.equal(again.geometry.transform, features.geometry.transform)
 
 
 def test_some_rows_of_features_keep_their_place():
-    some = Features(Layout.GRID, (torch.arange(2.0).reshape(2, 1, 1, 1),), place=PLACE).rows([1])
+    some = Features(Layout.GRID, (torch.arange(2.0).reshape(2, 1, 1, 1),), geometry=PLACE).select([1])
 
-    assert (some.value.item(), some.place.sizes.tolist()) == (1.0, [[10, 11]])
-    assert some.place.transform.equal(PLACE.transform[1:])
+    assert (some.value.item(), some.geometry.sizes.tolist()) == (1.0, [[10, 11]])
+    assert some.geometry.transform.equal(PLACE.transform[1:])
 
 
 def test_a_single_example_of_a_sequence_loses_its_padding():
-    alone = batch_to_features(features_to_batch(words()).rows([0]), Layout.SEQUENCE)
+    alone = batch_to_features(features_to_batch(words()).select([0]), Layout.SEQUENCE)
     assert alone.value.shape == (1, 2, 4)
 
 
@@ -92,12 +92,12 @@ def test_features_that_match_their_description_have_no_mismatch():
             "the feature size is (4,), described as (4, 8)",
         ),
         (
-            Features(Layout.VECTOR, (torch.zeros(2, 4),), place=PLACE),
+            Features(Layout.VECTOR, (torch.zeros(2, 4),), geometry=PLACE),
             vector(4),
             "vector features have a place",
         ),
         (
-            Features(Layout.GRID, (torch.zeros(3, 4, 5, 5),), place=PLACE),
+            Features(Layout.GRID, (torch.zeros(3, 4, 5, 5),), geometry=PLACE),
             FeatureDescription(Layout.GRID, (4,), strides=(4,)),
             "the place of 3 rows has a transform of the shape (2, 2, 3) and sizes of (2, 2)",
         ),

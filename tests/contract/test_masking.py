@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind, keep_masked, maskable
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema, keep_masked, maskable
 
 SIZE, COLOUR = ElementKind(name="size", numbers=1), ElementKind(name="colour", categories=("red", "blue"))
 
@@ -18,7 +18,9 @@ def held() -> Batch:
 
 
 def test_outputs_are_one_per_category_or_number():
-    assert [kind.outputs for kind in (SIZE, COLOUR, ElementKind(name="word", categories=30_000), ElementKind(name="id"))] == [
+    assert [
+        kind.outputs for kind in (SIZE, COLOUR, ElementKind(name="word", categories=30_000), ElementKind(name="id"))
+    ] == [
         1,
         2,
         30_000,

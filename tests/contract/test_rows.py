@@ -40,21 +40,21 @@ def test_no_rows_can_be_taken():
 
 
 def test_a_row_of_a_file_is_placed_by_its_line():
-    assert IN_FILE.place(2) == "line 1,006"
-    assert IN_MEMORY.place(2) == "row 2"
+    assert IN_FILE.location(2) == "line 1,006"
+    assert IN_MEMORY.location(2) == "row 2"
 
 
 def test_a_file_that_a_value_names_is_looked_for_beside_the_data():
     rows = replace(IN_FILE, folder=Path("/data"))
 
-    assert [rows.located(value) for value in ("a/1.png", "/b/2.png", "", None, 7)] == [
+    assert [rows.resolve_path(value) for value in ("a/1.png", "/b/2.png", "", None, 7)] == [
         "/data/a/1.png",
         "/b/2.png",
         "",
         None,
         7,
     ]
-    assert IN_FILE.located("a/1.png") == "a/1.png"
+    assert IN_FILE.resolve_path("a/1.png") == "a/1.png"
 
 
 def test_a_missing_column_is_named_with_the_nearest_one():
@@ -112,22 +112,22 @@ def test_an_unreadable_file_is_named_with_its_problem():
 
 
 def test_rows_left_out_are_counted_by_their_reasons():
-    rest = IN_FILE.without({0: "it is empty", 2: "it is empty"}).without({0: "it is odd"})
+    rest = IN_FILE.drop({0: "it is empty", 2: "it is empty"}).drop({0: "it is odd"})
     assert len(rest) == 0
     assert rest.skipped == {"skipped, since it is empty": 2, "skipped, since it is odd": 1}
 
 
 def test_rows_that_stay_keep_their_lines():
-    rest = IN_FILE.without({1: "it is empty"})
+    rest = IN_FILE.drop({1: "it is empty"})
     assert rest.values("text") == ["a", "c"]
     assert list(rest.lines) == [2, 1_006]
 
 
 def test_a_note_follows_its_rows():
-    noted = replace(IN_FILE, noted={"the customer is new": [0, 2], "the shop is new": [1]})
+    noted = replace(IN_FILE, remarks={"the customer is new": [0, 2], "the shop is new": [1]})
     assert noted.notes == {"the customer is new": 2, "the shop is new": 1}
-    assert noted.take([2, 0]).noted == {"the customer is new": [0, 1], "the shop is new": []}
-    assert noted.without({2: "it is empty"}).notes == {
+    assert noted.take([2, 0]).remarks == {"the customer is new": [0, 1], "the shop is new": []}
+    assert noted.drop({2: "it is empty"}).notes == {
         "skipped, since it is empty": 1,
         "the customer is new": 1,
         "the shop is new": 1,
@@ -136,7 +136,7 @@ def test_a_note_follows_its_rows():
 
 def test_many_reasons_for_leaving_rows_out_are_counted_together():
     rows = Rows(pa.table({"a": list(range(9))}), "a.csv")
-    skipped = rows.without({row: f"reason {row}" for row in range(9)}).skipped
+    skipped = rows.drop({row: f"reason {row}" for row in range(9)}).skipped
     assert skipped == {f"skipped, since reason {row}": 1 for row in range(5)} | {"skipped for other reasons": 4}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from taskgraft.data.arrow_spool import DiskFull, RecordWriter, ArrowSpool
+from taskgraft.data.arrow_spool import ArrowSpool, DiskFull, RecordWriter
 
 
 def test_tables_come_back_as_one():
@@ -60,4 +60,4 @@ def test_a_refused_record_keeps_its_place_and_line():
         records.take([(2, 5), (3, "it is odd"), (7, 6)])
         rows = records.rows("a.csv")
     assert rows.values("a") == [5, None, 6]
-    assert (list(rows.lines), rows.refused) == ([2, 3, 7], {1: "it is odd"})
+    assert (list(rows.lines), rows.invalid) == ([2, 3, 7], {1: "it is odd"})

@@ -10,35 +10,35 @@ import taskgraft as tg
 from taskgraft.composition.compose import AugmentationNotSupported, MixingNotSupported
 from taskgraft.contract.backbone import AugmentedBatch
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.plan import Unfreeze, Stage
+from taskgraft.contract.plan import Stage, Unfreeze
 from taskgraft.data.examples import EpochSeed
 from taskgraft.training.trainer import STILL
 
-ALL = Stage("all", (Unfreeze(("stem", "middle", "last"), 1e-2),), head_rate=1e-2)
-LAST = Stage("last", (Unfreeze(("last",), 1e-2),), head_rate=1e-2, store=True)
+ALL = Stage("all", (Unfreeze(("stem", "middle", "last"), 1e-2),), head_learning_rate=1e-2)
+LAST = Stage("last", (Unfreeze(("last",), 1e-2),), head_learning_rate=1e-2, cache_features=True)
 
 
 class Varying(PicturesProcessor):
     """Adds noise to each image; on request mixes it with another."""
 
-    varies = True
-    kept = False
+    augments = True
+    cacheable = False
 
     def __init__(self, side, *, mixes):
         super().__init__(side)
         self.mixes = mixes
 
-    def vary(self, inputs, seeds):
+    def augment(self, inputs, seeds):
         made = self.prepare(inputs)
         image = made.batch["image"]
         chances = [np.random.default_rng(seed) for seed in seeds]
         noisy = image + torch.stack([torch.from_numpy(one.normal(size=image.shape[1:])).float() for one in chances])
         if not self.mixes:
-            return AugmentedBatch(type(made.batch)({"image": noisy}), refused=made.refused)
+            return AugmentedBatch(type(made.batch)({"image": noisy}), invalid=made.invalid)
         partners = torch.tensor([int(one.integers(len(seeds))) for one in chances])
         shares = torch.tensor([one.uniform() for one in chances], dtype=torch.float32)
         mixed = torch.lerp(noisy[partners], noisy, shares[:, None, None, None])
-        return AugmentedBatch(type(made.batch)({"image": mixed}), partners, shares, made.refused)
+        return AugmentedBatch(type(made.batch)({"image": mixed}), partners, shares, made.invalid)
 
 
 class Noisy(Pictures):
@@ -56,7 +56,7 @@ class Mixing(Noisy):
     def description(self):
         from dataclasses import replace
 
-        return replace(super().description, mixes=True)
+        return replace(super().description, mixes_examples=True)
 
 
 class Displacing(Pictures):
@@ -64,7 +64,7 @@ class Displacing(Pictures):
     def description(self):
         from dataclasses import replace
 
-        return replace(super().description, displaces=frozenset({Layout.GRID}))
+        return replace(super().description, moves_positions_in=frozenset({Layout.GRID}))
 
 
 def trained(backbone, stage=ALL, **training):
@@ -116,7 +116,7 @@ def test_inputs_that_are_not_kept_give_the_same_bits_as_kept_ones():
 
 
 class NotKept(PicturesProcessor):
-    kept = False
+    cacheable = False
 
 
 def test_mixed_examples_need_a_head_that_takes_soft_targets():

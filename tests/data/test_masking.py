@@ -20,7 +20,7 @@ from taskgraft.contract.plan import HeadSolver
 from taskgraft.contract.rows import Rows
 from taskgraft.data.dataset import EmptyData
 from taskgraft.data.examples import EncodedDataset, EpochSeed, iter_training_batches
-from taskgraft.data.masking import FIXED_MASK, MaskedInputs, MaskedTargets, ElementMasking
+from taskgraft.data.masking import FIXED_MASK, ElementMasking, MaskedInputs, MaskedTargets
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.errors import TaskgraftError
 from taskgraft.model import NeedsNoTarget, NoTarget
@@ -46,8 +46,8 @@ def examples() -> EncodedDataset:
     hiding = ElementMasking(
         OnTheFlyInputs(Rows(pa.table(TEXTS), "texts"), {"text": "text"}, backbone),
         backbone.processor,
-        head.choose,
-        head.ask,
+        head.choose_masked,
+        head.choose_scored,
     )
     return EncodedDataset(MaskedInputs(hiding), MaskedTargets(hiding), hiding)
 
@@ -57,9 +57,9 @@ def examples() -> EncodedDataset:
 
 def test_a_training_example_hides_what_its_seed_epoch_and_row_say_whatever_its_companions():
     (alone,), (among,) = (list(iter_training_batches(examples(), [rows], EpochSeed(3, 1))) for rows in ([9], [4, 9, 6]))
-    (row,) = alone.inputs.split()
-    assert row["words"].equal(among.inputs.split()[1]["words"])
-    assert alone.targets.split()[0][CATEGORY].equal(among.targets.split()[1][CATEGORY])
+    (row,) = alone.inputs.unbind()
+    assert row["words"].equal(among.inputs.unbind()[1]["words"])
+    assert alone.targets.unbind()[0][CATEGORY].equal(among.targets.unbind()[1][CATEGORY])
 
 
 def test_other_elements_are_hidden_in_another_epoch_and_by_another_seed():
@@ -73,8 +73,8 @@ def test_other_elements_are_hidden_in_another_epoch_and_by_another_seed():
 
 def test_what_is_judged_is_the_same_each_time_and_fits_what_is_hidden():
     found = examples()
-    inputs, targets = found.inputs.gather([7, 2]), found.targets.rows([7, 2])
-    assert inputs["words"].equal(found.inputs.gather([2, 7]).rows([1, 0])["words"])
+    inputs, targets = found.inputs.gather([7, 2]), found.targets.select([7, 2])
+    assert inputs["words"].equal(found.inputs.gather([2, 7]).select([1, 0])["words"])
     assert ((inputs["words"] == 0) & inputs.mask(ELEMENT_AXIS)).equal(targets[CATEGORY] >= 0)
     assert FIXED_MASK.seeds([7]) == EpochSeed(0, 0).seeds([7])
 
@@ -231,7 +231,7 @@ def test_a_backbone_that_hides_nothing_is_refused_before_it_is_built():
     class Open(type(words())):
         @property
         def description(self):
-            return replace(super().description, hides=False)
+            return replace(super().description, can_mask=False)
 
     with pytest.raises(MaskingNotSupported) as caught:
         tg.compose(Open(), "masked-elements", "full")
@@ -246,7 +246,7 @@ def test_examples_that_are_mixed_cannot_be_recovered():
     class Mixing(type(words())):
         @property
         def description(self):
-            return replace(super().description, mixes=True)
+            return replace(super().description, mixes_examples=True)
 
     with pytest.raises(MixingNotSupported):
         tg.compose(Mixing(), "masked-elements", "full")

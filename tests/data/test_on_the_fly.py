@@ -18,7 +18,7 @@ from taskgraft.discovery.catalog import catalog
 class Sizes(Processor):
     """The path of a file → its size."""
 
-    kept = False
+    cacheable = False
 
     def prepare(self, inputs):
         paths = [Path(value) for value in inputs["file"]]
@@ -79,7 +79,7 @@ def test_without_a_file_of_data_relative_paths_start_at_the_working_directory(ta
 def test_some_rows_of_a_table_still_know_its_folder(table):
     rows = rows_of(table)
 
-    assert rows.take([1]).folder == rows.without({0: "empty"}).folder == table.parent
+    assert rows.take([1]).folder == rows.drop({0: "empty"}).folder == table.parent
 
 
 def test_a_file_that_is_gone_since_it_was_checked_is_told(table):

@@ -8,7 +8,7 @@ import pytest
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
-from taskgraft.data.reading import UnsupportedData, read_rows, read_file
+from taskgraft.data.reading import UnsupportedData, read_file, read_rows
 from taskgraft.discovery.catalog import Catalog, catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.loader import CatalogEntry
@@ -159,7 +159,7 @@ def test_a_file_read_for_another_reader_keeps_its_refused_rows(tmp_path):
     (tmp_path / "a.csv").write_text("a;b\n1;2\n3\n")
     rows = read_file(tmp_path / "a.csv", catalog(), {"name": "csv", "delimiter": ";"})
     assert rows.values("a") == ["1", None]
-    assert rows.refused == {1: "the row has 1 value, but the header names 2 columns"}
+    assert rows.invalid == {1: "the row has 1 value, but the header names 2 columns"}
     assert rows.folder == tmp_path
 
 

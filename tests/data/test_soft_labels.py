@@ -3,8 +3,8 @@
 import torch
 
 from taskgraft.contract.batch import Batch
-from taskgraft.data.examples import EncodedDataset, LocalBatch, EpochSeed, AugmentedRows, iter_training_batches
-from taskgraft.data.soft_labels import split_soft_labels, join_soft_labels, add_soft_labels
+from taskgraft.data.examples import AugmentedRows, EncodedDataset, EpochSeed, LocalBatch, iter_training_batches
+from taskgraft.data.soft_labels import add_soft_labels, join_soft_labels, split_soft_labels
 
 ENCODED = Batch(
     {"labels": torch.tensor([[1, 2, 0], [3, 0, 0]])}, {"labels": ("element",)}, {"element": torch.tensor([2, 1])}
@@ -28,21 +28,23 @@ def test_what_is_put_together_comes_apart_again():
 
 
 def test_rows_keep_their_soft_targets_and_each_axis_its_own_lengths():
-    own, soft = split_soft_labels(join_soft_labels(ENCODED, SOFT).rows([1, 0, 1]))
+    own, soft = split_soft_labels(join_soft_labels(ENCODED, SOFT).select([1, 0, 1]))
 
-    assert same(own, ENCODED.rows([1, 0, 1]))
-    assert same(soft, SOFT.rows([1, 0, 1]))
+    assert same(own, ENCODED.select([1, 0, 1]))
+    assert same(soft, SOFT.select([1, 0, 1]))
 
 
 def test_micro_batches_take_the_soft_targets_of_their_rows():
     piece = LocalBatch(Batch({"x": torch.arange(2)}), join_soft_labels(ENCODED, SOFT), 2)
 
-    assert same(split_soft_labels(piece.split(1)[1].targets)[1], SOFT.rows([1]))
+    assert same(split_soft_labels(piece.split(1)[1].targets)[1], SOFT.select([1]))
 
 
 def test_two_processes_share_the_soft_targets_of_a_batch_by_its_rows():
     numbers = Batch({"x": torch.arange(5)})
-    examples = add_soft_labels(EncodedDataset(Whole(numbers), numbers), Whole(Batch({"shares": torch.arange(5.0) * 10})))
+    examples = add_soft_labels(
+        EncodedDataset(Whole(numbers), numbers), Whole(Batch({"shares": torch.arange(5.0) * 10}))
+    )
     for index in (0, 1):
         for piece in iter_training_batches(examples, [[4, 1, 3]], EpochSeed(0, 0), index=index, count=2):
             own, soft = split_soft_labels(piece.targets)
@@ -66,7 +68,7 @@ class Whole:
         return [1] * len(self)
 
     def gather(self, rows):
-        return self.batch.rows(rows)
+        return self.batch.select(rows)
 
 
 class Mixed:

@@ -6,7 +6,7 @@ from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import SplitSpec
-from taskgraft.data.splitting import InvalidSplit, ValidationIsTraining, split_rows, read_train_and_validation
+from taskgraft.data.splitting import InvalidSplit, ValidationIsTraining, read_train_and_validation, split_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import PluginSource
 
@@ -20,7 +20,9 @@ def read(train, validation=None, **data):
 
 def split_into(parts):
     spec = SplitSpec(name="planted", summary="a planted split", config=EmptyConfig, split=lambda *_: parts)
-    return split_rows(ROWS, ["label"], ResolvedComponent(spec, PluginSource("acme-splits", "2.0", "main", "acme"), EmptyConfig()), 0)
+    return split_rows(
+        ROWS, ["label"], ResolvedComponent(spec, PluginSource("acme-splits", "2.0", "main", "acme"), EmptyConfig()), 0
+    )
 
 
 def test_rows_alone_hold_nothing_out():

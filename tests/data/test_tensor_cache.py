@@ -64,8 +64,8 @@ def test_what_was_kept_is_found_again_bit_for_bit(tmp_path, seed):
     examples = [example(chance.randint(1, 6), chance.randint(1, 4), chance) for _ in range(7)]
     order = chance.sample(range(7), 7)
     store = filled(tmp_path, IN_FILES, examples, [order[:3], order[3:]])
-    store.keep_index()
-    found = TensorCache.kept(tmp_path)
+    store.write_index()
+    found = TensorCache.open(tmp_path)
     assert (len(found), found.bytes, found.sizes()) == (len(store), store.bytes, store.sizes())
     for rows in ([0], [3, 1, 6], range(7)):
         assert_equal(found.gather(rows), store.gather(rows))

@@ -15,7 +15,14 @@ from taskgraft.contract.specs import (
     SplitSpec,
     StrategySpec,
 )
-from taskgraft.discovery.catalog import BLOCK_VARIABLE, AmbiguousComponent, RenamedComponentWarning, UnknownComponent, catalog, load_catalog
+from taskgraft.discovery.catalog import (
+    BLOCK_VARIABLE,
+    AmbiguousComponent,
+    RenamedComponentWarning,
+    UnknownComponent,
+    catalog,
+    load_catalog,
+)
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.loader import LoadFailure
 from taskgraft.discovery.names import parse_name
@@ -117,11 +124,11 @@ BROKEN = {  # besides those of author_mistakes.py
     ),
     "a syntax error": ("def taskgraft_heads(:", "SyntaxError: invalid syntax (acme_plugin.py, line 1)"),
     "a malformed contract": (
-        HEALTHY.replace("= CONTRACT", "= '1.0.3'"),
+        HEALTHY.replace("= CONTRACT_VERSION", "= '1.0.3'"),
         "states the contract '1.0.3', which is not a version like '1.0'",
     ),
     "a newer major contract": (
-        HEALTHY.replace("= CONTRACT", "= '2.0'"),
+        HEALTHY.replace("= CONTRACT_VERSION", "= '2.0'"),
         "was built for contract 2.0, newer than the installed 1.0: update taskgraft",
     ),
     "no hook": (OPENING, "provides nothing: no function of acme_plugin is marked with @hookimpl"),
@@ -206,7 +213,9 @@ def test_one_broken_entry_point_leaves_the_others_of_its_distribution(garden):
     garden.plant(HEALTHY, entry_points="broken = acme_broken\nmain = acme_plugin")
     found = load_catalog()
     assert found.failures == (
-        LoadFailure(PluginSource("acme", "1.0", "broken", "acme_broken"), "ModuleNotFoundError: No module named 'acme_core'"),
+        LoadFailure(
+            PluginSource("acme", "1.0", "broken", "acme_broken"), "ModuleNotFoundError: No module named 'acme_core'"
+        ),
     )
     assert heads(found) == ["healthy"]
 
@@ -223,7 +232,7 @@ def test_an_older_minor_contract_still_loads(garden):
 
 
 def test_minor_contracts_are_compared_as_numbers(garden):
-    garden.plant(HEALTHY.replace("= CONTRACT", "= '1.9'"))
+    garden.plant(HEALTHY.replace("= CONTRACT_VERSION", "= '1.9'"))
     assert heads(load_catalog(contract="1.10")) == ["healthy"]
 
 

@@ -22,7 +22,12 @@ def test_a_plugin_is_known_by_distribution_version_and_entry_point(garden):
 def test_plugins_come_in_the_order_of_their_distributions(garden):
     for distribution in ("zoo", "Bakery", "acme"):
         garden.plant(None, distribution=distribution)
-    assert [source.distribution for source, _ in iter_entry_points(ENTRY_POINT_GROUP)] == ["acme", "Bakery", "taskgraft", "zoo"]
+    assert [source.distribution for source, _ in iter_entry_points(ENTRY_POINT_GROUP)] == [
+        "acme",
+        "Bakery",
+        "taskgraft",
+        "zoo",
+    ]
 
 
 def test_of_two_folders_with_one_distribution_the_first_on_the_path_counts(garden):

@@ -1,6 +1,6 @@
 import pytest
 
-from taskgraft.discovery.names import InvalidName, ComponentName, is_name, normalize_distribution, parse_name
+from taskgraft.discovery.names import ComponentName, InvalidName, is_name, normalize_distribution, parse_name
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,6 @@ def test_a_spec_may_not_bring_its_own_argument_or_distribution():
 
 
 def test_spellings_of_one_distribution_are_one():
-    assert {normalize_distribution(name) for name in ("Acme_Text", "acme.text", "ACME--text", "acme-_.text")} == {"acme-text"}
+    assert {normalize_distribution(name) for name in ("Acme_Text", "acme.text", "ACME--text", "acme-_.text")} == {
+        "acme-text"
+    }

@@ -8,7 +8,7 @@ from small_tasks import learns, sentences, trained
 
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features
-from taskgraft.engine.feature_checks import UnreliableBackbone, FeatureChecks, max_relative_difference, check_features
+from taskgraft.engine.feature_checks import FeatureChecks, UnreliableBackbone, check_features, max_relative_difference
 
 BATCH = some_words()
 

@@ -176,7 +176,7 @@ def test_a_fault_in_what_a_baseline_learned_is_refused(tmp_path, written, proble
 # --- baselines of plugins
 
 PLUGIN = """
-from taskgraft.contract.config import Config, NoSettings
+from taskgraft.contract.config import Config, EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.hooks import hookimpl
 from taskgraft.contract.specs import BaselineSpec
@@ -203,9 +203,9 @@ def taskgraft_baselines():
         yield BaselineSpec(
             name=name,
             summary="a planted baseline",
-            config=NoSettings,
+            config=EmptyConfig,
             targets=frozenset({kind}),
-            learned=Learned,
+            state=Learned,
             learn=learn,
             predict=predict,
         )
@@ -282,7 +282,7 @@ def test_a_baseline_that_cannot_learn_is_left_out_and_the_model_is_kept(beside_o
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("not-json", "SettingsError"), ("unheard-of", "UnknownName (No baseline named 'unheard-of'")],
+    [("not-json", "ConfigError"), ("unheard-of", "UnknownComponent (No baseline named 'unheard-of'")],
 )
 def test_what_was_learned_must_be_json_and_a_name_known(beside_others, name, reason):
     beside_others.plant(PLUGIN)

@@ -12,7 +12,7 @@ from taskgraft.builtin.metrics import classification as judges
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Predictions
-from taskgraft.evaluation.evaluation import InvalidResamples, Evaluation, Bootstrap
+from taskgraft.evaluation.evaluation import Bootstrap, Evaluation, InvalidResamples
 from taskgraft.evaluation.per_class import Confusion, confusion, per_class
 
 CATEGORY, CATEGORIES, ELEMENTS = TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.ELEMENT_CATEGORIES
@@ -267,9 +267,7 @@ def test_an_evaluation_is_printed_with_intervals_baselines_and_classes():
 
 
 def test_of_numbers_alone_one_table_is_printed():
-    assert printed(measured([1.0, 2.0], Bootstrap(0))) == (
-        "metric    value\n───────────────\nmean     1.5000\n2 rows."
-    )
+    assert printed(measured([1.0, 2.0], Bootstrap(0))) == ("metric    value\n───────────────\nmean     1.5000\n2 rows.")
 
 
 def test_figures_are_told_below_the_tables():

@@ -33,7 +33,7 @@ def taskgraft_metrics():
         config=PriceConfig,
         targets=frozenset({TargetKind.CATEGORY}),
         build=build,
-        draw=draw,
+        plot=draw,
     )
 
 
@@ -64,7 +64,7 @@ class Priced(Classification):
     @property
     def description(self):
         metrics = ("classification", {"name": "price", "price": 10.0})
-        return dataclasses.replace(super().description, metrics=metrics, groups="writer")
+        return dataclasses.replace(super().description, metrics=metrics, group_column="writer")
 
 
 @pytest.fixture(autouse=True)

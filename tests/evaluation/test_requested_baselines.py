@@ -15,7 +15,7 @@ from taskgraft.contract.config import ConfigError
 from taskgraft.contract.rows import UnreadableFile
 from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
-from taskgraft.evaluation.requested_baselines import BaselineFailed, NoTrainingRows, BaselineMismatch
+from taskgraft.evaluation.requested_baselines import BaselineFailed, BaselineMismatch, NoTrainingRows
 from taskgraft.model import load
 
 PLUGIN = """
@@ -28,7 +28,7 @@ TASKGRAFT_CONTRACT = "1.0"
 
 
 class ParrotConfig(Config):
-    argument = "word"
+    positional = "word"
 
     word: str | None = None
 

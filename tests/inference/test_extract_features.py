@@ -122,7 +122,9 @@ def test_no_more_features_than_the_memory_holds_are_kept_at_a_time(monkeypatch, 
             sizes.append(int(batch.lengths["element"].sum()))
             return super().forward(batch, layout)
 
-    tg.extract_features_to(Counted(WordsConfig()), rows, tmp_path / "out.npz", layout="sequence", batch_size=4, quiet=True)
+    tg.extract_features_to(
+        Counted(WordsConfig()), rows, tmp_path / "out.npz", layout="sequence", batch_size=4, quiet=True
+    )
     assert max(sizes) <= 40
     assert_close(read_back(tmp_path / "out.npz"), list(whole))
 

@@ -92,7 +92,7 @@ def test_lines_of_the_file_are_known_in_every_window(tmp_path):
     places = []
 
     def placed(rows):
-        places.append(rows.place(0))
+        places.append(rows.location(0))
         return labelled(rows)
 
     written(tmp_path / "out.csv", WINDOW + 1, placed)

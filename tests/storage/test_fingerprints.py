@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from taskgraft.storage.fingerprints import checkpoint_fingerprint, tensor_digest, combined_digest
+from taskgraft.storage.fingerprints import checkpoint_fingerprint, combined_digest, tensor_digest
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2])}
 FILES = {"vocabulary.txt": b"one\ntwo\n"}

@@ -4,7 +4,7 @@ import os
 import pytest
 import torch
 
-from taskgraft.storage.run_directory import ResumeMismatch, RunDirectoryError, RunDirectory
+from taskgraft.storage.run_directory import ResumeMismatch, RunDirectory, RunDirectoryError
 
 IDENTITY = {"training": {"epochs": 3, "seed": 0}, "training rows": "abc"}
 
@@ -28,22 +28,22 @@ def lines(folder: RunDirectory) -> list[dict]:
 
 
 def test_a_new_run_has_no_state(folder):
-    assert folder.kept() is None
+    assert folder.load_state() is None
 
 
 def test_the_state_comes_back_bit_for_bit(folder):
     tensors = {"a": torch.randn(3), "b": torch.tensor([1, 2]), "c": torch.tensor(0.1, dtype=torch.bfloat16)}
-    folder.keep({"step": 4, "loss": 0.1 + 0.2}, tensors)
-    values, found = again(folder).kept()
+    folder.save_state({"step": 4, "loss": 0.1 + 0.2}, tensors)
+    values, found = again(folder).load_state()
     assert values == {"step": 4, "loss": 0.1 + 0.2}
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
 
 
 def test_a_later_state_replaces_an_earlier_one(folder):
-    folder.keep({"step": 1}, {"a": torch.zeros(2)})
-    folder.keep({"step": 2}, {"b": torch.ones(1)})
-    values, tensors = folder.kept()
+    folder.save_state({"step": 1}, {"a": torch.zeros(2)})
+    folder.save_state({"step": 2}, {"b": torch.ones(1)})
+    values, tensors = folder.load_state()
     assert values == {"step": 2}
     assert list(tensors) == ["b"]
     assert sorted(path.name for path in folder.path.iterdir()) == [
@@ -55,32 +55,32 @@ def test_a_later_state_replaces_an_earlier_one(folder):
 
 
 def test_metrics_after_the_kept_state_are_forgotten(folder):
-    folder.note({"step": 1})
-    folder.keep({}, {"a": torch.zeros(1)})
-    folder.note({"step": 2})
-    again(folder).kept()
-    folder.note({"step": 2, "again": True})
+    folder.append_metrics({"step": 1})
+    folder.save_state({}, {"a": torch.zeros(1)})
+    folder.append_metrics({"step": 2})
+    again(folder).load_state()
+    folder.append_metrics({"step": 2, "again": True})
     assert lines(folder) == [{"step": 1}, {"step": 2, "again": True}]
 
 
 def test_metrics_without_a_state_are_forgotten(folder):
-    folder.note({"step": 1})
-    again(folder).kept()
+    folder.append_metrics({"step": 1})
+    again(folder).load_state()
     assert lines(folder) == []
 
 
 def test_a_run_that_starts_anew_forgets_the_one_before(folder):
-    folder.note({"step": 1})
-    folder.keep({}, {"a": torch.zeros(1)})
+    folder.append_metrics({"step": 1})
+    folder.save_state({}, {"a": torch.zeros(1)})
     again(folder, resume=False)
-    assert folder.kept() is None
+    assert folder.load_state() is None
     assert lines(folder) == []
 
 
 def test_to_resume_where_nothing_was_begins(tmp_path):
     made = RunDirectory(tmp_path / "new")
     made.open(IDENTITY, resume=True)
-    assert made.kept() is None
+    assert made.load_state() is None
     made.close()
 
 
@@ -103,17 +103,18 @@ def test_two_runs_cannot_share_a_folder(folder):
         f"The run folder {folder.path} cannot be used: another run is at work in it; wait for its end or name another "
         "folder."
     )
-    folder.keep({}, {"a": torch.zeros(1)})
+    folder.save_state({}, {"a": torch.zeros(1)})
 
 
 def test_a_damaged_state_is_refused(folder):
-    folder.keep({}, {"a": torch.zeros(100)})
+    folder.save_state({}, {"a": torch.zeros(100)})
     path = folder.path / "state.safetensors"
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(
-        RunDirectoryError, match=r"its state is damaged \(.*\); begin anew without resume \(on the command line: .*\)\.$"
+        RunDirectoryError,
+        match=r"its state is damaged \(.*\); begin anew without resume \(on the command line: .*\)\.$",
     ):
-        folder.kept()
+        folder.load_state()
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{"])
@@ -132,18 +133,18 @@ def test_a_place_that_is_a_file_is_refused(tmp_path):
 
 
 def test_a_state_that_cannot_be_written_leaves_the_one_before(folder, monkeypatch):
-    folder.keep({"step": 1}, {"a": torch.zeros(1)})
+    folder.save_state({"step": 1}, {"a": torch.zeros(1)})
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunDirectoryError) as raised:
-        folder.keep({"step": 2}, {"a": torch.ones(1)})
+        folder.save_state({"step": 2}, {"a": torch.ones(1)})
     assert str(raised.value) == (
         f"The run folder {folder.path} cannot be used: its state cannot be written ([Errno 28] No space left on device)."
     )
-    assert folder.kept()[0] == {"step": 1}
+    assert folder.load_state()[0] == {"step": 1}
     assert sorted(path.name for path in folder.path.iterdir()) == [
         "lock",
         "metrics.jsonl",
@@ -153,9 +154,9 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(folder, monkeypatc
 
 
 def test_a_process_that_does_not_write_only_reads(folder):
-    folder.keep({"step": 1}, {"a": torch.zeros(1)})
+    folder.save_state({"step": 1}, {"a": torch.zeros(1)})
     reader = RunDirectory(folder.path, writes=False)
     reader.open(IDENTITY, resume=True)
-    reader.note({"step": 2})
-    reader.keep({"step": 2}, {})
-    assert reader.kept()[0] == {"step": 1}
+    reader.append_metrics({"step": 2})
+    reader.save_state({"step": 2}, {})
+    assert reader.load_state()[0] == {"step": 1}

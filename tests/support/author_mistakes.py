@@ -197,7 +197,9 @@ MISTAKES = (
         "A layer belongs to no part.",
         Judge.BACKBONE,
         "__init__",
-        {'("mixing", "dropout"), sequence(size), {"mixing": Role.FEED_FORWARD_IN}': '("dropout",), sequence(size)'},
+        {
+            '("mixing", "dropout"), sequence(size), {"mixing": LayerRole.FEED_FORWARD_IN}': '("dropout",), sequence(size)'
+        },
         "Strings breaks the law 'parts own every tensor exactly once':\n"
         "no part owns mixing.weight, mixing.bias.\n"
         "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do "
@@ -217,7 +219,7 @@ MISTAKES = (
         "A role is given to what is no linear or convolutional layer.",
         Judge.BACKBONE,
         "__init__",
-        {'"shift"), sequence(size)': '"shift"), sequence(size), {"letters": Role.FUSED}'},
+        {'"shift"), sequence(size)': '"shift"), sequence(size), {"letters": LayerRole.FUSED}'},
         "Strings breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'letters' gives letters the role 'fused', but it is of the type Embedding, not a linear or "
         "convolutional layer.\n"
@@ -284,7 +286,7 @@ MISTAKES = (
         "The mean is taken over padding too.",
         Judge.BACKBONE,
         "backbone",
-        {"real.sum(1) / batch.lengths[ELEMENT][:, None].to(hidden.dtype)": "hidden.mean(1)"},
+        {"real.sum(1) / batch.lengths[ELEMENT_AXIS][:, None].to(hidden.dtype)": "hidden.mean(1)"},
         "Strings breaks the law 'an example's features do not depend on its companions or on padding':\n"
         "sequence features of row 0 alone and among others differ by #.\n"
         "Mask what is past each example's length, and let nothing mix rows of a batch.",
@@ -367,7 +369,7 @@ MISTAKES = (
         Judge.BACKBONE,
         "backbone",
         {
-            '        return Batch({"hidden": hidden}, {"hidden": (ELEMENT,)}, batch.lengths)': "        return batch",
+            '        return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)': "        return batch",
             'self._looked_up(state) if cut == 0 else state["hidden"]': "self._looked_up(state)",
             "if cut < 2:": "if cut < 3:",
         },
@@ -376,7 +378,7 @@ MISTAKES = (
         "Keep the hidden values, and of the inputs only what later parts read (masks, positions).",
     ),
     Mistake(
-        "resume takes what run_to left on the module.",
+        "resume takes what forward_to_cut left on the module.",
         Judge.BACKBONE,
         "backbone",
         {
@@ -393,19 +395,19 @@ MISTAKES = (
         "A state does not name its padded axis.",
         Judge.BACKBONE,
         "backbone",
-        {'Batch({"hidden": hidden}': 'Batch({"hidden": hidden, "mask": batch.mask(ELEMENT)}'},
+        {'Batch({"hidden": hidden}': 'Batch({"hidden": hidden, "mask": batch.mask(ELEMENT_AXIS)}'},
         "Strings breaks the law 'what lies at a cut gives the features of a whole pass':\n"
         "at cut 1, 'mask' of row 0 has the shape (1, 20) among others and (1, 5) alone.\n"
         "Name its padded axes in the 'axes' of the state, each with its lengths.",
     ),
     Mistake(
-        "run_to goes one part too far.",
+        "forward_to_cut goes one part too far.",
         Judge.BACKBONE,
         "backbone",
         {"        if cut == 2:\n": "        if cut > 0:\n", "if cut < 2:": "if cut == 0:"},
         "Strings breaks the law 'what lies at a cut gives the features of a whole pass':\n"
         "'hidden' at cut 1 changes with the weights of part 'mixing', behind it.\n"
-        "Let run_to stop before that part, or let an earlier part own what it uses.",
+        "Let forward_to_cut stop before that part, or let an earlier part own what it uses.",
     ),
     Mistake(
         "A processor sorts rows by their length.",
@@ -478,18 +480,18 @@ MISTAKES = (
         Judge.HEAD,
         "head",
         {
-            "if bad:\n            raise BadTargets(bad)\n": "known = [*target.labels, *{labels[row] for row in bad}]\n",
+            "if bad:\n            raise InvalidTargets(bad)\n": "known = [*target.labels, *{labels[row] for row in bad}]\n",
             "[target.labels.index(label)": "[known.index(label)",
         },
-        "Kinds breaks the law 'a target that cannot be read is BadTargets, naming its row':\n"
+        "Kinds breaks the law 'a target that cannot be read is InvalidTargets, naming its row':\n"
         "encode takes 'a_label_that_no_one_has_seen', which the training split never showed.\n"
-        "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
+        "Raise InvalidTargets({row: reason}) from encode, and give the label in the reason.",
     ),
     Mistake(
         "A plan is drawn at random.",
         Judge.STRATEGY,
         "strategy",
-        {"head_rate=1e-2": "head_rate=float(torch.rand(()))"},
+        {"head_learning_rate=1e-2": "head_learning_rate=float(torch.rand(()))"},
         "LastPart breaks the law 'a plan depends on the descriptions and settings alone':\n"
         "two plans for the same descriptions differ.\n"
         "Keep nothing between calls; draw nothing.",
@@ -501,27 +503,27 @@ MISTAKES = (
         {"(last.name,)": '("last",)'},
         "LastPart breaks the law 'stages say what can be carried out':\n"
         "stage 'last' names the part 'last'; the parts are all.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the "
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
         "reason.",
     ),
     Mistake(
         "A plan chooses layers that the backbone does not have.",
         Judge.STRATEGY,
         "strategy",
-        {"Learn((last.name,), 1e-3)": "Learn((last.name,), 1e-3, roles=frozenset({Role.QUERY}))"},
+        {"Unfreeze((last.name,), 1e-3)": "Unfreeze((last.name,), 1e-3, roles=frozenset({Role.QUERY}))"},
         "LastPart breaks the law 'stages say what can be carried out':\n"
         "The stage 'last' cannot run: its choice 1 fits no tensor of last.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the "
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
         "reason.",
     ),
     Mistake(
         "Nothing learns in a stage.",
         Judge.STRATEGY,
         "strategy",
-        {"(Learn((last.name,), 1e-3),), insert, head_rate=1e-2": "()"},
+        {"(Unfreeze((last.name,), 1e-3),), insert, head_learning_rate=1e-2": "()"},
         "LastPart breaks the law 'stages say what can be carried out':\n"
         "in stage 'last' nothing learns.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the "
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
         "reason.",
     ),
     Mistake(
@@ -531,14 +533,16 @@ MISTAKES = (
         {"self.wrapped = wrapped": "self.wrapped = nn.Linear(wrapped.in_features, wrapped.out_features)"},
         "LastPart breaks the law 'stages say what can be carried out':\n"
         "The insertion 'scale' cannot be made: the module around mixing does not hold that layer.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the "
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
         "reason.",
     ),
     Mistake(
         "Weights are moved that no stage declares.",
         Judge.STRATEGY,
         "strategy",
-        {"head_rate=1e-2": "head_rate=1e-2, after_step=lambda backbone, step: backbone.letters.weight.data.mul_(0.99)"},
+        {
+            "head_learning_rate=1e-2": "head_learning_rate=1e-2, on_step_end=lambda backbone, step: backbone.letters.weight.data.mul_(0.99)"
+        },
         "The stage 'last' did not train exactly what it declared:\n"
         "  the tensor letters.weight does not learn, but changed\n"
         "This is a fault in the strategy, the backbone or the head, not in your data.",

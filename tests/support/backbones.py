@@ -19,7 +19,7 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
 from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
 from taskgraft.contract.specs import BackboneSpec
 
 VOCABULARY = 64
@@ -60,15 +60,15 @@ class WordsProcessor(Processor):
         return ProcessedBatch(batch, refused, elements=counts)
 
     @property
-    def contents(self) -> ElementSchema:
+    def element_schema(self) -> ElementSchema:
         return ElementSchema(kinds=(ElementKind(name="word", categories=VOCABULARY - 1),), by_position=False)
 
-    def holds(self, batch: Batch) -> Batch:
+    def element_values(self, batch: Batch) -> Batch:
         words = batch["words"]
         tensors = {CATEGORY: words - 1, NUMBER: torch.zeros(*words.shape, 0)}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), batch.lengths)
 
-    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         return Batch({"words": batch["words"].masked_fill(hidden, 0)}, batch.axes, batch.lengths)
 
     def settings(self) -> Mapping[str, Any]:
@@ -126,9 +126,9 @@ class Words(Backbone):
         return WordsProcessor()
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return self.resume(0, batch, layout)
+        return self.forward_from_cut(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         hidden = self.embedded(batch)
@@ -136,7 +136,7 @@ class Words(Backbone):
             hidden = block(hidden, batch.mask(ELEMENT_AXIS))
         return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         mask, lengths = state.mask(ELEMENT_AXIS), state.lengths[ELEMENT_AXIS]
         hidden = self.embedded(state) if cut == 0 else state["hidden"]
         for block in self.blocks[max(cut - 1, 0) :]:
@@ -220,15 +220,15 @@ class Pictures(Backbone):
         return PicturesProcessor(self.config.side)
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return self.resume(0, batch, layout)
+        return self.forward_from_cut(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         grid = self.stem(self._image(batch))
         return Batch({"grid": grid if cut == 1 else self.middle(grid)})
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         grid = self.stem(self._image(state)) if cut == 0 else state["grid"]
         fine = grid if cut == 2 else self.middle(grid)
         coarse = self.last(fine)
@@ -292,12 +292,12 @@ class Table(Backbone):
         return TableProcessor(self.config)
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return self.resume(0, batch, layout)
+        return self.forward_from_cut(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         return batch if cut == 0 else Batch({"hidden": self._hidden(batch)})
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         hidden = self._hidden(state) if cut == 0 else state["hidden"]
         members = self.shared(hidden[:, None, :] * self.scale) + self.shift
         return Features(layout, (self.dropout(torch.tanh(members)),))
@@ -345,14 +345,14 @@ class Pairs(Backbone):
         return LettersProcessor()
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return self.resume(0, batch, layout)
+        return self.forward_from_cut(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         return Batch({"pair": self._pair(batch)}, {"pair": (ELEMENT_AXIS, ELEMENT_AXIS)}, batch.lengths)
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         mask, lengths = state.mask(ELEMENT_AXIS), state.lengths[ELEMENT_AXIS]
         pair = self._pair(state) if cut == 0 else state["pair"]
         rows = mean(pair.transpose(1, 2), mask, lengths)  # over the first element: (batch, element, feature)

@@ -96,13 +96,13 @@ class Passing(Backbone):
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self.emitted(self.model(batch["words"], batch.mask(ELEMENT_AXIS)), batch, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         hidden = self.passage.stop_before(cut, lambda: self.model(batch["words"], batch.mask(ELEMENT_AXIS)))
         return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         if cut == 0:
             return self(state, layout)
         mask = state.mask(ELEMENT_AXIS)

@@ -23,23 +23,23 @@ class Cautious(Classification):
 
     @property
     def description(self):
-        return replace(super().description, settles="a floor", columns=("amount",))
+        return replace(super().description, tunes="a floor", tuning_columns=("amount",))
 
-    def learn(self, targets):
-        return CautiousTarget(**super().learn(targets).model_dump())
+    def fit_targets(self, targets):
+        return CautiousTarget(**super().fit_targets(targets).model_dump())
 
-    def check_settling(self, encoded, columns, target):
+    def check_tuning_rows(self, encoded, columns, target):
         bad = {row: f"the amount is {value!r}" for row, value in enumerate(columns["amount"]) if float(value or 0) <= 0}
         if bad:
             raise InvalidTargets(bad)
 
-    def settle(self, predictions, encoded, columns, target):
+    def tune(self, predictions, encoded, columns, target):
         sure = np.array([row.max() for row in predictions.probabilities], np.float64)
         floor = np.average(sure, weights=np.array(list(columns["amount"]), np.float64))
         return target.model_copy(update={"floor": float(floor)})
 
-    def build(self, features, target):
-        module = super().build(features, target)
+    def build_module(self, features, target):
+        module = super().build_module(features, target)
         decode = module.predict
 
         def predict(output, features):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from taskgraft.contract.backbone import Backbone, ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import BackboneDescription, Layout, Part, LayerRole, sequence, vector
+from taskgraft.contract.descriptions import BackboneDescription, LayerRole, Layout, Part, sequence, vector
 from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
 
 SIZE = 8
 COLOURS = ("red", "green", "blue")
@@ -36,11 +36,11 @@ class CellsProcessor(Processor):
         )
 
     @property
-    def contents(self) -> ElementSchema:
+    def element_schema(self) -> ElementSchema:
         size, span = ElementKind(name="size", numbers=1), ElementKind(name="span", numbers=2)
         return ElementSchema(kinds=(size, span, ElementKind(name="colour", categories=COLOURS)), by_position=True)
 
-    def holds(self, batch: Batch) -> Batch:
+    def element_values(self, batch: Batch) -> Batch:
         nothing = torch.full_like(batch["colour"], -1)
         numbers = torch.where(batch["known"] > 0, batch["numbers"], torch.nan)
         number = torch.full((len(batch), 3, 2), torch.nan)
@@ -48,7 +48,7 @@ class CellsProcessor(Processor):
         tensors = {CATEGORY: torch.stack([nothing, nothing, batch["colour"] - 1], 1), NUMBER: number}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.full((len(batch),), 3)})
 
-    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         shown = (~hidden[:, [0, 1, 1]]).float()
         colour = batch["colour"].masked_fill(hidden[:, 2], 0)
         return Batch({"numbers": batch["numbers"] * shown, "known": batch["known"] * shown, "colour": colour})
@@ -78,7 +78,7 @@ class Cells(Backbone):
                 Part("cells", ("size", "span", "colour"), output),
                 Part("mixing", ("mixing",), output, {"mixing": LayerRole.FEED_FORWARD_OUT}),
             ),
-            hides=True,
+            can_mask=True,
         )
 
     @property

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
-from taskgraft.contract.plan import Insertion, Unfreeze, Plan, Stage
+from taskgraft.contract.plan import Insertion, Plan, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy
 
 
@@ -74,7 +74,14 @@ class Grafts(Strategy):
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         wrap = Factors if LayerRole.CONVOLUTION in self.roles else LowRank
         parts = [part.name for part in backbone.parts if set(part.roles.values()) & set(self.roles)]
-        return (Stage("grafts", insert=(insertion(self.roles, parts, wrap, self.merge),), head_rate=1e-2, epochs=2),)
+        return (
+            Stage(
+                "grafts",
+                insertions=(insertion(self.roles, parts, wrap, self.merge),),
+                head_learning_rate=1e-2,
+                epochs=2,
+            ),
+        )
 
 
 class Biases(Strategy):
@@ -83,4 +90,4 @@ class Biases(Strategy):
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         every = tuple(part.name for part in backbone.parts)
         learn = Unfreeze(every, 0.05, tensors=frozenset({"bias"}))
-        return (Stage("biases", (learn,), head_rate=1e-2, epochs=2),)
+        return (Stage("biases", (learn,), head_learning_rate=1e-2, epochs=2),)

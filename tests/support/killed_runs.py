@@ -18,7 +18,7 @@ from torch import nn
 
 import taskgraft as tg
 from taskgraft.contract.descriptions import LayerRole
-from taskgraft.contract.plan import Insertion, HeadSolver, Stage
+from taskgraft.contract.plan import HeadSolver, Insertion, Stage
 
 EPOCHS, STEPS = 3, 9  # of each stage of descent: 24 rows in batches of 8
 SETTINGS = ({"checkpoint_every": 1}, {"checkpoint_every": 2, "micro_batch": 3}, {}, {"checkpoint_every": 4})
@@ -50,7 +50,7 @@ def run(folder: Path, setting: int, kill_after: int | None) -> None:
 
     insertion = Insertion("low-rank", ("block-0",), frozenset({LayerRole.QUERY}), Bottleneck, 1e-2)
     stages = (
-        Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True),
+        Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True),
         learns("block-1", rate=1e-3, epochs=EPOCHS, name="last", store=True, after_step=after_step),
         learns(
             "block-0", rate=1e-3, epochs=EPOCHS, patience=2, insert=(insertion,), after_step=after_step, name="first"

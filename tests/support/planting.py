@@ -14,14 +14,14 @@ from taskgraft.contract.hooks import ENTRY_POINT_GROUP
 from taskgraft.discovery.catalog import BLOCK_VARIABLE, catalog
 
 OPENING = """
-from taskgraft.contract.config import Config, NoSettings
-from taskgraft.contract.hooks import CONTRACT, hookimpl
+from taskgraft.contract.config import Config, EmptyConfig
+from taskgraft.contract.hooks import CONTRACT_VERSION, hookimpl
 from taskgraft.contract.specs import HeadSpec
 
-TASKGRAFT_CONTRACT = CONTRACT
+TASKGRAFT_CONTRACT = CONTRACT_VERSION
 
 
-def head(name, config=NoSettings):
+def head(name, config=EmptyConfig):
     return HeadSpec(name=name, summary="a planted head", config=config, describe=print, build=print)
 
 
@@ -119,7 +119,9 @@ def _without_plugins(path: tuple[str, ...]) -> list[str]:
     return [
         folder
         for folder in path
-        if not any(point.group == ENTRY_POINT_GROUP for found in distributions(path=[folder]) for point in found.entry_points)
+        if not any(
+            point.group == ENTRY_POINT_GROUP for found in distributions(path=[folder]) for point in found.entry_points
+        )
     ]
 
 

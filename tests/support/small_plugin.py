@@ -12,9 +12,9 @@ from taskgraft.contract.descriptions import (
     BackboneDescription,
     FeatureDescription,
     InputField,
+    LayerRole,
     Layout,
     Part,
-    LayerRole,
     sequence,
     vector,
 )
@@ -82,7 +82,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=TableConfig,
         describe=describe_table,
         build=_table,
-        learn=learn_table,
+        fit_config=learn_table,
     )
     yield BackboneSpec(
         name="small-pairs",
@@ -117,7 +117,7 @@ def describe_words(config: WordsConfig) -> BackboneDescription:
         parts=(Part("embedding", ("embedding", "embedding_norm", "frequencies"), output), *blocks),
         cuts=tuple(range(config.blocks + 1)),
         licence="Apache-2.0",
-        hides=True,
+        can_mask=True,
     )
 
 

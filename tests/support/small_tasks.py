@@ -12,7 +12,7 @@ from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Unfreeze, Plan, Stage
+from taskgraft.contract.plan import Plan, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy
 
 torch.set_num_threads(1)  # over tensors this small, threads only wait for each other
@@ -79,7 +79,7 @@ def classification() -> Classification:
 def learns(*parts: str, rate: float = 1e-2, **settings: Any) -> Stage:
     """A stage in which parts and the head learn."""
     learn = (Unfreeze(parts, rate),) if parts else ()
-    return Stage(**({"name": "first", "learn": learn, "head_rate": 1e-2, "epochs": 2} | settings))
+    return Stage(**({"name": "first", "unfreeze": learn, "head_learning_rate": 1e-2, "epochs": 2} | settings))
 
 
 def fitted(

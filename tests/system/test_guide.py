@@ -23,7 +23,14 @@ from taskgraft.contract.descriptions import InputField
 from taskgraft.contract.features import ELEMENT_AXIS
 from taskgraft.contract.hooks import CONTRACT_VERSION, HookSpecs
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec
-from taskgraft.discovery.catalog import BLOCK_VARIABLE, AmbiguousComponent, RenamedComponentWarning, UnknownComponent, catalog, load_catalog
+from taskgraft.discovery.catalog import (
+    BLOCK_VARIABLE,
+    AmbiguousComponent,
+    RenamedComponentWarning,
+    UnknownComponent,
+    catalog,
+    load_catalog,
+)
 from taskgraft.discovery.loader import SPEC_TYPES, PluginLoader
 from taskgraft.discovery.names import parse_name
 from taskgraft.testing import masking as of_hiding
@@ -118,7 +125,7 @@ def test_the_complete_plugin_describes_what_it_builds(complete_plugin):
     backbone = spec.build(config)
     assert backbone.description == spec.describe(config)
     prepared = backbone.processor.prepare({"text": ["abba", "1", None]})
-    assert prepared.refused == {1: "the text has no letter", 2: "the text has no letter"}
+    assert prepared.invalid == {1: "the text has no letter", 2: "the text has no letter"}
     assert backbone(prepared.batch, backbone.description.features[0].layout).value.shape == (3, 3)
 
 

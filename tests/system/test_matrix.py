@@ -82,7 +82,7 @@ class Stirring(Strategy):
             below.embedding.weight.add_(1)
 
         (stage,) = Grafts(LayerRole.QUERY).plan(backbone, head)
-        return (replace(stage, after_step=stir),)
+        return (replace(stage, on_step_end=stir),)
 
 
 def test_what_breaks_is_told_and_the_rest_is_tried():

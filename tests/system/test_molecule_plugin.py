@@ -36,7 +36,7 @@ def test_it_uses_what_the_guide_names(file):
 def test_what_the_guide_does_not_name_is_told():
     assert not is_public("taskgraft.data.splitting", "divided")
     assert not is_public("taskgraft", "descent")
-    assert is_public("taskgraft.contract.rows", "BadRows")
+    assert is_public("taskgraft.contract.rows", "InvalidRows")
 
 
 def test_it_stands_outside_the_lists_of_this_repository():

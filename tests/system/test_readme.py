@@ -61,7 +61,9 @@ def test_the_commands_run_on_the_recipe_as_it_stands(tmp_path, monkeypatch):
 def test_the_message_on_bad_rows_is_what_is_printed():
     rows = Rows(pa.table({"label": [""] * 10_003}), "train.csv", list(range(2, 10_005)))
     reason = "the target column 'label' is empty"
-    assert f"```\n{InvalidRows(rows, dict.fromkeys((210, 728, 9_112), reason))}\n```" in (ROOT / "README.md").read_text()
+    assert (
+        f"```\n{InvalidRows(rows, dict.fromkeys((210, 728, 9_112), reason))}\n```" in (ROOT / "README.md").read_text()
+    )
 
 
 def test_the_commands_exist():

@@ -41,7 +41,7 @@ class Stop(Exception):
 
 
 def stopping(step: int):
-    """An after_step that raises once."""
+    """An on_step_end that raises once."""
 
     def after_step(backbone, now: int) -> None:
         if now == step:

@@ -145,7 +145,7 @@ class AcmeNetworkProcessor(Processor):
         rows = list(zip(inputs["length"], inputs["width"], strict=True))
         refused = {row: "a number is missing" for row, numbers in enumerate(rows) if None in numbers}
         numbers = [[float(number or 0) for number in row] for row in rows]
-        return Prepared(Batch({"values": torch.tensor(numbers, dtype=torch.float32)}), refused)
+        return ProcessedBatch(Batch({"values": torch.tensor(numbers, dtype=torch.float32)}), refused)
 
     def settings(self) -> Mapping[str, Any]:
         return {}
@@ -153,7 +153,7 @@ class AcmeNetworkProcessor(Processor):
 
 EDITS = {
     "src/acme_network/__init__.py": [
-        ('(InputRole("text"),)', '(InputRole("length"), InputRole("width"))'),
+        ('(InputField("text"),)', '(InputField("length"), InputField("width"))'),
         (
             '{"text": ["one text", "another one", "short", "the longest text of all of them"]}',
             '{"length": [1.0, -2.0, 0.5, 3.0], "width": [0.0, 1.0, 2.5, -1.0]}',

@@ -11,7 +11,7 @@ from torch import nn
 
 from taskgraft.contract.backbone import ProcessedBatch
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import FeatureDescription, Layout, LayerRole, vector
+from taskgraft.contract.descriptions import FeatureDescription, LayerRole, Layout, vector
 from taskgraft.contract.features import ELEMENT_AXIS, Features, GridGeometry
 from taskgraft.testing import ContractViolation, InsufficientExamples
 from taskgraft.testing import backbone as of_backbone
@@ -79,40 +79,40 @@ class Noisy(Words):
 class Unmasked(Words):
     """The mean is taken over padding too."""
 
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         if layout == Layout.SEQUENCE:
             return features
-        hidden = super().resume(cut, state, Layout.SEQUENCE).value
+        hidden = super().forward_from_cut(cut, state, Layout.SEQUENCE).value
         return Features(layout, (hidden.mean(1),))
 
 
 class BatchStatistics(Pictures):
     """Subtracts the mean of the batch."""
 
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         return Features(layout, tuple(value - value.mean(0) for value in features.values))
 
 
 class NoLoneRow(Pictures):
-    def resume(self, cut, state, layout):
+    def forward_from_cut(self, cut, state, layout):
         if len(state) == 1:
             raise RuntimeError("expected more than 1 value per channel")
-        return super().resume(cut, state, layout)
+        return super().forward_from_cut(cut, state, layout)
 
 
 class WrongSize(Words):
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         return Features(layout, tuple(value[..., :12] for value in features.values), features.lengths)
 
 
 class ExtraElements(Words):
     """Counts a start element, as its tokeniser does, without a map back to the user's words."""
 
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         if layout != Layout.SEQUENCE:
             return features
         hidden = torch.cat([features.value[:, :1], features.value], 1)
@@ -120,8 +120,8 @@ class ExtraElements(Words):
 
 
 class NotFinite(Words):
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         if layout == Layout.VECTOR:
             features.value[2, 0] = float("nan")
         return features
@@ -132,8 +132,8 @@ class Remembers(Words):
 
     before = 0.0
 
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         made = Features(layout, tuple(value + self.before for value in features.values), features.lengths)
         self.before = float(features.value.detach().mean())
         return made
@@ -144,9 +144,9 @@ class CountsPasses(Words):
         super().__init__()
         self.register_buffer("passes", torch.zeros(()))
 
-    def resume(self, cut, state, layout):
+    def forward_from_cut(self, cut, state, layout):
         self.passes += 1
-        return super().resume(cut, state, layout)
+        return super().forward_from_cut(cut, state, layout)
 
 
 class HiddenStatistics(Words):
@@ -154,8 +154,8 @@ class HiddenStatistics(Words):
 
     running = 0.0
 
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         if self.training:
             self.running += float(features.value.detach().mean())
         return Features(layout, tuple(value - self.running for value in features.values), features.lengths)
@@ -167,8 +167,8 @@ class OnlyFloat32(Words):
 
 
 class UpcastsFeatures(Words):
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         return Features(layout, tuple(value.float() for value in features.values), features.lengths)
 
 
@@ -178,8 +178,8 @@ class NoDevice(Words):
 
 
 class Detached(Words):
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         return Features(layout, tuple(value.detach() for value in features.values), features.lengths)
 
 
@@ -224,19 +224,19 @@ class NumberAsFingerprint(Words):
 class ForgetsAPart(Words):
     """Resumes one block too late."""
 
-    def resume(self, cut, state, layout):
-        return super().resume(cut + 1 if cut == 1 else cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        return super().forward_from_cut(cut + 1 if cut == 1 else cut, state, layout)
 
 
 class KeepsTheBatch(Words):
     """Cheats: keeps the batch on the module, and resumes from it."""
 
-    def run_to(self, cut, batch, layout):
+    def forward_to_cut(self, cut, batch, layout):
         self.kept = batch
-        return super().run_to(cut, batch, layout)
+        return super().forward_to_cut(cut, batch, layout)
 
-    def resume(self, cut, state, layout):
-        return super().resume(0, self.kept if cut else state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        return super().forward_from_cut(0, self.kept if cut else state, layout)
 
 
 class KeepsTheMask(Words):
@@ -244,12 +244,12 @@ class KeepsTheMask(Words):
 
     shift = None
 
-    def run_to(self, cut, batch, layout):
+    def forward_to_cut(self, cut, batch, layout):
         self.shift = batch.lengths[ELEMENT_AXIS].double().mean()
-        return super().run_to(cut, batch, layout)
+        return super().forward_to_cut(cut, batch, layout)
 
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         if cut == 0 or self.shift is None:
             return features
         return Features(layout, tuple(value + self.shift.to(value) for value in features.values), features.lengths)
@@ -258,17 +258,19 @@ class KeepsTheMask(Words):
 class CarriesTheInput(Words):
     """Cheats: carries the raw input to every cut, and starts again from it."""
 
-    def run_to(self, cut, batch, layout):
-        state = super().run_to(cut, batch, layout)
+    def forward_to_cut(self, cut, batch, layout):
+        state = super().forward_to_cut(cut, batch, layout)
         if cut == 0:
             return state
         tensors, axes = {**state.tensors, "ids": batch["words"]}, {**state.axes, "ids": (ELEMENT_AXIS,)}
         return Batch(tensors, axes, state.lengths)
 
-    def resume(self, cut, state, layout):
+    def forward_from_cut(self, cut, state, layout):
         if cut == 0:
-            return super().resume(cut, state, layout)
-        return super().resume(0, Batch({"words": state["ids"]}, {"words": (ELEMENT_AXIS,)}, state.lengths), layout)
+            return super().forward_from_cut(cut, state, layout)
+        return super().forward_from_cut(
+            0, Batch({"words": state["ids"]}, {"words": (ELEMENT_AXIS,)}, state.lengths), layout
+        )
 
 
 class NarrowGrid(Pictures):
@@ -284,10 +286,10 @@ class NarrowGrid(Pictures):
 class SparseVector(Pictures):
     """Gives a vector without the last part, and does not say so."""
 
-    def resume(self, cut, state, layout):
+    def forward_from_cut(self, cut, state, layout):
         if layout != Layout.VECTOR:
-            return super().resume(cut, state, layout)
-        fine = super().resume(cut, state, Layout.PYRAMID).values[0]
+            return super().forward_from_cut(cut, state, layout)
+        fine = super().forward_from_cut(cut, state, Layout.PYRAMID).values[0]
         return Features(layout, (torch.cat([fine, fine], 1).mean((2, 3)),))
 
 
@@ -309,51 +311,51 @@ class Sized(Pictures):
     def processor(self):
         return SizedProcessor(self.config.side)
 
-    def run_to(self, cut, batch, layout):
-        state = super().run_to(cut, batch, layout)
+    def forward_to_cut(self, cut, batch, layout):
+        state = super().forward_to_cut(cut, batch, layout)
         if cut == 0 or layout == Layout.VECTOR:
             return state
         return Batch({**state.tensors, "transform": batch["transform"], "sizes": batch["sizes"]})
 
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         if layout == Layout.VECTOR:
             return features
-        return replace(features, place=GridGeometry(state["transform"], state["sizes"]))
+        return replace(features, geometry=GridGeometry(state["transform"], state["sizes"]))
 
 
 class ForgetsThePlace(Sized):
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
-        return replace(features, place=None) if cut else features
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
+        return replace(features, geometry=None) if cut else features
 
 
 class UnnamedAxes(Pairs):
-    def run_to(self, cut, batch, layout):
-        state = super().run_to(cut, batch, layout)
+    def forward_to_cut(self, cut, batch, layout):
+        state = super().forward_to_cut(cut, batch, layout)
         return state if cut == 0 else Batch(state.tensors, {"pair": (ELEMENT_AXIS,)}, state.lengths)
 
 
 class LooksAhead(Words):
     """Applies the last norm before the cut."""
 
-    def run_to(self, cut, batch, layout):
-        state = super().run_to(cut, batch, layout)
+    def forward_to_cut(self, cut, batch, layout):
+        state = super().forward_to_cut(cut, batch, layout)
         return state if cut == 0 else Batch({"hidden": self.norm(state["hidden"])}, state.axes, state.lengths)
 
 
 class LengthInTheState(Words):
     """Stores what depends on the longest example of the batch."""
 
-    def run_to(self, cut, batch, layout):
-        state = super().run_to(cut, batch, layout)
+    def forward_to_cut(self, cut, batch, layout):
+        state = super().forward_to_cut(cut, batch, layout)
         if cut == 0:
             return state
         longest = state["hidden"].new_full((len(state), 1), state["hidden"].shape[1])
         return Batch({**state.tensors, "longest": longest}, state.axes, state.lengths)
 
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         if cut == 0:
             return features
         shift = 0.01 * (state["longest"].max() - state["hidden"].shape[1])
@@ -390,7 +392,7 @@ class CentresImages(PicturesProcessor):
 
     def prepare(self, inputs):
         made = super().prepare(inputs)
-        return ProcessedBatch(Batch({"image": made.batch["image"] - made.batch["image"].mean()}), made.refused)
+        return ProcessedBatch(Batch({"image": made.batch["image"] - made.batch["image"].mean()}), made.invalid)
 
 
 class PadsWithOne(WordsProcessor):
@@ -407,14 +409,14 @@ class Raises(WordsProcessor):
 
 class TakesNothing(WordsProcessor):
     def prepare(self, inputs):
-        return replace(super().prepare({"text": [text or "nothing" for text in inputs["text"]]}), refused={})
+        return replace(super().prepare({"text": [text or "nothing" for text in inputs["text"]]}), invalid={})
 
 
 class DropsBadRows(WordsProcessor):
     def prepare(self, inputs):
         made = super().prepare(inputs)
-        good = [row for row in range(len(made.batch)) if row not in made.refused]
-        return replace(made, batch=made.batch.rows(good))
+        good = [row for row in range(len(made.batch)) if row not in made.invalid]
+        return replace(made, batch=made.batch.select(good))
 
 
 class SettingsWithASet(WordsProcessor):
@@ -600,14 +602,14 @@ PLANTED = (
         ExportsNothing,
         "ExportsNothing breaks the law 'exporting writes files and changes nothing':\n"
         "no file was written.\n"
-        "Write into the folder that is given; raise CannotExport with the reason where the library has no such form.",
+        "Write into the folder that is given; raise ExportNotSupported with the reason where the library has no such form.",
     ),
     Planted(
         of_backbone.check_exporting_leaves_it_as_it_is,
         ExportsHalves,
         "ExportsHalves breaks the law 'exporting writes files and changes nothing':\n"
         "exporting changed the tensor norm.weight.\n"
-        "Write into the folder that is given; raise CannotExport with the reason where the library has no such form.",
+        "Write into the folder that is given; raise ExportNotSupported with the reason where the library has no such form.",
     ),
     Planted(
         of_backbone.check_every_tensor_gets_a_gradient,
@@ -825,7 +827,7 @@ PLANTED = (
         LooksAhead,
         "LooksAhead breaks the law 'what lies at a cut gives the features of a whole pass':\n"
         "'hidden' at cut 1 changes with the weights of part 'block-1', behind it.\n"
-        "Let run_to stop before that part, or let an earlier part own what it uses.",
+        "Let forward_to_cut stop before that part, or let an earlier part own what it uses.",
     ),
     Planted(
         of_resume.check_batches_can_be_interleaved,
@@ -965,9 +967,9 @@ def test_a_state_may_carry_the_place_of_its_features(check):
 class WholeVectors(Words):
     """Gives vector features by a whole pass alone."""
 
-    def run_to(self, cut, batch, layout):
+    def forward_to_cut(self, cut, batch, layout):
         assert cut == 0 or layout != Layout.VECTOR
-        return super().run_to(cut, batch, layout)
+        return super().forward_to_cut(cut, batch, layout)
 
 
 CHECKS_OF_CUTS = [
@@ -982,7 +984,7 @@ CHECKS_OF_CUTS = [
 @pytest.mark.parametrize("check", CHECKS_OF_CUTS)
 def test_features_that_are_not_kept_need_no_cut_but_0(check):
     check(
-        described(WholeVectors, features=lambda features: tuple(replace(one, kept=False) for one in features)),
+        described(WholeVectors, features=lambda features: tuple(replace(one, cacheable=False) for one in features)),
         WORDS.inputs,
     )
 

@@ -14,7 +14,7 @@ from taskgraft.builtin.heads.regression import Regression
 from taskgraft.builtin.plugin import taskgraft_heads
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
-from taskgraft.contract.head import InvalidTargets, Head, HeadModule, LossSum, Predictions, TargetDescription
+from taskgraft.contract.head import Head, HeadModule, InvalidTargets, LossSum, Predictions, TargetDescription
 from taskgraft.testing import ContractViolation, InsufficientExamples
 from taskgraft.testing import distillation as of_distilling
 from taskgraft.testing import head as of_head
@@ -62,7 +62,7 @@ def _changed(right, change):
 class Reads(Labels):
     @property
     def description(self):
-        return replace(super().description, reads=())
+        return replace(super().description, layouts=())
 
 
 class OneBaseline(Labels):
@@ -74,29 +74,29 @@ class OneBaseline(Labels):
 class KeepsTheVocabulary(Labels):
     """What build needs stays in the head."""
 
-    def learn(self, targets):
+    def fit_targets(self, targets):
         self.learned = getattr(self, "learned", 0) + 1
-        right = super().learn(targets)
+        right = super().fit_targets(targets)
         return right if self.learned == 1 else right.model_copy(update={"weights": (1.0, 1.0, 1.0)})
 
 
 class OtherTarget(Labels):
-    def learn(self, targets):
+    def fit_targets(self, targets):
         class Mine(ClassificationTarget):
             pass
 
-        return Mine(**super().learn(targets).model_dump())
+        return Mine(**super().fit_targets(targets).model_dump())
 
 
 class LearnsNothingFinite(Numbers):
-    def learn(self, targets):
-        return super().learn(targets).model_copy(update={"means": (float("nan"),)})
+    def fit_targets(self, targets):
+        return super().fit_targets(targets).model_copy(update={"means": (float("nan"),)})
 
 
 class EncodesTwice(Labels):
     def encode(self, targets, target):
         right = super().encode(targets, target)
-        return right.rows([*range(len(right)), 0])
+        return right.select([*range(len(right)), 0])
 
 
 class NumbersByAppearance(Labels):
@@ -131,7 +131,7 @@ class BlamesTheFirstRow(Labels):
 
 
 class SpeaksInNumbers(Labels):
-    def truth(self, encoded, target):
+    def decode_targets(self, encoded, target):
         return encoded["label"].tolist()
 
 
@@ -140,10 +140,10 @@ class BuildsWhatItSaw(Labels):
 
     built = 0
 
-    def build(self, features, target):
+    def build_module(self, features, target):
         self.built += 1
         extra = () if self.built <= 2 else ("zebra",)
-        return super().build(features, target.model_copy(update={"vocabulary": target.vocabulary + extra}))
+        return super().build_module(features, target.model_copy(update={"vocabulary": target.vocabulary + extra}))
 
 
 def mean_loss(loss, output, targets, features):
@@ -184,8 +184,8 @@ def wavy(loss, output, targets, features):
 
 
 class OnlyFloat32(Labels):
-    def build(self, features, target):
-        module = super().build(features, target)
+    def build_module(self, features, target):
+        module = super().build_module(features, target)
         module.forward = lambda features: torch.nn.functional.linear(
             features.value.flatten(1), module.readout.weight.flatten(1)
         )
@@ -193,23 +193,23 @@ class OnlyFloat32(Labels):
 
 
 class BlendsTheOtherWay(Labels):
-    def blend(self, encoded, others, shares, target):
-        return super().blend(others, encoded, shares, target)
+    def mix_targets(self, encoded, others, shares, target):
+        return super().mix_targets(others, encoded, shares, target)
 
 
 class BlendsNothing(Labels):
     """Says that it takes soft targets, and does not make any."""
 
-    def blend(self, encoded, others, shares, target):
+    def mix_targets(self, encoded, others, shares, target):
         raise NotImplementedError("no soft targets")
 
 
 class SaysItTeaches(Numbers):
     """Says that it distils, and gives no soft targets."""
 
-    def build(self, features, target):
-        module = super().build(features, target)
-        module.soft_targets = HeadModule.soft_targets.__get__(module)
+    def build_module(self, features, target):
+        module = super().build_module(features, target)
+        module.soft_labels = HeadModule.soft_labels.__get__(module)
         return module
 
 
@@ -222,8 +222,8 @@ def averaged(found, output, soft, features, temperature):
 
 
 class Unused(Labels):
-    def build(self, features, target):
-        module = super().build(features, target)
+    def build_module(self, features, target):
+        module = super().build_module(features, target)
         module.register_module("spare", torch.nn.Linear(2, 2))
         return module
 
@@ -241,16 +241,16 @@ class Cells(Head):
     def description(self):
         return HeadDescription((Layout.GRID,), TargetKind.GRID_CATEGORIES)
 
-    def learn(self, targets):
+    def fit_targets(self, targets):
         return CellsTarget(column=next(iter(targets)))
 
     def encode(self, targets, target):
         return Batch({"share": torch.tensor([float(np.mean(cells)) for cells in targets[target.column]])})
 
-    def truth(self, encoded, target):
+    def decode_targets(self, encoded, target):
         return [np.full((2, 2), share > 0.5) for share in encoded["share"].tolist()]
 
-    def build(self, features, target):
+    def build_module(self, features, target):
         return CellsModule(features.feature_size)
 
 
@@ -266,7 +266,7 @@ class CellsModule(HeadModule):
         return LossSum((output - targets["share"]).square().sum(), torch.tensor(float(len(output))))
 
     def predict(self, output, features):
-        sizes = features.place.sizes.tolist()
+        sizes = features.geometry.sizes.tolist()
         return Predictions([np.full(size, int(one > 0)) for one, size in zip(output, sizes, strict=True)], None, (0, 1))
 
 
@@ -277,10 +277,10 @@ class Couples(Cells):
     def description(self):
         return HeadDescription((Layout.SEQUENCE,), TargetKind.PAIR_CATEGORIES)
 
-    def truth(self, encoded, target):
+    def decode_targets(self, encoded, target):
         return [np.full((1, 1), share > 0.5) for share in encoded["share"].tolist()]
 
-    def build(self, features, target):
+    def build_module(self, features, target):
         return CouplesModule(features.feature_size)
 
 
@@ -394,7 +394,7 @@ PLANTED = (
         NUMBERS,
         "SaysItTeaches breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
         "soft targets of vector features raises ….\n"
-        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+        "Let soft_targets and distillation_loss use one temperature, sum over what is compared, and heed lengths.",
     ),
     Planted(
         of_distilling.check_soft_targets_teach,
@@ -403,7 +403,7 @@ PLANTED = (
         "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
         "for vector features at temperature 3, the loss is # by the head's own soft targets and # by those of the "
         "opposite output.\n"
-        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+        "Let soft_targets and distillation_loss use one temperature, sum over what is compared, and heed lengths.",
     ),
     Planted(
         of_distilling.check_soft_targets_teach,
@@ -411,7 +411,7 @@ PLANTED = (
         LABELS,
         "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
         "for vector features, the total of 6 rows is #, but # row by row.\n"
-        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+        "Let soft_targets and distillation_loss use one temperature, sum over what is compared, and heed lengths.",
     ),
     Planted(
         of_head.check_targets_are_encoded_row_by_row,
@@ -433,25 +433,25 @@ PLANTED = (
         of_head.check_bad_targets_are_named,
         TakesAnyLabel,
         LABELS,
-        "TakesAnyLabel breaks the law 'a target that cannot be read is BadTargets, naming its row':\n"
+        "TakesAnyLabel breaks the law 'a target that cannot be read is InvalidTargets, naming its row':\n"
         "encode takes 'a_label_that_no_one_has_seen', which the training split never showed.\n"
-        "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
+        "Raise InvalidTargets({row: reason}) from encode, and give the label in the reason.",
     ),
     Planted(
         of_head.check_bad_targets_are_named,
         RaisesKeyError,
         LABELS,
-        "RaisesKeyError breaks the law 'a target that cannot be read is BadTargets, naming its row':\n"
+        "RaisesKeyError breaks the law 'a target that cannot be read is InvalidTargets, naming its row':\n"
         "encode raises ….\n"
-        "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
+        "Raise InvalidTargets({row: reason}) from encode, and give the label in the reason.",
     ),
     Planted(
         of_head.check_bad_targets_are_named,
         BlamesTheFirstRow,
         LABELS,
-        "BlamesTheFirstRow breaks the law 'a target that cannot be read is BadTargets, naming its row':\n"
+        "BlamesTheFirstRow breaks the law 'a target that cannot be read is InvalidTargets, naming its row':\n"
         "row 2 is bad, but the error names the rows [0].\n"
-        "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
+        "Raise InvalidTargets({row: reason}) from encode, and give the label in the reason.",
     ),
     Planted(
         of_head.check_truth_speaks_as_predictions_do,

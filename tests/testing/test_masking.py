@@ -14,13 +14,13 @@ from taskgraft.builtin.heads.configs import MaskedElementsConfig
 from taskgraft.builtin.heads.masked_elements import MaskedElements
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind, maskable
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema, maskable
 from taskgraft.testing import ContractViolation, InsufficientExamples
 from taskgraft.testing import backbone as of_backbone
 from taskgraft.testing import head as of_head
 from taskgraft.testing import masking as of_hiding
 
-WORDS, CELLS, KINDS = {"text": TEXTS}, cells_rows(8), CellsProcessor().contents
+WORDS, CELLS, KINDS = {"text": TEXTS}, cells_rows(8), CellsProcessor().element_schema
 
 
 def processing(kind: type, processor: type) -> Callable[[], Any]:
@@ -38,8 +38,8 @@ def holding(change: Callable[[Batch], dict[str, torch.Tensor]]) -> Callable[[], 
     """Words that hold something else."""
 
     class Spoiled(WordsProcessor):
-        def holds(self, batch):
-            right = super().holds(batch)
+        def element_values(self, batch):
+            right = super().element_values(batch)
             return Batch({**right.tensors, **change(right)}, right.axes, right.lengths)
 
     return processing(Words, Spoiled)
@@ -57,7 +57,7 @@ def hiding(kind: type, processor: type, change: Callable[..., Batch]) -> Callabl
 
 class Nothing(WordsProcessor):
     @property
-    def contents(self):
+    def element_schema(self):
         return None
 
 
@@ -67,35 +67,36 @@ class Growing(WordsProcessor):
     asked = 0
 
     @property
-    def contents(self):
+    def element_schema(self):
         Growing.asked += 1
         return ElementSchema(kinds=(ElementKind(name="word", categories=63 + Growing.asked),), by_position=False)
 
 
 class FewerColours(CellsProcessor):
     @property
-    def contents(self):
+    def element_schema(self):
         return ElementSchema(
-            kinds=(*super().contents.kinds[:2], ElementKind(name="colour", categories=("red", "green"))), by_position=True
+            kinds=(*super().element_schema.kinds[:2], ElementKind(name="colour", categories=("red", "green"))),
+            by_position=True,
         )
 
 
 class FewerKinds(CellsProcessor):
     @property
-    def contents(self):
-        return ElementSchema(kinds=super().contents.kinds[:2], by_position=True)
+    def element_schema(self):
+        return ElementSchema(kinds=super().element_schema.kinds[:2], by_position=True)
 
 
 class OneNumber(CellsProcessor):
     @property
-    def contents(self):
-        kinds = super().contents.kinds
+    def element_schema(self):
+        kinds = super().element_schema.kinds
         return ElementSchema(kinds=(kinds[0], ElementKind(name="span", numbers=1), kinds[2]), by_position=True)
 
 
 class HoldsTheSame(CellsProcessor):
-    def holds(self, batch):
-        right = super().holds(batch)
+    def element_values(self, batch):
+        right = super().element_values(batch)
         return Batch(
             {CATEGORY: right[CATEGORY] * 0 + torch.tensor([-1, -1, 0]), NUMBER: right[NUMBER] * torch.nan},
             right.axes,
@@ -111,10 +112,10 @@ class KeepsACopy(WordsProcessor):
         tensors = {"words": right.batch["words"], "copy": right.batch["words"]}
         return replace(right, batch=Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), right.batch.lengths))
 
-    def holds(self, batch):
-        return super().holds(words(batch, batch["copy"]))
+    def element_values(self, batch):
+        return super().element_values(words(batch, batch["copy"]))
 
-    def hide(self, batch, hidden, seeds):
+    def mask_elements(self, batch, hidden, seeds):
         made = torch.where(hidden.any(1, keepdim=True), 0, batch["words"])
         return Batch({"words": made, "copy": batch["copy"]}, batch.axes, batch.lengths)
 
@@ -122,10 +123,12 @@ class KeepsACopy(WordsProcessor):
 class LongerRows(WordsProcessor):
     """Counts padding among the elements."""
 
-    def holds(self, batch):
-        right = super().holds(batch)
+    def element_values(self, batch):
+        right = super().element_values(batch)
         return Batch(
-            right.tensors, right.axes, {ELEMENT_AXIS: torch.full_like(right.lengths[ELEMENT_AXIS], right.longest(ELEMENT_AXIS))}
+            right.tensors,
+            right.axes,
+            {ELEMENT_AXIS: torch.full_like(right.lengths[ELEMENT_AXIS], right.longest(ELEMENT_AXIS))},
         )
 
 
@@ -181,8 +184,8 @@ class Choosing(MaskedElements):
         super().__init__(MaskedElementsConfig())
         self.change = change
 
-    def choose(self, held, seeds):
-        return self.change(super().choose(held, seeds), held, seeds)
+    def choose_masked(self, held, seeds):
+        return self.change(super().choose_masked(held, seeds), held, seeds)
 
 
 class Asking(MaskedElements):
@@ -192,16 +195,16 @@ class Asking(MaskedElements):
         super().__init__(MaskedElementsConfig())
         self.change = change
 
-    def ask(self, held, seeds):
-        return self.change(super().ask(held, seeds), held, seeds)
+    def choose_scored(self, held, seeds):
+        return self.change(super().choose_scored(held, seeds), held, seeds)
 
 
 class OtherTruth(MaskedElements):
     def __init__(self):
         super().__init__(MaskedElementsConfig())
 
-    def truth(self, encoded, target):
-        return [list(row.values()) for row in super().truth(encoded, target)]
+    def decode_targets(self, encoded, target):
+        return [list(row.values()) for row in super().decode_targets(encoded, target)]
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ class Planted:
 class HidesGrids(Pictures):
     @property
     def description(self):
-        return replace(super().description, hides=True)
+        return replace(super().description, can_mask=True)
 
 
 SOUND, FITS = of_hiding.check_contents_are_sound, of_hiding.check_holds_fits_the_contents
@@ -232,7 +235,7 @@ PLANTED = (
         None,
         "HidesGrids breaks the law 'the description is sound':\n"
         "it hides elements, but emits no sequence.\n"
-        "Emit sequence as well, or say hides=False.",
+        "Emit sequence as well, or say can_mask=False.",
     ),
     Planted(
         SOUND,
@@ -247,8 +250,8 @@ PLANTED = (
         processing(Words, Growing),
         None,
         "Spoiled breaks the law 'what elements hold is described as JSON':\n"
-        "asked twice, Contents(kinds=(Kind(name='word', categories=64, numbers=0),), by_position=False) is "
-        "Contents(kinds=(Kind(name='word', categories=66, numbers=0),), by_position=False).\n"
+        "asked twice, ElementSchema(kinds=(ElementKind(name='word', categories=64, numbers=0),), by_position=False) is "
+        "ElementSchema(kinds=(ElementKind(name='word', categories=66, numbers=0),), by_position=False).\n"
         "Give Contents, decided when the processor was built.",
     ),
     Planted(
@@ -532,10 +535,10 @@ def test_examples_that_hold_nothing_are_refused():
 
 def test_a_backbone_that_hides_nothing_passes():
     class Bare(CellsProcessor):
-        contents = property(lambda self: 1 / 0)
+        element_schema = property(lambda self: 1 / 0)
 
     class Open(Cells):
-        description = property(lambda self: replace(super().description, hides=False))
+        description = property(lambda self: replace(super().description, can_mask=False))
         processor = property(lambda self: Bare())
 
     SOUND(Open())

@@ -9,12 +9,12 @@ import pytest
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Predictions
-from taskgraft.testing import LabelledRows, ContractViolation
+from taskgraft.testing import ContractViolation, LabelledRows
 from taskgraft.testing import metrics_and_baselines as of_judging
 from taskgraft.testing import plugin as of_plugin
 
 RIGHT = """
-    from taskgraft.contract.config import Config, NoSettings
+    from taskgraft.contract.config import Config, EmptyConfig
     from taskgraft.contract.descriptions import TargetKind
     from taskgraft.contract.hooks import hookimpl
     from taskgraft.contract.specs import BaselineSpec, MetricSpec
@@ -26,7 +26,7 @@ RIGHT = """
         yield MetricSpec(
             name="cost",
             summary="what wrong labels cost",
-            config=NoSettings,
+            config=EmptyConfig,
             targets=frozenset({TargetKind.CATEGORY}),
             build=build,
         )
@@ -49,9 +49,9 @@ RIGHT = """
         yield BaselineSpec(
             name="first",
             summary="always the first label",
-            config=NoSettings,
+            config=EmptyConfig,
             targets=frozenset({TargetKind.CATEGORY}),
-            learned=Learned,
+            state=Learned,
             learn=learn,
             predict=predict,
         )
@@ -90,7 +90,7 @@ def test_right_metrics_and_baselines_pass(module):
     of_judging.check_baselines_are_plain_and_honest(name, {}, {})
 
 
-DRAWING = ("build=build,", "build=build,\n            draw=draw,")
+DRAWING = ("build=build,", "build=build,\n            plot=draw,")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_baseline_that_is_not_plain_and_honest_is_caught(module, changes, foun
     assert str(caught.value) == f"baseline 'first' of wrong breaks the law '{law}':\n{found}.\n{advice}"
 
 
-KEPT_NOWHERE = ("            learned=Learned,\n", "")
+KEPT_NOWHERE = ("            state=Learned,\n", "")
 
 
 def test_what_a_baseline_keeps_nowhere_need_be_no_json(module):

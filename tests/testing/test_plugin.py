@@ -10,7 +10,7 @@ from taskgraft.testing import plugin as of_plugin
 
 RIGHT = """
     from taskgraft.contract.config import Config
-    from taskgraft.contract.descriptions import BackboneDescription, InputRole, Part, vector
+    from taskgraft.contract.descriptions import BackboneDescription, InputField, Part, vector
     from taskgraft.contract.hooks import hookimpl
     from taskgraft.contract.specs import BackboneSpec
 
@@ -24,7 +24,7 @@ RIGHT = """
         yield BackboneSpec(name="mine", summary="a backbone", config=Settings, describe=describe, build=build)
 
     def describe(config):
-        return BackboneDescription((InputRole("text"),), (vector(4),), (Part("all", ("all",), vector(4)),))
+        return BackboneDescription((InputField("text"),), (vector(4),), (Part("all", ("all",), vector(4)),))
 
     def build(config):
         import backbones

@@ -11,7 +11,7 @@ from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
 from taskgraft.discovery.catalog import catalog
-from taskgraft.testing import ContractViolation, ReaderLaws, InsufficientExamples
+from taskgraft.testing import ContractViolation, InsufficientExamples, ReaderLaws
 from taskgraft.testing import reader as of_reader
 
 CALLS = itertools.count()

@@ -15,8 +15,8 @@ from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.features import Features
-from taskgraft.contract.plan import Insertion, Unfreeze, HeadSolver, Stage
-from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
+from taskgraft.contract.plan import HeadSolver, Insertion, Stage, Unfreeze
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 from taskgraft.testing import ContractViolation
 from taskgraft.testing import strategy as of_strategy
 
@@ -41,7 +41,7 @@ class Cautious(Strategy):
     def plan(self, backbone, head):
         if not any(part.roles for part in backbone.parts):
             raise StrategyNotApplicable("this strategy needs roles")
-        return (Stage("last", (Unfreeze((backbone.parts[-1].name,), 1e-3),), head_rate=1e-3),)
+        return (Stage("last", (Unfreeze((backbone.parts[-1].name,), 1e-3),), head_learning_rate=1e-3),)
 
 
 class Counts(Strategy):
@@ -49,12 +49,12 @@ class Counts(Strategy):
 
     def plan(self, backbone, head):
         self.calls += 1
-        return (Stage(f"call {self.calls}", head_rate=1e-3),)
+        return (Stage(f"call {self.calls}", head_learning_rate=1e-3),)
 
 
 class Random(Strategy):
     def plan(self, backbone, head):
-        return (Stage("random", head_rate=random.random()),)
+        return (Stage("random", head_learning_rate=random.random()),)
 
 
 class NeedsRoles(Strategy):
@@ -62,7 +62,7 @@ class NeedsRoles(Strategy):
 
     def plan(self, backbone, head):
         with_roles = [part for part in backbone.parts if part.roles]
-        return (Stage("roles", (Unfreeze((with_roles[0].name,), 1e-3),), head_rate=1e-3),)
+        return (Stage("roles", (Unfreeze((with_roles[0].name,), 1e-3),), head_learning_rate=1e-3),)
 
 
 class Scaled(nn.Module):
@@ -87,7 +87,9 @@ class Halved(Scaled):
 def inserting(wrap):
     return planning(
         Stage(
-            "inserted", insert=(Insertion("scale", ("block-0",), frozenset({LayerRole.QUERY}), wrap, 1e-3),), head_rate=1e-3
+            "inserted",
+            insertions=(Insertion("scale", ("block-0",), frozenset({LayerRole.QUERY}), wrap, 1e-3),),
+            head_learning_rate=1e-3,
         )
     )
 
@@ -131,14 +133,14 @@ PLANTED = (
         NeedsRoles,
         "NeedsRoles breaks the law 'stages say what can be carried out':\n"
         "a plan for a backbone without roles (number of parts: 1) raises IndexError: list index out of range.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
         of_strategy.check_planning_is_pure,
-        lambda: planning(Stage("last", (LAST,), head_rate=1e-3)),
+        lambda: planning(Stage("last", (LAST,), head_learning_rate=1e-3)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'last' names the part 'block-1'; the parts are all.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
         of_strategy.check_stages_are_sound,
@@ -149,73 +151,75 @@ PLANTED = (
     ),
     Planted(
         of_strategy.check_stages_are_sound,
-        lambda: planning(Stage("one", head_rate=1e-3), Stage("one", head_rate=1e-3)),
+        lambda: planning(Stage("one", head_learning_rate=1e-3), Stage("one", head_learning_rate=1e-3)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "the stages are called ['one', 'one'].\n"
         "Give each its own name.",
     ),
     Planted(
         of_strategy.check_stages_are_sound,
-        lambda: planning(Stage("one", (Unfreeze(("block-7",), 1e-3),), head_rate=1e-3)),
+        lambda: planning(Stage("one", (Unfreeze(("block-7",), 1e-3),), head_learning_rate=1e-3)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' names the part 'block-7'; the parts are embedding, block-0, block-1.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
         of_strategy.check_stages_are_sound,
         lambda: planning(Stage("one")),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "in stage 'one' nothing learns.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
         of_strategy.check_stages_are_sound,
         lambda: planning(Stage("one", (LAST,))),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "the head learns in no stage.\n"
-        "Give a stage a head_rate.",
+        "Give a stage a head_learning_rate.",
     ),
     Planted(
         of_strategy.check_stages_are_sound,
-        lambda: planning(Stage("one", head_rate=-1.0)),
+        lambda: planning(Stage("one", head_learning_rate=-1.0)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' has the rates [-1.0].\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
         of_strategy.check_stages_are_sound,
-        lambda: planning(Stage("one", (LAST,), head_rate=1e-3, solve=HeadSolver.CONVEX)),
+        lambda: planning(Stage("one", (LAST,), head_learning_rate=1e-3, solve=HeadSolver.CONVEX)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' solves for the head, but other weights learn in it.\n"
         "Use Solve.DESCENT there.",
     ),
     Planted(
         of_strategy.check_stages_are_sound,
-        lambda: planning(Stage("one", head_rate=1e-3, epochs=0)),
+        lambda: planning(Stage("one", head_learning_rate=1e-3, epochs=0)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' has 0 epochs and a patience of None.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
         of_strategy.check_stages_resolve,
-        lambda: planning(Stage("one", (replace(LAST, roles=frozenset({LayerRole.DEPTHWISE})),), head_rate=1e-3)),
+        lambda: planning(
+            Stage("one", (replace(LAST, roles=frozenset({LayerRole.DEPTHWISE})),), head_learning_rate=1e-3)
+        ),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "The stage 'one' cannot run: its choice 1 fits no tensor of block-1.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
         of_strategy.check_stages_resolve,
-        lambda: planning(Stage("one", (LAST, LAST), head_rate=1e-3)),
+        lambda: planning(Stage("one", (LAST, LAST), head_learning_rate=1e-3)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "The stage 'one' cannot run: both 'block-1' and 'block-1' claim the tensor blocks.1.attention_norm.weight.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
         of_strategy.check_stages_resolve,
         lambda: inserting(lambda layer: nn.Identity()),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "The insertion 'scale' cannot be made: the module around blocks.0.query does not hold that layer.\n"
-        "Choose parts, roles and module types that the description lists, or raise CannotPlan with the reason.",
+        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
         of_strategy.check_stages_resolve,
@@ -266,8 +270,8 @@ class Shifted(Words):
 
     shift = 0.0
 
-    def resume(self, cut, state, layout):
-        features = super().resume(cut, state, layout)
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
         return Features(layout, tuple(value * (1 + self.shift) for value in features.values), features.lengths)
 
 
@@ -275,7 +279,7 @@ def test_what_training_changes_outside_of_tensors_is_missed_after_loading():
     def flip(backbone, step):
         backbone.shift = -2.0
 
-    strategy = planning(Stage("flipped", (LAST,), head_rate=1e-2, after_step=flip))
+    strategy = planning(Stage("flipped", (LAST,), head_learning_rate=1e-2, on_step_end=flip))
     given = (Shifted(), head(), WORDS.inputs, LABELS)
     with pytest.raises(ContractViolation) as caught:
         of_strategy.check_training_keeps_its_word(strategy, *given)
@@ -287,7 +291,7 @@ def test_what_training_changes_outside_of_tensors_is_missed_after_loading():
 
 
 def test_a_weight_that_moves_undeclared_is_caught_by_the_guard():
-    stage = Stage("last", (LAST,), head_rate=1e-3, after_step=nudge)
+    stage = Stage("last", (LAST,), head_learning_rate=1e-3, on_step_end=nudge)
     with pytest.raises(WeightGuardError) as caught:
         tried(of_strategy.check_training_keeps_its_word, planning(stage))
     assert caught.value.faults == ("the tensor embedding.weight does not learn, but changed",)

@@ -8,7 +8,7 @@ from taskgraft.builtin.heads.configs import ClassificationConfig, MultiLabelConf
 from taskgraft.builtin.plugin import taskgraft_heads, taskgraft_strategies
 from taskgraft.builtin.strategies.partial import PartialConfig
 from taskgraft.builtin.strategies.sequence import StagesConfig
-from taskgraft.composition.compose import resolve, build_strategy
+from taskgraft.composition.compose import build_strategy, resolve
 from taskgraft.contract.recipe import ComponentRef
 from taskgraft.contract.specs import StrategySpec
 from taskgraft.discovery.catalog import catalog
@@ -63,8 +63,8 @@ HEAD_CASES = (
     ("regression", {}, {"size": NUMBERS["size"]}),
     ("element-classification", {}, ELEMENTS),
     ("element-classification", {"label_smoothing": 0.2}, ELEMENTS),
-    ("masked-elements", {"share": 0.15}, WordsProcessor().contents),
-    ("masked-elements", {"share": 0.5}, CellsProcessor().contents),
+    ("masked-elements", {"share": 0.15}, WordsProcessor().element_schema),
+    ("masked-elements", {"share": 0.5}, CellsProcessor().element_schema),
 )
 
 

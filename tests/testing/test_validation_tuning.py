@@ -7,7 +7,7 @@ import torch
 from cautious import Cautious, CautiousTarget
 
 from taskgraft.contract.head import Head
-from taskgraft.testing import HeadLaws, ContractViolation, InsufficientExamples
+from taskgraft.testing import ContractViolation, HeadLaws, InsufficientExamples
 from taskgraft.testing import validation_tuning as of_settling
 
 LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
@@ -33,19 +33,19 @@ class Silent(Cautious):
 
     @property
     def description(self):
-        return replace(super().description, settles="", columns=())
+        return replace(super().description, tunes="", tuning_columns=())
 
 
 class Boasts(Cautious):
     """Says that it settles, and does not."""
 
-    settle = Head.settle
+    tune = Head.tune
 
 
 class OneColumn(Cautious):
     @property
     def description(self):
-        return replace(super().description, columns="amount")
+        return replace(super().description, tuning_columns="amount")
 
 
 class Counts(Cautious):
@@ -53,50 +53,50 @@ class Counts(Cautious):
 
     asked = 0
 
-    def settle(self, *given):
+    def tune(self, *given):
         self.asked += 1
-        return super().settle(*given).model_copy(update={"floor": self.asked / 100})
+        return super().tune(*given).model_copy(update={"floor": self.asked / 100})
 
 
 class Overwrites(Cautious):
     """Writes into the target description that it was given."""
 
-    def settle(self, predictions, encoded, columns, target):
-        settled = super().settle(predictions, encoded, columns, target)
+    def tune(self, predictions, encoded, columns, target):
+        settled = super().tune(predictions, encoded, columns, target)
         target.__dict__["floor"] = settled.floor
         return target
 
 
 class AnotherClass(Cautious):
-    def settle(self, *given):
+    def tune(self, *given):
         class Mine(CautiousTarget):
             pass
 
-        return Mine(**super().settle(*given).model_dump())
+        return Mine(**super().tune(*given).model_dump())
 
 
 class Nothing(Cautious):
-    def settle(self, predictions, encoded, columns, target):
+    def tune(self, predictions, encoded, columns, target):
         return target
 
 
 class Endless(Cautious):
-    def settle(self, *given):
-        return super().settle(*given).model_copy(update={"floor": float("inf")})
+    def tune(self, *given):
+        return super().tune(*given).model_copy(update={"floor": float("inf")})
 
 
 class FirstRow(Cautious):
     """Settles by the row that happens to come first."""
 
-    def settle(self, predictions, encoded, columns, target):
+    def tune(self, predictions, encoded, columns, target):
         return target.model_copy(update={"floor": columns["amount"][0] / 100})
 
 
 class Buffer(Cautious):
     """Keeps what is settled in a saved buffer."""
 
-    def build(self, features, target):
-        module = super().build(features, target)
+    def build_module(self, features, target):
+        module = super().build_module(features, target)
         module.register_buffer("floor", torch.tensor(target.floor or 0.0))
         return module
 
@@ -104,8 +104,8 @@ class Buffer(Cautious):
 class Sometimes(Cautious):
     """Has a buffer only after settling."""
 
-    def build(self, features, target):
-        module = super().build(features, target)
+    def build_module(self, features, target):
+        module = super().build_module(features, target)
         if target.floor is not None:
             module.register_buffer("floor", torch.tensor(target.floor))
         return module
@@ -145,7 +145,7 @@ PLANTED = (
     Planted(
         of_settling.check_settling_is_described,
         OneColumn,
-        f"OneColumn breaks the law '{DESCRIBED}':\n"
+        f"NeedsOneColumn breaks the law '{DESCRIBED}':\n"
         "its columns are 'amount', which settle alone reads; give a tuple of names.\n"
         "Say in 'settles' what settle chooses.",
     ),

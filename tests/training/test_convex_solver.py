@@ -10,7 +10,14 @@ from taskgraft.builtin.heads.regression import Regression
 from taskgraft.contract.descriptions import Layout, sequence, vector
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import HeadModule
-from taskgraft.training.convex_solver import PENALTIES, ConvexProblem, SolverFailed, solve, solve_with_penalty_search, start_at_zero
+from taskgraft.training.convex_solver import (
+    PENALTIES,
+    ConvexProblem,
+    SolverFailed,
+    solve,
+    solve_with_penalty_search,
+    start_at_zero,
+)
 
 ROWS, SIZE = 240, 8
 
@@ -26,15 +33,17 @@ def drawn(rows: int = ROWS, seed: int = 0, noise: float = 1.0) -> tuple[torch.Te
 
 def classifier(labels: list[str], **settings) -> tuple[HeadModule, torch.Tensor]:
     head = Classification(ClassificationConfig(**settings))
-    target = head.learn({"label": labels})
-    module = head.build(vector(SIZE), target)
+    target = head.fit_targets({"label": labels})
+    module = head.build_module(vector(SIZE), target)
     start_at_zero(module)
     return module, head.encode({"label": labels}, target)
 
 
 def problem(features: torch.Tensor, targets, size: int = ROWS) -> ConvexProblem:
     pieces = [list(range(start, min(start + size, len(features)))) for start in range(0, len(features), size)]
-    return ConvexProblem(lambda: ((Features(Layout.VECTOR, (features[rows],)), targets.rows(rows)) for rows in pieces))
+    return ConvexProblem(
+        lambda: ((Features(Layout.VECTOR, (features[rows],)), targets.select(rows)) for rows in pieces)
+    )
 
 
 @pytest.mark.parametrize("strength", [0.01, 1.0, 30.0])
@@ -62,8 +71,8 @@ def test_regression_agrees_with_the_closed_form_of_ridge():
     features, _ = drawn()
     numbers = (features @ torch.arange(SIZE).float() + 3).tolist()
     head = Regression(RegressionConfig())
-    target = head.learn({"price": numbers})
-    module, targets = head.build(vector(SIZE), target), head.encode({"price": numbers}, target)
+    target = head.fit_targets({"price": numbers})
+    module, targets = head.build_module(vector(SIZE), target), head.encode({"price": numbers}, target)
     training = problem(features, targets)
     start_at_zero(module)
     penalty = 0.1
@@ -87,8 +96,8 @@ def test_the_bias_is_not_penalised():
 def test_the_biases_of_members_are_not_penalised():
     features, labels = torch.ones(100, 2, SIZE), ["a"] * 90 + ["b"] * 10
     head = Classification(ClassificationConfig())
-    target = head.learn({"label": labels})
-    module, targets = head.build(vector(SIZE, members=2), target), head.encode({"label": labels}, target)
+    target = head.fit_targets({"label": labels})
+    module, targets = head.build_module(vector(SIZE, members=2), target), head.encode({"label": labels}, target)
     start_at_zero(module)
     training = ConvexProblem(lambda: [(Features(Layout.VECTOR, (features,)), targets)])
     solve(module, training, 100.0, training.scale(), tolerance=1e-7)
@@ -161,7 +170,9 @@ def test_noise_wants_a_stronger_penalty_than_order_does():
         module, targets = classifier(labels)
         _, other_targets = classifier(other_labels)
         training = problem(features, targets)
-        chosen.append(solve_with_penalty_search(module, training, problem(others, other_targets), training.scale()).penalty)
+        chosen.append(
+            solve_with_penalty_search(module, training, problem(others, other_targets), training.scale()).penalty
+        )
     assert chosen[0] > chosen[1]
 
 
@@ -179,8 +190,8 @@ def test_a_head_over_elements_can_be_solved_for():
         for row, count in zip(features.value, features.lengths, strict=True)
     ]
     head = ElementClassification(ElementClassificationConfig())
-    target = head.learn({"tags": labels})
-    module, targets = head.build(sequence(SIZE), target), head.encode({"tags": labels}, target)
+    target = head.fit_targets({"tags": labels})
+    module, targets = head.build_module(sequence(SIZE), target), head.encode({"tags": labels}, target)
     training = ConvexProblem(lambda: [(features, targets)])
     assert solve(module, training, 1e-6, training.scale()) < 0.05
 
@@ -217,9 +228,9 @@ def test_features_that_are_not_finite_are_refused():
 def test_targets_that_are_all_unknown_are_refused():
     features = Features(Layout.SEQUENCE, (torch.randn(2, 3, SIZE),), torch.tensor([3, 3]))
     head = ElementClassification(ElementClassificationConfig())
-    target = head.learn({"tags": ["a b"]})
+    target = head.fit_targets({"tags": ["a b"]})
     none = head.encode({"tags": [[None] * 3, [None] * 3]}, target)
-    module = head.build(sequence(SIZE), target)
+    module = head.build_module(sequence(SIZE), target)
     with pytest.raises(SolverFailed) as caught:
         ConvexProblem(lambda: [(features, none)]).loss(module, gradients=False)
     assert str(caught.value) == "The head cannot be solved for: no row has a target."

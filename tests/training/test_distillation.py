@@ -20,7 +20,7 @@ from taskgraft.contract.head import LossSum
 from taskgraft.contract.plan import Stage
 from taskgraft.contract.rows import InvalidRows
 from taskgraft.contract.strategy import StrategyNotApplicable
-from taskgraft.data.soft_labels import split_soft_labels, join_soft_labels
+from taskgraft.data.soft_labels import join_soft_labels, split_soft_labels
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, InvalidArtifact, checksums
 from taskgraft.storage.run_directory import ResumeMismatch
 from taskgraft.testing import StrategyLaws
@@ -305,7 +305,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits_and_with_the_same_teacher_a
     stage, kept = stage_of(teacher), {"run": tmp_path / "run", "resume": True}
     whole = fit(words(), Planned(stage), training={"checkpoint_every": 1})
     with pytest.raises(Stop):
-        fit(words(), Planned(replace(stage, after_step=stopping)), training={"checkpoint_every": 1}, **kept)
+        fit(words(), Planned(replace(stage, on_step_end=stopping)), training={"checkpoint_every": 1}, **kept)
     before = shutil.copytree(teacher, tmp_path / "before")
     fit("small-words", FULL, training={"seed": 1}).save(teacher, overwrite=True)
 

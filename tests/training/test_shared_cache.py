@@ -12,7 +12,7 @@ from taskgraft.contract.plan import HeadSolver, Stage
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.training.shared_cache import NOTE, SharedCache, frozen_digest
 
-PROBE = Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True)
+PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
 LAST = learns("block-1", store=True)
 
 

@@ -27,13 +27,13 @@ from taskgraft.adaptation.trainable import InvalidStage
 from taskgraft.builtin.heads.configs import ElementClassificationConfig, RegressionConfig
 from taskgraft.builtin.heads.element_classification import ElementClassification
 from taskgraft.builtin.heads.regression import Regression
-from taskgraft.contract.plan import Unfreeze, HeadSolver, Stage
+from taskgraft.contract.plan import HeadSolver, Stage, Unfreeze
 from taskgraft.data.batching import BatchBudget
 from taskgraft.engine.feature_checks import EXAMPLES
 from taskgraft.training import trainer as stages
 from taskgraft.training.trainer import TooFewRows
 
-PROBE = Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True)
+PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
 
 
 class Rows:
@@ -78,7 +78,7 @@ class Anew(Words):
     @property
     def description(self):
         right = super().description
-        return replace(right, features=tuple(replace(feature, kept=False) for feature in right.features))
+        return replace(right, features=tuple(replace(feature, cacheable=False) for feature in right.features))
 
 
 def test_features_that_are_not_kept_are_computed_anew_with_the_same_result():
@@ -159,27 +159,32 @@ def test_a_probe_of_elements_reads_few_at_a_time_and_rows_of_similar_length_toge
 
     def probed():
         head = ElementClassification(ElementClassificationConfig())
-        model = tg.compose(words(), head=head, strategy=Planned(replace(PROBE, penalty=1e-2)))
+        model = tg.compose(words(), head=head, strategy=Planned(replace(PROBE, l2_penalty=1e-2)))
         model.fit(rows, inputs="text", target="label", quiet=True)
         return weights(model)["head.readout.weight"]
 
     at_once = probed()
     monkeypatch.setattr(stages, "PIECE", BatchBudget(8_192, 40))
-    monkeypatch.setattr(stages, "from_batch", read)
+    monkeypatch.setattr(stages, "batch_to_features", read)
     torch.testing.assert_close(probed(), at_once, atol=1e-4, rtol=1e-3)
     assert max(count * longest for count, longest in shapes) <= 40
     assert sum(count * longest for count, longest in shapes) < 2 * sum(len(text.split()) for text in texts)
 
 
 def test_a_probe_uses_the_penalty_it_was_given():
-    _, run = fitted(words(), Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True, penalty=0.25))
+    _, run = fitted(
+        words(), Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True, l2_penalty=0.25)
+    )
     assert run.stages[0].penalty == 0.25
 
 
 def test_a_stronger_penalty_gives_smaller_weights():
     norms = []
     for penalty in (1e-4, 1.0):
-        model = trained(words(), Stage("probe", head_rate=1e-3, solve=HeadSolver.CONVEX, store=True, penalty=penalty))
+        model = trained(
+            words(),
+            Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True, l2_penalty=penalty),
+        )
         norms.append(float(weights(model)["head.readout.weight"].norm()))
     assert norms[1] < 0.2 * norms[0]
 
@@ -237,7 +242,7 @@ def test_stages_follow_each_other():
 
 
 def test_the_epochs_of_the_training_settings_hold_where_a_stage_does_not_say():
-    _, run = fitted(words(), Stage("first", (Unfreeze(PARTS, 1e-3),), head_rate=1e-3), epochs=4)
+    _, run = fitted(words(), Stage("first", (Unfreeze(PARTS, 1e-3),), head_learning_rate=1e-3), epochs=4)
     assert len(run.stages[0].losses) == 4
 
 

@@ -28,7 +28,7 @@ def build_backbone(chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbon
         the backbone, and the fingerprint of what lies below; None for random weights.
 
     Raises:
-        BadArtifact: when the artifact it starts from is damaged, has another base, or holds inserted modules.
+        InvalidArtifact: when the artifact it starts from is damaged, has another base, or holds inserted modules.
     """
     if isinstance(chosen, GivenObject):
         return chosen.value, chosen.value.fingerprint()
@@ -41,7 +41,7 @@ def read_tensors(folder: Path, content: bytes, records: Mapping[str, TensorRecor
     """Read the tensors of an artifact, which must be those that it lists.
 
     Raises:
-        BadArtifact: naming the first tensor that is missing or unexpected.
+        InvalidArtifact: naming the first tensor that is missing or unexpected.
     """
     try:
         tensors = parse_tensors(content)
@@ -60,7 +60,7 @@ def copy_verified(
     """Copy tensors to their places, once every dtype, shape and checksum was compared.
 
     Raises:
-        BadArtifact: naming the first that differs.
+        InvalidArtifact: naming the first that differs.
     """
     for name, tensor in tensors.items():
         have, need = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, places[name]))
@@ -95,7 +95,7 @@ def check_owners(folder: Path, manifest: Manifest, description: BackboneDescript
     """Compare the owner that each record states with the one that the name and the backbone say.
 
     Raises:
-        BadArtifact: naming the first tensor that differs.
+        InvalidArtifact: naming the first tensor that differs.
     """
     for name, record in manifest.tensors.items():
         if record.owner != owner_of(name, description):
@@ -109,15 +109,21 @@ def _start_from(folder: Path, backbone: Backbone, below: str | None) -> str:
         raise InvalidArtifact(str(folder), f"it was trained on another base ({manifest.base} there, {below} here)")
     check_owners(folder, manifest, backbone.description)
     if any(record.owner == INSERTED for record in manifest.tensors.values()):
-        raise InvalidArtifact(str(folder), "it holds inserted modules, so its backbone cannot be the base of another model")
+        raise InvalidArtifact(
+            str(folder), "it holds inserted modules, so its backbone cannot be the base of another model"
+        )
     tensors = read_tensors(folder, content, manifest.tensors)
     places = dict(backbone.state_dict(keep_vars=True))
     mine = {name: tensor for name, tensor in tensors.items() if manifest.tensors[name].owner != HEAD}
     missing = sorted(places.keys() - mine.keys()) if manifest.base is None else []
     if missing:
-        raise InvalidArtifact(str(folder), f"it lies over random weights, but lacks the tensor {join_words(missing, 3)}")
+        raise InvalidArtifact(
+            str(folder), f"it lies over random weights, but lacks the tensor {join_words(missing, 3)}"
+        )
     if strange := sorted(mine.keys() - places.keys()):
-        raise InvalidArtifact(str(folder), f"it holds the tensor {join_words(strange, 3)}, which the backbone does not have")
+        raise InvalidArtifact(
+            str(folder), f"it holds the tensor {join_words(strange, 3)}, which the backbone does not have"
+        )
     copy_verified(folder, mine, manifest.tensors, places)
     return _fingerprint(manifest)
 

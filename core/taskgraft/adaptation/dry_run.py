@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from taskgraft.adaptation.insertion import InvalidInsertion, InsertedModule, insert_modules, original_named_tensors, remove_modules
+from taskgraft.adaptation.insertion import (
+    InsertedModule,
+    InvalidInsertion,
+    insert_modules,
+    original_named_tensors,
+    remove_modules,
+)
 from taskgraft.adaptation.trainable import resolve_trainable
 from taskgraft.composition.compose import Composition, GivenObject
 from taskgraft.contract.backbone import Backbone, named_tensors
@@ -58,18 +64,18 @@ def dry_run_composition(composition: Composition) -> Composition:
         the composition, marked as tried where it could be.
 
     Raises:
-        BadStage: when a choice of tensors is empty.
-        CannotInsert: with the reason.
+        InvalidStage: when a choice of tensors is empty.
+        InsertionFailed: with the reason.
     """
-    inserts = any(stage.insert for stage in composition.plan)
-    chooses = any(learn.chooses for stage in composition.plan for learn in stage.learn)
+    inserts = any(stage.insertions for stage in composition.plan)
+    chooses = any(learn.chooses for stage in composition.plan for learn in stage.unfreeze)
     backbone = _without_weights(composition) if inserts or chooses else None
     if backbone is not None and chooses and not inserts:
         for stage in composition.plan:
             resolve_trainable(stage, backbone, composition.layout, nn.Module(), ())
     if not inserts:
         return replace(composition, tried=True)
-    batch = None if backbone is None else backbone.example()
+    batch = None if backbone is None else backbone.example_batch()
     if backbone is None or batch is None:
         return composition
     try:
@@ -84,16 +90,16 @@ def _without_weights(composition: Composition) -> Backbone | None:
     chosen = composition.backbone
     if isinstance(chosen, GivenObject):
         return chosen.value
-    return None if chosen.spec.sketch is None else chosen.spec.sketch(chosen.config)
+    return None if chosen.spec.build_on_meta is None else chosen.spec.build_on_meta(chosen.config)
 
 
 def dry_run(composition: Composition, backbone: Backbone, batch: Batch) -> None:
     """Try what a plan inserts on some rows, and take it out again.
 
     Raises:
-        BadInsertion: when an insertion cannot be made.
-        CannotInsert: when a pass with it fails, the features have another shape, or do not depend on an inserted tensor.
-        CannotRun: when the backbone fails by itself.
+        InvalidInsertion: when an insertion cannot be made.
+        InsertionFailed: when a pass with it fails, the features have another shape, or do not depend on an inserted tensor.
+        BackboneFailed: when the backbone fails by itself.
     """
     who = composition.strategy.label, composition.backbone.label
     with _tried_on(backbone):
@@ -106,7 +112,7 @@ def dry_run(composition: Composition, backbone: Backbone, batch: Batch) -> None:
         inserted: tuple[InsertedModule, ...] = ()
         try:
             for stage in composition.plan:
-                inserted = (*inserted, *insert_modules(backbone, stage.insert, inserted))
+                inserted = (*inserted, *insert_modules(backbone, stage.insertions, inserted))
             backbone.eval()
             learn = _learning(backbone, inserted)
             after = backbone(batch, composition.layout)

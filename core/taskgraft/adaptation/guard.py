@@ -36,14 +36,14 @@ class WeightGuard:
         learning: what the stage declared.
         frozen: modules that must stay in eval mode.
         before: digests of tensors, by name, as they were before anything was inserted; the others are taken now.
-        excused: tensors that received no gradient, with the reason.
+        zero_gradients: tensors that received no gradient, with the reason.
     """
 
     stage: str
     learning: TrainableTensors
     frozen: list[tuple[str, nn.Module]]
     before: Mapping[str, str] = field(default_factory=dict)
-    excused: dict[str, str] = field(default_factory=dict)
+    zero_gradients: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         now = self.learning.tensors()
@@ -64,7 +64,7 @@ class WeightGuard:
             "gates": sorted(self._gates),
             "blamed": sorted(self._blamed),
             "awake": sorted(self._awake),
-            "excused": self.excused,
+            "excused": self.zero_gradients,
             "passes": self._passes,
         }
 
@@ -73,7 +73,7 @@ class WeightGuard:
         self._before |= state["before"]
         self._without, self._gates = set(state["without"]), set(state["gates"])
         self._blamed, self._awake = set(state["blamed"]), set(state["awake"])
-        self.excused, self._passes = dict(state["excused"]), state["passes"]
+        self.zero_gradients, self._passes = dict(state["excused"]), state["passes"]
 
     def after_backward(self) -> None:
         """Note which declared tensors received a gradient that is not all zero."""
@@ -89,7 +89,7 @@ class WeightGuard:
             elif self._gate(name) is None:
                 self._blamed.add(name)
             else:
-                self.excused[name] = f"behind {self._gate(name)}, which was zero"
+                self.zero_gradients[name] = f"behind {self._gate(name)}, which was zero"
 
     def after_step(self) -> None:
         """Note modules that left eval mode."""
@@ -102,7 +102,7 @@ class WeightGuard:
             solved: whether a solver found the head, so that there were no gradients to watch.
 
         Raises:
-            GuardBroken: listing every fault.
+            WeightGuardError: listing every fault.
         """
         now = self.learning.tensors()
         faults = [f"the module {name} does not learn, but ran in training mode" for name in sorted(self._awake)]
@@ -123,7 +123,9 @@ class WeightGuard:
                 faults.append(
                     f"the group '{group.name}' learns at rate {group.rate:g}, but none of its tensors changed"
                 )
-        self.excused = {name: why for name, why in self.excused.items() if name in self._without - self._blamed}
+        self.zero_gradients = {
+            name: why for name, why in self.zero_gradients.items() if name in self._without - self._blamed
+        }
         if faults:
             raise WeightGuardError(self.stage, tuple(faults))
 

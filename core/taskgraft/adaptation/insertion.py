@@ -42,7 +42,7 @@ def insert_modules(
         before: what was inserted earlier.
 
     Raises:
-        BadInsertion: when an insertion chooses no layer, one that has its name already, or its module does not hold the
+        InvalidInsertion: when an insertion chooses no layer, one that has its name already, or its module does not hold the
             layer.
     """
     done: list[InsertedModule] = []
@@ -65,7 +65,9 @@ def insert_modules(
     return tuple(done)
 
 
-def remove_modules(backbone: Backbone, inserted: Sequence[InsertedModule], before: Sequence[InsertedModule] = ()) -> None:
+def remove_modules(
+    backbone: Backbone, inserted: Sequence[InsertedModule], before: Sequence[InsertedModule] = ()
+) -> None:
     """Take inserted modules away; the last one added goes first.
 
     Args:
@@ -112,7 +114,9 @@ def is_inserted(name: str) -> bool:
     return ":" in name
 
 
-def _around(backbone: Backbone, insertion: Insertion, path: str, wrap: "Wrap", before: Sequence[InsertedModule]) -> InsertedModule:
+def _around(
+    backbone: Backbone, insertion: Insertion, path: str, wrap: "Wrap", before: Sequence[InsertedModule]
+) -> InsertedModule:
     layer = _layer(backbone, path, before)
     around = wrap(layer)
     inside = next((name for name, module in around.named_modules() if module is layer and name), None)

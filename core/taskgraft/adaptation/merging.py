@@ -52,13 +52,11 @@ class AdapterMerge:
         """Merge all of them and compare, layer by layer and the features of the rows. It is done whole or not at all.
 
         Raises:
-            CannotMerge: for the first that has no such form, or that does not compute the same.
+            MergeError: for the first that has no such form, or that does not compute the same.
         """
         for one in self.inserted:
             if one.insertion.merge is None:
-                raise MergeError(
-                    one.insertion.name, f"what it adds to {one.path} is no change of that layer's weights"
-                )
+                raise MergeError(one.insertion.name, f"what it adds to {one.path} is no change of that layer's weights")
         self.backbone.eval()
         before = self.features() if self.features else None
         try:
@@ -114,7 +112,9 @@ class AdapterMerge:
 
 def merged_tensors(backbone: Backbone, inserted: Sequence[InsertedModule]) -> frozenset[str]:
     """Name the base tensors that merging changes: those of the layers, now bare, that modules stood around."""
-    return frozenset(f"{one.path}.{name}" for one in inserted for name in named_tensors(backbone.get_submodule(one.path)))
+    return frozenset(
+        f"{one.path}.{name}" for one in inserted for name in named_tensors(backbone.get_submodule(one.path))
+    )
 
 
 def _forms(named: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from taskgraft.adaptation.insertion import InsertedModule, is_inserted, named_modules, original_named_tensors
 from taskgraft.contract.backbone import Backbone, owning_part
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.plan import Unfreeze, HeadSolver, Stage
+from taskgraft.contract.plan import HeadSolver, Stage, Unfreeze
 from taskgraft.errors import TaskgraftError
 
 HEAD = "head"
@@ -73,7 +73,7 @@ class TrainableTensors:
                 return index
         return len(parts)
 
-    def set_modes(self) -> list[tuple[str, nn.Module]]:
+    def set_train_modes(self) -> list[tuple[str, nn.Module]]:
         """Put what learns in training mode and let it have gradients, and everything else in eval mode.
 
         A part that does not learn runs in eval mode, also below inserted modules; so does a module whose statistics are
@@ -118,19 +118,19 @@ def resolve_trainable(
     """Find the tensors that a stage means. What the features of the head's layout do not depend on keeps still.
 
     Raises:
-        BadStage: when a choice is empty, names no part, or two choices claim one tensor.
+        InvalidStage: when a choice is empty, names no part, or two choices claim one tensor.
     """
-    groups = [_group(stage, number, learn, backbone, layout, inserted) for number, learn in enumerate(stage.learn)]
+    groups = [_group(stage, number, learn, backbone, layout, inserted) for number, learn in enumerate(stage.unfreeze)]
     names = original_named_tensors(backbone, inserted)
-    for insertion in dict.fromkeys(one.insertion for one in inserted if one.insertion in stage.insert):
+    for insertion in dict.fromkeys(one.insertion for one in inserted if one.insertion in stage.insertions):
         around = [one for one in inserted if one.insertion == insertion]
         mine = tuple(name for name in names if any(one.learns(name) for one in around))
-        groups.append(ParameterGroup(f"inserted {insertion.name}", insertion.rate, mine))
+        groups.append(ParameterGroup(f"inserted {insertion.name}", insertion.learning_rate, mine))
     if stage.layer_decay is not None:
         groups = [replace(group, factors=_factors(stage.layer_decay, group, backbone)) for group in groups]
-    if stage.head_rate is not None:
+    if stage.head_learning_rate is not None:
         of_head = (*(name for name, _ in head.named_parameters()), *(name for name, _ in head.named_buffers()))
-        groups.append(ParameterGroup(HEAD, stage.head_rate, tuple(f"{HEAD}.{name}" for name in of_head)))
+        groups.append(ParameterGroup(HEAD, stage.head_learning_rate, tuple(f"{HEAD}.{name}" for name in of_head)))
     claimed: dict[str, str] = {}
     for group in groups:
         for name in group.tensors:
@@ -177,7 +177,7 @@ def _group(
         raise InvalidStage(
             stage.name, f"its choice {number + 1} fits no tensor of {', '.join(learn.parts)}{_sought(learn)}"
         )
-    return ParameterGroup(", ".join(learn.parts), learn.rate, tuple(chosen))
+    return ParameterGroup(", ".join(learn.parts), learn.learning_rate, tuple(chosen))
 
 
 def _sought(learn: Unfreeze) -> str:

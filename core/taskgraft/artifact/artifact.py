@@ -14,11 +14,26 @@ from pydantic import ValidationError
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from taskgraft.adaptation.base_weights import build_backbone, check_owners, is_finite, owner_of, copy_verified, read_tensors
+from taskgraft.adaptation.base_weights import (
+    build_backbone,
+    check_owners,
+    copy_verified,
+    is_finite,
+    owner_of,
+    read_tensors,
+)
 from taskgraft.adaptation.fitted import FittedTask
 from taskgraft.adaptation.insertion import InsertedModule, insert_modules, is_inserted, remove_modules
 from taskgraft.adaptation.trainable import TrainableTensors, resolve_trainable
-from taskgraft.composition.compose import Composition, ComponentReference, build_head, check_consent, compose_components, head_features, resolve
+from taskgraft.composition.compose import (
+    ComponentReference,
+    Composition,
+    build_head,
+    check_consent,
+    compose_components,
+    head_features,
+    resolve,
+)
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.head import Head
@@ -30,7 +45,7 @@ from taskgraft.discovery.distributions import is_installed
 from taskgraft.discovery.names import parse_name
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.evaluation.baselines import read_baselines, baseline_sources
+from taskgraft.evaluation.baselines import baseline_sources, read_baselines
 from taskgraft.storage.atomic_write import atomic_folder
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import (
@@ -44,8 +59,8 @@ from taskgraft.storage.manifest import (
     checksums,
     is_artifact,
     read_artifact,
-    recipe_relative_to,
     recipe_from,
+    recipe_relative_to,
 )
 
 
@@ -75,7 +90,7 @@ def save(fitted: FittedTask, composition: Composition, recipe: Recipe, path: Pat
     """Write an artifact beside its place and rename it, so that no half-written one is ever found.
 
     Raises:
-        CannotSave: when something is there already and is not an artifact to overwrite, or the place cannot be written.
+        SaveError: when something is there already and is not an artifact to overwrite, or the place cannot be written.
     """
     path = _resolved(path)
     _check_place(path, overwrite=overwrite)
@@ -132,7 +147,7 @@ def load_fitted(
         strategy: the object, when the strategy was composed from one.
 
     Raises:
-        BadArtifact: for damage, another base, another processor, a newer form, a missing or unexpected tensor.
+        InvalidArtifact: for damage, another base, another processor, a newer form, a missing or unexpected tensor.
     """
     folder = Path(path)
     manifest, content = read_artifact(folder)
@@ -157,14 +172,14 @@ def load_fitted(
             str(folder), f"its target description does not fit the head ({error.error_count()} faults)"
         ) from None
     rivals = read_baselines(folder, manifest.baselines)
-    task = TaskModule(below, top.build(head_features(composition), target), composition.layout)
-    task.pads = manifest.pads
+    task = TaskModule(below, top.build_module(head_features(composition), target), composition.layout)
+    task.padding_invariant = manifest.pads
     inserted: tuple[InsertedModule, ...] = ()
     learned: frozenset[str] = frozenset()
     recipe = recipe.model_copy(update={"backbone": composition.backbone.choice()})
     try:
         for stage in composition.plan:
-            inserted = (*inserted, *insert_modules(below, stage.insert, inserted))
+            inserted = (*inserted, *insert_modules(below, stage.insertions, inserted))
             learned |= resolve_trainable(stage, below, task.layout, task.head, inserted).declared
         fitted = FittedTask(task, top, target, inserted, learned, base, manifest.metrics, rivals)
         if manifest.merged:
@@ -195,7 +210,7 @@ def compose_from_manifest(
     """Put together what an artifact names, as far as that goes without weights. Arguments as for :func:`load_fitted`.
 
     Raises:
-        BadArtifact: when it needs what is not installed, asks for what only a person may grant, or names other inputs.
+        InvalidArtifact: when it needs what is not installed, asks for what only a person may grant, or names other inputs.
     """
     _check_sources(folder, manifest)
     for kind, choice, given in (
@@ -244,7 +259,10 @@ def _manifest(
     records = {}
     for name, tensor in tensors.items():
         records[name] = TensorRecord(
-            owner=owner_of(name, description), dtype=str(tensor.dtype), shape=tuple(tensor.shape), sha256=tensor_digest(tensor)
+            owner=owner_of(name, description),
+            dtype=str(tensor.dtype),
+            shape=tuple(tensor.shape),
+            sha256=tensor_digest(tensor),
         )
     sources = (*composition.sources(), *baseline_sources(list(fitted.baselines)))
     manifest = Manifest(
@@ -253,7 +271,7 @@ def _manifest(
         target=fitted.target.model_dump(mode="json"),
         processor=_json(fitted.task.backbone.processor.settings()),
         base=fitted.base,
-        pads=fitted.task.pads,
+        pads=fitted.task.padding_invariant,
         merged=fitted.merged,
         sources={source.distribution: source.version for source in sources},
         metrics=dict(fitted.metrics),

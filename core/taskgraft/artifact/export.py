@@ -19,8 +19,8 @@ def export(backbone: Backbone, recipe: Recipe, composition: Composition, folder:
     """Let a backbone write its checkpoint beside the place, and rename it when it is whole.
 
     Raises:
-        CannotExport: when it has no form of its own library.
-        CannotWrite: when something is there that may not be overwritten, or the place cannot be written.
+        ExportNotSupported: when it has no form of its own library.
+        OutputError: when something is there that may not be overwritten, or the place cannot be written.
     """
     try:
         folder = folder.resolve()
@@ -50,7 +50,9 @@ def _check_place(folder: Path, *, overwrite: bool) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         raise OutputError(str(folder), "what is there was not exported, so it is not overwritten", WHAT) from None
     if strangers := sorted(set(_files(folder)) - known):
-        raise OutputError(str(folder), f"the folder also holds {join_words(strangers, 3)}, which was not exported", WHAT)
+        raise OutputError(
+            str(folder), f"the folder also holds {join_words(strangers, 3)}, which was not exported", WHAT
+        )
 
 
 def _told(recipe: Recipe, composition: Composition, fresh: Path) -> str:

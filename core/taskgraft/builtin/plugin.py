@@ -136,7 +136,7 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
         summary="several strategies, one after the other",
         config=StagesConfig,
         build=_stages,
-        strategies="strategies",
+        nested="strategies",
     )
 
 
@@ -168,7 +168,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
         name="dataset-folder",
         summary="a Hugging Face data set in the folder where it was saved",
         config=EmptyConfig,
-        folders=("dataset_info.json", "dataset_dict.json"),
+        folder_patterns=("dataset_info.json", "dataset_dict.json"),
         read=_read_dataset_folder,
     )
     yield ReaderSpec(
@@ -221,7 +221,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         config=EmptyConfig,
         targets=frozenset({TargetKind.INPUTS}),
         build=_judge_masked_elements,
-        lower=frozenset({"hidden_mean_squared_error"}),
+        lower_is_better=frozenset({"hidden_mean_squared_error"}),
     )
     yield MetricSpec(
         name="multi-label",
@@ -236,7 +236,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         config=EmptyConfig,
         targets=frozenset({TargetKind.NUMBERS}),
         build=_judge_regression,
-        lower=frozenset({"mean_squared_error", "mean_absolute_error"}),
+        lower_is_better=frozenset({"mean_squared_error", "mean_absolute_error"}),
     )
 
 
@@ -248,8 +248,8 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="always what is most frequent in the training rows",
         config=EmptyConfig,
         targets=frozenset({TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.ELEMENT_CATEGORIES}),
-        learned=MajorityLearned,
-        learn=_learn_majority,
+        state=MajorityLearned,
+        fit=_learn_majority,
         predict=_predict_majority,
     )
     yield BaselineSpec(
@@ -257,8 +257,8 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="always the mean of the training rows",
         config=EmptyConfig,
         targets=frozenset({TargetKind.NUMBERS}),
-        learned=MeanLearned,
-        learn=_learn_mean,
+        state=MeanLearned,
+        fit=_learn_mean,
         predict=_predict_mean,
     )
 
@@ -365,13 +365,17 @@ def _judge_masked_elements(
     return masked_elements(predictions, truth, columns, config)
 
 
-def _judge_multi_label(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig) -> MetricFunction:
+def _judge_multi_label(
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig
+) -> MetricFunction:
     from taskgraft.builtin.metrics import classification as judge
 
     return judge.multi_label(predictions, truth, columns, config)
 
 
-def _judge_regression(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig) -> MetricFunction:
+def _judge_regression(
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig
+) -> MetricFunction:
     from taskgraft.builtin.metrics.regression import regression
 
     return regression(predictions, truth, columns, config)

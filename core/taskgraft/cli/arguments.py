@@ -18,7 +18,7 @@ def loaded(artifact: Path, device: str) -> "TaskModel":
         device: as torch names it; ``auto`` is the accelerator if there is one.
 
     Raises:
-        BadArtifact, NoDevice: as :func:`taskgraft.load` does.
+        InvalidArtifact, InvalidDevice: as :func:`taskgraft.load` does.
     """
     from taskgraft.model import load
     from taskgraft.storage.manifest import read_artifact
@@ -47,7 +47,7 @@ def reference(text: str, axis: str) -> Any:
     """Read a name, or a name with settings, written in one line of YAML or JSON: ``{name: full, learning_rate: 1e-4}``.
 
     Raises:
-        SettingsError: for what is meant as that and is none.
+        ConfigError: for what is meant as that and is none.
     """
     if not text.lstrip().startswith("{"):
         return text
@@ -61,7 +61,7 @@ def references(text: str) -> tuple[Any, ...]:
     """Split a list of names with commas between, or read one name with settings, written as JSON.
 
     Raises:
-        SettingsError: for what is meant as JSON and is none.
+        ConfigError: for what is meant as JSON and is none.
     """
     if not text.lstrip().startswith("{"):
         return names(text)

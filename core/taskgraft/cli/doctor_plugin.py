@@ -13,7 +13,7 @@ from taskgraft.contract.specs import Spec
 from taskgraft.discovery.catalog import BLOCK_VARIABLE, Catalog, catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import normalize_distribution, parse_name
-from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.testing.quick_check import CheckResult, Outcome, run_checks
 
 MARKS = {Outcome.KEPT: "kept", Outcome.BROKEN: "BROKEN", Outcome.NOT_TRIED: "not tried"}
@@ -57,7 +57,9 @@ def _sources(known: Catalog, plugin: str) -> list[PluginSource]:
     """Find what a word means: all entry points of a distribution, or all of one name."""
     loaded, failed = ([one.source for one in found] for found in (known.entries, known.failures))
     every = dict.fromkeys([*loaded, *failed])
-    named_so = [source for source in every if normalize_distribution(source.distribution) == normalize_distribution(plugin)]
+    named_so = [
+        source for source in every if normalize_distribution(source.distribution) == normalize_distribution(plugin)
+    ]
     found = named_so or [source for source in every if source.entry_point == plugin]
     if not found:
         raise UnknownPlugin(plugin, tuple(sorted({source.distribution for source in every})), known.blocked)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from taskgraft.cli.console import console, print_json, table
 from taskgraft.discovery.catalog import Catalog, catalog
 from taskgraft.discovery.loader import SPEC_TYPES, CatalogEntry
-from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.errors import TaskgraftError, closest_match, join_words
 
 AXES = {hook.removeprefix("taskgraft_"): kind for hook, kind in SPEC_TYPES.items()}
 """Each axis in the plural, as hooks are named, and the class of its specs."""

@@ -16,7 +16,7 @@ def start_plugin(name: str, kind: str, output: Path | None, *, as_json: bool) ->
 
     Raises:
         UnknownKind, BadPluginName, NameTaken: for what could not work.
-        CannotWrite: when the folder is not free.
+        OutputError: when the folder is not free.
     """
     words = derive_names(name, kind, catalog())
     folder = Path(name) if output is None else output

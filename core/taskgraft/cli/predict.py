@@ -29,7 +29,7 @@ def predict(
         keep: columns of the data, with commas between.
 
     Raises:
-        CannotWrite: before anything is loaded, when the file could not be written in the end.
+        OutputError: before anything is loaded, when the file could not be written in the end.
         OntoItself: when the file holds the data.
     """
     if output is not None:

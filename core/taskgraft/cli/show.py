@@ -33,7 +33,7 @@ def show(text: str, axis: str | None, *, as_json: bool) -> None:
         axis: which is meant, where several have the name.
 
     Raises:
-        UnknownName, AmbiguousName, BadName: as whenever a name is used.
+        UnknownComponent, AmbiguousComponent, InvalidName: as whenever a name is used.
         SeveralAxes: when one schema is asked for and the name has several.
     """
     name = parse_name(text)
@@ -69,7 +69,9 @@ def _found(name: ComponentName, axis: str | None) -> list[tuple[Spec, PluginSour
     return found
 
 
-def _described(text: str, name: ComponentName, spec: Spec, *, alone: bool) -> BackboneDescription | HeadDescription | None:
+def _described(
+    text: str, name: ComponentName, spec: Spec, *, alone: bool
+) -> BackboneDescription | HeadDescription | None:
     """Describe the very model that a name with an argument means; of heads, also one with the settings' defaults."""
     if not isinstance(spec, BackboneSpec | HeadSpec):
         if name.argument is not None and alone:
@@ -110,15 +112,15 @@ def _schema(shown: _Shown) -> dict[str, Any]:
 def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]:
     if isinstance(description, HeadDescription):
         return {
-            "reads": list(description.reads),
+            "reads": list(description.layouts),
             "target": description.target,
-            "soft_targets": description.soft_targets,
-            "distils": description.distils,
+            "soft_targets": description.supports_soft_labels,
+            "distils": description.supports_distillation,
             "metrics": list(description.metrics),
             "baselines": list(description.baselines),
-            "groups": description.groups,
-            "settles": description.settles,
-            "columns": list(description.columns),
+            "groups": description.group_column,
+            "settles": description.tunes,
+            "columns": list(description.tuning_columns),
         }
     return {
         "inputs": [{"name": role.name, "required": role.required} for role in description.inputs],
@@ -140,8 +142,8 @@ def _print(shown: _Shown) -> None:
         out.print(table(("setting", "type", "default", "range", "about"), map(_row, settings)))
     else:
         out.print("It has no settings.")
-    if spec.config.argument is not None:
-        field = spec.config.argument
+    if spec.config.positional is not None:
+        field = spec.config.positional
         out.print(f"{spec.name}:{field.upper()} is short for the setting {field}.")
     if isinstance(shown.description, BackboneDescription):
         _print_backbone(shown.description)
@@ -170,15 +172,15 @@ def _print_backbone(description: BackboneDescription) -> None:
 
 def _print_head(description: HeadDescription) -> None:
     out = console()
-    out.print(f"Reads: {' or '.join(description.reads)} features. Learns: {description.target}.")
+    out.print(f"Reads: {' or '.join(description.layouts)} features. Learns: {description.target}.")
     if description.metrics:
         names = [one if isinstance(one, str) else one["name"] for one in description.metrics]
         out.print(f"Judged by: {', '.join(names)}.")
     if description.baselines:
         out.print(f"Beside: {', '.join(description.baselines)}.")
-    if description.settles:
-        by = f" and their {join_words(description.columns)}" if description.columns else ""
-        out.print(f"Chooses {description.settles} by validation rows{by}.")
+    if description.tunes:
+        by = f" and their {join_words(description.tuning_columns)}" if description.tuning_columns else ""
+        out.print(f"Chooses {description.tunes} by validation rows{by}.")
 
 
 @dataclass(eq=False)

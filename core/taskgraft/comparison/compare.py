@@ -19,16 +19,23 @@ from pathlib import Path
 from typing import Any
 
 from taskgraft.comparison.figure import can_draw, draw
-from taskgraft.comparison.results import Comparison, Candidate, RunResult
-from taskgraft.comparison.worker import RunRequest, RunRecord
-from taskgraft.composition.compose import ResolvedComponent, ComponentReference, check_recipe_consent, combine, resolve, as_list
+from taskgraft.comparison.results import Candidate, Comparison, RunResult
+from taskgraft.comparison.worker import RunRecord, RunRequest
+from taskgraft.composition.compose import (
+    ComponentReference,
+    ResolvedComponent,
+    as_list,
+    check_recipe_consent,
+    combine,
+    resolve,
+)
 from taskgraft.contract.descriptions import HeadDescription, TargetKind
 from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, StrategySpec
 from taskgraft.data.reading import read_rows
 from taskgraft.data.splitting import read_train_and_validation
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.progress import ProgressReporter
 from taskgraft.recipes.files import read_recipe
 from taskgraft.storage.atomic_write import atomic_file
@@ -71,8 +78,8 @@ def compare(
         quiet: show no progress.
 
     Raises:
-        CannotCompare: when there is nothing to compare or to judge by, something is in the way, or no run ended well.
-        AnotherRun: when a comparison is to go on with other rows or settings.
+        CompareError: when there is nothing to compare or to judge by, something is in the way, or no run ended well.
+        ResumeMismatch: when a comparison is to go on with other rows or settings.
         TaskgraftError: for whatever else is wrong with names, settings and rows, before anything is run.
     """
     if not isinstance(recipe, Recipe):
@@ -109,12 +116,14 @@ class _Entry:
     names: tuple[str, str]
 
 
-def _entries(recipe: Recipe, strategies: Sequence[ComponentReference], backbones: Sequence[ComponentReference]) -> list[_Entry]:
+def _entries(
+    recipe: Recipe, strategies: Sequence[ComponentReference], backbones: Sequence[ComponentReference]
+) -> list[_Entry]:
     """Look up what is named.
 
     Raises:
-        UnknownName, AmbiguousName, BadName, SettingsError: for what is not there, or does not take its settings.
-        CannotCompare: for less than two ways, or one that is named twice.
+        UnknownComponent, AmbiguousComponent, InvalidName, ConfigError: for what is not there, or does not take its settings.
+        CompareError: for less than two ways, or one that is named twice.
     """
     ways = [(resolve(catalog(), StrategySpec, one), one) for one in strategies or [recipe.strategy]]
     bases = [(resolve(catalog(), BackboneSpec, one), one) for one in backbones or [recipe.backbone]]
@@ -134,7 +143,11 @@ def _name(chosen: ResolvedComponent[Any], reference: ComponentReference) -> str:
     """Call it as its messages do, with the settings that were given beside its argument."""
     if isinstance(reference, str):
         return chosen.label
-    given = reference.settings if isinstance(reference, ComponentRef) else {k: v for k, v in reference.items() if k != "name"}
+    given = (
+        reference.settings
+        if isinstance(reference, ComponentRef)
+        else {k: v for k, v in reference.items() if k != "name"}
+    )
     said = [f"{key} = {json.dumps(value)}" for key, value in given.items() if key != chosen.spec.config.argument]
     return f"{chosen.label} ({', '.join(said)})" if said else chosen.label
 
@@ -219,7 +232,7 @@ class _Runs:
             problem = self._mismatch(entry)
             for seed in range(first, first + seeds) if problem is None else ():
                 number = place * seeds + seed - first + 1
-                self.reporter.say(
+                self.reporter.message(
                     f"{number} of {len(entries) * seeds}: {entry.names[1]} on {entry.names[0]}, seed {seed}"
                 )
                 record = self._record(entry, seed, kept)
@@ -255,7 +268,9 @@ class _Runs:
         ended = _in_own_process(place)
         record = RunRecord.read(place) if ended is None else RunRecord(None, problem=ended, lasts=False)
         assert record is not None
-        kept.note({"strategy": entry.names[1], "backbone": entry.names[0], "seed": seed, "problem": record.problem})
+        kept.append_metrics(
+            {"strategy": entry.names[1], "backbone": entry.names[0], "seed": seed, "problem": record.problem}
+        )
         return record
 
 
@@ -297,12 +312,12 @@ def _found(
         )
     specs = [resolve(catalog(), MetricSpec, one).spec for one in _head(recipe).metrics]
     known = dict.fromkeys(name for trial in trials for name in trial.metrics)
-    chosen = metric or next((spec.score for spec in specs if spec.score in known), None) or next(iter(known), "")
+    chosen = metric or next((spec.primary for spec in specs if spec.primary in known), None) or next(iter(known), "")
     if chosen not in known:
         near = closest_match(chosen, known)
         meant = f" (did you mean '{near}'?)" if near else ""
         raise NoSuchNumber(chosen, meant, tuple(known))
-    lower = frozenset[str]().union(*(spec.lower for spec in specs))
+    lower = frozenset[str]().union(*(spec.lower_is_better for spec in specs))
     judged = "test rows" if tested else "validation rows"
     first = recipe.training.seed
     return Comparison(chosen, chosen in lower, judged, rows, range(first, first + seeds), contenders)

@@ -10,7 +10,7 @@ from taskgraft.comparison.results import candidate_label
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from taskgraft.comparison.results import Comparison, Candidate, Score
+    from taskgraft.comparison.results import Candidate, Comparison, Score
 
 DOTS_PER_INCH = 150
 

@@ -96,22 +96,22 @@ class Candidate:
 
     @property
     def seconds(self) -> float:
-        """The mean over the seeds, as of :class:`Trial`."""
+        """The mean over the seeds, as of :class:`RunResult`."""
         return statistics.fmean(trial.seconds for trial in self.trials.values())
 
     @property
     def shared_seconds(self) -> float:
-        """The mean over the seeds, as of :class:`Trial`."""
+        """The mean over the seeds, as of :class:`RunResult`."""
         return statistics.fmean(trial.shared_seconds for trial in self.trials.values())
 
     @property
     def peak_memory(self) -> int:
-        """The highest of the seeds, as of :class:`Trial`."""
+        """The highest of the seeds, as of :class:`RunResult`."""
         return max(trial.peak_memory for trial in self.trials.values())
 
     @property
     def peak_device_memory(self) -> int | None:
-        """The highest of the seeds, as of :class:`Trial`."""
+        """The highest of the seeds, as of :class:`RunResult`."""
         return max(trial.peak_device_memory or 0 for trial in self.trials.values()) or None
 
     @property
@@ -121,7 +121,7 @@ class Candidate:
 
     @property
     def artifact(self) -> int:
-        """The largest of the seeds, as of :class:`Trial`."""
+        """The largest of the seeds, as of :class:`RunResult`."""
         return max(trial.artifact for trial in self.trials.values())
 
 
@@ -223,7 +223,9 @@ def render_comparison(comparison: "Comparison") -> RenderableType:
         mark = MARK if one in comparison.best else ""
         numbers = _numbers(comparison, one, device=device) if one.trials else [NOTHING] * (len(names) - len(named) - 1)
         table.add_row(*(Text(cell) for cell in (mark, *named, *numbers)))
-    said = [f"{candidate_label(comparison, one)}: {one.problem}" for one in comparison.contenders if one.problem is not None]
+    said = [
+        f"{candidate_label(comparison, one)}: {one.problem}" for one in comparison.contenders if one.problem is not None
+    ]
     return Group(table, Text(_about(comparison)), *(Text(f"\n{sentence}") for sentence in said))
 
 
@@ -255,7 +257,9 @@ def _about(comparison: "Comparison") -> str:
     ran = [one for one in comparison.contenders if one.trials]
     if any(one.shared_seconds for one in ran):
         said += "\nWhat stays frozen was computed once; seconds count it for each that used it, as if it ran alone."
-    if gone := [candidate_label(comparison, one) for one in ran if any(trial.interrupted for trial in one.trials.values())]:
+    if gone := [
+        candidate_label(comparison, one) for one in ran if any(trial.interrupted for trial in one.trials.values())
+    ]:
         said += f"\nInterrupted once, with the peak memory of what came after: {', '.join(gone)}."
     return said
 

@@ -21,7 +21,7 @@ from torch import nn
 
 from taskgraft.adaptation.fitted import FittedTask
 from taskgraft.adaptation.trainable import TrainableTensors
-from taskgraft.comparison.results import Score, RunResult
+from taskgraft.comparison.results import RunResult, Score
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.recipe import Recipe
 from taskgraft.data.splitting import read_train_and_validation

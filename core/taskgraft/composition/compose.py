@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from taskgraft.composition.strategy_overrides import NO_OVERRIDES, OverriddenStrategy, StrategyOverrides, split_overrides, config_with_overrides
+from taskgraft.composition.strategy_overrides import (
+    NO_OVERRIDES,
+    OverriddenStrategy,
+    StrategyOverrides,
+    config_with_overrides,
+    split_overrides,
+)
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import (
@@ -59,7 +65,7 @@ class ResolvedComponent(Generic[AnySpec]):
         """What messages call it: the name, with the argument."""
         if self.base is not None:
             return f"{self.spec.name}:{self.base}"
-        argument = self.spec.config.argument
+        argument = self.spec.config.positional
         value = getattr(self.config, argument) if argument else None
         return self.spec.name if value is None else f"{self.spec.name}:{value}"
 
@@ -113,7 +119,11 @@ class Composition:
     def sources(self) -> tuple[PluginSource, ...]:
         """The distributions that provide what was named."""
         chosen = (self.backbone, self.head, self.strategy)
-        return tuple(dict.fromkeys(one.source for named in chosen if isinstance(named, ResolvedComponent) for one in named.every()))
+        return tuple(
+            dict.fromkeys(
+                one.source for named in chosen if isinstance(named, ResolvedComponent) for one in named.every()
+            )
+        )
 
 
 def compose_components(
@@ -126,9 +136,9 @@ def compose_components(
 
     Raises:
         LayoutMismatch: when the head reads nothing that the backbone emits.
-        CannotMix, CannotDisplace: when the head cannot follow how training examples vary.
-        CannotHide: when the head recovers hidden elements, and the backbone can hide none.
-        CannotPlan: when the strategy does not fit.
+        MixingNotSupported, AugmentationNotSupported: when the head cannot follow how training examples vary.
+        MaskingNotSupported: when the head recovers hidden elements, and the backbone can hide none.
+        StrategyNotApplicable: when the strategy does not fit.
     """
     return combine(
         catalog,
@@ -144,18 +154,18 @@ def combine(
     top: ResolvedComponent[HeadSpec] | GivenObject[Head[Any]],
     way: ResolvedComponent[StrategySpec] | GivenObject[Strategy],
 ) -> Composition:
-    """Describe what was chosen and check that it fits. Raises as :func:`composed` does."""
+    """Describe what was chosen and check that it fits. Raises as :func:`compose_components` does."""
     below = bottom.value.description if isinstance(bottom, GivenObject) else bottom.spec.describe(bottom.config)
     above = top.value.description if isinstance(top, GivenObject) else top.spec.describe(top.config)
-    layout = next((layout for layout in above.reads if below.feature(layout)), None)
+    layout = next((layout for layout in above.layouts if below.feature(layout)), None)
     if layout is None:
         emitted = tuple(feature.layout for feature in below.features)
-        raise LayoutMismatch(top.label, above.reads, bottom.label, emitted, _heads_for(catalog, below))
-    if above.target == TargetKind.INPUTS and not below.hides:
+        raise LayoutMismatch(top.label, above.layouts, bottom.label, emitted, _heads_for(catalog, below))
+    if above.target == TargetKind.INPUTS and not below.can_mask:
         raise MaskingNotSupported(bottom.label, top.label, _heads_for(catalog, below))
-    if below.mixes and not above.soft_targets:
+    if below.mixes_examples and not above.supports_soft_labels:
         raise MixingNotSupported(bottom.label, top.label)
-    if layout in below.displaces and above.target in PER_POSITION:
+    if layout in below.moves_positions_in and above.target in PER_POSITION:
         raise AugmentationNotSupported(bottom.label, top.label, layout)
     return Composition(bottom, top, way, below, above, layout, build_strategy(way).plan(below, above))
 
@@ -164,7 +174,7 @@ def build_strategy(way: ResolvedComponent[StrategySpec] | GivenObject[Strategy])
     """Build a strategy, and first those that it is made of."""
     if isinstance(way, GivenObject):
         return way.value
-    inner = () if way.spec.strategies is None else (tuple(map(build_strategy, way.inner)),)
+    inner = () if way.spec.nested is None else (tuple(map(build_strategy, way.inner)),)
     strategy = way.spec.build(way.config, *inner)
     return strategy if way.adjustment == NO_OVERRIDES else OverriddenStrategy(strategy, way.adjustment)
 
@@ -178,8 +188,8 @@ def resolve(catalog: Catalog, kind: type[AnySpec], reference: ComponentReference
     """Find a spec by name and read its settings.
 
     Raises:
-        UnknownName, AmbiguousName, BadName: for the name.
-        SettingsError: for the settings.
+        UnknownComponent, AmbiguousComponent, InvalidName: for the name.
+        ConfigError: for the settings.
     """
     if not isinstance(reference, str | Mapping | ComponentRef):
         raise InvalidReference(kind.axis, reference)
@@ -193,7 +203,7 @@ def resolve(catalog: Catalog, kind: type[AnySpec], reference: ComponentReference
     name = parse_name(text)
     spec, source = catalog.find(kind, name)
     who = f"{kind.axis} '{spec.name}'"
-    argument = spec.config.argument
+    argument = spec.config.positional
     if name.argument is not None and kind is BackboneSpec and is_artifact(Path(name.argument)):
         base = name.argument
         settings = _settings_of(Path(base), spec, source, settings) | settings
@@ -208,7 +218,7 @@ def resolve(catalog: Catalog, kind: type[AnySpec], reference: ComponentReference
         settings = {argument: name.argument} | settings
     config, adjustment = split_overrides(spec, parse_config(config_with_overrides(spec), settings, who))
     inner: tuple[ResolvedComponent[StrategySpec], ...] = ()
-    if isinstance(spec, StrategySpec) and (field := spec.strategies) is not None:
+    if isinstance(spec, StrategySpec) and (field := spec.nested) is not None:
         inner = tuple(resolve(catalog, StrategySpec, choice) for choice in getattr(config, field))
         config = config.model_copy(update={field: tuple(one.choice() for one in inner)})
     return ResolvedComponent(spec, source, config, None if base is None else Path(base), adjustment, inner)
@@ -218,7 +228,7 @@ def _settings_of(folder: Path, spec: Spec, source: PluginSource, granted: Mappin
     """Give the settings of the backbone that an artifact trained.
 
     Raises:
-        BadArtifact: when it is damaged, its backbone is another one, or it asks for what only a person may grant.
+        InvalidArtifact: when it is damaged, its backbone is another one, or it asks for what only a person may grant.
     """
     manifest, _ = read_artifact(folder)
     trained = manifest.recipe.backbone
@@ -237,9 +247,9 @@ def check_consent(folder: Path, spec: Spec, settings: Mapping[str, Any], granted
         granted: what the person says.
 
     Raises:
-        BadArtifact: naming the setting.
+        InvalidArtifact: naming the setting.
     """
-    for key in sorted(spec.config.consent):
+    for key in sorted(spec.config.needs_consent):
         if settings.get(key) and not granted.get(key):
             advice = f'pass {spec.axis}={{"name": "{spec.name}", "{key}": True, …}} if you trust it'
             raise InvalidArtifact(str(folder), f"it asks for '{key}', which only you can grant: {advice}")
@@ -253,7 +263,7 @@ def check_recipe_consent(catalog: Catalog, path: Path, recipe: Recipe, granted: 
         granted: dotted keys that a person has set since (``backbone.remote_code``), or the axis of a choice of theirs.
 
     Raises:
-        BadArtifact: naming the setting.
+        InvalidArtifact: naming the setting.
     """
     if not is_artifact(path):
         return
@@ -373,6 +383,6 @@ def _heads_for(catalog: Catalog, below: BackboneDescription) -> tuple[str, ...]:
         if any(field.is_required() for field in spec.config.model_fields.values()):
             continue
         above = spec.describe(spec.config())
-        if any(map(below.feature, above.reads)) and (below.hides or above.target != TargetKind.INPUTS):
+        if any(map(below.feature, above.layouts)) and (below.can_mask or above.target != TargetKind.INPUTS):
             fitting.append(spec.name)
     return tuple(fitting)

@@ -7,9 +7,9 @@ from pydantic import Field, create_model
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Plan, HeadSolver, Stage
+from taskgraft.contract.plan import HeadSolver, Plan, Stage
 from taskgraft.contract.specs import Spec, StrategySpec
-from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 
 
 class StrategyOverrides(Config):
@@ -46,7 +46,9 @@ class OverriddenStrategy(Strategy):
         plan = self._strategy.plan(backbone, head)
         for name, value in self._said.items():
             if not any(_takes(stage, name) for stage in plan):
-                raise StrategyNotApplicable(f"The setting {name} = {value:g} would change nothing: {USELESS[name]}. Leave it out.")
+                raise StrategyNotApplicable(
+                    f"The setting {name} = {value:g} would change nothing: {USELESS[name]}. Leave it out."
+                )
         return tuple(
             replace(stage, **{name: value for name, value in self._said.items() if _takes(stage, name)})
             for stage in plan
@@ -63,7 +65,7 @@ USELESS = {
 
 def _takes(stage: Stage, name: str) -> bool:
     """Say whether a setting means something for a stage, which does not state it itself."""
-    means = stage.learn or stage.insert if name == "layer_decay" else stage.solve == HeadSolver.DESCENT
+    means = stage.unfreeze or stage.insertions if name == "layer_decay" else stage.solve == HeadSolver.DESCENT
     return bool(means) and getattr(stage, name) is None
 
 
@@ -82,9 +84,11 @@ def config_with_overrides(spec: Spec) -> type[Config]:
 
 
 def split_overrides(spec: Spec, settings: Config) -> tuple[Config, StrategyOverrides]:
-    """Part settings of :func:`settings_class` into those of the spec's own config, and the adjustment."""
+    """Part settings of :func:`config_with_overrides` into those of the spec's own config, and the adjustment."""
     if not isinstance(spec, StrategySpec):
         return settings, NO_OVERRIDES
     own, given = spec.config, dict(settings)
-    said = {name: given[name] for name in StrategyOverrides.model_fields if name in given and name not in own.model_fields}
+    said = {
+        name: given[name] for name in StrategyOverrides.model_fields if name in given and name not in own.model_fields
+    }
     return own.model_construct(**{name: given[name] for name in own.model_fields}), StrategyOverrides(**said)

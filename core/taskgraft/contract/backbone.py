@@ -22,13 +22,13 @@ class ProcessedBatch:
 
     Attributes:
         batch: one row per raw example, also for a refused one.
-        refused: row → why it cannot be used ("the text is empty").
+        invalid: row → why it cannot be used ("the text is empty").
         notes: what happened to how many rows ("cut to 256 pieces" → 12).
         elements: how many elements each raw example has, before anything was cut off, where the user's input decides it.
     """
 
     batch: Batch
-    refused: Mapping[int, str] = field(default_factory=dict)
+    invalid: Mapping[int, str] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     elements: Sequence[int] | None = None
 
@@ -38,35 +38,35 @@ class AugmentedBatch:
     """Training examples, varied at random and made into model inputs.
 
     Attributes:
-        batch: as in :class:`Prepared`.
+        batch: as in :class:`ProcessedBatch`.
         partners: ``(batch,)`` int64, the row of this batch that each row was mixed with; None when nothing is mixed.
         shares: ``(batch,)`` float32, from 0 to 1, how much of each row's target is its own; None alike.
-        refused: row → why it cannot be used, as in :class:`Prepared`.
+        invalid: row → why it cannot be used, as in :class:`ProcessedBatch`.
     """
 
     batch: Batch
     partners: Tensor | None = None
     shares: Tensor | None = None
-    refused: Mapping[int, str] = field(default_factory=dict)
+    invalid: Mapping[int, str] = field(default_factory=dict)
 
 
 class Processor(ABC):
     """Raw examples → model inputs. Is sent to loader workers, so it holds no module and no open file.
 
     Attributes:
-        kept: whether prepared examples that do not fit in memory are written to files of the run. If not, as is right for
+        cacheable: whether prepared examples that do not fit in memory are written to files of the run. If not, as is right for
             what is much larger prepared than raw, they are prepared anew, in worker processes, whenever they are needed.
     """
 
-    kept: ClassVar[bool] = True
+    cacheable: ClassVar[bool] = True
 
     @property
-    def varies(self) -> bool:
-        """Whether :meth:`vary` is to be used where a training example is computed anew in each epoch."""
+    def augments(self) -> bool:
+        """Whether :meth:`augment` is to be used where a training example is computed anew in each epoch."""
         return False
 
     @property
-    def shown(self) -> Sequence[str]:
+    def summary(self) -> Sequence[str]:
         """Lines for whoever trains: what was learned about the inputs (what each column is taken for, and its scale)."""
         return ()
 
@@ -78,7 +78,7 @@ class Processor(ABC):
             inputs: input role (or column, when the backbone reads any columns) → one raw value per row.
         """
 
-    def vary(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
+    def augment(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
         """Turn training examples into model inputs, with random variations.
 
         Args:
@@ -86,14 +86,14 @@ class Processor(ABC):
             seeds: one per row, from 0 to 2**32 - 1; all random choices for a row come from its seed.
         """
         made = self.prepare(inputs)
-        return AugmentedBatch(made.batch, refused=made.refused)
+        return AugmentedBatch(made.batch, invalid=made.invalid)
 
     @property
-    def contents(self) -> ElementSchema:
-        """What elements hold. This and the two methods below are for a backbone whose description says ``hides``."""
+    def element_schema(self) -> ElementSchema:
+        """What elements hold. This and the two methods below are for a backbone whose description says ``can_mask``."""
         raise NotImplementedError(f"{type(self).__name__} cannot say what elements hold")
 
-    def holds(self, batch: Batch) -> Batch:
+    def element_values(self, batch: Batch) -> Batch:
         """Say what the elements of prepared examples hold.
 
         Args:
@@ -106,13 +106,13 @@ class Processor(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot say what elements hold")
 
-    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         """Hide elements of prepared examples, so that nothing of what they hold is left; the batch itself stays as it is.
 
         Args:
-            batch: as for :meth:`holds`.
+            batch: as for :meth:`element_values`.
             hidden: ``(batch, element)`` bool; an element may also be one that holds nothing to recover.
-            seeds: as for :meth:`vary`, where something else is drawn to stand in their place.
+            seeds: as for :meth:`augment`, where something else is drawn to stand in their place.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot hide elements")
 
@@ -130,7 +130,7 @@ class Backbone(nn.Module, ABC):
       buffer exactly once.
     * Features match the description. An example's features do not depend on its batch companions or on padding. In eval
       mode they are deterministic.
-    * *Resume law.* At every cut of the description, ``resume(cut, run_to(cut, batch, layout), layout)`` equals
+    * *Resume law.* At every cut of the description, ``forward_from_cut(cut, forward_to_cut(cut, batch, layout), layout)`` equals
       ``forward(batch, layout)``, also after the state was split into single examples, stripped of padding, and collated
       with others to another length.
     """
@@ -153,20 +153,20 @@ class Backbone(nn.Module, ABC):
             batch: as the processor prepares it, perhaps collated anew, on the device of the weights.
         """
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
-        """Compute what lies at a cut: everything that :meth:`resume` needs for features of a layout.
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+        """Compute what lies at a cut: everything that :meth:`forward_from_cut` needs for features of a layout.
 
         Unless the cut is 0 that is no raw input, but for the place of the features, where they have one.
         """
         _only_the_first(cut)
         return batch
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         """Compute features from what lies at a cut. Parts before it are not run."""
         _only_the_first(cut)
         return self(state, layout)  # type: ignore[no-any-return]
 
-    def example(self) -> Batch | None:
+    def example_batch(self) -> Batch | None:
         """Give a small prepared batch on which insertions can be tried, best with two rows of different lengths.
 
         None leaves it to the first rows that the backbone is trained on.
@@ -187,7 +187,7 @@ class Backbone(nn.Module, ABC):
             folder: is there, and empty.
 
         Raises:
-            CannotExport: when the library has no form for it.
+            ExportNotSupported: when the library has no form for it.
         """
         raise ExportNotSupported(type(self).__name__, "its library has no form of a checkpoint")
 
@@ -205,7 +205,9 @@ class ExportNotSupported(TaskgraftError):
 
 def _only_the_first(cut: int) -> None:
     if cut != 0:
-        raise NotImplementedError(f"this backbone describes cut {cut} but does not implement run_to and resume for it")
+        raise NotImplementedError(
+            f"this backbone describes cut {cut} but does not implement forward_to_cut and forward_from_cut for it"
+        )
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -64,7 +64,7 @@ class Batch:
         move = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors.items()}
         return Batch(move, self.axes, {name: length.to(device) for name, length in self.lengths.items()})
 
-    def rows(self, rows: RowIndices) -> "Batch":
+    def select(self, rows: RowIndices) -> "Batch":
         """Take some examples, in the order given. Padding that none of them needs is stripped."""
         index = torch.as_tensor(rows, dtype=torch.int64)
         lengths = {axis: length[index.to(length.device)] for axis, length in self.lengths.items()}
@@ -76,9 +76,9 @@ class Batch:
             taken[name] = some
         return Batch(taken, self.axes, lengths)
 
-    def split(self) -> "list[Batch]":
+    def unbind(self) -> "list[Batch]":
         """Take the batch apart into single examples without padding."""
-        return [self.rows([row]) for row in range(len(self))]
+        return [self.select([row]) for row in range(len(self))]
 
 
 def collate(batches: Sequence[Batch], longest: Mapping[str, int] | None = None) -> Batch:

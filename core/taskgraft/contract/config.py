@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.errors import TaskgraftError, closest_match, join_words
 
 
 class Config(BaseModel):
@@ -16,10 +16,10 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
-    argument: ClassVar[str | None] = None
+    positional: ClassVar[str | None] = None
     """The field that the text after the colon of a name sets (``hf-text:ARGUMENT``)."""
 
-    consent: ClassVar[frozenset[str]] = frozenset()
+    needs_consent: ClassVar[frozenset[str]] = frozenset()
     """Fields that only a person may switch on, such as running code that a checkpoint brings; no artifact can."""
 
 
@@ -48,7 +48,7 @@ def parse_config(config: type[AnyConfig], settings: Mapping[str, Any], who: str)
         who: who reads the settings, for the message ("backbone 'hf-text'").
 
     Raises:
-        SettingsError: naming each refused key, with the nearest one that exists.
+        ConfigError: naming each refused key, with the nearest one that exists.
     """
     if not isinstance(settings, Mapping):
         raise ConfigError(who, (f"the settings are {settings!r:.60}, not a dict.",))

@@ -50,19 +50,19 @@ class FeatureDescription:
 
     Attributes:
         feature_sizes: the length of the feature axis; one number, but for a pyramid one per level.
-        members: the length of the member axis of a vector, or None when it has none.
+        ensemble_size: the length of the member axis of a vector, or None when it has none.
         strides: positions of the input per cell, along each axis; one number per level, for grid and pyramid; else empty.
         unused: dotted paths of what other layouts need and these features do not depend on.
-        kept: whether what is computed on the way to them, and they themselves, may be stored. If not, as is right for what is
+        cacheable: whether what is computed on the way to them, and they themselves, may be stored. If not, as is right for what is
             much larger than what it is made of, no cut but 0 holds for them, and they are computed anew, a batch at a time.
     """
 
     layout: Layout
     feature_sizes: tuple[int, ...]
-    members: int | None = None
+    ensemble_size: int | None = None
     strides: tuple[int, ...] = ()
     unused: tuple[str, ...] = ()
-    kept: bool = True
+    cacheable: bool = True
 
     @property
     def feature_size(self) -> int:
@@ -89,7 +89,7 @@ class Part:
         owns: dotted paths of modules, parameters or buffers. A path owns everything below it.
         output: what leaves this part.
         roles: dotted path of a linear or convolutional layer (or of the whole model) → what it does.
-        whole: dotted path of the module of this part that gives ``output``, first where it gives a tuple; None where no one
+        output_module: dotted path of the module of this part that gives ``output``, first where it gives a tuple; None where no one
             module does. Need not be said of a part that owns one module and nothing else.
     """
 
@@ -97,12 +97,12 @@ class Part:
     owns: tuple[str, ...]
     output: FeatureDescription
     roles: Mapping[str, LayerRole] = field(default_factory=dict)
-    whole: str | None = None
+    output_module: str | None = None
 
     @property
     def module(self) -> str | None:
         """The dotted path of the module that gives what leaves this part, as far as one does."""
-        return self.owns[0] if self.whole is None and len(self.owns) == 1 else self.whole
+        return self.owns[0] if self.output_module is None and len(self.owns) == 1 else self.output_module
 
     def covers(self, path: str) -> bool:
         """Say whether this part owns the module or tensor at a dotted path."""
@@ -137,10 +137,10 @@ class BackboneDescription:
         cuts: the boundaries where the resume law holds: cut k lies before part k. 0 is always one.
         unused: dotted paths of what is built but does not reach the features.
         licence: of the weights, as their publisher states it, or None when unknown.
-        mixes: whether training examples are mixed with each other, so that the head must take soft targets.
-        displaces: layouts in which training examples are varied so that a target per position no longer fits. Grid features
+        mixes_examples: whether training examples are mixed with each other, so that the head must take soft targets.
+        moves_positions_in: layouts in which training examples are varied so that a target per position no longer fits. Grid features
             that state their place fit as long as it says where everything went.
-        hides: whether elements of its sequence can be hidden, so that a head may learn to recover them.
+        can_mask: whether elements of its sequence can be hidden, so that a head may learn to recover them.
     """
 
     inputs: tuple[InputField, ...]
@@ -149,9 +149,9 @@ class BackboneDescription:
     cuts: tuple[int, ...] = (0,)
     unused: tuple[str, ...] = ()
     licence: str | None = None
-    mixes: bool = False
-    displaces: frozenset[Layout] = frozenset()
-    hides: bool = False
+    mixes_examples: bool = False
+    moves_positions_in: frozenset[Layout] = frozenset()
+    can_mask: bool = False
 
     def feature(self, layout: Layout) -> FeatureDescription | None:
         """Find the description of one layout, or None when the backbone does not emit it."""
@@ -160,7 +160,7 @@ class BackboneDescription:
     def cuts_for(self, layout: Layout) -> tuple[int, ...]:
         """Give the cuts that hold for one layout."""
         feature = self.feature(layout)
-        return self.cuts if feature is None or feature.kept else (0,)
+        return self.cuts if feature is None or feature.cacheable else (0,)
 
     def declares_unused(self, path: str) -> bool:
         """Say whether the tensor at a dotted path is declared not to reach the features."""
@@ -197,30 +197,30 @@ class HeadDescription:
     """What one very head is.
 
     Attributes:
-        reads: the layouts it can read, best first.
+        layouts: the layouts it can read, best first.
         target: the kind of target it learns.
-        soft_targets: whether a target may be a distribution over categories.
-        distils: whether it can learn from soft targets that the same head of another model gives, and give them.
+        supports_soft_labels: whether a target may be a distribution over categories.
+        supports_distillation: whether it can learn from soft targets that the same head of another model gives, and give them.
         convex: whether its loss is convex in its weights when the features are fixed, so that a solver may replace
             gradient descent.
         metrics: the metrics that judge it unless the user names others: names, or dicts of a ``name`` and settings.
         baselines: names of the baselines that it is compared with.
         files: whether a text in a target column names a file. A relative path then starts at the folder of the data it stands
             in.
-        groups: a column whose equal values belong together in the intervals, unless the user names another. Used where the
+        group_column: a column whose equal values belong together in the intervals, unless the user names another. Used where the
             judged rows have it.
-        settles: what it chooses by validation rows after training, in words ("a threshold"); empty when it chooses nothing.
-        columns: the columns of those rows, beside the targets, that it chooses by, or that its metrics read.
+        tunes: what it chooses by validation rows after training, in words ("a threshold"); empty when it chooses nothing.
+        tuning_columns: the columns of those rows, beside the targets, that it chooses by, or that its metrics read.
     """
 
-    reads: tuple[Layout, ...]
+    layouts: tuple[Layout, ...]
     target: TargetKind
-    soft_targets: bool = False
-    distils: bool = False
+    supports_soft_labels: bool = False
+    supports_distillation: bool = False
     convex: bool = False
     metrics: tuple[str | Mapping[str, Any], ...] = ()
     baselines: tuple[str, ...] = ()
     files: bool = False
-    groups: str | None = None
-    settles: str = ""
-    columns: tuple[str, ...] = ()
+    group_column: str | None = None
+    tunes: str = ""
+    tuning_columns: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ class GridGeometry:
     transform: Tensor
     sizes: Tensor
 
-    def rows(self, rows: Sequence[int]) -> "GridGeometry":
+    def select(self, rows: Sequence[int]) -> "GridGeometry":
         """Take some examples."""
         return GridGeometry(self.transform[list(rows)], self.sizes[list(rows)])
 
@@ -43,13 +43,13 @@ class Features:
         values: floating-point tensors, one; for a pyramid one per level, finest first.
         lengths: ``(batch,)`` int64, elements of each example, for sequence and pair; else None. Positions past the
             length hold anything.
-        place: where the grids lie in the raw input, for grid and pyramid, when the backbone knows; else None.
+        geometry: where the grids lie in the raw input, for grid and pyramid, when the backbone knows; else None.
     """
 
     layout: Layout
     values: tuple[Tensor, ...]
     lengths: Tensor | None = None
-    place: GridGeometry | None = None
+    geometry: GridGeometry | None = None
 
     @property
     def value(self) -> Tensor:
@@ -66,18 +66,18 @@ class Features:
     def __len__(self) -> int:
         return self.value.shape[0]
 
-    def rows(self, rows: Sequence[int]) -> "Features":
+    def select(self, rows: Sequence[int]) -> "Features":
         """Take some examples. Padding stays."""
         values = tuple(value[list(rows)] for value in self.values)
         lengths = None if self.lengths is None else self.lengths[list(rows)]
-        return Features(self.layout, values, lengths, None if self.place is None else self.place.rows(rows))
+        return Features(self.layout, values, lengths, None if self.geometry is None else self.geometry.select(rows))
 
 
 def features_to_batch(features: Features) -> Batch:
     """Turn features into a batch, so that they can be stored, split and collated."""
     tensors = {str(level): value for level, value in enumerate(features.values)}
-    if features.place is not None:
-        tensors |= {PLACE: features.place.transform, SIZES: features.place.sizes}
+    if features.geometry is not None:
+        tensors |= {PLACE: features.geometry.transform, SIZES: features.geometry.sizes}
     if features.lengths is None:
         return Batch(tensors)
     axes = (ELEMENT_AXIS,) if features.layout == Layout.SEQUENCE else (ELEMENT_AXIS, ELEMENT_AXIS)
@@ -85,7 +85,7 @@ def features_to_batch(features: Features) -> Batch:
 
 
 def batch_to_features(batch: Batch, layout: Layout) -> Features:
-    """Turn a batch made by :func:`to_batch` back into features."""
+    """Turn a batch made by :func:`features_to_batch` back into features."""
     values = tuple(batch[name] for name in batch.tensors if name not in (PLACE, SIZES))
     place = GridGeometry(batch[PLACE], batch[SIZES]) if PLACE in batch.tensors else None
     return Features(layout, values, batch.lengths.get(ELEMENT_AXIS), place)
@@ -99,14 +99,14 @@ def describe_mismatch(features: Features, description: FeatureDescription) -> st
     sizes = tuple(value.shape[1 if grid else -1] for value in features.values)
     if sizes != description.feature_sizes:
         return f"the feature size is {sizes}, described as {description.feature_sizes}"
-    axes = {Layout.VECTOR: 2 if description.members is None else 3, Layout.SEQUENCE: 3}.get(features.layout, 4)
+    axes = {Layout.VECTOR: 2 if description.ensemble_size is None else 3, Layout.SEQUENCE: 3}.get(features.layout, 4)
     if any(value.dim() != axes for value in features.values):
         return f"{features.layout} features have the shape {tuple(features.value.shape)}, described with {axes} axes"
-    if description.members is not None and features.value.shape[1] != description.members:
-        return f"there are {features.value.shape[1]} members, described as {description.members}"
+    if description.ensemble_size is not None and features.value.shape[1] != description.ensemble_size:
+        return f"there are {features.value.shape[1]} members, described as {description.ensemble_size}"
     if (features.lengths is None) == (features.layout in (Layout.SEQUENCE, Layout.PAIR)):
         return f"{features.layout} features {'lack' if features.lengths is None else 'have'} lengths"
-    return None if features.place is None else _misplaced(features, features.place)
+    return None if features.geometry is None else _misplaced(features, features.geometry)
 
 
 def _misplaced(features: Features, place: GridGeometry) -> str | None:

@@ -1,4 +1,4 @@
-"""The head contract, in four steps: settings, ``learn`` on the training split, ``build``, then loss and predictions."""
+"""The head contract, in four steps: settings, ``fit_targets`` on the training split, ``build_module``, then loss and predictions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ class HeadModule(nn.Module, ABC):
     def forward(self, features: Features) -> Tensor:
         """Compute the output, ``(batch, …)``."""
 
-    def calibrate(self, features: Features) -> None:
+    def fit_feature_scale(self, features: Features) -> None:
         """Adapt to the scale of the features; called once, with a first batch, before a stage of gradient descent.
 
         Whatever is learned here must lie in buffers. A head that needs nothing leaves this as it is.
@@ -105,7 +105,7 @@ class HeadModule(nn.Module, ABC):
             features: those that gave the output.
         """
 
-    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+    def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
         """Give what a student may learn of an output. For a head that distils.
 
         Args:
@@ -117,14 +117,14 @@ class HeadModule(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} gives no soft targets")
 
-    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
+    def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """Compare the output with a teacher's soft targets, as :meth:`loss` does with encoded targets. For a head that distils.
 
         Of probabilities this is the square of the temperature times KL(teacher || student), both at that temperature, so that
         gradients keep their size beside those of :meth:`loss` (Hinton, Vinyals and Dean, 2015, section 2).
 
         Args:
-            soft: as :meth:`soft_targets` of a head with the same target description gave them, at the same temperature.
+            soft: as :meth:`soft_labels` of a head with the same target description gave them, at the same temperature.
             features: those that gave the output.
         """
         raise NotImplementedError(f"{type(self).__name__} learns from no soft targets")
@@ -136,8 +136,8 @@ AnyTarget = TypeVar("AnyTarget", bound=TargetDescription)
 class Head(ABC, Generic[AnyTarget]):
     """What is predicted. Holds settings only; what it learns is a target description.
 
-    A head writes :meth:`learn` and :meth:`encode`; one whose target is ``inputs``, so that there is no target column, writes
-    :meth:`learn_contents` and :meth:`choose` instead.
+    A head writes :meth:`fit_targets` and :meth:`encode`; one whose target is ``inputs``, so that there is no target column, writes
+    :meth:`fit_element_schema` and :meth:`choose_masked` instead.
     """
 
     target: ClassVar[type[TargetDescription]]
@@ -148,18 +148,18 @@ class Head(ABC, Generic[AnyTarget]):
     def description(self) -> HeadDescription:
         """What this head is. Equal to what its spec's ``describe`` answers for the same settings."""
 
-    def learn(self, targets: Columns) -> AnyTarget:
+    def fit_targets(self, targets: Columns) -> AnyTarget:
         """Learn the target description from the training split alone.
 
         Args:
             targets: column → raw values, as the user wrote them.
 
         Raises:
-            BadTargets: naming each row that cannot be read.
+            InvalidTargets: naming each row that cannot be read.
         """
         raise NotImplementedError(f"{type(self).__name__} learns from no target column")
 
-    def adopt(self, target: AnyTarget, targets: Columns) -> AnyTarget:
+    def adopt_from_teacher(self, target: AnyTarget, targets: Columns) -> AnyTarget:
         """Take over what a teacher knows of the targets; what settings of this head decide is its own, not the teacher's.
 
         Args:
@@ -172,15 +172,15 @@ class Head(ABC, Generic[AnyTarget]):
         """Turn raw targets into tensors.
 
         Raises:
-            BadTargets: naming each row that cannot be read, or whose label the training split never showed.
+            InvalidTargets: naming each row that cannot be read, or whose label the training split never showed.
         """
         raise NotImplementedError(f"{type(self).__name__} encodes no target column")
 
-    def learn_contents(self, contents: ElementSchema) -> AnyTarget:
+    def fit_element_schema(self, contents: ElementSchema) -> AnyTarget:
         """Make the target description of what the elements of a backbone hold."""
         raise NotImplementedError(f"{type(self).__name__} learns from target columns")
 
-    def choose(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+    def choose_masked(self, held: Batch, seeds: Sequence[int]) -> Tensor:
         """Choose the elements to hide. What those hold is the encoded target; see :func:`taskgraft.contract.masking.keep_masked`.
 
         Args:
@@ -192,23 +192,23 @@ class Head(ABC, Generic[AnyTarget]):
         """
         raise NotImplementedError(f"{type(self).__name__} hides no elements")
 
-    def ask(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+    def choose_scored(self, held: Batch, seeds: Sequence[int]) -> Tensor:
         """Choose the elements whose content is the encoded target of an example to learn from: those hidden, and perhaps more.
 
         What is asked for and not hidden keeps features telling what elements hold that nobody hides, as later tasks need it.
 
-        Args, returns: as for :meth:`choose`, which chooses none by the same seeds that is not asked for.
+        Args, returns: as for :meth:`choose_masked`, which chooses none by the same seeds that is not asked for.
         """
-        return self.choose(held, seeds)
+        return self.choose_masked(held, seeds)
 
     @abstractmethod
-    def truth(self, encoded: Batch, target: AnyTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: AnyTarget) -> list[Any]:
         """Give encoded targets in the words of predictions, one per row, None where something is not known.
 
         Metrics compare it with the values of :class:`Predictions`.
         """
 
-    def blend(self, encoded: Batch, others: Batch, shares: Tensor, target: AnyTarget) -> Batch:
+    def mix_targets(self, encoded: Batch, others: Batch, shares: Tensor, target: AnyTarget) -> Batch:
         """Make soft targets for examples that were mixed with others. For a head that takes soft targets.
 
         Args:
@@ -218,22 +218,22 @@ class Head(ABC, Generic[AnyTarget]):
         raise NotImplementedError(f"{type(self).__name__} takes no soft targets")
 
     @abstractmethod
-    def build(self, features: FeatureDescription, target: AnyTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: AnyTarget) -> HeadModule:
         """Make the module that reads these features, its weights drawn at random."""
 
-    def check_settling(self, encoded: Batch, columns: Columns, target: AnyTarget) -> None:
-        """Refuse validation rows that :meth:`settle` could not choose by; called before training.
+    def check_tuning_rows(self, encoded: Batch, columns: Columns, target: AnyTarget) -> None:
+        """Refuse validation rows that :meth:`tune` could not choose by; called before training.
 
         Args:
             encoded: the targets of the validation rows, as :meth:`encode` gives them.
             columns: their raw values in the columns that the description names, as the user wrote them.
 
         Raises:
-            BadTargets: naming each row that cannot be used.
+            InvalidTargets: naming each row that cannot be used.
             TaskgraftError: when what is needed is in none of the rows.
         """
 
-    def settle(self, predictions: Predictions, encoded: Batch, columns: Columns, target: AnyTarget) -> AnyTarget:
+    def tune(self, predictions: Predictions, encoded: Batch, columns: Columns, target: AnyTarget) -> AnyTarget:
         """Complete the target description by what validation rows show after training: a pure function.
 
         Called for a head whose description says that it settles. Its module is then built anew and takes over the trained
@@ -241,7 +241,7 @@ class Head(ABC, Generic[AnyTarget]):
 
         Args:
             predictions: for the validation rows, made with ``target`` as it is.
-            encoded: as for :meth:`check_settling`, and so are ``columns``.
+            encoded: as for :meth:`check_tuning_rows`, and so are ``columns``.
         """
         return target
 

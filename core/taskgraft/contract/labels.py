@@ -36,10 +36,10 @@ def label_key(label: Label) -> str:
 
 
 def build_vocabulary(labels: Iterable[Label], column: str) -> tuple[Label, ...]:
-    """Collect the different labels, sorted as :func:`ordered` does.
+    """Collect the different labels, sorted as :func:`sort_labels` does.
 
     Raises:
-        NothingToTell: with fewer than two.
+        TooFewLabels: with fewer than two.
     """
     unique: dict[str, Label] = {label_key(label): label for label in labels}
     found = sort_labels(unique.values())

@@ -34,7 +34,7 @@ class Unfreeze:
 
     Attributes:
         parts: names of parts.
-        rate: the peak learning rate, per step.
+        learning_rate: the peak learning rate, per step.
         roles: only layers with one of these roles; None takes every layer.
         modules: only tensors held by a module of one of these torch types; None takes every type.
         tensors: only tensors with one of these own names ("bias"); None takes every name.
@@ -42,7 +42,7 @@ class Unfreeze:
     """
 
     parts: tuple[str, ...]
-    rate: float
+    learning_rate: float
     roles: frozenset[LayerRole] | None = None
     modules: "tuple[type[nn.Module], ...] | None" = None
     tensors: frozenset[str] | None = None
@@ -77,7 +77,7 @@ class Insertion:
         roles: of the layers; None stands for the one module that gives what leaves a part (:attr:`Part.module`).
         wrap: called with the layer; answers with a module that holds the layer, as it is, somewhere below itself, and has
             tensors of its own. Those that ask for no gradient then never learn.
-        rate: the peak learning rate of the inserted tensors, per step.
+        learning_rate: the peak learning rate of the inserted tensors, per step.
         merge: called with the module that ``wrap`` gave; answers with a layer of the wrapped layer's own kind that alone
             computes the same. None for what cannot be merged.
     """
@@ -86,7 +86,7 @@ class Insertion:
     parts: tuple[str, ...]
     roles: frozenset[LayerRole] | None
     wrap: "Wrap | SharedWrap"
-    rate: float
+    learning_rate: float
     merge: "Wrap | None" = None
 
 
@@ -111,41 +111,41 @@ class Stage:
     """One stretch of training.
 
     Attributes:
-        learn: base tensors that learn. Parts named in none of them run in eval mode, without gradients.
-        insert: modules to add before this stage; they stay for the stages after it.
+        unfreeze: base tensors that learn. Parts named in none of them run in eval mode, without gradients.
+        insertions: modules to add before this stage; they stay for the stages after it.
         layer_decay: each part, with what is inserted in it, learns at this times the rate of the part after it, so that
             the last part alone learns at the rates stated; None lets all parts learn at them.
-        head_rate: the head's peak learning rate, per step; None keeps the head as it is.
+        head_learning_rate: the head's peak learning rate, per step; None keeps the head as it is.
         solve: ``convex`` finds the head with a solver over stored features; nothing else may learn in such a stage.
-        penalty: of a convex stage: the weight of half the squared norm of the head's weights, times the mean squared norm
+        l2_penalty: of a convex stage: the weight of half the squared norm of the head's weights, times the mean squared norm
             of the features, per row; None chooses it on validation.
         epochs: passes over the training rows; None takes the number from the training settings.
         patience: stop after this many epochs without improvement on validation and restore the best; None never stops.
-        store: whether what lies before the first learning part may be computed once and stored.
+        cache_features: whether what lies before the first learning part may be computed once and stored.
         loss: wraps the head's loss, when given: (head, output, targets, features) → loss.
         teacher: whose soft targets ``loss`` finds beside the head's own; None for a stage that has none.
         regularizer: called in every pass with the backbone, when given; answers with a scalar that is added to the mean loss.
-        before_steps: called with the backbone and the number of optimiser steps that the stage will have, before the first of
+        on_stage_start: called with the backbone and the number of optimiser steps that the stage will have, before the first of
             them, and again where a run that was killed goes on.
-        after_step: called after every optimiser step, its gradients still there, with the backbone and the number of the step,
+        on_step_end: called after every optimiser step, its gradients still there, with the backbone and the number of the step,
             from 1.
     """
 
     name: str
-    learn: tuple[Unfreeze, ...] = ()
-    insert: tuple[Insertion, ...] = ()
+    unfreeze: tuple[Unfreeze, ...] = ()
+    insertions: tuple[Insertion, ...] = ()
     layer_decay: float | None = None
-    head_rate: float | None = None
+    head_learning_rate: float | None = None
     solve: HeadSolver = HeadSolver.DESCENT
-    penalty: float | None = None
+    l2_penalty: float | None = None
     epochs: int | None = None
     patience: int | None = None
-    store: bool = False
+    cache_features: bool = False
     loss: "StageLoss | None" = None
     teacher: Teacher | None = None
     regularizer: "Regularizer | None" = None
-    before_steps: "BeforeSteps | None" = None
-    after_step: "AfterStep | None" = None
+    on_stage_start: "BeforeSteps | None" = None
+    on_step_end: "AfterStep | None" = None
 
 
 Plan = tuple[Stage, ...]

@@ -51,7 +51,9 @@ class DataConfig(Config):
     train: str | None = Field(default=None, description="file or folder of training rows, or hub:NAME")
     validation: str | None = Field(default=None, description="file or folder of rows to choose and judge by")
     split: ComponentRef | None = Field(default=None, description="how training rows are held out instead: fraction:0.1")
-    reader: ComponentRef | None = Field(default=None, description="what reads the files; found by their suffix if left out")
+    reader: ComponentRef | None = Field(
+        default=None, description="what reads the files; found by their suffix if left out"
+    )
     inputs: dict[str, str] | tuple[str, ...] = Field(
         default=(), description="input role → column, or columns in the order of the roles; found by name if left out"
     )
@@ -66,7 +68,7 @@ class DataConfig(Config):
         assert isinstance(self.inputs, dict), "the columns of this recipe are not decided yet"
         return self.inputs
 
-    def moved(self, path: Callable[[str], str]) -> Self:
+    def with_paths(self, path: Callable[[str], str]) -> Self:
         """Write the places of the rows in another way."""
         named = {"train": self.train, "validation": self.validation}
         return self.model_copy(update={key: path(value) for key, value in named.items() if value is not None})

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.errors import TaskgraftError, closest_match, join_words
 
 REASONS = 5
 """Reasons that are told apart; what comes after them is counted together."""
@@ -33,19 +33,19 @@ class Rows:
         table: the columns, in Arrow memory. Values are as the source holds them; nothing is converted.
         source: what messages call it: a file name, "the DataFrame".
         lines: the line of the file on which each row starts, from 1; None where there is no file.
-        refused: row → why it cannot be used, for rows that the reader could not make sense of.
+        invalid: row → why it cannot be used, for rows that the reader could not make sense of.
         skipped: what was left out so far, with its count ("skipped, since the target column 'label' is empty" → 3).
-        noted: what a reader says of rows that can be used all the same → which rows ("the customer is new" → 3, 8).
+        remarks: what a reader says of rows that can be used all the same → which rows ("the customer is new" → 3, 8).
         folder: where relative paths in the values start; None where that is the working directory.
     """
 
     table: pa.Table
     source: str
     lines: Sequence[int] | None = None
-    refused: Mapping[int, str] = field(default_factory=dict)
+    invalid: Mapping[int, str] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     folder: Path | None = None
-    noted: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    remarks: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -58,13 +58,13 @@ class Rows:
     @property
     def notes(self) -> dict[str, int]:
         """What happened to how many rows: those that were skipped, and those that a reader says something of."""
-        return {**self.skipped, **{note: len(members) for note, members in self.noted.items() if len(members)}}
+        return {**self.skipped, **{note: len(members) for note, members in self.remarks.items() if len(members)}}
 
     def values(self, column: str, start: int = 0, stop: int | None = None) -> list[Any]:
         """Give the raw values of a column, for some of the rows.
 
         Raises:
-            ColumnMissing: when there is no such column.
+            MissingColumn: when there is no such column.
         """
         length = (len(self) if stop is None else min(stop, len(self))) - start
         return self.column(column).slice(start, length).to_pylist()  # type: ignore[no-any-return]
@@ -79,7 +79,7 @@ class Rows:
         """Give one raw value. Raises as :meth:`values` does."""
         return self.column(column)[row].as_py()
 
-    def located(self, value: Any) -> Any:
+    def resolve_path(self, value: Any) -> Any:
         """Let the text of a value that names a file start at the folder of the data. An absolute path stays as it is."""
         return str(self.folder / value) if self.folder is not None and isinstance(value, str) and value else value
 
@@ -98,10 +98,10 @@ class Rows:
     def take(self, rows: Sequence[int]) -> "Rows":
         """Choose some rows, in the order given."""
         lines = None if self.lines is None else array("q", (self.lines[row] for row in rows))
-        noted = {note: np.flatnonzero(np.isin(rows, members)).tolist() for note, members in self.noted.items()}
-        return replace(self, table=self.table.take(pa.array(rows, pa.int64())), lines=lines, refused={}, noted=noted)
+        noted = {note: np.flatnonzero(np.isin(rows, members)).tolist() for note, members in self.remarks.items()}
+        return replace(self, table=self.table.take(pa.array(rows, pa.int64())), lines=lines, invalid={}, remarks=noted)
 
-    def without(self, reasons: Mapping[int, str]) -> "Rows":
+    def drop(self, reasons: Mapping[int, str]) -> "Rows":
         """Leave out some rows, and count them by their reasons."""
         rest = self.take([row for row in range(len(self)) if row not in reasons])
         skipped = Counter(self.skipped)
@@ -119,7 +119,7 @@ class Rows:
                 found.update(batch.serialize())
         return found.hexdigest()
 
-    def place(self, row: int) -> str:
+    def location(self, row: int) -> str:
         """Say where a row is, for a message."""
         return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
 
@@ -141,7 +141,7 @@ class RenamedColumns(Mapping[str, Sequence[Any]]):
 
 
 class LazyColumn(Sequence[Any]):
-    """Raw values of one column. Reading them one by one is slow; who works on whole columns takes :func:`arrow_of` it."""
+    """Raw values of one column. Reading them one by one is slow; who works on whole columns takes :func:`to_arrow` it."""
 
     def __init__(self, values: pa.ChunkedArray):
         self.values = values
@@ -161,7 +161,7 @@ class LazyColumn(Sequence[Any]):
 
 
 def to_arrow(values: Sequence[Any]) -> pa.ChunkedArray:
-    """Give raw values as one Arrow column: those of a :class:`Column` as they lie in memory, any others converted.
+    """Give raw values as one Arrow column: those of a :class:`LazyColumn` as they lie in memory, any others converted.
 
     Raises:
         pyarrow.ArrowException: for values of kinds that do not mix.
@@ -197,9 +197,9 @@ class InvalidRows(TaskgraftError):
             alike[reason].append(row)
         sentences = []
         for reason, bad in list(alike.items())[:REASONS]:
-            sentence = f"{self.rows.source}, {self.rows.place(bad[0])}: {reason}."
+            sentence = f"{self.rows.source}, {self.rows.location(bad[0])}: {reason}."
             if len(bad) > 1:
-                places = join_words((self.rows.place(row).partition(" ")[2] for row in bad), 5)
+                places = join_words((self.rows.location(row).partition(" ")[2] for row in bad), 5)
                 kind = "rows" if self.rows.lines is None else "lines"
                 sentence += f" {len(bad):,} of {len(self.rows):,} rows are like this ({kind} {places})."
             sentences.append(sentence)

@@ -66,9 +66,9 @@ class BackboneSpec(Spec):
     Attributes:
         describe: settings → what this very backbone is. May read a checkpoint's configuration, never its weights.
         build: settings → the backbone, weights loaded.
-        learn: settings and the training split's inputs → settings completed by what was learned from them (the columns
+        fit_config: settings and the training split's inputs → settings completed by what was learned from them (the columns
             of a table, their scales). None for a backbone that needs nothing from the data.
-        sketch: settings → the same backbone with the same layers but no weights, made on torch's meta device, with an
+        build_on_meta: settings → the same backbone with the same layers but no weights, made on torch's meta device, with an
             ``example``. What a strategy inserts is tried on it when a model is composed. None leaves that to the first rows.
         licence: of the weights, when one licence holds for all of them.
     """
@@ -76,8 +76,8 @@ class BackboneSpec(Spec):
     axis: ClassVar[str] = "backbone"
     describe: Callable[[Any], BackboneDescription]
     build: "Callable[[Any], Backbone]"
-    learn: Callable[[Any, Columns], Config] | None = None
-    sketch: "Callable[[Any], Backbone] | None" = None
+    fit_config: Callable[[Any, Columns], Config] | None = None
+    build_on_meta: "Callable[[Any], Backbone] | None" = None
     licence: str | None = None
 
 
@@ -96,12 +96,12 @@ class StrategySpec(Spec):
 
     Attributes:
         build: settings → the strategy; of one that is made of others, settings and those → the strategy.
-        strategies: the setting that names other strategies it is made of, as a tuple of :class:`taskgraft.contract.recipe.ComponentRef`.
+        nested: the setting that names other strategies it is made of, as a tuple of :class:`taskgraft.contract.recipe.ComponentRef`.
     """
 
     axis: ClassVar[str] = "strategy"
     build: "Callable[..., Strategy]"
-    strategies: str | None = None
+    nested: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,17 +109,17 @@ class ReaderSpec(Spec):
     """A reader: file or folder → rows, bad rows named.
 
     Attributes:
-        read: (path, settings) → rows. A row that cannot be used stands in ``Rows.refused`` with its reason.
+        read: (path, settings) → rows. A row that cannot be used stands in ``Rows.invalid`` with its reason.
         suffixes: file endings it reads (".csv"); the longest one that fits a path wins. An empty one fits every file, and is
             taken where a user names the reader, never by itself.
-        folders: patterns, as :meth:`pathlib.Path.glob` reads them. A folder in which one of them finds something is read by it.
+        folder_patterns: patterns, as :meth:`pathlib.Path.glob` reads them. A folder in which one of them finds something is read by it.
         scheme: a word that stands before a colon where data are no file ("hub"); ``read`` is given what stands behind it.
     """
 
     axis: ClassVar[str] = "reader"
     read: "Callable[[Path, Any], Rows]"
     suffixes: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
+    folder_patterns: tuple[str, ...] = ()
     scheme: str | None = None
 
 
@@ -145,20 +145,20 @@ class MetricSpec(Spec):
 
     Attributes:
         targets: the kinds of target it can judge.
-        build: (predictions, truth as the head's ``truth`` gives it, the columns of the data, settings) → a judge, which is
+        build: (predictions, truth as the head's ``decode_targets`` gives it, the columns of the data, settings) → a judge, which is
             then asked for the numbers of many resamples of the rows.
-        draw: (what ``build`` is given, and an empty folder) → the files that it wrote there, for whoever asks for figures. None
+        plot: (what ``build`` is given, and an empty folder) → the files that it wrote there, for whoever asks for figures. None
             for a metric that draws none.
-        score: the number that models are compared by where the user names none; left out, the first one.
-        lower: the numbers that are better when they are lower.
+        primary: the number that models are compared by where the user names none; left out, the first one.
+        lower_is_better: the numbers that are better when they are lower.
     """
 
     axis: ClassVar[str] = "metric"
     targets: frozenset[TargetKind]
     build: "Callable[[Predictions, Sequence[Any], Columns, Any], MetricFunction]"
-    draw: "Callable[[Predictions, Sequence[Any], Columns, Any, Path], Sequence[Path]] | None" = None
-    score: str | None = None
-    lower: frozenset[str] = frozenset()
+    plot: "Callable[[Predictions, Sequence[Any], Columns, Any, Path], Sequence[Path]] | None" = None
+    primary: str | None = None
+    lower_is_better: frozenset[str] = frozenset()
 
 
 MetricFunction = Callable[["NDArray[np.int64]"], Mapping[str, float]]
@@ -171,15 +171,15 @@ class BaselineSpec(Spec):
 
     Attributes:
         targets: the kinds of target it can predict.
-        learned: the class of what it learns; frozen and JSON, so that an artifact can hold it. None for what is no JSON: it is
+        state: the class of what it learns; frozen and JSON, so that an artifact can hold it. None for what is no JSON: it is
             kept nowhere, and learned anew whenever a user asks for the baseline by its name.
-        learn: (inputs of the training rows, their truth as the head's ``truth`` gives it, settings) → what it learned.
+        fit: (inputs of the training rows, their truth as the head's ``decode_targets`` gives it, settings) → what it learned.
         predict: (what it learned, inputs, the number of elements of each row, settings) → one prediction per row, in the words
             of the truth.
     """
 
     axis: ClassVar[str] = "baseline"
     targets: frozenset[TargetKind]
-    learned: type[Config] | None = None
-    learn: Callable[[Columns, Sequence[Any], Any], Any]
+    state: type[Config] | None = None
+    fit: Callable[[Columns, Sequence[Any], Any], Any]
     predict: "Callable[[Any, Columns, ElementCounts, Any], Predictions]"

@@ -16,7 +16,7 @@ class Strategy(ABC):
         """Answer with stages, from descriptions alone: the same descriptions give the same plan.
 
         Raises:
-            CannotPlan: when the strategy does not fit this backbone or head, with the reason.
+            StrategyNotApplicable: when the strategy does not fit this backbone or head, with the reason.
         """
 
 

@@ -47,7 +47,7 @@ class ArrowSpool:
         """Keep some rows. Their types may differ from those of the rows before.
 
         Raises:
-            NoRoom: when the file cannot grow.
+            DiskFull: when the file cannot grow.
         """
         try:
             with pa.ipc.new_stream(self._file, table.schema) as stream:

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
-from taskgraft.contract.head import InvalidTargets, Head, TargetDescription
+from taskgraft.contract.head import Head, InvalidTargets, TargetDescription
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import InvalidRows, Rows
-from taskgraft.data.examples import EncodedDataset, AugmentedRows
-from taskgraft.data.masking import MaskedInputs, MaskedTargets, ElementMasking
+from taskgraft.data.examples import AugmentedRows, EncodedDataset
+from taskgraft.data.masking import ElementMasking, MaskedInputs, MaskedTargets
 from taskgraft.data.preprocessing import ProcessedInputs, check_elements, preprocess
 from taskgraft.errors import TaskgraftError
 from taskgraft.progress import ProgressReporter
@@ -30,7 +30,7 @@ def eval_dataset(
         the examples, and what happened to how many rows.
 
     Raises:
-        NoRows, BadRows: as :func:`inputs_of` and :func:`encoded` do.
+        EmptyData, InvalidRows: as :func:`processed_inputs` and :func:`encode_targets` do.
     """
     examples, notes = train_dataset(head, target, backbone, rows, recipe, folder)
     return replace(examples, drawn=None), notes
@@ -41,17 +41,19 @@ def train_dataset(
 ) -> tuple[EncodedDataset, dict[str, int]]:
     """Prepare labelled rows to learn from: they vary where the backbone's processor says so.
 
-    Returns, raises: as :func:`labelled_examples`.
+    Returns, raises: as :func:`eval_dataset`.
     """
     made, processor = processed_inputs(backbone, rows, recipe, folder), backbone.processor
-    fresh = made.fresh if processor.varies else None
+    fresh = made.fresh if processor.augments else None
     if head.description.target == TargetKind.INPUTS:
-        still = ElementMasking(made.source, processor, head.choose, ask=head.choose)
-        drawn = replace(still, fresh=fresh, ask=head.ask)
+        still = ElementMasking(made.source, processor, head.choose_masked, ask=head.choose_masked)
+        drawn = replace(still, fresh=fresh, ask=head.choose_scored)
         return EncodedDataset(MaskedInputs(still), MaskedTargets(still), drawn), dict(made.notes)
     examples = EncodedDataset(made.source, encode_targets(head, target, rows, recipe, made))
     if fresh is not None:
-        examples = replace(examples, drawn=AugmentedRows(fresh, examples.targets, partial(head.blend, target=target)))
+        examples = replace(
+            examples, drawn=AugmentedRows(fresh, examples.targets, partial(head.mix_targets, target=target))
+        )
     return examples, dict(made.notes)
 
 
@@ -59,7 +61,7 @@ def processed_inputs(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Pat
     """Prepare the inputs that a recipe names.
 
     Raises:
-        NoRows, BadRows: when there is nothing to prepare, or something that cannot be.
+        EmptyData, InvalidRows: when there is nothing to prepare, or something that cannot be.
     """
     if not len(rows):
         raise EmptyData(rows.source)
@@ -67,11 +69,13 @@ def processed_inputs(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Pat
     return preprocess(rows, recipe.data.columns, backbone, folder, settings.memory, settings.workers)
 
 
-def encode_targets(head: Head[Any], target: TargetDescription, rows: Rows, recipe: Recipe, made: ProcessedInputs) -> Batch:
+def encode_targets(
+    head: Head[Any], target: TargetDescription, rows: Rows, recipe: Recipe, made: ProcessedInputs
+) -> Batch:
     """Encode the targets that a recipe names.
 
     Raises:
-        BadRows: naming the rows whose target cannot be read, or has another number of entries than elements.
+        InvalidRows: naming the rows whose target cannot be read, or has another number of entries than elements.
     """
     columns = target_columns(head, rows, recipe)
     try:
@@ -88,7 +92,7 @@ def target_columns(head: Head[Any], rows: Rows, recipe: Recipe) -> dict[str, lis
     columns = {column: rows.values(column) for column in recipe.data.target}
     if not head.description.files:
         return columns
-    return {column: [*map(rows.located, values)] for column, values in columns.items()}
+    return {column: [*map(rows.resolve_path, values)] for column, values in columns.items()}
 
 
 def dropping_invalid_rows(rows: Rows, recipe: Recipe, work: Callable[[Rows], Found]) -> tuple[Rows, Found]:
@@ -98,7 +102,7 @@ def dropping_invalid_rows(rows: Rows, recipe: Recipe, work: Callable[[Rows], Fou
         the rows that were used, and what the work gave.
 
     Raises:
-        BadRows: naming the rows that are refused, unless they are to be skipped.
+        InvalidRows: naming the rows that are refused, unless they are to be skipped.
     """
     while True:
         try:
@@ -106,7 +110,7 @@ def dropping_invalid_rows(rows: Rows, recipe: Recipe, work: Callable[[Rows], Fou
         except InvalidRows as error:
             if recipe.data.on_bad_row == "error" or len(error.reasons) == len(rows):
                 raise
-            rows = rows.without(error.reasons)
+            rows = rows.drop(error.reasons)
 
 
 def report_notes(reporter: ProgressReporter, notes: Mapping[str, int], rows: Rows, what: str) -> None:
@@ -118,7 +122,7 @@ def report_notes(reporter: ProgressReporter, notes: Mapping[str, int], rows: Row
     """
     count = len(rows) + sum(rows.skipped.values())
     for note, some in notes.items():
-        reporter.say(f"{note}: {some:,} of {count:,} {what}")
+        reporter.message(f"{note}: {some:,} of {count:,} {what}")
 
 
 @dataclass(eq=False)

@@ -23,7 +23,7 @@ class Targets(Protocol):
 
     def __len__(self) -> int: ...
 
-    def rows(self, rows: RowIndices) -> Batch:
+    def select(self, rows: RowIndices) -> Batch:
         """Take some rows, in the order given."""
 
 
@@ -65,7 +65,7 @@ class EncodedDataset:
 
 def all_targets(targets: Targets) -> Batch:
     """Give the targets of all rows at once."""
-    return targets if isinstance(targets, Batch) else targets.rows(range(len(targets)))
+    return targets if isinstance(targets, Batch) else targets.select(range(len(targets)))
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class AugmentedRows:
 
     def draw(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Give varied rows and their targets."""
-        varied, targets = self.fresh.vary(rows, seeds), self.targets.rows(rows)
+        varied, targets = self.fresh.vary(rows, seeds), self.targets.select(rows)
         if varied.partners is not None and varied.shares is not None:
-            targets = self.blend(targets, targets.rows(varied.partners.tolist()), varied.shares)
+            targets = self.blend(targets, targets.select(varied.partners.tolist()), varied.shares)
         return varied.batch, targets
 
 
@@ -135,7 +135,7 @@ class LocalBatch:
         return [self._some(rows[start:end]) for start, end in zip(starts, ends, strict=True)]
 
     def _some(self, rows: Sequence[int]) -> "LocalBatch":
-        return LocalBatch(self.inputs.rows(rows), self.targets.rows(rows), min(self.counted, len(rows)))
+        return LocalBatch(self.inputs.select(rows), self.targets.select(rows), min(self.counted, len(rows)))
 
 
 def iter_training_batches(
@@ -154,7 +154,7 @@ def iter_training_batches(
         index: which process this is, of ``count``.
 
     Raises:
-        BadRows: for rows that can no longer be prepared.
+        InvalidRows: for rows that can no longer be prepared.
     """
     heavy = examples.inputs.heavy if examples.drawn is None else examples.drawn.heavy
     return parallel_map(partial(_piece, examples, turn, index, count), batches, worker_count(workers, heavy=heavy))
@@ -164,7 +164,7 @@ def iter_batches(inputs: RowSource, batches: Sequence[RowIndices], workers: int 
     """Gather batches to look at, in the order given.
 
     Args:
-        workers: as for :func:`load`; where gathering is no work, it is done here.
+        workers: as for :func:`iter_training_batches`; where gathering is no work, it is done here.
     """
     return parallel_map(inputs.gather, batches, worker_count(workers, heavy=True) if inputs.heavy else 0)
 
@@ -172,5 +172,5 @@ def iter_batches(inputs: RowSource, batches: Sequence[RowIndices], workers: int 
 def _piece(examples: EncodedDataset, turn: EpochSeed, index: int, count: int, batch: RowIndices) -> LocalBatch:
     rows, counted = shard_batch(batch, index, count)
     if examples.drawn is None:
-        return LocalBatch(examples.inputs.gather(rows), examples.targets.rows(rows), counted)
+        return LocalBatch(examples.inputs.gather(rows), examples.targets.select(rows), counted)
     return LocalBatch(*examples.drawn.draw(rows, turn.seeds(rows)), counted)

@@ -42,9 +42,9 @@ class ElementMasking:
     def draw(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Give rows with elements hidden, and what elements hold that are asked for."""
         whole = self.whole.gather(rows) if self.fresh is None else self.fresh.vary(rows, seeds).batch
-        held = self.processor.holds(whole)
+        held = self.processor.element_values(whole)
         hidden = self.choose(held, seeds)
-        return self.processor.hide(whole, hidden, seeds), keep_masked(held, self.ask(held, seeds))
+        return self.processor.mask_elements(whole, hidden, seeds), keep_masked(held, self.ask(held, seeds))
 
 
 class MaskedInputs:
@@ -59,7 +59,7 @@ class MaskedInputs:
         return len(self._hiding.whole)
 
     def sizes(self) -> list[int]:
-        """The real positions of each row, as a :class:`Source` gives them."""
+        """The real positions of each row, as a :class:`RowSource` gives them."""
         return self._hiding.whole.sizes()
 
     def gather(self, rows: RowIndices) -> Batch:
@@ -68,7 +68,7 @@ class MaskedInputs:
 
 
 class MaskedTargets:
-    """What the elements hold that :class:`HiddenInputs` hides. Made when asked, so that nothing of it need be kept."""
+    """What the elements hold that :class:`MaskedInputs` hides. Made when asked, so that nothing of it need be kept."""
 
     def __init__(self, hiding: ElementMasking):
         self._hiding = hiding
@@ -76,6 +76,6 @@ class MaskedTargets:
     def __len__(self) -> int:
         return len(self._hiding.whole)
 
-    def rows(self, rows: RowIndices) -> Batch:
+    def select(self, rows: RowIndices) -> Batch:
         """Take some rows, in the order given."""
         return self._hiding.draw(rows, FIXED_MASK.seeds(rows))[1]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from taskgraft.contract.backbone import Backbone, ProcessedBatch, AugmentedBatch
+from taskgraft.contract.backbone import AugmentedBatch, Backbone, ProcessedBatch
 from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, LazyColumn, Rows
 
@@ -50,26 +50,26 @@ class OnTheFlyInputs:
         """Prepare some rows that were prepared before.
 
         Raises:
-            BadRows: for one that can no longer be used, such as a file that is gone.
+            InvalidRows: for one that can no longer be used, such as a file that is gone.
         """
         made = self.prepared(rows)
-        self._check(rows, made.refused)
+        self._check(rows, made.invalid)
         return made.batch
 
     def vary(self, rows: RowIndices, seeds: Sequence[int]) -> AugmentedBatch:
         """Prepare some rows with random variations, each from its seed.
 
         Raises:
-            BadRows: as :meth:`gather` does.
+            InvalidRows: as :meth:`gather` does.
         """
-        varied = self._processor.vary(self._values(rows), seeds)
-        self._check(rows, varied.refused)
+        varied = self._processor.augment(self._values(rows), seeds)
+        self._check(rows, varied.invalid)
         return varied
 
     def _values(self, rows: RowIndices) -> dict[str, Sequence[Any]]:
         """Give raw values by input role; a relative path of a file starts at the folder of the data."""
         values = {name: self._some(column, rows) for name, column in self._names.items()}
-        return values | {name: [*map(self.rows.located, values[name])] for name in self._files & values.keys()}
+        return values | {name: [*map(self.rows.resolve_path, values[name])] for name in self._files & values.keys()}
 
     def _some(self, column: str, rows: RowIndices) -> Sequence[Any]:
         if isinstance(rows, range) and rows.step == 1:

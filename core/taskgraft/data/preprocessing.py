@@ -32,8 +32,8 @@ def match_columns(inputs: Any, description: BackboneDescription, rows: Rows, tar
         role → column; for a backbone that reads any columns, column → column.
 
     Raises:
-        BadInputs: when the roles cannot be filled.
-        ColumnMissing: for a column that the data do not have.
+        InvalidInputs: when the roles cannot be filled.
+        MissingColumn: for a column that the data do not have.
     """
     roles = description.inputs
     if not (inputs is None or isinstance(inputs, str | Mapping | Sequence)):
@@ -48,13 +48,17 @@ def match_columns(inputs: Any, description: BackboneDescription, rows: Rows, tar
     else:
         names = [inputs] if isinstance(inputs, str) else list(inputs)
         if len(names) > len(roles):
-            raise InvalidInputs(tuple(role.name for role in roles), f"{len(names)} columns were named: {join_words(names)}")
+            raise InvalidInputs(
+                tuple(role.name for role in roles), f"{len(names)} columns were named: {join_words(names)}"
+            )
         chosen = {role.name: column for role, column in zip(roles, names, strict=False)}
     known = tuple(role.name for role in roles)
     if roles and (strange := [role for role in chosen if role not in known]):
         raise InvalidInputs(known, f"there is no input '{strange[0]}'")
     if missing := [role.name for role in roles if role.required and role.name not in chosen]:
-        raise InvalidInputs(known, f"no column was named for '{missing[0]}', and {rows.source} has {join_words(rows.columns)}")
+        raise InvalidInputs(
+            known, f"no column was named for '{missing[0]}', and {rows.source} has {join_words(rows.columns)}"
+        )
     for column in chosen.values():
         if column not in rows.columns:
             raise MissingColumn(column, rows.source, rows.columns)
@@ -104,13 +108,13 @@ def preprocess(
         workers: processes that prepare; None leaves it to the machine.
 
     Raises:
-        BadRows: naming each of them.
+        InvalidRows: naming each of them.
     """
-    fresh, kept = OnTheFlyInputs(rows, names, backbone), backbone.processor.kept
+    fresh, kept = OnTheFlyInputs(rows, names, backbone), backbone.processor.cacheable
     store: TensorCache | None = TensorCache(folder, memory)
     notes, refused, elements, sizes = Counter[str](), dict[int, str](), list[int](), list[int]()
     for chunk, made in _prepared(fresh, kept=kept, workers=workers):
-        refused |= {chunk[row]: reason for row, reason in made.refused.items()}
+        refused |= {chunk[row]: reason for row, reason in made.invalid.items()}
         notes.update(made.notes)
         elements += made.elements or ()
         if not kept:
@@ -125,7 +129,9 @@ def preprocess(
     return ProcessedInputs(fresh if store is None else store.finish(), dict(notes), elements or None, fresh)
 
 
-def _prepared(fresh: OnTheFlyInputs, *, kept: bool, workers: int | None) -> Iterator[tuple[Sequence[int], ProcessedBatch]]:
+def _prepared(
+    fresh: OnTheFlyInputs, *, kept: bool, workers: int | None
+) -> Iterator[tuple[Sequence[int], ProcessedBatch]]:
     size = CHUNK if kept else HEAVY_CHUNK
     chunks = [range(start, min(start + size, len(fresh))) for start in range(0, len(fresh), size)]
     return zip(chunks, parallel_map(fresh.prepared, chunks, worker_count(workers, heavy=not kept)), strict=True)
@@ -142,7 +148,7 @@ def check_elements(rows: Rows, elements: Sequence[int] | None, labels: Columns) 
     """Refuse rows whose labels are not as many as their elements.
 
     Raises:
-        BadRows: naming each of them.
+        InvalidRows: naming each of them.
     """
     (column, values), *_ = labels.items()
     counts = [len(value.split() if isinstance(value, str) else value) for value in values]

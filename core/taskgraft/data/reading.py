@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from taskgraft.composition.compose import ResolvedComponent, ComponentReference, resolve
+from taskgraft.composition.compose import ComponentReference, ResolvedComponent, resolve
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
@@ -37,17 +37,17 @@ def read_rows(
 
     Raises:
         UnreadableFile: for a file that no reader takes, or that its reader refuses.
-        BadRows: naming the rows that a reader refuses.
-        UnreadableData: for anything else.
+        InvalidRows: naming the rows that a reader refuses.
+        UnsupportedData: for anything else.
     """
     if isinstance(data, Rows):
         return data
     rows = read_file(data, catalog, reader) if isinstance(data, str | Path) else Rows(_checked_table(data, what), what)
-    if not rows.refused:
+    if not rows.invalid:
         return rows
-    if on_bad_row == "error" or len(rows.refused) == len(rows):
-        raise InvalidRows(rows, rows.refused)
-    return rows.without(rows.refused)
+    if on_bad_row == "error" or len(rows.invalid) == len(rows):
+        raise InvalidRows(rows, rows.invalid)
+    return rows.drop(rows.invalid)
 
 
 # --- files
@@ -57,7 +57,7 @@ def read_file(path: str | Path, catalog: Catalog, reader: ComponentReference | N
     """Make rows of a file or folder. Those that its reader refuses stay among them, with their reasons.
 
     Args:
-        reader: as for :func:`read`.
+        reader: as for :func:`read_rows`.
 
     Raises:
         UnreadableFile: for a file that no reader takes, or that its reader refuses.
@@ -102,7 +102,7 @@ def _claims(path: Path, catalog: Catalog, *, is_folder: bool) -> Iterator[tuple[
     """Find the readers that take a path, with the length of the suffix or pattern that says so: 0 where any file will do."""
     for spec, source in _readers(catalog):
         if is_folder:
-            fits = [pattern for pattern in spec.folders if next(path.glob(pattern), None) is not None]
+            fits = [pattern for pattern in spec.folder_patterns if next(path.glob(pattern), None) is not None]
         else:
             fits = [suffix for suffix in spec.suffixes if path.name.endswith(suffix)]
         if fits:
@@ -122,7 +122,7 @@ def _run(path: Path, spec: ReaderSpec, chosen: ResolvedComponent[ReaderSpec] | N
 
 
 def _nobody_reads(catalog: Catalog, *, is_folder: bool) -> str:
-    kinds = (spec.folders if is_folder else spec.suffixes for spec, _ in _readers(catalog))
+    kinds = (spec.folder_patterns if is_folder else spec.suffixes for spec, _ in _readers(catalog))
     known = join_words(sorted({kind.rpartition("/")[2].lower() for some in kinds for kind in some if kind}))
     if is_folder:
         return f"no reader takes this folder. Readers look for {known} in it."

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from taskgraft.contract.batch import Batch, RowIndices
-from taskgraft.data.examples import Blend, EncodedDataset, Targets, AugmentedRows
+from taskgraft.data.examples import AugmentedRows, Blend, EncodedDataset, Targets
 from taskgraft.data.tensor_cache import RowSource
 
 TEACHER = "teacher."
@@ -25,9 +25,9 @@ class TargetsWithSoftLabels:
     def __len__(self) -> int:
         return len(self.own)
 
-    def rows(self, rows: RowIndices) -> Batch:
+    def select(self, rows: RowIndices) -> Batch:
         """Take some rows, in the order given."""
-        return join_soft_labels(self.own.rows(rows), self.soft.gather(rows))
+        return join_soft_labels(self.own.select(rows), self.soft.gather(rows))
 
 
 def add_soft_labels(examples: EncodedDataset, soft: RowSource) -> EncodedDataset:

@@ -17,7 +17,9 @@ TRAINING, VALIDATION = "train", "validation"
 """The parts that a split must have."""
 
 
-def read_train_and_validation(train: Any, validation: Any, data: DataConfig, seed: int, catalog: Catalog) -> tuple[Rows, Rows | None]:
+def read_train_and_validation(
+    train: Any, validation: Any, data: DataConfig, seed: int, catalog: Catalog
+) -> tuple[Rows, Rows | None]:
     """Read the training rows and the validation rows, None where there are to be none.
 
     Args:
@@ -26,15 +28,17 @@ def read_train_and_validation(train: Any, validation: Any, data: DataConfig, see
         seed: for a split that draws rows.
 
     Raises:
-        SameData: when the validation data are the training data.
-        BadSplit: when a split answers with what is no split.
-        BadRows: naming rows that a reader or the split refuses, unless they are to be skipped.
+        ValidationIsTraining: when the validation data are the training data.
+        InvalidSplit: when a split answers with what is no split.
+        InvalidRows: naming rows that a reader or the split refuses, unless they are to be skipped.
     """
     if _same(train, validation):
         raise ValidationIsTraining(str(train))
     rows = read_rows(train, catalog, "the training data", reader=data.reader, on_bad_row=data.on_bad_row)
     if validation is not None:
-        return rows, read_rows(validation, catalog, "the validation data", reader=data.reader, on_bad_row=data.on_bad_row)
+        return rows, read_rows(
+            validation, catalog, "the validation data", reader=data.reader, on_bad_row=data.on_bad_row
+        )
     if data.split is None:
         return rows, None
     split = resolve(catalog, SplitSpec, data.split)
@@ -44,7 +48,7 @@ def read_train_and_validation(train: Any, validation: Any, data: DataConfig, see
         except InvalidRows as error:
             if data.on_bad_row == "error" or len(error.reasons) == len(rows):
                 raise
-            rows = rows.without(error.reasons)
+            rows = rows.drop(error.reasons)
 
 
 def split_columns(data: DataConfig, catalog: Catalog) -> tuple[str, ...]:
@@ -59,8 +63,8 @@ def split_rows(rows: Rows, targets: Sequence[str], split: ResolvedComponent[Spli
     """Divide rows into those to learn from and those to judge by.
 
     Raises:
-        BadSplit: when rows are in two parts, do not exist, or a part is empty.
-        BadRows: naming rows that the split refuses.
+        InvalidSplit: when rows are in two parts, do not exist, or a part is empty.
+        InvalidRows: naming rows that the split refuses.
     """
     parts = split.spec.split(rows, targets, split.config, seed)
     who = f"'{split.label}' (from {split.source})"
@@ -76,7 +80,7 @@ def check_split(parts: Mapping[str, Sequence[int]], rows: Rows, who: str) -> Non
         who: what messages call the split.
 
     Raises:
-        BadSplit: when rows are in two parts, do not exist, or a part is empty.
+        InvalidSplit: when rows are in two parts, do not exist, or a part is empty.
     """
     seen: dict[int, str] = {}
     for name, members in parts.items():

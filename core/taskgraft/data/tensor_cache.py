@@ -74,7 +74,7 @@ class TensorCache:
         Args:
             rows: the number under which each example will be asked for.
         """
-        self._example = self._example or batch.rows([0])
+        self._example = self._example or batch.select([0])
         self._order.append(np.asarray(rows, dtype=np.int64))
         self._count += len(rows)
         for axis, length in batch.lengths.items():
@@ -94,7 +94,7 @@ class TensorCache:
         self._ready()
         return self
 
-    def keep_index(self) -> None:
+    def write_index(self) -> None:
         """Write down what lies in the files, so that :meth:`kept` finds it. For a finished store with no memory at all."""
         assert self._example is not None
         tensors = {f"{EXAMPLE}.{name}": tensor.cpu().contiguous() for name, tensor in self._example.tensors.items()}
@@ -104,7 +104,7 @@ class TensorCache:
         save_file(tensors | {ORDER: torch.from_numpy(self._order[0])}, self._folder / INDEX, {"store": about})
 
     @classmethod
-    def kept(cls, folder: Path) -> Self:
+    def open(cls, folder: Path) -> Self:
         """Open what was stored in a folder before. The rows stay in its files, which must stay as long as they are gathered."""
         with safe_open(folder / INDEX, framework="pt") as file:
             about = json.loads(file.metadata()["store"])

@@ -10,9 +10,9 @@ from typing import TypeVar
 from taskgraft.contract.hooks import CONTRACT_VERSION, ENTRY_POINT_GROUP, HookSpecs
 from taskgraft.contract.specs import ReaderSpec, Spec
 from taskgraft.discovery.distributions import PluginSource, iter_entry_points
-from taskgraft.discovery.loader import SPEC_TYPES, CatalogEntry, LoadFailure, PluginLoader, LoadWarning
+from taskgraft.discovery.loader import SPEC_TYPES, CatalogEntry, LoadFailure, LoadWarning, PluginLoader
 from taskgraft.discovery.names import ComponentName, normalize_distribution
-from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.errors import TaskgraftError, closest_match, join_words
 
 BLOCK_VARIABLE = "TASKGRAFT_BLOCK"
 """The environment variable that names distributions to leave out, separated by commas."""
@@ -46,19 +46,24 @@ class Catalog:
         """Find the one spec that a name means. One that is found by a former name is found with a warning.
 
         Raises:
-            UnknownName: nobody provides it.
-            AmbiguousName: several distributions provide it and the name does not say which.
+            UnknownComponent: nobody provides it.
+            AmbiguousComponent: several distributions provide it and the name does not say which.
         """
         matches = [
             (spec, source)
             for spec, source in self.specs(kind)
             if name.name in spec.names
-            and (name.distribution is None or normalize_distribution(name.distribution) == normalize_distribution(source.distribution))
+            and (
+                name.distribution is None
+                or normalize_distribution(name.distribution) == normalize_distribution(source.distribution)
+            )
         ]
         if not matches:
             known = tuple(self.specs(kind))
             wanted = str(ComponentName(name.name, name.distribution))
-            raise UnknownComponent(kind.axis, wanted, known, self.failures, self.blocked, self._absent(name.distribution))
+            raise UnknownComponent(
+                kind.axis, wanted, known, self.failures, self.blocked, self._absent(name.distribution)
+            )
         if len(matches) > 1:
             raise AmbiguousComponent(kind.axis, name.name, tuple(matches))
         spec, source = matches[0]
@@ -161,7 +166,9 @@ def load_catalog(
         contract: the version of the contract.
     """
     loader = PluginLoader(hooks, answers, arguments or {}, contract)
-    blocked = {normalize_distribution(name.strip()) for name in os.environ.get(BLOCK_VARIABLE, "").split(",") if name.strip()}
+    blocked = {
+        normalize_distribution(name.strip()) for name in os.environ.get(BLOCK_VARIABLE, "").split(",") if name.strip()
+    }
     seen = set()
     for source, point in iter_entry_points(ENTRY_POINT_GROUP):
         if normalize_distribution(source.distribution) in blocked:

@@ -28,7 +28,7 @@ from taskgraft.contract.specs import (
 )
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import is_name
-from taskgraft.errors import join_words, closest_match
+from taskgraft.errors import closest_match, join_words
 
 SPEC_TYPES: Mapping[str, type[Spec]] = {
     "taskgraft_backbones": BackboneSpec,

@@ -16,7 +16,7 @@ _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 @dataclass(frozen=True)
 class ComponentName:
-    """A name taken apart. ``argument`` is None when there was no colon."""
+    """A name taken apart. ``positional`` is None when there was no colon."""
 
     name: str
     distribution: str | None = None
@@ -44,7 +44,7 @@ def parse_name(text: str) -> ComponentName:
     """Take a name apart.
 
     Raises:
-        BadName: for a text outside the grammar.
+        InvalidName: for a text outside the grammar.
     """
     head, colon, argument = text.partition(":")
     distribution, slash, name = head.rpartition("/")

@@ -42,25 +42,25 @@ def check_features(backbone: Backbone, batch: Batch, layout: Layout, cuts: Itera
         batch: real examples on the backbone's device; the shortest and longest of them are tried.
         cuts: the cuts that would be relied on.
     """
-    few = batch.rows(_extremes(batch))
+    few = batch.select(_extremes(batch))
     pads = _same(one_by_one(backbone, few, layout), _features(backbone, few, layout))
     if not pads:
         _warn(backbone, "its features depend on the padding, so batches will hold examples of one length only")
-    good = tuple(cut for cut in cuts if _resumes(backbone, few if pads else few.rows([0]), layout, cut))
+    good = tuple(cut for cut in cuts if _resumes(backbone, few if pads else few.select([0]), layout, cut))
     return FeatureChecks(good, pads)
 
 
 def through_cut(backbone: Backbone, cut: int, batch: Batch, layout: Layout, longer: int = 0) -> Features:
     """Store a batch at a cut, take it apart, collate it anew to another length, and resume."""
     with torch.no_grad():
-        states = backbone.run_to(cut, batch, layout).split()
+        states = backbone.forward_to_cut(cut, batch, layout).unbind()
         longest = {axis: int(length.max()) + longer for axis, length in batch.lengths.items()}
-        return backbone.resume(cut, collate(states, longest), layout)
+        return backbone.forward_from_cut(cut, collate(states, longest), layout)
 
 
 def one_by_one(backbone: Backbone, batch: Batch, layout: Layout) -> list[Features]:
     """Compute each example alone, without padding."""
-    return [_features(backbone, one, layout) for one in batch.split()]
+    return [_features(backbone, one, layout) for one in batch.unbind()]
 
 
 def max_relative_difference(first: Features, second: Features) -> float:
@@ -68,7 +68,7 @@ def max_relative_difference(first: Features, second: Features) -> float:
 
     Features in another place differ infinitely.
     """
-    worst = 0.0 if _same_place(first.place, second.place) else float("inf")
+    worst = 0.0 if _same_place(first.geometry, second.geometry) else float("inf")
     for one, other in zip(first.values, second.values, strict=True):
         one, other = _real(one, first).detach().double(), _real(other, second).detach().double()
         if one.shape != other.shape:
@@ -96,7 +96,10 @@ def _resumes(backbone: Backbone, batch: Batch, layout: Layout, cut: int) -> bool
 
 
 def _same(alone: list[Features], together: Features) -> bool:
-    return all(max_relative_difference(one, together.rows([row])) <= TOLERANCE[one.value.dtype] for row, one in enumerate(alone))
+    return all(
+        max_relative_difference(one, together.select([row])) <= TOLERANCE[one.value.dtype]
+        for row, one in enumerate(alone)
+    )
 
 
 def _features(backbone: Backbone, batch: Batch, layout: Layout) -> Features:

@@ -34,14 +34,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
-def halve_on_oom(rows: Sequence[int], work: Callable[[Sequence[int]], Result]) -> Iterator[tuple[Sequence[int], Result]]:
+def halve_on_oom(
+    rows: Sequence[int], work: Callable[[Sequence[int]], Result]
+) -> Iterator[tuple[Sequence[int], Result]]:
     """Do some work on all rows at once, or in halves where memory does not suffice.
 
     Yields:
         rows and what the work gave for them, in the order of the rows.
 
     Raises:
-        OutOfMemory: when a single row is too much.
+        NotEnoughMemory: when a single row is too much.
     """
     found = _unless_full(rows, work)
     if found is not None:

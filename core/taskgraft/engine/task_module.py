@@ -36,13 +36,13 @@ class TaskModule(nn.Module):
         self.backbone = backbone
         self.head = head
         self.layout = layout
-        self.pads = True
+        self.padding_invariant = True
 
     def features(self, cut: int | None, state: Batch) -> Features:
         """Compute features from what lies at a cut; None when it is the features themselves that were stored."""
         if cut is None:
             return batch_to_features(state, self.layout)
-        return self.backbone.resume(cut, state, self.layout) if cut else self.backbone(state, self.layout)
+        return self.backbone.forward_from_cut(cut, state, self.layout) if cut else self.backbone(state, self.layout)
 
     def forward(self, cut: int | None, state: Batch, targets: Batch, stage: "Stage") -> tuple[Tensor, Tensor]:
         """Compute the loss of a stage as (total, weight)."""
@@ -55,10 +55,10 @@ class TaskModule(nn.Module):
         return loss.total + loss.weight * stage.regularizer(self.backbone), loss.weight
 
     @property
-    def keeps(self) -> bool:
+    def cacheable(self) -> bool:
         """Whether features, and what lies before them, may be stored."""
         feature = self.backbone.description.feature(self.layout)
-        return feature is None or feature.kept
+        return feature is None or feature.cacheable
 
     @property
     def device(self) -> torch.device:
@@ -98,7 +98,7 @@ def cache_features(
     def state(batch: Batch) -> Batch:
         if cut is None:
             return features_to_batch(task.backbone(batch, task.layout))
-        return task.backbone.run_to(cut, batch, task.layout)
+        return task.backbone.forward_to_cut(cut, batch, task.layout)
 
     for rows, found in _passed(task, inputs, limit, passes, workers, state):
         store.append(rows, found)
@@ -107,9 +107,14 @@ def cache_features(
 
 @torch.no_grad()
 def predict_batches(
-    task: TaskModule, cut: int | None, inputs: RowSource, limit: BatchBudget, passes: ProgressIterator, workers: int | None = None
+    task: TaskModule,
+    cut: int | None,
+    inputs: RowSource,
+    limit: BatchBudget,
+    passes: ProgressIterator,
+    workers: int | None = None,
 ) -> Predictions:
-    """Predict for every example, in the order of the rows. Arguments as for :func:`stored`."""
+    """Predict for every example, in the order of the rows. Arguments as for :func:`cache_features`."""
     task.eval()
     pieces: list[Predictions] = []
     order: list[int] = []
@@ -135,13 +140,13 @@ def compute_soft_labels(
     passes: ProgressIterator,
     workers: int | None = None,
 ) -> TensorCache:
-    """Keep what a student may learn of every example. Arguments as for :func:`stored`."""
+    """Keep what a student may learn of every example. Arguments as for :func:`cache_features`."""
     task.eval()
     store = TensorCache(folder, memory)
 
     def soft(batch: Batch) -> Batch:
         features = task.features(0, batch)
-        return task.head.soft_targets(task.head(features), features, temperature)
+        return task.head.soft_labels(task.head(features), features, temperature)
 
     for rows, found in _passed(task, inputs, limit, passes, workers, soft):
         store.append(rows, found)
@@ -150,9 +155,14 @@ def compute_soft_labels(
 
 @torch.no_grad()
 def evaluate_loss(
-    task: TaskModule, cut: int | None, inputs: RowSource, targets: Targets, limit: BatchBudget, workers: int | None = None
+    task: TaskModule,
+    cut: int | None,
+    inputs: RowSource,
+    targets: Targets,
+    limit: BatchBudget,
+    workers: int | None = None,
 ) -> float:
-    """The head's own loss, averaged over all rows. Arguments as for :func:`stored`."""
+    """The head's own loss, averaged over all rows. Arguments as for :func:`cache_features`."""
     task.eval()
     total, weight = 0.0, 0.0
 
@@ -161,7 +171,7 @@ def evaluate_loss(
         return task.head(found), found
 
     for rows, (output, found) in _passed(task, inputs, limit, iter, workers, features):
-        loss = task.head.loss(output, targets.rows(rows).to(task.device), found)
+        loss = task.head.loss(output, targets.select(rows).to(task.device), found)
         total, weight = total + float(loss.total), weight + float(loss.weight)
     return total / max(weight, 1e-12)
 
@@ -175,13 +185,13 @@ def _passed(
     work: Callable[[Batch], Result],
 ) -> Iterator[tuple[RowIndices, Result]]:
     """Do some work with all examples, in batches, or pieces of them where memory does not suffice."""
-    batches = inference_batches(inputs.sizes(), limit, even=not task.pads)
+    batches = inference_batches(inputs.sizes(), limit, even=not task.padding_invariant)
     loaded = iter_batches(inputs, batches, workers)
     for rows in passes(batches):
         whole = next(loaded)
 
         def piece(places: Sequence[int], whole: Batch = whole) -> Result:
-            some = whole if len(places) == len(whole) else whole.rows(places)
+            some = whole if len(places) == len(whole) else whole.select(places)
             with OneDnnLinear():
                 return work(some.to(task.device))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskgraft.composition.compose import ResolvedComponent, ComponentReference, resolve
+from taskgraft.composition.compose import ComponentReference, ResolvedComponent, resolve
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import PER_ELEMENT, HeadDescription, TargetKind
@@ -36,7 +36,7 @@ def fit_baselines(
             if (reason := _unfit(chosen.spec, head.target)) is not None:
                 problems.append(f"the baseline '{name}' was left out, for {reason}")
                 continue
-            learned[name] = _read(chosen, chosen.spec.learn(inputs, truth(), chosen.config).model_dump(mode="json"))
+            learned[name] = _read(chosen, chosen.spec.fit(inputs, truth(), chosen.config).model_dump(mode="json"))
         except Exception as error:
             problems.append(omission_note(name, error))
     return learned, problems
@@ -64,7 +64,7 @@ def read_baselines(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> di
     """Read what the baselines of an artifact learned.
 
     Raises:
-        BadArtifact: when a baseline is not installed, or what is written is not what it learns.
+        InvalidArtifact: when a baseline is not installed, or what is written is not what it learns.
     """
     found: dict[str, Config] = {}
     for name, raw in written.items():
@@ -102,13 +102,13 @@ def _unfit(spec: BaselineSpec, kind: TargetKind) -> str | None:
     """Say why a baseline cannot go with a model."""
     if kind not in spec.targets:
         return f"it cannot predict {kind}"
-    return "what it learns is kept nowhere: ask for it when you evaluate" if spec.learned is None else None
+    return "what it learns is kept nowhere: ask for it when you evaluate" if spec.state is None else None
 
 
 def _read(chosen: ResolvedComponent[BaselineSpec], written: Mapping[str, Any], whose: str = "") -> Config:
-    if chosen.spec.learned is None:
+    if chosen.spec.state is None:
         raise BaselineNotStored(chosen.label)
-    return parse_config(chosen.spec.learned, written, f"{whose}baseline '{chosen.label}'")
+    return parse_config(chosen.spec.state, written, f"{whose}baseline '{chosen.label}'")
 
 
 @dataclass(eq=False)

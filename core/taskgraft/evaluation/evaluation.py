@@ -97,7 +97,7 @@ class Evaluation(Mapping[str, float]):
 
         Args:
             kind: what one row's target is.
-            truth: as the head's ``truth`` gives it.
+            truth: as the head's ``decode_targets`` gives it.
             judge: makes the numbers of any rows.
         """
         self._kind, self._predictions, self._truth = kind, predictions, truth

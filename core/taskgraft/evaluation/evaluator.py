@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgraft.adaptation.fitted import FittedTask
-from taskgraft.composition.compose import ResolvedComponent, ComponentReference, resolve, as_list
+from taskgraft.composition.compose import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.head import Predictions
 from taskgraft.contract.recipe import Recipe
@@ -20,7 +20,7 @@ from taskgraft.contract.specs import BaselineSpec, MetricFunction, MetricSpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.baselines import omission_note, predict_baseline, resolve_baseline
-from taskgraft.evaluation.evaluation import RESAMPLES, Evaluation, Bootstrap, finite_only
+from taskgraft.evaluation.evaluation import RESAMPLES, Bootstrap, Evaluation, finite_only
 from taskgraft.evaluation.requested_baselines import FittedBaseline, baseline_errors
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.atomic_write import move_into
@@ -77,13 +77,13 @@ def prepare_evaluation(
         if description.target not in chosen.spec.targets:
             raise MetricMismatch(chosen.label, label)
         found.append(chosen)
-    if figures is not None and not any(chosen.spec.draw for chosen in found):
+    if figures is not None and not any(chosen.spec.plot for chosen in found):
         drawing = [
-            spec.name for spec, _ in catalog().specs(MetricSpec) if spec.draw and description.target in spec.targets
+            spec.name for spec, _ in catalog().specs(MetricSpec) if spec.plot and description.target in spec.targets
         ]
         raise NoFigures(tuple(chosen.label for chosen in found), tuple(drawing))
-    if groups is None and description.groups in rows.columns:
-        groups = description.groups
+    if groups is None and description.group_column in rows.columns:
+        groups = description.group_column
     members = None if groups is None else rows.values(groups)
     resampling = Bootstrap(resamples, recipe.training.seed, groups, members)
     return EvaluationSettings(tuple(found), resampling, None if figures is None else Path(figures))
@@ -101,9 +101,9 @@ def evaluate_predictions(
 
     Raises:
         BaselineFailed: for a challenger that cannot predict.
-        CannotWrite: when there is no place for the figures.
+        OutputError: when there is no place for the figures.
     """
-    truth = fitted.head.truth(judged.targets, fitted.target)
+    truth = fitted.head.decode_targets(judged.targets, fitted.target)
     columns = RenamedColumns(judged.rows, {column: column for column in judged.rows.columns})
     kind = fitted.head.description.target
 
@@ -120,14 +120,14 @@ def evaluate_predictions(
         try:
             baselines[name] = numbers_of(resolve_baseline(name), learned)
         except Exception as error:
-            reporter.say(omission_note(name, error))
+            reporter.message(omission_note(name, error))
     for name, challenger in challengers.items():
         with baseline_errors(name):
             baselines[name] = numbers_of(challenger.chosen, challenger.learned)
     figures: list[Path] = []
     for one in how.metrics:
-        if how.figures is not None and one.spec.draw is not None:
-            draw = partial(one.spec.draw, judged.predictions, truth, columns, one.config)
+        if how.figures is not None and one.spec.plot is not None:
+            draw = partial(one.spec.plot, judged.predictions, truth, columns, one.config)
             figures += move_into(how.figures, draw, "figures")
     return Evaluation(kind, judged.predictions, truth, judge(judged.predictions), how.resampling, baselines, figures)
 
@@ -160,5 +160,9 @@ class NoFigures(TaskgraftError):
     drawing: tuple[str, ...]
 
     def __str__(self) -> str:
-        others = f"Name a metric that does: {join_words(self.drawing)}." if self.drawing else "MetricFunction without figures."
+        others = (
+            f"Name a metric that does: {join_words(self.drawing)}."
+            if self.drawing
+            else "MetricFunction without figures."
+        )
         return f"Figures are asked for, but none is drawn by {join_words(map(repr, self.metrics))}. {others}"

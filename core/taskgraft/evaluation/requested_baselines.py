@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from taskgraft.adaptation.fitted import FittedTask
-from taskgraft.composition.compose import ResolvedComponent, ComponentReference, as_list
+from taskgraft.composition.compose import ComponentReference, ResolvedComponent, as_list
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import RenamedColumns
 from taskgraft.contract.specs import BaselineSpec
-from taskgraft.data.dataset import eval_dataset, dropping_invalid_rows
+from taskgraft.data.dataset import dropping_invalid_rows, eval_dataset
 from taskgraft.data.examples import all_targets
 from taskgraft.data.splitting import read_train_and_validation
 from taskgraft.discovery.catalog import catalog
@@ -28,7 +28,11 @@ class FittedBaseline:
 
 
 def fit_requested_baselines(
-    baselines: ComponentReference | Sequence[ComponentReference], fitted: FittedTask, recipe: Recipe, label: str, folder: Path
+    baselines: ComponentReference | Sequence[ComponentReference],
+    fitted: FittedTask,
+    recipe: Recipe,
+    label: str,
+    folder: Path,
 ) -> dict[str, FittedBaseline]:
     """Let baselines learn from the rows that the model learned from, read again as its recipe says.
 
@@ -40,7 +44,7 @@ def fit_requested_baselines(
         challengers by the name that the numbers stand under.
 
     Raises:
-        UnfitBaseline: for one that predicts other targets.
+        BaselineMismatch: for one that predicts other targets.
         NoTrainingRows: when the recipe does not say where the training rows are.
         BaselineFailed: for one that cannot learn.
     """
@@ -61,11 +65,14 @@ def fit_requested_baselines(
             fitted.head, fitted.target, fitted.task.backbone, some, recipe, folder / f"{len(some)}"
         ),
     )
-    inputs, truth = RenamedColumns(rows, data.columns), fitted.head.truth(all_targets(examples.targets), fitted.target)
+    inputs, truth = (
+        RenamedColumns(rows, data.columns),
+        fitted.head.decode_targets(all_targets(examples.targets), fitted.target),
+    )
     challengers = {}
     for chosen in found:
         with baseline_errors(chosen.label):
-            challengers[chosen.label] = FittedBaseline(chosen, chosen.spec.learn(inputs, truth, chosen.config))
+            challengers[chosen.label] = FittedBaseline(chosen, chosen.spec.fit(inputs, truth, chosen.config))
     return challengers
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from taskgraft.adaptation.base_weights import build_backbone
 from taskgraft.artifact.artifact import InvalidDevice
-from taskgraft.composition.compose import GivenObject, ResolvedComponent, ComponentReference, resolve
+from taskgraft.composition.compose import ComponentReference, GivenObject, ResolvedComponent, resolve
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
@@ -111,7 +111,7 @@ def extract_features_to(
         keep: columns of the data to put beside the features.
         overwrite: whether to replace a file that is there.
 
-    The other arguments are those of :func:`features_of`.
+    The other arguments are those of :func:`extract_features`.
 
     Raises:
         TaskgraftError: for whatever a person can mend. No file is left then.
@@ -155,7 +155,11 @@ class _Wanted:
 
 
 def _wanted(
-    backbone: ComponentReference | Path | Backbone, data: Any, inputs: Any, layout: str | None, reader: ComponentReference | None
+    backbone: ComponentReference | Path | Backbone,
+    data: Any,
+    inputs: Any,
+    layout: str | None,
+    reader: ComponentReference | None,
 ) -> _Wanted:
     chosen = _chosen(backbone)
     try:
@@ -192,9 +196,9 @@ def _completed(
     chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone], names: Mapping[str, str]
 ) -> ResolvedComponent[BackboneSpec] | GivenObject[Backbone]:
     """Let a backbone decide what hangs on which inputs there are; their values are not for it to learn from."""
-    if isinstance(chosen, GivenObject) or chosen.base is not None or chosen.spec.learn is None:
+    if isinstance(chosen, GivenObject) or chosen.base is not None or chosen.spec.fit_config is None:
         return chosen
-    return replace(chosen, config=chosen.spec.learn(chosen.config, _NamesAlone(chosen.label, names)))
+    return replace(chosen, config=chosen.spec.fit_config(chosen.config, _NamesAlone(chosen.label, names)))
 
 
 class _NamesAlone(Mapping[str, Sequence[Any]]):

@@ -43,7 +43,7 @@ def open_feature_file(path: Path, kept: pa.Table) -> "Iterator[FeatureWriter]":
         kept: columns that stand beside the features, for all rows.
 
     Raises:
-        CannotWrite: when it cannot be written.
+        OutputError: when it cannot be written.
     """
     with output_file.atomic_file(path, WHAT) as fresh, WRITERS[path.suffix.lower()](fresh, kept) as writer:
         yield writer
@@ -53,7 +53,7 @@ def check_feature_file(path: Path, *, overwrite: bool) -> None:
     """Refuse a file that could not be written in the end, before any work is done.
 
     Raises:
-        CannotWrite: saying why.
+        OutputError: saying why.
     """
     output_file.check_output_path(path, WRITERS, WHAT, overwrite=overwrite)
 
@@ -62,7 +62,7 @@ def check_holds(path: Path, layout: Layout, kept: pa.Table) -> None:
     """Refuse what files of a kind cannot hold.
 
     Raises:
-        CannotWrite: for features that are no single array, where a file holds one array.
+        OutputError: for features that are no single array, where a file holds one array.
         KeptTwice, CannotKeep: for columns.
     """
     suffix, names = path.suffix.lower(), kept.column_names

@@ -87,8 +87,8 @@ class WindowedExtraction:
         """Compute the features of all rows, some after others.
 
         Raises:
-            BadRows: naming rows that cannot be used.
-            UnlikeRows: for rows of different shapes.
+            InvalidRows: naming rows that cannot be used.
+            FeatureShapeMismatch: for rows of different shapes.
         """
         first: RaggedFeatures | None = None
         count = -(-len(self.rows) // self.settings.batch_size)
@@ -109,7 +109,7 @@ class WindowedExtraction:
     def _batches(self) -> Iterator[tuple[_Window, Sequence[int]]]:
         size = self.settings.batch_size
         limit = BatchBudget(size, self.settings.batch_elements)
-        step = max((WINDOW if self.backbone.processor.kept else HEAVY_WINDOW) // size, 1) * size
+        step = max((WINDOW if self.backbone.processor.cacheable else HEAVY_WINDOW) // size, 1) * size
         for start in range(0, len(self.rows), step):
             with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
                 inputs = self._prepared(range(start, min(start + step, len(self.rows))), Path(folder))
@@ -136,7 +136,7 @@ class WindowedExtraction:
         batch = inputs.gather(range(len(sizes))).to(self.device)
         self.pads = check_features(self.backbone, batch, self.layout, ()).pads
         longest = max(range(len(sizes)), key=lambda row: sizes[row])
-        values = from_features(self.backbone(batch.rows([longest]), self.layout)).values
+        values = from_features(self.backbone(batch.select([longest]), self.layout)).values
         self.cost = max(values.nbytes // max(sizes[longest], 1), 1)
 
     @torch.no_grad()

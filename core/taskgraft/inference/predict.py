@@ -43,7 +43,7 @@ def predict_rows(
         notes: counts what happened, for whoever predicts for many pieces of some data and tells it once.
 
     Raises:
-        BadRows: naming rows that cannot be used; none is left out.
+        InvalidRows: naming rows that cannot be used; none is left out.
     """
     rows = read_inputs(recipe, data)
     report_notes(reporter, rows.notes, rows, "rows")
@@ -55,7 +55,12 @@ def predict_rows(
         except InvalidRows as error:
             raise InvalidRows(error.rows, error.reasons, FIX_ADVICE) from None
         found = predict_batches(
-            fitted.task, 0, made.source, inference_budget(recipe, batch_size), show_progress(reporter), recipe.training.workers
+            fitted.task,
+            0,
+            made.source,
+            inference_budget(recipe, batch_size),
+            show_progress(reporter),
+            recipe.training.workers,
         )
     if notes is None:
         report_notes(reporter, made.notes, rows, "rows")
@@ -73,8 +78,8 @@ def reference_features(fitted: FittedTask, recipe: Recipe, data: Any) -> Callabl
         what computes their features with the weights of that moment.
 
     Raises:
-        BadRows: naming rows that cannot be used.
-        NoRows: when there is none.
+        InvalidRows: naming rows that cannot be used.
+        EmptyData: when there is none.
     """
     rows = read_inputs(recipe, data)
     rows = rows.take(range(min(len(rows), recipe.training.batch_size)))
@@ -94,7 +99,7 @@ def read_inputs(recipe: Recipe, data: Any) -> Rows:
 
     Raises:
         OneInput, ListOfWhat: for what is no data.
-        BadRows: naming rows that the reader refuses.
+        InvalidRows: naming rows that the reader refuses.
     """
     names = recipe.data.columns
     if isinstance(data, str) and len(names) == 1 and not _names_data(data):
@@ -113,7 +118,7 @@ def inference_budget(recipe: Recipe, batch_size: int | None) -> BatchBudget:
     """Decide how much is computed at once.
 
     Raises:
-        SettingsError: for a number of rows that is none.
+        ConfigError: for a number of rows that is none.
     """
     wanted = recipe.training.batch_size if batch_size is None else batch_size
     checked = parse_config(TrainingConfig, {"batch_size": wanted}, "predicting")

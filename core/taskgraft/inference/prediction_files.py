@@ -28,7 +28,7 @@ def open_file(path: Path) -> "Iterator[Writer]":
     """Open a file for predictions. It takes its place when all went well; else nothing is left of it.
 
     Raises:
-        CannotWrite: when it cannot be written.
+        OutputError: when it cannot be written.
     """
     with output_file.atomic_file(path, WHAT) as fresh, WRITERS[SUFFIXES[path.suffix.lower()]](fresh) as writer:
         yield writer
@@ -44,7 +44,7 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     """Refuse a file that could not be written in the end, before any work is done.
 
     Raises:
-        CannotWrite: saying why.
+        OutputError: saying why.
     """
     output_file.check_output_path(path, SUFFIXES, WHAT, overwrite=overwrite)
 

@@ -62,7 +62,7 @@ def write_predictions(
         the number of rows.
 
     Raises:
-        CannotWrite: for a file that is there already, another suffix, or a place that cannot be written.
+        OutputError: for a file that is there already, another suffix, or a place that cannot be written.
         GridsInCsv: when each row is predicted as a grid of labels.
         BadColumns: when two columns would have one name.
     """
@@ -73,7 +73,12 @@ def write_predictions(
 
 
 def print_predictions(
-    rows: Rows, predict: Callable[[Rows], Predictions], wanted: PredictionColumns, stream: TextIO, form: Form, reporter: ProgressReporter
+    rows: Rows,
+    predict: Callable[[Rows], Predictions],
+    wanted: PredictionColumns,
+    stream: TextIO,
+    form: Form,
+    reporter: ProgressReporter,
 ) -> int:
     """Predict for all rows into an open text stream, as CSV or JSON lines.
 
@@ -88,7 +93,11 @@ def print_predictions(
 
 
 def _write(
-    rows: Rows, predict: Callable[[Rows], Predictions], wanted: PredictionColumns, writer: Writer, reporter: ProgressReporter
+    rows: Rows,
+    predict: Callable[[Rows], Predictions],
+    wanted: PredictionColumns,
+    writer: Writer,
+    reporter: ProgressReporter,
 ) -> int:
     for column in wanted.keep:
         rows.values(column, 0, 0)  # raises when there is no such column
@@ -174,7 +183,12 @@ def _probable(found: Predictions, wanted: PredictionColumns) -> list[tuple[str, 
     kind = pa.list_(pa.struct([(name, pa.float32()) for name in names]))
     if wanted.target == TargetKind.PAIR_CATEGORIES:
         kind = pa.list_(kind)
-    return [("probabilities", pa.array([probabilities_by_label(row.tolist(), names) for row in found.probabilities or ()], kind))]
+    return [
+        (
+            "probabilities",
+            pa.array([probabilities_by_label(row.tolist(), names) for row in found.probabilities or ()], kind),
+        )
+    ]
 
 
 def _matrix(found: Predictions) -> "np.ndarray[Any, np.dtype[np.float32]]":

@@ -52,7 +52,7 @@ def from_features(features: Features) -> RaggedFeatures:
     """Take the features of a batch to the processor's memory, without padding.
 
     Raises:
-        UnlikeRows: for pairs of rows with different numbers of elements.
+        FeatureShapeMismatch: for pairs of rows with different numbers of elements.
     """
     value, lengths = features.value.to("cpu", torch.float32), features.lengths
     if lengths is None:
@@ -72,7 +72,7 @@ def in_row_order(batches: Sequence[tuple[Sequence[int], RaggedFeatures]]) -> Rag
         batches: numbers of rows, and their features. Together the numbers are 0, 1, 2, ….
 
     Raises:
-        UnlikeRows: for rows of different shapes.
+        FeatureShapeMismatch: for rows of different shapes.
     """
     first = _alike([features for _, features in batches])
     count = sum(len(rows) for rows, _ in batches)
@@ -97,7 +97,7 @@ def joined(pieces: Sequence[RaggedFeatures]) -> RaggedFeatures:
     """Put features of rows one after another.
 
     Raises:
-        UnlikeRows: for rows of different shapes.
+        FeatureShapeMismatch: for rows of different shapes.
     """
     first = _alike(pieces)
     values = np.concatenate([piece.values for piece in pieces])
@@ -109,7 +109,7 @@ def check_alike(one: RaggedFeatures, other: RaggedFeatures) -> None:
     """Refuse rows of different shapes, which no array holds.
 
     Raises:
-        UnlikeRows: with both shapes.
+        FeatureShapeMismatch: with both shapes.
     """
     if one.shape != other.shape:
         raise FeatureShapeMismatch(one.layout, (one.shape, other.shape))

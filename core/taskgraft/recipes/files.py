@@ -15,7 +15,7 @@ from typing import Any
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.recipes.overrides import apply_override
 from taskgraft.storage.manifest import is_artifact, read_artifact, recipe_from
 
@@ -29,10 +29,10 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             is that, else as text.
 
     Raises:
-        BadRecipe: for a file that cannot be read, with line and column where they are known.
-        BadOverride: for an override whose key a recipe does not have.
-        SettingsError: for a key that a recipe does not have, or a value that it refuses.
-        BadArtifact: for a folder that is a damaged artifact.
+        InvalidRecipe: for a file that cannot be read, with line and column where they are known.
+        InvalidOverride: for an override whose key a recipe does not have.
+        ConfigError: for a key that a recipe does not have, or a value that it refuses.
+        InvalidArtifact: for a folder that is a damaged artifact.
     """
     path = Path(path)
     if is_artifact(path):

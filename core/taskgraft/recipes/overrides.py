@@ -12,7 +12,7 @@ from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, ReaderSpec, Spec, SplitSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.names import InvalidName, parse_name
-from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.errors import TaskgraftError, closest_match, join_words
 
 CHOICES: Mapping[str, type[Spec]] = {
     "backbone": BackboneSpec,
@@ -32,8 +32,8 @@ def apply_override(document: dict[str, Any], text: str) -> None:
         text: ``KEY=VALUE`` with a dotted key. The value is read as JSON or TOML where it is that, else as text.
 
     Raises:
-        BadOverride: for a key that a recipe does not have.
-        UnknownName, AmbiguousName: for a setting of something that has no place in the catalog.
+        InvalidOverride: for a key that a recipe does not have.
+        UnknownComponent, AmbiguousComponent: for a setting of something that has no place in the catalog.
     """
     key, equals, value = text.partition("=")
     steps = key.strip().split(".")
@@ -66,7 +66,9 @@ def _check_path(text: str, steps: Sequence[str]) -> None:
             near = closest_match(".".join(steps), known) or _ending(step, known)
             meant = f" Did you mean '{near}'?" if near else ""
             there = [f"{above}.{name}" if above else name for name in holder.model_fields]
-            raise InvalidOverride(text, f"a recipe has no '{'.'.join(steps)}'.{meant} There are {join_words(there, 40)}.")
+            raise InvalidOverride(
+                text, f"a recipe has no '{'.'.join(steps)}'.{meant} There are {join_words(there, 40)}."
+            )
         path = ".".join(steps[: depth + 1])
         if path in CHOICES:
             return
@@ -109,7 +111,7 @@ def _opened(kind: type[Spec], choice: Any, key: str) -> Any:
             spec, _ = catalog().find(kind, parse_name(text))
         except InvalidName:
             return table  # whoever looks it up says so
-        if spec.config.argument == key:
+        if spec.config.positional == key:
             table["name"] = text.partition(":")[0]
     return table
 

@@ -30,7 +30,7 @@ def read_yaml(text: str) -> Any:
     """Read a document.
 
     Raises:
-        YamlFault: for what is no YAML, and for what YAML 1.1 reads as something else than it looks like.
+        YamlProblem: for what is no YAML, and for what YAML 1.1 reads as something else than it looks like.
     """
     try:
         loader = _Loader(text)

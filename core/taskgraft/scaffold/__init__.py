@@ -16,7 +16,7 @@ from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import is_distribution, normalize_distribution
-from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.storage.atomic_write import OutputError
 
 KINDS: Mapping[str, type[Spec]] = {kind.axis: kind for kind in (BackboneSpec, HeadSpec, StrategySpec)}
@@ -82,7 +82,7 @@ def write_plugin(words: PluginNames, folder: Path) -> list[Path]:
         the files, relative to the folder.
 
     Raises:
-        CannotWrite: when something is there already, or it cannot be written.
+        OutputError: when something is there already, or it cannot be written.
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise OutputError(str(folder), "something is there already; name another folder (--output)", "plugin")

@@ -19,7 +19,7 @@ def check_output_path(path: Path, suffixes: Iterable[str], what: str, *, overwri
         what: what is to be written ("predictions").
 
     Raises:
-        CannotWrite: saying why.
+        OutputError: saying why.
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(str(path), f"files that end in {join_words(suffixes)} can be written", what)
@@ -38,7 +38,7 @@ def atomic_file(path: Path, what: str) -> Iterator[Path]:
     """Give a place beside a file; what was written there takes the file's place if all went well.
 
     Raises:
-        CannotWrite: when it cannot be written.
+        OutputError: when it cannot be written.
     """
     fresh = path.with_name(f".{path.name}-{uuid4().hex[:8]}")
     try:
@@ -60,7 +60,7 @@ def move_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: str) 
         where they are now, in place of files of the same names.
 
     Raises:
-        CannotWrite: when they cannot be written.
+        OutputError: when they cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

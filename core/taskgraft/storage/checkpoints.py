@@ -130,7 +130,7 @@ def translating_errors(name: str, what: str) -> Iterator[None]:
         what: is read ("its tokenizer").
 
     Raises:
-        BadCheckpoint: naming what could not be read, and why.
+        InvalidCheckpoint: naming what could not be read, and why.
     """
     try:
         yield
@@ -155,7 +155,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON object; None when there is no such file.
 
     Raises:
-        BadCheckpoint: when it is damaged.
+        InvalidCheckpoint: when it is damaged.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -67,7 +67,7 @@ def recipe_relative_to(folder: Path, recipe: Recipe) -> Recipe:
     def path(value: str) -> str:
         return Path(_relative(value, folder)).as_posix() if os.path.exists(value) else value
 
-    return recipe.model_copy(update={"data": recipe.data.moved(path)})
+    return recipe.model_copy(update={"data": recipe.data.with_paths(path)})
 
 
 def recipe_from(folder: Path, manifest: Manifest) -> Recipe:
@@ -77,7 +77,7 @@ def recipe_from(folder: Path, manifest: Manifest) -> Recipe:
         here = folder / value
         return _relative(here, Path.cwd()) if os.path.exists(here) else value
 
-    return manifest.recipe.model_copy(update={"data": manifest.recipe.data.moved(path)})
+    return manifest.recipe.model_copy(update={"data": manifest.recipe.data.with_paths(path)})
 
 
 def _relative(path: str | Path, start: Path) -> str:
@@ -104,7 +104,7 @@ def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
         what it says of itself, and the file with its tensors.
 
     Raises:
-        BadArtifact: for a missing or damaged file, or a newer form.
+        InvalidArtifact: for a missing or damaged file, or a newer form.
     """
     try:
         if not folder.is_dir():
@@ -114,7 +114,9 @@ def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
         files = {name: (folder / name).read_bytes() for name in (TENSORS, MANIFEST)}
         stated = (folder / SUMS).read_bytes()
     except OSError as error:
-        raise InvalidArtifact(str(folder), f"{Path(error.filename).name:.80} cannot be read ({error.strerror})") from None
+        raise InvalidArtifact(
+            str(folder), f"{Path(error.filename).name:.80} cannot be read ({error.strerror})"
+        ) from None
     if stated != checksums(files).encode():
         raise InvalidArtifact(str(folder), f"its files do not match {SUMS}, so it is damaged or was changed")
     return _parsed(folder, files[MANIFEST]), files[TENSORS]

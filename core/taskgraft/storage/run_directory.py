@@ -70,8 +70,8 @@ class RunDirectory:
             identity: what must be the same for the run to go on: plain JSON.
 
         Raises:
-            CannotRun: when another process is at work in it, or it cannot be written.
-            AnotherRun: when it is to go on with another identity.
+            BackboneFailed: when another process is at work in it, or it cannot be written.
+            ResumeMismatch: when it is to go on with another identity.
         """
         before = self._identity() if resume else None
         if before is not None and (changed := list(_changed(before, identity))):
@@ -105,16 +105,16 @@ class RunDirectory:
             self._lock.release()
             self._lock = None
 
-    def note(self, line: Mapping[str, Any]) -> None:
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics."""
         if self._metrics is not None:
             self._metrics.write(json.dumps(line) + "\n")
 
-    def keep(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def save_state(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Replace the state.
 
         Raises:
-            CannotRun: when it cannot be written; the state before stays.
+            BackboneFailed: when it cannot be written; the state before stays.
         """
         if not self.writes:
             return
@@ -132,11 +132,11 @@ class RunDirectory:
             fresh.unlink(missing_ok=True)
             raise RunDirectoryError(str(self.path), f"its state cannot be written ({error})") from None
 
-    def kept(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    def load_state(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """Read the state, and forget the metrics that came after it; None when there is none.
 
         Raises:
-            CannotRun: when it is damaged.
+            BackboneFailed: when it is damaged.
         """
         path = self.path / STATE
         if not path.is_file():

@@ -14,7 +14,7 @@ Inherit a class and give its fixtures; pytest does the rest::
             return {"text": ["one word", "three more words", "short", "a much longer text than the others"]}
 
 Each test calls one plain function (``check_…``) of the modules beside this one. Such a function needs no pytest, and raises
-:class:`LawBroken`, which says what was found and what to do. Give a backbone random weights with no zero gates: scales drawn
+:class:`ContractViolation`, which says what was found and what to do. Give a backbone random weights with no zero gates: scales drawn
 away from 0, no matrix that is all zero. What stands behind a closed gate has no effect, so no check could see it.
 """
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackboneLaws",
-    "HeadLaws",
-    "LabelledRows",
     "ContractViolation",
+    "HeadLaws",
+    "InsufficientExamples",
+    "LabelledRows",
     "PluginLaws",
     "ReaderLaws",
     "SplitLaws",
     "StrategyLaws",
-    "InsufficientExamples",
 ]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from taskgraft.contract.backbone import Backbone, ExportNotSupported, named_tensors
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Layout, Part, LayerRole
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, LayerRole, Layout, Part
 from taskgraft.contract.specs import BackboneSpec
 from taskgraft.errors import join_words
 from taskgraft.testing.check import Check, differing, law_of, same_bits, trial
@@ -37,8 +37,8 @@ def check_description_is_sound(backbone: Backbone) -> None:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise law.broken(f"its {what} name {join_words(twice)} more than once")
     _check_cuts(law, description)
-    if description.hides and description.feature(Layout.SEQUENCE) is None:
-        raise law.broken("it hides elements, but emits no sequence", "Emit sequence as well, or say hides=False.")
+    if description.can_mask and description.feature(Layout.SEQUENCE) is None:
+        raise law.broken("it hides elements, but emits no sequence", "Emit sequence as well, or say can_mask=False.")
     for feature in (*description.features, *(part.output for part in description.parts)):
         _check_feature(law, feature)
 
@@ -55,7 +55,9 @@ def check_parts_own_every_tensor_once(backbone: Backbone) -> None:
     paths = {*owned, *(name for name, _ in backbone.named_modules()), *(n for n, _ in backbone.named_parameters())}
     for owner, claims in (*((f"part '{part.name}'", part.owns) for part in description.parts), *_unused(description)):
         if empty := [path for path in claims if path not in paths]:
-            raise law.broken(f"{owner} names {join_words(empty, 3)}, which the backbone does not have", "Mend the path.")
+            raise law.broken(
+                f"{owner} names {join_words(empty, 3)}, which the backbone does not have", "Mend the path."
+            )
     for path in owned:
         owners = [f"part '{part.name}'" for part in description.parts if part.covers(path)]
         owners += ["'unused'"] if description.declares_unused(path) else []
@@ -81,7 +83,7 @@ def check_roles_point_at_layers(backbone: Backbone) -> None:
 
 
 def check_whole_parts_give_their_output(backbone: Backbone, inputs: Columns) -> None:
-    """A module that a part names as ``whole`` lies in that part, and what it gives is as large as the part says."""
+    """A module that a part names as ``output_module`` lies in that part, and what it gives is as large as the part says."""
     law = law_of(
         backbone,
         "the module that stands for a whole part gives what leaves that part",
@@ -89,7 +91,7 @@ def check_whole_parts_give_their_output(backbone: Backbone, inputs: Columns) -> 
     )
     tried = trial(backbone, inputs)
     modules = dict(backbone.named_modules())
-    named = {part.whole: part for part in tried.description.parts if part.whole is not None}
+    named = {part.output_module: part for part in tried.description.parts if part.output_module is not None}
     given: dict[str, Any] = {}
     for path, part in named.items():
         if path not in modules or not part.covers(path):
@@ -118,7 +120,7 @@ def check_exporting_leaves_it_as_it_is(backbone: Backbone) -> None:
     law = law_of(
         backbone,
         "exporting writes files and changes nothing",
-        "Write into the folder that is given; raise CannotExport with the reason where the library has no such form.",
+        "Write into the folder that is given; raise ExportNotSupported with the reason where the library has no such form.",
     )
     before = {name: tensor.detach().clone() for name, tensor in named_tensors(backbone).items()}
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
@@ -235,8 +237,10 @@ def _check_feature(law: Check, feature: FeatureDescription) -> None:
         raise law.broken(
             f"{layout} features have the feature sizes {sizes}", "Give one, and for a pyramid one per level."
         )
-    if feature.members is not None and (layout != Layout.VECTOR or feature.members < 1):
-        raise law.broken(f"{layout} features have {feature.members} members", "Only vector features have members.")
+    if feature.ensemble_size is not None and (layout != Layout.VECTOR or feature.ensemble_size < 1):
+        raise law.broken(
+            f"{layout} features have {feature.ensemble_size} members", "Only vector features have members."
+        )
     spatial = layout in (Layout.GRID, Layout.PYRAMID)
     if len(feature.strides) != (len(sizes) if spatial else 0) or list(feature.strides) != sorted(set(feature.strides)):
         raise law.broken(

@@ -122,18 +122,20 @@ def trial(backbone: Backbone, inputs: Columns) -> BackboneUnderTest:
     """Prepare examples, after making sure that they can show something.
 
     Raises:
-        WeakExamples: with fewer than three rows, a refused row, or padded examples that are all of one length.
+        InsufficientExamples: with fewer than three rows, a refused row, or padded examples that are all of one length.
     """
     who = type(backbone).__name__
     prepared = backbone.processor.prepare(inputs)
     if len(prepared.batch) < 3:
         raise InsufficientExamples(who, f"there are {len(prepared.batch)} rows; give three or more")
-    if prepared.refused:
-        row, reason = next(iter(prepared.refused.items()))
+    if prepared.invalid:
+        row, reason = next(iter(prepared.invalid.items()))
         raise InsufficientExamples(who, f"its processor refuses row {row} ({reason}); give rows that can be used")
     for axis, length in prepared.batch.lengths.items():
         if len(set(length.tolist())) == 1:
-            raise InsufficientExamples(who, f"all have {int(length[0])} positions along '{axis}'; give different lengths")
+            raise InsufficientExamples(
+                who, f"all have {int(length[0])} positions along '{axis}'; give different lengths"
+            )
     return BackboneUnderTest(backbone.eval(), prepared.batch)
 
 

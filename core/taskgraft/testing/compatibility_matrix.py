@@ -47,7 +47,7 @@ def installed() -> dict[str, ComponentReference]:
     """Give each strategy of the catalog that its defaults, or its example, say how to try; by its name."""
     found: dict[str, ComponentReference] = {}
     for spec, source in catalog().specs(StrategySpec):
-        if spec.strategies is None and config_of(spec, {}) is not None:
+        if spec.nested is None and config_of(spec, {}) is not None:
             settings = {} if spec.example is None else spec.example.settings
             found[spec.name] = {"name": f"{source.distribution}/{spec.name}", **settings}
     return found

@@ -5,14 +5,14 @@ from copy import deepcopy
 
 import torch
 
-from taskgraft.contract.backbone import Backbone, owning_part, named_tensors
+from taskgraft.contract.backbone import Backbone, named_tensors, owning_part
 from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import Layout, Part
 from taskgraft.contract.features import Features
 from taskgraft.testing.check import (
-    Check,
     BackboneUnderTest,
+    Check,
     alike,
     distance,
     law_of,
@@ -33,20 +33,20 @@ def check_resuming_equals_a_whole_pass(backbone: Backbone, inputs: Columns) -> N
     order = list(reversed(range(len(tried.batch))))
     for cut, layout in _ways(tried):
         state = _state(law, tried, cut, layout)
-        stored = state.split()
+        stored = state.unbind()
         whole = tried.features(layout)
         with law.runs(f"resuming {layout} features from cut {cut}"), torch.no_grad():
-            direct = fresh.backbone.resume(cut, state, layout)
-            mixed = fresh.backbone.resume(
+            direct = fresh.backbone.forward_from_cut(cut, state, layout)
+            mixed = fresh.backbone.forward_from_cut(
                 cut, collate([stored[row] for row in order], tried.longer if state.axes else None), layout
             )
-            alone = [fresh.backbone.resume(cut, one, layout) for one in stored]
+            alone = [fresh.backbone.forward_from_cut(cut, one, layout) for one in stored]
         if not alike(whole, direct):
             raise law.broken(f"{layout} features resumed from cut {cut} differ by {distance(whole, direct):.1e}")
         for place, row in enumerate(order):
-            for what, again in (("in other company", mixed.rows([place])), ("alone", alone[row])):
-                if not alike(whole.rows([row]), again):
-                    far = distance(whole.rows([row]), again)
+            for what, again in (("in other company", mixed.select([place])), ("alone", alone[row])):
+                if not alike(whole.select([row]), again):
+                    far = distance(whole.select([row]), again)
                     raise law.broken(
                         f"{layout} features of row {row}, resumed {what} from cut {cut}, differ by {far:.1e}"
                     )
@@ -60,8 +60,8 @@ def check_states_name_their_padded_axes(backbone: Backbone, inputs: Columns) -> 
         state = _state(law, tried, cut, layout)
         if len(state) != len(tried.batch):
             raise law.broken(f"the state at cut {cut} has {len(state)} rows for {len(tried.batch)} examples")
-        for row, one in enumerate(tried.batch.split()):
-            alone, taken = _state(law, tried, cut, layout, one), state.rows([row])
+        for row, one in enumerate(tried.batch.unbind()):
+            alone, taken = _state(law, tried, cut, layout, one), state.select([row])
             if alone.tensors.keys() != state.tensors.keys() or dict(alone.axes) != dict(state.axes):
                 raise law.broken(f"the state at cut {cut} holds other tensors for one example than for several")
             for name, tensor in taken.tensors.items():
@@ -79,7 +79,7 @@ def check_states_hold_no_raw_input(backbone: Backbone, inputs: Columns) -> None:
     tried = trial(backbone, inputs)
     raw = {name: tensor for name, tensor in tried.batch.tensors.items() if _tells_examples_apart(tried.batch, name)}
     for cut, layout in _ways(tried):
-        place = tried.features(layout).place
+        place = tried.features(layout).geometry
         allowed = [] if place is None else [place.transform, place.sizes]
         for name, tensor in _state(law, tried, cut, layout).tensors.items() if cut else ():
             for source, original in raw.items():
@@ -89,7 +89,7 @@ def check_states_hold_no_raw_input(backbone: Backbone, inputs: Columns) -> None:
 
 def check_states_need_no_later_part(backbone: Backbone, inputs: Columns) -> None:
     """What lies at a cut does not depend on the parts behind it, which may learn while the state stays stored."""
-    law = _law(backbone, "Let run_to stop before that part, or let an earlier part own what it uses.")
+    law = _law(backbone, "Let forward_to_cut stop before that part, or let an earlier part own what it uses.")
     tried = trial(backbone, inputs)
     for cut in tried.description.cuts:
         behind = tried.description.parts[cut:]
@@ -123,12 +123,12 @@ def check_batches_can_be_interleaved(backbone: Backbone, inputs: Columns) -> Non
     law = _law(backbone, "Put all that resume needs into the state; keep nothing on the module.")
     tried = trial(backbone, inputs)
     last = len(tried.batch) - 1
-    first, second = tried.batch.rows(range(last)), tried.batch.rows([last, 0])
+    first, second = tried.batch.select(range(last)), tried.batch.select([last, 0])
     for cut, layout in _ways(tried):
         alone = [_resumed(law, tried, cut, batch, layout) for batch in (first, second)]
         states = [_state(law, tried, cut, layout, batch) for batch in (first, second)]
         with law.runs(f"resuming two batches from cut {cut}"), torch.no_grad():
-            together = [tried.backbone.resume(cut, state, layout) for state in states]
+            together = [tried.backbone.forward_from_cut(cut, state, layout) for state in states]
         for one, other in zip(alone, together, strict=True):
             if not same_values(one, other):
                 raise law.broken(f"{layout} features from cut {cut} differ when another batch ran in between")
@@ -158,18 +158,18 @@ def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 def _state(law: Check, tried: BackboneUnderTest, cut: int, layout: Layout, batch: Batch | None = None) -> Batch:
     with law.runs(f"running to cut {cut}"), torch.no_grad():
-        return tried.backbone.run_to(cut, tried.batch if batch is None else batch, layout)
+        return tried.backbone.forward_to_cut(cut, tried.batch if batch is None else batch, layout)
 
 
 def _resumed(law: Check, tried: BackboneUnderTest, cut: int, batch: Batch, layout: Layout) -> Features:
     state = _state(law, tried, cut, layout, batch)
     with law.runs(f"resuming {layout} features from cut {cut}"), torch.no_grad():
-        return tried.backbone.resume(cut, state, layout)
+        return tried.backbone.forward_from_cut(cut, state, layout)
 
 
 def _tells_examples_apart(batch: Batch, name: str) -> bool:
     """Whether a prepared tensor is input proper: more than two different values, and not the same for every example."""
-    values = [one[name].reshape(-1) for one in batch.split()]
+    values = [one[name].reshape(-1) for one in batch.unbind()]
     if torch.cat(values).unique().numel() <= 2:
         return False
     shared = min(len(one) for one in values)

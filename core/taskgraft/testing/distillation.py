@@ -18,9 +18,9 @@ def check_soft_targets_teach(head: Head[Any], targets: Columns | ElementSchema) 
     law = law_of(
         head,
         "soft targets teach what the teacher's output says, row by row",
-        "Let soft_targets and soft_loss use one temperature, sum over what is compared, and heed lengths.",
+        "Let soft_targets and distillation_loss use one temperature, sum over what is compared, and heed lengths.",
     )
-    for tried in head_trials(head, targets) if head.description.distils else ():
+    for tried in head_trials(head, targets) if head.description.supports_distillation else ():
         for temperature in (1.0, 3.0):
             with law.runs(f"soft targets of {words(tried)}"):
                 own, opposite = (_soft_targets(tried, sign, temperature) for sign in (1.0, -1.0))
@@ -29,7 +29,7 @@ def check_soft_targets_teach(head: Head[Any], targets: Columns | ElementSchema) 
                 raise law.broken(f"for {len(tried.encoded)} rows of {words(tried)} there are {len(own)} soft targets")
             check_form(law, whole)
             left = float(itself.total)
-            alone = described(tried).members is None  # members may differ from what they say together
+            alone = described(tried).ensemble_size is None  # members may differ from what they say together
             if left >= float(whole.total) or (alone and abs(left) > TOLERANCE * len(own)):
                 raise law.broken(
                     f"for {words(tried)} at temperature {temperature:g}, the loss is {left:.6g} by the head's own soft "
@@ -40,7 +40,7 @@ def check_soft_targets_teach(head: Head[Any], targets: Columns | ElementSchema) 
 
 def _check_rows(law: Check, tried: HeadUnderTest, soft: Batch, whole: LossSum, temperature: float) -> None:
     rows = range(len(soft))
-    pieces = [_soft_loss(tried.rows([row]), soft.rows([row]), temperature) for row in rows]
+    pieces = [_soft_loss(tried.rows([row]), soft.select([row]), temperature) for row in rows]
     for what in ("total", "weight"):
         one, summed = float(getattr(whole, what)), sum(float(getattr(piece, what)) for piece in pieces)
         if abs(one - summed) > TOLERANCE * max(1.0, abs(one)):
@@ -56,9 +56,9 @@ def _check_rows(law: Check, tried: HeadUnderTest, soft: Batch, whole: LossSum, t
 
 @torch.no_grad()
 def _soft_targets(tried: HeadUnderTest, sign: float, temperature: float) -> Batch:
-    return tried.module.soft_targets(tried.output() * sign, tried.features, temperature)
+    return tried.module.soft_labels(tried.output() * sign, tried.features, temperature)
 
 
 @torch.no_grad()
 def _soft_loss(tried: HeadUnderTest, soft: Batch, temperature: float) -> LossSum:
-    return tried.module.soft_loss(tried.output(), soft, tried.features, temperature)
+    return tried.module.distillation_loss(tried.output(), soft, tried.features, temperature)

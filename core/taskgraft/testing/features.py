@@ -12,8 +12,8 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features, describe_mismatch
 from taskgraft.testing.check import (
-    Check,
     BackboneUnderTest,
+    Check,
     alike,
     distance,
     law_of,
@@ -60,7 +60,7 @@ def check_features_match_the_description(backbone: Backbone, inputs: Columns) ->
         if not all(value.is_floating_point() for value in features.values):
             raise law.broken(f"{described.layout} features are {features.value.dtype}, not floating point")
         for row in range(len(features)):
-            if distance(features.rows([row]), features.rows([row])) > 0:
+            if distance(features.select([row]), features.select([row])) > 0:
                 raise law.broken(f"{described.layout} features of row {row} hold values that are not finite")
         _check_lengths(law, tried, features, inputs)
 
@@ -102,20 +102,20 @@ def check_companions_do_not_matter(backbone: Backbone, inputs: Columns) -> None:
     order = list(reversed(range(len(tried.batch))))
     for layout in tried.layouts:
         together = tried.features(layout)
-        for row, one in enumerate(tried.batch.split()):
+        for row, one in enumerate(tried.batch.unbind()):
             with law.runs(f"a batch of one (row {row})"):
                 alone = tried.features(layout, one)
-            _compare(law, alone, together.rows([row]), f"{layout} features of row {row} alone and among others")
-        turned = tried.features(layout, tried.batch.rows(order))
+            _compare(law, alone, together.select([row]), f"{layout} features of row {row} alone and among others")
+        turned = tried.features(layout, tried.batch.select(order))
         for place, row in enumerate(order):
             what = f"{layout} features of row {row} in another order"
-            _compare(law, together.rows([row]), turned.rows([place]), what)
+            _compare(law, together.select([row]), turned.select([place]), what)
         if tried.batch.lengths:
             with law.runs("a batch padded to more positions than its longest example needs"):
                 padded = tried.features(layout, collate([tried.batch], tried.longer))
             for row in range(len(order)):
                 what = f"{layout} features of row {row} with more padding"
-                _compare(law, together.rows([row]), padded.rows([row]), what)
+                _compare(law, together.select([row]), padded.select([row]), what)
 
 
 def check_nothing_is_kept_between_batches(backbone: Backbone, inputs: Columns) -> None:
@@ -125,7 +125,7 @@ def check_nothing_is_kept_between_batches(backbone: Backbone, inputs: Columns) -
     )
     tried = trial(backbone, inputs)
     before = {name: tensor.clone() for name, tensor in named_tensors(tried.backbone).items()}
-    others = tried.batch.rows([len(tried.batch) - 1, 0])
+    others = tried.batch.select([len(tried.batch) - 1, 0])
     for layout in tried.layouts:
         first = tried.features(layout)
         tried.features(layout, others)

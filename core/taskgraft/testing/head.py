@@ -12,7 +12,7 @@ from torch import Tensor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import PER_ELEMENT, Layout, TargetKind
-from taskgraft.contract.head import InvalidTargets, Head, HeadModule, LossSum, Predictions, TargetDescription
+from taskgraft.contract.head import Head, HeadModule, InvalidTargets, LossSum, Predictions, TargetDescription
 from taskgraft.contract.masking import ElementSchema
 from taskgraft.contract.specs import HeadSpec
 from taskgraft.testing.check import Check, differing, law_of
@@ -27,7 +27,7 @@ TOLERANCE = 1e-4
 
 
 def check_target_description_is_json(head: Head[Any], targets: Columns | ElementSchema) -> None:
-    """``learn`` gives a frozen target description that survives JSON, the same each time, and keeps nothing in the head."""
+    """``fit_targets`` gives a frozen target description that survives JSON, the same each time, and keeps nothing in the head."""
     law = law_of(
         head,
         "what a head learns is a frozen target description, as JSON",
@@ -72,19 +72,19 @@ def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns | Ele
         raise law.broken("with the target description read from JSON, targets are encoded otherwise")
     for row in range(rows):
         alone = head.encode({name: [values[row]] for name, values in targets.items()}, target)
-        if not _same(encoded.rows([row]), alone):
+        if not _same(encoded.select([row]), alone):
             raise law.broken(f"row {row} is encoded otherwise alone than among others")
 
 
 def check_bad_targets_are_named(head: Head[Any], targets: Columns | ElementSchema) -> None:
-    """A label that the training split never showed, or an unreadable number, is BadTargets naming exactly its row.
+    """A label that the training split never showed, or an unreadable number, is InvalidTargets naming exactly its row.
 
     A head without a target column passes.
     """
     law = law_of(
         head,
         "a target that cannot be read is InvalidTargets, naming its row",
-        "Raise BadTargets({row: reason}) from encode, and give the label in the reason.",
+        "Raise InvalidTargets({row: reason}) from encode, and give the label in the reason.",
     )
     if isinstance(targets, ElementSchema):
         return
@@ -113,7 +113,7 @@ def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns | Ele
     )
     for tried in head_trials(head, targets):
         rows = len(tried.encoded)
-        truth = tried.head.truth(tried.encoded, tried.target)
+        truth = tried.head.decode_targets(tried.encoded, tried.target)
         found = tried.predictions()
         for what, values in (("truth", truth), ("predictions", found.values)):
             if not isinstance(values, list) or len(values) != rows:
@@ -201,7 +201,7 @@ def check_least_loss_predicts_the_truth(head: Head[Any], targets: Columns | Elem
     for tried in head_trials(head, targets):
         with law.runs(f"descending the loss of {words(tried)}"):
             found = _cheapest(tried).values
-        truth = tried.head.truth(tried.encoded, tried.target)
+        truth = tried.head.decode_targets(tried.encoded, tried.target)
         wrong = [
             row for row, (one, other) in enumerate(zip(truth, found, strict=True)) if not _meets(one, other, truth)
         ]
@@ -219,7 +219,7 @@ def check_head_builds_from_json(head: Head[Any], targets: Columns | ElementSchem
     )
     for tried in head_trials(head, targets):
         read = head.target.model_validate(json.loads(tried.target.model_dump_json()))
-        again = head.build(described(tried), read).eval()
+        again = head.build_module(described(tried), read).eval()
         with law.runs(f"loading saved weights into the head for {words(tried)}"):
             again.load_state_dict(tried.module.state_dict())
         rebuilt = HeadUnderTest(head, read, again, tried.features, tried.encoded)
@@ -255,14 +255,14 @@ def check_soft_targets_are_blended(head: Head[Any], targets: Columns | ElementSc
         "the loss of blended targets is that of both targets, by their shares",
         "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
     )
-    if not head.description.soft_targets:
+    if not head.description.supports_soft_labels:
         return
     for tried in head_trials(head, targets):
         rows = len(tried.encoded)
-        others = tried.encoded.rows(list(reversed(range(rows))))
+        others = tried.encoded.select(list(reversed(range(rows))))
         for share in (0.0, 0.25, 1.0):
             with law.runs(f"blending with shares of {share}"):
-                blended = head.blend(tried.encoded, others, torch.full((rows,), share), tried.target)
+                blended = head.mix_targets(tried.encoded, others, torch.full((rows,), share), tried.target)
             mine, other, both = (float(_of(tried, one).total) for one in (tried.encoded, others, blended))
             wanted = share * mine + (1 - share) * other
             if abs(both - wanted) > TOLERANCE * max(1.0, abs(wanted)):
@@ -300,10 +300,10 @@ def check_head_description_is_sound(head: Head[Any]) -> None:
     description = head.description
     if description != head.description:
         raise law.broken("two calls of 'description' differ", "Describe from settings alone.")
-    if not description.reads or any(layout not in set(Layout) for layout in description.reads):
-        raise law.broken(f"it reads {description.reads!r}, which are not layouts")
-    if len(set(description.reads)) != len(description.reads):
-        raise law.broken(f"it names a layout more than once: {description.reads!r}")
+    if not description.layouts or any(layout not in set(Layout) for layout in description.layouts):
+        raise law.broken(f"it reads {description.layouts!r}, which are not layouts")
+    if len(set(description.layouts)) != len(description.layouts):
+        raise law.broken(f"it names a layout more than once: {description.layouts!r}")
     if description.target not in set(TargetKind):
         raise law.broken(f"{description.target!r} is no kind of target")
     for what, names in (("metrics", description.metrics), ("baselines", description.baselines)):
@@ -351,8 +351,8 @@ def _check_sizes(law: Check, tried: HeadUnderTest, found: Predictions) -> None:
         for row, (value, length) in enumerate(zip(found.values, lengths.tolist(), strict=True)):
             if np.shape(value) != (length, length):
                 raise law.broken(f"row {row} has {length} elements, but predicted are pairs of {np.shape(value)}")
-    if kind == TargetKind.GRID_CATEGORIES and tried.features.place is not None:
-        for row, (value, size) in enumerate(zip(found.values, tried.features.place.sizes.tolist(), strict=True)):
+    if kind == TargetKind.GRID_CATEGORIES and tried.features.geometry is not None:
+        for row, (value, size) in enumerate(zip(found.values, tried.features.geometry.sizes.tolist(), strict=True)):
             if np.shape(value) != tuple(size):
                 raise law.broken(f"row {row} is an input of {size[0]} × {size[1]}, but predicted is {np.shape(value)}")
 

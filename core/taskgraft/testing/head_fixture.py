@@ -16,7 +16,7 @@ from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, keep_mas
 from taskgraft.testing.check import LONGER, InsufficientExamples
 
 FEATURES: Mapping[Layout, tuple[FeatureDescription, ...]] = {
-    Layout.VECTOR: (FeatureDescription(Layout.VECTOR, (6,)), FeatureDescription(Layout.VECTOR, (6,), members=3)),
+    Layout.VECTOR: (FeatureDescription(Layout.VECTOR, (6,)), FeatureDescription(Layout.VECTOR, (6,), ensemble_size=3)),
     Layout.SEQUENCE: (FeatureDescription(Layout.SEQUENCE, (6,)),),
     Layout.GRID: (FeatureDescription(Layout.GRID, (6,), strides=(4,)),),
     Layout.PYRAMID: (FeatureDescription(Layout.PYRAMID, (4, 6), strides=(4, 8)),),
@@ -37,7 +37,7 @@ class HeadUnderTest:
 
     def rows(self, rows: Sequence[int]) -> "HeadUnderTest":
         """Take some of the examples."""
-        return HeadUnderTest(self.head, self.target, self.module, self.features.rows(rows), self.encoded.rows(rows))
+        return HeadUnderTest(self.head, self.target, self.module, self.features.select(rows), self.encoded.select(rows))
 
     def output(self) -> Tensor:
         """Compute the output."""
@@ -55,25 +55,25 @@ class HeadUnderTest:
 
 def learned(head: Head[Any], targets: Columns | ElementSchema) -> TargetDescription:
     """Let a head learn from target columns, or from what the elements of a backbone hold."""
-    return head.learn_contents(targets) if isinstance(targets, ElementSchema) else head.learn(targets)  # type: ignore[no-any-return]
+    return head.fit_element_schema(targets) if isinstance(targets, ElementSchema) else head.fit_targets(targets)  # type: ignore[no-any-return]
 
 
 def head_trials(head: Head[Any], targets: Columns | ElementSchema) -> list[HeadUnderTest]:
     """Build a head for each kind of features that it reads, its weights and the features drawn from a seed.
 
     Raises:
-        WeakExamples: with fewer than four rows.
+        InsufficientExamples: with fewer than four rows.
     """
     if isinstance(targets, ElementSchema):
         held = random_element_values(targets)
-        target, encoded = learned(head, targets), keep_masked(held, head.choose(held, range(len(held))))
+        target, encoded = learned(head, targets), keep_masked(held, head.choose_masked(held, range(len(held))))
     else:
         rows = len(next(iter(targets.values())))
         if rows < 4:
             raise InsufficientExamples(type(head).__name__, f"there are {rows} targets; give four or more")
         target = learned(head, targets)
         encoded = head.encode(targets, target)
-    return [_trial(head, target, encoded, one) for layout in head.description.reads for one in FEATURES[layout]]
+    return [_trial(head, target, encoded, one) for layout in head.description.layouts for one in FEATURES[layout]]
 
 
 def random_element_values(contents: ElementSchema, rows: int = 32) -> Batch:
@@ -98,13 +98,13 @@ def described(tried: HeadUnderTest) -> FeatureDescription:
     """Describe the features that the head reads."""
     layout = tried.features.layout
     members = tried.features.value.shape[1] if layout == Layout.VECTOR and tried.features.value.dim() == 3 else None
-    return next(one for one in FEATURES[layout] if one.members == members)
+    return next(one for one in FEATURES[layout] if one.ensemble_size == members)
 
 
 def words(tried: HeadUnderTest) -> str:
     """Say which features the head reads, for a message."""
     what = described(tried)
-    return f"{what.layout} features" + (f" with {what.members} members" if what.members else "")
+    return f"{what.layout} features" + (f" with {what.ensemble_size} members" if what.ensemble_size else "")
 
 
 def _trial(head: Head[Any], target: TargetDescription, encoded: Batch, wanted: FeatureDescription) -> HeadUnderTest:
@@ -116,8 +116,8 @@ def _trial(head: Head[Any], target: TargetDescription, encoded: Batch, wanted: F
     longest = max(int(lengths.max()), 1)
     shapes = {
         Layout.VECTOR: [(rows, wanted.feature_size)]
-        if wanted.members is None
-        else [(rows, wanted.members, wanted.feature_size)],
+        if wanted.ensemble_size is None
+        else [(rows, wanted.ensemble_size, wanted.feature_size)],
         Layout.SEQUENCE: [(rows, longest, wanted.feature_size)],
         Layout.GRID: [(rows, wanted.feature_size, 4, 4)],
         Layout.PYRAMID: [(rows, size, 8 >> level, 8 >> level) for level, size in enumerate(wanted.feature_sizes)],
@@ -125,7 +125,7 @@ def _trial(head: Head[Any], target: TargetDescription, encoded: Batch, wanted: F
     }[wanted.layout]
     values = tuple(torch.randn(shape, generator=generator) for shape in shapes)
     counted = lengths if wanted.layout in (Layout.SEQUENCE, Layout.PAIR) else None
-    module = head.build(wanted, target).eval()
+    module = head.build_module(wanted, target).eval()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)

@@ -16,7 +16,7 @@ from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import Head
 from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, maskable
-from taskgraft.testing.check import Check, BackboneUnderTest, InsufficientExamples, alike, law_of, same_bits, trial
+from taskgraft.testing.check import BackboneUnderTest, Check, InsufficientExamples, alike, law_of, same_bits, trial
 from taskgraft.testing.head_fixture import random_element_values
 
 
@@ -28,17 +28,17 @@ def check_contents_are_sound(backbone: Backbone) -> None:
     law = law_of(
         backbone, "what elements hold is described as JSON", "Give ElementSchema, decided when the processor was built."
     )
-    if not backbone.description.hides:
+    if not backbone.description.can_mask:
         return
     with law.runs("contents"):
-        contents = backbone.processor.contents
+        contents = backbone.processor.element_schema
     if not isinstance(contents, ElementSchema):
         raise law.broken(f"contents is a {type(contents).__name__}, not ElementSchema")
     read = ElementSchema.model_validate(json.loads(json.dumps(contents.model_dump(mode="json"))))
-    sent = pickle.loads(pickle.dumps(backbone.processor)).contents  # noqa: S301  what was pickled in this line
+    sent = pickle.loads(pickle.dumps(backbone.processor)).element_schema  # noqa: S301  what was pickled in this line
     for what, other in (
         ("written as JSON and read again", read),
-        ("asked twice", backbone.processor.contents),
+        ("asked twice", backbone.processor.element_schema),
         ("in another process", sent),
     ):
         if other != contents:
@@ -60,14 +60,14 @@ def check_holds_fits_the_contents(backbone: Backbone, inputs: Columns) -> None:
     longer = collate([tried.trial.batch], tried.trial.longer)
     for row in range(len(held)):
         for what, other in (
-            ("alone", tried.holds(tried.trial.batch.rows([row]))),
+            ("alone", tried.holds(tried.trial.batch.select([row]))),
             ("with more padding", tried.holds(longer)),
         ):
-            if not _same(held.rows([row]), other.rows([row if len(other) > 1 else 0])):
+            if not _same(held.select([row]), other.select([row if len(other) > 1 else 0])):
                 raise law.broken(f"row {row} holds something else {what}")
     if not bool(maskable(held).any()):
         raise InsufficientExamples(law.who, "no element holds anything that could be recovered")
-    if all(_same(held.rows([0]), held.rows([row])) for row in range(len(held))):
+    if all(_same(held.select([0]), held.select([row])) for row in range(len(held))):
         raise law.broken("all rows hold the same")
 
 
@@ -97,10 +97,10 @@ def check_hiding_leaves_the_rest(backbone: Backbone, inputs: Columns) -> None:
         if not all(same_bits(held[name][rest], after[name][rest]) for name in (CATEGORY, NUMBER)):
             raise law.broken("after one element of a row was hidden, others hold something else")
         for row in hidden.any(1).nonzero()[:, 0].tolist():
-            features = tried.features(made).rows([row])
-            if alike(features, tried.features().rows([row])):
+            features = tried.features(made).select([row])
+            if alike(features, tried.features().select([row])):
                 raise law.broken(f"the features of row {row} are the same with an element hidden")
-            if bool(rest[row].any()) and alike(features, every.rows([row])):
+            if bool(rest[row].any()) and alike(features, every.select([row])):
                 raise law.broken(f"the features of row {row} are the same with one element hidden and with all")
 
 
@@ -110,7 +110,7 @@ def check_hidden_contents_do_not_leak(backbone: Backbone, inputs: Columns) -> No
     Where rows hold something besides elements, those with as many elements are to be alike in it.
 
     Raises:
-        WeakExamples: when no two rows have as many elements and hold something else.
+        InsufficientExamples: when no two rows have as many elements and hold something else.
     """
     law = law_of(
         backbone,
@@ -124,9 +124,11 @@ def check_hidden_contents_do_not_leak(backbone: Backbone, inputs: Columns) -> No
     features = tried.features(tried.hide(held.mask(ELEMENT_AXIS), [7] * len(held)))
     pairs = list(_pairs(held))
     if not pairs:
-        raise InsufficientExamples(law.who, "no two rows have as many elements and differ in what those hold; give two that do")
+        raise InsufficientExamples(
+            law.who, "no two rows have as many elements and differ in what those hold; give two that do"
+        )
     for one, other in pairs:
-        if not alike(features.rows([one]), features.rows([other])):
+        if not alike(features.select([one]), features.select([other])):
             raise law.broken(f"the features of rows {one} and {other} differ, although all their elements are hidden")
 
 
@@ -145,9 +147,9 @@ def check_hiding_is_drawn_by_seed(backbone: Backbone, inputs: Columns) -> None:
     if not _same(whole, tried.hide(can, seeds)):
         raise law.broken("hiding twice with the same seeds differs")
     for row in seeds:
-        alone = tried.trial.batch.rows([row])
+        alone = tried.trial.batch.select([row])
         hidden = can[[row], : tried.holds(alone)[CATEGORY].shape[1]]
-        if not _same(whole.rows([row]), backbone.processor.hide(alone, hidden, [row])):
+        if not _same(whole.select([row]), backbone.processor.mask_elements(alone, hidden, [row])):
             raise law.broken(f"row {row} is hidden otherwise alone than among others")
 
 
@@ -165,12 +167,12 @@ def check_hidden_elements_are_chosen_by_seed(head: Head[Any], targets: Columns |
         return
     held = random_element_values(targets)
     seeds, can = list(range(len(held))), maskable(held)
-    hidden = _by_seed(law, "choose", "choosing", "hidden", head.choose, held)
+    hidden = _by_seed(law, "choose", "choosing", "hidden", head.choose_masked, held)
     if bool((can.any(1) & ~hidden.any(1)).any()):
         raise law.broken("of a row that holds something, nothing is hidden", "Hide one element at least.")
-    if torch.equal(hidden, head.choose(held, [seed + len(seeds) for seed in seeds])):
+    if torch.equal(hidden, head.choose_masked(held, [seed + len(seeds) for seed in seeds])):
         raise law.broken("by other seeds the same elements are hidden")
-    asked = _by_seed(law, "ask", "asking", "asked for", head.ask, held)
+    asked = _by_seed(law, "ask", "asking", "asked for", head.choose_scored, held)
     if bool((hidden & ~asked).any()):
         raise law.broken(
             "an element is hidden that is not asked for", "Ask for what is hidden by the same seeds, at least."
@@ -184,10 +186,10 @@ class _Tried:
     trial: BackboneUnderTest
 
     def holds(self, batch: Batch | None = None) -> Batch:
-        return self.trial.backbone.processor.holds(self.trial.batch if batch is None else batch)
+        return self.trial.backbone.processor.element_values(self.trial.batch if batch is None else batch)
 
     def hide(self, hidden: Tensor, seeds: list[int] | None = None) -> Batch:
-        return self.trial.backbone.processor.hide(self.trial.batch, hidden, seeds or list(range(len(hidden))))
+        return self.trial.backbone.processor.mask_elements(self.trial.batch, hidden, seeds or list(range(len(hidden))))
 
     def features(self, batch: Batch | None = None) -> Features:
         return self.trial.features(Layout.SEQUENCE, batch)
@@ -207,18 +209,18 @@ def _by_seed(
     if not torch.equal(chosen, choice(held, seeds)):
         raise law.broken(f"{doing} twice by the same seeds differs")
     for row in seeds:
-        alone = choice(held.rows([row]), [row])[0]
+        alone = choice(held.select([row]), [row])[0]
         if not torch.equal(alone, chosen[row, : len(alone)]):
             raise law.broken(f"of row {row} other elements are {done} alone than among others")
     return chosen
 
 
 def _tried(backbone: Backbone, inputs: Columns) -> _Tried | None:
-    return _Tried(trial(backbone, inputs)) if backbone.description.hides else None
+    return _Tried(trial(backbone, inputs)) if backbone.description.can_mask else None
 
 
 def _check_form(law: Check, tried: _Tried, held: Batch) -> None:
-    contents, features = tried.trial.backbone.processor.contents, tried.features()
+    contents, features = tried.trial.backbone.processor.element_schema, tried.features()
     for name, dtype, axes in ((CATEGORY, torch.int64, 2), (NUMBER, torch.float32, 3)):
         found = held.tensors.get(name)
         if found is None or found.dtype != dtype or found.dim() != axes or held.axes.get(name) != (ELEMENT_AXIS,):
@@ -262,13 +264,13 @@ def _pairs(held: Batch) -> Iterator[tuple[int, int]]:
     lengths = held.lengths[ELEMENT_AXIS].tolist()
     for one in range(len(held)):
         for other in range(one):
-            if lengths[one] == lengths[other] and not _same(held.rows([one]), held.rows([other])):
+            if lengths[one] == lengths[other] and not _same(held.select([one]), held.select([other])):
                 yield other, one
 
 
 def _same(first: Batch, second: Batch) -> bool:
     """Compare batches bit for bit, padding that no row needs left out."""
-    first, second = (batch.rows(range(len(batch))) for batch in (first, second))
+    first, second = (batch.select(range(len(batch))) for batch in (first, second))
     pairs = [(first.tensors, second.tensors), (first.lengths, second.lengths)]
     return all(
         one.keys() == other.keys() and all(same_bits(one[name], other[name]) for name in one) for one, other in pairs

@@ -30,7 +30,7 @@ class LabelledRows:
 
     Attributes:
         predictions: of a model, for a metric.
-        truth: as a head's ``truth`` gives it.
+        truth: as a head's ``decode_targets`` gives it.
         columns: of the data, for a metric; the inputs, for a baseline.
     """
 
@@ -119,7 +119,7 @@ def check_figures_are_files(module: str, configs: Mapping[str, Config], labelled
     Args: as for :func:`check_judges_count_rows`.
     """
     for spec, config in _of(MetricSpec, module, configs):
-        if spec.draw is None:
+        if spec.plot is None:
             continue
         law = Check(
             f"metric '{spec.name}' of {module}",
@@ -129,7 +129,7 @@ def check_figures_are_files(module: str, configs: Mapping[str, Config], labelled
         for rows in _rows_for(spec, spec.targets, labelled):
             with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
                 with law.runs("draw"):
-                    drawn = spec.draw(rows.predictions, rows.truth, rows.columns, config, Path(folder))
+                    drawn = spec.plot(rows.predictions, rows.truth, rows.columns, config, Path(folder))
                 written = sorted(path for path in Path(folder).iterdir() if path.stat().st_size)
                 if not written or sorted(drawn) != written:
                     names = [[path.name for path in paths] for paths in (sorted(drawn), written)]
@@ -157,15 +157,15 @@ def check_baselines_are_plain_and_honest(
 
 def _check_baseline(law: Check, spec: BaselineSpec, config: Config, rows: LabelledRows) -> None:
     with law.runs("learn"):
-        learned, again = (spec.learn(rows.columns, rows.truth, config) for _ in range(2))
-    if spec.learned is not None:
-        if not isinstance(learned, spec.learned):
+        learned, again = (spec.fit(rows.columns, rows.truth, config) for _ in range(2))
+    if spec.state is not None:
+        if not isinstance(learned, spec.state):
             raise law.broken(
-                f"learn answers {learned!r:.60}, no {spec.learned.__name__}", "Answer with the class 'learned'."
+                f"learn answers {learned!r:.60}, no {spec.state.__name__}", "Answer with the class 'learned'."
             )
         if learned != again:
             raise law.broken("learning twice from the same rows differs", "Draw nothing at random without a seed.")
-        learned = _from_json(law, spec.learned, learned)
+        learned = _from_json(law, spec.state, learned)
     found = _predicted(law, spec, config, learned, rows)
     if found != _predicted(law, spec, config, again, rows):  # what is no JSON may not compare
         raise law.broken("learning twice from the same rows differs", "Draw nothing at random without a seed.")

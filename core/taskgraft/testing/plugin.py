@@ -20,7 +20,7 @@ from taskgraft.contract.hooks import ENTRY_POINT_GROUP
 from taskgraft.contract.specs import BackboneSpec, Example, HeadSpec, Spec
 from taskgraft.discovery.catalog import BLOCK_VARIABLE
 from taskgraft.discovery.distributions import iter_entry_points
-from taskgraft.discovery.loader import SPEC_TYPES, HEAVY_LIBRARIES
+from taskgraft.discovery.loader import HEAVY_LIBRARIES, SPEC_TYPES
 from taskgraft.errors import join_words
 from taskgraft.testing.check import Check
 
@@ -72,7 +72,9 @@ def check_module_is_found(module: str) -> None:
     for problem in (*found["failures"], *found["remarks"]):
         raise law.broken(f"the catalog says: {problem}")
     if found["heavy"]:
-        raise law.broken(f"it imports {join_words(found['heavy'])}", f"Import {join_words(HEAVY_LIBRARIES)} inside build functions.")
+        raise law.broken(
+            f"it imports {join_words(found['heavy'])}", f"Import {join_words(HEAVY_LIBRARIES)} inside build functions."
+        )
 
 
 def check_specs_are_sound(module: str, configs: Mapping[str, Config]) -> None:
@@ -90,7 +92,7 @@ def check_specs_are_sound(module: str, configs: Mapping[str, Config]) -> None:
         for setting, needed in (("frozen", True), ("extra", "forbid")):
             if spec.config.model_config.get(setting) != needed:
                 raise law.broken(f"{spec.config.__name__} has {setting}={spec.config.model_config.get(setting)!r}")
-        argument = spec.config.argument
+        argument = spec.config.positional
         if argument is not None and argument not in spec.config.model_fields:
             raise law.broken(
                 f"the argument of {spec.config.__name__} is '{argument}', which is not one of its settings"

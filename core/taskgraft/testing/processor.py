@@ -39,14 +39,14 @@ def check_rows_are_prepared_one_by_one(backbone: Backbone, inputs: Columns) -> N
         one = {name: [values[row]] for name, values in inputs.items()}
         with law.runs(f"preparing row {row} alone"):
             alone = backbone.processor.prepare(one).batch
-        if problem := _difference(tried.batch.rows([row]), alone):
-            places = [other for other in range(len(tried.batch)) if not _difference(tried.batch.rows([other]), alone)]
+        if problem := _difference(tried.batch.select([row]), alone):
+            places = [other for other in range(len(tried.batch)) if not _difference(tried.batch.select([other]), alone)]
             if places:
                 raise law.broken(
                     f"example {row} stands in row {places[0]} of the batch", "Give rows in the order of the examples."
                 )
             raise law.broken(f"row {row} prepared alone has another {problem}")
-    if problem := _difference(tried.batch, collate(tried.batch.split())):
+    if problem := _difference(tried.batch, collate(tried.batch.unbind())):
         raise law.broken(f"stripped and padded anew with 0, the examples have another {problem}")
 
 
@@ -66,11 +66,11 @@ def check_bad_rows_are_named(backbone: Backbone, inputs: Columns) -> None:
         prepared: ProcessedBatch = backbone.processor.prepare(bad)
     if len(prepared.batch) != len(bad[next(iter(bad))]):
         raise law.broken("with a row of empty cells, the batch has another number of rows than the examples")
-    if backbone.description.inputs and 1 not in prepared.refused:
+    if backbone.description.inputs and 1 not in prepared.invalid:
         raise law.broken("a row of empty cells is not refused")
-    if others := sorted(set(prepared.refused) - {1}):
+    if others := sorted(set(prepared.invalid) - {1}):
         raise law.broken(f"row {others[0]} is refused because another row has empty cells")
-    if not all(isinstance(reason, str) and reason for reason in prepared.refused.values()):
+    if not all(isinstance(reason, str) and reason for reason in prepared.invalid.values()):
         raise law.broken("a refused row has no reason")
 
 

@@ -126,10 +126,10 @@ def _of_backbone(spec: BackboneSpec, configs: Mapping[str, Config]) -> Material:
         raise _NotTried(f"It gives no example, and building it may mean a download. {_say_which(spec)}")
     config = _config(spec, configs)
     inputs = None if spec.example is None else spec.example.rows
-    if spec.learn is not None:
+    if spec.fit_config is not None:
         if inputs is None:
             raise _NotTried("It learns from inputs before it is built, and its example gives no rows.")
-        config = spec.learn(config, inputs)
+        config = spec.fit_config(config, inputs)
     material = {"backbone": spec.build(config), "spec": spec, "config": config}
     return material if inputs is None else {**material, "inputs": inputs}
 
@@ -141,14 +141,14 @@ def _of_head(spec: HeadSpec, configs: Mapping[str, Config]) -> Material:
     if rows is None:
         targets, columns = _usual_targets(head), {}
     else:
-        columns = {name: rows[name] for name in head.description.columns if name in rows}
+        columns = {name: rows[name] for name in head.description.tuning_columns if name in rows}
         targets = {name: values for name, values in rows.items() if name not in columns}
     return {"head": head, "targets": targets, "columns": columns, "spec": spec, "config": config}
 
 
 def _usual_targets(head: Head[Any]) -> Any:
     """Give targets that the kit makes up, if the head takes them."""
-    kind, columns = head.description.target, head.description.columns
+    kind, columns = head.description.target, head.description.tuning_columns
     if columns:
         raise _NotTried(f"It reads the columns {join_words(columns)}. Give its spec an example with rows.")
     if kind not in SAMPLE_TARGETS:
@@ -189,7 +189,7 @@ def _config(spec: Spec, configs: Mapping[str, Config]) -> Config:
 
 
 def _say_which(spec: Spec) -> str:
-    way = f"{spec.name}:{spec.config.argument.upper()}" if spec.config.argument else spec.name
+    way = f"{spec.name}:{spec.config.positional.upper()}" if spec.config.positional else spec.name
     return f"Say what to try it with: --try {way}, or a dict with 'name' and settings as JSON."
 
 

@@ -15,7 +15,7 @@ def check_reading_is_repeatable(spec: ReaderSpec, path: Path, config: Config) ->
     """Reading twice gives the same rows, and changes nothing on the disk.
 
     Raises:
-        WeakExamples: when the file holds fewer than two rows.
+        InsufficientExamples: when the file holds fewer than two rows.
     """
     law = _law(spec, "reading changes nothing", "Read the path alone; keep no state and write beside no file.")
     before = _files(path)
@@ -40,7 +40,7 @@ def check_rows_have_places(spec: ReaderSpec, path: Path, config: Config) -> None
             raise law.broken(f"there are {len(lines)} lines for {len(rows)} rows")
         if lines != sorted(lines) or lines[:1] < [1]:
             raise law.broken(f"the lines do not rise from 1: {lines[:5]} …")
-    for row, reason in rows.refused.items():
+    for row, reason in rows.invalid.items():
         if not 0 <= row < len(rows):
             raise law.broken(
                 f"row {row} is refused, but there are {len(rows)} rows", "Keep a refused row in the table."
@@ -49,7 +49,7 @@ def check_rows_have_places(spec: ReaderSpec, path: Path, config: Config) -> None
             raise law.broken(
                 f"the reason of row {row} is {reason!r}", "Write a clause without a full stop; a message ends it."
             )
-    for members in rows.noted.values():
+    for members in rows.remarks.values():
         for row in members:
             if not 0 <= row < len(rows):
                 raise law.broken(f"row {row} is noted, but there are {len(rows)} rows", "Note rows of the table alone.")
@@ -76,7 +76,7 @@ def check_claims_can_be_met(spec: ReaderSpec) -> None:
     for suffix in spec.suffixes:
         if suffix and not suffix.startswith("."):
             raise law.broken(f"the suffix {suffix!r} does not begin with a point")
-    for pattern in spec.folders:
+    for pattern in spec.folder_patterns:
         if not pattern or Path(pattern).is_absolute():
             raise law.broken(f"the pattern {pattern!r} finds nothing in a folder")
 

@@ -13,15 +13,15 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import (
     BackboneDescription,
     InputField,
+    LayerRole,
     Layout,
     Part,
-    LayerRole,
     TargetKind,
     sequence,
     vector,
 )
 from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.contract.masking import ElementSchema, ElementKind
+from taskgraft.contract.masking import ElementKind, ElementSchema
 
 SIZE, VOCABULARY, BLOCKS = 8, 32, 3
 
@@ -110,10 +110,10 @@ class Sample(Backbone):
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self._read(self._run(batch, 0, BLOCKS + 1), layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         return self._run(batch, 0, cut)
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         return self._read(self._run(state, cut, BLOCKS + 1), layout)
 
     def _run(self, state: Batch, first: int, stop: int) -> Batch:

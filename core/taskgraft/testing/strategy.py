@@ -10,8 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from taskgraft.adaptation.insertion import InvalidInsertion, InsertedModule, insert_modules, is_inserted, original_named_tensors, remove_modules
-from taskgraft.adaptation.merging import MergeError, AdapterMerge
+from taskgraft.adaptation.insertion import (
+    InsertedModule,
+    InvalidInsertion,
+    insert_modules,
+    is_inserted,
+    original_named_tensors,
+    remove_modules,
+)
+from taskgraft.adaptation.merging import AdapterMerge, MergeError
 from taskgraft.adaptation.trainable import InvalidStage, resolve_trainable
 from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.columns import Columns
@@ -26,8 +33,8 @@ from taskgraft.contract.descriptions import (
     vector,
 )
 from taskgraft.contract.head import Head
-from taskgraft.contract.plan import Insertion, Unfreeze, Plan, HeadSolver, Stage
-from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
+from taskgraft.contract.plan import HeadSolver, Insertion, Plan, Stage, Unfreeze
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 from taskgraft.model import NoProbabilities, TaskModel, compose, load
 from taskgraft.testing.check import Check, law_of, same_bits, trial
 
@@ -80,16 +87,16 @@ def check_stages_resolve(
     """On a real backbone every choice finds tensors, and inserted modules are removed without trace."""
     law = _law(strategy)
     tried = trial(deepcopy(backbone), inputs)
-    layout = next(layout for layout in head.description.reads if tried.description.feature(layout))
+    layout = next(layout for layout in head.description.layouts if tried.description.feature(layout))
     feature = tried.description.feature(layout)
     assert feature is not None
-    module = head.build(feature, head.learn(targets))
+    module = head.build_module(feature, head.fit_targets(targets))
     before = tried.features(layout)
     names = list(named_tensors(tried.backbone))
     inserted: tuple[InsertedModule, ...] = ()
     for stage in _plan(law, strategy, backbone, head):
         try:
-            inserted = (*inserted, *insert_modules(tried.backbone, stage.insert, inserted))
+            inserted = (*inserted, *insert_modules(tried.backbone, stage.insertions, inserted))
             resolve_trainable(stage, tried.backbone, layout, module, inserted)
         except (InvalidStage, InvalidInsertion) as error:
             raise law.broken(str(error).rstrip(".")) from None
@@ -110,10 +117,10 @@ def check_merging_keeps_the_function(strategy: Strategy, backbone: Backbone, hea
         "Answer in 'merge' with a layer that alone computes the same, or leave 'merge' out.",
     )
     tried = trial(deepcopy(backbone), inputs)
-    layout = next(layout for layout in head.description.reads if tried.description.feature(layout))
+    layout = next(layout for layout in head.description.layouts if tried.description.feature(layout))
     inserted: tuple[InsertedModule, ...] = ()
     for stage in _plan(law, strategy, backbone, head):
-        inserted = (*inserted, *insert_modules(tried.backbone, stage.insert, inserted))
+        inserted = (*inserted, *insert_modules(tried.backbone, stage.insertions, inserted))
     if not inserted or any(one.insertion.merge is None for one in inserted):
         return
     generator = torch.Generator().manual_seed(0)
@@ -134,7 +141,7 @@ def check_training_keeps_its_word(
     """The real loop carries out the plan with the guard watching; saved and loaded, predictions are equal bit for bit.
 
     Raises:
-        GuardBroken: when something else moved than what the stages declare, or something declared did not.
+        WeightGuardError: when something else moved than what the stages declare, or something declared did not.
     """
     model = compose(deepcopy(backbone), head, strategy)
 
@@ -201,23 +208,23 @@ def _check_stages(law: Check, plan: Plan, backbone: BackboneDescription, head: H
         raise law.broken(f"the stages are called {names}", "Give each its own name.")
     parts = [part.name for part in backbone.parts]
     for stage in plan:
-        groups: tuple[Unfreeze | Insertion, ...] = (*stage.learn, *stage.insert)
+        groups: tuple[Unfreeze | Insertion, ...] = (*stage.unfreeze, *stage.insertions)
         chosen = [name for one in groups for name in one.parts]
         if strange := [name for name in chosen if name not in parts]:
             raise law.broken(f"stage '{stage.name}' names the part '{strange[0]}'; the parts are {', '.join(parts)}")
-        rates = [one.rate for one in groups]
-        rates += [] if stage.head_rate is None else [stage.head_rate]
+        rates = [one.learning_rate for one in groups]
+        rates += [] if stage.head_learning_rate is None else [stage.head_learning_rate]
         if not rates:
             raise law.broken(f"in stage '{stage.name}' nothing learns")
         if any(not 0 <= rate < float("inf") for rate in rates):
             raise law.broken(f"stage '{stage.name}' has the rates {rates}")
-        if stage.solve == HeadSolver.CONVEX and (stage.learn or stage.insert or not head.convex):
-            why = "other weights learn in it" if stage.learn or stage.insert else "the head's loss is not convex"
+        if stage.solve == HeadSolver.CONVEX and (stage.unfreeze or stage.insertions or not head.convex):
+            why = "other weights learn in it" if stage.unfreeze or stage.insertions else "the head's loss is not convex"
             raise law.broken(f"stage '{stage.name}' solves for the head, but {why}", "Use HeadSolver.DESCENT there.")
         if any(number is not None and number < 1 for number in (stage.epochs, stage.patience)):
             raise law.broken(f"stage '{stage.name}' has {stage.epochs} epochs and a patience of {stage.patience}")
-    if all(stage.head_rate is None for stage in plan):
-        raise law.broken("the head learns in no stage", "Give a stage a head_rate.")
+    if all(stage.head_learning_rate is None for stage in plan):
+        raise law.broken("the head learns in no stage", "Give a stage a head_learning_rate.")
 
 
 def _alike(first: Any, second: Any) -> bool:

@@ -16,14 +16,16 @@ TOLERANCE = 1e-6
 
 
 def check_settling_is_described(head: Head[Any], targets: Columns, columns: Columns) -> None:
-    """A head whose description says what it settles writes ``settle``; of any other, ``settle`` chooses nothing."""
+    """A head whose description says what it settles writes ``tune``; of any other, ``tune`` chooses nothing."""
     law = law_of(head, "what a head settles stands in its description", "Say in 'settles' what settle chooses.")
     description = head.description
-    if description.settles and type(head).settle is Head.settle:
-        raise law.broken(f"it settles {description.settles!r}, but does not write settle")
-    if not isinstance(description.columns, tuple) or (description.columns and not description.settles):
-        raise law.broken(f"its columns are {description.columns!r}, which settle alone reads; give a tuple of names")
-    for tried in [] if description.settles else head_trials(head, targets):
+    if description.tunes and type(head).tune is Head.tune:
+        raise law.broken(f"it settles {description.tunes!r}, but does not write settle")
+    if not isinstance(description.tuning_columns, tuple) or (description.tuning_columns and not description.tunes):
+        raise law.broken(
+            f"its columns are {description.tuning_columns!r}, which settle alone reads; give a tuple of names"
+        )
+    for tried in [] if description.tunes else head_trials(head, targets):
         if _settled(law, tried, columns) != tried.target:
             raise law.broken("settle chooses something, but its description settles nothing, so nobody calls it")
 
@@ -83,9 +85,9 @@ def check_settling_changes_no_tensor(head: Head[Any], targets: Columns, columns:
     for tried in _settling(head, targets, columns):
         settled = _settled(law, tried, columns)
         torch.manual_seed(0)
-        before = head.build(described(tried), tried.target).state_dict()
+        before = head.build_module(described(tried), tried.target).state_dict()
         torch.manual_seed(0)
-        after = head.build(described(tried), settled).state_dict()
+        after = head.build_module(described(tried), settled).state_dict()
         if before.keys() != after.keys():
             raise law.broken(f"{sorted(before.keys() ^ after.keys())[0]} is there only before or only after")
         if differing := [name for name, tensor in before.items() if not same_bits(tensor, after[name])]:
@@ -96,23 +98,25 @@ def _settling(head: Head[Any], targets: Columns, columns: Columns) -> list[HeadU
     """Try a head that settles; nothing for one that does not.
 
     Raises:
-        WeakExamples: when a column that it reads is not given.
+        InsufficientExamples: when a column that it reads is not given.
     """
-    if not head.description.settles:
+    if not head.description.tunes:
         return []
-    if missing := [name for name in head.description.columns if name not in columns]:
-        raise InsufficientExamples(type(head).__name__, f"it settles by '{missing[0]}'; give the fixture 'columns' with it")
+    if missing := [name for name in head.description.tuning_columns if name not in columns]:
+        raise InsufficientExamples(
+            type(head).__name__, f"it settles by '{missing[0]}'; give the fixture 'columns' with it"
+        )
     return head_trials(head, targets)
 
 
 def _settled(law: Check, tried: HeadUnderTest, columns: Columns) -> TargetDescription:
     with law.runs("settling"):
-        tried.head.check_settling(tried.encoded, columns, tried.target)
-        return tried.head.settle(tried.predictions(), tried.encoded, columns, tried.target)  # type: ignore[no-any-return]
+        tried.head.check_tuning_rows(tried.encoded, columns, tried.target)
+        return tried.head.tune(tried.predictions(), tried.encoded, columns, tried.target)  # type: ignore[no-any-return]
 
 
 def _predictions(tried: HeadUnderTest, target: TargetDescription) -> Predictions:
-    module = tried.head.build(described(tried), target).eval()
+    module = tried.head.build_module(described(tried), target).eval()
     module.load_state_dict(tried.module.state_dict())
     return HeadUnderTest(tried.head, target, module, tried.features, tried.encoded).predictions()
 

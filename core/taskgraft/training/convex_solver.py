@@ -93,7 +93,9 @@ def solve(head: HeadModule, training: ConvexProblem, penalty: float, scale: floa
     return training.loss(head, gradients=False)
 
 
-def solve_with_penalty_search(head: HeadModule, training: ConvexProblem, validation: ConvexProblem, scale: float) -> Solution:
+def solve_with_penalty_search(
+    head: HeadModule, training: ConvexProblem, validation: ConvexProblem, scale: float
+) -> Solution:
     """Try penalties from strong to weak, and keep the one with the least validation loss."""
     best: tuple[Solution, dict[str, Tensor]] | None = None
     worse = 0

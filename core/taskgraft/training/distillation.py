@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from taskgraft.artifact.artifact import compose_from_manifest, load_fitted
 from taskgraft.contract.descriptions import PER_ELEMENT
-from taskgraft.contract.head import InvalidTargets, Head, TargetDescription
+from taskgraft.contract.head import Head, InvalidTargets, TargetDescription
 from taskgraft.contract.plan import Plan, Teacher
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, InvalidRows, Rows
@@ -40,8 +40,8 @@ def teacher_target(plan: Plan, head: Head[Any], label: str) -> TargetDescription
         label: what messages call the head.
 
     Raises:
-        BadArtifact: for a teacher that is no artifact, damaged, or needs a plugin that is not installed.
-        UnfitTeacher: for one that the head cannot learn from.
+        InvalidArtifact: for a teacher that is no artifact, damaged, or needs a plugin that is not installed.
+        TeacherMismatch: for one that the head cannot learn from.
     """
     found: TargetDescription | None = None
     for teacher in teachers_of(plan):
@@ -57,7 +57,7 @@ def check_columns(plan: Plan, recipe: Recipe, rows: Rows) -> None:
     """Refuse teachers that predict other columns than the student, or read some that the training rows do not have.
 
     Raises:
-        UnfitTeacher: naming the columns.
+        TeacherMismatch: naming the columns.
     """
     for teacher in teachers_of(plan):
         told = read_artifact(Path(teacher.artifact))[0].recipe.data
@@ -66,7 +66,9 @@ def check_columns(plan: Plan, recipe: Recipe, rows: Rows) -> None:
             raise TeacherMismatch(teacher.artifact, f"it predicts {theirs}, but the target is {ours}", _ALIKE)
         if missing := [column for column in told.columns.values() if column not in rows.columns]:
             problem = f"it reads {join_words(map(repr, missing))}, but {rows.source} has {join_words(rows.columns)}"
-            raise TeacherMismatch(teacher.artifact, problem, "Give training rows with all columns that the teacher reads")
+            raise TeacherMismatch(
+                teacher.artifact, problem, "Give training rows with all columns that the teacher reads"
+            )
 
 
 def teacher_checksums(plan: Plan) -> dict[str, str]:
@@ -77,7 +79,9 @@ def teacher_checksums(plan: Plan) -> dict[str, str]:
     }
 
 
-def teacher_soft_labels(teacher: Teacher, rows: Rows, recipe: Recipe, folder: Path, device: torch.device, passes: ProgressIterator) -> TensorCache:
+def teacher_soft_labels(
+    teacher: Teacher, rows: Rows, recipe: Recipe, folder: Path, device: torch.device, passes: ProgressIterator
+) -> TensorCache:
     """Let a teacher say what it knows of training rows, read by its own columns and prepared in its own way.
 
     Args:
@@ -85,7 +89,7 @@ def teacher_soft_labels(teacher: Teacher, rows: Rows, recipe: Recipe, folder: Pa
         folder: a temporary one.
 
     Raises:
-        BadRows: naming the rows that the teacher cannot use.
+        InvalidRows: naming the rows that the teacher cannot use.
     """
     with torch.random.fork_rng(devices=[]):  # making the teacher draws; what the student draws stays the same
         _, own, fitted = load_fitted(teacher.artifact, device=str(device))
@@ -103,11 +107,13 @@ def teacher_soft_labels(teacher: Teacher, rows: Rows, recipe: Recipe, folder: Pa
     )
 
 
-def adopt_teacher_target(plan: Plan, head: Head[Any], label: str, rows: Rows, recipe: Recipe) -> TargetDescription | None:
-    """Give what :func:`given_target` gives, once all training rows can be encoded by it.
+def adopt_teacher_target(
+    plan: Plan, head: Head[Any], label: str, rows: Rows, recipe: Recipe
+) -> TargetDescription | None:
+    """Give what :func:`teacher_target` gives, once all training rows can be encoded by it.
 
     Raises:
-        BadRows: naming the rows whose target the teachers do not know.
+        InvalidRows: naming the rows whose target the teachers do not know.
     """
     target = teacher_target(plan, head, label)
     if target is None:
@@ -119,7 +125,7 @@ def adopt_teacher_target(plan: Plan, head: Head[Any], label: str, rows: Rows, re
         names = join_words(repr(teacher.artifact) for teacher in teachers_of(plan))
         told = f"The training split meant is that of the teacher {names}, whose labels and scales the head takes over."
         raise InvalidRows(rows, error.reasons, f"{told}\n{FIX_OR_SKIP_ADVICE}") from None
-    own: TargetDescription = head.adopt(target, columns)
+    own: TargetDescription = head.adopt_from_teacher(target, columns)
     return own
 
 
@@ -136,7 +142,7 @@ def _target_of(teacher: Teacher, head: Head[Any], label: str) -> TargetDescripti
     if theirs.target != head.description.target:
         problem = f"its head '{its}' predicts {theirs.target}, but '{label}' learns {head.description.target}"
         raise TeacherMismatch(teacher.artifact, problem, f"Choose another teacher, or the head '{its}'")
-    if not theirs.distils:
+    if not theirs.supports_distillation:
         raise TeacherMismatch(teacher.artifact, f"its head '{its}' gives no soft targets", "Choose another teacher")
     try:
         return head.target.model_validate(manifest.target)

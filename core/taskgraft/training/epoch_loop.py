@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from taskgraft.data.batching import Order, limit_of, training_batches
-from taskgraft.data.examples import EncodedDataset, LocalBatch, EpochSeed, iter_training_batches
+from taskgraft.data.examples import EncodedDataset, EpochSeed, LocalBatch, iter_training_batches
 from taskgraft.engine.task_module import evaluate_loss
 from taskgraft.training.lr_schedule import LearningRateSchedule
 from taskgraft.training.tracking import MetricsLogger
@@ -69,13 +69,13 @@ class EpochLoop:
             keep: called without arguments whenever the state may be kept.
 
         Raises:
-            LossNotFinite, GradientNotFinite, OutOfMemory: when training cannot go on.
+            NonFiniteLoss, NonFiniteGradient, NotEnoughMemory: when training cannot go on.
         """
         settings, now, steps = self.stepper.settings, self.progress, self._steps()
         schedule = LearningRateSchedule(settings.schedule, steps, settings.warmup)
         every, stage = settings.checkpoint_every, self.stepper.stage
-        if stage.before_steps is not None:
-            stage.before_steps(self.stepper.task.backbone, steps)
+        if stage.on_stage_start is not None:
+            stage.on_stage_start(self.stepper.task.backbone, steps)
         while (now.step < steps or now.within) and not self._impatient():
             for piece in self._track(self._batches(now.epoch)[now.within :][: steps - now.step]):
                 self._step(piece, schedule.factor(now.step))
@@ -153,7 +153,7 @@ class EpochLoop:
         if settings.steps is not None and stage.epochs is None:
             return settings.steps
         epochs = stage.epochs or settings.epochs
-        if self.stepper.task.pads:
+        if self.stepper.task.padding_invariant:
             return epochs * len(self._batches(0))
         return sum(len(self._batches(epoch)) for epoch in range(epochs))
 
@@ -163,7 +163,7 @@ class EpochLoop:
             limit_of(self.stepper.settings),
             self.stepper.settings.seed,
             epoch,
-            even=not self.stepper.task.pads,
+            even=not self.stepper.task.padding_invariant,
             no_single=self.stepper.no_single,
         )
 
@@ -181,7 +181,7 @@ class EpochLoop:
         score = evaluate_loss(
             stepper.task, stepper.cut, validation.inputs, validation.targets, limit_of(settings), settings.workers
         )
-        stepper.learning.set_modes()
+        stepper.learning.set_train_modes()
         return score
 
     def _kept(self) -> dict[str, Tensor]:

@@ -14,17 +14,31 @@ from taskgraft.adaptation.base_weights import build_backbone
 from taskgraft.adaptation.dry_run import ROWS, dry_run
 from taskgraft.adaptation.fitted import FittedTask
 from taskgraft.adaptation.insertion import remove_modules
-from taskgraft.composition.compose import Composition, GivenObject, ResolvedComponent, build_head, head_features, combine
+from taskgraft.composition.compose import (
+    Composition,
+    GivenObject,
+    ResolvedComponent,
+    build_head,
+    combine,
+    head_features,
+)
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import RowIndices
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import InvalidTargets, Head, TargetDescription
+from taskgraft.contract.head import Head, InvalidTargets, TargetDescription
 from taskgraft.contract.plan import Plan, Teacher
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import InvalidRows, RenamedColumns, Rows
 from taskgraft.data.batching import limit_of
-from taskgraft.data.dataset import EmptyData, eval_dataset, report_notes, target_columns, train_dataset, dropping_invalid_rows
+from taskgraft.data.dataset import (
+    EmptyData,
+    dropping_invalid_rows,
+    eval_dataset,
+    report_notes,
+    target_columns,
+    train_dataset,
+)
 from taskgraft.data.examples import EncodedDataset, all_targets
 from taskgraft.data.tensor_cache import RowSource
 from taskgraft.discovery.catalog import catalog
@@ -35,10 +49,16 @@ from taskgraft.evaluation.baselines import fit_baselines
 from taskgraft.evaluation.evaluator import LabelledPredictions
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.run_directory import RunDirectory
-from taskgraft.training.distillation import teacher_soft_labels, check_columns, teacher_checksums, adopt_teacher_target, teachers_of
-from taskgraft.training.shared_cache import SharedCacheKeys, SharedCache
+from taskgraft.training.distillation import (
+    adopt_teacher_target,
+    check_columns,
+    teacher_checksums,
+    teacher_soft_labels,
+    teachers_of,
+)
+from taskgraft.training.shared_cache import SharedCache, SharedCacheKeys
 from taskgraft.training.tracking import MetricsLogger, make_accelerator, tracking
-from taskgraft.training.trainer import TRAINING, VALIDATION, Trainer, StageReport
+from taskgraft.training.trainer import TRAINING, VALIDATION, StageReport, Trainer
 from taskgraft.training.validation_tuning import check_tuning_rows, check_validation, tune_on_validation
 
 FREE = ("workers", "memory", "checkpoint_every", "trackers")
@@ -106,23 +126,30 @@ def fit(
     engine = make_accelerator(recipe.training.trackers, None if keeping is None else keeping.folder)
     recipe = _with_precision(recipe, engine.device)
     torch.manual_seed(recipe.training.seed)
-    ask = partial(teacher_soft_labels, recipe=recipe, device=engine.device, passes=show_progress(reporter, "asking the teacher, once"))
+    ask = partial(
+        teacher_soft_labels,
+        recipe=recipe,
+        device=engine.device,
+        passes=show_progress(reporter, "asking the teacher, once"),
+    )
     rows, prepared = dropping_invalid_rows(
         rows, recipe, lambda some: _prepared(composition, recipe, some, folder / f"{len(some)}", ask)
     )
     composition, recipe = prepared.composition, prepared.recipe
     head, target, backbone = prepared.head, prepared.target, prepared.backbone
-    for line in backbone.processor.shown:
-        reporter.say(line)
+    for line in backbone.processor.summary:
+        reporter.message(line)
     validation = None
     if held is not None:
         more = folder / "held"
-        held, validation = dropping_invalid_rows(held, recipe, lambda some: _validation(prepared, some, more / f"{len(some)}"))
+        held, validation = dropping_invalid_rows(
+            held, recipe, lambda some: _validation(prepared, some, more / f"{len(some)}")
+        )
     notes = {**rows.notes, **prepared.notes}
     report_notes(reporter, notes, rows, "training rows")
     if held is not None:
         report_notes(reporter, held.notes, held, "validation rows")
-    task = TaskModule(backbone, head.build(head_features(composition), target), composition.layout)
+    task = TaskModule(backbone, head.build_module(head_features(composition), target), composition.layout)
     teachers = teacher_checksums(composition.plan)
     with _kept(keeping, engine, recipe, rows, held, teachers) as run_folder, tracking(engine, recipe.training.trackers):
         journal = MetricsLogger(engine, run_folder)
@@ -139,8 +166,10 @@ def fit(
             remove_modules(backbone, loop.inserted)
             raise
     judged = None if held is None else _judged(task, loop, held, reporter)
-    if held is not None and judged is not None and head.description.settles:
-        target = tune_on_validation(head, target, task, head_features(composition), judged.predictions, held, judged.targets)
+    if held is not None and judged is not None and head.description.tunes:
+        target = tune_on_validation(
+            head, target, task, head_features(composition), judged.predictions, held, judged.targets
+        )
         judged = _judged(task, loop, held, reporter)
     rivals, problems = _rivals(prepared, rows, reporter)
     fitted = FittedTask(task, head, target, loop.inserted, loop.learned, prepared.base, {}, rivals)
@@ -241,7 +270,7 @@ def _prepared(
         target = _learned_target(head, rows, recipe)  # bad targets are told before weights are read
     composition, recipe = _learned_backbone(composition, recipe, rows)
     backbone, base = build_backbone(composition.backbone)
-    target = target or head.learn_contents(backbone.processor.contents)
+    target = target or head.fit_element_schema(backbone.processor.element_schema)
     training, notes = train_dataset(head, target, backbone, rows, recipe, folder)
     soft = {
         teacher: ask(teacher, rows=rows, folder=folder / f"teacher-{number}")
@@ -274,10 +303,10 @@ def _rivals(prepared: _Prepared, rows: Rows, reporter: ProgressReporter) -> tupl
     """
     head, targets = prepared.head, prepared.training.targets
     inputs = RenamedColumns(rows, prepared.recipe.data.columns)
-    truth = cache(lambda: head.truth(all_targets(targets), prepared.target))
+    truth = cache(lambda: head.decode_targets(all_targets(targets), prepared.target))
     learned, problems = fit_baselines(head.description, inputs, truth)
     for problem in problems:
-        reporter.say(f"{problem}.")
+        reporter.message(f"{problem}.")
     return learned, dict.fromkeys(problems, len(rows))
 
 
@@ -289,9 +318,9 @@ def _with_precision(recipe: Recipe, device: torch.device) -> Recipe:
 def _learned_backbone(composition: Composition, recipe: Recipe, rows: Rows) -> tuple[Composition, Recipe]:
     """Let a backbone complete its settings from the inputs of the training rows."""
     chosen = composition.backbone
-    if isinstance(chosen, GivenObject) or chosen.spec.learn is None:
+    if isinstance(chosen, GivenObject) or chosen.spec.fit_config is None:
         return composition, recipe
-    config = chosen.spec.learn(chosen.config, RenamedColumns(rows, recipe.data.columns))
+    config = chosen.spec.fit_config(chosen.config, RenamedColumns(rows, recipe.data.columns))
     chosen = replace(chosen, config=config)
     known = combine(catalog(), chosen, composition.head, composition.strategy)
     composition = replace(known, tried=composition.tried)
@@ -300,7 +329,7 @@ def _learned_backbone(composition: Composition, recipe: Recipe, rows: Rows) -> t
 
 def _learned_target(head: Head[Any], rows: Rows, recipe: Recipe) -> TargetDescription:
     try:
-        return head.learn(target_columns(head, rows, recipe))  # type: ignore[no-any-return]
+        return head.fit_targets(target_columns(head, rows, recipe))  # type: ignore[no-any-return]
     except InvalidTargets as error:
         raise InvalidRows(rows, error.reasons) from None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from taskgraft.contract.backbone import Backbone, owning_part, named_tensors
+from taskgraft.contract.backbone import Backbone, named_tensors, owning_part
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.memory import peak_memory
 from taskgraft.storage.fingerprints import combined_digest
@@ -45,19 +45,19 @@ class SharedCache:
             note = json.loads((place / NOTE).read_text("utf-8"))
             self.seconds += 0.0 if again else note["seconds"]
             self.memory = max(self.memory, note["memory"])
-            return TensorCache.kept(place)
+            return TensorCache.open(place)
         self.folder.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=".", dir=self.folder))
         try:
             began = time.monotonic()
-            compute(fresh).keep_index()
+            compute(fresh).write_index()
             note = {"seconds": time.monotonic() - began, "memory": peak_memory()}
             (fresh / NOTE).write_text(json.dumps(note), "utf-8")
             fresh.rename(place)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
-        return TensorCache.kept(place)
+        return TensorCache.open(place)
 
 
 @dataclass(frozen=True)
@@ -77,5 +77,7 @@ def frozen_digest(backbone: Backbone, cut: int | None) -> str:
     """Digest the weights that decide what lies at a cut, or (None) the features. SHA-256, in hexadecimal."""
     description = backbone.description
     parts = description.parts[:cut]
-    found = {name: tensor for name, tensor in named_tensors(backbone).items() if owning_part(description, name) in parts}
+    found = {
+        name: tensor for name, tensor in named_tensors(backbone).items() if owning_part(description, name) in parts
+    }
     return combined_digest(found, {})

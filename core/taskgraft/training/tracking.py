@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 
-from taskgraft.errors import TaskgraftError, join_words, closest_match
+from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.storage.run_directory import RunDirectory
 
 
@@ -44,7 +44,7 @@ class MetricsLogger:
             step: of the whole run, from 1.
         """
         if self.folder is not None:
-            self.folder.note(line)
+            self.folder.append_metrics(line)
         if self.accelerator.trackers:
             self.accelerator.log(
                 {key: value for key, value in line.items() if isinstance(value, int | float)}, step=step
@@ -59,7 +59,7 @@ def make_accelerator(trackers: Sequence[str], folder: Path | None) -> Accelerato
         folder: of the run, where trackers may put files.
 
     Raises:
-        BadTracker: for an unknown name, or one whose package is not installed.
+        InvalidTracker: for an unknown name, or one whose package is not installed.
     """
     known = [str(name) for name in LoggerType.list() if name != LoggerType.ALL]
     for name in trackers:

@@ -107,8 +107,8 @@ class TrainStep:
             the loss summed over the whole batch, of all processes, and its weight.
 
         Raises:
-            LossNotFinite, GradientNotFinite: when training diverges; the weights are those of the step before.
-            OutOfMemory: when a single row is too much.
+            NonFiniteLoss, NonFiniteGradient: when training diverges; the weights are those of the step before.
+            NotEnoughMemory: when a single row is too much.
         """
         statistics = {name: buffer.clone() for name, buffer in self._buffers.items()}
         sums = self._summed(piece, number)
@@ -125,8 +125,8 @@ class TrainStep:
         if whole_weight > 0 and not self._apply(whole_weight):
             self._undo(statistics)
             raise NonFiniteGradient(self.stage.name, number, whole_loss / whole_weight)
-        if self.stage.after_step is not None:
-            self.stage.after_step(self.task.backbone, number)
+        if self.stage.on_step_end is not None:
+            self.stage.on_step_end(self.task.backbone, number)
         self.guard.after_step()
         return whole_loss, whole_weight
 
@@ -182,7 +182,7 @@ class TrainStep:
         self.optimizer.zero_grad(set_to_none=True)
         release()
         before, self.micro_batch = self.micro_batch, self.micro_batch // 2
-        self.reporter.say(
+        self.reporter.message(
             f"Out of memory with {before:,} rows per pass. Going on with {self.micro_batch:,}, the gradients summed to "
             f"the same batches of {self.settings.batch_size:,} (set training.micro_batch = {self.micro_batch} to begin so)."
         )

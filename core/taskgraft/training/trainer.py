@@ -17,7 +17,7 @@ from taskgraft.adaptation.insertion import InsertedModule, insert_modules, origi
 from taskgraft.adaptation.trainable import HEAD, TrainableTensors, resolve_trainable
 from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.features import Features, batch_to_features
-from taskgraft.contract.plan import Plan, HeadSolver, Stage, Teacher
+from taskgraft.contract.plan import HeadSolver, Plan, Stage, Teacher
 from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.data.batching import BatchBudget, limit_of
 from taskgraft.data.examples import EncodedDataset
@@ -124,7 +124,7 @@ class Trainer:
 
     def run(self, plan: Plan) -> list[StageReport]:
         """Carry out all stages, or those that a run that was killed had not finished."""
-        values, tensors = (None if self.run_folder is None else self.run_folder.kept()) or (None, {})
+        values, tensors = (None if self.run_folder is None else self.run_folder.load_state()) or (None, {})
         if values is not None:
             self._finished = [
                 StageReport(**report | {"losses": tuple(report["losses"])}) for report in values["finished"]
@@ -139,12 +139,14 @@ class Trainer:
             self._finished.append(self._stage(number, stage, values, tensors))
             values, tensors = None, {}
             if number + 1 < len(plan):
-                self._keep(resolve_trainable(stage, self.task.backbone, self.task.layout, self.task.head, self.inserted))
+                self._checkpoint(
+                    resolve_trainable(stage, self.task.backbone, self.task.layout, self.task.head, self.inserted)
+                )
         return self._finished
 
     def _insert(self, number: int, stage: Stage) -> TrainableTensors:
         torch.manual_seed(self.settings.seed + number)
-        self.inserted = (*self.inserted, *insert_modules(self.task.backbone, stage.insert, self.inserted))
+        self.inserted = (*self.inserted, *insert_modules(self.task.backbone, stage.insertions, self.inserted))
         self.task.to(self.accelerator.device)
         learning = resolve_trainable(stage, self.task.backbone, self.task.layout, self.task.head, self.inserted)
         self.learned |= learning.declared
@@ -166,7 +168,7 @@ class Trainer:
         """
         before = 0.0 if values is None else values["seconds"]
         self._began = time.monotonic() - before
-        bare = self._digests(tensors) if stage.insert else {}
+        bare = self._digests(tensors) if stage.insertions else {}
         learning = self._insert(number, stage)
         if values is not None:
             self._restore(learning, tensors)
@@ -175,17 +177,17 @@ class Trainer:
             self._calibrate()
         if number > 0 and stage.solve == HeadSolver.CONVEX:
             self._uncalibrate()
-        guard = WeightGuard(stage.name, learning, learning.set_modes(), bare)
+        guard = WeightGuard(stage.name, learning, learning.set_train_modes(), bare)
         kept = self.folder / str(number)
         again = before > 0
-        training = self._at(cut, self.training, kept / TRAINING, again=again)
+        training = self._cached(cut, self.training, kept / TRAINING, again=again)
         if stage.teacher is not None:
             training = add_soft_labels(training, self.soft[stage.teacher])
         validation = None
         if self.validation is not None:
-            validation = self._at(cut, self.validation, kept / VALIDATION, again=again)
+            validation = self._cached(cut, self.validation, kept / VALIDATION, again=again)
         self.judged = None if validation is None else (cut, validation)
-        learning.set_modes()
+        learning.set_train_modes()
         solution, losses = None, []
         if stage.solve == HeadSolver.CONVEX:
             solution = self._solve(stage, training, validation)
@@ -196,7 +198,7 @@ class Trainer:
             if values is not None and values["descent"] is not None:
                 own = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{WEIGHTS}.")}
                 descent.resume(values["descent"], own)
-            descent.run(None if self.run_folder is None else lambda: self._keep(learning, descent))
+            descent.run(None if self.run_folder is None else lambda: self._checkpoint(learning, descent))
             losses = descent.progress.losses
             self.steps += descent.progress.step
         self.task.eval()
@@ -206,8 +208,8 @@ class Trainer:
             sum(now.numel() for name, now in learning.tensors().items() if _trains(now) and name in learning.declared),
             tuple(losses),
             cut if cut else None,
-            solution.penalty if solution else stage.penalty,
-            guard.excused,
+            solution.penalty if solution else stage.l2_penalty,
+            guard.zero_gradients,
         )
 
     def _descent(
@@ -223,7 +225,7 @@ class Trainer:
         patience = stage.patience or self.settings.patience
         return EpochLoop(stepper, training, validation, patience, self.journal, self.steps)
 
-    def _keep(self, learning: TrainableTensors, descent: EpochLoop | None = None) -> None:
+    def _checkpoint(self, learning: TrainableTensors, descent: EpochLoop | None = None) -> None:
         """Keep what is needed to go on from here: what has learned so far, the head, and how far the stage is."""
         if self.run_folder is None:
             return
@@ -236,7 +238,7 @@ class Trainer:
             "seconds": 0.0 if descent is None else time.monotonic() - self._began,
             "descent": progress,
         }
-        self.run_folder.keep(values, tensors | {f"{WEIGHTS}.{name}": tensor for name, tensor in weights.items()})
+        self.run_folder.save_state(values, tensors | {f"{WEIGHTS}.{name}": tensor for name, tensor in weights.items()})
 
     @torch.no_grad()
     def _restore(self, learning: TrainableTensors, tensors: Mapping[str, Tensor]) -> None:
@@ -250,25 +252,25 @@ class Trainer:
         """Choose the latest cut before anything learns that holds on real input; None for the features themselves."""
         self.task.backbone.eval()
         description, layout = self.task.backbone.description, self.task.layout
-        first, store = learning.first_part(), stage.store and self.task.keeps
+        first, store = learning.first_part(), stage.cache_features and self.task.cacheable
         usable = [cut for cut in description.cuts_for(layout) if 0 < cut <= first < len(description.parts)]
         verified = check_features(self.task.backbone, self._first_batch(), layout, usable[-1:] if store else [])
-        self.task.pads = verified.pads
+        self.task.padding_invariant = verified.pads
         if store and first == len(description.parts):
             return None
         return max(verified.cuts, default=0)
 
     @torch.no_grad()
     def _calibrate(self) -> None:
-        first = self._first_batch() if self.task.pads else self._first_batch().rows([0])
-        self.task.head.calibrate(self.task.features(0, first))
+        first = self._first_batch() if self.task.padding_invariant else self._first_batch().select([0])
+        self.task.head.fit_feature_scale(self.task.features(0, first))
 
     @torch.no_grad()
     def _uncalibrate(self) -> None:
         """Calibrate to features of scale 1: a solver's penalty minds the scale by itself, and would do so twice."""
-        features = self.task.features(0, self._first_batch().rows([0]))
+        features = self.task.features(0, self._first_batch().select([0]))
         ones = tuple(torch.ones_like(value) for value in features.values)
-        self.task.head.calibrate(replace(features, values=ones))
+        self.task.head.fit_feature_scale(replace(features, values=ones))
 
     def _first_batch(self) -> Batch:
         inputs = self.training.inputs
@@ -276,7 +278,7 @@ class Trainer:
         rows = next(limit_of(self.settings).cut(np.arange(len(lengths)), lengths))
         return inputs.gather(rows).to(self.task.device)
 
-    def _at(self, cut: int | None, examples: EncodedDataset, folder: Path, *, again: bool) -> EncodedDataset:
+    def _cached(self, cut: int | None, examples: EncodedDataset, folder: Path, *, again: bool) -> EncodedDataset:
         """Store what lies at a cut.
 
         Args:
@@ -286,7 +288,7 @@ class Trainer:
         if cut == 0:
             return examples
         if examples.drawn is not None:
-            self.reporter.say(STILL)
+            self.reporter.message(STILL)
         if self.sharing is None:
             return EncodedDataset(self._stored(cut, examples, folder, self.settings.memory), examples.targets)
         made_of = {
@@ -310,10 +312,12 @@ class Trainer:
         head, everything = self.task.head, self._problem(training, range(len(training)))
         start_at_zero(head)
         scale = everything.scale()
-        if stage.penalty is not None:
-            solution = Solution(stage.penalty, solve(head, everything, stage.penalty, scale), None)
+        if stage.l2_penalty is not None:
+            solution = Solution(stage.l2_penalty, solve(head, everything, stage.l2_penalty, scale), None)
         elif validation is not None:
-            solution = solve_with_penalty_search(head, everything, self._problem(validation, range(len(validation))), scale)
+            solution = solve_with_penalty_search(
+                head, everything, self._problem(validation, range(len(validation))), scale
+            )
         else:
             solution = self._choose_on_held_out(training, everything, scale)
         if self.accelerator.num_processes > 1:
@@ -326,7 +330,9 @@ class Trainer:
         held, rest = order[::HELD_OUT], [row for place, row in enumerate(order) if place % HELD_OUT]
         if not rest:
             raise TooFewRows(len(training))
-        chosen = solve_with_penalty_search(self.task.head, self._problem(training, rest), self._problem(training, held), scale)
+        chosen = solve_with_penalty_search(
+            self.task.head, self._problem(training, rest), self._problem(training, held), scale
+        )
         penalty = chosen.penalty * len(rest) / len(training)
         return Solution(penalty, solve(self.task.head, everything, penalty, scale), chosen.validation_loss)
 
@@ -334,17 +340,17 @@ class Trainer:
         """Read features in pieces, of rows of similar length. Those that are not stored are computed whenever they are read."""
         lengths, numbers = np.asarray(examples.inputs.sizes()), np.asarray(rows)
         order = numbers[np.argsort(-lengths[numbers], kind="stable")]
-        pieces = list((PIECE if self.task.keeps else limit_of(self.settings)).cut(order, lengths))
+        pieces = list((PIECE if self.task.cacheable else limit_of(self.settings)).cut(order, lengths))
         device, layout = self.task.device, self.task.layout
 
         def read(piece: RowIndices) -> tuple[Features, Batch]:
-            inputs, targets = examples.inputs.gather(piece).to(device), examples.targets.rows(piece).to(device)
-            if self.task.keeps:
+            inputs, targets = examples.inputs.gather(piece).to(device), examples.targets.select(piece).to(device)
+            if self.task.cacheable:
                 return batch_to_features(inputs, layout), targets
             with torch.no_grad():
                 return self.task.features(0, inputs), targets
 
-        if self.task.keeps and examples.inputs.bytes <= self.settings.memory:
+        if self.task.cacheable and examples.inputs.bytes <= self.settings.memory:
             kept = [read(piece) for piece in pieces]
             return ConvexProblem(lambda: kept)
         return ConvexProblem(lambda: (read(piece) for piece in pieces))

@@ -5,7 +5,7 @@ from typing import Any
 
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
-from taskgraft.contract.head import InvalidTargets, Head, Predictions, TargetDescription
+from taskgraft.contract.head import Head, InvalidTargets, Predictions, TargetDescription
 from taskgraft.contract.rows import InvalidRows, RenamedColumns, Rows
 from taskgraft.data.examples import Targets, all_targets
 from taskgraft.engine.task_module import TaskModule
@@ -20,13 +20,13 @@ def check_validation(label: str, description: HeadDescription, held: Rows | None
 
     Raises:
         NothingToSettleBy: when there are no validation rows.
-        ColumnMissing: for a column that they do not have.
+        MissingColumn: for a column that they do not have.
     """
     if held is None:
-        if description.settles:
-            raise NothingToSettleBy(label, description.settles)
+        if description.tunes:
+            raise NothingToSettleBy(label, description.tunes)
         return
-    for column in description.columns:
+    for column in description.tuning_columns:
         held.column(column)
 
 
@@ -34,12 +34,12 @@ def check_tuning_rows(head: Head[Any], target: TargetDescription, rows: Rows, en
     """Let a head look at the validation rows before training.
 
     Raises:
-        BadRows: naming those that it cannot settle by.
+        InvalidRows: naming those that it cannot settle by.
     """
-    if not head.description.settles:
+    if not head.description.tunes:
         return
     try:
-        head.check_settling(all_targets(encoded), _columns(head, rows), target)
+        head.check_tuning_rows(all_targets(encoded), _columns(head, rows), target)
     except InvalidTargets as error:
         raise InvalidRows(rows, error.reasons) from None
 
@@ -59,15 +59,15 @@ def tune_on_validation(
         predictions: for the validation rows.
         rows: the validation rows, with their targets ``encoded``.
     """
-    completed: TargetDescription = head.settle(predictions, encoded, _columns(head, rows), target)
-    module = head.build(feature, completed).to(task.device)
+    completed: TargetDescription = head.tune(predictions, encoded, _columns(head, rows), target)
+    module = head.build_module(feature, completed).to(task.device)
     module.load_state_dict(task.head.state_dict())
     task.head = module.eval()
     return completed
 
 
 def _columns(head: Head[Any], rows: Rows) -> RenamedColumns:
-    return RenamedColumns(rows, {column: column for column in head.description.columns})
+    return RenamedColumns(rows, {column: column for column in head.description.tuning_columns})
 
 
 @dataclass(eq=False)

@@ -73,7 +73,7 @@ def divide(path: Path, target: str, folder: Path) -> None:
         parts = by_scaffold(rows, (target,), config, 0)
     except InvalidRows as error:
         print(f"{path.name}: {len(error.reasons)} of {len(rows):,} rows are no molecules", flush=True)
-        rows = rows.without(error.reasons)
+        rows = rows.drop(error.reasons)
         parts = by_scaffold(rows, (target,), config, 0)
     print(f"{path.name}: { ({part: len(members) for part, members in parts.items()}) }", flush=True)
     for part, members in parts.items():

@@ -55,12 +55,12 @@ def prepared(smiles, **settings):
 
 @pytest.mark.parametrize(("value", "reason"), BAD.items(), ids=map(str, BAD))
 def test_what_is_no_molecule_is_refused_with_its_reason(value, reason, capfd):
-    assert processor().prepare({"smiles": ["CCO", value]}).refused == {1: reason}
+    assert processor().prepare({"smiles": ["CCO", value]}).invalid == {1: reason}
     assert capfd.readouterr().err == ""
 
 
 def test_a_molecule_that_is_too_long_is_refused():
-    assert prepared("CCCC", max_length=3).refused == {0: "the molecule has 4 tokens, more than max_length = 3"}
+    assert prepared("CCCC", max_length=3).invalid == {0: "the molecule has 4 tokens, more than max_length = 3"}
 
 
 def test_all_bad_rows_of_a_file_are_told_with_their_lines(tmp_path):
@@ -95,7 +95,7 @@ def test_atoms_that_training_lacked_are_noted_and_read_as_unknown():
 def test_a_seed_draws_a_writing_and_the_molecule_stays_what_it_is():
     made = processor(randomised=True)
     aspirin = {"smiles": ["CC(=O)Oc1ccccc1C(=O)O"] * 20}
-    varied, again = (made.vary(aspirin, list(range(20))).batch for _ in range(2))
+    varied, again = (made.augment(aspirin, list(range(20))).batch for _ in range(2))
     assert torch.equal(varied[POSITIONS], again[POSITIONS])
     assert len(set(map(tuple, varied[POSITIONS].tolist()))) > 10
     parsed = molecule.read(aspirin["smiles"][0])

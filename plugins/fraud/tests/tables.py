@@ -31,7 +31,7 @@ TABLE = {
 def learned(config: TableConfig, inputs=None) -> TableConfig:
     """Settings, completed by what the columns of a table are."""
     name = next(name for name, small in SMALL.items() if type(small) is type(config))
-    return SPECS[name].learn(config, TABLE if inputs is None else inputs)
+    return SPECS[name].fit_config(config, TABLE if inputs is None else inputs)
 
 
 def built(name: str, inputs=None, seed: int = 0, **settings) -> Backbone:

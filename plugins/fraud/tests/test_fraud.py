@@ -43,13 +43,13 @@ def head(**settings) -> Fraud:
 
 
 def built(head: Fraud, members: int | None = None, **settled):
-    target = head.learn({"label": LABELS}).model_copy(update=settled)
+    target = head.fit_targets({"label": LABELS}).model_copy(update=settled)
     torch.manual_seed(0)
-    return head.build(vector(5, members), target)
+    return head.build_module(vector(5, members), target)
 
 
 def encoded(head: Fraud, labels=LABELS) -> Batch:
-    return head.encode({"label": labels}, head.learn({"label": LABELS}))
+    return head.encode({"label": labels}, head.fit_targets({"label": LABELS}))
 
 
 class TestFraud(HeadLaws):
@@ -78,28 +78,28 @@ class TestFraud(HeadLaws):
 
 
 def test_the_rarer_label_is_the_one_to_find():
-    target = head().learn({"label": LABELS})
+    target = head().fit_targets({"label": LABELS})
     assert (target.negative, target.positive) == ("no", "yes")
-    turned = head().learn({"label": [1, 1, 0, 1]})
+    turned = head().fit_targets({"label": [1, 1, 0, 1]})
     assert (turned.negative, turned.positive) == (1, 0)
 
 
 def test_of_two_labels_as_rare_the_later_is_the_one_to_find():
-    assert head().learn({"label": [0, 1]}).positive == 1
+    assert head().fit_targets({"label": [0, 1]}).positive == 1
 
 
 def test_the_label_to_find_may_be_named_by_its_text():
-    assert head(positive="0").learn({"label": [0, 0, 1]}).positive == 0
+    assert head(positive="0").fit_targets({"label": [0, 0, 1]}).positive == 0
 
 
 def test_before_validation_rows_were_seen_the_threshold_is_the_stated_one():
-    assert head().learn({"label": LABELS}).threshold == Threshold(value=0.5, chosen="stated")
-    assert head(threshold=0.2).learn({"label": LABELS}).threshold.value == 0.2
+    assert head().fit_targets({"label": LABELS}).threshold == Threshold(value=0.5, chosen="stated")
+    assert head(threshold=0.2).fit_targets({"label": LABELS}).threshold.value == 0.2
 
 
 def test_a_third_label_is_refused():
     with pytest.raises(NotTwoLabels) as caught:
-        head().learn({"kind": ["a", "b", "c"]})
+        head().fit_targets({"kind": ["a", "b", "c"]})
     assert str(caught.value) == (
         "'fraud' tells two labels apart, but the target column 'kind' has 3: 'a', 'b', 'c'. "
         "Choose the head 'classification', or merge labels."
@@ -108,12 +108,12 @@ def test_a_third_label_is_refused():
 
 def test_one_label_leaves_nothing_to_tell():
     with pytest.raises(TooFewLabels):
-        head().learn({"kind": ["a", "a"]})
+        head().fit_targets({"kind": ["a", "a"]})
 
 
 def test_a_label_to_find_that_does_not_occur_is_refused():
     with pytest.raises(NoSuchLabel) as caught:
-        head(positive="fraud").learn({"kind": ["a", "b"]})
+        head(positive="fraud").fit_targets({"kind": ["a", "b"]})
     assert str(caught.value) == (
         "'fraud' is to find the label 'fraud' (positive), but the target column 'kind' has 'a', 'b'. Name one of these."
     )
@@ -247,7 +247,7 @@ def test_settings_that_contradict_each_other_are_refused(settings, said):
 )
 def test_a_head_says_what_it_settles_and_by_which_columns(settings, settles, columns):
     description = FRAUD.describe(FraudConfig(**settings))
-    assert (description.settles, description.columns) == (settles, columns)
+    assert (description.tunes, description.tuning_columns) == (settles, columns)
 
 
 # --- end to end

@@ -34,7 +34,7 @@ ADULT = FOLDER.parent / "adult"
 
 def learned(name, inputs, truth):
     chosen = resolve(catalog(), BaselineSpec, name)
-    return chosen, chosen.spec.learn(inputs, truth, chosen.config)
+    return chosen, chosen.spec.fit(inputs, truth, chosen.config)
 
 
 def predicted(name, inputs, truth, others):

@@ -159,7 +159,7 @@ def test_a_transaction_without_terminal_has_empty_windows(tmp_path):
 
     rows = read_transactions(path, settings())
 
-    assert (rows.refused, rows.values("shop_count_7d")) == ({}, [0, 0])
+    assert (rows.invalid, rows.values("shop_count_7d")) == ({}, [0, 0])
 
 
 def test_the_calendar_is_the_handbooks(tmp_path):
@@ -217,7 +217,7 @@ def test_rows_whose_windows_begin_before_the_history_are_noted(tmp_path):
     rows = read_transactions(tmp_path, settings())
 
     note = "windows that reach 14 days back begin before the history, of which the first moment is 2018-04-01 12:00:00"
-    assert rows.noted == {note: [0, 1, 2]}
+    assert rows.remarks == {note: [0, 1, 2]}
 
 
 def test_rows_whose_windows_hold_no_label_are_noted(tmp_path):
@@ -228,7 +228,7 @@ def test_rows_whose_windows_hold_no_label_are_noted(tmp_path):
 
     note = "windows hold transactions without a label, which count as no fraud"
     assert {note: count for note, count in rows.notes.items() if count} == {note: 1}
-    assert rows.noted[note] == [0]
+    assert rows.remarks[note] == [0]
     assert rows.values("shop_risk_7d") == [0.5, 0.0]
 
 
@@ -247,10 +247,10 @@ def test_bad_rows_are_told_with_their_lines_and_are_in_no_window(tmp_path):
 
     rows = read_transactions(path, settings())
 
-    assert [windows for row, windows in enumerate(added(rows)) if row not in rows.refused] == WINDOWS
-    assert [windows for row, windows in enumerate(added(rows)) if row in rows.refused] == [(None,) * 4] * 5
-    assert {row for members in rows.noted.values() for row in members} == set(range(10)) - {*rows.refused}
-    assert str(InvalidRows(rows, rows.refused)) == (
+    assert [windows for row, windows in enumerate(added(rows)) if row not in rows.invalid] == WINDOWS
+    assert [windows for row, windows in enumerate(added(rows)) if row in rows.invalid] == [(None,) * 4] * 5
+    assert {row for members in rows.remarks.values() for row in members} == set(range(10)) - {*rows.invalid}
+    assert str(InvalidRows(rows, rows.invalid)) == (
         "all.csv, line 5: the column 'amount' is 'much', which is no number.\n"
         "all.csv, line 6: the column 'amount' is empty.\n"
         "all.csv, line 7: the column 'when' is '2018-02-30', which is no time like 2018-07-25 13:05:00.\n"

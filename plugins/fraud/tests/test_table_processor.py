@@ -69,7 +69,7 @@ def test_a_value_that_many_rows_share_has_the_middle_of_their_ranks():
 def test_cells_of_another_kind_than_in_training_are_refused_with_their_rows():
     table = processor({"x": [1, 3], "c": ["a", "a"], "t": ["2024-01-01", "2024-01-02"]})
     made = table.prepare({"x": ["1", "one"], "c": [["a"], None], "t": ["2024-01-01", "2024-01-02"]})
-    assert made.refused == {
+    assert made.invalid == {
         0: "the column 'c' is ['a'], which is no single text or number",
         1: "the column 'x' is 'one', which is no number",
     }
@@ -87,7 +87,7 @@ def test_what_was_learned_is_shown_a_line_per_column():
         "shop": ["a", "a", "b"],
         "when": [datetime.datetime(2024, 1, 1, 10), datetime.datetime(2024, 1, 2, 10), None],
     }
-    assert processor(table).shown == (
+    assert processor(table).summary == (
         "amount: number, mean 2, standard deviation 1, may be missing",
         "shop: category, 1 of them (a, …)",
         "when: time from 2024-01-01T10:00:00+00:00 on, read as hour, weekday, yearday, days elapsed, may be missing",

@@ -9,7 +9,7 @@ from taskgraft.contract.config import ConfigError, parse_config
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 from taskgraft.contract.specs import SplitSpec
 from taskgraft.data.reading import read_rows
-from taskgraft.data.splitting import split_rows, resolve
+from taskgraft.data.splitting import resolve, split_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.testing import SplitLaws
 from taskgraft_fraud.leak import Leak

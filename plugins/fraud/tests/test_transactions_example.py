@@ -134,7 +134,7 @@ def test_the_reader_gives_the_inputs_that_the_recipe_names(read):
     train, test, data = read
 
     assert {*data["inputs"], data["target"]} <= set(train.columns) & set(test.columns)
-    assert (train.refused, test.refused, test.notes) == ({}, {}, {})
+    assert (train.invalid, test.invalid, test.notes) == ({}, {}, {})
 
 
 def test_the_windows_give_each_way_of_fraud_away(generate, made, read):

@@ -61,9 +61,9 @@ def inserted(strategy) -> Insertion:
     from taskgraft.contract.descriptions import (
         BackboneDescription,
         HeadDescription,
+        LayerRole,
         Layout,
         Part,
-        LayerRole,
         TargetKind,
         vector,
     )
@@ -71,4 +71,4 @@ def inserted(strategy) -> Insertion:
     part = Part("all", ("all",), vector(4), {"all.layer": LayerRole.DEPTHWISE})
     backbone = BackboneDescription((), (vector(4),), (part,))
     (stage,) = strategy.plan(backbone, HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY))
-    return stage.insert[0]
+    return stage.insertions[0]

@@ -79,14 +79,14 @@ class Noted(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         (stage,) = self._strategy.plan(backbone, head)
-        own = stage.after_step
+        own = stage.on_step_end
 
         def after_step(below: nn.Module, step: int) -> None:
             if own is not None:
                 own(below, step)
             self._note(below, step)
 
-        return (replace(stage, after_step=after_step),)
+        return (replace(stage, on_step_end=after_step),)
 
 
 def test_only_what_is_inserted_runs_in_training_mode(base):
@@ -123,7 +123,7 @@ def test_only_what_is_inserted_runs_in_training_mode(base):
 def test_by_default_lora_goes_where_it_suits_the_backbone(base, kind, roles):
     backbone, _ = base(kind)
     (stage,) = tg.compose(backbone, "classification", "lora:4").composition.plan
-    (insertion,) = stage.insert
+    (insertion,) = stage.insertions
     assert insertion.roles == roles
 
 

@@ -40,8 +40,8 @@ def head(**settings):
 
 def truth_of(positions, **settings):
     one = head(**settings)
-    target = one.learn({"positions": positions})
-    return one.truth(one.encode({"positions": positions}, target), target)
+    target = one.fit_targets({"positions": positions})
+    return one.decode_targets(one.encode({"positions": positions}, target), target)
 
 
 class TestLaws(HeadLaws):
@@ -91,7 +91,7 @@ def test_nothing_is_known_of_a_residue_without_position(gone):
 
 
 def test_the_share_of_contacts_is_learned():
-    target = head(distance=3.5, separation=1).learn({"positions": [LINE]})
+    target = head(distance=3.5, separation=1).fit_targets({"positions": [LINE]})
     assert target.share == pytest.approx((8 + 1) / (20 + 2))
 
 
@@ -107,7 +107,7 @@ def test_the_share_of_contacts_is_learned():
 )
 def test_what_is_no_list_of_positions_is_refused(value, reason):
     with pytest.raises(InvalidTargets) as caught:
-        head().learn({"positions": [LINE, value]})
+        head().fit_targets({"positions": [LINE, value]})
     assert caught.value.reasons == {1: reason}
 
 
@@ -116,8 +116,8 @@ def test_what_is_no_list_of_positions_is_refused(value, reason):
 
 def built(features, **settings):
     one = head(**settings)
-    target = one.learn(TARGETS)
-    return one.build(features, target), one.encode(TARGETS, target)
+    target = one.fit_targets(TARGETS)
+    return one.build_module(features, target), one.encode(TARGETS, target)
 
 
 def emitted(layout, lengths, size, seed=0):
@@ -130,7 +130,7 @@ def emitted(layout, lengths, size, seed=0):
 def test_a_map_is_symmetric_and_has_nothing_near_its_diagonal(description, size):
     module, _ = built(description)
     features = emitted(description.layout, [12, 9, 15, 10], size)
-    module.calibrate(features)
+    module.fit_feature_scale(features)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_()
@@ -166,7 +166,7 @@ def test_it_begins_with_the_share_of_contacts():
     features = emitted(Layout.PAIR, [12], 3)
     with torch.no_grad():
         chance = module.predict(module(features), features).probabilities[0][..., 1]
-    assert chance.max() == pytest.approx(head().learn(TARGETS).share, abs=1e-6)
+    assert chance.max() == pytest.approx(head().fit_targets(TARGETS).share, abs=1e-6)
 
 
 def test_what_residues_have_with_all_others_alike_is_taken_away():

@@ -67,7 +67,7 @@ def test_a_record_is_a_row_with_its_id_the_rest_of_its_header_and_its_lines_join
         {"id": "p1", "description": "first one", "sequence": "MKVLAA"},
         {"id": "p2", "description": "", "sequence": "GG"},
     ]
-    assert (rows.source, list(rows.lines), rows.refused, rows.notes) == ("proteins.fasta", [1, 4], {}, {})
+    assert (rows.source, list(rows.lines), rows.invalid, rows.notes) == ("proteins.fasta", [1, 4], {}, {})
 
 
 def test_letters_are_kept_as_they_stand(tmp_path):
@@ -107,7 +107,7 @@ def test_records_beyond_a_piece_keep_their_order_and_their_lines(tmp_path):
 def test_records_that_cannot_be_used_stay_with_their_reasons(tmp_path):
     rows = rows_of(tmp_path, b">p1\nMKV\n>\nAA\n>p2\n>p1 again\nGG\n>caf\xe9\nA\n>p3\nM\xffK\n")
 
-    assert rows.refused == {
+    assert rows.invalid == {
         1: "the header has no id",
         2: "there is no sequence below the header",
         3: "the id 'p1' stands on line 1 already",
@@ -147,7 +147,7 @@ def test_named_groups_are_columns_of_their_names(tmp_path):
 def test_a_header_without_label_gives_a_row_without_label_and_is_counted(tmp_path):
     rows = rows_of(tmp_path, ">p1 class=a\nM\n>p2\nK\n>\nA\n", label=r"class=(\S+)")
     assert rows.values("label") == ["a", None, None]
-    assert rows.noted == {"the header has no label": [1]}
+    assert rows.remarks == {"the header has no label": [1]}
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,14 @@ def test_unresolved_residues_have_no_label(tmp_path):
 
 def test_labels_of_another_length_are_refused_with_both_places(tmp_path):
     rows = labelled(tmp_path, ">p2\nEEE\n>p1\nHHHHHC\n")
-    assert rows.refused == {1: "secondary.fasta, line 1, has the length 3, the sequence the length 2"}
+    assert rows.invalid == {1: "secondary.fasta, line 1, has the length 3, the sequence the length 2"}
     assert rows.values("labels") == [["H", "H", "H", "H", "H", "C"], None]
 
 
 def test_an_id_without_labels_gives_a_row_without_labels_and_is_counted(tmp_path):
     rows = labelled(tmp_path, ">p2\nEE\n>other\nHHHHHC\n", TWO + ">p2\nA\n")
     assert rows.values("labels") == [None, ["E", "E"], None]
-    assert rows.noted == {"secondary.fasta has no labels": [0]}
+    assert rows.remarks == {"secondary.fasta has no labels": [0]}
 
 
 def test_labels_that_stand_twice_under_an_id_are_refused(tmp_path):

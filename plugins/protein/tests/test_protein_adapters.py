@@ -19,7 +19,7 @@ def test_they_train_and_load_to_the_same_bits(saved, tmp_path):
 def test_over_attention_maps_they_stand_where_maps_are_reached(saved):
     model = tg.compose(f"protein:{saved('esm2')}", "contact-map", "adapters:houlsby")
     (stage,) = model.composition.plan
-    assert [(one.parts[0], sorted(one.roles)) for one in stage.insert] == [
+    assert [(one.parts[0], sorted(one.roles)) for one in stage.insertions] == [
         ("block.0", ["attention-output", "feed-forward-out"]),
         ("block.1", ["attention-output", "feed-forward-out"]),
         ("block.2", ["key", "query"]),

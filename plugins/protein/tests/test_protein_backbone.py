@@ -140,7 +140,7 @@ LONG = "MKTAYIAKQRQISFVKSHFSRQ"
 def test_a_sequence_longer_than_the_limit_is_refused(saved):
     backbone = built(saved("esm2"), max_length=10)
 
-    assert backbone.processor.prepare({"sequence": [LONG, "GAVLI"]}).refused == {
+    assert backbone.processor.prepare({"sequence": [LONG, "GAVLI"]}).invalid == {
         0: 'the sequence has 22 residues, more than the 10 that go through the model at once; set long to "truncate" or '
         '"windows"'
     }

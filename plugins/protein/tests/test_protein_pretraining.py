@@ -104,6 +104,13 @@ class LastBlock(tg.Strategy):
         self._store = store
 
     def plan(self, backbone, head):
-        from taskgraft.contract.plan import Unfreeze, Stage
+        from taskgraft.contract.plan import Stage, Unfreeze
 
-        return (Stage("last", (Unfreeze((backbone.parts[-1].name,), 1e-3),), head_rate=1e-2, store=self._store),)
+        return (
+            Stage(
+                "last",
+                (Unfreeze((backbone.parts[-1].name,), 1e-3),),
+                head_learning_rate=1e-2,
+                cache_features=self._store,
+            ),
+        )

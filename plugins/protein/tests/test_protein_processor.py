@@ -15,7 +15,7 @@ def prepared(*values):
 def test_lower_case_white_space_and_a_stop_at_the_end_are_read_as_the_sequence():
     made = prepared("MKTAY", "mktay", " M K T\nA Y ", "MKTAY*")
 
-    assert not made.refused
+    assert not made.invalid
     assert not made.notes
     assert made.elements == [5, 5, 5, 5]
     assert (made.batch["residues"] == made.batch["residues"][0]).all()
@@ -42,7 +42,7 @@ def test_lower_case_white_space_and_a_stop_at_the_end_are_read_as_the_sequence()
 def test_what_is_no_sequence_is_refused_with_its_reason(value, reason):
     made = prepared("MKT", value)
 
-    assert made.refused == {1: reason}
+    assert made.invalid == {1: reason}
     assert len(made.batch) == 2
 
 
@@ -61,8 +61,8 @@ def test_padding_holds_zero_on_the_right():
 
 
 def test_residues_hold_their_letter_and_x_and_padding_hold_nothing():
-    (kind,) = PROCESSOR.contents.kinds
-    held = PROCESSOR.holds(prepared("MXU", "G").batch)[CATEGORY]
+    (kind,) = PROCESSOR.element_schema.kinds
+    held = PROCESSOR.element_values(prepared("MXU", "G").batch)[CATEGORY]
 
     names = [[kind.categories[number] if number >= 0 else None for number in row] for row in held.tolist()]
     assert names == [["M", None, "U"], ["G", None, None]]
@@ -73,5 +73,5 @@ def test_hidden_residues_become_the_mask_token_whatever_the_seed():
     hidden = torch.tensor([[False, True, False], [True, False, False]])
 
     for seeds in ([0, 1], [7, 8]):
-        assert PROCESSOR.hide(batch, hidden, seeds)["residues"].tolist() == [[20, 32, 11], [32, 5, 0]]
-    assert PROCESSOR.holds(PROCESSOR.hide(batch, hidden, [0, 1]))[CATEGORY].tolist()[1] == [-1, 0, -1]
+        assert PROCESSOR.mask_elements(batch, hidden, seeds)["residues"].tolist() == [[20, 32, 11], [32, 5, 0]]
+    assert PROCESSOR.element_values(PROCESSOR.mask_elements(batch, hidden, [0, 1]))[CATEGORY].tolist()[1] == [-1, 0, -1]

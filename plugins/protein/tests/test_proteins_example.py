@@ -34,7 +34,9 @@ def generate(monkeypatch):
 def parts():
     """Rows of train.fasta and of test.fasta, as the recipe's reader gives them."""
     settings = tomllib.loads((EXAMPLE / "recipe.toml").read_text())["data"]["reader"]
-    config = parse_config(FastaConfig, {key: value for key, value in settings.items() if key != "name"}, "reader 'fasta'")
+    config = parse_config(
+        FastaConfig, {key: value for key, value in settings.items() if key != "name"}, "reader 'fasta'"
+    )
     return [read_fasta(EXAMPLE / name, config) for name in ("train.fasta", "test.fasta")]
 
 
@@ -47,7 +49,7 @@ def test_the_files_are_what_the_generator_writes(generate, tmp_path):
 
 def test_each_class_has_as_many_proteins_with_a_label_for_each_residue(parts):
     for rows, count in zip(parts, (90, 30), strict=True):
-        assert (rows.refused, rows.notes) == ({}, {})
+        assert (rows.invalid, rows.notes) == ({}, {})
         assert Counter(rows.values("label")) == dict.fromkeys(("alpha", "beta", "mixed"), count)
         pairs = zip(rows.values("sequence"), rows.values("labels"), strict=True)
         assert all(len(sequence) == len(labels) for sequence, labels in pairs)

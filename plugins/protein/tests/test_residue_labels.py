@@ -45,7 +45,7 @@ def test_a_text_of_labels_becomes_a_list(path):
     rows = read_residue_labels(path, ResidueLabelsConfig())
 
     assert rows.values("labels") == [["H", "H", "C"], ["E", "E"]]
-    assert (rows.columns, rows.refused) == (("sequence", "labels", "seen"), {})
+    assert (rows.columns, rows.invalid) == (("sequence", "labels", "seen"), {})
 
 
 def test_residues_that_are_not_resolved_have_no_label(path):
@@ -55,7 +55,7 @@ def test_residues_that_are_not_resolved_have_no_label(path):
 
 def test_a_star_at_the_end_of_a_sequence_has_no_label(tmp_path):
     rows = read_residue_labels(saved(tmp_path / "orf.csv", ROWS | {"sequence": ["MKV*", "GG"]}), ResidueLabelsConfig())
-    assert (rows.values("labels"), rows.refused) == ([["H", "H", "C"], ["E", "E"]], {})
+    assert (rows.values("labels"), rows.invalid) == ([["H", "H", "C"], ["E", "E"]], {})
 
 
 def test_a_file_without_labels_is_left_alone(tmp_path):
@@ -65,13 +65,13 @@ def test_a_file_without_labels_is_left_alone(tmp_path):
 
 def test_a_row_without_labels_keeps_none(tmp_path):
     rows = read_residue_labels(saved(tmp_path / "some.csv", ROWS | {"labels": ["", "EE"]}), ResidueLabelsConfig())
-    assert (rows.values("labels"), rows.refused) == ([None, ["E", "E"]], {})
+    assert (rows.values("labels"), rows.invalid) == ([None, ["E", "E"]], {})
 
 
 def test_labels_and_masks_of_another_length_are_refused(tmp_path):
     columns = {"sequence": ["MKV", "GG", "AA"], "labels": ["HH", "EE", "EE"], "seen": ["111", "1", "1x"]}
     rows = read_residue_labels(saved(tmp_path / "bad.csv", columns), ResidueLabelsConfig(resolved="seen"))
-    assert rows.refused == {
+    assert rows.invalid == {
         0: "'labels' has the length 2, the sequence the length 3",
         1: "'1' does not say with 0 and 1 which of 2 residues have a label",
         2: "'1x' does not say with 0 and 1 which of 2 residues have a label",

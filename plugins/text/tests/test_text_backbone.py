@@ -8,11 +8,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 import taskgraft as tg
-from taskgraft.contract.descriptions import Layout, LayerRole
+from taskgraft.contract.descriptions import LayerRole, Layout
 from taskgraft.contract.features import Features
-from taskgraft.contract.plan import Unfreeze, Stage
+from taskgraft.contract.plan import Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy
-from taskgraft.engine.feature_checks import UnreliableBackbone, max_relative_difference, through_cut, check_features
+from taskgraft.engine.feature_checks import UnreliableBackbone, check_features, max_relative_difference, through_cut
 from taskgraft.errors import TaskgraftError
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.checkpoint import describe
@@ -389,7 +389,14 @@ class LastBlock(Strategy):
         self._store = store
 
     def plan(self, backbone, head):
-        return (Stage("last", (Unfreeze((backbone.parts[-1].name,), 1e-3),), head_rate=1e-2, store=self._store),)
+        return (
+            Stage(
+                "last",
+                (Unfreeze((backbone.parts[-1].name,), 1e-3),),
+                head_learning_rate=1e-2,
+                cache_features=self._store,
+            ),
+        )
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "gpt2", "t5"])

@@ -31,7 +31,7 @@ def test_hidden_pieces_become_the_mask_token(processor):
     batch = processor.prepare({"text": ["my lost card", "help"]}).batch
     hidden = torch.tensor([[False, True, False, True, False], [False, True, False, False, False]])
 
-    assert pieces(processor.hide(batch, hidden, [0, 1])) == [
+    assert pieces(processor.mask_elements(batch, hidden, [0, 1])) == [
         ["<s>", "<mask>", "lost", "<mask>", "</s>"],
         ["<s>", "<mask>", "</s>"],
     ]
@@ -41,21 +41,21 @@ def test_a_hidden_word_of_several_pieces_becomes_one_mask_token(processor):
     batch = processor.prepare({"text": [["my", "zoo", "card"], ["zoo"]]}).batch
     hidden = torch.tensor([[False, True, False], [False, False, False]])
 
-    made = processor.hide(batch, hidden, [0, 1])
+    made = processor.mask_elements(batch, hidden, [0, 1])
 
     assert pieces(made) == [["<s>", "my", "<mask>", "card", "</s>"], ["<s>", "z", "##o", "##o", "</s>"]]
     assert made["first"].tolist() == [[1, 2, 3], [1, 0, 0]]
 
 
 def test_special_pieces_hold_nothing_that_could_be_recovered(processor):
-    held = processor.holds(processor.prepare({"text": ["my card", "help"]}).batch)
+    held = processor.element_values(processor.prepare({"text": ["my card", "help"]}).batch)
 
     (my, card), help_ = (tiny.VOCABULARY.index(word) for word in ("my", "card")), tiny.VOCABULARY.index("help")
     assert held[CATEGORY].tolist() == [[-1, my, card, -1], [-1, help_, -1, -1]]
 
 
 def test_a_word_holds_its_first_piece(processor):
-    held = processor.holds(processor.prepare({"text": [["my", "zoo"], ["card"]]}).batch)
+    held = processor.element_values(processor.prepare({"text": [["my", "zoo"], ["card"]]}).batch)
 
     my, z, card = (tiny.VOCABULARY.index(piece) for piece in ("my", "z", "card"))
     assert held[CATEGORY].tolist() == [[my, z], [card, -1]]

@@ -6,7 +6,7 @@ from taskgraft.builtin.strategies.full import Full, FullConfig
 from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
 from taskgraft.builtin.strategies.partial import Partial, PartialConfig
 from taskgraft.contract.descriptions import LayerRole
-from taskgraft.contract.plan import Unfreeze, Stage
+from taskgraft.contract.plan import Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy
 from taskgraft.testing import BackboneLaws, PluginLaws, StrategyLaws
 from taskgraft_text import plugin
@@ -108,7 +108,7 @@ class Queries(Strategy):
     def plan(self, backbone, head):
         every = tuple(part.name for part in backbone.parts)
         learn = Unfreeze(every, 1e-3, roles=frozenset({LayerRole.QUERY, LayerRole.FUSED}))
-        return (Stage("queries", (learn,), head_rate=1e-3),)
+        return (Stage("queries", (learn,), head_learning_rate=1e-3),)
 
 
 STRATEGIES = {

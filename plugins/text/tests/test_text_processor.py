@@ -24,7 +24,7 @@ def test_texts_are_read_verbatim_and_padded_on_the_right():
 def test_rows_without_a_text_are_refused_with_their_reason():
     made = processor().prepare({"text": ["help", "", None, "  ", 3.5, "card"]})
 
-    assert made.refused == {
+    assert made.invalid == {
         1: "the text is empty",
         2: "the text is empty",
         3: "the text is empty",
@@ -36,11 +36,11 @@ def test_rows_without_a_text_are_refused_with_their_reason():
 def test_a_text_that_comes_to_no_pieces_is_refused():
     made = processor().prepare({"text": ["help", "\u200b\x00"]})
 
-    assert made.refused == {1: "the text has no pieces"}
+    assert made.invalid == {1: "the text has no pieces"}
 
 
 def test_a_decoder_refuses_a_text_of_no_pieces_too():
-    assert processor(special=False).prepare({"text": ["\x00", "help"]}).refused == {0: "the text has no pieces"}
+    assert processor(special=False).prepare({"text": ["\x00", "help"]}).invalid == {0: "the text has no pieces"}
 
 
 def test_texts_that_are_cut_are_counted():
@@ -61,7 +61,7 @@ def test_a_row_counts_once_when_both_of_its_texts_are_cut():
 def test_an_empty_second_text_is_refused():
     made = processor(pair=Pair.TOGETHER).prepare({"text": ["help", "help"], "text_pair": ["card", ""]})
 
-    assert made.refused == {1: "the second text is empty"}
+    assert made.invalid == {1: "the second text is empty"}
 
 
 def test_words_know_their_first_piece_and_how_many_there_were():
@@ -82,12 +82,12 @@ def test_a_word_without_pieces_stays_an_element():
 def test_a_string_among_lists_of_words_is_refused():
     made = processor().prepare({"text": [["lost"], "lost"]})
 
-    assert made.refused == {1: "the text is not a list of words, as other rows are"}
+    assert made.invalid == {1: "the text is not a list of words, as other rows are"}
 
 
 @pytest.mark.parametrize("value", [[["a", 1]], [["a", None]]])
 def test_a_word_that_is_no_text_is_refused(value):
-    assert list(processor().prepare({"text": value}).refused) == [0]
+    assert list(processor().prepare({"text": value}).invalid) == [0]
 
 
 def test_it_can_be_sent_to_a_worker():
@@ -111,10 +111,10 @@ def test_words_of_a_pair_are_those_of_its_first_text():
 def test_a_pair_of_two_kinds_is_refused():
     made = processor(pair=Pair.TOGETHER).prepare({"text": [["lost"], ["card"]], "text_pair": ["late", ["my"]]})
 
-    assert made.refused == {0: "one text of the pair is a list of words and the other is not"}
+    assert made.invalid == {0: "one text of the pair is a list of words and the other is not"}
 
 
 def test_lists_of_words_do_not_go_apart():
     made = processor(pair=Pair.APART).prepare({"text": [["lost"], "card"], "text_pair": ["late", "my"]})
 
-    assert made.refused == {0: "a text of a pair that goes apart is a list of words"}
+    assert made.invalid == {0: "a text of a pair that goes apart is a list of words"}

@@ -27,7 +27,7 @@ def problem(root):
 
 
 def reasons(rows):
-    return {rows.value("image", row): reason for row, reason in rows.refused.items()}
+    return {rows.value("image", row): reason for row, reason in rows.invalid.items()}
 
 
 def test_the_label_is_the_first_folder_and_rows_are_sorted_by_path(tmp_path):
@@ -39,7 +39,7 @@ def test_the_label_is_the_first_folder_and_rows_are_sorted_by_path(tmp_path):
         "image": ["cats/a.webp", "cats/b/1.PNG", "dogs/1.jpeg", "dogs/2.jpg"],
         "label": ["cats", "cats", "dogs", "dogs"],
     }
-    assert (rows.source, rows.refused, rows.lines) == ("pets", {}, None)
+    assert (rows.source, rows.invalid, rows.lines) == ("pets", {}, None)
 
 
 def test_paths_start_at_the_folder(tmp_path, monkeypatch):
@@ -70,7 +70,7 @@ def test_what_is_hidden_is_passed_over(tmp_path):
     )
 
     assert rows.values("image") == ["cats/1.jpg"]
-    assert rows.refused == {}
+    assert rows.invalid == {}
 
 
 def test_in_a_label_what_is_no_image_is_refused(tmp_path):
@@ -127,7 +127,7 @@ def test_a_link_inside_the_folder_is_an_image(tmp_path):
 
     rows = read(tmp_path / "also")
 
-    assert (rows.values("image"), rows.refused) == (["cats/1.jpg", "cats/2.jpg"], {})
+    assert (rows.values("image"), rows.invalid) == (["cats/1.jpg", "cats/2.jpg"], {})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text there")

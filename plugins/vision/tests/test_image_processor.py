@@ -153,7 +153,7 @@ def test_the_map_speaks_of_the_upright_image():
 def test_the_map_says_where_light_moved_pixels(size, shape):
     varied = processor({"name": "light", "scale": [0.2, 0.8]}, height=size[0], width=size[1], interpolation="bilinear")
 
-    batch = varied.vary({"image": [slope(*shape)] * 20}, range(20)).batch
+    batch = varied.augment({"image": [slope(*shape)] * 20}, range(20)).batch
 
     assert largest_error(batch) < 0.2
     assert set(batch["place"][:, 0, 0].sign().tolist()) == {-1, 1}
@@ -163,8 +163,8 @@ def test_the_map_says_where_light_moved_pixels(size, shape):
 def test_with_other_policies_the_map_is_that_of_the_rectangle():
     images, seeds = {"image": [noise(40, 50)] * 8}, range(8)
 
-    alone = processor("light").vary(images, seeds).batch
-    together = processor("light", "rand-augment", "mix-up").vary(images, seeds).batch
+    alone = processor("light").augment(images, seeds).batch
+    together = processor("light", "rand-augment", "mix-up").augment(images, seeds).batch
 
     assert torch.equal(alone["place"], together["place"])
     assert not torch.equal(alone["pixels"], together["pixels"])
@@ -176,7 +176,7 @@ def test_with_other_policies_the_map_is_that_of_the_rectangle():
 def test_a_refused_row_is_zero_and_has_a_reason():
     made = processor().prepare({"image": [noise(9, 9), None, 7, noise(8, 8)]})
 
-    assert made.refused == {1: "the image is empty", 2: "the image is 7, not a path or an encoded image"}
+    assert made.invalid == {1: "the image is empty", 2: "the image is 7, not a path or an encoded image"}
     assert not pixels(made)[[1, 2]].any()
     assert torch.equal(pixels(made)[[0, 3]], pixels(processor().prepare({"image": [noise(9, 9), noise(8, 8)]})))
     assert made.batch["sizes"].tolist() == [[9, 9], [1, 1], [1, 1], [8, 8]]
@@ -192,9 +192,9 @@ def test_notes_are_counted(tmp_path):
 
 
 def test_a_refused_row_is_nobodys_partner():
-    varied = processor("mix-up").vary({"image": [noise(9, 9), None, noise(8, 8)]}, range(3))
+    varied = processor("mix-up").augment({"image": [noise(9, 9), None, noise(8, 8)]}, range(3))
 
-    assert varied.refused == {1: "the image is empty"}
+    assert varied.invalid == {1: "the image is empty"}
     assert varied.partners.tolist() == [2, 1, 0]
     assert not varied.batch["pixels"][1].any()
 
@@ -205,29 +205,29 @@ def test_a_refused_row_is_nobodys_partner():
 def test_without_policies_nothing_varies():
     images = {"image": [noise(40, 50)] * 2}
 
-    varied = processor().vary(images, [1, 2])
+    varied = processor().augment(images, [1, 2])
 
-    assert not processor().varies
+    assert not processor().augments
     assert torch.equal(varied.batch["pixels"], pixels(processor().prepare(images)))
     assert (varied.partners, varied.shares) == (None, None)
 
 
 def test_with_policies_something_varies():
-    assert processor("light").varies
+    assert processor("light").augments
 
 
 @pytest.mark.parametrize("policies", [("light",), ("rand-augment",), ("light", "rand-augment")])
 def test_a_seed_gives_the_same_pixels_in_any_company(policies):
     images = [noise(40, 50), noise(33, 33), noise(60, 41)]
 
-    together = processor(*policies).vary({"image": images}, [7, 8, 9]).batch
-    alone = processor(*policies).vary({"image": images[1:2]}, [8]).batch
+    together = processor(*policies).augment({"image": images}, [7, 8, 9]).batch
+    alone = processor(*policies).augment({"image": images[1:2]}, [8]).batch
 
     assert torch.equal(together["pixels"][1:2], alone["pixels"])
 
 
 def test_seeds_vary_an_image():
-    made = processor("light").vary({"image": [noise(40, 50)] * 9}, range(9)).batch["pixels"]
+    made = processor("light").augment({"image": [noise(40, 50)] * 9}, range(9)).batch["pixels"]
 
     assert len({row.numpy().tobytes() for row in made}) == 9
 
@@ -235,7 +235,7 @@ def test_seeds_vary_an_image():
 def test_rand_augment_alone_starts_from_the_prepared_pixels():
     image = {"image": [noise(40, 50)] * 30}
 
-    made = processor("rand-augment").vary(image, range(30)).batch["pixels"]
+    made = processor("rand-augment").augment(image, range(30)).batch["pixels"]
 
     untouched = (made == pixels(processor().prepare(image))).flatten(1).all(dim=1)
     assert 2 < int(untouched.sum()) < 20  # each of two changes is left out half of the time
@@ -244,8 +244,8 @@ def test_rand_augment_alone_starts_from_the_prepared_pixels():
 def test_mixing_happens_after_the_other_variations():
     images = {"image": [noise(40, 50), noise(33, 33), noise(60, 41)]}
 
-    alone = processor("light").vary(images, range(3)).batch["pixels"].double()
-    varied = processor("light", {"name": "mix-up", "alpha": 1}).vary(images, range(3))
+    alone = processor("light").augment(images, range(3)).batch["pixels"].double()
+    varied = processor("light", {"name": "mix-up", "alpha": 1}).augment(images, range(3))
 
     shares = varied.shares.double()[:, None, None, None]
     assert (varied.partners.dtype, varied.shares.dtype) == (torch.int64, torch.float32)
@@ -274,7 +274,7 @@ def test_settings_are_all_that_decides_what_is_prepared():
 
 
 def test_prepared_images_are_not_kept():
-    assert not processor().kept
+    assert not processor().cacheable
 
 
 def test_a_copy_in_another_process_makes_the_same_pixels():
@@ -283,8 +283,8 @@ def test_a_copy_in_another_process_makes_the_same_pixels():
     with multiprocessing.get_context("fork").Pool(1) as pool:
         found = pool.apply(_varied, (pickle.dumps(one), images))
 
-    assert (found == one.vary(images, range(3)).batch["pixels"].numpy()).all()
+    assert (found == one.augment(images, range(3)).batch["pixels"].numpy()).all()
 
 
 def _varied(processor, images):
-    return pickle.loads(processor).vary(images, range(3)).batch["pixels"].numpy()
+    return pickle.loads(processor).augment(images, range(3)).batch["pixels"].numpy()

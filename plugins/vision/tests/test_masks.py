@@ -137,7 +137,7 @@ def test_empty_cells_and_unreadable_masks_are_told_by_their_rows():
     values = [NUMBERS, None, "", float("nan"), {"bytes": None, "path": None}, 7]
 
     with pytest.raises(InvalidTargets) as caught:
-        Segmentation(SegmentationConfig()).learn({"mask": values})
+        Segmentation(SegmentationConfig()).fit_targets({"mask": values})
 
     empty = "the target column 'mask' is empty"
     wrong = "the mask is 7, not a path, an encoded PNG or (height, width) of integers"

@@ -46,7 +46,7 @@ def segmentation(**settings):
 
 
 def learned(*masks, **settings):
-    return segmentation(**settings).learn({"mask": list(masks)})
+    return segmentation(**settings).fit_targets({"mask": list(masks)})
 
 
 # --- the conformance kit
@@ -127,7 +127,7 @@ def test_truth_is_the_raw_mask_in_the_smallest_dtype_that_fits(ignore, dtype):
     masks = [np.array([[0, ignore, 200]]), np.array([[200], [0]])]
     target = learned(*masks, ignore=ignore)
 
-    truth = segmentation().truth(segmentation().encode({"mask": masks}, target), target)
+    truth = segmentation().decode_targets(segmentation().encode({"mask": masks}, target), target)
 
     assert [mask.tolist() for mask in truth] == [mask.tolist() for mask in masks]
     assert {mask.dtype for mask in truth} == {np.dtype(dtype)}
@@ -173,7 +173,7 @@ def test_black_and_white_masks_are_learned_from_when_white_is_not_ignored():
 
 def test_two_target_columns_are_refused():
     with pytest.raises(NeedsOneColumn) as caught:
-        segmentation().learn({"mask": [[[0, 1]]], "other": [[[0, 1]]]})
+        segmentation().fit_targets({"mask": [[[0, 1]]], "other": [[[0, 1]]]})
 
     assert str(caught.value) == "'segmentation' reads one target column, but was given 2: mask, other."
 
@@ -182,7 +182,7 @@ def test_two_target_columns_are_refused():
 
 
 def built(target, feature=GRID):
-    return segmentation().build(feature, target)
+    return segmentation().build_module(feature, target)
 
 
 def placed(*sizes, transform=IDENTITY, cells=(6, 8)):
@@ -330,7 +330,7 @@ def test_predictions_are_class_numbers_without_probabilities():
 def test_each_level_is_divided_by_its_root_mean_square():
     module = built(learned([[0, 1]]), PYRAMID)
 
-    module.calibrate(Features(Layout.PYRAMID, (torch.full((1, 3, 4, 4), -5.0), torch.zeros(1, 5, 2, 2))))
+    module.fit_feature_scale(Features(Layout.PYRAMID, (torch.full((1, 3, 4, 4), -5.0), torch.zeros(1, 5, 2, 2))))
 
     assert module.scale.tolist() == [5, 1]
 

@@ -10,9 +10,9 @@ from taskgraft.contract.descriptions import (
     BackboneDescription,
     HeadDescription,
     InputField,
+    LayerRole,
     Layout,
     Part,
-    LayerRole,
     TargetKind,
     sequence,
     vector,
@@ -39,7 +39,7 @@ TASKGRAFT_CONTRACT = "1.0"
 class StringsConfig(Config):
     """An encoder of letters, drawn at random."""
 
-    argument: ClassVar[str | None] = "feature_size"
+    positional: ClassVar[str | None] = "feature_size"
 
     feature_size: int = Field(default=8, ge=2, description="length of the feature axis")
 
@@ -83,7 +83,7 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
 
 
 def describe_kinds(config: EmptyConfig) -> HeadDescription:
-    return HeadDescription(reads=(Layout.VECTOR,), target=TargetKind.CATEGORY)
+    return HeadDescription(layouts=(Layout.VECTOR,), target=TargetKind.CATEGORY)
 
 
 def build_kinds(config: EmptyConfig) -> "Kinds":
@@ -138,7 +138,7 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="the commonest label",
         config=EmptyConfig,
         targets=frozenset({TargetKind.CATEGORY}),
-        learned=Commonest,
-        learn=learn,
+        state=Commonest,
+        fit=learn,
         predict=predict,
     )

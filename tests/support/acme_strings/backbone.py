@@ -56,9 +56,9 @@ class Strings(Backbone):
         return StringsProcessor()
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return self.resume(0, batch, layout)
+        return self.forward_from_cut(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         hidden = self._looked_up(batch)
@@ -66,7 +66,7 @@ class Strings(Backbone):
             hidden = self._mixed(hidden, batch)
         return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         hidden = self._looked_up(state) if cut == 0 else state["hidden"]
         if cut < 2:
             hidden = self._mixed(hidden, state)

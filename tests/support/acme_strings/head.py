@@ -11,7 +11,15 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import InvalidTargets, Head, HeadModule, LossSum, Predictions, TargetDescription, unseen_label_message
+from taskgraft.contract.head import (
+    Head,
+    HeadModule,
+    InvalidTargets,
+    LossSum,
+    Predictions,
+    TargetDescription,
+    unseen_label_message,
+)
 
 
 class KindsTarget(TargetDescription):
@@ -29,21 +37,23 @@ class Kinds(Head[KindsTarget]):
     def description(self) -> HeadDescription:
         return describe_kinds(EmptyConfig())
 
-    def learn(self, targets: Columns) -> KindsTarget:
+    def fit_targets(self, targets: Columns) -> KindsTarget:
         (labels,) = targets.values()
         return KindsTarget(labels=tuple(sorted(set(labels))))
 
     def encode(self, targets: Columns, target: KindsTarget) -> Batch:
         (labels,) = targets.values()
-        bad = {row: unseen_label_message(one, target.labels) for row, one in enumerate(labels) if one not in target.labels}
+        bad = {
+            row: unseen_label_message(one, target.labels) for row, one in enumerate(labels) if one not in target.labels
+        }
         if bad:
             raise InvalidTargets(bad)
         return Batch({"label": torch.tensor([target.labels.index(label) for label in labels])})
 
-    def truth(self, encoded: Batch, target: KindsTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: KindsTarget) -> list[Any]:
         return [target.labels[number] for number in encoded["label"].tolist()]
 
-    def build(self, features: FeatureDescription, target: KindsTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: KindsTarget) -> HeadModule:
         return KindsModule(features, target.labels)
 
 

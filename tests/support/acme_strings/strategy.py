@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
-from taskgraft.contract.plan import Insertion, Unfreeze, Plan, Stage
+from taskgraft.contract.plan import Insertion, Plan, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy
 
 SCALED = frozenset({LayerRole.FEED_FORWARD_IN})
@@ -17,7 +17,7 @@ class LastPart(Strategy):
         *others, last = backbone.parts
         scaled = tuple(part.name for part in others if SCALED.intersection(part.roles.values()))
         insert = (Insertion("scale", scaled, SCALED, Scaled, 1e-3),) if scaled else ()
-        return (Stage("last", (Unfreeze((last.name,), 1e-3),), insert, head_rate=1e-2),)
+        return (Stage("last", (Unfreeze((last.name,), 1e-3),), insert, head_learning_rate=1e-2),)
 
 
 class Scaled(nn.Module):

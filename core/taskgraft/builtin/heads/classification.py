@@ -18,14 +18,14 @@ from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
 from taskgraft.contract.labels import (
     Label,
+    build_vocabulary,
+    check_labels_present,
     find_label,
     label_indices,
+    label_key,
+    raise_invalid,
     single_column,
     to_json_label,
-    raise_invalid,
-    check_labels_present,
-    label_key,
-    build_vocabulary,
 )
 from taskgraft.errors import TaskgraftError, join_words
 
@@ -58,14 +58,14 @@ class Classification(Head[ClassificationTarget]):
     def description(self) -> HeadDescription:
         return describe_classification(self._config)
 
-    def learn(self, targets: Columns) -> ClassificationTarget:
+    def fit_targets(self, targets: Columns) -> ClassificationTarget:
         column, values = single_column(targets, "classification")
         check_labels_present(column, values)
         labels = [to_json_label(value) for value in values]
         known = build_vocabulary(labels, column)
         return ClassificationTarget(column=column, vocabulary=known, weights=self._weights(labels, known))
 
-    def adopt(self, target: ClassificationTarget, targets: Columns) -> ClassificationTarget:
+    def adopt_from_teacher(self, target: ClassificationTarget, targets: Columns) -> ClassificationTarget:
         labels = [to_json_label(value) for value in single_column(targets, "classification")[1]]
         return target.model_copy(update={"weights": self._weights(labels, target.vocabulary)})
 
@@ -77,15 +77,15 @@ class Classification(Head[ClassificationTarget]):
         raise_invalid({row: reason for row, reason in enumerate(found) if isinstance(reason, str)})
         return Batch({"label": torch.tensor(found, dtype=torch.int64)})
 
-    def truth(self, encoded: Batch, target: ClassificationTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: ClassificationTarget) -> list[Any]:
         return [target.vocabulary[index] for index in encoded["label"].tolist()]
 
-    def blend(self, encoded: Batch, others: Batch, shares: Tensor, target: ClassificationTarget) -> Batch:
+    def mix_targets(self, encoded: Batch, others: Batch, shares: Tensor, target: ClassificationTarget) -> Batch:
         """Give ``label`` as ``(batch, class)`` float32: the shares of both labels."""
         mine, other = (one_hot(one["label"], len(target.vocabulary)).float() for one in (encoded, others))
         return Batch({"label": torch.lerp(other, mine, shares[:, None])})
 
-    def build(self, features: FeatureDescription, target: ClassificationTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: ClassificationTarget) -> HeadModule:
         return _Classifier(features, target, self._config)
 
     def _weights(self, labels: list[Label], known: tuple[Label, ...]) -> tuple[float, ...] | None:
@@ -126,13 +126,13 @@ class _Classifier(HeadModule):
     def __init__(self, features: FeatureDescription, target: ClassificationTarget, config: ClassificationConfig):
         super().__init__()
         self.readout = LinearReadout(features, len(target.vocabulary))
-        self._members = features.members
+        self._members = features.ensemble_size
         self._vocabulary = target.vocabulary
         self._smoothing, self._focal = config.label_smoothing, config.focal
         weights = None if target.weights is None else torch.tensor(target.weights)
         self.register_buffer("_weights", weights, persistent=False)
 
-    def calibrate(self, features: Features) -> None:
+    def fit_feature_scale(self, features: Features) -> None:
         self.readout.calibrate(features)
 
     def forward(self, features: Features) -> Tensor:
@@ -160,11 +160,11 @@ class _Classifier(HeadModule):
         values = [self._vocabulary[index] for index in probabilities.argmax(-1).tolist()]
         return Predictions(values, list(probabilities.numpy()), self._vocabulary)
 
-    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+    def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
         """Give ``shares``: ``(batch, class)`` float32, probabilities."""
         return Batch({"shares": mean_of_members((output.float() / temperature).softmax(-1), self._members)})
 
-    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
+    def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """Tempered divergence, in nats; every row weighs 1, also where classes have weights."""
         shares = per_member(soft["shares"], self._members)
         total = tempered_divergence(output.float(), shares, temperature)

@@ -64,8 +64,8 @@ def describe_classification(config: ClassificationConfig) -> HeadDescription:
     return HeadDescription(
         (Layout.VECTOR,),
         TargetKind.CATEGORY,
-        soft_targets=True,
-        distils=True,
+        supports_soft_labels=True,
+        supports_distillation=True,
         convex=config.focal == 0,
         metrics=("classification",),
         baselines=("majority",),
@@ -77,7 +77,7 @@ def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
     return HeadDescription(
         (Layout.VECTOR,),
         TargetKind.CATEGORIES,
-        distils=True,
+        supports_distillation=True,
         convex=True,
         metrics=("multi-label",),
         baselines=("majority",),
@@ -87,7 +87,12 @@ def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
 def describe_regression(config: RegressionConfig) -> HeadDescription:
     """Describe a regression head."""
     return HeadDescription(
-        (Layout.VECTOR,), TargetKind.NUMBERS, distils=True, convex=True, metrics=("regression",), baselines=("mean",)
+        (Layout.VECTOR,),
+        TargetKind.NUMBERS,
+        supports_distillation=True,
+        convex=True,
+        metrics=("regression",),
+        baselines=("mean",),
     )
 
 
@@ -96,7 +101,7 @@ def describe_element_classification(config: ElementClassificationConfig) -> Head
     return HeadDescription(
         (Layout.SEQUENCE,),
         TargetKind.ELEMENT_CATEGORIES,
-        distils=True,
+        supports_distillation=True,
         convex=True,
         metrics=("element-classification",),
         baselines=("majority",),

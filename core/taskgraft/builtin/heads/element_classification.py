@@ -14,7 +14,16 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
-from taskgraft.contract.labels import Label, find_label, label_indices, single_column, to_json_label, raise_invalid, check_label_lists, build_vocabulary
+from taskgraft.contract.labels import (
+    Label,
+    build_vocabulary,
+    check_label_lists,
+    find_label,
+    label_indices,
+    raise_invalid,
+    single_column,
+    to_json_label,
+)
 
 
 class ElementClassificationTarget(TargetDescription):
@@ -36,7 +45,7 @@ class ElementClassification(Head[ElementClassificationTarget]):
     def description(self) -> HeadDescription:
         return describe_element_classification(self._config)
 
-    def learn(self, targets: Columns) -> ElementClassificationTarget:
+    def fit_targets(self, targets: Columns) -> ElementClassificationTarget:
         column, values = single_column(targets, "element-classification")
         labels = (to_json_label(label) for row in _rows(column, values) for label in row if not is_missing(label))
         return ElementClassificationTarget(column=column, vocabulary=build_vocabulary(labels, column))
@@ -57,14 +66,16 @@ class ElementClassification(Head[ElementClassificationTarget]):
             elif row:
                 labels[number, : len(row)] = torch.tensor(found) + 1
         raise_invalid(reasons)
-        return Batch({"labels": labels}, {"labels": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: torch.tensor([len(row) for row in rows])})
+        return Batch(
+            {"labels": labels}, {"labels": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: torch.tensor([len(row) for row in rows])}
+        )
 
-    def truth(self, encoded: Batch, target: ElementClassificationTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: ElementClassificationTarget) -> list[Any]:
         names = (None, *target.vocabulary)
         rows = zip(encoded["labels"].tolist(), encoded.lengths[ELEMENT_AXIS].tolist(), strict=True)
         return [[names[label] for label in labels[:count]] for labels, count in rows]
 
-    def build(self, features: FeatureDescription, target: ElementClassificationTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: ElementClassificationTarget) -> HeadModule:
         return _ElementClassifier(features, target, self._config.label_smoothing)
 
 
@@ -75,7 +86,7 @@ class _ElementClassifier(HeadModule):
         self._vocabulary = target.vocabulary
         self._smoothing = label_smoothing
 
-    def calibrate(self, features: Features) -> None:
+    def fit_feature_scale(self, features: Features) -> None:
         self.readout.calibrate(features)
 
     def forward(self, features: Features) -> Tensor:
@@ -101,12 +112,12 @@ class _ElementClassifier(HeadModule):
         values = [[self._vocabulary[index] for index in row.argmax(-1).tolist()] for row in rows]
         return Predictions(values, [row.numpy() for row in rows], self._vocabulary)
 
-    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+    def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
         """Give ``shares``: ``(batch, element, class)`` float32, probabilities, for the elements that were not cut off."""
         shares = (output.float() / temperature).softmax(-1)
         return Batch({"shares": shares}, {"shares": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: _counts(output, features)})
 
-    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
+    def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """Tempered divergence, in nats, summed over the elements that neither teacher nor student cut off."""
         shared = min(output.shape[1], soft["shares"].shape[1])
         both = length_mask(torch.minimum(_counts(output, features), soft.lengths[ELEMENT_AXIS]), shared)
@@ -123,7 +134,9 @@ def _counts(output: Tensor, features: Features) -> Tensor:
 
 def _rows(column: str, values: Sequence[Any]) -> list[list[Any]]:
     """Give each row's labels as a list. A text is read as labels separated by white space."""
-    raise_invalid({row: f"the target column '{column}' is empty" for row, value in enumerate(values) if _nothing(value)})
+    raise_invalid(
+        {row: f"the target column '{column}' is empty" for row, value in enumerate(values) if _nothing(value)}
+    )
     check_label_lists(column, values)
     return [value.split() if isinstance(value, str) else list(value) for value in values]
 

@@ -17,7 +17,7 @@ class LinearReadout(nn.Module):
 
     def __init__(self, features: FeatureDescription, outputs: int):
         super().__init__()
-        members = () if features.members is None else (features.members,)
+        members = () if features.ensemble_size is None else (features.ensemble_size,)
         self.weight = nn.Parameter(torch.empty(*members, outputs, features.feature_size))
         self.bias = nn.Parameter(torch.zeros(*members, outputs))
         self.scale: Tensor

@@ -19,7 +19,7 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind, maskable
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema, maskable
 
 
 class MaskedElementsTarget(TargetDescription):
@@ -43,18 +43,18 @@ class MaskedElements(Head[MaskedElementsTarget]):
     def description(self) -> HeadDescription:
         return describe_masked_elements(self._config)
 
-    def learn_contents(self, contents: ElementSchema) -> MaskedElementsTarget:
+    def fit_element_schema(self, contents: ElementSchema) -> MaskedElementsTarget:
         return MaskedElementsTarget(contents=contents)
 
-    def choose(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+    def choose_masked(self, held: Batch, seeds: Sequence[int]) -> Tensor:
         """Hide the share of each row's elements that hold something, rounded up or down at random, but one at least."""
         return _chosen(held, seeds, self._config.share)
 
-    def ask(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+    def choose_scored(self, held: Batch, seeds: Sequence[int]) -> Tensor:
         """Ask for what is hidden, and for the share that is shown."""
         return _chosen(held, seeds, self._config.share + self._config.shown)
 
-    def truth(self, encoded: Batch, target: MaskedElementsTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: MaskedElementsTarget) -> list[Any]:
         contents = target.contents
         category, number = encoded[CATEGORY], encoded[NUMBER]
         if contents.by_position:
@@ -63,7 +63,7 @@ class MaskedElements(Head[MaskedElementsTarget]):
         lengths = encoded.lengths[ELEMENT_AXIS].tolist()
         return [_truth(contents.kinds[0], category[i, :n], number[i, :n]) for i, n in enumerate(lengths)]
 
-    def build(self, features: FeatureDescription, target: MaskedElementsTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: MaskedElementsTarget) -> HeadModule:
         return _Recovering(features, target.contents)
 
 
@@ -75,7 +75,7 @@ class _Recovering(HeadModule):
         self.readout = LinearReadout(features, sum(kind.outputs for kind in contents.kinds))
         self._contents = contents
 
-    def calibrate(self, features: Features) -> None:
+    def fit_feature_scale(self, features: Features) -> None:
         self.readout.calibrate(features)
 
     def forward(self, features: Features) -> Tensor:

@@ -14,7 +14,15 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
-from taskgraft.contract.labels import Label, find_label, label_indices, to_json_label, raise_invalid, check_label_lists, build_vocabulary
+from taskgraft.contract.labels import (
+    Label,
+    build_vocabulary,
+    check_label_lists,
+    find_label,
+    label_indices,
+    raise_invalid,
+    to_json_label,
+)
 
 _YES_NO = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
 UNKNOWN = -1.0
@@ -40,7 +48,7 @@ class MultiLabel(Head[MultiLabelTarget]):
     def description(self) -> HeadDescription:
         return describe_multi_label(self._config)
 
-    def learn(self, targets: Columns) -> MultiLabelTarget:
+    def fit_targets(self, targets: Columns) -> MultiLabelTarget:
         if len(targets) > 1:
             return MultiLabelTarget(vocabulary=tuple(targets), column=None)
         column, values = next(iter(targets.items()))
@@ -67,13 +75,13 @@ class MultiLabel(Head[MultiLabelTarget]):
         raise_invalid(reasons)
         return Batch({"labels": rows})
 
-    def truth(self, encoded: Batch, target: MultiLabelTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: MultiLabelTarget) -> list[Any]:
         """Give label → True, False, or None where it is not known."""
         meaning = {1.0: True, 0.0: False, UNKNOWN: None}
         rows = encoded["labels"].tolist()
         return [{label: meaning[value] for label, value in zip(target.vocabulary, row, strict=True)} for row in rows]
 
-    def build(self, features: FeatureDescription, target: MultiLabelTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: MultiLabelTarget) -> HeadModule:
         return _Labeller(features, target, self._config.threshold)
 
     def _labels(self, value: Any) -> list[Label]:
@@ -101,11 +109,11 @@ class _Labeller(HeadModule):
     def __init__(self, features: FeatureDescription, target: MultiLabelTarget, threshold: float):
         super().__init__()
         self.readout = LinearReadout(features, len(target.vocabulary))
-        self._members = features.members
+        self._members = features.ensemble_size
         self._vocabulary = target.vocabulary
         self._threshold = threshold
 
-    def calibrate(self, features: Features) -> None:
+    def fit_feature_scale(self, features: Features) -> None:
         self.readout.calibrate(features)
 
     def forward(self, features: Features) -> Tensor:
@@ -126,11 +134,11 @@ class _Labeller(HeadModule):
         values = [[label for label, yes in zip(self._vocabulary, row, strict=True) if yes] for row in chosen]
         return Predictions(values, list(probabilities.numpy()), self._vocabulary)
 
-    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+    def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
         """Give ``shares``: ``(batch, label)`` float32, the probability of each label."""
         return Batch({"shares": mean_of_members((output.float() / temperature).sigmoid(), self._members)})
 
-    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
+    def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """T² x the divergence of each label by itself, in nats, summed over all labels, also those that are not known."""
         shares = soft["shares"]
         goal = per_member(shares, self._members)

@@ -48,7 +48,7 @@ class Regression(Head[RegressionTarget]):
     def description(self) -> HeadDescription:
         return describe_regression(self._config)
 
-    def learn(self, targets: Columns) -> RegressionTarget:
+    def fit_targets(self, targets: Columns) -> RegressionTarget:
         numbers = _numbers(targets, tuple(targets))
         spreads = numbers.std(0, correction=0).tolist()
         return RegressionTarget(
@@ -63,10 +63,10 @@ class Regression(Head[RegressionTarget]):
         means, scales = _of_columns(target)
         return Batch({"numbers": ((numbers - means) / scales).float()})
 
-    def truth(self, encoded: Batch, target: RegressionTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: RegressionTarget) -> list[Any]:
         return _in_unit(encoded["numbers"], target)
 
-    def build(self, features: FeatureDescription, target: RegressionTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: RegressionTarget) -> HeadModule:
         return _Regressor(features, target)
 
 
@@ -74,10 +74,10 @@ class _Regressor(HeadModule):
     def __init__(self, features: FeatureDescription, target: RegressionTarget):
         super().__init__()
         self.readout = LinearReadout(features, len(target.columns))
-        self._members = features.members
+        self._members = features.ensemble_size
         self._target = target
 
-    def calibrate(self, features: Features) -> None:
+    def fit_feature_scale(self, features: Features) -> None:
         self.readout.calibrate(features)
 
     def forward(self, features: Features) -> Tensor:
@@ -92,11 +92,11 @@ class _Regressor(HeadModule):
     def predict(self, output: Tensor, features: Features) -> Predictions:
         return Predictions(_in_unit(mean_of_members(output, self._members), self._target))
 
-    def soft_targets(self, output: Tensor, features: Features, temperature: float) -> Batch:
+    def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
         """Give ``numbers``: ``(batch, column)`` float32, standardised. The temperature has no meaning here."""
         return Batch({"numbers": mean_of_members(output.float(), self._members)})
 
-    def soft_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
+    def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """Squared error of the standardised numbers, the teacher's in place of the true ones."""
         return self.loss(output, soft, features)
 

@@ -17,7 +17,9 @@ from taskgraft.contract.specs import MetricFunction
 from taskgraft.evaluation.ranking import RankingCurves
 
 
-def classification(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
+def classification(
+    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
+) -> MetricFunction:
     """How often, and how evenly over classes, the predicted label is right, and how well probabilities order the rows.
 
     Accuracy; its mean over the classes that occur (balanced); precision, recall and F1 averaged over classes (macro); F1
@@ -62,7 +64,9 @@ def element_classification(
     return judge
 
 
-def multi_label(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
+def multi_label(
+    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
+) -> MetricFunction:
     """Precision, recall and F1, averaged over labels (macro), and F1 over all (micro), where the label is known.
 
     Where there are probabilities, also the area under the receiver operating characteristic and average precision: the mean

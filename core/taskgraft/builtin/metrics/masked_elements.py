@@ -14,7 +14,9 @@ from taskgraft.contract.specs import MetricFunction
 Numbers = NDArray[np.float64]
 
 
-def masked_elements(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
+def masked_elements(
+    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
+) -> MetricFunction:
     """Accuracy over all hidden categories; mean squared error and R² over hidden numbers, averaged over kinds.
 
     What cannot be had is left out: each where nothing of the sort is hidden, R² also of a kind whose numbers do not vary.

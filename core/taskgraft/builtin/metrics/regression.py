@@ -17,7 +17,9 @@ from taskgraft.contract.specs import MetricFunction
 Numbers = NDArray[np.float64]
 
 
-def regression(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
+def regression(
+    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
+) -> MetricFunction:
     """Mean squared and absolute error in the target's unit, R², Pearson's and Spearman's correlation.
 
     Of several columns the mean is given. What cannot be had is left out: R² where the truth does not vary, a correlation where

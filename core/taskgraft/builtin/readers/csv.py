@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import RecordWriter, ArrowSpool
+from taskgraft.data.arrow_spool import ArrowSpool, RecordWriter
 from taskgraft.data.open_file import line_that_is_not, open_plain_or_gzip
 from taskgraft.errors import join_words
 

@@ -34,7 +34,8 @@ def read_dataset_folder(path: Path, config: EmptyConfig) -> Rows:
         raise UnreadableFile(str(path), f"the data set cannot be loaded ({_first_line(error)}).") from None
     if not isinstance(found, Dataset):
         raise UnreadableFile(
-            str(path), f"the folder holds the parts {join_words(found)}. Name one of them: {path / next(iter(found), '…')}."
+            str(path),
+            f"the folder holds the parts {join_words(found)}. Name one of them: {path / next(iter(found), '…')}.",
         )
     return Rows(arrow_of(found), path.name)
 

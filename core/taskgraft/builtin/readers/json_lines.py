@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import RecordWriter, ArrowSpool
+from taskgraft.data.arrow_spool import ArrowSpool, RecordWriter
 from taskgraft.data.open_file import open_plain_or_gzip
 
 

@@ -14,7 +14,7 @@ def by_column(rows: Rows, targets: Sequence[str], config: ColumnConfig, seed: in
     """Divide rows by the values of a column.
 
     Raises:
-        BadRows: naming rows whose value is that of no part.
+        InvalidRows: naming rows whose value is that of no part.
     """
     names = {"train": config.train, "validation": config.validation, "test": TEST}
     part_of = {value: part for part, values in reversed(names.items()) for value in values}

@@ -8,7 +8,7 @@ from taskgraft.contract.config import Config
 class FractionConfig(Config):
     """Hold out a share of the rows, drawn by the seed of the training."""
 
-    argument = "validation"
+    positional = "validation"
 
     validation: float = Field(gt=0, lt=1, description="share of the rows that is held out")
 
@@ -16,7 +16,7 @@ class FractionConfig(Config):
 class ColumnConfig(Config):
     """Take the parts from a column. Rows of other parts, such as a test part, are left out."""
 
-    argument = "column"
+    positional = "column"
 
     column: str = Field(description="says of each row to which part it belongs")
     train: tuple[str, ...] = Field(default=("train", "training"), description="values of rows to learn from")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, HeadDescription, Part, LayerRole
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, HeadDescription, LayerRole, Part
 from taskgraft.contract.plan import Insertion, Plan, Stage
-from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +26,7 @@ WISHES = {
 class AdaptersConfig(Config):
     """Keep the backbone; train small networks that stand behind its layers, and the head."""
 
-    argument: ClassVar[str | None] = "style"
+    positional: ClassVar[str | None] = "style"
 
     style: Literal["houlsby", "pfeiffer"] = Field(
         default="pfeiffer",
@@ -61,7 +61,7 @@ class Adapters(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         parts = self._parts(backbone)
-        layout = next((layout for layout in head.reads if backbone.feature(layout)), None)
+        layout = next((layout for layout in head.layouts if backbone.feature(layout)), None)
         feature = backbone.feature(layout) if layout else None
         left_out = (*backbone.unused, *(feature.unused if feature else ()))
         roles = {part.name: self._roles(part, left_out) for part in parts}
@@ -75,7 +75,11 @@ class Adapters(Strategy):
                 "and of none one module gives what leaves it. Choose 'partial' or 'full', or let the backbone say "
                 "the roles of its layers."
             )
-        return (Stage("adapters", insert=insert, head_rate=self._config.head_learning_rate, store=True),)
+        return (
+            Stage(
+                "adapters", insertions=insert, head_learning_rate=self._config.head_learning_rate, cache_features=True
+            ),
+        )
 
     def _parts(self, backbone: BackboneDescription) -> tuple[Part, ...]:
         last, count = self._config.last, len(backbone.parts)

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Unfreeze, Plan, Stage
+from taskgraft.contract.plan import Plan, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy
 
 BIASES = frozenset({"bias", "in_proj_bias"})
@@ -28,4 +28,4 @@ class BitFit(Strategy):
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         every = tuple(part.name for part in backbone.parts)
         learn = Unfreeze(every, self._config.learning_rate, tensors=BIASES, norms=self._config.norms)
-        return (Stage("bitfit", (learn,), head_rate=self._config.head_learning_rate),)
+        return (Stage("bitfit", (learn,), head_learning_rate=self._config.head_learning_rate),)

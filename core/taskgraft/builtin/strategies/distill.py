@@ -7,8 +7,8 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Unfreeze, Plan, Stage, Teacher
-from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
+from taskgraft.contract.plan import Plan, Stage, Teacher, Unfreeze
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class DistillConfig(Config):
     """Train a student by the soft predictions of a teacher, an artifact over any backbone."""
 
-    argument: ClassVar[str | None] = "teacher"
+    positional: ClassVar[str | None] = "teacher"
 
     teacher: str = Field(min_length=1, description="folder of the artifact that teaches")
     temperature: float = Field(
@@ -51,7 +51,7 @@ class Distill(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         config, names = self._config, tuple(part.name for part in backbone.parts)
-        if not head.distils:
+        if not head.supports_distillation:
             raise StrategyNotApplicable(
                 f"'distill' needs a head that learns from soft targets, but this one, which learns {head.target}, does not. "
                 "Choose another strategy, or a head that does (classification, multi-label, regression, "
@@ -66,8 +66,8 @@ class Distill(Strategy):
         stage = Stage(
             "distill",
             (learn,),
-            head_rate=config.head_learning_rate,
-            store=config.learn is not None,
+            head_learning_rate=config.head_learning_rate,
+            cache_features=config.learn is not None,
             loss=SoftLoss(config.temperature, config.mix),
             teacher=Teacher(config.teacher, config.temperature),
         )
@@ -91,7 +91,7 @@ class SoftLoss:
         labels, soft = split_soft_labels(targets)
         if self.mix == 0:
             return head.loss(output, labels, features)
-        of_teacher = head.soft_loss(output, soft, features, self.temperature)
+        of_teacher = head.distillation_loss(output, soft, features, self.temperature)
         if self.mix == 1:
             return of_teacher
         of_labels = head.loss(output, labels, features)

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Unfreeze, Plan, Stage
+from taskgraft.contract.plan import Plan, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy
 
 
@@ -23,4 +23,10 @@ class Full(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         every = tuple(part.name for part in backbone.parts)
-        return (Stage("full", (Unfreeze(every, self._config.learning_rate),), head_rate=self._config.head_learning_rate),)
+        return (
+            Stage(
+                "full",
+                (Unfreeze(every, self._config.learning_rate),),
+                head_learning_rate=self._config.head_learning_rate,
+            ),
+        )

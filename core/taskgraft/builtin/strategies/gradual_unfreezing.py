@@ -9,8 +9,8 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Unfreeze, Plan, Stage
-from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
+from taskgraft.contract.plan import Plan, Stage, Unfreeze
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 
 GROUPS = 4
 """As many as ULMFiT has, where the backbone has as many parts."""
@@ -19,7 +19,7 @@ GROUPS = 4
 class GradualConfig(Config):
     """Let more and more parts learn, from the output down; the head learns all the time."""
 
-    argument: ClassVar[str | None] = "groups"
+    positional: ClassVar[str | None] = "groups"
 
     groups: int | None = Field(
         default=None,
@@ -59,9 +59,9 @@ class Gradual(Strategy):
                 f"gradual-{number}",
                 (Unfreeze(names[-(-len(names) * (groups - number) // groups) :], config.learning_rate),),
                 layer_decay=config.layer_decay,
-                head_rate=config.head_learning_rate,
+                head_learning_rate=config.head_learning_rate,
                 epochs=None if number == groups else config.unfreezing_epochs,
-                store=True,
+                cache_features=True,
             )
             for number in range(1, groups + 1)
         )

@@ -6,14 +6,14 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Unfreeze, Plan, Stage
+from taskgraft.contract.plan import Plan, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy
 
 
 class LayerDecayConfig(Config):
     """Train the whole backbone at rates that fall from output to input, and the head."""
 
-    argument: ClassVar[str | None] = "layer_decay"
+    positional: ClassVar[str | None] = "layer_decay"
 
     layer_decay: float = Field(
         default=0.8,  # ELECTRA-Base (Clark et al., 2020, arXiv:2003.10555); vision transformers take 0.65 to 0.75
@@ -34,4 +34,8 @@ class LayerDecay(Strategy):
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         config = self._config
         learn = Unfreeze(tuple(part.name for part in backbone.parts), config.learning_rate)
-        return (Stage("layer-decay", (learn,), layer_decay=config.layer_decay, head_rate=config.head_learning_rate),)
+        return (
+            Stage(
+                "layer-decay", (learn,), layer_decay=config.layer_decay, head_learning_rate=config.head_learning_rate
+            ),
+        )

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Plan, HeadSolver, Stage
+from taskgraft.contract.plan import HeadSolver, Plan, Stage
 from taskgraft.contract.strategy import Strategy
 
 
@@ -32,4 +32,12 @@ class LinearProbe(Strategy):
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         solve = HeadSolver.CONVEX if head.convex else HeadSolver.DESCENT
         rate = self._config.head_learning_rate
-        return (Stage("linear-probe", head_rate=rate, solve=solve, penalty=self._config.penalty, store=True),)
+        return (
+            Stage(
+                "linear-probe",
+                head_learning_rate=rate,
+                solve=solve,
+                l2_penalty=self._config.penalty,
+                cache_features=True,
+            ),
+        )

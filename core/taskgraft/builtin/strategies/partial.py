@@ -6,14 +6,14 @@ from pydantic import Field
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Unfreeze, Plan, Stage
-from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
+from taskgraft.contract.plan import Plan, Stage, Unfreeze
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 
 
 class PartialConfig(Config):
     """Train the last parts of the backbone and the head; keep the rest as it is."""
 
-    argument: ClassVar[str | None] = "learn"
+    positional: ClassVar[str | None] = "learn"
 
     learn: int = Field(ge=1, description="how many parts learn, counted from the output")
     learning_rate: float = Field(default=3e-4, ge=0, description="peak rate of the parts that learn, per step")
@@ -28,7 +28,7 @@ class Partial(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         learn = Unfreeze(last_parts("partial", self._config.learn, backbone), self._config.learning_rate)
-        return (Stage("partial", (learn,), head_rate=self._config.head_learning_rate, store=True),)
+        return (Stage("partial", (learn,), head_learning_rate=self._config.head_learning_rate, cache_features=True),)
 
 
 def last_parts(strategy: str, count: int, backbone: BackboneDescription) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def last_parts(strategy: str, count: int, backbone: BackboneDescription) -> tupl
         strategy: its name, for the message.
 
     Raises:
-        CannotPlan: when there are fewer.
+        StrategyNotApplicable: when there are fewer.
     """
     names = tuple(part.name for part in backbone.parts)
     if count > len(names):

@@ -12,14 +12,14 @@ from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeCo
 from taskgraft.builtin.strategies.partial import last_parts
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Unfreeze, Plan, Stage
+from taskgraft.contract.plan import Plan, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy
 
 
 class ProbeThenTuneConfig(Config):
     """Find the head on the features as they are, then train the backbone and the head from there."""
 
-    argument: ClassVar[str | None] = "learn"
+    positional: ClassVar[str | None] = "learn"
 
     learn: int | None = Field(
         default=None, ge=1, description="how many parts learn then, counted from the output; all when left out"
@@ -45,5 +45,10 @@ class ProbeThenTune(Strategy):
         config = self._config
         learn = len(backbone.parts) if config.learn is None else config.learn
         parts = last_parts("probe-then-tune", learn, backbone)
-        tune = Stage("tune", (Unfreeze(parts, config.learning_rate),), head_rate=config.head_learning_rate, store=True)
+        tune = Stage(
+            "tune",
+            (Unfreeze(parts, config.learning_rate),),
+            head_learning_rate=config.head_learning_rate,
+            cache_features=True,
+        )
         return (*LinearProbe(LinearProbeConfig(penalty=config.penalty)).plan(backbone, head), tune)

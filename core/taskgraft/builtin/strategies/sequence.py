@@ -9,7 +9,7 @@ from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.plan import Insertion, Plan, Stage
 from taskgraft.contract.recipe import ComponentRef
-from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 
 
 class StagesConfig(Config):
@@ -38,10 +38,10 @@ class Stages(Strategy):
             raise StrategyNotApplicable("'stages' is made of no strategy. Give one or more.")
         stages: list[Stage] = []
         for strategy in self._strategies:
-            before = {insertion.name for stage in stages for insertion in stage.insert}
+            before = {insertion.name for stage in stages for insertion in stage.insertions}
             for stage in strategy.plan(backbone, head):
-                insert = tuple(_renamed(insertion, before) for insertion in stage.insert)
-                stages.append(replace(stage, name=f"{len(stages) + 1}-{stage.name}", insert=insert))
+                insert = tuple(_renamed(insertion, before) for insertion in stage.insertions)
+                stages.append(replace(stage, name=f"{len(stages) + 1}-{stage.name}", insertions=insert))
         return tuple(stages)
 
 

@@ -29,7 +29,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=SmilesTransformerConfig,
         describe=describe,
         build=_build,
-        learn=_learn_tokens,
+        fit_config=_learn_tokens,
     )
 
 
@@ -52,7 +52,7 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="a random forest over Morgan fingerprints",
         config=MorganForestConfig,
         targets=frozenset({TargetKind.NUMBERS, TargetKind.CATEGORY, TargetKind.CATEGORIES}),
-        learn=_learn_forest,
+        fit=_learn_forest,
         predict=_predict_forest,
     )
 

@@ -68,9 +68,9 @@ class SmilesTransformer(Backbone):
         return SmilesProcessor(self._config)
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return self.resume(0, batch, layout)
+        return self.forward_from_cut(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         hidden, real = self._embedded(batch), batch.mask(TOKEN)
@@ -78,7 +78,7 @@ class SmilesTransformer(Backbone):
             hidden = block(hidden, real)
         return Batch({HIDDEN: hidden}, {HIDDEN: (TOKEN,)}, batch.lengths)
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         hidden, real = self._embedded(state) if cut == 0 else state[HIDDEN], state.mask(TOKEN)
         for block in self.blocks[max(cut - 1, 0) :]:
             hidden = block(hidden, real)

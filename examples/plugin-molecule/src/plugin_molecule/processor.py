@@ -11,7 +11,7 @@ from taskgraft import Batch, ProcessedBatch, Processor
 from taskgraft.contract.backbone import AugmentedBatch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
 from torch import Tensor
 
 from plugin_molecule.molecule import Written, canonical, drawn, read
@@ -49,7 +49,7 @@ class SmilesProcessor(Processor):
         self._randomised = config.randomised
 
     @property
-    def varies(self) -> bool:
+    def augments(self) -> bool:
         return self._randomised
 
     def settings(self) -> Mapping[str, Any]:
@@ -58,15 +58,15 @@ class SmilesProcessor(Processor):
     def prepare(self, inputs: Columns) -> ProcessedBatch:
         return self._prepared(inputs, lambda row, molecule: canonical(molecule))
 
-    def vary(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
+    def augment(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
         made = self._prepared(inputs, lambda row, molecule: drawn(molecule, seeds[row]))
-        return AugmentedBatch(made.batch, refused=made.refused)
+        return AugmentedBatch(made.batch, invalid=made.invalid)
 
     @property
-    def contents(self) -> ElementSchema:
+    def element_schema(self) -> ElementSchema:
         return ElementSchema(kinds=(ElementKind(name="atom", categories=self._vocabulary),), by_position=False)
 
-    def holds(self, batch: Batch) -> Batch:
+    def element_values(self, batch: Batch) -> Batch:
         """Say which atom stands where; one that the vocabulary lacks is nothing that could be recovered."""
         real = batch.mask(ELEMENT_AXIS)
         tokens = batch[TOKENS][:, : real.shape[1]]
@@ -74,7 +74,7 @@ class SmilesProcessor(Processor):
         tensors = {CATEGORY: category, NUMBER: torch.zeros(*category.shape, 0)}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: batch.lengths[ELEMENT_AXIS]})
 
-    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         tokens = batch[TOKENS].clone()
         tokens[:, : hidden.shape[1]].masked_fill_(hidden, MASK)
         return Batch({**batch.tensors, TOKENS: tokens}, batch.axes, batch.lengths)

@@ -18,7 +18,7 @@ def by_scaffold(rows: Rows, targets: Sequence[str], config: ScaffoldConfig, seed
     """Divide rows so that no scaffold stands in two parts. The seed changes nothing.
 
     Raises:
-        BadRows: for rows without a molecule.
+        InvalidRows: for rows without a molecule.
     """
     groups = scaffolds(rows, config.column)
     groups.sort(key=lambda members: (len(members), members[0]), reverse=True)
@@ -39,7 +39,7 @@ def scaffolds(rows: Rows, column: str) -> list[list[int]]:
     """Put rows with one scaffold together.
 
     Raises:
-        BadRows: for rows without a molecule.
+        InvalidRows: for rows without a molecule.
     """
     found: dict[str, list[int]] = {}
     reasons: dict[int, str] = {}

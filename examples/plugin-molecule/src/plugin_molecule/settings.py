@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import BackboneDescription, InputField, Part, LayerRole, sequence, vector
+from taskgraft.contract.descriptions import BackboneDescription, InputField, LayerRole, Part, sequence, vector
 
 SMILES = "smiles"
 """The input role of the backbone, and the usual name of a column of molecules."""
@@ -34,7 +34,7 @@ class SmilesTransformerConfig(Config):
 class ScaffoldConfig(Config):
     """Hold out whole scaffolds. The commoner they are, the sooner they are learned from; no chance is in it."""
 
-    argument = "validation"
+    positional = "validation"
 
     validation: float = Field(gt=0, lt=1, description="share of the rows to choose and judge by")
     test: float = Field(default=0.0, ge=0, lt=1, description="share of the rows that is left for a later judgement")
@@ -77,5 +77,5 @@ def describe(config: SmilesTransformerConfig) -> BackboneDescription:
         features=(vector(config.feature_size), output),
         parts=(Part("embedding", ("embedding", "dropout"), output), *blocks),
         cuts=tuple(range(config.blocks + 1)),
-        hides=True,
+        can_mask=True,
     )

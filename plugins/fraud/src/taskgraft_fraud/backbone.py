@@ -58,13 +58,13 @@ class TableBackbone(Backbone):
     def processor(self) -> TableProcessor:
         return self._processor
 
-    def example(self) -> Batch:
+    def example_batch(self) -> Batch:
         return self._processor.prepare({name: [None, None] for name in self._names}).batch
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return self.resume(0, batch, layout)
+        return self.forward_from_cut(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         hidden = self._embedded(batch)
@@ -72,7 +72,7 @@ class TableBackbone(Backbone):
             hidden = self.model.run(block, hidden, layout)
         return Batch({HIDDEN: hidden})
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         hidden = state[HIDDEN] if cut else self._embedded(state)
         for block in range(cut, len(self._description.parts)):
             hidden = self.model.run(block, hidden, layout)

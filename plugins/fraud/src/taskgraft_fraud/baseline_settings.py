@@ -17,7 +17,7 @@ class LogisticRegressionConfig(KindsConfig):
 class GradientBoostingConfig(KindsConfig):
     """Gradient boosting of decision trees, with the library's own settings."""
 
-    argument: ClassVar[str | None] = "library"
+    positional: ClassVar[str | None] = "library"
 
     library: Literal["lightgbm", "scikit-learn"] | None = Field(
         default=None, description="whose trees; lightgbm where it is installed, if left out"

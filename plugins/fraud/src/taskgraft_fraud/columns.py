@@ -159,6 +159,4 @@ class UnknownColumns(TaskgraftError):
 
     def __str__(self) -> str:
         which = join_words(map(repr, self.names))
-        return (
-            f"The setting 'columns' names {which}, which is not read. The columns that are read: {join_words(self.known)}."
-        )
+        return f"The setting 'columns' names {which}, which is not read. The columns that are read: {join_words(self.known)}."

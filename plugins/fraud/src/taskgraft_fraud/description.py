@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Part, LayerRole, sequence, vector
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, LayerRole, Part, sequence, vector
 from taskgraft_fraud.settings import (
     CategoryColumn,
     FTTransformerConfig,
@@ -52,7 +52,7 @@ def describe_ft_transformer(config: FTTransformerConfig) -> BackboneDescription:
             ["norm"],
         ),
     )
-    return replace(found, hides=config.hides)
+    return replace(found, can_mask=config.hides)
 
 
 def describe_tabular_resnet(config: TabularResNetConfig) -> BackboneDescription:

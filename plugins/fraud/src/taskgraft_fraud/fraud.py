@@ -19,14 +19,14 @@ from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
 from taskgraft.contract.labels import (
     Label,
+    build_vocabulary,
+    check_labels_present,
     find_label,
     label_indices,
+    label_key,
+    raise_invalid,
     single_column,
     to_json_label,
-    raise_invalid,
-    check_labels_present,
-    label_key,
-    build_vocabulary,
 )
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft_fraud.calibration import Chances, Isotonic, Temperature, calibrated, fit
@@ -63,11 +63,11 @@ class Fraud(Head[FraudTarget]):
     def description(self) -> HeadDescription:
         return describe_fraud(self._config)
 
-    def learn(self, targets: Columns) -> FraudTarget:
+    def fit_targets(self, targets: Columns) -> FraudTarget:
         """Tell the two labels apart.
 
         Raises:
-            BadTargets: naming each row without a label.
+            InvalidTargets: naming each row without a label.
             NotTwoLabels, NoSuchLabel: when there are more labels, or the one to find is none of them.
         """
         column, values = single_column(targets, "fraud")
@@ -91,21 +91,21 @@ class Fraud(Head[FraudTarget]):
         raise_invalid({row: reason for row, reason in enumerate(found) if isinstance(reason, str)})
         return Batch({"label": torch.tensor(found, dtype=torch.int64)})
 
-    def truth(self, encoded: Batch, target: FraudTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: FraudTarget) -> list[Any]:
         return [target.positive if label else target.negative for label in encoded["label"].tolist()]
 
-    def blend(self, encoded: Batch, others: Batch, shares: Tensor, target: FraudTarget) -> Batch:
+    def mix_targets(self, encoded: Batch, others: Batch, shares: Tensor, target: FraudTarget) -> Batch:
         """Give ``label`` as ``(batch,)`` float32: how much of it is positive."""
         return Batch({"label": torch.lerp(others["label"].float(), encoded["label"].float(), shares)})
 
-    def build(self, features: FeatureDescription, target: FraudTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: FraudTarget) -> HeadModule:
         return _Fraud(features, target, self._config)
 
-    def check_settling(self, encoded: Batch, columns: Columns, target: FraudTarget) -> None:
+    def check_tuning_rows(self, encoded: Batch, columns: Columns, target: FraudTarget) -> None:
         """Refuse amounts and times that cannot be read, and rows that are all of one label.
 
         Raises:
-            BadTargets: naming the rows.
+            InvalidTargets: naming the rows.
             OneLabel: when one of the labels is missing.
         """
         frauds = _frauds(encoded)
@@ -118,9 +118,9 @@ class Fraud(Head[FraudTarget]):
             raise_invalid(error.reasons)
         if frauds.all() or not frauds.any():
             missing = target.negative if frauds.all() else target.positive
-            raise OneLabel(self.description.settles, missing, target.column, len(frauds))
+            raise OneLabel(self.description.tunes, missing, target.column, len(frauds))
 
-    def settle(self, predictions: Predictions, encoded: Batch, columns: Columns, target: FraudTarget) -> FraudTarget:
+    def tune(self, predictions: Predictions, encoded: Batch, columns: Columns, target: FraudTarget) -> FraudTarget:
         """Fit the calibration, then choose the threshold among corrected probabilities."""
         chances, frauds = np.stack(predictions.probabilities or []), _frauds(encoded)
         calibration = fit(self._config.calibration, chances, frauds)
@@ -155,11 +155,11 @@ class _Fraud(HeadModule):
     def __init__(self, features: FeatureDescription, target: FraudTarget, config: FraudConfig):
         super().__init__()
         self.readout = LinearReadout(features, 1)
-        self._members = features.members
+        self._members = features.ensemble_size
         self._target = target
         self._weight, self._focal = config.positive_weight, config.focal
 
-    def calibrate(self, features: Features) -> None:
+    def fit_feature_scale(self, features: Features) -> None:
         self.readout.calibrate(features)
 
     def forward(self, features: Features) -> Tensor:

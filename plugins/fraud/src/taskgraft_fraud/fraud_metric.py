@@ -39,7 +39,9 @@ class Outcomes:
     scores: NDArray[np.float64] | None
 
 
-def fraud(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: FraudMetricConfig) -> MetricFunction:
+def fraud(
+    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: FraudMetricConfig
+) -> MetricFunction:
     """Judge alerts and scores; shares are from 0 to 1, and what cannot be had is left out.
 
     ``average_precision`` and ``auroc`` of the scores. ``precision`` and ``recall`` of the alerts (the rows predicted as fraud),
@@ -49,7 +51,7 @@ def fraud(predictions: Predictions, truth: Sequence[Any], columns: Columns, sett
     the price of a review are: the mean per row, in their unit, of what a missed fraud or an alert costs.
 
     Raises:
-        NotTwoClasses, NotALabel, ColumnMissing, BadCells: for what cannot be judged so.
+        NotTwoClasses, NotALabel, MissingColumn, BadCells: for what cannot be judged so.
     """
     found = outcomes(predictions, truth, settings.positive)
     parts = [_alerts(found)]

@@ -68,13 +68,13 @@ def describe_fraud(config: FraudConfig) -> HeadDescription:
     return HeadDescription(
         (Layout.VECTOR,),
         TargetKind.CATEGORY,
-        soft_targets=True,
+        supports_soft_labels=True,
         convex=config.focal == 0,
         metrics=(_metric(config),),
-        groups=config.customer,
+        group_column=config.customer,
         baselines=("majority",),
-        settles=" and ".join([*chosen, *(["a threshold"] if by_rows else [])]),
-        columns=tuple(column for column in columns if column is not None),
+        tunes=" and ".join([*chosen, *(["a threshold"] if by_rows else [])]),
+        tuning_columns=tuple(column for column in columns if column is not None),
     )
 
 

@@ -49,8 +49,8 @@ def with_history(rows: Rows, history: Rows | None, config: TransactionsConfig) -
         history: earlier transactions, none of which stands in the rows; None where the rows are their own history.
 
     Raises:
-        ColumnMissing, UnreadableFile: for a column that is missing, cannot be read, or is there already.
-        BadRows: when a row of the history cannot be used.
+        MissingColumn, UnreadableFile: for a column that is missing, cannot be read, or is there already.
+        InvalidRows: when a row of the history cannot be used.
         NeverPositive: when no label is that of a fraud.
         CountedTwice: when transactions stand in the history and in the rows.
     """
@@ -70,7 +70,7 @@ def with_history(rows: Rows, history: Rows | None, config: TransactionsConfig) -
             raise UnreadableFile(rows.source, f"it has a column '{name}' already. Rename it, or take it out.")
         table = table.append_column(name, pa.array(values[start:], mask=~own.usable))
     noted = {note: np.flatnonzero(which[start:] & own.usable).tolist() for note, which in _notes(all_known, config)}
-    return replace(rows, table=table, refused=refused, noted={**rows.noted, **noted})
+    return replace(rows, table=table, invalid=refused, remarks={**rows.remarks, **noted})
 
 
 def _only(folder: Path, name: str) -> Path:
@@ -151,7 +151,7 @@ def _check_apart(known: Transactions, rows: Rows, history: Rows) -> None:
     later, sooner = order[1:][alike], order[:-1][alike]  # equal ones stand in their order, those of the history first
     twice = later[(later >= len(history)) & (sooner < len(history)) & known.usable[later]]
     if len(twice):
-        raise CountedTwice(history.source, rows.source, len(twice), rows.place(int(twice.min()) - len(history)))
+        raise CountedTwice(history.source, rows.source, len(twice), rows.location(int(twice.min()) - len(history)))
 
 
 @dataclass(eq=False)

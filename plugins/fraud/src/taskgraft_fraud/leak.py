@@ -36,8 +36,8 @@ class Leak(TaskgraftError):
     advice: str
 
     def __str__(self) -> str:
-        pair = f"{self.rows.place(self.learned)} (learned from) and {self.rows.place(self.judged)} (judged by)"
-        places = join_words((self.rows.place(row).partition(" ")[2] for row in self.alike), 5)
+        pair = f"{self.rows.location(self.learned)} (learned from) and {self.rows.location(self.judged)} (judged by)"
+        places = join_words((self.rows.location(row).partition(" ")[2] for row in self.alike), 5)
         kind = "rows" if self.rows.lines is None else "lines"
         count = f"{len(self.alike):,} of {len(self.rows):,} rows are like this ({kind} {places}). "
         return f"{self.rows.source}, {pair}: {self.problem}. {count if len(self.alike) > 1 else ''}{self.advice}"
@@ -47,7 +47,7 @@ def given_parts(rows: Rows, column: str) -> dict[str, Members]:
     """Take the parts that a column names. Rows without part are left out.
 
     Raises:
-        ColumnMissing: when there is no such column.
+        MissingColumn: when there is no such column.
     """
     numbers, names = _codes(rows, column)
     parts = {name: np.flatnonzero(numbers == number) for number, name in enumerate(names)}
@@ -62,7 +62,7 @@ def customers_of(rows: Rows, column: str) -> tuple[NDArray[np.int64], int]:
         the number of each row's customer, and how many there are.
 
     Raises:
-        ColumnMissing: when there is no such column.
+        MissingColumn: when there is no such column.
     """
     numbers, names = _codes(rows, column)
     place = np.empty(len(names), dtype=np.int64)

@@ -53,8 +53,8 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.FTTransformerConfig,
         describe=description.describe_ft_transformer,
         build=_ft_transformer,
-        sketch=partial(_sketched, _ft_transformer),
-        learn=_learn_signs,
+        build_on_meta=partial(_sketched, _ft_transformer),
+        fit_config=_learn_signs,
         example=TABLE,
     )
     yield BackboneSpec(
@@ -63,8 +63,8 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.TabularResNetConfig,
         describe=description.describe_tabular_resnet,
         build=_tabular_resnet,
-        sketch=partial(_sketched, _tabular_resnet),
-        learn=_learn,
+        build_on_meta=partial(_sketched, _tabular_resnet),
+        fit_config=_learn,
         example=TABLE,
     )
     yield BackboneSpec(
@@ -73,8 +73,8 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.MlpPlrConfig,
         describe=description.describe_mlp_plr,
         build=_mlp_plr,
-        sketch=partial(_sketched, _mlp_plr),
-        learn=_learn,
+        build_on_meta=partial(_sketched, _mlp_plr),
+        fit_config=_learn,
         example=TABLE,
     )
     yield BackboneSpec(
@@ -83,8 +83,8 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=settings.TabMConfig,
         describe=description.describe_tabm,
         build=_tabm,
-        sketch=partial(_sketched, _tabm),
-        learn=_learn,
+        build_on_meta=partial(_sketched, _tabm),
+        fit_config=_learn,
         example=TABLE,
     )
 
@@ -111,7 +111,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
         config=TransactionsConfig,
         read=_read_transactions,
         suffixes=("",),
-        folders=("history.*",),
+        folder_patterns=("history.*",),
     )
 
 
@@ -143,9 +143,9 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         config=FraudMetricConfig,
         targets=CATEGORY,
         build=_judge_fraud,
-        draw=_draw_fraud,
-        score="average_precision",
-        lower=frozenset({"expected_cost"}),
+        plot=_draw_fraud,
+        primary="average_precision",
+        lower_is_better=frozenset({"expected_cost"}),
     )
 
 
@@ -157,8 +157,8 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="logistic regression over standardised numbers and categories (scikit-learn)",
         config=LogisticRegressionConfig,
         targets=CATEGORY,
-        learned=LogisticRegressionLearned,
-        learn=_learn_regression,
+        state=LogisticRegressionLearned,
+        fit=_learn_regression,
         predict=_predict_regression,
     )
     library = "LightGBM, which is installed" if find_spec("lightgbm") else "scikit-learn; LightGBM once it is installed"
@@ -167,7 +167,7 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary=f"gradient boosting of decision trees ({library})",
         config=GradientBoostingConfig,
         targets=CATEGORY,
-        learn=_learn_boosting,
+        fit=_learn_boosting,
         predict=_predict_trees,
     )
     yield BaselineSpec(
@@ -175,7 +175,7 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="a forest of decision trees (scikit-learn)",
         config=RandomForestConfig,
         targets=CATEGORY,
-        learn=_learn_forest,
+        fit=_learn_forest,
         predict=_predict_trees,
     )
 

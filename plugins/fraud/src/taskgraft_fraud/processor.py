@@ -15,7 +15,7 @@ from taskgraft.contract.backbone import ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
 from taskgraft.contract.rows import MissingColumn
 from taskgraft.errors import join_words
 from taskgraft_fraud.cells import Cells, column_of
@@ -49,11 +49,11 @@ class TableProcessor(Processor):
         self._places = _places(self.columns)
 
     @property
-    def shown(self) -> tuple[str, ...]:
+    def summary(self) -> tuple[str, ...]:
         return tuple(f"{column.name}: {_said(column)}" for column in self.columns)
 
     @property
-    def contents(self) -> ElementSchema:
+    def element_schema(self) -> ElementSchema:
         kinds = [
             ElementKind(name=column.name, categories=column.categories)
             if isinstance(column, CategoryColumn)
@@ -62,10 +62,10 @@ class TableProcessor(Processor):
         ]
         return ElementSchema(kinds=tuple(kinds), by_position=True)
 
-    def holds(self, batch: Batch) -> Batch:
+    def element_values(self, batch: Batch) -> Batch:
         shape = len(batch), len(self.columns)
         category = torch.full(shape, -1)
-        number = torch.full((*shape, max(kind.numbers for kind in self.contents.kinds)), torch.nan)
+        number = torch.full((*shape, max(kind.numbers for kind in self.element_schema.kinds)), torch.nan)
         for element, (column, place) in enumerate(zip(self.columns, self._places, strict=True)):
             if isinstance(column, CategoryColumn):
                 category[:, element] = (batch[CATEGORIES][:, place] - (1 + column.sign)).clamp(min=-1)
@@ -77,7 +77,7 @@ class TableProcessor(Processor):
         tensors = {CATEGORY: category, NUMBER: number}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.full(shape[:1], shape[1])})
 
-    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         """Hide columns by making them missing, for which each has a sign."""
         tensors = {name: tensor.clone() for name, tensor in batch.tensors.items()}
         for element, (column, place) in enumerate(zip(self.columns, self._places, strict=True)):

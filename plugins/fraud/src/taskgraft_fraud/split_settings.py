@@ -11,7 +11,7 @@ from taskgraft_fraud.day_settings import Unit
 class TimeSplitConfig(Config):
     """Judge by the last days, and learn from days before them whose labels were there by then."""
 
-    argument: ClassVar[str | None] = "column"
+    positional: ClassVar[str | None] = "column"
 
     column: str = Field(description="says when a row happened")
     unit: Unit = Field(default="seconds", description="what numbers in that column count")
@@ -44,7 +44,7 @@ class TimeSplitConfig(Config):
 class CustomerSplitConfig(Config):
     """Judge by customers from whom nothing was learned."""
 
-    argument: ClassVar[str | None] = "column"
+    positional: ClassVar[str | None] = "column"
 
     column: str = Field(description="says whose a row is; a row without customer stands alone")
     fraction: float | None = Field(

@@ -35,7 +35,7 @@ def by_time(rows: Rows, targets: Sequence[str], config: TimeSplitConfig, seed: i
 
     Raises:
         Leak: when rows are on both sides, or are learned from too early.
-        BadRows: naming rows whose time cannot be read.
+        InvalidRows: naming rows whose time cannot be read.
         NoFraud: when the customers who are known are asked for, and there are none.
     """
     days = _days(rows, config)

@@ -58,7 +58,7 @@ def transactions_of(rows: Rows, config: TransactionsConfig, *, labelled: bool) -
         the transactions, one per row, and why some rows cannot be used.
 
     Raises:
-        ColumnMissing, UnreadableFile: for a column that is not there, or of a kind that cannot be read.
+        MissingColumn, UnreadableFile: for a column that is not there, or of a kind that cannot be read.
     """
     time = times(_column(rows, config.time), config.time, "seconds", config.since)
     needed = [time]
@@ -73,7 +73,7 @@ def transactions_of(rows: Rows, config: TransactionsConfig, *, labelled: bool) -
         terminals = texts(_column(rows, config.terminal), config.terminal).values
         if labelled or config.label in rows.columns:
             labels = _labels(_column(rows, config.label), config.label)
-    refused = dict(rows.refused)
+    refused = dict(rows.invalid)
     for read in needed:
         refused = {**read.problems, **refused}
     usable = np.ones(len(rows), np.bool_)

@@ -38,12 +38,12 @@ class AdaLora(Strategy):
         insertion = Insertion("adalora", parts, roles, partial(_around, config), config.learning_rate, merged)
         stage = Stage(
             "adalora",
-            insert=(insertion,),
-            head_rate=config.head_learning_rate,
-            store=True,
+            insertions=(insertion,),
+            head_learning_rate=config.head_learning_rate,
+            cache_features=True,
             regularizer=partial(_slant, config.orthogonality) if config.orthogonality else None,
-            before_steps=_note_steps,
-            after_step=partial(_allocate, config),
+            on_stage_start=_note_steps,
+            on_step_end=partial(_allocate, config),
         )
         return (stage,)
 

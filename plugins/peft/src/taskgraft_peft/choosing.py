@@ -30,7 +30,7 @@ def choose(
         names of parts that have such layers, and the roles.
 
     Raises:
-        CannotPlan: when no layer is left, or there are fewer parts than asked for.
+        StrategyNotApplicable: when no layer is left, or there are fewer parts than asked for.
     """
     names = [part.name for part in backbone.parts]
     if config.last is not None and config.last > len(names):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
 from taskgraft.contract.plan import Insertion, Plan, Stage
-from taskgraft.contract.strategy import StrategyNotApplicable, Strategy
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 from taskgraft.errors import TaskgraftError
 from taskgraft_peft.layers import CannotAdapt, quiet
 from taskgraft_peft.settings import FrontConfig
@@ -141,7 +141,7 @@ def _plan(name: str, around: type[Fronted], config: FrontConfig, backbone: Backb
 
     wrap = partial(around, length=config.length)
     insertion = Insertion(name, (first.name,), frozenset({LayerRole.MODEL}), wrap, config.learning_rate)
-    return (Stage(name, insert=(insertion,), head_rate=config.head_learning_rate),)
+    return (Stage(name, insertions=(insertion,), head_learning_rate=config.head_learning_rate),)
 
 
 def _before(pieces: Tensor, count: int) -> Tensor:

@@ -32,7 +32,11 @@ class Ia3(Strategy):
             for name, some in (("ia3", roles - READ), ("ia3-input", roles & READ))
             if some
         )
-        return (Stage("ia3", insert=insertions, head_rate=self._config.head_learning_rate, store=True),)
+        return (
+            Stage(
+                "ia3", insertions=insertions, head_learning_rate=self._config.head_learning_rate, cache_features=True
+            ),
+        )
 
 
 def _around(reads: bool, layer: nn.Module) -> nn.Module:

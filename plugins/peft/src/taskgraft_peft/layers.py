@@ -70,7 +70,7 @@ def merged(adapter: nn.Module) -> nn.Module:
     """Give a layer that alone computes what it does with peft's layer around it. The layer itself stays as it is.
 
     Raises:
-        CannotMerge: when peft cannot.
+        MergeError: when peft cannot.
     """
     copy: Any = deepcopy(adapter)
     layer: nn.Module = copy.get_base_layer()

@@ -24,7 +24,14 @@ class LowRank(Strategy):
         parts, roles = choose(self._name, self._config, backbone)
         wrap = partial(_around, self._name, self._config)
         insertion = Insertion(self._name, parts, roles, wrap, self._config.learning_rate, merged)
-        return (Stage(self._name, insert=(insertion,), head_rate=self._config.head_learning_rate, store=True),)
+        return (
+            Stage(
+                self._name,
+                insertions=(insertion,),
+                head_learning_rate=self._config.head_learning_rate,
+                cache_features=True,
+            ),
+        )
 
 
 def _around(name: str, config: LowRankConfig, layer: nn.Module) -> nn.Module:

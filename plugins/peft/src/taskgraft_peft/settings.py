@@ -37,7 +37,7 @@ class LayerConfig(AdapterConfig):
 class LowRankConfig(LayerConfig):
     """A change of low rank beside each layer (LoRA, Hu et al. 2022)."""
 
-    argument: ClassVar[str | None] = "rank"
+    positional: ClassVar[str | None] = "rank"
 
     rank: int = Field(default=8, ge=1, description="of each change")
     alpha: float = Field(
@@ -55,7 +55,7 @@ class Ia3Config(LayerConfig):
 class AdaLoraConfig(LayerConfig):
     """Changes of low rank whose ranks are taken from the layers that need them least (AdaLoRA, Zhang et al. 2023)."""
 
-    argument: ClassVar[str | None] = "rank"
+    positional: ClassVar[str | None] = "rank"
 
     rank: int = Field(default=8, ge=1, description="of a change in the mean, at the end")
     first_rank: int | None = Field(
@@ -91,7 +91,7 @@ class AdaLoraConfig(LayerConfig):
 class VeraConfig(LayerConfig):
     """Changes through two random matrices that all layers share, scaled along their axes (VeRA, Kopiczko et al. 2024)."""
 
-    argument: ClassVar[str | None] = "rank"
+    positional: ClassVar[str | None] = "rank"
 
     learning_rate: float = Field(default=1e-2, ge=0, description="peak rate of what is inserted, per step")
     rank: int = Field(default=256, ge=1, description="of each change")
@@ -103,7 +103,7 @@ class VeraConfig(LayerConfig):
 class FrontConfig(AdapterConfig):
     """Learned vectors in front of all elements."""
 
-    argument: ClassVar[str | None] = "length"
+    positional: ClassVar[str | None] = "length"
 
     learning_rate: float = Field(default=1e-2, ge=0, description="peak rate of what is inserted, per step")
     length: int = Field(default=20, ge=1, description="how many")

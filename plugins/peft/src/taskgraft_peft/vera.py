@@ -8,7 +8,7 @@ import peft
 from torch import nn
 
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Insertion, Plan, Stage, SharedWrap
+from taskgraft.contract.plan import Insertion, Plan, SharedWrap, Stage
 from taskgraft.contract.strategy import Strategy
 from taskgraft_peft.choosing import ATTENTION, CONVOLUTION, FEED_FORWARD, choose
 from taskgraft_peft.layers import EVERY, merged, put_around, turned
@@ -28,7 +28,11 @@ class Vera(Strategy):
         parts, roles = choose("vera", self._config, backbone, (ATTENTION, FEED_FORWARD, CONVOLUTION))
         wrap = SharedWrap(partial(_begin, self._config))
         insertion = Insertion("vera", parts, roles, wrap, self._config.learning_rate, merged)
-        return (Stage("vera", insert=(insertion,), head_rate=self._config.head_learning_rate, store=True),)
+        return (
+            Stage(
+                "vera", insertions=(insertion,), head_learning_rate=self._config.head_learning_rate, cache_features=True
+            ),
+        )
 
 
 def _begin(config: VeraConfig, layers: Sequence[nn.Module]) -> "Wrap":

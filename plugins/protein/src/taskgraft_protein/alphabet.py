@@ -85,7 +85,7 @@ def read_alphabet(name: str, config: PretrainedConfig, tokenizer: PreTrainedToke
         name: of the checkpoint, for messages.
 
     Raises:
-        BadCheckpoint: when its vocabulary is none of residues.
+        InvalidCheckpoint: when its vocabulary is none of residues.
     """
     with translating_errors(name, "its tokenizer"):
         vocabulary = tokenizer.get_vocab()
@@ -110,7 +110,7 @@ def _tokens_of_residues(name: str, vocabulary: Mapping[str, int], special: Seque
     """Give the token of each letter.
 
     Raises:
-        BadCheckpoint: when the vocabulary holds anything longer than a letter, or lacks a residue.
+        InvalidCheckpoint: when the vocabulary holds anything longer than a letter, or lacks a residue.
     """
     prefix = _SPACE if f"{_SPACE}A" in vocabulary else ""
     found = {token.removeprefix(prefix): number for token, number in vocabulary.items() if token not in special}

@@ -10,7 +10,7 @@ from transformers import EsmTokenizer
 
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import BackboneDescription, Layout, LayerRole
+from taskgraft.contract.descriptions import BackboneDescription, LayerRole, Layout
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.storage.checkpoints import InvalidCheckpoint, base_fingerprint
 from taskgraft_protein.alphabet import ESM_TOKENS
@@ -77,7 +77,7 @@ class ProteinBackbone(Backbone):
         (folder / "vocab.txt").write_text("\n".join(ESM_TOKENS), encoding="utf-8")
         EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
 
-    def example(self) -> Batch:
+    def example_batch(self) -> Batch:
         return self._processor.prepare({SEQUENCE: ["MKVLAG", "GSA"]}).batch
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
@@ -89,7 +89,7 @@ class ProteinBackbone(Backbone):
             return Features(layout, (maps(self.model, ids, real)[:, inner, inner],), laid.lengths)
         return self._features(self._runner.whole(self.model, ids, real), laid, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         laid = self._laid(batch)
@@ -99,7 +99,7 @@ class ProteinBackbone(Backbone):
         lengths = {STRETCH: laid.counts, TOKEN: laid.sizes + self._known.alphabet.special, ELEMENT_AXIS: laid.lengths}
         return Batch({HIDDEN: hidden}, {HIDDEN: (STRETCH, TOKEN)}, lengths)
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         if cut == 0:
             return self(state, layout)  # type: ignore[no-any-return]
         laid = self._laid(state)
@@ -148,7 +148,7 @@ def _limit(config: SequenceConfig, facts: Known, table: int | None) -> Limit:
         table: the tokens it has positions for, where it has a table of them.
 
     Raises:
-        BadCheckpoint: when more are asked for than the table has.
+        InvalidCheckpoint: when more are asked for than the table has.
     """
     special = facts.alphabet.special
     known = [length for length in (facts.length, table) if length is not None]

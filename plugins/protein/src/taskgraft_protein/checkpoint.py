@@ -6,8 +6,15 @@ from dataclasses import dataclass
 import torch
 from transformers import EsmConfig, PretrainedConfig
 
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, InputField, Layout, sequence, vector
-from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, translating_errors
+from taskgraft.contract.descriptions import (
+    BackboneDescription,
+    FeatureDescription,
+    InputField,
+    Layout,
+    sequence,
+    vector,
+)
+from taskgraft.storage.checkpoints import Checkpoint, InvalidCheckpoint, translating_errors
 from taskgraft_protein.alphabet import ESM, Alphabet, read_alphabet
 from taskgraft_protein.processor import SEQUENCE
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig
@@ -41,7 +48,7 @@ def known(config: ProteinConfig) -> Known:
     """Find out what a protein language model is.
 
     Raises:
-        CheckpointNotFound, BadCheckpoint, NoSuchPart: when it cannot be.
+        CheckpointNotFound, InvalidCheckpoint, UnknownPart: when it cannot be.
     """
     checkpoint = Checkpoint(config.checkpoint, config.revision)
     model_config = configuration(checkpoint)
@@ -54,7 +61,7 @@ def new(config: NewEsmConfig) -> Known:
     """Make up an ESM-2 (Lin et al., 2023) of some size.
 
     Raises:
-        NoSuchPart: when ``until`` names no part.
+        UnknownPart: when ``until`` names no part.
     """
     model_config = EsmConfig(
         vocab_size=33,
@@ -109,7 +116,7 @@ def _known(
         features,
         built.kept_parts("model"),
         built.kept_cuts(),
-        hides=alphabet.mask is not None,
+        can_mask=alphabet.mask is not None,
     )
     return Known(checkpoint, model_config, built, alphabet, length, description)
 
@@ -141,4 +148,4 @@ def _tried_pair(config: PretrainedConfig, built: Structure) -> FeatureDescriptio
     named = dict(model.named_parameters())
     gradients = torch.autograd.grad(found.sum(), list(named.values()), allow_unused=True)
     unused = tuple(f"model.{name}" for name, one in zip(named, gradients, strict=True) if one is None)
-    return FeatureDescription(Layout.PAIR, (found.shape[-1],), unused=unused, kept=False)
+    return FeatureDescription(Layout.PAIR, (found.shape[-1],), unused=unused, cacheable=False)

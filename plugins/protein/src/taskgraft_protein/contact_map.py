@@ -14,7 +14,15 @@ from taskgraft.contract.batch import Batch, length_mask
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription, Layout
 from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.contract.head import InvalidTargets, Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
+from taskgraft.contract.head import (
+    Head,
+    HeadModule,
+    InvalidTargets,
+    LossSum,
+    Predictions,
+    TargetDescription,
+    is_missing,
+)
 from taskgraft_protein.contact_settings import ContactMapConfig, describe_contact_map
 
 CLASSES = (0, 1)
@@ -49,11 +57,11 @@ class ContactMap(Head[ContactMapTarget]):
     def description(self) -> HeadDescription:
         return describe_contact_map(self._config)
 
-    def learn(self, targets: Columns) -> ContactMapTarget:
+    def fit_targets(self, targets: Columns) -> ContactMapTarget:
         """Count contacts.
 
         Raises:
-            BadTargets: naming each row without readable positions.
+            InvalidTargets: naming each row without readable positions.
         """
         ((column, values),) = targets.items()
         distance, separation = self._config.distance, self._config.separation
@@ -76,15 +84,17 @@ class ContactMap(Head[ContactMapTarget]):
         tensors = {"position": position, "known": known}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.tensor(counts)})
 
-    def truth(self, encoded: Batch, target: ContactMapTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: ContactMapTarget) -> list[Any]:
         """Give arrays ``(element, element)`` int8: 1 in contact, 0 apart, -1 where that is not known or not asked."""
-        rows = zip(encoded["position"].cpu(), encoded["known"].cpu(), encoded.lengths[ELEMENT_AXIS].tolist(), strict=True)
+        rows = zip(
+            encoded["position"].cpu(), encoded["known"].cpu(), encoded.lengths[ELEMENT_AXIS].tolist(), strict=True
+        )
         return [
             _contacts(position[:count], known[:count], target.distance, target.separation).numpy()
             for position, known, count in rows
         ]
 
-    def build(self, features: FeatureDescription, target: ContactMapTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: ContactMapTarget) -> HeadModule:
         if features.layout == Layout.PAIR:
             return _OfPairs(features.feature_size, target)
         return _OfElements(features.feature_size, target, self._config.rank)
@@ -100,7 +110,7 @@ class _Contacts(HeadModule):
         self.register_buffer("scale", torch.ones(()))
         self._target = target
 
-    def calibrate(self, features: Features) -> None:
+    def fit_feature_scale(self, features: Features) -> None:
         """Take the root mean square of what is weighted as the scale, 1 where it is all zero."""
         read = self.read(features).detach().float()
         real = features.mask if features.layout == Layout.SEQUENCE else _both(features.mask)

@@ -83,7 +83,7 @@ class SequenceIdentityConfig(Config):
     all of it where sequences have less than a hundred.
     """
 
-    argument: ClassVar[str | None] = "validation"
+    positional: ClassVar[str | None] = "validation"
 
     validation: float | None = Field(
         default=None, gt=0, lt=1, description="share of the rows that is held out, in whole clusters"

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from taskgraft import catalog
 from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows, UnreadableFile
-from taskgraft.data.arrow_spool import RecordWriter, ArrowSpool
+from taskgraft.data.arrow_spool import ArrowSpool, RecordWriter
 from taskgraft.data.open_file import open_plain_or_gzip
 from taskgraft.data.reading import read_file
 from taskgraft_protein.data_settings import COLUMNS, SUFFIXES, FastaConfig
@@ -29,7 +29,7 @@ def read_fasta(path: Path, config: FastaConfig) -> Rows:
 
     Raises:
         UnreadableFile: for a file that is no FASTA, or whose labels or table cannot be read.
-        BadRows: for records of the labels, or rows of the table, that cannot be used.
+        InvalidRows: for records of the labels, or rows of the table, that cannot be used.
     """
     rows = _sequences(path, config)
     if config.labels is not None:
@@ -47,8 +47,8 @@ def _sequences(path: Path, config: FastaConfig) -> Rows:
     if config.label is None:
         return rows
     without = np.logical_or.reduce([pc.is_null(rows.column(name)).to_numpy() for name in config.names])
-    without[list(rows.refused)] = False
-    return replace(rows, noted={"the header has no label": np.flatnonzero(without).tolist()})
+    without[list(rows.invalid)] = False
+    return replace(rows, remarks={"the header has no label": np.flatnonzero(without).tolist()})
 
 
 def _records(path: Path, lines: Iterable[str], config: FastaConfig) -> Iterator[tuple[int, Record | str]]:
@@ -114,10 +114,10 @@ def _table(names: Sequence[str], records: Sequence[Record | None]) -> pa.Table:
 def _with_labels(rows: Rows, path: Path, name: str, unresolved: str) -> Rows:
     file = _beside(path, name)
     if "*" in name and not file.exists():
-        return replace(rows, noted={**rows.noted, f"there is no file {file.name} with labels": range(len(rows))})
+        return replace(rows, remarks={**rows.remarks, f"there is no file {file.name} with labels": range(len(rows))})
     labels = _sequences(file, FastaConfig())
-    if labels.refused:
-        raise InvalidRows(labels, labels.refused, FIX_ADVICE)
+    if labels.invalid:
+        raise InvalidRows(labels, labels.invalid, FIX_ADVICE)
     places = _places(rows, labels.column("id"))
     lines = labels.lines or ()
     found, refused = spelled(
@@ -130,21 +130,21 @@ def _with_labels(rows: Rows, path: Path, name: str, unresolved: str) -> Rows:
     return replace(
         rows,
         table=rows.table.append_column("labels", found),
-        refused={**refused, **rows.refused},
-        noted={**rows.noted, f"{file.name} has no labels": _strangers(rows, places)},
+        invalid={**refused, **rows.invalid},
+        remarks={**rows.remarks, f"{file.name} has no labels": _strangers(rows, places)},
     )
 
 
 def _with_table(rows: Rows, path: Path, name: str) -> Rows:
     file = _beside(path, name)
     if "*" in name and not file.exists():
-        return replace(rows, noted={**rows.noted, f"there is no table {file.name}": range(len(rows))})
+        return replace(rows, remarks={**rows.remarks, f"there is no table {file.name}": range(len(rows))})
     others = read_file(file, catalog())
     ids = text_column(others, "id")
-    refused, first = dict(others.refused), dict[str, int]()
+    refused, first = dict(others.invalid), dict[str, int]()
     for row, one in enumerate(ids.to_pylist()):
         if one is not None and first.setdefault(one, row) != row:
-            refused.setdefault(row, f"the id {one!r:.60} stands on {others.place(first[one])} already")
+            refused.setdefault(row, f"the id {one!r:.60} stands on {others.location(first[one])} already")
     if refused:
         raise InvalidRows(others, refused, FIX_ADVICE)
     places, table = _places(rows, ids), rows.table
@@ -156,7 +156,7 @@ def _with_table(rows: Rows, path: Path, name: str) -> Rows:
                 str(file), f"it has a column '{column}', as {rows.source} has. Rename it, or take it out."
             )
         table = table.append_column(column, others.column(column).take(places))
-    return replace(rows, table=table, noted={**rows.noted, f"{file.name} has no row": _strangers(rows, places)})
+    return replace(rows, table=table, remarks={**rows.remarks, f"{file.name} has no row": _strangers(rows, places)})
 
 
 def _beside(path: Path, name: str) -> Path:
@@ -172,4 +172,4 @@ def _places(rows: Rows, ids: pa.ChunkedArray) -> pa.Array:
 
 
 def _strangers(rows: Rows, places: pa.Array) -> list[int]:
-    return [row for row in np.flatnonzero(pc.is_null(places)).tolist() if row not in rows.refused]
+    return [row for row in np.flatnonzero(pc.is_null(places)).tolist() if row not in rows.invalid]

@@ -48,7 +48,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=ProteinConfig,
         describe=_describe,
         build=_protein,
-        sketch=_sketch,
+        build_on_meta=_sketch,
         example=Example(rows=SEQUENCES),
     )
     yield BackboneSpec(
@@ -57,7 +57,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=NewEsmConfig,
         describe=_describe_new,
         build=_protein,
-        sketch=_sketch,
+        build_on_meta=_sketch,
         example=Example({"blocks": 1, "feature_size": 8, "heads": 2}, SEQUENCES),
     )
 
@@ -125,8 +125,8 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="logistic regression over the residues around each residue",
         config=OneHotWindowConfig,
         targets=frozenset({TargetKind.ELEMENT_CATEGORIES}),
-        learned=OneHotWindowLearned,
-        learn=_learn_window,
+        state=OneHotWindowLearned,
+        fit=_learn_window,
         predict=_predict_window,
     )
     yield BaselineSpec(
@@ -134,8 +134,8 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="ridge regression over one-hot residues of aligned sequences, else over counts of words",
         config=OneHotRidgeConfig,
         targets=frozenset({TargetKind.NUMBERS}),
-        learned=OneHotRidgeLearned,
-        learn=_learn_ridge,
+        state=OneHotRidgeLearned,
+        fit=_learn_ridge,
         predict=_predict_ridge,
     )
 
@@ -170,7 +170,9 @@ def _contact_map(config: ContactMapConfig) -> "ContactMap":
     return ContactMap(config)
 
 
-def _contacts(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig) -> MetricFunction:
+def _contacts(
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig
+) -> MetricFunction:
     from taskgraft_protein.contacts import contacts
 
     return contacts(predictions, truth, columns, config)

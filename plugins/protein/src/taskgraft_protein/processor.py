@@ -13,7 +13,7 @@ from taskgraft.contract.backbone import ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
+from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
 from taskgraft_protein.alphabet import UNKNOWN, Alphabet
 
 SEQUENCE = "sequence"
@@ -71,10 +71,12 @@ class ProteinProcessor(Processor):
         return ProcessedBatch(self._batch(rows), refused, notes, lengths)
 
     @property
-    def contents(self) -> ElementSchema:
-        return ElementSchema(kinds=(ElementKind(name="residue", categories=tuple(self._alphabet.letters)),), by_position=False)
+    def element_schema(self) -> ElementSchema:
+        return ElementSchema(
+            kinds=(ElementKind(name="residue", categories=tuple(self._alphabet.letters)),), by_position=False
+        )
 
-    def holds(self, batch: Batch) -> Batch:
+    def element_values(self, batch: Batch) -> Batch:
         """Say which residue stands where; X, which may be any, is nothing that could be recovered."""
         residues = batch[RESIDUES]
         numbers = [self._alphabet.unknown, *self._alphabet.numbers]
@@ -85,7 +87,7 @@ class ProteinProcessor(Processor):
         tensors = {CATEGORY: category, NUMBER: torch.zeros(*residues.shape, 0)}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), batch.lengths)
 
-    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         """Put the mask token in the place of residues.
 
         BERT keeps one in ten as it is and replaces another by one drawn at random; here nothing of what is hidden may be left,

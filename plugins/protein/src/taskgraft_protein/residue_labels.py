@@ -18,7 +18,7 @@ def read_residue_labels(path: Path, config: ResidueLabelsConfig) -> Rows:
 
     Raises:
         UnreadableFile: for a file that no reader takes, or a column that holds no text.
-        ColumnMissing: for a column that is needed to read the labels.
+        MissingColumn: for a column that is needed to read the labels.
     """
     rows = read_file(path, catalog(), config.reader)
     if config.labels not in rows.columns:
@@ -27,7 +27,7 @@ def read_residue_labels(path: Path, config: ResidueLabelsConfig) -> Rows:
     resolved = None if config.resolved is None else text_column(rows, config.resolved)
     found, refused = spelled(texts, labels, resolved, config.unresolved, lambda row: f"'{config.labels}'")
     table = rows.table.set_column(rows.columns.index(config.labels), config.labels, found)
-    return replace(rows, table=table, refused={**refused, **rows.refused})
+    return replace(rows, table=table, invalid={**refused, **rows.invalid})
 
 
 def spelled(
@@ -61,7 +61,7 @@ def text_column(rows: Rows, name: str) -> pa.ChunkedArray:
     """Give a column as texts.
 
     Raises:
-        ColumnMissing: when there is no such column.
+        MissingColumn: when there is no such column.
         UnreadableFile: when it holds lists, or anything else that is no text.
     """
     column = rows.column(name)

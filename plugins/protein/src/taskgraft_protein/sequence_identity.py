@@ -34,7 +34,7 @@ def by_identity(
     """Divide rows so that no cluster of like sequences stands in two parts, or as a column says.
 
     Raises:
-        BadRows: for rows without a sequence, and where a column puts one sequence into two parts.
+        InvalidRows: for rows without a sequence, and where a column puts one sequence into two parts.
         OneCluster: when all sequences are of one cluster.
     """
     sequences = [str(value or "").strip().upper() for value in rows.values(config.column)]
@@ -146,7 +146,7 @@ def _check_apart(rows: Rows, sequences: Sequence[str], parts: Mapping[str, Seque
             other, before = first.setdefault(sequences[row], (part, row))
             if other != part:
                 reasons[row] = (
-                    f"the sequence is in the part '{part}', and on {rows.place(before)} in the part '{other}'"
+                    f"the sequence is in the part '{part}', and on {rows.location(before)} in the part '{other}'"
                 )
     if reasons:
         raise InvalidRows(rows, reasons, f"Let the column '{column}' put each sequence into one part.")

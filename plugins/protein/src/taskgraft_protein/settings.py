@@ -35,7 +35,7 @@ class SequenceConfig(Config):
 class ProteinConfig(SequenceConfig):
     """A protein language model of the transformers library: ESM, ProtBERT, ProtT5, Ankh and their kind."""
 
-    argument: ClassVar[str | None] = "checkpoint"
+    positional: ClassVar[str | None] = "checkpoint"
 
     checkpoint: str = Field(min_length=1, description="name on the hub, or folder")
     revision: str | None = Field(default=None, description="branch, tag or commit of the hub; the newest when left out")

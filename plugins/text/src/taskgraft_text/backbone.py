@@ -73,14 +73,14 @@ class TextBackbone(Backbone):
         facts = self._known
         export(self.model, facts.structure, facts.checkpoint, self._used is not None, folder, PROCESSOR_FILES)
 
-    def example(self) -> Batch:
+    def example_batch(self) -> Batch:
         texts = {TEXT: ["two small texts", "one"]}
         return self._processor.prepare(texts if self._known.pair == Pair.NONE else texts | {SECOND: texts[TEXT]}).batch
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return self._features(batch, layout, lambda prefix: self._whole(batch, prefix))
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         tensors: dict[str, Tensor] = {}
@@ -94,7 +94,7 @@ class TextBackbone(Backbone):
             lengths[ELEMENT_AXIS] = batch.lengths[ELEMENT_AXIS]
         return Batch(tensors, axes, lengths)
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         if cut == 0:
             return self(state, layout)  # type: ignore[no-any-return]
         return self._features(state, layout, lambda prefix: self._resumed(cut, state, prefix))

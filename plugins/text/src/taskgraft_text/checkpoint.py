@@ -10,7 +10,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, InputField, sequence, vector
-from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, read_json, translating_errors
+from taskgraft.storage.checkpoints import Checkpoint, InvalidCheckpoint, read_json, translating_errors
 from taskgraft_text.settings import Pair, Pooling, TextConfig
 from taskgraft_transformers.structure import Structure, configuration, structure
 from taskgraft_transformers.tokenizer import read_tokenizer
@@ -59,7 +59,7 @@ def known(config: TextConfig) -> Known:
     """Find out what a text backbone is.
 
     Raises:
-        CheckpointNotFound, BadCheckpoint, NoSuchPart: when it cannot be.
+        CheckpointNotFound, InvalidCheckpoint, UnknownPart: when it cannot be.
     """
     checkpoint = Checkpoint(config.checkpoint, config.revision, config.remote_code)
     model_config = configuration(checkpoint)
@@ -111,7 +111,7 @@ def _description(built: Structure, size: int, pair: Pair | None, *, masks: bool)
     first, second = InputField(TEXT), InputField(SECOND, required=pair is not None)
     inputs = (first,) if pair == Pair.NONE else (first, second)
     hides = masks and pair in (None, Pair.NONE)
-    return BackboneDescription(inputs, features, built.kept_parts("model"), built.kept_cuts(), hides=hides)
+    return BackboneDescription(inputs, features, built.kept_parts("model"), built.kept_cuts(), can_mask=hides)
 
 
 def _manner(folder: Path) -> Manner:

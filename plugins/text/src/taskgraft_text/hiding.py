@@ -56,4 +56,4 @@ def hidden_pieces(batch: Batch, hidden: Tensor, mask: int, enclosing: Tensor) ->
             tensors[name] = tensors[name].masked_fill(torch.arange(ids.shape[1]) >= lengths[:, None], 0)
     tensors[FIRST] = ((kept.cumsum(1) - 1).gather(1, first)).masked_fill(~batch.mask(ELEMENT_AXIS), 0)
     shorter = Batch(tensors, batch.axes, {**batch.lengths, PIECES: lengths})
-    return shorter.rows(range(len(shorter)))
+    return shorter.select(range(len(shorter)))

@@ -26,8 +26,8 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=TextConfig,
         describe=_describe,
         build=_text,
-        learn=_learn,
-        sketch=_sketch,
+        fit_config=_learn,
+        build_on_meta=_sketch,
         example=Example(rows={"text": ["a card", "a lost card", "a card lost", "where is it, it is lost"]}),
     )
 
@@ -68,7 +68,9 @@ def _sketch(config: TextConfig) -> "TextBackbone":
     return sketch(config)
 
 
-def _entities(predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig) -> MetricFunction:
+def _entities(
+    predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig
+) -> MetricFunction:
     from taskgraft_text.entities import judge
 
     return judge(predictions.values, truth)

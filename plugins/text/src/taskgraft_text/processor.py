@@ -15,7 +15,7 @@ from taskgraft.contract.backbone import ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import ElementSchema, ElementKind
+from taskgraft.contract.masking import ElementKind, ElementSchema
 from taskgraft_text.checkpoint import SECOND, TEXT
 from taskgraft_text.hiding import PIECES, held_pieces, hidden_pieces
 from taskgraft_text.settings import Pair
@@ -80,13 +80,13 @@ class TextProcessor(Processor):
         return ProcessedBatch(Batch(tensors, axes, lengths), refused, notes, elements)
 
     @property
-    def contents(self) -> ElementSchema:
+    def element_schema(self) -> ElementSchema:
         return ElementSchema(kinds=(ElementKind(name="piece", categories=len(self._tokenizer)),), by_position=False)
 
-    def holds(self, batch: Batch) -> Batch:
+    def element_values(self, batch: Batch) -> Batch:
         return held_pieces(batch, self._which(self._tokenizer.all_special_ids))
 
-    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         """Put the mask token in the place of pieces, always: one that is kept, or drawn and the same, would be left."""
         unknown = {self._tokenizer.unk_token_id}
         enclosing = self._which([one for one in self._tokenizer.all_special_ids if one not in unknown])

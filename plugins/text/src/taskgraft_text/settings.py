@@ -32,8 +32,8 @@ class Pair(StrEnum):
 class TextConfig(Config):
     """A text encoder or decoder of the transformers library."""
 
-    argument: ClassVar[str | None] = "checkpoint"
-    consent: ClassVar[frozenset[str]] = frozenset({"remote_code"})
+    positional: ClassVar[str | None] = "checkpoint"
+    needs_consent: ClassVar[frozenset[str]] = frozenset({"remote_code"})
 
     checkpoint: str = Field(min_length=1, description="name on the hub, or folder")
     revision: str | None = Field(default=None, description="branch, tag or commit of the hub; the newest when left out")

@@ -33,10 +33,12 @@ def export(
         files: those of the processor, copied as far as the checkpoint has them.
 
     Raises:
-        CannotExport: for a model that ends at an inner block, or whose code comes from its checkpoint.
+        ExportNotSupported: for a model that ends at an inner block, or whose code comes from its checkpoint.
     """
     if checkpoint.remote_code:
-        raise ExportNotSupported(checkpoint.name, "its code comes from the checkpoint, so transformers alone cannot load it")
+        raise ExportNotSupported(
+            checkpoint.name, "its code comes from the checkpoint, so transformers alone cannot load it"
+        )
     base = checkpoint.folder(weights=weights)
     config = configuration(checkpoint)
     whole, absent = _whole(structure, base if weights else None, config, checkpoint.name, _dtype(model))
@@ -56,7 +58,7 @@ def write(model: nn.Module, whole: Any, absent: frozenset[str], structure: Struc
         name: for messages.
 
     Raises:
-        CannotExport: for a model that ends at an inner block.
+        ExportNotSupported: for a model that ends at an inner block.
     """
     if structure.shortened:
         problem = (

@@ -11,7 +11,13 @@ from transformers import PretrainedConfig
 from transformers.utils import logging
 
 from taskgraft.errors import join_words
-from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, MissingTensors, translating_errors, weight_files
+from taskgraft.storage.checkpoints import (
+    Checkpoint,
+    InvalidCheckpoint,
+    MissingTensors,
+    translating_errors,
+    weight_files,
+)
 from taskgraft_transformers.structure import Structure
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -34,8 +40,8 @@ def load(checkpoint: Checkpoint, config: PretrainedConfig, structure: Structure,
     """Load a model, blocks past the kept ones left out.
 
     Raises:
-        TensorsMissing: when the checkpoint lacks a weight that the features use.
-        BadCheckpoint: when its files are damaged or its tensors have other shapes.
+        MissingTensors: when the checkpoint lacks a weight that the features use.
+        InvalidCheckpoint: when its files are damaged or its tensors have other shapes.
     """
     folder = checkpoint.folder(weights=True)
     if not weight_files(folder):

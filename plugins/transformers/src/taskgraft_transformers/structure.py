@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
-from taskgraft.contract.descriptions import FeatureDescription, Part, LayerRole
-from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, UnknownPart, translating_errors
+from taskgraft.contract.descriptions import FeatureDescription, LayerRole, Part
+from taskgraft.storage.checkpoints import Checkpoint, InvalidCheckpoint, UnknownPart, translating_errors
 
 ROLES: Mapping[LayerRole, tuple[str, ...]] = {
     LayerRole.QUERY: ("query", "q_proj", "q_lin", "query_proj", "attention.q", "attn.q", "SelfAttention.q"),
@@ -69,7 +69,7 @@ class Structure:
         """Keep the parts up to one, or all.
 
         Raises:
-            NoSuchPart: when there is no part of that name.
+            UnknownPart: when there is no part of that name.
         """
         if name is None:
             return self
@@ -103,7 +103,7 @@ def configuration(checkpoint: Checkpoint) -> PretrainedConfig:
     """Read the configuration of a checkpoint.
 
     Raises:
-        CheckpointNotFound, BadCheckpoint: when there is none, or transformers does not know the kind of model.
+        CheckpointNotFound, InvalidCheckpoint: when there is none, or transformers does not know the kind of model.
     """
     folder = checkpoint.folder()
     if not (folder / "config.json").is_file():

@@ -2,7 +2,7 @@
 
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, translating_errors
+from taskgraft.storage.checkpoints import Checkpoint, InvalidCheckpoint, translating_errors
 from taskgraft_transformers.loading import quiet
 
 VOCABULARIES = (
@@ -35,7 +35,7 @@ def read_tokenizer(checkpoint: Checkpoint, reads: str) -> PreTrainedTokenizerBas
         reads: what it reads, for messages ("texts").
 
     Raises:
-        CheckpointNotFound, BadCheckpoint: when there is none, or it cannot be read.
+        CheckpointNotFound, InvalidCheckpoint: when there is none, or it cannot be read.
     """
     folder = checkpoint.folder()
     if not any((folder / name).is_file() for name in VOCABULARIES):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from taskgraft.contract.descriptions import FeatureDescription, Layout, Part, LayerRole, sequence, vector
+from taskgraft.contract.descriptions import FeatureDescription, LayerRole, Layout, Part, sequence, vector
 from taskgraft.storage.checkpoints import InvalidCheckpoint, UnknownPart
 from taskgraft_vision.parts import Piece
 from taskgraft_vision.resuming import Stop, Stopped, Stretch
@@ -71,7 +71,7 @@ def anatomy(model: nn.Module, manner: Manner, size: Size, until: str | None, nam
         name: of the model, for messages.
 
     Raises:
-        NoSuchPart, BadCheckpoint: when it cannot be cut off there.
+        UnknownPart, InvalidCheckpoint: when it cannot be cut off there.
     """
     traced = trace(model, manner.vector, size)
     found = manner.pieces(model, traced)
@@ -82,7 +82,9 @@ def anatomy(model: nn.Module, manner: Manner, size: Size, until: str | None, nam
         removed = tuple(path for piece in found[number + 1 :] for path in piece.owns)
         stop = found[number + 1].entry if number + 1 < len(found) else None
         if removed and stop is None:
-            raise InvalidCheckpoint(name, f"what leaves its part '{until}' is read in several places; keep another part")
+            raise InvalidCheckpoint(
+                name, f"what leaves its part '{until}' is read in several places; keep another part"
+            )
         shorten(model, removed, stop)
         found = found[: number + 1]
     runs = _runs(model, manner, size) if stop is None else _shortened_runs(model, manner, size, name, until)

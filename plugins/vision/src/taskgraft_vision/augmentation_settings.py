@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import Layout
-from taskgraft.errors import join_words, closest_match
+from taskgraft.errors import closest_match, join_words
 
 Positive = Annotated[float, Field(gt=0)]
 Span = tuple[Positive, Positive]

@@ -71,13 +71,13 @@ class ImageBackbone(Backbone):
         """Write a checkpoint of timm or of transformers."""
         self._export(self.model, folder)
 
-    def example(self) -> Batch:
+    def example_batch(self) -> Batch:
         return self._processor.blank(2)
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
         return _features(self._found.stretches[layout].whole(self.model, self._pixels(batch)), layout, batch)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         hidden, early = self._found.stretches[layout].run_to(self.model, cut, self._pixels(batch))
@@ -87,7 +87,7 @@ class ImageBackbone(Backbone):
             tensors |= {name: batch[name] for name in ("place", "sizes")}
         return Batch(tensors)
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         if cut == 0:
             return self(state, layout)  # type: ignore[no-any-return]
         hidden = [tensor for name, tensor in state.tensors.items() if name.startswith(HIDDEN)]
@@ -118,8 +118,8 @@ def described(found: Anatomy, config: ImageConfig, licence: str | None) -> Backb
         cuts=found.cuts,
         unused=tuple(f"model.{path}" for path in found.unused),
         licence=licence,
-        mixes=policies.mixes,
-        displaces=policies.displaces & {feature.layout for feature in found.features},
+        mixes_examples=policies.mixes,
+        moves_positions_in=policies.displaces & {feature.layout for feature in found.features},
     )
 
 
@@ -134,4 +134,4 @@ def _features(outputs: Sequence[Tensor], layout: Layout, batch: Batch) -> Featur
     if layout == Layout.SEQUENCE:
         elements = outputs[0].flatten(2).transpose(1, 2)
         return Features(layout, (elements,), torch.full(elements.shape[:1], elements.shape[1], device=elements.device))
-    return Features(layout, tuple(outputs), place=GridGeometry(batch["place"], batch["sizes"]))
+    return Features(layout, tuple(outputs), geometry=GridGeometry(batch["place"], batch["sizes"]))

@@ -56,7 +56,7 @@ def read_image_folder(path: Path, config: EmptyConfig) -> "Rows":
             row += len(piece)
         if row == 0:
             raise _unreadable(path, f"the folder holds no image. The names of images end in {join_words(ENDINGS)}.")
-        return Rows(spill.finish(), path.name or str(path), refused=refused, folder=path)
+        return Rows(spill.finish(), path.name or str(path), invalid=refused, folder=path)
 
 
 class _Entry(NamedTuple):

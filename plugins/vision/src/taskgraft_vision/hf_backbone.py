@@ -11,8 +11,14 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, PretrainedConfig
 
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, Layout, LayerRole
-from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, UnknownPart, base_fingerprint, translating_errors
+from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, LayerRole, Layout
+from taskgraft.storage.checkpoints import (
+    Checkpoint,
+    InvalidCheckpoint,
+    UnknownPart,
+    base_fingerprint,
+    translating_errors,
+)
 from taskgraft_transformers.exporting import export
 from taskgraft_transformers.loading import draw, load, quiet, shorten
 from taskgraft_transformers.structure import Structure, configuration, structure
@@ -60,7 +66,7 @@ def build(config: HfVisionConfig) -> ImageBackbone:
     """Build an image encoder with its weights.
 
     Raises:
-        CheckpointNotFound, BadCheckpoint, TensorsMissing, NoSuchPart: when it cannot be.
+        CheckpointNotFound, InvalidCheckpoint, MissingTensors, UnknownPart: when it cannot be.
     """
     found = known(config)
     fingerprint = None
@@ -91,7 +97,7 @@ def known(config: HfVisionConfig) -> Known:
     """Find out what an image encoder is. What was found is remembered for equal settings of equal checkpoints.
 
     Raises:
-        CheckpointNotFound, BadCheckpoint, NoSuchPart: when it cannot be.
+        CheckpointNotFound, InvalidCheckpoint, UnknownPart: when it cannot be.
     """
     checkpoint = Checkpoint(config.model, config.revision)
     model_config = configuration(checkpoint)
@@ -182,7 +188,7 @@ def _processor(
     """Read how the checkpoint wants its images.
 
     Raises:
-        BadCheckpoint: when it does not say, or wants what cannot be done.
+        InvalidCheckpoint: when it does not say, or wants what cannot be done.
     """
     if not (checkpoint.folder() / PROCESSOR).is_file():
         raise InvalidCheckpoint(checkpoint.name, f"it has no {PROCESSOR}, so nothing says how it wants its images")

@@ -12,7 +12,9 @@ from taskgraft.contract.head import Predictions
 from taskgraft.contract.specs import MetricFunction
 
 
-def segmentation(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
+def segmentation(
+    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
+) -> MetricFunction:
     """How well predicted regions cover the true ones, over the pixels of all rows together; each from 0 to 1.
 
     ``mean_iou``: of each class the pixels where it is predicted and true by those where it is predicted or true (Jaccard's

@@ -18,7 +18,15 @@ ROLES: Mapping[LayerRole, tuple[str, ...]] = {
     LayerRole.VALUE: ("attn.v", "attn.v_proj", "attn.wv"),
     LayerRole.FUSED: ("qkv", "kv", "qk", "qkvu"),
     LayerRole.ATTENTION_OUTPUT: ("attn.proj", "attn.out_proj", "attn.wo"),
-    LayerRole.FEED_FORWARD_IN: ("mlp.fc1", "mlp.fc1_g", "mlp.fc1_x", "mlp.w1", "mlp.w2", "mlp.up_proj", "mlp.gate_proj"),
+    LayerRole.FEED_FORWARD_IN: (
+        "mlp.fc1",
+        "mlp.fc1_g",
+        "mlp.fc1_x",
+        "mlp.w1",
+        "mlp.w2",
+        "mlp.up_proj",
+        "mlp.gate_proj",
+    ),
     LayerRole.FEED_FORWARD_OUT: ("mlp.fc2", "mlp.w3", "mlp.down_proj"),
 }
 """Each role and how timm calls such layers: the end of a dotted path."""

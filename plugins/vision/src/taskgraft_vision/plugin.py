@@ -31,7 +31,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=TimmConfig,
         describe=_describe_timm,
         build=_timm,
-        sketch=_sketch_timm,
+        build_on_meta=_sketch_timm,
     )
     yield BackboneSpec(
         name="hf-vision",
@@ -39,7 +39,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=HfVisionConfig,
         describe=_describe_hf,
         build=_hf,
-        sketch=_sketch_hf,
+        build_on_meta=_sketch_hf,
     )
 
 
@@ -63,7 +63,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
         summary="a folder of images, one folder inside it per label",
         config=EmptyConfig,
         read=read_image_folder,
-        folders=PATTERNS,
+        folder_patterns=PATTERNS,
     )
 
 

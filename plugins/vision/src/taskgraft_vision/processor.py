@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from taskgraft.contract.backbone import ProcessedBatch, Processor, AugmentedBatch
+from taskgraft.contract.backbone import AugmentedBatch, ProcessedBatch, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft_vision import augmentation
@@ -125,7 +125,7 @@ class ImageProcessor(Processor):
     * ``sizes`` ``(batch, 2)`` int64: height and width of the upright image, in pixels; 1 for a refused row.
     """
 
-    kept: ClassVar[bool] = False
+    cacheable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class ImageProcessor(Processor):
         return ImageProcessor(self._geometry, self._policies, (mean, std))
 
     @property
-    def varies(self) -> bool:
+    def augments(self) -> bool:
         return len(self._policies.root) > 0
 
     def settings(self) -> Mapping[str, Any]:
@@ -164,17 +164,19 @@ class ImageProcessor(Processor):
             sheet.notes.update([note] if note else [])
         return ProcessedBatch(sheet.batch(), sheet.refused, dict(sheet.notes))
 
-    def vary(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
+    def augment(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
         images = inputs[IMAGE]
         sheet = _Sheet(len(images), self._geometry)
         for row, (image, _) in sheet.pictures(images):
             sheet.put(row, image, *self._varied(image, seeds[row]))
         if not self._policies.mixes:
-            return AugmentedBatch(sheet.batch(), refused=sheet.refused)
+            return AugmentedBatch(sheet.batch(), invalid=sheet.refused)
         usable = [row for row in range(len(images)) if row not in sheet.refused]
         made = augmentation.mixed(sheet.pixels, usable, self._policies, seeds)
         sheet.pixels = made.pixels
-        return AugmentedBatch(sheet.batch(), torch.from_numpy(made.partners), torch.from_numpy(made.shares), sheet.refused)
+        return AugmentedBatch(
+            sheet.batch(), torch.from_numpy(made.partners), torch.from_numpy(made.shares), sheet.refused
+        )
 
     def blank(self, rows: int) -> Batch:
         """Give prepared rows without pictures."""

@@ -15,7 +15,7 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features, GridGeometry
 from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, unseen_label_message
-from taskgraft.contract.labels import single_column, raise_invalid
+from taskgraft.contract.labels import raise_invalid, single_column
 from taskgraft.errors import TaskgraftError
 from taskgraft_vision.images import Unusable, content, is_empty
 from taskgraft_vision.masks import Numbers, class_numbers
@@ -59,11 +59,11 @@ class Segmentation(Head[SegmentationTarget]):
     def description(self) -> HeadDescription:
         return describe_segmentation(self._config)
 
-    def learn(self, targets: Columns) -> SegmentationTarget:
+    def fit_targets(self, targets: Columns) -> SegmentationTarget:
         """Collect the classes of the masks.
 
         Raises:
-            BadTargets: naming each row whose mask cannot be read.
+            InvalidTargets: naming each row whose mask cannot be read.
             OneClass: when there are fewer than two.
         """
         column, values = single_column(targets, "segmentation")
@@ -97,14 +97,14 @@ class Segmentation(Head[SegmentationTarget]):
         raise_invalid(reasons)
         return _padded(found, kind)
 
-    def truth(self, encoded: Batch, target: SegmentationTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: SegmentationTarget) -> list[Any]:
         """Give arrays ``(height, width)`` of class numbers, ``ignore`` where a pixel has none."""
         names = np.array((target.ignore, *target.vocabulary), target.dtype)
         sizes = zip(encoded.lengths[HEIGHT].tolist(), encoded.lengths[WIDTH].tolist(), strict=True)
         masks = encoded["mask"].cpu().numpy()
         return [names[mask[:height, :width]] for mask, (height, width) in zip(masks, sizes, strict=True)]
 
-    def build(self, features: FeatureDescription, target: SegmentationTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: SegmentationTarget) -> HeadModule:
         return _Decoder(features, target, self._config.channels)
 
 
@@ -125,7 +125,7 @@ class _Decoder(HeadModule):
         self._stride = features.strides[0]
         self._target = target
 
-    def calibrate(self, features: Features) -> None:
+    def fit_feature_scale(self, features: Features) -> None:
         """Take the root mean square of each level as its scale, 1 where it is all zero."""
         for level, value in enumerate(features.values):
             self.scale[level] = value.detach().float().square().mean().sqrt()
@@ -166,8 +166,8 @@ class _Decoder(HeadModule):
 
     def _place(self, output: Tensor, features: Features) -> GridGeometry:
         """Give the place of the features. Without one they cover a picture that has as many pixels as the model read."""
-        if features.place is not None:
-            return GridGeometry(features.place.transform.float(), features.place.sizes)
+        if features.geometry is not None:
+            return GridGeometry(features.geometry.transform.float(), features.geometry.sizes)
         rows, device = len(output), output.device
         sizes = torch.tensor([self._stride * cells for cells in output.shape[-2:]]).expand(rows, 2)
         return GridGeometry(torch.eye(2, 3, device=device).expand(rows, 2, 3), sizes)

@@ -18,7 +18,7 @@ Scalar = str | bool | int | float
 class ImageConfig(Config):
     """What all image backbones have in common."""
 
-    argument: ClassVar[str | None] = "model"
+    positional: ClassVar[str | None] = "model"
 
     model: str = Field(min_length=1, description="name on the hub, or folder")
     revision: str | None = Field(default=None, description="branch, tag or commit of the hub; the newest when left out")

@@ -64,7 +64,7 @@ def _export(found: TimmModel, model: nn.Module, folder: Path) -> None:
     """Write what ``timm.create_model("local-dir:<folder>", pretrained=True)`` reads: without a classifier.
 
     Raises:
-        CannotExport: for a model that is cut off.
+        ExportNotSupported: for a model that is cut off.
     """
     if found.config.until is not None:
         problem = f"it ends at {found.config.until} (until), and timm would run all blocks"

@@ -13,8 +13,8 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
-from taskgraft.errors import TaskgraftError, join_words, closest_match
-from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, translating_errors
+from taskgraft.errors import TaskgraftError, closest_match, join_words
+from taskgraft.storage.checkpoints import Checkpoint, InvalidCheckpoint, translating_errors
 from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy
 from taskgraft_vision.parts import groups_of, pieces, roles
 from taskgraft_vision.settings import TimmConfig
@@ -105,7 +105,9 @@ class UnknownArgument(TaskgraftError):
             return f"The argument '{self.argument}' of the model '{self.model}' is decided by taskgraft. Leave it out."
         near = closest_match(self.argument, self.known)
         meant = f" Did you mean '{near}'?" if near else ""
-        return f"The model '{self.model}' takes no argument '{self.argument}'.{meant} Arguments: {join_words(self.known)}."
+        return (
+            f"The model '{self.model}' takes no argument '{self.argument}'.{meant} Arguments: {join_words(self.known)}."
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class TimmModel:
         """What timm's factory is told.
 
         Raises:
-            UnknownModel, UnknownTag, CheckpointNotFound, BadCheckpoint: when there is no such model.
+            UnknownModel, UnknownTag, CheckpointNotFound, InvalidCheckpoint: when there is no such model.
         """
         if self.checkpoint is not None:
             folder = self.checkpoint.folder()

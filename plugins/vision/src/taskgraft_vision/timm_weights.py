@@ -10,7 +10,13 @@ import timm
 from torch import Tensor, nn
 
 from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.storage.checkpoints import InvalidCheckpoint, Checkpoint, MissingTensors, translating_errors, weight_files
+from taskgraft.storage.checkpoints import (
+    Checkpoint,
+    InvalidCheckpoint,
+    MissingTensors,
+    translating_errors,
+    weight_files,
+)
 from taskgraft.storage.fingerprints import combined_digest
 from taskgraft_vision.anatomy import shorten
 from taskgraft_vision.timm_model import TimmModel
@@ -48,9 +54,9 @@ class TimmWeights:
             the model, and the fingerprint of the weights that it uses; None when they were drawn at random.
 
         Raises:
-            TensorsMissing: when a weight that the features use is not there.
+            MissingTensors: when a weight that the features use is not there.
             UnexpectedTensors: when there are weights of another model.
-            BadCheckpoint, CheckpointNotFound: when there are none, or they cannot be read.
+            InvalidCheckpoint, CheckpointNotFound: when there are none, or they cannot be read.
         """
         model = self.model.build("cpu")
         shorten(model, self.model.anatomy.removed, self.model.anatomy.stop)
@@ -107,14 +113,16 @@ class TimmWeights:
         folder = checkpoint.folder(weights=True)
         files = weight_files(folder)
         if not files:
-            raise InvalidCheckpoint(self.model.config.model, "it has no weights (model.safetensors or pytorch_model.bin)")
+            raise InvalidCheckpoint(
+                self.model.config.model, "it has no weights (model.safetensors or pytorch_model.bin)"
+            )
         return folder, next((path for path in files if path.stem == "model"), files[0])
 
     def _stored(self, path: Path) -> dict[str, Tensor]:
         """Read a file of weights.
 
         Raises:
-            BadCheckpoint: when it is damaged, or holds anything but tensors by name.
+            InvalidCheckpoint: when it is damaged, or holds anything but tensors by name.
         """
         advice = "fetch them again, or save the tensors alone (model.state_dict())"
         try:

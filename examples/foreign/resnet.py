@@ -7,19 +7,21 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
-from taskgraft import Backbone, Batch, Features
-from taskgraft.contract.descriptions import (
+from taskgraft.plugin import (
+    Backbone,
     BackboneDescription,
+    Batch,
     FeatureDescription,
+    Features,
+    GridGeometry,
     InputField,
     LayerRole,
     Layout,
+    MissingTensors,
     Part,
+    checkpoint_fingerprint,
     vector,
 )
-from taskgraft.contract.features import GridGeometry
-from taskgraft.storage.checkpoints import MissingTensors
-from taskgraft.storage.fingerprints import checkpoint_fingerprint
 from taskgraft_vision.processor import Geometry, ImageProcessor
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

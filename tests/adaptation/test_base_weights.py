@@ -56,7 +56,7 @@ RENAMED = """
 from dataclasses import replace
 
 import small_plugin
-from taskgraft.contract.hooks import hookimpl
+from taskgraft.plugin import hookimpl
 
 TASKGRAFT_CONTRACT = "1.0"
 

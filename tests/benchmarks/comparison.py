@@ -38,9 +38,7 @@ PLUGIN = '''
 
 from typing import ClassVar
 
-from taskgraft.contract.config import Config
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import BackboneSpec
+from taskgraft.plugin import BackboneSpec, Config, hookimpl
 
 TASKGRAFT_CONTRACT = "1.0"
 

@@ -46,9 +46,7 @@ app()
 PLUGIN = '''
 from pydantic import Field
 
-from taskgraft.contract.config import Config
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import HeadSpec
+from taskgraft.plugin import Config, HeadSpec, hookimpl
 
 TASKGRAFT_CONTRACT = "1.0"
 

@@ -35,7 +35,7 @@ def test_a_word_of_no_part_is_refused_by_its_line():
         "validation.\n"
         "data.csv, line 4: the column 'part' is None, none of dev, test, testing, train, training, val, valid, "
         "validation.\n"
-        'Mend these rows, or name the values with data.split = {name = "column", …}.'
+        'Fix these rows, or name the values with data.split = {name = "column", …}.'
     )
 
 

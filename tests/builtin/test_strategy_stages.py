@@ -42,7 +42,7 @@ THREE = {
 ACME = f"""{OPENING}
 from typing import ClassVar
 
-from taskgraft.contract.specs import StrategySpec
+from taskgraft.plugin import StrategySpec
 from taskgraft.builtin.strategies.full import Full, FullConfig
 
 

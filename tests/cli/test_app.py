@@ -21,7 +21,7 @@ def _warned(config):
 
 
 def _described(config):
-    from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
+    from taskgraft.plugin import HeadDescription, Layout, TargetKind
 
     return HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY)
 

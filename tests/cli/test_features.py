@@ -14,8 +14,7 @@ import taskgraft as tg
 UNTIL = f'''{OPENING}
 from pydantic import Field
 
-from taskgraft.contract.config import Config
-from taskgraft.contract.specs import BackboneSpec
+from taskgraft.plugin import BackboneSpec, Config
 
 
 class Settings(Config):

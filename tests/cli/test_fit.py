@@ -13,7 +13,7 @@ from small_tasks import sentences
 import taskgraft as tg
 
 IMPATIENT = f"""{OPENING}
-from taskgraft.contract.specs import StrategySpec
+from taskgraft.plugin import StrategySpec
 
 
 def _stopped(config):
@@ -26,13 +26,12 @@ def taskgraft_strategies():
 """
 
 STRANGER = f"""{OPENING}
-from taskgraft.contract.specs import MetricSpec, ReaderSpec, SplitSpec
-from taskgraft.contract.descriptions import TargetKind
+from taskgraft.plugin import MetricSpec, ReaderSpec, SplitSpec, TargetKind
 
 
 def _read(path, config):
     import pyarrow as pa
-    from taskgraft.contract.rows import Rows
+    from taskgraft.plugin import Rows
 
     lines = path.read_text().splitlines()
     columns = zip(*(line.split(" | ") for line in lines), strict=True)

@@ -13,7 +13,7 @@ from taskgraft.cli.config_help import settings_of
 from taskgraft.contract.config import Config, EmptyConfig
 
 METRIC = f"""{OPENING}
-from taskgraft.contract.specs import ReaderSpec
+from taskgraft.plugin import ReaderSpec
 
 
 @hookimpl

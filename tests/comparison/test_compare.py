@@ -43,7 +43,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from taskgraft.contract.specs import StrategySpec
+from taskgraft.plugin import StrategySpec
 
 
 class FragileConfig(Config):
@@ -53,7 +53,7 @@ class FragileConfig(Config):
 
 def _fragile(config):
     from taskgraft.builtin.strategies.partial import Partial, PartialConfig
-    from taskgraft.contract.strategy import Strategy
+    from taskgraft.plugin import Strategy
 
     def on_step_end(backbone, step):
         if step == 5 and not Path(config.mark).exists():

@@ -28,9 +28,7 @@ from taskgraft.training.fit import NoValidation
 from taskgraft.training.train_step import parameter_groups
 
 THIRD_PARTY = f"""{OPENING}
-from taskgraft.contract.plan import Unfreeze, Stage
-from taskgraft.contract.specs import StrategySpec
-from taskgraft.contract.strategy import Strategy
+from taskgraft.plugin import Stage, Strategy, StrategySpec, Unfreeze
 
 
 class Own(Config):

@@ -376,7 +376,7 @@ def test_a_blocked_distribution_is_not_imported(garden, monkeypatch):
 LIST_REMARKS = """
 import json
 from taskgraft.discovery.catalog import catalog
-from taskgraft.contract.specs import HeadSpec
+from taskgraft.plugin import HeadSpec
 
 found = catalog()
 print(json.dumps([

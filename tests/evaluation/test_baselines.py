@@ -176,10 +176,7 @@ def test_a_fault_in_what_a_baseline_learned_is_refused(tmp_path, written, proble
 # --- baselines of plugins
 
 PLUGIN = """
-from taskgraft.contract.config import Config, EmptyConfig
-from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import BaselineSpec
+from taskgraft.plugin import BaselineSpec, Config, EmptyConfig, TargetKind, hookimpl
 
 TASKGRAFT_CONTRACT = "1.0"
 
@@ -220,13 +217,13 @@ def endless(inputs, truth, settings):
 
 
 def same(learned, inputs, elements, settings):
-    from taskgraft.contract.head import Predictions
+    from taskgraft.plugin import Predictions
 
     return Predictions([learned.label for _ in inputs["text"]], classes=("a", "b", "c"))
 
 
 def short(learned, inputs, elements, settings):
-    from taskgraft.contract.head import Predictions
+    from taskgraft.plugin import Predictions
 
     return Predictions([learned.label], classes=("a", "b", "c"))
 

@@ -12,10 +12,7 @@ from taskgraft.evaluation.evaluator import NoFigures
 from taskgraft.storage.atomic_write import OutputError
 
 PLUGIN = """
-from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import MetricSpec
+from taskgraft.plugin import Config, MetricSpec, TargetKind, hookimpl
 
 TASKGRAFT_CONTRACT = "1.0"
 

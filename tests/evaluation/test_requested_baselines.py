@@ -19,10 +19,7 @@ from taskgraft.evaluation.requested_baselines import BaselineFailed, BaselineMis
 from taskgraft.model import load
 
 PLUGIN = """
-from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import BaselineSpec
+from taskgraft.plugin import BaselineSpec, Config, TargetKind, hookimpl
 
 TASKGRAFT_CONTRACT = "1.0"
 
@@ -56,7 +53,7 @@ def heard(inputs, truth, settings):
 
 
 def repeat(learned, inputs, elements, settings):
-    from taskgraft.contract.head import Predictions
+    from taskgraft.plugin import Predictions
 
     known = learned[0]
     return Predictions([settings.word or known.get(text, "c") for text in inputs["text"]], classes=("a", "b", "c"))

@@ -11,7 +11,7 @@ from taskgraft.contract.backbone import Backbone, Processor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import BackboneDescription, InputField, Layout, Part, sequence, vector
 from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.engine.block_skipping import BlockSkipper
+from taskgraft_transformers.block_skipping import BlockSkipper
 
 SIZE, BLOCKS = 6, 3
 

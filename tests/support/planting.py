@@ -14,9 +14,7 @@ from taskgraft.contract.hooks import ENTRY_POINT_GROUP
 from taskgraft.discovery.catalog import BLOCK_VARIABLE, catalog
 
 OPENING = """
-from taskgraft.contract.config import Config, EmptyConfig
-from taskgraft.contract.hooks import CONTRACT_VERSION, hookimpl
-from taskgraft.contract.specs import HeadSpec
+from taskgraft.plugin import CONTRACT_VERSION, Config, EmptyConfig, HeadSpec, hookimpl
 
 TASKGRAFT_CONTRACT = CONTRACT_VERSION
 

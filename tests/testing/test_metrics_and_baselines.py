@@ -14,10 +14,7 @@ from taskgraft.testing import metrics_and_baselines as of_judging
 from taskgraft.testing import plugin as of_plugin
 
 RIGHT = """
-    from taskgraft.contract.config import Config, EmptyConfig
-    from taskgraft.contract.descriptions import TargetKind
-    from taskgraft.contract.hooks import hookimpl
-    from taskgraft.contract.specs import BaselineSpec, MetricSpec
+    from taskgraft.plugin import BaselineSpec, Config, EmptyConfig, MetricSpec, TargetKind, hookimpl
 
     TASKGRAFT_CONTRACT = "1.0"
 
@@ -60,7 +57,7 @@ RIGHT = """
         return Learned(label=truth[0])
 
     def predict(learned, inputs, elements, settings):
-        from taskgraft.contract.head import Predictions
+        from taskgraft.plugin import Predictions
 
         return Predictions([learned.label for _ in inputs["text"]])
 """

@@ -9,10 +9,7 @@ from taskgraft.testing import ContractViolation
 from taskgraft.testing import plugin as of_plugin
 
 RIGHT = """
-    from taskgraft.contract.config import Config
-    from taskgraft.contract.descriptions import BackboneDescription, InputField, Part, vector
-    from taskgraft.contract.hooks import hookimpl
-    from taskgraft.contract.specs import BackboneSpec
+    from taskgraft.plugin import BackboneDescription, BackboneSpec, Config, InputField, Part, hookimpl, vector
 
     TASKGRAFT_CONTRACT = "1.0"
 

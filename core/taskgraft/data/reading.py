@@ -13,6 +13,7 @@ from taskgraft.contract.config import parse_config
 from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
 from taskgraft.discovery.catalog import Catalog
+from taskgraft.discovery.catalog import catalog as installed_catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.errors import TaskgraftError, join_words
 
@@ -42,7 +43,11 @@ def read_rows(
     """
     if isinstance(data, Rows):
         return data
-    rows = read_file(data, catalog, reader) if isinstance(data, str | Path) else Rows(_checked_table(data, what), what)
+    rows = (
+        read_file(data, reader, catalog=catalog)
+        if isinstance(data, str | Path)
+        else Rows(_checked_table(data, what), what)
+    )
     if not rows.invalid:
         return rows
     if on_bad_row == "error" or len(rows.invalid) == len(rows):
@@ -53,17 +58,19 @@ def read_rows(
 # --- files
 
 
-def read_file(path: str | Path, catalog: Catalog, reader: ComponentReference | None = None) -> Rows:
-    """Make rows of a file or folder. Those that its reader refuses stay among them, with their reasons.
+def read_file(path: str | Path, reader: ComponentReference | None = None, *, catalog: Catalog | None = None) -> Rows:
+    """Read a file or folder. Rows that its reader refuses stay in the result, in ``Rows.invalid``.
 
     Args:
         reader: as for :func:`read_rows`.
+        catalog: where readers are looked up; the catalog of everything installed when left out.
 
     Raises:
         UnreadableFile: for a file that no reader takes, or that its reader refuses.
     """
-    chosen = None if reader is None else resolve(catalog, ReaderSpec, reader)
-    return _placed(_read_path(path, catalog, chosen), Path(path))
+    known = catalog or installed_catalog()
+    chosen = None if reader is None else resolve(known, ReaderSpec, reader)
+    return _placed(_read_path(path, known, chosen), Path(path))
 
 
 def _read_path(data: str | Path, catalog: Catalog, chosen: ResolvedComponent[ReaderSpec] | None) -> Rows:

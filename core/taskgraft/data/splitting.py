@@ -16,6 +16,9 @@ from taskgraft.errors import TaskgraftError, join_words
 TRAINING, VALIDATION = "train", "validation"
 """The parts that a split must have."""
 
+TEST_VALUES = ("test", "testing")
+"""Values of rows that a column split leaves out, for a final evaluation."""
+
 
 def read_train_and_validation(
     train: Any, validation: Any, data: DataConfig, seed: int, catalog: Catalog
@@ -95,6 +98,39 @@ def check_split(parts: Mapping[str, Sequence[int]], rows: Rows, who: str) -> Non
         if not len(parts.get(name, ())):
             sizes = join_words(f"{part} {len(members):,}" for part, members in parts.items())
             raise InvalidSplit(who, f"leaves no row for '{name}' ({sizes})")
+
+
+def split_by_column(
+    rows: Rows,
+    column: str,
+    train: Sequence[str] = ("train", "training"),
+    validation: Sequence[str] = ("validation", "valid", "val", "dev"),
+) -> Mapping[str, Sequence[int]]:
+    """Split rows by a column that names each row's part. Rows of the test part stay out of both.
+
+    Args:
+        train: values of training rows.
+        validation: values of validation rows.
+
+    Returns:
+        part → row indices, from 0.
+
+    Raises:
+        InvalidRows: naming rows with any other value.
+    """
+    names = {TRAINING: train, VALIDATION: validation, "test": TEST_VALUES}
+    part_of = {value: part for part, values in reversed(names.items()) for value in values}
+    parts: dict[str, list[int]] = {part: [] for part in names}
+    reasons = {}
+    for row, value in enumerate(rows.values(column)):
+        part = part_of.get(str(value))
+        if part is None:
+            reasons[row] = f"the column '{column}' is {value!r:.60}, none of {join_words(sorted(part_of))}"
+        else:
+            parts[part].append(row)
+    if reasons:
+        raise InvalidRows(rows, reasons, 'Fix these rows, or name the values with data.split = {name = "column", …}.')
+    return parts
 
 
 def _same(train: Any, validation: Any) -> bool:

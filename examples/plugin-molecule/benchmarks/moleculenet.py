@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 import taskgraft as tg
 from rich.console import Console
 from rich.table import Table
-from taskgraft.contract.rows import InvalidRows
-from taskgraft.data.reading import read_file
+from taskgraft.plugin import InvalidRows, read_file
 
 from plugin_molecule.scaffold import by_scaffold
 from plugin_molecule.settings import ScaffoldConfig

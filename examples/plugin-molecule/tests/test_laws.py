@@ -2,9 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Predictions
-from taskgraft.contract.rows import Rows
+from taskgraft.plugin import Predictions, Rows, TargetKind
 from taskgraft.testing import BackboneLaws, LabelledRows, PluginLaws, SplitLaws
 
 import plugin_molecule

@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import taskgraft as tg
 import torch
-from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.rows import InvalidRows, Rows
+from taskgraft.plugin import ELEMENT_AXIS, InvalidRows, Rows
 
 from plugin_molecule import molecule, scaffold, tokens
 from plugin_molecule.processor import POSITIONS, TOKENS, SmilesProcessor

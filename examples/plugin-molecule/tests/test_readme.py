@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pyarrow as pa
-from taskgraft.contract.rows import InvalidRows, Rows
+from taskgraft.plugin import InvalidRows, Rows
 
 from plugin_molecule.molecule import read
 

@@ -4,7 +4,7 @@ import datetime
 
 import torch
 
-from taskgraft.contract.backbone import Backbone
+from taskgraft.plugin import Backbone
 from taskgraft_fraud import plugin
 from taskgraft_fraud.settings import FTTransformerConfig, MlpPlrConfig, TableConfig, TabMConfig, TabularResNetConfig
 

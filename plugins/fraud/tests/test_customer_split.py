@@ -1,8 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from taskgraft.contract.config import ConfigError, parse_config
-from taskgraft.contract.rows import MissingColumn, Rows
+from taskgraft.plugin import ConfigError, MissingColumn, Rows, parse_config
 from taskgraft.testing import SplitLaws
 from taskgraft_fraud.customer_split import by_customer
 from taskgraft_fraud.leak import Leak

@@ -8,13 +8,18 @@ from small_plugin import TableConfig
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import taskgraft as tg
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.config import ConfigError, parse_config
-from taskgraft.contract.descriptions import Layout, vector
-from taskgraft.contract.features import Features
 from taskgraft.contract.labels import TooFewLabels
-from taskgraft.contract.plan import HeadSolver
-from taskgraft.contract.rows import InvalidRows, MissingColumn
+from taskgraft.plugin import (
+    Batch,
+    ConfigError,
+    Features,
+    HeadSolver,
+    InvalidRows,
+    Layout,
+    MissingColumn,
+    parse_config,
+    vector,
+)
 from taskgraft.testing import HeadLaws
 from taskgraft.training.validation_tuning import NothingToSettleBy
 from taskgraft_fraud.calibration import Isotonic, Temperature

@@ -13,10 +13,10 @@ from sklearn.preprocessing import StandardScaler
 
 from taskgraft.composition.compose import resolve
 from taskgraft.contract.rows import RenamedColumns
-from taskgraft.contract.specs import BaselineSpec, MetricSpec, SplitSpec
 from taskgraft.data.reading import read_rows
 from taskgraft.data.splitting import split_rows
 from taskgraft.discovery.catalog import catalog
+from taskgraft.plugin import BaselineSpec, MetricSpec, SplitSpec
 from taskgraft_fraud import logistic_regression, trees
 from taskgraft_fraud.baseline_settings import (
     GradientBoostingConfig,

@@ -7,7 +7,7 @@ from backbones import Table
 from small_plugin import TableConfig
 
 import taskgraft as tg
-from taskgraft.contract.recipe import ComponentRef
+from taskgraft.plugin import ComponentRef
 
 
 @pytest.fixture

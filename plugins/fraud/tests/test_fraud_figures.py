@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from taskgraft.contract.head import Predictions
+from taskgraft.plugin import Predictions
 from taskgraft_fraud import figures
 from taskgraft_fraud.figures import NoMatplotlib, NothingToPlot, draw
 from taskgraft_fraud.metric_settings import FraudMetricConfig

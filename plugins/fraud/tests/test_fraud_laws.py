@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from tables import SMALL, learned
 
-from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Predictions
+from taskgraft.plugin import Config, Predictions, TargetKind
 from taskgraft.testing import LabelledRows, PluginLaws
 from taskgraft_fraud.metric_settings import FraudMetricConfig
 

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from taskgraft.contract.head import Predictions
-from taskgraft.contract.rows import MissingColumn
 from taskgraft.evaluation.evaluation import Bootstrap
+from taskgraft.plugin import MissingColumn, Predictions
 from taskgraft_fraud.cells import BadCells
 from taskgraft_fraud.fraud_metric import NotALabel, NotTwoClasses, fraud
 from taskgraft_fraud.metric_settings import FraudMetricConfig

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import typed
 
-from taskgraft.contract.config import parse_config
+from taskgraft.plugin import parse_config
 from taskgraft_fraud.fraud_settings import FraudConfig
 from taskgraft_fraud.history_settings import TransactionsConfig
 

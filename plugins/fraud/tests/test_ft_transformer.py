@@ -5,8 +5,7 @@ import torch
 from rtdl_revisiting_models import FTTransformer
 from tables import SMALL, SPECS, built, learned
 
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import Layout
+from taskgraft.plugin import Batch, Layout
 
 TABLE = {
     "amount": [3.5, 80.0, 1.0, 12.25, 7.0],
@@ -81,7 +80,7 @@ def test_elements_stand_in_the_order_of_the_columns_whatever_their_kind():
 
 
 def test_feature_size_and_heads_that_do_not_fit_are_told():
-    from taskgraft.contract.config import ConfigError, parse_config
+    from taskgraft.plugin import ConfigError, parse_config
 
     with pytest.raises(ConfigError) as caught:
         parse_config(SPECS["ft-transformer"].config, {"feature_size": 100}, "backbone 'ft-transformer'")

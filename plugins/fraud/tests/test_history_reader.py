@@ -8,11 +8,8 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.contract.config import ConfigError, parse_config
-from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
-from taskgraft.contract.specs import ReaderSpec
 from taskgraft.data.reading import read_rows
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import ConfigError, InvalidRows, ReaderSpec, Rows, TaskgraftError, UnreadableFile, parse_config
 from taskgraft.testing import ReaderLaws
 from taskgraft_fraud.history_reader import read_transactions, with_history
 from taskgraft_fraud.history_settings import TransactionsConfig

@@ -5,12 +5,10 @@ import pyarrow as pa
 import pytest
 from handbook import FEATURES, FOLDER, SPLIT, needs_handbook
 
-from taskgraft.contract.config import ConfigError, parse_config
-from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
-from taskgraft.contract.specs import SplitSpec
 from taskgraft.data.reading import read_rows
 from taskgraft.data.splitting import resolve, split_rows
 from taskgraft.discovery.catalog import catalog
+from taskgraft.plugin import ConfigError, InvalidRows, MissingColumn, Rows, SplitSpec, parse_config
 from taskgraft.testing import SplitLaws
 from taskgraft_fraud.leak import Leak
 from taskgraft_fraud.plugin import taskgraft_splits

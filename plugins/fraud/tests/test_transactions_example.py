@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskgraft.contract.config import parse_config
+from taskgraft.plugin import parse_config
 from taskgraft_fraud.history_reader import read_transactions
 from taskgraft_fraud.history_settings import TransactionsConfig
 

@@ -5,7 +5,7 @@ import pytest
 import taskgraft as tg
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.contract.specs import StrategySpec
+from taskgraft.plugin import StrategySpec
 from taskgraft.testing import PluginLaws, StrategyLaws
 from taskgraft_peft import plugin
 

@@ -5,7 +5,7 @@ import torch
 from tiny_bases import fitted
 from torch import nn
 
-from taskgraft.contract.plan import Insertion
+from taskgraft.plugin import Insertion
 from taskgraft_peft.layers import CannotMerge
 
 MERGED = [
@@ -46,7 +46,7 @@ def test_what_stands_in_front_cannot_be_merged(base, strategy):
 
 
 def test_a_convolution_in_groups_cannot_be_merged_and_says_so():
-    from taskgraft.contract.descriptions import LayerRole
+    from taskgraft.plugin import LayerRole
     from taskgraft_peft.low_rank import LowRank
     from taskgraft_peft.settings import LowRankConfig
 
@@ -58,15 +58,7 @@ def test_a_convolution_in_groups_cannot_be_merged_and_says_so():
 
 
 def inserted(strategy) -> Insertion:
-    from taskgraft.contract.descriptions import (
-        BackboneDescription,
-        HeadDescription,
-        LayerRole,
-        Layout,
-        Part,
-        TargetKind,
-        vector,
-    )
+    from taskgraft.plugin import BackboneDescription, HeadDescription, LayerRole, Layout, Part, TargetKind, vector
 
     part = Part("all", ("all",), vector(4), {"all.layer": LayerRole.DEPTHWISE})
     backbone = BackboneDescription((), (vector(4),), (part,))

@@ -4,7 +4,7 @@ import pytest
 
 import taskgraft as tg
 from taskgraft.adaptation.dry_run import InsertionFailed
-from taskgraft.contract.config import ConfigError
+from taskgraft.plugin import ConfigError
 
 ADVICE = "\nChoose another strategy, or other layers for this one."
 

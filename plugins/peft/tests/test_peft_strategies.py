@@ -14,10 +14,7 @@ from torch import nn
 import taskgraft as tg
 from taskgraft.adaptation.insertion import is_inserted, named_modules, original_named_tensors, remove_modules
 from taskgraft.adaptation.trainable import resolve_trainable
-from taskgraft.contract.backbone import named_tensors
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
-from taskgraft.contract.plan import Plan
-from taskgraft.contract.strategy import Strategy
+from taskgraft.plugin import BackboneDescription, HeadDescription, LayerRole, Plan, Strategy, named_tensors
 from taskgraft_peft.adalora import AdaLora
 from taskgraft_peft.low_rank import LowRank
 from taskgraft_peft.settings import AdaLoraConfig, LowRankConfig

@@ -8,11 +8,17 @@ from backbones import Pairs, Words
 
 import taskgraft as tg
 from taskgraft import catalog
-from taskgraft.contract.descriptions import FeatureDescription, Layout, TargetKind, sequence
-from taskgraft.contract.features import Features
-from taskgraft.contract.head import InvalidTargets, Predictions
-from taskgraft.contract.specs import HeadSpec
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import (
+    FeatureDescription,
+    Features,
+    HeadSpec,
+    InvalidTargets,
+    Layout,
+    Predictions,
+    TargetKind,
+    TaskgraftError,
+    sequence,
+)
 from taskgraft.testing import HeadLaws, LabelledRows
 from taskgraft.testing.metrics_and_baselines import check_judges_count_rows
 from taskgraft_protein.contact_map import ContactMap

@@ -5,11 +5,9 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.contract.config import ConfigError, parse_config
-from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
-from taskgraft.contract.specs import ReaderSpec
 from taskgraft.data.arrow_spool import PIECE
 from taskgraft.data.reading import read_rows
+from taskgraft.plugin import ConfigError, InvalidRows, ReaderSpec, Rows, UnreadableFile, parse_config
 from taskgraft.testing import ReaderLaws
 from taskgraft_protein.data_settings import FastaConfig
 from taskgraft_protein.fasta import read_fasta

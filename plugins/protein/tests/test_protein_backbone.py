@@ -8,10 +8,8 @@ from tiny_proteins import BLOCKS, HEADS
 from transformers import AutoTokenizer, BertModel, EsmModel, T5EncoderModel
 
 import taskgraft as tg
-from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.features import Features
 from taskgraft.engine.feature_checks import max_relative_difference, through_cut
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import Features, Layout, TaskgraftError
 from taskgraft_protein.backbone import ProteinBackbone
 from taskgraft_protein.checkpoint import describe
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig

@@ -7,8 +7,7 @@ import pytest
 from pyarrow import parquet
 from scipy.stats import spearmanr
 
-from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Predictions
+from taskgraft.plugin import Predictions, TargetKind
 from taskgraft.testing import LabelledRows
 from taskgraft.testing.metrics_and_baselines import check_baselines_are_plain_and_honest
 from taskgraft_protein import one_hot_ridge, one_hot_window

@@ -8,7 +8,7 @@ from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
 import taskgraft as tg
 from taskgraft.builtin.strategies.full import Full, FullConfig
-from taskgraft.contract.descriptions import LayerRole
+from taskgraft.plugin import LayerRole
 
 SEQUENCES = ["MKTAYIAKQRQISFVK", "GAVLI", "MSTNPKPQRKTKRNTNRRPQDV", "WYFHC"]
 ROWS = {"sequence": SEQUENCES, "label": ["in", "out", "in", "out"]}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import taskgraft as tg
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import TaskgraftError
 
 MOTIFS = ("ACDEFGHIKL", "WYWYWYWYWY", "MNPQRSTVMN")
 SEQUENCES = {"sequence": [motif[start:] + motif[: start + 3] for motif in MOTIFS for start in range(8)]}
@@ -104,7 +104,7 @@ class LastBlock(tg.Strategy):
         self._store = store
 
     def plan(self, backbone, head):
-        from taskgraft.contract.plan import Stage, Unfreeze
+        from taskgraft.plugin import Stage, Unfreeze
 
         return (
             Stage(

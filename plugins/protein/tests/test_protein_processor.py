@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from taskgraft.contract.masking import CATEGORY
+from taskgraft.plugin import CATEGORY
 from taskgraft_protein.alphabet import ESM
 from taskgraft_protein.processor import Limit, ProteinProcessor
 

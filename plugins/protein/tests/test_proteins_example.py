@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from commands import typed
 
-from taskgraft.contract.config import parse_config
+from taskgraft.plugin import parse_config
 from taskgraft_protein.data_settings import FastaConfig, SequenceIdentityConfig
 from taskgraft_protein.fasta import read_fasta
 from taskgraft_protein.sequence_identity import by_identity

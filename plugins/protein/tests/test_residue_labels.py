@@ -3,9 +3,8 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.contract.rows import MissingColumn, UnreadableFile
-from taskgraft.contract.specs import ReaderSpec
 from taskgraft.data.arrow_spool import PIECE
+from taskgraft.plugin import MissingColumn, ReaderSpec, UnreadableFile
 from taskgraft.testing import ReaderLaws
 from taskgraft_protein.data_settings import ResidueLabelsConfig
 from taskgraft_protein.residue_labels import read_residue_labels

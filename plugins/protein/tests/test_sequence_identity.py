@@ -9,10 +9,7 @@ from families import families, straddling
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.contract.config import ConfigError, parse_config
-from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
-from taskgraft.contract.specs import SplitSpec
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import ConfigError, InvalidRows, MissingColumn, Rows, SplitSpec, TaskgraftError, parse_config
 from taskgraft.testing import SplitLaws
 from taskgraft_protein.data_settings import SequenceIdentityConfig
 from taskgraft_protein.sequence_identity import by_identity, clusters

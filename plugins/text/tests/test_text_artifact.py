@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import taskgraft as tg
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import TaskgraftError
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import MANIFEST, TENSORS, checksums
 

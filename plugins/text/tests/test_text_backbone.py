@@ -8,12 +8,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 import taskgraft as tg
-from taskgraft.contract.descriptions import LayerRole, Layout
-from taskgraft.contract.features import Features
-from taskgraft.contract.plan import Stage, Unfreeze
-from taskgraft.contract.strategy import Strategy
 from taskgraft.engine.feature_checks import UnreliableBackbone, check_features, max_relative_difference, through_cut
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import Features, LayerRole, Layout, Stage, Strategy, TaskgraftError, Unfreeze
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.checkpoint import describe
 from taskgraft_text.settings import TextConfig

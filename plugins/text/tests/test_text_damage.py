@@ -11,7 +11,7 @@ import torch
 from transformers import ViTConfig, ViTModel
 
 import taskgraft as tg
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import TaskgraftError
 from taskgraft.storage.manifest import MANIFEST, TENSORS, checksums
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.settings import TextConfig

@@ -12,8 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 
 import taskgraft as tg
 from taskgraft.builtin.strategies.full import Full, FullConfig
-from taskgraft.contract.descriptions import LayerRole
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import LayerRole, TaskgraftError
 
 TEXTS = ["lost card", "late parcel", "my card", "where is my parcel, please help"]
 ROWS = {"text": TEXTS, "label": ["card", "parcel", "card", "parcel"]}

@@ -5,8 +5,7 @@ import tiny
 import torch
 
 import taskgraft as tg
-from taskgraft.contract.masking import CATEGORY
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import CATEGORY, TaskgraftError
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.settings import TextConfig
 

@@ -5,9 +5,7 @@ import pytest
 from taskgraft.builtin.strategies.full import Full, FullConfig
 from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
 from taskgraft.builtin.strategies.partial import Partial, PartialConfig
-from taskgraft.contract.descriptions import LayerRole
-from taskgraft.contract.plan import Stage, Unfreeze
-from taskgraft.contract.strategy import Strategy
+from taskgraft.plugin import LayerRole, Stage, Strategy, Unfreeze
 from taskgraft.testing import BackboneLaws, PluginLaws, StrategyLaws
 from taskgraft_text import plugin
 from taskgraft_text.backbone import TextBackbone

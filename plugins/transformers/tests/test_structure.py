@@ -1,7 +1,7 @@
 import torch
 from transformers import BertConfig, EsmConfig, GPT2Config, MobileBertConfig, T5Config
 
-from taskgraft.contract.descriptions import LayerRole, sequence
+from taskgraft.plugin import LayerRole, sequence
 from taskgraft_transformers.structure import structure
 
 SMALL = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

@@ -6,8 +6,7 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from taskgraft.contract.config import Config, ConfigError, parse_config
-from taskgraft.contract.descriptions import Layout
+from taskgraft.plugin import Config, ConfigError, Layout, parse_config
 from taskgraft_vision.augmentation import changed, mixed, rectangle
 from taskgraft_vision.augmentation_settings import CutMix, Light, MixUp, Policies, PolicyList, RandAugment
 

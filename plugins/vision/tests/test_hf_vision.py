@@ -17,8 +17,7 @@ from transformers import (
 )
 
 import taskgraft as tg
-from taskgraft.contract.descriptions import LayerRole, Layout
-from taskgraft.storage.checkpoints import InvalidCheckpoint, MissingTensors, UnknownPart
+from taskgraft.plugin import InvalidCheckpoint, LayerRole, Layout, MissingTensors, UnknownPart
 from taskgraft.testing import BackboneLaws
 from taskgraft_vision import hf_backbone, plugin
 from taskgraft_vision.settings import HfVisionConfig

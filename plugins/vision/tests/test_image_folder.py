@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.rows import UnreadableFile
+from taskgraft.plugin import EmptyConfig, UnreadableFile
 from taskgraft_vision.folder import PATTERNS, read_image_folder
 
 

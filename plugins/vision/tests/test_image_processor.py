@@ -10,7 +10,7 @@ from PIL import Image
 from timm.data import create_transform
 from torch.nn.functional import adaptive_avg_pool2d, affine_grid
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 from taskgraft_vision.augmentation_settings import Policies, PolicyList
 from taskgraft_vision.processor import Geometry, ImageProcessor
 

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, jaccard_score
 
-from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Predictions
+from taskgraft.plugin import EmptyConfig, Predictions, TargetKind
 from taskgraft.testing.metrics_and_baselines import LabelledRows, check_judges_count_rows
 from taskgraft_vision.iou import segmentation
 

@@ -5,7 +5,7 @@ import pytest
 from drawing import encoded, png
 from PIL import Image
 
-from taskgraft.contract.head import InvalidTargets
+from taskgraft.plugin import InvalidTargets
 from taskgraft_vision.images import Unusable
 from taskgraft_vision.masks import class_numbers
 from taskgraft_vision.segmentation import Segmentation

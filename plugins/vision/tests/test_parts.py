@@ -2,7 +2,7 @@ import pytest
 import timm
 import torch
 
-from taskgraft.contract.descriptions import LayerRole
+from taskgraft.plugin import LayerRole
 from taskgraft_vision.parts import groups_of, pieces, roles
 from taskgraft_vision.trace import trace
 

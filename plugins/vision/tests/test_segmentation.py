@@ -9,11 +9,8 @@ from PIL import Image
 
 import taskgraft as tg
 from taskgraft.composition.compose import AugmentationNotSupported, MixingNotSupported
-from taskgraft.contract.descriptions import FeatureDescription, Layout
-from taskgraft.contract.features import Features, GridGeometry
-from taskgraft.contract.head import InvalidTargets
 from taskgraft.contract.labels import NeedsOneColumn
-from taskgraft.contract.rows import InvalidRows
+from taskgraft.plugin import FeatureDescription, Features, GridGeometry, InvalidRows, InvalidTargets, Layout
 from taskgraft.testing import HeadLaws
 from taskgraft_vision.masks import class_numbers
 from taskgraft_vision.plugin import taskgraft_heads

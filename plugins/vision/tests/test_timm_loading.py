@@ -14,9 +14,7 @@ from drawing import pictures
 from safetensors.torch import load_file
 from stored import SIZE, change, drawn, folder_of, stored
 
-from taskgraft.contract.descriptions import Layout
-from taskgraft.errors import TaskgraftError
-from taskgraft.storage.checkpoints import MissingTensors
+from taskgraft.plugin import Layout, MissingTensors, TaskgraftError
 from taskgraft_vision.settings import TimmConfig
 from taskgraft_vision.timm_backbone import build, describe
 

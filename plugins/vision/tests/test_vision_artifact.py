@@ -19,9 +19,7 @@ from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.builtin.strategies.full import Full, FullConfig
 from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
 from taskgraft.builtin.strategies.partial import Partial, PartialConfig
-from taskgraft.contract.descriptions import Layout, TargetKind
-from taskgraft.contract.head import Predictions
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import Layout, Predictions, TargetKind, TaskgraftError
 from taskgraft.storage.manifest import MANIFEST, TENSORS
 from taskgraft.testing import PluginLaws, StrategyLaws
 from taskgraft.testing.metrics_and_baselines import LabelledRows

@@ -15,7 +15,7 @@ from drawing import opened, pictures
 from safetensors.torch import load_file, save_file
 
 import taskgraft as tg
-from taskgraft.storage.checkpoints import MissingTensors
+from taskgraft.plugin import MissingTensors
 from taskgraft.testing import BackboneLaws
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

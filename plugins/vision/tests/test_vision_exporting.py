@@ -12,8 +12,7 @@ from transformers import AutoModel, ViTConfig, ViTImageProcessor
 
 import taskgraft as tg
 from taskgraft.builtin.strategies.full import Full, FullConfig
-from taskgraft.contract.descriptions import LayerRole
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import LayerRole, TaskgraftError
 
 IMAGES = [encoded(noise(40 + 9 * number, 60 - 5 * number, number)) for number in range(4)]
 ROWS = {"image": IMAGES, "label": ["cat", "dog"] * 2}

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from taskgraft.builtin.heads.configs import ClassificationConfig, describe_classification
-from taskgraft.builtin.heads.linear_readout import LinearReadout, mean_of_members, per_member, tempered_divergence
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
@@ -27,6 +26,7 @@ from taskgraft.contract.labels import (
     single_column,
     to_json_label,
 )
+from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member, tempered_divergence
 from taskgraft.errors import TaskgraftError, join_words
 
 

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from taskgraft.builtin.heads.configs import ElementClassificationConfig, describe_element_classification
-from taskgraft.builtin.heads.linear_readout import LinearReadout, tempered_divergence
 from taskgraft.contract.batch import Batch, length_mask
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
@@ -24,6 +23,7 @@ from taskgraft.contract.labels import (
     single_column,
     to_json_label,
 )
+from taskgraft.engine.linear_readout import LinearReadout, tempered_divergence
 
 
 class ElementClassificationTarget(TargetDescription):

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from taskgraft.builtin.heads.configs import MaskedElementsConfig, describe_masked_elements
-from taskgraft.builtin.heads.linear_readout import LinearReadout
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
 from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema, maskable
+from taskgraft.engine.linear_readout import LinearReadout
 
 
 class MaskedElementsTarget(TargetDescription):

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from taskgraft.builtin.heads.configs import MultiLabelConfig, describe_multi_label
-from taskgraft.builtin.heads.linear_readout import LinearReadout, mean_of_members, per_member
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
@@ -23,6 +22,7 @@ from taskgraft.contract.labels import (
     raise_invalid,
     to_json_label,
 )
+from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 
 _YES_NO = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
 UNKNOWN = -1.0

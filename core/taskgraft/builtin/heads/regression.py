@@ -8,13 +8,13 @@ from pydantic import model_validator
 from torch import Tensor
 
 from taskgraft.builtin.heads.configs import RegressionConfig, describe_regression
-from taskgraft.builtin.heads.linear_readout import LinearReadout, mean_of_members, per_member
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
 from taskgraft.contract.labels import raise_invalid
+from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 
 LARGEST = 1e100
 """Numbers beyond this, whose squares would not be finite, are refused."""

@@ -3,16 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.contract.columns import Columns, ElementCounts
-from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import BackboneSpec, BaselineSpec, SplitSpec
+from taskgraft.plugin import BackboneSpec, BaselineSpec, Columns, ElementCounts, SplitSpec, TargetKind, hookimpl
 
 from plugin_molecule.settings import MorganForestConfig, ScaffoldConfig, SmilesTransformerConfig, describe
 
 if TYPE_CHECKING:
-    from taskgraft.contract.head import Predictions
-    from taskgraft.contract.rows import Rows
+    from taskgraft.plugin import Predictions, Rows
 
     from plugin_molecule.backbone import SmilesTransformer
     from plugin_molecule.forest import Forest

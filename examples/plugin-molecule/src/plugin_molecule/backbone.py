@@ -1,9 +1,7 @@
 """The model: an encoder over the tokens of a SMILES (Vaswani and others, 2017), norms first (Xiong and others, 2020)."""
 
 import torch
-from taskgraft import Backbone, Batch, Features
-from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.plugin import ELEMENT_AXIS, Backbone, BackboneDescription, Batch, Features, Layout
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 

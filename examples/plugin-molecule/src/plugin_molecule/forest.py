@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from taskgraft import Predictions
-from taskgraft.contract.columns import Columns, ElementCounts
-from taskgraft.contract.labels import sort_labels
+from taskgraft.plugin import Columns, ElementCounts, Predictions, sort_labels
 
 from plugin_molecule.molecule import molecules
 from plugin_molecule.settings import SMILES, MorganForestConfig

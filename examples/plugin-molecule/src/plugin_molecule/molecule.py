@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from rdkit import Chem, rdBase
-from taskgraft import TaskgraftError
+from taskgraft.plugin import TaskgraftError
 
 
 @dataclass(eq=False)

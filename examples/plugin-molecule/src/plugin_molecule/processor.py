@@ -7,11 +7,18 @@ from typing import Any
 
 import torch
 from rdkit import Chem
-from taskgraft import Batch, ProcessedBatch, Processor
-from taskgraft.contract.backbone import AugmentedBatch
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
+from taskgraft.plugin import (
+    CATEGORY,
+    ELEMENT_AXIS,
+    NUMBER,
+    AugmentedBatch,
+    Batch,
+    Columns,
+    ElementKind,
+    ElementSchema,
+    ProcessedBatch,
+    Processor,
+)
 from torch import Tensor
 
 from plugin_molecule.molecule import Written, canonical, drawn, read

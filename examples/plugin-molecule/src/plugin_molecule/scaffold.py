@@ -8,7 +8,7 @@ ones the later in the file comes first. All this is as in DeepChem, with which M
 from collections.abc import Mapping, Sequence
 
 from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
-from taskgraft.contract.rows import InvalidRows, Rows
+from taskgraft.plugin import InvalidRows, Rows
 
 from plugin_molecule.molecule import read
 from plugin_molecule.settings import ScaffoldConfig

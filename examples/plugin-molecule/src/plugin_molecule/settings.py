@@ -3,8 +3,7 @@
 from typing import Self
 
 from pydantic import Field, model_validator
-from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import BackboneDescription, InputField, LayerRole, Part, sequence, vector
+from taskgraft.plugin import BackboneDescription, Config, InputField, LayerRole, Part, sequence, vector
 
 SMILES = "smiles"
 """The input role of the backbone, and the usual name of a column of molecules."""

@@ -2,7 +2,7 @@
 
 import re
 
-from taskgraft.contract.columns import Columns
+from taskgraft.plugin import Columns
 
 from plugin_molecule.molecule import canonical, read
 from plugin_molecule.settings import SMILES, SmilesTransformerConfig

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.features import Features
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import Backbone, BackboneDescription, Batch, Features, Layout, TaskgraftError
 from taskgraft_fraud.description import category_sizes, number_count
 from taskgraft_fraud.processor import CATEGORIES, NUMBERS, TableProcessor
 from taskgraft_fraud.settings import AnyTable, CategoryColumn, NumberColumn, TableConfig

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 from taskgraft_fraud.settings import Column, KindsConfig
 
 

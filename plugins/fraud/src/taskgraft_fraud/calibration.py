@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 
 LOWEST, HIGHEST = 0.01, 100.0
 """Bounds of a temperature. Where validation rows are told apart without a mistake the best one is 0, and is not taken."""

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from taskgraft.contract.rows import to_arrow
+from taskgraft.plugin import to_arrow
 from taskgraft_fraud.cells import codes, column_of, texts
 
 

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.contract.rows import to_arrow
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import TaskgraftError, to_arrow
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 """How a number is written. The names of infinity and of no number are texts."""

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.contract.columns import Columns
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.plugin import Columns, TaskgraftError, join_words
 from taskgraft_fraud.cells import NUMBER, Cells, column_of, is_number, is_text, is_time, numbers, share, texts
 from taskgraft_fraud.settings import AnyTable, CategoryColumn, Column, Cycle, NumberColumn, TableConfig, TimeColumn
 from taskgraft_fraud.times import DAY, TIME, moment, times, when

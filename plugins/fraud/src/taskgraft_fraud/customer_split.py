@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from taskgraft.contract.rows import Rows
+from taskgraft.plugin import Rows
 from taskgraft_fraud.leak import JUDGED, LEARNED, customers_of, given_parts, refuse_same_rows, refuse_shared_customers
 from taskgraft_fraud.split_settings import CustomerSplitConfig
 

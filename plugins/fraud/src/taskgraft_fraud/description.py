@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, LayerRole, Part, sequence, vector
+from taskgraft.plugin import BackboneDescription, FeatureDescription, LayerRole, Part, sequence, vector
 from taskgraft_fraud.settings import (
     CategoryColumn,
     FTTransformerConfig,

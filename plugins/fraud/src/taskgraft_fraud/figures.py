@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.contract.head import Predictions
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import Predictions, TaskgraftError
 from taskgraft_fraud.fraud_metric import outcomes
 from taskgraft_fraud.metric_settings import FraudMetricConfig
 

@@ -11,24 +11,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from taskgraft.builtin.heads.linear_readout import LinearReadout, mean_of_members, per_member
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
-from taskgraft.contract.features import Features
-from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
-from taskgraft.contract.labels import (
+from taskgraft.plugin import (
+    Batch,
+    Columns,
+    FeatureDescription,
+    Features,
+    Head,
+    HeadDescription,
+    HeadModule,
     Label,
+    LinearReadout,
+    LossSum,
+    Predictions,
+    TargetDescription,
+    TaskgraftError,
     build_vocabulary,
     check_labels_present,
     find_label,
+    join_words,
     label_indices,
     label_key,
+    mean_of_members,
+    per_member,
     raise_invalid,
     single_column,
     to_json_label,
 )
-from taskgraft.errors import TaskgraftError, join_words
 from taskgraft_fraud.calibration import Chances, Isotonic, Temperature, calibrated, fit
 from taskgraft_fraud.cells import BadCells
 from taskgraft_fraud.day import days_of

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.head import Predictions
-from taskgraft.contract.labels import Label, label_key
-from taskgraft.contract.rows import MissingColumn
-from taskgraft.contract.specs import MetricFunction
-from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.evaluation.ranking import RankingCurves
+from taskgraft.plugin import (
+    Columns,
+    Label,
+    MetricFunction,
+    MissingColumn,
+    Predictions,
+    RankingCurves,
+    TaskgraftError,
+    join_words,
+    label_key,
+)
 from taskgraft_fraud.card_precision import Cards
 from taskgraft_fraud.day import days_of
 from taskgraft_fraud.metric_settings import FraudMetricConfig

@@ -4,8 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
+from taskgraft.plugin import Config, HeadDescription, Layout, TargetKind
 
 
 class FraudConfig(Config):

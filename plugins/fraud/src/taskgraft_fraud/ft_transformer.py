@@ -10,7 +10,7 @@ import torch
 from rtdl_revisiting_models import FTTransformer
 from torch import Tensor, nn
 
-from taskgraft.contract.descriptions import Layout
+from taskgraft.plugin import Layout
 from taskgraft_fraud.backbone import TableBackbone, TableModel, shape_of
 from taskgraft_fraud.description import describe_ft_transformer
 from taskgraft_fraud.settings import CategoryColumn, Column, FTTransformerConfig

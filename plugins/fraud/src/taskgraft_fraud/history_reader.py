@@ -15,10 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft import catalog
-from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows, UnreadableFile
-from taskgraft.data.reading import read_file
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.plugin import FIX_ADVICE, InvalidRows, Rows, TaskgraftError, UnreadableFile, join_words, read_file
 from taskgraft_fraud.cells import codes, null
 from taskgraft_fraud.history import customer_windows, terminal_windows
 from taskgraft_fraud.history_settings import TransactionsConfig
@@ -37,8 +34,8 @@ def read_transactions(path: Path, config: TransactionsConfig) -> Rows:
         TaskgraftError: as :func:`with_history` does.
     """
     if not path.is_dir():
-        return with_history(read_file(path, catalog(), config.reader), None, config)
-    history, rows = (read_file(_only(path, name), catalog(), config.reader) for name in (HISTORY, ROWS))
+        return with_history(read_file(path, config.reader), None, config)
+    history, rows = (read_file(_only(path, name), config.reader) for name in (HISTORY, ROWS))
     return with_history(rows, history, config)
 
 

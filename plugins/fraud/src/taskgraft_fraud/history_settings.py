@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 
 
 class TransactionsConfig(Config):

@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from taskgraft.contract.rows import Rows
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.plugin import Rows, TaskgraftError, join_words
 from taskgraft_fraud.cells import codes, column_of, texts
 from taskgraft_fraud.day import Days
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from taskgraft.contract.columns import Columns, ElementCounts
-from taskgraft.contract.head import Predictions
+from taskgraft.plugin import Columns, ElementCounts, Predictions
 from taskgraft_fraud.baseline_settings import LogisticRegressionConfig, LogisticRegressionLearned
 from taskgraft_fraud.matrix import expanded, labels_of, learned_columns, likeliest
 

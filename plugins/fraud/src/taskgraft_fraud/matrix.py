@@ -6,9 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.head import Predictions
-from taskgraft.contract.labels import Label, label_indices, label_key, sort_labels
+from taskgraft.plugin import Columns, Label, Predictions, label_indices, label_key, sort_labels
 from taskgraft_fraud.columns import learn
 from taskgraft_fraud.processor import CATEGORIES, NUMBERS, TableProcessor
 from taskgraft_fraud.settings import CategoryColumn, Column, KindsConfig, TableConfig

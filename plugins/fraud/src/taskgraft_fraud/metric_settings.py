@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 from taskgraft_fraud.day_settings import Unit
 
 

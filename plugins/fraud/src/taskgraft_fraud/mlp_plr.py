@@ -5,7 +5,7 @@ from rtdl_num_embeddings import PeriodicEmbeddings
 from rtdl_revisiting_models import MLP, CategoricalEmbeddings
 from torch import Tensor
 
-from taskgraft.contract.descriptions import Layout
+from taskgraft.plugin import Layout
 from taskgraft_fraud.backbone import TableBackbone, TableModel, shape_of
 from taskgraft_fraud.description import describe_mlp_plr
 from taskgraft_fraud.settings import MlpPlrConfig

@@ -6,18 +6,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.contract.columns import Columns, ElementCounts
-from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import (
+from taskgraft.plugin import (
     BackboneSpec,
     BaselineSpec,
+    Columns,
+    ElementCounts,
     Example,
     HeadSpec,
     MetricFunction,
     MetricSpec,
     ReaderSpec,
     SplitSpec,
+    TargetKind,
+    hookimpl,
 )
 from taskgraft_fraud import description, settings
 from taskgraft_fraud.baseline_settings import (
@@ -32,8 +33,7 @@ from taskgraft_fraud.metric_settings import FraudMetricConfig
 from taskgraft_fraud.split_settings import CustomerSplitConfig, TimeSplitConfig
 
 if TYPE_CHECKING:
-    from taskgraft.contract.head import Predictions
-    from taskgraft.contract.rows import Rows
+    from taskgraft.plugin import Predictions, Rows
     from taskgraft_fraud.backbone import TableBackbone
     from taskgraft_fraud.fraud import Fraud
 

@@ -11,13 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from taskgraft.contract.backbone import ProcessedBatch, Processor
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
-from taskgraft.contract.rows import MissingColumn
-from taskgraft.errors import join_words
+from taskgraft.plugin import (
+    CATEGORY,
+    ELEMENT_AXIS,
+    NUMBER,
+    Batch,
+    Columns,
+    ElementKind,
+    ElementSchema,
+    MissingColumn,
+    ProcessedBatch,
+    Processor,
+    join_words,
+)
 from taskgraft_fraud.cells import Cells, column_of
 from taskgraft_fraud.columns import READ
 from taskgraft_fraud.settings import CategoryColumn, Column, NumberColumn, TimeColumn

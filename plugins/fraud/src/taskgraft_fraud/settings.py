@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 
 Cycle = Literal["hour", "weekday", "yearday"]
 Positive = Annotated[float, Field(gt=0)]

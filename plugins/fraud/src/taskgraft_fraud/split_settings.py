@@ -4,7 +4,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 from taskgraft_fraud.day_settings import Unit
 
 

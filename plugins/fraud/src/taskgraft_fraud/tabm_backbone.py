@@ -4,7 +4,7 @@ import torch
 from tabm import TabM
 from torch import Tensor
 
-from taskgraft.contract.descriptions import Layout
+from taskgraft.plugin import Layout
 from taskgraft_fraud.backbone import TableBackbone, TableModel, shape_of
 from taskgraft_fraud.description import describe_tabm
 from taskgraft_fraud.settings import TabMConfig

@@ -4,7 +4,7 @@ import torch
 from rtdl_revisiting_models import CategoricalEmbeddings, ResNet
 from torch import Tensor, nn
 
-from taskgraft.contract.descriptions import Layout
+from taskgraft.plugin import Layout
 from taskgraft_fraud.backbone import TableBackbone, TableModel, shape_of
 from taskgraft_fraud.description import describe_tabular_resnet
 from taskgraft_fraud.settings import TabularResNetConfig

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 from taskgraft_fraud.cells import BadCells, column_of, numbers, reasons
 
 Numbers = NDArray[np.float64]

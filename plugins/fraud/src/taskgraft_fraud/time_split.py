@@ -8,9 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.contract.labels import label_key
-from taskgraft.contract.rows import InvalidRows, Rows
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.plugin import InvalidRows, Rows, TaskgraftError, join_words, label_key
 from taskgraft_fraud.cells import BadCells
 from taskgraft_fraud.day import Days, days_of
 from taskgraft_fraud.leak import (

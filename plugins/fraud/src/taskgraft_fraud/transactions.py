@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.plugin import Rows, UnreadableFile
 from taskgraft_fraud.cells import column_of, is_text, numbers, texts
 from taskgraft_fraud.columns import kind_of
 from taskgraft_fraud.history_settings import TransactionsConfig

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from taskgraft.contract.columns import Columns, ElementCounts
-from taskgraft.contract.head import Predictions
-from taskgraft.contract.labels import Label
+from taskgraft.plugin import Columns, ElementCounts, Label, Predictions
 from taskgraft_fraud.baseline_settings import GradientBoostingConfig, RandomForestConfig
 from taskgraft_fraud.matrix import Matrix, labels_of, learned_columns, likeliest, numbered
 from taskgraft_fraud.settings import Column

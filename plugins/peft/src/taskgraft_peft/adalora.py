@@ -12,9 +12,7 @@ from peft import inject_adapter_in_model
 from peft.tuners.adalora import AdaLoraLayer, RankAllocator
 from torch import Tensor, nn
 
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Insertion, Plan, Stage
-from taskgraft.contract.strategy import Strategy
+from taskgraft.plugin import BackboneDescription, HeadDescription, Insertion, Plan, Stage, Strategy
 from taskgraft_peft.choosing import choose
 from taskgraft_peft.layers import EVERY, Holder, merged, put_around, turned
 from taskgraft_peft.settings import AdaLoraConfig

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from taskgraft.contract.descriptions import BackboneDescription, LayerRole
-from taskgraft.contract.strategy import StrategyNotApplicable
-from taskgraft.errors import join_words
+from taskgraft.plugin import BackboneDescription, LayerRole, StrategyNotApplicable, join_words
 from taskgraft_peft.settings import LayerConfig
 
 ATTENTION = frozenset({LayerRole.QUERY, LayerRole.VALUE, LayerRole.FUSED})

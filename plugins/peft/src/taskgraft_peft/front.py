@@ -13,10 +13,17 @@ import torch
 from peft import PrefixTuningConfig, PromptEmbedding, PromptTuningConfig, get_peft_model
 from torch import Tensor, nn
 
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
-from taskgraft.contract.plan import Insertion, Plan, Stage
-from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import (
+    BackboneDescription,
+    HeadDescription,
+    Insertion,
+    LayerRole,
+    Plan,
+    Stage,
+    Strategy,
+    StrategyNotApplicable,
+    TaskgraftError,
+)
 from taskgraft_peft.layers import CannotAdapt, quiet
 from taskgraft_peft.settings import FrontConfig
 from taskgraft_transformers.running import places

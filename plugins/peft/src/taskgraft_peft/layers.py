@@ -11,7 +11,7 @@ from peft import PeftConfig
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.plugin import TaskgraftError, join_words
 
 HELD = "layers"
 """The attribute of a :class:`Holder` with the layers."""

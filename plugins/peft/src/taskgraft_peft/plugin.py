@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import StrategySpec
+from taskgraft.plugin import StrategySpec, hookimpl
 from taskgraft_peft import settings
 
 if TYPE_CHECKING:
-    from taskgraft.contract.strategy import Strategy
+    from taskgraft.plugin import Strategy
 
 TASKGRAFT_CONTRACT = "1.0"
 

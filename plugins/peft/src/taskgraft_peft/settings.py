@@ -4,8 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import LayerRole
+from taskgraft.plugin import Config, LayerRole
 
 
 class AdapterConfig(Config):

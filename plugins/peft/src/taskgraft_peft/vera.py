@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import peft
 from torch import nn
 
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
-from taskgraft.contract.plan import Insertion, Plan, SharedWrap, Stage
-from taskgraft.contract.strategy import Strategy
+from taskgraft.plugin import BackboneDescription, HeadDescription, Insertion, Plan, SharedWrap, Stage, Strategy
 from taskgraft_peft.choosing import ATTENTION, CONVOLUTION, FEED_FORWARD, choose
 from taskgraft_peft.layers import EVERY, merged, put_around, turned
 from taskgraft_peft.settings import VeraConfig
 
 if TYPE_CHECKING:
-    from taskgraft.contract.plan import Wrap
+    from taskgraft.plugin import Wrap
 
 
 class Vera(Strategy):

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.errors import join_words
-from taskgraft.storage.checkpoints import InvalidCheckpoint, translating_errors
+from taskgraft.plugin import InvalidCheckpoint, join_words, translating_errors
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 """The twenty residues that every protein language model knows."""

@@ -8,11 +8,17 @@ import torch
 from torch import Tensor, nn
 from transformers import EsmTokenizer
 
-from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import BackboneDescription, LayerRole, Layout
-from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.storage.checkpoints import InvalidCheckpoint, base_fingerprint
+from taskgraft.plugin import (
+    ELEMENT_AXIS,
+    Backbone,
+    BackboneDescription,
+    Batch,
+    Features,
+    InvalidCheckpoint,
+    LayerRole,
+    Layout,
+    base_fingerprint,
+)
 from taskgraft_protein.alphabet import ESM_TOKENS
 from taskgraft_protein.checkpoint import NEW, Known, known, new
 from taskgraft_protein.processor import RESIDUES, SEQUENCE, Limit, ProteinProcessor

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 
 Label = str | bool | int | float
 

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 import torch
 from transformers import EsmConfig, PretrainedConfig
 
-from taskgraft.contract.descriptions import (
+from taskgraft.plugin import (
     BackboneDescription,
+    Checkpoint,
     FeatureDescription,
     InputField,
+    InvalidCheckpoint,
     Layout,
     sequence,
+    translating_errors,
     vector,
 )
-from taskgraft.storage.checkpoints import Checkpoint, InvalidCheckpoint, translating_errors
 from taskgraft_protein.alphabet import ESM, Alphabet, read_alphabet
 from taskgraft_protein.processor import SEQUENCE
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig

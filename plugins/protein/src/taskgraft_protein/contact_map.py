@@ -10,18 +10,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from taskgraft.contract.batch import Batch, length_mask
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import FeatureDescription, HeadDescription, Layout
-from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.contract.head import (
+from taskgraft.plugin import (
+    ELEMENT_AXIS,
+    Batch,
+    Columns,
+    FeatureDescription,
+    Features,
     Head,
+    HeadDescription,
     HeadModule,
     InvalidTargets,
+    Layout,
     LossSum,
     Predictions,
     TargetDescription,
     is_missing,
+    length_mask,
 )
 from taskgraft_protein.contact_settings import ContactMapConfig, describe_contact_map
 

@@ -2,8 +2,7 @@
 
 from pydantic import Field
 
-from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
+from taskgraft.plugin import Config, HeadDescription, Layout, TargetKind
 
 
 class ContactMapConfig(Config):

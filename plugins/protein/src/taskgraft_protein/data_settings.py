@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 
 COLUMNS = ("id", "description", "sequence")
 """The columns that every FASTA file gives."""

@@ -10,11 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskgraft import catalog
-from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows, UnreadableFile
-from taskgraft.data.arrow_spool import ArrowSpool, RecordWriter
-from taskgraft.data.open_file import open_plain_or_gzip
-from taskgraft.data.reading import read_file
+from taskgraft.plugin import (
+    FIX_ADVICE,
+    ArrowSpool,
+    InvalidRows,
+    RecordWriter,
+    Rows,
+    UnreadableFile,
+    open_plain_or_gzip,
+    read_file,
+)
 from taskgraft_protein.data_settings import COLUMNS, SUFFIXES, FastaConfig
 from taskgraft_protein.residue_labels import spelled, text_column
 
@@ -139,7 +144,7 @@ def _with_table(rows: Rows, path: Path, name: str) -> Rows:
     file = _beside(path, name)
     if "*" in name and not file.exists():
         return replace(rows, remarks={**rows.remarks, f"there is no table {file.name}": range(len(rows))})
-    others = read_file(file, catalog())
+    others = read_file(file)
     ids = text_column(others, "id")
     refused, first = dict(others.invalid), dict[str, int]()
     for row, one in enumerate(ids.to_pylist()):

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from taskgraft.contract.columns import Columns, ElementCounts
-from taskgraft.contract.head import Predictions
+from taskgraft.plugin import Columns, ElementCounts, Predictions
 from taskgraft_protein.baseline_settings import OneHotRidgeConfig, OneHotRidgeLearned
 
 

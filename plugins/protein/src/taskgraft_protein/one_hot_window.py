@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.contract.columns import Columns, ElementCounts
-from taskgraft.contract.head import Predictions
+from taskgraft.plugin import Columns, ElementCounts, Predictions
 from taskgraft_protein.baseline_settings import OneHotWindowConfig, OneHotWindowLearned
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"

@@ -4,19 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.contract.columns import Columns, ElementCounts
-from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.descriptions import BackboneDescription, TargetKind
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import (
+from taskgraft.plugin import (
+    BackboneDescription,
     BackboneSpec,
     BaselineSpec,
+    Columns,
+    ElementCounts,
+    EmptyConfig,
     Example,
     HeadSpec,
     MetricFunction,
     MetricSpec,
     ReaderSpec,
     SplitSpec,
+    TargetKind,
+    hookimpl,
 )
 from taskgraft_protein.baseline_settings import (
     OneHotRidgeConfig,
@@ -29,8 +31,7 @@ from taskgraft_protein.data_settings import SUFFIXES, FastaConfig, ResidueLabels
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig
 
 if TYPE_CHECKING:
-    from taskgraft.contract.head import Predictions
-    from taskgraft.contract.rows import Rows
+    from taskgraft.plugin import Predictions, Rows
     from taskgraft_protein.backbone import ProteinBackbone
     from taskgraft_protein.contact_map import ContactMap
 

@@ -9,11 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskgraft.contract.backbone import ProcessedBatch, Processor
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
+from taskgraft.plugin import (
+    CATEGORY,
+    ELEMENT_AXIS,
+    NUMBER,
+    Batch,
+    Columns,
+    ElementKind,
+    ElementSchema,
+    ProcessedBatch,
+    Processor,
+)
 from taskgraft_protein.alphabet import UNKNOWN, Alphabet
 
 SEQUENCE = "sequence"

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from taskgraft import catalog
-from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import PIECE, ArrowSpool
-from taskgraft.data.reading import read_file
+from taskgraft.plugin import ArrowSpool, Rows, UnreadableFile, read_file
 from taskgraft_protein.data_settings import ResidueLabelsConfig
 
 
@@ -20,7 +17,7 @@ def read_residue_labels(path: Path, config: ResidueLabelsConfig) -> Rows:
         UnreadableFile: for a file that no reader takes, or a column that holds no text.
         MissingColumn: for a column that is needed to read the labels.
     """
-    rows = read_file(path, catalog(), config.reader)
+    rows = read_file(path, config.reader)
     if config.labels not in rows.columns:
         return rows
     texts, labels = text_column(rows, config.sequence), text_column(rows, config.labels)
@@ -50,7 +47,7 @@ def spelled(
     """
     refused: dict[int, str] = {}
     with ArrowSpool() as spill:
-        for start in range(0, max(len(labels), 1), PIECE):
+        for start in range(0, max(len(labels), 1), ROWS_AT_ONCE):
             rows = list(_pieces(start, sequences, labels, resolved))
             found = [_letters(row, texts, unresolved, what, refused) for row, texts in rows]
             spill.write(pa.table({"labels": pa.array(found, pa.list_(pa.string()))}))
@@ -73,6 +70,9 @@ def text_column(rows: Rows, name: str) -> pa.ChunkedArray:
         ) from None
 
 
+ROWS_AT_ONCE = 4_096
+"""Rows whose labels are in memory at a time."""
+
 Texts = tuple[str | None, str | None, str | None]
 """A sequence, its labels, and which of them count."""
 
@@ -81,7 +81,7 @@ def _pieces(
     start: int, sequences: pa.ChunkedArray, labels: pa.ChunkedArray, resolved: pa.ChunkedArray | None
 ) -> Iterator[tuple[int, Texts]]:
     columns = [
-        [None] * PIECE if column is None else column.slice(start, PIECE).to_pylist()
+        [None] * ROWS_AT_ONCE if column is None else column.slice(start, ROWS_AT_ONCE).to_pylist()
         for column in (sequences, labels, resolved)
     ]
     return enumerate(zip(*columns, strict=False), start)  # of a last piece there is less than of nothing

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from taskgraft.builtin.splits.column import by_column
-from taskgraft.builtin.splits.configs import ColumnConfig
-from taskgraft.contract.rows import InvalidRows, Rows
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import InvalidRows, Rows, TaskgraftError, split_by_column
 from taskgraft_protein.data_settings import SequenceIdentityConfig
 
 PERMUTATIONS = 128
@@ -42,7 +39,7 @@ def by_identity(
     if empty:
         raise InvalidRows(rows, empty)
     if config.part is not None:
-        parts = by_column(rows, targets, ColumnConfig(column=config.part), seed)
+        parts = split_by_column(rows, config.part)
         _check_apart(rows, sequences, parts, config.part)
         return parts
     members = clusters(sequences, config.identity, config.k)

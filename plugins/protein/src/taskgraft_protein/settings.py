@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 
 
 class SequenceConfig(Config):

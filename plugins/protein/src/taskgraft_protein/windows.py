@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from taskgraft.contract.batch import length_mask
+from taskgraft.plugin import length_mask
 from taskgraft_protein.alphabet import Alphabet
 
 

@@ -8,11 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.storage.checkpoints import InvalidCheckpoint, base_fingerprint
+from taskgraft.plugin import (
+    ELEMENT_AXIS,
+    Backbone,
+    BackboneDescription,
+    Batch,
+    Features,
+    InvalidCheckpoint,
+    Layout,
+    base_fingerprint,
+)
 from taskgraft_text.checkpoint import SECOND, TEXT, Known, known
 from taskgraft_text.hiding import PIECES
 from taskgraft_text.processor import TextProcessor

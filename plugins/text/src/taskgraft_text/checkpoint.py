@@ -8,9 +8,18 @@ from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, InputField, sequence, vector
-from taskgraft.storage.checkpoints import Checkpoint, InvalidCheckpoint, read_json, translating_errors
+from taskgraft.plugin import (
+    BackboneDescription,
+    Checkpoint,
+    Columns,
+    FeatureDescription,
+    InputField,
+    InvalidCheckpoint,
+    read_json,
+    sequence,
+    translating_errors,
+    vector,
+)
 from taskgraft_text.settings import Pair, Pooling, TextConfig
 from taskgraft_transformers.structure import Structure, configuration, structure
 from taskgraft_transformers.tokenizer import read_tokenizer

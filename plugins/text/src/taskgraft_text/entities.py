@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.contract.specs import MetricFunction
+from taskgraft.plugin import MetricFunction
 
 Entity = tuple[str, int, int]
 

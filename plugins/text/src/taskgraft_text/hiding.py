@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import CATEGORY, NUMBER
+from taskgraft.plugin import CATEGORY, ELEMENT_AXIS, NUMBER, Batch
 
 PIECES = "piece"
 """The padded axis of a text; a second text that goes apart has ``other piece``."""

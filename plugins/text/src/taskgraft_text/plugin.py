@@ -3,15 +3,21 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.descriptions import BackboneDescription, TargetKind
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import BackboneSpec, Example, MetricFunction, MetricSpec
+from taskgraft.plugin import (
+    BackboneDescription,
+    BackboneSpec,
+    Columns,
+    EmptyConfig,
+    Example,
+    MetricFunction,
+    MetricSpec,
+    TargetKind,
+    hookimpl,
+)
 from taskgraft_text.settings import TextConfig
 
 if TYPE_CHECKING:
-    from taskgraft.contract.head import Predictions
+    from taskgraft.plugin import Predictions
     from taskgraft_text.backbone import TextBackbone
 
 TASKGRAFT_CONTRACT = "1.0"

@@ -11,11 +11,7 @@ from tokenizers import Encoding
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from taskgraft.contract.backbone import ProcessedBatch, Processor
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.masking import ElementKind, ElementSchema
+from taskgraft.plugin import ELEMENT_AXIS, Batch, Columns, ElementKind, ElementSchema, ProcessedBatch, Processor
 from taskgraft_text.checkpoint import SECOND, TEXT
 from taskgraft_text.hiding import PIECES, held_pieces, hidden_pieces
 from taskgraft_text.settings import Pair

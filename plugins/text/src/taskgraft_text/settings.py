@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from taskgraft.contract.config import Config
+from taskgraft.plugin import Config
 
 
 class Pooling(StrEnum):

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from taskgraft.contract.backbone import ExportNotSupported
-from taskgraft.storage.checkpoints import Checkpoint, translating_errors
+from taskgraft.plugin import Checkpoint, ExportNotSupported, translating_errors
 from taskgraft_transformers.loading import quiet
 from taskgraft_transformers.structure import Structure, configuration
 

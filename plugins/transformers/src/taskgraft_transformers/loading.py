@@ -10,14 +10,7 @@ from torch import nn
 from transformers import PretrainedConfig
 from transformers.utils import logging
 
-from taskgraft.errors import join_words
-from taskgraft.storage.checkpoints import (
-    Checkpoint,
-    InvalidCheckpoint,
-    MissingTensors,
-    translating_errors,
-    weight_files,
-)
+from taskgraft.plugin import Checkpoint, InvalidCheckpoint, MissingTensors, join_words, translating_errors, weight_files
 from taskgraft_transformers.structure import Structure
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskgraft.engine.block_skipping import BlockSkipper
+from taskgraft_transformers.block_skipping import BlockSkipper
 from taskgraft_transformers.structure import Structure
 
 

@@ -10,8 +10,15 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
-from taskgraft.contract.descriptions import FeatureDescription, LayerRole, Part
-from taskgraft.storage.checkpoints import Checkpoint, InvalidCheckpoint, UnknownPart, translating_errors
+from taskgraft.plugin import (
+    Checkpoint,
+    FeatureDescription,
+    InvalidCheckpoint,
+    LayerRole,
+    Part,
+    UnknownPart,
+    translating_errors,
+)
 
 ROLES: Mapping[LayerRole, tuple[str, ...]] = {
     LayerRole.QUERY: ("query", "q_proj", "q_lin", "query_proj", "attention.q", "attn.q", "SelfAttention.q"),

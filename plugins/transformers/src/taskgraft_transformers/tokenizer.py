@@ -2,7 +2,7 @@
 
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.storage.checkpoints import Checkpoint, InvalidCheckpoint, translating_errors
+from taskgraft.plugin import Checkpoint, InvalidCheckpoint, translating_errors
 from taskgraft_transformers.loading import quiet
 
 VOCABULARIES = (

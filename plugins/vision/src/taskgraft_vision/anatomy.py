@@ -6,8 +6,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from taskgraft.contract.descriptions import FeatureDescription, LayerRole, Layout, Part, sequence, vector
-from taskgraft.storage.checkpoints import InvalidCheckpoint, UnknownPart
+from taskgraft.plugin import (
+    FeatureDescription,
+    InvalidCheckpoint,
+    LayerRole,
+    Layout,
+    Part,
+    UnknownPart,
+    sequence,
+    vector,
+)
 from taskgraft_vision.parts import Piece
 from taskgraft_vision.resuming import Stop, Stopped, Stretch
 from taskgraft_vision.trace import Run, Trace, flat, follow, reached, trace

@@ -6,9 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import Layout
-from taskgraft.errors import closest_match, join_words
+from taskgraft.plugin import Config, Layout, closest_match, join_words
 
 Positive = Annotated[float, Field(gt=0)]
 Span = tuple[Positive, Positive]

@@ -7,10 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import BackboneDescription, InputField, Layout, Part
-from taskgraft.contract.features import Features, GridGeometry
+from taskgraft.plugin import Backbone, BackboneDescription, Batch, Features, GridGeometry, InputField, Layout, Part
 from taskgraft_vision.anatomy import Anatomy, Size
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.processor import IMAGE, Colour, ImageProcessor

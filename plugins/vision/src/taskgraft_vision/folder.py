@@ -6,13 +6,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from taskgraft.contract.config import EmptyConfig
-from taskgraft.errors import join_words
+from taskgraft.plugin import EmptyConfig, join_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from taskgraft.contract.rows import Rows
+    from taskgraft.plugin import Rows
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """How the names of images end, in capitals or not."""
@@ -40,8 +39,7 @@ def read_image_folder(path: Path, config: EmptyConfig) -> "Rows":
     Raises:
         UnreadableFile: for a folder that cannot be listed, that holds no image, or that has a label without one.
     """
-    from taskgraft.contract.rows import Rows
-    from taskgraft.data.arrow_spool import ArrowSpool
+    from taskgraft.plugin import ArrowSpool, Rows
 
     root = os.path.realpath(path)
     entries = _listed(path, root, "")
@@ -155,6 +153,6 @@ def _table(images: list[_Image], *, labelled: bool) -> "pa.Table":
 
 
 def _unreadable(path: Path, problem: str) -> Exception:
-    from taskgraft.contract.rows import UnreadableFile
+    from taskgraft.plugin import UnreadableFile
 
     return UnreadableFile(str(path), problem)

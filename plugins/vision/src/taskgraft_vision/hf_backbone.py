@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, PretrainedConfig
 
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, LayerRole, Layout
-from taskgraft.storage.checkpoints import (
+from taskgraft.plugin import (
+    BackboneDescription,
     Checkpoint,
+    FeatureDescription,
     InvalidCheckpoint,
+    LayerRole,
+    Layout,
     UnknownPart,
     base_fingerprint,
     translating_errors,

@@ -6,10 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.head import Predictions
-from taskgraft.contract.specs import MetricFunction
+from taskgraft.plugin import Columns, EmptyConfig, MetricFunction, Predictions
 
 
 def segmentation(

@@ -9,7 +9,7 @@ from typing import Any
 from timm.models import group_parameters
 from torch import nn
 
-from taskgraft.contract.descriptions import LayerRole
+from taskgraft.plugin import LayerRole
 from taskgraft_vision.trace import Trace
 
 ROLES: Mapping[LayerRole, tuple[str, ...]] = {

@@ -5,17 +5,24 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.descriptions import BackboneDescription, TargetKind
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricFunction, MetricSpec, ReaderSpec
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import (
+    BackboneDescription,
+    BackboneSpec,
+    Columns,
+    EmptyConfig,
+    HeadSpec,
+    MetricFunction,
+    MetricSpec,
+    ReaderSpec,
+    TargetKind,
+    TaskgraftError,
+    hookimpl,
+)
 from taskgraft_vision.folder import PATTERNS, read_image_folder
 from taskgraft_vision.settings import HfVisionConfig, SegmentationConfig, TimmConfig, describe_segmentation
 
 if TYPE_CHECKING:
-    from taskgraft.contract.head import Predictions
+    from taskgraft.plugin import Predictions
     from taskgraft_vision.backbone import ImageBackbone
     from taskgraft_vision.segmentation import Segmentation
 

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from taskgraft.contract.backbone import AugmentedBatch, ProcessedBatch, Processor
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.columns import Columns
+from taskgraft.plugin import AugmentedBatch, Batch, Columns, ProcessedBatch, Processor
 from taskgraft_vision import augmentation
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.images import Unusable, picture

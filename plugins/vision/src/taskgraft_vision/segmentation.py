@@ -10,13 +10,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu, grid_sample, interpolate
 
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
-from taskgraft.contract.features import Features, GridGeometry
-from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, unseen_label_message
-from taskgraft.contract.labels import raise_invalid, single_column
-from taskgraft.errors import TaskgraftError
+from taskgraft.plugin import (
+    Batch,
+    Columns,
+    FeatureDescription,
+    Features,
+    GridGeometry,
+    Head,
+    HeadDescription,
+    HeadModule,
+    LossSum,
+    Predictions,
+    TargetDescription,
+    TaskgraftError,
+    raise_invalid,
+    single_column,
+    unseen_label_message,
+)
 from taskgraft_vision.images import Unusable, content, is_empty
 from taskgraft_vision.masks import Numbers, class_numbers
 from taskgraft_vision.settings import SegmentationConfig, describe_segmentation

@@ -4,8 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
+from taskgraft.plugin import Config, HeadDescription, Layout, TargetKind
 from taskgraft_vision.augmentation_settings import Policies
 
 Share = Annotated[float, Field(gt=0, le=1)]

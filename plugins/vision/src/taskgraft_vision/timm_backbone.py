@@ -8,8 +8,7 @@ import torch
 from timm.models import save_for_hf
 from torch import nn
 
-from taskgraft.contract.backbone import ExportNotSupported
-from taskgraft.contract.descriptions import BackboneDescription
+from taskgraft.plugin import BackboneDescription, ExportNotSupported
 from taskgraft_vision.anatomy import shorten
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.backbone import DTYPES, ImageBackbone, described

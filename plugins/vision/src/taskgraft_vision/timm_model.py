@@ -13,8 +13,14 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
-from taskgraft.errors import TaskgraftError, closest_match, join_words
-from taskgraft.storage.checkpoints import Checkpoint, InvalidCheckpoint, translating_errors
+from taskgraft.plugin import (
+    Checkpoint,
+    InvalidCheckpoint,
+    TaskgraftError,
+    closest_match,
+    join_words,
+    translating_errors,
+)
 from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy
 from taskgraft_vision.parts import groups_of, pieces, roles
 from taskgraft_vision.settings import TimmConfig

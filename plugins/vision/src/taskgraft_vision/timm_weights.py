@@ -9,15 +9,16 @@ from pathlib import Path
 import timm
 from torch import Tensor, nn
 
-from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.storage.checkpoints import (
+from taskgraft.plugin import (
     Checkpoint,
     InvalidCheckpoint,
     MissingTensors,
+    TaskgraftError,
+    combined_digest,
+    join_words,
     translating_errors,
     weight_files,
 )
-from taskgraft.storage.fingerprints import combined_digest
 from taskgraft_vision.anatomy import shorten
 from taskgraft_vision.timm_model import TimmModel
 

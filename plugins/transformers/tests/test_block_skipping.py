@@ -4,9 +4,9 @@ import pytest
 import torch
 from block_models import BLOCKS, BiasBlock, Block, HandingBlock, Model, Passing, TupleBlock, some_words
 
-from taskgraft.contract.descriptions import Layout
-from taskgraft.engine.block_skipping import BlockSkipper
 from taskgraft.engine.feature_checks import max_relative_difference, through_cut
+from taskgraft.plugin import Layout
+from taskgraft_transformers.block_skipping import BlockSkipper
 
 BATCH = some_words()
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from taskgraft.builtin.heads.linear_readout import LinearReadout, mean_of_members, per_member
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
+from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 
 
 def test_the_scale_is_the_root_mean_square_of_the_features():

@@ -114,7 +114,7 @@ class Scaled(torch.nn.Module):
         return self.wrapped(value) * self.factor
 
 
-SCALING = learns(insert=(Insertion("scale", PARTS[1:], frozenset({LayerRole.QUERY}), Scaled, 1e-2),))
+SCALING = learns(insertions=(Insertion("scale", PARTS[1:], frozenset({LayerRole.QUERY}), Scaled, 1e-2),))
 
 
 def test_a_second_fit_does_not_insert_twice():
@@ -128,7 +128,7 @@ def test_a_second_fit_does_not_insert_twice():
 def test_a_fit_that_fails_leaves_nothing_inserted():
     backbone = words()
     keys = list(backbone.state_dict())
-    wrong = learns(name="second", insert=(Insertion("none", PARTS, frozenset(), Scaled, 1e-2),))
+    wrong = learns(name="second", insertions=(Insertion("none", PARTS, frozenset(), Scaled, 1e-2),))
     with pytest.raises(InvalidInsertion):
         trained(backbone, SCALING, wrong)
     assert list(backbone.state_dict()) == keys

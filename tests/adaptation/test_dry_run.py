@@ -93,7 +93,7 @@ class Again(Shown):
 
 
 def plan(wrap: Callable[[nn.Module], nn.Module], role: LayerRole = LayerRole.QUERY) -> Planned:
-    return Planned(learns(insert=(Insertion("extra", ("block-1",), frozenset({role}), wrap, 1e-2),), epochs=1))
+    return Planned(learns(insertions=(Insertion("extra", ("block-1",), frozenset({role}), wrap, 1e-2),), epochs=1))
 
 
 def refusal(backbone: Words, wrap: Callable[[nn.Module], nn.Module], head: str = "classification") -> str:
@@ -179,10 +179,12 @@ def sketch(config: WordsConfig) -> Words:
 
 
 def test_a_named_backbone_is_tried_without_weights():
-    composition = compose_components(catalog(spec(sketch=sketch)), "words", "classification", plan(Around))
+    composition = compose_components(catalog(spec(build_on_meta=sketch)), "words", "classification", plan(Around))
     assert dry_run_composition(composition).tried
     with pytest.raises(InsertionFailed, match=r"'Planned' does not work in 'words', as one pass .* would never learn"):
-        dry_run_composition(compose_components(catalog(spec(sketch=sketch)), "words", "classification", plan(Idle)))
+        dry_run_composition(
+            compose_components(catalog(spec(build_on_meta=sketch)), "words", "classification", plan(Idle))
+        )
 
 
 class Looking(Shown):
@@ -205,7 +207,7 @@ class Stubborn(Shown):
 @pytest.mark.parametrize(("kind", "could"), [(Looking, True), (Stubborn, False)])
 def test_a_sketch_that_cannot_run_leaves_it_to_the_first_rows(kind, could):
     composition = compose_components(
-        catalog(spec(sketch=lambda config: kind(config).to("meta"))), "words", "classification", plan(Around)
+        catalog(spec(build_on_meta=lambda config: kind(config).to("meta"))), "words", "classification", plan(Around)
     )
     assert dry_run_composition(composition).tried is could
 
@@ -216,5 +218,5 @@ def test_where_nothing_is_inserted_nothing_is_tried(strategy):
         raise AssertionError("tried")
 
     assert dry_run_composition(
-        compose_components(catalog(spec(sketch=refuse)), "words", "classification", strategy)
+        compose_components(catalog(spec(build_on_meta=refuse)), "words", "classification", strategy)
     ).tried

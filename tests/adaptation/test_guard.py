@@ -63,7 +63,7 @@ def test_a_frozen_weight_moved_by_weight_decay():
         weight.grad = torch.zeros_like(weight)
         torch.optim.AdamW([weight], lr=1e-3, weight_decay=0.1).step()
 
-    assert faults(words(), learns("block-1", after_step=decay)) == [
+    assert faults(words(), learns("block-1", on_step_end=decay)) == [
         "the tensor blocks.0.query.weight does not learn, but changed"
     ]
 
@@ -73,7 +73,7 @@ def test_a_frozen_weight_rounded_to_half_precision_and_back():
         weight = backbone.embedding.weight
         weight.copy_(weight.bfloat16().float())
 
-    assert faults(words(), learns("block-1", after_step=after(rounded))) == [
+    assert faults(words(), learns("block-1", on_step_end=after(rounded))) == [
         "the tensor embedding.weight does not learn, but changed"
     ]
 
@@ -82,7 +82,7 @@ def test_a_frozen_embedding_that_its_own_forward_rescales():
     def limit(backbone: Words) -> None:
         backbone.embedding.max_norm = 0.5
 
-    assert faults(words(), learns("block-1", after_step=after(limit))) == [
+    assert faults(words(), learns("block-1", on_step_end=after(limit))) == [
         "the tensor embedding.weight does not learn, but changed"
     ]
 
@@ -91,19 +91,19 @@ def test_a_single_bit_of_a_frozen_weight():
     def flip(backbone: Words) -> None:
         backbone.blocks[0].key.bias.view(torch.int32)[0] ^= 1
 
-    assert faults(words(), learns("block-1", after_step=after(flip))) == [
+    assert faults(words(), learns("block-1", on_step_end=after(flip))) == [
         "the tensor blocks.0.key.bias does not learn, but changed"
     ]
 
 
 def test_a_frozen_buffer_changed_after_a_step():
-    assert faults(words(), learns("block-1", after_step=after(lambda backbone: backbone.frequencies.add_(1)))) == [
+    assert faults(words(), learns("block-1", on_step_end=after(lambda backbone: backbone.frequencies.add_(1)))) == [
         "the tensor frequencies does not learn, but changed"
     ]
 
 
 def test_a_statistic_of_a_frozen_batchnorm():
-    stage = learns("last", after_step=after(lambda backbone: backbone.stem.norm.train()))
+    stage = learns("last", on_step_end=after(lambda backbone: backbone.stem.norm.train()))
     assert faults(pictures(), stage) == [
         "the module stem.norm does not learn, but ran in training mode",
         "the tensor stem.norm.num_batches_tracked does not learn, but changed",
@@ -113,7 +113,7 @@ def test_a_statistic_of_a_frozen_batchnorm():
 
 
 def test_dropout_left_on_in_a_frozen_part():
-    stage = learns("block-1", after_step=after(lambda backbone: backbone.blocks[0].dropout.train()))
+    stage = learns("block-1", on_step_end=after(lambda backbone: backbone.blocks[0].dropout.train()))
     assert faults(words(), stage) == ["the module blocks.0.dropout does not learn, but ran in training mode"]
 
 
@@ -132,7 +132,7 @@ SCALING = Insertion("scale", ("block-1",), frozenset({LayerRole.QUERY}), Scaled,
 
 def test_a_base_weight_under_an_insertion():
     stage = learns(
-        insert=(SCALING,), after_step=after(lambda backbone: backbone.blocks[1].query.wrapped.weight.add_(1))
+        insertions=(SCALING,), on_step_end=after(lambda backbone: backbone.blocks[1].query.wrapped.weight.add_(1))
     )
     assert faults(words(), stage) == ["the tensor blocks.1.query.weight does not learn, but changed"]
 
@@ -142,7 +142,7 @@ def test_an_insertion_of_an_earlier_stage():
         backbone.blocks[1].query.factor.add_(1)
 
     with pytest.raises(WeightGuardError) as caught:
-        trained(words(), learns(insert=(SCALING,)), learns(name="second", after_step=after(change)))
+        trained(words(), learns(insertions=(SCALING,)), learns(name="second", on_step_end=after(change)))
     assert caught.value.stage == "second"
     assert caught.value.faults == ("the tensor blocks.1.query:scale.factor does not learn, but changed",)
 
@@ -152,7 +152,7 @@ def test_a_head_that_was_to_stay_as_it_is():
         head.readout.bias.data.add_(1)
         return head.loss(output, targets, features)
 
-    assert faults(words(), learns("block-1", head_rate=None, loss=shifted)) == [
+    assert faults(words(), learns("block-1", head_learning_rate=None, loss=shifted)) == [
         "the tensor head.readout.bias does not learn, but changed"
     ]
 
@@ -161,14 +161,14 @@ def test_a_tensor_that_is_gone():
     def lose(backbone: Words) -> None:
         backbone.blocks[0].query.register_parameter("bias", None)
 
-    assert faults(words(), learns("block-1", after_step=after(lose))) == ["the tensor blocks.0.query.bias is gone"]
+    assert faults(words(), learns("block-1", on_step_end=after(lose))) == ["the tensor blocks.0.query.bias is gone"]
 
 
 def test_a_tensor_that_came_in():
     def add(backbone: Words) -> None:
         backbone.register_parameter("extra", nn.Parameter(torch.zeros(2)))
 
-    assert faults(words(), learns("block-1", after_step=after(add))) == ["the tensor extra was not there before"]
+    assert faults(words(), learns("block-1", on_step_end=after(add))) == ["the tensor extra was not there before"]
 
 
 def test_a_base_that_changed_while_a_solver_found_the_head():
@@ -195,7 +195,7 @@ def test_a_group_that_never_moved():
         backbone.norm.weight.copy_(words().norm.weight)
         backbone.norm.bias.copy_(words().norm.bias)
 
-    assert faults(words(), learns("block-1", after_step=put_back)) == [
+    assert faults(words(), learns("block-1", on_step_end=put_back)) == [
         "the group 'block-1' learns at rate 0.01, but none of its tensors changed"
     ]
 
@@ -205,7 +205,7 @@ def test_a_tensor_that_is_not_finite():
         if step == 3:
             backbone.blocks[1].query.weight.data[0, 0] = float("inf")
 
-    assert faults(words(), learns("block-1", epochs=1, after_step=spoil)) == [
+    assert faults(words(), learns("block-1", epochs=1, on_step_end=spoil)) == [
         "the tensor blocks.1.query.weight is not finite"
     ]
 
@@ -228,7 +228,7 @@ def test_a_tensor_that_was_replaced():
         layer = backbone.blocks[1].query
         layer.weight = nn.Parameter(layer.weight.clone())
 
-    assert faults(words(), learns("block-1", after_step=after(replace))) == [
+    assert faults(words(), learns("block-1", on_step_end=after(replace))) == [
         "the tensor blocks.1.query.weight learns, but was replaced by another"
     ]
 
@@ -239,7 +239,7 @@ def test_many_faults_are_cut_and_the_cut_is_said():
             parameter.add_(1)
 
     with pytest.raises(WeightGuardError) as caught:
-        trained(words(), learns("block-1", after_step=after(spoil)))
+        trained(words(), learns("block-1", on_step_end=after(spoil)))
     lines = str(caught.value).splitlines()
     assert len(caught.value.faults) == 16
     assert lines[11] == "  … and 6 more."
@@ -263,13 +263,13 @@ def test_base_weights_drawn_anew_before_the_steps():
     def draw(backbone: nn.Module, steps: int) -> None:
         nn.init.normal_(backbone.blocks[0].query.weight)
 
-    assert faults(words(), learns("block-1", before_steps=draw)) == [
+    assert faults(words(), learns("block-1", on_stage_start=draw)) == [
         "the tensor blocks.0.query.weight does not learn, but changed"
     ]
 
 
 def test_a_part_woken_before_the_steps():
-    stage = learns("block-1", before_steps=lambda backbone, steps: backbone.blocks[0].dropout.train())
+    stage = learns("block-1", on_stage_start=lambda backbone, steps: backbone.blocks[0].dropout.train())
     assert faults(words(), stage) == ["the module blocks.0.dropout does not learn, but ran in training mode"]
 
 
@@ -288,7 +288,7 @@ def balanced(layers: Sequence[nn.Module]) -> Callable[[nn.Module], nn.Module]:
 )
 def test_a_layer_changed_while_it_is_wrapped(wrap, tensor):
     insertion = replace(SCALING, wrap=wrap)
-    assert faults(words(), learns(insert=(insertion,))) == [
+    assert faults(words(), learns(insertions=(insertion,))) == [
         f"the tensor blocks.1.query.{tensor} does not learn, but changed"
     ]
 
@@ -303,7 +303,7 @@ class Tiring(Scaled):
 
 
 def test_a_layer_changed_by_what_stands_around_it():
-    assert faults(words(), learns(insert=(replace(SCALING, wrap=Tiring),))) == [
+    assert faults(words(), learns(insertions=(replace(SCALING, wrap=Tiring),))) == [
         "the tensor blocks.1.query.bias does not learn, but changed"
     ]
 
@@ -316,7 +316,7 @@ class Absent(Scaled):
 
 
 def test_an_inserted_module_that_takes_no_part_in_training():
-    assert faults(words(), learns(insert=(replace(SCALING, wrap=Absent),))) == [
+    assert faults(words(), learns(insertions=(replace(SCALING, wrap=Absent),))) == [
         "the tensor blocks.1.query:scale.factor learns, but never received a gradient",
         "the group 'inserted scale' learns at rate 0.01, but none of its tensors changed",
     ]
@@ -345,7 +345,7 @@ def test_a_loss_of_a_teacher_that_moves_the_student_s_head(small_plugin_installe
         head.readout.bias.data.copy_(soft["shares"].mean(0))
         return head.loss(output, labels, features)
 
-    stage = learns("block-1", head_rate=None, loss=shifted, teacher=Teacher(str(tmp_path / "teacher")))
+    stage = learns("block-1", head_learning_rate=None, loss=shifted, teacher=Teacher(str(tmp_path / "teacher")))
     assert faults(words(), stage) == ["the tensor head.readout.bias does not learn, but changed"]
 
 
@@ -359,14 +359,14 @@ def test_a_rate_that_falls_so_fast_that_what_is_to_learn_stands_still():
 
 
 def test_a_rate_of_zero_is_no_fault():
-    trained(words(), learns("block-1", rate=0.0, head_rate=0.0))
+    trained(words(), learns("block-1", rate=0.0, head_learning_rate=0.0))
 
 
 def test_a_tensor_that_is_replaced_by_itself_in_place_is_no_fault():
     def same(backbone: Words) -> None:
         backbone.embedding.weight.copy_(backbone.embedding.weight.clone())
 
-    trained(words(), learns("block-1", after_step=after(same)))
+    trained(words(), learns("block-1", on_step_end=after(same)))
 
 
 class Gated(Words):
@@ -389,7 +389,7 @@ def test_tensors_behind_a_gate_that_stays_zero_are_excused_with_the_reason():
         backbone.blocks[1].gate.zero_()
 
     reason = "behind blocks.1.gate, which was zero"
-    assert excused(Gated().eval(), learns("block-1", after_step=shut)) == {
+    assert excused(Gated().eval(), learns("block-1", on_step_end=shut)) == {
         "blocks.1.extra.weight": reason,
         "blocks.1.extra.bias": reason,
     }

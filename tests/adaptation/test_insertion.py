@@ -135,7 +135,7 @@ def test_a_path_that_only_begins_alike_is_left_alone():
 def test_an_insertion_trains_without_changing_the_base():
     backbone = words()
     before = copied(backbone)
-    model = trained(backbone, learns(insert=(adapter(),), head_rate=1e-2))
+    model = trained(backbone, learns(insertions=(adapter(),), head_learning_rate=1e-2))
     now = original_named_tensors(backbone, model.fitted.inserted)
     assert all(torch.equal(now[name], tensor) for name, tensor in before.items())
     assert now["blocks.1.query:low-rank.up.weight"].any()
@@ -149,8 +149,8 @@ def test_an_insertion_of_an_earlier_stage_runs_in_eval_mode_when_it_does_not_lea
 
     trained(
         words(),
-        learns(insert=(adapter(),), after_step=note, epochs=1),
-        learns(name="second", after_step=note, epochs=1),
+        learns(insertions=(adapter(),), on_step_end=note, epochs=1),
+        learns(name="second", on_step_end=note, epochs=1),
     )
     assert modes == [True] * 3 + [False] * 3
 
@@ -194,7 +194,7 @@ def test_an_insertion_that_fails_leaves_no_trace_of_those_before_it(bad, error):
 
 def test_predictions_use_what_was_inserted():
     backbone = words()
-    model = trained(backbone, learns(insert=(adapter(),)))
+    model = trained(backbone, learns(insertions=(adapter(),)))
     before = model.predict_proba(sentences()["text"])
     with torch.no_grad():
         backbone.blocks[1].query.up.weight.zero_()
@@ -306,7 +306,7 @@ def test_a_layer_may_lie_anywhere_below_the_module_around_it():
 
 def test_an_inserted_tensor_that_asks_for_no_gradient_never_learns_and_is_saved(tmp_path):
     backbone = words()
-    model = trained(backbone, learns(insert=(adapter(wrap=Sheltered, name="shelter", roles=[LayerRole.QUERY]),)))
+    model = trained(backbone, learns(insertions=(adapter(wrap=Sheltered, name="shelter", roles=[LayerRole.QUERY]),)))
     name = "blocks.1.query:shelter.size"
     assert float(original_named_tensors(backbone, model.fitted.inserted)[name].detach()) == 2.0
     assert name not in model.fitted.learned
@@ -331,7 +331,7 @@ def test_insertions_of_one_name_learn_each_at_its_own_rate():
     backbone = words()
     plan = tuple(replace(adapter(part), learning_rate=rate) for part, rate in (("block-0", 1e-3), ("block-1", 1e-2)))
     done = insert_modules(backbone, plan)
-    groups = resolve_trainable(learns(insert=plan), backbone, Layout.VECTOR, nn.Linear(1, 1), done).groups
+    groups = resolve_trainable(learns(insertions=plan), backbone, Layout.VECTOR, nn.Linear(1, 1), done).groups
     rates = {name.partition(":")[0]: group.rate for group in groups for name in group.tensors if ":" in name}
     assert rates == {
         f"blocks.{block}.{layer}": rate for block, rate in ((0, 1e-3), (1, 1e-2)) for layer in ("query", "value")
@@ -362,7 +362,7 @@ def test_what_goes_around_a_whole_model_begins_with_the_first_part():
     backbone = Housed()
     around = Insertion("whole", ("embedding",), frozenset({LayerRole.MODEL}), Whole, 1e-2)
     done = insert_modules(backbone, [around])
-    learning = resolve_trainable(learns(insert=(around,)), backbone, Layout.VECTOR, nn.Linear(1, 1), done)
+    learning = resolve_trainable(learns(insertions=(around,)), backbone, Layout.VECTOR, nn.Linear(1, 1), done)
     assert learning.first_part() == 0
 
 
@@ -376,7 +376,7 @@ def test_a_regularizer_is_added_to_the_mean_loss_and_steps_are_told_before_them(
     def note(backbone: Backbone, steps: int) -> None:
         told.append(steps)
 
-    stage = learns(insert=(wanted,), regularizer=far, before_steps=note, epochs=40)
+    stage = learns(insertions=(wanted,), regularizer=far, on_stage_start=note, epochs=40)
     backbone = words()
     _, run = fitted(backbone, stage)
     pulled = backbone.blocks[1].query.up.weight

@@ -20,9 +20,13 @@ def head_for(backbone: Backbone) -> HeadModule:
 
 
 def resolved(
-    backbone: Backbone, *learn: Unfreeze, head_rate: float | None = None, layout: Layout = Layout.VECTOR, **settings
+    backbone: Backbone,
+    *learn: Unfreeze,
+    head_learning_rate: float | None = None,
+    layout: Layout = Layout.VECTOR,
+    **settings,
 ) -> TrainableTensors:
-    stage = Stage("first", learn, head_learning_rate=head_rate, **settings)
+    stage = Stage("first", learn, head_learning_rate=head_learning_rate, **settings)
     return resolve_trainable(stage, backbone, layout, head_for(backbone), insert_modules(backbone, stage.insertions))
 
 
@@ -52,7 +56,7 @@ def test_a_whole_part_learns_with_its_buffers():
 
 
 def test_a_group_has_the_rate_of_its_choice():
-    learning = resolved(words(), Unfreeze(("block-0",), 1e-3), Unfreeze(("block-1",), 1e-4), head_rate=1e-2)
+    learning = resolved(words(), Unfreeze(("block-0",), 1e-3), Unfreeze(("block-1",), 1e-4), head_learning_rate=1e-2)
     assert [(group.name, group.rate) for group in learning.groups] == [
         ("block-0", 1e-3),
         ("block-1", 1e-4),
@@ -61,7 +65,7 @@ def test_a_group_has_the_rate_of_its_choice():
 
 
 def test_the_head_learns_with_all_its_tensors():
-    learning = resolved(words(), head_rate=1e-2)
+    learning = resolved(words(), head_learning_rate=1e-2)
     assert learning.declared == {f"head.{name}" for name in named_tensors(learning.head)}
 
 
@@ -103,21 +107,21 @@ def test_a_choice_of_some_tensors_does_not_take_buffers():
 
 
 def test_inserted_modules_learn_as_a_group_of_their_own():
-    learning = resolved(words(), insert=(wrapping("block-1"),))
+    learning = resolved(words(), insertions=(wrapping("block-1"),))
     (group,) = learning.groups
     assert (group.name, group.rate) == ("inserted more", 3e-3)
     assert learning.declared == {"blocks.1.query:more.more.weight", "blocks.1.query:more.more.bias"}
 
 
 def test_only_what_was_declared_asks_for_gradients():
-    learning = resolved(words(), Unfreeze(("block-1",), 1e-3), head_rate=1e-2)
+    learning = resolved(words(), Unfreeze(("block-1",), 1e-3), head_learning_rate=1e-2)
     learning.set_train_modes()
     for name, tensor in learning.tensors().items():
         assert tensor.requires_grad == (name in learning.declared and isinstance(tensor, nn.Parameter)), name
 
 
 def test_parts_that_do_not_learn_run_in_eval_mode():
-    learning = resolved(words(), Unfreeze(("block-1",), 1e-3), head_rate=1e-2)
+    learning = resolved(words(), Unfreeze(("block-1",), 1e-3), head_learning_rate=1e-2)
     learning.backbone.train()
     frozen = dict(learning.set_train_modes())
     assert learning.backbone.blocks[1].dropout.training
@@ -137,13 +141,13 @@ def test_a_head_that_does_not_learn_runs_in_eval_mode():
 
 
 def test_everything_runs_in_training_mode_when_everything_learns():
-    learning = resolved(words(), Unfreeze(PARTS, 1e-3), head_rate=1e-2)
+    learning = resolved(words(), Unfreeze(PARTS, 1e-3), head_learning_rate=1e-2)
     assert learning.set_train_modes() == []
     assert all(module.training for module in (*learning.backbone.modules(), *learning.head.modules()))
 
 
 def test_a_frozen_part_runs_in_eval_mode_under_an_insertion_that_learns():
-    learning = resolved(words(), insert=(wrapping("block-1"),))
+    learning = resolved(words(), insertions=(wrapping("block-1"),))
     learning.backbone.train()
     learning.set_train_modes()
     block = learning.backbone.blocks[1]
@@ -175,11 +179,11 @@ def test_batchnorm_whose_statistics_are_not_declared_keeps_them():
     [((), 3), ((Unfreeze(("block-1",), 1e-3),), 2), ((Unfreeze(("block-1", "embedding"), 1e-3),), 0)],
 )
 def test_the_first_part_that_learns_is_found(learn, first):
-    assert resolved(words(), *learn, head_rate=1e-2).first_part() == first
+    assert resolved(words(), *learn, head_learning_rate=1e-2).first_part() == first
 
 
 def test_an_insertion_makes_its_part_the_first_that_learns():
-    assert resolved(words(), insert=(wrapping("block-1"),)).first_part() == 2
+    assert resolved(words(), insertions=(wrapping("block-1"),)).first_part() == 2
 
 
 def test_a_part_that_does_not_exist_is_refused():
@@ -204,10 +208,10 @@ def test_a_stage_in_which_nothing_learns_is_refused():
     assert problem() == "The stage 'first' cannot run: nothing learns in it."
 
 
-@pytest.mark.parametrize("settings", [{"head_rate": 1e-3, "learn": ("block-1",)}, {"learn": ("block-1",)}])
+@pytest.mark.parametrize("settings", [{"head_learning_rate": 1e-3, "learn": ("block-1",)}, {"learn": ("block-1",)}])
 def test_a_solver_finds_the_head_and_nothing_else(settings):
     learn = Unfreeze(settings["learn"], 1e-3)
-    assert problem(learn, head_rate=settings.get("head_rate"), solve=HeadSolver.CONVEX) == (
+    assert problem(learn, head_learning_rate=settings.get("head_learning_rate"), solve=HeadSolver.CONVEX) == (
         "The stage 'first' cannot run: a solver finds the head, so the head must learn in it and nothing else."
     )
 

@@ -125,7 +125,7 @@ class Adapter(nn.Module):
 
 
 def test_inserted_modules_come_back(tmp_path):
-    stage = learns(insert=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
+    stage = learns(insertions=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
     model = trained(Based(), stage)
     folder = model.save(tmp_path / "a")
     again = load(folder, backbone=Based(), head=classification(), strategy=Planned(stage))
@@ -313,7 +313,7 @@ def test_nothing_of_a_refused_artifact_reaches_the_object(tmp_path):
 
 
 def test_nothing_inserted_for_a_refused_artifact_stays_in_the_object(tmp_path):
-    stage = learns(insert=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
+    stage = learns(insertions=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
     folder = trained(Based(), stage).save(tmp_path / "a")
     tensors = load_file(folder / TENSORS)
     tensors["head.readout.bias"] += 1

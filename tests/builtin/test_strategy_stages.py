@@ -121,7 +121,7 @@ HEAD = classification().description
 
 
 def test_a_stage_begins_where_the_one_before_ended():
-    still = learns("block-1", rate=0.0, head_rate=0.0, name="still")
+    still = learns("block-1", rate=0.0, head_learning_rate=0.0, name="still")
     assert_same_bits(weights(trained(words(), PROBE, still)), weights(trained(words(), PROBE)))
 
 
@@ -132,7 +132,7 @@ def test_a_probe_after_another_stage_finds_what_it_finds_alone():
 
 
 def test_insertions_of_one_name_stand_side_by_side():
-    adapting = Planned(learns(insert=(INSERTION,)))
+    adapting = Planned(learns(insertions=(INSERTION,)))
     model = tg.compose(words(), classification(), Stages((adapting, adapting, Planned(learns("block-1")))))
     assert [one.name for stage in model.composition.plan for one in stage.insertions] == ["scale", "scale-2"]
     fit(model)
@@ -143,7 +143,7 @@ def test_insertions_of_one_name_stand_side_by_side():
 
 
 def test_insertions_of_several_stages_are_saved_and_loaded(tmp_path, small_plugin_installed):
-    adapting = Planned(learns(insert=(INSERTION,)))
+    adapting = Planned(learns(insertions=(INSERTION,)))
     strategy = Stages((adapting, Planned(PROBE), adapting))
     model = tg.compose("small-words", classification(), strategy)
     fit(model)
@@ -155,7 +155,7 @@ def test_a_stage_that_moves_what_an_earlier_one_may_is_caught_in_its_own():
     def nudge(backbone, step):
         backbone.blocks[0].query.weight.data.add_(0.1)
 
-    plan = Stages((Planned(learns("block-0", "block-1")), Planned(learns("block-1", after_step=nudge))))
+    plan = Stages((Planned(learns("block-0", "block-1")), Planned(learns("block-1", on_step_end=nudge))))
     with pytest.raises(WeightGuardError) as caught:
         fit(tg.compose(words(), classification(), plan))
     assert (caught.value.stage, caught.value.faults) == (
@@ -223,12 +223,12 @@ class Stop(Exception):
 @pytest.mark.parametrize("step", [1, 4, 5])
 def test_a_run_that_was_stopped_in_its_last_stage_ends_with_the_same_bits(tmp_path, step):
     def stages(stops):
-        def after_step(backbone, now):
+        def on_step_end(backbone, now):
             if stops and now == step:
                 raise Stop
 
-        last = learns("block-1", epochs=2, insert=(INSERTION,), after_step=after_step)
-        return Stages((Planned(PROBE), Planned(learns("block-0", insert=(INSERTION,))), Planned(last)))
+        last = learns("block-1", epochs=2, insertions=(INSERTION,), on_step_end=on_step_end)
+        return Stages((Planned(PROBE), Planned(learns("block-0", insertions=(INSERTION,))), Planned(last)))
 
     whole = tg.compose(words(), classification(), stages(False))
     fit(whole)

@@ -202,7 +202,7 @@ def test_settings_are_tried_in_place_of_the_example(acme):
 
 
 def test_what_has_no_default_is_not_tried_until_it_is_given(beside_others):
-    undecided = "class Settings(Config):\n    argument = 'size'\n    size: int\n\n\n"
+    undecided = "class Settings(Config):\n    positional = 'size'\n    size: int\n\n\n"
     beside_others.plant(
         HEALTHY.replace("@hookimpl", f"{undecided}@hookimpl").replace('"healthy"', '"healthy", Settings')
     )

@@ -229,6 +229,6 @@ def test_patience_of_a_stage_without_validation_rows_is_refused():
 
 
 def test_a_stage_stops_by_its_own_patience():
-    stage = learns("block-1", rate=0.0, head_rate=0.0, epochs=50, patience=1)
+    stage = learns("block-1", rate=0.0, head_learning_rate=0.0, epochs=50, patience=1)
     _, run = fitted(words(), stage, validation=sentences(10, seed=1))
     assert len(run.stages[0].losses) == 2

@@ -103,13 +103,13 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        pretrained(words(), learns(*PARTS, after_step=stop), run=tmp_path / "run", checkpoint_every=3)
+        pretrained(words(), learns(*PARTS, on_step_end=stop), run=tmp_path / "run", checkpoint_every=3)
     assert_same_bits(weights(pretrained(run=tmp_path / "run")), weights(pretrained()))
 
 
 @pytest.mark.parametrize("store", [True, False])
 def test_where_computation_is_stored_the_same_elements_stay_hidden_and_it_is_said(store, capsys):
-    stage = learns("block-1", rate=0.0, head_rate=0.0, store=store)
+    stage = learns("block-1", rate=0.0, head_learning_rate=0.0, cache_features=store)
     run = tg.compose(words(dropout=0.0), "masked-elements", Planned(stage)).fit(TEXTS)
     first, second = run.stages[0].losses
     assert (first == pytest.approx(second, abs=1e-4)) == store

@@ -157,7 +157,7 @@ def test_a_reader_of_every_file_is_taken_where_it_is_named(tmp_path):
 
 def test_a_file_read_for_another_reader_keeps_its_refused_rows(tmp_path):
     (tmp_path / "a.csv").write_text("a;b\n1;2\n3\n")
-    rows = read_file(tmp_path / "a.csv", catalog(), {"name": "csv", "delimiter": ";"})
+    rows = read_file(tmp_path / "a.csv", {"name": "csv", "delimiter": ";"})
     assert rows.values("a") == ["1", None]
     assert rows.invalid == {1: "the row has 1 value, but the header names 2 columns"}
     assert rows.folder == tmp_path
@@ -166,13 +166,13 @@ def test_a_file_read_for_another_reader_keeps_its_refused_rows(tmp_path):
 def test_a_folder_is_read_by_the_reader_that_finds_its_pattern(tmp_path):
     (tmp_path / "cats").mkdir()
     (tmp_path / "cats" / "1.jpg").write_text("")
-    entries = (reader_of("images", folders=("*/*.jpg",)), reader_of("other", folders=("state.json",)))
+    entries = (reader_of("images", folder_patterns=("*/*.jpg",)), reader_of("other", folder_patterns=("state.json",)))
     assert told_by(tmp_path, *entries) == "images"
 
 
 def test_a_folder_that_nobody_reads_is_refused(tmp_path):
     with pytest.raises(UnreadableFile) as caught:
-        told_by(tmp_path, reader_of("images", folders=("*/*.jpg", "*/*.png")))
+        told_by(tmp_path, reader_of("images", folder_patterns=("*/*.jpg", "*/*.png")))
     assert str(caught.value) == f"{tmp_path}: no reader takes this folder. Readers look for *.jpg, *.png in it."
 
 

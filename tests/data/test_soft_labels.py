@@ -74,7 +74,7 @@ class Whole:
 class Mixed:
     """Varied rows, each mixed with the one after it."""
 
-    def vary(self, rows, seeds):
+    def augment(self, rows, seeds):
         from taskgraft.contract.backbone import AugmentedBatch
 
         partners = torch.arange(len(rows)).roll(-1)

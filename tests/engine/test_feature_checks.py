@@ -41,7 +41,7 @@ def test_a_model_whose_blocks_hand_on_a_second_tensor_is_caught():
 
 
 def test_a_model_that_would_be_silently_wrong_is_trained_without_storing():
-    stage = learns("block-2", store=True, epochs=1)
+    stage = learns("block-2", cache_features=True, epochs=1)
     with pytest.warns(UnreliableBackbone, match="features resumed from cut 2 differ from a whole pass"):
         wrong = trained(Passing(HandingBlock), stage)
     whole = trained(Passing(HandingBlock), learns("block-2", epochs=1))

@@ -203,7 +203,7 @@ def taskgraft_baselines():
             config=EmptyConfig,
             targets=frozenset({kind}),
             state=Learned,
-            learn=learn,
+            fit=learn,
             predict=predict,
         )
 
@@ -291,7 +291,7 @@ def test_what_was_learned_must_be_json_and_a_name_known(beside_others, name, rea
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("cannot-predict", "ValueError (no luck today)"), ("too-few", "Miscounted (1 predictions for 24 rows)")],
+    [("cannot-predict", "ValueError (no luck today)"), ("too-few", "WrongPredictionCount (1 predictions for 24 rows)")],
 )
 def test_a_baseline_that_cannot_predict_is_left_out_of_an_evaluation(beside_others, capsys, name, said):
     beside_others.plant(PLUGIN)

@@ -43,7 +43,7 @@ def taskgraft_baselines():
             summary="knows the rows it learned from by heart",
             config=ParrotConfig,
             targets=frozenset({kind}),
-            learn=learn,
+            fit=learn,
             predict=predict,
         )
 

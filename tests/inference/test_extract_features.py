@@ -34,7 +34,7 @@ def alone(small, layout):
     backbone = small.build()
     batch = backbone.processor.prepare(small.inputs).batch
     with torch.no_grad():
-        return [backbone(one, layout).value[0].numpy() for one in batch.split()]
+        return [backbone(one, layout).value[0].numpy() for one in batch.unbind()]
 
 
 def written(tmp_path, suffix, small=WORDS, **more):

@@ -257,7 +257,7 @@ MISTAKES = (
         "forward runs without gradients.",
         Judge.BACKBONE,
         "backbone",
-        {"    def forward": "    @torch.no_grad()\n    def forward"},
+        {"    def forward(": "    @torch.no_grad()\n    def forward("},
         "Strings breaks the law 'every tensor that is not declared unused gets a gradient':\n"
         "sequence features carry no gradient.\n"
         "Do not detach, and leave no_grad to the caller.",
@@ -267,7 +267,7 @@ MISTAKES = (
         Judge.BACKBONE,
         "backbone",
         {
-            "    def forward": "    def fingerprint(self):\n        return str(self.letters.weight.tolist())\n\n    def forward"
+            "    def forward(": "    def fingerprint(self):\n        return str(self.letters.weight.tolist())\n\n    def forward("
         },
         "Strings breaks the law 'the fingerprint identifies the checkpoint as stored':\n"
         "it changed when a weight in memory was changed, as training does.\n"
@@ -510,7 +510,7 @@ MISTAKES = (
         "A plan chooses layers that the backbone does not have.",
         Judge.STRATEGY,
         "strategy",
-        {"Unfreeze((last.name,), 1e-3)": "Unfreeze((last.name,), 1e-3, roles=frozenset({Role.QUERY}))"},
+        {"Unfreeze((last.name,), 1e-3)": "Unfreeze((last.name,), 1e-3, roles=frozenset({LayerRole.QUERY}))"},
         "LastPart breaks the law 'stages say what can be carried out':\n"
         "The stage 'last' cannot run: its choice 1 fits no tensor of last.\n"
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "

@@ -42,7 +42,7 @@ def run(folder: Path, setting: int, kill_after: int | None) -> None:
     """Fit two stages with dropout and early stopping; kill this process after a step, counted over both."""
     done = 0
 
-    def after_step(backbone: nn.Module, step: int) -> None:
+    def on_step_end(backbone: nn.Module, step: int) -> None:
         nonlocal done
         done += 1
         if kill_after is not None and done == kill_after:
@@ -51,9 +51,15 @@ def run(folder: Path, setting: int, kill_after: int | None) -> None:
     insertion = Insertion("low-rank", ("block-0",), frozenset({LayerRole.QUERY}), Bottleneck, 1e-2)
     stages = (
         Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True),
-        learns("block-1", rate=1e-3, epochs=EPOCHS, name="last", store=True, after_step=after_step),
+        learns("block-1", rate=1e-3, epochs=EPOCHS, name="last", cache_features=True, on_step_end=on_step_end),
         learns(
-            "block-0", rate=1e-3, epochs=EPOCHS, patience=2, insert=(insertion,), after_step=after_step, name="first"
+            "block-0",
+            rate=1e-3,
+            epochs=EPOCHS,
+            patience=2,
+            insertions=(insertion,),
+            on_step_end=on_step_end,
+            name="first",
         ),
     )
     model = tg.compose(words(dropout=0.2), classification(), Planned(*stages))
@@ -75,7 +81,7 @@ def norms(folder: Path, setting: int, kill_after: int | None) -> None:
     """Fit a network whose BatchNorm statistics learn."""
     done = 0
 
-    def after_step(backbone: nn.Module, step: int) -> None:
+    def on_step_end(backbone: nn.Module, step: int) -> None:
         nonlocal done
         done += 1
         if kill_after is not None and done == kill_after:
@@ -83,7 +89,9 @@ def norms(folder: Path, setting: int, kill_after: int | None) -> None:
 
     backbone = pictures()
     every = tuple(part.name for part in backbone.description.parts)
-    model = tg.compose(backbone, classification(), Planned(learns(*every, rate=1e-3, epochs=6, after_step=after_step)))
+    model = tg.compose(
+        backbone, classification(), Planned(learns(*every, rate=1e-3, epochs=6, on_step_end=on_step_end))
+    )
     training = {"batch_size": 8, "checkpoint_every": 2}
     model.fit(images(24), target="label", training=training, run=folder / "run", resume=True, quiet=True)
     save_file(weights(model), folder / "weights.safetensors")

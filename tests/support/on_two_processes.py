@@ -29,7 +29,7 @@ def tags(texts: list[str]) -> list[list[str | None]]:
 
 def models(teacher: str = "teacher") -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:
     probe = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
-    every, last = learns(*PARTS, rate=1e-3), learns("block-1", rate=1e-3, store=True)
+    every, last = learns(*PARTS, rate=1e-3), learns("block-1", rate=1e-3, cache_features=True)
     distill = Distill(DistillConfig(teacher=teacher, learning_rate=1e-3))
     taught = distill.plan(words().description, classification().description)
     weighted = Classification(ClassificationConfig(class_weights="balanced"))

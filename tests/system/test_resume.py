@@ -43,15 +43,15 @@ class Stop(Exception):
 def stopping(step: int):
     """An on_step_end that raises once."""
 
-    def after_step(backbone, now: int) -> None:
+    def on_step_end(backbone, now: int) -> None:
         if now == step:
             raise Stop
 
-    return after_step
+    return on_step_end
 
 
-def fit(folder: Path, after_step=None, data=None, **training):
-    model = compose(words(), classification(), Planned(learns("block-1", after_step=after_step)))
+def fit(folder: Path, on_step_end=None, data=None, **training):
+    model = compose(words(), classification(), Planned(learns("block-1", on_step_end=on_step_end)))
     settings = {"batch_size": 8} | training
     model.fit(data or sentences(), target="label", training=settings, run=folder, resume=True, quiet=True)
     return model

@@ -141,7 +141,7 @@ PROCESSOR = '''
 class AcmeNetworkProcessor(Processor):
     """Two numbers → ``values`` ``(batch, 2)`` float32."""
 
-    def prepare(self, inputs: Columns) -> Prepared:
+    def prepare(self, inputs: Columns) -> ProcessedBatch:
         rows = list(zip(inputs["length"], inputs["width"], strict=True))
         refused = {row: "a number is missing" for row, numbers in enumerate(rows) if None in numbers}
         numbers = [[float(number or 0) for number in row] for row in rows]

@@ -584,7 +584,7 @@ PLANTED = (
     ),
     Planted(
         of_backbone.check_whole_parts_give_their_output,
-        lambda: described(Pictures, parts=with_part(2, whole="middle")),
+        lambda: described(Pictures, parts=with_part(2, output_module="middle")),
         "Described breaks the law 'the module that stands for a whole part gives what leaves that part':\n"
         "part 'last' names middle, which is no module of that part.\n"
         "Mend the 'whole' of that part, or leave it out where no one module does.",
@@ -592,7 +592,7 @@ PLANTED = (
     ),
     Planted(
         of_backbone.check_whole_parts_give_their_output,
-        lambda: described(Words, parts=with_part(1, whole="blocks.0.feed_forward_in")),
+        lambda: described(Words, parts=with_part(1, output_module="blocks.0.feed_forward_in")),
         "Described breaks the law 'the module that stands for a whole part gives what leaves that part':\n"
         "part 'block-0' gives 16 features, but the module blocks.0.feed_forward_in gives (6, 7, 32).\n"
         "Mend the 'whole' of that part, or leave it out where no one module does.",

@@ -46,8 +46,8 @@ def spoiled(head, **methods):
     """The head, with methods of its module replaced: each is given what the right one answers, and its arguments."""
 
     class Spoiled(head):
-        def build(self, features, target):
-            module = super().build(features, target)
+        def build_module(self, features, target):
+            module = super().build_module(features, target)
             for name, change in methods.items():
                 setattr(module, name, _changed(getattr(module, name), change))
             return module
@@ -398,7 +398,7 @@ PLANTED = (
     ),
     Planted(
         of_distilling.check_soft_targets_teach,
-        lambda: spoiled(Labels, soft_targets=at_no_temperature),
+        lambda: spoiled(Labels, soft_labels=at_no_temperature),
         LABELS,
         "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
         "for vector features at temperature 3, the loss is # by the head's own soft targets and # by those of the "
@@ -407,7 +407,7 @@ PLANTED = (
     ),
     Planted(
         of_distilling.check_soft_targets_teach,
-        lambda: spoiled(Labels, soft_loss=averaged),
+        lambda: spoiled(Labels, distillation_loss=averaged),
         LABELS,
         "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
         "for vector features, the total of 6 rows is #, but # row by row.\n"

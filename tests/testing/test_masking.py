@@ -49,8 +49,8 @@ def hiding(kind: type, processor: type, change: Callable[..., Batch]) -> Callabl
     """A backbone that hides otherwise: the change is given what the right one makes, the batch, what is hidden, and seeds."""
 
     class Spoiled(processor):
-        def hide(self, batch, hidden, seeds):
-            return change(super().hide(batch, hidden, seeds), batch, hidden, seeds)
+        def mask_elements(self, batch, hidden, seeds):
+            return change(super().mask_elements(batch, hidden, seeds), batch, hidden, seeds)
 
     return processing(kind, Spoiled)
 
@@ -242,8 +242,8 @@ PLANTED = (
         processing(Words, Nothing),
         None,
         "Spoiled breaks the law 'what elements hold is described as JSON':\n"
-        "contents is a NoneType, not Contents.\n"
-        "Give Contents, decided when the processor was built.",
+        "contents is a NoneType, not ElementSchema.\n"
+        "Give ElementSchema, decided when the processor was built.",
     ),
     Planted(
         SOUND,
@@ -252,7 +252,7 @@ PLANTED = (
         "Spoiled breaks the law 'what elements hold is described as JSON':\n"
         "asked twice, ElementSchema(kinds=(ElementKind(name='word', categories=64, numbers=0),), by_position=False) is "
         "ElementSchema(kinds=(ElementKind(name='word', categories=66, numbers=0),), by_position=False).\n"
-        "Give Contents, decided when the processor was built.",
+        "Give ElementSchema, decided when the processor was built.",
     ),
     Planted(
         FITS,

@@ -49,7 +49,7 @@ RIGHT = """
             config=EmptyConfig,
             targets=frozenset({TargetKind.CATEGORY}),
             state=Learned,
-            learn=learn,
+            fit=learn,
             predict=predict,
         )
 

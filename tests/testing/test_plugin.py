@@ -57,9 +57,11 @@ def test_a_spec_without_settings_to_try_it_with_is_not_tried(module):
                 raise ValueError("decide")
             return self
 """
-    imported = "from pydantic import model_validator\n    from taskgraft.contract.config import Config"
+    imported = "from pydantic import model_validator\n    from taskgraft.plugin import BackboneDescription"
     name = module(
-        "undecided", ("    blocks: int = 2\n", undecided), ("from taskgraft.contract.config import Config", imported)
+        "undecided",
+        ("    blocks: int = 2\n", undecided),
+        ("from taskgraft.plugin import BackboneDescription", imported),
     )
     of_plugin.check_specs_are_sound(name, {})
     of_plugin.check_descriptions_read_no_weights(name, {})
@@ -107,7 +109,7 @@ def test_a_module_that_is_not_found_without_work_is_caught(module, change, found
             "Mend the spec.",
         ),
         (
-            ("blocks: int = 2", "argument = 'path'\n        blocks: int = 2"),
+            ("blocks: int = 2", "positional = 'path'\n        blocks: int = 2"),
             "the argument of Settings is 'path', which is not one of its settings",
             "Mend the spec.",
         ),

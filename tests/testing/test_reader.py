@@ -122,19 +122,19 @@ TOLD = "Raise taskgraft.contract.rows.UnreadableFile with path and reason."
         (changed(lines=[3, 2, 1]), PLACES, "the lines do not rise from 1: [3, 2, 1] …", LINES),
         (changed(lines=[0, 1, 2]), PLACES, "the lines do not rise from 1: [0, 1, 2] …", LINES),
         (
-            changed(refused={3: "it is odd"}),
+            changed(invalid={3: "it is odd"}),
             PLACES,
             "row 3 is refused, but there are 3 rows",
             "Keep a refused row in the table.",
         ),
         (
-            changed(refused={0: "It is odd."}),
+            changed(invalid={0: "It is odd."}),
             PLACES,
             "the reason of row 0 is 'It is odd.'",
             "Write a clause without a full stop; a message ends it.",
         ),
         (
-            changed(noted={"it is new": [0, 3]}),
+            changed(remarks={"it is new": [0, 3]}),
             PLACES,
             "row 3 is noted, but there are 3 rows",
             "Note rows of the table alone.",
@@ -173,8 +173,8 @@ def test_a_planted_fault_with_unreadable_files_is_caught(read, found):
     ("claims", "found"),
     [
         ({"suffixes": ("txt",)}, "the suffix 'txt' does not begin with a point"),
-        ({"folders": ("",)}, "the pattern '' finds nothing in a folder"),
-        ({"folders": ("/data/*.txt",)}, "the pattern '/data/*.txt' finds nothing in a folder"),
+        ({"folder_patterns": ("",)}, "the pattern '' finds nothing in a folder"),
+        ({"folder_patterns": ("/data/*.txt",)}, "the pattern '/data/*.txt' finds nothing in a folder"),
     ],
 )
 def test_a_planted_claim_that_cannot_be_met_is_caught(claims, found):

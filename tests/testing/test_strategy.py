@@ -189,7 +189,7 @@ PLANTED = (
         lambda: planning(Stage("one", (LAST,), head_learning_rate=1e-3, solve=HeadSolver.CONVEX)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' solves for the head, but other weights learn in it.\n"
-        "Use Solve.DESCENT there.",
+        "Use HeadSolver.DESCENT there.",
     ),
     Planted(
         of_strategy.check_stages_are_sound,

@@ -145,7 +145,7 @@ PLANTED = (
     Planted(
         of_settling.check_settling_is_described,
         OneColumn,
-        f"NeedsOneColumn breaks the law '{DESCRIBED}':\n"
+        f"OneColumn breaks the law '{DESCRIBED}':\n"
         "its columns are 'amount', which settle alone reads; give a tuple of names.\n"
         "Say in 'settles' what settle chooses.",
     ),

@@ -129,7 +129,7 @@ def test_a_mix_of_the_teacher_alone_never_looks_at_labels():
         def loss(self, *_):
             raise AssertionError("the labels were looked at")
 
-        def soft_loss(self, output, soft, features, temperature):
+        def distillation_loss(self, output, soft, features, temperature):
             return LossSum(output.sum() * temperature, output.new_tensor(1.0))
 
     targets = join_soft_labels(tg.Batch({"label": torch.zeros(1)}), tg.Batch({"shares": torch.zeros(1, 2)}))

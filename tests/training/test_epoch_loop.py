@@ -56,7 +56,7 @@ def test_the_number_of_loader_workers_does_not_change_a_bit(workers):
 
 
 def test_loader_workers_read_stored_computation_from_files():
-    stage = learns("block-1", store=True)
+    stage = learns("block-1", cache_features=True)
     alone = weights(trained(words(), stage))
     assert_same_bits(weights(trained(words(), stage, workers=2, memory=0)), alone)
 
@@ -69,7 +69,7 @@ def test_what_the_user_drew_before_does_not_change_a_bit():
 
 def test_what_is_drawn_between_steps_does_not_change_a_bit():
     alone = weights(trained(words(), learns(*PARTS)))
-    drawing = learns(*PARTS, after_step=lambda backbone, step: torch.rand(7))
+    drawing = learns(*PARTS, on_step_end=lambda backbone, step: torch.rand(7))
     assert_same_bits(weights(trained(words(), drawing)), alone)
 
 
@@ -91,7 +91,7 @@ def test_the_first_step_moves_a_weight_by_the_rate():
 
 def test_rates_rise_linearly_and_fall_to_zero():
     note, backbone = Snapshots(), words(dropout=0.0)
-    stage = learns("block-1", rate=1e-4, head_rate=0.0, epochs=4, after_step=note)
+    stage = learns("block-1", rate=1e-4, head_learning_rate=0.0, epochs=4, on_step_end=note)
     trained(backbone, stage, batch_size=24, warmup=0.5, weight_decay=0.0)
     places = [copied(words())["norm.bias"], *(note.after[step]["norm.bias"] for step in (1, 2, 3, 4))]
     moves = [float((after - before).abs().max()) for before, after in pairwise(places)]
@@ -100,7 +100,7 @@ def test_rates_rise_linearly_and_fall_to_zero():
 
 def test_each_group_has_its_own_rate():
     note = Snapshots()
-    stage = learns("block-1", rate=1e-3, head_rate=1e-1, epochs=1, after_step=note)
+    stage = learns("block-1", rate=1e-3, head_learning_rate=1e-1, epochs=1, on_step_end=note)
     model = trained(words(), stage, batch_size=24, warmup=0.0)
     assert float(weights(model)["head.readout.bias"].abs().max()) == pytest.approx(1e-1, rel=1e-2)
 
@@ -123,14 +123,14 @@ def test_gradients_are_clipped_to_the_norm_asked_for():
         gradients = [parameter.grad for parameter in backbone.parameters() if parameter.grad is not None]
         norms.append(float(nn.utils.get_total_norm(gradients)))
 
-    trained(words(), learns(*PARTS, head_rate=None, after_step=note), clip=1e-3)
+    trained(words(), learns(*PARTS, head_learning_rate=None, on_step_end=note), clip=1e-3)
     assert all(norm <= 1e-3 * 1.01 for norm in norms)
     assert max(norms) > 0.5e-3
 
 
 @pytest.mark.parametrize("size", [1, 7, 24])
 def test_the_loss_of_an_epoch_is_the_mean_over_rows_whatever_the_batches(size):
-    stage, rows = learns(*PARTS, rate=0.0, head_rate=0.0, epochs=1), sentences()
+    stage, rows = learns(*PARTS, rate=0.0, head_learning_rate=0.0, epochs=1), sentences()
     model, run = fitted(words(dropout=0.0), stage, batch_size=size)
     found = model.predict_proba(rows["text"])
     each = [-math.log(row[label]) for row, label in zip(found, rows["label"], strict=True)]
@@ -178,14 +178,16 @@ def test_a_loss_around_the_heads_own_is_used():
         loss = head.loss(output, targets, features)
         return LossSum(2 * loss.total, loss.weight)
 
-    plain = fitted(words(), learns(*PARTS, rate=0.0, head_rate=0.0, epochs=1))[1].stages[0].losses
-    twice = fitted(words(), learns(*PARTS, rate=0.0, head_rate=0.0, epochs=1, loss=doubled))[1].stages[0].losses
+    plain = fitted(words(), learns(*PARTS, rate=0.0, head_learning_rate=0.0, epochs=1))[1].stages[0].losses
+    twice = (
+        fitted(words(), learns(*PARTS, rate=0.0, head_learning_rate=0.0, epochs=1, loss=doubled))[1].stages[0].losses
+    )
     assert twice[0] == pytest.approx(2 * plain[0])
 
 
 def test_what_a_stage_wants_after_each_step_is_called_with_the_number_of_the_step():
     steps = []
-    trained(words(), learns("block-1", after_step=lambda backbone, step: steps.append(step)))
+    trained(words(), learns("block-1", on_step_end=lambda backbone, step: steps.append(step)))
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
@@ -201,7 +203,7 @@ def test_a_last_batch_of_one_row_does_not_stop_batchnorm(count):
 
 def test_a_frozen_batchnorm_takes_a_batch_of_one_row():
     steps = []
-    trained(pictures(), learns(epochs=1, after_step=lambda backbone, step: steps.append(step)), rows=images(9))
+    trained(pictures(), learns(epochs=1, on_step_end=lambda backbone, step: steps.append(step)), rows=images(9))
     assert steps == [1, 2]
 
 
@@ -228,7 +230,7 @@ def endless_slope(head: HeadModule, total: Tensor) -> Tensor:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_with_the_weights_of_the_step_before(value):
     backbone, note = words(), Snapshots()
-    stage = learns(*PARTS, loss=Failing(3, lambda head, total: total * value), after_step=note)
+    stage = learns(*PARTS, loss=Failing(3, lambda head, total: total * value), on_step_end=note)
     with pytest.raises(NonFiniteLoss) as caught:
         trained(backbone, stage)
     assert str(caught.value) == f"The loss of stage 'first' became {value} at step 3. {ADVICE}"
@@ -238,7 +240,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_weights_of_the_step_before(val
 
 def test_a_gradient_that_is_not_finite_stops_with_the_weights_of_the_step_before():
     backbone, note = words(), Snapshots()
-    stage = learns(*PARTS, loss=Failing(3, endless_slope), after_step=note)
+    stage = learns(*PARTS, loss=Failing(3, endless_slope), on_step_end=note)
     with pytest.raises(NonFiniteGradient) as caught:
         trained(backbone, stage)
     error = caught.value
@@ -259,7 +261,7 @@ def test_an_input_that_is_not_finite_leaves_the_statistics_of_the_step_before():
     rows["image"][20][0][0] = math.nan
     backbone, note = pictures(), Snapshots()
     with pytest.raises(NonFiniteLoss):
-        trained(backbone, learns("stem", "middle", "last", epochs=3, after_step=note), rows=rows)
+        trained(backbone, learns("stem", "middle", "last", epochs=3, on_step_end=note), rows=rows)
     assert changed(backbone, note.after[max(note.after)]) == set()
 
 
@@ -281,7 +283,7 @@ def away(head: HeadModule, output: Tensor, targets: Batch, features: Features) -
 
 def test_patience_stops_and_restores_the_best_epoch():
     backbone, note = words(), Snapshots()
-    stage = learns("block-1", loss=away, epochs=9, patience=2, after_step=note)
+    stage = learns("block-1", loss=away, epochs=9, patience=2, on_step_end=note)
     _, run = fitted(backbone, stage, validation=sentences(16, seed=1))
     assert len(run.stages[0].losses) == 3
     assert changed(backbone, note.after[3]) == set()
@@ -290,7 +292,7 @@ def test_patience_stops_and_restores_the_best_epoch():
 
 def test_patience_restores_the_statistics_of_the_best_epoch():
     backbone, note = pictures(), Snapshots()
-    stage = learns("stem", "middle", "last", loss=away, epochs=9, patience=1, after_step=note, rate=1e-1)
+    stage = learns("stem", "middle", "last", loss=away, epochs=9, patience=1, on_step_end=note, rate=1e-1)
     fitted(backbone, stage, validation=images(16))
     steps = max(note.after)
     assert steps < 18
@@ -314,7 +316,7 @@ def test_patience_of_the_training_settings_needs_validation_rows():
 def test_training_goes_on_in_training_mode_after_a_validation():
     modes = []
     stage = learns(
-        "block-1", patience=9, after_step=lambda backbone, _: modes.append(backbone.blocks[1].dropout.training)
+        "block-1", patience=9, on_step_end=lambda backbone, _: modes.append(backbone.blocks[1].dropout.training)
     )
     trained(words(), stage, validation=sentences(16, seed=1))
     assert modes == [True] * 6

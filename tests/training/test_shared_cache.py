@@ -13,7 +13,7 @@ from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.training.shared_cache import NOTE, SharedCache, frozen_digest
 
 PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
-LAST = learns("block-1", store=True)
+LAST = learns("block-1", cache_features=True)
 
 
 class Rows:

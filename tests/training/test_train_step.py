@@ -136,7 +136,7 @@ def test_an_overflow_of_fp16_is_passed_over_with_a_smaller_scale():
 
 def test_steps_end_training_whatever_the_epochs():
     done = []
-    stage = learns("block-1", epochs=None, after_step=lambda _, step: done.append(step))
+    stage = learns("block-1", epochs=None, on_step_end=lambda _, step: done.append(step))
     _, run = fitted(words(), stage, steps=7)
     assert done == [1, 2, 3, 4, 5, 6, 7]
     assert len(run.stages[0].losses) == 3
@@ -147,8 +147,8 @@ def test_rates_reach_zero_with_the_last_step():
     stage = learns(
         "block-1",
         epochs=None,
-        head_rate=0.0,
-        after_step=lambda backbone, _: places.append(backbone.norm.bias.detach().clone()),
+        head_learning_rate=0.0,
+        on_step_end=lambda backbone, _: places.append(backbone.norm.bias.detach().clone()),
     )
     trained(words(**STILL), stage, steps=5, warmup=0.0, schedule="linear", weight_decay=0.0)
     moves = [float((after - before).abs().max()) for before, after in pairwise(places)]
@@ -170,5 +170,5 @@ def test_only_what_learns_has_a_gradient():
     def note(backbone: nn.Module, step: int) -> None:
         with_gradient.append({name for name, tensor in backbone.named_parameters() if tensor.grad is not None})
 
-    trained(backbone, learns("block-1", epochs=1, after_step=note))
+    trained(backbone, learns("block-1", epochs=1, on_step_end=note))
     assert all(name.startswith(("blocks.1", "norm")) for names in with_gradient for name in names)

@@ -37,12 +37,12 @@ def rows(count=24, seed=0, **columns):
     return sentences(count, seed) | {"amount": [1.0 + row % 5 for row in range(count)]} | columns
 
 
-def composed(after_step=None):
-    return tg.compose(words(), Cautious(), Planned(learns("block-1", after_step=after_step)))
+def composed(on_step_end=None):
+    return tg.compose(words(), Cautious(), Planned(learns("block-1", on_step_end=on_step_end)))
 
 
-def fitted(held=None, after_step=None, **how):
-    model = composed(after_step)
+def fitted(held=None, on_step_end=None, **how):
+    model = composed(on_step_end)
     settings = {"target": "label", "training": {"batch_size": 8}, "quiet": True} | how
     run = model.fit(sentences(), validation=held or rows(10, seed=1), **settings)
     return model, run
@@ -130,7 +130,7 @@ def test_a_run_that_goes_on_settles_as_one_that_was_not_interrupted(tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        fitted(after_step=stop, run=tmp_path / "run", resume=True)
+        fitted(on_step_end=stop, run=tmp_path / "run", resume=True)
     resumed, _ = fitted(run=tmp_path / "run", resume=True)
     whole, _ = fitted()
     assert resumed.fitted.target == whole.fitted.target

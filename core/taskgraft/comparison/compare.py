@@ -148,7 +148,7 @@ def _name(chosen: ResolvedComponent[Any], reference: ComponentReference) -> str:
         if isinstance(reference, ComponentRef)
         else {k: v for k, v in reference.items() if k != "name"}
     )
-    said = [f"{key} = {json.dumps(value)}" for key, value in given.items() if key != chosen.spec.config.argument]
+    said = [f"{key} = {json.dumps(value)}" for key, value in given.items() if key != chosen.spec.config.positional]
     return f"{chosen.label} ({', '.join(said)})" if said else chosen.label
 
 

@@ -84,7 +84,7 @@ class AugmentedRows:
 
     def draw(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Give varied rows and their targets."""
-        varied, targets = self.fresh.vary(rows, seeds), self.targets.select(rows)
+        varied, targets = self.fresh.augment(rows, seeds), self.targets.select(rows)
         if varied.partners is not None and varied.shares is not None:
             targets = self.blend(targets, targets.select(varied.partners.tolist()), varied.shares)
         return varied.batch, targets

@@ -41,7 +41,7 @@ class ElementMasking:
 
     def draw(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Give rows with elements hidden, and what elements hold that are asked for."""
-        whole = self.whole.gather(rows) if self.fresh is None else self.fresh.vary(rows, seeds).batch
+        whole = self.whole.gather(rows) if self.fresh is None else self.fresh.augment(rows, seeds).batch
         held = self.processor.element_values(whole)
         hidden = self.choose(held, seeds)
         return self.processor.mask_elements(whole, hidden, seeds), keep_masked(held, self.ask(held, seeds))

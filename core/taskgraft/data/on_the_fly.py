@@ -56,7 +56,7 @@ class OnTheFlyInputs:
         self._check(rows, made.invalid)
         return made.batch
 
-    def vary(self, rows: RowIndices, seeds: Sequence[int]) -> AugmentedBatch:
+    def augment(self, rows: RowIndices, seeds: Sequence[int]) -> AugmentedBatch:
         """Prepare some rows with random variations, each from its seed.
 
         Raises:

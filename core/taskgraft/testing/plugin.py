@@ -34,14 +34,14 @@ _SCRIPT = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from taskgraft.discovery.catalog import load_catalog
-from taskgraft.discovery.loader import HEAVY
+from taskgraft.discovery.loader import HEAVY_LIBRARIES
 known = load_catalog()
 mine = lambda found: [one for one in found if one.source.distribution == sys.argv[2]]
 print(json.dumps({
     "names": [f"{one.spec.axis} {one.spec.name}" for one in mine(known.entries)],
     "failures": [one.reason for one in mine(known.failures)],
     "remarks": [one.text for one in mine(known.remarks)],
-    "heavy": [name for name in HEAVY if name in sys.modules],
+    "heavy": [name for name in HEAVY_LIBRARIES if name in sys.modules],
 }))
 """
 

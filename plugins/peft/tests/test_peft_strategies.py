@@ -78,12 +78,12 @@ class Noted(Strategy):
         (stage,) = self._strategy.plan(backbone, head)
         own = stage.on_step_end
 
-        def after_step(below: nn.Module, step: int) -> None:
+        def on_step_end(below: nn.Module, step: int) -> None:
             if own is not None:
                 own(below, step)
             self._note(below, step)
 
-        return (replace(stage, on_step_end=after_step),)
+        return (replace(stage, on_step_end=on_step_end),)
 
 
 def test_only_what_is_inserted_runs_in_training_mode(base):

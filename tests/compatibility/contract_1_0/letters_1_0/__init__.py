@@ -7,19 +7,35 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from taskgraft.contract.config import Config, EmptyConfig
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, InputField, Layout, Part, LayerRole, TargetKind
-from taskgraft.contract.descriptions import sequence, vector
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import BackboneSpec, BaselineSpec, HeadSpec, MetricSpec, ReaderSpec, SplitSpec, StrategySpec
-from taskgraft.contract.columns import Columns, ElementCounts
-from taskgraft.contract.specs import MetricFunction
+from taskgraft.plugin import (
+    BackboneDescription,
+    BackboneSpec,
+    BaselineSpec,
+    Columns,
+    Config,
+    ElementCounts,
+    EmptyConfig,
+    HeadDescription,
+    HeadSpec,
+    InputField,
+    LayerRole,
+    Layout,
+    MetricFunction,
+    MetricSpec,
+    Part,
+    ReaderSpec,
+    SplitSpec,
+    StrategySpec,
+    TargetKind,
+    hookimpl,
+    sequence,
+    vector,
+)
 
 if TYPE_CHECKING:
     from letters_1_0.model import Letters, Yes
     from letters_1_0.plan import Last
-    from taskgraft.contract.head import Predictions
-    from taskgraft.contract.rows import Rows
+    from taskgraft.plugin import Predictions, Rows
 
 TASKGRAFT_CONTRACT = "1.0"
 
@@ -27,7 +43,7 @@ TASKGRAFT_CONTRACT = "1.0"
 class LettersConfig(Config):
     """Letters, embedded and mixed. What is learned from the training split is empty until then."""
 
-    argument: ClassVar[str | None] = "feature_size"
+    positional: ClassVar[str | None] = "feature_size"
 
     feature_size: int = Field(ge=1, description="length of the feature axis")
     seed: int = Field(default=0, ge=0, description="of the random weights")
@@ -55,7 +71,7 @@ class TabsConfig(Config):
 class EveryConfig(Config):
     """Hold out every n-th row."""
 
-    argument: ClassVar[str | None] = "every"
+    positional: ClassVar[str | None] = "every"
 
     every: int = Field(ge=2, description="rows from one held out to the next")
 
@@ -74,7 +90,7 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         config=LettersConfig,
         describe=describe_letters,
         build=_letters,
-        learn=learn_letters,
+        fit_config=learn_letters,
         licence="Apache-2.0",
     )
 
@@ -112,8 +128,8 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="always the commonest label",
         config=EmptyConfig,
         targets=frozenset({TargetKind.CATEGORY}),
-        learned=Commonest,
-        learn=learn_commonest,
+        state=Commonest,
+        fit=learn_commonest,
         predict=predict_commonest,
     )
 
@@ -127,13 +143,13 @@ def describe_letters(config: LettersConfig) -> BackboneDescription:
         parts=(Part("letters", ("embedding",), output), mixing),
         cuts=(0, 1),
         licence="Apache-2.0",
-        hides=True,
+        can_mask=True,
     )
 
 
 def describe_yes(config: YesConfig) -> HeadDescription:
     return HeadDescription(
-        reads=(Layout.VECTOR,), target=TargetKind.CATEGORY, metrics=("old-right",), baselines=("old-commonest",)
+        layouts=(Layout.VECTOR,), target=TargetKind.CATEGORY, metrics=("old-right",), baselines=("old-commonest",)
     )
 
 
@@ -161,7 +177,7 @@ def learn_commonest(inputs: Columns, truth: Sequence[Any], settings: EmptyConfig
 def predict_commonest(
     learned: Commonest, inputs: Columns, elements: ElementCounts, settings: EmptyConfig
 ) -> "Predictions":
-    from taskgraft.contract.head import Predictions
+    from taskgraft.plugin import Predictions
 
     return Predictions([learned.label] * len(inputs["text"]))
 

@@ -7,12 +7,29 @@ import torch
 from torch import Tensor, nn
 
 from letters_1_0 import LettersConfig, YesConfig, describe_letters, describe_yes
-from taskgraft import Backbone, Batch, Features, Head, HeadModule, LossSum, Predictions, ProcessedBatch, Processor, TargetDescription
-from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, ElementKind
-from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, HeadDescription, Layout
-from taskgraft.contract.features import ELEMENT_AXIS
-from taskgraft.contract.head import InvalidTargets
-from taskgraft.contract.columns import Columns
+from taskgraft.plugin import (
+    Backbone,
+    BackboneDescription,
+    Batch,
+    CATEGORY,
+    Columns,
+    ELEMENT_AXIS,
+    ElementKind,
+    ElementSchema,
+    FeatureDescription,
+    Features,
+    Head,
+    HeadDescription,
+    HeadModule,
+    InvalidTargets,
+    Layout,
+    LossSum,
+    NUMBER,
+    Predictions,
+    ProcessedBatch,
+    Processor,
+    TargetDescription,
+)
 
 UNKNOWN, HIDDEN, FIRST = 1, 2, 3
 
@@ -35,15 +52,15 @@ class LettersProcessor(Processor):
         return ProcessedBatch(batch, refused, elements=lengths.tolist())
 
     @property
-    def contents(self) -> ElementSchema:
+    def element_schema(self) -> ElementSchema:
         return ElementSchema(kinds=(ElementKind(name="letter", categories=tuple(self._letters)),), by_position=False)
 
-    def holds(self, batch: Batch) -> Batch:
+    def element_values(self, batch: Batch) -> Batch:
         letters = batch["letters"]
         tensors = {CATEGORY: (letters - FIRST).clamp(min=-1), NUMBER: torch.zeros(*letters.shape, 0)}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), batch.lengths)
 
-    def hide(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
         return Batch({"letters": batch["letters"].masked_fill(hidden, HIDDEN)}, batch.axes, batch.lengths)
 
     def settings(self) -> Mapping[str, Any]:
@@ -71,14 +88,14 @@ class Letters(Backbone):
         return LettersProcessor(self._config.letters)
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return self.resume(0, batch, layout)
+        return self.forward_from_cut(0, batch, layout)
 
-    def run_to(self, cut: int, batch: Batch, layout: Layout) -> Batch:
+    def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         return Batch({"embedded": self.embedding(batch["letters"])}, {"embedded": (ELEMENT_AXIS,)}, batch.lengths)
 
-    def resume(self, cut: int, state: Batch, layout: Layout) -> Features:
+    def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         embedded = state["embedded"] if cut else self.embedding(state["letters"])
         mixed, lengths = torch.tanh(self.mixing(embedded)), state.lengths[ELEMENT_AXIS]
         if layout == Layout.SEQUENCE:
@@ -106,7 +123,7 @@ class Yes(Head[YesTarget]):
     def description(self) -> HeadDescription:
         return describe_yes(self._config)
 
-    def learn(self, targets: Columns) -> YesTarget:
+    def fit_targets(self, targets: Columns) -> YesTarget:
         (values,) = targets.values()
         others = sorted({str(value) for value in values} - {self._config.yes})
         if len(others) != 1:
@@ -120,10 +137,10 @@ class Yes(Head[YesTarget]):
             raise InvalidTargets(reasons)
         return Batch({"yes": torch.tensor([known[value] for value in values])})
 
-    def truth(self, encoded: Batch, target: YesTarget) -> list[Any]:
+    def decode_targets(self, encoded: Batch, target: YesTarget) -> list[Any]:
         return [target.yes if value else target.no for value in encoded["yes"].tolist()]
 
-    def build(self, features: FeatureDescription, target: YesTarget) -> HeadModule:
+    def build_module(self, features: FeatureDescription, target: YesTarget) -> HeadModule:
         return YesModule(features, target)
 
 

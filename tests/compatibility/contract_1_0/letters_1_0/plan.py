@@ -4,9 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from letters_1_0 import LastConfig
-from taskgraft import Strategy
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
-from taskgraft.contract.plan import Insertion, Unfreeze, Plan, Stage
+from taskgraft.plugin import BackboneDescription, HeadDescription, Insertion, LayerRole, Plan, Stage, Strategy, Unfreeze
 
 
 class Gate(nn.Module):
@@ -30,4 +28,4 @@ class Last(Strategy):
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         last, rate = (backbone.parts[-1].name,), self._config.learning_rate
         gate = Insertion("gate", last, frozenset({LayerRole.FEED_FORWARD_IN}), Gate, rate)
-        return (Stage("last", learn=(Unfreeze(last, rate),), insert=(gate,), head_rate=rate, epochs=20, store=True),)
+        return (Stage("last", unfreeze=(Unfreeze(last, rate),), insertions=(gate,), head_learning_rate=rate, epochs=20, cache_features=True),)

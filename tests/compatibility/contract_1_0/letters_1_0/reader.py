@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from letters_1_0 import TabsConfig
-from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.plugin import Rows, UnreadableFile
 
 
 def read(path: Path, config: TabsConfig) -> Rows:

@@ -34,7 +34,7 @@ from taskgraft.evaluation.evaluator import MetricMismatch
 from taskgraft.inference.predict import ListOfWhat, OneInput
 from taskgraft.model import NoProbabilities, NoTarget, NotFitted
 
-ADVICE = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
+ADVICE = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
 PROBE = {"name": "linear-probe", "penalty": 1e-3}
 
 
@@ -340,7 +340,7 @@ def test_an_empty_label_is_told_with_its_line(tmp_path):
     said = problem(tmp_path, 'text,label\n"a\nb",x\nc,\nd,y\ne,\n')
     assert said == (
         "train.csv, line 4: the target column 'label' is empty. 2 of 4 rows are like this (lines 4, 6).\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
@@ -351,7 +351,7 @@ def test_an_empty_input_is_told_with_its_line(tmp_path):
 def test_a_label_that_only_validation_has_is_told_with_its_line(tmp_path):
     assert problem(tmp_path, "text,label\na,x\nb,y\n", "text,label\na,x\nb,z\n") == (
         "valid.csv, line 3: the label 'z' does not occur in the training split, which has 'x', 'y'.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
@@ -442,7 +442,7 @@ def test_rows_that_cannot_be_used_are_skipped_where_that_was_asked(tmp_path, cap
         model.predict(tmp_path / "train.csv")
     assert str(caught.value) == (
         "train.csv, line 16: the row has 1 value, but the header names 2 columns.\n"
-        "Mend these rows, or take them out of the data."
+        "Fix these rows, or take them out of the data."
     )
 
 

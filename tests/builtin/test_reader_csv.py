@@ -91,7 +91,7 @@ def test_rows_of_another_length_are_refused_each_by_its_line(tmp_path):
     assert str(InvalidRows(rows, rows.invalid)) == (
         "data.csv, line 4: the row has 3 values, but the header names 2 columns.\n"
         "data.csv, line 6: the row has 1 value, but the header names 2 columns.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
     assert rows.values("a") == ["x\ny", None, "1", None]
 

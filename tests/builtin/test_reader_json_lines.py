@@ -77,7 +77,7 @@ def test_each_line_that_is_no_object_is_refused_with_its_reason(tmp_path):
         "data.jsonl, line 5: the line holds a JSON str, not an object.\n"
         "data.jsonl, line 6: the byte 0xe9 is not UTF-8.\n"
         "… and 1 more reasons.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
     assert rows.invalid[6] == "the line nests too deep"
 

@@ -239,5 +239,5 @@ def test_a_bad_row_is_named_by_its_line_and_leaves_no_file(place):
     with (place / "rows.csv").open("a") as file:
         file.write('012," ",a\n')
     message = refusal("small-words", "rows.csv", "-o", "out.npz", "-q")
-    assert message == "rows.csv, line 14: the text is empty.\nMend these rows, or take them out of the data."
+    assert message == "rows.csv, line 14: the text is empty.\nFix these rows, or take them out of the data."
     assert [path.name for path in place.iterdir()] == ["rows.csv"]

@@ -6,7 +6,7 @@ import pytest
 
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows, UnreadableFile
 
-ADVICE = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
+ADVICE = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
 IN_MEMORY = Rows(pa.table({"text": ["a", "b", "c"], "label": [1, 2, None]}), "the DataFrame")
 IN_FILE = Rows(IN_MEMORY.table, "intents.csv", [2, 5, 1_006])
 
@@ -78,7 +78,7 @@ def test_bad_rows_of_one_reason_are_told_together():
     error = InvalidRows(IN_FILE, {2: "the text is empty", 0: "the text is empty"})
     assert str(error) == (
         "intents.csv, line 2: the text is empty. 2 of 3 rows are like this (lines 2, 1,006).\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
@@ -86,7 +86,7 @@ def test_bad_rows_without_a_file_are_placed_by_their_number():
     error = InvalidRows(IN_MEMORY, {0: "the text is empty", 1: "the text is empty"})
     assert str(error) == (
         "the DataFrame, row 0: the text is empty. 2 of 3 rows are like this (rows 0, 1).\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
@@ -95,7 +95,7 @@ def test_many_reasons_are_cut_and_the_cut_is_said():
     lines = str(InvalidRows(rows, {row: f"reason {row}" for row in range(7)})).splitlines()
     assert lines == [f"a.csv, line {row + 2}: reason {row}." for row in range(5)] + [
         "… and 2 more reasons.",
-        'Mend these rows, or drop them with data.on_bad_row = "skip".',
+        'Fix these rows, or drop them with data.on_bad_row = "skip".',
     ]
 
 
@@ -103,7 +103,7 @@ def test_many_bad_rows_of_one_reason_are_cut_and_the_cut_is_said():
     rows = Rows(pa.table({"a": list(range(9))}), "a.csv", list(range(2, 11)))
     assert str(InvalidRows(rows, dict.fromkeys(range(8), "no"))) == (
         "a.csv, line 2: no. 8 of 9 rows are like this (lines 2, 3, 4, 5, 6 and 3 more).\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 

@@ -89,7 +89,7 @@ def test_a_file_that_is_gone_since_it_was_checked_is_told(table):
     with pytest.raises(InvalidRows) as caught:
         fresh.gather([2, 1])
     assert str(caught.value) == (
-        "files.csv, line 3: there is no file 1.txt.\nMend these rows, or take them out of the data."
+        "files.csv, line 3: there is no file 1.txt.\nFix these rows, or take them out of the data."
     )
 
 
@@ -101,7 +101,7 @@ def test_what_is_refused_is_told_whoever_prepared_it(table, workers, tmp_path):
     with pytest.raises(InvalidRows) as caught:
         preprocess(rows, NAMES, Files(), tmp_path / "store", 1 << 20, workers)
     assert str(caught.value) == (
-        'files.csv, line 4: there is no file 2.txt.\nMend these rows, or drop them with data.on_bad_row = "skip".'
+        'files.csv, line 4: there is no file 2.txt.\nFix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 

@@ -110,7 +110,7 @@ def test_refused_rows_are_told_with_their_lines_over_all_pieces(tmp_path):
         preprocess(rows, {"text": "text"}, WORDS.build(), tmp_path, 1 << 20)
     assert str(caught.value) == (
         "train.csv, line 5: the text is empty. 2 of 1,500 rows are like this (lines 5, 1,402).\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
@@ -126,7 +126,7 @@ def test_rows_with_too_few_or_many_labels_are_refused():
     assert str(caught.value) == (
         "train.csv, line 2: 'tags' has 1 labels for 2 elements.\n"
         "train.csv, line 3: 'tags' has 2 labels for 1 elements.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 

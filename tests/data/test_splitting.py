@@ -58,7 +58,7 @@ def test_rows_that_cannot_be_read_are_skipped_where_that_is_asked(tmp_path):
         read(tmp_path / "train.csv")
     assert str(caught.value) == (
         "train.csv, line 3: the row has 1 value, but the header names 2 columns.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
     rows, _ = read(tmp_path / "train.csv", on_bad_row="skip")
     assert rows.values("text") == ["a", "c"]

@@ -444,7 +444,7 @@ def test_a_row_that_cannot_be_read_is_counted_from_the_first_window(monkeypatch,
     monkeypatch.setattr(windows, "WINDOW", 4)
     rows = {"text": [*sentences(9)["text"], "  "]}
     message = refused(InvalidRows, tmp_path, data=rows, batch_size=4)
-    assert message == "the data, row 9: the text is empty.\nMend these rows, or take them out of the data."
+    assert message == "the data, row 9: the text is empty.\nFix these rows, or take them out of the data."
 
 
 def test_data_are_never_overwritten_by_their_features(tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from commands import typed
 
-SKIP = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
+SKIP = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
 
 
 def state_of(folder):

@@ -506,7 +506,7 @@ def test_rows_to_predict_for_without_the_input(artifact, folder):
 def test_a_row_that_cannot_be_predicted_for(artifact, folder):
     (folder / "new.csv").write_text("id,text\n1,lost\n2,\n3,late\n")
     assert refused("predict", "intents", "new.csv", "-o", "out.csv") == (
-        "new.csv, line 3: the text is empty.\nMend these rows, or take them out of the data."
+        "new.csv, line 3: the text is empty.\nFix these rows, or take them out of the data."
     )
 
 

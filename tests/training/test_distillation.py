@@ -241,7 +241,7 @@ def test_a_row_that_the_teacher_cannot_use_is_told_or_skipped(tmp_path):
 
     assert str(raised.value) == (
         "the training data, row 15: the teacher cannot use it, for the text is empty.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
     assert model.fitted is not None
 
@@ -416,7 +416,7 @@ def test_labels_that_the_teacher_does_not_know_are_named(teacher):
     assert str(raised.value) == (
         "the training data, row 3: the label 'z' does not occur in the training split, which has 'a', 'b', 'c'.\n"
         f"The training split meant is that of the teacher '{teacher}', whose labels and scales the head takes over.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 

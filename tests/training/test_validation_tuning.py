@@ -99,7 +99,7 @@ def test_a_row_that_the_head_cannot_settle_by_is_told_before_training():
     assert str(caught.value) == (
         "the validation data, row 1: the amount is 0.0.\n"
         "the validation data, row 3: the amount is -3.0.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 

@@ -20,8 +20,8 @@ PIECE = 65_536
 """Rows that are hashed at a time."""
 
 
-FIX_OR_SKIP_ADVICE = 'Mend these rows, or drop them with data.on_bad_row = "skip".'
-FIX_ADVICE = "Mend these rows, or take them out of the data."
+FIX_OR_SKIP_ADVICE = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
+FIX_ADVICE = "Fix these rows, or take them out of the data."
 """Advice on rows that cannot be used: where some may be left out, and where each is to be answered."""
 
 

@@ -69,7 +69,7 @@ def test_all_bad_rows_of_a_file_are_told_with_their_lines(tmp_path):
         model.fit(tmp_path / "some.csv", target="y", quiet=True)
     assert str(caught.value) == (
         "some.csv, line 3: 'CC(' is no SMILES.\nsome.csv, line 5: 'C1CC' is no SMILES.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 

@@ -385,7 +385,7 @@ def test_a_fraud_without_its_amount_is_told_before_training():
     assert str(caught.value) == (
         "the validation data, row 3: the column 'eur' is 'x', which is no number.\n"
         "the validation data, row 5: the column 'eur' is empty.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
@@ -394,7 +394,7 @@ def test_a_row_without_time_is_told_before_training():
         fitted(transactions(seed=1) | {"day": ["later"] + ["2018-07-25"] * 399}, alerts_per_day=3, time="day")
     assert str(caught.value) == (
         "the validation data, row 0: the column 'day' is 'later', which is no time like 2018-07-25 13:05:00.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 

@@ -253,7 +253,7 @@ def test_bad_rows_are_told_with_their_lines_and_are_in_no_window(tmp_path):
         "all.csv, line 7: the column 'when' is '2018-02-30', which is no time like 2018-07-25 13:05:00.\n"
         "all.csv, line 8: the column 'who' is empty.\n"
         "all.csv, line 11: the row has 1 value, but the header names 5 columns.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
@@ -269,7 +269,7 @@ def test_a_bad_row_of_the_history_is_an_error(tmp_path):
 
     assert problem(tmp_path) == (
         "history.csv, line 5: the column 'amount' is 'much', which is no number.\n"
-        "Mend these rows, or take them out of the data."
+        "Fix these rows, or take them out of the data."
     )
 
 

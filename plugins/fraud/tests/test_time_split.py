@@ -163,7 +163,7 @@ def test_a_row_without_time_is_named_by_its_line():
     with pytest.raises(InvalidRows) as caught:
         parts(table(day=[1, None, 3], fraud=["0"] * 3), validation=1)
     assert str(caught.value) == (
-        "train.csv, line 3: the column 'day' is empty.\nMend these rows, or drop them with data.on_bad_row = \"skip\"."
+        "train.csv, line 3: the column 'day' is empty.\nFix these rows, or drop them with data.on_bad_row = \"skip\"."
     )
 
 

@@ -330,7 +330,7 @@ def test_rows_to_predict_without_a_column_of_training(place):
 def test_a_row_to_predict_that_cannot_be_read(place):
     write(place / "new.csv", changed("amount", {3: "twelve"}))
     assert refused("predict", "run", "new.csv") == (
-        "new.csv, line 5: the column 'amount' is 'twelve', which is no number.\nMend these rows, or take them out of the data."
+        "new.csv, line 5: the column 'amount' is 'twelve', which is no number.\nFix these rows, or take them out of the data."
     )
 
 

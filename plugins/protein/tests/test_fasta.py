@@ -196,7 +196,7 @@ def test_an_id_without_labels_gives_a_row_without_labels_and_is_counted(tmp_path
 def test_labels_that_stand_twice_under_an_id_are_refused(tmp_path):
     tmp_path.joinpath("twice.fasta").write_text(">p1\nHHHHHC\n>p1\nHHHHHH\n")
     assert bad_rows_of(tmp_path, labels="twice.fasta") == (
-        "twice.fasta, line 3: the id 'p1' stands on line 1 already.\nMend these rows, or take them out of the data."
+        "twice.fasta, line 3: the id 'p1' stands on line 1 already.\nFix these rows, or take them out of the data."
     )
 
 
@@ -236,7 +236,7 @@ def test_the_columns_of_a_table_are_joined_by_id(tmp_path, suffix):
 def test_a_table_that_names_an_id_twice_is_refused(tmp_path):
     tmp_path.joinpath("table.csv").write_text("id,x\np1,1\np2,2\np1,3\n")
     assert bad_rows_of(tmp_path, table="table.csv") == (
-        "table.csv, line 4: the id 'p1' stands on line 2 already.\nMend these rows, or take them out of the data."
+        "table.csv, line 4: the id 'p1' stands on line 2 already.\nFix these rows, or take them out of the data."
     )
 
 
@@ -244,7 +244,7 @@ def test_a_table_with_a_row_that_its_reader_refuses_is_refused(tmp_path):
     tmp_path.joinpath("table.csv").write_text("id,x\np1,1\np2\n")
     assert bad_rows_of(tmp_path, table="table.csv") == (
         "table.csv, line 3: the row has 1 value, but the header names 2 columns.\n"
-        "Mend these rows, or take them out of the data."
+        "Fix these rows, or take them out of the data."
     )
 
 

@@ -79,7 +79,7 @@ def test_a_sequence_that_cannot_be_read_is_told_with_its_row(saved):
         model.fit({"sequence": ["MKT", "MK-T"], "fold": ["a", "b"]}, target="fold", quiet=True)
     assert str(error.value) == (
         "the training data, row 1: '-' at position 3 is a gap; give sequences, not the rows of an alignment.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 

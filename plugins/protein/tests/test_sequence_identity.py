@@ -133,7 +133,7 @@ def test_a_row_without_a_sequence_is_refused():
         divided(["MKV", None, " "])
     assert str(caught.value) == (
         "proteins.fasta, line 3: the column 'sequence' is empty. 2 of 3 rows are like this (lines 3, 5).\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 

@@ -7,7 +7,7 @@ from commands import typed
 from planting import garden_in
 from refusals import SKIP, refused
 
-MEND = "Mend these rows, or take them out of the data."
+ADVICE = "Fix these rows, or take them out of the data."
 RECIPE = """
 backbone = "small-words"
 head = "classification"
@@ -234,7 +234,7 @@ def test_labels_of_another_length(place):
 
 def test_labels_that_stand_twice(place):
     assert refused_labels(place, ">p1\nHHHHHHHHHHC\n>p1\nHHHHHHHHHHH\n") == (
-        f"secondary.fasta, line 3: the id 'p1' stands on line 1 already.\n{MEND}"
+        f"secondary.fasta, line 3: the id 'p1' stands on line 1 already.\n{ADVICE}"
     )
 
 
@@ -260,7 +260,7 @@ def test_a_table_without_ids(place):
 
 def test_a_table_with_an_id_twice(place):
     assert refused_table(place, "id,activity\np1,0.5\np1,0.6\n") == (
-        f"activity.csv, line 3: the id 'p1' stands on line 2 already.\n{MEND}"
+        f"activity.csv, line 3: the id 'p1' stands on line 2 already.\n{ADVICE}"
     )
 
 
@@ -336,7 +336,7 @@ def test_predicting_for_a_bad_record_among_good_ones(place):
     assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
     (place / "new.fasta").write_text(">n1\nMKV\n>n2\n>n3\nGG\n")
     assert refused("predict", "model", "new.fasta", "-q", "-o", "out.csv") == (
-        f"new.fasta, line 3: there is no sequence below the header.\n{MEND}"
+        f"new.fasta, line 3: there is no sequence below the header.\n{ADVICE}"
     )
 
 

@@ -407,7 +407,7 @@ def test_a_mask_that_is_missing_is_told_with_its_line(drawn):
 
     assert str(caught.value) == (
         f"bad.csv, line 5: there is no file {drawn}/gone.png.\n"
-        'Mend these rows, or drop them with data.on_bad_row = "skip".'
+        'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 

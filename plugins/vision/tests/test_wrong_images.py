@@ -153,7 +153,7 @@ def test_an_image_that_would_fill_the_memory(place, monkeypatch):
         "pets.csv, line 5: pets/dog/0.png has more pixels than Pillow opens (1,000).\n"
         "pets.csv, line 6: pets/dog/2.png has more pixels than Pillow opens (1,000).\n"
         "… and 1 more reasons.\n"
-        "Mend these rows, or take them out of the data."
+        "Fix these rows, or take them out of the data."
     )
 
 
@@ -451,7 +451,7 @@ def test_features_of_a_damaged_image(place):
     (place / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
     assert refused_features(*RANDOM) == (
         "pets.csv, line 3: pets/cat/3.png is no image that Pillow can read.\n"
-        "Mend these rows, or take them out of the data."
+        "Fix these rows, or take them out of the data."
     )
 
 
@@ -467,7 +467,7 @@ def test_predicting_for_a_bad_image_among_good_ones(place):
     (place / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
     assert refused("predict", "model", "pets.csv", "-q", "-o", "out.csv") == (
         "pets.csv, line 3: pets/cat/3.png is no image that Pillow can read.\n"
-        "Mend these rows, or take them out of the data."
+        "Fix these rows, or take them out of the data."
     )
 
 

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from taskgraft.contract.features import Features
     from taskgraft.contract.head import HeadModule, LossSum
 
-    StageLoss = Callable[[HeadModule, Tensor, Batch, Features], LossSum]
-    Regularizer = Callable[[nn.Module], Tensor]
-    BeforeSteps = Callable[[nn.Module, int], None]
-    AfterStep = Callable[[nn.Module, int], None]
-    Wrap = Callable[[nn.Module], nn.Module]
+Wrap = Callable[["nn.Module"], "nn.Module"]
+StageLoss = Callable[["HeadModule", "Tensor", "Batch", "Features"], "LossSum"]
+Regularizer = Callable[["nn.Module"], "Tensor"]
+StepCallback = Callable[["nn.Module", int], None]
 
 
 class HeadSolver(StrEnum):
@@ -85,9 +84,9 @@ class Insertion:
     name: str
     parts: tuple[str, ...]
     roles: frozenset[LayerRole] | None
-    wrap: "Wrap | SharedWrap"
+    wrap: Wrap | SharedWrap
     learning_rate: float
-    merge: "Wrap | None" = None
+    merge: Wrap | None = None
 
 
 @dataclass(frozen=True)
@@ -141,11 +140,11 @@ class Stage:
     epochs: int | None = None
     patience: int | None = None
     cache_features: bool = False
-    loss: "StageLoss | None" = None
+    loss: StageLoss | None = None
     teacher: Teacher | None = None
-    regularizer: "Regularizer | None" = None
-    on_stage_start: "BeforeSteps | None" = None
-    on_step_end: "AfterStep | None" = None
+    regularizer: Regularizer | None = None
+    on_stage_start: StepCallback | None = None
+    on_step_end: StepCallback | None = None
 
 
 Plan = tuple[Stage, ...]

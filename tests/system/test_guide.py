@@ -191,11 +191,11 @@ def test_the_processor_of_the_guide_hides_elements_and_keeps_the_laws():
             return super().embedded(Batch({"words": batch["beads"]}, {"words": (ELEMENT_AXIS,)}, batch.lengths))
 
     rows = {"beads": ["rgb", "gg", "rrbg", "bgr", "bb", "g"]}
-    for check in (of_processor.check_rows_are_prepared_one_by_one, of_processor.check_bad_rows_are_named):
+    for check in (of_processor.check_rows_are_preprocessed_independently, of_processor.check_invalid_rows_are_reported):
         check(Beads().eval(), rows)
-    of_hiding.check_holds_fits_the_contents(Beads().eval(), rows)
-    of_hiding.check_hiding_leaves_the_rest(Beads().eval(), rows)
-    of_hiding.check_hidden_contents_do_not_leak(Beads().eval(), rows)
+    of_hiding.check_element_values_match_the_schema(Beads().eval(), rows)
+    of_hiding.check_masking_changes_only_masked_elements(Beads().eval(), rows)
+    of_hiding.check_masked_values_do_not_leak(Beads().eval(), rows)
     model = tg.compose(Beads(), "masked-elements", "full")
     model.fit(rows, quiet=True)
     assert {bead for row in model.predict(rows, quiet=True) for bead in row} <= {"red", "green", "blue"}

@@ -9,10 +9,10 @@ import torch
 from backbones import PAIRS, PICTURES, WORDS, Pairs, Pictures, PicturesProcessor, Words, WordsProcessor
 from torch import nn
 
-from taskgraft.contract.backbone import ProcessedBatch
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, LayerRole, Layout, vector
 from taskgraft.contract.features import ELEMENT_AXIS, Features, GridGeometry
+from taskgraft.contract.processor import ProcessedBatch
 from taskgraft.testing import ContractViolation, InsufficientExamples
 from taskgraft.testing import backbone as of_backbone
 from taskgraft.testing import cuts as of_resume
@@ -449,42 +449,42 @@ class Planted:
 GRID = FeatureDescription(Layout.GRID, (16,), strides=(4,))
 PLANTED = (
     Planted(
-        of_backbone.check_description_is_sound,
+        of_backbone.check_description_is_valid,
         RandomDescription,
         "RandomDescription breaks the law 'the description is sound':\n"
         "two calls of 'description' differ.\n"
         "Describe from settings alone.",
     ),
     Planted(
-        of_backbone.check_description_is_sound,
+        of_backbone.check_description_is_valid,
         lambda: described(Words, cuts=(1, 2)),
         "Described breaks the law 'the description is sound':\n"
         "its cuts (1, 2) lack 0.\n"
         "Cut 0, before the first part, is always one.",
     ),
     Planted(
-        of_backbone.check_description_is_sound,
+        of_backbone.check_description_is_valid,
         lambda: described(Words, cuts=(0, 3)),
         "Described breaks the law 'the description is sound':\n"
         "its cuts (0, 3) are not rising numbers from 0 to 2, the number of the last part.\n"
         "Mend the description.",
     ),
     Planted(
-        of_backbone.check_description_is_sound,
+        of_backbone.check_description_is_valid,
         lambda: described(Words, features=(vector(16), vector(16))),
         "Described breaks the law 'the description is sound':\n"
         "its layouts name vector more than once.\n"
         "Mend the description.",
     ),
     Planted(
-        of_backbone.check_description_is_sound,
+        of_backbone.check_description_is_valid,
         lambda: described(Words, parts=with_part(1, name="embedding")),
         "Described breaks the law 'the description is sound':\n"
         "its parts name embedding more than once.\n"
         "Mend the description.",
     ),
     Planted(
-        of_backbone.check_description_is_sound,
+        of_backbone.check_description_is_valid,
         lambda: described(Pictures, features=(FeatureDescription(Layout.GRID, (16,)),)),
         "Described breaks the law 'the description is sound':\n"
         "grid features have the strides ().\n"
@@ -536,7 +536,7 @@ PLANTED = (
         "need it.",
     ),
     Planted(
-        of_backbone.check_roles_point_at_layers,
+        of_backbone.check_roles_name_layers,
         lambda: described(Words, parts=with_part(1, roles={"blocks.0.attention_norm": LayerRole.QUERY})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'block-0' gives blocks.0.attention_norm the role 'query', but it is of the type LayerNorm, not a "
@@ -544,7 +544,7 @@ PLANTED = (
         "Mend the 'roles' of that part.",
     ),
     Planted(
-        of_backbone.check_roles_point_at_layers,
+        of_backbone.check_roles_name_layers,
         lambda: described(Words, parts=with_part(0, roles={"embedding": LayerRole.FEED_FORWARD_IN})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'embedding' gives embedding the role 'feed-forward-in', but it is of the type Embedding, not a "
@@ -552,21 +552,21 @@ PLANTED = (
         "Mend the 'roles' of that part.",
     ),
     Planted(
-        of_backbone.check_roles_point_at_layers,
+        of_backbone.check_roles_name_layers,
         lambda: described(Words, parts=with_part(1, roles={"blocks.1.query": LayerRole.QUERY})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'block-0' gives blocks.1.query the role 'query', but the part does not own it.\n"
         "Mend the 'roles' of that part.",
     ),
     Planted(
-        of_backbone.check_roles_point_at_layers,
+        of_backbone.check_roles_name_layers,
         lambda: described(Words, parts=with_part(1, roles={"blocks.0.q": LayerRole.QUERY})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'block-0' gives blocks.0.q the role 'query', but the backbone has no such module.\n"
         "Mend the 'roles' of that part.",
     ),
     Planted(
-        of_backbone.check_roles_point_at_layers,
+        of_backbone.check_roles_name_layers,
         lambda: described(Words, parts=with_part(1, roles={"blocks.0.query": "question"})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'block-0' gives blocks.0.query the role 'question', but there is no such role; roles are query, "
@@ -574,7 +574,7 @@ PLANTED = (
         "Mend the 'roles' of that part.",
     ),
     Planted(
-        of_backbone.check_roles_point_at_layers,
+        of_backbone.check_roles_name_layers,
         lambda: described(Pictures, parts=with_part(2, roles={"last.convolution": LayerRole.DEPTHWISE})),
         "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'last' gives last.convolution the role 'depthwise', but it has 1 groups for 8 channels, so it is "
@@ -583,7 +583,7 @@ PLANTED = (
         PICTURES,
     ),
     Planted(
-        of_backbone.check_whole_parts_give_their_output,
+        of_backbone.check_output_modules_return_part_outputs,
         lambda: described(Pictures, parts=with_part(2, output_module="middle")),
         "Described breaks the law 'the module that stands for a whole part gives what leaves that part':\n"
         "part 'last' names middle, which is no module of that part.\n"
@@ -591,21 +591,21 @@ PLANTED = (
         PICTURES,
     ),
     Planted(
-        of_backbone.check_whole_parts_give_their_output,
+        of_backbone.check_output_modules_return_part_outputs,
         lambda: described(Words, parts=with_part(1, output_module="blocks.0.feed_forward_in")),
         "Described breaks the law 'the module that stands for a whole part gives what leaves that part':\n"
         "part 'block-0' gives 16 features, but the module blocks.0.feed_forward_in gives (6, 7, 32).\n"
         "Mend the 'whole' of that part, or leave it out where no one module does.",
     ),
     Planted(
-        of_backbone.check_exporting_leaves_it_as_it_is,
+        of_backbone.check_export_changes_no_tensor,
         ExportsNothing,
         "ExportsNothing breaks the law 'exporting writes files and changes nothing':\n"
         "no file was written.\n"
         "Write into the folder that is given; raise ExportNotSupported with the reason where the library has no such form.",
     ),
     Planted(
-        of_backbone.check_exporting_leaves_it_as_it_is,
+        of_backbone.check_export_changes_no_tensor,
         ExportsHalves,
         "ExportsHalves breaks the law 'exporting writes files and changes nothing':\n"
         "exporting changed the tensor norm.weight.\n"
@@ -714,14 +714,14 @@ PLANTED = (
         "Do not override train().",
     ),
     Planted(
-        of_features.check_companions_do_not_matter,
+        of_features.check_features_do_not_depend_on_the_batch,
         Unmasked,
         "Unmasked breaks the law 'an example's features do not depend on its companions or on padding':\n"
         "vector features of row 1 alone and among others differ by #.\n"
         "Mask what is past each example's length, and let nothing mix rows of a batch.",
     ),
     Planted(
-        of_features.check_companions_do_not_matter,
+        of_features.check_features_do_not_depend_on_the_batch,
         BatchStatistics,
         "BatchStatistics breaks the law 'an example's features do not depend on its companions or on padding':\n"
         "vector features of row 0 alone and among others differ by #.\n"
@@ -729,7 +729,7 @@ PLANTED = (
         PICTURES,
     ),
     Planted(
-        of_features.check_companions_do_not_matter,
+        of_features.check_features_do_not_depend_on_the_batch,
         NoLoneRow,
         "NoLoneRow breaks the law 'an example's features do not depend on its companions or on padding':\n"
         "a batch of one (row 0) raises ….\n"
@@ -737,21 +737,21 @@ PLANTED = (
         PICTURES,
     ),
     Planted(
-        of_features.check_nothing_is_kept_between_batches,
+        of_features.check_no_state_is_kept_between_batches,
         Remembers,
         "Remembers breaks the law 'a backbone keeps nothing between batches':\n"
         "vector features of a batch differ after another batch, by #.\n"
         "Keep results in local variables, not on the module.",
     ),
     Planted(
-        of_features.check_nothing_is_kept_between_batches,
+        of_features.check_no_state_is_kept_between_batches,
         CountsPasses,
         "CountsPasses breaks the law 'a backbone keeps nothing between batches':\n"
         "a pass in eval mode changes the tensor passes.\n"
         "Keep results in local variables, not on the module.",
     ),
     Planted(
-        of_features.check_training_leaves_nothing_behind,
+        of_features.check_training_changes_only_tensors,
         HiddenStatistics,
         "HiddenStatistics breaks the law 'training changes nothing but parameters and buffers':\n"
         "vector features differ by # after a pass in training mode.\n"
@@ -779,28 +779,28 @@ PLANTED = (
         "Give device=… (of an input or a weight) to every tensor that forward makes; name no device.",
     ),
     Planted(
-        of_resume.check_resuming_equals_a_whole_pass,
+        of_resume.check_resuming_equals_a_full_pass,
         ForgetsAPart,
         "ForgetsAPart breaks the law 'what lies at a cut gives the features of a whole pass':\n"
         "vector features resumed from cut 1 differ by #.\n"
         "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
     ),
     Planted(
-        of_resume.check_resuming_equals_a_whole_pass,
+        of_resume.check_resuming_equals_a_full_pass,
         KeepsTheBatch,
         "KeepsTheBatch breaks the law 'what lies at a cut gives the features of a whole pass':\n"
         "resuming vector features from cut 1 raises ….\n"
         "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
     ),
     Planted(
-        of_resume.check_resuming_equals_a_whole_pass,
+        of_resume.check_resuming_equals_a_full_pass,
         LengthInTheState,
         "LengthInTheState breaks the law 'what lies at a cut gives the features of a whole pass':\n"
         "vector features of row 5, resumed in other company from cut 1, differ by #.\n"
         "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
     ),
     Planted(
-        of_resume.check_resuming_equals_a_whole_pass,
+        of_resume.check_resuming_equals_a_full_pass,
         ForgetsThePlace,
         "ForgetsThePlace breaks the law 'what lies at a cut gives the features of a whole pass':\n"
         "grid features resumed from cut 1 differ by inf.\n"
@@ -823,7 +823,7 @@ PLANTED = (
         "Keep the hidden values, and of the inputs only what later parts read (masks, positions).",
     ),
     Planted(
-        of_resume.check_states_need_no_later_part,
+        of_resume.check_states_do_not_depend_on_later_parts,
         LooksAhead,
         "LooksAhead breaks the law 'what lies at a cut gives the features of a whole pass':\n"
         "'hidden' at cut 1 changes with the weights of part 'block-1', behind it.\n"
@@ -844,21 +844,21 @@ PLANTED = (
         "Put all that resume needs into the state; keep nothing on the module.",
     ),
     Planted(
-        of_processor.check_preparing_is_deterministic,
+        of_processor.check_preprocessing_is_deterministic,
         lambda: processed(Words, DropsWords()),
         "Processed breaks the law 'preparing examples is deterministic, in any process':\n"
         "preparing the same examples twice gives another tensor 'words'.\n"
         "Draw nothing at random in prepare; hold settings alone, no module and no open file.",
     ),
     Planted(
-        of_processor.check_preparing_is_deterministic,
+        of_processor.check_preprocessing_is_deterministic,
         lambda: processed(Words, HoldsAFunction()),
         "Processed breaks the law 'preparing examples is deterministic, in any process':\n"
         "sending the processor to another process (pickle) raises ….\n"
         "Draw nothing at random in prepare; hold settings alone, no module and no open file.",
     ),
     Planted(
-        of_processor.check_rows_are_prepared_one_by_one,
+        of_processor.check_rows_are_preprocessed_independently,
         lambda: processed(Pictures, CentresImages(8)),
         "Processed breaks the law 'what a processor makes of a row does not depend on its companions':\n"
         "row 0 prepared alone has another tensor 'image'.\n"
@@ -866,28 +866,28 @@ PLANTED = (
         PICTURES,
     ),
     Planted(
-        of_processor.check_rows_are_prepared_one_by_one,
+        of_processor.check_rows_are_preprocessed_independently,
         lambda: processed(Words, PadsWithOne()),
         "Processed breaks the law 'what a processor makes of a row does not depend on its companions':\n"
         "stripped and padded anew with 0, the examples have another tensor 'words'.\n"
         "Pad on the right with 0, name padded axes with their lengths, and learn nothing from the rows at hand.",
     ),
     Planted(
-        of_processor.check_bad_rows_are_named,
+        of_processor.check_invalid_rows_are_reported,
         lambda: processed(Words, Raises()),
         "Processed breaks the law 'a row that cannot be used is named, not raised':\n"
         "preparing a row of empty cells (None) raises ….\n"
         "Give it a row in the batch all the same, and its reason in 'refused'.",
     ),
     Planted(
-        of_processor.check_bad_rows_are_named,
+        of_processor.check_invalid_rows_are_reported,
         lambda: processed(Words, TakesNothing()),
         "Processed breaks the law 'a row that cannot be used is named, not raised':\n"
         "a row of empty cells is not refused.\n"
         "Give it a row in the batch all the same, and its reason in 'refused'.",
     ),
     Planted(
-        of_processor.check_bad_rows_are_named,
+        of_processor.check_invalid_rows_are_reported,
         lambda: processed(Words, DropsBadRows()),
         "Processed breaks the law 'a row that cannot be used is named, not raised':\n"
         "with a row of empty cells, the batch has another number of rows than the examples.\n"
@@ -929,7 +929,7 @@ def test_a_spec_that_describes_something_else_is_caught():
     other = replace(backbone.description, licence="MIT")
     spec = replace(WORDS.spec, describe=lambda config: other)
     with pytest.raises(ContractViolation) as caught:
-        of_backbone.check_spec_describes_it(backbone, spec, WORDS.config)
+        of_backbone.check_spec_describes_the_backbone(backbone, spec, WORDS.config)
     assert str(caught.value) == (
         "Words breaks the law 'describe says what build makes':\n"
         "'licence' is 'MIT' as described by 'small-words', but 'Apache-2.0' as built.\n"
@@ -947,14 +947,14 @@ def test_a_spec_that_describes_something_else_is_caught():
 )
 def test_examples_that_prove_nothing_are_refused(texts, problem):
     with pytest.raises(InsufficientExamples) as caught:
-        of_features.check_companions_do_not_matter(Words(), {"text": texts})
+        of_features.check_features_do_not_depend_on_the_batch(Words(), {"text": texts})
     assert str(caught.value) == f"The examples given for Words prove nothing: {problem}."
 
 
 @pytest.mark.parametrize(
     "check",
     [
-        of_resume.check_resuming_equals_a_whole_pass,
+        of_resume.check_resuming_equals_a_full_pass,
         of_resume.check_states_hold_no_raw_input,
         of_resume.check_states_name_their_padded_axes,
         of_features.check_features_match_the_description,
@@ -973,10 +973,10 @@ class WholeVectors(Words):
 
 
 CHECKS_OF_CUTS = [
-    of_resume.check_resuming_equals_a_whole_pass,
+    of_resume.check_resuming_equals_a_full_pass,
     of_resume.check_states_name_their_padded_axes,
     of_resume.check_states_hold_no_raw_input,
-    of_resume.check_states_need_no_later_part,
+    of_resume.check_states_do_not_depend_on_later_parts,
     of_resume.check_batches_can_be_interleaved,
 ]
 

@@ -14,7 +14,9 @@ from taskgraft.builtin.heads.regression import Regression
 from taskgraft.builtin.plugin import taskgraft_heads
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
-from taskgraft.contract.head import Head, HeadModule, InvalidTargets, LossSum, Predictions, TargetDescription
+from taskgraft.contract.head import Head, HeadModule, LossSum
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.testing import ContractViolation, InsufficientExamples
 from taskgraft.testing import distillation as of_distilling
 from taskgraft.testing import head as of_head
@@ -336,13 +338,13 @@ class Planted:
 
 PLANTED = (
     Planted(
-        of_head.check_head_description_is_sound,
+        of_head.check_head_description_is_valid,
         Reads,
         LABELS,
         "Reads breaks the law 'the description is sound':\nit reads (), which are not layouts.\nMend the description.",
     ),
     Planted(
-        of_head.check_head_description_is_sound,
+        of_head.check_head_description_is_valid,
         OneBaseline,
         LABELS,
         "OneBaseline breaks the law 'the description is sound':\nits baselines are 'majority', no tuple of names.\n"
@@ -373,7 +375,7 @@ PLANTED = (
         "Let learn answer with an instance of the class in 'target', a subclass of Target with plain fields.",
     ),
     Planted(
-        of_head.check_soft_targets_are_blended,
+        of_head.check_mixed_targets_have_the_mixed_loss,
         BlendsTheOtherWay,
         LABELS,
         "BlendsTheOtherWay breaks the law 'the loss of blended targets is that of both targets, by their shares':\n"
@@ -381,7 +383,7 @@ PLANTED = (
         "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
     ),
     Planted(
-        of_head.check_soft_targets_are_blended,
+        of_head.check_mixed_targets_have_the_mixed_loss,
         BlendsNothing,
         LABELS,
         "BlendsNothing breaks the law 'the loss of blended targets is that of both targets, by their shares':\n"
@@ -389,7 +391,7 @@ PLANTED = (
         "Let blend give a distribution over categories: shares of the own target, the rest of the other's.",
     ),
     Planted(
-        of_distilling.check_soft_targets_teach,
+        of_distilling.check_soft_labels_match_the_teacher,
         SaysItTeaches,
         NUMBERS,
         "SaysItTeaches breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
@@ -397,7 +399,7 @@ PLANTED = (
         "Let soft_targets and distillation_loss use one temperature, sum over what is compared, and heed lengths.",
     ),
     Planted(
-        of_distilling.check_soft_targets_teach,
+        of_distilling.check_soft_labels_match_the_teacher,
         lambda: spoiled(Labels, soft_labels=at_no_temperature),
         LABELS,
         "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
@@ -406,7 +408,7 @@ PLANTED = (
         "Let soft_targets and distillation_loss use one temperature, sum over what is compared, and heed lengths.",
     ),
     Planted(
-        of_distilling.check_soft_targets_teach,
+        of_distilling.check_soft_labels_match_the_teacher,
         lambda: spoiled(Labels, distillation_loss=averaged),
         LABELS,
         "Spoiled breaks the law 'soft targets teach what the teacher's output says, row by row':\n"
@@ -430,7 +432,7 @@ PLANTED = (
         "Let encode read nothing but its arguments; name padded axes with their lengths.",
     ),
     Planted(
-        of_head.check_bad_targets_are_named,
+        of_head.check_invalid_targets_are_reported,
         TakesAnyLabel,
         LABELS,
         "TakesAnyLabel breaks the law 'a target that cannot be read is InvalidTargets, naming its row':\n"
@@ -438,7 +440,7 @@ PLANTED = (
         "Raise InvalidTargets({row: reason}) from encode, and give the label in the reason.",
     ),
     Planted(
-        of_head.check_bad_targets_are_named,
+        of_head.check_invalid_targets_are_reported,
         RaisesKeyError,
         LABELS,
         "RaisesKeyError breaks the law 'a target that cannot be read is InvalidTargets, naming its row':\n"
@@ -446,7 +448,7 @@ PLANTED = (
         "Raise InvalidTargets({row: reason}) from encode, and give the label in the reason.",
     ),
     Planted(
-        of_head.check_bad_targets_are_named,
+        of_head.check_invalid_targets_are_reported,
         BlamesTheFirstRow,
         LABELS,
         "BlamesTheFirstRow breaks the law 'a target that cannot be read is InvalidTargets, naming its row':\n"
@@ -454,7 +456,7 @@ PLANTED = (
         "Raise InvalidTargets({row: reason}) from encode, and give the label in the reason.",
     ),
     Planted(
-        of_head.check_truth_speaks_as_predictions_do,
+        of_head.check_predictions_have_the_form_of_targets,
         SpeaksInNumbers,
         LABELS,
         "SpeaksInNumbers breaks the law 'truth and predictions are one per row, in the user's words':\n"
@@ -462,7 +464,7 @@ PLANTED = (
         "Decode both with the target description; count classes in 'classes'.",
     ),
     Planted(
-        of_head.check_truth_speaks_as_predictions_do,
+        of_head.check_predictions_have_the_form_of_targets,
         lambda: spoiled(Labels, predict=percent),
         LABELS,
         "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
@@ -470,7 +472,7 @@ PLANTED = (
         "Decode both with the target description; count classes in 'classes'.",
     ),
     Planted(
-        of_head.check_truth_speaks_as_predictions_do,
+        of_head.check_predictions_have_the_form_of_targets,
         lambda: spoiled(Labels, predict=one_class_less),
         LABELS,
         "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
@@ -478,7 +480,7 @@ PLANTED = (
         "Decode both with the target description; count classes in 'classes'.",
     ),
     Planted(
-        of_head.check_truth_speaks_as_predictions_do,
+        of_head.check_predictions_have_the_form_of_targets,
         lambda: spoiled(Tags, predict=padded_predictions),
         TAGS,
         "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
@@ -486,7 +488,7 @@ PLANTED = (
         "Decode both with the target description; count classes in 'classes'.",
     ),
     Planted(
-        of_head.check_loss_adds_up,
+        of_head.check_loss_is_a_sum_over_rows,
         lambda: spoiled(Labels, loss=mean_loss),
         LABELS,
         "Spoiled breaks the law 'the loss of a batch is the sum over its rows':\n"
@@ -494,7 +496,7 @@ PLANTED = (
         "Sum in 'total', do not average, and count in 'weight' what was summed.",
     ),
     Planted(
-        of_head.check_loss_adds_up,
+        of_head.check_loss_is_a_sum_over_rows,
         lambda: spoiled(Labels, loss=one_row_weight),
         LABELS,
         "Spoiled breaks the law 'the loss of a batch is the sum over its rows':\n"
@@ -502,7 +504,7 @@ PLANTED = (
         "Sum in 'total', do not average, and count in 'weight' what was summed.",
     ),
     Planted(
-        of_head.check_loss_adds_up,
+        of_head.check_loss_is_a_sum_over_rows,
         lambda: spoiled(Labels, loss=learned_weight),
         LABELS,
         "Spoiled breaks the law 'the loss of a batch is the sum over its rows':\n"
@@ -510,7 +512,7 @@ PLANTED = (
         "Count rows or labels in it.",
     ),
     Planted(
-        of_head.check_loss_adds_up,
+        of_head.check_loss_is_a_sum_over_rows,
         lambda: spoiled(Labels, loss=loss_per_row),
         LABELS,
         "Spoiled breaks the law 'the loss of a batch is the sum over its rows':\n"
@@ -518,7 +520,7 @@ PLANTED = (
         "Sum in 'total', do not average, and count in 'weight' what was summed.",
     ),
     Planted(
-        of_head.check_padding_and_companions_do_not_matter,
+        of_head.check_outputs_do_not_depend_on_the_batch,
         lambda: spoiled(Tags, forward=keeps_padding),
         TAGS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
@@ -526,7 +528,7 @@ PLANTED = (
         "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     ),
     Planted(
-        of_head.check_padding_and_companions_do_not_matter,
+        of_head.check_outputs_do_not_depend_on_the_batch,
         lambda: spoiled(Numbers, forward=keeps_padding),
         NUMBERS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
@@ -534,7 +536,7 @@ PLANTED = (
         "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     ),
     Planted(
-        of_head.check_padding_and_companions_do_not_matter,
+        of_head.check_outputs_do_not_depend_on_the_batch,
         lambda: spoiled(Labels, predict=surer_in_company),
         LABELS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
@@ -542,7 +544,7 @@ PLANTED = (
         "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
     ),
     Planted(
-        of_head.check_least_loss_predicts_the_truth,
+        of_head.check_lowest_loss_predicts_the_targets,
         lambda: spoiled(Numbers, predict=in_other_units),
         NUMBERS,
         "Spoiled breaks the law 'what costs least is what is predicted':\n"
@@ -550,7 +552,7 @@ PLANTED = (
         "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
     ),
     Planted(
-        of_head.check_least_loss_predicts_the_truth,
+        of_head.check_lowest_loss_predicts_the_targets,
         lambda: spoiled(Tags, predict=the_label_after),
         TAGS,
         "Spoiled breaks the law 'what costs least is what is predicted':\n"
@@ -559,7 +561,7 @@ PLANTED = (
         "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
     ),
     Planted(
-        of_head.check_truth_speaks_as_predictions_do,
+        of_head.check_predictions_have_the_form_of_targets,
         lambda: spoiled(Cells, predict=one_line_less),
         CELLS,
         "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
@@ -567,7 +569,7 @@ PLANTED = (
         "Decode both with the target description; count classes in 'classes'.",
     ),
     Planted(
-        of_head.check_truth_speaks_as_predictions_do,
+        of_head.check_predictions_have_the_form_of_targets,
         lambda: spoiled(Couples, predict=one_line_less),
         CELLS,
         "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
@@ -575,7 +577,7 @@ PLANTED = (
         "Decode both with the target description; count classes in 'classes'.",
     ),
     Planted(
-        of_head.check_truth_speaks_as_predictions_do,
+        of_head.check_predictions_have_the_form_of_targets,
         lambda: spoiled(Couples, predict=half_a_share),
         CELLS,
         "Spoiled breaks the law 'truth and predictions are one per row, in the user's words':\n"
@@ -583,7 +585,7 @@ PLANTED = (
         "Decode both with the target description; count classes in 'classes'.",
     ),
     Planted(
-        of_head.check_padding_and_companions_do_not_matter,
+        of_head.check_outputs_do_not_depend_on_the_batch,
         lambda: spoiled(Cells, predict=small_by_the_companions),
         CELLS,
         "Spoiled breaks the law 'loss and predictions do not depend on padding or companions':\n"
@@ -599,7 +601,7 @@ PLANTED = (
         "Let build read nothing that learn left behind.",
     ),
     Planted(
-        of_head.check_head_learns_from_any_precision,
+        of_head.check_head_trains_in_any_precision,
         OnlyFloat32,
         LABELS,
         "OnlyFloat32 breaks the law 'a head reads features of any floating dtype, and every parameter of it "
@@ -608,7 +610,7 @@ PLANTED = (
         "Cast features to the dtype of the head's weights; compute the loss in float32; build nothing unused.",
     ),
     Planted(
-        of_head.check_head_learns_from_any_precision,
+        of_head.check_head_trains_in_any_precision,
         Unused,
         LABELS,
         "Unused breaks the law 'a head reads features of any floating dtype, and every parameter of it gets a "
@@ -617,7 +619,7 @@ PLANTED = (
         "Cast features to the dtype of the head's weights; compute the loss in float32; build nothing unused.",
     ),
     Planted(
-        of_head.check_convex_claim_holds,
+        of_head.check_convex_loss_is_convex,
         lambda: spoiled(Labels, loss=wavy),
         LABELS,
         "Spoiled breaks the law 'a loss described as convex is convex in the head's weights':\n"
@@ -653,17 +655,17 @@ def test_a_spec_that_describes_something_else_is_caught():
 
 def test_targets_that_prove_nothing_are_refused():
     with pytest.raises(InsufficientExamples) as caught:
-        of_head.check_loss_adds_up(Labels(), {"label": ["a", "b"]})
+        of_head.check_loss_is_a_sum_over_rows(Labels(), {"label": ["a", "b"]})
     assert str(caught.value) == "The examples given for Labels prove nothing: there are 2 targets; give four or more."
 
 
 @pytest.mark.parametrize(
     "check",
     [
-        of_head.check_truth_speaks_as_predictions_do,
-        of_head.check_padding_and_companions_do_not_matter,
+        of_head.check_predictions_have_the_form_of_targets,
+        of_head.check_outputs_do_not_depend_on_the_batch,
         of_head.check_head_builds_from_json,
-        of_head.check_head_learns_from_any_precision,
+        of_head.check_head_trains_in_any_precision,
     ],
 )
 @pytest.mark.parametrize("head", [Cells, Couples])

@@ -224,13 +224,13 @@ class HidesGrids(Pictures):
         return replace(super().description, can_mask=True)
 
 
-SOUND, FITS = of_hiding.check_contents_are_sound, of_hiding.check_holds_fits_the_contents
-REST, LEAK = of_hiding.check_hiding_leaves_the_rest, of_hiding.check_hidden_contents_do_not_leak
-SEED, CHOICE = of_hiding.check_hiding_is_drawn_by_seed, of_hiding.check_hidden_elements_are_chosen_by_seed
+SOUND, FITS = of_hiding.check_element_schema_is_valid, of_hiding.check_element_values_match_the_schema
+REST, LEAK = of_hiding.check_masking_changes_only_masked_elements, of_hiding.check_masked_values_do_not_leak
+SEED, CHOICE = of_hiding.check_masking_depends_on_the_seed_alone, of_hiding.check_masked_elements_are_chosen_by_seed
 
 PLANTED = (
     Planted(
-        of_backbone.check_description_is_sound,
+        of_backbone.check_description_is_valid,
         HidesGrids,
         None,
         "HidesGrids breaks the law 'the description is sound':\n"
@@ -498,7 +498,7 @@ PLANTED = (
         "Draw from the seed of the row, for each element by its position; choose elements that hold something.",
     ),
     Planted(
-        of_head.check_truth_speaks_as_predictions_do,
+        of_head.check_predictions_have_the_form_of_targets,
         OtherTruth,
         KINDS,
         "OtherTruth breaks the law 'truth and predictions are one per row, in the user's words':\n"

@@ -8,7 +8,7 @@ import pytest
 
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 from taskgraft.testing import ContractViolation, LabelledRows
 from taskgraft.testing import metrics_and_baselines as of_judging
 from taskgraft.testing import plugin as of_plugin
@@ -82,9 +82,9 @@ def module(tmp_path, monkeypatch):
 
 def test_right_metrics_and_baselines_pass(module):
     name = module("right")
-    of_judging.check_judges_count_rows(name, {}, {})
+    of_judging.check_metrics_count_rows(name, {}, {})
     of_judging.check_figures_are_files(name, {}, {})
-    of_judging.check_baselines_are_plain_and_honest(name, {}, {})
+    of_judging.check_baselines_predict_row_by_row(name, {}, {})
 
 
 DRAWING = ("build=build,", "build=build,\n            plot=draw,")
@@ -169,7 +169,7 @@ ANSWER = '{"cost": float(wrong[rows].mean())}'
 )
 def test_a_judge_that_does_not_count_rows_is_caught(module, change, found, advice):
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_judges_count_rows(module("wrong", change), {}, {})
+        of_judging.check_metrics_count_rows(module("wrong", change), {}, {})
     assert str(caught.value) == (
         f"metric 'cost' of wrong breaks the law 'a judge counts each row as often as it is drawn':\n{found}.\n{advice}"
     )
@@ -234,7 +234,7 @@ FROM_ROWS = "Learn from the training rows alone, and predict from what was learn
 )
 def test_a_baseline_that_is_not_plain_and_honest_is_caught(module, changes, found, advice):
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_baselines_are_plain_and_honest(module("wrong", *changes), {}, {})
+        of_judging.check_baselines_predict_row_by_row(module("wrong", *changes), {}, {})
     law = "what a baseline learned is JSON, and it predicts row by row"
     assert str(caught.value) == f"baseline 'first' of wrong breaks the law '{law}':\n{found}.\n{advice}"
 
@@ -244,7 +244,7 @@ KEPT_NOWHERE = ("            state=Learned,\n", "")
 
 def test_what_a_baseline_keeps_nowhere_need_be_no_json(module):
     unequal = (LEARNT, "return type('Loose', (), {'label': truth[0]})()")
-    of_judging.check_baselines_are_plain_and_honest(module("right", KEPT_NOWHERE, unequal), {}, {})
+    of_judging.check_baselines_predict_row_by_row(module("right", KEPT_NOWHERE, unequal), {}, {})
 
 
 def test_what_a_baseline_keeps_nowhere_is_learned_the_same_again(module):
@@ -254,7 +254,7 @@ def test_what_a_baseline_keeps_nowhere_is_learned_the_same_again(module):
         "    from itertools import count as counted\n    count = counted()\n\n    class Learned(Config):",
     )
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_baselines_are_plain_and_honest(module("wrong", KEPT_NOWHERE, drawn, counting), {}, {})
+        of_judging.check_baselines_predict_row_by_row(module("wrong", KEPT_NOWHERE, drawn, counting), {}, {})
     assert (caught.value.found, caught.value.advice) == (
         "learning twice from the same rows differs",
         "Draw nothing at random without a seed.",
@@ -269,7 +269,7 @@ def test_a_label_for_each_element_is_asked_of_a_baseline_of_elements(module):
         (PREDICTED, 'Predictions([["a"]] * len(elements))'),
     )
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_baselines_are_plain_and_honest(name, {}, {})
+        of_judging.check_baselines_predict_row_by_row(name, {}, {})
     assert caught.value.found == (
         "it gives [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1] labels for rows of [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4] elements"
     )
@@ -278,9 +278,9 @@ def test_a_label_for_each_element_is_asked_of_a_baseline_of_elements(module):
 def test_rows_can_be_given_where_the_usual_ones_do_not_do(module):
     name = module("wrong", ("predictions.values, truth)", 'columns["amount"], truth)'))
     rows = LabelledRows(TargetKind.CATEGORY, Predictions(["a"] * 2), ["a", "b"], {"amount": [1, 2]})
-    of_judging.check_judges_count_rows(name, {}, {"cost": rows})
+    of_judging.check_metrics_count_rows(name, {}, {"cost": rows})
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_judges_count_rows(name, {}, {})
+        of_judging.check_metrics_count_rows(name, {}, {})
     assert caught.value.found == "build raises KeyError: 'amount'"
 
 

@@ -63,14 +63,14 @@ def test_a_spec_without_settings_to_try_it_with_is_not_tried(module):
         ("    blocks: int = 2\n", undecided),
         ("from taskgraft.plugin import BackboneDescription", imported),
     )
-    of_plugin.check_specs_are_sound(name, {})
+    of_plugin.check_specs_are_valid(name, {})
     of_plugin.check_descriptions_read_no_weights(name, {})
 
 
 def test_a_right_plugin_passes(module):
     name = module("right")
     of_plugin.check_module_is_found(name)
-    of_plugin.check_specs_are_sound(name, {})
+    of_plugin.check_specs_are_valid(name, {})
     of_plugin.check_descriptions_read_no_weights(name, {})
 
 
@@ -129,7 +129,7 @@ def test_a_module_that_is_not_found_without_work_is_caught(module, change, found
 def test_settings_that_are_not_plain_are_caught(module, change, found, advice):
     name = module("wrong", change)
     with pytest.raises(ContractViolation) as caught:
-        of_plugin.check_specs_are_sound(name, {})
+        of_plugin.check_specs_are_valid(name, {})
     law = "backbone 'mine' of wrong breaks the law 'a spec is plain and its settings are JSON':\n"
     assert str(caught.value).startswith(law + found)
     assert str(caught.value).endswith(f".\n{advice}")

@@ -47,9 +47,9 @@ def file(tmp_path):
 
 def check_all(spec, path):
     of_reader.check_reading_is_repeatable(spec, path, spec.config())
-    of_reader.check_rows_have_places(spec, path, spec.config())
-    of_reader.check_claims_can_be_met(spec)
-    of_reader.check_unreadable_files_are_told(spec, spec.config())
+    of_reader.check_rows_can_be_located(spec, path, spec.config())
+    of_reader.check_suffixes_are_valid(spec)
+    of_reader.check_unreadable_files_are_reported(spec, spec.config())
 
 
 def test_a_right_reader_passes(file):
@@ -164,7 +164,7 @@ def names_no_file(path, settings):
 )
 def test_a_planted_fault_with_unreadable_files_is_caught(read, found):
     with pytest.raises(ContractViolation) as caught:
-        of_reader.check_unreadable_files_are_told(planted(read), EmptyConfig())
+        of_reader.check_unreadable_files_are_reported(planted(read), EmptyConfig())
     assert caught.value.found.startswith(found)
     assert caught.value.advice == TOLD
 
@@ -179,5 +179,5 @@ def test_a_planted_fault_with_unreadable_files_is_caught(read, found):
 )
 def test_a_planted_claim_that_cannot_be_met_is_caught(claims, found):
     with pytest.raises(ContractViolation) as caught:
-        of_reader.check_claims_can_be_met(replace(planted(right), **claims))
+        of_reader.check_suffixes_are_valid(replace(planted(right), **claims))
     assert caught.value.found == found

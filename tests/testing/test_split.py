@@ -23,7 +23,7 @@ def planted(split, config=EmptyConfig):
 
 
 def check_all(spec, config):
-    of_split.check_split_divides(spec, ROWS, ["label"], config)
+    of_split.check_split_divides_the_rows(spec, ROWS, ["label"], config)
     of_split.check_split_is_repeatable(spec, ROWS, ["label"], config)
 
 

@@ -143,63 +143,63 @@ PLANTED = (
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
-        of_strategy.check_stages_are_sound,
+        of_strategy.check_stages_are_valid,
         planning,
         "Planned breaks the law 'stages say what can be carried out':\n"
         "plan answers with (), not with a tuple of stages.\n"
         "Answer (Stage(…), …).",
     ),
     Planted(
-        of_strategy.check_stages_are_sound,
+        of_strategy.check_stages_are_valid,
         lambda: planning(Stage("one", head_learning_rate=1e-3), Stage("one", head_learning_rate=1e-3)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "the stages are called ['one', 'one'].\n"
         "Give each its own name.",
     ),
     Planted(
-        of_strategy.check_stages_are_sound,
+        of_strategy.check_stages_are_valid,
         lambda: planning(Stage("one", (Unfreeze(("block-7",), 1e-3),), head_learning_rate=1e-3)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' names the part 'block-7'; the parts are embedding, block-0, block-1.\n"
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
-        of_strategy.check_stages_are_sound,
+        of_strategy.check_stages_are_valid,
         lambda: planning(Stage("one")),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "in stage 'one' nothing learns.\n"
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
-        of_strategy.check_stages_are_sound,
+        of_strategy.check_stages_are_valid,
         lambda: planning(Stage("one", (LAST,))),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "the head learns in no stage.\n"
         "Give a stage a head_learning_rate.",
     ),
     Planted(
-        of_strategy.check_stages_are_sound,
+        of_strategy.check_stages_are_valid,
         lambda: planning(Stage("one", head_learning_rate=-1.0)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' has the rates [-1.0].\n"
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
-        of_strategy.check_stages_are_sound,
+        of_strategy.check_stages_are_valid,
         lambda: planning(Stage("one", (LAST,), head_learning_rate=1e-3, solve=HeadSolver.CONVEX)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' solves for the head, but other weights learn in it.\n"
         "Use HeadSolver.DESCENT there.",
     ),
     Planted(
-        of_strategy.check_stages_are_sound,
+        of_strategy.check_stages_are_valid,
         lambda: planning(Stage("one", head_learning_rate=1e-3, epochs=0)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "stage 'one' has 0 epochs and a patience of None.\n"
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
-        of_strategy.check_stages_resolve,
+        of_strategy.check_stages_fit_a_real_backbone,
         lambda: planning(
             Stage("one", (replace(LAST, roles=frozenset({LayerRole.DEPTHWISE})),), head_learning_rate=1e-3)
         ),
@@ -208,28 +208,28 @@ PLANTED = (
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
-        of_strategy.check_stages_resolve,
+        of_strategy.check_stages_fit_a_real_backbone,
         lambda: planning(Stage("one", (LAST, LAST), head_learning_rate=1e-3)),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "The stage 'one' cannot run: both 'block-1' and 'block-1' claim the tensor blocks.1.attention_norm.weight.\n"
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
-        of_strategy.check_stages_resolve,
+        of_strategy.check_stages_fit_a_real_backbone,
         lambda: inserting(lambda layer: nn.Identity()),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "The insertion 'scale' cannot be made: the module around blocks.0.query does not hold that layer.\n"
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
     ),
     Planted(
-        of_strategy.check_stages_resolve,
+        of_strategy.check_stages_fit_a_real_backbone,
         lambda: inserting(Halved),
         "Planned breaks the law 'stages say what can be carried out':\n"
         "after its insertions are removed, the backbone is not what it was.\n"
         "Change nothing of the wrapped layer; keep new tensors on the module around it.",
     ),
     Planted(
-        of_strategy.check_merging_keeps_the_function,
+        of_strategy.check_merging_keeps_the_features,
         lambda: Grafts(LayerRole.QUERY, merge=lambda around: nn.Linear(16, 16, bias=False)),
         "Grafts breaks the law 'what can be merged computes the same merged':\n"
         "The insertion 'graft' cannot be merged: what it makes of blocks.0.query does not have the tensors of that layer. "
@@ -252,17 +252,17 @@ def tried(check, strategy):
 
 
 def test_a_strategy_may_refuse_a_backbone():
-    for check in (of_strategy.check_planning_is_pure, of_strategy.check_training_keeps_its_word):
+    for check in (of_strategy.check_planning_is_pure, of_strategy.check_trained_model_reloads_bit_for_bit):
         check(Cautious(), *(WORDS.build(), head(), WORDS.inputs, LABELS)[: check.__code__.co_argcount - 1])
 
 
 def test_insertions_that_can_be_merged_keep_the_law():
-    tried(of_strategy.check_merging_keeps_the_function, Grafts(LayerRole.QUERY, LayerRole.VALUE))
+    tried(of_strategy.check_merging_keeps_the_features, Grafts(LayerRole.QUERY, LayerRole.VALUE))
 
 
 def test_inserted_modules_are_trained_saved_and_loaded():
-    of_strategy.check_stages_resolve(inserting(Scaled), WORDS.build(), head(), WORDS.inputs, LABELS)
-    of_strategy.check_training_keeps_its_word(inserting(Scaled), WORDS.build(), head(), WORDS.inputs, LABELS)
+    of_strategy.check_stages_fit_a_real_backbone(inserting(Scaled), WORDS.build(), head(), WORDS.inputs, LABELS)
+    of_strategy.check_trained_model_reloads_bit_for_bit(inserting(Scaled), WORDS.build(), head(), WORDS.inputs, LABELS)
 
 
 class Shifted(Words):
@@ -282,7 +282,7 @@ def test_what_training_changes_outside_of_tensors_is_missed_after_loading():
     strategy = planning(Stage("flipped", (LAST,), head_learning_rate=1e-2, on_step_end=flip))
     given = (Shifted(), head(), WORDS.inputs, LABELS)
     with pytest.raises(ContractViolation) as caught:
-        of_strategy.check_training_keeps_its_word(strategy, *given)
+        of_strategy.check_trained_model_reloads_bit_for_bit(strategy, *given)
     assert str(caught.value) == (
         "Planned breaks the law 'what a strategy trained predicts the same after saving and loading':\n"
         "predictions differ after loading.\n"
@@ -293,5 +293,5 @@ def test_what_training_changes_outside_of_tensors_is_missed_after_loading():
 def test_a_weight_that_moves_undeclared_is_caught_by_the_guard():
     stage = Stage("last", (LAST,), head_learning_rate=1e-3, on_step_end=nudge)
     with pytest.raises(WeightGuardError) as caught:
-        tried(of_strategy.check_training_keeps_its_word, planning(stage))
+        tried(of_strategy.check_trained_model_reloads_bit_for_bit, planning(stage))
     assert caught.value.faults == ("the tensor embedding.weight does not learn, but changed",)

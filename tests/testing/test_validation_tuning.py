@@ -129,50 +129,50 @@ PLAIN = "Keep what is settled in plain attributes or in buffers with persistent=
 
 PLANTED = (
     Planted(
-        of_settling.check_settling_is_described,
+        of_settling.check_tuning_is_described,
         Silent,
         f"Silent breaks the law '{DESCRIBED}':\n"
         "settle chooses something, but its description settles nothing, so nobody calls it.\n"
         "Say in 'settles' what settle chooses.",
     ),
     Planted(
-        of_settling.check_settling_is_described,
+        of_settling.check_tuning_is_described,
         Boasts,
         f"Boasts breaks the law '{DESCRIBED}':\n"
         "it settles 'a floor', but does not write settle.\n"
         "Say in 'settles' what settle chooses.",
     ),
     Planted(
-        of_settling.check_settling_is_described,
+        of_settling.check_tuning_is_described,
         OneColumn,
         f"OneColumn breaks the law '{DESCRIBED}':\n"
         "its columns are 'amount', which settle alone reads; give a tuple of names.\n"
         "Say in 'settles' what settle chooses.",
     ),
     Planted(
-        of_settling.check_settling_is_pure,
+        of_settling.check_tuning_is_pure,
         Counts,
         f"Counts breaks the law '{PURE}':\n"
         f"for vector features, the same rows settle otherwise the second time.\n{PURE_ADVICE}",
     ),
     Planted(
-        of_settling.check_settling_is_pure,
+        of_settling.check_tuning_is_pure,
         Overwrites,
         f"Overwrites breaks the law '{PURE}':\nit changes the target description that it was given.\n{PURE_ADVICE}",
     ),
     Planted(
-        of_settling.check_settling_is_pure,
+        of_settling.check_tuning_is_pure,
         AnotherClass,
         f"AnotherClass breaks the law '{PURE}':\nit gives a Mine, not a CautiousTarget.\n{PURE_ADVICE}",
     ),
     Planted(
-        of_settling.check_settling_is_pure,
+        of_settling.check_tuning_is_pure,
         Nothing,
         f"Nothing breaks the law '{PURE}':\n"
         "for vector features, it gives the target description as it was.\nChoose something.",
     ),
     Planted(
-        of_settling.check_settled_description_is_json,
+        of_settling.check_tuned_description_is_json,
         Endless,
         "Endless breaks the law 'what is settled is JSON':\n"
         "writing what was settled as JSON and reading it raises ValueError: Out of range float values are not JSON "
@@ -180,7 +180,7 @@ PLANTED = (
         "Settle plain fields of the target description, with finite numbers.",
     ),
     Planted(
-        of_settling.check_order_of_rows_settles_nothing,
+        of_settling.check_tuning_ignores_the_order_of_rows,
         FirstRow,
         "FirstRow breaks the law 'the order of the rows settles nothing':\n"
         "for vector features, {'column': 'label', 'vocabulary': ['bird', 'cat', 'dog'], 'weights': None, 'floor': 0.01} is "
@@ -189,12 +189,12 @@ PLANTED = (
         "Sort the rows, or sum over them.",
     ),
     Planted(
-        of_settling.check_settling_changes_no_tensor,
+        of_settling.check_tuning_changes_no_tensor,
         Buffer,
         f"Buffer breaks the law '{TENSORS}':\nfor vector features, floor depends on what is settled.\n{PLAIN}",
     ),
     Planted(
-        of_settling.check_settling_changes_no_tensor,
+        of_settling.check_tuning_changes_no_tensor,
         Sometimes,
         f"Sometimes breaks the law '{TENSORS}':\nfloor is there only before or only after.\n{PLAIN}",
     ),
@@ -210,7 +210,7 @@ def test_a_planted_fault_is_caught(planted):
 
 def test_a_head_without_its_columns_proves_nothing():
     with pytest.raises(InsufficientExamples) as caught:
-        of_settling.check_settling_is_pure(Cautious(), LABELS, {})
+        of_settling.check_tuning_is_pure(Cautious(), LABELS, {})
     assert str(caught.value) == (
         "The examples given for Cautious prove nothing: it settles by 'amount'; give the fixture 'columns' with it."
     )

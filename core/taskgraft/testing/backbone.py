@@ -19,7 +19,7 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def check_description_is_sound(backbone: Backbone) -> None:
+def check_description_is_valid(backbone: Backbone) -> None:
     """The description is made of what the contract allows, and is the same each time it is asked for."""
     law = law_of(backbone, "the description is sound", "Mend the description.")
     description = backbone.description
@@ -70,7 +70,7 @@ def check_parts_own_every_tensor_once(backbone: Backbone) -> None:
             raise law.broken(f"no part owns the dropout {path}, so it would not follow its part into eval mode")
 
 
-def check_roles_point_at_layers(backbone: Backbone) -> None:
+def check_roles_name_layers(backbone: Backbone) -> None:
     """Each role names a linear or convolutional layer inside its part, but for the role of the whole model."""
     law = law_of(backbone, "roles name linear and convolutional layers of their part", "Mend the 'roles' of that part.")
     modules = dict(backbone.named_modules())
@@ -82,7 +82,7 @@ def check_roles_point_at_layers(backbone: Backbone) -> None:
                 raise law.broken(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
 
 
-def check_whole_parts_give_their_output(backbone: Backbone, inputs: Columns) -> None:
+def check_output_modules_return_part_outputs(backbone: Backbone, inputs: Columns) -> None:
     """A module that a part names as ``output_module`` lies in that part, and what it gives is as large as the part says."""
     law = law_of(
         backbone,
@@ -115,7 +115,7 @@ def check_whole_parts_give_their_output(backbone: Backbone, inputs: Columns) -> 
             )
 
 
-def check_exporting_leaves_it_as_it_is(backbone: Backbone) -> None:
+def check_export_changes_no_tensor(backbone: Backbone) -> None:
     """What can be exported writes files into the folder that it is given, and changes no tensor."""
     law = law_of(
         backbone,
@@ -209,7 +209,7 @@ def check_fingerprint_is_stable(backbone: Backbone) -> None:
         raise law.broken("it changed when a weight in memory was changed, as training does")
 
 
-def check_spec_describes_it(backbone: Backbone, spec: BackboneSpec, config: Any) -> None:
+def check_spec_describes_the_backbone(backbone: Backbone, spec: BackboneSpec, config: Any) -> None:
     """What ``describe`` answers for the settings equals the description of what ``build`` makes of them."""
     law = law_of(
         backbone,

@@ -5,7 +5,7 @@ from copy import deepcopy
 
 import torch
 
-from taskgraft.contract.backbone import Backbone, named_tensors, owning_part
+from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import Layout, Part
@@ -22,7 +22,7 @@ from taskgraft.testing.check import (
 )
 
 
-def check_resuming_equals_a_whole_pass(backbone: Backbone, inputs: Columns) -> None:
+def check_resuming_equals_a_full_pass(backbone: Backbone, inputs: Columns) -> None:
     """At every cut that holds for a layout: directly, and split, stripped, mixed with other examples and padded longer.
 
     What was stored is resumed by a copy that never saw the batch, as after loading.
@@ -87,7 +87,7 @@ def check_states_hold_no_raw_input(backbone: Backbone, inputs: Columns) -> None:
                     raise law.broken(f"the state at cut {cut} carries the raw input '{source}' as '{name}'")
 
 
-def check_states_need_no_later_part(backbone: Backbone, inputs: Columns) -> None:
+def check_states_do_not_depend_on_later_parts(backbone: Backbone, inputs: Columns) -> None:
     """What lies at a cut does not depend on the parts behind it, which may learn while the state stays stored."""
     law = _law(backbone, "Let forward_to_cut stop before that part, or let an earlier part own what it uses.")
     tried = trial(backbone, inputs)
@@ -108,7 +108,7 @@ def _moved(tried: BackboneUnderTest, parts: Sequence[Part]) -> Backbone:
     moved = deepcopy(tried.backbone)
     with torch.no_grad():
         for name, tensor in named_tensors(moved).items():
-            if owning_part(tried.description, name) in parts and tensor.is_floating_point():
+            if tried.description.part_of(name) in parts and tensor.is_floating_point():
                 tensor.add_(1).mul_(1.5)
     return moved
 

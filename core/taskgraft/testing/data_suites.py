@@ -40,7 +40,7 @@ class ReaderLaws:
         of_reader.check_reading_is_repeatable(spec, path, config)
 
     def test_rows_have_places(self, spec: ReaderSpec, path: Path, config: Config) -> None:
-        of_reader.check_rows_have_places(spec, path, config)
+        of_reader.check_rows_can_be_located(spec, path, config)
 
     def test_no_row_is_lost(self, spec: ReaderSpec, path: Path, config: Config, count: int | None) -> None:
         if count is None:
@@ -48,10 +48,10 @@ class ReaderLaws:
         of_reader.check_no_row_is_lost(spec, path, config, count)
 
     def test_claims_can_be_met(self, spec: ReaderSpec) -> None:
-        of_reader.check_claims_can_be_met(spec)
+        of_reader.check_suffixes_are_valid(spec)
 
     def test_unreadable_files_are_told(self, spec: ReaderSpec, config: Config) -> None:
-        of_reader.check_unreadable_files_are_told(spec, config)
+        of_reader.check_unreadable_files_are_reported(spec, config)
 
 
 class SplitLaws:
@@ -80,7 +80,7 @@ class SplitLaws:
         return spec.config()
 
     def test_split_divides(self, spec: SplitSpec, rows: Rows, targets: tuple[str, ...], config: Config) -> None:
-        of_split.check_split_divides(spec, rows, targets, config)
+        of_split.check_split_divides_the_rows(spec, rows, targets, config)
 
     def test_split_is_repeatable(self, spec: SplitSpec, rows: Rows, targets: tuple[str, ...], config: Config) -> None:
         of_split.check_split_is_repeatable(spec, rows, targets, config)

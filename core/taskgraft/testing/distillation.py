@@ -13,7 +13,7 @@ from taskgraft.testing.head import TOLERANCE, check_form
 from taskgraft.testing.head_fixture import HeadUnderTest, described, head_trials, padded, words
 
 
-def check_soft_targets_teach(head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_soft_labels_match_the_teacher(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A head that distils has nothing to learn from itself, and something from another teacher, row by row. Others pass."""
     law = law_of(
         head,

@@ -91,7 +91,7 @@ def _seeded(tried: BackboneUnderTest, layout: Layout, seed: int) -> Features:
         return tried.features(layout)
 
 
-def check_companions_do_not_matter(backbone: Backbone, inputs: Columns) -> None:
+def check_features_do_not_depend_on_the_batch(backbone: Backbone, inputs: Columns) -> None:
     """An example's features are the same alone, in another order, and padded to another length."""
     law = law_of(
         backbone,
@@ -118,7 +118,7 @@ def check_companions_do_not_matter(backbone: Backbone, inputs: Columns) -> None:
                 _compare(law, together.select([row]), padded.select([row]), what)
 
 
-def check_nothing_is_kept_between_batches(backbone: Backbone, inputs: Columns) -> None:
+def check_no_state_is_kept_between_batches(backbone: Backbone, inputs: Columns) -> None:
     """A pass in eval mode changes no tensor, and another batch in between changes nothing."""
     law = law_of(
         backbone, "a backbone keeps nothing between batches", "Keep results in local variables, not on the module."
@@ -137,7 +137,7 @@ def check_nothing_is_kept_between_batches(backbone: Backbone, inputs: Columns) -
     _check_unmoved(law, before, tried.backbone, "a pass in eval mode")
 
 
-def check_training_leaves_nothing_behind(backbone: Backbone, inputs: Columns) -> None:
+def check_training_changes_only_tensors(backbone: Backbone, inputs: Columns) -> None:
     """After passes in training mode, with all tensors put back, features are as before.
 
     Whatever training changes is thus a parameter or buffer that a part owns, so it is guarded, saved and restored.

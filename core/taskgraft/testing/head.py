@@ -12,9 +12,11 @@ from torch import Tensor
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import PER_ELEMENT, Layout, TargetKind
-from taskgraft.contract.head import Head, HeadModule, InvalidTargets, LossSum, Predictions, TargetDescription
+from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.masking import ElementSchema
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import HeadSpec
+from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.testing.check import Check, differing, law_of
 from taskgraft.testing.head_fixture import HeadUnderTest, described, head_trials, learned, padded, words
 
@@ -76,7 +78,7 @@ def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns | Ele
             raise law.broken(f"row {row} is encoded otherwise alone than among others")
 
 
-def check_bad_targets_are_named(head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_invalid_targets_are_reported(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A label that the training split never showed, or an unreadable number, is InvalidTargets naming exactly its row.
 
     A head without a target column passes.
@@ -104,7 +106,7 @@ def check_bad_targets_are_named(head: Head[Any], targets: Columns | ElementSchem
         raise law.broken(f"encode takes {_strange(values[2])!r}, which the training split never showed")
 
 
-def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_predictions_have_the_form_of_targets(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Truth and predictions are one per row, in the same words; probabilities fit their classes."""
     law = law_of(
         head,
@@ -138,7 +140,7 @@ def check_truth_speaks_as_predictions_do(head: Head[Any], targets: Columns | Ele
                     raise law.broken(f"the truth {one!r:.100} is predicted as {other!r:.100}")
 
 
-def check_loss_adds_up(head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_loss_is_a_sum_over_rows(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Total and weight of a batch are the sums over its pieces; the weight does not depend on the output."""
     law = law_of(
         head,
@@ -160,7 +162,7 @@ def check_loss_adds_up(head: Head[Any], targets: Columns | ElementSchema) -> Non
                 )
 
 
-def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_outputs_do_not_depend_on_the_batch(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A row's loss and prediction are the same alone, and whatever stands past its length."""
     law = law_of(
         head,
@@ -186,7 +188,7 @@ def check_padding_and_companions_do_not_matter(head: Head[Any], targets: Columns
                     raise law.broken(f"for {words(tried)}, row {row} has other probabilities among others than {what}")
 
 
-def check_least_loss_predicts_the_truth(head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_lowest_loss_predicts_the_targets(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """The output whose loss is least is predicted as the truth, in most rows. The output itself descends, not the head.
 
     A head whose target is neither labels, numbers nor a label per element passes.
@@ -228,7 +230,7 @@ def check_head_builds_from_json(head: Head[Any], targets: Columns | ElementSchem
             raise law.broken(f"for {words(tried)}, the head built again predicts otherwise")
 
 
-def check_head_learns_from_any_precision(head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_head_trains_in_any_precision(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Every parameter of the head gets a gradient, also from features in bfloat16 or float64."""
     law = law_of(
         head,
@@ -248,7 +250,7 @@ def check_head_learns_from_any_precision(head: Head[Any], targets: Columns | Ele
                     raise law.broken(f"for {words(tried)} in {dtype}, {name} gets no gradient")
 
 
-def check_soft_targets_are_blended(head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_mixed_targets_have_the_mixed_loss(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A head that takes soft targets gives those of mixed examples the loss that their shares say. Others pass."""
     law = law_of(
         head,
@@ -276,7 +278,7 @@ def _of(tried: HeadUnderTest, encoded: Batch) -> LossSum:
         return tried.module.loss(tried.output(), encoded, tried.features)
 
 
-def check_convex_claim_holds(head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_convex_loss_is_convex(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A loss said to be convex lies nowhere above the chord between two points of the weights. Others pass."""
     law = law_of(head, "a loss described as convex is convex in the head's weights", "Describe it with convex=False.")
     if not head.description.convex:
@@ -294,7 +296,7 @@ def check_convex_claim_holds(head: Head[Any], targets: Columns | ElementSchema) 
                 )
 
 
-def check_head_description_is_sound(head: Head[Any]) -> None:
+def check_head_description_is_valid(head: Head[Any]) -> None:
     """The description names layouts, a kind of target, metrics and baselines, and is the same each time."""
     law = law_of(head, "the description is sound", "Mend the description.")
     description = head.description

@@ -11,8 +11,10 @@ from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, Layout
 from taskgraft.contract.features import ELEMENT_AXIS, Features, GridGeometry
-from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
+from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.masking import CATEGORY, NUMBER, ElementSchema, keep_masked
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import TargetDescription
 from taskgraft.testing.check import LONGER, InsufficientExamples
 
 FEATURES: Mapping[Layout, tuple[FeatureDescription, ...]] = {

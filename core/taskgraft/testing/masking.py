@@ -20,7 +20,7 @@ from taskgraft.testing.check import BackboneUnderTest, Check, InsufficientExampl
 from taskgraft.testing.head_fixture import random_element_values
 
 
-def check_contents_are_sound(backbone: Backbone) -> None:
+def check_element_schema_is_valid(backbone: Backbone) -> None:
     """The contents survive JSON and the way to another process, and are the same each time.
 
     A backbone that hides nothing passes, here and below.
@@ -45,7 +45,7 @@ def check_contents_are_sound(backbone: Backbone) -> None:
             raise law.broken(f"{what}, {contents!r:.150} is {other!r:.150}")
 
 
-def check_holds_fits_the_contents(backbone: Backbone, inputs: Columns) -> None:
+def check_element_values_match_the_schema(backbone: Backbone, inputs: Columns) -> None:
     """What elements hold fits the contents and the features, is the same in any company, and differs between rows."""
     law = law_of(
         backbone,
@@ -71,7 +71,7 @@ def check_holds_fits_the_contents(backbone: Backbone, inputs: Columns) -> None:
         raise law.broken("all rows hold the same")
 
 
-def check_hiding_leaves_the_rest(backbone: Backbone, inputs: Columns) -> None:
+def check_masking_changes_only_masked_elements(backbone: Backbone, inputs: Columns) -> None:
     """Hiding nothing changes nothing; a hidden element changes the features, and the others go on holding what they held."""
     law = law_of(
         backbone,
@@ -104,7 +104,7 @@ def check_hiding_leaves_the_rest(backbone: Backbone, inputs: Columns) -> None:
                 raise law.broken(f"the features of row {row} are the same with one element hidden and with all")
 
 
-def check_hidden_contents_do_not_leak(backbone: Backbone, inputs: Columns) -> None:
+def check_masked_values_do_not_leak(backbone: Backbone, inputs: Columns) -> None:
     """Two rows with as many elements have the same features once all of these are hidden, by the same seed.
 
     Where rows hold something besides elements, those with as many elements are to be alike in it.
@@ -132,7 +132,7 @@ def check_hidden_contents_do_not_leak(backbone: Backbone, inputs: Columns) -> No
             raise law.broken(f"the features of rows {one} and {other} differ, although all their elements are hidden")
 
 
-def check_hiding_is_drawn_by_seed(backbone: Backbone, inputs: Columns) -> None:
+def check_masking_depends_on_the_seed_alone(backbone: Backbone, inputs: Columns) -> None:
     """The same seeds hide in the same way, row by row, also by a processor that was sent to another process."""
     law = law_of(
         backbone,
@@ -153,7 +153,7 @@ def check_hiding_is_drawn_by_seed(backbone: Backbone, inputs: Columns) -> None:
             raise law.broken(f"row {row} is hidden otherwise alone than among others")
 
 
-def check_hidden_elements_are_chosen_by_seed(head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_masked_elements_are_chosen_by_seed(head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Of each row some elements that hold something are hidden and asked for, by its seed alone.
 
     A head with a target column passes.

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import BaselineSpec, MetricFunction, MetricSpec, Spec
 from taskgraft.testing.check import Check
 from taskgraft.testing.plugin import config_of, specs
@@ -51,7 +51,7 @@ class LabelledRows:
         return replace(self, predictions=predictions, truth=[self.truth[row] for row in rows], columns=columns)
 
 
-def check_judges_count_rows(module: str, configs: Mapping[str, Config], labelled: Mapping[str, LabelledRows]) -> None:
+def check_metrics_count_rows(module: str, configs: Mapping[str, Config], labelled: Mapping[str, LabelledRows]) -> None:
     """A judge gives finite numbers, always the same, whatever the order of rows, and counts a row as often as it is drawn.
 
     Args:
@@ -116,7 +116,7 @@ def _differs(one: Mapping[str, float], other: Mapping[str, float]) -> str | None
 def check_figures_are_files(module: str, configs: Mapping[str, Config], labelled: Mapping[str, LabelledRows]) -> None:
     """A metric that draws writes files into the folder it is given, and answers with all of them.
 
-    Args: as for :func:`check_judges_count_rows`.
+    Args: as for :func:`check_metrics_count_rows`.
     """
     for spec, config in _of(MetricSpec, module, configs):
         if spec.plot is None:
@@ -136,7 +136,7 @@ def check_figures_are_files(module: str, configs: Mapping[str, Config], labelled
                     raise law.broken(f"it answers with {names[0]}, but the folder holds {names[1]}")
 
 
-def check_baselines_are_plain_and_honest(
+def check_baselines_predict_row_by_row(
     module: str, configs: Mapping[str, Config], labelled: Mapping[str, LabelledRows]
 ) -> None:
     """What a baseline learned is JSON, if it is kept, and it predicts each row by itself, in the words of the truth.

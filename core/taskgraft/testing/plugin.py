@@ -77,7 +77,7 @@ def check_module_is_found(module: str) -> None:
         )
 
 
-def check_specs_are_sound(module: str, configs: Mapping[str, Config]) -> None:
+def check_specs_are_valid(module: str, configs: Mapping[str, Config]) -> None:
     """Each spec has a summary of one line, a config that is frozen, strict, and JSON, and an example that can be used.
 
     Args:
@@ -123,7 +123,7 @@ def check_descriptions_read_no_weights(module: str, configs: Mapping[str, Config
 
 def check_descriptions_match_what_is_built(module: str, configs: Mapping[str, Config]) -> None:
     """What ``describe`` answers equals the description of what ``build`` makes of the same settings."""
-    from taskgraft.testing.backbone import check_spec_describes_it
+    from taskgraft.testing.backbone import check_spec_describes_the_backbone
     from taskgraft.testing.head import check_spec_describes_the_head
 
     for spec in specs(module):
@@ -137,7 +137,7 @@ def check_descriptions_match_what_is_built(module: str, configs: Mapping[str, Co
         if isinstance(spec, BackboneSpec):
             with law.runs("build"):
                 backbone = spec.build(config)
-            check_spec_describes_it(backbone, spec, config)
+            check_spec_describes_the_backbone(backbone, spec, config)
         if isinstance(spec, HeadSpec):
             with law.runs("build"):
                 head = spec.build(config)

@@ -5,13 +5,14 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
-from taskgraft.contract.backbone import Backbone, ProcessedBatch
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.columns import Columns
+from taskgraft.contract.processor import ProcessedBatch
 from taskgraft.testing.check import Check, law_of, same_bits, trial
 
 
-def check_preparing_is_deterministic(backbone: Backbone, inputs: Columns) -> None:
+def check_preprocessing_is_deterministic(backbone: Backbone, inputs: Columns) -> None:
     """Preparing twice, or with a processor sent to another process, gives the same bits."""
     law = law_of(
         backbone,
@@ -27,7 +28,7 @@ def check_preparing_is_deterministic(backbone: Backbone, inputs: Columns) -> Non
         raise law.broken(f"a processor sent to another process gives another {problem}")
 
 
-def check_rows_are_prepared_one_by_one(backbone: Backbone, inputs: Columns) -> None:
+def check_rows_are_preprocessed_independently(backbone: Backbone, inputs: Columns) -> None:
     """A row prepared alone equals its row of a batch without the padding, and padding holds 0."""
     law = law_of(
         backbone,
@@ -50,7 +51,7 @@ def check_rows_are_prepared_one_by_one(backbone: Backbone, inputs: Columns) -> N
         raise law.broken(f"stripped and padded anew with 0, the examples have another {problem}")
 
 
-def check_bad_rows_are_named(backbone: Backbone, inputs: Columns) -> None:
+def check_invalid_rows_are_reported(backbone: Backbone, inputs: Columns) -> None:
     """A row of empty cells is refused with a reason and the others are not; prepare does not raise.
 
     A backbone that reads any columns may also take an empty cell for what it is.

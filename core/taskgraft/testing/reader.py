@@ -28,7 +28,7 @@ def check_reading_is_repeatable(spec: ReaderSpec, path: Path, config: Config) ->
         raise law.broken(f"{changed[0]} is changed by reading")
 
 
-def check_rows_have_places(spec: ReaderSpec, path: Path, config: Config) -> None:
+def check_rows_can_be_located(spec: ReaderSpec, path: Path, config: Config) -> None:
     """Each row has a line of the file, or none has; a row that is refused or noted is one of the rows, with a reason."""
     law = _law(spec, "a row can be found again", "Give Rows the line on which each row starts, or no lines at all.")
     rows = _read(law, spec, path, config)
@@ -70,7 +70,7 @@ def check_no_row_is_lost(spec: ReaderSpec, path: Path, config: Config, count: in
         raise law.broken(f"{path.name} has {count} rows, but {found} are read")
 
 
-def check_claims_can_be_met(spec: ReaderSpec) -> None:
+def check_suffixes_are_valid(spec: ReaderSpec) -> None:
     """A suffix begins with a point, or is empty and fits every file; a pattern of a folder is relative."""
     law = _law(spec, "a claim can be met", 'Write suffixes as (".csv",), and patterns as ("*/*.jpg",).')
     for suffix in spec.suffixes:
@@ -81,7 +81,7 @@ def check_claims_can_be_met(spec: ReaderSpec) -> None:
             raise law.broken(f"the pattern {pattern!r} finds nothing in a folder")
 
 
-def check_unreadable_files_are_told(spec: ReaderSpec, config: Config) -> None:
+def check_unreadable_files_are_reported(spec: ReaderSpec, config: Config) -> None:
     """A missing file, an empty one and one of random bytes give rows or UnreadableFile, nothing else."""
     law = _law(
         spec, "a file that cannot be read is told", "Raise taskgraft.contract.rows.UnreadableFile with path and reason."

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone, ProcessedBatch, Processor
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import (
@@ -22,6 +22,7 @@ from taskgraft.contract.descriptions import (
 )
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.masking import ElementKind, ElementSchema
+from taskgraft.contract.processor import ProcessedBatch, Processor
 
 SIZE, VOCABULARY, BLOCKS = 8, 32, 3
 

@@ -11,7 +11,7 @@ from taskgraft.testing.check import Check
 SEEDS = (0, 1, 12_345)
 
 
-def check_split_divides(spec: SplitSpec, rows: Rows, targets: Sequence[str], config: Config) -> None:
+def check_split_divides_the_rows(spec: SplitSpec, rows: Rows, targets: Sequence[str], config: Config) -> None:
     """Rows to learn from and rows to judge by, each row in one part at most, under any seed."""
     law = _law(spec, "a split divides the rows", "Put each row number into one part; train and validation need rows.")
     for seed in SEEDS:

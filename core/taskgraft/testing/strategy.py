@@ -75,13 +75,13 @@ def check_planning_is_pure(strategy: Strategy, backbone: Backbone, head: Head[An
             _check_stages(sound, plan, below, above)
 
 
-def check_stages_are_sound(strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
+def check_stages_are_valid(strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
     """Stages have different names, choose parts that exist, state possible numbers, and solve only what is convex."""
     law = _law(strategy)
     _check_stages(law, _plan(law, strategy, backbone, head), backbone.description, head.description)
 
 
-def check_stages_resolve(
+def check_stages_fit_a_real_backbone(
     strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
 ) -> None:
     """On a real backbone every choice finds tensors, and inserted modules are removed without trace."""
@@ -109,7 +109,7 @@ def check_stages_resolve(
         )
 
 
-def check_merging_keeps_the_function(strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns) -> None:
+def check_merging_keeps_the_features(strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns) -> None:
     """InsertedModule modules that can be merged give the same features merged, whatever their tensors hold."""
     law = law_of(
         strategy,
@@ -135,7 +135,7 @@ def check_merging_keeps_the_function(strategy: Strategy, backbone: Backbone, hea
             raise law.broken(str(error).rstrip(".")) from None
 
 
-def check_training_keeps_its_word(
+def check_trained_model_reloads_bit_for_bit(
     strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
 ) -> None:
     """The real loop carries out the plan with the guard watching; saved and loaded, predictions are equal bit for bit.

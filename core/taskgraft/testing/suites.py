@@ -53,22 +53,22 @@ class BackboneLaws:
         return None
 
     def test_description_is_sound(self, backbone: Backbone) -> None:
-        of_backbone.check_description_is_sound(backbone)
+        of_backbone.check_description_is_valid(backbone)
 
     def test_parts_own_every_tensor_once(self, backbone: Backbone) -> None:
         of_backbone.check_parts_own_every_tensor_once(backbone)
 
     def test_roles_point_at_layers(self, backbone: Backbone) -> None:
-        of_backbone.check_roles_point_at_layers(backbone)
+        of_backbone.check_roles_name_layers(backbone)
 
     def test_whole_parts_give_their_output(self, backbone: Backbone, inputs: Columns) -> None:
-        of_backbone.check_whole_parts_give_their_output(backbone, inputs)
+        of_backbone.check_output_modules_return_part_outputs(backbone, inputs)
 
     def test_every_tensor_gets_a_gradient(self, backbone: Backbone, inputs: Columns) -> None:
         of_backbone.check_every_tensor_gets_a_gradient(backbone, inputs)
 
     def test_exporting_leaves_it_as_it_is(self, backbone: Backbone) -> None:
-        of_backbone.check_exporting_leaves_it_as_it_is(backbone)
+        of_backbone.check_export_changes_no_tensor(backbone)
 
     def test_fingerprint_is_stable(self, backbone: Backbone) -> None:
         of_backbone.check_fingerprint_is_stable(backbone)
@@ -76,7 +76,7 @@ class BackboneLaws:
     def test_spec_describes_it(self, backbone: Backbone, spec: BackboneSpec | None, config: Config | None) -> None:
         if spec is None:
             pytest.skip("no fixture 'spec' is given")
-        of_backbone.check_spec_describes_it(backbone, spec, config)
+        of_backbone.check_spec_describes_the_backbone(backbone, spec, config)
 
     def test_features_match_the_description(self, backbone: Backbone, inputs: Columns) -> None:
         of_features.check_features_match_the_description(backbone, inputs)
@@ -85,13 +85,13 @@ class BackboneLaws:
         of_features.check_eval_is_deterministic(backbone, inputs)
 
     def test_companions_do_not_matter(self, backbone: Backbone, inputs: Columns) -> None:
-        of_features.check_companions_do_not_matter(backbone, inputs)
+        of_features.check_features_do_not_depend_on_the_batch(backbone, inputs)
 
     def test_nothing_is_kept_between_batches(self, backbone: Backbone, inputs: Columns) -> None:
-        of_features.check_nothing_is_kept_between_batches(backbone, inputs)
+        of_features.check_no_state_is_kept_between_batches(backbone, inputs)
 
     def test_training_leaves_nothing_behind(self, backbone: Backbone, inputs: Columns) -> None:
-        of_features.check_training_leaves_nothing_behind(backbone, inputs)
+        of_features.check_training_changes_only_tensors(backbone, inputs)
 
     def test_dtypes_work(self, backbone: Backbone, inputs: Columns) -> None:
         of_features.check_dtypes_work(backbone, inputs)
@@ -100,7 +100,7 @@ class BackboneLaws:
         of_features.check_devices_work(backbone, inputs)
 
     def test_resuming_equals_a_whole_pass(self, backbone: Backbone, inputs: Columns) -> None:
-        of_resume.check_resuming_equals_a_whole_pass(backbone, inputs)
+        of_resume.check_resuming_equals_a_full_pass(backbone, inputs)
 
     def test_states_name_their_padded_axes(self, backbone: Backbone, inputs: Columns) -> None:
         of_resume.check_states_name_their_padded_axes(backbone, inputs)
@@ -109,37 +109,37 @@ class BackboneLaws:
         of_resume.check_states_hold_no_raw_input(backbone, inputs)
 
     def test_states_need_no_later_part(self, backbone: Backbone, inputs: Columns) -> None:
-        of_resume.check_states_need_no_later_part(backbone, inputs)
+        of_resume.check_states_do_not_depend_on_later_parts(backbone, inputs)
 
     def test_batches_can_be_interleaved(self, backbone: Backbone, inputs: Columns) -> None:
         of_resume.check_batches_can_be_interleaved(backbone, inputs)
 
     def test_preparing_is_deterministic(self, backbone: Backbone, inputs: Columns) -> None:
-        of_processor.check_preparing_is_deterministic(backbone, inputs)
+        of_processor.check_preprocessing_is_deterministic(backbone, inputs)
 
     def test_rows_are_prepared_one_by_one(self, backbone: Backbone, inputs: Columns) -> None:
-        of_processor.check_rows_are_prepared_one_by_one(backbone, inputs)
+        of_processor.check_rows_are_preprocessed_independently(backbone, inputs)
 
     def test_bad_rows_are_named(self, backbone: Backbone, inputs: Columns) -> None:
-        of_processor.check_bad_rows_are_named(backbone, inputs)
+        of_processor.check_invalid_rows_are_reported(backbone, inputs)
 
     def test_processor_settings_are_json(self, backbone: Backbone, inputs: Columns) -> None:
         of_processor.check_processor_settings_are_json(backbone, inputs)
 
     def test_contents_are_sound(self, backbone: Backbone) -> None:
-        of_hiding.check_contents_are_sound(backbone)
+        of_hiding.check_element_schema_is_valid(backbone)
 
     def test_holds_fits_the_contents(self, backbone: Backbone, inputs: Columns) -> None:
-        of_hiding.check_holds_fits_the_contents(backbone, inputs)
+        of_hiding.check_element_values_match_the_schema(backbone, inputs)
 
     def test_hiding_leaves_the_rest(self, backbone: Backbone, inputs: Columns) -> None:
-        of_hiding.check_hiding_leaves_the_rest(backbone, inputs)
+        of_hiding.check_masking_changes_only_masked_elements(backbone, inputs)
 
     def test_hidden_contents_do_not_leak(self, backbone: Backbone, inputs: Columns) -> None:
-        of_hiding.check_hidden_contents_do_not_leak(backbone, inputs)
+        of_hiding.check_masked_values_do_not_leak(backbone, inputs)
 
     def test_hiding_is_drawn_by_seed(self, backbone: Backbone, inputs: Columns) -> None:
-        of_hiding.check_hiding_is_drawn_by_seed(backbone, inputs)
+        of_hiding.check_masking_depends_on_the_seed_alone(backbone, inputs)
 
 
 class HeadLaws:
@@ -181,55 +181,55 @@ class HeadLaws:
         of_head.check_targets_are_encoded_row_by_row(head, targets)
 
     def test_bad_targets_are_named(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
-        of_head.check_bad_targets_are_named(head, targets)
+        of_head.check_invalid_targets_are_reported(head, targets)
 
     def test_truth_speaks_as_predictions_do(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
-        of_head.check_truth_speaks_as_predictions_do(head, targets)
+        of_head.check_predictions_have_the_form_of_targets(head, targets)
 
     def test_padding_and_companions_do_not_matter(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
-        of_head.check_padding_and_companions_do_not_matter(head, targets)
+        of_head.check_outputs_do_not_depend_on_the_batch(head, targets)
 
     def test_loss_adds_up(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
-        of_head.check_loss_adds_up(head, targets)
+        of_head.check_loss_is_a_sum_over_rows(head, targets)
 
     def test_least_loss_predicts_the_truth(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
-        of_head.check_least_loss_predicts_the_truth(head, targets)
+        of_head.check_lowest_loss_predicts_the_targets(head, targets)
 
     def test_head_builds_from_json(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
         of_head.check_head_builds_from_json(head, targets)
 
     def test_head_learns_from_any_precision(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
-        of_head.check_head_learns_from_any_precision(head, targets)
+        of_head.check_head_trains_in_any_precision(head, targets)
 
     def test_soft_targets_are_blended(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
-        of_head.check_soft_targets_are_blended(head, targets)
+        of_head.check_mixed_targets_have_the_mixed_loss(head, targets)
 
     def test_soft_targets_teach(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
-        of_distilling.check_soft_targets_teach(head, targets)
+        of_distilling.check_soft_labels_match_the_teacher(head, targets)
 
     def test_hidden_elements_are_chosen_by_seed(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
-        of_hiding.check_hidden_elements_are_chosen_by_seed(head, targets)
+        of_hiding.check_masked_elements_are_chosen_by_seed(head, targets)
 
     def test_convex_claim_holds(self, head: Head[Any], targets: Columns | ElementSchema) -> None:
-        of_head.check_convex_claim_holds(head, targets)
+        of_head.check_convex_loss_is_convex(head, targets)
 
     def test_settling_is_described(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
-        of_settling.check_settling_is_described(head, targets, columns)
+        of_settling.check_tuning_is_described(head, targets, columns)
 
     def test_settling_is_pure(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
-        of_settling.check_settling_is_pure(head, targets, columns)
+        of_settling.check_tuning_is_pure(head, targets, columns)
 
     def test_settled_description_is_json(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
-        of_settling.check_settled_description_is_json(head, targets, columns)
+        of_settling.check_tuned_description_is_json(head, targets, columns)
 
     def test_order_of_rows_settles_nothing(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
-        of_settling.check_order_of_rows_settles_nothing(head, targets, columns)
+        of_settling.check_tuning_ignores_the_order_of_rows(head, targets, columns)
 
     def test_settling_changes_no_tensor(self, head: Head[Any], targets: Columns, columns: Columns) -> None:
-        of_settling.check_settling_changes_no_tensor(head, targets, columns)
+        of_settling.check_tuning_changes_no_tensor(head, targets, columns)
 
     def test_head_description_is_sound(self, head: Head[Any]) -> None:
-        of_head.check_head_description_is_sound(head)
+        of_head.check_head_description_is_valid(head)
 
     def test_spec_describes_the_head(self, head: Head[Any], spec: HeadSpec | None, config: Config | None) -> None:
         if spec is None:
@@ -271,22 +271,22 @@ class StrategyLaws:
         of_strategy.check_planning_is_pure(strategy, backbone, head)
 
     def test_stages_are_sound(self, strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
-        of_strategy.check_stages_are_sound(strategy, backbone, head)
+        of_strategy.check_stages_are_valid(strategy, backbone, head)
 
     def test_stages_resolve(
         self, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
     ) -> None:
-        of_strategy.check_stages_resolve(strategy, backbone, head, inputs, targets)
+        of_strategy.check_stages_fit_a_real_backbone(strategy, backbone, head, inputs, targets)
 
     def test_merging_keeps_the_function(
         self, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns
     ) -> None:
-        of_strategy.check_merging_keeps_the_function(strategy, backbone, head, inputs)
+        of_strategy.check_merging_keeps_the_features(strategy, backbone, head, inputs)
 
     def test_training_keeps_its_word(
         self, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
     ) -> None:
-        of_strategy.check_training_keeps_its_word(strategy, backbone, head, inputs, targets)
+        of_strategy.check_trained_model_reloads_bit_for_bit(strategy, backbone, head, inputs, targets)
 
 
 class PluginLaws:
@@ -313,7 +313,7 @@ class PluginLaws:
         of_plugin.check_module_is_found(module)
 
     def test_specs_are_sound(self, module: str, configs: dict[str, Config]) -> None:
-        of_plugin.check_specs_are_sound(module, configs)
+        of_plugin.check_specs_are_valid(module, configs)
 
     def test_descriptions_read_no_weights(self, module: str, configs: dict[str, Config]) -> None:
         of_plugin.check_descriptions_read_no_weights(module, configs)
@@ -324,7 +324,7 @@ class PluginLaws:
     def test_judges_count_rows(
         self, module: str, configs: dict[str, Config], labelled: dict[str, of_judging.LabelledRows]
     ) -> None:
-        of_judging.check_judges_count_rows(module, configs, labelled)
+        of_judging.check_metrics_count_rows(module, configs, labelled)
 
     def test_figures_are_files(
         self, module: str, configs: dict[str, Config], labelled: dict[str, of_judging.LabelledRows]
@@ -334,4 +334,4 @@ class PluginLaws:
     def test_baselines_are_plain_and_honest(
         self, module: str, configs: dict[str, Config], labelled: dict[str, of_judging.LabelledRows]
     ) -> None:
-        of_judging.check_baselines_are_plain_and_honest(module, configs, labelled)
+        of_judging.check_baselines_predict_row_by_row(module, configs, labelled)

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.head import Head, Predictions, TargetDescription
+from taskgraft.contract.head import Head
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import TargetDescription
 from taskgraft.testing.check import Check, InsufficientExamples, law_of, same_bits
 from taskgraft.testing.head_fixture import HeadUnderTest, described, head_trials, words
 
@@ -15,7 +17,7 @@ TOLERANCE = 1e-6
 """How far numbers chosen from rows in another order may lie apart, relative to their size."""
 
 
-def check_settling_is_described(head: Head[Any], targets: Columns, columns: Columns) -> None:
+def check_tuning_is_described(head: Head[Any], targets: Columns, columns: Columns) -> None:
     """A head whose description says what it settles writes ``tune``; of any other, ``tune`` chooses nothing."""
     law = law_of(head, "what a head settles stands in its description", "Say in 'settles' what settle chooses.")
     description = head.description
@@ -30,7 +32,7 @@ def check_settling_is_described(head: Head[Any], targets: Columns, columns: Colu
             raise law.broken("settle chooses something, but its description settles nothing, so nobody calls it")
 
 
-def check_settling_is_pure(head: Head[Any], targets: Columns, columns: Columns) -> None:
+def check_tuning_is_pure(head: Head[Any], targets: Columns, columns: Columns) -> None:
     """Settling twice gives the same, a whole target description, and leaves the one before as it was. Others pass."""
     law = law_of(
         head,
@@ -50,7 +52,7 @@ def check_settling_is_pure(head: Head[Any], targets: Columns, columns: Columns) 
             raise law.broken(f"for {words(tried)}, the same rows settle otherwise the second time")
 
 
-def check_settled_description_is_json(head: Head[Any], targets: Columns, columns: Columns) -> None:
+def check_tuned_description_is_json(head: Head[Any], targets: Columns, columns: Columns) -> None:
     """What was settled survives JSON, and a head built from there predicts the same. Others pass."""
     law = law_of(head, "what is settled is JSON", "Settle plain fields of the target description, with finite numbers.")
     for tried in _settling(head, targets, columns):
@@ -64,7 +66,7 @@ def check_settled_description_is_json(head: Head[Any], targets: Columns, columns
                 raise law.broken(f"for {words(tried)}, the head built from JSON predicts otherwise")
 
 
-def check_order_of_rows_settles_nothing(head: Head[Any], targets: Columns, columns: Columns) -> None:
+def check_tuning_ignores_the_order_of_rows(head: Head[Any], targets: Columns, columns: Columns) -> None:
     """Rows in another order settle the same. Others pass."""
     law = law_of(head, "the order of the rows settles nothing", "Sort the rows, or sum over them.")
     for tried in _settling(head, targets, columns):
@@ -75,7 +77,7 @@ def check_order_of_rows_settles_nothing(head: Head[Any], targets: Columns, colum
             raise law.broken(f"for {words(tried)}, {one!r:.200} is {other!r:.200} by the same rows in another order")
 
 
-def check_settling_changes_no_tensor(head: Head[Any], targets: Columns, columns: Columns) -> None:
+def check_tuning_changes_no_tensor(head: Head[Any], targets: Columns, columns: Columns) -> None:
     """The module that is built anew has the tensors of the one before, and takes its weights over. Others pass."""
     law = law_of(
         head,

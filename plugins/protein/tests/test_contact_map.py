@@ -20,10 +20,10 @@ from taskgraft.plugin import (
     sequence,
 )
 from taskgraft.testing import HeadLaws, LabelledRows
-from taskgraft.testing.metrics_and_baselines import check_judges_count_rows
+from taskgraft.testing.metrics_and_baselines import check_metrics_count_rows
 from taskgraft_protein.contact_map import ContactMap
 from taskgraft_protein.contact_settings import ContactMapConfig
-from taskgraft_protein.contacts import contacts
+from taskgraft_protein.contacts import contact_precision
 
 PAIR = FeatureDescription(Layout.PAIR, (3,))
 
@@ -247,7 +247,7 @@ def judged(found, goals):
     predictions = Predictions(
         [(one > 0.5).astype(np.int8) for one in found], [np.stack([1 - one, one], -1) for one in found], (0, 1)
     )
-    return contacts(predictions, goals, {}, None)(np.arange(len(goals)))
+    return contact_precision(predictions, goals, {}, None)(np.arange(len(goals)))
 
 
 def symmetric(length, seed):
@@ -302,7 +302,7 @@ def test_the_metric_keeps_the_laws():
     goals = [(symmetric(length, length) > 0.6).astype(np.int8) for length in (30, 40, 26, 12)]
     chances = [symmetric(len(goal), 9) for goal in goals]
     predictions = Predictions(goals, [np.stack([1 - one, one], -1) for one in chances], (0, 1))
-    check_judges_count_rows(
+    check_metrics_count_rows(
         "taskgraft_protein.plugin", {}, {"contacts": LabelledRows(TargetKind.PAIR_CATEGORIES, predictions, goals, {})}
     )
-    check_judges_count_rows("taskgraft_protein.plugin", {}, {})
+    check_metrics_count_rows("taskgraft_protein.plugin", {}, {})

@@ -9,13 +9,13 @@ from scipy.stats import spearmanr
 
 from taskgraft.plugin import Predictions, TargetKind
 from taskgraft.testing import LabelledRows
-from taskgraft.testing.metrics_and_baselines import check_baselines_are_plain_and_honest
+from taskgraft.testing.metrics_and_baselines import check_baselines_predict_row_by_row
 from taskgraft_protein import one_hot_ridge, one_hot_window
 from taskgraft_protein.baseline_settings import (
     OneHotRidgeConfig,
-    OneHotRidgeLearned,
+    OneHotRidgeState,
     OneHotWindowConfig,
-    OneHotWindowLearned,
+    OneHotWindowState,
 )
 
 DATA = Path(os.environ.get("TASKGRAFT_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -28,15 +28,15 @@ def drawn(count, length, seed=0):
 def windows(inputs, truth, **settings):
     """Learn, write as JSON, read, and predict for the same sequences."""
     config = OneHotWindowConfig(**settings)
-    learned = one_hot_window.learn({"sequence": inputs}, truth, config)
-    read = OneHotWindowLearned.model_validate(json.loads(learned.model_dump_json()))
+    learned = one_hot_window.fit({"sequence": inputs}, truth, config)
+    read = OneHotWindowState.model_validate(json.loads(learned.model_dump_json()))
     return one_hot_window.predict(read, {"sequence": inputs}, [len(row) for row in truth], config).values
 
 
 def ridge(inputs, truth, others, **settings):
     config = OneHotRidgeConfig(**settings)
-    learned = one_hot_ridge.learn({"sequence": inputs}, truth, config)
-    read = OneHotRidgeLearned.model_validate(json.loads(learned.model_dump_json()))
+    learned = one_hot_ridge.fit({"sequence": inputs}, truth, config)
+    read = OneHotRidgeState.model_validate(json.loads(learned.model_dump_json()))
     return one_hot_ridge.predict(read, {"sequence": others}, None, config).values
 
 
@@ -53,8 +53,8 @@ def labelled():
 
 
 def test_the_baselines_keep_the_laws(labelled):
-    check_baselines_are_plain_and_honest("taskgraft_protein.plugin", {}, labelled)
-    check_baselines_are_plain_and_honest("taskgraft_protein.plugin", {}, {})
+    check_baselines_predict_row_by_row("taskgraft_protein.plugin", {}, labelled)
+    check_baselines_predict_row_by_row("taskgraft_protein.plugin", {}, {})
 
 
 # --- one-hot-window
@@ -90,8 +90,8 @@ def test_sequences_are_drawn_where_there_are_more_residues_than_wanted():
     sequences = drawn(100, 50)
     truth = [["H" if letter in "AILMV" else "C" for letter in row] for row in sequences]
     config = OneHotWindowConfig(window=1, residues=100)
-    one, other = (one_hot_window.learn({"sequence": sequences}, truth, config) for _ in range(2))
-    everything = one_hot_window.learn({"sequence": sequences}, truth, OneHotWindowConfig(window=1))
+    one, other = (one_hot_window.fit({"sequence": sequences}, truth, config) for _ in range(2))
+    everything = one_hot_window.fit({"sequence": sequences}, truth, OneHotWindowConfig(window=1))
     assert one == other != everything
 
 
@@ -110,7 +110,7 @@ def test_the_reference_on_secondary_structure_comes_out():
         parts[part] = {"sequence": [row["sequence"] for row in rows]}, labels
     (inputs, truth), (others, goals) = parts["train"], parts["test"]
 
-    learned = one_hot_window.learn(inputs, truth, OneHotWindowConfig())
+    learned = one_hot_window.fit(inputs, truth, OneHotWindowConfig())
     found = one_hot_window.predict(learned, others, [len(row) for row in goals], OneHotWindowConfig()).values
 
     pairs = zip(found, goals, strict=True)
@@ -131,7 +131,7 @@ def test_effects_of_residues_at_their_places_are_found():
 
 
 def test_places_at_which_all_sequences_are_alike_have_no_weight():
-    learned = one_hot_ridge.learn({"sequence": ["MAK", "MCK", "MDK"]}, [1.0, 2.0, 3.0], OneHotRidgeConfig())
+    learned = one_hot_ridge.fit({"sequence": ["MAK", "MCK", "MDK"]}, [1.0, 2.0, 3.0], OneHotRidgeConfig())
     assert sorted(learned.weights) == ["1A", "1C", "1D"]
     assert learned.length == 3
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, jaccard_score
 
 from taskgraft.plugin import EmptyConfig, Predictions, TargetKind
-from taskgraft.testing.metrics_and_baselines import LabelledRows, check_judges_count_rows
+from taskgraft.testing.metrics_and_baselines import LabelledRows, check_metrics_count_rows
 from taskgraft_vision.iou import segmentation
 
 CLASSES = (0, 3, 7, 9)
@@ -90,4 +90,4 @@ def test_a_thousand_resamples_of_many_rows_and_classes_take_moments():
 def test_the_judge_keeps_the_law_of_judges():
     rows = LabelledRows(TargetKind.GRID_CATEGORIES, *drawn(), {})
 
-    check_judges_count_rows("taskgraft_vision.plugin", {}, {"segmentation": rows})
+    check_metrics_count_rows("taskgraft_vision.plugin", {}, {"segmentation": rows})

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import taskgraft
+import taskgraft.plugin
 
 FOLDER = Path(taskgraft.__file__).parent
 
@@ -159,6 +160,39 @@ def test_a_name_that_is_not_public_is_refused_as_by_any_module():
     with pytest.raises(AttributeError) as caught:
         taskgraft.composed  # noqa: B018
     assert str(caught.value) == "module 'taskgraft' has no attribute 'composed'"
+
+
+def test_every_name_for_plugin_authors_resolves_and_stays_out_of_the_package():
+    for name in taskgraft.plugin.__all__:
+        getattr(taskgraft.plugin, name)
+    assert dir(taskgraft.plugin) == taskgraft.plugin.__all__
+    assert not hasattr(taskgraft, "hookimpl")
+
+
+def test_a_name_that_plugin_authors_do_not_have_is_an_attribute_error():
+    with pytest.raises(AttributeError) as caught:
+        taskgraft.plugin.Bakbone  # noqa: B018
+    assert str(caught.value) == "module 'taskgraft.plugin' has no attribute 'Bakbone'"
+
+
+def loaded_by(code, *modules):
+    """Which of some modules a fresh process imports when it runs code."""
+    script = f"{code}\nimport sys\nprint(*sorted(set(sys.modules) & set(sys.argv[1:])))"
+    return subprocess.run(
+        [sys.executable, "-c", script, *modules], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+
+@pytest.mark.parametrize("package", ["taskgraft", "taskgraft.plugin"])
+def test_importing_a_package_imports_nothing_until_a_name_is_used(package):
+    assert loaded_by(f"import {package}", *HEAVY, "numpy", "pydantic", "pluggy") == []
+
+
+def test_targets_labels_and_predictions_are_imported_without_torch():
+    names = (
+        "InvalidTargets, Label, Predictions, TargetDescription, build_vocabulary, is_missing, label_key, single_column"
+    )
+    assert loaded_by(f"from taskgraft.plugin import {names}", *HEAVY) == []
 
 
 LIST_AND_SHOW = """

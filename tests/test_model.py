@@ -22,11 +22,11 @@ from small_tasks import (
 
 import taskgraft as tg
 from taskgraft.adaptation.insertion import InvalidInsertion
-from taskgraft.contract.backbone import ProcessedBatch, Processor
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion
+from taskgraft.contract.processor import ProcessedBatch, Processor
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 from taskgraft.data.dataset import EmptyData
 from taskgraft.evaluation.evaluation import InvalidResamples

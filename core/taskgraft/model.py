@@ -14,11 +14,13 @@ from taskgraft.adaptation.insertion import remove_modules
 from taskgraft.adaptation.merging import AdapterMerge
 from taskgraft.artifact.artifact import load_fitted, save
 from taskgraft.artifact.export import export
-from taskgraft.composition.compose import ComponentReference, Composition, build_head, compose_components
+from taskgraft.composition.compose import Composition, build_head, compose_components
+from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Head, Predictions, probabilities_by_label
+from taskgraft.contract.head import Head
+from taskgraft.contract.predictions import Predictions, probabilities_by_label
 from taskgraft.contract.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.strategy import Strategy
@@ -28,7 +30,7 @@ from taskgraft.data.preprocessing import match_columns
 from taskgraft.data.reading import read_rows
 from taskgraft.data.splitting import read_train_and_validation, split_columns
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.task_module import predict_batches
+from taskgraft.engine.forward import predict_batches
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluation import RESAMPLES, Evaluation
 from taskgraft.evaluation.evaluator import LabelledPredictions, evaluate_predictions, prepare_evaluation
@@ -389,7 +391,7 @@ def model_of(composition: Composition) -> TaskModel:
 def recipe_of(composition: Composition) -> Recipe:
     """Write down what was composed."""
     chosen = (composition.backbone, composition.head, composition.strategy)
-    backbone, head, strategy = (one.choice() for one in chosen)
+    backbone, head, strategy = (one.to_ref() for one in chosen)
     return Recipe(backbone=backbone, head=head, strategy=strategy)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import taskgraft as tg
 from taskgraft.adaptation.guard import WeightGuardError
-from taskgraft.contract.backbone import Backbone, Processor
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import (
     BackboneDescription,
@@ -27,6 +27,7 @@ from taskgraft.contract.descriptions import (
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import HeadModule, LossSum
 from taskgraft.contract.plan import HeadSolver, Insertion, SharedWrap, Stage, Teacher, Unfreeze
+from taskgraft.contract.processor import Processor
 from taskgraft.data.soft_labels import split_soft_labels
 
 FAULT = "This is a fault in the strategy, the backbone or the head, not in your data."

@@ -10,9 +10,9 @@ from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import InvalidTargets
-from taskgraft.contract.labels import NeedsOneColumn, TooFewLabels
+from taskgraft.contract.labels import TooFewLabels
 from taskgraft.contract.plan import HeadSolver
+from taskgraft.contract.targets import InvalidTargets, NeedsOneColumn
 
 LABELS = ["b", "a", "c", "a", "a", "b"]
 

@@ -7,7 +7,7 @@ from taskgraft.builtin.heads.configs import ElementClassificationConfig
 from taskgraft.builtin.heads.element_classification import ElementClassification, ElementClassificationTarget
 from taskgraft.contract.descriptions import Layout, sequence
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import InvalidTargets
+from taskgraft.contract.targets import InvalidTargets
 
 TARGETS = {"tags": ["O B", ["O", None, "B", "I"], "O O O"]}
 LENGTHS = torch.tensor([2, 4, 3])

@@ -7,8 +7,8 @@ from taskgraft.builtin.heads.configs import MultiLabelConfig
 from taskgraft.builtin.heads.multi_label import MultiLabel, MultiLabelTarget
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import InvalidTargets
 from taskgraft.contract.labels import TooFewLabels
+from taskgraft.contract.targets import InvalidTargets
 
 COLUMNS = {"wet": ["1", "0", ""], "cold": [True, None, False]}
 LISTS = {"tags": ["wet|cold", "", "cold"]}

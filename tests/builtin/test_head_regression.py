@@ -5,7 +5,7 @@ from taskgraft.builtin.heads.configs import RegressionConfig
 from taskgraft.builtin.heads.regression import Regression, RegressionTarget
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import InvalidTargets
+from taskgraft.contract.targets import InvalidTargets
 
 HEAD = Regression(RegressionConfig())
 ONE = {"price": ["10", 20, 30.0]}

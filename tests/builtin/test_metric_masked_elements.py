@@ -3,7 +3,7 @@ import pytest
 
 from taskgraft.builtin.metrics.masked_elements import masked_elements
 from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 
 
 def judged(predictions, truth, rows=None):

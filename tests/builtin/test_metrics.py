@@ -8,7 +8,7 @@ from sklearn import metrics as known
 from taskgraft.builtin.metrics import classification as judge
 from taskgraft.builtin.metrics.regression import regression
 from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 
 CLASSES = ("a", "b", "c", "d")
 

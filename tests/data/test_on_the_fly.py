@@ -5,9 +5,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from taskgraft.contract.backbone import Backbone, ProcessedBatch, Processor
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import BackboneDescription, InputField, vector
+from taskgraft.contract.processor import ProcessedBatch, Processor
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.data.preprocessing import preprocess

@@ -75,7 +75,7 @@ class Mixed:
     """Varied rows, each mixed with the one after it."""
 
     def augment(self, rows, seeds):
-        from taskgraft.contract.backbone import AugmentedBatch
+        from taskgraft.contract.processor import AugmentedBatch
 
         partners = torch.arange(len(rows)).roll(-1)
         return AugmentedBatch(Batch({"x": torch.tensor(rows)}), partners, torch.tensor([0.25, 1.0, 0.5]))

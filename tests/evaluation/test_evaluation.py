@@ -11,7 +11,7 @@ from rich.console import Console
 from taskgraft.builtin.metrics import classification as judges
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 from taskgraft.evaluation.evaluation import Bootstrap, Evaluation, InvalidResamples
 from taskgraft.evaluation.per_class import Confusion, confusion, per_class
 

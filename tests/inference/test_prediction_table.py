@@ -10,7 +10,7 @@ from pyarrow import parquet
 from small_tasks import sentences, trained, words
 
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.rows import MissingColumn, Rows
 from taskgraft.inference.prediction_table import (
     WINDOW,

@@ -13,13 +13,14 @@ from safetensors.torch import save_file
 from small_plugin import PAIRS_SIZE, TABLE_SIZE, WORDS_SIZE, PairsConfig, PicturesConfig, TableConfig, WordsConfig
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone, ProcessedBatch, Processor
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
+from taskgraft.contract.processor import ProcessedBatch, Processor
 from taskgraft.contract.specs import BackboneSpec
 
 VOCABULARY = 64

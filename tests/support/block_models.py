@@ -7,10 +7,11 @@ import torch
 from backbones import WordsProcessor, draw, mean
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone, Processor
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import BackboneDescription, InputField, Layout, Part, sequence, vector
 from taskgraft.contract.features import ELEMENT_AXIS, Features
+from taskgraft.contract.processor import Processor
 from taskgraft_transformers.block_skipping import BlockSkipper
 
 SIZE, BLOCKS = 6, 3

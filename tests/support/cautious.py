@@ -6,7 +6,8 @@ import numpy as np
 
 from taskgraft.builtin.heads.classification import Classification, ClassificationTarget
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.contract.head import InvalidTargets, Predictions
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import InvalidTargets
 
 
 class CautiousTarget(ClassificationTarget):

@@ -8,12 +8,13 @@ from backbones import draw
 from small_plugin import number_in
 from torch import Tensor, nn
 
-from taskgraft.contract.backbone import Backbone, ProcessedBatch, Processor
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import BackboneDescription, LayerRole, Layout, Part, sequence, vector
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
+from taskgraft.contract.processor import ProcessedBatch, Processor
 
 SIZE = 8
 COLOURS = ("red", "green", "blue")

@@ -356,7 +356,7 @@ def test_a_teacher_of_another_kind_of_target_is_refused_when_composing(teacher):
 def test_a_teacher_that_knows_something_else_of_its_targets_is_refused_when_composing(teacher):
     from taskgraft.builtin.heads.classification import Classification
     from taskgraft.builtin.heads.configs import ClassificationConfig
-    from taskgraft.contract.head import TargetDescription
+    from taskgraft.contract.targets import TargetDescription
 
     class Other(TargetDescription):
         names: tuple[str, ...]

@@ -12,8 +12,8 @@ from safetensors.torch import load as parse_tensors
 from torch import Tensor, nn
 
 from taskgraft.adaptation.insertion import is_inserted
-from taskgraft.composition.compose import GivenObject, ResolvedComponent
-from taskgraft.contract.backbone import Backbone, owning_part
+from taskgraft.composition.resolve import GivenObject, ResolvedComponent
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.specs import BackboneSpec
 from taskgraft.errors import join_words
@@ -87,7 +87,7 @@ def owner_of(name: str, description: BackboneDescription) -> str:
         return HEAD
     if is_inserted(name):
         return INSERTED
-    part = owning_part(description, name)
+    part = description.part_of(name)
     return part.name if part else "unused"
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from taskgraft.adaptation.insertion import InsertedModule, is_inserted
 from taskgraft.adaptation.merging import merged_tensors
 from taskgraft.contract.config import Config
-from taskgraft.contract.head import Head, TargetDescription
+from taskgraft.contract.head import Head
+from taskgraft.contract.targets import TargetDescription
 from taskgraft.engine.task_module import TaskModule
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from taskgraft.adaptation.insertion import InsertedModule, is_inserted, named_modules, original_named_tensors
-from taskgraft.contract.backbone import Backbone, owning_part
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.plan import HeadSolver, Stage, Unfreeze
 from taskgraft.errors import TaskgraftError
@@ -105,7 +105,7 @@ class TrainableTensors:
             path, _, inside = name.partition(":")
             whole = f"{path}:{inside.partition('.')[0]}."
             return any(tensor.startswith(whole) for tensor in self.declared)
-        part = owning_part(self.backbone.description, name) if name else None
+        part = self.backbone.description.part_of(name) if name else None
         if part is None:
             return len(learning) == len(self.backbone.description.parts)
         buffers = [f"{name}.{buffer}" for buffer, _ in module.named_buffers(recurse=False)]
@@ -161,7 +161,7 @@ def _group(
     modules = dict(named_modules(backbone, inserted))
     chosen = []
     for name, tensor in original_named_tensors(backbone, inserted).items():
-        part = None if is_inserted(name) else owning_part(backbone.description, name)
+        part = None if is_inserted(name) else backbone.description.part_of(name)
         if part is None or part.name not in learn.parts or backbone.description.leaves_out(layout, name):
             continue
         layer, _, own = name.rpartition(".")

@@ -34,7 +34,8 @@ from taskgraft.contract.specs import (
 )
 
 if TYPE_CHECKING:
-    from taskgraft.contract.head import Head, Predictions
+    from taskgraft.contract.head import Head
+    from taskgraft.contract.predictions import Predictions
     from taskgraft.contract.rows import Rows
     from taskgraft.contract.strategy import Strategy
 

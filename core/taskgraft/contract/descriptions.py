@@ -162,6 +162,12 @@ class BackboneDescription:
         feature = self.feature(layout)
         return self.cuts if feature is None or feature.cacheable else (0,)
 
+    def part_of(self, path: str) -> Part | None:
+        """Find the part that owns the tensor at a dotted path; None when it is declared unused or no part owns it."""
+        if self.declares_unused(path):
+            return None
+        return next((part for part in self.parts if part.covers(path)), None)
+
     def declares_unused(self, path: str) -> bool:
         """Say whether the tensor at a dotted path is declared not to reach the features."""
         return _covers(self.unused, path)

@@ -1,25 +1,19 @@
 """The head contract, in four steps: settings, ``fit_targets`` on the training split, ``build_module``, then loss and predictions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
 from taskgraft.contract.masking import ElementSchema
-from taskgraft.errors import TaskgraftError, join_words
-
-
-class TargetDescription(Config):
-    """A target description: what a head learned about its targets. Frozen, and JSON (vocabulary, scales, weights)."""
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import TargetDescription
 
 
 @dataclass(frozen=True)
@@ -33,46 +27,6 @@ class LossSum:
 
     total: Tensor
     weight: Tensor
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions in the user's own words, one per row.
-
-    Attributes:
-        values: a label, a number, a list of labels, a list with a label per element, an array with one per pair of them, …
-        probabilities: one array per row, or None for a head that has none. ``(class,)`` for one label or several
-            independent ones, ``(element, class)`` for a label per element, ``(element, element, class)`` for one per pair.
-        classes: the labels that the class axis counts.
-    """
-
-    values: list[Any]
-    probabilities: list[NDArray[np.float32]] | None = None
-    classes: tuple[Any, ...] = ()
-
-
-def probabilities_by_label(shares: list[Any], classes: Sequence[Any]) -> Any:
-    """Name probabilities by their classes: class → probability for a row, or a list of such for its elements, or pairs of them.
-
-    Args:
-        shares: a row of ``probabilities`` as a list.
-    """
-    if shares and isinstance(shares[0], list):
-        return [probabilities_by_label(some, classes) for some in shares]
-    return dict(zip(classes, shares, strict=True)) if shares else []
-
-
-def concat_predictions(pieces: Sequence[Predictions], order: Sequence[int]) -> Predictions:
-    """Put predictions of several batches into one.
-
-    Args:
-        order: for each predicted row, in the order of ``pieces``, the place where it belongs.
-    """
-    place = np.argsort(np.asarray(order, dtype=np.int64), kind="stable")
-    values = [value for piece in pieces for value in piece.values]
-    found = [row for piece in pieces for row in piece.probabilities or ()]
-    probabilities = [found[index] for index in place] if found else None
-    return Predictions([values[index] for index in place], probabilities, pieces[0].classes if pieces else ())
 
 
 class HeadModule(nn.Module, ABC):
@@ -244,27 +198,3 @@ class Head(ABC, Generic[AnyTarget]):
             encoded: as for :meth:`check_tuning_rows`, and so are ``columns``.
         """
         return target
-
-
-@dataclass(eq=False)
-class InvalidTargets(TaskgraftError):
-    """Rows whose target cannot be used. Rows are counted from 0; whoever read the file adds the lines."""
-
-    reasons: Mapping[int, str]
-    places: Mapping[int, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        first = list(self.reasons.items())
-        shown = [f"{self.places.get(row, f'row {row}')}: {reason}" for row, reason in first[:5]]
-        more = f"\n… and {len(first) - 5:,} more rows." if len(first) > 5 else ""
-        return "\n".join(shown) + more
-
-
-def unseen_label_message(label: object, vocabulary: Sequence[object]) -> str:
-    """Say that a label is not in the vocabulary."""
-    return f"the label {label!r} does not occur in the training split, which has {join_words(map(repr, vocabulary), 6)}"
-
-
-def is_missing(value: object) -> bool:
-    """Say whether a raw value is an empty cell: None, an empty text, or a NaN."""
-    return value is None or value == "" or (isinstance(value, float) and value != value)

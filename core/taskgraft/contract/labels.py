@@ -4,9 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.head import InvalidTargets, is_missing, unseen_label_message
-from taskgraft.errors import TaskgraftError
+from taskgraft.contract.targets import is_missing, raise_invalid
+from taskgraft.errors import TaskgraftError, join_words
 
 Label = str | bool | int | float
 
@@ -59,34 +58,15 @@ def label_indices(labels: Sequence[Label]) -> dict[str, int]:
     return {label_key(label): index for index, label in enumerate(labels)}
 
 
+def unseen_label_message(label: object, vocabulary: Sequence[object]) -> str:
+    """Say that a label is not in the vocabulary."""
+    return f"the label {label!r} does not occur in the training split, which has {join_words(map(repr, vocabulary), 6)}"
+
+
 def find_label(label: Any, numbers: Mapping[str, int], known: Sequence[Label]) -> int | str:
     """Find the number of a label, or say why there is none."""
     found = numbers.get(label_key(to_json_label(label)))
     return unseen_label_message(to_json_label(label), known) if found is None else found
-
-
-def single_column(targets: Columns, head: str) -> tuple[str, Sequence[Any]]:
-    """Give the one target column of a head that reads one."""
-    if len(targets) != 1:
-        raise NeedsOneColumn(head, tuple(targets))
-    return next(iter(targets.items()))
-
-
-@dataclass(eq=False)
-class NeedsOneColumn(TaskgraftError):
-    """A head that reads one target column was given another number."""
-
-    head: str
-    columns: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"'{self.head}' reads one target column, but was given {len(self.columns)}: {', '.join(self.columns)}."
-
-
-def raise_invalid(reasons: Mapping[int, str]) -> None:
-    """Raise when there is a bad row."""
-    if reasons:
-        raise InvalidTargets(reasons)
 
 
 def check_labels_present(column: str, values: Sequence[Any]) -> None:

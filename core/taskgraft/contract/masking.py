@@ -61,7 +61,7 @@ def maskable(held: Batch) -> Tensor:
     """Tell elements that hold something from those that hold nothing.
 
     Args:
-        held: as :meth:`taskgraft.contract.backbone.Processor.holds` gives it.
+        held: as :meth:`taskgraft.contract.processor.Processor.element_values` gives it.
 
     Returns:
         ``(batch, element)`` bool.

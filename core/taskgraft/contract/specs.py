@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from taskgraft.contract.backbone import Backbone
-    from taskgraft.contract.head import Head, Predictions
+    from taskgraft.contract.head import Head
+    from taskgraft.contract.predictions import Predictions
     from taskgraft.contract.rows import Rows
     from taskgraft.contract.strategy import Strategy
 

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
-from taskgraft.contract.head import Head, InvalidTargets, TargetDescription
+from taskgraft.contract.head import Head
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import InvalidRows, Rows
+from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.examples import AugmentedRows, EncodedDataset
 from taskgraft.data.masking import ElementMasking, MaskedInputs, MaskedTargets
 from taskgraft.data.preprocessing import ProcessedInputs, check_elements, preprocess

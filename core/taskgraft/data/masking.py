@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from taskgraft.contract.backbone import Processor
 from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.masking import keep_masked
+from taskgraft.contract.processor import Processor
 from taskgraft.data.examples import EpochSeed
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.data.tensor_cache import RowSource

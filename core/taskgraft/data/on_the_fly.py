@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from taskgraft.contract.backbone import AugmentedBatch, Backbone, ProcessedBatch
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch, RowIndices
+from taskgraft.contract.processor import AugmentedBatch, ProcessedBatch
 from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, LazyColumn, Rows
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from taskgraft.contract.backbone import Backbone, ProcessedBatch
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import BackboneDescription
+from taskgraft.contract.processor import ProcessedBatch
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.data.tensor_cache import RowSource, TensorCache

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskgraft.composition.compose import ComponentReference, ResolvedComponent, resolve
+from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, resolve
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import PER_ELEMENT, HeadDescription, TargetKind
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import BaselineSpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import PluginSource
@@ -94,7 +94,7 @@ def raised(error: Exception) -> str:
 
 
 def resolve_baseline(reference: ComponentReference) -> ResolvedComponent[BaselineSpec]:
-    """Find a baseline. Raises as :func:`taskgraft.composition.compose.resolve` does."""
+    """Find a baseline. Raises as :func:`taskgraft.composition.resolve.resolve` does."""
     return resolve(catalog(), BaselineSpec, reference)
 
 

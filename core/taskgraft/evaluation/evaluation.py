@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Predictions, is_missing
 from taskgraft.contract.labels import label_key
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
+from taskgraft.contract.targets import is_missing
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.per_class import Confusion, confusion, per_class
 

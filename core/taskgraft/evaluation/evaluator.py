@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgraft.adaptation.fitted import FittedTask
-from taskgraft.composition.compose import ComponentReference, ResolvedComponent, as_list, resolve
+from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import RenamedColumns, Rows
 from taskgraft.contract.specs import BaselineSpec, MetricFunction, MetricSpec

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Predictions
 from taskgraft.contract.labels import label_key
+from taskgraft.contract.predictions import Predictions
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from taskgraft.adaptation.fitted import FittedTask
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.recipe import Recipe, TrainingConfig
 from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows
 from taskgraft.data.batching import BatchBudget
 from taskgraft.data.dataset import processed_inputs, report_notes
 from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.task_module import predict_batches
+from taskgraft.engine.forward import predict_batches
 from taskgraft.errors import TaskgraftError
 from taskgraft.progress import ProgressReporter
 from taskgraft.training.fit import show_progress

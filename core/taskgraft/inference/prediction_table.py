@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
-from taskgraft.contract.head import Predictions, probabilities_by_label
+from taskgraft.contract.predictions import Predictions, probabilities_by_label
 from taskgraft.contract.rows import Rows
 from taskgraft.errors import TaskgraftError
 from taskgraft.inference.prediction_files import SUFFIXES, Form, Writer, check_output, open_file, text_writer

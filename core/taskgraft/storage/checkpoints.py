@@ -122,7 +122,7 @@ class UnknownPart(TaskgraftError):
 
 
 @contextmanager
-def translating_errors(name: str, what: str) -> Iterator[None]:
+def translate_errors(name: str, what: str) -> Iterator[None]:
     """Turn whatever a library raises over a stranger's files into one sentence.
 
     Args:

@@ -13,15 +13,16 @@ from pydantic import ValidationError
 
 from taskgraft.artifact.artifact import compose_from_manifest, load_fitted
 from taskgraft.contract.descriptions import PER_ELEMENT
-from taskgraft.contract.head import Head, InvalidTargets, TargetDescription
+from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Plan, Teacher
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, InvalidRows, Rows
+from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.batching import limit_of
 from taskgraft.data.dataset import target_columns
 from taskgraft.data.preprocessing import check_elements, preprocess
 from taskgraft.data.tensor_cache import TensorCache
-from taskgraft.engine.task_module import ProgressIterator, compute_soft_labels
+from taskgraft.engine.forward import ProgressIterator, compute_soft_labels
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.storage.manifest import SUMS, read_artifact
 
@@ -101,9 +102,9 @@ def teacher_soft_labels(
     except InvalidRows as error:
         reasons = {row: f"the teacher cannot use it, for {reason}" for row, reason in error.reasons.items()}
         raise InvalidRows(rows, reasons) from None
-    limit, memory = limit_of(settings), settings.memory
+    cache = TensorCache(folder / "soft", settings.memory)
     return compute_soft_labels(
-        task, made.source, teacher.temperature, limit, folder / "soft", memory, passes, settings.workers
+        task, made.source, teacher.temperature, cache, limit_of(settings), passes, settings.workers
     )
 
 

@@ -14,22 +14,17 @@ from taskgraft.adaptation.base_weights import build_backbone
 from taskgraft.adaptation.dry_run import ROWS, dry_run
 from taskgraft.adaptation.fitted import FittedTask
 from taskgraft.adaptation.insertion import remove_modules
-from taskgraft.composition.compose import (
-    Composition,
-    GivenObject,
-    ResolvedComponent,
-    build_head,
-    combine,
-    head_features,
-)
+from taskgraft.composition.compose import Composition, build_head, combine, head_features
+from taskgraft.composition.resolve import GivenObject, ResolvedComponent
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import RowIndices
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Head, InvalidTargets, TargetDescription
+from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Plan, Teacher
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import InvalidRows, RenamedColumns, Rows
+from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.batching import limit_of
 from taskgraft.data.dataset import (
     EmptyData,
@@ -42,8 +37,9 @@ from taskgraft.data.dataset import (
 from taskgraft.data.examples import EncodedDataset, all_targets
 from taskgraft.data.tensor_cache import RowSource
 from taskgraft.discovery.catalog import catalog
+from taskgraft.engine.forward import ProgressIterator, predict_batches
 from taskgraft.engine.precision import resolve_precision
-from taskgraft.engine.task_module import ProgressIterator, TaskModule, predict_batches
+from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
 from taskgraft.evaluation.baselines import fit_baselines
 from taskgraft.evaluation.evaluator import LabelledPredictions
@@ -153,7 +149,7 @@ def fit(
     teachers = teacher_checksums(composition.plan)
     with _kept(keeping, engine, recipe, rows, held, teachers) as run_folder, tracking(engine, recipe.training.trackers):
         journal = MetricsLogger(engine, run_folder)
-        if not composition.tried:
+        if not composition.dry_run_done:
             dry_run(composition, backbone, prepared.training.inputs.gather(range(min(ROWS, len(rows)))))
         sharing = None if shelf is None else SharedCacheKeys(shelf, _made_of(prepared, rows, held))
         loop = Trainer(
@@ -248,7 +244,7 @@ def _made_of(prepared: _Prepared, rows: Rows, held: Rows | None) -> dict[str, di
     """Say what decides the inputs of each part of the data, and how the backbone computes."""
     chosen, recipe = prepared.composition.backbone, prepared.recipe
     by = {
-        "backbone": chosen.choice().model_dump(mode="json"),
+        "backbone": chosen.to_ref().model_dump(mode="json"),
         "source": str(chosen.source) if isinstance(chosen, ResolvedComponent) else None,
         "head": recipe.head.model_dump(mode="json"),  # it may choose what is hidden of the inputs
         "processor": prepared.backbone.processor.settings(),
@@ -323,8 +319,8 @@ def _learned_backbone(composition: Composition, recipe: Recipe, rows: Rows) -> t
     config = chosen.spec.fit_config(chosen.config, RenamedColumns(rows, recipe.data.columns))
     chosen = replace(chosen, config=config)
     known = combine(catalog(), chosen, composition.head, composition.strategy)
-    composition = replace(known, tried=composition.tried)
-    return composition, recipe.model_copy(update={"backbone": chosen.choice()})
+    composition = replace(known, dry_run_done=composition.dry_run_done)
+    return composition, recipe.model_copy(update={"backbone": chosen.to_ref()})
 
 
 def _learned_target(head: Head[Any], rows: Rows, recipe: Recipe) -> TargetDescription:

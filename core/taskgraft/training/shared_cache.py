@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from taskgraft.contract.backbone import Backbone, named_tensors, owning_part
+from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.memory import peak_memory
 from taskgraft.storage.fingerprints import combined_digest
@@ -78,6 +78,6 @@ def frozen_digest(backbone: Backbone, cut: int | None) -> str:
     description = backbone.description
     parts = description.parts[:cut]
     found = {
-        name: tensor for name, tensor in named_tensors(backbone).items() if owning_part(description, name) in parts
+        name: tensor for name, tensor in named_tensors(backbone).items() if description.part_of(name) in parts
     }
     return combined_digest(found, {})

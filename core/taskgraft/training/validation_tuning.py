@@ -5,8 +5,10 @@ from typing import Any
 
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
-from taskgraft.contract.head import Head, InvalidTargets, Predictions, TargetDescription
+from taskgraft.contract.head import Head
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.rows import InvalidRows, RenamedColumns, Rows
+from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.examples import Targets, all_targets
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError

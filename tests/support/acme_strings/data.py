@@ -14,7 +14,7 @@ from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.contract.specs import MetricFunction
 
 if TYPE_CHECKING:
-    from taskgraft.contract.head import Predictions
+    from taskgraft.contract.predictions import Predictions
 
 
 def read(path: Path, settings: EmptyConfig) -> Rows:
@@ -52,6 +52,6 @@ def learn(inputs: Columns, truth: Sequence[Any], settings: EmptyConfig) -> Commo
 
 
 def predict(learned: Commonest, inputs: Columns, elements: ElementCounts, settings: EmptyConfig) -> "Predictions":
-    from taskgraft.contract.head import Predictions
+    from taskgraft.contract.predictions import Predictions
 
     return Predictions([learned.label] * len(inputs["text"]))

@@ -11,15 +11,10 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import (
-    Head,
-    HeadModule,
-    InvalidTargets,
-    LossSum,
-    Predictions,
-    TargetDescription,
-    unseen_label_message,
-)
+from taskgraft.contract.head import Head, HeadModule, LossSum
+from taskgraft.contract.labels import unseen_label_message
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import InvalidTargets, TargetDescription
 
 
 class KindsTarget(TargetDescription):

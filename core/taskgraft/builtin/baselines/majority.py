@@ -10,8 +10,8 @@ from taskgraft.builtin.baselines.configs import MajorityLearned
 from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.head import Predictions
 from taskgraft.contract.labels import sort_labels
+from taskgraft.contract.predictions import Predictions
 
 
 def learn(inputs: Columns, truth: Sequence[Any], settings: EmptyConfig) -> MajorityLearned:

@@ -8,7 +8,7 @@ import numpy as np
 from taskgraft.builtin.baselines.configs import MeanLearned
 from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 
 
 def learn(inputs: Columns, truth: Sequence[Any], settings: EmptyConfig) -> MeanLearned:

@@ -14,7 +14,7 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
+from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.labels import (
     Label,
     build_vocabulary,
@@ -22,10 +22,10 @@ from taskgraft.contract.labels import (
     find_label,
     label_indices,
     label_key,
-    raise_invalid,
-    single_column,
     to_json_label,
 )
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import TargetDescription, raise_invalid, single_column
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member, tempered_divergence
 from taskgraft.errors import TaskgraftError, join_words
 

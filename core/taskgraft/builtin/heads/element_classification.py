@@ -12,17 +12,17 @@ from taskgraft.contract.batch import Batch, length_mask
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
+from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.labels import (
     Label,
     build_vocabulary,
     check_label_lists,
     find_label,
     label_indices,
-    raise_invalid,
-    single_column,
     to_json_label,
 )
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid, single_column
 from taskgraft.engine.linear_readout import LinearReadout, tempered_divergence
 
 

@@ -17,8 +17,10 @@ from taskgraft.builtin.heads.configs import MaskedElementsConfig, describe_maske
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import ELEMENT_AXIS, Features
-from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription
+from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema, maskable
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import TargetDescription
 from taskgraft.engine.linear_readout import LinearReadout
 
 

@@ -12,16 +12,17 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
+from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.labels import (
     Label,
     build_vocabulary,
     check_label_lists,
     find_label,
     label_indices,
-    raise_invalid,
     to_json_label,
 )
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 
 _YES_NO = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}

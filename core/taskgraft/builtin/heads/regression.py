@@ -12,8 +12,9 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
-from taskgraft.contract.head import Head, HeadModule, LossSum, Predictions, TargetDescription, is_missing
-from taskgraft.contract.labels import raise_invalid
+from taskgraft.contract.head import Head, HeadModule, LossSum
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 
 LARGEST = 1e100

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
 from taskgraft.evaluation.ranking import RankingCurves
 

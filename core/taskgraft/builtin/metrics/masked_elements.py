@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
 
 Numbers = NDArray[np.float64]

@@ -11,7 +11,7 @@ from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_
 
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.head import Predictions
+from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
 
 Numbers = NDArray[np.float64]

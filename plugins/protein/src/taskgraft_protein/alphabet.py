@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.plugin import InvalidCheckpoint, join_words, translating_errors
+from taskgraft.plugin import InvalidCheckpoint, join_words, translate_errors
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 """The twenty residues that every protein language model knows."""
@@ -86,13 +86,13 @@ def read_alphabet(name: str, config: PretrainedConfig, tokenizer: PreTrainedToke
     Raises:
         InvalidCheckpoint: when its vocabulary is none of residues.
     """
-    with translating_errors(name, "its tokenizer"):
+    with translate_errors(name, "its tokenizer"):
         vocabulary = tokenizer.get_vocab()
     tokens = _tokens_of_residues(name, vocabulary, tokenizer.all_special_tokens)
     kind = getattr(config, "model_type", "")
     told_apart = kind == "esm" or (kind in _T5 and f"{_SPACE}A" not in vocabulary)
     letters = "".join(letter for letter in RESIDUES + (RARE if told_apart else "") if letter in tokens)
-    before, after = _enclosing(name, tokenizer, tokens["A"])
+    before, after = _special_tokens(name, tokenizer, tokens["A"])
     padding, mask = tokenizer.pad_token_id, tokenizer.mask_token_id
     return Alphabet(
         letters,
@@ -122,9 +122,9 @@ def _tokens_of_residues(name: str, vocabulary: Mapping[str, int], special: Seque
     return found
 
 
-def _enclosing(name: str, tokenizer: PreTrainedTokenizerBase, residue: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _special_tokens(name: str, tokenizer: PreTrainedTokenizerBase, residue: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Find the tokens before and after a sequence, by one of a single residue."""
-    with translating_errors(name, "its tokenizer"):
+    with translate_errors(name, "its tokenizer"):
         special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
         tokens = [int(token) for token in tokenizer("A")["input_ids"] if token == residue or token in special]
     if tokens.count(residue) != 1:

@@ -14,23 +14,23 @@ from taskgraft.plugin import (
     InvalidCheckpoint,
     Layout,
     sequence,
-    translating_errors,
+    translate_errors,
     vector,
 )
 from taskgraft_protein.alphabet import ESM, Alphabet, read_alphabet
 from taskgraft_protein.processor import SEQUENCE
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig
-from taskgraft_transformers.loading import shorten
-from taskgraft_transformers.running import maps
-from taskgraft_transformers.structure import Structure, configuration, structure
-from taskgraft_transformers.tokenizer import read_tokenizer, stated_length
+from taskgraft_transformers.weights import remove_unused
+from taskgraft_transformers.runner import attention_maps
+from taskgraft_transformers.structure import Structure, read_config, find_structure
+from taskgraft_transformers.tokenizer import read_tokenizer, max_tokens
 
-NEW = "new-esm"
+NEW_ESM = "new-esm"
 """What messages call a model that no checkpoint describes."""
 
 
 @dataclass(frozen=True)
-class Known:
+class ProteinModelInfo:
     """Everything about a protein backbone that is known without weights.
 
     Attributes:
@@ -46,20 +46,20 @@ class Known:
     description: BackboneDescription
 
 
-def known(config: ProteinConfig) -> Known:
+def inspect_model(config: ProteinConfig) -> ProteinModelInfo:
     """Find out what a protein language model is.
 
     Raises:
         CheckpointNotFound, InvalidCheckpoint, UnknownPart: when it cannot be.
     """
     checkpoint = Checkpoint(config.checkpoint, config.revision)
-    model_config = configuration(checkpoint)
+    model_config = read_config(checkpoint)
     tokenizer = read_tokenizer(checkpoint, "sequences")
     alphabet = read_alphabet(checkpoint.name, model_config, tokenizer)
-    return _known(checkpoint, model_config, alphabet, stated_length(model_config, tokenizer), config)
+    return _model_info(checkpoint, model_config, alphabet, max_tokens(model_config, tokenizer), config)
 
 
-def new(config: NewEsmConfig) -> Known:
+def new_esm_info(config: NewEsmConfig) -> ProteinModelInfo:
     """Make up an ESM-2 (Lin et al., 2023) of some size.
 
     Raises:
@@ -82,36 +82,36 @@ def new(config: NewEsmConfig) -> Known:
         emb_layer_norm_before=False,
         token_dropout=True,
     )
-    return _known(None, model_config, ESM, model_config.max_position_embeddings, config)
+    return _model_info(None, model_config, ESM, model_config.max_position_embeddings, config)
 
 
 def describe(config: ProteinConfig) -> BackboneDescription:
     """Describe a protein language model from its checkpoint's configuration and vocabulary."""
-    return known(config).description
+    return inspect_model(config).description
 
 
 def describe_new(config: NewEsmConfig) -> BackboneDescription:
     """Describe an ESM of some size."""
-    return new(config).description
+    return new_esm_info(config).description
 
 
-def _known(
+def _model_info(
     checkpoint: Checkpoint | None,
     model_config: PretrainedConfig,
     alphabet: Alphabet,
     length: int | None,
     config: SequenceConfig,
-) -> Known:
-    name = NEW if checkpoint is None else checkpoint.name
+) -> ProteinModelInfo:
+    name = NEW_ESM if checkpoint is None else checkpoint.name
     model_config.use_cache = False
-    with translating_errors(name, "its configuration"):
+    with translate_errors(name, "its configuration"):
         size = int(model_config.hidden_size)
-    built = structure(model_config, sequence(size), name)
+    built = find_structure(model_config, sequence(size), name)
     if "input_ids" not in inspect.signature(built.model_class.forward).parameters:
         raise InvalidCheckpoint(name, f"its model, {built.model_class.__name__}, does not read sequences")
     built = built.until(config.until)
     features: tuple[FeatureDescription, ...] = (vector(size), sequence(size))
-    if config.long != "windows" and (pair := _pair(model_config, built)) is not None:
+    if config.long != "windows" and (pair := _pair_features(model_config, built)) is not None:
         features = (*features, pair)
     description = BackboneDescription(
         (InputField(SEQUENCE),),
@@ -120,31 +120,31 @@ def _known(
         built.kept_cuts(),
         can_mask=alphabet.mask is not None,
     )
-    return Known(checkpoint, model_config, built, alphabet, length, description)
+    return ProteinModelInfo(checkpoint, model_config, built, alphabet, length, description)
 
 
-def _pair(config: PretrainedConfig, built: Structure) -> FeatureDescription | None:
+def _pair_features(config: PretrainedConfig, built: Structure) -> FeatureDescription | None:
     """Describe attention maps, and what they do not depend on; None for a model that gives none. Tried on the meta device.
 
     Windows have none: of two residues that lie in no common window nothing would be known.
     """
     key = (type(config), config.to_json_string(use_diff=False), built.kept)
     if key not in _PAIRS:
-        _PAIRS[key] = _tried_pair(config, built)
+        _PAIRS[key] = _probe_pair_features(config, built)
     return _PAIRS[key]
 
 
 _PAIRS: dict[tuple[object, ...], FeatureDescription | None] = {}
 
 
-def _tried_pair(config: PretrainedConfig, built: Structure) -> FeatureDescription | None:
+def _probe_pair_features(config: PretrainedConfig, built: Structure) -> FeatureDescription | None:
     if built.blocks is None:
         return None
     with torch.device("meta"):
         model = built.model_class(config, **built.keywords)
-        shorten(model, built)
+        remove_unused(model, built)
         try:
-            found = maps(model.eval(), torch.ones(1, 4, dtype=torch.int64))
+            found = attention_maps(model.eval(), torch.ones(1, 4, dtype=torch.int64))
         except Exception:  # a model without attention has no maps
             return None
     named = dict(model.named_parameters())

@@ -17,11 +17,11 @@ from taskgraft.plugin import (
     InvalidCheckpoint,
     read_json,
     sequence,
-    translating_errors,
+    translate_errors,
     vector,
 )
 from taskgraft_text.settings import Pair, Pooling, TextConfig
-from taskgraft_transformers.structure import Structure, configuration, structure
+from taskgraft_transformers.structure import Structure, read_config, find_structure
 from taskgraft_transformers.tokenizer import read_tokenizer
 
 TEXT, SECOND = "text", "text_pair"
@@ -40,7 +40,7 @@ _SENTENCE_POOLING = {
 
 
 @dataclass(frozen=True)
-class Manner:
+class SentenceTransformersSettings:
     """How a sentence-transformers folder wants to be used; an ordinary checkpoint says nothing."""
 
     sentences: bool = False
@@ -50,7 +50,7 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class Known:
+class TextModelInfo:
     """Everything about a text backbone that is known without weights."""
 
     checkpoint: Checkpoint
@@ -64,27 +64,27 @@ class Known:
     max_length: int | None
 
 
-def known(config: TextConfig) -> Known:
+def inspect_model(config: TextConfig) -> TextModelInfo:
     """Find out what a text backbone is.
 
     Raises:
         CheckpointNotFound, InvalidCheckpoint, UnknownPart: when it cannot be.
     """
     checkpoint = Checkpoint(config.checkpoint, config.revision, config.remote_code)
-    model_config = configuration(checkpoint)
+    model_config = read_config(checkpoint)
     model_config.use_cache = False
-    with translating_errors(config.checkpoint, "its configuration"):
+    with translate_errors(config.checkpoint, "its configuration"):
         size = int(model_config.get_text_config().hidden_size)
-    built = structure(model_config, sequence(size), config.checkpoint, config.remote_code)
+    built = find_structure(model_config, sequence(size), config.checkpoint, config.remote_code)
     if "input_ids" not in inspect.signature(built.model_class.forward).parameters:
         raise InvalidCheckpoint(config.checkpoint, f"its model, {built.model_class.__name__}, does not read text")
     built = built.until(config.until)
     tokenizer = read_tokenizer(checkpoint, "texts")
-    manner = _manner(checkpoint.folder())
+    manner = _read_sentence_transformers(checkpoint.folder())
     own = getattr(model_config, "classifier_pooling", None)
     usual = Pooling(own) if own in ("cls", "mean") else Pooling.LAST if built.causal else Pooling.MEAN
     pair = config.pair or Pair.NONE
-    return Known(
+    return TextModelInfo(
         checkpoint,
         model_config,
         tokenizer,
@@ -99,16 +99,16 @@ def known(config: TextConfig) -> Known:
 
 def describe(config: TextConfig) -> BackboneDescription:
     """Describe a text backbone from its checkpoint's configuration."""
-    return known(config).description
+    return inspect_model(config).description
 
 
-def learn(config: TextConfig, inputs: Columns) -> TextConfig:
+def fit_config(config: TextConfig, inputs: Columns) -> TextConfig:
     """Decide what becomes of a second text, once it is known whether there is one."""
     if SECOND not in inputs:
         return config.model_copy(update={"pair": Pair.NONE})
     if config.pair is not None:
         return config
-    sentences = _manner(Checkpoint(config.checkpoint, config.revision).folder()).sentences
+    sentences = _read_sentence_transformers(Checkpoint(config.checkpoint, config.revision).folder()).sentences
     return config.model_copy(update={"pair": Pair.APART if sentences else Pair.TOGETHER})
 
 
@@ -123,11 +123,11 @@ def _description(built: Structure, size: int, pair: Pair | None, *, masks: bool)
     return BackboneDescription(inputs, features, built.kept_parts("model"), built.kept_cuts(), can_mask=hides)
 
 
-def _manner(folder: Path) -> Manner:
+def _read_sentence_transformers(folder: Path) -> SentenceTransformersSettings:
     """Read what a sentence-transformers folder says: modules.json is a list of modules, each with a folder."""
     modules = folder / "modules.json"
     if not modules.is_file():
-        return Manner()
+        return SentenceTransformersSettings()
     try:
         entries: list[dict[str, Any]] = json.loads(modules.read_text(encoding="utf-8"))
         kinds = {str(entry["type"]).rpartition(".")[2]: str(entry["path"]) for entry in entries}
@@ -140,7 +140,7 @@ def _manner(folder: Path) -> Manner:
     settings = (read_json(folder / path / "config.json") if path and inside else None) or {}
     stated = read_json(folder / "sentence_bert_config.json") or {}
     length = stated.get("max_seq_length")
-    return Manner(
+    return SentenceTransformersSettings(
         True, _sentence_pooling(folder, settings), "Normalize" in kinds, length if isinstance(length, int) else None
     )
 

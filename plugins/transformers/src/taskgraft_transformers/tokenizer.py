@@ -2,10 +2,10 @@
 
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from taskgraft.plugin import Checkpoint, InvalidCheckpoint, translating_errors
-from taskgraft_transformers.loading import quiet
+from taskgraft.plugin import Checkpoint, InvalidCheckpoint, translate_errors
+from taskgraft_transformers.weights import quiet
 
-VOCABULARIES = (
+VOCABULARY_FILES = (
     "tokenizer.json",
     "vocab.txt",
     "vocab.json",
@@ -16,7 +16,7 @@ VOCABULARIES = (
 """Files that hold a vocabulary. A checkpoint needs one of them."""
 
 TOKENIZER_FILES = (
-    *VOCABULARIES,
+    *VOCABULARY_FILES,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -24,7 +24,7 @@ TOKENIZER_FILES = (
 )
 """Files of a checkpoint that decide what its tokenizer does."""
 
-BOUNDLESS = 1_000_000
+_NO_LIMIT = 1_000_000
 """A tokenizer that knows no limit states a number beyond this."""
 
 
@@ -38,26 +38,26 @@ def read_tokenizer(checkpoint: Checkpoint, reads: str) -> PreTrainedTokenizerBas
         CheckpointNotFound, InvalidCheckpoint: when there is none, or it cannot be read.
     """
     folder = checkpoint.folder()
-    if not any((folder / name).is_file() for name in VOCABULARIES):
+    if not any((folder / name).is_file() for name in VOCABULARY_FILES):
         raise InvalidCheckpoint(
-            checkpoint.name, f"it has no vocabulary ({', '.join(VOCABULARIES)}), so {reads} cannot be read"
+            checkpoint.name, f"it has no vocabulary ({', '.join(VOCABULARY_FILES)}), so {reads} cannot be read"
         )
     stats = {name: (folder / name).stat() for name in TOKENIZER_FILES if (folder / name).is_file()}
     key = (folder, checkpoint.remote_code, *((name, one.st_mtime_ns, one.st_size) for name, one in stats.items()))
-    if key not in _READ:
-        with translating_errors(checkpoint.name, "its tokenizer"), quiet():
-            _READ[key] = AutoTokenizer.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
-    return _READ[key]
+    if key not in _CACHE:
+        with translate_errors(checkpoint.name, "its tokenizer"), quiet():
+            _CACHE[key] = AutoTokenizer.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
+    return _CACHE[key]
 
 
-_READ: dict[tuple[object, ...], PreTrainedTokenizerBase] = {}
+_CACHE: dict[tuple[object, ...], PreTrainedTokenizerBase] = {}
 
 
-def stated_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:
+def max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Find how many pieces a checkpoint says that it takes, special ones counted.
 
     Returns:
         None when it says nothing, as a model with relative positions may (T5).
     """
     stated = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
-    return min((int(length) for length in stated if length is not None and 0 < length < BOUNDLESS), default=None)
+    return min((int(length) for length in stated if length is not None and 0 < length < _NO_LIMIT), default=None)

@@ -20,11 +20,11 @@ from taskgraft.plugin import (
     Layout,
     UnknownPart,
     base_fingerprint,
-    translating_errors,
+    translate_errors,
 )
-from taskgraft_transformers.exporting import export
-from taskgraft_transformers.loading import draw, load, quiet, shorten
-from taskgraft_transformers.structure import Structure, configuration, structure
+from taskgraft_transformers.export import export_checkpoint
+from taskgraft_transformers.weights import random_model, load_model, quiet, remove_unused
+from taskgraft_transformers.structure import Structure, read_config, find_structure
 from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy, grid_of, prefix_of
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.backbone import DTYPES, ImageBackbone, described
@@ -74,9 +74,9 @@ def build(config: HfVisionConfig) -> ImageBackbone:
     found = known(config)
     fingerprint = None
     if config.weights == "random":
-        model = draw(found.model_config, found.structure, DTYPES[config.dtype])
+        model = random_model(found.model_config, found.structure, DTYPES[config.dtype])
     else:
-        loaded = load(found.checkpoint, found.model_config, found.structure, DTYPES[config.dtype])
+        loaded = load_model(found.checkpoint, found.model_config, found.structure, DTYPES[config.dtype])
         model = loaded.model
         fingerprint = base_fingerprint(found.checkpoint.folder(weights=True), loaded.used, (PROCESSOR,))
     size = (3, found.geometry.height, found.geometry.width)
@@ -84,7 +84,7 @@ def build(config: HfVisionConfig) -> ImageBackbone:
     pretrained = fingerprint is not None
 
     def write(trained: nn.Module, folder: Path) -> None:
-        export(trained, found.structure, found.checkpoint, pretrained, folder, (PROCESSOR,))
+        export_checkpoint(trained, found.structure, found.checkpoint, pretrained, folder, (PROCESSOR,))
 
     normalization, description = found.normalization, found.description
     return ImageBackbone(model, found.anatomy, description, processor, normalization, size, fingerprint, write)
@@ -103,7 +103,7 @@ def known(config: HfVisionConfig) -> Known:
         CheckpointNotFound, InvalidCheckpoint, UnknownPart: when it cannot be.
     """
     checkpoint = Checkpoint(config.model, config.revision)
-    model_config = configuration(checkpoint)
+    model_config = read_config(checkpoint)
     geometry, normalization = _processor(checkpoint, config)
     key = (config.model_dump_json(), model_config.to_json_string(use_diff=False), geometry, normalization)
     if key not in _FOUND:
@@ -123,7 +123,7 @@ _FOUND: dict[tuple[Any, ...], Known] = {}
 def _skeleton(model_config: PretrainedConfig, config: HfVisionConfig, size: Size) -> tuple[Structure, nn.Module]:
     """Build the model without memory, blocks past the kept ones left out."""
     output = FeatureDescription(Layout.GRID, (1,), strides=(1,))  # of the parts, which the anatomy describes
-    built = structure(model_config, output, config.model, inputs=(("pixel_values", (1, *size)),))
+    built = find_structure(model_config, output, config.model, inputs=(("pixel_values", (1, *size)),))
     if "pixel_values" not in inspect.signature(built.model_class.forward).parameters:
         raise InvalidCheckpoint(config.model, f"its model, {built.model_class.__name__}, does not read images")
     if config.until is not None:
@@ -132,9 +132,9 @@ def _skeleton(model_config: PretrainedConfig, config: HfVisionConfig, size: Size
             raise UnknownPart(config.until, names)
         built = replace(built, kept=names.index(config.until) + 1)
     make: Any = built.model_class
-    with translating_errors(config.model, "its configuration"), torch.device("meta"):
+    with translate_errors(config.model, "its configuration"), torch.device("meta"):
         skeleton: nn.Module = make(model_config, **built.keywords)
-    shorten(skeleton, built)
+    remove_unused(skeleton, built)
     return built, skeleton.eval()
 
 
@@ -195,7 +195,7 @@ def _processor(
     """
     if not (checkpoint.folder() / PROCESSOR).is_file():
         raise InvalidCheckpoint(checkpoint.name, f"it has no {PROCESSOR}, so nothing says how it wants its images")
-    with translating_errors(checkpoint.name, PROCESSOR), quiet():
+    with translate_errors(checkpoint.name, PROCESSOR), quiet():
         stated = AutoImageProcessor.from_pretrained(checkpoint.folder()).to_dict()
     if not stated.get("do_rescale", True) or abs(float(stated.get("rescale_factor") or 1 / 255) * 255 - 1) > 1e-6:
         raise InvalidCheckpoint(checkpoint.name, "it wants pixels on another scale than from 0 to 1")

@@ -19,7 +19,7 @@ from taskgraft.plugin import (
     TaskgraftError,
     closest_match,
     join_words,
-    translating_errors,
+    translate_errors,
 )
 from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy
 from taskgraft_vision.parts import groups_of, pieces, roles
@@ -308,7 +308,7 @@ def _check_architecture(name: str, folder: Path) -> None:
     path = folder / "config.json"
     if not path.is_file():
         raise InvalidCheckpoint(name, "it has no config.json, so timm did not save it")
-    with translating_errors(name, "its configuration"):
+    with translate_errors(name, "its configuration"):
         stated = json.loads(path.read_text(encoding="utf-8"))
     architecture = stated.get("architecture") if isinstance(stated, dict) else None
     if architecture is None:

@@ -16,7 +16,7 @@ from taskgraft.plugin import (
     TaskgraftError,
     combined_digest,
     join_words,
-    translating_errors,
+    translate_errors,
     weight_files,
 )
 from taskgraft_vision.anatomy import shorten
@@ -68,7 +68,7 @@ class TimmWeights:
         needed = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTERS)}
         state = self._native(stored, needed)
         self._check(state, needed)
-        with translating_errors(self._name, "its weights"):
+        with translate_errors(self._name, "its weights"):
             model.load_state_dict({name: state[name] for name in needed}, strict=False)
         beside = tuple(f"{name}." for name in self._classifiers)
         used = {
@@ -127,7 +127,7 @@ class TimmWeights:
         """
         advice = "fetch them again, or save the tensors alone (model.state_dict())"
         try:
-            with translating_errors(self._name, "its weights"):
+            with translate_errors(self._name, "its weights"):
                 return _tensors(path)
         except InvalidCheckpoint as error:
             raise InvalidCheckpoint(self._name, f"{error.problem}; {advice}") from None

@@ -23,7 +23,7 @@ def test_a_backbone_that_keeps_the_laws_has_all_its_cuts(small):
     batch = backbone.processor.prepare(small.inputs).batch
     for feature in backbone.description.features:
         found = check_features(backbone, batch, feature.layout, backbone.description.cuts)
-        assert found == FeatureChecks(backbone.description.cuts, pads=True)
+        assert found == FeatureChecks(backbone.description.cuts, padding_invariant=True)
 
 
 @pytest.mark.parametrize("kind", [Block, TupleBlock])
@@ -34,9 +34,9 @@ def test_cuts_made_by_a_passage_hold_for_plain_blocks(kind):
 def test_a_model_whose_blocks_hand_on_a_second_tensor_is_caught():
     with pytest.warns(UnreliableBackbone) as caught:
         found = check_features(Passing(HandingBlock), BATCH, Layout.VECTOR, (0, 2))
-    assert found == FeatureChecks((0,), pads=True)
+    assert found == FeatureChecks((0,), padding_invariant=True)
     assert said(caught) == [
-        "Passing: features resumed from cut 2 differ from a whole pass, so nothing will be stored there."
+        "Passing: features resumed from cut 2 differ from a whole pass, so nothing will be cached there."
     ]
 
 
@@ -52,14 +52,14 @@ def test_a_model_that_would_be_silently_wrong_is_trained_without_storing():
 def test_a_backbone_that_depends_on_padding_is_noticed():
     with pytest.warns(UnreliableBackbone) as caught:
         found = check_features(Leaky(), BATCH, Layout.VECTOR, (0, 1))
-    assert found == FeatureChecks((0, 1), pads=False)
+    assert found == FeatureChecks((0, 1), padding_invariant=False)
     assert said(caught) == [
-        "Leaky: its features depend on the padding, so batches will hold examples of one length only."
+        "Leaky: its features depend on the padding, so each batch will hold examples of one length only."
     ]
 
 
 def test_a_layout_that_does_not_depend_on_padding_is_not_blamed():
-    assert check_features(Leaky(), BATCH, Layout.SEQUENCE, ()).pads
+    assert check_features(Leaky(), BATCH, Layout.SEQUENCE, ()).padding_invariant
 
 
 def test_a_backbone_that_depends_on_padding_gets_batches_of_one_length():
@@ -86,7 +86,7 @@ def test_predictions_over_such_a_backbone_do_not_depend_on_the_company():
 def test_examples_of_one_length_cannot_show_a_dependence():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert check_features(Leaky(), some_words(("a b", "c d")), Layout.VECTOR, ()).pads
+        assert check_features(Leaky(), some_words(("a b", "c d")), Layout.VECTOR, ()).padding_invariant
 
 
 def test_the_difference_is_relative_to_large_values():

@@ -42,6 +42,6 @@ def test_a_row_that_does_not_fit_alone_is_refused():
     with pytest.raises(NotEnoughMemory) as raised:
         list(halve_on_oom([1, 2], failing_above(0, MemoryError())))
     assert str(raised.value) == (
-        "There is not enough memory for a pass without training with a single row. "
+        "There is not enough memory for a forward pass with a single row. "
         "Shorten the inputs, or choose a smaller backbone."
     )

@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import linear
 
 from taskgraft.engine import precision as arithmetic
-from taskgraft.engine.precision import OneDnnLinear, applies
+from taskgraft.engine.precision import OneDnnLinear, uses_onednn
 
 
 @pytest.fixture(autouse=True)
@@ -11,7 +11,7 @@ def gaining(monkeypatch):
     """Decide as on a processor that gains; oneDNN computes the same everywhere."""
     if not torch.backends.mkldnn.is_available():
         pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(arithmetic, "_processor_gains", lambda: True)
+    monkeypatch.setattr(arithmetic, "_cpu_gains", lambda: True)
     torch.manual_seed(0)
 
 
@@ -21,7 +21,7 @@ def test_a_linear_layer_gives_the_same_in_fp32(shape, bias):
     value, weight = torch.randn(*shape, 384), torch.randn(300, 384)
     offset = torch.randn(300) if bias else None
     with torch.no_grad():
-        assert applies(value, weight, offset)
+        assert uses_onednn(value, weight, offset)
         exact = linear(value.double(), weight.double(), None if offset is None else offset.double())
         with OneDnnLinear():
             found = linear(value, weight, offset)
@@ -64,12 +64,12 @@ def test_it_is_oneDNN_that_computes():
 )
 def test_everything_else_is_computed_as_always(value, weight):
     with torch.no_grad():
-        assert not applies(value, weight)
+        assert not uses_onednn(value, weight)
 
 
 def test_what_learns_is_computed_as_always():
     value, weight = torch.randn(500, 384), torch.randn(300, 384, requires_grad=True)
-    assert not applies(value, weight)
+    assert not uses_onednn(value, weight)
     with OneDnnLinear():
         linear(value, weight).sum().backward()
     assert weight.grad is not None
@@ -78,11 +78,11 @@ def test_what_learns_is_computed_as_always():
 def test_autocast_is_left_to_torch():
     value, weight = torch.randn(500, 384), torch.randn(300, 384)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), OneDnnLinear():
-        assert not applies(value, weight)
+        assert not uses_onednn(value, weight)
         assert linear(value, weight).dtype == torch.bfloat16
 
 
 def test_no_other_processor_changes_its_arithmetic(monkeypatch):
-    monkeypatch.setattr(arithmetic, "_processor_gains", lambda: False)
+    monkeypatch.setattr(arithmetic, "_cpu_gains", lambda: False)
     with torch.no_grad():
-        assert not applies(torch.zeros(500, 384), torch.zeros(300, 384))
+        assert not uses_onednn(torch.zeros(500, 384), torch.zeros(300, 384))

@@ -29,7 +29,7 @@ from taskgraft.builtin.heads.element_classification import ElementClassification
 from taskgraft.builtin.heads.regression import Regression
 from taskgraft.contract.plan import HeadSolver, Stage, Unfreeze
 from taskgraft.data.batching import BatchBudget
-from taskgraft.engine.feature_checks import EXAMPLES
+from taskgraft.engine.feature_checks import CHECKED_EXAMPLES
 from taskgraft.training import trainer as stages
 from taskgraft.training.trainer import TooFewRows
 
@@ -105,7 +105,7 @@ def test_a_frozen_part_runs_once_per_example_whatever_the_epochs(epochs):
     backbone = words()
     embedded = Rows(backbone.embedding)
     trained(backbone, learns("block-1", cache_features=True, epochs=epochs))
-    tried = EXAMPLES * 4 + 8  # alone, together, whole and to the cut; and a first batch, for the scale of the features
+    tried = CHECKED_EXAMPLES * 4 + 8  # alone, together, whole and to the cut; and a first batch, for the scale of the features
     assert embedded.count == 24 + tried
 
 
@@ -113,7 +113,7 @@ def test_a_probe_sends_each_example_through_the_backbone_once():
     backbone = words()
     embedded = Rows(backbone.embedding)
     trained(backbone, PROBE, validation=sentences(10, seed=1))
-    tried = EXAMPLES * 2
+    tried = CHECKED_EXAMPLES * 2
     assert embedded.count == 24 + 10 + tried
 
 

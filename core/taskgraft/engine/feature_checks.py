@@ -1,4 +1,4 @@
-"""What is tried on the first real batch before anything is relied on: the cuts, and independence of padding."""
+"""Checks on the first real batch: features resumed from a cut, and independence of padding. Nothing cached is used before."""
 
 import warnings
 from collections.abc import Iterable
@@ -12,46 +12,51 @@ from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features, GridGeometry
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8, torch.bfloat16: 5e-2, torch.float16: 1e-2}
-"""How far two ways of computing the same features may lie apart, relative to the largest of them (at least to 1)."""
+"""How far two computations of the same features may differ, relative to the largest value (to 1, if that is larger)."""
 
-EXAMPLES = 4
-"""How many examples of the first batch are tried."""
+CHECKED_EXAMPLES = 4
+"""How many examples of the first batch are checked."""
 
 
 @dataclass(frozen=True)
 class FeatureChecks:
-    """What holds for a backbone on real input.
+    """Properties of a backbone that hold on real input.
 
     Attributes:
-        cuts: those whose resumed features equal a whole pass.
-        pads: whether features stay the same among longer companions. If not, batches must hold one length only.
+        cuts: the cuts from which resumed features equal those of a whole pass.
+        padding_invariant: whether padding to a longer batch leaves features unchanged. If not, each batch must hold examples
+            of one length.
     """
 
     cuts: tuple[int, ...]
-    pads: bool
+    padding_invariant: bool
 
 
 class UnreliableBackbone(UserWarning):
-    """A backbone does not keep a law on real input; taskgraft works around it."""
+    """A backbone breaks a law on real input; taskgraft works around it."""
 
 
 def check_features(backbone: Backbone, batch: Batch, layout: Layout, cuts: Iterable[int]) -> FeatureChecks:
-    """Compare resumed and lone examples with a whole pass, in eval mode; warn about what differs.
+    """Compare features resumed from cuts, and those of single examples, with a whole pass in eval mode. Warn if they differ.
 
     Args:
-        batch: real examples on the backbone's device; the shortest and longest of them are tried.
-        cuts: the cuts that would be relied on.
+        batch: real examples on the backbone's device; the shortest and longest are checked.
+        cuts: those at which states would be cached.
     """
-    few = batch.select(_extremes(batch))
-    pads = _same(one_by_one(backbone, few, layout), _features(backbone, few, layout))
-    if not pads:
-        _warn(backbone, "its features depend on the padding, so batches will hold examples of one length only")
-    good = tuple(cut for cut in cuts if _resumes(backbone, few if pads else few.select([0]), layout, cut))
-    return FeatureChecks(good, pads)
+    few = batch.select(_shortest_and_longest(batch))
+    padding_invariant = _all_close(one_by_one(backbone, few, layout), _features(backbone, few, layout))
+    if not padding_invariant:
+        _warn(backbone, "its features depend on the padding, so each batch will hold examples of one length only")
+        few = few.select([0])
+    return FeatureChecks(tuple(cut for cut in cuts if _resumes(backbone, few, layout, cut)), padding_invariant)
 
 
 def through_cut(backbone: Backbone, cut: int, batch: Batch, layout: Layout, longer: int = 0) -> Features:
-    """Store a batch at a cut, take it apart, collate it anew to another length, and resume."""
+    """Compute the state at a cut, split it into single examples, collate them to another length, and resume.
+
+    Args:
+        longer: how many positions of padding to add to the longest example.
+    """
     with torch.no_grad():
         states = backbone.forward_to_cut(cut, batch, layout).unbind()
         longest = {axis: int(length.max()) + longer for axis, length in batch.lengths.items()}
@@ -59,28 +64,27 @@ def through_cut(backbone: Backbone, cut: int, batch: Batch, layout: Layout, long
 
 
 def one_by_one(backbone: Backbone, batch: Batch, layout: Layout) -> list[Features]:
-    """Compute each example alone, without padding."""
+    """Compute the features of each example in a batch of its own, without padding."""
     return [_features(backbone, one, layout) for one in batch.unbind()]
 
 
 def max_relative_difference(first: Features, second: Features) -> float:
-    """The largest absolute difference of two features, over real elements, relative to the largest value (or to 1).
+    """Return the largest absolute difference of two features, without padding, relative to the largest value (or to 1).
 
-    Features in another place differ infinitely.
+    Infinite for another shape or grid geometry, and for NaN.
     """
-    worst = 0.0 if _same_place(first.geometry, second.geometry) else float("inf")
+    worst = 0.0 if _same_geometry(first.geometry, second.geometry) else float("inf")
     for one, other in zip(first.values, second.values, strict=True):
-        one, other = _real(one, first).detach().double(), _real(other, second).detach().double()
+        one, other = _without_padding(one, first).detach().double(), _without_padding(other, second).detach().double()
         if one.shape != other.shape:
             return float("inf")
         if one.numel():
-            scale = max(1.0, float(one.abs().max()))
-            apart = float((one - other).abs().max()) / scale
-            worst = max(worst, apart if apart == apart else float("inf"))
+            difference = float((one - other).abs().max()) / max(1.0, float(one.abs().max()))
+            worst = max(worst, difference if difference == difference else float("inf"))
     return worst
 
 
-def _same_place(first: GridGeometry | None, second: GridGeometry | None) -> bool:
+def _same_geometry(first: GridGeometry | None, second: GridGeometry | None) -> bool:
     if first is None or second is None:
         return first is second
     return torch.equal(first.transform, second.transform) and torch.equal(first.sizes, second.sizes)
@@ -88,14 +92,14 @@ def _same_place(first: GridGeometry | None, second: GridGeometry | None) -> bool
 
 def _resumes(backbone: Backbone, batch: Batch, layout: Layout, cut: int) -> bool:
     whole = _features(backbone, batch, layout)
-    again = through_cut(backbone, cut, batch, layout)
-    good = max_relative_difference(whole, again) <= TOLERANCE[whole.value.dtype]
-    if not good:
-        _warn(backbone, f"features resumed from cut {cut} differ from a whole pass, so nothing will be stored there")
-    return good
+    resumed = through_cut(backbone, cut, batch, layout)
+    close = max_relative_difference(whole, resumed) <= TOLERANCE[whole.value.dtype]
+    if not close:
+        _warn(backbone, f"features resumed from cut {cut} differ from a whole pass, so nothing will be cached there")
+    return close
 
 
-def _same(alone: list[Features], together: Features) -> bool:
+def _all_close(alone: list[Features], together: Features) -> bool:
     return all(
         max_relative_difference(one, together.select([row])) <= TOLERANCE[one.value.dtype]
         for row, one in enumerate(alone)
@@ -107,21 +111,20 @@ def _features(backbone: Backbone, batch: Batch, layout: Layout) -> Features:
         return backbone(batch, layout)  # type: ignore[no-any-return]
 
 
-def _real(value: torch.Tensor, features: Features) -> torch.Tensor:
+def _without_padding(value: torch.Tensor, features: Features) -> torch.Tensor:
     if features.lengths is None:
         return value
     mask = features.mask
     return value[mask] if features.layout == Layout.SEQUENCE else value[mask[:, :, None] & mask[:, None, :]]
 
 
-def _extremes(batch: Batch) -> list[int]:
-    """Choose the shortest and the longest examples."""
+def _shortest_and_longest(batch: Batch) -> list[int]:
     if not batch.lengths:
-        return list(range(min(len(batch), EXAMPLES)))
+        return list(range(min(len(batch), CHECKED_EXAMPLES)))
     order = torch.stack(list(batch.lengths.values())).sum(0).argsort().tolist()
-    half = EXAMPLES // 2
-    return order if len(order) <= EXAMPLES else order[:half] + order[-half:]
+    half = CHECKED_EXAMPLES // 2
+    return order if len(order) <= CHECKED_EXAMPLES else order[:half] + order[-half:]
 
 
-def _warn(backbone: Backbone, what: str) -> None:
-    warnings.warn(f"{type(backbone).__name__}: {what}.", UnreliableBackbone, stacklevel=4)
+def _warn(backbone: Backbone, problem: str) -> None:
+    warnings.warn(f"{type(backbone).__name__}: {problem}.", UnreliableBackbone, stacklevel=4)

@@ -1,7 +1,7 @@
-"""The linear layer of the built-in heads, with one set of weights per member where features have members.
+"""The linear layer of the built-in heads, with one set of weights per ensemble member where features have members.
 
-Steps of gradient descent move each weight by about the learning rate, so how far an output moves depends on the scale of the
-features, which differs a hundredfold between backbones. The layer therefore divides by their root mean square, measured once.
+A step of gradient descent moves each weight by about the learning rate, so how far an output moves depends on the scale of
+the features, which differs a hundredfold between backbones. The layer divides by their root mean square, measured once.
 """
 
 import torch
@@ -31,14 +31,14 @@ class LinearReadout(nn.Module):
         return torch.einsum("bmf,mof->bmo", value, self.weight) + self.bias
 
     def calibrate(self, features: Features) -> None:
-        """Take the root mean square of some features as the scale, 1 where they are all zero."""
+        """Set the scale to the root mean square of some features, to 1 if they are all zero."""
         value = features.value if features.lengths is None else features.value[features.mask]
         self.scale.copy_(value.detach().float().square().mean().sqrt())
         self.scale.masked_fill_(self.scale == 0, 1.0)
 
 
 def mean_of_members(probabilities: Tensor, members: int | None) -> Tensor:
-    """Average ``(batch, member, output)`` over members; leave ``(batch, output)`` as it is."""
+    """Average ``(batch, member, output)`` over members; return ``(batch, output)`` unchanged."""
     return probabilities if members is None else probabilities.mean(1)
 
 

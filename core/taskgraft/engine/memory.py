@@ -1,4 +1,4 @@
-"""What to do when a device has not enough memory: the same work in smaller pieces. And how much a process held at most."""
+"""Out of memory: halve the batch and continue. Also the peak memory of this process."""
 
 import re
 import sys
@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from taskgraft.errors import TaskgraftError
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 @dataclass(eq=False)
 class NotEnoughMemory(TaskgraftError):
-    """Work that does not fit, however small its pieces."""
+    """Work that does not fit into memory, however small the batch."""
 
     doing: str
     rows: int
@@ -28,45 +29,44 @@ class NotEnoughMemory(TaskgraftError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory ran out, on an accelerator or on the processor."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    """Return whether an error means that a device, or the machine, is out of memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, RuntimeError) and bool(should_reduce_batch_size(RuntimeError(str(error))))
 
 
 def halve_on_oom(
-    rows: Sequence[int], work: Callable[[Sequence[int]], Result]
-) -> Iterator[tuple[Sequence[int], Result]]:
-    """Do some work on all rows at once, or in halves where memory does not suffice.
+    rows: Sequence[int], work: Callable[[Sequence[int]], _Result]
+) -> Iterator[tuple[Sequence[int], _Result]]:
+    """Do some work for all rows at once, or for halves of them where memory runs out.
 
     Yields:
-        rows and what the work gave for them, in the order of the rows.
+        rows and the result for them, in the order of the rows.
 
     Raises:
-        NotEnoughMemory: when a single row is too much.
+        NotEnoughMemory: if a single row does not fit.
     """
-    found = _unless_full(rows, work)
-    if found is not None:
-        yield rows, found[0]
+    try:
+        result = work(rows)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+    else:
+        yield rows, result
         return
+    # Out of memory. The error is gone by now, and with it the tensors that its traceback referred to.
     if len(rows) == 1:
-        raise NotEnoughMemory("a pass without training", 1, "Shorten the inputs, or choose a smaller backbone.")
-    release()
+        raise NotEnoughMemory("a forward pass", 1, "Shorten the inputs, or choose a smaller backbone.")
+    clear_device_cache()
     half = len(rows) // 2
     yield from halve_on_oom(rows[:half], work)
     yield from halve_on_oom(rows[half:], work)
 
 
-def release() -> None:
-    """Give back what torch keeps for later, once nothing refers to what failed."""
-    if torch.accelerator.is_available():
-        torch.accelerator.empty_cache()
-
-
 def peak_memory() -> int:
-    """Give the most bytes of main memory that this process has held so far, without those of its loader workers.
+    """Return the peak resident memory of this process in bytes, without its loader workers.
 
-    On Linux the kernel's mark for this program alone: what :mod:`resource` tells there begins with the process that started it.
+    On Linux it is the kernel's mark for this program alone: the one of :mod:`resource` starts with the parent process.
     """
     status = Path("/proc/self/status")
     if status.is_file() and (mark := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
@@ -75,12 +75,3 @@ def peak_memory() -> int:
 
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest if sys.platform == "darwin" else highest * 1024
-
-
-def _unless_full(rows: Sequence[int], work: Callable[[Sequence[int]], Result]) -> tuple[Result] | None:
-    try:
-        return (work(rows),)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return None

@@ -1,6 +1,5 @@
-"""How numbers are computed: in which precision, and by which of torch's kernels where nothing learns."""
+"""Numerical precision: autocast, and oneDNN kernels for frozen linear layers on CPUs where MKL is slow."""
 
-from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -11,18 +10,17 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
-ROWS = 512
-"""Positions that one call multiplies. More at once gains nothing, and large temporaries cost page faults."""
+_CHUNK = 512
+"""Positions that one call multiplies. Larger chunks gain nothing, and large temporaries cost page faults."""
 
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-"""Types of 16 bits, by the name of the precision that multiplies in them."""
+_AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-WORTH = 1 << 24
-"""Multiplications below which the copies into oneDNN's tensors cost more than its kernels save."""
+_MIN_MULTIPLICATIONS = 1 << 24
+"""Below this, copying into oneDNN's tensors costs more than its kernels save."""
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Choose for ``auto``: bf16 or else fp16 on a CUDA device, fp32 everywhere else."""
+    """Replace ``auto`` by bf16, else fp16, on a CUDA device, and by fp32 everywhere else."""
     if precision != "auto":
         return precision
     if device.type != "cuda":
@@ -31,56 +29,55 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Multiply in a precision; the weights stay what they are."""
-    return nullcontext() if precision == "fp32" else torch.autocast(device.type, HALVES[precision])
+    """Multiply in a precision; the weights keep their dtype."""
+    return nullcontext() if precision == "fp32" else torch.autocast(device.type, _AUTOCAST_DTYPES[precision])
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Return whether a tensor holds no infinity and no NaN."""
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
 
 
 class OneDnnLinear(TorchFunctionMode):
-    """Compute linear layers by oneDNN where torch would take MKL on a processor that MKL does not serve well.
+    """Compute linear layers with oneDNN where torch would use MKL on a CPU that MKL serves badly.
 
-    A context for passes without gradients. MKL keeps its fastest kernels to Intel's processors; on AMD's, oneDNN, which
-    the same torch carries, takes half the time in the same fp32. Everything else is computed as it always is.
+    A context for forward passes without gradients. MKL keeps its fastest kernels to Intel's CPUs; on AMD's, oneDNN, which ships
+    with torch, takes half the time in the same fp32. Everything else is computed as usual.
     """
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        if func is linear and not kwargs and applies(*args):
-            return _linear(*args)
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if func is linear and not kwargs and uses_onednn(*args):
+            return _onednn_linear(*args)
         return func(*args, **(kwargs or {}))
 
 
-def applies(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
-    """Say whether a linear layer is computed by oneDNN."""
+def uses_onednn(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
+    """Return whether :class:`OneDnnLinear` computes a linear layer with oneDNN."""
     return (
-        _processor_gains()
+        _cpu_gains()
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and value.numel() * weight.shape[0] >= WORTH
-        and all(_plain(tensor) for tensor in (value, weight, bias) if tensor is not None)
+        and value.numel() * weight.shape[0] >= _MIN_MULTIPLICATIONS
+        and all(_is_dense_cpu_fp32(tensor) for tensor in (value, weight, bias) if tensor is not None)
     )
 
 
-def _linear(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _onednn_linear(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute ``value · weightᵀ + bias``; ``value``: ``(…, features in)``."""
-    kept = weight.to_mkldnn(), None if bias is None else bias.to_mkldnn()
+    parameters = weight.to_mkldnn(), None if bias is None else bias.to_mkldnn()
     flat = value.reshape(-1, value.shape[-1])
-    found = flat.new_empty(len(flat), weight.shape[0])
-    for some, out in zip(flat.split(ROWS), found.split(ROWS), strict=True):
-        out.copy_(linear(some.to_mkldnn(), *kept).to_dense())
-    return found.reshape(*value.shape[:-1], weight.shape[0])
+    result = flat.new_empty(len(flat), weight.shape[0])
+    for chunk, out in zip(flat.split(_CHUNK), result.split(_CHUNK), strict=True):
+        out.copy_(linear(chunk.to_mkldnn(), *parameters).to_dense())
+    return result.reshape(*value.shape[:-1], weight.shape[0])
 
 
-def _plain(tensor: Tensor) -> bool:
+def _is_dense_cpu_fp32(tensor: Tensor) -> bool:
     return tensor.dtype == torch.float32 and tensor.device.type == "cpu" and tensor.layout == torch.strided
 
 
 @cache
-def _processor_gains() -> bool:
+def _cpu_gains() -> bool:
     if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
         return False
     try:

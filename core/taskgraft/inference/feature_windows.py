@@ -134,7 +134,7 @@ class WindowedExtraction:
         """Find out on the first batch whether rows may be padded, and how large features are."""
         sizes = inputs.sizes()[: self.settings.batch_size]
         batch = inputs.gather(range(len(sizes))).to(self.device)
-        self.pads = check_features(self.backbone, batch, self.layout, ()).pads
+        self.pads = check_features(self.backbone, batch, self.layout, ()).padding_invariant
         longest = max(range(len(sizes)), key=lambda row: sizes[row])
         values = from_features(self.backbone(batch.select([longest]), self.layout)).values
         self.cost = max(values.nbytes // max(sizes[longest], 1), 1)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from taskgraft.data.batching import Order, limit_of, training_batches
 from taskgraft.data.examples import EncodedDataset, EpochSeed, LocalBatch, iter_training_batches
-from taskgraft.engine.task_module import evaluate_loss
+from taskgraft.engine.forward import evaluate_loss
 from taskgraft.training.lr_schedule import LearningRateSchedule
 from taskgraft.training.tracking import MetricsLogger
 from taskgraft.training.train_step import TrainStep

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils.memory import clear_device_cache
 from torch import Tensor, nn
 from torch.optim import AdamW
 
@@ -14,7 +15,7 @@ from taskgraft.adaptation.trainable import TrainableTensors
 from taskgraft.contract.plan import Stage
 from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.data.examples import LocalBatch
-from taskgraft.engine.memory import NotEnoughMemory, is_out_of_memory, release
+from taskgraft.engine.memory import NotEnoughMemory, is_out_of_memory
 from taskgraft.engine.precision import autocast
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
@@ -180,7 +181,7 @@ class TrainStep:
         if self.accelerator.num_processes > 1 or self.micro_batch == 1:
             raise NotEnoughMemory(f"training the stage '{self.stage.name}'", self.micro_batch, advice)
         self.optimizer.zero_grad(set_to_none=True)
-        release()
+        clear_device_cache()
         before, self.micro_batch = self.micro_batch, self.micro_batch // 2
         self.reporter.message(
             f"Out of memory with {before:,} rows per pass. Going on with {self.micro_batch:,}, the gradients summed to "

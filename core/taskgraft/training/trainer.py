@@ -24,7 +24,8 @@ from taskgraft.data.examples import EncodedDataset
 from taskgraft.data.soft_labels import add_soft_labels
 from taskgraft.data.tensor_cache import RowSource, TensorCache
 from taskgraft.engine.feature_checks import check_features
-from taskgraft.engine.task_module import TaskModule, cache_features
+from taskgraft.engine.forward import cache_features
+from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.fingerprints import tensor_digest
@@ -255,7 +256,7 @@ class Trainer:
         first, store = learning.first_part(), stage.cache_features and self.task.cacheable
         usable = [cut for cut in description.cuts_for(layout) if 0 < cut <= first < len(description.parts)]
         verified = check_features(self.task.backbone, self._first_batch(), layout, usable[-1:] if store else [])
-        self.task.padding_invariant = verified.pads
+        self.task.padding_invariant = verified.padding_invariant
         if store and first == len(description.parts):
             return None
         return max(verified.cuts, default=0)
@@ -303,7 +304,7 @@ class Trainer:
 
     def _stored(self, cut: int | None, examples: EncodedDataset, folder: Path, memory: int) -> TensorCache:
         limit, workers = limit_of(self.settings), self.settings.workers
-        return cache_features(self.task, cut, examples.inputs, limit, folder, memory, self._passes, workers)
+        return cache_features(self.task, cut, examples.inputs, TensorCache(folder, memory), limit, self._passes, workers)
 
     def _passes(self, batches: Sequence[RowIndices]) -> Iterator[RowIndices]:
         return self.reporter.track(batches, "computing what stays frozen, once", len(batches))

@@ -91,7 +91,7 @@ def test_a_cut_that_would_be_silently_wrong_is_caught_on_the_first_batch(saved):
 
     assert verified.cuts == ()
     assert str(told[0].message) == (
-        "TextBackbone: features resumed from cut 1 differ from a whole pass, so nothing will be stored there."
+        "TextBackbone: features resumed from cut 1 differ from a whole pass, so nothing will be cached there."
     )
 
 

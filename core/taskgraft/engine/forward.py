@@ -1,0 +1,139 @@
+"""Forward passes over many rows, without training: cached features, predictions, soft labels and the mean loss."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+import torch
+
+from taskgraft.contract.batch import Batch, RowIndices
+from taskgraft.contract.features import features_to_batch
+from taskgraft.contract.predictions import Predictions, concat_predictions
+from taskgraft.data.batching import BatchBudget, inference_batches
+from taskgraft.data.examples import Targets, iter_batches
+from taskgraft.data.tensor_cache import RowSource, TensorCache
+from taskgraft.engine.memory import halve_on_oom
+from taskgraft.engine.precision import OneDnnLinear
+from taskgraft.engine.task_module import TaskModule
+
+_Result = TypeVar("_Result")
+
+ProgressIterator = Callable[[Sequence[RowIndices]], Iterator[RowIndices]]
+"""Iterates over batches of row indices, perhaps showing progress."""
+
+
+@torch.no_grad()
+def cache_features(
+    task: TaskModule,
+    cut: int | None,
+    inputs: RowSource,
+    cache: TensorCache,
+    budget: BatchBudget,
+    progress: ProgressIterator,
+    workers: int | None = None,
+) -> TensorCache:
+    """Run every row once through the backbone, up to a cut or (None) to its features, and finish a cache of the results.
+
+    Args:
+        inputs: processed rows.
+        cache: an empty one.
+        budget: of a forward pass.
+        workers: processes that load heavy inputs; None chooses by the machine.
+    """
+    task.backbone.eval()
+
+    def state(batch: Batch) -> Batch:
+        if cut is None:
+            return features_to_batch(task.backbone(batch, task.layout))
+        return task.backbone.forward_to_cut(cut, batch, task.layout)
+
+    return _fill(cache, _forward(task, inputs, budget, progress, workers, state))
+
+
+@torch.no_grad()
+def compute_soft_labels(
+    task: TaskModule,
+    inputs: RowSource,
+    temperature: float,
+    cache: TensorCache,
+    budget: BatchBudget,
+    progress: ProgressIterator,
+    workers: int | None = None,
+) -> TensorCache:
+    """Finish a cache of the soft labels of every row, for a student. Arguments as for :func:`cache_features`."""
+    task.eval()
+
+    def soft_labels(batch: Batch) -> Batch:
+        return task.head.soft_labels(*task.output(0, batch), temperature)
+
+    return _fill(cache, _forward(task, inputs, budget, progress, workers, soft_labels))
+
+
+@torch.no_grad()
+def predict_batches(
+    task: TaskModule,
+    cut: int | None,
+    inputs: RowSource,
+    budget: BatchBudget,
+    progress: ProgressIterator,
+    workers: int | None = None,
+) -> Predictions:
+    """Predict for every row, in order. Arguments as for :func:`cache_features`."""
+    task.eval()
+    chunks: list[Predictions] = []
+    order: list[int] = []
+
+    def predict(batch: Batch) -> Predictions:
+        return task.head.predict(*task.output(cut, batch))
+
+    for rows, predictions in _forward(task, inputs, budget, progress, workers, predict):
+        chunks.append(predictions)
+        order.extend(rows)
+    return concat_predictions(chunks, order)
+
+
+@torch.no_grad()
+def evaluate_loss(
+    task: TaskModule,
+    cut: int | None,
+    inputs: RowSource,
+    targets: Targets,
+    budget: BatchBudget,
+    workers: int | None = None,
+) -> float:
+    """Compute the head's own loss, averaged over all rows. Arguments as for :func:`cache_features`."""
+    task.eval()
+    total, weight = 0.0, 0.0
+    for rows, (output, features) in _forward(task, inputs, budget, iter, workers, partial(task.output, cut)):
+        loss = task.head.loss(output, targets.select(rows).to(task.device), features)
+        total, weight = total + float(loss.total), weight + float(loss.weight)
+    return total / max(weight, 1e-12)
+
+
+def _fill(cache: TensorCache, states: Iterator[tuple[RowIndices, Batch]]) -> TensorCache:
+    for rows, state in states:
+        cache.append(rows, state)
+    return cache.finish()
+
+
+def _forward(
+    task: TaskModule,
+    inputs: RowSource,
+    budget: BatchBudget,
+    progress: ProgressIterator,
+    workers: int | None,
+    compute: Callable[[Batch], _Result],
+) -> Iterator[tuple[RowIndices, _Result]]:
+    """Compute something for all rows in batches; batches that do not fit into memory are halved."""
+    batches = inference_batches(inputs.sizes(), budget, even=not task.padding_invariant)
+    loaded = iter_batches(inputs, batches, workers)
+    for rows in progress(batches):
+        batch = next(loaded)
+
+        def compute_some(places: Sequence[int], batch: Batch = batch) -> _Result:
+            some = batch if len(places) == len(batch) else batch.select(places)
+            with OneDnnLinear():
+                return compute(some.to(task.device))
+
+        for places, result in halve_on_oom(range(len(rows)), compute_some):
+            yield (rows if len(places) == len(rows) else [rows[place] for place in places]), result

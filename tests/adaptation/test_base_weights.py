@@ -101,20 +101,20 @@ def test_a_base_that_moved_is_named_anew_and_another_is_refused(tmp_path):
         tg.load(tmp_path / "second", backbone=f"small-words:{tmp_path / 'other'}")
     refused, than = tmp_path / "second", f"small-words:{tmp_path / 'other'}"
     assert str(error.value).startswith(
-        f"The artifact {refused} is refused: it was trained on another base than '{than}' ("
+        f"The artifact {refused} cannot be used: it was trained on another base than '{than}' ("
     )
 
 
-def test_a_damaged_base_is_refused_before_anything_is_composed(tmp_path):
+def test_a_damaged_base_is_refused_where_its_weights_are_read(tmp_path):
     trained("small-words").save(tmp_path / "first")
     content = bytearray((tmp_path / "first" / TENSORS).read_bytes())
     content[-1] ^= 1
     (tmp_path / "first" / TENSORS).write_bytes(content)
 
     with pytest.raises(TaskgraftError) as error:
-        tg.compose(f"small-words:{tmp_path / 'first'}", head="classification", strategy="full")
+        trained(f"small-words:{tmp_path / 'first'}")
     assert str(error.value) == (
-        f"The artifact {tmp_path / 'first'} is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+        f"The artifact {tmp_path / 'first'} cannot be used: its files do not match SHA256SUMS, so it is damaged or was changed."
     )
 
 
@@ -124,7 +124,7 @@ def test_a_base_of_another_backbone_is_refused(tmp_path):
     with pytest.raises(TaskgraftError) as error:
         tg.compose(f"small-pairs:{tmp_path / 'first'}", head="classification", strategy="full")
     assert str(error.value) == (
-        f"The artifact {tmp_path / 'first'} is refused: its backbone is 'taskgraft-small/small-words', so it cannot be the "
+        f"The artifact {tmp_path / 'first'} cannot be used: its backbone is 'taskgraft-small/small-words', so it cannot be the "
         "base of 'small-pairs'."
     )
 
@@ -142,6 +142,6 @@ def test_a_base_with_inserted_modules_is_refused(tmp_path):
     with pytest.raises(TaskgraftError) as error:
         trained(f"small-words:{tmp_path / 'first'}")
     assert str(error.value) == (
-        f"The artifact {tmp_path / 'first'} is refused: it holds inserted modules, so its backbone cannot be the base "
+        f"The artifact {tmp_path / 'first'} cannot be used: it contains inserted modules, so its backbone cannot be the base "
         "of another model."
     )

@@ -58,7 +58,7 @@ def refusal(folder: Path, **options) -> str:
     """Why an artifact is refused."""
     with pytest.raises(InvalidArtifact) as caught:
         load(folder, **({"backbone": Based()} | options))
-    start = f"The artifact {folder} is refused: "
+    start = f"The artifact {folder} cannot be used: "
     assert str(caught.value) == f"{start}{caught.value.problem}."
     return caught.value.problem
 
@@ -259,7 +259,7 @@ def test_a_tensor_that_is_missing_is_refused(artifact):
 
 def test_a_tensor_that_is_unexpected_is_refused(artifact):
     save_file(load_file(artifact / TENSORS) | {"extra": torch.zeros(1)}, artifact / TENSORS)
-    assert refusal(summed(artifact)) == f"{TENSORS} holds an unexpected tensor extra"
+    assert refusal(summed(artifact)) == f"{TENSORS} contains an unexpected tensor extra"
 
 
 def test_a_tensor_that_the_manifest_leaves_out_is_refused(artifact):
@@ -347,7 +347,7 @@ def test_other_settings_of_the_processor_are_refused(artifact):
 def test_a_newer_form_is_refused(artifact):
     rewritten(artifact, lambda manifest: manifest.update(schema_version=SCHEMA + 1, anything="new"))
     assert refusal(artifact) == (
-        f"its form is {SCHEMA + 1}, newer than {SCHEMA}, the newest known here; update taskgraft"
+        f"its format version is {SCHEMA + 1}, but this taskgraft reads up to {SCHEMA}; update taskgraft"
     )
 
 
@@ -363,7 +363,7 @@ def test_a_target_description_that_does_not_fit_is_refused(artifact):
 
 def test_an_unknown_entry_of_the_manifest_is_refused(artifact):
     rewritten(artifact, lambda manifest: manifest.update(surprise=1))
-    assert refusal(artifact) == f"{MANIFEST} has a fault at 'surprise': Extra inputs are not permitted"
+    assert refusal(artifact) == f"{MANIFEST} is invalid at 'surprise': Extra inputs are not permitted"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"null", b"\xff", b"[" * 100_000, b'{"schema_version": "x"}'])

@@ -138,7 +138,7 @@ def test_insertions_of_one_name_stand_side_by_side():
     fit(model)
     names = {one.insertion.name for one in model.fitted.inserted}
     assert names == {"scale", "scale-2"}
-    learned = {name for name in model.fitted.learned if ":" in name}
+    learned = {name for name in model.fitted.trained if ":" in name}
     assert learned == {"blocks.0.query:scale.scale", "blocks.0.query:scale-2.scale"}
 
 
@@ -160,7 +160,7 @@ def test_a_stage_that_moves_what_an_earlier_one_may_is_caught_in_its_own():
         fit(tg.compose(words(), classification(), plan))
     assert (caught.value.stage, caught.value.faults) == (
         "2-first",
-        ("the tensor blocks.0.query.weight does not learn, but changed",),
+        ("the tensor blocks.0.query.weight is frozen, but changed",),
     )
 
 
@@ -209,7 +209,7 @@ def test_an_artifact_that_grants_itself_what_a_person_must_is_refused_at_any_dep
     with pytest.raises(InvalidArtifact) as caught:
         tg.load(path)
     assert str(caught.value) == (
-        f"The artifact {path} is refused: it asks for 'remote_code', which only you can grant: "
+        f"The artifact {path} cannot be used: it asks for 'remote_code', which only you can grant: "
         'pass strategy={"name": "trusting", "remote_code": True, …} if you trust it.'
     )
     done = typed("fit", str(path), "-q", "--set", "data.train=train.csv")
@@ -270,10 +270,10 @@ def test_it_is_shown_with_what_it_is_made_of(garden):
 
 
 def test_no_strategy_at_all_is_refused():
-    assert settings_problem() == ("strategy 'stages': the setting 'strategies' is []: name one strategy or more.")
+    assert settings_problem() == ("strategy 'stages': the setting 'strategies' is []: name one or more strategies.")
     with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), classification(), Stages(()))
-    assert str(caught.value) == "'stages' is made of no strategy. Give one or more."
+    assert str(caught.value) == "'stages' contains no strategy. Give one or more."
 
 
 def test_a_nested_name_that_nobody_provides_is_refused():
@@ -285,7 +285,7 @@ def test_a_nested_name_that_nobody_provides_is_refused():
 def test_nested_settings_are_refused_as_elsewhere():
     assert settings_problem("partial") == (
         "strategy 'partial': the setting 'learn' has no default, so decide it "
-        "(how many parts learn, counted from the output)."
+        "(number of parts that are trained, counted from the output)."
     )
     assert settings_problem({"learn": 2}) == "strategy: the setting 'name' is missing."
     assert settings_problem({"name": "full", "epochs": 0}) == (
@@ -303,4 +303,4 @@ def test_something_else_than_strategies_is_refused():
 def test_a_nested_strategy_that_does_not_fit_is_refused():
     with pytest.raises(StrategyNotApplicable) as caught:
         composed("full", "partial:9")
-    assert str(caught.value).startswith("'partial' is to train the last 9 parts, but the backbone has 3: ")
+    assert str(caught.value).startswith("'partial' has learn = 9, but the backbone has only 3 parts: ")

@@ -62,8 +62,8 @@ def test_what_cannot_be_exported_is_told(place):
 def test_what_cannot_be_merged_is_told(place):
     fitted("small-words", sentences(), "adapters").save("adapted")
     assert refusal("adapted", "plain") == (
-        "The insertion 'adapter' cannot be merged: what it adds to blocks.0.feed_forward_out is no change of that layer's "
-        "weights. The model is as it was; it can be saved and used with its insertions."
+        "The insertion 'adapter' cannot be merged: what it adds to blocks.0.feed_forward_out is not a change of that layer's "
+        "weights. The model is unchanged; it can be saved and used with its insertions."
     )
 
 
@@ -76,4 +76,4 @@ def test_rows_to_check_with_are_read(place):
 def test_an_artifact_that_is_none_is_told(tmp_path):
     done = apart("export", tmp_path / "nothing", tmp_path / "plain")
     assert (done.code, done.out) == (2, "")
-    assert done.err == f"Error: The artifact {tmp_path / 'nothing'} is refused: there is no such folder.\n"
+    assert done.err == f"Error: The artifact {tmp_path / 'nothing'} cannot be used: there is no such folder.\n"

@@ -138,8 +138,7 @@ def test_an_artifact_gives_its_trained_backbone(place):
 def test_a_file_that_is_there_is_overwritten_on_request_alone(place):
     (place / "out.npz").write_text("precious")
     assert refusal("small-words", "rows.csv", "-o", "out.npz") == (
-        "The features cannot be written to out.npz: something is there already; name another file, "
-        "or say that it is to be overwritten."
+        "The features cannot be written to out.npz: the file exists; choose another one, or pass overwrite (--overwrite)."
     )
     assert (place / "out.npz").read_text() == "precious"
     assert typed("features", "small-words", "rows.csv", "-o", "out.npz", "--overwrite", "-q").code == 0
@@ -185,7 +184,7 @@ def test_no_traceback_leaves_a_process_of_its_own(place):
         ),
         (
             ("small-words", "rows.csv", "--input", "text", "--input", "id"),
-            "The backbone reads text, but 2 columns were named: text, id. Say which columns to read with inputs=….",
+            "The backbone reads text, but 2 columns were named: text, id. Name the columns to read with inputs=….",
         ),
         (
             ("small-words", "rows.csv", "--keep", "idd"),

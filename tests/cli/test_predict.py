@@ -83,8 +83,7 @@ def test_a_file_holds_a_prediction_for_each_row(place, name):
 def test_a_file_that_is_there_is_overwritten_on_request_alone(place):
     (place / "out.csv").write_text("precious")
     assert refusal("predict", "intents", "valid.csv", "-o", "out.csv") == (
-        "The predictions cannot be written to out.csv: something is there already; name another file, "
-        "or say that it is to be overwritten."
+        "The predictions cannot be written to out.csv: the file exists; choose another one, or pass overwrite (--overwrite)."
     )
     assert (place / "out.csv").read_text() == "precious"
     assert typed("predict", "intents", "valid.csv", "-o", "out.csv", "--overwrite").code == 0
@@ -109,7 +108,7 @@ def test_a_bad_row_is_named_by_its_line_and_leaves_no_file(place):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere", "valid.csv"), "The artifact nowhere is refused: there is no such folder."),
+        (("nowhere", "valid.csv"), "The artifact nowhere cannot be used: there is no such folder."),
         (("intents", "valid.csv", "--device", "abacus"), "The device 'abacus' cannot be used: "),
         (("intents", "missing.csv"), "missing.csv: there is no such file."),
         (("intents", "valid.csv", "-o", "out.xls"), "The predictions cannot be written to out.xls: files that end in "),
@@ -170,5 +169,5 @@ def test_a_damaged_artifact_is_refused(place, fitted):
         (place / "damaged" / file.name).write_bytes(file.read_bytes())
     (place / "damaged" / "learned.safetensors").write_bytes(b"")
     assert refusal("evaluate", "damaged", "valid.csv") == (
-        "The artifact damaged is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+        "The artifact damaged cannot be used: its files do not match SHA256SUMS, so it is damaged or was changed."
     )

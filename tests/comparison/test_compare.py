@@ -162,7 +162,7 @@ def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_w
     assert said == json.loads((out / "comparison.json").read_text()) | {"folder": "intents.compare"}
     assert [one["problem"] for one in said["contenders"]] == [
         None,
-        "'partial' is to train the last 9 parts, but the backbone has 3: embedding, block-0, block-1. "
+        "'partial' has learn = 9, but the backbone has only 3 parts: embedding, block-0, block-1. "
         "Choose learn = 3 or less.",
         None,
         "its process was ended by SIGKILL, as happens when memory runs out.",
@@ -195,8 +195,8 @@ def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_w
     changed = typed(*typed_ways("--resume", "--set", "training.epochs=5"))
     assert (changed.code, changed.err) == (
         2,
-        "Error: The run in intents.compare cannot go on, since something else is asked for now: training.epochs was 3, is 5. "
-        "Ask for the same as before, or begin anew without resume (on the command line: --overwrite in place of --resume).\n",
+        "Error: Cannot resume intents.compare: the settings or data changed: training.epochs was 3, is 5. "
+        "Use the same, or start again without resume (on the command line: --overwrite instead of --resume).\n",
     )
     unknown = typed(*typed_ways("--resume", "--metric", "acuracy"))
     assert unknown.code == 2
@@ -277,9 +277,9 @@ def test_the_rows_that_a_split_holds_out_are_the_same_for_all_seeds_so_they_shar
         ),
         (
             ["--strategy", "partial:9", "--strategy", "partial:8"],
-            "Nothing was compared: no run ended well. 'partial' is to train the last 9 parts, but the backbone has 3: "
-            "embedding, block-0, block-1. Choose learn = 3 or less. 'partial' is to train the last 8 parts, but the "
-            "backbone has 3: embedding, block-0, block-1. Choose learn = 3 or less. Mend that, and begin anew.",
+            "Nothing was compared: no run ended well. 'partial' has learn = 9, but the backbone has only 3 parts: "
+            "embedding, block-0, block-1. Choose learn = 3 or less. 'partial' has learn = 8, but the backbone has only 3 "
+            "parts: embedding, block-0, block-1. Choose learn = 3 or less. Mend that, and begin anew.",
         ),
     ],
 )

@@ -13,12 +13,12 @@ from small_tasks import PARTS, Planned, assert_same_bits, learns, sentences, wei
 import taskgraft as tg
 from taskgraft.builtin.heads.configs import MaskedElementsConfig
 from taskgraft.builtin.heads.masked_elements import MaskedElements
-from taskgraft.composition.compose import MaskingNotSupported, MixingNotSupported
+from taskgraft.composition.resolve import CompositionError
 from taskgraft.contract.features import ELEMENT_AXIS
 from taskgraft.contract.masking import CATEGORY
 from taskgraft.contract.plan import HeadSolver
 from taskgraft.contract.rows import Rows
-from taskgraft.data.dataset import EmptyData
+from taskgraft.data.errors import DataError
 from taskgraft.data.examples import EncodedDataset, EpochSeed, iter_training_batches
 from taskgraft.data.masking import FIXED_MASK, ElementMasking, MaskedInputs, MaskedTargets
 from taskgraft.data.on_the_fly import OnTheFlyInputs
@@ -119,7 +119,7 @@ def test_where_computation_is_stored_the_same_elements_stay_hidden_and_it_is_sai
 def test_a_linear_probe_runs_by_descent_on_features_computed_once():
     model = pretrained(words(), strategy="linear-probe")
     assert model.composition.plan[0].solve == HeadSolver.DESCENT
-    assert {name.partition(".")[0] for name in model.fitted.learned} == {"head"}
+    assert {name.partition(".")[0] for name in model.fitted.trained} == {"head"}
 
 
 # --- what comes of it
@@ -220,7 +220,7 @@ def test_a_base_that_was_changed_is_refused(base, tmp_path):
         with pytest.raises(TaskgraftError) as caught:
             use()
         assert str(caught.value) == (
-            f"The artifact {base} is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+            f"The artifact {base} cannot be used: its files do not match SHA256SUMS, so it is damaged or was changed."
         )
 
 
@@ -233,11 +233,11 @@ def test_a_backbone_that_hides_nothing_is_refused_before_it_is_built():
         def description(self):
             return replace(super().description, can_mask=False)
 
-    with pytest.raises(MaskingNotSupported) as caught:
+    with pytest.raises(CompositionError) as caught:
         tg.compose(Open(), "masked-elements", "full")
     assert str(caught.value) == (
-        "'masked-elements' recovers elements that are hidden from the backbone, but 'Open' cannot hide any.\n"
-        "Choose a backbone that hides elements (some do by a setting: taskgraft show NAME), or a head that learns from a "
+        "'masked-elements' predicts masked elements, but 'Open' does not support masking.\n"
+        "Choose a backbone that does (some have a setting for it: taskgraft show NAME), or a head that is trained on a "
         "target column (classification, contact-map, element-classification, fraud, multi-label, regression)."
     )
 
@@ -248,7 +248,7 @@ def test_examples_that_are_mixed_cannot_be_recovered():
         def description(self):
             return replace(super().description, mixes_examples=True)
 
-    with pytest.raises(MixingNotSupported):
+    with pytest.raises(CompositionError):
         tg.compose(Mixing(), "masked-elements", "full")
 
 
@@ -267,7 +267,7 @@ def test_other_heads_go_on_requiring_one():
 
 
 def test_no_rows_are_refused_as_ever():
-    with pytest.raises(EmptyData):
+    with pytest.raises(DataError):
         pretrained(rows={"text": []})
 
 

@@ -12,12 +12,11 @@ from small_tasks import learns, sentences, trained, words
 
 import taskgraft as tg
 from taskgraft.artifact.artifact import InvalidDevice
-from taskgraft.composition.compose import InvalidReference
+from taskgraft.composition.resolve import CompositionError
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.features import Features
 from taskgraft.contract.rows import InvalidRows, MissingColumn
-from taskgraft.data.dataset import EmptyData
-from taskgraft.data.preprocessing import InvalidInputs
+from taskgraft.data.errors import DataError
 from taskgraft.engine.feature_checks import UnreliableBackbone
 from taskgraft.inference import feature_windows as windows
 from taskgraft.inference.extract_features import BackboneNeedsFit, NoSuchLayout
@@ -226,7 +225,7 @@ def test_an_artifact_whose_backbone_was_an_object_is_refused(tmp_path):
     with pytest.raises(InvalidArtifact) as caught:
         tg.extract_features(tmp_path / "artifact", sentences(), quiet=True)
     assert str(caught.value) == (
-        f"The artifact {tmp_path / 'artifact'} is refused: its backbone was an object of the class backbones.Words; "
+        f"The artifact {tmp_path / 'artifact'} cannot be used: its backbone was an object of the class backbones.Words; "
         "load it, and pass the object."
     )
 
@@ -390,15 +389,15 @@ def refused(kind, tmp_path, backbone=None, data=None, output="out.npz", **more):
         (MissingColumn, {"keep": ["txt"]}, "the data has no column 'txt'. Did you mean 'text'? Columns: text."),
         (MissingColumn, {"inputs": "txt"}, "the data has no column 'txt'. Did you mean 'text'? Columns: text."),
         (
-            InvalidInputs,
+            DataError,
             {"data": {"said": ["a"]}},
             "The backbone reads text, but no column was named for 'text', and the data has said. "
-            "Say which columns to read with inputs=….",
+            "Name the columns to read with inputs=….",
         ),
-        (EmptyData, {"data": {"text": []}}, "the data has columns but no rows."),
+        (DataError, {"data": {"text": []}}, "the data has columns but no rows."),
         (InvalidDevice, {"device": "meta"}, "The device 'meta' cannot be used: it holds no data. 'cpu' always can."),
         (
-            InvalidReference,
+            CompositionError,
             {"backbone": 3},
             "The backbone is 3, of the type int. Give a name, a dict with 'name' and settings, or an object of the class "
             "taskgraft.Backbone.",

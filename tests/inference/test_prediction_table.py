@@ -196,7 +196,7 @@ def test_no_rows_are_a_file_with_a_header(tmp_path):
         ("folder.csv", "it is a folder"),
         (
             "there.csv",
-            "something is there already; name another file, or say that it is to be overwritten",
+            "the file exists; choose another one, or pass overwrite (--overwrite)",
         ),
         ("nowhere/out.csv", "there is no folder nowhere"),
     ],

@@ -90,9 +90,9 @@ def test_a_run_cannot_go_on_with_something_changed(folder):
     with pytest.raises(ResumeMismatch) as raised:
         folder.open(other, resume=True)
     assert str(raised.value) == (
-        f"The run in {folder.path} cannot go on, since something else is asked for now: training.epochs was 3, is 5; "
-        'training rows was "abc", is "abd". Ask for the same as before, or begin anew without resume '
-        "(on the command line: --overwrite in place of --resume)."
+        f"Cannot resume {folder.path}: the settings or data changed: training.epochs was 3, is 5; "
+        'training rows was "abc", is "abd". Use the same, or start again without resume '
+        "(on the command line: --overwrite instead of --resume)."
     )
 
 
@@ -100,8 +100,7 @@ def test_two_runs_cannot_share_a_folder(folder):
     with pytest.raises(RunDirectoryError) as raised:
         RunDirectory(folder.path).open(IDENTITY, resume=True)
     assert str(raised.value) == (
-        f"The run folder {folder.path} cannot be used: another run is at work in it; wait for its end or name another "
-        "folder."
+        f"The run folder {folder.path} cannot be used: another run is using it; wait, or choose another folder."
     )
     folder.save_state({}, {"a": torch.zeros(1)})
 
@@ -112,7 +111,7 @@ def test_a_damaged_state_is_refused(folder):
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(
         RunDirectoryError,
-        match=r"its state is damaged \(.*\); begin anew without resume \(on the command line: .*\)\.$",
+        match=r"its checkpoint is damaged \(.*\); start again without resume \(on the command line: .*\)\.$",
     ):
         folder.load_state()
 
@@ -121,7 +120,7 @@ def test_a_damaged_state_is_refused(folder):
 def test_a_damaged_identity_is_refused(folder, content):
     folder.close()
     (folder.path / "run.json").write_text(content)
-    with pytest.raises(RunDirectoryError, match=r"its run\.json (cannot be read|does not say which run it is)"):
+    with pytest.raises(RunDirectoryError, match=r"its run\.json cannot be read"):
         folder.open(IDENTITY, resume=True)
 
 
@@ -142,7 +141,7 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(folder, monkeypatc
     with pytest.raises(RunDirectoryError) as raised:
         folder.save_state({"step": 2}, {"a": torch.ones(1)})
     assert str(raised.value) == (
-        f"The run folder {folder.path} cannot be used: its state cannot be written ([Errno 28] No space left on device)."
+        f"The run folder {folder.path} cannot be used: its checkpoint cannot be written ([Errno 28] No space left on device)."
     )
     assert folder.load_state()[0] == {"step": 1}
     assert sorted(path.name for path in folder.path.iterdir()) == [

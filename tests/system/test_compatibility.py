@@ -104,7 +104,7 @@ def test_an_artifact_without_its_plugin_says_what_to_install(garden):
     with pytest.raises(InvalidArtifact) as caught:
         tg.load(folder)
     assert str(caught.value) == (
-        f"The artifact {folder} is refused: it needs old-letters 1.0, not installed here: pip install old-letters."
+        f"The artifact {folder} cannot be used: it needs old-letters 1.0, not installed here: pip install old-letters."
     )
 
 

@@ -124,7 +124,7 @@ def test_a_quotation_mark_that_never_ends(folder):
 def test_a_gzip_file_cut_off(folder):
     (folder / "train.csv.gz").write_bytes(gzip.compress((HEADER + GOOD).encode())[:-12])
     assert refused_fit("data.train=train.csv.gz") == (
-        "train.csv.gz: the file is no whole gzip file (Compressed file ended before the end-of-stream marker was reached)."
+        "train.csv.gz: the file is not a complete gzip file (Compressed file ended before the end-of-stream marker was reached)."
     )
 
 
@@ -279,8 +279,8 @@ def test_a_setting_that_a_strategy_does_not_have(folder):
 
 def test_a_strategy_without_what_it_needs(folder):
     assert refused_fit("strategy=partial") == (
-        "strategy 'partial': the setting 'learn' has no default, so decide it (how many parts learn, counted from the "
-        "output)."
+        "strategy 'partial': the setting 'learn' has no default, so decide it (number of parts that are trained, "
+        "counted from the output)."
     )
 
 
@@ -315,7 +315,7 @@ def test_a_split_that_leaves_nothing(folder):
     (folder / "train.csv").write_text(HEADER + GOOD)
     assert refused_fit("data.validation=null", "data.split=fraction:0.1") == (
         "The split 'fraction:0.1' (from taskgraft 0.1.0) leaves no row for 'validation' (train 3, validation 0). "
-        "Choose another split, or other settings of it."
+        "Choose another split, or change its settings."
     )
 
 
@@ -343,7 +343,7 @@ def test_a_loss_that_is_not_finite(folder):
 def test_a_folder_that_is_no_checkpoint(folder):
     (folder / "checkpoint").mkdir()
     assert refused_fit("backbone=hf-text:./checkpoint") == (
-        "The checkpoint './checkpoint' cannot be used: it has no config.json, so it is no checkpoint of transformers."
+        "The checkpoint './checkpoint' cannot be used: it has no config.json, so it is not a transformers checkpoint."
     )
 
 
@@ -354,7 +354,7 @@ def test_a_checkpoint_with_a_missing_tensor(folder, tmp_path):
     save_file(tensors, checkpoint / "model.safetensors", {"format": "pt"})
     assert refused_fit(f"backbone=hf-text:{checkpoint}") == (
         f"The checkpoint '{checkpoint}' lacks 1 tensors that the features use: embeddings.word_embeddings.weight.\n"
-        "They would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+        "They would be initialized at random, so choose a complete checkpoint."
     )
 
 
@@ -457,8 +457,7 @@ def test_two_runs_in_one_folder(folder):
     first.open({}, resume=False)
     try:
         assert refused_fit() == (
-            "The run folder intents.run cannot be used: another run is at work in it; wait for its end or name another "
-            "folder."
+            "The run folder intents.run cannot be used: another run is using it; wait, or choose another folder."
         )
     finally:
         first.close()
@@ -474,7 +473,7 @@ def artifact(folder):
 
 
 def test_an_artifact_that_is_missing(folder):
-    assert refused("predict", "intent", "valid.csv") == "The artifact intent is refused: there is no such folder."
+    assert refused("predict", "intent", "valid.csv") == "The artifact intent cannot be used: there is no such folder."
 
 
 def test_a_damaged_artifact(artifact):
@@ -482,7 +481,7 @@ def test_a_damaged_artifact(artifact):
         file.seek(-1, os.SEEK_END)
         file.write(b"\x7f")
     assert refused("evaluate", "intents", "valid.csv") == (
-        "The artifact intents is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+        "The artifact intents cannot be used: its files do not match SHA256SUMS, so it is damaged or was changed."
     )
 
 

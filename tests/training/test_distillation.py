@@ -279,7 +279,7 @@ def test_a_student_that_is_fitted_again_needs_its_teacher(teacher, tmp_path):
 
     with pytest.raises(InvalidArtifact) as raised:
         tg.load(tmp_path / "student").fit(sentences(), target="label", quiet=True)
-    assert str(raised.value) == f"The artifact {teacher} is refused: there is no such folder."
+    assert str(raised.value) == f"The artifact {teacher} cannot be used: there is no such folder."
 
 
 def test_a_student_teaches_in_its_turn(teacher, tmp_path):
@@ -331,18 +331,20 @@ def refused(teacher: str, head: Any = "classification", error: type[Exception] =
 def test_a_folder_that_is_not_there_is_refused_when_composing(tmp_path):
     assert (
         refused(f"{tmp_path}/gone", error=InvalidArtifact)
-        == f"The artifact {tmp_path}/gone is refused: there is no such folder."
+        == f"The artifact {tmp_path}/gone cannot be used: there is no such folder."
     )
 
 
-def test_a_damaged_teacher_is_refused_when_composing(teacher):
+def test_a_damaged_teacher_is_refused_when_its_soft_labels_are_computed(teacher):
     path = Path(teacher, TENSORS)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
 
-    assert refused(teacher, error=InvalidArtifact) == (
-        f"The artifact {teacher} is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+    with pytest.raises(InvalidArtifact) as raised:
+        fit(SMALLER, distill(teacher))
+    assert str(raised.value) == (
+        f"The artifact {teacher} cannot be used: its files do not match SHA256SUMS, so it is damaged or was changed."
     )
 
 
@@ -386,15 +388,16 @@ def test_a_teacher_whose_plugin_is_not_installed_is_refused_when_composing(teach
     Path(teacher, SUMS).write_text(checksums(files))
 
     assert refused(teacher, error=InvalidArtifact) == (
-        f"The artifact {teacher} is refused: it needs acme-backbones 2.0, not installed here: "
+        f"The artifact {teacher} cannot be used: it needs acme-backbones 2.0, not installed here: "
         "pip install acme-backbones."
     )
 
 
 def test_a_head_that_does_not_distil_is_refused_when_composing(teacher):
     assert refused(teacher, "masked-elements", StrategyNotApplicable) == (
-        "'distill' needs a head that learns from soft targets, but this one, which learns inputs, does not. Choose another "
-        "strategy, or a head that does (classification, multi-label, regression, element-classification)."
+        "'distill' needs a head that supports soft labels from a teacher, but this head, with targets of the kind inputs, "
+        "does not. Choose another strategy, or a head that does (classification, multi-label, regression, "
+        "element-classification)."
     )
 
 
@@ -402,7 +405,7 @@ def test_more_parts_than_there_are_cannot_learn(teacher):
     with pytest.raises(StrategyNotApplicable) as raised:
         tg.compose("small-words", "classification", distill(teacher, learn=4))
     assert str(raised.value) == (
-        "'distill' is to train the last 4 parts, but the backbone has 3: embedding, block-0, block-1. "
+        "'distill' has learn = 4, but the backbone has only 3 parts: embedding, block-0, block-1. "
         "Choose learn = 3 or less."
     )
 
@@ -456,4 +459,4 @@ def test_teachers_of_two_stages_must_know_the_same(teacher, tmp_path):
 def test_a_stage_with_a_teacher_needs_a_loss_that_learns_from_it(teacher):
     with pytest.raises(InvalidStage) as raised:
         fit(words(), Planned(replace(stage_of(teacher), loss=None)))
-    assert str(raised.value) == "The stage 'distill' cannot run: it has a teacher, but no loss that learns from it."
+    assert str(raised.value) == "The stage 'distill' cannot run: it has a teacher, but no loss that uses its soft labels."

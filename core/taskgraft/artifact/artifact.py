@@ -22,18 +22,12 @@ from taskgraft.adaptation.base_weights import (
     owner_of,
     read_tensors,
 )
-from taskgraft.adaptation.fitted import FittedTask
+from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.adaptation.insertion import InsertedModule, insert_modules, is_inserted, remove_modules
 from taskgraft.adaptation.trainable import TrainableTensors, resolve_trainable
-from taskgraft.composition.compose import (
-    ComponentReference,
-    Composition,
-    build_head,
-    check_consent,
-    compose_components,
-    head_features,
-    resolve,
-)
+from taskgraft.composition.compose import Composition, build_head, compose_components, head_features
+from taskgraft.composition.consent import check_consent
+from taskgraft.composition.resolve import ComponentReference, resolve
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.head import Head
@@ -59,8 +53,7 @@ from taskgraft.storage.manifest import (
     checksums,
     is_artifact,
     read_artifact,
-    recipe_from,
-    recipe_relative_to,
+    rebase_data_paths,
 )
 
 
@@ -151,7 +144,7 @@ def load_fitted(
     """
     folder = Path(path)
     manifest, content = read_artifact(folder)
-    recipe = recipe_from(folder, manifest)
+    recipe = rebase_data_paths(manifest.recipe, folder, Path.cwd())
     composition = compose_from_manifest(folder, manifest, recipe, backbone, head, strategy)
     chosen = composition.backbone
     below, base = build_backbone(chosen)
@@ -176,7 +169,7 @@ def load_fitted(
     task.padding_invariant = manifest.pads
     inserted: tuple[InsertedModule, ...] = ()
     learned: frozenset[str] = frozenset()
-    recipe = recipe.model_copy(update={"backbone": composition.backbone.choice()})
+    recipe = recipe.model_copy(update={"backbone": composition.backbone.to_ref()})
     try:
         for stage in composition.plan:
             inserted = (*inserted, *insert_modules(below, stage.insertions, inserted))
@@ -221,7 +214,7 @@ def compose_from_manifest(
         if given is None and choice.name is not None:
             spec, _ = catalog().find(kind, parse_name(choice.name))
             check_consent(folder, spec, choice.settings, {})
-            for one in resolve(catalog(), kind, choice).every() if kind is StrategySpec else ():
+            for one in resolve(catalog(), kind, choice).with_nested() if kind is StrategySpec else ():
                 check_consent(folder, one.spec, one.config.model_dump(), {})
     composition = compose_components(
         catalog(),
@@ -267,7 +260,7 @@ def _manifest(
     sources = (*composition.sources(), *baseline_sources(list(fitted.baselines)))
     manifest = Manifest(
         schema_version=SCHEMA,
-        recipe=recipe_relative_to(path, recipe),
+        recipe=rebase_data_paths(recipe, Path.cwd(), path),
         target=fitted.target.model_dump(mode="json"),
         processor=_json(fitted.task.backbone.processor.settings()),
         base=fitted.base,

@@ -21,9 +21,7 @@ def loaded(artifact: Path, device: str) -> "TaskModel":
         InvalidArtifact, InvalidDevice: as :func:`taskgraft.load` does.
     """
     from taskgraft.model import load
-    from taskgraft.storage.manifest import read_artifact
 
-    read_artifact(artifact)  # says what is wrong with it before torch looks for devices
     return load(artifact, device=found_device(device))
 
 

@@ -1,14 +1,14 @@
-"""Features without a head: what a pretrained backbone makes of each row. For those who want embeddings alone."""
+"""Feature extraction: the embeddings that a pretrained backbone computes for each row, without a head."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from taskgraft.adaptation.base_weights import build_backbone
 from taskgraft.artifact.artifact import InvalidDevice
-from taskgraft.composition.compose import ComponentReference, GivenObject, ResolvedComponent, resolve
+from taskgraft.composition.resolve import ComponentReference, GivenObject, ResolvedComponent, resolve
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
@@ -18,13 +18,17 @@ from taskgraft.data.dataset import EmptyData, report_notes
 from taskgraft.data.preprocessing import match_columns
 from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, closest_match
-from taskgraft.inference.feature_files import WHAT, check_feature_file, check_holds, open_feature_file
+from taskgraft.engine.task_module import restore_modes
+from taskgraft.errors import closest_match
+from taskgraft.inference.errors import InferenceError
 from taskgraft.inference.feature_windows import ExtractionConfig, WindowedExtraction
-from taskgraft.inference.row_features import RaggedFeatures, joined
+from taskgraft.inference.output_files import check_columns, check_output, open_writer
+from taskgraft.inference.row_features import RaggedFeatures, concat_features
+from taskgraft.inference.writers import FEATURE_COLUMN
 from taskgraft.progress import ProgressReporter
-from taskgraft.storage.atomic_write import OutputError
-from taskgraft.storage.manifest import InvalidArtifact, is_artifact, read_artifact
+from taskgraft.storage.manifest import InvalidArtifact, is_artifact, read_manifest
+
+_Component = ResolvedComponent[BackboneSpec] | GivenObject[Backbone]
 
 
 @dataclass(frozen=True)
@@ -55,33 +59,28 @@ def extract_features(
     reader: ComponentReference | None = None,
     quiet: bool = False,
 ) -> RaggedFeatures:
-    """Compute the features of all rows, in their order.
+    """Compute the features of all rows, in order.
 
     Args:
         backbone: a name (``"hf-text:some/checkpoint"``), a dict with the name and settings, an object, or the folder of
-            an artifact, whose trained backbone is taken.
+            an artifact, for its trained backbone.
         data: a path, ``hub:NAME``, a DataFrame, an Arrow table, a dataset, a list of dicts or a dict of columns.
-        inputs: a column, columns in the order of the backbone's inputs, or input → column. Found by name if left out;
-            for the backbone of an artifact, those that it was trained on.
-        layout: ``"vector"``, ``"sequence"``, …; the backbone's usual one if left out.
-        batch_size: rows computed at once.
-        batch_elements: elements computed at once, padding counted, where rows differ in length; any number if left out.
-        precision: ``"fp32"``, or ``"bf16"`` to multiply in that. Features are float32 in any case.
-        device: as torch names it. The processor if left out; an object then stays where it is.
-        reader: what reads the files; found by their suffix if left out.
+        inputs: a column, columns in the order of the backbone's inputs, or input → column. By default columns are matched
+            by name; for the backbone of an artifact, they are those that it was trained on.
+        layout: ``"vector"``, ``"sequence"``, …; by default the first that the backbone emits.
+        batch_size: rows per forward pass.
+        batch_elements: elements per forward pass, padding included, if rows differ in length; by default unlimited.
+        precision: ``"fp32"``, or ``"bf16"`` for matrix products in bfloat16. Features are float32 in either case.
+        device: as in torch. By default the CPU; an object stays on its device.
+        reader: the reader of files; by default chosen by suffix.
         quiet: show no progress.
 
     Raises:
-        TaskgraftError: for whatever a person can mend.
+        TaskgraftError: for any error that the user can fix.
     """
-    told = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
-    settings = parse_config(ExtractionConfig, told, "features")
-    wanted, reporter = _wanted(backbone, data, inputs, layout, reader), ProgressReporter(quiet=quiet)
-    with _built(wanted.chosen, device) as ready:
-        windows = WindowedExtraction(ready, wanted.layout, wanted.rows, wanted.names, settings, reporter)
-        found = joined(list(windows.features()))
-    report_notes(reporter, windows.notes, wanted.rows, "rows")
-    return found
+    extraction = _Extraction.prepare(backbone, data, inputs, layout, reader, batch_size, batch_elements, precision)
+    with extraction.started(device, ProgressReporter(quiet=quiet)) as windows:
+        return concat_features(list(windows.features()))
 
 
 def extract_features_to(
@@ -100,83 +99,105 @@ def extract_features_to(
     reader: ComponentReference | None = None,
     quiet: bool = False,
 ) -> ExtractionResult:
-    """Compute the features of rows of any number, in their order, into a file.
+    """Compute the features of any number of rows, in order, into a file.
 
-    A .parquet file has a column ``features`` of fixed-size lists; for sequence, of lists of them. An .npz file has an
-    array ``features``; for sequence it holds the elements of all rows, and ``starts`` and ``lengths`` say where those of
-    each row stand. A .npy file is that array alone.
+    A .parquet file has a column ``features`` of fixed-size lists; for sequence, of lists of such lists. An .npz file has an
+    array ``features``; for sequence it holds the elements of all rows, and the arrays ``starts`` and ``lengths`` locate those
+    of each row in it. A .npy file is that array alone.
 
     Args:
         output: a .parquet, .npz or .npy file.
-        keep: columns of the data to put beside the features.
-        overwrite: whether to replace a file that is there.
+        keep: columns of the data to write with the features.
+        overwrite: replace an existing file.
 
     The other arguments are those of :func:`extract_features`.
 
     Raises:
-        TaskgraftError: for whatever a person can mend. No file is left then.
+        TaskgraftError: for any error that the user can fix. No file is written then.
     """
     path = Path(output)
-    told = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
-    settings = parse_config(ExtractionConfig, told, "features")
-    check_feature_file(path, overwrite=overwrite)
-    if isinstance(data, str | Path) and path.exists() and Path(data).exists() and path.samefile(data):
-        raise OutputError(str(path), "it holds the data; name another file", WHAT)
-    wanted, reporter = _wanted(backbone, data, inputs, layout, reader), ProgressReporter(quiet=quiet)
+    check_output(path, "features", overwrite=overwrite, data=data)
+    extraction = _Extraction.prepare(backbone, data, inputs, layout, reader, batch_size, batch_elements, precision)
+    rows = extraction.rows
     for column in keep:
-        wanted.rows.values(column, 0, 0)  # raises when there is no such column
-    kept = wanted.rows.table.select(list(keep))
-    check_holds(path, wanted.layout, kept)
+        rows.column(column)  # raises when there is no such column
+    kept = rows.table.select(list(keep))
+    check_columns(path, kept, sequences=extraction.layout == Layout.SEQUENCE)
     shape: tuple[int, ...] = ()
-    with _built(wanted.chosen, device) as ready, open_feature_file(path, kept) as writer:
-        windows = WindowedExtraction(ready, wanted.layout, wanted.rows, wanted.names, settings, reporter)
-        for some in windows.features():
-            writer.write(some)
-            shape = some.shape
-    report_notes(reporter, windows.notes, wanted.rows, "rows")
-    return ExtractionResult(len(wanted.rows), wanted.layout, shape, dict(windows.notes))
-
-
-# --- what is asked for
+    with (
+        extraction.started(device, ProgressReporter(quiet=quiet)) as windows,
+        open_writer(path, "features", len(rows)) as writer,
+    ):
+        written = 0
+        for features in windows.features():
+            columns = kept.slice(written, len(features))
+            writer.write(columns.append_column(FEATURE_COLUMN, features.to_arrow()))
+            written += len(features)
+            shape = features.shape
+    return ExtractionResult(len(rows), extraction.layout, shape, dict(windows.notes))
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What was asked for, checked without reading any weight.
+class _Extraction:
+    """A request, checked without reading any weights.
 
     Attributes:
-        names: input role → column.
+        columns: input role → column.
     """
 
-    chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone]
+    component: _Component
     rows: Rows
-    names: Mapping[str, str]
+    columns: Mapping[str, str]
     layout: Layout
+    settings: ExtractionConfig
+
+    @classmethod
+    def prepare(
+        cls,
+        backbone: ComponentReference | Path | Backbone,
+        data: Any,
+        inputs: Any,
+        layout: str | None,
+        reader: ComponentReference | None,
+        batch_size: int,
+        batch_elements: int | None,
+        precision: str,
+    ) -> Self:
+        given = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
+        settings = parse_config(ExtractionConfig, given, "features")
+        component = _find_backbone(backbone)
+        try:
+            rows = read_rows(data, catalog(), "the data", reader=reader)
+        except InvalidRows as error:
+            raise InvalidRows(error.rows, error.reasons, FIX_ADVICE) from None
+        if not len(rows):
+            raise EmptyData(rows.source)
+        if inputs is None and isinstance(component, ResolvedComponent) and component.base is not None:
+            inputs = read_manifest(component.base).recipe.data.columns
+        columns = match_columns(inputs, _description(component), rows, ())
+        component = _fit_config(component, columns)
+        return cls(component, rows, columns, _choose_layout(layout, component), settings)
+
+    @contextmanager
+    def started(self, device: str | None, reporter: ProgressReporter) -> Iterator[WindowedExtraction]:
+        """Build the backbone on a device, in eval mode; at the end report notes. An object gets its modes back."""
+        component = self.component
+        backbone = component.value if isinstance(component, GivenObject) else build_backbone(component)[0]
+        try:
+            if device == "meta":
+                raise RuntimeError("it holds no data")
+            if device is not None:
+                backbone.to(device)
+        except (RuntimeError, TypeError, AssertionError) as error:
+            raise InvalidDevice(str(device), str(error).splitlines()[0].rstrip(".")) from None
+        with restore_modes(backbone):
+            windows = WindowedExtraction(backbone.eval(), self.layout, self.rows, self.columns, self.settings, reporter)
+            yield windows
+        report_notes(reporter, windows.notes, self.rows, "rows")
 
 
-def _wanted(
-    backbone: ComponentReference | Path | Backbone,
-    data: Any,
-    inputs: Any,
-    layout: str | None,
-    reader: ComponentReference | None,
-) -> _Wanted:
-    chosen = _chosen(backbone)
-    try:
-        rows = read_rows(data, catalog(), "the data", reader=reader)
-    except InvalidRows as error:
-        raise InvalidRows(error.rows, error.reasons, FIX_ADVICE) from None
-    if not len(rows):
-        raise EmptyData(rows.source)
-    if inputs is None and isinstance(chosen, ResolvedComponent) and chosen.base is not None:
-        inputs = read_artifact(chosen.base)[0].recipe.data.columns
-    names = match_columns(inputs, _description(chosen), rows, ())
-    chosen = _completed(chosen, names)
-    return _Wanted(chosen, rows, names, _layout(layout, chosen.label, _description(chosen)))
-
-
-def _chosen(backbone: ComponentReference | Path | Backbone) -> ResolvedComponent[BackboneSpec] | GivenObject[Backbone]:
-    """Find a backbone by name, or that of an artifact by its folder."""
+def _find_backbone(backbone: ComponentReference | Path | Backbone) -> _Component:
+    """Find a backbone by its name, or that of an artifact by its folder."""
     if isinstance(backbone, Backbone):
         return GivenObject(backbone)
     settings = dict(backbone) if isinstance(backbone, Mapping) else {}
@@ -184,34 +205,35 @@ def _chosen(backbone: ComponentReference | Path | Backbone) -> ResolvedComponent
     known = (spec.name for spec, _ in catalog().specs(BackboneSpec))
     if not isinstance(text, str) or text in known or not is_artifact(Path(text)):
         return resolve(catalog(), BackboneSpec, text if isinstance(backbone, Path) else backbone)
-    trained = read_artifact(Path(text))[0].recipe.backbone
+    trained = read_manifest(Path(text)).recipe.backbone
     if trained.name is None:
-        raise InvalidArtifact(
-            text, f"its backbone was an object of the class {trained.object}; load it, and pass the object"
-        )
+        problem = f"its backbone was an object of the class {trained.object}; load it, and pass the object"
+        raise InvalidArtifact(text, problem)
     return resolve(catalog(), BackboneSpec, settings | {"name": f"{trained.name}:{text}"})
 
 
-def _completed(
-    chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone], names: Mapping[str, str]
-) -> ResolvedComponent[BackboneSpec] | GivenObject[Backbone]:
-    """Let a backbone decide what hangs on which inputs there are; their values are not for it to learn from."""
-    if isinstance(chosen, GivenObject) or chosen.base is not None or chosen.spec.fit_config is None:
-        return chosen
-    return replace(chosen, config=chosen.spec.fit_config(chosen.config, _NamesAlone(chosen.label, names)))
+def _fit_config(component: _Component, columns: Mapping[str, str]) -> _Component:
+    """Let the backbone fix the settings that depend on which input columns exist, without access to their values."""
+    if isinstance(component, GivenObject) or component.base is not None or component.spec.fit_config is None:
+        return component
+    names = _ColumnNames(component.label, columns)
+    return replace(component, config=component.spec.fit_config(component.config, names))
 
 
-class _NamesAlone(Mapping[str, Sequence[Any]]):
-    """Inputs of which the names can be asked for, and nothing else."""
+class _ColumnNames(Mapping[str, Sequence[Any]]):
+    """Input columns whose values cannot be read: there is no training split to fit anything to."""
 
-    def __init__(self, label: str, names: Mapping[str, str]):
-        self._label, self._names = label, names
+    def __init__(self, backbone: str, names: Mapping[str, str]):
+        self._backbone, self._names = backbone, names
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
 
     def __getitem__(self, name: str) -> Sequence[Any]:
-        raise BackboneNeedsFit(self._label)
+        raise InferenceError(
+            f"'{self._backbone}' fits its preprocessing to the training rows, so it has no features before a fit. "
+            "Fit and save a model with it, then name the artifact as the backbone."
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -220,67 +242,22 @@ class _NamesAlone(Mapping[str, Sequence[Any]]):
         return len(self._names)
 
 
-def _description(chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone]) -> BackboneDescription:
-    return chosen.value.description if isinstance(chosen, GivenObject) else chosen.spec.describe(chosen.config)
+def _description(component: _Component) -> BackboneDescription:
+    if isinstance(component, GivenObject):
+        return component.value.description
+    return component.spec.describe(component.config)
 
 
-def _layout(wanted: str | None, label: str, description: BackboneDescription) -> Layout:
-    emitted = tuple(feature.layout for feature in description.features if feature.layout != Layout.PYRAMID)
+def _choose_layout(wanted: str | None, component: _Component) -> Layout:
+    emitted = [feature.layout for feature in _description(component).features if feature.layout != Layout.PYRAMID]
     if wanted is None and emitted:
         return emitted[0]
-    if wanted not in emitted:
-        raise NoSuchLayout(label, str(wanted), emitted)
-    return Layout(wanted)
-
-
-@contextmanager
-def _built(chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone], device: str | None) -> Iterator[Backbone]:
-    """Make a backbone ready to compute. One that was passed as an object is afterwards in the modes it was in."""
-    backbone = chosen.value if isinstance(chosen, GivenObject) else build_backbone(chosen)[0]
-    try:
-        if device == "meta":
-            raise RuntimeError("it holds no data")
-        if device is not None:
-            backbone.to(device)
-    except (RuntimeError, TypeError, AssertionError) as error:
-        raise InvalidDevice(str(device), str(error).splitlines()[0].rstrip(".")) from None
-    modes = [(module, module.training) for module in backbone.modules()]
-    try:
-        yield backbone.eval()
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-# --- errors
-
-
-@dataclass(eq=False)
-class NoSuchLayout(TaskgraftError):
-    """A layout of which there are no features to be had."""
-
-    backbone: str
-    layout: str
-    emitted: tuple[Layout, ...]
-
-    def __str__(self) -> str:
-        if self.layout == Layout.PYRAMID:
-            problem = "pyramid features are several arrays per row, which are not written"
-        else:
-            problem = f"there are no {self.layout} features of '{self.backbone}'"
-        near = closest_match(self.layout, self.emitted)
-        meant = f" Did you mean {near}?" if near else ""
-        return f"{problem[0].upper()}{problem[1:]}.{meant} Ask for {' or '.join(self.emitted) or 'those of another backbone'}."
-
-
-@dataclass(eq=False)
-class BackboneNeedsFit(TaskgraftError):
-    """Features of a backbone that reads nothing before a fit."""
-
-    backbone: str
-
-    def __str__(self) -> str:
-        return (
-            f"'{self.backbone}' learns from the training rows of a fit how to read rows, so it has no features before one. "
-            "Fit a model with it, save that, and name the artifact as the backbone."
-        )
+    if wanted in emitted:
+        return Layout(wanted)
+    if wanted == Layout.PYRAMID:
+        problem = "Pyramid features are several arrays per row, which cannot be written"
+    else:
+        problem = f"'{component.label}' has no {wanted} features"
+    near = closest_match(wanted, emitted)
+    hint = f" Did you mean {near}?" if near else ""
+    raise InferenceError(f"{problem}.{hint} Choose {' or '.join(emitted) or 'another backbone'}.")

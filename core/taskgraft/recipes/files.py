@@ -17,7 +17,7 @@ from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.recipes.overrides import apply_override
-from taskgraft.storage.manifest import is_artifact, read_artifact, recipe_from
+from taskgraft.storage.manifest import is_artifact, read_manifest, rebase_data_paths
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -36,7 +36,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(path)
     if is_artifact(path):
-        document = recipe_from(path, read_artifact(path)[0]).model_dump(mode="json", exclude_none=True)
+        recipe = rebase_data_paths(read_manifest(path).recipe, path, Path.cwd())
+        document = recipe.model_dump(mode="json", exclude_none=True)
     else:
         document = _with_paths(_read_file(path), path.parent)
     for text in overrides:

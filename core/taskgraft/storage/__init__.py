@@ -1,1 +1,1 @@
-"""Storage."""
+"""Files on disk: artifacts and their checksums, pretrained checkpoints, run directories, atomic writes."""

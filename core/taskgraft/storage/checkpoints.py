@@ -1,4 +1,4 @@
-"""Checkpoints: a hub name or a local folder, their files, and the fingerprint of a base."""
+"""Pretrained checkpoints: a hub name or a local folder, its files, and the fingerprint of the base."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -13,21 +13,18 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.storage.fingerprints import checkpoint_fingerprint
 
-SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.py")
-"""What a checkpoint's configuration and processor are made of. No weights."""
-
-WEIGHTS = (("*.safetensors",), ("pytorch_model*.bin",))
-"""Where weights lie, the preferred form first."""
+_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.py")  # configuration and processor
+_WEIGHT_FILES = (("*.safetensors",), ("pytorch_model*.bin",))  # the preferred format first
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A pretrained model on a hub or in a folder.
+    """A pretrained model on the hub or in a folder.
 
     Attributes:
         name: a folder, or a name on the hub.
-        revision: a branch, tag or commit of the hub; None takes the newest.
-        remote_code: whether Python code that the checkpoint brings may run.
+        revision: a branch, tag or commit on the hub; None takes the newest.
+        remote_code: whether Python code in the checkpoint may run.
     """
 
     name: str
@@ -35,38 +32,35 @@ class Checkpoint:
     remote_code: bool = False
 
     def folder(self, *, weights: bool = False) -> Path:
-        """Give the folder with the files, fetching them when the name is of the hub.
+        """Return the folder with the files, downloading them when the name is on the hub. Raises CheckpointNotFound.
 
         Args:
             weights: whether the weights are needed, too.
-
-        Raises:
-            CheckpointNotFound: when there is no such folder and the hub does not give it.
         """
         try:
             local = Path(self.name).expanduser()
             if local.is_dir():
                 return local
         except (OSError, RuntimeError, ValueError) as error:
-            raise CheckpointNotFound(self.name[:200], f"it cannot be looked at ({error!s:.80})") from None
+            raise CheckpointNotFound(self.name[:200], f"it is not a valid path ({error!s:.80})") from None
         if local.is_absolute() or self.name.startswith((".", "~")):
             raise CheckpointNotFound(self.name, "there is no such folder")
-        folder = self._fetched(SMALL_FILES)
-        for patterns in WEIGHTS if weights else ():
-            folder = self._fetched(patterns)
+        folder = self._download(_SMALL_FILES)
+        for patterns in _WEIGHT_FILES if weights else ():
+            folder = self._download(patterns)
             if weight_files(folder):
                 break
         return folder
 
-    def _fetched(self, patterns: Iterable[str]) -> Path:
+    def _download(self, patterns: Iterable[str]) -> Path:
         try:
             return Path(snapshot_download(self.name, revision=self.revision, allow_patterns=list(patterns)))
         except (LocalEntryNotFoundError, OfflineModeIsEnabled):
-            problem = "it is no folder here, it is not in the local cache of the hub, and the hub cannot be reached"
+            problem = "it is no local folder, it is not in the hub's local cache, and the hub cannot be reached"
         except HFValidationError:
-            problem = "it is no folder here, and no name that the hub allows"
+            problem = "it is neither a local folder nor a valid hub name"
         except HfHubHTTPError as error:
-            problem = f"it is no folder here, and the hub answers: {str(error).splitlines()[0]}"
+            problem = f"it is no local folder, and the hub responds: {str(error).splitlines()[0]}"
         raise CheckpointNotFound(self.name, problem)
 
 
@@ -79,9 +73,8 @@ class CheckpointNotFound(TaskgraftError):
 
     def __str__(self) -> str:
         return (
-            f"No checkpoint '{self.name}': {self.problem}.\n"
-            "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there is "
-            "a network."
+            f"No checkpoint '{self.name}': {self.problem}.\nCheck the spelling, give the path of a folder with config.json "
+            "in it, or download the checkpoint where there is a network."
         )
 
 
@@ -98,7 +91,7 @@ class InvalidCheckpoint(TaskgraftError):
 
 @dataclass(eq=False)
 class MissingTensors(TaskgraftError):
-    """A checkpoint without weights that the features use."""
+    """A checkpoint without some weights that the features use."""
 
     name: str
     missing: tuple[str, ...]
@@ -106,13 +99,13 @@ class MissingTensors(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"The checkpoint '{self.name}' lacks {len(self.missing):,} tensors that the features use: "
-            f"{join_words(self.missing, 3)}.\nThey would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+            f"{join_words(self.missing, 3)}.\nThey would be initialized at random, so choose a complete checkpoint."
         )
 
 
 @dataclass(eq=False)
 class UnknownPart(TaskgraftError):
-    """An ``until`` that names no part."""
+    """A setting ``until`` that names no part."""
 
     until: str
     parts: tuple[str, ...]
@@ -123,14 +116,11 @@ class UnknownPart(TaskgraftError):
 
 @contextmanager
 def translate_errors(name: str, what: str) -> Iterator[None]:
-    """Turn whatever a library raises over a stranger's files into one sentence.
+    """Turn any exception that a library raises on a checkpoint's files into InvalidCheckpoint, with the reason.
 
     Args:
         name: of the checkpoint.
-        what: is read ("its tokenizer").
-
-    Raises:
-        InvalidCheckpoint: naming what could not be read, and why.
+        what: what is being read ("its tokenizer").
     """
     try:
         yield
@@ -138,25 +128,21 @@ def translate_errors(name: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
-        if "weights_only" in str(error):  # the library advises to run the file
+        if "weights_only" in str(error):  # the library's advice is to run the file
             reason = "a file holds more than tensors, and is not run"
         raise InvalidCheckpoint(name, f"{what} cannot be read ({reason:.200})") from None
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Find the files that hold the weights, in the form that is preferred."""
-    for patterns in WEIGHTS:
-        if found := sorted(path for pattern in patterns for path in folder.glob(pattern)):
-            return found
+    """Find the weight files, in the preferred format."""
+    for patterns in _WEIGHT_FILES:
+        if paths := sorted(path for pattern in patterns for path in folder.glob(pattern)):
+            return paths
     return []
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object; None when there is no such file.
-
-    Raises:
-        InvalidCheckpoint: when it is damaged.
-    """
+    """Read a JSON object; None when there is no such file. Raises InvalidCheckpoint when it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -167,11 +153,11 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def base_fingerprint(folder: Path, used: Callable[[str], bool], processor_files: Iterable[str]) -> str:
-    """Identify a base by its stored tensors that the features use, its configuration and its processor's files.
+    """Identify a base by the stored tensors that the features use, its configuration and its processor's files.
 
     Args:
         used: name of a stored tensor → whether the features use it.
-        processor_files: paths inside the folder; those that are not there are left out.
+        processor_files: paths inside the folder; missing ones are left out.
     """
     names = ("config.json", *processor_files)
     files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}

@@ -1,8 +1,10 @@
-"""What an artifact says of itself, and the checksums that find damage before anything of it is used."""
+"""An artifact's manifest, and the checksums that detect damage before any of its files is used."""
 
 import hashlib
 import json
 import os
+import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +17,15 @@ from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import TaskgraftError
 
 SCHEMA = 1
-"""The version of the artifact's form. Older ones stay readable; a newer one is refused."""
+"""The version of the artifact format. Older versions stay readable; newer ones are rejected."""
 
 MANIFEST, TENSORS, SUMS = "taskgraft.json", "learned.safetensors", "SHA256SUMS"
 """The files of an artifact."""
 
 HEAD, INSERTED = "head", "inserted"
-"""Owners of saved tensors that are no part of the backbone."""
+"""Owners of saved tensors that do not belong to a part of the backbone."""
+
+_SUMS_FORMAT = re.compile(rf"[0-9a-f]{{64}}  {TENSORS}\n[0-9a-f]{{64}}  {MANIFEST}\n")
 
 
 class TensorRecord(Config):
@@ -34,7 +38,7 @@ class TensorRecord(Config):
 
 
 class Manifest(Config):
-    """What an artifact says of itself. ``merged`` says that what was inserted lies in the base tensors it changed."""
+    """The description of an artifact. ``merged``: inserted modules have been merged into the base tensors they changed."""
 
     schema_version: int
     recipe: Recipe
@@ -57,103 +61,95 @@ class InvalidArtifact(TaskgraftError):
     problem: str
 
     def __str__(self) -> str:
-        text = f"The artifact {self.path} is refused: {self.problem}."
+        text = f"The artifact {self.path} cannot be used: {self.problem}."
         return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
-def recipe_relative_to(folder: Path, recipe: Recipe) -> Recipe:
-    """Write a recipe as an artifact holds it: data that lie in files are named as seen from its folder."""
-
-    def path(value: str) -> str:
-        return Path(_relative(value, folder)).as_posix() if os.path.exists(value) else value
-
-    return recipe.model_copy(update={"data": recipe.data.with_paths(path)})
-
-
-def recipe_from(folder: Path, manifest: Manifest) -> Recipe:
-    """Give the recipe of an artifact, with data named as seen from here, where they are still there."""
-
-    def path(value: str) -> str:
-        here = folder / value
-        return _relative(here, Path.cwd()) if os.path.exists(here) else value
-
-    return manifest.recipe.model_copy(update={"data": manifest.recipe.data.with_paths(path)})
-
-
-def _relative(path: str | Path, start: Path) -> str:
-    try:
-        return os.path.relpath(path, start)
-    except ValueError:  # Windows: on another drive
-        return os.path.abspath(path)
-
-
-def checksums(files: Mapping[str, bytes]) -> str:
-    """Write checksums in the form that ``sha256sum --check`` reads."""
-    return "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
-
-
 def is_artifact(path: Path) -> bool:
-    """Say whether a folder looks like an artifact."""
+    """Tell whether a folder looks like an artifact."""
     return (path / MANIFEST).is_file()
 
 
-def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
-    """Read an artifact and verify its files.
+def read_manifest(folder: Path) -> Manifest:
+    """Read and verify the manifest of an artifact, as :func:`read_artifact` does, without opening the tensor file."""
+    return _parse_manifest(folder, _read_verified(folder, MANIFEST)[MANIFEST])
 
-    Returns:
-        what it says of itself, and the file with its tensors.
+
+def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
+    """Read an artifact's manifest and the contents of its tensor file, verified against their checksums.
 
     Raises:
-        InvalidArtifact: for a missing or damaged file, or a newer form.
+        InvalidArtifact: for a missing or damaged file, or a newer format.
     """
+    contents = _read_verified(folder, MANIFEST, TENSORS)
+    return _parse_manifest(folder, contents[MANIFEST]), contents[TENSORS]
+
+
+def checksums(files: Mapping[str, bytes]) -> str:
+    """Write checksums in the format that ``sha256sum --check`` reads."""
+    return "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+
+
+def rebase_data_paths(recipe: Recipe, start: Path, to: Path) -> Recipe:
+    """Rewrite data paths that are relative to ``start`` so that they are relative to ``to``; what is no file here stays."""
+
+    def rebase(value: str) -> str:
+        path = start / value
+        if not os.path.exists(path):
+            return value
+        try:
+            return Path(os.path.relpath(path, to)).as_posix()
+        except ValueError:  # Windows: on another drive
+            return path.absolute().as_posix()
+
+    return recipe.model_copy(update={"data": recipe.data.with_paths(rebase)})
+
+
+def _read_verified(folder: Path, *names: str) -> dict[str, bytes]:
+    """Read some files of an artifact and compare each with its checksum, once all its files are known to be there."""
     try:
         if not folder.is_dir():
-            raise InvalidArtifact(str(folder), f"there is no such folder{_left_aside(folder)}")
-        if strange := [name for name in (TENSORS, MANIFEST, SUMS) if not _is_plain(folder / name)]:
-            raise InvalidArtifact(str(folder), f"{strange[0]} is no plain file")
-        files = {name: (folder / name).read_bytes() for name in (TENSORS, MANIFEST)}
-        stated = (folder / SUMS).read_bytes()
+            raise InvalidArtifact(str(folder), f"there is no such folder{_backup_hint(folder)}")
+        for name in (TENSORS, MANIFEST, SUMS):
+            if not stat.S_ISREG((folder / name).stat().st_mode):  # reading a pipe or a device may never end
+                raise InvalidArtifact(str(folder), f"{name} is not a regular file")
+        sums = (folder / SUMS).read_bytes().decode(errors="replace")
+        contents = {name: (folder / name).read_bytes() for name in names}
     except OSError as error:
-        raise InvalidArtifact(
-            str(folder), f"{Path(error.filename).name:.80} cannot be read ({error.strerror})"
-        ) from None
-    if stated != checksums(files).encode():
+        problem = f"{Path(error.filename or folder).name:.80} cannot be read ({error.strerror})"
+        raise InvalidArtifact(str(folder), problem) from None
+    matches = all(checksums({name: content}) in sums for name, content in contents.items())
+    if not (matches and _SUMS_FORMAT.fullmatch(sums)):
         raise InvalidArtifact(str(folder), f"its files do not match {SUMS}, so it is damaged or was changed")
-    return _parsed(folder, files[MANIFEST]), files[TENSORS]
+    return contents
 
 
-def _parsed(folder: Path, content: bytes) -> Manifest:
+def _parse_manifest(folder: Path, content: bytes) -> Manifest:
     try:
-        raw = json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
-        version = raw["schema_version"]
+        document = json.loads(content.decode("utf-8"), object_pairs_hook=_unique_keys)
+        version = document["schema_version"]
         if type(version) is not int or version < 1:
             raise ValueError(version)
         if version > SCHEMA:
-            problem = f"its form is {version}, newer than {SCHEMA}, the newest known here; update taskgraft"
+            problem = f"its format version is {version}, but this taskgraft reads up to {SCHEMA}; update taskgraft"
             raise InvalidArtifact(str(folder), problem)
-        return Manifest.model_validate(raw)
+        return Manifest.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
-        raise InvalidArtifact(str(folder), f"{MANIFEST} has a fault at '{place}': {first['msg']}") from None
+        place = ".".join(map(str, first["loc"]))
+        raise InvalidArtifact(str(folder), f"{MANIFEST} is invalid at '{place}': {first['msg']}") from None
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise InvalidArtifact(str(folder), f"{MANIFEST} is not what this version writes") from None
+        raise InvalidArtifact(str(folder), f"{MANIFEST} is not a valid manifest") from None
 
 
-def _is_plain(path: Path) -> bool:
-    """Say whether reading a file ends: it is no pipe and no device. A missing one is left to the reading."""
-    return path.is_file() or not path.exists()
+def _backup_hint(folder: Path) -> str:
+    """Point to the previous artifact if overwriting it was interrupted."""
+    backups = sorted(folder.parent.glob(f".{folder.name}-old-*")) if folder.name else []
+    return f"; an interrupted save left {backups[-1].name} next to it, which you can rename back" if backups else ""
 
 
-def _left_aside(folder: Path) -> str:
-    """Point to an artifact that an interrupted overwriting left beside its place."""
-    aside = sorted(folder.parent.glob(f".{folder.name}-old-*")) if folder.name else []
-    return f"; an interrupted save left {aside[-1].name} beside it, which may be renamed to it" if aside else ""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that gives one key twice; readers differ in which they believe."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Reject a JSON object with a duplicate key; parsers differ in which value they take."""
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("duplicate key")
+    return dict(pairs)

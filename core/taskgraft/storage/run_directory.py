@@ -1,7 +1,7 @@
-"""Where a run keeps what it needs to go on after it was killed: its state, its identity, and its metrics.
+"""The directory of a training run: its checkpoint, its identity, its metrics and a lock.
 
-``run.json`` says which run this is; ``state.safetensors`` holds tensors and, in its header, JSON; ``metrics.jsonl`` holds a
-line per step and epoch. The state is replaced by a rename, so it is whole whenever the run is killed.
+``run.json`` identifies the run; ``state.safetensors`` is the checkpoint: tensors and, in its header, JSON; ``metrics.jsonl``
+holds a line per step and epoch. A checkpoint is replaced by a rename, so it is complete whenever the run is killed.
 """
 
 import json
@@ -21,8 +21,7 @@ from taskgraft.errors import TaskgraftError, join_words
 RUN, STATE, METRICS, LOCK = "run.json", "state.safetensors", "metrics.jsonl", "lock"
 """The files of a run."""
 
-ANEW = "begin anew without resume (on the command line: --overwrite in place of --resume)"
-"""Advice where a run cannot go on."""
+_START_AGAIN = "start again without resume (on the command line: --overwrite instead of --resume)"
 
 
 @dataclass(eq=False)
@@ -38,25 +37,19 @@ class RunDirectoryError(TaskgraftError):
 
 @dataclass(eq=False)
 class ResumeMismatch(TaskgraftError):
-    """A run that was to go on, but with something changed."""
+    """A run that cannot be resumed, since its settings or data changed."""
 
     path: str
     changed: tuple[str, ...]
 
     def __str__(self) -> str:
-        return (
-            f"The run in {self.path} cannot go on, since something else is asked for now: {'; '.join(self.changed)}. "
-            f"Ask for the same as before, or {ANEW}."
-        )
+        changes = "; ".join(self.changed)
+        return f"Cannot resume {self.path}: the settings or data changed: {changes}. Use the same, or {_START_AGAIN}."
 
 
 @dataclass
 class RunDirectory:
-    """The folder of one run, locked while it is open.
-
-    Attributes:
-        writes: whether this process writes; with several processes only the first does.
-    """
+    """The folder of one run, locked while it is open. ``writes`` is true in the first of several processes only."""
 
     path: Path
     writes: bool = True
@@ -64,17 +57,17 @@ class RunDirectory:
     _metrics: TextIO | None = field(default=None, init=False, repr=False)
 
     def open(self, identity: Mapping[str, Any], *, resume: bool) -> None:
-        """Begin, or go on.
+        """Start or resume a run.
 
         Args:
-            identity: what must be the same for the run to go on: plain JSON.
+            identity: what must be unchanged for the run to be resumed, as plain JSON.
 
         Raises:
-            BackboneFailed: when another process is at work in it, or it cannot be written.
-            ResumeMismatch: when it is to go on with another identity.
+            RunDirectoryError: when another process uses it, or it cannot be written.
+            ResumeMismatch: when a run with another identity would be resumed.
         """
-        before = self._identity() if resume else None
-        if before is not None and (changed := list(_changed(before, identity))):
+        before = self._read_identity() if resume else None
+        if before is not None and (changed := _changes(before, identity)):
             raise ResumeMismatch(str(self.path), tuple(changed))
         if not self.writes:
             return
@@ -85,19 +78,18 @@ class RunDirectory:
             if before is None:
                 for name in (STATE, METRICS):
                     (self.path / name).unlink(missing_ok=True)
-                _replace(self.path / RUN, json.dumps(identity, indent=1).encode())
+                (self.path / f".{RUN}").write_text(json.dumps(identity, indent=1), "utf-8")
+                (self.path / f".{RUN}").replace(self.path / RUN)
             self._metrics = (self.path / METRICS).open("a", encoding="utf-8", buffering=1)
         except Timeout:
             self._lock = None
-            raise RunDirectoryError(
-                str(self.path), "another run is at work in it; wait for its end or name another folder"
-            ) from None
+            raise RunDirectoryError(str(self.path), "another run is using it; wait, or choose another folder") from None
         except OSError as error:
             self.close()
             raise RunDirectoryError(str(self.path), str(error.strerror or error)) from None
 
     def close(self) -> None:
-        """Let others use the folder. What lies in it stays."""
+        """Release the folder. Its files stay."""
         if self._metrics is not None:
             self._metrics.close()
             self._metrics = None
@@ -111,32 +103,26 @@ class RunDirectory:
             self._metrics.write(json.dumps(line) + "\n")
 
     def save_state(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Replace the state.
-
-        Raises:
-            BackboneFailed: when it cannot be written; the state before stays.
-        """
+        """Replace the checkpoint. Raises RunDirectoryError when it cannot be written; the previous one stays."""
         if not self.writes:
             return
         assert self._metrics is not None
         header = json.dumps({"values": values, "metrics": self._metrics.tell()})
-        fresh = self.path / f".{STATE}"
+        temporary = self.path / f".{STATE}"
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         try:
-            save_file(
-                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, fresh, {"state": header}
-            )
-            with fresh.open("rb") as file:
+            save_file(contiguous, temporary, {"state": header})
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            fresh.replace(self.path / STATE)
+            temporary.replace(self.path / STATE)
         except (OSError, SafetensorError) as error:
-            fresh.unlink(missing_ok=True)
-            raise RunDirectoryError(str(self.path), f"its state cannot be written ({error})") from None
+            temporary.unlink(missing_ok=True)
+            raise RunDirectoryError(str(self.path), f"its checkpoint cannot be written ({error})") from None
 
     def load_state(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """Read the state, and forget the metrics that came after it; None when there is none.
+        """Read the checkpoint, None when there is none, and drop the metrics that were written after it.
 
-        Raises:
-            BackboneFailed: when it is damaged.
+        Raises RunDirectoryError when it is damaged.
         """
         path = self.path / STATE
         if not path.is_file():
@@ -147,7 +133,7 @@ class RunDirectory:
                 state = json.loads(file.metadata()["state"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise RunDirectoryError(str(self.path), f"its state is damaged ({error}); {ANEW}") from None
+            raise RunDirectoryError(str(self.path), f"its checkpoint is damaged ({error}); {_START_AGAIN}") from None
         self._cut_metrics(state["metrics"])
         return state["values"], tensors
 
@@ -156,36 +142,30 @@ class RunDirectory:
             self._metrics.truncate(size)
             self._metrics.seek(size)
 
-    def _identity(self) -> dict[str, Any] | None:
+    def _read_identity(self) -> dict[str, Any] | None:
         try:
-            found = json.loads((self.path / RUN).read_text("utf-8"))
+            identity = json.loads((self.path / RUN).read_text("utf-8"))
+            if not isinstance(identity, dict):
+                raise ValueError("it does not identify a run")
+            return identity
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise RunDirectoryError(str(self.path), f"its {RUN} cannot be read ({error})") from None
-        if not isinstance(found, dict):
-            raise RunDirectoryError(str(self.path), f"its {RUN} does not say which run it is")
-        return found
 
 
-def _changed(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """Name what differs, by dotted path."""
-    found = []
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """List what differs, by dotted path."""
+    changes = []
     for key in dict.fromkeys((*before, *now)):
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += _changed(old, new, f"{path}{key}.")
+            changes += _changes(old, new, f"{path}{key}.")
         elif old != new:
-            found.append(f"{path}{key} was {_short(old)}, is {_short(new)}")
-    return found
+            changes.append(f"{path}{key} was {_short_json(old)}, is {_short_json(new)}")
+    return changes
 
 
-def _short(value: Any) -> str:
+def _short_json(value: Any) -> str:
     text = json.dumps(value) if not isinstance(value, list) else join_words(map(json.dumps, value), 3)
     return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f".{path.name}")
-    fresh.write_bytes(content)
-    fresh.replace(path)

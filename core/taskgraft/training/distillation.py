@@ -18,13 +18,13 @@ from taskgraft.contract.plan import Plan, Teacher
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, InvalidRows, Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
-from taskgraft.data.batching import limit_of
+from taskgraft.data.batching import batch_budget
 from taskgraft.data.dataset import target_columns
-from taskgraft.data.preprocessing import check_elements, preprocess
+from taskgraft.data.preprocessing import label_count_mismatches, preprocess
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.forward import ProgressIterator, compute_soft_labels
 from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.storage.manifest import SUMS, read_artifact
+from taskgraft.storage.manifest import SUMS, read_manifest
 
 
 def teachers_of(plan: Plan) -> tuple[Teacher, ...]:
@@ -61,7 +61,7 @@ def check_columns(plan: Plan, recipe: Recipe, rows: Rows) -> None:
         TeacherMismatch: naming the columns.
     """
     for teacher in teachers_of(plan):
-        told = read_artifact(Path(teacher.artifact))[0].recipe.data
+        told = read_manifest(Path(teacher.artifact)).recipe.data
         if set(told.target) != set(recipe.data.target):
             theirs, ours = (join_words(map(repr, names)) for names in (told.target, recipe.data.target))
             raise TeacherMismatch(teacher.artifact, f"it predicts {theirs}, but the target is {ours}", _ALIKE)
@@ -98,13 +98,13 @@ def teacher_soft_labels(
     try:
         made = preprocess(rows, columns, task.backbone, folder / "inputs", settings.memory, settings.workers)
         if fitted.head.description.target in PER_ELEMENT:
-            check_elements(rows, made.elements, target_columns(fitted.head, rows, recipe))
+            label_count_mismatches(rows, made.elements, target_columns(fitted.head, rows, recipe))
     except InvalidRows as error:
         reasons = {row: f"the teacher cannot use it, for {reason}" for row, reason in error.reasons.items()}
         raise InvalidRows(rows, reasons) from None
     cache = TensorCache(folder / "soft", settings.memory)
     return compute_soft_labels(
-        task, made.source, teacher.temperature, cache, limit_of(settings), passes, settings.workers
+        task, made.source, teacher.temperature, cache, batch_budget(settings), passes, settings.workers
     )
 
 
@@ -132,7 +132,7 @@ def adopt_teacher_target(
 
 def _target_of(teacher: Teacher, head: Head[Any], label: str) -> TargetDescription:
     folder = Path(teacher.artifact)
-    manifest, _ = read_artifact(folder)
+    manifest = read_manifest(folder)
     recipe = manifest.recipe
     for axis, choice in (("backbone", recipe.backbone), ("head", recipe.head), ("strategy", recipe.strategy)):
         if choice.object is not None:

@@ -49,7 +49,7 @@ def test_it_cannot_switch_on_remote_code(artifact, saved):
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact)
     assert str(error.value) == (
-        f"The artifact {artifact} is refused: it asks for 'remote_code', which only you can grant: "
+        f"The artifact {artifact} cannot be used: it asks for 'remote_code', which only you can grant: "
         'pass backbone={"name": "hf-text", "remote_code": True, …} if you trust it.'
     )
     tg.load(artifact, backbone={"name": "hf-text", "checkpoint": str(saved("bert")), "remote_code": True})
@@ -69,7 +69,7 @@ def test_inputs_that_the_backbone_does_not_read_are_refused(artifact):
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact)
     assert str(error.value) == (
-        f"The artifact {artifact} is refused: its inputs are image, but the backbone reads text."
+        f"The artifact {artifact} cannot be used: its inputs are image, but the backbone reads text."
     )
 
 
@@ -82,7 +82,7 @@ def test_another_tokenizer_is_another_base(artifact, saved, tmp_path):
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact, backbone=f"hf-text:{other}")
     assert str(error.value).startswith(
-        f"The artifact {artifact} is refused: it was trained on another base than 'hf-text:{other}' ("
+        f"The artifact {artifact} cannot be used: it was trained on another base than 'hf-text:{other}' ("
     )
 
 
@@ -93,7 +93,7 @@ def test_a_key_that_stands_twice_is_refused(artifact):
 
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact)
-    assert str(error.value) == f"The artifact {artifact} is refused: taskgraft.json is not what this version writes."
+    assert str(error.value) == f"The artifact {artifact} cannot be used: taskgraft.json is not a valid manifest."
 
 
 def test_a_tensor_that_is_not_finite_is_refused(artifact):
@@ -106,7 +106,7 @@ def test_a_tensor_that_is_not_finite_is_refused(artifact):
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact)
     assert str(error.value) == (
-        f"The artifact {artifact} is refused: the tensor head.readout.bias holds values that are not finite."
+        f"The artifact {artifact} cannot be used: the tensor head.readout.bias contains values that are not finite."
     )
 
 

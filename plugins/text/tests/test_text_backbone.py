@@ -151,7 +151,7 @@ def test_until_needs_no_later_block_in_the_checkpoint(saved, tmp_path):
     assert str(error.value) == (
         f"The checkpoint '{folder}' lacks 16 tensors that the features use: encoder.layer.2.attention.output.LayerNorm.bias, "
         "encoder.layer.2.attention.output.LayerNorm.weight, encoder.layer.2.attention.output.dense.bias and 13 more.\n"
-        "They would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+        "They would be initialized at random, so choose a complete checkpoint."
     )
 
 
@@ -327,9 +327,9 @@ def test_a_name_that_is_nowhere_says_what_to_do():
     with pytest.raises(TaskgraftError) as error:
         tg.compose("hf-text:nobody/has-this-model", head="classification", strategy="full")
     assert str(error.value) == (
-        "No checkpoint 'nobody/has-this-model': it is no folder here, it is not in the local cache of the hub, and the hub "
+        "No checkpoint 'nobody/has-this-model': it is no local folder, it is not in the hub's local cache, and the hub "
         "cannot be reached.\n"
-        "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there is a "
+        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint where there is a "
         "network."
     )
 
@@ -338,7 +338,7 @@ def test_a_name_that_is_nowhere_says_what_to_do():
     ("name", "problem"),
     [
         ("/nowhere/at/all", "No checkpoint '/nowhere/at/all': there is no such folder.\n"),
-        ("not a//name", "No checkpoint 'not a//name': it is no folder here, and no name that the hub allows.\n"),
+        ("not a//name", "No checkpoint 'not a//name': it is neither a local folder nor a valid hub name.\n"),
     ],
 )
 def test_a_path_or_name_that_cannot_be_is_told_apart(name, problem):
@@ -351,7 +351,7 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(TaskgraftError) as error:
         describe(TextConfig(checkpoint=str(tmp_path)))
     assert str(error.value) == (
-        f"The checkpoint '{tmp_path}' cannot be used: it has no config.json, so it is no checkpoint of transformers."
+        f"The checkpoint '{tmp_path}' cannot be used: it has no config.json, so it is not a transformers checkpoint."
     )
 
 
@@ -436,7 +436,7 @@ def test_a_second_text_that_was_ruled_out_is_no_input(saved):
     with pytest.raises(TaskgraftError) as error:
         model.fit({"a": ["x"], "b": ["y"], "score": [1.0]}, inputs=["a", "b"], target="score", quiet=True)
     assert str(error.value) == (
-        "The backbone reads text, but 2 columns were named: a, b. Say which columns to read with inputs=…."
+        "The backbone reads text, but 2 columns were named: a, b. Name the columns to read with inputs=…."
     )
 
 
@@ -446,6 +446,6 @@ def test_a_model_without_biases_is_refused_for_bitfit_before_its_weights_are_rea
     with pytest.raises(TaskgraftError) as error:
         tg.compose(f"hf-text:{folder}", head="classification", strategy="bitfit")
     assert str(error.value) == (
-        "The stage 'bitfit' cannot run: its choice 1 fits no tensor of block.0, block.1, block.2: none is called 'bias' or "
+        "The stage 'bitfit' cannot run: its selection 1 matches no tensor of block.0, block.1, block.2: none is called 'bias' or "
         "'in_proj_bias'. Choose another strategy."
     )

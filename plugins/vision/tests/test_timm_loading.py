@@ -213,21 +213,21 @@ def test_a_missing_block_is_told(resnet):
     assert refusal("test_resnet", without(resnet, "layer3.")) == (
         "The checkpoint 'HERE' lacks 20 tensors that the features use: layer3.0.bn1.bias, layer3.0.bn1.running_mean, "
         "layer3.0.bn1.running_var and 17 more.\n"
-        "They would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+        "They would be initialized at random, so choose a complete checkpoint."
     )
 
 
 def test_a_missing_norm_is_told(vit):
     assert refusal("test_vit", without(vit, "norm.", "fc_norm.")) == (
         "The checkpoint 'HERE' lacks 2 tensors that the features use: norm.bias, norm.weight.\n"
-        "They would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+        "They would be initialized at random, so choose a complete checkpoint."
     )
 
 
 def test_a_missing_statistic_of_a_batch_norm_is_told(resnet):
     assert refusal("test_resnet", without(resnet, "bn1.running_var")) == (
         "The checkpoint 'HERE' lacks 1 tensors that the features use: bn1.running_var.\n"
-        "They would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+        "They would be initialized at random, so choose a complete checkpoint."
     )
 
 
@@ -423,7 +423,7 @@ def test_with_another_size_a_missing_tensor_is_told_all_the_same(tmp_path, class
 
     assert refusal("test_vit", path) == (
         "The checkpoint 'HERE' lacks 2 tensors that the features use: blocks.3.attn.proj.bias, blocks.3.attn.proj.weight.\n"
-        "They would be drawn at random, so nothing is loaded. Choose a complete checkpoint."
+        "They would be initialized at random, so choose a complete checkpoint."
     )
 
 
@@ -520,7 +520,7 @@ def test_a_model_that_timm_has_no_weights_for_is_told():
 
 def test_weights_of_the_hub_without_a_network_are_told():
     assert refusal("test_resnet") == (
-        "No checkpoint 'timm/test_resnet.r160_in1k': it is no folder here, it is not in the local cache of the hub, and the "
+        "No checkpoint 'timm/test_resnet.r160_in1k': it is no local folder, it is not in the hub's local cache, and the "
         "hub cannot be reached.\nCheck the spelling, give the path of a folder with config.json in it, or fetch the checkpoint "
         "where there is a network."
     )

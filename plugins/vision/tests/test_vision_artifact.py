@@ -108,7 +108,7 @@ def test_another_checkpoint_is_another_base(base, tmp_path):
 
     theirs, ours = fingerprint(base), fingerprint(base | {"weights": str(other)})
     assert refusal(artifact, **(base | {"weights": str(other)})) == (
-        f"The artifact HERE is refused: it was trained on another base than 'timm:test_resnet' ({theirs} there, {ours} here)."
+        f"The artifact HERE cannot be used: it was trained on another base than 'timm:test_resnet' ({theirs} there, {ours} here)."
     )
 
 
@@ -127,7 +127,7 @@ def test_the_same_weights_in_another_model_are_another_base(base, tmp_path, sett
 
     theirs, ours = fingerprint(base), fingerprint(base | settings)
     assert refusal(artifact, **(base | settings)) == (
-        f"The artifact HERE is refused: it was trained on another base than 'timm:test_resnet' ({theirs} there, {ours} here)."
+        f"The artifact HERE cannot be used: it was trained on another base than 'timm:test_resnet' ({theirs} there, {ours} here)."
     )
 
 
@@ -146,7 +146,7 @@ def test_images_that_are_read_otherwise_are_refused(base, tmp_path, settings, di
     artifact = fitted(base).save(tmp_path / "artifact")
 
     assert refusal(artifact, **(base | settings)) == (
-        f"The artifact HERE is refused: the processor's settings differ from those it was trained with: {differing}."
+        f"The artifact HERE cannot be used: the processor's settings differ from those it was trained with: {differing}."
     )
 
 
@@ -157,7 +157,7 @@ def test_a_flipped_bit_is_refused(base, tmp_path):
     (artifact / TENSORS).write_bytes(content)
 
     assert refusal(artifact) == (
-        "The artifact HERE is refused: its files do not match SHA256SUMS, so it is damaged or was changed."
+        "The artifact HERE cannot be used: its files do not match SHA256SUMS, so it is damaged or was changed."
     )
 
 

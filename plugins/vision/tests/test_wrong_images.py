@@ -265,18 +265,18 @@ def test_an_unknown_tag(place):
 
 def test_a_model_of_the_hub_without_a_network(place):
     assert refused_fit("backbone.model=hf-hub:nobody/nothing") == (
-        "No checkpoint 'nobody/nothing': it is no folder here, it is not in the local cache of the hub, and the hub"
+        "No checkpoint 'nobody/nothing': it is no local folder, it is not in the hub's local cache, and the hub"
         " cannot be reached.\n"
-        "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there "
+        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint where there "
         "is a network."
     )
 
 
 def test_weights_of_the_hub_without_a_network(place):
     assert refused_fit("backbone.weights=pretrained") == (
-        "No checkpoint 'timm/test_resnet.r160_in1k': it is no folder here, it is not in the local cache of the hub,"
+        "No checkpoint 'timm/test_resnet.r160_in1k': it is no local folder, it is not in the hub's local cache,"
         " and the hub cannot be reached.\n"
-        "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there "
+        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint where there "
         "is a network."
     )
 
@@ -284,7 +284,7 @@ def test_weights_of_the_hub_without_a_network(place):
 def test_a_folder_of_a_model_that_is_not_there(place):
     assert refused_fit("backbone.model=./saved", "backbone.weights=pretrained") == (
         "No checkpoint './saved': there is no such folder.\n"
-        "Check the spelling, give the path of a folder with config.json in it, or fetch the checkpoint where there "
+        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint where there "
         "is a network."
     )
 
@@ -414,8 +414,8 @@ def test_policies_that_are_no_list(place):
 
 def test_mixed_images_for_a_head_of_numbers(place):
     assert refused_fit("head=regression", "strategy=full", "backbone.augment=mix-up") == (
-        "'timm:test_resnet' is to mix training examples with each other, but 'regression' takes no soft targets.\n"
-        "Choose another way to vary them, or a head that does (classification)."
+        "'timm:test_resnet' mixes training examples (mixup), but 'regression' does not support soft labels.\n"
+        "Choose another augmentation, or a head that supports them (classification)."
     )
 
 

@@ -1,0 +1,198 @@
+"""Broken, hostile and unsuitable checkpoints: one sentence each, and nothing of them runs."""
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import ViTConfig, ViTModel
+
+import taskgraft as tg
+from taskgraft.plugin import TaskgraftError
+from taskgraft.storage.manifest import MANIFEST, TENSORS, checksums
+from taskgraft_text.backbone import TextBackbone
+from taskgraft_text.settings import TextConfig
+
+ROWS = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": ["card", "parcel", "card", "parcel"]}
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return shutil.copytree(saved("bert"), tmp_path / "checkpoint")
+
+
+def refusal(folder) -> str:
+    with pytest.raises(TaskgraftError) as error:
+        TextBackbone(TextConfig(checkpoint=str(folder)))
+    return str(error.value).replace(str(folder), "HERE")
+
+
+def configured(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_checkpoint_without_a_vocabulary_is_refused(copy):
+    (copy / "tokenizer.json").unlink()
+
+    assert refusal(copy) == (
+        "The checkpoint 'HERE' cannot be used: it has no vocabulary (tokenizer.json, vocab.txt, vocab.json, spiece.model, "
+        "sentencepiece.bpe.model, tokenizer.model), so texts cannot be read."
+    )
+
+
+def test_half_a_download_is_refused(copy):
+    content = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(content[: len(content) // 2])
+
+    assert refusal(copy).startswith("The checkpoint 'HERE' cannot be used: its weights cannot be read (")
+
+
+class Trap:
+    def __reduce__(self):
+        return print, ("the trap ran",)
+
+
+def test_a_pickle_with_code_in_it_is_refused_and_does_not_run(copy, capsys):
+    (copy / "model.safetensors").unlink()
+    with (copy / "pytorch_model.bin").open("wb") as file:
+        pickle.dump({"embeddings.word_embeddings.weight": Trap()}, file)
+
+    assert "weights_only" not in refusal(copy)
+    assert "the trap ran" not in capsys.readouterr().out
+
+
+def test_a_model_of_images_is_refused(tmp_path):
+    config = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32)
+    ViTModel(config).save_pretrained(tmp_path)
+
+    assert refusal(tmp_path) == "The checkpoint 'HERE' cannot be used: its model, ViTModel, does not read text."
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"hidden_act": "nosuch"}, {"hidden_size": -1}, {"pad_token_id": 9_999}, {"hidden_size": "x"}, {"dtype": "nosuch"}],
+)
+def test_a_configuration_that_makes_no_model_is_refused(copy, changes):
+    configured(copy, **changes)
+
+    assert refusal(copy).startswith("The checkpoint 'HERE' cannot be used: its configuration cannot be read (")
+
+
+def test_a_vocabulary_of_another_size_is_named(copy):
+    configured(copy, vocab_size=50)
+
+    assert refusal(copy) == (
+        "The checkpoint 'HERE' cannot be used: these tensors have another shape than its configuration says: "
+        "embeddings.word_embeddings.weight."
+    )
+
+
+def test_a_tokenizer_that_cannot_be_read_is_refused(copy):
+    (copy / "tokenizer.json").write_text("[]")
+
+    assert refusal(copy).startswith("The checkpoint 'HERE' cannot be used: its tokenizer cannot be read (")
+
+
+def test_an_artifact_runs_no_code_before_it_is_refused(copy, tmp_path):
+    """In a process of its own, for what was imported once would not run again."""
+    model = tg.compose(f"hf-text:{copy}", head="classification", strategy="linear-probe")
+    model.fit(ROWS, target="label", quiet=True)
+    artifact = model.save(tmp_path / "artifact")
+    marker = tmp_path / "ran"
+    trap = "from transformers import BertConfig\nclass Trap(BertConfig): model_type = 'trap'\n"
+    (copy / "trap.py").write_text(f"open({str(marker)!r}, 'w').close()\n{trap}")
+    configured(copy, model_type="trap", auto_map={"AutoConfig": "trap.Trap"})
+    manifest = json.loads((artifact / MANIFEST).read_text())
+    manifest["recipe"]["backbone"]["settings"]["remote_code"] = True
+    (artifact / MANIFEST).write_text(json.dumps(manifest))
+    seal(artifact)
+
+    script = "import sys, taskgraft; taskgraft.load(sys.argv[1])"
+    run = subprocess.run([sys.executable, "-c", script, str(artifact)], capture_output=True, text=True, check=False)
+
+    assert run.returncode == 1
+    assert "it asks for 'remote_code', which only you can grant" in run.stderr
+    assert not marker.exists()
+
+
+def test_a_base_over_random_weights_must_be_whole(copy, tmp_path):
+    random = {"name": "hf-text", "checkpoint": str(copy), "weights": "random"}
+    model = tg.compose(random, head="classification", strategy="linear-probe")
+    model.fit(ROWS, target="label", quiet=True)
+    artifact = model.save(tmp_path / "artifact")
+    drop(artifact, "model.encoder.layer.1.output.dense.bias")
+
+    with pytest.raises(TaskgraftError) as error:
+        tg.compose(f"hf-text:{artifact}", head="classification", strategy="full").fit(ROWS, target="label", quiet=True)
+    assert str(error.value) == (
+        f"The artifact {artifact} cannot be used: it was trained from random weights, but lacks the tensor "
+        "model.encoder.layer.1.output.dense.bias."
+    )
+
+
+def seal(artifact):
+    """Write checksums that fit."""
+    files = {name: (artifact / name).read_bytes() for name in (MANIFEST, TENSORS)}
+    (artifact / "SHA256SUMS").write_text(checksums(files))
+
+
+def drop(artifact, name):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(artifact / TENSORS)
+    del tensors[name]
+    save_file(tensors, artifact / TENSORS)
+    manifest = json.loads((artifact / MANIFEST).read_text())
+    del manifest["tensors"][name]
+    (artifact / MANIFEST).write_text(json.dumps(manifest))
+    seal(artifact)
+
+
+def test_saving_refuses_what_loading_would(copy, tmp_path):
+    model = tg.compose(f"hf-text:{copy}", head="classification", strategy="linear-probe")
+    model.fit(ROWS, target="label", quiet=True)
+    with torch.no_grad():
+        model.fitted.task.head.readout.weight.fill_(torch.nan)
+
+    with pytest.raises(TaskgraftError) as error:
+        model.save(tmp_path / "artifact")
+    assert str(error.value) == (
+        f"The artifact cannot be written to {tmp_path / 'artifact'}: the tensor head.readout.weight holds values that are not "
+        "finite."
+    )
+    assert not (tmp_path / "artifact").exists()
+
+
+def test_a_typo_in_a_second_fit_leaves_the_model_as_it_was(copy):
+    model = tg.compose(f"hf-text:{copy}", head="classification", strategy="linear-probe")
+    model.fit(ROWS, target="label", quiet=True)
+    before, recipe = model.predict_proba(ROWS, quiet=True), model.recipe
+
+    for wrong in ({"training": {"epoch": 3}}, {"target": "nosuch"}, {"training": 5}):
+        with pytest.raises(TaskgraftError):
+            model.fit(ROWS, **({"target": "label", "quiet": True} | wrong))
+
+    assert model.predict_proba(ROWS, quiet=True) == before
+    assert model.recipe == recipe
+
+
+def test_overwriting_spares_what_is_no_artifact(copy, tmp_path):
+    model = tg.compose(f"hf-text:{copy}", head="classification", strategy="linear-probe")
+    model.fit(ROWS, target="label", quiet=True)
+    model.save(tmp_path / "artifact")
+    (tmp_path / "artifact" / "notes.md").write_text("mine")
+
+    with pytest.raises(TaskgraftError) as error:
+        model.save(tmp_path / "artifact", overwrite=True)
+    assert str(error.value) == (
+        f"The artifact cannot be written to {tmp_path / 'artifact'}: the folder also holds notes.md, which is no part of an "
+        "artifact."
+    )
+    assert (tmp_path / "artifact" / "notes.md").read_text() == "mine"
+    (tmp_path / "artifact" / "notes.md").unlink()
+    model.save(tmp_path / "artifact", overwrite=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["artifact", "checkpoint"]

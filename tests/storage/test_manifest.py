@@ -1,0 +1,199 @@
+import hashlib
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from small_tasks import sentences
+
+import taskgraft as tg
+from taskgraft.contract.recipe import ComponentRef, Recipe
+from taskgraft.storage.manifest import (
+    MANIFEST,
+    SCHEMA,
+    SUMS,
+    TENSORS,
+    InvalidArtifact,
+    Manifest,
+    checksums,
+    read_artifact,
+    read_manifest,
+)
+
+NAMED = ComponentRef(name="any")
+CONTENTS = Manifest(
+    schema_version=SCHEMA,
+    recipe=Recipe(backbone=NAMED, head=NAMED, strategy=NAMED),
+    target={},
+    processor={},
+    base=None,
+    pads=True,
+    sources={},
+    metrics={},
+    tensors={},
+)
+MISMATCH = "its files do not match SHA256SUMS, so it is damaged or was changed"
+
+
+@pytest.fixture
+def artifact(tmp_path) -> Path:
+    """The three files of an artifact."""
+    folder = tmp_path / "intents"
+    folder.mkdir()
+    files = {MANIFEST: CONTENTS.model_dump_json().encode(), TENSORS: b"tensors"}
+    for name, content in {**files, SUMS: checksums(files).encode()}.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def files_read(monkeypatch) -> Counter:
+    """How often each file is read whole."""
+    count: Counter = Counter()
+    read = Path.read_bytes
+
+    def read_and_count(path: Path) -> bytes:
+        count[path.name] += 1
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_count)
+    return count
+
+
+@pytest.fixture
+def contents_hashed(monkeypatch) -> Counter:
+    """How often each content is hashed whole."""
+    count: Counter = Counter()
+    sha256 = hashlib.sha256
+
+    def hash_and_count(content=b""):
+        count[bytes(content)] += 1
+        return sha256(content)
+
+    monkeypatch.setattr(hashlib, "sha256", hash_and_count)
+    return count
+
+
+def problem(read, folder: Path) -> str:
+    """Why an artifact cannot be used."""
+    with pytest.raises(InvalidArtifact) as caught:
+        read(folder)
+    assert str(caught.value) == f"The artifact {folder} cannot be used: {caught.value.problem}."
+    return caught.value.problem
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_the_manifest_and_the_tensors_come_back(artifact):
+    assert read_manifest(artifact) == CONTENTS
+    assert read_artifact(artifact) == (CONTENTS, b"tensors")
+
+
+def test_a_manifest_is_read_without_opening_the_tensor_file(artifact, files_read):
+    read_manifest(artifact)
+    assert files_read == {MANIFEST: 1, SUMS: 1}
+
+
+def test_a_manifest_is_read_where_the_tensor_file_is_damaged(artifact):
+    damage(artifact / TENSORS)
+    assert read_manifest(artifact) == CONTENTS
+    assert problem(read_artifact, artifact) == MISMATCH
+
+
+@pytest.mark.parametrize("read", [read_manifest, read_artifact])
+def test_a_damaged_manifest_is_rejected(artifact, read):
+    damage(artifact / MANIFEST)
+    assert problem(read, artifact) == MISMATCH
+
+
+@pytest.mark.parametrize("read", [read_manifest, read_artifact])
+@pytest.mark.parametrize("name", [MANIFEST, TENSORS, SUMS])
+def test_a_missing_file_is_named(artifact, read, name):
+    (artifact / name).unlink()
+    assert problem(read, artifact) == f"{name} cannot be read (No such file or directory)"
+
+
+@pytest.mark.parametrize("read", [read_manifest, read_artifact])
+@pytest.mark.parametrize("name", [MANIFEST, TENSORS, SUMS])
+def test_a_pipe_in_the_place_of_a_file_is_never_opened(artifact, read, name):
+    (artifact / name).unlink()
+    os.mkfifo(artifact / name)
+    assert problem(read, artifact) == f"{name} is not a regular file"
+
+
+def only_the_manifest(sums: str) -> str:
+    return sums.splitlines(keepends=True)[1]
+
+
+def one_file_more(sums: str) -> str:
+    return f"{sums}{'0' * 64}  notes.txt\n"
+
+
+def another_order(sums: str) -> str:
+    return "".join(reversed(sums.splitlines(keepends=True)))
+
+
+def no_hexadecimal(sums: str) -> str:
+    return f"x{sums[1:]}"
+
+
+@pytest.mark.parametrize("read", [read_manifest, read_artifact])
+@pytest.mark.parametrize("change", [only_the_manifest, one_file_more, another_order, no_hexadecimal, str.upper])
+def test_checksums_that_do_not_name_exactly_the_files_are_rejected(artifact, read, change):
+    (artifact / SUMS).write_text(change((artifact / SUMS).read_text()))
+    assert problem(read, artifact) == MISMATCH
+
+
+def test_an_artifact_left_by_an_interrupted_save_is_pointed_to(artifact):
+    backup = artifact.with_name(".intents-old-abc")
+    artifact.rename(backup)
+    assert problem(read_manifest, artifact) == (
+        "there is no such folder; an interrupted save left .intents-old-abc next to it, which you can rename back"
+    )
+
+
+# --- what is done with an artifact reads and hashes its tensors once, and only where they are used
+
+
+@pytest.fixture
+def trained(tmp_path, small_plugin_installed) -> Path:
+    """An artifact of a trained backbone."""
+    model = tg.compose("small-words", "classification", {"name": "full", "learning_rate": 1e-2})
+    model.fit(sentences(), target="label", training={"epochs": 1}, quiet=True)
+    return model.save(tmp_path / "trained")
+
+
+def test_loading_reads_and_hashes_the_tensor_file_once(trained, files_read, contents_hashed):
+    content = (trained / TENSORS).read_bytes()
+    files_read.clear()
+    tg.load(trained)
+    assert files_read[TENSORS] == 1
+    assert contents_hashed[content] == 1
+
+
+def test_features_of_an_artifact_read_and_hash_its_tensor_file_once(trained, files_read, contents_hashed):
+    content = (trained / TENSORS).read_bytes()
+    files_read.clear()
+    tg.extract_features(trained, sentences())
+    assert files_read[TENSORS] == 1
+    assert contents_hashed[content] == 1
+
+
+def test_composing_over_a_trained_backbone_reads_no_tensors(trained, files_read):
+    tg.compose(f"small-words:{trained}", "classification", "linear-probe")
+    assert files_read[TENSORS] == 0
+
+
+def test_damaged_tensors_are_rejected_where_they_are_used(trained):
+    damage(trained / TENSORS)
+    model = tg.compose(f"small-words:{trained}", "classification", "linear-probe")
+    for use in (
+        tg.load,
+        lambda folder: tg.extract_features(folder, sentences()),
+        lambda folder: model.fit(sentences(), target="label", quiet=True),
+    ):
+        assert problem(use, trained) == MISMATCH

@@ -3,13 +3,12 @@ import json
 
 import numpy as np
 import pytest
-from forged_artifact import rewritten
+from forged_artifact import rewrite_manifest
 from small_tasks import sentences, words
+from taskgraft.builtin.baselines.configs import MajorityLearned, MeanLearned
 
 import taskgraft as tg
-from taskgraft.artifact.artifact import InvalidArtifact
 from taskgraft.builtin.baselines import majority, mean
-from taskgraft.builtin.baselines.configs import MajorityLearned, MeanLearned
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.config import EmptyConfig
@@ -18,7 +17,7 @@ from taskgraft.contract.rows import MissingColumn, RenamedColumns, to_arrow
 from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.model import load
-from taskgraft.storage.manifest import MANIFEST
+from taskgraft.storage.manifest import MANIFEST, InvalidArtifact
 
 SETTINGS = EmptyConfig()
 THREE = {"text": ["one", "two", "three"]}
@@ -143,7 +142,7 @@ def test_a_loaded_model_is_compared_as_before(tmp_path):
 def test_an_artifact_without_baselines_stays_readable(tmp_path):
     model, run, rows = fitted()
     folder = model.save(tmp_path / "a")
-    rewritten(folder, lambda manifest: manifest.pop("baselines"))
+    rewrite_manifest(folder, lambda manifest: manifest.pop("baselines"))
     found = load(folder, backbone=words()).evaluate(rows, quiet=True)
     assert (found, found.baselines) == (run.metrics, {})
 
@@ -167,7 +166,7 @@ def test_an_artifact_without_baselines_stays_readable(tmp_path):
 )
 def test_a_fault_in_what_a_baseline_learned_is_refused(tmp_path, written, problem):
     folder = fitted()[0].save(tmp_path / "a")
-    rewritten(folder, lambda manifest: manifest.update(baselines=written))
+    rewrite_manifest(folder, lambda manifest: manifest.update(baselines=written))
     with pytest.raises(InvalidArtifact) as caught:
         load(folder, backbone=words())
     assert caught.value.problem.startswith(problem)
@@ -260,13 +259,13 @@ def test_a_baseline_of_a_plugin_learns_and_is_held_by_the_artifact(beside_others
 @pytest.mark.parametrize(
     ("name", "note"),
     [
-        ("cannot-learn", "the baseline 'cannot-learn' was left out, for it raised ValueError (no luck today)"),
+        ("cannot-learn", "the baseline 'cannot-learn' was left out: it raised ValueError (no luck today)"),
         (
             "nothing",
-            "the baseline 'nothing' was left out, for it raised AttributeError ('NoneType' object has no attribute "
+            "the baseline 'nothing' was left out: it raised AttributeError ('NoneType' object has no attribute "
             "'model_dump')",
         ),
-        ("of-numbers", "the baseline 'of-numbers' was left out, for it cannot predict category"),
+        ("of-numbers", "the baseline 'of-numbers' was left out: it cannot predict category"),
     ],
 )
 def test_a_baseline_that_cannot_learn_is_left_out_and_the_model_is_kept(beside_others, name, note):
@@ -285,13 +284,13 @@ def test_what_was_learned_must_be_json_and_a_name_known(beside_others, name, rea
     beside_others.plant(PLUGIN)
     _, run, _ = fitted(Compared(name))
     (note,) = run.notes
-    assert note.startswith(f"the baseline '{name}' was left out, for it raised {reason}")
+    assert note.startswith(f"the baseline '{name}' was left out: it raised {reason}")
     assert run.metrics.baselines == {}
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("cannot-predict", "ValueError (no luck today)"), ("too-few", "WrongPredictionCount (1 predictions for 24 rows)")],
+    [("cannot-predict", "ValueError (no luck today)"), ("too-few", "EvaluationError (The baseline 'too-few' made 1 predictions for 24 rows)")],
 )
 def test_a_baseline_that_cannot_predict_is_left_out_of_an_evaluation(beside_others, capsys, name, said):
     beside_others.plant(PLUGIN)
@@ -299,4 +298,4 @@ def test_a_baseline_that_cannot_predict_is_left_out_of_an_evaluation(beside_othe
     assert run.metrics.baselines.keys() == {"majority"}
     capsys.readouterr()
     assert model.evaluate(rows).baselines.keys() == {"majority"}
-    assert f"the baseline '{name}' was left out, for it raised {said}" in " ".join(capsys.readouterr().err.split())
+    assert f"the baseline '{name}' was left out: it raised {said}" in " ".join(capsys.readouterr().err.split())

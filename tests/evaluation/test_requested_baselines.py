@@ -2,21 +2,21 @@ import dataclasses
 
 import pandas as pd
 import pytest
-from forged_artifact import rewritten
+from forged_artifact import rewrite_manifest
 from small_tasks import sentences, words
+from taskgraft.builtin.splits.configs import FractionConfig
 
 import taskgraft as tg
-from taskgraft.artifact.artifact import InvalidArtifact
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.builtin.splits.configs import FractionConfig
 from taskgraft.builtin.splits.fraction import by_fraction
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.rows import UnreadableFile
 from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
-from taskgraft.evaluation.requested_baselines import BaselineFailed, BaselineMismatch, NoTrainingRows
+from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.model import load
+from taskgraft.storage.manifest import InvalidArtifact
 
 PLUGIN = """
 from taskgraft.plugin import BaselineSpec, Config, TargetKind, hookimpl
@@ -151,11 +151,11 @@ def test_a_baseline_takes_settings(place):
 
 def test_training_rows_from_memory_cannot_be_read_again(place):
     model, _ = fitted(train=sentences())
-    with pytest.raises(NoTrainingRows) as caught:
+    with pytest.raises(EvaluationError) as caught:
         model.evaluate(sentences(), baselines=["parrot", "mute"])
     assert str(caught.value) == (
-        "'parrot', 'mute' would learn from the training rows, but they came from memory, so the recipe does not say where they "
-        "are. Write them to a file, such as Parquet, and fit from that."
+        "Baselines ('parrot', 'mute') are fitted on the training rows, but those came from memory, so the recipe names no file to "
+        "read them from. Write them to one, such as Parquet, and fit the model from that."
     )
 
 
@@ -168,17 +168,17 @@ def test_training_rows_that_are_gone_are_told(place):
 
 
 def test_a_baseline_of_other_targets_is_refused(place):
-    with pytest.raises(BaselineMismatch) as caught:
+    with pytest.raises(EvaluationError) as caught:
         fitted()[0].evaluate(sentences(), baselines="of-numbers")
     assert str(caught.value) == "The baseline 'of-numbers' cannot predict what 'classification' predicts."
 
 
 @pytest.mark.parametrize("name", ["deaf", "mute"])
 def test_a_baseline_that_was_asked_for_and_fails_is_an_error(place, name):
-    with pytest.raises(BaselineFailed) as caught:
+    with pytest.raises(EvaluationError) as caught:
         fitted()[0].evaluate(sentences(), baselines=name, quiet=True)
     assert str(caught.value) == (
-        f"The baseline '{name}' failed with ValueError (no luck today). Judge without it, or ask for another."
+        f"The baseline '{name}' failed: it raised ValueError (no luck today). Evaluate without it, or request another."
     )
 
 
@@ -187,14 +187,14 @@ def test_a_baseline_that_was_asked_for_and_fails_is_an_error(place, name):
 
 def test_a_head_cannot_be_compared_with_what_is_kept_nowhere(place):
     _, run = fitted(Compared(), validation=sentences(12, seed=1))
-    note = "the baseline 'parrot' was left out, for what it learns is kept nowhere: ask for it when you evaluate"
+    note = "the baseline 'parrot' was left out: its state cannot be stored, so request it when you evaluate"
     assert run.notes == {note: 24}
     assert run.metrics.baselines.keys() == {"majority"}
 
 
 def test_an_artifact_that_holds_what_is_kept_nowhere_is_refused(place):
     folder = fitted()[0].save(place / "one")
-    rewritten(folder, lambda manifest: manifest.update(baselines={"parrot": {}}))
+    rewrite_manifest(folder, lambda manifest: manifest.update(baselines={"parrot": {}}))
     with pytest.raises(InvalidArtifact) as caught:
         load(folder, backbone=words())
-    assert caught.value.problem == "What the baseline 'parrot' learns is kept nowhere"
+    assert caught.value.problem == "The state of the baseline 'parrot' cannot be stored"

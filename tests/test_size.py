@@ -1,0 +1,49 @@
+"""How large the core may be: what fits in one head stays there."""
+
+from collections import Counter
+from pathlib import Path
+
+import taskgraft
+
+CORE = Path(taskgraft.__file__).parent
+LINES = {path.relative_to(CORE): len(path.read_text().splitlines()) for path in CORE.rglob("*.py")}
+FREE = {"builtin", "testing", "cli"}
+"""Packages that may be larger: a plugin, the conformance kit and the command line."""
+
+
+def package(path):
+    return path.parts[0].removesuffix(".py")
+
+
+def lines_by_package(lines):
+    sizes = Counter()
+    for path, count in lines.items():
+        sizes[package(path)] += count
+    return sizes
+
+
+def too_long(lines, most):
+    return {str(path): count for path, count in lines.items() if count > most}
+
+
+def test_no_file_has_more_than_300_lines():
+    assert too_long(LINES, 300) == {}
+
+
+def test_a_file_that_is_too_long_is_found():
+    assert too_long({Path("data/reading.py"): 301, Path("data/rows.py"): 300}, 300) == {"data/reading.py": 301}
+
+
+def test_no_package_has_more_than_1700_lines():
+    sizes = lines_by_package(LINES)
+    assert {name: size for name, size in sizes.items() if size > 1_700 and name not in FREE} == {}
+
+
+def test_the_small_core_has_at_most_2600_lines():
+    sizes = lines_by_package(LINES)
+    assert sizes["contract"] + sizes["discovery"] <= 2_600
+
+
+def test_the_core_without_kit_scaffold_and_command_line_has_at_most_15000_lines():
+    sizes = lines_by_package(LINES)
+    assert sum(sizes.values()) - sizes["testing"] - sizes["scaffold"] - sizes["cli"] <= 15_000

@@ -113,7 +113,7 @@ def test_what_works_is_composed_and_leaves_no_trace(wrap):
 
     model = tg.compose(backbone, "classification", plan(wrap))
 
-    assert model.composition.tried
+    assert model.composition.dry_run_done
     assert list(backbone.state_dict()) == keys
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.named_parameters())
     assert torch.equal(torch.random.get_rng_state(), drawn)
@@ -124,26 +124,26 @@ def test_what_works_is_composed_and_leaves_no_trace(wrap):
 
 def test_a_tensor_that_nothing_depends_on_is_refused():
     assert refusal(Shown(), Idle) == (
-        "'Planned' does not work in 'Shown', as one pass with it showed: the features do not depend on "
-        f"blocks.1.query:extra.factor, so that would never learn.{ADVICE}"
+        "'Planned' does not work in 'Shown', as a dry run showed: the features do not depend on "
+        f"blocks.1.query:extra.factor, so it would never be trained.{ADVICE}"
     )
 
 
 def test_an_exception_is_told():
     assert refusal(Shown(), Failing) == (
-        f"'Planned' does not work in 'Shown', as one pass with it showed: KeyError: 'no such thing.'.{ADVICE}"
+        f"'Planned' does not work in 'Shown', as a dry run showed: KeyError: 'no such thing.'.{ADVICE}"
     )
 
 
 def test_a_shape_that_breaks_on_the_way_is_told():
     assert refusal(Shown(), Narrow).startswith(
-        "'Planned' does not work in 'Shown', as one pass with it showed: RuntimeError: "
+        "'Planned' does not work in 'Shown', as a dry run showed: RuntimeError: "
     )
 
 
 def test_elements_that_no_longer_line_up_are_refused():
     assert refusal(Again(), Longer, "element-classification") == (
-        "'Planned' does not work in 'Again', as one pass with it showed: the features have 4 elements in place of 3, so "
+        "'Planned' does not work in 'Again', as a dry run showed: the features have 4 elements instead of 3, so "
         f"they no longer line up with the inputs.{ADVICE}"
     )
 
@@ -155,8 +155,8 @@ def test_a_backbone_without_example_is_tried_on_the_first_rows_before_training()
     with pytest.raises(InsertionFailed) as caught:
         model.fit(sentences(), target="label", quiet=True)
     assert str(caught.value) == (
-        "'Planned' does not work in 'Words', as one pass with it showed: the features do not depend on "
-        f"blocks.1.query:extra.factor, so that would never learn.{ADVICE}"
+        "'Planned' does not work in 'Words', as a dry run showed: the features do not depend on "
+        f"blocks.1.query:extra.factor, so it would never be trained.{ADVICE}"
     )
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.named_parameters())
 
@@ -180,8 +180,8 @@ def sketch(config: WordsConfig) -> Words:
 
 def test_a_named_backbone_is_tried_without_weights():
     composition = compose_components(catalog(spec(build_on_meta=sketch)), "words", "classification", plan(Around))
-    assert dry_run_composition(composition).tried
-    with pytest.raises(InsertionFailed, match=r"'Planned' does not work in 'words', as one pass .* would never learn"):
+    assert dry_run_composition(composition).dry_run_done
+    with pytest.raises(InsertionFailed, match=r"'Planned' does not work in 'words', as one pass .* would never be trained"):
         dry_run_composition(
             compose_components(catalog(spec(build_on_meta=sketch)), "words", "classification", plan(Idle))
         )
@@ -209,7 +209,7 @@ def test_a_sketch_that_cannot_run_leaves_it_to_the_first_rows(kind, could):
     composition = compose_components(
         catalog(spec(build_on_meta=lambda config: kind(config).to("meta"))), "words", "classification", plan(Around)
     )
-    assert dry_run_composition(composition).tried is could
+    assert dry_run_composition(composition).dry_run_done is could
 
 
 @pytest.mark.parametrize("strategy", ["linear-probe", "full", "partial:1"])
@@ -219,4 +219,4 @@ def test_where_nothing_is_inserted_nothing_is_tried(strategy):
 
     assert dry_run_composition(
         compose_components(catalog(spec(build_on_meta=refuse)), "words", "classification", strategy)
-    ).tried
+    ).dry_run_done

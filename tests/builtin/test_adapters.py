@@ -86,8 +86,7 @@ def test_more_parts_than_there_are_cannot_be_adapted():
     with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), classification(), {"name": "adapters", "last": 4})
     assert str(caught.value) == (
-        "'adapters' are to stand in the last 4 parts, but the backbone has 3: embedding, block-0, block-1. Choose last = 3 "
-        "or less."
+        "'adapters' has last = 4, but the backbone has only 3 parts: embedding, block-0, block-1. Choose last = 3 or less."
     )
 
 
@@ -117,8 +116,8 @@ def test_a_backbone_with_nothing_to_stand_around_is_refused():
     with pytest.raises(TaskgraftError) as caught:
         adapters().plan(BackboneDescription((InputField("text"),), (vector(4),), parts), HEAD)
     assert str(caught.value) == (
-        "'adapters' finds nothing to stand around: no layer of all has a role, and of none one module gives what leaves it. "
-        "Choose 'partial' or 'full', or let the backbone say the roles of its layers."
+        "'adapters' finds no layer to adapt: no layer of all has a role, and no part is a single module. Choose 'partial' "
+        "or 'full', or let the backbone declare the roles of its layers."
     )
 
 

@@ -5,9 +5,10 @@ from small_tasks import sentences, words
 from torch.nn.functional import cross_entropy, one_hot
 
 import taskgraft as tg
-from taskgraft.builtin.heads.classification import Classification, ClassificationTarget, WeightsUnfit
+from taskgraft.builtin.heads.classification import Classification, ClassificationTarget
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.batch import Batch
+from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
 from taskgraft.contract.labels import TooFewLabels
@@ -266,14 +267,16 @@ def test_one_label_leaves_nothing_to_tell_apart():
 
 
 def test_weights_by_label_must_name_every_label():
-    with pytest.raises(WeightsUnfit) as caught:
+    with pytest.raises(ConfigError) as caught:
         head(class_weights={"a": 1.0}).fit_targets({"label": LABELS})
-    assert str(caught.value) == "class_weights names no weight for 'b', 'c'. Give each label one weight."
+    assert str(caught.value) == (
+        "head 'classification': class_weights has no weight for 'b', 'c'. Give each label one weight."
+    )
 
-    with pytest.raises(WeightsUnfit) as caught:
+    with pytest.raises(ConfigError) as caught:
         head(class_weights={"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0}).fit_targets({"label": LABELS})
     assert str(caught.value) == (
-        "class_weights names 'd', which does not occur in the data. Give each label one weight."
+        "head 'classification': class_weights names 'd', which does not occur in the data. Give each label one weight."
     )
 
 

@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 
 from taskgraft.builtin.metrics.masked_elements import masked_elements
-from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.predictions import Predictions
 
 
 def judged(predictions, truth, rows=None):
-    judge = masked_elements(Predictions(predictions), truth, {}, EmptyConfig())
-    return judge(np.arange(len(truth)) if rows is None else np.array(rows, dtype=np.int64))
+    compute = masked_elements(Predictions(predictions), truth)
+    return compute(np.arange(len(truth)) if rows is None else np.array(rows, dtype=np.int64))
 
 
 def test_categories_count_where_they_were_hidden():

@@ -5,9 +5,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics as known
 
-from taskgraft.builtin.metrics import classification as judge
+from taskgraft.builtin.metrics.classification import classification, element_classification, multi_label
 from taskgraft.builtin.metrics.regression import regression
-from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.predictions import Predictions
 
 CLASSES = ("a", "b", "c", "d")
@@ -18,8 +17,8 @@ def drawn(count: int, classes=CLASSES, seed: int = 0) -> list[str]:
 
 
 def judged(metric, values, truth, classes=CLASSES, probabilities=None, rows=None) -> dict[str, float]:
-    built = metric(Predictions(values, probabilities, classes), truth, {}, EmptyConfig())
-    return built(np.arange(len(truth)) if rows is None else np.array(rows, dtype=np.int64))
+    compute = metric(Predictions(values, probabilities, classes), truth)
+    return compute(np.arange(len(truth)) if rows is None else np.array(rows, dtype=np.int64))
 
 
 def shares(count: int, classes: int = 4, seed: int = 0) -> list[np.ndarray]:
@@ -41,7 +40,7 @@ def assert_as_scikit_learn(found: dict[str, float], truth, values, **options) ->
 
 def test_classification_is_judged_as_scikit_learn_judges_it():
     values, truth = drawn(200, seed=1), drawn(200, seed=2)
-    found = judged(judge.classification, values, truth)
+    found = judged(classification, values, truth)
     assert_as_scikit_learn(found, truth, values)
     assert found["accuracy"] == pytest.approx(known.accuracy_score(truth, values))
     assert found["f1_micro"] == pytest.approx(known.f1_score(truth, values, average="micro"))
@@ -51,7 +50,7 @@ def test_classification_is_judged_as_scikit_learn_judges_it():
 
 def test_areas_are_those_of_each_class_against_the_rest():
     values, truth, found = drawn(200, seed=1), drawn(200, seed=2), shares(200)
-    numbers = judged(judge.classification, values, truth, probabilities=found)
+    numbers = judged(classification, values, truth, probabilities=found)
     goals = np.array([[label == one for one in CLASSES] for label in truth])
     assert numbers["auroc"] == pytest.approx(known.roc_auc_score(goals, np.stack(found)), abs=1e-6)
     assert numbers["average_precision"] == pytest.approx(
@@ -61,7 +60,7 @@ def test_areas_are_those_of_each_class_against_the_rest():
 
 def test_of_two_classes_areas_are_those_of_the_second():
     values, truth, found = drawn(60, "ab", seed=1), drawn(60, "ab", seed=2), shares(60, 2)
-    numbers = judged(judge.classification, values, truth, ("a", "b"), found)
+    numbers = judged(classification, values, truth, ("a", "b"), found)
     goals, scores = [label == "b" for label in truth], [row[1] for row in found]
     assert numbers["auroc"] == pytest.approx(known.roc_auc_score(goals, scores), abs=1e-6)
     assert numbers["average_precision"] == pytest.approx(known.average_precision_score(goals, scores), abs=1e-6)
@@ -69,27 +68,27 @@ def test_of_two_classes_areas_are_those_of_the_second():
 
 def test_there_are_no_areas_without_probabilities_or_without_both_classes():
     values, truth = ["a", "b", "b"], ["a", "a", "b"]
-    assert "auroc" not in judged(judge.classification, values, truth, ("a", "b"))
-    one = judged(judge.classification, values, truth, ("a", "b"), shares(3, 2), rows=[0, 1])
+    assert "auroc" not in judged(classification, values, truth, ("a", "b"))
+    one = judged(classification, values, truth, ("a", "b"), shares(3, 2), rows=[0, 1])
     assert not {"auroc", "average_precision", "mcc"} & one.keys()
 
 
 def test_a_class_that_no_row_has_does_not_change_the_areas():
     truth, values = drawn(50, "abc", seed=1), drawn(50, seed=2)
-    found = judged(judge.classification, values, truth, probabilities=shares(50))
+    found = judged(classification, values, truth, probabilities=shares(50))
     goals = np.array([[label == one for one in "abc"] for label in truth])
     assert found["auroc"] == pytest.approx(known.roc_auc_score(goals, np.stack(shares(50))[:, :3]), abs=1e-6)
 
 
 def test_a_prediction_that_never_varies_has_no_correlation_with_the_truth():
-    assert judged(judge.classification, ["a"] * 20, drawn(20))["mcc"] == 0
+    assert judged(classification, ["a"] * 20, drawn(20))["mcc"] == 0
 
 
 def test_no_rows_have_no_numbers():
     for metric, value, truth in (
-        (judge.classification, "a", "a"),
-        (judge.element_classification, ["a"], ["a"]),
-        (judge.multi_label, ["a"], dict.fromkeys(CLASSES, True)),
+        (classification, "a", "a"),
+        (element_classification, ["a"], ["a"]),
+        (multi_label, ["a"], dict.fromkeys(CLASSES, True)),
         (regression, 1.0, 2.0),
     ):
         assert judged(metric, [value], [truth], rows=[]) == {}
@@ -105,14 +104,14 @@ def test_a_resample_is_judged_as_its_rows_would_be_alone():
     yes = [dict(zip(CLASSES, line, strict=True)) for line in (chance.random((size, 4)) < 0.5).tolist()]
     numbers = chance.integers(0, 9, size).astype(float).tolist()
     for metric, values, truth, probabilities in (
-        (judge.classification, drawn(size, seed=1), drawn(size, seed=2), found),
+        (classification, drawn(size, seed=1), drawn(size, seed=2), found),
         (
-            judge.element_classification,
+            element_classification,
             [drawn(3, seed=row) for row in range(size)],
             [drawn(3, seed=-row) for row in range(size)],
             None,
         ),
-        (judge.multi_label, [drawn(2, seed=row) for row in range(size)], yes, found),
+        (multi_label, [drawn(2, seed=row) for row in range(size)], yes, found),
         (regression, chance.normal(size=size).tolist(), numbers, None),
     ):
         some = [probabilities[row] for row in rows] if probabilities else None
@@ -125,7 +124,7 @@ def test_labels_have_areas_where_they_are_known():
     wanted, found = chance.integers(-1, 2, (60, 4)), np.stack(shares(60))
     meaning = {1: True, 0: False, -1: None}
     truth = [{label: meaning[value] for label, value in zip(CLASSES, row, strict=True)} for row in wanted.tolist()]
-    numbers = judged(judge.multi_label, [[]] * 60, truth, probabilities=list(found))
+    numbers = judged(multi_label, [[]] * 60, truth, probabilities=list(found))
     columns = [(wanted[known_, place], found[known_, place]) for place, known_ in enumerate((wanted >= 0).T)]
     for name, score in (("auroc", known.roc_auc_score), ("average_precision", known.average_precision_score)):
         assert numbers[name] == pytest.approx(np.mean([score(goal, guess) for goal, guess in columns]), abs=1e-6)
@@ -133,23 +132,23 @@ def test_labels_have_areas_where_they_are_known():
 
 def test_a_class_that_does_not_occur_does_not_lower_the_mean():
     values, truth = drawn(50, "ab", seed=1), drawn(50, "abc", seed=2)
-    assert_as_scikit_learn(judged(judge.classification, values, truth), truth, values)
+    assert_as_scikit_learn(judged(classification, values, truth), truth, values)
 
 
 def test_a_class_that_is_predicted_but_never_true_counts():
     values, truth = drawn(50, "abc", seed=1), drawn(50, "ab", seed=2)
-    assert_as_scikit_learn(judged(judge.classification, values, truth), truth, values)
+    assert_as_scikit_learn(judged(classification, values, truth), truth, values)
 
 
 def test_perfect_predictions_score_one():
     truth = drawn(20)
-    assert set(judged(judge.classification, truth, truth).values()) == {1.0}
+    assert set(judged(classification, truth, truth).values()) == {1.0}
 
 
 def test_elements_are_judged_over_all_that_have_a_label():
     values = [drawn(size, seed=size) for size in (3, 5, 9)]
     truth = [drawn(size, (*CLASSES, None), seed=size + 1) for size in (3, 5, 9)]
-    found = judged(judge.element_classification, values, truth)
+    found = judged(element_classification, values, truth)
     assert "auroc" not in found
     pairs = [
         (label, goal)
@@ -161,14 +160,14 @@ def test_elements_are_judged_over_all_that_have_a_label():
 
 
 def test_elements_that_were_cut_off_count_as_wrong():
-    found = judged(judge.element_classification, [["a", None], ["b"]], [["a", "a"], ["b", "b"]], ("a", "b"))
+    found = judged(element_classification, [["a", None], ["b"]], [["a", "a"], ["b", "b"]], ("a", "b"))
     assert found["accuracy"] == 0.5
     assert found["recall_macro"] == 0.5
 
 
 def test_elements_that_were_cut_off_are_no_fault_of_another_class():
     values, truth = drawn(40, seed=1), drawn(40, seed=2)
-    found = judged(judge.element_classification, [values[:30]], [truth])
+    found = judged(element_classification, [values[:30]], [truth])
     assert_as_scikit_learn(found, truth, values[:30] + ["nothing"] * 10, labels=CLASSES)
 
 
@@ -178,7 +177,7 @@ def test_labels_are_judged_where_they_are_known():
     meaning = {1: True, 0: False, -1: None}
     truth = [{label: meaning[value] for label, value in zip(CLASSES, row, strict=True)} for row in wanted.tolist()]
     values = [[label for label, yes in zip(CLASSES, row, strict=True) if yes] for row in predicted]
-    found = judged(judge.multi_label, values, truth)
+    found = judged(multi_label, values, truth)
     columns = [(wanted[known_, place], predicted[known_, place]) for place, known_ in enumerate((wanted >= 0).T)]
     for name, score in (("precision", known.precision_score), ("recall", known.recall_score), ("f1", known.f1_score)):
         mean = np.mean([score(goal, guess) for goal, guess in columns])

@@ -8,7 +8,7 @@ from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.builtin.readers.csv import read_csv
 from taskgraft.contract.config import ConfigError, parse_config
 from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
-from taskgraft.data.arrow_spool import PIECE
+from taskgraft.data.arrow_spool import ROWS_PER_WRITE
 
 
 def rows_of(folder: Path, content: str | bytes, **settings: str) -> Rows:
@@ -98,7 +98,7 @@ def test_rows_of_another_length_are_refused_each_by_its_line(tmp_path):
 
 def test_a_row_with_a_misplaced_quotation_mark_is_refused_alone(tmp_path):
     rows = rows_of(tmp_path, 'a,b\n"x"y,1\nz,2\n')
-    assert rows.invalid == {0: "the row cannot be taken apart (',' expected after '\"')"}
+    assert rows.invalid == {0: "the row cannot be parsed (',' expected after '\"')"}
     assert rows.values("b") == [None, "2"]
 
 
@@ -120,7 +120,7 @@ def test_a_damaged_gzip_file_is_refused(tmp_path, content, said):
     path.write_bytes(content)
     with pytest.raises(UnreadableFile) as caught:
         read_csv(path, CsvConfig())
-    assert str(caught.value) == f"{path}: the file is no whole gzip file ({said})."
+    assert str(caught.value) == f"{path}: the file is not a complete gzip file ({said})."
 
 
 @pytest.mark.parametrize("name", ["data.tsv", "data.tsv.gz"])
@@ -133,7 +133,7 @@ def test_values_of_a_tsv_file_are_separated_by_tabs(tmp_path, name):
 @pytest.mark.parametrize(("mark", "written"), [(";", ";"), ("\t", "\\t"), ("|", "|")])
 def test_another_delimiter_is_noticed_and_not_guessed(tmp_path, mark, written):
     assert problem_of(tmp_path, f"text{mark}label\nx{mark}y\n") == (
-        f"line 1 names a single column, {f'text{mark}label'!r}. If values are not separated by commas, say by what: "
+        f"line 1 names a single column, {f'text{mark}label'!r}. If values are not separated by commas, name the delimiter: "
         f'data.reader = {{name = "csv", delimiter = "{written}"}}.'
     )
 
@@ -149,12 +149,12 @@ def test_another_encoding_can_be_set(tmp_path):
 def test_an_encoding_that_nobody_knows_is_refused():
     with pytest.raises(ConfigError) as caught:
         parse_config(CsvConfig, {"encoding": "utf-9"}, "reader 'csv'")
-    assert str(caught.value) == "reader 'csv': the setting 'encoding' is 'utf-9': no encoding of that name is known."
+    assert str(caught.value) == "reader 'csv': the setting 'encoding' is 'utf-9': unknown encoding."
 
 
 def test_rows_beyond_one_piece_come_in_their_order(tmp_path):
-    rows = rows_of(tmp_path, "a\n" + "".join(f"{row}\n" for row in range(2 * PIECE + 1)))
-    assert rows.values("a") == [str(row) for row in range(2 * PIECE + 1)]
+    rows = rows_of(tmp_path, "a\n" + "".join(f"{row}\n" for row in range(2 * ROWS_PER_WRITE + 1)))
+    assert rows.values("a") == [str(row) for row in range(2 * ROWS_PER_WRITE + 1)]
 
 
 def test_an_empty_file_is_refused(tmp_path):
@@ -167,7 +167,7 @@ def test_a_column_named_twice_is_refused(tmp_path):
 
 def test_another_encoding_is_refused(tmp_path):
     assert problem_of(tmp_path, "a,b\ncafé,1\n".encode("latin-1")) == (
-        "line 2: the byte 0xe9 is not UTF-8. If the file is of another encoding, name it: "
+        "line 2: the byte 0xe9 is not UTF-8. If the file has another encoding, name it: "
         'data.reader = {name = "csv", encoding = "latin-1"}.'
     )
 
@@ -177,7 +177,7 @@ def test_a_first_line_without_a_name_is_refused(tmp_path):
 
 
 def test_a_quote_that_never_ends_is_refused(tmp_path):
-    assert problem_of(tmp_path, 'a,b\n"x,1\n') == "line 2: a quotation mark opens a value that never ends."
+    assert problem_of(tmp_path, 'a,b\n"x,1\n') == "line 2: a quoted value is never closed."
 
 
 def test_a_missing_file_is_refused(tmp_path):

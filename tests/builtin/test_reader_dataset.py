@@ -7,7 +7,7 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft.builtin.readers.configs import HubConfig
-from taskgraft.builtin.readers.hf_datasets import arrow_of, read_dataset_folder, read_hub
+from taskgraft.builtin.readers.hf_datasets import dataset_to_arrow, read_dataset_folder, read_hub
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import UnreadableFile
 
@@ -30,7 +30,7 @@ def test_a_saved_dataset_is_read_from_its_folder(tmp_path):
 
 def test_a_dataset_that_was_filtered_gives_the_rows_it_shows():
     chosen = datasets.Dataset.from_dict(COLUMNS).select([2, 0])
-    assert arrow_of(chosen).to_pydict() == {"text": ["c", "a"], "label": [0, 0]}
+    assert dataset_to_arrow(chosen).to_pydict() == {"text": ["c", "a"], "label": [0, 0]}
 
 
 def test_a_folder_of_several_parts_asks_for_one(tmp_path):
@@ -39,7 +39,7 @@ def test_a_folder_of_several_parts_asks_for_one(tmp_path):
     with pytest.raises(UnreadableFile) as caught:
         read_dataset_folder(tmp_path / "saved", EmptyConfig())
     assert str(caught.value) == (
-        f"{tmp_path / 'saved'}: the folder holds the parts train, test. Name one of them: {tmp_path / 'saved' / 'train'}."
+        f"{tmp_path / 'saved'}: the folder contains the splits train, test. Name one: {tmp_path / 'saved' / 'train'}."
     )
     assert len(read_dataset_folder(tmp_path / "saved" / "train", EmptyConfig())) == 3
 
@@ -49,7 +49,7 @@ def test_a_damaged_folder_is_refused(tmp_path):
     (tmp_path / "saved" / "state.json").write_text("{}")
     with pytest.raises(UnreadableFile) as caught:
         read_dataset_folder(tmp_path / "saved", EmptyConfig())
-    assert str(caught.value) == f"{tmp_path / 'saved'}: the data set cannot be loaded ('_data_files')."
+    assert str(caught.value) == f"{tmp_path / 'saved'}: the dataset cannot be loaded ('_data_files')."
 
 
 def test_a_data_set_is_loaded_by_name_and_part(tmp_path):
@@ -61,14 +61,14 @@ def test_a_data_set_is_loaded_by_name_and_part(tmp_path):
     assert read_hub(Path(f"{folder}:test"), HubConfig()).values("text") == ["z"]
     with pytest.raises(UnreadableFile) as caught:
         read_hub(Path(f"{folder}:dev"), HubConfig())
-    assert str(caught.value) == f"hub:{folder}:dev: the data set has no part 'dev'. Parts: train, test."
+    assert str(caught.value) == f"hub:{folder}:dev: the dataset has no split 'dev'. Splits: train, test."
 
 
 def test_a_data_set_that_cannot_be_had_is_told_in_one_line():
     with pytest.raises(UnreadableFile) as caught:
         read_hub(Path("nobody/nothing"), HubConfig())
     assert str(caught.value) == (
-        "hub:nobody/nothing: the data set cannot be loaded "
+        "hub:nobody/nothing: the dataset cannot be loaded "
         "(Couldn't reach 'nobody/nothing' on the Hub (OfflineModeIsEnabled))."
     )
 

@@ -6,7 +6,7 @@ import pytest
 from taskgraft.builtin.readers.json_lines import read_json_lines
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
-from taskgraft.data.arrow_spool import PIECE
+from taskgraft.data.arrow_spool import ROWS_PER_WRITE
 
 
 def rows_of(folder: Path, content: str | bytes) -> Rows:
@@ -51,14 +51,14 @@ def test_numbers_among_texts_become_texts(tmp_path):
 
 
 def test_numbers_and_texts_in_pieces_far_apart_become_texts(tmp_path):
-    rows = rows_of(tmp_path, '{"a": 7}\n' * PIECE + '{"a": "x"}\n')
-    assert rows.values("a", PIECE - 1) == ["7", "x"]
+    rows = rows_of(tmp_path, '{"a": 7}\n' * ROWS_PER_WRITE + '{"a": "x"}\n')
+    assert rows.values("a", ROWS_PER_WRITE - 1) == ["7", "x"]
 
 
 def test_a_column_that_begins_late_is_missing_before(tmp_path):
-    rows = rows_of(tmp_path, '{"a": 7}\n' * PIECE + '{"a": 1.5, "b": "x"}\n')
-    assert rows.values("b", PIECE - 1) == [None, "x"]
-    assert rows.values("a", PIECE - 1) == [7.0, 1.5]
+    rows = rows_of(tmp_path, '{"a": 7}\n' * ROWS_PER_WRITE + '{"a": 1.5, "b": "x"}\n')
+    assert rows.values("b", ROWS_PER_WRITE - 1) == [None, "x"]
+    assert rows.values("a", ROWS_PER_WRITE - 1) == [7.0, 1.5]
 
 
 def test_a_gzipped_file_with_a_byte_order_mark_is_read(tmp_path):
@@ -71,26 +71,26 @@ def test_each_line_that_is_no_object_is_refused_with_its_reason(tmp_path):
     lines = ['{"a": 1}', "[1]", "{bad}", '{"a": 1, "a": 2}', '"x"']
     rows = rows_of(tmp_path, "\n".join(lines).encode() + b'\n{"a": "\xe9"}\n' + b"[" * 100_000)
     assert str(InvalidRows(rows, rows.invalid)) == (
-        "data.jsonl, line 2: the line holds a JSON list, not an object.\n"
+        "data.jsonl, line 2: the line contains a JSON list, not an object.\n"
         "data.jsonl, line 3: the line is not JSON (Expecting property name enclosed in double quotes).\n"
-        "data.jsonl, line 4: the line is not JSON (a key stands twice).\n"
-        "data.jsonl, line 5: the line holds a JSON str, not an object.\n"
+        "data.jsonl, line 4: the line is not JSON (a key occurs twice).\n"
+        "data.jsonl, line 5: the line contains a JSON str, not an object.\n"
         "data.jsonl, line 6: the byte 0xe9 is not UTF-8.\n"
         "… and 1 more reasons.\n"
         'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
-    assert rows.invalid[6] == "the line nests too deep"
+    assert rows.invalid[6] == "the line is nested too deeply"
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "[1]\n"])
 def test_a_file_without_objects_is_refused(tmp_path, content):
-    assert problem_of(tmp_path, content) == "the file holds no JSON object; one per line is needed."
+    assert problem_of(tmp_path, content) == "the file contains no JSON object; one per line is needed."
 
 
 @pytest.mark.parametrize(
-    "content", ['{"a": [1]}\n{"a": "x"}\n', '{"a": [1]}\n' * PIECE + '{"a": "x"}\n'], ids=["near", "far apart"]
+    "content", ['{"a": [1]}\n{"a": "x"}\n', '{"a": [1]}\n' * ROWS_PER_WRITE + '{"a": "x"}\n'], ids=["near", "far apart"]
 )
 def test_lists_among_texts_are_refused(tmp_path, content):
     assert problem_of(tmp_path, content) == (
-        "the column 'a' holds values of unlike kinds (lists or objects among others); make them alike."
+        "the column 'a' mixes lists or objects with other values; use one type for the whole column."
     )

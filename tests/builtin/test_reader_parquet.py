@@ -48,7 +48,7 @@ def test_what_is_no_parquet_is_refused(tmp_path, content, said):
     path.write_bytes(content)
     with pytest.raises(UnreadableFile) as caught:
         read_parquet(path, EmptyConfig())
-    assert str(caught.value) == f"{path}: the file is no whole Parquet file ({said})."
+    assert str(caught.value) == f"{path}: the file is not a complete Parquet file ({said})."
 
 
 def test_a_file_cut_off_in_the_middle_is_refused(tmp_path):
@@ -57,4 +57,6 @@ def test_a_file_cut_off_in_the_middle_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UnreadableFile) as caught:
         read_parquet(path, EmptyConfig())
-    assert str(caught.value).startswith(f"{path}: the file is no whole Parquet file (Parquet magic bytes not found in")
+    assert str(caught.value).startswith(
+        f"{path}: the file is not a complete Parquet file (Parquet magic bytes not found in"
+    )

@@ -1,8 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from taskgraft.builtin.splits.column import by_column
-from taskgraft.builtin.splits.configs import ColumnConfig
+from taskgraft.builtin.splits.column import ColumnConfig, by_column
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 
 

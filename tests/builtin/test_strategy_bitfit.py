@@ -72,7 +72,7 @@ def test_a_backbone_without_biases_is_refused():
     with pytest.raises(InvalidStage) as caught:
         moved(Unbiased().eval())
     assert str(caught.value) == (
-        "The stage 'bitfit' cannot run: its choice 1 fits no tensor of embedding, block-0, block-1: none is called 'bias' or "
+        "The stage 'bitfit' cannot run: its selection 1 matches no tensor of embedding, block-0, block-1: none is called 'bias' or "
         "'in_proj_bias'. Choose another strategy."
     )
 

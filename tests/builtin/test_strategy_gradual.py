@@ -53,6 +53,6 @@ def test_more_groups_than_parts_are_refused():
     with pytest.raises(StrategyNotApplicable) as caught:
         plan("gradual:9")
     assert str(caught.value) == (
-        "'gradual' is to divide the parts into 9 groups, but the backbone has 3: embedding, block-0, block-1. "
+        "'gradual' has groups = 9, but the backbone has only 3 parts: embedding, block-0, block-1. "
         "Choose groups = 3 or less."
     )

@@ -62,6 +62,6 @@ def test_more_parts_than_there_are_are_refused():
     with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), classification(), "probe-then-tune:9")
     assert str(caught.value) == (
-        "'probe-then-tune' is to train the last 9 parts, but the backbone has 3: embedding, block-0, block-1. "
+        "'probe-then-tune' has learn = 9, but the backbone has only 3 parts: embedding, block-0, block-1. "
         "Choose learn = 3 or less."
     )

@@ -20,7 +20,6 @@ from torch import nn
 
 import taskgraft as tg
 from taskgraft.adaptation.guard import WeightGuardError
-from taskgraft.artifact.artifact import InvalidArtifact
 from taskgraft.builtin.strategies.full import Full, FullConfig
 from taskgraft.builtin.strategies.sequence import Stages
 from taskgraft.contract.config import ConfigError
@@ -28,6 +27,7 @@ from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import HeadSolver, Insertion, Stage
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.discovery.catalog import UnknownComponent
+from taskgraft.storage.manifest import InvalidArtifact
 
 PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
 TRAINING = {"batch_size": 8, "epochs": 1}

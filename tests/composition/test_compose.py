@@ -3,13 +3,8 @@ from backbones import PAIRS, TABLE, WORDS
 from small_tasks import Planned, classification, learns, pictures, words
 
 import taskgraft as tg
-from taskgraft.composition.compose import (
-    GivenObject,
-    InvalidReference,
-    LayoutMismatch,
-    ResolvedComponent,
-    compose_components,
-)
+from taskgraft.composition.compose import LayoutMismatch, compose_components
+from taskgraft.composition.resolve import CompositionError, GivenObject, ResolvedComponent
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.plan import HeadSolver
@@ -27,15 +22,15 @@ def settings_problem(backbone=None, head="classification", strategy=LAST) -> str
     return str(caught.value)
 
 
-# --- what fits
+# --- components that fit
 
 
 def test_names_and_objects_may_be_mixed():
-    found = compose_components(catalog(), words(), "classification", Planned(learns("block-1")))
-    assert isinstance(found.backbone, GivenObject)
-    assert isinstance(found.head, ResolvedComponent)
-    assert found.layout == Layout.VECTOR
-    assert [stage.name for stage in found.plan] == ["first"]
+    composition = compose_components(catalog(), words(), "classification", Planned(learns("block-1")))
+    assert isinstance(composition.backbone, GivenObject)
+    assert isinstance(composition.head, ResolvedComponent)
+    assert composition.layout == Layout.VECTOR
+    assert [stage.name for stage in composition.plan] == ["first"]
 
 
 def test_a_name_and_its_settings_may_be_one_dict():
@@ -53,13 +48,13 @@ def test_an_argument_after_the_colon_is_a_setting():
     assert model.composition.plan[0].unfreeze[0].parts == ("block-0", "block-1")
 
 
-def test_a_name_may_say_its_distribution():
+def test_a_name_may_include_its_distribution():
     assert (
         tg.compose(words(), "taskgraft/classification", "taskgraft/partial:1").composition.strategy.label == "partial:1"
     )
 
 
-def test_an_object_is_written_down_by_its_class():
+def test_an_object_is_recorded_by_its_class():
     recipe = tg.compose(words(), classification(), Planned(learns("block-1"))).recipe
     assert recipe.backbone == ComponentRef(object="backbones.Words")
     assert recipe.head == ComponentRef(object="taskgraft.builtin.heads.classification.Classification")
@@ -101,10 +96,10 @@ def test_full_trains_every_part():
     assert stage.unfreeze[0].parts == ("embedding", "block-0", "block-1")
 
 
-# --- what does not
+# --- errors
 
 
-def test_a_head_that_reads_nothing_the_backbone_emits_is_refused():
+def test_a_head_that_reads_no_layout_of_the_backbone_is_rejected():
     with pytest.raises(LayoutMismatch) as caught:
         tg.compose(pictures(), "element-classification", LAST)
     assert str(caught.value) == (
@@ -114,7 +109,7 @@ def test_a_head_that_reads_nothing_the_backbone_emits_is_refused():
     )
 
 
-def test_a_mismatch_names_backbones_as_they_were_named(small_plugin_installed):
+def test_a_mismatch_names_the_backbone_by_its_name(small_plugin_installed):
     with pytest.raises(LayoutMismatch) as caught:
         tg.compose("small-table", "element-classification", LAST)
     assert str(caught.value) == (
@@ -123,69 +118,68 @@ def test_a_mismatch_names_backbones_as_they_were_named(small_plugin_installed):
     )
 
 
-def test_a_strategy_that_the_backbone_cannot_take_is_refused():
+def test_a_strategy_that_does_not_apply_to_the_backbone_is_rejected():
     with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), "classification", "partial:9")
     assert str(caught.value) == (
-        "'partial' is to train the last 9 parts, but the backbone has 3: embedding, block-0, block-1. "
+        "'partial' has learn = 9, but the backbone has only 3 parts: embedding, block-0, block-1. "
         "Choose learn = 3 or less."
     )
 
 
-def test_an_unknown_setting_is_refused_with_the_nearest():
-    said = settings_problem(head={"name": "classification", "label_smooting": 0.1})
-    assert said == (
+def test_an_unknown_setting_is_rejected_with_the_closest_match():
+    assert settings_problem(head={"name": "classification", "label_smooting": 0.1}) == (
         "head 'classification': there is no setting 'label_smooting'. Did you mean 'label_smoothing'? "
         "Settings: class_weights, label_smoothing, focal."
     )
 
 
-def test_a_setting_that_must_be_decided_is_named():
+def test_a_required_setting_is_named():
     assert settings_problem(strategy="partial") == (
         "strategy 'partial': the setting 'learn' has no default, so decide it "
-        "(how many parts learn, counted from the output)."
+        "(number of parts that are trained, counted from the output)."
     )
 
 
-def test_a_setting_out_of_range_is_refused_with_its_value():
+def test_a_setting_out_of_range_is_rejected_with_its_value():
     assert settings_problem(strategy="partial:0") == (
         "strategy 'partial': the setting 'learn' is '0': input should be greater than or equal to 1."
     )
 
 
-def test_an_argument_that_is_no_number_is_refused():
+def test_an_argument_that_is_not_a_number_is_rejected():
     assert settings_problem(strategy="partial:two").startswith("strategy 'partial': the setting 'learn' is 'two': ")
 
 
-def test_an_argument_for_what_takes_none_is_refused():
+def test_an_argument_for_a_head_without_one_is_rejected():
     assert settings_problem(head="classification:7") == (
         "head 'classification': it takes no argument after the colon, but was given '7'."
     )
 
 
-def test_settings_without_a_name_are_refused():
+def test_settings_without_a_name_are_rejected():
     assert settings_problem(head={"label_smoothing": 0.1}) == "head: the setting 'name' is missing."
 
 
-def test_an_unknown_name_is_refused_with_the_nearest():
+def test_an_unknown_name_is_rejected_with_the_closest_match():
     with pytest.raises(UnknownComponent) as caught:
         tg.compose(words(), "clasification", LAST)
     assert str(caught.value).startswith("No head named 'clasification'. Did you mean 'classification' (from taskgraft ")
 
 
-def test_a_text_outside_the_grammar_of_names_is_refused():
+def test_a_text_outside_the_grammar_of_names_is_rejected():
     with pytest.raises(InvalidName):
         tg.compose(words(), "Classification!", LAST)
 
 
 @pytest.mark.parametrize(
-    ("axis", "value", "said"), [("backbone", 5, "5, of the type int"), ("head", None, "None, of the type NoneType")]
+    ("axis", "value", "given"), [("backbone", 5, "5, of the type int"), ("head", None, "None, of the type NoneType")]
 )
-def test_what_is_neither_name_nor_object_is_refused(axis, value, said):
+def test_a_reference_that_is_neither_name_nor_object_is_rejected(axis, value, given):
     chosen = {"backbone": words(), "head": "classification", "strategy": "full"} | {axis: value}
-    with pytest.raises(InvalidReference) as caught:
+    with pytest.raises(CompositionError) as caught:
         tg.compose(**chosen)
     assert str(caught.value) == (
-        f"The {axis} is {said}. Give a name, a dict with 'name' and settings, or an object of the class "
+        f"The {axis} is {given}. Give a name, a dict with 'name' and settings, or an object of the class "
         f"taskgraft.{axis.capitalize()}."
     )

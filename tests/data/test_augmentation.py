@@ -123,8 +123,8 @@ def test_mixed_examples_need_a_head_that_takes_soft_targets():
     with pytest.raises(CompositionError) as caught:
         tg.compose(Mixing(), "regression", Planned(ALL))
     assert str(caught.value) == (
-        "'Mixing' is to mix training examples with each other, but 'regression' takes no soft targets.\n"
-        "Choose another way to vary them, or a head that does (classification)."
+        "'Mixing' mixes training examples (mixup), but 'regression' does not support soft labels.\n"
+        "Choose another augmentation, or a head that supports them (classification)."
     )
 
 
@@ -141,6 +141,6 @@ def test_displaced_examples_need_a_head_without_a_target_per_position():
     with pytest.raises(CompositionError) as caught:
         tg.compose(Displacing(), PerCell(ClassificationConfig()), Planned(ALL))
     assert str(caught.value) == (
-        "'Displacing' is to vary training examples so that their positions move, but 'PerCell' has a target per position of "
-        "grid features.\nChoose a way to vary them that keeps track of positions, or none."
+        "The augmentation of 'Displacing' moves positions, but 'PerCell' has a target per position of grid features.\n"
+        "Choose an augmentation that moves the targets along, or none."
     )

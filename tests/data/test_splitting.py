@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from taskgraft.composition.compose import ResolvedComponent
+from taskgraft.composition.resolve import ResolvedComponent
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import InvalidRows, Rows
@@ -107,7 +107,7 @@ def test_a_split_that_is_none_is_refused_with_its_source(parts, said):
     with pytest.raises(InvalidSplit) as caught:
         split_into(parts)
     assert str(caught.value) == (
-        f"The split 'planted' (from acme-splits 2.0) {said}. Choose another split, or other settings of it."
+        f"The split 'planted' (from acme-splits 2.0) {said}. Choose another split, or change its settings."
     )
 
 

@@ -17,7 +17,7 @@ from small_plugin import TableConfig
 import taskgraft as tg
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.composition.compose import resolve
+from taskgraft.composition.resolve import resolve
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import InputField
 from taskgraft.contract.features import ELEMENT_AXIS
@@ -270,7 +270,7 @@ def test_what_was_renamed_as_the_guide_says_is_found_by_both_names_and_written_b
         old = resolve(known, HeadSpec, {"name": "letters", "width": 3})
     assert f"{warned[0].message}\n" == message
     assert old == resolve(known, HeadSpec, {"name": "letter-shares", "feature_size": 3})
-    assert old.choice().model_dump() == {
+    assert old.to_ref().model_dump() == {
         "name": "acme/letter-shares",
         "object": None,
         "settings": {"feature_size": 3, "smoothed": False},

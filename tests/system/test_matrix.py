@@ -31,12 +31,12 @@ REFUSED = {
     "vit": NO_FRONT,
     "resnet": NO_FRONT
     | {
-        "vera": "'vera:8' does not work in 'timm:test_resnet', as one pass with it showed: peft does not go around a layer of "
+        "vera": "'vera:8' does not work in 'timm:test_resnet', as a dry run showed: peft does not go around a layer of "
         "the type Conv2d: No layers types compatible with VeRA were found. Please check `peft_config.target_modules`."
         + ADVICE
     },
     "esm": {
-        "prefix-tuning": "'prefix-tuning:3' does not work in 'protein:FOLDER/esm', as one pass with it showed: RuntimeError: "
+        "prefix-tuning": "'prefix-tuning:3' does not work in 'protein:FOLDER/esm', as a dry run showed: RuntimeError: "
         "Attempting to broadcast a dimension of length 6 at -2! Mismatching argument at index 1 had torch.Size([2, 6, 1]); but "
         "expected shape should be broadcastable to [2, 3, 16]." + ADVICE
     },
@@ -94,13 +94,13 @@ def test_what_breaks_is_told_and_the_rest_is_tried():
         "words",
         Verdict.BROKEN,
         "The stage 'grafts' did not train exactly what it declared:\n"
-        "  the tensor embedding.weight does not learn, but changed\n"
-        "This is a fault in the strategy, the backbone or the head, not in your data.",
+        "  the tensor embedding.weight is frozen, but changed\n"
+        "This is a bug in the strategy, the backbone or the head, not in your data.",
     )
     assert kept == Cell("grafts", "words", Verdict.KEPT)
     assert (refused.verdict, refused.text.partition(".")[0]) == (
         Verdict.REFUSED,
-        "'partial' is to train the last 9 parts, but the backbone has 3: embedding, block-0, block-1",
+        "'partial' has learn = 9, but the backbone has only 3 parts: embedding, block-0, block-1",
     )
 
 

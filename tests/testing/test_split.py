@@ -5,9 +5,8 @@ import itertools
 import pyarrow as pa
 import pytest
 
-from taskgraft.builtin.splits.column import by_column
-from taskgraft.builtin.splits.configs import ColumnConfig, FractionConfig
-from taskgraft.builtin.splits.fraction import by_fraction
+from taskgraft.builtin.splits.column import ColumnConfig, by_column
+from taskgraft.builtin.splits.fraction import FractionConfig, by_fraction
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import SplitSpec

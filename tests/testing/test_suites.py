@@ -8,7 +8,8 @@ from taskgraft.builtin.heads.configs import ClassificationConfig, MultiLabelConf
 from taskgraft.builtin.plugin import taskgraft_heads, taskgraft_strategies
 from taskgraft.builtin.strategies.partial import PartialConfig
 from taskgraft.builtin.strategies.sequence import StagesConfig
-from taskgraft.composition.compose import build_strategy, resolve
+from taskgraft.composition.compose import build_strategy
+from taskgraft.composition.resolve import resolve
 from taskgraft.contract.recipe import ComponentRef
 from taskgraft.contract.specs import StrategySpec
 from taskgraft.discovery.catalog import catalog

@@ -1,10 +1,10 @@
-"""One small pass, forward and backward, through a backbone with everything inserted that a strategy wants to insert.
+"""Dry run of a strategy's insertions: one small forward and backward pass through a backbone with everything inserted.
 
-What works is found out by trying, when a model is composed: on a sketch of the backbone without weights where its spec offers
-one, on the object itself where one was given, else on the first real rows, before anything is trained.
+It runs when a model is composed, on the backbone's spec without weights (torch's meta device) or on the object that was passed;
+otherwise on the first real rows, before training.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,14 +21,16 @@ from taskgraft.adaptation.insertion import (
     remove_modules,
 )
 from taskgraft.adaptation.trainable import resolve_trainable
-from taskgraft.composition.compose import Composition, GivenObject
-from taskgraft.contract.backbone import Backbone, named_tensors
+from taskgraft.composition.compose import Composition
+from taskgraft.composition.resolve import GivenObject
+from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.features import Features
+from taskgraft.engine.task_module import module_device, restore_modes
 from taskgraft.errors import TaskgraftError, join_words
 
-ROWS = 2
-"""Real rows that an insertion is tried on."""
+DRY_RUN_ROWS = 2
+"""Real rows that a dry run uses."""
 
 
 @dataclass(eq=False)
@@ -41,7 +43,7 @@ class InsertionFailed(TaskgraftError):
 
     def __str__(self) -> str:
         return (
-            f"'{self.strategy}' does not work in '{self.backbone}', as one pass with it showed: {self.problem}.\n"
+            f"'{self.strategy}' does not work in '{self.backbone}', as a dry run showed: {self.problem}.\n"
             "Choose another strategy, or other layers for this one."
         )
 
@@ -54,39 +56,39 @@ class BackboneFailed(TaskgraftError):
     problem: str
 
     def __str__(self) -> str:
-        return f"'{self.backbone}' fails by itself, before anything is inserted into it: {self.problem}."
+        return f"'{self.backbone}' fails on its own, before anything is inserted into it: {self.problem}."
 
 
 def dry_run_composition(composition: Composition) -> Composition:
-    """Try what a plan inserts, and find what it chooses to learn, as far as that can be done without weights.
+    """Try a plan's insertions and selections of tensors, as far as that is possible without weights.
 
     Returns:
-        the composition, marked as tried where it could be.
+        the composition, with ``dry_run_done`` where a dry run was possible or is not needed.
 
     Raises:
-        InvalidStage: when a choice of tensors is empty.
+        InvalidStage: if a selection of tensors is empty.
         InsertionFailed: with the reason.
     """
     inserts = any(stage.insertions for stage in composition.plan)
-    chooses = any(learn.chooses for stage in composition.plan for learn in stage.unfreeze)
-    backbone = _without_weights(composition) if inserts or chooses else None
-    if backbone is not None and chooses and not inserts:
+    selects = any(unfreeze.chooses for stage in composition.plan for unfreeze in stage.unfreeze)
+    backbone = _backbone_without_weights(composition) if inserts or selects else None
+    if backbone is not None and selects and not inserts:
         for stage in composition.plan:
             resolve_trainable(stage, backbone, composition.layout, nn.Module(), ())
     if not inserts:
-        return replace(composition, tried=True)
+        return replace(composition, dry_run_done=True)
     batch = None if backbone is None else backbone.example_batch()
     if backbone is None or batch is None:
         return composition
     try:
         dry_run(composition, backbone, batch)
-    except BackboneFailed:  # without data, for it looks at them
+    except BackboneFailed:  # on the meta device: its forward pass reads values
         return composition
-    return replace(composition, tried=True)
+    return replace(composition, dry_run_done=True)
 
 
-def _without_weights(composition: Composition) -> Backbone | None:
-    """Give the sketch of a backbone, or the object itself where one was given; None where there is no sketch."""
+def _backbone_without_weights(composition: Composition) -> Backbone | None:
+    """Build a backbone on the meta device, or return the object that was passed; None if the spec builds no such backbone."""
     chosen = composition.backbone
     if isinstance(chosen, GivenObject):
         return chosen.value
@@ -94,108 +96,95 @@ def _without_weights(composition: Composition) -> Backbone | None:
 
 
 def dry_run(composition: Composition, backbone: Backbone, batch: Batch) -> None:
-    """Try what a plan inserts on some rows, and take it out again.
+    """Insert everything in a plan, run some rows through it, and remove it again.
 
     Raises:
-        InvalidInsertion: when an insertion cannot be made.
-        InsertionFailed: when a pass with it fails, the features have another shape, or do not depend on an inserted tensor.
-        BackboneFailed: when the backbone fails by itself.
+        InvalidInsertion: if an insertion cannot be made.
+        InsertionFailed: if the forward pass fails, features change shape, or do not depend on an inserted parameter.
+        BackboneFailed: if the backbone fails with nothing inserted.
     """
-    who = composition.strategy.label, composition.backbone.label
-    with _tried_on(backbone):
-        batch = batch.to(_device(backbone))
+    strategy, name = composition.strategy.label, composition.backbone.label
+    with _without_side_effects(backbone):
+        batch = batch.to(module_device(backbone))
         try:
             with torch.no_grad():
                 before = backbone(batch, composition.layout)
         except Exception as error:
-            raise BackboneFailed(who[1], _told(error)) from error
+            raise BackboneFailed(name, _error_text(error)) from error
         inserted: tuple[InsertedModule, ...] = ()
         try:
             for stage in composition.plan:
                 inserted = (*inserted, *insert_modules(backbone, stage.insertions, inserted))
             backbone.eval()
-            learn = _learning(backbone, inserted)
+            parameters = _unfreeze_inserted(backbone, inserted)
             after = backbone(batch, composition.layout)
-            problem = _changed(before, after) or _unconnected(after, learn)
+            problem = _find_shape_change(before, after) or _find_unused(after, parameters)
         except InvalidInsertion:
             raise
-        except Exception as error:  # whatever a library raises is the reason
-            problem = _told(error)
+        except Exception as error:  # any exception of a library is the reason
+            problem = _error_text(error)
         finally:
             remove_modules(backbone, inserted)
     if problem is not None:
-        raise InsertionFailed(*who, problem)
+        raise InsertionFailed(strategy, name, problem)
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     text = " ".join(str(error).split()).rstrip(".")
     return text if isinstance(error, TaskgraftError) else f"{type(error).__name__}: {text}"
 
 
-def _learning(backbone: Backbone, inserted: Sequence[InsertedModule]) -> Mapping[str, Tensor]:
-    found = {
-        name: tensor
+def _unfreeze_inserted(backbone: Backbone, inserted: Sequence[InsertedModule]) -> Mapping[str, Tensor]:
+    """Return the trainable inserted parameters by name, with ``requires_grad`` set."""
+    return {
+        name: tensor.requires_grad_(True)
         for name, tensor in original_named_tensors(backbone, inserted).items()
-        if isinstance(tensor, nn.Parameter) and any(one.learns(name) for one in inserted)
+        if isinstance(tensor, nn.Parameter) and any(one.has_trainable(name) for one in inserted)
     }
-    for tensor in found.values():
-        tensor.requires_grad_(True)
-    return found
 
 
-def _changed(before: Features, after: Features) -> str | None:
-    """Say how features no longer fit what they were."""
-    shapes = [tuple(value.shape) for value in before.values], [tuple(value.shape) for value in after.values]
-    elements = before.lengths is not None and before.value.shape[:2] != after.value.shape[:2]
-    if elements:
-        counts = before.value.shape[1], after.value.shape[1]
-        return (
-            f"the features have {counts[1]} elements in place of {counts[0]}, so they no longer line up with the inputs"
-        )
-    if shapes[0] != shapes[1]:
-        return f"the features have the shape {join_words(map(str, shapes[1]))} in place of {join_words(map(str, shapes[0]))}"
+def _find_shape_change(before: Features, after: Features) -> str | None:
+    old, new = ([tuple(value.shape) for value in features.values] for features in (before, after))
+    if before.lengths is not None and old[0][:2] != new[0][:2]:
+        counts = f"{new[0][1]} elements instead of {old[0][1]}"
+        return f"the features have {counts}, so they no longer line up with the inputs"
+    if old != new:
+        return f"the features have the shape {join_words(new)} instead of {join_words(old)}"
     return None
 
 
-def _unconnected(after: Features, learn: Mapping[str, Tensor]) -> str | None:
-    """Say which inserted tensors the features do not depend on. One behind a gate that is still zero is connected."""
+def _find_unused(after: Features, parameters: Mapping[str, Tensor]) -> str | None:
+    """Name inserted parameters that the features do not depend on. One behind a gate that is still zero is used."""
     loss = sum((value.double().sum() for value in after.values), torch.zeros((), dtype=torch.float64))
-    gradients: Sequence[Tensor | None] = [None] * len(learn)
+    gradients: Sequence[Tensor | None] = [None] * len(parameters)
     if loss.requires_grad:
-        gradients = torch.autograd.grad(loss, list(learn.values()), allow_unused=True)
-    lost = [name for name, gradient in zip(learn, gradients, strict=True) if gradient is None]
-    if not lost:
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    unused = [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
+    if not unused:
         return None
-    return f"the features do not depend on {join_words(lost, 2)}, so that would never learn"
+    return f"the features do not depend on {join_words(unused, 2)}, so it would never be trained"
 
 
 @contextmanager
-def _tried_on(backbone: Backbone) -> Iterator[None]:
-    """Leave modes, gradients and random numbers as they were."""
-    modes = [(module, module.training) for module in backbone.modules()]
-    asked = [(tensor, tensor.requires_grad) for tensor in backbone.parameters()]
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device(_device(backbone)), _MetaScalars():
-            backbone.eval().requires_grad_(False)
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for tensor, wanted in asked:
-            tensor.requires_grad_(wanted)
-
-
-def _device(backbone: Backbone) -> torch.device:
-    return next((tensor.device for tensor in named_tensors(backbone).values()), torch.device("cpu"))
+def _without_side_effects(backbone: Backbone) -> Iterator[None]:
+    """Restore modes, ``requires_grad`` and the random state; new tensors are on the backbone's device."""
+    required = [(parameter, parameter.requires_grad) for parameter in backbone.parameters()]
+    with restore_modes(backbone), torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device(module_device(backbone)), _MetaScalars():
+                backbone.eval().requires_grad_(False)
+                yield
+        finally:
+            for parameter, requires_grad in required:
+                parameter.requires_grad_(requires_grad)
 
 
 class _MetaScalars(TorchFunctionMode):
-    """Lets code that looks at a number of a tensor without data see 1, as a mask without padding would show."""
+    """Makes ``item()``, ``bool()`` and the like of meta tensors return 1 or True, as for a mask without padding."""
 
-    def __torch_function__(
-        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        looks = getattr(function, "__name__", "") in ("__bool__", "__int__", "__index__", "__float__", "item")
-        if looks and isinstance(args[0], Tensor) and args[0].is_meta:
-            return True if function.__name__ == "__bool__" else 1
-        return function(*args, **(kwargs or {}))
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
+        name = getattr(func, "__name__", "")
+        reads_value = name in ("__bool__", "__int__", "__index__", "__float__", "item")
+        if reads_value and isinstance(args[0], Tensor) and args[0].is_meta:
+            return True if name == "__bool__" else 1
+        return func(*args, **(kwargs or {}))

@@ -65,11 +65,10 @@ def test_a_model_without_a_mask_token_cannot_hide(saved):
         tg.compose(f"protein:{saved('prott5')}", head="masked-elements", strategy="full")
     first, second = str(error.value).splitlines()
     assert first == (
-        f"'masked-elements' recovers elements that are hidden from the backbone, but 'protein:{saved('prott5')}' cannot "
-        "hide any."
+        f"'masked-elements' predicts masked elements, but 'protein:{saved('prott5')}' does not support masking."
     )
     assert second.startswith(
-        "Choose a backbone that hides elements (some do by a setting: taskgraft show NAME), or a head that learns"
+        "Choose a backbone that does (some have a setting for it: taskgraft show NAME), or a head that is trained on a"
     )
 
 

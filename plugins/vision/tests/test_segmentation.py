@@ -425,8 +425,8 @@ def test_changes_that_move_pixels_without_a_trace_are_refused():
         tg.compose(backbone(augment="rand-augment"), "segmentation", "full")
 
     assert str(caught.value) == (
-        "'timm:test_resnet' is to vary training examples so that their positions move, but 'segmentation' has a target per "
-        "position of pyramid features.\nChoose a way to vary them that keeps track of positions, or none."
+        "The augmentation of 'timm:test_resnet' moves positions, but 'segmentation' has a target per position of pyramid "
+        "features.\nChoose an augmentation that moves the targets along, or none."
     )
 
 
@@ -436,8 +436,8 @@ def test_mixed_pictures_are_refused(policy):
         tg.compose(backbone(augment=policy), "segmentation", "full")
 
     assert str(caught.value) == (
-        "'timm:test_resnet' is to mix training examples with each other, but 'segmentation' takes no soft targets.\n"
-        "Choose another way to vary them, or a head that does (classification)."
+        "'timm:test_resnet' mixes training examples (mixup), but 'segmentation' does not support soft labels.\n"
+        "Choose another augmentation, or a head that supports them (classification)."
     )
 
 

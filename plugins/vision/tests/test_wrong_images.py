@@ -436,14 +436,14 @@ RANDOM = ("--set", "weights=random", "--set", "image_size=64")
 def test_features_of_a_layout_that_does_not_exist(place):
     assert (
         refused_features(*RANDOM, "--layout", "sequence")
-        == "There are no sequence features of 'timm:test_resnet'. Ask for vector or grid."
+        == "'timm:test_resnet' has no sequence features. Choose vector or grid."
     )
 
 
 def test_features_of_an_unknown_layout(place):
     assert (
         refused_features(*RANDOM, "--layout", "grids")
-        == "There are no grids features of 'timm:test_resnet'. Did you mean grid? Ask for vector or grid."
+        == "'timm:test_resnet' has no grids features. Did you mean grid? Choose vector or grid."
     )
 
 

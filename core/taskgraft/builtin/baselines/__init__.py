@@ -1,1 +1,1 @@
-"""The baselines that the core brings: honest rivals, which learn from the same rows as the model."""
+"""The built-in baselines, fitted on the same training rows as the model. None imports numpy until it is called."""

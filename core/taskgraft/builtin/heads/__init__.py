@@ -1,1 +1,1 @@
-"""The heads that the core brings. Each needs torch alone and serves every backbone that emits a layout it reads."""
+"""The built-in heads. Each needs only torch and works with every backbone that emits a layout it reads."""

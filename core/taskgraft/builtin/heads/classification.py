@@ -1,7 +1,6 @@
 """Classification: one label per row, by softmax cross-entropy."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from taskgraft.builtin.heads.configs import ClassificationConfig, describe_classification
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
+from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
@@ -27,11 +27,11 @@ from taskgraft.contract.labels import (
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, raise_invalid, single_column
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member, tempered_divergence
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import join_words
 
 
 class ClassificationTarget(TargetDescription):
-    """The labels of a task and the weight of each in the loss."""
+    """The labels and the weight of each in the loss."""
 
     column: str
     vocabulary: tuple[Label, ...]
@@ -62,8 +62,8 @@ class Classification(Head[ClassificationTarget]):
         column, values = single_column(targets, "classification")
         check_labels_present(column, values)
         labels = [to_json_label(value) for value in values]
-        known = build_vocabulary(labels, column)
-        return ClassificationTarget(column=column, vocabulary=known, weights=self._weights(labels, known))
+        vocabulary = build_vocabulary(labels, column)
+        return ClassificationTarget(column=column, vocabulary=vocabulary, weights=self._weights(labels, vocabulary))
 
     def adopt_from_teacher(self, target: ClassificationTarget, targets: Columns) -> ClassificationTarget:
         labels = [to_json_label(value) for value in single_column(targets, "classification")[1]]
@@ -72,54 +72,42 @@ class Classification(Head[ClassificationTarget]):
     def encode(self, targets: Columns, target: ClassificationTarget) -> Batch:
         column, values = single_column(targets, "classification")
         check_labels_present(column, values)
-        numbers = label_indices(target.vocabulary)
-        found = [find_label(value, numbers, target.vocabulary) for value in values]
-        raise_invalid({row: reason for row, reason in enumerate(found) if isinstance(reason, str)})
-        return Batch({"label": torch.tensor(found, dtype=torch.int64)})
+        index_of = label_indices(target.vocabulary)
+        indices = [find_label(value, index_of, target.vocabulary) for value in values]
+        raise_invalid({row: reason for row, reason in enumerate(indices) if isinstance(reason, str)})
+        return Batch({"label": torch.tensor(indices, dtype=torch.int64)})
 
     def decode_targets(self, encoded: Batch, target: ClassificationTarget) -> list[Any]:
         return [target.vocabulary[index] for index in encoded["label"].tolist()]
 
     def mix_targets(self, encoded: Batch, others: Batch, shares: Tensor, target: ClassificationTarget) -> Batch:
-        """Give ``label`` as ``(batch, class)`` float32: the shares of both labels."""
-        mine, other = (one_hot(one["label"], len(target.vocabulary)).float() for one in (encoded, others))
-        return Batch({"label": torch.lerp(other, mine, shares[:, None])})
+        """Return ``label`` as ``(batch, class)`` float32: the shares of both labels."""
+        own, other = (one_hot(batch["label"], len(target.vocabulary)).float() for batch in (encoded, others))
+        return Batch({"label": torch.lerp(other, own, shares[:, None])})
 
     def build_module(self, features: FeatureDescription, target: ClassificationTarget) -> HeadModule:
         return _Classifier(features, target, self._config)
 
-    def _weights(self, labels: list[Label], known: tuple[Label, ...]) -> tuple[float, ...] | None:
-        asked = self._config.class_weights
-        if asked == "none":
+    def _weights(self, labels: list[Label], vocabulary: tuple[Label, ...]) -> tuple[float, ...] | None:
+        """Compute the weight of each class.
+
+        Raises:
+            ConfigError: when weights by label leave out labels, or name unknown ones.
+        """
+        weights, keys = self._config.class_weights, [label_key(label) for label in vocabulary]
+        if weights == "none":
             return None
-        if asked == "balanced":
-            counts = Counter(label_key(label) for label in labels)
-            return tuple(len(labels) / (len(known) * max(counts[label_key(label)], 1)) for label in known)
-        missing, strange = (
-            [one for one in known if label_key(one) not in asked],
-            asked.keys() - {label_key(one) for one in known},
-        )
-        if missing or strange:
-            raise WeightsUnfit(missing, sorted(strange))
-        return tuple(float(asked[label_key(label)]) for label in known)
-
-
-@dataclass(eq=False)
-class WeightsUnfit(TaskgraftError):
-    """Class weights by label that leave labels out, or name labels that do not occur."""
-
-    missing: list[Label]
-    strange: list[str]
-
-    def __str__(self) -> str:
-        sentences = []
-        if self.missing:
-            sentences.append(f"class_weights names no weight for {join_words(map(repr, self.missing))}.")
-        if self.strange:
-            sentences.append(
-                f"class_weights names {join_words(map(repr, self.strange))}, which does not occur in the data."
-            )
-        return " ".join([*sentences, "Give each label one weight."])
+        if weights == "balanced":
+            counts = Counter(map(label_key, labels))
+            return tuple(len(labels) / (len(keys) * max(counts[key], 1)) for key in keys)
+        problems = []
+        if missing := [label for label in vocabulary if label_key(label) not in weights]:
+            problems.append(f"class_weights has no weight for {join_words(map(repr, missing))}.")
+        if unknown := sorted(weights.keys() - set(keys)):
+            problems.append(f"class_weights names {join_words(map(repr, unknown))}, which does not occur in the data.")
+        if problems:
+            raise ConfigError("head 'classification'", (*problems, "Give each label one weight."))
+        return tuple(float(weights[key]) for key in keys)
 
 
 class _Classifier(HeadModule):
@@ -142,13 +130,13 @@ class _Classifier(HeadModule):
         """Softmax cross-entropy or focal loss, in nats. ``label`` is ``(batch,)`` int64, or ``(batch, class)`` when soft."""
         label = targets["label"]
         logits, classes = output.float().flatten(0, -2), output.shape[-1]
-        goal = per_member(label, self._members)
-        goal = goal.reshape(-1, classes) if label.is_floating_point() else goal.reshape(-1)
+        target = per_member(label, self._members)
+        target = target.reshape(-1, classes) if label.is_floating_point() else target.reshape(-1)
         weights: Tensor | None = self._weights  # type: ignore[assignment]
         if self._focal:
-            total = _focal_loss(logits, goal, weights, self._smoothing, self._focal)
+            total = _focal_loss(logits, target, weights, self._smoothing, self._focal)
         else:
-            total = cross_entropy(logits, goal, weights, reduction="sum", label_smoothing=self._smoothing)
+            total = cross_entropy(logits, target, weights, reduction="sum", label_smoothing=self._smoothing)
         if weights is None or label.is_floating_point():
             weight = output.new_tensor(float(len(label)), dtype=torch.float32)
         else:
@@ -161,32 +149,31 @@ class _Classifier(HeadModule):
         return Predictions(values, list(probabilities.numpy()), self._vocabulary)
 
     def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
-        """Give ``shares``: ``(batch, class)`` float32, probabilities."""
+        """Return ``shares``: ``(batch, class)`` float32, probabilities."""
         return Batch({"shares": mean_of_members((output.float() / temperature).softmax(-1), self._members)})
 
     def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
-        """Tempered divergence, in nats; every row weighs 1, also where classes have weights."""
+        """Tempered divergence, in nats; every row has weight 1, whatever the class weights."""
         shares = per_member(soft["shares"], self._members)
         total = tempered_divergence(output.float(), shares, temperature)
         return LossSum(total / (self._members or 1), output.new_tensor(float(len(output)), dtype=torch.float32))
 
 
-def _focal_loss(logits: Tensor, goal: Tensor, weights: Tensor | None, smoothing: float, gamma: float) -> Tensor:
+def _focal_loss(logits: Tensor, target: Tensor, weights: Tensor | None, smoothing: float, gamma: float) -> Tensor:
     """Sum the focal loss (Lin et al., 2017, Focal loss for dense object detection, equation 5), in nats.
 
-    Cross-entropy is a sum over classes, of the share of the target that a class has x its weight x -log p. Each term is
-    multiplied by (1 - p)^gamma of its own class, whether smoothing and soft targets leave one term of a row or all of them.
+    Cross-entropy is a sum over classes: share of the class in the target x weight x -log p. Each term is multiplied by
+    (1 - p)^gamma of its own class, with hard labels (one term per row) as with smoothed and soft ones (all terms).
 
     Args:
         logits: ``(row, class)`` float32.
-        goal: ``(row,)`` int64, or ``(row, class)`` floating point, the shares.
+        target: ``(row,)`` int64, or ``(row, class)`` floating point, the shares.
         weights: ``(class,)``, or None for 1.
     """
     classes = logits.shape[-1]
-    shares = goal if goal.is_floating_point() else one_hot(goal, classes)
+    shares = target if target.is_floating_point() else one_hot(target, classes)
     shares = shares * (1 - smoothing) + smoothing / classes
-    logarithms = logits.log_softmax(-1)
-    least = torch.finfo(logits.dtype).eps  # below gamma 1, the slope at 0 would be infinite
-    missed = (1 - logarithms.exp()).clamp_min(least)
-    terms = -shares * missed**gamma * logarithms
+    log_p = logits.log_softmax(-1)
+    epsilon = torch.finfo(logits.dtype).eps  # for gamma below 1, the gradient at 0 would be infinite
+    terms = -shares * (1 - log_p.exp()).clamp_min(epsilon) ** gamma * log_p
     return (terms if weights is None else terms * weights).sum()

@@ -1,4 +1,4 @@
-"""Settings and descriptions of the built-in heads, known without torch."""
+"""Settings and descriptions of the built-in heads. Imports no torch."""
 
 from typing import Annotated, Literal, Self
 
@@ -17,39 +17,41 @@ class ClassificationConfig(Config):
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
     focal: float = Field(
-        default=0.0, ge=0, description="gamma of the focal loss, which passes over what is told apart already; 0: none"
+        default=0.0, ge=0, description="gamma of the focal loss, which down-weights easy examples; 0: cross-entropy"
     )
 
 
 class MultiLabelConfig(Config):
-    """Any number of labels per row: several columns of 0 and 1 (empty: not known), or one column of lists."""
+    """Any number of labels per row: several columns of 0 and 1 (empty: unknown), or one column of lists."""
 
-    threshold: float = Field(default=0.5, gt=0, lt=1, description="a label is predicted from this probability on")
-    separator: str = Field(default="|", min_length=1, description="between labels, where a row's labels are one text")
+    threshold: float = Field(default=0.5, gt=0, lt=1, description="lowest probability at which a label is predicted")
+    separator: str = Field(
+        default="|", min_length=1, description="separator of labels, where a row's labels are one text"
+    )
 
 
 class RegressionConfig(Config):
-    """One or more numbers per row, learned standardised and given back in their own unit."""
+    """One or more numbers per row, standardised for training and predicted in their original unit."""
 
 
 class ElementClassificationConfig(Config):
-    """A label per element; an empty label is not learned from."""
+    """A label per element; elements with an empty label are ignored in training."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
 
 
 class MaskedElementsConfig(Config):
-    """What hidden elements held; pretrains a backbone on rows without labels."""
+    """The values of masked elements; pretrains a backbone on rows without labels."""
 
     share: float = Field(
-        default=0.15, gt=0, lt=1, description="share of each row's elements that is hidden, one at least"
+        default=0.15, gt=0, lt=1, description="share of each row's elements that are masked, at least one"
     )
     shown: float = Field(
         default=0.05,
         ge=0,
         lt=1,
-        description="share that is recovered too while weights learn, though it is not hidden, so that features keep telling "
-        "what elements hold",
+        description="share of elements that are predicted in training without being masked, so that features still encode "
+        "the values of visible elements",
     )
 
     @model_validator(mode="after")
@@ -60,7 +62,7 @@ class MaskedElementsConfig(Config):
 
 
 def describe_classification(config: ClassificationConfig) -> HeadDescription:
-    """Describe a classification head."""
+    """Describe the classification head."""
     return HeadDescription(
         (Layout.VECTOR,),
         TargetKind.CATEGORY,
@@ -73,7 +75,7 @@ def describe_classification(config: ClassificationConfig) -> HeadDescription:
 
 
 def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
-    """Describe a multi-label head."""
+    """Describe the multi-label head."""
     return HeadDescription(
         (Layout.VECTOR,),
         TargetKind.CATEGORIES,
@@ -85,7 +87,7 @@ def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
 
 
 def describe_regression(config: RegressionConfig) -> HeadDescription:
-    """Describe a regression head."""
+    """Describe the regression head."""
     return HeadDescription(
         (Layout.VECTOR,),
         TargetKind.NUMBERS,
@@ -97,7 +99,7 @@ def describe_regression(config: RegressionConfig) -> HeadDescription:
 
 
 def describe_element_classification(config: ElementClassificationConfig) -> HeadDescription:
-    """Describe an element-classification head."""
+    """Describe the element-classification head."""
     return HeadDescription(
         (Layout.SEQUENCE,),
         TargetKind.ELEMENT_CATEGORIES,
@@ -109,5 +111,5 @@ def describe_element_classification(config: ElementClassificationConfig) -> Head
 
 
 def describe_masked_elements(config: MaskedElementsConfig) -> HeadDescription:
-    """Describe a masked-elements head."""
+    """Describe the masked-elements head."""
     return HeadDescription((Layout.SEQUENCE,), TargetKind.INPUTS, metrics=("masked-elements",))

@@ -27,7 +27,7 @@ from taskgraft.engine.linear_readout import LinearReadout, tempered_divergence
 
 
 class ElementClassificationTarget(TargetDescription):
-    """The labels of a task."""
+    """The labels."""
 
     column: str
     vocabulary: tuple[Label, ...]
@@ -47,28 +47,28 @@ class ElementClassification(Head[ElementClassificationTarget]):
 
     def fit_targets(self, targets: Columns) -> ElementClassificationTarget:
         column, values = single_column(targets, "element-classification")
-        labels = (to_json_label(label) for row in _rows(column, values) for label in row if not is_missing(label))
+        rows = _label_lists(column, values)
+        labels = (to_json_label(label) for row in rows for label in row if not is_missing(label))
         return ElementClassificationTarget(column=column, vocabulary=build_vocabulary(labels, column))
 
     def encode(self, targets: Columns, target: ElementClassificationTarget) -> Batch:
-        """Encode as ``labels``: ``(batch, element)`` int64, 0 where there is no label, else the label's number plus 1."""
+        """Encode as ``labels``: ``(batch, element)`` int64, 0 where there is no label, else the index of the label plus 1."""
         column, values = single_column(targets, "element-classification")
-        numbers = label_indices(target.vocabulary)
-        rows = _rows(column, values)
+        index_of = label_indices(target.vocabulary)
+        rows = _label_lists(column, values)
         longest = max((len(row) for row in rows), default=0)
         labels = torch.zeros(len(rows), longest, dtype=torch.int64)
         reasons: dict[int, str] = {}
         for number, row in enumerate(rows):
-            found = [-1 if is_missing(label) else find_label(label, numbers, target.vocabulary) for label in row]
-            reason = next((entry for entry in found if isinstance(entry, str)), None)
+            indices = [-1 if is_missing(label) else find_label(label, index_of, target.vocabulary) for label in row]
+            reason = next((index for index in indices if isinstance(index, str)), None)
             if reason is not None:
                 reasons[number] = reason
             elif row:
-                labels[number, : len(row)] = torch.tensor(found) + 1
+                labels[number, : len(row)] = torch.tensor(indices) + 1
         raise_invalid(reasons)
-        return Batch(
-            {"labels": labels}, {"labels": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: torch.tensor([len(row) for row in rows])}
-        )
+        lengths = torch.tensor([len(row) for row in rows])
+        return Batch({"labels": labels}, {"labels": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: lengths})
 
     def decode_targets(self, encoded: Batch, target: ElementClassificationTarget) -> list[Any]:
         names = (None, *target.vocabulary)
@@ -90,12 +90,12 @@ class _ElementClassifier(HeadModule):
         self.readout.calibrate(features)
 
     def forward(self, features: Features) -> Tensor:
-        """Compute ``(batch, element, class)``; padded elements hold 0."""
+        """Compute logits, ``(batch, element, class)``; those of padded elements are 0."""
         output = self.readout(features.value)
         return torch.where(features.mask.unsqueeze(-1), output, 0.0)
 
     def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
-        """Softmax cross-entropy, in nats, summed over labelled elements. Elements that were cut off do not count."""
+        """Softmax cross-entropy, in nats, summed over labelled elements, without those that were truncated."""
         shared = min(output.shape[1], targets["labels"].shape[1])
         logits, labels = output[:, :shared], targets["labels"][:, :shared]
         labelled = labels > 0
@@ -108,38 +108,42 @@ class _ElementClassifier(HeadModule):
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         probabilities = output.float().softmax(-1).cpu()
-        rows = [row[:count] for row, count in zip(probabilities, _counts(output, features).tolist(), strict=True)]
+        rows = [row[:count] for row, count in zip(probabilities, _lengths(output, features).tolist(), strict=True)]
         values = [[self._vocabulary[index] for index in row.argmax(-1).tolist()] for row in rows]
         return Predictions(values, [row.numpy() for row in rows], self._vocabulary)
 
     def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
-        """Give ``shares``: ``(batch, element, class)`` float32, probabilities, for the elements that were not cut off."""
+        """Return ``shares``: ``(batch, element, class)`` float32, probabilities, without elements that were truncated."""
         shares = (output.float() / temperature).softmax(-1)
-        return Batch({"shares": shares}, {"shares": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: _counts(output, features)})
+        return Batch({"shares": shares}, {"shares": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: _lengths(output, features)})
 
     def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
-        """Tempered divergence, in nats, summed over the elements that neither teacher nor student cut off."""
+        """Tempered divergence, in nats, summed over the elements that neither teacher nor student truncated."""
         shared = min(output.shape[1], soft["shares"].shape[1])
-        both = length_mask(torch.minimum(_counts(output, features), soft.lengths[ELEMENT_AXIS]), shared)
+        both = length_mask(torch.minimum(_lengths(output, features), soft.lengths[ELEMENT_AXIS]), shared)
         total = tempered_divergence(output[:, :shared][both].float(), soft["shares"][:, :shared][both], temperature)
         return LossSum(total, both.sum().float())
 
 
-def _counts(output: Tensor, features: Features) -> Tensor:
-    """Count the elements of each row: ``(batch,)`` int64."""
+def _lengths(output: Tensor, features: Features) -> Tensor:
+    """Count the elements of each row, ``(batch,)`` int64."""
     if features.lengths is not None:
         return features.lengths
     return torch.full((len(output),), output.shape[1], device=output.device)
 
 
-def _rows(column: str, values: Sequence[Any]) -> list[list[Any]]:
-    """Give each row's labels as a list. A text is read as labels separated by white space."""
+def _label_lists(column: str, values: Sequence[Any]) -> list[list[Any]]:
+    """Return each row's labels as a list. A text is split at white space.
+
+    Raises:
+        InvalidTargets: naming each row without labels.
+    """
     raise_invalid(
-        {row: f"the target column '{column}' is empty" for row, value in enumerate(values) if _nothing(value)}
+        {row: f"the target column '{column}' is empty" for row, value in enumerate(values) if _is_empty(value)}
     )
     check_label_lists(column, values)
     return [value.split() if isinstance(value, str) else list(value) for value in values]
 
 
-def _nothing(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str | float) and (is_missing(value) or not str(value).strip()))

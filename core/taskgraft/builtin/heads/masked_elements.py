@@ -1,7 +1,7 @@
-"""Masked elements: some elements of each row are hidden, and what they held is recovered. Needs no target column.
+"""Masked-element pretraining: mask some elements of each row and predict their values. Needs no target column.
 
-What is hidden never shows what it held, not even one time in ten as in BERT (Devlin et al., 2019); that features should also
-tell what elements hold that nobody hides is asked of other elements, which are shown as they are.
+A masked element never shows its value, not even one time in ten as in BERT (Devlin et al., 2019). Other elements are scored
+without being masked, so that features also encode the values of visible elements.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,15 +25,15 @@ from taskgraft.engine.linear_readout import LinearReadout
 
 
 class MaskedElementsTarget(TargetDescription):
-    """What the elements of the backbone hold."""
+    """The schema of the backbone's elements."""
 
     contents: ElementSchema
 
 
 class MaskedElements(Head[MaskedElementsTarget]):
-    """The content of each element: the name of a category (its number, where there are no names), a number, or several.
+    """Predicts the value of each element: the name of a category (its index, if it has no name), a number, or several.
 
-    A row's are a list; where kinds stand by position, a dict with the name of each kind.
+    A row's values are a list; where kinds are by position, a dict from the name of each kind.
     """
 
     target = MaskedElementsTarget
@@ -49,108 +49,110 @@ class MaskedElements(Head[MaskedElementsTarget]):
         return MaskedElementsTarget(contents=contents)
 
     def choose_masked(self, held: Batch, seeds: Sequence[int]) -> Tensor:
-        """Hide the share of each row's elements that hold something, rounded up or down at random, but one at least."""
-        return _chosen(held, seeds, self._config.share)
+        """Choose the configured share of each row's maskable elements, rounded up or down at random, but at least one."""
+        return _sample(held, seeds, self._config.share)
 
     def choose_scored(self, held: Batch, seeds: Sequence[int]) -> Tensor:
-        """Ask for what is hidden, and for the share that is shown."""
-        return _chosen(held, seeds, self._config.share + self._config.shown)
+        """Choose the masked elements, and the share that is scored without being masked."""
+        return _sample(held, seeds, self._config.share + self._config.shown)
 
     def decode_targets(self, encoded: Batch, target: MaskedElementsTarget) -> list[Any]:
-        contents = target.contents
+        schema = target.contents
         category, number = encoded[CATEGORY], encoded[NUMBER]
-        if contents.by_position:
-            columns = [_truth(kind, category[:, i], number[:, i]) for i, kind in enumerate(contents.kinds)]
-            return _by_name(contents, columns)
+        if schema.by_position:
+            columns = [_decode_target(kind, category[:, i], number[:, i]) for i, kind in enumerate(schema.kinds)]
+            return _rows_by_kind(schema, columns)
         lengths = encoded.lengths[ELEMENT_AXIS].tolist()
-        return [_truth(contents.kinds[0], category[i, :n], number[i, :n]) for i, n in enumerate(lengths)]
+        return [_decode_target(schema.kinds[0], category[i, :n], number[i, :n]) for i, n in enumerate(lengths)]
 
     def build_module(self, features: FeatureDescription, target: MaskedElementsTarget) -> HeadModule:
-        return _Recovering(features, target.contents)
+        return _ElementPredictor(features, target.contents)
 
 
-class _Recovering(HeadModule):
-    """Reads each kind of content by weights of its own; all stand in one tensor, so that a kind without content is no fault."""
+class _ElementPredictor(HeadModule):
+    """Predicts each kind with its own weights. All are in one tensor, so a kind that does not occur still has a gradient."""
 
-    def __init__(self, features: FeatureDescription, contents: ElementSchema):
+    def __init__(self, features: FeatureDescription, schema: ElementSchema):
         super().__init__()
-        self.readout = LinearReadout(features, sum(kind.outputs for kind in contents.kinds))
-        self._contents = contents
+        self.readout = LinearReadout(features, sum(kind.outputs for kind in schema.kinds))
+        self._schema = schema
 
     def fit_feature_scale(self, features: Features) -> None:
         self.readout.calibrate(features)
 
     def forward(self, features: Features) -> Tensor:
-        """Give the features, ``(batch, element, feature)``: a loss reads what it needs of them, which is little."""
+        """Return the features, ``(batch, element, feature)``: the loss computes outputs only for the scored elements."""
         return features.value
 
     def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
-        """Sum over hidden elements: softmax cross-entropy, in nats, of a category; the mean squared error of numbers."""
+        """Sum over scored elements: softmax cross-entropy, in nats, of a category; the mean squared error of numbers."""
         shared = min(output.shape[1], targets[CATEGORY].shape[1])
-        hidden = maskable(targets)[:, :shared]
-        value = output[:, :shared][hidden]  # once, for the gradient of a choice is as large as what it chooses from
-        category, number = (targets[name][:, :shared][hidden] for name in (CATEGORY, NUMBER))
-        position = hidden.nonzero()[:, 1] if self._contents.by_position else torch.zeros_like(category)
+        scored = maskable(targets)[:, :shared]
+        value = output[:, :shared][
+            scored
+        ]  # indexed once, since the gradient of indexing is as large as the whole tensor
+        category, number = (targets[name][:, :shared][scored] for name in (CATEGORY, NUMBER))
+        position = scored.nonzero()[:, 1] if self._schema.by_position else torch.zeros_like(category)
         totals = []
         for index, (kind, outputs) in enumerate(self._kinds()):
-            mine = position == index
-            found = self._read(value[mine], outputs)
+            of_kind = position == index
+            predicted = self._read(value[of_kind], outputs)
             if kind.numbers:
-                totals.append(_squared_errors(found, number[mine, : kind.numbers]).sum())
+                totals.append(_squared_errors(predicted, number[of_kind, : kind.numbers]).sum())
             elif kind.outputs:
-                totals.append(cross_entropy(found, category[mine], reduction="sum"))
-        return LossSum(torch.stack(totals).sum(), hidden.sum().float())
+                totals.append(cross_entropy(predicted, category[of_kind], reduction="sum"))
+        return LossSum(torch.stack(totals).sum(), scored.sum().float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
-        """Say what each element holds. One that was not hidden may be copied."""
-        if self._contents.by_position:
+        """Predict the value of each element. That of a visible element may be copied from the input."""
+        if self._schema.by_position:
             columns = [
-                _said(kind, self._read(output[:, position], outputs))
+                _decode_output(kind, self._read(output[:, position], outputs))
                 for position, (kind, outputs) in enumerate(self._kinds())
             ]
-            return Predictions(_by_name(self._contents, columns))
+            return Predictions(_rows_by_kind(self._schema, columns))
         ((kind, outputs),) = self._kinds()
         lengths = [output.shape[1]] * len(output) if features.lengths is None else features.lengths.tolist()
         pairs = zip(output, lengths, strict=True)
-        return Predictions([_said(kind, self._read(row[:length], outputs)) for row, length in pairs])
+        return Predictions([_decode_output(kind, self._read(row[:length], outputs)) for row, length in pairs])
 
     def _kinds(self) -> Iterator[tuple[ElementKind, slice]]:
-        """Give each kind, and which outputs are its own."""
+        """Iterate over the kinds, each with the slice of its outputs."""
         start = 0
-        for kind in self._contents.kinds:
+        for kind in self._schema.kinds:
             yield kind, slice(start, start := start + kind.outputs)
 
     def _read(self, value: Tensor, outputs: slice) -> Tensor:
-        """Compute some outputs, ``(…, feature)`` → ``(…, output)`` float32."""
+        """Compute a slice of the outputs, ``(…, feature)`` → ``(…, output)`` float32."""
         readout = self.readout
         value = value.to(readout.weight.dtype) / readout.scale
         return linear(value, readout.weight[outputs], readout.bias[outputs]).float()
 
 
-def _chosen(held: Batch, seeds: Sequence[int], share: float) -> Tensor:
-    """Choose some elements of each row that hold something; a larger share has all those of a smaller one by the same seeds."""
-    can = maskable(held)
-    drawn = torch.from_numpy(_uniform(seeds, 1 + can.shape[1]))
-    counts = (share * can.sum(1) + drawn[:, 0]).floor().clamp(min=1)
-    rank = drawn[:, 1:].masked_fill(~can, 1.0).argsort(1).argsort(1)
-    return can & (rank < counts[:, None])
+def _sample(held: Batch, seeds: Sequence[int], share: float) -> Tensor:
+    """Sample maskable elements of each row. With the same seeds, a larger share includes all elements of a smaller one."""
+    candidates = maskable(held)
+    random = torch.from_numpy(_uniform(seeds, 1 + candidates.shape[1]))
+    counts = (share * candidates.sum(1) + random[:, 0]).floor().clamp(min=1)
+    rank = random[:, 1:].masked_fill(~candidates, 1.0).argsort(1).argsort(1)
+    return candidates & (rank < counts[:, None])
 
 
-def _squared_errors(found: Tensor, goal: Tensor) -> Tensor:
+def _squared_errors(predicted: Tensor, target: Tensor) -> Tensor:
     """Average squared errors over the known numbers of each element, ``(element, number)`` → ``(element,)``."""
-    known = ~goal.isnan()
-    return torch.where(known, found - goal.nan_to_num(), 0.0).square().sum(-1) / known.sum(-1)
+    known = ~target.isnan()
+    return torch.where(known, predicted - target.nan_to_num(), 0.0).square().sum(-1) / known.sum(-1)
 
 
-def _said(kind: ElementKind, outputs: Tensor) -> list[Any]:
-    """Say what was read out, ``(element, output)``: the likeliest category, or numbers."""
+def _decode_output(kind: ElementKind, outputs: Tensor) -> list[Any]:
+    """Decode outputs, ``(element, output)``: the most likely category, or numbers."""
     if kind.numbers:
         return _numbers(kind, outputs)
     return _categories(kind, outputs.argmax(-1).tolist()) if kind.outputs else [None] * len(outputs)
 
 
-def _truth(kind: ElementKind, category: Tensor, number: Tensor) -> list[Any]:
-    """Say what elements held, ``(element,)`` and ``(element, number)``; None where nothing was hidden."""
+def _decode_target(kind: ElementKind, category: Tensor, number: Tensor) -> list[Any]:
+    """Decode targets, ``(element,)`` and ``(element, number)``; None where an element is not scored."""
     return _numbers(kind, number[:, : kind.numbers]) if kind.numbers else _categories(kind, category.tolist())
 
 
@@ -166,16 +168,16 @@ def _numbers(kind: ElementKind, numbers: Tensor) -> list[Any]:
     return [None if all(number is None for number in row) else row for row in rows]
 
 
-def _by_name(contents: ElementSchema, columns: Sequence[list[Any]]) -> list[dict[str, Any]]:
-    names = [kind.name for kind in contents.kinds]
+def _rows_by_kind(schema: ElementSchema, columns: Sequence[list[Any]]) -> list[dict[str, Any]]:
+    names = [kind.name for kind in schema.kinds]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _uniform(seeds: Sequence[int], count: int) -> NDArray[np.float64]:
-    """Draw numbers from 0 to 1 for each seed, ``(seed, count)``; the first ones do not hang on how many there are.
+    """Draw numbers from 0 to 1 for each seed, ``(seed, count)``; a larger count continues the same sequence.
 
     The output function of SplitMix64 (Steele, Lea and Flood, 2014, Fast splittable pseudorandom number generators) of seed and
-    place, for all rows at once.
+    position, for all rows at once.
     """
     state: Any = (np.array(seeds, dtype=np.uint64)[:, None] << np.uint64(32)) + np.arange(1, count + 1, dtype=np.uint64)
     state *= np.uint64(0x9E3779B97F4A7C15)

@@ -1,4 +1,4 @@
-"""Multi-label: any number of labels per row, each by itself, by logistic cross-entropy; a label may be unknown."""
+"""Multi-label classification: any number of labels per row, by binary cross-entropy; a label may be unknown."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,12 +26,12 @@ from taskgraft.contract.targets import TargetDescription, is_missing, raise_inva
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 
 _YES_NO = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
-UNKNOWN = -1.0
-"""Stands in an encoded target for a label that is not known."""
+_UNKNOWN = -1.0
+"""The encoded target of a label that is unknown."""
 
 
 class MultiLabelTarget(TargetDescription):
-    """The labels of a task. ``column`` is the one that lists them, or None when each label has its own column."""
+    """The labels. ``column`` is the one that lists them, or None when each label has its own column."""
 
     vocabulary: tuple[Label, ...]
     column: str | None
@@ -58,32 +58,32 @@ class MultiLabel(Head[MultiLabelTarget]):
         return MultiLabelTarget(vocabulary=build_vocabulary(labels, column), column=column)
 
     def encode(self, targets: Columns, target: MultiLabelTarget) -> Batch:
-        """Encode as ``labels``: ``(batch, label)`` float32, 1 present, 0 absent, ``UNKNOWN`` not known."""
+        """Encode as ``labels``: ``(batch, label)`` float32, 1 present, 0 absent, -1 unknown."""
         if target.column is None:
             return self._from_columns([targets[str(label)] for label in target.vocabulary], target)
-        numbers = label_indices(target.vocabulary)
+        index_of = label_indices(target.vocabulary)
         values = targets[target.column]
         check_label_lists(target.column, values)
         rows = torch.zeros(len(values), len(target.vocabulary))
         reasons: dict[int, str] = {}
         for row, value in enumerate(values):
             for label in self._labels(value):
-                found = find_label(label, numbers, target.vocabulary)
-                if isinstance(found, str):
-                    reasons[row] = found
+                index = find_label(label, index_of, target.vocabulary)
+                if isinstance(index, str):
+                    reasons[row] = index
                 else:
-                    rows[row, found] = 1.0
+                    rows[row, index] = 1.0
         raise_invalid(reasons)
         return Batch({"labels": rows})
 
     def decode_targets(self, encoded: Batch, target: MultiLabelTarget) -> list[Any]:
-        """Give label → True, False, or None where it is not known."""
-        meaning = {1.0: True, 0.0: False, UNKNOWN: None}
+        """Return label → True, False, or None where it is unknown, per row."""
+        meaning = {1.0: True, 0.0: False, _UNKNOWN: None}
         rows = encoded["labels"].tolist()
         return [{label: meaning[value] for label, value in zip(target.vocabulary, row, strict=True)} for row in rows]
 
     def build_module(self, features: FeatureDescription, target: MultiLabelTarget) -> HeadModule:
-        return _Labeller(features, target, self._config.threshold)
+        return _MultiLabelClassifier(features, target, self._config.threshold)
 
     def _labels(self, value: Any) -> list[Label]:
         if isinstance(value, str) or is_missing(value):
@@ -92,21 +92,21 @@ class MultiLabel(Head[MultiLabelTarget]):
 
     def _from_columns(self, columns: list[Sequence[Any]], target: MultiLabelTarget) -> Batch:
         reasons: dict[int, str] = {}
-        rows = torch.full((len(columns[0]), len(columns)), UNKNOWN)
-        for place, values in enumerate(columns):
+        rows = torch.full((len(columns[0]), len(columns)), _UNKNOWN)
+        for index, values in enumerate(columns):
             for row, value in enumerate(values):
                 if is_missing(value):
                     continue
-                found = _YES_NO.get(str(to_json_label(value)).lower())
-                if found is None:
-                    reasons[row] = f"the target column '{target.vocabulary[place]}' is {value!r}, not 0, 1 or empty"
+                present = _YES_NO.get(str(to_json_label(value)).lower())
+                if present is None:
+                    reasons[row] = f"the target column '{target.vocabulary[index]}' is {value!r}, not 0, 1 or empty"
                 else:
-                    rows[row, place] = found
+                    rows[row, index] = present
         raise_invalid(reasons)
         return Batch({"labels": rows})
 
 
-class _Labeller(HeadModule):
+class _MultiLabelClassifier(HeadModule):
     def __init__(self, features: FeatureDescription, target: MultiLabelTarget, threshold: float):
         super().__init__()
         self.readout = LinearReadout(features, len(target.vocabulary))
@@ -121,29 +121,29 @@ class _Labeller(HeadModule):
         return self.readout(features.value)  # type: ignore[no-any-return]
 
     def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
-        """Logistic cross-entropy, in nats, summed over the labels that are known."""
+        """Binary cross-entropy, in nats, summed over known labels."""
         labels = targets["labels"]
-        known = labels != UNKNOWN
-        goal, counted = per_member(labels, self._members), per_member(known, self._members)
-        each = binary_cross_entropy_with_logits(output.float(), goal, reduction="none")
-        total = torch.where(counted, each, 0.0).sum() / (self._members or 1)
+        known = labels != _UNKNOWN
+        target, mask = per_member(labels, self._members), per_member(known, self._members)
+        losses = binary_cross_entropy_with_logits(output.float(), target, reduction="none")
+        total = torch.where(mask, losses, 0.0).sum() / (self._members or 1)
         return LossSum(total, known.sum().float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         probabilities = mean_of_members(output.float().sigmoid(), self._members).cpu()
-        chosen = (probabilities >= self._threshold).tolist()
-        values = [[label for label, yes in zip(self._vocabulary, row, strict=True) if yes] for row in chosen]
+        present = (probabilities >= self._threshold).tolist()
+        values = [[label for label, yes in zip(self._vocabulary, row, strict=True) if yes] for row in present]
         return Predictions(values, list(probabilities.numpy()), self._vocabulary)
 
     def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
-        """Give ``shares``: ``(batch, label)`` float32, the probability of each label."""
+        """Return ``shares``: ``(batch, label)`` float32, the probability of each label."""
         return Batch({"shares": mean_of_members((output.float() / temperature).sigmoid(), self._members)})
 
     def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
-        """T² x the divergence of each label by itself, in nats, summed over all labels, also those that are not known."""
+        """T² x the KL divergence of each label, in nats, summed over all labels, unknown ones included."""
         shares = soft["shares"]
-        goal = per_member(shares, self._members)
-        crossed = binary_cross_entropy_with_logits(output.float() / temperature, goal, reduction="sum")
-        entropy = (torch.special.entr(goal) + torch.special.entr(1 - goal)).sum()
-        total = (crossed - entropy) * temperature**2 / (self._members or 1)
+        target = per_member(shares, self._members)
+        cross_entropy = binary_cross_entropy_with_logits(output.float() / temperature, target, reduction="sum")
+        entropy = (torch.special.entr(target) + torch.special.entr(1 - target)).sum()
+        total = (cross_entropy - entropy) * temperature**2 / (self._members or 1)
         return LossSum(total, output.new_tensor(float(shares.numel()), dtype=torch.float32))

@@ -1,4 +1,4 @@
-"""Regression: numbers, learned standardised by squared error and given back in their own unit."""
+"""Regression: numbers, by squared error of standardised targets, predicted in their original unit."""
 
 import math
 from typing import Any
@@ -17,8 +17,8 @@ from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 
-LARGEST = 1e100
-"""Numbers beyond this, whose squares would not be finite, are refused."""
+_MAX_ABS = 1e100
+"""Larger numbers, whose squares may not be finite, are invalid."""
 
 
 class RegressionTarget(TargetDescription):
@@ -50,22 +50,22 @@ class Regression(Head[RegressionTarget]):
         return describe_regression(self._config)
 
     def fit_targets(self, targets: Columns) -> RegressionTarget:
-        numbers = _numbers(targets, tuple(targets))
-        spreads = numbers.std(0, correction=0).tolist()
+        numbers = _parse_numbers(targets, tuple(targets))
+        deviations = numbers.std(0, correction=0).tolist()
         return RegressionTarget(
             columns=tuple(targets),
             means=tuple(numbers.mean(0).tolist()),
-            scales=tuple(spread or 1.0 for spread in spreads),
+            scales=tuple(deviation or 1.0 for deviation in deviations),
         )
 
     def encode(self, targets: Columns, target: RegressionTarget) -> Batch:
         """Encode as ``numbers``: ``(batch, column)`` float32, standardised."""
-        numbers = _numbers(targets, target.columns)
-        means, scales = _of_columns(target)
+        numbers = _parse_numbers(targets, target.columns)
+        means, scales = _means_and_scales(target)
         return Batch({"numbers": ((numbers - means) / scales).float()})
 
     def decode_targets(self, encoded: Batch, target: RegressionTarget) -> list[Any]:
-        return _in_unit(encoded["numbers"], target)
+        return _unstandardise(encoded["numbers"], target)
 
     def build_module(self, features: FeatureDescription, target: RegressionTarget) -> HeadModule:
         return _Regressor(features, target)
@@ -91,46 +91,51 @@ class _Regressor(HeadModule):
         return LossSum(error.mean(-1).sum() / (self._members or 1), output.new_tensor(float(len(numbers))).float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
-        return Predictions(_in_unit(mean_of_members(output, self._members), self._target))
+        return Predictions(_unstandardise(mean_of_members(output, self._members), self._target))
 
     def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
-        """Give ``numbers``: ``(batch, column)`` float32, standardised. The temperature has no meaning here."""
+        """Return ``numbers``: ``(batch, column)`` float32, standardised. The temperature has no effect."""
         return Batch({"numbers": mean_of_members(output.float(), self._members)})
 
     def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
-        """Squared error of the standardised numbers, the teacher's in place of the true ones."""
+        """Squared error of the standardised numbers, with the teacher's as targets."""
         return self.loss(output, soft, features)
 
 
-def _in_unit(standardised: Tensor, target: RegressionTarget) -> list[Any]:
-    """Give ``(row, column)`` numbers back in their unit: a number per row, or a list when there are several columns."""
-    means, scales = _of_columns(target)
+def _unstandardise(standardised: Tensor, target: RegressionTarget) -> list[Any]:
+    """Convert ``(row, column)`` to the original units: a number per row, or a list when there are several columns."""
+    means, scales = _means_and_scales(target)
     rows = (standardised.double().cpu() * scales + means).tolist()
     return [row[0] for row in rows] if len(target.columns) == 1 else rows
 
 
-def _of_columns(target: RegressionTarget) -> tuple[Tensor, Tensor]:
-    """The means and scales, ``(column,)`` float64: a float32 mean would shift numbers that are large beside their spread."""
+def _means_and_scales(target: RegressionTarget) -> tuple[Tensor, Tensor]:
+    """Both are ``(column,)`` float64: a float32 mean would shift numbers that are large relative to their deviation."""
     return torch.tensor(target.means, dtype=torch.float64), torch.tensor(target.scales, dtype=torch.float64)
 
 
-def _numbers(targets: Columns, columns: tuple[str, ...]) -> Tensor:
-    """Read ``(row, column)`` float64 numbers, or refuse the rows that hold none."""
+def _parse_numbers(targets: Columns, columns: tuple[str, ...]) -> Tensor:
+    """Parse numbers to ``(row, column)`` float64.
+
+    Raises:
+        InvalidTargets: naming each row without a number.
+    """
     reasons: dict[int, str] = {}
-    read: list[list[float]] = []
+    numbers: list[list[float]] = []
     for column in columns:
-        read.append([])
+        numbers.append([])
         for row, value in enumerate(targets[column]):
-            number = _number(value)
+            number = _parse_number(value)
             if isinstance(number, str):
                 reasons[row] = f"the target column '{column}' {number}"
                 number = 0.0
-            read[-1].append(number)
+            numbers[-1].append(number)
     raise_invalid(dict(sorted(reasons.items())))
-    return torch.tensor(read, dtype=torch.float64).T
+    return torch.tensor(numbers, dtype=torch.float64).T
 
 
-def _number(value: Any) -> float | str:
+def _parse_number(value: Any) -> float | str:
+    """Return the number, or the reason why there is none."""
     if is_missing(value):
         return "is empty"
     try:
@@ -139,4 +144,4 @@ def _number(value: Any) -> float | str:
         return f"is {value!r}, not a number"
     if not math.isfinite(number):
         return f"is {value!r}, not a finite number"
-    return number if abs(number) <= LARGEST else f"is {value!r}, too large to standardise"
+    return number if abs(number) <= _MAX_ABS else f"is {value!r}, too large to standardise"

@@ -1,1 +1,1 @@
-"""The metrics that the core brings."""
+"""The built-in metrics."""

@@ -1,4 +1,4 @@
-"""The metric of recovered elements: how well hidden categories and hidden numbers are told from the rest of their rows."""
+"""The metric of masked elements: how well their categories and numbers are predicted from the rest of the row."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -6,63 +6,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
 
-Numbers = NDArray[np.float64]
 
+def masked_elements(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
+    """Compute accuracy over all masked categories; mean squared error and R² over masked numbers, averaged over kinds.
 
-def masked_elements(
-    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
-) -> MetricFunction:
-    """Accuracy over all hidden categories; mean squared error and R² over hidden numbers, averaged over kinds.
-
-    What cannot be had is left out: each where nothing of the sort is hidden, R² also of a kind whose numbers do not vary.
+    Undefined values are left out: each where nothing of the sort is masked, R² also of a kind whose numbers are constant.
     """
-    right: list[tuple[int, bool]] = []
+    correct: list[tuple[int, bool]] = []
     numbers: dict[Any, list[tuple[int, float, float]]] = {}
-    for row, kind, said, goal in _hidden(predictions.values, truth):
-        if isinstance(goal, float):
-            numbers.setdefault(kind, []).append((row, said, goal))
+    for row, kind, prediction, value in _masked(predictions.values, truth):
+        if isinstance(value, float):
+            numbers.setdefault(kind, []).append((row, prediction, value))
         else:
-            right.append((row, said == goal))
-    row_of, hits = np.array([row for row, _ in right], dtype=np.int64), np.array([hit for _, hit in right], dtype=bool)
-    kinds = [np.array(some, dtype=np.float64).T for some in numbers.values()]
+            correct.append((row, prediction == value))
+    row_of, is_correct = np.array(correct, dtype=np.int64).reshape(-1, 2).T
+    kinds = [np.array(triples, dtype=np.float64).T for triples in numbers.values()]
 
-    def judge(rows: NDArray[np.int64]) -> Mapping[str, float]:
+    def compute(rows: NDArray[np.int64]) -> Mapping[str, float]:
         times = np.bincount(rows, minlength=len(truth))
-        found = {}
+        metrics = {}
         if (count := times[row_of].sum()) > 0:
-            found["hidden_accuracy"] = float(times[row_of][hits].sum() / count)
-        errors, explained = [], []
-        for some in kinds:
-            weights = times[some[0].astype(np.int64)]
-            if not weights.any():
+            metrics["hidden_accuracy"] = float(times[row_of] @ is_correct / count)
+        errors, r2 = [], []
+        for kind_rows, predicted, true in kinds:
+            weights = times[kind_rows.astype(np.int64)]
+            drawn = weights > 0
+            if not drawn.any():
                 continue
-            said, goal, weights = (one[weights > 0] for one in (some[1], some[2], weights))
-            errors.append(np.average((said - goal) ** 2, weights=weights))
-            spread = np.average((goal - np.average(goal, weights=weights)) ** 2, weights=weights)
-            if goal.min() < goal.max() and spread > 0:
-                explained.append(1 - errors[-1] / spread)
+            predicted, true, weights = predicted[drawn], true[drawn], weights[drawn]
+            errors.append(np.average((predicted - true) ** 2, weights=weights))
+            variance = np.average((true - np.average(true, weights=weights)) ** 2, weights=weights)
+            if true.min() < true.max() and variance > 0:
+                r2.append(1 - errors[-1] / variance)
         if errors:
-            found["hidden_mean_squared_error"] = float(np.mean(errors))
-        if explained:
-            found["hidden_r2"] = float(np.mean(explained))
-        return found
+            metrics["hidden_mean_squared_error"] = float(np.mean(errors))
+        if r2:
+            metrics["hidden_r2"] = float(np.mean(r2))
+        return metrics
 
-    return judge
+    return compute
 
 
-def _hidden(predictions: Sequence[Any], truth: Sequence[Any]) -> Iterator[tuple[int, Any, Any, Any]]:
-    """Give what was hidden, number by number: its row, its kind, what was predicted, what it was."""
-    for row, (found, goals) in enumerate(zip(predictions, truth, strict=True)):
-        keys = goals if isinstance(goals, dict) else range(len(goals))
-        for key in keys:
-            kind = key if isinstance(goals, dict) else None
-            if isinstance(goals[key], list):
-                parts = zip(found[key], goals[key], strict=True)
-                yield from ((row, (kind, i), said, goal) for i, (said, goal) in enumerate(parts) if goal is not None)
-            elif goals[key] is not None:
-                yield row, kind, found[key], goals[key]
+def _masked(predictions: Sequence[Any], truth: Sequence[Any]) -> Iterator[tuple[int, Any, Any, Any]]:
+    """Iterate over masked values: the row, the kind, the prediction and the true value of each."""
+    for row, (predicted, true) in enumerate(zip(predictions, truth, strict=True)):
+        for key in true if isinstance(true, dict) else range(len(true)):
+            kind = key if isinstance(true, dict) else None
+            if isinstance(true[key], list):
+                pairs = zip(predicted[key], true[key], strict=True)
+                yield from ((row, (kind, i), *pair) for i, pair in enumerate(pairs) if pair[1] is not None)
+            elif true[key] is not None:
+                yield row, kind, predicted[key], true[key]

@@ -1,4 +1,4 @@
-"""Metrics of numbers."""
+"""Metrics of numbers, computed on many resamples of the rows."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,73 +9,68 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
 
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
 
-Numbers = NDArray[np.float64]
+_Numbers = NDArray[np.float64]
 
 
-def regression(
-    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
-) -> MetricFunction:
-    """Mean squared and absolute error in the target's unit, R², Pearson's and Spearman's correlation.
+def regression(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
+    """Compute mean squared and absolute error in the target's unit, R², and the correlations of Pearson and Spearman.
 
-    Of several columns the mean is given. What cannot be had is left out: R² where the truth does not vary, a correlation where
-    the truth or the prediction does not.
+    With several columns each is the mean. Undefined values are left out: R² where the true numbers are constant, a correlation
+    where the true or the predicted numbers are.
     """
-    given, goals = _columns(predictions.values), _columns(truth)
-    ranked = [(_Ranks(one), _Ranks(other)) for one, other in zip(given.T, goals.T, strict=True)]
+    all_predicted, all_true = _columns(predictions.values), _columns(truth)
+    ranks = [(_Ranks(first), _Ranks(second)) for first, second in zip(all_predicted.T, all_true.T, strict=True)]
 
-    def judge(rows: NDArray[np.int64]) -> Mapping[str, float]:
+    def compute(rows: NDArray[np.int64]) -> Mapping[str, float]:
         if not len(rows):
             return {}
-        predicted, wanted = given[rows], goals[rows]
-        one, other = torch.from_numpy(predicted), torch.from_numpy(wanted)
-        found = {
-            "mean_squared_error": float(mean_squared_error(one, other)),
-            "mean_absolute_error": float(mean_absolute_error(one, other)),
+        predicted, true = all_predicted[rows], all_true[rows]
+        tensors = torch.from_numpy(predicted), torch.from_numpy(true)
+        metrics = {
+            "mean_squared_error": float(mean_squared_error(*tensors)),
+            "mean_absolute_error": float(mean_absolute_error(*tensors)),
         }
-        if not _vary(wanted):
-            return found
-        found["r2"] = float(r2_score(one, other))
-        if _vary(predicted):
-            ranks = [(first.among(rows), second.among(rows)) for first, second in ranked]
-            found["pearson"] = _mean_correlation(zip(predicted.T, wanted.T, strict=True))
-            found["spearman"] = _mean_correlation(ranks)
-        return {name: number for name, number in found.items() if math.isfinite(number)}
+        if not _varies(true):
+            return metrics
+        metrics["r2"] = float(r2_score(*tensors))
+        if _varies(predicted):
+            metrics["pearson"] = _mean_correlation(zip(predicted.T, true.T, strict=True))
+            metrics["spearman"] = _mean_correlation((first.among(rows), second.among(rows)) for first, second in ranks)
+        return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
-    return judge
+    return compute
 
 
 class _Ranks:
-    """The ranks of numbers among resamples; equal ones share the mean of theirs.
+    """Ranks of numbers within resamples; equal numbers share their mean rank.
 
-    torchmetrics finds ties one by one, and every row that a resample draws twice is one.
+    torchmetrics resolves ties one by one, and every row that a resample draws twice is a tie.
     """
 
-    def __init__(self, numbers: Numbers):
-        distinct, self._place = np.unique(numbers, return_inverse=True)
+    def __init__(self, numbers: _Numbers):
+        distinct, self._index = np.unique(numbers, return_inverse=True)
         self._distinct = len(distinct)
 
-    def among(self, rows: NDArray[np.int64]) -> Numbers:
-        """Give the rank of each chosen row among them, from 1."""
-        places = self._place[rows]
-        counts = np.bincount(places, minlength=self._distinct)
-        ranks: Numbers = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    def among(self, rows: NDArray[np.int64]) -> _Numbers:
+        """Return the rank of each row of a resample within it, from 1."""
+        indices = self._index[rows]
+        counts = np.bincount(indices, minlength=self._distinct)
+        ranks: _Numbers = (np.cumsum(counts) - (counts - 1) / 2)[indices]
         return ranks
 
 
-def _columns(rows: Sequence[Any]) -> Numbers:
+def _columns(rows: Sequence[Any]) -> _Numbers:
     return np.array([row if isinstance(row, list) else [row] for row in rows], dtype=np.float64)
 
 
-def _vary(columns: Numbers) -> bool:
-    """Say whether no column holds one number only. Asked of the numbers: the deviation of equal ones may not be quite 0."""
+def _varies(columns: _Numbers) -> bool:
+    """Say whether no column is constant. Compares the numbers: the deviation of equal numbers may not be exactly 0."""
     return bool((columns.min(0) < columns.max(0)).all())
 
 
-def _mean_correlation(pairs: Iterable[tuple[Numbers, Numbers]]) -> float:
-    with np.errstate(all="ignore"):  # numbers may vary by less than can be squared
-        return float(np.mean([np.corrcoef(one, other)[0, 1] for one, other in pairs]))
+def _mean_correlation(pairs: Iterable[tuple[_Numbers, _Numbers]]) -> float:
+    with np.errstate(all="ignore"):  # the variance of numbers that differ little may underflow
+        return float(np.mean([np.corrcoef(first, second)[0, 1] for first, second in pairs]))

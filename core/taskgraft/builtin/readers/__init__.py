@@ -1,1 +1,1 @@
-"""The readers that the core brings."""
+"""The built-in readers."""

@@ -1,4 +1,4 @@
-"""Settings of the built-in readers, known without Arrow."""
+"""Settings of the built-in readers. Imports no Arrow."""
 
 import codecs
 
@@ -8,10 +8,13 @@ from taskgraft.contract.config import Config
 
 
 class CsvConfig(Config):
-    """A header line, then one row per record, quoted as RFC 4180 says."""
+    """A header line, then one record per row, quoted as in RFC 4180."""
 
     delimiter: str | None = Field(
-        default=None, min_length=1, max_length=1, description="between values; a comma if left out, a tab in .tsv files"
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="separator of values; a comma if left out, a tab in .tsv files",
     )
     encoding: str = Field(default="utf-8", description="of the file, as Python names it")
 
@@ -21,12 +24,12 @@ class CsvConfig(Config):
         try:
             codecs.lookup(value)
         except LookupError:
-            raise ValueError("no encoding of that name is known") from None
+            raise ValueError("unknown encoding") from None
         return value
 
 
 class HubConfig(Config):
-    """A data set of the Hugging Face hub, ``hub:NAME`` or ``hub:NAME:PART``. Its files go to that library's own cache."""
+    """A dataset of the Hugging Face hub, ``hub:NAME`` or ``hub:NAME:SPLIT``. Its files go to the cache of that library."""
 
-    subset: str | None = Field(default=None, description="which of its configurations; needed where there are several")
-    revision: str | None = Field(default=None, description="branch, tag or commit; the newest if left out")
+    subset: str | None = Field(default=None, description="configuration of the dataset; required when it has several")
+    revision: str | None = Field(default=None, description="branch, tag or commit; the latest if left out")

@@ -1,4 +1,4 @@
-"""JSON lines: one object per line, each key a column."""
+"""JSON lines files: one object per line, each key a column."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,80 +14,80 @@ from taskgraft.data.open_file import open_plain_or_gzip
 
 
 def read_json_lines(path: Path, config: EmptyConfig) -> Rows:
-    """Read a file of JSON objects, also gzipped. A line that holds no object is refused; a key it lacks is missing.
+    """Read a file of JSON objects, also gzipped. A line without an object is invalid; an absent key is a missing value.
 
-    A column of texts and numbers becomes one of texts.
+    A column with both texts and numbers becomes a column of texts.
 
     Raises:
-        UnreadableFile: for a file without objects, or with a column whose values are of unlike kinds.
+        UnreadableFile: for a file without objects, or with a column that mixes lists or objects with other values.
     """
-    with open_plain_or_gzip(path) as file, ArrowSpool() as spill:
-        records = RecordWriter[dict[str, Any]](spill, lambda some: _table(path, some))
-        records.take(_records(file))
-        rows = records.rows(path.name, lambda schemas: _unified(path, schemas))
+    with open_plain_or_gzip(path) as file, ArrowSpool() as spool:
+        writer = RecordWriter[dict[str, Any]](spool, lambda records: _to_table(path, records))
+        writer.take(_read_records(file))
+        rows = writer.rows(path.name, lambda schemas: _unify_schemas(path, schemas))
     if not rows.columns:
-        raise UnreadableFile(str(path), "the file holds no JSON object; one per line is needed.")
+        raise UnreadableFile(str(path), "the file contains no JSON object; one per line is needed.")
     return rows
 
 
-def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _read_records(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any] | str]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_object)
+            value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
         except UnicodeDecodeError as error:
             yield number, f"the byte {line[error.start]:#04x} is not UTF-8"
         except RecursionError:
-            yield number, "the line nests too deep"
+            yield number, "the line is nested too deeply"
         except ValueError as error:
             yield number, f"the line is not JSON ({getattr(error, 'msg', error)})"
         else:
             kind = type(value).__name__
-            yield number, value if isinstance(value, dict) else f"the line holds a JSON {kind}, not an object"
+            yield number, value if isinstance(value, dict) else f"the line contains a JSON {kind}, not an object"
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return record
 
 
-def _table(path: Path, records: Sequence[dict[str, Any] | None]) -> pa.Table:
-    whole = [record or {} for record in records]
-    names = dict.fromkeys(name for record in whole for name in record)
-    return pa.table({name: _column(path, name, [record.get(name) for record in whole]) for name in names})
+def _to_table(path: Path, records: Sequence[dict[str, Any] | None]) -> pa.Table:
+    dicts = [record or {} for record in records]
+    names = dict.fromkeys(name for record in dicts for name in record)
+    return pa.table({name: _to_array(path, name, [record.get(name) for record in dicts]) for name in names})
 
 
-def _column(path: Path, name: str, values: list[Any]) -> pa.Array:
+def _to_array(path: Path, name: str, values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError):
         if any(isinstance(value, list | dict) for value in values):
-            raise _unlike(path, name) from None
+            raise _mixed_types(path, name) from None
     return pa.array([value if isinstance(value, str | None) else json.dumps(value) for value in values], pa.string())
 
 
-def _unified(path: Path, schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """Find a type for each column that holds all of its values: texts where numbers and texts meet."""
-    kinds: dict[str, pa.DataType] = {}
+def _unify_schemas(path: Path, schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Find a type for each column that fits all of its values: text where numbers and texts are mixed."""
+    types: dict[str, pa.DataType] = {}
     for field in (field for schema in schemas for field in schema):
-        kinds[field.name] = _common(path, field.name, kinds.get(field.name, pa.null()), field.type)
-    return pa.schema(list(kinds.items()))
+        types[field.name] = _common_type(path, field.name, types.get(field.name, pa.null()), field.type)
+    return pa.schema(list(types.items()))
 
 
-def _common(path: Path, name: str, one: pa.DataType, other: pa.DataType) -> pa.DataType:
+def _common_type(path: Path, name: str, first: pa.DataType, second: pa.DataType) -> pa.DataType:
     try:
-        schemas = [pa.schema([(name, one)]), pa.schema([(name, other)])]
+        schemas = [pa.schema([(name, first)]), pa.schema([(name, second)])]
         return pa.unify_schemas(schemas, promote_options="permissive").field(name).type
     except pa.ArrowTypeError:
-        if pa.types.is_nested(one) or pa.types.is_nested(other):
-            raise _unlike(path, name) from None
+        if pa.types.is_nested(first) or pa.types.is_nested(second):
+            raise _mixed_types(path, name) from None
         return pa.string()
 
 
-def _unlike(path: Path, name: str) -> UnreadableFile:
+def _mixed_types(path: Path, name: str) -> UnreadableFile:
     return UnreadableFile(
-        str(path), f"the column '{name}' holds values of unlike kinds (lists or objects among others); make them alike."
+        str(path), f"the column '{name}' mixes lists or objects with other values; use one type for the whole column."
     )

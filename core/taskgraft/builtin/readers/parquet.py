@@ -1,4 +1,4 @@
-"""Parquet, by pyarrow."""
+"""Parquet files, read with pyarrow."""
 
 import shutil
 import tempfile
@@ -9,25 +9,31 @@ from pyarrow import parquet
 
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import PIECE, ArrowSpool
+from taskgraft.data.arrow_spool import ROWS_PER_WRITE, ArrowSpool
 from taskgraft.data.open_file import open_plain_or_gzip
 
 
 def read_parquet(path: Path, config: EmptyConfig) -> Rows:
-    """Read a Parquet file, also gzipped. Values have the types that the file gives them.
+    """Read a Parquet file, also gzipped. Values keep the types of the file.
 
     Raises:
-        UnreadableFile: when it is no Parquet file, or damaged.
+        UnreadableFile: when it is not a Parquet file, or damaged.
     """
-    with open_plain_or_gzip(path) as file, ArrowSpool() as spill, tempfile.TemporaryFile(prefix="taskgraft-") as plain:
+    with (
+        open_plain_or_gzip(path) as file,
+        ArrowSpool() as spool,
+        tempfile.TemporaryFile(prefix="taskgraft-") as decompressed,
+    ):
         if path.name.endswith(".gz"):
-            shutil.copyfileobj(file, plain)
-            file = plain
+            shutil.copyfileobj(file, decompressed)
+            file = decompressed
         try:
             source = parquet.ParquetFile(file)
-            spill.write(source.schema_arrow.empty_table())
-            for batch in source.iter_batches(PIECE):
-                spill.write(pa.table(batch))
-            return Rows(spill.finish(), path.name)
+            spool.write(source.schema_arrow.empty_table())
+            for batch in source.iter_batches(ROWS_PER_WRITE):
+                spool.write(pa.table(batch))
+            return Rows(spool.finish(), path.name)
         except pa.ArrowException as error:
-            raise UnreadableFile(str(path), f"the file is no whole Parquet file ({str(error).rstrip('.')}).") from None
+            raise UnreadableFile(
+                str(path), f"the file is not a complete Parquet file ({str(error).rstrip('.')})."
+            ) from None

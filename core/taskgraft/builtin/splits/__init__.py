@@ -1,1 +1,1 @@
-"""The built-in splits."""
+"""The built-in splits. None imports numpy or Arrow until it is called."""

@@ -1,53 +1,68 @@
-"""A share of the rows, drawn at random from each class."""
+"""A stratified random split."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
+from pydantic import Field
 
-from taskgraft.builtin.splits.configs import FractionConfig
-from taskgraft.contract.rows import Rows
+from taskgraft.contract.config import Config
+
+if TYPE_CHECKING:
+    from taskgraft.contract.rows import Rows
 
 
-def by_fraction(rows: Rows, targets: Sequence[str], config: FractionConfig, seed: int) -> Mapping[str, Sequence[int]]:
-    """Hold out a share of each class; a class with one row stays in training.
+class FractionConfig(Config):
+    """Hold out a random share of the rows, sampled with the seed of the training."""
 
-    Where most rows have a target of their own, as numbers and texts have, there are no classes, and rows are drawn
-    regardless of it.
+    positional = "validation"
+
+    validation: float = Field(gt=0, lt=1, description="share of the rows that become validation rows")
+
+
+def by_fraction(rows: "Rows", targets: Sequence[str], config: FractionConfig, seed: int) -> Mapping[str, Sequence[int]]:
+    """Hold out a share of each class; the only row of a class stays in training.
+
+    Where more than half of the targets are distinct, as with numbers and texts, rows are sampled without regard to them.
     """
-    groups = _groups(rows, targets)
+    import numpy as np
+
+    classes = _rows_by_class(rows, targets)
     order = np.random.default_rng(seed).permutation(len(rows)).tolist()
-    rank = {row: place for place, row in enumerate(order)}
-    wanted = round(config.validation * len(rows))
-    if 2 * len(groups) > len(rows):
-        return _parts(len(rows), set(order[:wanted]))
-    groups = [sorted(group, key=rank.__getitem__) for group in groups]
-    held: set[int] = set()
-    for group, count in zip(groups, _shares([len(group) for group in groups], config.validation, wanted), strict=True):
-        held.update(group[:count])
-    return _parts(len(rows), held)
+    total = round(config.validation * len(rows))
+    if 2 * len(classes) > len(rows):
+        return _split(len(rows), set(order[:total]))
+    rank = {row: position for position, row in enumerate(order)}
+    validation_rows: set[int] = set()
+    counts = _validation_counts([len(members) for members in classes], config.validation, total)
+    for members, count in zip(classes, counts, strict=True):
+        validation_rows.update(sorted(members, key=rank.__getitem__)[:count])
+    return _split(len(rows), validation_rows)
 
 
-def _groups(rows: Rows, targets: Sequence[str]) -> list[list[int]]:
-    """Put rows with equal targets together; without targets, all rows."""
+def _rows_by_class(rows: "Rows", targets: Sequence[str]) -> list[list[int]]:
+    """Group rows with equal targets; without targets, all rows are one class."""
     if not targets:
         return [list(range(len(rows)))]
-    found: dict[Hashable, list[int]] = {}
+    members: dict[str, list[int]] = {}
     for row, values in enumerate(zip(*(rows.values(target) for target in targets), strict=True)):
-        found.setdefault(repr(values), []).append(row)
-    return list(found.values())
+        members.setdefault(repr(values), []).append(row)
+    return list(members.values())
 
 
-def _shares(sizes: Sequence[int], fraction: float, wanted: int) -> list[int]:
-    """Round the share of each class so that they sum to what is wanted, as far as each class keeps one row."""
+def _validation_counts(sizes: Sequence[int], fraction: float, total: int) -> list[int]:
+    """Round the share of each class so that the counts sum to the total, as far as each class keeps one training row."""
     exact = [size * fraction for size in sizes]
-    shares = [min(int(share), size - 1) for share, size in zip(exact, sizes, strict=True)]
-    by_rest = sorted(range(len(sizes)), key=lambda one: shares[one] - exact[one])
-    for one in by_rest:
-        if sum(shares) >= wanted:
+    counts = [min(int(share), size - 1) for share, size in zip(exact, sizes, strict=True)]
+    by_remainder = sorted(range(len(sizes)), key=lambda index: counts[index] - exact[index])
+    for index in by_remainder:
+        if sum(counts) >= total:
             break
-        shares[one] = min(shares[one] + 1, sizes[one] - 1)
-    return shares
+        counts[index] = min(counts[index] + 1, sizes[index] - 1)
+    return counts
 
 
-def _parts(count: int, held: set[int]) -> Mapping[str, Sequence[int]]:
-    return {"train": [row for row in range(count) if row not in held], "validation": sorted(held)}
+def _split(count: int, validation_rows: set[int]) -> Mapping[str, Sequence[int]]:
+    return {
+        "train": [row for row in range(count) if row not in validation_rows],
+        "validation": sorted(validation_rows),
+    }

@@ -1,1 +1,1 @@
-"""The strategies that the core brings. Each is a pure function over descriptions; none imports torch."""
+"""The built-in strategies. Each is a pure function of descriptions; none imports torch."""

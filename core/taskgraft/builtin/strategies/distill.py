@@ -1,10 +1,11 @@
-"""Distillation: a student learns what a teacher says of the training rows, beside their labels."""
+"""Knowledge distillation: train a student on a teacher's soft labels and on the labels of the training rows."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from taskgraft.builtin.strategies.partial import last_parts
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.plan import Plan, Stage, Teacher, Unfreeze
@@ -19,53 +20,48 @@ if TYPE_CHECKING:
 
 
 class DistillConfig(Config):
-    """Train a student by the soft predictions of a teacher, an artifact over any backbone."""
+    """Train a student on the soft labels of a teacher, an artifact with any backbone."""
 
     positional: ClassVar[str | None] = "teacher"
 
-    teacher: str = Field(min_length=1, description="folder of the artifact that teaches")
+    teacher: str = Field(min_length=1, description="folder of the teacher's artifact")
     temperature: float = Field(
         default=2.0,
         gt=0,
         le=100,
-        description="what logits of teacher and student are divided by; numbers are as they are",
+        description="divisor of the logits of teacher and student; has no effect on regression",
     )
     mix: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description="share of the teacher's predictions in the loss; the rest is that of the labels",
+        description="weight of the soft labels in the loss; the rest is the weight of the labels",
     )
     learn: int | None = Field(
-        default=None, ge=1, description="how many parts learn, counted from the output; all when left out"
+        default=None, ge=1, description="number of parts that are trained, counted from the output; all when left out"
     )
-    learning_rate: float = Field(default=5e-5, ge=0, description="peak rate of the parts that learn, per step")
+    learning_rate: float = Field(default=5e-5, ge=0, description="peak rate of the trained parts, per step")
     head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")
 
 
 class Distill(Strategy):
-    """The student learns in one stage."""
+    """Train the student in one stage."""
 
     def __init__(self, config: DistillConfig):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
-        config, names = self._config, tuple(part.name for part in backbone.parts)
+        config = self._config
         if not head.supports_distillation:
             raise StrategyNotApplicable(
-                f"'distill' needs a head that learns from soft targets, but this one, which learns {head.target}, does not. "
-                "Choose another strategy, or a head that does (classification, multi-label, regression, "
-                "element-classification)."
+                f"'distill' needs a head that supports soft labels from a teacher, but this head, with targets of the kind "
+                f"{head.target}, does not. Choose another strategy, or a head that does (classification, multi-label, "
+                "regression, element-classification)."
             )
-        if config.learn is not None and config.learn > len(names):
-            raise StrategyNotApplicable(
-                f"'distill' is to train the last {config.learn} parts, but the backbone has {len(names)}: "
-                f"{', '.join(names)}. Choose learn = {len(names)} or less."
-            )
-        learn = Unfreeze(names if config.learn is None else names[-config.learn :], config.learning_rate)
+        names = tuple(part.name for part in last_parts("distill", "learn", config.learn, backbone))
         stage = Stage(
             "distill",
-            (learn,),
+            (Unfreeze(names, config.learning_rate),),
             head_learning_rate=config.head_learning_rate,
             cache_features=config.learn is not None,
             loss=SoftLoss(config.temperature, config.mix),
@@ -76,9 +72,9 @@ class Distill(Strategy):
 
 @dataclass(frozen=True)
 class SoftLoss:
-    """mix x the loss of soft targets + (1 - mix) x that of labels (Hinton, Vinyals and Dean, 2015, section 2).
+    """mix x the loss on soft labels + (1 - mix) x the loss on labels (Hinton, Vinyals and Dean, 2015, section 2).
 
-    Sums and weights are mixed alike, so a row counts for as much as its teacher and its label say.
+    Totals and weights are mixed alike, so each row counts by the mixed weight of its soft label and its label.
     """
 
     temperature: float
@@ -91,11 +87,11 @@ class SoftLoss:
         labels, soft = split_soft_labels(targets)
         if self.mix == 0:
             return head.loss(output, labels, features)
-        of_teacher = head.distillation_loss(output, soft, features, self.temperature)
+        soft_loss = head.distillation_loss(output, soft, features, self.temperature)
         if self.mix == 1:
-            return of_teacher
-        of_labels = head.loss(output, labels, features)
+            return soft_loss
+        label_loss = head.loss(output, labels, features)
         return LossSum(
-            self.mix * of_teacher.total + (1 - self.mix) * of_labels.total,
-            self.mix * of_teacher.weight + (1 - self.mix) * of_labels.weight,
+            self.mix * soft_loss.total + (1 - self.mix) * label_loss.total,
+            self.mix * soft_loss.weight + (1 - self.mix) * label_loss.weight,
         )

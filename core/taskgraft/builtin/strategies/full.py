@@ -1,4 +1,4 @@
-"""Full fine-tuning: every part learns."""
+"""Full fine-tuning: train the whole backbone."""
 
 from pydantic import Field
 
@@ -16,17 +16,11 @@ class FullConfig(Config):
 
 
 class Full(Strategy):
-    """Every part learns, in one stage."""
+    """Train all parts in one stage."""
 
     def __init__(self, config: FullConfig):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
-        every = tuple(part.name for part in backbone.parts)
-        return (
-            Stage(
-                "full",
-                (Unfreeze(every, self._config.learning_rate),),
-                head_learning_rate=self._config.head_learning_rate,
-            ),
-        )
+        unfreeze = Unfreeze(tuple(part.name for part in backbone.parts), self._config.learning_rate)
+        return (Stage("full", (unfreeze,), head_learning_rate=self._config.head_learning_rate),)

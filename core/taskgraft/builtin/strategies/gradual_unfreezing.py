@@ -1,31 +1,32 @@
-"""Gradual unfreezing: from the output down, one more group of parts learns in each stage (ULMFiT; Howard and Ruder, 2018).
+"""Gradual unfreezing: each stage trains one more group of parts, from the output down (ULMFiT; Howard and Ruder, 2018).
 
-As there (arXiv:1801.06146), lower parts learn slower, and after the last group is unfrozen all go on together.
+As there (arXiv:1801.06146), lower parts have lower rates, and once the last group is unfrozen all parts are trained together.
 """
 
 from typing import ClassVar
 
 from pydantic import Field
 
+from taskgraft.builtin.strategies.partial import check_part_count
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.plan import Plan, Stage, Unfreeze
-from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
+from taskgraft.contract.strategy import Strategy
 
-GROUPS = 4
-"""As many as ULMFiT has, where the backbone has as many parts."""
+_GROUPS = 4
+"""The default, as in ULMFiT, for a backbone with at least as many parts."""
 
 
 class GradualConfig(Config):
-    """Let more and more parts learn, from the output down; the head learns all the time."""
+    """Unfreeze more and more parts, from the output down; the head is trained in every stage."""
 
     positional: ClassVar[str | None] = "groups"
 
     groups: int | None = Field(
         default=None,
         ge=1,
-        description=f"into how many groups the parts are divided, one more learning in each stage; when left out {GROUPS}, or "
-        "as many as there are parts",
+        description="number of groups that the parts are divided into, one more trained in each stage; when left out "
+        f"{_GROUPS}, or the number of parts if that is smaller",
     )
     unfreezing_epochs: int = Field(
         default=1, ge=1, le=100_000, description="passes over the training rows in each stage but the last"
@@ -34,26 +35,22 @@ class GradualConfig(Config):
         default=0.8,
         gt=0,
         le=1,
-        description="each part learns at this times the rate of the part after it; the last part at the rate stated",
+        description="learning rate of each part, as a multiple of the rate of the part after it",
     )
     learning_rate: float = Field(default=1e-4, ge=0, description="peak rate of the last part, per step")
     head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")
 
 
 class Gradual(Strategy):
-    """As many stages as groups. What lies below those that learn is stored, anew for each stage."""
+    """One stage per group. Each stage caches the output of the parts that are still frozen."""
 
     def __init__(self, config: GradualConfig):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         config, names = self._config, tuple(part.name for part in backbone.parts)
-        groups = min(GROUPS, len(names)) if config.groups is None else config.groups
-        if groups > len(names):
-            raise StrategyNotApplicable(
-                f"'gradual' is to divide the parts into {groups} groups, but the backbone has {len(names)}: "
-                f"{', '.join(names)}. Choose groups = {len(names)} or less."
-            )
+        check_part_count("gradual", "groups", config.groups, backbone)  # a group has at least one part
+        groups = config.groups or min(_GROUPS, len(names))
         return tuple(
             Stage(
                 f"gradual-{number}",

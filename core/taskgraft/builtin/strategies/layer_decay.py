@@ -1,4 +1,4 @@
-"""Layer-wise decay: every part learns, the lower the slower. Any other strategy takes the decay as a setting."""
+"""Layer-wise learning rate decay: lower parts have lower rates. Every other strategy accepts the decay as a setting."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from taskgraft.contract.strategy import Strategy
 
 
 class LayerDecayConfig(Config):
-    """Train the whole backbone at rates that fall from output to input, and the head."""
+    """Train the whole backbone, with rates that fall from output to input, and the head."""
 
     positional: ClassVar[str | None] = "layer_decay"
 
@@ -19,23 +19,19 @@ class LayerDecayConfig(Config):
         default=0.8,  # ELECTRA-Base (Clark et al., 2020, arXiv:2003.10555); vision transformers take 0.65 to 0.75
         gt=0,
         le=1,
-        description="each part learns at this times the rate of the part after it; the last part at the rate stated",
+        description="learning rate of each part, as a multiple of the rate of the part after it",
     )
     learning_rate: float = Field(default=1e-4, ge=0, description="peak rate of the last part, per step")
     head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")
 
 
 class LayerDecay(Strategy):
-    """Every part learns, in one stage, each slower than the one after it."""
+    """Train all parts in one stage, each with a lower rate than the part after it."""
 
     def __init__(self, config: LayerDecayConfig):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
-        config = self._config
-        learn = Unfreeze(tuple(part.name for part in backbone.parts), config.learning_rate)
-        return (
-            Stage(
-                "layer-decay", (learn,), layer_decay=config.layer_decay, head_learning_rate=config.head_learning_rate
-            ),
-        )
+        unfreeze = Unfreeze(tuple(part.name for part in backbone.parts), self._config.learning_rate)
+        decay, head_rate = self._config.layer_decay, self._config.head_learning_rate
+        return (Stage("layer-decay", (unfreeze,), layer_decay=decay, head_learning_rate=head_rate),)

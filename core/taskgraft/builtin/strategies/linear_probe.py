@@ -1,4 +1,4 @@
-"""Linear probe: the backbone stays as it is, so each example goes through it once and the head is solved for."""
+"""Linear probe: freeze the backbone, compute each example's features once, and solve for the head."""
 
 from pydantic import Field
 
@@ -9,34 +9,34 @@ from taskgraft.contract.strategy import Strategy
 
 
 class LinearProbeConfig(Config):
-    """Keep the backbone; find the head on its features."""
+    """Freeze the backbone; fit the head on its features."""
 
     penalty: float | None = Field(
         default=None,
         gt=0,
         le=1e6,
         description="weight of half the squared norm of the head's weights, times the mean squared norm of the features, "
-        "per row (1 / (C x rows) of scikit-learn, for features of norm 1); chosen on validation when left out",
+        "per row (1 / (C x rows) of scikit-learn, for features of norm 1); tuned on validation when left out",
     )
     head_learning_rate: float = Field(
-        default=3e-3, ge=0, description="peak rate, per step, for a head whose loss is not convex and needs descent"
+        default=3e-3,
+        ge=0,
+        description="peak rate, per step, for a head whose loss is not convex and needs gradient descent",
     )
 
 
 class LinearProbe(Strategy):
-    """The head alone is found, by a solver when its loss is convex."""
+    """Train the head alone, with a convex solver where its loss is convex."""
 
     def __init__(self, config: LinearProbeConfig):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
-        solve = HeadSolver.CONVEX if head.convex else HeadSolver.DESCENT
-        rate = self._config.head_learning_rate
         return (
             Stage(
                 "linear-probe",
-                head_learning_rate=rate,
-                solve=solve,
+                head_learning_rate=self._config.head_learning_rate,
+                solve=HeadSolver.CONVEX if head.convex else HeadSolver.DESCENT,
                 l2_penalty=self._config.penalty,
                 cache_features=True,
             ),

@@ -1,49 +1,57 @@
-"""Partial fine-tuning: the last parts learn, the rest stays as it is."""
+"""Partial fine-tuning: train the last parts of the backbone, freeze the rest."""
 
 from typing import ClassVar
 
 from pydantic import Field
 
 from taskgraft.contract.config import Config
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, Part
 from taskgraft.contract.plan import Plan, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 
 
 class PartialConfig(Config):
-    """Train the last parts of the backbone and the head; keep the rest as it is."""
+    """Train the last parts of the backbone and the head; freeze the rest."""
 
     positional: ClassVar[str | None] = "learn"
 
-    learn: int = Field(ge=1, description="how many parts learn, counted from the output")
-    learning_rate: float = Field(default=3e-4, ge=0, description="peak rate of the parts that learn, per step")
+    learn: int = Field(ge=1, description="number of parts that are trained, counted from the output")
+    learning_rate: float = Field(default=3e-4, ge=0, description="peak rate of the trained parts, per step")
     head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")
 
 
 class Partial(Strategy):
-    """The last parts learn, in one stage."""
+    """Train the last parts in one stage."""
 
     def __init__(self, config: PartialConfig):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
-        learn = Unfreeze(last_parts("partial", self._config.learn, backbone), self._config.learning_rate)
-        return (Stage("partial", (learn,), head_learning_rate=self._config.head_learning_rate, cache_features=True),)
+        config = self._config
+        names = tuple(part.name for part in last_parts("partial", "learn", config.learn, backbone))
+        unfreeze = Unfreeze(names, config.learning_rate)
+        return (Stage("partial", (unfreeze,), head_learning_rate=config.head_learning_rate, cache_features=True),)
 
 
-def last_parts(strategy: str, count: int, backbone: BackboneDescription) -> tuple[str, ...]:
-    """Name the last parts of a backbone.
+def last_parts(strategy: str, setting: str, count: int | None, backbone: BackboneDescription) -> tuple[Part, ...]:
+    """Select the last parts of a backbone; all when the count is None. Arguments and errors as :func:`check_part_count`."""
+    check_part_count(strategy, setting, count, backbone)
+    return backbone.parts[-(count or len(backbone.parts)) :]
+
+
+def check_part_count(strategy: str, setting: str, count: int | None, backbone: BackboneDescription) -> None:
+    """Check that a backbone has as many parts as a setting states.
 
     Args:
         strategy: its name, for the message.
+        setting: the name of the setting, for the message.
 
     Raises:
-        StrategyNotApplicable: when there are fewer.
+        StrategyNotApplicable: when the backbone has fewer parts.
     """
-    names = tuple(part.name for part in backbone.parts)
-    if count > len(names):
+    names = [part.name for part in backbone.parts]
+    if count is not None and count > len(names):
         raise StrategyNotApplicable(
-            f"'{strategy}' is to train the last {count} parts, but the backbone has {len(names)}: "
-            f"{', '.join(names)}. Choose learn = {len(names)} or less."
+            f"'{strategy}' has {setting} = {count}, but the backbone has only {len(names)} parts: {', '.join(names)}. "
+            f"Choose {setting} = {len(names)} or less."
         )
-    return names[-count:]

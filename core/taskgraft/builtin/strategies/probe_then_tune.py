@@ -1,7 +1,6 @@
-"""Probe, then tune: the head is found on frozen features before anything else moves (LP-FT; Kumar et al., 2022).
+"""Probe, then tune: solve for the head on frozen features, then fine-tune (LP-FT; Kumar et al., 2022, arXiv:2202.10054).
 
-A head drawn at random sends large and random gradients into the backbone, which distort its features (arXiv:2202.10054). One
-that is solved for already does not.
+A randomly initialized head sends large random gradients into the backbone, which distort its features. A fitted head does not.
 """
 
 from typing import ClassVar
@@ -17,38 +16,35 @@ from taskgraft.contract.strategy import Strategy
 
 
 class ProbeThenTuneConfig(Config):
-    """Find the head on the features as they are, then train the backbone and the head from there."""
+    """Fit the head on frozen features, then train the backbone and the head from there."""
 
     positional: ClassVar[str | None] = "learn"
 
     learn: int | None = Field(
-        default=None, ge=1, description="how many parts learn then, counted from the output; all when left out"
+        default=None,
+        ge=1,
+        description="number of parts that are trained then, counted from the output; all when left out",
     )
     penalty: float | None = Field(
         default=1e-4,
         gt=0,
         le=1e6,
-        description="linear-probe's; null chooses what serves the probe best, which is weaker: a head that knows the training "
-        "rows by heart leaves the backbone little to learn from",
+        description="as for linear-probe; null tunes it for the probe, which chooses less: a head that memorizes the training "
+        "rows leaves no gradient for the backbone",
     )
-    learning_rate: float = Field(default=5e-5, ge=0, description="peak rate of the parts that learn, per step")
-    head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head that was found, per step")
+    learning_rate: float = Field(default=5e-5, ge=0, description="peak rate of the trained parts, per step")
+    head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the fitted head, per step")
 
 
 class ProbeThenTune(Strategy):
-    """Two stages: a linear probe, and fine-tuning."""
+    """Two stages: a linear probe, then fine-tuning."""
 
     def __init__(self, config: ProbeThenTuneConfig):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         config = self._config
-        learn = len(backbone.parts) if config.learn is None else config.learn
-        parts = last_parts("probe-then-tune", learn, backbone)
-        tune = Stage(
-            "tune",
-            (Unfreeze(parts, config.learning_rate),),
-            head_learning_rate=config.head_learning_rate,
-            cache_features=True,
-        )
+        names = tuple(part.name for part in last_parts("probe-then-tune", "learn", config.learn, backbone))
+        unfreeze = Unfreeze(names, config.learning_rate)
+        tune = Stage("tune", (unfreeze,), head_learning_rate=config.head_learning_rate, cache_features=True)
         return (*LinearProbe(LinearProbeConfig(penalty=config.penalty)).plan(backbone, head), tune)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from taskgraft.cli.console import console, print_json
-from taskgraft.composition.compose import resolve
+from taskgraft.composition.resolve import resolve
 from taskgraft.contract.config import Config, ConfigError
 from taskgraft.contract.specs import Spec
 from taskgraft.discovery.catalog import BLOCK_VARIABLE, Catalog, catalog

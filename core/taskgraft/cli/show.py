@@ -88,7 +88,7 @@ def _described(
 
 
 def _settings(text: str, spec: Spec) -> Config:
-    from taskgraft.composition.compose import resolve
+    from taskgraft.composition.resolve import resolve
 
     return resolve(catalog(), type(spec), text).config
 

@@ -34,7 +34,7 @@ RARE = [
 def test_it_trains_and_predicts_the_same_after_loading(base, tmp_path, kind, strategy):
     backbone, rows = base(kind)
     model = fitted(backbone, rows, strategy)
-    assert model.composition.tried
+    assert model.composition.dry_run_done
 
     path = model.save(tmp_path / "artifact")
 

@@ -38,7 +38,7 @@ def test_an_artifact_is_the_base_of_another_model(tmp_path):
     assert not same(backbone_of(trained("small-words", "linear-probe")), backbone_of(first))
 
 
-def test_what_stands_on_an_artifact_saves_the_head_alone_and_loads_over_it(tmp_path):
+def test_a_model_over_an_artifact_saves_the_head_alone_and_loads_over_it(tmp_path):
     trained("small-words").save(tmp_path / "first")
     second = trained(f"small-words:{tmp_path / 'first'}", "linear-probe")
     second.save(tmp_path / "second")
@@ -68,7 +68,7 @@ def taskgraft_backbones():
 """
 
 
-def test_an_artifact_by_a_former_name_loads_is_a_base_and_is_saved_by_the_present_name(tmp_path, monkeypatch):
+def test_an_artifact_with_a_former_name_loads_and_is_saved_with_the_present_name(tmp_path, monkeypatch):
     model, rows = trained("small-words"), sentences(8, seed=3)
     model.save(tmp_path / "first")
     install(tmp_path / "renamed", "taskgraft-small", "renamed_plugin", "2.0")
@@ -90,7 +90,7 @@ def test_an_artifact_by_a_former_name_loads_is_a_base_and_is_saved_by_the_presen
     assert same(backbone_of(second), backbone_of(model))
 
 
-def test_a_base_that_moved_is_named_anew_and_another_is_refused(tmp_path):
+def test_a_base_that_moved_can_be_named_and_another_is_rejected(tmp_path):
     trained("small-words").save(tmp_path / "first")
     trained("small-words", seed=1).save(tmp_path / "other")
     trained(f"small-words:{tmp_path / 'first'}", "linear-probe").save(tmp_path / "second")
@@ -105,7 +105,7 @@ def test_a_base_that_moved_is_named_anew_and_another_is_refused(tmp_path):
     )
 
 
-def test_a_damaged_base_is_refused_where_its_weights_are_read(tmp_path):
+def test_a_damaged_base_is_rejected_where_its_weights_are_read(tmp_path):
     trained("small-words").save(tmp_path / "first")
     content = bytearray((tmp_path / "first" / TENSORS).read_bytes())
     content[-1] ^= 1
@@ -118,7 +118,7 @@ def test_a_damaged_base_is_refused_where_its_weights_are_read(tmp_path):
     )
 
 
-def test_a_base_of_another_backbone_is_refused(tmp_path):
+def test_a_base_of_another_backbone_is_rejected(tmp_path):
     trained("small-words").save(tmp_path / "first")
 
     with pytest.raises(TaskgraftError) as error:
@@ -129,7 +129,7 @@ def test_a_base_of_another_backbone_is_refused(tmp_path):
     )
 
 
-def test_a_base_with_inserted_modules_is_refused(tmp_path):
+def test_a_base_with_inserted_modules_is_rejected(tmp_path):
     trained("small-words").save(tmp_path / "first")
     path = tmp_path / "first" / MANIFEST
     manifest = json.loads(path.read_text())

@@ -106,7 +106,7 @@ ADVICE = "\nChoose another strategy, or other layers for this one."
 
 
 @pytest.mark.parametrize("wrap", [Around, BehindAGate])
-def test_what_works_is_composed_and_leaves_no_trace(wrap):
+def test_insertions_that_work_are_composed_and_leave_no_trace(wrap):
     backbone = Shown().train()
     backbone.norm.weight.requires_grad_(False)
     before, keys, drawn = copied(backbone), list(backbone.state_dict()), torch.random.get_rng_state()
@@ -122,26 +122,26 @@ def test_what_works_is_composed_and_leaves_no_trace(wrap):
     assert all(tensor.grad is None for tensor in backbone.parameters())
 
 
-def test_a_tensor_that_nothing_depends_on_is_refused():
+def test_an_unused_tensor_is_rejected():
     assert refusal(Shown(), Idle) == (
         "'Planned' does not work in 'Shown', as a dry run showed: the features do not depend on "
         f"blocks.1.query:extra.factor, so it would never be trained.{ADVICE}"
     )
 
 
-def test_an_exception_is_told():
+def test_an_exception_is_reported():
     assert refusal(Shown(), Failing) == (
         f"'Planned' does not work in 'Shown', as a dry run showed: KeyError: 'no such thing.'.{ADVICE}"
     )
 
 
-def test_a_shape_that_breaks_on_the_way_is_told():
+def test_a_shape_that_breaks_on_the_way_is_reported():
     assert refusal(Shown(), Narrow).startswith(
         "'Planned' does not work in 'Shown', as a dry run showed: RuntimeError: "
     )
 
 
-def test_elements_that_no_longer_line_up_are_refused():
+def test_elements_that_no_longer_line_up_are_rejected():
     assert refusal(Again(), Longer, "element-classification") == (
         "'Planned' does not work in 'Again', as a dry run showed: the features have 4 elements instead of 3, so "
         f"they no longer line up with the inputs.{ADVICE}"
@@ -205,7 +205,7 @@ class Stubborn(Shown):
 
 
 @pytest.mark.parametrize(("kind", "could"), [(Looking, True), (Stubborn, False)])
-def test_a_sketch_that_cannot_run_leaves_it_to_the_first_rows(kind, could):
+def test_a_backbone_that_cannot_run_without_weights_is_tried_on_the_first_rows(kind, could):
     composition = compose_components(
         catalog(spec(build_on_meta=lambda config: kind(config).to("meta"))), "words", "classification", plan(Around)
     )

@@ -30,7 +30,7 @@ from taskgraft.contract.plan import HeadSolver, Insertion, SharedWrap, Stage, Te
 from taskgraft.contract.processor import Processor
 from taskgraft.data.soft_labels import split_soft_labels
 
-FAULT = "This is a fault in the strategy, the backbone or the head, not in your data."
+FAULT = "This is a bug in the strategy, the backbone or the head, not in your data."
 
 
 def faults(backbone: Backbone, stage: Stage, **training: Any) -> list[str]:
@@ -65,7 +65,7 @@ def test_a_frozen_weight_moved_by_weight_decay():
         torch.optim.AdamW([weight], lr=1e-3, weight_decay=0.1).step()
 
     assert faults(words(), learns("block-1", on_step_end=decay)) == [
-        "the tensor blocks.0.query.weight does not learn, but changed"
+        "the tensor blocks.0.query.weight is frozen, but changed"
     ]
 
 
@@ -75,7 +75,7 @@ def test_a_frozen_weight_rounded_to_half_precision_and_back():
         weight.copy_(weight.bfloat16().float())
 
     assert faults(words(), learns("block-1", on_step_end=after(rounded))) == [
-        "the tensor embedding.weight does not learn, but changed"
+        "the tensor embedding.weight is frozen, but changed"
     ]
 
 
@@ -84,7 +84,7 @@ def test_a_frozen_embedding_that_its_own_forward_rescales():
         backbone.embedding.max_norm = 0.5
 
     assert faults(words(), learns("block-1", on_step_end=after(limit))) == [
-        "the tensor embedding.weight does not learn, but changed"
+        "the tensor embedding.weight is frozen, but changed"
     ]
 
 
@@ -93,29 +93,29 @@ def test_a_single_bit_of_a_frozen_weight():
         backbone.blocks[0].key.bias.view(torch.int32)[0] ^= 1
 
     assert faults(words(), learns("block-1", on_step_end=after(flip))) == [
-        "the tensor blocks.0.key.bias does not learn, but changed"
+        "the tensor blocks.0.key.bias is frozen, but changed"
     ]
 
 
 def test_a_frozen_buffer_changed_after_a_step():
     assert faults(words(), learns("block-1", on_step_end=after(lambda backbone: backbone.frequencies.add_(1)))) == [
-        "the tensor frequencies does not learn, but changed"
+        "the tensor frequencies is frozen, but changed"
     ]
 
 
 def test_a_statistic_of_a_frozen_batchnorm():
     stage = learns("last", on_step_end=after(lambda backbone: backbone.stem.norm.train()))
     assert faults(pictures(), stage) == [
-        "the module stem.norm does not learn, but ran in training mode",
-        "the tensor stem.norm.num_batches_tracked does not learn, but changed",
-        "the tensor stem.norm.running_mean does not learn, but changed",
-        "the tensor stem.norm.running_var does not learn, but changed",
+        "the module stem.norm is frozen, but ran in training mode",
+        "the tensor stem.norm.num_batches_tracked is frozen, but changed",
+        "the tensor stem.norm.running_mean is frozen, but changed",
+        "the tensor stem.norm.running_var is frozen, but changed",
     ]
 
 
 def test_dropout_left_on_in_a_frozen_part():
     stage = learns("block-1", on_step_end=after(lambda backbone: backbone.blocks[0].dropout.train()))
-    assert faults(words(), stage) == ["the module blocks.0.dropout does not learn, but ran in training mode"]
+    assert faults(words(), stage) == ["the module blocks.0.dropout is frozen, but ran in training mode"]
 
 
 class Scaled(nn.Module):
@@ -135,7 +135,7 @@ def test_a_base_weight_under_an_insertion():
     stage = learns(
         insertions=(SCALING,), on_step_end=after(lambda backbone: backbone.blocks[1].query.wrapped.weight.add_(1))
     )
-    assert faults(words(), stage) == ["the tensor blocks.1.query.weight does not learn, but changed"]
+    assert faults(words(), stage) == ["the tensor blocks.1.query.weight is frozen, but changed"]
 
 
 def test_an_insertion_of_an_earlier_stage():
@@ -145,31 +145,31 @@ def test_an_insertion_of_an_earlier_stage():
     with pytest.raises(WeightGuardError) as caught:
         trained(words(), learns(insertions=(SCALING,)), learns(name="second", on_step_end=after(change)))
     assert caught.value.stage == "second"
-    assert caught.value.faults == ("the tensor blocks.1.query:scale.factor does not learn, but changed",)
+    assert caught.value.faults == ("the tensor blocks.1.query:scale.factor is frozen, but changed",)
 
 
-def test_a_head_that_was_to_stay_as_it_is():
+def test_a_frozen_head_that_changed():
     def shifted(head: HeadModule, output: Tensor, targets: Batch, features: Features) -> LossSum:
         head.readout.bias.data.add_(1)
         return head.loss(output, targets, features)
 
     assert faults(words(), learns("block-1", head_learning_rate=None, loss=shifted)) == [
-        "the tensor head.readout.bias does not learn, but changed"
+        "the tensor head.readout.bias is frozen, but changed"
     ]
 
 
-def test_a_tensor_that_is_gone():
+def test_a_tensor_that_was_removed():
     def lose(backbone: Words) -> None:
         backbone.blocks[0].query.register_parameter("bias", None)
 
-    assert faults(words(), learns("block-1", on_step_end=after(lose))) == ["the tensor blocks.0.query.bias is gone"]
+    assert faults(words(), learns("block-1", on_step_end=after(lose))) == ["the tensor blocks.0.query.bias was removed"]
 
 
-def test_a_tensor_that_came_in():
+def test_a_tensor_that_was_added():
     def add(backbone: Words) -> None:
         backbone.register_parameter("extra", nn.Parameter(torch.zeros(2)))
 
-    assert faults(words(), learns("block-1", on_step_end=after(add))) == ["the tensor extra was not there before"]
+    assert faults(words(), learns("block-1", on_step_end=after(add))) == ["the tensor extra was added"]
 
 
 def test_a_base_that_changed_while_a_solver_found_the_head():
@@ -180,7 +180,7 @@ def test_a_base_that_changed_while_a_solver_found_the_head():
 
     backbone.register_forward_hook(forgetful)
     stage = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, l2_penalty=1e-3, cache_features=True)
-    assert faults(backbone, stage) == ["the tensor frequencies does not learn, but changed"]
+    assert faults(backbone, stage) == ["the tensor frequencies is frozen, but changed"]
 
 
 # --- what must move
@@ -197,7 +197,7 @@ def test_a_group_that_never_moved():
         backbone.norm.bias.copy_(words().norm.bias)
 
     assert faults(words(), learns("block-1", on_step_end=put_back)) == [
-        "the group 'block-1' learns at rate 0.01, but none of its tensors changed"
+        "the group 'block-1' has learning rate 0.01, but none of its tensors changed"
     ]
 
 
@@ -218,9 +218,9 @@ class Detached(Words):
 
 def test_tensors_that_never_received_a_gradient():
     assert faults(Detached().eval(), learns(*PARTS)) == [
-        "the tensor embedding.weight learns, but never received a gradient",
-        "the tensor embedding_norm.bias learns, but never received a gradient",
-        "the tensor embedding_norm.weight learns, but never received a gradient",
+        "the tensor embedding.weight is trainable, but never received a gradient",
+        "the tensor embedding_norm.bias is trainable, but never received a gradient",
+        "the tensor embedding_norm.weight is trainable, but never received a gradient",
     ]
 
 
@@ -230,11 +230,11 @@ def test_a_tensor_that_was_replaced():
         layer.weight = nn.Parameter(layer.weight.clone())
 
     assert faults(words(), learns("block-1", on_step_end=after(replace))) == [
-        "the tensor blocks.1.query.weight learns, but was replaced by another"
+        "the tensor blocks.1.query.weight is trainable, but was replaced by another"
     ]
 
 
-def test_many_faults_are_cut_and_the_cut_is_said():
+def test_a_long_list_of_faults_is_cut_with_the_number_left_out():
     def spoil(backbone: Words) -> None:
         for parameter in backbone.blocks[0].parameters():
             parameter.add_(1)
@@ -250,28 +250,28 @@ def test_many_faults_are_cut_and_the_cut_is_said():
 # --- faults of what else a stage may bring
 
 
-def test_a_regularizer_that_writes_what_it_was_to_read():
+def test_a_regularizer_that_changes_a_weight():
     def shrink(backbone: nn.Module) -> Tensor:
         backbone.blocks[0].query.weight.data.mul_(0.99)
         return backbone.blocks[1].query.weight.square().sum()
 
     assert faults(words(), learns("block-1", regularizer=shrink)) == [
-        "the tensor blocks.0.query.weight does not learn, but changed"
+        "the tensor blocks.0.query.weight is frozen, but changed"
     ]
 
 
-def test_base_weights_drawn_anew_before_the_steps():
+def test_base_weights_initialised_again_before_the_steps():
     def draw(backbone: nn.Module, steps: int) -> None:
         nn.init.normal_(backbone.blocks[0].query.weight)
 
     assert faults(words(), learns("block-1", on_stage_start=draw)) == [
-        "the tensor blocks.0.query.weight does not learn, but changed"
+        "the tensor blocks.0.query.weight is frozen, but changed"
     ]
 
 
-def test_a_part_woken_before_the_steps():
+def test_a_frozen_part_in_training_mode_before_the_steps():
     stage = learns("block-1", on_stage_start=lambda backbone, steps: backbone.blocks[0].dropout.train())
-    assert faults(words(), stage) == ["the module blocks.0.dropout does not learn, but ran in training mode"]
+    assert faults(words(), stage) == ["the module blocks.0.dropout is frozen, but ran in training mode"]
 
 
 def halved(layer: nn.Module) -> nn.Module:
@@ -290,7 +290,7 @@ def balanced(layers: Sequence[nn.Module]) -> Callable[[nn.Module], nn.Module]:
 def test_a_layer_changed_while_it_is_wrapped(wrap, tensor):
     insertion = replace(SCALING, wrap=wrap)
     assert faults(words(), learns(insertions=(insertion,))) == [
-        f"the tensor blocks.1.query.{tensor} does not learn, but changed"
+        f"the tensor blocks.1.query.{tensor} is frozen, but changed"
     ]
 
 
@@ -303,9 +303,9 @@ class Tiring(Scaled):
         return super().forward(value)
 
 
-def test_a_layer_changed_by_what_stands_around_it():
+def test_a_layer_changed_by_the_module_around_it():
     assert faults(words(), learns(insertions=(replace(SCALING, wrap=Tiring),))) == [
-        "the tensor blocks.1.query.bias does not learn, but changed"
+        "the tensor blocks.1.query.bias is frozen, but changed"
     ]
 
 
@@ -318,8 +318,8 @@ class Absent(Scaled):
 
 def test_an_inserted_module_that_takes_no_part_in_training():
     assert faults(words(), learns(insertions=(replace(SCALING, wrap=Absent),))) == [
-        "the tensor blocks.1.query:scale.factor learns, but never received a gradient",
-        "the group 'inserted scale' learns at rate 0.01, but none of its tensors changed",
+        "the tensor blocks.1.query:scale.factor is trainable, but never received a gradient",
+        "the group 'inserted scale' has learning rate 0.01, but none of its tensors changed",
     ]
 
 
@@ -329,10 +329,10 @@ def test_a_loss_that_stops_the_gradient_before_the_backbone():
         return head.loss(head(cut), targets, cut)
 
     query = Unfreeze(("block-1",), 1e-2, roles=frozenset({LayerRole.QUERY}))
-    assert faults(words(), learns(learn=(query,), loss=detached)) == [
-        "the tensor blocks.1.query.bias learns, but never received a gradient",
-        "the tensor blocks.1.query.weight learns, but never received a gradient",
-        "the group 'block-1' learns at rate 0.01, but none of its tensors changed",
+    assert faults(words(), learns(unfreeze=(query,), loss=detached)) == [
+        "the tensor blocks.1.query.bias is trainable, but never received a gradient",
+        "the tensor blocks.1.query.weight is trainable, but never received a gradient",
+        "the group 'block-1' has learning rate 0.01, but none of its tensors changed",
     ]
 
 
@@ -347,23 +347,23 @@ def test_a_loss_of_a_teacher_that_moves_the_student_s_head(small_plugin_installe
         return head.loss(output, labels, features)
 
     stage = learns("block-1", head_learning_rate=None, loss=shifted, teacher=Teacher(str(tmp_path / "teacher")))
-    assert faults(words(), stage) == ["the tensor head.readout.bias does not learn, but changed"]
+    assert faults(words(), stage) == ["the tensor head.readout.bias is frozen, but changed"]
 
 
-def test_a_rate_that_falls_so_fast_that_what_is_to_learn_stands_still():
+def test_a_learning_rate_that_decays_so_fast_that_nothing_changes():
     assert faults(words(), learns("embedding", layer_decay=1e-30)) == [
-        "the group 'embedding' learns at rate 0.01, but none of its tensors changed"
+        "the group 'embedding' has learning rate 0.01, but none of its tensors changed"
     ]
 
 
 # --- what is no fault
 
 
-def test_a_rate_of_zero_is_no_fault():
+def test_a_learning_rate_of_zero_is_allowed():
     trained(words(), learns("block-1", rate=0.0, head_learning_rate=0.0))
 
 
-def test_a_tensor_that_is_replaced_by_itself_in_place_is_no_fault():
+def test_a_tensor_overwritten_with_its_own_values_is_allowed():
     def same(backbone: Words) -> None:
         backbone.embedding.weight.copy_(backbone.embedding.weight.clone())
 
@@ -384,7 +384,7 @@ class Gated(Words):
         return Features(layout, (features.value + block.gate * block.extra(features.value),), features.lengths)
 
 
-def test_tensors_behind_a_gate_that_stays_zero_are_excused_with_the_reason():
+def test_zero_gradients_behind_a_gate_that_stays_zero_are_reported_with_the_reason():
     @torch.no_grad()
     def shut(backbone: nn.Module, step: int) -> None:
         backbone.blocks[1].gate.zero_()
@@ -396,11 +396,11 @@ def test_tensors_behind_a_gate_that_stays_zero_are_excused_with_the_reason():
     }
 
 
-def test_a_gate_that_opens_excuses_nothing_in_the_end():
+def test_behind_a_gate_that_opens_no_zero_gradient_is_reported():
     assert excused(Gated().eval(), learns("block-1")) == {}
 
 
-def test_a_gate_that_opened_no_longer_excuses_what_gets_no_gradient():
+def test_a_gate_that_opened_does_not_explain_a_missing_gradient():
     class Half(Gated):
         def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
             features = Words.forward_from_cut(self, cut, state, layout)
@@ -408,15 +408,15 @@ def test_a_gate_that_opened_no_longer_excuses_what_gets_no_gradient():
             return Features(layout, (features.value + self.blocks[1].gate * extra,), features.lengths)
 
     assert faults(Half().eval(), learns("block-1")) == [
-        "the tensor blocks.1.extra.bias learns, but never received a gradient",
-        "the tensor blocks.1.extra.weight learns, but never received a gradient",
+        "the tensor blocks.1.extra.bias is trainable, but never received a gradient",
+        "the tensor blocks.1.extra.weight is trainable, but never received a gradient",
     ]
 
 
-def test_a_bias_of_zero_is_no_gate():
+def test_a_bias_of_zero_is_not_a_gate():
     backbone = Detached().eval()
     nn.init.zeros_(backbone.embedding_norm.bias)
-    assert "the tensor embedding.weight learns, but never received a gradient" in faults(backbone, learns(*PARTS))
+    assert "the tensor embedding.weight is trainable, but never received a gradient" in faults(backbone, learns(*PARTS))
 
 
 def excused(backbone: Backbone, stage: Stage, **settings: Any) -> dict[str, str]:
@@ -551,7 +551,7 @@ def test_correct_training_raises_nothing(shape, parts, precision, dtype):
     trained(backbone, learns(*parts, rate=1e-3), rows=rows, precision=precision)
 
 
-def test_what_lies_behind_a_zero_scale_for_one_step_is_excused():
+def test_zero_gradients_behind_a_zero_scale_in_the_only_step_are_reported():
     torch.manual_seed(0)
     found = excused(resnet(), learns("block-1", epochs=1), rows=images(), batch_size=16, warmup=0.0)
     reason = "behind model.1.1.norm_two.weight, which was zero"

@@ -118,7 +118,7 @@ def test_a_merged_model_is_saved_with_the_layers_that_changed_and_loads_to_the_s
     assert_same_bits(weights(again), weights(model))
 
 
-def test_over_a_checkpoint_a_merged_artifact_holds_the_changed_layers_and_the_head_alone(tmp_path):
+def test_over_a_checkpoint_a_merged_artifact_contains_the_changed_layers_and_the_head_alone(tmp_path):
     class Stored(type(words())):
         def fingerprint(self):
             return "stored"
@@ -161,7 +161,7 @@ def test_merging_twice_and_merging_nothing_change_nothing():
     assert not plain.fitted.merged
 
 
-def test_a_merged_model_can_be_fitted_anew():
+def test_a_merged_model_can_be_fitted_again():
     model = grafted()
     model.merge()
     model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
@@ -169,34 +169,34 @@ def test_a_merged_model_can_be_fitted_anew():
     assert not model.fitted.merged
 
 
-def test_an_insertion_without_a_merged_form_is_refused_by_name():
+def test_an_insertion_that_cannot_be_merged_is_rejected_by_name():
     assert refusal(grafted(strategy=Grafts(*ROLES, merge=None))) == (
-        "The insertion 'graft' cannot be merged: what it adds to blocks.0.query is no change of that layer's weights. "
-        "The model is as it was; it can be saved and used with its insertions."
+        "The insertion 'graft' cannot be merged: what it adds to blocks.0.query is not a change of that layer's weights. "
+        "The model is unchanged; it can be saved and used with its insertions."
     )
 
 
-def test_an_insertion_whose_merged_form_computes_something_else_is_refused():
+def test_an_insertion_whose_merged_layer_computes_something_else_is_rejected():
     said = refusal(grafted(strategy=Grafts(*ROLES, merge=lambda around: around.wrapped)))
     head, _, tail = said.partition(" differs by ")
-    assert head == "The insertion 'graft' cannot be merged: what it makes of blocks.0.query"
-    assert tail.endswith(" of the largest. The model is as it was; it can be saved and used with its insertions.")
+    assert head == "The insertion 'graft' cannot be merged: the merged blocks.0.query"
+    assert tail.endswith(" of the largest value. The model is unchanged; it can be saved and used with its insertions.")
 
 
-def test_the_last_of_many_that_fails_leaves_those_before_it_as_they_were():
+def test_if_the_last_merge_fails_the_others_are_undone():
     calls = []
 
     def merge(around):
         calls.append(around)
         return around.merge() if len(calls) < 4 else around.wrapped
 
-    assert "what it makes of blocks.1.value differs by" in refusal(grafted(strategy=Grafts(*ROLES, merge=merge)))
+    assert "the merged blocks.1.value differs by" in refusal(grafted(strategy=Grafts(*ROLES, merge=merge)))
 
 
-def test_a_layer_of_another_form_is_refused():
+def test_a_merged_layer_with_other_tensors_is_rejected():
     assert refusal(grafted(strategy=Grafts(*ROLES, merge=lambda around: nn.Linear(16, 16, bias=False)))) == (
-        "The insertion 'graft' cannot be merged: what it makes of blocks.0.query does not have the tensors of that layer. "
-        "The model is as it was; it can be saved and used with its insertions."
+        "The insertion 'graft' cannot be merged: the merged blocks.0.query does not have the tensors of that layer. "
+        "The model is unchanged; it can be saved and used with its insertions."
     )
 
 
@@ -209,19 +209,19 @@ class Odd(nn.Linear):
         return super().forward(value)
 
 
-def test_a_layer_that_cannot_be_tried_needs_rows_to_compare():
+def test_a_layer_of_unknown_input_shape_needs_rows_to_compare():
     backbone = words()
     for block in backbone.blocks:
         block.query.__class__ = Odd
     model = grafted(backbone, Grafts(LayerRole.QUERY))
     assert refusal(model) == (
-        "The insertion 'graft' cannot be merged: nothing says what blocks.0.query reads, so it cannot be compared; "
-        "give some rows with check=…. The model is as it was; it can be saved and used with its insertions."
+        "The insertion 'graft' cannot be merged: the input shape of blocks.0.query is unknown, so it cannot be compared; "
+        "pass some rows as check=…. The model is unchanged; it can be saved and used with its insertions."
     )
     model.merge(check=["one two three four", "five"])
 
 
-def test_rows_show_what_single_layers_do_not():
+def test_rows_show_a_difference_that_single_layers_do_not():
     """A merged form that looks at what calls it: random input is answered rightly, real features are not."""
     model = grafted()
     fitted, calls = model.fitted, []
@@ -245,7 +245,7 @@ def test_a_model_without_a_head_is_not_merged():
     )
 
 
-def test_factors_begin_at_the_function_of_the_layer():
+def test_factors_start_at_the_function_of_the_layer():
     convolution = nn.Conv2d(2, 3, 3)
     value = torch.randn(1, 2, 5, 5)
     assert torch.equal(Factors(convolution)(value), convolution(value))

@@ -21,18 +21,18 @@ def head_for(backbone: Backbone) -> HeadModule:
 
 def resolved(
     backbone: Backbone,
-    *learn: Unfreeze,
+    *unfreeze: Unfreeze,
     head_learning_rate: float | None = None,
     layout: Layout = Layout.VECTOR,
     **settings,
 ) -> TrainableTensors:
-    stage = Stage("first", learn, head_learning_rate=head_learning_rate, **settings)
+    stage = Stage("first", unfreeze, head_learning_rate=head_learning_rate, **settings)
     return resolve_trainable(stage, backbone, layout, head_for(backbone), insert_modules(backbone, stage.insertions))
 
 
-def problem(*learn: Unfreeze, backbone: Backbone | None = None, **settings) -> str:
+def problem(*unfreeze: Unfreeze, backbone: Backbone | None = None, **settings) -> str:
     with pytest.raises(InvalidStage) as caught:
-        resolved(backbone or words(), *learn, **settings)
+        resolved(backbone or words(), *unfreeze, **settings)
     return str(caught.value)
 
 
@@ -49,29 +49,29 @@ def wrapping(*parts: str) -> Insertion:
     return Insertion("more", parts, frozenset({LayerRole.QUERY}), Wrapper, 3e-3)
 
 
-def test_a_whole_part_learns_with_its_buffers():
-    learning = resolved(pictures(), Unfreeze(("last",), 1e-3))
-    assert learning.declared == {name for name in named_tensors(pictures()) if name.startswith("last.")}
-    assert "last.norm.running_mean" in learning.declared
+def test_a_whole_part_is_trained_with_its_buffers():
+    trainable = resolved(pictures(), Unfreeze(("last",), 1e-3))
+    assert trainable.declared == {name for name in named_tensors(pictures()) if name.startswith("last.")}
+    assert "last.norm.running_mean" in trainable.declared
 
 
-def test_a_group_has_the_rate_of_its_choice():
-    learning = resolved(words(), Unfreeze(("block-0",), 1e-3), Unfreeze(("block-1",), 1e-4), head_learning_rate=1e-2)
-    assert [(group.name, group.rate) for group in learning.groups] == [
+def test_a_group_has_the_learning_rate_of_its_selection():
+    trainable = resolved(words(), Unfreeze(("block-0",), 1e-3), Unfreeze(("block-1",), 1e-4), head_learning_rate=1e-2)
+    assert [(group.name, group.learning_rate) for group in trainable.groups] == [
         ("block-0", 1e-3),
         ("block-1", 1e-4),
         ("head", 1e-2),
     ]
 
 
-def test_the_head_learns_with_all_its_tensors():
-    learning = resolved(words(), head_learning_rate=1e-2)
-    assert learning.declared == {f"head.{name}" for name in named_tensors(learning.head)}
+def test_all_tensors_of_the_head_are_trained():
+    trainable = resolved(words(), head_learning_rate=1e-2)
+    assert trainable.declared == {f"head.{name}" for name in named_tensors(trainable.head)}
 
 
-def test_layers_are_chosen_by_role():
-    learning = resolved(words(), Unfreeze(PARTS, 1e-3, roles=frozenset({LayerRole.QUERY, LayerRole.FEED_FORWARD_IN})))
-    assert learning.declared == {
+def test_layers_are_selected_by_role():
+    trainable = resolved(words(), Unfreeze(PARTS, 1e-3, roles=frozenset({LayerRole.QUERY, LayerRole.FEED_FORWARD_IN})))
+    assert trainable.declared == {
         f"blocks.{block}.{layer}.{own}"
         for block in (0, 1)
         for layer in ("query", "feed_forward_in")
@@ -79,78 +79,78 @@ def test_layers_are_chosen_by_role():
     }
 
 
-def test_tensors_are_chosen_by_the_type_of_their_module():
-    learning = resolved(words(), Unfreeze(PARTS, 1e-3, modules=(nn.LayerNorm,)))
-    assert learning.declared == {
+def test_tensors_are_selected_by_the_type_of_their_module():
+    trainable = resolved(words(), Unfreeze(PARTS, 1e-3, modules=(nn.LayerNorm,)))
+    assert trainable.declared == {
         name for name in named_tensors(words()) if "norm" in name and name.rpartition(".")[2] in ("weight", "bias")
     }
 
 
-def test_tensors_are_chosen_by_their_own_name():
-    learning = resolved(words(), Unfreeze(PARTS, 1e-3, tensors=frozenset({"bias"})))
-    assert learning.declared == {name for name in named_tensors(words()) if name.endswith(".bias")}
+def test_tensors_are_selected_by_their_own_name():
+    trainable = resolved(words(), Unfreeze(PARTS, 1e-3, tensors=frozenset({"bias"})))
+    assert trainable.declared == {name for name in named_tensors(words()) if name.endswith(".bias")}
 
 
-def test_all_that_a_choice_says_must_fit():
+def test_all_criteria_of_a_selection_must_match():
     choice = Unfreeze(("block-1",), 1e-3, frozenset({LayerRole.QUERY}), (nn.Linear,), frozenset({"bias"}))
     assert resolved(words(), choice).declared == {"blocks.1.query.bias"}
 
 
 def test_a_parameter_without_a_module_of_its_own_belongs_to_its_part():
-    learning = resolved(TABLE.build(), Unfreeze(("ensemble",), 1e-3))
-    assert learning.declared == {"scale", "shift", "shared.weight", "shared.bias"}
+    trainable = resolved(TABLE.build(), Unfreeze(("ensemble",), 1e-3))
+    assert trainable.declared == {"scale", "shift", "shared.weight", "shared.bias"}
 
 
-def test_a_choice_of_some_tensors_does_not_take_buffers():
-    learning = resolved(pictures(), Unfreeze(("last",), 1e-3, modules=(nn.BatchNorm2d,)))
-    assert learning.declared == {"last.norm.weight", "last.norm.bias"}
+def test_a_selection_of_some_tensors_does_not_include_buffers():
+    trainable = resolved(pictures(), Unfreeze(("last",), 1e-3, modules=(nn.BatchNorm2d,)))
+    assert trainable.declared == {"last.norm.weight", "last.norm.bias"}
 
 
-def test_inserted_modules_learn_as_a_group_of_their_own():
-    learning = resolved(words(), insertions=(wrapping("block-1"),))
-    (group,) = learning.groups
-    assert (group.name, group.rate) == ("inserted more", 3e-3)
-    assert learning.declared == {"blocks.1.query:more.more.weight", "blocks.1.query:more.more.bias"}
+def test_inserted_modules_are_a_group_of_their_own():
+    trainable = resolved(words(), insertions=(wrapping("block-1"),))
+    (group,) = trainable.groups
+    assert (group.name, group.learning_rate) == ("inserted more", 3e-3)
+    assert trainable.declared == {"blocks.1.query:more.more.weight", "blocks.1.query:more.more.bias"}
 
 
-def test_only_what_was_declared_asks_for_gradients():
-    learning = resolved(words(), Unfreeze(("block-1",), 1e-3), head_learning_rate=1e-2)
-    learning.set_train_modes()
-    for name, tensor in learning.tensors().items():
-        assert tensor.requires_grad == (name in learning.declared and isinstance(tensor, nn.Parameter)), name
+def test_only_declared_tensors_require_gradients():
+    trainable = resolved(words(), Unfreeze(("block-1",), 1e-3), head_learning_rate=1e-2)
+    trainable.set_train_modes()
+    for name, tensor in trainable.tensors().items():
+        assert tensor.requires_grad == (name in trainable.declared and isinstance(tensor, nn.Parameter)), name
 
 
-def test_parts_that_do_not_learn_run_in_eval_mode():
-    learning = resolved(words(), Unfreeze(("block-1",), 1e-3), head_learning_rate=1e-2)
-    learning.backbone.train()
-    frozen = dict(learning.set_train_modes())
-    assert learning.backbone.blocks[1].dropout.training
-    assert not learning.backbone.blocks[0].dropout.training
-    assert not learning.backbone.embedding_norm.training
+def test_frozen_parts_run_in_eval_mode():
+    trainable = resolved(words(), Unfreeze(("block-1",), 1e-3), head_learning_rate=1e-2)
+    trainable.backbone.train()
+    frozen = dict(trainable.set_train_modes())
+    assert trainable.backbone.blocks[1].dropout.training
+    assert not trainable.backbone.blocks[0].dropout.training
+    assert not trainable.backbone.embedding_norm.training
     assert "blocks.0.dropout" in frozen
     assert "blocks.1.dropout" not in frozen
-    assert learning.head.training
+    assert trainable.head.training
 
 
-def test_a_head_that_does_not_learn_runs_in_eval_mode():
-    learning = resolved(words(), Unfreeze(("block-1",), 1e-3))
-    learning.head.train()
-    learning.set_train_modes()
-    assert not learning.head.training
-    assert not any(parameter.requires_grad for parameter in learning.head.parameters())
+def test_a_frozen_head_runs_in_eval_mode():
+    trainable = resolved(words(), Unfreeze(("block-1",), 1e-3))
+    trainable.head.train()
+    trainable.set_train_modes()
+    assert not trainable.head.training
+    assert not any(parameter.requires_grad for parameter in trainable.head.parameters())
 
 
-def test_everything_runs_in_training_mode_when_everything_learns():
-    learning = resolved(words(), Unfreeze(PARTS, 1e-3), head_learning_rate=1e-2)
-    assert learning.set_train_modes() == []
-    assert all(module.training for module in (*learning.backbone.modules(), *learning.head.modules()))
+def test_everything_runs_in_training_mode_if_everything_is_trained():
+    trainable = resolved(words(), Unfreeze(PARTS, 1e-3), head_learning_rate=1e-2)
+    assert trainable.set_train_modes() == []
+    assert all(module.training for module in (*trainable.backbone.modules(), *trainable.head.modules()))
 
 
-def test_a_frozen_part_runs_in_eval_mode_under_an_insertion_that_learns():
-    learning = resolved(words(), insertions=(wrapping("block-1"),))
-    learning.backbone.train()
-    learning.set_train_modes()
-    block = learning.backbone.blocks[1]
+def test_a_frozen_part_runs_in_eval_mode_inside_a_trained_insertion():
+    trainable = resolved(words(), insertions=(wrapping("block-1"),))
+    trainable.backbone.train()
+    trainable.set_train_modes()
+    block = trainable.backbone.blocks[1]
     assert block.query.training
     assert block.query.dropout.training
     assert not block.query.wrapped.training
@@ -158,61 +158,61 @@ def test_a_frozen_part_runs_in_eval_mode_under_an_insertion_that_learns():
 
 
 def test_batchnorm_of_a_frozen_part_keeps_its_statistics():
-    learning = resolved(pictures(), Unfreeze(("last",), 1e-3))
-    learning.backbone.train()
-    learning.set_train_modes()
-    before = learning.backbone.stem.norm.running_mean.clone()
-    learning.backbone.stem(torch.randn(4, 1, 8, 8))
-    assert torch.equal(learning.backbone.stem.norm.running_mean, before)
-    assert learning.backbone.last.norm.training
+    trainable = resolved(pictures(), Unfreeze(("last",), 1e-3))
+    trainable.backbone.train()
+    trainable.set_train_modes()
+    before = trainable.backbone.stem.norm.running_mean.clone()
+    trainable.backbone.stem(torch.randn(4, 1, 8, 8))
+    assert torch.equal(trainable.backbone.stem.norm.running_mean, before)
+    assert trainable.backbone.last.norm.training
 
 
 def test_batchnorm_whose_statistics_are_not_declared_keeps_them():
-    learning = resolved(pictures(), Unfreeze(("last",), 1e-3, tensors=frozenset({"weight"})))
-    learning.set_train_modes()
-    assert not learning.backbone.last.norm.training
-    assert learning.backbone.last.convolution.training
+    trainable = resolved(pictures(), Unfreeze(("last",), 1e-3, tensors=frozenset({"weight"})))
+    trainable.set_train_modes()
+    assert not trainable.backbone.last.norm.training
+    assert trainable.backbone.last.convolution.training
 
 
 @pytest.mark.parametrize(
-    ("learn", "first"),
+    ("unfreeze", "first"),
     [((), 3), ((Unfreeze(("block-1",), 1e-3),), 2), ((Unfreeze(("block-1", "embedding"), 1e-3),), 0)],
 )
-def test_the_first_part_that_learns_is_found(learn, first):
-    assert resolved(words(), *learn, head_learning_rate=1e-2).first_part() == first
+def test_the_first_trained_part_is_found(unfreeze, first):
+    assert resolved(words(), *unfreeze, head_learning_rate=1e-2).first_part() == first
 
 
-def test_an_insertion_makes_its_part_the_first_that_learns():
+def test_an_insertion_makes_its_part_the_first_trained_one():
     assert resolved(words(), insertions=(wrapping("block-1"),)).first_part() == 2
 
 
-def test_a_part_that_does_not_exist_is_refused():
+def test_a_part_that_does_not_exist_is_rejected():
     assert problem(Unfreeze(("block-7",), 1e-3)) == (
         "The stage 'first' cannot run: there is no part 'block-7'; the parts are embedding, block-0, block-1."
     )
 
 
-def test_a_choice_that_fits_nothing_is_refused():
+def test_an_empty_selection_is_rejected():
     assert problem(
         Unfreeze(("block-0",), 1e-3), Unfreeze(("embedding",), 1e-3, roles=frozenset({LayerRole.QUERY}))
-    ) == ("The stage 'first' cannot run: its choice 2 fits no tensor of embedding.")
+    ) == ("The stage 'first' cannot run: its selection 2 matches no tensor of embedding.")
 
 
-def test_two_choices_of_one_tensor_are_refused():
+def test_two_selections_of_one_tensor_are_rejected():
     assert problem(Unfreeze(("block-0",), 1e-3, tensors=frozenset({"bias"})), Unfreeze(PARTS[1:2], 1e-4)) == (
-        "The stage 'first' cannot run: both 'block-0' and 'block-0' claim the tensor blocks.0.attention_norm.bias."
+        "The stage 'first' cannot run: both 'block-0' and 'block-0' select the tensor blocks.0.attention_norm.bias."
     )
 
 
-def test_a_stage_in_which_nothing_learns_is_refused():
-    assert problem() == "The stage 'first' cannot run: nothing learns in it."
+def test_a_stage_that_trains_nothing_is_rejected():
+    assert problem() == "The stage 'first' cannot run: it trains nothing."
 
 
-@pytest.mark.parametrize("settings", [{"head_learning_rate": 1e-3, "learn": ("block-1",)}, {"learn": ("block-1",)}])
+@pytest.mark.parametrize("settings", [{"head_learning_rate": 1e-3, "unfreeze": ("block-1",)}, {"unfreeze": ("block-1",)}])
 def test_a_solver_finds_the_head_and_nothing_else(settings):
-    learn = Unfreeze(settings["learn"], 1e-3)
-    assert problem(learn, head_learning_rate=settings.get("head_learning_rate"), solve=HeadSolver.CONVEX) == (
-        "The stage 'first' cannot run: a solver finds the head, so the head must learn in it and nothing else."
+    unfreeze = Unfreeze(settings["unfreeze"], 1e-3)
+    assert problem(unfreeze, head_learning_rate=settings.get("head_learning_rate"), solve=HeadSolver.CONVEX) == (
+        "The stage 'first' cannot run: a solver finds the head, so the stage must train the head and nothing else."
     )
 
 
@@ -226,7 +226,7 @@ class Narrow(Pictures):
         return replace(whole, features=tuple(features))
 
 
-def test_what_the_features_of_the_head_do_not_depend_on_keeps_still():
+def test_parameters_that_the_head_s_features_do_not_use_stay_frozen():
     choice = Unfreeze(("last",), 1e-3)
     grid, vector = (resolved(Narrow(), choice, layout=layout).declared for layout in (Layout.GRID, Layout.VECTOR))
 

@@ -13,11 +13,12 @@ from small_tasks import PARTS, Planned, changed, classification, copied, learns,
 from torch import Tensor, nn
 
 import taskgraft as tg
-from taskgraft.artifact.artifact import MANIFEST, SCHEMA, SUMS, TENSORS, InvalidArtifact, SaveError
+from taskgraft.artifact.save import SaveError
 from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion
 from taskgraft.model import load
 from taskgraft.storage.fingerprints import combined_digest, tensor_digest
+from taskgraft.storage.manifest import MANIFEST, SCHEMA, SUMS, TENSORS, InvalidArtifact
 
 TEXTS = sentences(20, seed=5)["text"]
 PROBE = {"name": "linear-probe", "penalty": 1e-3}
@@ -87,11 +88,11 @@ def test_predictions_after_loading_equal_those_before_bit_for_bit(tmp_path):
     assert again.predict_proba(TEXTS) == model.predict_proba(TEXTS)
 
 
-def test_over_a_checkpoint_an_artifact_holds_only_what_learned(saved):
+def test_over_a_checkpoint_an_artifact_contains_only_trained_tensors(saved):
     assert set(load_file(saved / TENSORS)) == {"head.readout.weight", "head.readout.bias", "head.readout.scale"}
 
 
-def test_parts_that_learned_are_held_and_come_back(tmp_path):
+def test_trained_parts_are_saved_and_restored(tmp_path):
     model = tg.compose(Based(), "classification", "partial:1")
     model.fit(sentences(), target="label", quiet=True)
     folder = model.save(tmp_path / "a")
@@ -100,7 +101,7 @@ def test_parts_that_learned_are_held_and_come_back(tmp_path):
     assert load(folder, backbone=Based()).predict_proba(TEXTS) == model.predict_proba(TEXTS)
 
 
-def test_over_a_random_base_an_artifact_holds_the_whole_backbone(tmp_path):
+def test_over_a_random_base_an_artifact_contains_the_whole_backbone(tmp_path):
     model = tg.compose(words(), "classification", PROBE)
     model.fit(sentences(), target="label", quiet=True)
     folder = model.save(tmp_path / "a")
@@ -124,7 +125,7 @@ class Adapter(nn.Module):
         return self.wrapped(value) + self.more(value)
 
 
-def test_inserted_modules_come_back(tmp_path):
+def test_inserted_modules_are_restored(tmp_path):
     stage = learns(insertions=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
     model = trained(Based(), stage)
     folder = model.save(tmp_path / "a")
@@ -142,7 +143,7 @@ def test_a_loaded_model_can_be_saved_again(artifact, tmp_path):
     }
 
 
-def test_a_loaded_model_judges_and_knows_its_metrics(tmp_path):
+def test_a_loaded_model_evaluates_and_knows_its_metrics(tmp_path):
     model = tg.compose(Based(), "classification", PROBE)
     run = model.fit(sentences(), validation=sentences(12, seed=1), target="label", quiet=True)
     again = load(model.save(tmp_path / "a"), backbone=Based())
@@ -172,7 +173,7 @@ def test_the_manifest_can_be_read_by_a_person(saved):
     }
 
 
-def test_checksums_are_in_the_form_that_sha256sum_reads(saved):
+def test_checksums_are_in_the_format_of_sha256sum(saved):
     for line in (saved / SUMS).read_text().splitlines():
         mark, name = line.split("  ")
         assert hashlib.sha256((saved / name).read_bytes()).hexdigest() == mark
@@ -200,7 +201,7 @@ def test_a_missing_head_or_strategy_is_asked_for_by_its_class(tmp_path):
 # --- damage and mix-ups
 
 
-def test_500_single_bit_flips_are_all_refused(artifact):
+def test_500_single_bit_flips_are_all_rejected(artifact):
     chance, backbone = random.Random(0), Based()
     names = (MANIFEST, TENSORS, SUMS)
     sizes = [(artifact / name).stat().st_size for name in names]
@@ -217,7 +218,7 @@ def test_500_single_bit_flips_are_all_refused(artifact):
     load(artifact, backbone=backbone)
 
 
-def test_a_flip_in_every_file_is_refused(artifact):
+def test_a_flip_in_every_file_is_rejected(artifact):
     for name in (MANIFEST, TENSORS, SUMS):
         content = (artifact / name).read_bytes()
         (artifact / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -226,62 +227,62 @@ def test_a_flip_in_every_file_is_refused(artifact):
 
 
 @pytest.mark.parametrize("name", [MANIFEST, TENSORS, SUMS])
-def test_a_missing_file_is_refused(artifact, name):
+def test_a_missing_file_is_rejected(artifact, name):
     (artifact / name).unlink()
     assert refusal(artifact) == f"{name} cannot be read (No such file or directory)"
 
 
 @pytest.mark.parametrize("name", [MANIFEST, TENSORS, SUMS])
-def test_a_file_cut_short_is_refused(artifact, name):
+def test_a_file_cut_short_is_rejected(artifact, name):
     (artifact / name).write_bytes((artifact / name).read_bytes()[:-20])
     assert refusal(artifact) == "its files do not match SHA256SUMS, so it is damaged or was changed"
 
 
-def test_a_path_without_anything_is_refused(tmp_path):
+def test_a_path_without_anything_is_rejected(tmp_path):
     assert refusal(tmp_path / "none") == "there is no such folder"
 
 
-def test_a_folder_that_is_no_artifact_is_refused(tmp_path):
+def test_a_folder_that_is_not_an_artifact_is_rejected(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     assert refusal(tmp_path) == f"{TENSORS} cannot be read (No such file or directory)"
 
 
-def test_a_file_instead_of_a_folder_is_refused(saved):
+def test_a_file_instead_of_a_folder_is_rejected(saved):
     assert refusal(saved / MANIFEST) == "there is no such folder"
 
 
-def test_a_tensor_that_is_missing_is_refused(artifact):
+def test_a_tensor_that_is_missing_is_rejected(artifact):
     tensors = load_file(artifact / TENSORS)
     del tensors["head.readout.bias"]
     save_file(tensors, artifact / TENSORS)
     assert refusal(summed(artifact)) == f"{TENSORS} lacks the tensor head.readout.bias"
 
 
-def test_a_tensor_that_is_unexpected_is_refused(artifact):
+def test_a_tensor_that_is_unexpected_is_rejected(artifact):
     save_file(load_file(artifact / TENSORS) | {"extra": torch.zeros(1)}, artifact / TENSORS)
     assert refusal(summed(artifact)) == f"{TENSORS} contains an unexpected tensor extra"
 
 
-def test_a_tensor_that_the_manifest_leaves_out_is_refused(artifact):
+def test_a_tensor_that_the_manifest_leaves_out_is_rejected(artifact):
     rewritten(artifact, lambda manifest: manifest["tensors"].pop("head.readout.bias"))
     assert refusal(artifact) == f"{MANIFEST} lists no tensor head.readout.bias"
 
 
-def test_a_tensor_that_the_model_does_not_have_is_refused(artifact):
+def test_a_tensor_that_the_model_does_not_have_is_rejected(artifact):
     def add(manifest: dict) -> None:
         manifest["tensors"]["extra"] = manifest["tensors"]["head.readout.bias"]
 
     assert refusal(rewritten(artifact, add)) == f"{MANIFEST} lists an unexpected tensor extra"
 
 
-def test_a_tensor_with_other_bytes_is_refused(artifact):
+def test_a_tensor_with_other_bytes_is_rejected(artifact):
     tensors = load_file(artifact / TENSORS)
     tensors["head.readout.bias"] += 1
     save_file(tensors, artifact / TENSORS)
     assert refusal(summed(artifact)) == "the tensor head.readout.bias does not match its checksum"
 
 
-def test_a_tensor_of_another_shape_is_refused(artifact):
+def test_a_tensor_of_another_shape_is_rejected(artifact):
     tensors = load_file(artifact / TENSORS)
     tensors["head.readout.bias"] = torch.zeros(4)
     save_file(tensors, artifact / TENSORS)
@@ -290,7 +291,7 @@ def test_a_tensor_of_another_shape_is_refused(artifact):
     )
 
 
-def test_a_tensor_of_another_dtype_is_refused(artifact):
+def test_a_tensor_of_another_dtype_is_rejected(artifact):
     tensors = load_file(artifact / TENSORS)
     tensors["head.readout.bias"] = tensors["head.readout.bias"].half()
     save_file(tensors, artifact / TENSORS)
@@ -299,7 +300,7 @@ def test_a_tensor_of_another_dtype_is_refused(artifact):
     )
 
 
-def test_nothing_of_a_refused_artifact_reaches_the_object(tmp_path):
+def test_nothing_of_a_rejected_artifact_reaches_the_object(tmp_path):
     model = tg.compose(Based(), "classification", "partial:1")
     model.fit(sentences(), target="label", quiet=True)
     folder = model.save(tmp_path / "a")
@@ -312,7 +313,7 @@ def test_nothing_of_a_refused_artifact_reaches_the_object(tmp_path):
     assert changed(backbone, before) == set()
 
 
-def test_nothing_inserted_for_a_refused_artifact_stays_in_the_object(tmp_path):
+def test_nothing_inserted_for_a_rejected_artifact_stays_in_the_object(tmp_path):
     stage = learns(insertions=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
     folder = trained(Based(), stage).save(tmp_path / "a")
     tensors = load_file(folder / TENSORS)
@@ -324,7 +325,7 @@ def test_nothing_inserted_for_a_refused_artifact_stays_in_the_object(tmp_path):
     assert list(backbone.state_dict()) == keys
 
 
-def test_another_base_is_refused(artifact):
+def test_another_base_is_rejected(artifact):
     there, here = Based().fingerprint(), Based(base="another").fingerprint()
     assert refusal(artifact, backbone=Based(base="another")) == (
         f"it was trained on another base than 'Based' ({there} there, {here} here)"
@@ -335,7 +336,7 @@ def test_a_base_without_checkpoint_is_another_base(artifact):
     assert "trained on another base than 'Words'" in refusal(artifact, backbone=words())
 
 
-def test_other_settings_of_the_processor_are_refused(artifact):
+def test_other_settings_of_the_processor_are_rejected(artifact):
     def change(manifest: dict) -> None:
         manifest["processor"] = {"split": "commas", "vocabulary": 64, "lower": True}
 
@@ -344,7 +345,7 @@ def test_other_settings_of_the_processor_are_refused(artifact):
     )
 
 
-def test_a_newer_form_is_refused(artifact):
+def test_a_newer_format_is_rejected(artifact):
     rewritten(artifact, lambda manifest: manifest.update(schema_version=SCHEMA + 1, anything="new"))
     assert refusal(artifact) == (
         f"its format version is {SCHEMA + 1}, but this taskgraft reads up to {SCHEMA}; update taskgraft"
@@ -356,29 +357,29 @@ def test_a_source_that_is_not_installed_is_named(artifact):
     assert refusal(artifact) == "it needs acme-heads 2.0, not installed here: pip install acme-heads"
 
 
-def test_a_target_description_that_does_not_fit_is_refused(artifact):
+def test_a_target_description_that_does_not_fit_is_rejected(artifact):
     rewritten(artifact, lambda manifest: manifest["target"].pop("vocabulary"))
-    assert refusal(artifact) == "its target description does not fit the head (1 faults)"
+    assert refusal(artifact) == "its target description does not fit the head (1 errors)"
 
 
-def test_an_unknown_entry_of_the_manifest_is_refused(artifact):
+def test_an_unknown_entry_of_the_manifest_is_rejected(artifact):
     rewritten(artifact, lambda manifest: manifest.update(surprise=1))
     assert refusal(artifact) == f"{MANIFEST} is invalid at 'surprise': Extra inputs are not permitted"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"null", b"\xff", b"[" * 100_000, b'{"schema_version": "x"}'])
-def test_a_manifest_that_is_none_is_refused(artifact, content):
+def test_an_invalid_manifest_is_rejected(artifact, content):
     (artifact / MANIFEST).write_bytes(content)
     assert refusal(summed(artifact))
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\xff" * 8 + b"{}", (10).to_bytes(8, "little") + b"{" * 10])
-def test_tensors_that_are_no_safetensors_are_refused(artifact, content):
+def test_tensors_that_are_not_safetensors_are_rejected(artifact, content):
     (artifact / TENSORS).write_bytes(content)
     assert refusal(summed(artifact)).startswith(f"{TENSORS} cannot be read (")
 
 
-def test_a_pickle_in_the_place_of_the_tensors_is_never_run(artifact, tmp_path):
+def test_a_pickle_in_place_of_the_tensors_is_never_run(artifact, tmp_path):
     import pickle
 
     class Bomb:
@@ -412,12 +413,12 @@ def test_an_artifact_can_be_overwritten_when_asked(artifact):
     assert [path.name for path in artifact.parent.iterdir()] == [artifact.name]
 
 
-def test_what_is_no_artifact_is_never_overwritten(tmp_path):
+def test_a_folder_that_is_not_an_artifact_is_never_overwritten(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(SaveError) as caught:
         probed().save(tmp_path, overwrite=True)
     assert str(caught.value) == (
-        f"The artifact cannot be written to {tmp_path}: what is there is no artifact, so it is not overwritten."
+        f"The artifact cannot be written to {tmp_path}: what is there is not an artifact, so it is not overwritten."
     )
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -426,11 +427,11 @@ def test_an_empty_folder_may_be_written_to(tmp_path):
     assert load(probed().save(tmp_path), backbone=Based()).predict(TEXTS)
 
 
-def test_folders_above_are_made(tmp_path):
+def test_parent_folders_are_created(tmp_path):
     assert load(probed().save(tmp_path / "a" / "b" / "c"), backbone=Based()).predict(TEXTS)
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError) as caught:
         probed().save(tmp_path / "file" / "a")

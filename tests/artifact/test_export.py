@@ -44,10 +44,10 @@ def test_what_was_trained_is_exported_and_the_head_is_not(model, tmp_path):
     assert not torch.equal(now["blocks.1.query.weight"], words().state_dict()["blocks.1.query.weight"])
 
 
-def test_the_folder_says_what_it_is(model, tmp_path):
+def test_an_export_describes_itself(model, tmp_path):
     model.export(tmp_path / "plain")
     assert json.loads((tmp_path / "plain" / EXPORTED).read_text()) == {
-        "what": "The backbone of a taskgraft model without its head, as its own library loads it. What was inserted is "
+        "what": "The backbone of a taskgraft model without its head, as its own library loads it. Inserted modules are "
         "merged.",
         "backbone": {"name": None, "settings": {}, "base": None, "object": "backbones.Words"},
         "strategy": {"name": None, "settings": {}, "base": None, "object": "small_tasks.Planned"},
@@ -56,7 +56,7 @@ def test_the_folder_says_what_it_is(model, tmp_path):
     }
 
 
-def test_insertions_are_merged_in_what_is_written_and_stay_in_the_model(tmp_path):
+def test_insertions_are_merged_in_the_export_and_stay_in_the_model(tmp_path):
     model = tg.compose(words(), classification(), Grafts(LayerRole.QUERY))
     model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
     before = weights(model)
@@ -76,14 +76,14 @@ def test_what_cannot_be_merged_is_not_exported(tmp_path):
     model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
     before = weights(model)
     assert refusal(model, tmp_path / "plain") == (
-        "The insertion 'adapter' cannot be merged: what it adds to blocks.0.feed_forward_out is no change of that layer's "
-        "weights. The model is as it was; it can be saved and used with its insertions."
+        "The insertion 'adapter' cannot be merged: what it adds to blocks.0.feed_forward_out is not a change of that layer's "
+        "weights. The model is unchanged; it can be saved and used with its insertions."
     )
     assert_same_bits(before, weights(model))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_backbone_whose_library_has_no_checkpoints_is_refused(tmp_path):
+def test_a_backbone_whose_library_has_no_checkpoints_is_rejected(tmp_path):
     model = trained(pictures(), learns("last"), rows=images())
     assert refusal(model, tmp_path / "plain") == (
         "'Pictures' cannot be exported: its library has no form of a checkpoint. An artifact (save) holds what was "
@@ -99,13 +99,13 @@ def test_a_model_without_a_head_is_not_exported(tmp_path):
     )
 
 
-def test_something_that_is_there_is_kept(model, tmp_path):
+def test_an_existing_folder_is_not_overwritten(model, tmp_path):
     place = tmp_path / "plain"
     place.mkdir()
     (place / "notes.txt").write_text("mine")
     assert refusal(model, place) == (
-        f"The checkpoint cannot be written to {place}: something is there already; choose another folder, or say that it is "
-        "to be overwritten."
+        f"The checkpoint cannot be written to {place}: something is there already; choose another folder, or allow "
+        "overwriting."
     )
     assert refusal(model, place, overwrite=True) == (
         f"The checkpoint cannot be written to {place}: what is there was not exported, so it is not overwritten."
@@ -113,14 +113,14 @@ def test_something_that_is_there_is_kept(model, tmp_path):
     assert [path.name for path in place.iterdir()] == ["notes.txt"]
 
 
-def test_what_was_exported_before_is_overwritten_on_request(model, tmp_path):
+def test_an_earlier_export_is_overwritten_on_request(model, tmp_path):
     place = model.export(tmp_path / "plain")
     (place / FILE).write_bytes(b"old")
     model.export(place, overwrite=True)
     assert_same_bits(load_file(place / FILE), dict(model.fitted.task.backbone.state_dict()))
     (place / "notes.txt").write_text("mine")
     assert refusal(model, place, overwrite=True) == (
-        f"The checkpoint cannot be written to {place}: the folder also holds notes.txt, which was not exported."
+        f"The checkpoint cannot be written to {place}: the folder also contains notes.txt, which was not exported."
     )
     assert (place / "notes.txt").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["plain"]

@@ -27,7 +27,7 @@ def test_a_backbone_that_keeps_the_laws_has_all_its_cuts(small):
 
 
 @pytest.mark.parametrize("kind", [Block, TupleBlock])
-def test_cuts_made_by_a_passage_hold_for_plain_blocks(kind):
+def test_cuts_made_by_skipping_blocks_hold_for_plain_blocks(kind):
     assert check_features(Passing(kind), BATCH, Layout.VECTOR, (1, 2)).cuts == (1, 2)
 
 
@@ -40,7 +40,7 @@ def test_a_model_whose_blocks_hand_on_a_second_tensor_is_caught():
     ]
 
 
-def test_a_model_that_would_be_silently_wrong_is_trained_without_storing():
+def test_a_model_that_would_be_silently_wrong_is_trained_without_caching():
     stage = learns("block-2", cache_features=True, epochs=1)
     with pytest.warns(UnreliableBackbone, match="features resumed from cut 2 differ from a whole pass"):
         wrong = trained(Passing(HandingBlock), stage)
@@ -74,7 +74,7 @@ def test_a_backbone_that_depends_on_padding_gets_batches_of_one_length():
     assert set(mixed) == {1}
 
 
-def test_predictions_over_such_a_backbone_do_not_depend_on_the_company():
+def test_predictions_over_such_a_backbone_do_not_depend_on_the_batch():
     with pytest.warns(UnreliableBackbone):
         model = trained(Leaky(), learns("block-2"), rows=sentences(40))
     texts = sentences(40)["text"]

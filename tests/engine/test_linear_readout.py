@@ -36,7 +36,7 @@ def test_features_of_another_scale_give_the_same_output_once_calibrated(members)
     torch.testing.assert_close(*outputs)
 
 
-def test_the_scale_is_saved_but_does_not_learn():
+def test_the_scale_is_saved_but_not_trained():
     assert "scale" in LinearReadout(vector(4), 2).state_dict()
     assert "scale" not in dict(LinearReadout(vector(4), 2).named_parameters())
 

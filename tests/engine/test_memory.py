@@ -25,20 +25,20 @@ def test_work_that_does_not_fit_is_done_in_halves_and_keeps_its_order(error):
     assert found == [([5, 4], 9), ([3], 3), ([2, 1], 3)]
 
 
-def test_a_processor_out_of_memory_is_recognised():
+def test_a_cpu_out_of_memory_is_recognised():
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**50)
     assert is_out_of_memory(raised.value)
 
 
-def test_another_error_is_no_lack_of_memory():
+def test_another_error_is_not_out_of_memory():
     error = RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)")
     assert not is_out_of_memory(error)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         list(halve_on_oom([1, 2], failing_above(0, error)))
 
 
-def test_a_row_that_does_not_fit_alone_is_refused():
+def test_a_single_row_that_does_not_fit_is_an_error():
     with pytest.raises(NotEnoughMemory) as raised:
         list(halve_on_oom([1, 2], failing_above(0, MemoryError())))
     assert str(raised.value) == (

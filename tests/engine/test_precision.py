@@ -29,14 +29,14 @@ def test_a_linear_layer_gives_the_same_in_fp32(shape, bias):
     torch.testing.assert_close(found.double(), exact, rtol=0, atol=3e-4)
 
 
-def test_weights_that_lie_otherwise_in_memory_give_the_same():
+def test_weights_with_other_strides_give_the_same():
     value, weight = torch.randn(384, 500).t(), torch.randn(384, 300).t()
     with torch.no_grad(), OneDnnLinear():
         found = linear(value, weight)
     torch.testing.assert_close(found, linear(value, weight), rtol=0, atol=3e-4)
 
 
-def test_a_changed_weight_counts_at_once():
+def test_a_changed_weight_is_used_at_once():
     value, layer = torch.randn(500, 384), torch.nn.Linear(384, 300)
     with torch.no_grad(), OneDnnLinear():
         before = layer(value)
@@ -62,12 +62,12 @@ def test_it_is_oneDNN_that_computes():
     ],
     ids=["small", "double", "bf16", "meta"],
 )
-def test_everything_else_is_computed_as_always(value, weight):
+def test_everything_else_is_computed_as_usual(value, weight):
     with torch.no_grad():
         assert not uses_onednn(value, weight)
 
 
-def test_what_learns_is_computed_as_always():
+def test_trainable_weights_are_multiplied_as_usual():
     value, weight = torch.randn(500, 384), torch.randn(300, 384, requires_grad=True)
     assert not uses_onednn(value, weight)
     with OneDnnLinear():
@@ -82,7 +82,7 @@ def test_autocast_is_left_to_torch():
         assert linear(value, weight).dtype == torch.bfloat16
 
 
-def test_no_other_processor_changes_its_arithmetic(monkeypatch):
+def test_other_cpus_compute_as_usual(monkeypatch):
     monkeypatch.setattr(arithmetic, "_cpu_gains", lambda: False)
     with torch.no_grad():
         assert not uses_onednn(torch.zeros(500, 384), torch.zeros(300, 384))

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from forged_artifact import rewrite_manifest
 from small_tasks import sentences, words
-from taskgraft.builtin.baselines.configs import MajorityLearned, MeanLearned
 
 import taskgraft as tg
-from taskgraft.builtin.baselines import majority, mean
+from taskgraft.builtin.baselines.majority import MajorityState, fit_majority, predict_majority
+from taskgraft.builtin.baselines.mean import MeanState, fit_mean, predict_mean
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.config import EmptyConfig
@@ -27,49 +27,49 @@ THREE = {"text": ["one", "two", "three"]}
 
 
 def test_the_majority_predicts_the_most_frequent_label_and_how_often_each_is():
-    learned = majority.learn(THREE, ["b", "a", "b", "c"], SETTINGS)
-    assert learned == MajorityLearned(kind=TargetKind.CATEGORY, labels=("a", "b", "c"), shares=(0.25, 0.5, 0.25))
-    found = majority.predict(learned, THREE, None, SETTINGS)
+    learned = fit_majority(THREE, ["b", "a", "b", "c"], SETTINGS)
+    assert learned == MajorityState(kind=TargetKind.CATEGORY, labels=("a", "b", "c"), shares=(0.25, 0.5, 0.25))
+    found = predict_majority(learned, THREE, None, SETTINGS)
     assert (found.values, found.classes) == (["b"] * 3, ("a", "b", "c"))
     assert np.stack(found.probabilities).tolist() == [[0.25, 0.5, 0.25]] * 3
 
 
 def test_of_equally_frequent_labels_the_first_is_predicted():
-    learned = majority.learn(THREE, [10, 9, 10, 9], SETTINGS)
-    assert majority.predict(learned, THREE, None, SETTINGS).values == [9] * 3
+    learned = fit_majority(THREE, [10, 9, 10, 9], SETTINGS)
+    assert predict_majority(learned, THREE, None, SETTINGS).values == [9] * 3
 
 
 def test_of_several_labels_those_true_of_more_than_half_of_the_known_rows_are_predicted():
     truth = [{"a": True, "b": None, "c": True}, {"a": True, "b": None, "c": False}, {"a": None, "b": None, "c": None}]
-    learned = majority.learn(THREE, truth, SETTINGS)
-    assert learned == MajorityLearned(kind=TargetKind.CATEGORIES, labels=("a", "b", "c"), shares=(1.0, 0.0, 0.5))
-    found = majority.predict(learned, THREE, None, SETTINGS)
+    learned = fit_majority(THREE, truth, SETTINGS)
+    assert learned == MajorityState(kind=TargetKind.CATEGORIES, labels=("a", "b", "c"), shares=(1.0, 0.0, 0.5))
+    found = predict_majority(learned, THREE, None, SETTINGS)
     assert (found.values, found.classes) == ([["a"]] * 3, ("a", "b", "c"))
     assert np.stack(found.probabilities).tolist() == [[1.0, 0.0, 0.5]] * 3
 
 
 def test_each_element_gets_the_most_frequent_label():
-    learned = majority.learn(THREE, [["x", None, "y"], ["y"]], SETTINGS)
+    learned = fit_majority(THREE, [["x", None, "y"], ["y"]], SETTINGS)
     assert learned.kind == TargetKind.ELEMENT_CATEGORIES
-    assert majority.predict(learned, THREE, [2, 0, 1], SETTINGS).values == [["y", "y"], [], ["y"]]
+    assert predict_majority(learned, THREE, [2, 0, 1], SETTINGS).values == [["y", "y"], [], ["y"]]
 
 
 def test_the_mean_is_one_per_column():
-    learned = mean.learn(THREE, [1.0, 2.0, 6.0], SETTINGS)
-    assert (learned, mean.predict(learned, THREE, None, SETTINGS).values) == (MeanLearned(means=(3.0,)), [3.0] * 3)
-    both = mean.learn(THREE, [[1.0, 10.0], [3.0, 30.0]], SETTINGS)
-    assert mean.predict(both, THREE, None, SETTINGS).values == [[2.0, 20.0]] * 3
+    learned = fit_mean(THREE, [1.0, 2.0, 6.0], SETTINGS)
+    assert (learned, predict_mean(learned, THREE, None, SETTINGS).values) == (MeanState(means=(3.0,)), [3.0] * 3)
+    both = fit_mean(THREE, [[1.0, 10.0], [3.0, 30.0]], SETTINGS)
+    assert predict_mean(both, THREE, None, SETTINGS).values == [[2.0, 20.0]] * 3
 
 
 @pytest.mark.parametrize("truth", [["1", "2"], [1, 2], [1.5, 2.5], [True, False]], ids=str)
 def test_labels_keep_their_type_in_json(truth):
-    learned = majority.learn(THREE, truth, SETTINGS)
-    again = MajorityLearned.model_validate(json.loads(learned.model_dump_json()))
+    learned = fit_majority(THREE, truth, SETTINGS)
+    again = MajorityState.model_validate(json.loads(learned.model_dump_json()))
     assert [type(label) for label in again.labels] == [type(label) for label in learned.labels]
     assert again == learned
 
 
-def test_columns_are_read_when_they_are_asked_for():
+def test_columns_are_read_lazily():
     rows = read_rows({"text": ["one", "two", "three"], "more": [1, 2, 3]}, catalog(), "the data")
     columns = RenamedColumns(rows, {"input": "text"})
     assert list(columns) == ["input"]
@@ -85,7 +85,7 @@ def test_columns_are_read_when_they_are_asked_for():
         RenamedColumns(rows, {"input": "gone"})["input"]
 
 
-def test_a_column_is_had_whole_as_it_lies_in_memory_and_any_other_values_are_converted():
+def test_a_column_of_rows_becomes_arrow_without_a_copy_and_other_values_are_converted():
     rows = read_rows({"text": ["one", "two", "three"]}, catalog(), "the data")
     assert to_arrow(RenamedColumns(rows, {"input": "text"})["input"]).equals(rows.table["text"])
     assert to_arrow([1.5, None, float("nan")]).to_pylist() == [1.5, None, None]
@@ -102,13 +102,13 @@ def fitted(head="classification", target="label", **columns) -> tuple[tg.TaskMod
     return model, model.fit(rows, validation=held, target=target, quiet=True), held
 
 
-def test_a_baseline_is_judged_on_the_same_rows():
+def test_a_baseline_is_evaluated_on_the_same_rows():
     _, run, rows = fitted()
     most = max(rows["label"].count(label) for label in "abc")
     assert run.metrics.baselines["majority"]["accuracy"] == pytest.approx(most / len(rows["label"]))
 
 
-def test_baselines_learn_from_the_training_rows_alone():
+def test_baselines_are_fitted_on_the_training_rows_alone():
     model = tg.compose(words(), "regression", "linear-probe")
     rows = sentences() | {"number": [1.0, 3.0] * 12}
     far = sentences(8, seed=1) | {"number": [7.0] * 8}
@@ -117,12 +117,12 @@ def test_baselines_learn_from_the_training_rows_alone():
     assert run.metrics.baselines["mean"]["mean_absolute_error"] == pytest.approx(5.0, abs=1e-5)
 
 
-def test_several_labels_have_a_baseline_that_gets_their_numbers():
+def test_multi_label_has_a_baseline_with_the_same_metrics():
     _, run, _ = fitted("multi-label", "tags", tags=["wet|cold", "cold", ""] * 8)
     assert run.metrics.baselines["majority"].keys() == run.metrics.keys()
 
 
-def test_elements_have_a_baseline_that_gets_their_numbers():
+def test_element_labels_have_a_baseline_with_the_same_metrics():
     tags = [["x", "y"][row % 2 : row % 2 + 1] * len(text.split()) for row, text in enumerate(sentences()["text"])]
     _, run, _ = fitted("element-classification", "tags", tags=tags)
     assert run.metrics.baselines["majority"].keys() == run.metrics.keys()
@@ -164,7 +164,7 @@ def test_an_artifact_without_baselines_stays_readable(tmp_path):
     ],
     ids=["missing", "no-number", "unknown", "no-name"],
 )
-def test_a_fault_in_what_a_baseline_learned_is_refused(tmp_path, written, problem):
+def test_an_invalid_state_of_a_baseline_is_rejected(tmp_path, written, problem):
     folder = fitted()[0].save(tmp_path / "a")
     rewrite_manifest(folder, lambda manifest: manifest.update(baselines=written))
     with pytest.raises(InvalidArtifact) as caught:
@@ -244,7 +244,7 @@ class Compared(Classification):
         return dataclasses.replace(super().description, baselines=self._baselines)
 
 
-def test_a_baseline_of_a_plugin_learns_and_is_held_by_the_artifact(beside_others, tmp_path):
+def test_a_baseline_of_a_plugin_is_fitted_and_stored_in_the_artifact(beside_others, tmp_path):
     beside_others.plant(PLUGIN)
     model, run, rows = fitted(Compared("good", "majority"))
     assert run.metrics.baselines.keys() == {"good", "majority"}
@@ -268,7 +268,7 @@ def test_a_baseline_of_a_plugin_learns_and_is_held_by_the_artifact(beside_others
         ("of-numbers", "the baseline 'of-numbers' was left out: it cannot predict category"),
     ],
 )
-def test_a_baseline_that_cannot_learn_is_left_out_and_the_model_is_kept(beside_others, name, note):
+def test_a_baseline_that_cannot_be_fitted_is_left_out_and_the_model_remains(beside_others, name, note):
     beside_others.plant(PLUGIN)
     model, run, rows = fitted(Compared(name, "majority"))
     assert run.notes == {note: 24}
@@ -280,7 +280,7 @@ def test_a_baseline_that_cannot_learn_is_left_out_and_the_model_is_kept(beside_o
     ("name", "reason"),
     [("not-json", "ConfigError"), ("unheard-of", "UnknownComponent (No baseline named 'unheard-of'")],
 )
-def test_what_was_learned_must_be_json_and_a_name_known(beside_others, name, reason):
+def test_a_state_must_be_json_and_a_name_known(beside_others, name, reason):
     beside_others.plant(PLUGIN)
     _, run, _ = fitted(Compared(name))
     (note,) = run.notes

@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from taskgraft.builtin.metrics import classification as judges
-from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.predictions import Predictions
-from taskgraft.evaluation.evaluation import Bootstrap, Evaluation, InvalidResamples
+from taskgraft.evaluation.bootstrap import Bootstrap
+from taskgraft.evaluation.errors import EvaluationError
+from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.per_class import Confusion, confusion, per_class
 
 CATEGORY, CATEGORIES, ELEMENTS = TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.ELEMENT_CATEGORIES
@@ -24,7 +25,7 @@ VALUES = ["cat", "cat", "dog", "dog", "dog", "dog"]
 def judged(resampling=USUAL, **options) -> Evaluation:
     """Six rows of three classes."""
     predictions = Predictions(VALUES, classes=("cat", "dog", "[emu]"))
-    judge = judges.classification(predictions, TRUTH, {}, EmptyConfig())
+    judge = judges.classification(predictions, TRUTH)
     return Evaluation(CATEGORY, predictions, TRUTH, judge, resampling, **options)
 
 
@@ -40,7 +41,7 @@ def measured(numbers, resampling=USUAL, name="mean") -> Evaluation:
 # --- numbers
 
 
-def test_an_evaluation_is_a_mapping_of_numbers():
+def test_an_evaluation_is_a_mapping_of_metrics():
     found = judged()
     assert dict(found) == found
     assert list(found)[:2] == ["accuracy", "balanced_accuracy"]
@@ -49,7 +50,7 @@ def test_an_evaluation_is_a_mapping_of_numbers():
     assert repr(measured([1, 2])) == "Evaluation(mean=1.5000, rows=2)"
 
 
-def test_a_number_that_is_not_finite_is_left_out():
+def test_a_metric_that_is_not_finite_is_left_out():
     judge = {"good": 1.0, "none": math.nan, "endless": math.inf}
     found = Evaluation(TargetKind.NUMBERS, Predictions([1.0]), [1.0], lambda rows: judge)
     assert found == {"good": 1.0}
@@ -65,14 +66,14 @@ def test_the_same_seed_gives_the_same_intervals():
     assert first == again != other
 
 
-def test_an_interval_holds_its_number():
+def test_an_interval_contains_its_metric():
     found = judged()
     for name, (low, high) in found.intervals.items():
         assert low <= found[name] <= high
     assert found.intervals.keys() == found.keys()
 
 
-def test_intervals_are_computed_when_they_are_asked_for_and_once():
+def test_intervals_are_computed_lazily_and_once():
     asked = []
 
     def judge(rows):
@@ -94,7 +95,7 @@ def test_one_row_or_one_group_has_no_intervals():
     assert measured([1.0, 2.0], Bootstrap(members=["a", "a"])).intervals == {}
 
 
-def test_a_number_that_most_resamples_lack_has_no_interval():
+def test_a_metric_that_is_undefined_in_most_resamples_has_no_interval():
     """The first row is in about two thirds of the resamples of three; both of the others in fewer than half."""
 
     def judge(rows):
@@ -116,7 +117,7 @@ def test_rows_of_a_group_are_drawn_together_and_a_row_without_group_alone():
 
 def test_a_number_of_resamples_must_be_a_whole_number():
     for count in (-1, 2.5, True, "many"):
-        with pytest.raises(InvalidResamples) as caught:
+        with pytest.raises(EvaluationError) as caught:
             Bootstrap(count)
         assert str(caught.value) == (
             f"resamples is {count!r}. Give a whole number from 0 on; 0 gives no intervals, 1000 is usual."
@@ -132,21 +133,21 @@ def coverage(draw: Callable[[np.random.Generator], Evaluation], name: str, true:
     return float(np.mean([low <= true <= high for low, high in ends]))
 
 
-def test_intervals_of_an_accuracy_hold_the_truth_as_often_as_they_say():
+def test_intervals_of_an_accuracy_have_their_nominal_coverage():
     def draw(chance):
         return measured(chance.random(200) < 0.8, Bootstrap(400), "accuracy")
 
     assert 0.90 <= coverage(draw, "accuracy", 0.8) <= 0.98
 
 
-def test_intervals_of_an_error_hold_the_truth_as_often_as_they_say():
+def test_intervals_of_an_error_have_their_nominal_coverage():
     def draw(chance):
         return measured(np.abs(chance.normal(size=200)), Bootstrap(400), "error")
 
     assert 0.90 <= coverage(draw, "error", math.sqrt(2 / math.pi)) <= 0.98
 
 
-def test_intervals_of_a_correlation_hold_the_truth_as_often_as_they_say():
+def test_intervals_of_a_correlation_have_their_nominal_coverage():
     def draw(chance):
         one, noise = chance.normal(size=(2, 200))
         other = 0.6 * one + 0.8 * noise
@@ -160,7 +161,7 @@ def test_intervals_of_a_correlation_hold_the_truth_as_often_as_they_say():
     assert 0.90 <= coverage(draw, "correlation", 0.6) <= 0.98
 
 
-def test_where_rows_of_a_group_are_alike_only_drawing_groups_holds_the_truth_as_often_as_it_says():
+def test_if_rows_of_a_group_are_alike_only_drawing_groups_has_the_nominal_coverage():
     groups = np.repeat(np.arange(40), 5)
 
     def draw(members):
@@ -173,7 +174,7 @@ def test_where_rows_of_a_group_are_alike_only_drawing_groups_holds_the_truth_as_
 # --- classes
 
 
-def test_classes_are_judged_one_by_one():
+def test_each_class_has_its_own_scores():
     assert judged().per_class == {
         "cat": {"precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3},
         "dog": {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "support": 2},
@@ -185,7 +186,7 @@ def test_the_confusion_has_the_truth_down_and_the_prediction_across():
     assert judged().confusion == Confusion(("cat", "dog", "[emu]"), ((2, 1, 0), (0, 2, 0), (0, 1, 0)))
 
 
-def test_labels_of_which_several_may_be_true_are_judged_where_they_are_known():
+def test_multi_labels_are_scored_where_they_are_known():
     truth = [{"a": True, "b": None}, {"a": True, "b": False}, {"a": False, "b": True}]
     predictions = Predictions([["a", "b"], ["b"], ["b"]], classes=("a", "b"))
     assert per_class(CATEGORIES, predictions, truth) == {
@@ -195,7 +196,7 @@ def test_labels_of_which_several_may_be_true_are_judged_where_they_are_known():
     assert confusion(CATEGORIES, predictions, truth) is None
 
 
-def test_elements_are_judged_by_their_class_and_those_cut_off_are_missed():
+def test_elements_are_scored_by_class_and_those_cut_off_count_as_missed():
     predictions = Predictions([["a", "b"], ["a", None]], classes=("a", "b"))
     assert per_class(ELEMENTS, predictions, [["a", "a", "b"], [None, "b"]]) == {
         "a": {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 2},
@@ -208,7 +209,7 @@ def test_numbers_have_no_classes():
     assert (found.per_class, found.confusion) == ({}, None)
 
 
-def test_where_a_head_names_no_classes_those_that_occur_are_told_apart():
+def test_if_a_head_names_no_classes_those_that_occur_are_used():
     assert confusion(CATEGORY, Predictions([2, 1]), [2, 2]) == Confusion((1, 2), ((0, 0), (1, 1)))
 
 
@@ -270,7 +271,7 @@ def test_of_numbers_alone_one_table_is_printed():
     assert printed(measured([1.0, 2.0], Bootstrap(0))) == ("metric    value\n───────────────\nmean     1.5000\n2 rows.")
 
 
-def test_figures_are_told_below_the_tables():
+def test_figures_are_listed_below_the_tables():
     found = judged(Bootstrap(0), figures=[Path("new/one.png"), Path("new/two.png")])
     assert printed(found).endswith("\nFigures: new/one.png, new/two.png.")
 

@@ -6,9 +6,9 @@ from small_tasks import sentences, words
 import taskgraft as tg
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.composition.compose import InvalidReference
+from taskgraft.composition.resolve import CompositionError
 from taskgraft.contract.config import ConfigError
-from taskgraft.evaluation.evaluator import NoFigures
+from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.storage.atomic_write import OutputError
 
 PLUGIN = """
@@ -114,11 +114,11 @@ def test_a_head_names_metrics_with_settings():
             ConfigError,
             "metric 'classification': it takes no argument after the colon, but was given '3'.",
         ),
-        (3, InvalidReference, "The metric is 3, of the type int. Give a name, or a dict with 'name' and settings."),
+        (3, CompositionError, "The metric is 3, of the type int. Give a name, or a dict with 'name' and settings."),
     ],
     ids=["setting", "no-name", "argument", "number"],
 )
-def test_settings_that_a_metric_does_not_take_are_told(metric, error, message):
+def test_invalid_settings_of_a_metric_are_reported(metric, error, message):
     with pytest.raises(error) as caught:
         fitted()[0].evaluate(ROWS, metrics=[metric])
     assert str(caught.value) == message
@@ -151,13 +151,13 @@ def test_figures_are_drawn_on_request_into_a_folder_that_is_made(tmp_path):
     assert model.evaluate(ROWS, metrics="price", quiet=True).figures == ()
 
 
-def test_a_figure_takes_the_place_of_an_older_one(tmp_path):
+def test_a_figure_replaces_an_older_one(tmp_path):
     (tmp_path / "errors.txt").write_text("old")
     fitted()[0].evaluate(ROWS, metrics="price", figures=str(tmp_path), quiet=True)
     assert (tmp_path / "errors.txt").read_text() != "old"
 
 
-def test_of_figures_that_cannot_be_written_nothing_is_left(tmp_path):
+def test_figures_that_cannot_be_written_leave_nothing_behind(tmp_path):
     folder = tmp_path / "figures"
     folder.mkdir()
     (folder / "broken.txt").write_text("old")
@@ -168,12 +168,10 @@ def test_of_figures_that_cannot_be_written_nothing_is_left(tmp_path):
     assert (folder / "broken.txt").read_text() == "old"
 
 
-def test_metrics_that_draw_nothing_say_so_before_anything_is_predicted(tmp_path):
-    with pytest.raises(NoFigures) as caught:
+def test_figures_of_metrics_that_draw_none_are_an_error_before_predicting(tmp_path):
+    with pytest.raises(EvaluationError) as caught:
         fitted()[0].evaluate(ROWS, figures=tmp_path / "figures")
-    known = caught.value.drawing
-    assert "price" in known
-    assert str(caught.value) == (
-        f"Figures are asked for, but none is drawn by 'classification'. Name a metric that does: {', '.join(known)}."
-    )
+    start, _, names = str(caught.value).partition(": ")
+    assert start == "Figures were requested, but no figure is drawn by 'classification'. Choose a metric that does"
+    assert "price" in names.rstrip(".").split(", ")
     assert not (tmp_path / "figures").exists()

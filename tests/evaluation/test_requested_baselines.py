@@ -4,12 +4,11 @@ import pandas as pd
 import pytest
 from forged_artifact import rewrite_manifest
 from small_tasks import sentences, words
-from taskgraft.builtin.splits.configs import FractionConfig
 
 import taskgraft as tg
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.builtin.splits.fraction import by_fraction
+from taskgraft.builtin.splits.fraction import FractionConfig, by_fraction
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.rows import UnreadableFile
 from taskgraft.data.reading import read_rows
@@ -94,7 +93,7 @@ def fitted(head="classification", train="train.csv", **data):
 # --- on request
 
 
-def test_a_baseline_that_is_asked_for_learns_from_the_training_rows_alone(place):
+def test_a_requested_baseline_is_fitted_on_the_training_rows_alone(place):
     model, _ = fitted(split="column:part")
     rows = pd.read_csv("train.csv")
     learned, held = rows[rows.part == "train"], rows[rows.part != "train"]
@@ -119,7 +118,7 @@ def test_a_split_that_is_drawn_is_drawn_again(place):
     assert shares[8] < 1.0
 
 
-def test_bad_rows_are_left_out_again_where_the_recipe_says_so(place):
+def test_invalid_rows_are_skipped_again_if_the_recipe_says_so(place):
     with (place / "train.csv").open("a") as file:
         file.write(',a,train\n"some text",,train\n')
     model, run = fitted(on_bad_row="skip")
@@ -159,7 +158,7 @@ def test_training_rows_from_memory_cannot_be_read_again(place):
     )
 
 
-def test_training_rows_that_are_gone_are_told(place):
+def test_training_rows_that_are_gone_are_an_error(place):
     model, _ = fitted()
     (place / "train.csv").unlink()
     with pytest.raises(UnreadableFile) as caught:
@@ -167,14 +166,14 @@ def test_training_rows_that_are_gone_are_told(place):
     assert str(caught.value) == "train.csv: there is no such file."
 
 
-def test_a_baseline_of_other_targets_is_refused(place):
+def test_a_baseline_of_other_targets_is_rejected(place):
     with pytest.raises(EvaluationError) as caught:
         fitted()[0].evaluate(sentences(), baselines="of-numbers")
     assert str(caught.value) == "The baseline 'of-numbers' cannot predict what 'classification' predicts."
 
 
 @pytest.mark.parametrize("name", ["deaf", "mute"])
-def test_a_baseline_that_was_asked_for_and_fails_is_an_error(place, name):
+def test_a_requested_baseline_that_fails_is_an_error(place, name):
     with pytest.raises(EvaluationError) as caught:
         fitted()[0].evaluate(sentences(), baselines=name, quiet=True)
     assert str(caught.value) == (
@@ -185,14 +184,14 @@ def test_a_baseline_that_was_asked_for_and_fails_is_an_error(place, name):
 # --- in a head's description, and in an artifact
 
 
-def test_a_head_cannot_be_compared_with_what_is_kept_nowhere(place):
+def test_a_head_cannot_name_a_baseline_without_a_stored_state(place):
     _, run = fitted(Compared(), validation=sentences(12, seed=1))
     note = "the baseline 'parrot' was left out: its state cannot be stored, so request it when you evaluate"
     assert run.notes == {note: 24}
     assert run.metrics.baselines.keys() == {"majority"}
 
 
-def test_an_artifact_that_holds_what_is_kept_nowhere_is_refused(place):
+def test_an_artifact_with_a_state_that_cannot_be_stored_is_rejected(place):
     folder = fitted()[0].save(place / "one")
     rewrite_manifest(folder, lambda manifest: manifest.update(baselines={"parrot": {}}))
     with pytest.raises(InvalidArtifact) as caught:

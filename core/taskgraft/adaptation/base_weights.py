@@ -1,4 +1,4 @@
-"""What a backbone starts from: a checkpoint, random weights, an object, or an artifact that trained a backbone before."""
+"""Base weights: what a backbone starts from, which is a checkpoint, random weights, an object or an artifact."""
 
 import hashlib
 import json
@@ -16,29 +16,30 @@ from taskgraft.composition.resolve import GivenObject, ResolvedComponent
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.specs import BackboneSpec
+from taskgraft.engine.precision import is_finite
 from taskgraft.errors import join_words
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import HEAD, INSERTED, TENSORS, InvalidArtifact, Manifest, TensorRecord, read_artifact
 
 
 def build_backbone(chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone]) -> tuple[Backbone, str | None]:
-    """Make a backbone with the weights it starts from.
+    """Build a backbone with its base weights.
 
     Returns:
-        the backbone, and the fingerprint of what lies below; None for random weights.
+        the backbone, and the fingerprint of its base weights; None for random weights.
 
     Raises:
-        InvalidArtifact: when the artifact it starts from is damaged, has another base, or holds inserted modules.
+        InvalidArtifact: if the artifact it starts from is damaged, has another base, or contains inserted modules.
     """
     if isinstance(chosen, GivenObject):
         return chosen.value, chosen.value.fingerprint()
     backbone = chosen.spec.build(chosen.config)
-    below = backbone.fingerprint()
-    return (backbone, below) if chosen.base is None else (backbone, _start_from(chosen.base, backbone, below))
+    base = backbone.fingerprint()
+    return (backbone, base) if chosen.base is None else (backbone, _load_base(chosen.base, backbone, base))
 
 
 def read_tensors(folder: Path, content: bytes, records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
-    """Read the tensors of an artifact, which must be those that it lists.
+    """Read the tensors of an artifact and check that they are those of its manifest.
 
     Raises:
         InvalidArtifact: naming the first tensor that is missing or unexpected.
@@ -49,40 +50,35 @@ def read_tensors(folder: Path, content: bytes, records: Mapping[str, TensorRecor
         raise InvalidArtifact(str(folder), f"{TENSORS} cannot be read ({error})") from None
     if missing := sorted(records.keys() - tensors.keys()):
         raise InvalidArtifact(str(folder), f"{TENSORS} lacks the tensor {join_words(missing, 3)}")
-    if strange := sorted(tensors.keys() - records.keys()):
-        raise InvalidArtifact(str(folder), f"{TENSORS} holds an unexpected tensor {join_words(strange, 3)}")
+    if unexpected := sorted(tensors.keys() - records.keys()):
+        raise InvalidArtifact(str(folder), f"{TENSORS} contains an unexpected tensor {join_words(unexpected, 3)}")
     return tensors
 
 
 def copy_verified(
-    folder: Path, tensors: Mapping[str, Tensor], records: Mapping[str, TensorRecord], places: Mapping[str, Tensor]
+    folder: Path, tensors: Mapping[str, Tensor], records: Mapping[str, TensorRecord], destinations: Mapping[str, Tensor]
 ) -> None:
-    """Copy tensors to their places, once every dtype, shape and checksum was compared.
+    """Copy tensors into those of a model, after comparing every dtype, shape and checksum.
 
     Raises:
         InvalidArtifact: naming the first that differs.
     """
     for name, tensor in tensors.items():
-        have, need = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, places[name]))
-        if have != need:
-            raise InvalidArtifact(str(folder), f"the tensor {name} is {have}, but the model has {need}")
+        saved, expected = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, destinations[name]))
+        if saved != expected:
+            raise InvalidArtifact(str(folder), f"the tensor {name} is {saved}, but the model has {expected}")
         record = records[name]
-        if (have, tensor_digest(tensor)) != (f"{record.dtype} {record.shape}", record.sha256):
+        if (saved, tensor_digest(tensor)) != (f"{record.dtype} {record.shape}", record.sha256):
             raise InvalidArtifact(str(folder), f"the tensor {name} does not match its checksum")
-        if isinstance(places[name], nn.Parameter) and not is_finite(tensor):
-            raise InvalidArtifact(str(folder), f"the tensor {name} holds values that are not finite")
+        if isinstance(destinations[name], nn.Parameter) and not is_finite(tensor):
+            raise InvalidArtifact(str(folder), f"the tensor {name} contains values that are not finite")
     with torch.no_grad():
         for name, tensor in tensors.items():
-            places[name].copy_(tensor)
-
-
-def is_finite(tensor: Tensor) -> bool:
-    """Say whether a tensor holds no infinity and no NaN."""
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+            destinations[name].copy_(tensor)
 
 
 def owner_of(name: str, description: BackboneDescription) -> str:
-    """Say whose a saved tensor is: a part's, the head's, an inserted module's, or nobody's that the features use."""
+    """Return the owner of a saved tensor: a part, ``head``, ``inserted``, or ``unused`` where no features use it."""
     if name.startswith(f"{HEAD}."):
         return HEAD
     if is_inserted(name):
@@ -92,43 +88,44 @@ def owner_of(name: str, description: BackboneDescription) -> str:
 
 
 def check_owners(folder: Path, manifest: Manifest, description: BackboneDescription) -> None:
-    """Compare the owner that each record states with the one that the name and the backbone say.
+    """Compare the owner in each record with the owner by name and description.
 
     Raises:
         InvalidArtifact: naming the first tensor that differs.
     """
     for name, record in manifest.tensors.items():
-        if record.owner != owner_of(name, description):
-            problem = f"the tensor {name} is said to belong to {record.owner}, not to {owner_of(name, description)}"
+        if record.owner != (owner := owner_of(name, description)):
+            problem = f"the tensor {name} is listed under the owner {record.owner}, but belongs to {owner}"
             raise InvalidArtifact(str(folder), problem)
 
 
-def _start_from(folder: Path, backbone: Backbone, below: str | None) -> str:
+def _load_base(folder: Path, backbone: Backbone, base: str | None) -> str:
+    """Load the backbone weights of an artifact, and return their fingerprint.
+
+    Args:
+        base: the fingerprint of the backbone as it was built.
+    """
     manifest, content = read_artifact(folder)
-    if manifest.base != below:
-        raise InvalidArtifact(str(folder), f"it was trained on another base ({manifest.base} there, {below} here)")
+    if manifest.base != base:
+        raise InvalidArtifact(str(folder), f"it was trained on another base ({manifest.base} there, {base} here)")
     check_owners(folder, manifest, backbone.description)
     if any(record.owner == INSERTED for record in manifest.tensors.values()):
-        raise InvalidArtifact(
-            str(folder), "it holds inserted modules, so its backbone cannot be the base of another model"
-        )
+        problem = "it contains inserted modules, so its backbone cannot be the base of another model"
+        raise InvalidArtifact(str(folder), problem)
     tensors = read_tensors(folder, content, manifest.tensors)
-    places = dict(backbone.state_dict(keep_vars=True))
-    mine = {name: tensor for name, tensor in tensors.items() if manifest.tensors[name].owner != HEAD}
-    missing = sorted(places.keys() - mine.keys()) if manifest.base is None else []
-    if missing:
-        raise InvalidArtifact(
-            str(folder), f"it lies over random weights, but lacks the tensor {join_words(missing, 3)}"
-        )
-    if strange := sorted(mine.keys() - places.keys()):
-        raise InvalidArtifact(
-            str(folder), f"it holds the tensor {join_words(strange, 3)}, which the backbone does not have"
-        )
-    copy_verified(folder, mine, manifest.tensors, places)
+    destinations = dict(backbone.state_dict(keep_vars=True))
+    saved = {name: tensor for name, tensor in tensors.items() if manifest.tensors[name].owner != HEAD}
+    if manifest.base is None and (missing := sorted(destinations.keys() - saved.keys())):
+        problem = f"it was trained from random weights, but lacks the tensor {join_words(missing, 3)}"
+        raise InvalidArtifact(str(folder), problem)
+    if unexpected := sorted(saved.keys() - destinations.keys()):
+        problem = f"it contains the tensor {join_words(unexpected, 3)}, which the backbone does not have"
+        raise InvalidArtifact(str(folder), problem)
+    copy_verified(folder, saved, manifest.tensors, destinations)
     return _fingerprint(manifest)
 
 
 def _fingerprint(manifest: Manifest) -> str:
-    mine = {name: record.sha256 for name, record in manifest.tensors.items() if record.owner != HEAD}
-    facts: list[Any] = [manifest.base, mine, manifest.processor]
+    digests = {name: record.sha256 for name, record in manifest.tensors.items() if record.owner != HEAD}
+    facts: list[Any] = [manifest.base, digests, manifest.processor]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,155 +1,172 @@
-"""Modules that a strategy adds around layers of a backbone, and takes away without a trace."""
+"""Insertion of modules around layers of a backbone, and their removal without a trace."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from taskgraft.contract.backbone import Backbone, named_tensors
-from taskgraft.contract.plan import Insertion, SharedWrap
+from taskgraft.contract.plan import Insertion, SharedWrap, Wrap
 from taskgraft.errors import TaskgraftError
 
-if TYPE_CHECKING:
-    from taskgraft.contract.plan import Wrap
+
+@dataclass(eq=False)
+class InvalidInsertion(TaskgraftError):
+    """An insertion that the backbone does not allow."""
+
+    name: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"The insertion '{self.name}' cannot be made: {self.problem}."
 
 
 @dataclass(frozen=True)
 class InsertedModule:
-    """An inserted module: around the layer at a dotted path of the bare backbone.
+    """A module inserted around the layer at a dotted path of the original backbone.
 
     Attributes:
         inside: dotted path of that layer below the inserted module.
-        fixed: names of inserted parameters that never learn, as :func:`named_tensors` gives them.
+        frozen: names of inserted parameters that are never trained, as :func:`original_named_tensors` returns them.
     """
 
     path: str
     insertion: Insertion
     inside: str
-    fixed: frozenset[str] = frozenset()
+    frozen: frozenset[str] = frozenset()
 
-    def learns(self, name: str) -> bool:
-        """Say whether a tensor is inserted here and learns."""
-        return name.startswith(f"{self.path}:{self.insertion.name}.") and name not in self.fixed
+    def has_trainable(self, name: str) -> bool:
+        """Return whether a tensor belongs to this module and is trainable."""
+        return name.startswith(f"{self.path}:{self.insertion.name}.") and name not in self.frozen
 
 
 def insert_modules(
     backbone: Backbone, insertions: Iterable[Insertion], before: Sequence[InsertedModule] = ()
 ) -> tuple[InsertedModule, ...]:
-    """Wrap the layers that insertions choose by part and role, or whole parts.
+    """Wrap the layers that insertions select by part and role, or whole parts.
 
     Args:
-        before: what was inserted earlier.
+        before: the modules inserted earlier.
 
     Raises:
-        InvalidInsertion: when an insertion chooses no layer, one that has its name already, or its module does not hold the
-            layer.
+        InvalidInsertion: if an insertion selects no layer, or one that is wrapped under the same name already, or if its module
+            does not contain the layer. Nothing is inserted then.
     """
-    done: list[InsertedModule] = []
-    chosen = [(insertion, path) for insertion in insertions for path in _chosen(backbone, insertion)]
-    begun: dict[SharedWrap, Wrap] = {}
+    selected = [(insertion, path) for insertion in insertions for path in _select_layers(backbone, insertion)]
+    inserted: list[InsertedModule] = []
+    shared: dict[SharedWrap, Wrap] = {}
     try:
-        for insertion, path in chosen:
-            if any(one.path == path and one.insertion.name == insertion.name for one in (*before, *done)):
+        for insertion, path in selected:
+            present = (*before, *inserted)
+            if any(one.path == path and one.insertion.name == insertion.name for one in present):
                 raise InvalidInsertion(insertion.name, f"{path} has an insertion of that name already")
             wrap = insertion.wrap
             if isinstance(wrap, SharedWrap):
-                if wrap not in begun:
-                    mine = [other for one, other in chosen if one.wrap is wrap]
-                    begun[wrap] = wrap.begin([_layer(backbone, other, (*before, *done)) for other in mine])
-                wrap = begun[wrap]
-            done.append(_around(backbone, insertion, path, wrap, (*before, *done)))
+                if wrap not in shared:
+                    paths = [other for one, other in selected if one.wrap is wrap]
+                    shared[wrap] = wrap.begin([_layer(backbone, other, present) for other in paths])
+                wrap = shared[wrap]
+            inserted.append(_insert(backbone, insertion, path, wrap, present))
     except BaseException:
-        remove_modules(backbone, done, before)
+        remove_modules(backbone, inserted, before)
         raise
-    return tuple(done)
+    return tuple(inserted)
 
 
 def remove_modules(
     backbone: Backbone, inserted: Sequence[InsertedModule], before: Sequence[InsertedModule] = ()
 ) -> None:
-    """Take inserted modules away; the last one added goes first.
+    """Remove inserted modules, the last one first.
 
     Args:
-        before: what was inserted earlier, and stays.
+        before: modules inserted earlier, which stay.
     """
-    for number in reversed(range(len(inserted))):
-        one = inserted[number]
-        here = _place(one.path, (*before, *inserted[:number]))
-        backbone.set_submodule(here, backbone.get_submodule(f"{here}.{one.inside}"))
+    for index in reversed(range(len(inserted))):
+        one = inserted[index]
+        path = _outermost_path(one.path, (*before, *inserted[:index]))
+        backbone.set_submodule(path, backbone.get_submodule(f"{path}.{one.inside}"))
 
 
 def current_path(one: InsertedModule, others: Sequence[InsertedModule]) -> str:
-    """Find where an inserted module lies now.
+    """Return the present dotted path of an inserted module.
 
     Args:
-        others: the other inserted modules that are there; those around the same layer stand around it.
+        others: the other modules that are inserted; those around the same layer are around this one.
     """
     around = [other.inside for other in others if other.path == one.path]
-    return ".".join((_place(one.path, others), *reversed(around)))
+    return ".".join((_outermost_path(one.path, others), *reversed(around)))
 
 
 def original_named_tensors(backbone: Backbone, inserted: Sequence[InsertedModule]) -> dict[str, Tensor]:
-    """All tensors of a backbone under the names that the bare backbone gives them.
+    """Return all tensors of a backbone, under the names that they have without insertions.
 
     An inserted tensor is called ``<path of the layer>:<name of the insertion>.<tensor>``.
     """
     around = _outermost_first(inserted)
-    return {_bare_name(name, around): tensor for name, tensor in named_tensors(backbone).items()}
+    return {_original_name(name, around): tensor for name, tensor in named_tensors(backbone).items()}
 
 
 def named_modules(backbone: Backbone, inserted: Sequence[InsertedModule]) -> list[tuple[str, nn.Module]]:
-    """All modules of a backbone under translated names."""
+    """Return all modules of a backbone, under the names that they have without insertions."""
     around = _outermost_first(inserted)
-    return [(_bare_name(name, around), module) for name, module in backbone.named_modules()]
-
-
-def bare_name(name: str, inserted: Sequence[InsertedModule]) -> str:
-    """Translate the dotted path of a tensor or module to what it is called without insertions around it."""
-    return _bare_name(name, _outermost_first(inserted))
+    return [(_original_name(name, around), module) for name, module in backbone.named_modules()]
 
 
 def is_inserted(name: str) -> bool:
-    """Say whether a translated name belongs to an inserted module."""
+    """Return whether a name, as :func:`original_named_tensors` returns it, belongs to an inserted module."""
     return ":" in name
 
 
-def _around(
-    backbone: Backbone, insertion: Insertion, path: str, wrap: "Wrap", before: Sequence[InsertedModule]
+def _select_layers(backbone: Backbone, insertion: Insertion) -> list[str]:
+    parts = [part for part in backbone.description.parts if part.name in insertion.parts]
+    if insertion.roles is None:
+        modules = dict(backbone.named_modules())
+        if without := [part.name for part in parts if part.module not in modules]:
+            raise InvalidInsertion(insertion.name, f"no single module has the output of the part {without[0]}")
+        return [str(part.module) for part in parts]
+    paths = [path for part in parts for path, role in part.roles.items() if role in insertion.roles]
+    if not paths:
+        roles = ", ".join(sorted(insertion.roles))
+        raise InvalidInsertion(insertion.name, f"no layer of {', '.join(insertion.parts)} has one of the roles {roles}")
+    return paths
+
+
+def _insert(
+    backbone: Backbone, insertion: Insertion, path: str, wrap: Wrap, before: Sequence[InsertedModule]
 ) -> InsertedModule:
     layer = _layer(backbone, path, before)
     around = wrap(layer)
     inside = next((name for name, module in around.named_modules() if module is layer and name), None)
     if inside is None:
-        raise InvalidInsertion(insertion.name, f"the module around {path} does not hold that layer")
-    fixed = [
+        raise InvalidInsertion(insertion.name, f"the module around {path} does not contain that layer")
+    frozen = [
         f"{path}:{insertion.name}.{name}"
         for name, parameter in around.named_parameters()
         if not parameter.requires_grad and not name.startswith(f"{inside}.")
     ]
-    backbone.set_submodule(_place(path, before), around)
-    return InsertedModule(path, insertion, inside, frozenset(fixed))
+    backbone.set_submodule(_outermost_path(path, before), around)
+    return InsertedModule(path, insertion, inside, frozenset(frozen))
 
 
 def _layer(backbone: Backbone, path: str, before: Sequence[InsertedModule]) -> nn.Module:
-    return backbone.get_submodule(_place(path, before))
+    return backbone.get_submodule(_outermost_path(path, before))
 
 
-def _place(path: str, before: Sequence[InsertedModule]) -> str:
-    """Find where a module of the bare backbone lies now; of one that is wrapped, the outermost module around it."""
-    for one in sorted(before, key=lambda one: -len(one.path)):
+def _outermost_path(path: str, inserted: Sequence[InsertedModule]) -> str:
+    """Translate the original path of a layer to the present one; of a wrapped layer, the outermost module's around it."""
+    for one in sorted(inserted, key=lambda one: -len(one.path)):
         if path.startswith(f"{one.path}."):
             path = f"{one.path}.{one.inside}{path.removeprefix(one.path)}"
     return path
 
 
 def _outermost_first(inserted: Sequence[InsertedModule]) -> list[InsertedModule]:
-    """Sort insertions as they are met on the way from the backbone to a tensor."""
+    """Sort inserted modules in the order in which they appear in a dotted path."""
     numbered = sorted(enumerate(inserted), key=lambda pair: (len(pair[1].path), -pair[0]))
     return [one for _, one in numbered]
 
 
-def _bare_name(name: str, around: Sequence[InsertedModule]) -> str:
+def _original_name(name: str, around: Sequence[InsertedModule]) -> str:
     for one in around:
         if not name.startswith(one.path):
             continue
@@ -159,41 +176,3 @@ def _bare_name(name: str, around: Sequence[InsertedModule]) -> str:
         elif not rest or rest.startswith("."):
             return f"{one.path}:{one.insertion.name}{rest}"
     return name
-
-
-def _chosen(backbone: Backbone, insertion: Insertion) -> list[str]:
-    if insertion.roles is None:
-        return _whole_parts(backbone, insertion)
-    paths = [
-        path
-        for part in backbone.description.parts
-        if part.name in insertion.parts
-        for path, role in part.roles.items()
-        if role in insertion.roles
-    ]
-    if not paths:
-        roles = ", ".join(sorted(insertion.roles))
-        raise InvalidInsertion(insertion.name, f"no layer of {', '.join(insertion.parts)} has one of the roles {roles}")
-    return paths
-
-
-def _whole_parts(backbone: Backbone, insertion: Insertion) -> list[str]:
-    modules, paths = dict(backbone.named_modules()), []
-    for part in backbone.description.parts:
-        if part.name not in insertion.parts:
-            continue
-        if part.module is None or part.module not in modules:
-            raise InvalidInsertion(insertion.name, f"no one module gives what leaves the part {part.name}")
-        paths.append(part.module)
-    return paths
-
-
-@dataclass(eq=False)
-class InvalidInsertion(TaskgraftError):
-    """An insertion that cannot be carried out."""
-
-    name: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"The insertion '{self.name}' cannot be made: {self.problem}."

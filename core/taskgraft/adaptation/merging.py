@@ -1,4 +1,4 @@
-"""Inserted modules merged into the layers they stand around: the same function, in the layers' own tensors."""
+"""Merging: inserted modules become part of the layers they wrap, which then compute the same function alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -13,16 +13,13 @@ from taskgraft.contract.features import Features
 from taskgraft.engine.feature_checks import max_relative_difference
 from taskgraft.errors import TaskgraftError
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-
-APART = 1e-5
-"""How far merged and unmerged may lie apart in 32 bits, relative to the largest value (at least to 1); fewer bits round
-more."""
+_TOLERANCE = 1e-5
+"""How far merged and unmerged may differ in fp32, relative to the largest value (at least to 1); fewer bits round more."""
 
 
 @dataclass(eq=False)
 class MergeError(TaskgraftError):
-    """An insertion that cannot be written as the layer it stands around."""
+    """An insertion that cannot be merged into the layer it wraps."""
 
     name: str
     problem: str
@@ -30,130 +27,126 @@ class MergeError(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"The insertion '{self.name}' cannot be merged: {self.problem}. "
-            "The model is as it was; it can be saved and used with its insertions."
+            "The model is unchanged; it can be saved and used with its insertions."
         )
 
 
 @dataclass
 class AdapterMerge:
-    """Inserted modules that were merged, and how to bring them back.
+    """Merges inserted modules, and can undo it.
 
     Attributes:
-        features: of some rows, computed anew whenever asked for; None where no rows are to be compared.
+        features: computes the features of some rows with the present weights; None if no rows are to be compared.
     """
 
     backbone: Backbone
     inserted: Sequence[InsertedModule]
     features: Callable[[], Features] | None = None
-    _done: list[tuple[str, nn.Module, dict[str, Tensor]]] = field(default_factory=list)
+    _merged: list[tuple[str, nn.Module, dict[str, Tensor]]] = field(default_factory=list)
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Merge all of them and compare, layer by layer and the features of the rows. It is done whole or not at all.
+        """Merge all modules, and compare each layer and the features of the rows. Either all are merged, or none.
 
         Raises:
-            MergeError: for the first that has no such form, or that does not compute the same.
+            MergeError: for the first module that cannot be merged, or that does not compute the same merged.
         """
         for one in self.inserted:
             if one.insertion.merge is None:
-                raise MergeError(one.insertion.name, f"what it adds to {one.path} is no change of that layer's weights")
+                problem = f"what it adds to {one.path} is not a change of that layer's weights"
+                raise MergeError(one.insertion.name, problem)
         self.backbone.eval()
         before = self.features() if self.features else None
         try:
-            for number, one in enumerate(self.inserted):
-                self._merge(one, current_path(one, self.inserted[number + 1 :]), compared=before is not None)
+            for index, one in enumerate(self.inserted):
+                path = current_path(one, self.inserted[index + 1 :])
+                self._merge(one, path, features_compared=before is not None)
             if before is not None and self.features is not None:
-                apart = max_relative_difference(before, self.features())
-                if not apart <= _allowed(before.value.dtype):
+                difference = max_relative_difference(before, self.features())
+                if not difference <= _tolerance(before.value.dtype):
                     names = ", ".join(dict.fromkeys(one.insertion.name for one in self.inserted))
-                    raise MergeError(names, f"features before and after differ by {apart:.1e} of the largest")
+                    problem = f"features before and after differ by {difference:.1e} of the largest value"
+                    raise MergeError(names, problem)
         except BaseException:
             self.undo()
             raise
 
     @torch.no_grad()
     def undo(self) -> None:
-        """Bring everything back to what it was before, bit for bit."""
-        for path, around, values in reversed(self._done):
+        """Restore modules and weights, bit for bit."""
+        for path, around, values in reversed(self._merged):
             now = named_tensors(self.backbone.get_submodule(path))
             for name, value in values.items():
                 now[name].copy_(value)
             self.backbone.set_submodule(path, around)
-        self._done.clear()
+        self._merged.clear()
 
-    def _merge(self, one: InsertedModule, path: str, *, compared: bool) -> None:
-        """Merge one.
+    def _merge(self, one: InsertedModule, path: str, *, features_compared: bool) -> None:
+        """Merge one module.
 
         Args:
-            path: where it stands now, below those that were inserted around it later.
-            compared: whether features will be, so that a layer that cannot be tried by itself may pass.
+            path: its present one, below modules that were inserted around it later.
+            features_compared: whether a layer may pass whose input shape is unknown.
         """
         insertion, around = one.insertion, self.backbone.get_submodule(path)
         assert insertion.merge is not None
         layer = around.get_submodule(one.inside)
         merged = insertion.merge(deepcopy(around)).eval()
         new, old = named_tensors(merged), named_tensors(layer)
-        if _forms(new) != _forms(old):
-            raise MergeError(insertion.name, f"what it makes of {one.path} does not have the tensors of that layer")
-        tried = next(_tries(layer, around), None)
-        if tried is None and not compared:
-            problem = f"nothing says what {one.path} reads, so it cannot be compared; give some rows with check=…"
+        if _shapes_and_dtypes(new) != _shapes_and_dtypes(old):
+            raise MergeError(insertion.name, f"the merged {one.path} does not have the tensors of that layer")
+        value = next(_random_inputs(layer, around), None)
+        if value is None and not features_compared:
+            problem = f"the input shape of {one.path} is unknown, so it cannot be compared; pass some rows as check=…"
             raise MergeError(insertion.name, problem)
-        if tried is not None:
-            wanted = around(tried)
-            apart = float((merged(tried) - wanted).abs().max()) / max(1.0, float(wanted.abs().max()))
-            if not apart <= _allowed(wanted.dtype):
-                raise MergeError(insertion.name, f"what it makes of {one.path} differs by {apart:.1e} of the largest")
-        self._done.append((path, around, {name: tensor.detach().clone() for name, tensor in old.items()}))
+        if value is not None:
+            expected = around(value)
+            difference = float((merged(value) - expected).abs().max()) / max(1.0, float(expected.abs().max()))
+            if not difference <= _tolerance(expected.dtype):
+                problem = f"the merged {one.path} differs by {difference:.1e} of the largest value"
+                raise MergeError(insertion.name, problem)
+        self._merged.append((path, around, {name: tensor.detach().clone() for name, tensor in old.items()}))
         for name, tensor in old.items():
             tensor.copy_(new[name])
         self.backbone.set_submodule(path, layer)
 
 
 def merged_tensors(backbone: Backbone, inserted: Sequence[InsertedModule]) -> frozenset[str]:
-    """Name the base tensors that merging changes: those of the layers, now bare, that modules stood around."""
+    """Return the names of the base tensors that merging changed: those of the layers that were wrapped."""
     return frozenset(
         f"{one.path}.{name}" for one in inserted for name in named_tensors(backbone.get_submodule(one.path))
     )
 
 
-def _forms(named: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+def _shapes_and_dtypes(named: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
     return {name: (tensor.shape, tensor.dtype) for name, tensor in named.items()}
 
 
-def _allowed(dtype: torch.dtype) -> float:
-    return max(APART, 8 * torch.finfo(dtype).eps)
+def _tolerance(dtype: torch.dtype) -> float:
+    return max(_TOLERANCE, 8 * torch.finfo(dtype).eps)
 
 
-def _tries(layer: nn.Module, around: nn.Module) -> Iterator[Tensor]:
-    """Give random inputs that a layer reads; none where its shapes do not say what it reads."""
-    weight = next((one for one in layer.parameters() if one.dim() >= 2), None)
+def _random_inputs(layer: nn.Module, around: nn.Module) -> Iterator[Tensor]:
+    """Yield random inputs that a layer accepts; none where its weights do not show the shape."""
+    weight = next((parameter for parameter in layer.parameters() if parameter.dim() >= 2), None)
     if weight is None:
         return
     generator = torch.Generator().manual_seed(0)
-    for shape in _shapes(layer, weight):
-        drawn = torch.randn(shape, generator=generator).to(weight)
+    for shape in _possible_shapes(layer, weight):
+        value = torch.randn(shape, generator=generator).to(weight)
         try:
-            around(drawn)
-        except (
-            RuntimeError,
-            ValueError,
-            TypeError,
-            IndexError,
-            AssertionError,
-        ):
-            continue  # so layers say that they read another shape
-        yield drawn
+            around(value)
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
+            continue  # a layer's ways to reject a shape
+        yield value
 
 
-def _shapes(layer: nn.Module, weight: Tensor) -> Iterator[tuple[int, ...]]:
-    if isinstance(layer, CONVOLUTIONS):
+def _possible_shapes(layer: nn.Module, weight: Tensor) -> Iterator[tuple[int, ...]]:
+    if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         sides = (
             max(1, (kernel - 1) * dilation + 1) + stride
             for kernel, dilation, stride in zip(layer.kernel_size, layer.dilation, layer.stride, strict=True)
         )
         yield (2, layer.in_channels, *sides)
-    elif weight.dim() == 2:
-        yield from (
-            (4, 3, size) for size in dict.fromkeys(reversed(weight.shape))
-        )  # linear layers differ in which axis
+    elif weight.dim() == 2:  # linear layers differ in which axis is the input
+        yield from ((4, 3, size) for size in dict.fromkeys(reversed(weight.shape)))

@@ -1,4 +1,4 @@
-"""A backbone written as its own library loads it: nobody is locked in."""
+"""Export the backbone as a plain checkpoint of its own library, so that users can leave taskgraft."""
 
 import json
 from pathlib import Path
@@ -10,66 +10,60 @@ from taskgraft.errors import join_words
 from taskgraft.storage.atomic_write import OutputError, atomic_folder
 
 EXPORTED = "taskgraft-export.json"
-"""Says of an exported folder what it is; by it a folder is known that may be overwritten."""
-
-WHAT = "checkpoint"
+"""Describes an export. A folder with it may be overwritten."""
 
 
 def export(backbone: Backbone, recipe: Recipe, composition: Composition, folder: Path, *, overwrite: bool) -> Path:
-    """Let a backbone write its checkpoint beside the place, and rename it when it is whole.
+    """Write a backbone's checkpoint atomically, and return its absolute path.
 
     Raises:
-        ExportNotSupported: when it has no form of its own library.
-        OutputError: when something is there that may not be overwritten, or the place cannot be written.
+        ExportNotSupported: if its library has no checkpoint format.
+        OutputError: if something is there that may not be overwritten, or the path cannot be written.
     """
     try:
         folder = folder.resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise OutputError(str(folder)[:200], str(error.args[-1]), WHAT) from None
+        raise _error(str(folder)[:200], str(error.args[-1])) from None
     try:
-        _check_place(folder, overwrite=overwrite)
-        with atomic_folder(folder) as fresh:
+        _check_replaceable(folder, overwrite=overwrite)
+        with atomic_folder(folder) as temporary:
             try:
-                backbone.export(fresh)
+                backbone.export(temporary)
             except ExportNotSupported as error:
                 raise ExportNotSupported(composition.backbone.label, error.reason) from None
-            (fresh / EXPORTED).write_text(_told(recipe, composition, fresh), encoding="utf-8")
+            (temporary / EXPORTED).write_text(_description(recipe, composition, temporary), encoding="utf-8")
     except OSError as error:
-        raise OutputError(str(folder), str(error.strerror or error), WHAT) from None
+        raise _error(folder, str(error.strerror or error)) from None
     return folder
 
 
-def _check_place(folder: Path, *, overwrite: bool) -> None:
+def _check_replaceable(folder: Path, *, overwrite: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not overwrite:
-        problem = "something is there already; choose another folder, or say that it is to be overwritten"
-        raise OutputError(str(folder), problem, WHAT)
+        raise _error(folder, "something is there already; choose another folder, or allow overwriting")
     try:
-        known = {EXPORTED, *json.loads((folder / EXPORTED).read_text(encoding="utf-8"))["files"]}
+        exported = {EXPORTED, *json.loads((folder / EXPORTED).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
-        raise OutputError(str(folder), "what is there was not exported, so it is not overwritten", WHAT) from None
-    if strangers := sorted(set(_files(folder)) - known):
-        raise OutputError(
-            str(folder), f"the folder also holds {join_words(strangers, 3)}, which was not exported", WHAT
-        )
+        raise _error(folder, "what is there was not exported, so it is not overwritten") from None
+    if other := sorted(set(_files(folder)) - exported):
+        raise _error(folder, f"the folder also contains {join_words(other, 3)}, which was not exported")
 
 
-def _told(recipe: Recipe, composition: Composition, fresh: Path) -> str:
-    """Say what an exported folder is."""
-    what = (
-        "The backbone of a taskgraft model without its head, as its own library loads it. What was inserted is merged."
-    )
-    sources = {source.distribution: source.version for source in composition.sources()}
-    said = {
-        "what": what,
+def _description(recipe: Recipe, composition: Composition, folder: Path) -> str:
+    description = {
+        "what": "The backbone of a taskgraft model without its head, as its own library loads it. Inserted modules are merged.",
         "backbone": recipe.backbone.model_dump(mode="json"),
         "strategy": recipe.strategy.model_dump(mode="json"),
-        "sources": sources,
-        "files": _files(fresh),
+        "sources": {source.distribution: source.version for source in composition.sources()},
+        "files": _files(folder),
     }
-    return json.dumps(said, indent=1) + "\n"
+    return json.dumps(description, indent=1) + "\n"
 
 
 def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def _error(folder: str | Path, problem: str) -> OutputError:
+    return OutputError(str(folder), problem, "checkpoint")

@@ -1,4 +1,4 @@
-"""Forward passes over many rows, without training: cached features, predictions, soft labels and the mean loss."""
+"""Forward passes over many rows, without gradients: cached features, predictions, soft labels and the mean loss."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,6 +15,7 @@ from taskgraft.data.tensor_cache import RowSource, TensorCache
 from taskgraft.engine.memory import halve_on_oom
 from taskgraft.engine.precision import OneDnnLinear
 from taskgraft.engine.task_module import TaskModule
+from taskgraft.progress import ProgressReporter
 
 _Result = TypeVar("_Result")
 
@@ -22,7 +23,45 @@ ProgressIterator = Callable[[Sequence[RowIndices]], Iterator[RowIndices]]
 """Iterates over batches of row indices, perhaps showing progress."""
 
 
-@torch.no_grad()
+def show_progress(reporter: ProgressReporter, description: str = "predicting") -> ProgressIterator:
+    """Return an iterator over batches that shows progress under a description."""
+
+    def track(batches: Sequence[RowIndices]) -> Iterator[RowIndices]:
+        return reporter.track(batches, description, len(batches))
+
+    return track
+
+
+def forward_batches(
+    inputs: RowSource,
+    batches: Sequence[RowIndices],
+    device: torch.device,
+    compute: Callable[[Batch], _Result],
+    progress: ProgressIterator = iter,
+    workers: int | None = None,
+) -> Iterator[tuple[RowIndices, _Result]]:
+    """Compute something for batches of rows, without gradients; batches that do not fit into memory are halved.
+
+    Args:
+        compute: is called with a batch on the device.
+        workers: processes that load heavy inputs; None chooses by the machine.
+
+    Yields:
+        row indices and the result for these rows.
+    """
+    loaded = iter_batches(inputs, batches, workers)
+    for rows in progress(batches):
+        batch = next(loaded)
+
+        def compute_some(places: Sequence[int], batch: Batch = batch) -> _Result:
+            some = batch if len(places) == len(batch) else batch.select(places)
+            with torch.no_grad(), OneDnnLinear():
+                return compute(some.to(device))
+
+        for places, result in halve_on_oom(range(len(rows)), compute_some):
+            yield (rows if len(places) == len(rows) else [rows[place] for place in places]), result
+
+
 def cache_features(
     task: TaskModule,
     cut: int | None,
@@ -38,7 +77,7 @@ def cache_features(
         inputs: processed rows.
         cache: an empty one.
         budget: of a forward pass.
-        workers: processes that load heavy inputs; None chooses by the machine.
+        progress, workers: as for :func:`forward_batches`.
     """
     task.backbone.eval()
 
@@ -47,10 +86,12 @@ def cache_features(
             return features_to_batch(task.backbone(batch, task.layout))
         return task.backbone.forward_to_cut(cut, batch, task.layout)
 
-    return _fill(cache, _forward(task, inputs, budget, progress, workers, state))
+    batches = _batches(task, inputs, budget)
+    for rows, states in forward_batches(inputs, batches, task.device, state, progress, workers):
+        cache.append(rows, states)
+    return cache.finish()
 
 
-@torch.no_grad()
 def compute_soft_labels(
     task: TaskModule,
     inputs: RowSource,
@@ -66,10 +107,12 @@ def compute_soft_labels(
     def soft_labels(batch: Batch) -> Batch:
         return task.head.soft_labels(*task.output(0, batch), temperature)
 
-    return _fill(cache, _forward(task, inputs, budget, progress, workers, soft_labels))
+    batches = _batches(task, inputs, budget)
+    for rows, labels in forward_batches(inputs, batches, task.device, soft_labels, progress, workers):
+        cache.append(rows, labels)
+    return cache.finish()
 
 
-@torch.no_grad()
 def predict_batches(
     task: TaskModule,
     cut: int | None,
@@ -86,7 +129,8 @@ def predict_batches(
     def predict(batch: Batch) -> Predictions:
         return task.head.predict(*task.output(cut, batch))
 
-    for rows, predictions in _forward(task, inputs, budget, progress, workers, predict):
+    batches = _batches(task, inputs, budget)
+    for rows, predictions in forward_batches(inputs, batches, task.device, predict, progress, workers):
         chunks.append(predictions)
         order.extend(rows)
     return concat_predictions(chunks, order)
@@ -103,37 +147,13 @@ def evaluate_loss(
 ) -> float:
     """Compute the head's own loss, averaged over all rows. Arguments as for :func:`cache_features`."""
     task.eval()
-    total, weight = 0.0, 0.0
-    for rows, (output, features) in _forward(task, inputs, budget, iter, workers, partial(task.output, cut)):
+    total, weight, output_of = 0.0, 0.0, partial(task.output, cut)
+    batches = _batches(task, inputs, budget)
+    for rows, (output, features) in forward_batches(inputs, batches, task.device, output_of, workers=workers):
         loss = task.head.loss(output, targets.select(rows).to(task.device), features)
         total, weight = total + float(loss.total), weight + float(loss.weight)
     return total / max(weight, 1e-12)
 
 
-def _fill(cache: TensorCache, states: Iterator[tuple[RowIndices, Batch]]) -> TensorCache:
-    for rows, state in states:
-        cache.append(rows, state)
-    return cache.finish()
-
-
-def _forward(
-    task: TaskModule,
-    inputs: RowSource,
-    budget: BatchBudget,
-    progress: ProgressIterator,
-    workers: int | None,
-    compute: Callable[[Batch], _Result],
-) -> Iterator[tuple[RowIndices, _Result]]:
-    """Compute something for all rows in batches; batches that do not fit into memory are halved."""
-    batches = inference_batches(inputs.sizes(), budget, even=not task.padding_invariant)
-    loaded = iter_batches(inputs, batches, workers)
-    for rows in progress(batches):
-        batch = next(loaded)
-
-        def compute_some(places: Sequence[int], batch: Batch = batch) -> _Result:
-            some = batch if len(places) == len(batch) else batch.select(places)
-            with OneDnnLinear():
-                return compute(some.to(task.device))
-
-        for places, result in halve_on_oom(range(len(rows)), compute_some):
-            yield (rows if len(places) == len(rows) else [rows[place] for place in places]), result
+def _batches(task: TaskModule, inputs: RowSource, budget: BatchBudget) -> Sequence[RowIndices]:
+    return inference_batches(inputs.sizes(), budget, even=not task.padding_invariant)

@@ -1,1 +1,1 @@
-"""Evaluation."""
+"""Evaluation: metrics with bootstrap intervals, numbers per class, baselines."""

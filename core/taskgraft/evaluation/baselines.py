@@ -1,96 +1,145 @@
-"""Honest rivals of a model: what a head's baselines learn from the training rows, and what they predict for others.
+"""Baselines: simple models fitted on the same training rows and evaluated on the same rows as the task model.
 
-A rival is a help in judging, so whatever one raises leaves that one out and spares the model.
+A head names some, which are fitted with the model and stored in its artifact; an exception of one leaves out that baseline and
+spares the model. A user may request others when evaluating; an exception of one of those is an error.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, resolve
+from taskgraft.adaptation.fitted_task import FittedTask
+from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import PER_ELEMENT, HeadDescription, TargetKind
 from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.recipe import Recipe
+from taskgraft.contract.rows import RenamedColumns
 from taskgraft.contract.specs import BaselineSpec
+from taskgraft.data.dataset import eval_dataset
+from taskgraft.data.examples import all_targets
+from taskgraft.data.splitting import read_train_and_validation
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import PluginSource
-from taskgraft.errors import TaskgraftError
+from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.storage.manifest import InvalidArtifact
+
+
+@dataclass(frozen=True)
+class FittedBaseline:
+    """A baseline and its state: what its ``fit`` returned."""
+
+    component: ResolvedComponent[BaselineSpec]
+    state: Any
+
+    def predict(self, kind: TargetKind, inputs: Columns, truth: Sequence[Any]) -> Predictions:
+        """Predict for some rows.
+
+        Args:
+            truth: of the rows; only their number, and the number of elements of each, is used.
+
+        Raises:
+            EvaluationError: if there is not one prediction per row.
+        """
+        elements = [len(labels) for labels in truth] if kind in PER_ELEMENT else None
+        predictions = self.component.spec.predict(self.state, inputs, elements, self.component.config)
+        if (count := len(predictions.values)) != len(truth):
+            label = self.component.label
+            raise EvaluationError(f"The baseline '{label}' made {count:,} predictions for {len(truth):,} rows.")
+        return predictions
 
 
 def fit_baselines(
     head: HeadDescription, inputs: Columns, truth: Callable[[], Sequence[Any]]
 ) -> tuple[dict[str, Config], list[str]]:
-    """Let the baselines of a head learn from the training rows.
+    """Fit the baselines that a head names on the training rows.
 
     Returns:
-        name → what a baseline learned, as an artifact would give it back; and a sentence for each that was left out.
+        name → state, as an artifact would return it; and a sentence for each baseline that was left out.
     """
-    learned: dict[str, Config] = {}
-    problems: list[str] = []
+    states: dict[str, Config] = {}
+    notes: list[str] = []
     for name in head.baselines:
         try:
-            chosen = resolve_baseline(name)
-            if (reason := _unfit(chosen.spec, head.target)) is not None:
-                problems.append(f"the baseline '{name}' was left out, for {reason}")
-                continue
-            learned[name] = _read(chosen, chosen.spec.fit(inputs, truth(), chosen.config).model_dump(mode="json"))
+            component = resolve_baseline(name)
+            if head.target not in component.spec.targets:
+                notes.append(_note(name, f"it cannot predict {head.target}"))
+            elif component.spec.state is None:
+                notes.append(_note(name, "its state cannot be stored, so request it when you evaluate"))
+            else:
+                state = component.spec.fit(inputs, truth(), component.config)
+                states[name] = _parse_state(component, state.model_dump(mode="json"))
         except Exception as error:
-            problems.append(omission_note(name, error))
-    return learned, problems
+            notes.append(omission_note(name, error))
+    return states, notes
 
 
-def predict_baseline(
-    chosen: ResolvedComponent[BaselineSpec], learned: Any, kind: TargetKind, inputs: Columns, truth: Sequence[Any]
-) -> Predictions:
-    """Predict for rows by what a baseline learned.
+def fit_requested_baselines(
+    baselines: ComponentReference | Sequence[ComponentReference],
+    fitted: FittedTask,
+    recipe: Recipe,
+    label: str,
+    folder: Path,
+) -> dict[str, FittedBaseline]:
+    """Fit baselines that a user requests on the training rows of the model, which are read again by its recipe.
 
     Args:
-        truth: of the rows, for how many there are, and how many elements each has.
+        label: of the head, for messages.
+        folder: a temporary one, for processed rows.
+
+    Returns:
+        fitted baselines, by label.
 
     Raises:
-        Miscounted: when it does not predict once per row.
+        EvaluationError: for a baseline that predicts other targets or fails, or if the recipe names no training data.
     """
-    elements = [len(labels) for labels in truth] if kind in PER_ELEMENT else None
-    found = chosen.spec.predict(learned, inputs, elements, chosen.config)
-    if len(found.values) != len(truth):
-        raise WrongPredictionCount(len(found.values), len(truth))
-    return found
+    components = [*map(resolve_baseline, as_list(baselines))]
+    if not components:
+        return {}
+    for component in components:
+        if fitted.head.description.target not in component.spec.targets:
+            raise EvaluationError(f"The baseline '{component.label}' cannot predict what '{label}' predicts.")
+    data = recipe.data
+    if data.train is None:
+        names = join_words(repr(component.label) for component in components)
+        raise EvaluationError(
+            f"Baselines ({names}) are fitted on the training rows, but those came from memory, so the recipe names no file to "
+            "read them from. Write them to one, such as Parquet, and fit the model from that."
+        )
+    rows, _ = read_train_and_validation(data.train, None, data, recipe.training.seed, catalog())
+    rows, dataset = eval_dataset(fitted.head, fitted.target, fitted.task.backbone, rows, recipe, folder)
+    truth = fitted.head.decode_targets(all_targets(dataset.targets), fitted.target)
+    requested = {}
+    for component in components:
+        with baseline_errors(component.label):
+            state = component.spec.fit(RenamedColumns(rows, data.columns), truth, component.config)
+            requested[component.label] = FittedBaseline(component, state)
+    return requested
 
 
 def read_baselines(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> dict[str, Config]:
-    """Read what the baselines of an artifact learned.
+    """Parse the states of baselines in an artifact.
 
     Raises:
-        InvalidArtifact: when a baseline is not installed, or what is written is not what it learns.
+        InvalidArtifact: if a baseline is not installed, or its state is invalid.
     """
-    found: dict[str, Config] = {}
+    states: dict[str, Config] = {}
     for name, raw in written.items():
         try:
-            found[name] = _read(resolve_baseline(name), raw, "its ")
-        except ConfigError as error:
-            raise InvalidArtifact(str(folder), str(error).rstrip(".")) from None
+            states[name] = _parse_state(resolve_baseline(name), raw, "its ")
         except TaskgraftError as error:
-            raise InvalidArtifact(str(folder), " ".join(str(error).split()).rstrip(".")) from None
-    return found
+            text = str(error) if isinstance(error, ConfigError) else " ".join(str(error).split())
+            raise InvalidArtifact(str(folder), text.rstrip(".")) from None
+    return states
 
 
 def baseline_sources(names: Sequence[str]) -> list[PluginSource]:
-    """Say which distributions baselines came from."""
+    """Return the distributions that baselines came from."""
     return [resolve_baseline(name).source for name in names]
-
-
-def omission_note(name: str, error: Exception) -> str:
-    """Say why a baseline does without numbers."""
-    return f"the baseline '{name}' was left out, for it raised {raised(error)}"
-
-
-def raised(error: Exception) -> str:
-    """Name an error that a baseline raised."""
-    said = " ".join(str(error).split())[:200].rstrip(".")
-    return f"{type(error).__name__}{f' ({said})' if said else ''}"
 
 
 def resolve_baseline(reference: ComponentReference) -> ResolvedComponent[BaselineSpec]:
@@ -98,35 +147,33 @@ def resolve_baseline(reference: ComponentReference) -> ResolvedComponent[Baselin
     return resolve(catalog(), BaselineSpec, reference)
 
 
-def _unfit(spec: BaselineSpec, kind: TargetKind) -> str | None:
-    """Say why a baseline cannot go with a model."""
-    if kind not in spec.targets:
-        return f"it cannot predict {kind}"
-    return "what it learns is kept nowhere: ask for it when you evaluate" if spec.state is None else None
+def omission_note(name: str, error: Exception) -> str:
+    """Format why a baseline of a head was left out."""
+    return _note(name, _reason(error))
 
 
-def _read(chosen: ResolvedComponent[BaselineSpec], written: Mapping[str, Any], whose: str = "") -> Config:
-    if chosen.spec.state is None:
-        raise BaselineNotStored(chosen.label)
-    return parse_config(chosen.spec.state, written, f"{whose}baseline '{chosen.label}'")
+@contextmanager
+def baseline_errors(name: str) -> Iterator[None]:
+    """Wrap any exception of a requested baseline. Baselines of a head are left out instead."""
+    try:
+        yield
+    except TaskgraftError:
+        raise
+    except Exception as error:
+        advice = "Evaluate without it, or request another"
+        raise EvaluationError(f"The baseline '{name}' failed: {_reason(error)}. {advice}.") from error
 
 
-@dataclass(eq=False)
-class WrongPredictionCount(TaskgraftError):
-    """A baseline that does not predict once per row."""
-
-    predictions: int
-    rows: int
-
-    def __str__(self) -> str:
-        return f"{self.predictions:,} predictions for {self.rows:,} rows"
+def _note(name: str, reason: str) -> str:
+    return f"the baseline '{name}' was left out: {reason}"
 
 
-@dataclass(eq=False)
-class BaselineNotStored(TaskgraftError):
-    """Something written of a baseline that writes nothing down."""
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:200].rstrip(".")
+    return f"it raised {type(error).__name__}{f' ({text})' if text else ''}"
 
-    name: str
 
-    def __str__(self) -> str:
-        return f"What the baseline '{self.name}' learns is kept nowhere."
+def _parse_state(component: ResolvedComponent[BaselineSpec], raw: Mapping[str, Any], whose: str = "") -> Config:
+    if component.spec.state is None:
+        raise EvaluationError(f"The state of the baseline '{component.label}' cannot be stored.")
+    return parse_config(component.spec.state, raw, f"{whose}baseline '{component.label}'")

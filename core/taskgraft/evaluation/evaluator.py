@@ -1,34 +1,34 @@
-"""Judging a fitted model: its predictions for labelled rows, by metrics found by their names, beside honest rivals."""
+"""The evaluator: metrics of predictions for labelled rows, and of baselines on the same rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.adaptation.fitted import FittedTask
+from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import RenamedColumns, Rows
-from taskgraft.contract.specs import BaselineSpec, MetricFunction, MetricSpec
+from taskgraft.contract.specs import MetricFunction, MetricSpec
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.evaluation.baselines import omission_note, predict_baseline, resolve_baseline
-from taskgraft.evaluation.evaluation import RESAMPLES, Bootstrap, Evaluation, finite_only
-from taskgraft.evaluation.requested_baselines import FittedBaseline, baseline_errors
+from taskgraft.errors import join_words
+from taskgraft.evaluation.baselines import FittedBaseline, baseline_errors, omission_note, resolve_baseline
+from taskgraft.evaluation.bootstrap import RESAMPLES, Bootstrap, finite_only
+from taskgraft.evaluation.errors import EvaluationError
+from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.atomic_write import move_into
 
 
 @dataclass(frozen=True)
 class LabelledPredictions:
-    """Predictions for validation rows, their encoded targets, and the rows."""
+    """Predictions for labelled rows, their encoded targets, and the rows."""
 
     predictions: Predictions
     targets: Batch
@@ -37,16 +37,16 @@ class LabelledPredictions:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How predictions are to be judged.
+    """How predictions are evaluated.
 
     Attributes:
         metrics: at least one.
-        resampling: for the intervals.
-        figures: the folder for what the metrics draw; None draws nothing.
+        bootstrap: for the intervals.
+        figures: the folder for figures of the metrics; None draws none.
     """
 
     metrics: tuple[ResolvedComponent[MetricSpec], ...]
-    resampling: Bootstrap
+    bootstrap: Bootstrap
     figures: Path | None = None
 
 
@@ -60,109 +60,81 @@ def prepare_evaluation(
     resamples: int = RESAMPLES,
     figures: str | Path | None = None,
 ) -> EvaluationSettings:
-    """Find what judges, before anything is predicted.
+    """Find and check the metrics, before anything is predicted.
 
     Args:
-        label: what messages call the head.
-        metrics: names, or names with settings; the head's own when left out.
-        groups: a column of the rows whose equal values belong together in resamples; the head's when left out, if there.
+        label: of the head, for messages.
+        metrics: names, or names with settings; the head's own by default.
+        groups: a column whose equal values are drawn together in resamples; by default the head's, if the rows have it.
 
     Raises:
-        TaskgraftError: for a metric that is not known, does not take the settings or judges other targets, a column that is not
-            there, a number of resamples that cannot be drawn, or figures that no metric draws.
+        EvaluationError: for a metric of other targets, an invalid number of resamples, or figures that no metric draws.
+        TaskgraftError: for an unknown metric, invalid settings or a missing column.
     """
-    description, found = fitted.head.description, []
-    for reference in as_list(metrics) or description.metrics:
-        chosen = resolve(catalog(), MetricSpec, reference)
-        if description.target not in chosen.spec.targets:
-            raise MetricMismatch(chosen.label, label)
-        found.append(chosen)
-    if figures is not None and not any(chosen.spec.plot for chosen in found):
-        drawing = [
+    description = fitted.head.description
+    chosen = tuple(resolve(catalog(), MetricSpec, one) for one in as_list(metrics) or description.metrics)
+    for metric in chosen:
+        if description.target not in metric.spec.targets:
+            raise EvaluationError(f"The metric '{metric.label}' cannot evaluate what '{label}' predicts.")
+    if figures is not None and not any(metric.spec.plot for metric in chosen):
+        plots = [
             spec.name for spec, _ in catalog().specs(MetricSpec) if spec.plot and description.target in spec.targets
         ]
-        raise NoFigures(tuple(chosen.label for chosen in found), tuple(drawing))
+        advice = f"Choose a metric that does: {join_words(plots)}." if plots else "Evaluate without figures."
+        names = join_words(repr(metric.label) for metric in chosen)
+        raise EvaluationError(f"Figures were requested, but no figure is drawn by {names}. {advice}")
     if groups is None and description.group_column in rows.columns:
         groups = description.group_column
     members = None if groups is None else rows.values(groups)
-    resampling = Bootstrap(resamples, recipe.training.seed, groups, members)
-    return EvaluationSettings(tuple(found), resampling, None if figures is None else Path(figures))
+    bootstrap = Bootstrap(resamples, recipe.training.seed, groups, members)
+    return EvaluationSettings(chosen, bootstrap, None if figures is None else Path(figures))
 
 
 def evaluate_predictions(
     fitted: FittedTask,
     recipe: Recipe,
-    judged: LabelledPredictions,
-    how: EvaluationSettings,
+    labelled: LabelledPredictions,
+    settings: EvaluationSettings,
     reporter: ProgressReporter,
-    challengers: Mapping[str, FittedBaseline] = MappingProxyType({}),
+    requested: Mapping[str, FittedBaseline] = MappingProxyType({}),
 ) -> Evaluation:
-    """Judge predictions, and on the same rows those of the baselines that learned beside the model, or on request.
+    """Evaluate predictions and, on the same rows, the baselines of the model and those requested.
 
     Raises:
-        BaselineFailed: for a challenger that cannot predict.
-        OutputError: when there is no place for the figures.
+        EvaluationError: for a requested baseline that fails.
+        OutputError: if figures cannot be written.
     """
-    truth = fitted.head.decode_targets(judged.targets, fitted.target)
-    columns = RenamedColumns(judged.rows, {column: column for column in judged.rows.columns})
-    kind = fitted.head.description.target
+    rows, kind = labelled.rows, fitted.head.description.target
+    truth = fitted.head.decode_targets(labelled.targets, fitted.target)
+    columns = RenamedColumns(rows, {column: column for column in rows.columns})
+    inputs = RenamedColumns(rows, recipe.data.columns)
 
-    def judge(predictions: Predictions) -> MetricFunction:
-        return _together([one.spec.build(predictions, truth, columns, one.config) for one in how.metrics])
+    def metrics_of(predictions: Predictions) -> MetricFunction:
+        return _combine([one.spec.build(predictions, truth, columns, one.config) for one in settings.metrics])
 
-    def numbers_of(chosen: ResolvedComponent[BaselineSpec], learned: Any) -> dict[str, float]:
-        predictions = predict_baseline(chosen, learned, kind, inputs, truth)
-        return finite_only(judge(predictions)(np.arange(len(truth))))
+    def evaluate_baseline(baseline: FittedBaseline) -> dict[str, float]:
+        return finite_only(metrics_of(baseline.predict(kind, inputs, truth))(np.arange(len(truth))))
 
     baselines: dict[str, Mapping[str, float]] = {}
-    inputs = RenamedColumns(judged.rows, recipe.data.columns)
-    for name, learned in fitted.baselines.items():
+    for name, state in fitted.baselines.items():
         try:
-            baselines[name] = numbers_of(resolve_baseline(name), learned)
+            baselines[name] = evaluate_baseline(FittedBaseline(resolve_baseline(name), state))
         except Exception as error:
             reporter.message(omission_note(name, error))
-    for name, challenger in challengers.items():
+    for name, baseline in requested.items():
         with baseline_errors(name):
-            baselines[name] = numbers_of(challenger.chosen, challenger.learned)
+            baselines[name] = evaluate_baseline(baseline)
     figures: list[Path] = []
-    for one in how.metrics:
-        if how.figures is not None and one.spec.plot is not None:
-            draw = partial(one.spec.plot, judged.predictions, truth, columns, one.config)
-            figures += move_into(how.figures, draw, "figures")
-    return Evaluation(kind, judged.predictions, truth, judge(judged.predictions), how.resampling, baselines, figures)
+    for one in settings.metrics:
+        if settings.figures is not None and one.spec.plot is not None:
+            plot = partial(one.spec.plot, labelled.predictions, truth, columns, one.config)
+            figures += move_into(settings.figures, plot, "figures")
+    predictions = labelled.predictions
+    return Evaluation(kind, predictions, truth, metrics_of(predictions), settings.bootstrap, baselines, figures)
 
 
-def _together(judges: Sequence[MetricFunction]) -> MetricFunction:
-    """Ask several judges at once."""
+def _combine(functions: Sequence[MetricFunction]) -> MetricFunction:
+    def metrics(rows: NDArray[np.int64]) -> dict[str, float]:
+        return {name: value for function in functions for name, value in function(rows).items()}
 
-    def judge(rows: NDArray[np.int64]) -> dict[str, Any]:
-        return {name: number for one in judges for name, number in one(rows).items()}
-
-    return judge
-
-
-@dataclass(eq=False)
-class MetricMismatch(TaskgraftError):
-    """A metric that cannot judge this kind of target."""
-
-    metric: str
-    head: str
-
-    def __str__(self) -> str:
-        return f"The metric '{self.metric}' cannot judge what '{self.head}' predicts."
-
-
-@dataclass(eq=False)
-class NoFigures(TaskgraftError):
-    """Figures asked of metrics that draw none."""
-
-    metrics: tuple[str, ...]
-    drawing: tuple[str, ...]
-
-    def __str__(self) -> str:
-        others = (
-            f"Name a metric that does: {join_words(self.drawing)}."
-            if self.drawing
-            else "MetricFunction without figures."
-        )
-        return f"Figures are asked for, but none is drawn by {join_words(map(repr, self.metrics))}. {others}"
+    return metrics

@@ -1,4 +1,4 @@
-"""How each class fares, and which is taken for which: counted from predictions and truth, whatever head made them."""
+"""Precision, recall and F1 per class, and the confusion matrix, from predictions and truth of any head."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ from taskgraft.contract.predictions import Predictions
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each class was taken for each.
+    """A confusion matrix.
 
     Attributes:
         classes: the labels.
-        counts: rows; for each true class (down) a tuple with a number for each predicted class (across).
+        counts: for each true class (down) a tuple with the number of rows for each predicted class (across).
     """
 
     classes: tuple[Any, ...]
@@ -24,74 +24,74 @@ class Confusion:
 
 
 def confusion(kind: TargetKind, predictions: Predictions, truth: Sequence[Any]) -> Confusion | None:
-    """Count which class was taken for which; None unless each row has one label."""
+    """Count pairs of true and predicted class; None unless each row has one label."""
     if kind != TargetKind.CATEGORY:
         return None
     classes = _classes(kind, predictions, truth)
-    found = Counter(_of_category(predictions, truth))
-    return Confusion(classes, tuple(tuple(found[label, goal] for label in classes) for goal in classes))
+    counts = Counter(_category_pairs(predictions, truth))
+    return Confusion(classes, tuple(tuple(counts[label, true] for label in classes) for true in classes))
 
 
 def per_class(kind: TargetKind, predictions: Predictions, truth: Sequence[Any]) -> dict[str, dict[str, float]]:
-    """Judge each class by itself.
+    """Compute precision, recall and F1 of each class.
 
     Returns:
-        text of a label → ``precision``, ``recall`` and ``f1``, from 0 to 1, and ``support``: of how many rows (elements, for a
-        label per element) it is true. What cannot be had is left out: the precision of a label that is never predicted, the
-        recall of one that is never true. Empty for numbers.
+        text of a label → ``precision``, ``recall`` and ``f1``, from 0 to 1, and ``support``: the number of rows of that class
+        (elements, for a label per element). Undefined values are left out: the precision of a class that is never predicted,
+        the recall of one that no row has. Empty for numeric targets.
     """
     if kind not in _PAIRS:
         return {}
     pairs = Counter(_PAIRS[kind](predictions, truth))
-    given, wanted = Counter[Any](), Counter[Any]()
-    for (label, goal), count in pairs.items():
-        given[label] += count
-        wanted[goal] += count
+    predicted, actual = Counter[Any](), Counter[Any]()
+    for (label, true), count in pairs.items():
+        predicted[label] += count
+        actual[true] += count
     return {
-        label_key(label): _shares(pairs[label, label], given[label], wanted[label])
+        label_key(label): _scores(pairs[label, label], predicted[label], actual[label])
         for label in _classes(kind, predictions, truth)
     }
 
 
-def _shares(right: int, given: int, wanted: int) -> dict[str, float]:
-    found = {"precision": (right, given), "recall": (right, wanted), "f1": (2 * right, given + wanted)}
-    return {name: part / whole for name, (part, whole) in found.items() if whole} | {"support": wanted}
+def _scores(correct: int, predicted: int, actual: int) -> dict[str, float]:
+    ratios = {"precision": (correct, predicted), "recall": (correct, actual), "f1": (2 * correct, predicted + actual)}
+    return {name: part / whole for name, (part, whole) in ratios.items() if whole} | {"support": actual}
 
 
 def _classes(kind: TargetKind, predictions: Predictions, truth: Sequence[Any]) -> tuple[Any, ...]:
-    """Give the labels as the head orders them, or those that occur by their text when it does not say."""
+    """Return the labels in the order of the head, or those that occur, sorted by text, if it names none."""
     if predictions.classes:
         return predictions.classes
     occurring = {label for pair in _PAIRS[kind](predictions, truth) for label in pair} - {None}
     return tuple(sorted(occurring, key=label_key))
 
 
-Pairs = Iterator[tuple[Any, Any]]
+_Pairs = Iterator[tuple[Any, Any]]
 """A predicted label and the true one; None where there is none."""
 
 
-def _of_category(predictions: Predictions, truth: Sequence[Any]) -> Pairs:
+def _category_pairs(predictions: Predictions, truth: Sequence[Any]) -> _Pairs:
     return zip(predictions.values, truth, strict=True)
 
 
-def _of_categories(predictions: Predictions, truth: Sequence[Any]) -> Pairs:
-    """Give a pair for each label of each row of which it is known."""
-    for labels, goals in zip(predictions.values, truth, strict=True):
-        for label, true in goals.items():
+def _categories_pairs(predictions: Predictions, truth: Sequence[Any]) -> _Pairs:
+    """Yield a pair for each label of each row for which it is known."""
+    for labels, true_labels in zip(predictions.values, truth, strict=True):
+        for label, is_true in true_labels.items():
+            if is_true is not None:
+                yield label if label in labels else None, label if is_true else None
+
+
+def _element_pairs(predictions: Predictions, truth: Sequence[Any]) -> _Pairs:
+    """Yield a pair for each labelled element; elements that were cut off have no predicted label."""
+    for labels, true_labels in zip(predictions.values, truth, strict=True):
+        for index, true in enumerate(true_labels):
             if true is not None:
-                yield label if label in labels else None, label if true else None
+                yield labels[index] if index < len(labels) else None, true
 
 
-def _of_elements(predictions: Predictions, truth: Sequence[Any]) -> Pairs:
-    """Give a pair for each labelled element; what was cut off has no predicted label."""
-    for labels, goals in zip(predictions.values, truth, strict=True):
-        for place, goal in enumerate(goals):
-            if goal is not None:
-                yield labels[place] if place < len(labels) else None, goal
-
-
-_PAIRS: Mapping[TargetKind, Callable[[Predictions, Sequence[Any]], Pairs]] = {
-    TargetKind.CATEGORY: _of_category,
-    TargetKind.CATEGORIES: _of_categories,
-    TargetKind.ELEMENT_CATEGORIES: _of_elements,
+_PAIRS: Mapping[TargetKind, Callable[[Predictions, Sequence[Any]], _Pairs]] = {
+    TargetKind.CATEGORY: _category_pairs,
+    TargetKind.CATEGORIES: _categories_pairs,
+    TargetKind.ELEMENT_CATEGORIES: _element_pairs,
 }

@@ -1,0 +1,185 @@
+"""Load an artifact: all of it is verified before anything in it is used."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from taskgraft.adaptation.base_weights import build_backbone, check_owners, copy_verified, read_tensors
+from taskgraft.adaptation.fitted_task import FittedTask
+from taskgraft.adaptation.insertion import InsertedModule, insert_modules, remove_modules
+from taskgraft.adaptation.trainable import resolve_trainable
+from taskgraft.artifact.save import processor_settings, tensors_to_save
+from taskgraft.composition.compose import Composition, build_head, compose_components, head_features
+from taskgraft.composition.consent import check_consent
+from taskgraft.composition.resolve import ComponentReference, resolve
+from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.descriptions import BackboneDescription
+from taskgraft.contract.head import Head
+from taskgraft.contract.recipe import Recipe
+from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
+from taskgraft.contract.strategy import Strategy
+from taskgraft.contract.targets import TargetDescription
+from taskgraft.discovery.catalog import catalog
+from taskgraft.discovery.distributions import is_installed
+from taskgraft.engine.task_module import TaskModule
+from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.evaluation.baselines import read_baselines
+from taskgraft.storage.manifest import MANIFEST, InvalidArtifact, Manifest, read_artifact, rebase_data_paths
+
+
+@dataclass(eq=False)
+class InvalidDevice(TaskgraftError):
+    """A device that cannot be used."""
+
+    device: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"The device {self.device!r} cannot be used: {self.problem}. 'cpu' always can."
+
+
+def load_fitted(
+    path: str | Path,
+    *,
+    backbone: ComponentReference | Backbone | None = None,
+    head: Head[Any] | None = None,
+    strategy: Strategy | None = None,
+    device: str = "cpu",
+) -> tuple[Composition, Recipe, FittedTask]:
+    """Load an artifact after verifying all of it.
+
+    Args:
+        backbone: the present reference of the base, if it has moved; or the object that was composed.
+        head: the object, if the head was composed from one.
+        strategy: the object, if the strategy was composed from one.
+
+    Raises:
+        InvalidArtifact: for damage, another base, another processor, a newer format, a missing or unexpected tensor.
+        InvalidDevice: if the device cannot be used.
+    """
+    folder = Path(path)
+    manifest, content = read_artifact(folder)
+    recipe = rebase_data_paths(manifest.recipe, folder, Path.cwd())
+    composition = compose_from_manifest(folder, manifest, recipe, backbone, head, strategy)
+    recipe = recipe.model_copy(update={"backbone": composition.backbone.to_ref()})
+    built, base = build_backbone(composition.backbone)
+    _check_backbone(folder, manifest, built, base, composition.backbone.label)
+    built_head = build_head(composition)
+    target = _parse_target(folder, manifest, built_head)
+    baselines = read_baselines(folder, manifest.baselines)
+    task = TaskModule(built, built_head.build_module(head_features(composition), target), composition.layout)
+    task.padding_invariant = manifest.pads
+    fitted = FittedTask(task, built_head, target, (), frozenset(), base, manifest.metrics, baselines)
+    _restore(folder, composition, fitted, manifest, content)
+    move_to_device(task, device)
+    task.eval()
+    return composition, recipe, fitted
+
+
+def compose_from_manifest(
+    folder: Path,
+    manifest: Manifest,
+    recipe: Recipe,
+    backbone: ComponentReference | Backbone | None = None,
+    head: Head[Any] | None = None,
+    strategy: Strategy | None = None,
+) -> Composition:
+    """Compose what an artifact names, without reading weights. Arguments as for :func:`load_fitted`.
+
+    Raises:
+        InvalidArtifact: if a plugin is not installed, a setting needs the user's consent, or the inputs do not fit.
+    """
+    _check_sources(folder, manifest)
+    chosen: list[Any] = []
+    for kind, saved, given in (
+        (BackboneSpec, recipe.backbone, backbone),
+        (HeadSpec, recipe.head, head),
+        (StrategySpec, recipe.strategy, strategy),
+    ):
+        if given is None and saved.name is not None:
+            for component in resolve(catalog(), kind, saved).with_nested():
+                check_consent(folder, component.spec, component.config.model_dump(), {})
+        if saved.object is not None and (given is None or isinstance(given, str | Mapping)):
+            problem = f"its {kind.axis} was an object of the class {saved.object}; pass it as {kind.axis}=…"
+            raise InvalidArtifact(str(folder), problem)
+        chosen.append(saved if given is None else given)
+    composition = compose_components(catalog(), *chosen)
+    _check_inputs(folder, manifest, composition.backbone_description)
+    return composition
+
+
+def move_to_device(module: nn.Module, device: str) -> None:
+    """Move a module to a device.
+
+    Raises:
+        InvalidDevice: if the device is unknown, is not on this machine, or holds no data.
+    """
+    try:
+        if device == "meta":
+            raise RuntimeError("it holds no data")
+        module.to(device)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise InvalidDevice(device, str(error).splitlines()[0].rstrip(".")) from None
+
+
+def _check_sources(folder: Path, manifest: Manifest) -> None:
+    missing = {name: version for name, version in manifest.sources.items() if not is_installed(name)}
+    if missing:
+        names = join_words(f"{name} {version}" for name, version in missing.items())
+        raise InvalidArtifact(str(folder), f"it needs {names}, not installed here: pip install {' '.join(missing)}")
+
+
+def _check_inputs(folder: Path, manifest: Manifest, description: BackboneDescription) -> None:
+    reads, named = {field.name for field in description.inputs}, manifest.recipe.data.columns.keys()
+    required = {field.name for field in description.inputs if field.required}
+    if reads and not required <= named <= reads:
+        problem = f"its inputs are {join_words(named)}, but the backbone reads {join_words(sorted(reads))}"
+        raise InvalidArtifact(str(folder), problem)
+
+
+def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone, base: str | None, label: str) -> None:
+    if base != manifest.base:
+        problem = f"it was trained on another base than '{label}' ({manifest.base} there, {base} here)"
+        raise InvalidArtifact(str(folder), problem)
+    settings, saved = processor_settings(backbone), manifest.processor
+    if settings != saved:
+        differing = sorted(key for key in {*settings, *saved} if settings.get(key) != saved.get(key))
+        problem = f"the processor's settings differ from those it was trained with: {join_words(differing)}"
+        raise InvalidArtifact(str(folder), problem)
+
+
+def _parse_target(folder: Path, manifest: Manifest, head: Head[Any]) -> TargetDescription:
+    try:
+        return head.target.model_validate(manifest.target)
+    except ValidationError as error:
+        problem = f"its target description does not fit the head ({error.error_count()} errors)"
+        raise InvalidArtifact(str(folder), problem) from None
+
+
+def _restore(folder: Path, composition: Composition, fitted: FittedTask, manifest: Manifest, content: bytes) -> None:
+    """Insert the modules of all stages, and copy the saved tensors after comparing names, dtypes, shapes and digests."""
+    task, inserted = fitted.task, tuple[InsertedModule, ...]()
+    try:
+        for stage in composition.plan:
+            inserted = (*inserted, *insert_modules(task.backbone, stage.insertions, inserted))
+            fitted.trained |= resolve_trainable(stage, task.backbone, task.layout, task.head, inserted).declared
+        fitted.inserted = inserted
+        if manifest.merged:
+            remove_modules(task.backbone, inserted)
+            inserted = ()
+            fitted.mark_merged()
+        expected = tensors_to_save(fitted)
+        if missing := sorted(expected.keys() - manifest.tensors.keys()):
+            raise InvalidArtifact(str(folder), f"{MANIFEST} lists no tensor {join_words(missing, 3)}")
+        if unexpected := sorted(manifest.tensors.keys() - expected.keys()):
+            raise InvalidArtifact(str(folder), f"{MANIFEST} lists an unexpected tensor {join_words(unexpected, 3)}")
+        check_owners(folder, manifest, task.backbone.description)
+        tensors = read_tensors(folder, content, manifest.tensors)
+        copy_verified(folder, tensors, manifest.tensors, fitted.tensors())
+    except BaseException:
+        remove_modules(task.backbone, inserted)
+        raise

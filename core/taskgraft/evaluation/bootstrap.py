@@ -1,0 +1,87 @@
+"""Bootstrap: resamples of the rows, and the confidence intervals that they give."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskgraft.contract.specs import MetricFunction
+from taskgraft.contract.targets import is_missing
+from taskgraft.evaluation.errors import EvaluationError
+
+RESAMPLES = 1000
+"""The default number of resamples."""
+
+_CONFIDENCE_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How rows are resampled for the intervals.
+
+    Attributes:
+        count: the number of resamples; 0 gives no intervals.
+        seed: the same data and seed give the same intervals.
+        groups: the name of the groups (a column), or None if rows are drawn one by one.
+        members: the group of each row, if there are groups. Rows of one group are drawn together; a row whose group is missing
+            is drawn alone.
+    """
+
+    count: int = RESAMPLES
+    seed: int = 0
+    groups: str | None = None
+    members: Sequence[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 0:
+            advice = "Give a whole number from 0 on; 0 gives no intervals, 1000 is usual."
+            raise EvaluationError(f"resamples is {self.count!r}. {advice}")
+
+    def resamples(self, rows: int) -> Iterator[NDArray[np.int64]]:
+        """Draw as many rows, or groups, as there are, with replacement.
+
+        Yields:
+            row indices, ``(row,)`` int64, each as often as it was drawn. Nothing if there are no two rows or groups.
+        """
+        unit, units = self._units(rows)
+        if units < 2:
+            return
+        generator = np.random.default_rng(self.seed)
+        for _ in range(self.count):
+            times = np.bincount(generator.integers(units, size=units), minlength=units)
+            yield np.repeat(np.arange(rows), times[unit])
+
+    def intervals(self, metrics: MetricFunction, names: Sequence[str], rows: int) -> dict[str, tuple[float, float]]:
+        """Compute 95 % intervals: the 2.5th and 97.5th percentile over resamples of the rows, or of whole groups.
+
+        Source: Efron and Tibshirani, 1993, An introduction to the bootstrap, chapter 13.
+
+        Returns:
+            metric → lowest and highest value. A metric that is undefined in more than half of the resamples is left out.
+        """
+        drawn: dict[str, list[float]] = {name: [] for name in names}
+        for some in self.resamples(rows):
+            values = finite_only(metrics(some))
+            for name in drawn.keys() & values.keys():
+                drawn[name].append(values[name])
+        enough = {name: values for name, values in drawn.items() if values and 2 * len(values) >= self.count}
+        ends = ((1 - _CONFIDENCE_LEVEL) / 2, (1 + _CONFIDENCE_LEVEL) / 2)
+        bounds = {name: np.quantile(values, ends).tolist() for name, values in enough.items()}
+        return {name: (low, high) for name, (low, high) in bounds.items()}
+
+    def _units(self, rows: int) -> tuple[NDArray[np.int64], int]:
+        """Return the index of each row's unit, ``(row,)``, and the number of units, which are rows or groups."""
+        if self.members is None:
+            return np.arange(rows), rows
+        numbers: dict[Any, int] = {}
+        keys = (row if is_missing(value) else repr(value) for row, value in enumerate(self.members))
+        unit = [numbers.setdefault(key, len(numbers)) for key in keys]
+        return np.array(unit, dtype=np.int64), len(numbers)
+
+
+def finite_only(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the values that are finite, as Python floats."""
+    return {name: float(value) for name, value in values.items() if math.isfinite(value)}

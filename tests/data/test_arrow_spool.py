@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from taskgraft.data.arrow_spool import ArrowSpool, DiskFull, RecordWriter
+from taskgraft.data.arrow_spool import ArrowSpool, RecordWriter
+from taskgraft.data.errors import DataError
 
 
 def test_tables_come_back_as_one():
@@ -46,7 +47,7 @@ def test_nothing_is_left_after_an_error(tmp_path, monkeypatch):
 def test_a_full_disk_is_told_with_the_folder(monkeypatch):
     monkeypatch.setattr(tempfile, "mkstemp", lambda prefix, suffix: (os.open("/dev/full", os.O_WRONLY), "/dev/none"))
     monkeypatch.setattr(os, "unlink", lambda path: None)
-    with ArrowSpool() as spill, pytest.raises(DiskFull) as caught:
+    with ArrowSpool() as spill, pytest.raises(DataError) as caught:
         spill.write(pa.table({"a": range(100_000)}))
     assert str(caught.value) == (
         f"The rows cannot be written to the folder of temporary files, {tempfile.gettempdir()}: "

@@ -12,7 +12,7 @@ from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.plan import Stage, Unfreeze
 from taskgraft.contract.processor import AugmentedBatch
 from taskgraft.data.examples import EpochSeed
-from taskgraft.training.trainer import STILL
+from taskgraft.training.frozen_features import AUGMENTATION_OFF
 
 ALL = Stage("all", (Unfreeze(("stem", "middle", "last"), 1e-2),), head_learning_rate=1e-2)
 LAST = Stage("last", (Unfreeze(("last",), 1e-2),), head_learning_rate=1e-2, cache_features=True)
@@ -102,7 +102,7 @@ def test_where_computation_is_stored_examples_do_not_vary_and_it_is_said(capsys)
     model.fit(images(), inputs={"image": "image"}, target="label", training={"epochs": 2, "batch_size": 5})
     still = trained(Pictures(), LAST)
 
-    assert STILL in capsys.readouterr().err.replace("\n", " ")
+    assert AUGMENTATION_OFF in capsys.readouterr().err.replace("\n", " ")
     assert_same_bits(weights(model), weights(still))
 
 

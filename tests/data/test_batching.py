@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from taskgraft.data.batching import WINDOW, BatchBudget, inference_batches, shard_batch, training_batches
+from taskgraft.data.batching import _SORT_WINDOW, BatchBudget, inference_batches, shard_batch, training_batches
 
 _CHANCE = random.Random(0)
 SIZES = [_CHANCE.randint(1, 60) for _ in range(1_003)]
@@ -60,7 +60,7 @@ def test_a_last_batch_of_one_row_joins_the_one_before():
 
 
 def test_a_last_batch_of_one_row_joins_the_window_before():
-    batches = training_batches([1] * (WINDOW * 2 + 1), BatchBudget(2), seed=0, epoch=0, no_single=True)
+    batches = training_batches([1] * (_SORT_WINDOW * 2 + 1), BatchBudget(2), seed=0, epoch=0, no_single=True)
     assert sorted(map(len, batches))[-1] == 3
     assert min(map(len, batches)) == 2
 

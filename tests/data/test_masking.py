@@ -25,7 +25,7 @@ from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.errors import TaskgraftError
 from taskgraft.model import NeedsNoTarget, NoTarget
 from taskgraft.storage.manifest import MANIFEST
-from taskgraft.training.trainer import STILL
+from taskgraft.training.frozen_features import AUGMENTATION_OFF
 
 TEXTS = {"text": sentences(24)["text"]}
 HELD = {"text": sentences(12, seed=1)["text"]}
@@ -113,7 +113,7 @@ def test_where_computation_is_stored_the_same_elements_stay_hidden_and_it_is_sai
     run = tg.compose(words(dropout=0.0), "masked-elements", Planned(stage)).fit(TEXTS)
     first, second = run.stages[0].losses
     assert (first == pytest.approx(second, abs=1e-4)) == store
-    assert (STILL in capsys.readouterr().err.replace("\n", " ")) == store
+    assert (AUGMENTATION_OFF in capsys.readouterr().err.replace("\n", " ")) == store
 
 
 def test_a_linear_probe_runs_by_descent_on_features_computed_once():

@@ -4,7 +4,8 @@ from backbones import PAIRS, TABLE, WORDS
 
 from taskgraft.contract.descriptions import BackboneDescription, InputField, vector
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
-from taskgraft.data.preprocessing import InvalidInputs, check_elements, match_columns, preprocess
+from taskgraft.data.errors import DataError
+from taskgraft.data.preprocessing import label_count_mismatches, match_columns, preprocess
 
 
 def described(*roles: InputField) -> BackboneDescription:
@@ -50,28 +51,28 @@ def test_the_target_is_never_an_input_unasked():
             None,
             described(InputField("image")),
             "The backbone reads image, but no column was named for 'image', and train.csv has text, second, label. "
-            "Say which columns to read with inputs=….",
+            "Name the columns to read with inputs=….",
         ),
         (
             ["text", "second"],
             ONE,
-            "The backbone reads text, but 2 columns were named: text, second. Say which columns to read with inputs=….",
+            "The backbone reads text, but 2 columns were named: text, second. Name the columns to read with inputs=….",
         ),
         (
             {"txt": "text"},
             ONE,
-            "The backbone reads text, but there is no input 'txt'. Say which columns to read with inputs=….",
+            "The backbone reads text, but there is no input 'txt'. Name the columns to read with inputs=….",
         ),
         (
             {"second": "text"},
             TWO,
             "The backbone reads text, second, but no column was named for 'text', and train.csv has text, second, label. "
-            "Say which columns to read with inputs=….",
+            "Name the columns to read with inputs=….",
         ),
     ],
 )
 def test_inputs_that_cannot_be_filled_are_refused(inputs, description, said):
-    with pytest.raises(InvalidInputs) as caught:
+    with pytest.raises(DataError) as caught:
         match_columns(inputs, description, ROWS, ("label",))
     assert str(caught.value) == said
 
@@ -106,8 +107,10 @@ def test_refused_rows_are_told_with_their_lines_over_all_pieces(tmp_path):
     texts = ["some"] * 1_500
     texts[3] = texts[1_400] = ""
     rows = Rows(pa.table({"text": texts}), "train.csv", list(range(2, 1_502)))
+    inputs = preprocess(rows, {"text": "text"}, WORDS.build(), tmp_path, 1 << 20)
+    assert inputs.invalid == {3: "the text is empty", 1_400: "the text is empty"}
     with pytest.raises(InvalidRows) as caught:
-        preprocess(rows, {"text": "text"}, WORDS.build(), tmp_path, 1 << 20)
+        inputs.drop(inputs.invalid, "error")
     assert str(caught.value) == (
         "train.csv, line 5: the text is empty. 2 of 1,500 rows are like this (lines 5, 1,402).\n"
         'Fix these rows, or drop them with data.on_bad_row = "skip".'
@@ -116,22 +119,18 @@ def test_refused_rows_are_told_with_their_lines_over_all_pieces(tmp_path):
 
 @pytest.mark.parametrize("labels", [["O B", "O"], [["O", "B"], ["O"]]])
 def test_as_many_labels_as_elements_pass(labels):
-    check_elements(ROWS, [2, 1], {"tags": labels})
+    assert label_count_mismatches([2, 1], {"tags": labels}) == {}
 
 
 def test_rows_with_too_few_or_many_labels_are_refused():
-    rows = Rows(pa.table({"text": ["a b", "c", "d"]}), "train.csv", [2, 3, 4])
-    with pytest.raises(InvalidRows) as caught:
-        check_elements(rows, [2, 1, 1], {"tags": ["O", "O O", "O"]})
-    assert str(caught.value) == (
-        "train.csv, line 2: 'tags' has 1 labels for 2 elements.\n"
-        "train.csv, line 3: 'tags' has 2 labels for 1 elements.\n"
-        'Fix these rows, or drop them with data.on_bad_row = "skip".'
-    )
+    assert label_count_mismatches([2, 1, 1], {"tags": ["O", "O O", "O"]}) == {
+        0: "'tags' has 1 labels for 2 elements",
+        1: "'tags' has 2 labels for 1 elements",
+    }
 
 
 def test_labels_are_not_counted_where_the_input_does_not_decide_the_elements():
-    check_elements(ROWS, None, {"tags": ["O B"]})
+    assert label_count_mismatches(None, {"tags": ["O B"]}) == {}
 
 
 def test_letters_are_elements_too(tmp_path):
@@ -144,28 +143,28 @@ def test_letters_are_elements_too(tmp_path):
 
 
 def test_a_column_is_not_read_and_predicted_at_once():
-    with pytest.raises(InvalidInputs) as caught:
+    with pytest.raises(DataError) as caught:
         match_columns("label", ONE, ROWS, ["label"])
     assert str(caught.value) == (
-        "The backbone reads text, but the column 'label' is to be predicted, so it cannot be read as well. "
-        "Say which columns to read with inputs=…."
+        "The backbone reads text, but the column 'label' is the target, so it cannot be an input as well. "
+        "Name the columns to read with inputs=…."
     )
 
 
 def test_a_column_of_a_table_is_not_read_and_predicted_at_once_where_it_is_named():
-    with pytest.raises(InvalidInputs) as caught:
+    with pytest.raises(DataError) as caught:
         match_columns(["label"], ANY, ROWS, ["label"])
     assert str(caught.value) == (
-        "The backbone reads the columns of a table, but the column 'label' is to be predicted, so it cannot be read as well. "
-        "Say which columns to read with inputs=…."
+        "The backbone reads the columns of a table, but the column 'label' is the target, so it cannot be an input as well. "
+        "Name the columns to read with inputs=…."
     )
 
 
 def test_inputs_that_name_nothing_are_refused():
-    with pytest.raises(InvalidInputs) as caught:
+    with pytest.raises(DataError) as caught:
         match_columns(5, ONE, ROWS, ["label"])
     assert str(caught.value) == (
-        "The backbone reads text, but inputs is 5, which names no columns. Say which columns to read with inputs=…."
+        "The backbone reads text, but inputs is 5, which names no columns. Name the columns to read with inputs=…."
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
-from taskgraft.data.reading import UnsupportedData, read_file, read_rows
+from taskgraft.data.reading import DataError, read_file, read_rows
 from taskgraft.discovery.catalog import Catalog, catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.loader import CatalogEntry
@@ -98,7 +98,7 @@ def test_lists_in_cells_stay_lists():
     ],
 )
 def test_what_is_no_data_is_refused(data, said):
-    with pytest.raises(UnsupportedData) as caught:
+    with pytest.raises(DataError) as caught:
         rows_of(data)
     assert str(caught.value) == (
         f"{said}. Give a path, a Dataset, a DataFrame, an Arrow table, a list of dicts or a dict of columns."
@@ -207,7 +207,7 @@ def test_two_readers_of_one_suffix_are_both_named(tmp_path):
     with pytest.raises(UnreadableFile) as caught:
         told_by(tmp_path / "a.dat", reader_of("one", suffixes=(".dat",)), reader_of("two", "b", suffixes=(".dat",)))
     assert str(caught.value) == (
-        f"{tmp_path / 'a.dat'}: 'acme-readers/one' and 'b/two' both read it. Say which with data.reader."
+        f"{tmp_path / 'a.dat'}: 'acme-readers/one' and 'b/two' both read it. Choose one with data.reader."
     )
 
 
@@ -226,7 +226,7 @@ def test_a_file_of_bad_rows_alone_is_refused_even_where_rows_may_be_skipped(tmp_
     ids=["DataFrame", "Arrow table"],
 )
 def test_two_columns_of_one_name_are_refused(data):
-    with pytest.raises(UnsupportedData) as caught:
+    with pytest.raises(DataError) as caught:
         rows_of(data)
     assert "text" in str(caught.value)
     assert str(caught.value).endswith(
@@ -236,7 +236,7 @@ def test_two_columns_of_one_name_are_refused(data):
 
 @pytest.mark.parametrize("value", [1 << 80, "\ud800"], ids=["a number too large", "half a character"])
 def test_a_value_that_arrow_cannot_hold_is_refused(value):
-    with pytest.raises(UnsupportedData) as caught:
+    with pytest.raises(DataError) as caught:
         rows_of({"text": [value]})
     assert str(caught.value).startswith("the training data cannot be made into columns (")
 
@@ -244,7 +244,7 @@ def test_a_value_that_arrow_cannot_hold_is_refused(value):
 def test_a_path_too_long_to_look_at_is_refused():
     with pytest.raises(UnreadableFile) as caught:
         rows_of("x" * 5_000 + ".csv")
-    assert str(caught.value).endswith("it cannot be looked at (File name too long).")
+    assert str(caught.value).endswith("it cannot be opened (File name too long).")
 
 
 def test_a_gap_among_texts_is_missing_in_a_list_of_dicts_as_in_a_dataframe():

@@ -6,7 +6,8 @@ from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import SplitSpec
-from taskgraft.data.splitting import InvalidSplit, ValidationIsTraining, read_train_and_validation, split_rows
+from taskgraft.data.errors import DataError
+from taskgraft.data.splitting import InvalidSplit, read_train_and_validation, split_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import PluginSource
 
@@ -82,7 +83,7 @@ def test_rows_are_not_skipped_when_a_split_refuses_all():
 
 
 def test_a_validation_file_that_is_the_training_file_is_refused():
-    with pytest.raises(ValidationIsTraining) as caught:
+    with pytest.raises(DataError) as caught:
         read("train.csv", "./train.csv")
     assert str(caught.value) == (
         "The validation data are the training data (train.csv), so they would say nothing about new rows. "

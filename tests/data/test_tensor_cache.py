@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from taskgraft.contract.batch import Batch, collate
-from taskgraft.data.tensor_cache import TensorCache, TruncatedCache
+from taskgraft.data.errors import DataError
+from taskgraft.data.tensor_cache import TensorCache
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool)
 IN_MEMORY, IN_FILES = 1 << 30, 0
@@ -127,11 +128,10 @@ def test_rows_in_a_file_that_was_cut_short_are_not_made_up(tmp_path):
     store.finish()
     (tmp_path / "0.bin").write_bytes((tmp_path / "0.bin").read_bytes()[:-1])
     assert torch.equal(store.gather(range(99))["x"], rows["x"][:99])
-    with pytest.raises(TruncatedCache) as caught:
+    with pytest.raises(DataError) as caught:
         store.gather([99])
     assert str(caught.value) == (
-        f"{tmp_path / '0.bin'}, where rows were stored, has been cut short. "
-        "Delete the folder that it lies in, and run again."
+        f"The cache file {tmp_path / '0.bin'} is truncated. Delete the folder that holds it, and run again."
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from taskgraft.data.workers import MOST, parallel_map, worker_count
+from taskgraft.data.workers import MAX_WORKERS, parallel_map, worker_count
 from taskgraft.errors import TaskgraftError
 
 
@@ -60,6 +60,6 @@ def test_the_random_state_is_left_alone():
 
 def test_the_machine_decides_where_nobody_does():
     cores = len(os.sched_getaffinity(0))
-    assert worker_count(None, heavy=True) == min(cores, MOST)
+    assert worker_count(None, heavy=True) == min(cores, MAX_WORKERS)
     assert worker_count(None, heavy=False) == 0
     assert worker_count(3, heavy=False) == worker_count(3, heavy=True) == 3

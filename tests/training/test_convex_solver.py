@@ -13,11 +13,11 @@ from taskgraft.contract.head import HeadModule
 from taskgraft.training.convex_solver import (
     PENALTIES,
     ConvexProblem,
-    SolverFailed,
     solve,
     solve_with_penalty_search,
     start_at_zero,
 )
+from taskgraft.training.errors import TrainingError
 
 ROWS, SIZE = 240, 8
 
@@ -58,13 +58,13 @@ def test_classification_agrees_with_scikit_learn_at_the_same_penalty(strength, w
         else float(module.loss(torch.zeros(ROWS, 3), targets, Features(Layout.VECTOR, (features,))).weight)
     )
     solve(module, training, 1 / (strength * whole * training.scale()), training.scale(), tolerance=1e-7)
-    rival = LogisticRegression(
+    baseline = LogisticRegression(
         C=strength, tol=1e-8, max_iter=10_000, class_weight=None if weights == "none" else "balanced"
     ).fit(features.double().numpy(), labels)
     with torch.no_grad():
         found = module(Features(Layout.VECTOR, (features,))).softmax(-1)
-    np.testing.assert_allclose(found, rival.predict_proba(features.double().numpy()), atol=2e-3)
-    np.testing.assert_allclose(module.readout.weight.detach(), rival.coef_, atol=5e-3, rtol=5e-3)
+    np.testing.assert_allclose(found, baseline.predict_proba(features.double().numpy()), atol=2e-3)
+    np.testing.assert_allclose(module.readout.weight.detach(), baseline.coef_, atol=5e-3, rtol=5e-3)
 
 
 def test_regression_agrees_with_the_closed_form_of_ridge():
@@ -78,9 +78,9 @@ def test_regression_agrees_with_the_closed_form_of_ridge():
     penalty = 0.1
     solve(module, training, penalty, training.scale(), tolerance=1e-7)
     # mean squared error + penalty · scale · ½‖w‖² is, times the rows, ‖Xw − y‖² + α‖w‖² with α = rows · penalty · scale / 2
-    rival = Ridge(alpha=ROWS * penalty * training.scale() / 2).fit(features.numpy(), targets["numbers"][:, 0].numpy())
-    np.testing.assert_allclose(module.readout.weight.detach()[0], rival.coef_, atol=1e-4)
-    np.testing.assert_allclose(module.readout.bias.detach()[0], rival.intercept_, atol=1e-4)
+    baseline = Ridge(alpha=ROWS * penalty * training.scale() / 2).fit(features.numpy(), targets["numbers"][:, 0].numpy())
+    np.testing.assert_allclose(module.readout.weight.detach()[0], baseline.coef_, atol=1e-4)
+    np.testing.assert_allclose(module.readout.bias.detach()[0], baseline.intercept_, atol=1e-4)
 
 
 def test_the_bias_is_not_penalised():
@@ -157,9 +157,9 @@ def test_the_penalty_with_the_least_validation_loss_is_kept():
     solution = solve_with_penalty_search(module, training, validation, training.scale())
     assert solution.validation_loss == pytest.approx(validation.loss(module, gradients=False))
     for penalty in PENALTIES:
-        rival, _ = classifier(labels)
-        solve(rival, training, penalty, training.scale())
-        assert validation.loss(rival, gradients=False) >= solution.validation_loss - 1e-3
+        baseline, _ = classifier(labels)
+        solve(baseline, training, penalty, training.scale())
+        assert validation.loss(baseline, gradients=False) >= solution.validation_loss - 1e-3
 
 
 def test_noise_wants_a_stronger_penalty_than_order_does():
@@ -220,7 +220,7 @@ def test_features_that_are_not_finite_are_refused():
     features, labels = drawn()
     _, targets = classifier(labels)
     features[3, 0] = float("nan")
-    with pytest.raises(SolverFailed) as caught:
+    with pytest.raises(TrainingError) as caught:
         problem(features, targets).scale()
     assert str(caught.value) == "The head cannot be solved for: the features hold values that are not finite."
 
@@ -231,6 +231,6 @@ def test_targets_that_are_all_unknown_are_refused():
     target = head.fit_targets({"tags": ["a b"]})
     none = head.encode({"tags": [[None] * 3, [None] * 3]}, target)
     module = head.build_module(sequence(SIZE), target)
-    with pytest.raises(SolverFailed) as caught:
+    with pytest.raises(TrainingError) as caught:
         ConvexProblem(lambda: [(features, none)]).loss(module, gradients=False)
     assert str(caught.value) == "The head cannot be solved for: no row has a target."

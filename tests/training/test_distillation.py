@@ -240,7 +240,7 @@ def test_a_row_that_the_teacher_cannot_use_is_told_or_skipped(tmp_path):
     model = fit("small-pictures", distill(teacher), rows, inputs="image", on_bad_row="skip")
 
     assert str(raised.value) == (
-        "the training data, row 15: the teacher cannot use it, for the text is empty.\n"
+        "the training data, row 15: the teacher cannot use it: the text is empty.\n"
         'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
     assert model.fitted is not None
@@ -350,7 +350,7 @@ def test_a_damaged_teacher_is_refused_when_its_soft_labels_are_computed(teacher)
 
 def test_a_teacher_of_another_kind_of_target_is_refused_when_composing(teacher):
     assert refused(teacher, "regression") == (
-        f"The teacher {teacher} cannot teach: its head 'classification' predicts category, but 'regression' learns numbers. "
+        f"The teacher {teacher} cannot be used: its head 'classification' predicts category, but 'regression' predicts numbers. "
         "Choose another teacher, or the head 'classification'."
     )
 
@@ -367,8 +367,8 @@ def test_a_teacher_that_knows_something_else_of_its_targets_is_refused_when_comp
         target = Other
 
     assert refused(teacher, Strange(ClassificationConfig())) == (
-        f"The teacher {teacher} cannot teach: what its head 'classification' knows of the targets is nothing that 'Strange' "
-        "can take over. Choose another teacher, or the head 'classification'."
+        f"The teacher {teacher} cannot be used: 'Strange' cannot adopt the target description of its head "
+        "'classification'. Choose another teacher, or the head 'classification'."
     )
 
 
@@ -376,8 +376,8 @@ def test_a_teacher_composed_from_an_object_is_refused_when_composing(tmp_path):
     folder = saved(tmp_path, backbone=words())
 
     assert refused(folder) == (
-        f"The teacher {folder} cannot teach: its backbone was an object of the class backbones.Words, which its folder does "
-        "not hold. Take a teacher of which everything was named."
+        f"The teacher {folder} cannot be used: its backbone was an object of the class backbones.Words, which its folder does "
+        "not contain. Choose a teacher whose components were all named."
     )
 
 
@@ -418,7 +418,7 @@ def test_labels_that_the_teacher_does_not_know_are_named(teacher):
         fit(SMALLER, distill(teacher), rows)
     assert str(raised.value) == (
         "the training data, row 3: the label 'z' does not occur in the training split, which has 'a', 'b', 'c'.\n"
-        f"The training split meant is that of the teacher '{teacher}', whose labels and scales the head takes over.\n"
+        f"The training split meant is that of the teacher '{teacher}', whose labels and scales the head adopts.\n"
         'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
@@ -430,7 +430,7 @@ def test_a_teacher_of_another_column_is_refused_before_training(teacher):
     with pytest.raises(TeacherMismatch) as raised:
         fit(SMALLER, distill(teacher), rows, target="intent")
     assert str(raised.value) == (
-        f"The teacher {teacher} cannot teach: it predicts 'label', but the target is 'intent'. "
+        f"The teacher {teacher} cannot be used: it predicts 'label', but the target is 'intent'. "
         "Let teacher and student predict the same columns."
     )
 
@@ -439,7 +439,7 @@ def test_rows_without_a_column_that_the_teacher_reads_are_refused_before_trainin
     with pytest.raises(TeacherMismatch) as raised:
         fit("small-pictures", distill(teacher), images())
     assert str(raised.value) == (
-        f"The teacher {teacher} cannot teach: it reads 'text', but the training data has image, label. "
+        f"The teacher {teacher} cannot be used: it reads 'text', but the training data has image, label. "
         "Give training rows with all columns that the teacher reads."
     )
 
@@ -451,8 +451,8 @@ def test_teachers_of_two_stages_must_know_the_same(teacher, tmp_path):
     with pytest.raises(TeacherMismatch) as raised:
         tg.compose(words(), "classification", Planned(stage_of(teacher), second))
     assert str(raised.value) == (
-        f"The teacher {other} cannot teach: what it knows of the targets differs from what the teacher of another stage knows. "
-        "Choose teachers that learned from the same rows."
+        f"The teacher {other} cannot be used: its target description differs from that of another stage's teacher. "
+        "Choose teachers that were trained on the same rows."
     )
 
 

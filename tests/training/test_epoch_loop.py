@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from taskgraft import Batch, Features, LossSum, compose
 from taskgraft.contract.head import HeadModule
-from taskgraft.training.fit import NoValidation
+from taskgraft.training.errors import ValidationRequired
 from taskgraft.training.train_step import NonFiniteGradient, NonFiniteLoss
 
 ADVICE = (
@@ -305,11 +305,11 @@ def test_patience_of_the_training_settings_holds_where_a_stage_says_none():
 
 
 def test_patience_of_the_training_settings_needs_validation_rows():
-    with pytest.raises(NoValidation) as caught:
+    with pytest.raises(ValidationRequired) as caught:
         fitted(words(), learns("block-1"), patience=3)
     assert str(caught.value) == (
-        "Training is to stop after 3 epochs without a lower validation loss (training.patience), but "
-        "there are no validation rows. Give data.validation or data.split."
+        "training.patience stops training after 3 epochs without a lower validation loss, but there are no validation rows. "
+        "Give data.validation or data.split."
     )
 
 

@@ -10,7 +10,7 @@ from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.plan import HeadSolver, Stage
 from taskgraft.data.tensor_cache import TensorCache
-from taskgraft.training.shared_cache import NOTE, SharedCache, frozen_digest
+from taskgraft.training.shared_cache import COST_FILE, SharedCache, frozen_digest
 
 PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
 LAST = learns("block-1", cache_features=True)
@@ -56,7 +56,7 @@ def test_the_seconds_of_what_was_read_are_told(tmp_path):
     first, second = SharedCache(tmp_path), SharedCache(tmp_path)
     fit(first, PROBE)
     fit(second, PROBE)
-    notes = [json.loads(path.read_text()) for path in tmp_path.glob(f"*/{NOTE}")]
+    notes = [json.loads(path.read_text()) for path in tmp_path.glob(f"*/{COST_FILE}")]
     assert len(notes) == 2  # training and validation rows
     assert (first.seconds, first.memory) == (0.0, 0)
     assert second.seconds == pytest.approx(sum(note["seconds"] for note in notes))
@@ -108,7 +108,7 @@ def test_a_store_that_was_not_finished_is_not_found(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        SharedCache(tmp_path).store({}, broken, again=False)
+        SharedCache(tmp_path).get_or_compute({}, broken, resumed=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -118,11 +118,11 @@ def test_what_a_run_paid_for_before_it_was_interrupted_is_not_counted_again(tmp_
         store.append([0], Batch({"value": torch.zeros(1, 2)}))
         return store.finish()
 
-    SharedCache(tmp_path).store({}, made, again=False)
-    (note,) = tmp_path.glob(f"*/{NOTE}")
+    SharedCache(tmp_path).get_or_compute({}, made, resumed=False)
+    (note,) = tmp_path.glob(f"*/{COST_FILE}")
     note.write_text(json.dumps({"seconds": 5.0, "memory": 7}))
     shelf = SharedCache(tmp_path)
-    shelf.store({}, made, again=True)
+    shelf.get_or_compute({}, made, resumed=True)
     assert (shelf.seconds, shelf.memory) == (0.0, 7)
-    shelf.store({}, made, again=False)
+    shelf.get_or_compute({}, made, resumed=False)
     assert shelf.seconds == 5.0

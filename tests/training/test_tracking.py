@@ -6,7 +6,8 @@ from accelerate.state import AcceleratorState
 from small_tasks import Planned, classification, learns, sentences, words
 
 from taskgraft import compose
-from taskgraft.training.tracking import InvalidTracker, make_accelerator
+from taskgraft.training.errors import TrainingError
+from taskgraft.training.tracking import make_accelerator
 
 
 def fit(run=None, **training):
@@ -20,13 +21,13 @@ def fit(run=None, **training):
     [
         (
             "tensorbord",
-            "there is none of that name (did you mean 'tensorboard'?); accelerate knows ",
+            "there is no such tracker (did you mean 'tensorboard'?); accelerate knows ",
         ),
-        ("zzz", "there is none of that name; accelerate knows "),
+        ("zzz", "there is no such tracker; accelerate knows "),
     ],
 )
 def test_a_tracker_that_nobody_knows_is_refused(tmp_path, name, said):
-    with pytest.raises(InvalidTracker) as caught:
+    with pytest.raises(TrainingError) as caught:
         make_accelerator((name,), tmp_path)
     assert str(caught.value).startswith(f"The tracker '{name}' cannot be used: {said}")
     for known in ("tensorboard", "wandb", "mlflow"):
@@ -35,15 +36,15 @@ def test_a_tracker_that_nobody_knows_is_refused(tmp_path, name, said):
 
 def test_a_tracker_without_its_package_is_refused(tmp_path):
     assert "mlflow" not in sys.modules
-    with pytest.raises(InvalidTracker) as caught:
+    with pytest.raises(TrainingError) as caught:
         make_accelerator(("mlflow",), tmp_path)
     assert str(caught.value) == (
-        "The tracker 'mlflow' cannot be used: its package is not installed here (pip install mlflow)."
+        "The tracker 'mlflow' cannot be used: its package is not installed (pip install mlflow)."
     )
 
 
 def test_a_tracker_needs_a_folder():
-    with pytest.raises(InvalidTracker) as caught:
+    with pytest.raises(TrainingError) as caught:
         fit(trackers=["tensorboard"])
     assert str(caught.value) == (
         "The tracker 'tensorboard' cannot be used: trackers may write files, so name a folder for the run with run=…."
@@ -63,7 +64,7 @@ def test_a_tracker_gets_the_numbers_of_each_step_and_epoch(tmp_path):
 
 
 def test_a_refused_tracker_leaves_the_next_fit_alone(tmp_path):
-    with pytest.raises(InvalidTracker):
+    with pytest.raises(TrainingError):
         fit(tmp_path / "run", trackers=["mlflow"])
     assert fit().stages[0].losses
     assert AcceleratorState().num_processes == 1

@@ -24,7 +24,7 @@ from torch import nn
 from taskgraft import Batch, compose
 from taskgraft.engine.memory import NotEnoughMemory
 
-STILL = {"dropout": 0.0}
+NO_DROPOUT = {"dropout": 0.0}
 
 
 def differences(one, other):
@@ -36,7 +36,7 @@ class Cramped(Words):
     """An encoder with memory for a few rows, in training passes."""
 
     def __init__(self, rows: int, error: Exception | None = None):
-        super().__init__(WordsConfig(**STILL))
+        super().__init__(WordsConfig(**NO_DROPOUT))
         self.most, self.seen = rows, []
         self.error = error or torch.OutOfMemoryError("CUDA out of memory.")
 
@@ -53,8 +53,8 @@ class Cramped(Words):
 
 @pytest.mark.parametrize("size", [1, 3, 8])
 def test_summed_micro_batches_give_the_weights_of_whole_batches(size):
-    whole = weights(trained(words(**STILL), learns(*PARTS, rate=1e-3)))
-    apart = weights(trained(words(**STILL), learns(*PARTS, rate=1e-3), micro_batch=size))
+    whole = weights(trained(words(**NO_DROPOUT), learns(*PARTS, rate=1e-3)))
+    apart = weights(trained(words(**NO_DROPOUT), learns(*PARTS, rate=1e-3), micro_batch=size))
     assert max(differences(whole, apart).values()) < 1e-5
 
 
@@ -77,10 +77,10 @@ def test_less_memory_means_smaller_micro_batches_said_aloud(capfd):
     model = compose(backbone, classification(), Planned(learns(*PARTS, rate=1e-3)))
     model.fit(sentences(), target="label", training={"batch_size": 8})
     assert (
-        "Out of memory with 8 rows per pass. Going on with 4, the gradients summed to the same batches of 8 "
-        "(set training.micro_batch = 4 to begin so).\n"
-        "Out of memory with 4 rows per pass. Going on with 2, the gradients summed to the same batches of 8 "
-        "(set training.micro_batch = 2 to begin so).\n"
+        "Out of memory with 8 rows per pass. Continuing with 4; gradients still add up to batches of 8 "
+        "(set training.micro_batch = 4 to start like this).\n"
+        "Out of memory with 4 rows per pass. Continuing with 2; gradients still add up to batches of 8 "
+        "(set training.micro_batch = 2 to start like this).\n"
     ) in capfd.readouterr().err
     assert backbone.seen == [8, 4, 2, 2, 2, 2] + [2] * 20
 
@@ -96,7 +96,7 @@ def test_a_row_that_does_not_fit_alone_ends_training():
         trained(Cramped(0).eval(), learns(*PARTS))
     assert str(caught.value) == (
         "There is not enough memory for training the stage 'first' with a single row. "
-        "Lower training.micro_batch, shorten the inputs, or let fewer parts learn."
+        "Lower training.micro_batch, shorten the inputs, or train fewer parts."
     )
 
 
@@ -110,20 +110,20 @@ def test_another_error_is_no_lack_of_memory():
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_multiplies_in_sixteen_bits_and_keeps_weights_in_full(precision):
-    full = weights(trained(words(**STILL), learns(*PARTS, rate=1e-3)))
-    half = weights(trained(words(**STILL), learns(*PARTS, rate=1e-3), precision=precision))
+    full = weights(trained(words(**NO_DROPOUT), learns(*PARTS, rate=1e-3)))
+    half = weights(trained(words(**NO_DROPOUT), learns(*PARTS, rate=1e-3), precision=precision))
     assert {tensor.dtype for tensor in half.values() if tensor.is_floating_point()} == {torch.float32}
     assert 0 < max(differences(full, half).values()) < 2e-2
 
 
 def test_auto_is_full_precision_on_a_processor_and_the_recipe_says_so():
-    model = trained(words(**STILL), learns(*PARTS), precision="auto")
+    model = trained(words(**NO_DROPOUT), learns(*PARTS), precision="auto")
     assert model.recipe.training.precision == "fp32"
-    assert_same_bits(weights(model), weights(trained(words(**STILL), learns(*PARTS))))
+    assert_same_bits(weights(model), weights(trained(words(**NO_DROPOUT), learns(*PARTS))))
 
 
 def test_an_overflow_of_fp16_is_passed_over_with_a_smaller_scale():
-    backbone = words(**STILL)
+    backbone = words(**NO_DROPOUT)
     with torch.no_grad():
         backbone.blocks[1].value.weight.mul_(300)
     _, run = fitted(backbone, learns("block-1", rate=1e-4, epochs=4), precision="fp16")
@@ -150,7 +150,7 @@ def test_rates_reach_zero_with_the_last_step():
         head_learning_rate=0.0,
         on_step_end=lambda backbone, _: places.append(backbone.norm.bias.detach().clone()),
     )
-    trained(words(**STILL), stage, steps=5, warmup=0.0, schedule="linear", weight_decay=0.0)
+    trained(words(**NO_DROPOUT), stage, steps=5, warmup=0.0, schedule="linear", weight_decay=0.0)
     moves = [float((after - before).abs().max()) for before, after in pairwise(places)]
     assert moves == sorted(moves, reverse=True)
 
@@ -158,9 +158,9 @@ def test_rates_reach_zero_with_the_last_step():
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
 def test_each_schedule_gives_other_weights(schedule):
     others = {"linear", "cosine", "constant"} - {schedule}
-    one = weights(trained(words(**STILL), learns(*PARTS), schedule=schedule))
+    one = weights(trained(words(**NO_DROPOUT), learns(*PARTS), schedule=schedule))
     for other in others:
-        assert max(differences(one, weights(trained(words(**STILL), learns(*PARTS), schedule=other))).values()) > 0
+        assert max(differences(one, weights(trained(words(**NO_DROPOUT), learns(*PARTS), schedule=other))).values()) > 0
 
 
 def test_only_what_learns_has_a_gradient():

@@ -30,8 +30,8 @@ from taskgraft.builtin.heads.regression import Regression
 from taskgraft.contract.plan import HeadSolver, Stage, Unfreeze
 from taskgraft.data.batching import BatchBudget
 from taskgraft.engine.feature_checks import CHECKED_EXAMPLES
-from taskgraft.training import trainer as stages
-from taskgraft.training.trainer import TooFewRows
+from taskgraft.training import convex_solver
+from taskgraft.training.errors import TrainingError
 
 PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
 
@@ -150,7 +150,7 @@ def test_a_probe_keeps_every_bit_of_the_backbone():
 def test_a_probe_of_elements_reads_few_at_a_time_and_rows_of_similar_length_together(monkeypatch):
     texts = ["a", "b a b a b a b a b a b a b a b a", "b a", "a b a", "b", "a b"] * 4
     rows = {"text": texts, "label": [text.split() for text in texts]}
-    shapes, real = [], stages.batch_to_features
+    shapes, real = [], convex_solver.batch_to_features
 
     def read(batch, layout):
         found = real(batch, layout)
@@ -164,8 +164,8 @@ def test_a_probe_of_elements_reads_few_at_a_time_and_rows_of_similar_length_toge
         return weights(model)["head.readout.weight"]
 
     at_once = probed()
-    monkeypatch.setattr(stages, "PIECE", BatchBudget(8_192, 40))
-    monkeypatch.setattr(stages, "batch_to_features", read)
+    monkeypatch.setattr(convex_solver, "SOLVER_BUDGET", BatchBudget(8_192, 40))
+    monkeypatch.setattr(convex_solver, "batch_to_features", read)
     torch.testing.assert_close(probed(), at_once, atol=1e-4, rtol=1e-3)
     assert max(count * longest for count, longest in shapes) <= 40
     assert sum(count * longest for count, longest in shapes) < 2 * sum(len(text.split()) for text in texts)
@@ -210,7 +210,7 @@ def test_a_probe_works_over_members():
 
 def test_one_row_is_too_few_to_choose_a_penalty():
     model = tg.compose(words(), Regression(RegressionConfig()), Planned(PROBE))
-    with pytest.raises(TooFewRows) as caught:
+    with pytest.raises(TrainingError) as caught:
         model.fit({"text": ["a b"], "price": [1]}, target="price", quiet=True)
     assert str(caught.value) == (
         "There is only 1 training row, so none can be held out to choose the penalty. "
@@ -237,7 +237,7 @@ def test_stages_follow_each_other():
     probe_first = PROBE, learns("block-1", cache_features=True, name="last")
     model, run = fitted(words(), *probe_first)
     assert [report.name for report in run.stages] == ["probe", "last"]
-    assert model.fitted.learned > {"head.readout.weight", "blocks.1.query.weight"}
+    assert model.fitted.trained > {"head.readout.weight", "blocks.1.query.weight"}
     assert run.stages[1].losses[0] < fitted(words(), learns("block-1", cache_features=True))[1].stages[0].losses[0]
 
 

@@ -9,7 +9,7 @@ from small_tasks import Planned, assert_same_bits, learns, sentences, weights, w
 
 import taskgraft as tg
 from taskgraft.contract.rows import InvalidRows, MissingColumn
-from taskgraft.training.validation_tuning import NothingToSettleBy
+from taskgraft.training.errors import ValidationRequired
 
 PLUGIN = f"""{OPENING}
 from taskgraft.builtin.heads.configs import ClassificationConfig
@@ -73,10 +73,10 @@ def test_settling_leaves_the_weights_of_a_head_that_does_not_settle():
 
 
 def test_without_validation_rows_nothing_is_trained():
-    with pytest.raises(NothingToSettleBy) as caught:
+    with pytest.raises(ValidationRequired) as caught:
         composed().fit(sentences(), target="label", quiet=True)
     assert str(caught.value) == (
-        "'Cautious' chooses a floor by validation rows after training, but there are none. "
+        "'Cautious' tunes a floor on validation rows after training, but there are no validation rows. "
         "Give data.validation or data.split."
     )
 

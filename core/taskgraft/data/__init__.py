@@ -1,1 +1,1 @@
-"""Data."""
+"""Rows to batches: reading, splitting, preprocessing, caching, augmentation."""

@@ -1,124 +1,122 @@
-"""Labelled rows as a recipe names them, made into examples; where it says so, without those that cannot be used."""
+"""Data sets for training and evaluation, from the rows and columns that a recipe names."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
 from taskgraft.contract.head import Head
-from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import InvalidRows, Rows
+from taskgraft.contract.recipe import DataConfig, Recipe
+from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
+from taskgraft.data.errors import DataError
 from taskgraft.data.examples import AugmentedRows, EncodedDataset
 from taskgraft.data.masking import ElementMasking, MaskedInputs, MaskedTargets
-from taskgraft.data.preprocessing import ProcessedInputs, check_elements, preprocess
-from taskgraft.errors import TaskgraftError
+from taskgraft.data.preprocessing import ProcessedInputs, label_count_mismatches, preprocess
 from taskgraft.progress import ProgressReporter
 
-Found = TypeVar("Found")
 
+def process_inputs(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> ProcessedInputs:
+    """Process the inputs that a recipe names. Invalid rows are reported in the result.
 
-def eval_dataset(
-    head: Head[Any], target: TargetDescription, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
-) -> tuple[EncodedDataset, dict[str, int]]:
-    """Prepare labelled rows, always the same. Where the head recovers what the backbone reads, they need no label.
-
-    Returns:
-        the examples, and what happened to how many rows.
+    Args:
+        folder: where files may be written.
 
     Raises:
-        EmptyData, InvalidRows: as :func:`processed_inputs` and :func:`encode_targets` do.
+        DataError: when there are no rows.
     """
-    examples, notes = train_dataset(head, target, backbone, rows, recipe, folder)
-    return replace(examples, drawn=None), notes
-
-
-def train_dataset(
-    head: Head[Any], target: TargetDescription, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
-) -> tuple[EncodedDataset, dict[str, int]]:
-    """Prepare labelled rows to learn from: they vary where the backbone's processor says so.
-
-    Returns, raises: as :func:`eval_dataset`.
-    """
-    made, processor = processed_inputs(backbone, rows, recipe, folder), backbone.processor
-    fresh = made.fresh if processor.augments else None
-    if head.description.target == TargetKind.INPUTS:
-        still = ElementMasking(made.source, processor, head.choose_masked, ask=head.choose_masked)
-        drawn = replace(still, fresh=fresh, ask=head.choose_scored)
-        return EncodedDataset(MaskedInputs(still), MaskedTargets(still), drawn), dict(made.notes)
-    examples = EncodedDataset(made.source, encode_targets(head, target, rows, recipe, made))
-    if fresh is not None:
-        examples = replace(
-            examples, drawn=AugmentedRows(fresh, examples.targets, partial(head.mix_targets, target=target))
-        )
-    return examples, dict(made.notes)
-
-
-def processed_inputs(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> ProcessedInputs:
-    """Prepare the inputs that a recipe names.
-
-    Raises:
-        EmptyData, InvalidRows: when there is nothing to prepare, or something that cannot be.
-    """
-    if not len(rows):
-        raise EmptyData(rows.source)
+    check_not_empty(rows)
     settings = recipe.training
     return preprocess(rows, recipe.data.columns, backbone, folder, settings.memory, settings.workers)
 
 
-def encode_targets(
-    head: Head[Any], target: TargetDescription, rows: Rows, recipe: Recipe, made: ProcessedInputs
-) -> Batch:
-    """Encode the targets that a recipe names.
+def train_dataset(
+    head: Head[Any], target: TargetDescription, inputs: ProcessedInputs, data: DataConfig
+) -> tuple[ProcessedInputs, EncodedDataset]:
+    """Make the training data set: that of :func:`encoded_dataset`, augmented where the processor augments.
+
+    Returns, raises: as that.
+    """
+    inputs, dataset = encode_dataset(head, target, inputs, data)
+    augmented = inputs.on_the_fly if inputs.on_the_fly.processor.augments else None
+    if head.description.target == TargetKind.INPUTS:
+        masking = replace(_fixed_masking(head, inputs), choose_scored=head.choose_scored, augmented=augmented)
+        return inputs, replace(dataset, augmenter=masking)
+    if augmented is not None:
+        mix_targets = partial(head.mix_targets, target=target)
+        dataset = replace(dataset, augmenter=AugmentedRows(augmented, dataset.targets, mix_targets))
+    return inputs, dataset
+
+
+def encode_dataset(
+    head: Head[Any], target: TargetDescription, inputs: ProcessedInputs, data: DataConfig
+) -> tuple[ProcessedInputs, EncodedDataset]:
+    """Encode the targets of processed rows; a head that recovers its inputs has no target column.
+
+    Args:
+        inputs: without rows that the processor found invalid.
+
+    Returns:
+        the inputs without rows whose target is invalid, and the data set of the rest.
 
     Raises:
-        InvalidRows: naming the rows whose target cannot be read, or has another number of entries than elements.
+        InvalidRows: naming the rows whose target cannot be read, or whose labels do not match their elements in number,
+            unless the recipe says to skip them.
     """
-    columns = target_columns(head, rows, recipe)
-    try:
-        found = head.encode(columns, target)
-    except InvalidTargets as error:
-        raise InvalidRows(rows, error.reasons) from None
-    if head.description.target in PER_ELEMENT:
-        check_elements(rows, made.elements, columns)
-    return found
+    if head.description.target == TargetKind.INPUTS:
+        masking = _fixed_masking(head, inputs)
+        return inputs, EncodedDataset(MaskedInputs(masking), MaskedTargets(masking))
+    while True:
+        targets, invalid = _encode(head, target, inputs, data)
+        if targets is not None:
+            return inputs, EncodedDataset(inputs.source, targets)
+        inputs = inputs.drop(invalid, data.on_bad_row)
 
 
-def target_columns(head: Head[Any], rows: Rows, recipe: Recipe) -> dict[str, list[Any]]:
-    """Give the raw targets that a recipe names, by column. Of files, a relative path starts at the folder of the data."""
-    columns = {column: rows.values(column) for column in recipe.data.target}
+def eval_dataset(
+    head: Head[Any], target: TargetDescription, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
+) -> tuple[Rows, EncodedDataset]:
+    """Make a data set for evaluation: process the inputs of some rows, and encode their targets.
+
+    Returns:
+        the rows without invalid ones, and their data set.
+
+    Raises:
+        DataError: when there are no rows.
+        InvalidRows: naming the invalid rows, unless the recipe says to skip them.
+    """
+    inputs = process_inputs(backbone, rows, recipe, folder)
+    inputs, dataset = encode_dataset(head, target, inputs.drop(inputs.invalid, recipe.data.on_bad_row), recipe.data)
+    return inputs.rows, dataset
+
+
+def target_columns(head: Head[Any], rows: Rows, data: DataConfig) -> dict[str, list[Any]]:
+    """Return the raw targets by column. If they are paths of files, a relative path starts at the folder of the data."""
+    columns = {column: rows.values(column) for column in data.target}
     if not head.description.files:
         return columns
     return {column: [*map(rows.resolve_path, values)] for column, values in columns.items()}
 
 
-def dropping_invalid_rows(rows: Rows, recipe: Recipe, work: Callable[[Rows], Found]) -> tuple[Rows, Found]:
-    """Do some work with rows; where the recipe says so, again without those that it refuses.
-
-    Returns:
-        the rows that were used, and what the work gave.
+def check_not_empty(rows: Rows) -> None:
+    """Reject data without a row.
 
     Raises:
-        InvalidRows: naming the rows that are refused, unless they are to be skipped.
+        DataError: naming the source.
     """
-    while True:
-        try:
-            return rows, work(rows)
-        except InvalidRows as error:
-            if recipe.data.on_bad_row == "error" or len(error.reasons) == len(rows):
-                raise
-            rows = rows.drop(error.reasons)
+    if not len(rows):
+        raise DataError(f"{rows.source} has columns but no rows.")
 
 
 def report_notes(reporter: ProgressReporter, notes: Mapping[str, int], rows: Rows, what: str) -> None:
-    """Say what happened to how many rows.
+    """Print what happened to how many rows.
 
     Args:
-        rows: those that are left.
+        rows: without skipped ones.
         what: what to call them ("training rows").
     """
     count = len(rows) + sum(rows.skipped.values())
@@ -126,11 +124,18 @@ def report_notes(reporter: ProgressReporter, notes: Mapping[str, int], rows: Row
         reporter.message(f"{note}: {some:,} of {count:,} {what}")
 
 
-@dataclass(eq=False)
-class EmptyData(TaskgraftError):
-    """Data without a row."""
+def _encode(
+    head: Head[Any], target: TargetDescription, inputs: ProcessedInputs, data: DataConfig
+) -> tuple[Batch | None, Mapping[int, str]]:
+    """Encode targets; return them, or why rows are invalid."""
+    columns = target_columns(head, inputs.rows, data)
+    try:
+        targets = head.encode(columns, target)
+    except InvalidTargets as error:
+        return None, error.reasons
+    invalid = label_count_mismatches(inputs.elements, columns) if head.description.target in PER_ELEMENT else {}
+    return (None if invalid else targets), invalid
 
-    source: str
 
-    def __str__(self) -> str:
-        return f"{self.source} has columns but no rows."
+def _fixed_masking(head: Head[Any], inputs: ProcessedInputs) -> ElementMasking:
+    return ElementMasking(inputs.source, inputs.on_the_fly.processor, head.choose_masked, head.choose_masked)

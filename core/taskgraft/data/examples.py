@@ -1,4 +1,4 @@
-"""Prepared examples and their targets, and how batches of them are put together."""
+"""Data sets of processed inputs and encoded targets, and the iterators that load batches of them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.data.tensor_cache import RowSource
 from taskgraft.data.workers import parallel_map, worker_count
 
-Blend = Callable[[Batch, Batch, Tensor], Batch]
-"""(targets, targets of the partners, shares) → targets of rows that were mixed."""
+TargetMixer = Callable[[Batch, Batch, Tensor], Batch]
+"""(targets, targets of the partners, shares) → targets of mixed rows."""
 
 
 class Targets(Protocol):
@@ -24,21 +24,21 @@ class Targets(Protocol):
     def __len__(self) -> int: ...
 
     def select(self, rows: RowIndices) -> Batch:
-        """Take some rows, in the order given."""
+        """Return some rows, in the order given."""
 
 
 class Augmenter(Protocol):
-    """Makes training examples with something drawn at random. Is sent to loader workers.
+    """Makes randomly augmented training examples. Is sent to loader workers.
 
     Attributes:
-        heavy: whether that takes so much work that worker processes are worth their while.
+        heavy: whether that is slow enough for worker processes to pay.
     """
 
     @property
     def heavy(self) -> bool: ...
 
-    def draw(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
-        """Give the inputs and targets of some rows.
+    def augment(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
+        """Return the inputs and targets of some rows.
 
         Args:
             seeds: one per row; all random choices for a row come from its seed.
@@ -50,49 +50,49 @@ class EncodedDataset:
     """Rows ready for a backbone or head.
 
     Attributes:
-        inputs: what lies at a cut of the backbone, or its features.
+        inputs: states at a cut of the backbone, or its features.
         targets: encoded by the head, in the order of the rows.
-        drawn: makes training examples instead, anew in each epoch; None where they are always the same.
+        augmenter: makes the examples of each training epoch in place of both; None without augmentation.
     """
 
     inputs: RowSource
     targets: Targets
-    drawn: Augmenter | None = None
+    augmenter: Augmenter | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
 
 def all_targets(targets: Targets) -> Batch:
-    """Give the targets of all rows at once."""
+    """Return the targets of all rows at once."""
     return targets if isinstance(targets, Batch) else targets.select(range(len(targets)))
 
 
 @dataclass(frozen=True)
 class AugmentedRows:
-    """Varies training examples at random.
+    """Augments training examples with the backbone's processor.
 
     Attributes:
         targets: of all rows.
-        blend: makes the targets of examples that were mixed.
+        mix_targets: makes the targets of mixed examples.
     """
 
-    fresh: OnTheFlyInputs
+    inputs: OnTheFlyInputs
     targets: Targets
-    blend: Blend
+    mix_targets: TargetMixer
     heavy: bool = True
 
-    def draw(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
-        """Give varied rows and their targets."""
-        varied, targets = self.fresh.augment(rows, seeds), self.targets.select(rows)
-        if varied.partners is not None and varied.shares is not None:
-            targets = self.blend(targets, targets.select(varied.partners.tolist()), varied.shares)
-        return varied.batch, targets
+    def augment(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
+        """Return augmented rows and their targets."""
+        augmented, targets = self.inputs.augment(rows, seeds), self.targets.select(rows)
+        if augmented.partners is not None and augmented.shares is not None:
+            targets = self.mix_targets(targets, targets.select(augmented.partners.tolist()), augmented.shares)
+        return augmented.batch, targets
 
 
 @dataclass(frozen=True)
 class EpochSeed:
-    """Which time it is that training goes through the rows.
+    """Identifies an epoch, for seeding.
 
     Attributes:
         seed: of the run.
@@ -103,16 +103,16 @@ class EpochSeed:
     epoch: int
 
     def seeds(self, rows: RowIndices) -> list[int]:
-        """Augmenter one seed per row, the same whatever its companions."""
+        """Return one seed per row. It depends on the row alone, not on its batch."""
         return [int(np.random.SeedSequence((self.seed, self.epoch, int(row))).generate_state(1)[0]) for row in rows]
 
 
 @dataclass(frozen=True)
 class LocalBatch:
-    """What one process gets of a batch.
+    """The rows of a batch that this process computes.
 
     Attributes:
-        counted: how many of the rows count; 0 for a process that only keeps in step.
+        counted: how many of the rows count; 0 for a process that only stays in step.
     """
 
     inputs: Batch
@@ -120,10 +120,10 @@ class LocalBatch:
     counted: int
 
     def split(self, size: int, *, no_single: bool = False) -> "list[LocalBatch]":
-        """Take it apart into pieces of at most some rows.
+        """Split into micro-batches of at most ``size`` rows.
 
         Args:
-            no_single: join a last row that would be alone to the piece before.
+            no_single: join a last micro-batch of one row to the one before.
         """
         rows = list(range(len(self.targets)))
         if len(rows) <= size:
@@ -132,45 +132,48 @@ class LocalBatch:
         if no_single and len(starts) > 1 and starts[-1] == len(rows) - 1:
             starts.pop()
         ends = [*starts[1:], len(rows)]
-        return [self._some(rows[start:end]) for start, end in zip(starts, ends, strict=True)]
+        return [self._select(rows[start:end]) for start, end in zip(starts, ends, strict=True)]
 
-    def _some(self, rows: Sequence[int]) -> "LocalBatch":
+    def _select(self, rows: Sequence[int]) -> "LocalBatch":
         return LocalBatch(self.inputs.select(rows), self.targets.select(rows), min(self.counted, len(rows)))
 
 
 def iter_training_batches(
-    examples: EncodedDataset,
+    dataset: EncodedDataset,
     batches: Sequence[RowIndices],
-    turn: EpochSeed,
+    epoch_seed: EpochSeed,
     workers: int | None = 0,
     index: int = 0,
     count: int = 1,
 ) -> Iterator[LocalBatch]:
-    """Load batches to learn from, in the order given.
+    """Load training batches, in the order given.
 
     Args:
-        turn: decides how examples vary.
-        workers: processes that put batches together; 0 does it here, None leaves it to the machine. The batches are the same.
+        epoch_seed: seeds the augmentation.
+        workers: loader processes; 0 loads here, None chooses by the machine. The batches are the same.
         index: which process this is, of ``count``.
 
     Raises:
-        InvalidRows: for rows that can no longer be prepared.
+        InvalidRows: for rows that can no longer be processed.
     """
-    heavy = examples.inputs.heavy if examples.drawn is None else examples.drawn.heavy
-    return parallel_map(partial(_piece, examples, turn, index, count), batches, worker_count(workers, heavy=heavy))
+    heavy = dataset.inputs.heavy if dataset.augmenter is None else dataset.augmenter.heavy
+    load = partial(_load_batch, dataset, epoch_seed, index, count)
+    return parallel_map(load, batches, worker_count(workers, heavy=heavy))
 
 
 def iter_batches(inputs: RowSource, batches: Sequence[RowIndices], workers: int | None) -> Iterator[Batch]:
-    """Gather batches to look at, in the order given.
+    """Load batches for inference, in the order given.
 
     Args:
-        workers: as for :func:`iter_training_batches`; where gathering is no work, it is done here.
+        workers: as for :func:`iter_training_batches`; inputs that are cheap to gather are always loaded here.
     """
     return parallel_map(inputs.gather, batches, worker_count(workers, heavy=True) if inputs.heavy else 0)
 
 
-def _piece(examples: EncodedDataset, turn: EpochSeed, index: int, count: int, batch: RowIndices) -> LocalBatch:
+def _load_batch(
+    dataset: EncodedDataset, epoch_seed: EpochSeed, index: int, count: int, batch: RowIndices
+) -> LocalBatch:
     rows, counted = shard_batch(batch, index, count)
-    if examples.drawn is None:
-        return LocalBatch(examples.inputs.gather(rows), examples.targets.select(rows), counted)
-    return LocalBatch(*examples.drawn.draw(rows, turn.seeds(rows)), counted)
+    if dataset.augmenter is None:
+        return LocalBatch(dataset.inputs.gather(rows), dataset.targets.select(rows), counted)
+    return LocalBatch(*dataset.augmenter.augment(rows, epoch_seed.seeds(rows)), counted)

@@ -1,4 +1,4 @@
-"""Prepared rows with elements hidden, for heads that recover them: drawn anew in each epoch, or the same each time."""
+"""Masked elements, for heads that recover them: another mask in each training epoch, a fixed one for evaluation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,69 +13,68 @@ from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.data.tensor_cache import RowSource
 
 FIXED_MASK = EpochSeed(seed=0, epoch=0)
-"""Where the same elements are hidden each time, which they are hangs on the number of the row alone, so that the numbers of
-models with different seeds can be compared."""
+"""Seeds the mask of evaluation. It depends on the row index only, so metrics of models with different seeds can be compared."""
 
 
 @dataclass(frozen=True)
 class ElementMasking:
-    """Hides elements of rows, each row by its seed.
+    """Masks elements of rows, each row by its seed.
 
     Attributes:
-        whole: the rows with nothing hidden.
-        choose: the head's choice of elements to hide.
-        ask: the head's choice of elements whose content is to be recovered, hidden or not.
-        fresh: varies the rows first; None where they do not vary.
+        inputs: the rows with nothing masked.
+        choose_masked: the head's choice of elements to mask.
+        choose_scored: the head's choice of elements to recover, masked or not.
+        augmented: augments the rows first; None without augmentation.
     """
 
-    whole: RowSource
+    inputs: RowSource
     processor: Processor
-    choose: Callable[[Batch, Sequence[int]], Tensor]
-    ask: Callable[[Batch, Sequence[int]], Tensor]
-    fresh: OnTheFlyInputs | None = None
+    choose_masked: Callable[[Batch, Sequence[int]], Tensor]
+    choose_scored: Callable[[Batch, Sequence[int]], Tensor]
+    augmented: OnTheFlyInputs | None = None
 
     @property
     def heavy(self) -> bool:
-        """Whether a draw takes so much work that worker processes are worth their while."""
-        return self.fresh is not None or self.whole.heavy
+        """Whether masking is slow enough for worker processes to pay."""
+        return self.augmented is not None or self.inputs.heavy
 
-    def draw(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
-        """Give rows with elements hidden, and what elements hold that are asked for."""
-        whole = self.whole.gather(rows) if self.fresh is None else self.fresh.augment(rows, seeds).batch
-        held = self.processor.element_values(whole)
-        hidden = self.choose(held, seeds)
-        return self.processor.mask_elements(whole, hidden, seeds), keep_masked(held, self.ask(held, seeds))
+    def augment(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
+        """Return rows with masked elements, and the values of the elements to recover."""
+        batch = self.inputs.gather(rows) if self.augmented is None else self.augmented.augment(rows, seeds).batch
+        values = self.processor.element_values(batch)
+        masked = self.processor.mask_elements(batch, self.choose_masked(values, seeds), seeds)
+        return masked, keep_masked(values, self.choose_scored(values, seeds))
 
 
 class MaskedInputs:
-    """Rows with the same elements hidden each time."""
+    """Rows with a fixed mask."""
 
-    def __init__(self, hiding: ElementMasking):
-        self._hiding = hiding
-        self.bytes = hiding.whole.bytes
-        self.heavy = hiding.heavy
+    def __init__(self, masking: ElementMasking):
+        self._masking = masking
+        self.bytes = masking.inputs.bytes
+        self.heavy = masking.heavy
 
     def __len__(self) -> int:
-        return len(self._hiding.whole)
+        return len(self._masking.inputs)
 
     def sizes(self) -> list[int]:
-        """The real positions of each row, as a :class:`RowSource` gives them."""
-        return self._hiding.whole.sizes()
+        """Return the real positions of each row, as a :class:`RowSource` does."""
+        return self._masking.inputs.sizes()
 
     def gather(self, rows: RowIndices) -> Batch:
-        """Put some rows together."""
-        return self._hiding.draw(rows, FIXED_MASK.seeds(rows))[0]
+        """Return some rows as a batch."""
+        return self._masking.augment(rows, FIXED_MASK.seeds(rows))[0]
 
 
 class MaskedTargets:
-    """What the elements hold that :class:`MaskedInputs` hides. Made when asked, so that nothing of it need be kept."""
+    """Values of the elements that :class:`MaskedInputs` masks. Computed on the fly, so nothing is stored."""
 
-    def __init__(self, hiding: ElementMasking):
-        self._hiding = hiding
+    def __init__(self, masking: ElementMasking):
+        self._masking = masking
 
     def __len__(self) -> int:
-        return len(self._hiding.whole)
+        return len(self._masking.inputs)
 
     def select(self, rows: RowIndices) -> Batch:
-        """Take some rows, in the order given."""
-        return self._hiding.draw(rows, FIXED_MASK.seeds(rows))[1]
+        """Return some rows, in the order given."""
+        return self._masking.augment(rows, FIXED_MASK.seeds(rows))[1]

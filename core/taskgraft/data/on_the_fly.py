@@ -1,6 +1,7 @@
-"""Rows that are prepared afresh whenever they are needed, since prepared they are too large to be kept, or vary at random."""
+"""Inputs that are processed or augmented on the fly: too large to cache, or different in each epoch."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from taskgraft.contract.backbone import Backbone
@@ -10,25 +11,25 @@ from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, LazyColumn, Rows
 
 
 class OnTheFlyInputs:
-    """Raw rows that a backbone's processor prepares when asked.
+    """Raw rows that the backbone's processor turns into model inputs on demand.
 
     Attributes:
         rows: the raw rows.
-        bytes: as a store counts what it keeps: nothing.
-        heavy: whether gathering takes work, so that worker processes are worth their while.
+        bytes: 0, since nothing is cached.
+        heavy: True, since gathering is slow enough for worker processes to pay.
     """
 
     def __init__(self, rows: Rows, names: Mapping[str, str], backbone: Backbone):
-        """Prepare nothing yet.
+        """Process nothing yet.
 
         Args:
             names: input role → column.
         """
         self.rows = rows
+        self.processor = backbone.processor
         self.bytes = 0
         self.heavy = True
         self._names = names
-        self._processor = backbone.processor
         self._files = frozenset(role.name for role in backbone.description.inputs if role.files)
         self._sizes = [1] * len(rows)
 
@@ -36,47 +37,57 @@ class OnTheFlyInputs:
         return len(self.rows)
 
     def sizes(self) -> list[int]:
-        """The real positions of each row, as far as they were noted; else 1."""
+        """Return the real positions of each row; 1 where they are unknown."""
         return self._sizes
 
-    def note_sizes(self, sizes: list[int]) -> None:
-        """Keep the real positions of each row."""
+    def set_sizes(self, sizes: list[int]) -> None:
+        """Set the real positions of each row."""
         self._sizes = sizes
 
-    def prepared(self, rows: RowIndices) -> ProcessedBatch:
-        """Prepare some rows."""
-        return self._processor.prepare(self._values(rows))
+    def replace_rows(self, rows: Rows, kept: Sequence[int]) -> "OnTheFlyInputs":
+        """Return the inputs of fewer rows.
+
+        Args:
+            kept: the indices that the rows have here.
+        """
+        fewer = copy(self)
+        fewer.rows, fewer._sizes = rows, [self._sizes[row] for row in kept]
+        return fewer
+
+    def process(self, rows: RowIndices) -> ProcessedBatch:
+        """Process some rows, invalid ones included."""
+        return self.processor.prepare(self._values(rows))
 
     def gather(self, rows: RowIndices) -> Batch:
-        """Prepare some rows that were prepared before.
+        """Process some rows that were valid before.
 
         Raises:
-            InvalidRows: for one that can no longer be used, such as a file that is gone.
+            InvalidRows: for a row that can no longer be used: its file is gone, for example.
         """
-        made = self.prepared(rows)
-        self._check(rows, made.invalid)
-        return made.batch
+        processed = self.process(rows)
+        self._check(rows, processed.invalid)
+        return processed.batch
 
     def augment(self, rows: RowIndices, seeds: Sequence[int]) -> AugmentedBatch:
-        """Prepare some rows with random variations, each from its seed.
+        """Process some rows with random augmentation, each from its seed.
 
         Raises:
             InvalidRows: as :meth:`gather` does.
         """
-        varied = self._processor.augment(self._values(rows), seeds)
-        self._check(rows, varied.invalid)
-        return varied
+        augmented = self.processor.augment(self._values(rows), seeds)
+        self._check(rows, augmented.invalid)
+        return augmented
 
     def _values(self, rows: RowIndices) -> dict[str, Sequence[Any]]:
-        """Give raw values by input role; a relative path of a file starts at the folder of the data."""
-        values = {name: self._some(column, rows) for name, column in self._names.items()}
+        """Return raw values by input role; relative paths start at the folder of the data."""
+        values = {name: self._column(column, rows) for name, column in self._names.items()}
         return values | {name: [*map(self.rows.resolve_path, values[name])] for name in self._files & values.keys()}
 
-    def _some(self, column: str, rows: RowIndices) -> Sequence[Any]:
+    def _column(self, column: str, rows: RowIndices) -> Sequence[Any]:
         if isinstance(rows, range) and rows.step == 1:
             return LazyColumn(self.rows.column(column).slice(rows.start, len(rows)))
         return [self.rows.value(column, int(row)) for row in rows]
 
-    def _check(self, rows: RowIndices, refused: Mapping[int, str]) -> None:
-        if refused:
-            raise InvalidRows(self.rows, {int(rows[place]): reason for place, reason in refused.items()}, FIX_ADVICE)
+    def _check(self, rows: RowIndices, invalid: Mapping[int, str]) -> None:
+        if invalid:
+            raise InvalidRows(self.rows, {int(rows[index]): reason for index, reason in invalid.items()}, FIX_ADVICE)

@@ -1,4 +1,4 @@
-"""Opening what readers read: plain or gzipped, with every fault of the file told as a sentence."""
+"""Open plain or gzipped files for readers, with one sentence for whatever is wrong with the file."""
 
 import gzip
 import zlib
@@ -12,7 +12,7 @@ from taskgraft.contract.rows import UnreadableFile
 
 @contextmanager
 def open_plain_or_gzip(path: Path) -> Iterator[BinaryIO]:
-    """Open a file as bytes; one whose name ends in ``.gz`` is decompressed on the way.
+    """Open a file as bytes; decompress it if its name ends in ``.gz``.
 
     Raises:
         UnreadableFile: when it cannot be opened, or reading it fails half-way.
@@ -25,13 +25,13 @@ def open_plain_or_gzip(path: Path) -> Iterator[BinaryIO]:
             else:
                 yield file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UnreadableFile(str(path), f"the file is no whole gzip file ({str(error).rstrip('.')}).") from None
+        raise UnreadableFile(str(path), f"the file is not a complete gzip file ({str(error).rstrip('.')}).") from None
     except OSError as error:
         raise UnreadableFile(str(path), f"the file cannot be read ({error.strerror}).") from None
 
 
-def line_that_is_not(path: Path, encoding: str) -> int:
-    """Find the first line that is not text in an encoding, from 1."""
+def find_undecodable_line(path: Path, encoding: str) -> int:
+    """Find the first line that is not valid text in an encoding, counted from 1."""
     number = 0
     with open_plain_or_gzip(path) as file:
         for number, line in enumerate(file, 1):

@@ -1,8 +1,8 @@
-"""From rows to prepared examples: columns found, rows checked, inputs made."""
+"""Preprocessing: columns matched to the backbone's inputs, rows processed, the result cached."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,129 +13,174 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.processor import ProcessedBatch
-from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
+from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, MissingColumn, Rows
+from taskgraft.data.errors import DataError
+from taskgraft.data.invalid_rows import OnBadRow, drop_invalid
 from taskgraft.data.on_the_fly import OnTheFlyInputs
-from taskgraft.data.tensor_cache import RowSource, TensorCache
+from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.data.workers import parallel_map, worker_count
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import join_words
 
-CHUNK, HEAVY_CHUNK = 1_024, 32
-"""Rows that a processor prepares at a time; fewer where they are large and prepared by several processes."""
+_CHUNK, _HEAVY_CHUNK = 1_024, 32
+"""Rows processed at a time; fewer where processed rows are large and several processes make them."""
+
+
+# --- columns
 
 
 def match_columns(inputs: Any, description: BackboneDescription, rows: Rows, targets: Sequence[str]) -> dict[str, str]:
     """Decide which column feeds which input role.
 
     Args:
-        inputs: a column, a list of columns in the order of the roles, role → column, or None to find out.
+        inputs: a column, a list of columns in the order of the roles, role → column, or None to match by name.
 
     Returns:
         role → column; for a backbone that reads any columns, column → column.
 
     Raises:
-        InvalidInputs: when the roles cannot be filled.
+        DataError: when the roles cannot be filled.
         MissingColumn: for a column that the data do not have.
     """
     roles = description.inputs
+    known = tuple(role.name for role in roles)
     if not (inputs is None or isinstance(inputs, str | Mapping | Sequence)):
-        raise InvalidInputs(tuple(role.name for role in roles), f"inputs is {inputs!r:.60}, which names no columns")
+        raise _inputs_error(known, f"inputs is {inputs!r:.60}, which names no columns")
     if isinstance(inputs, Mapping):
         chosen = dict(inputs)
     elif not roles:
         named = [inputs] if isinstance(inputs, str) else inputs
         chosen = {name: name for name in named or [column for column in rows.columns if column not in targets]}
     elif inputs is None:
-        chosen = {role.name: role.name for role in roles if role.name in rows.columns and role.name not in targets}
+        chosen = {name: name for name in known if name in rows.columns and name not in targets}
     else:
         names = [inputs] if isinstance(inputs, str) else list(inputs)
         if len(names) > len(roles):
-            raise InvalidInputs(
-                tuple(role.name for role in roles), f"{len(names)} columns were named: {join_words(names)}"
-            )
-        chosen = {role.name: column for role, column in zip(roles, names, strict=False)}
-    known = tuple(role.name for role in roles)
-    if roles and (strange := [role for role in chosen if role not in known]):
-        raise InvalidInputs(known, f"there is no input '{strange[0]}'")
+            raise _inputs_error(known, f"{len(names)} columns were named: {join_words(names)}")
+        chosen = dict(zip(known, names, strict=False))
+    if roles and (unknown := [role for role in chosen if role not in known]):
+        raise _inputs_error(known, f"there is no input '{unknown[0]}'")
     if missing := [role.name for role in roles if role.required and role.name not in chosen]:
-        raise InvalidInputs(
-            known, f"no column was named for '{missing[0]}', and {rows.source} has {join_words(rows.columns)}"
-        )
+        columns = join_words(rows.columns)
+        raise _inputs_error(known, f"no column was named for '{missing[0]}', and {rows.source} has {columns}")
     for column in chosen.values():
         if column not in rows.columns:
             raise MissingColumn(column, rows.source, rows.columns)
         if column in targets:
-            raise InvalidInputs(known, f"the column '{column}' is to be predicted, so it cannot be read as well")
+            raise _inputs_error(known, f"the column '{column}' is the target, so it cannot be an input as well")
     return chosen
 
 
-@dataclass(eq=False)
-class InvalidInputs(TaskgraftError):
-    """Columns that do not fill the inputs of a backbone."""
+def _inputs_error(roles: Sequence[str], problem: str) -> DataError:
+    reads = join_words(roles) if roles else "the columns of a table"
+    return DataError(f"The backbone reads {reads}, but {problem}. Name the columns to read with inputs=….")
 
-    roles: tuple[str, ...]
-    problem: str
 
-    def __str__(self) -> str:
-        reads = join_words(self.roles) if self.roles else "the columns of a table"
-        return f"The backbone reads {reads}, but {self.problem}. Say which columns to read with inputs=…."
+# --- inputs
 
 
 @dataclass(frozen=True)
 class ProcessedInputs:
-    """Prepared inputs of a data set.
+    """The processed inputs of a data set.
 
     Attributes:
-        source: gives them.
-        notes: what happened to how many rows.
-        elements: how many elements each row has in the user's own input, where that is decided there.
-        fresh: prepares them anew.
+        source: the model inputs of each row.
+        on_the_fly: processes or augments rows again.
+        notes: what happened to how many rows ("cut to 256 pieces" → 12).
+        elements: how many elements each row has in the user's own input, where the input decides that.
+        invalid: row → why the processor cannot use it. Such a row is to be dropped before anything is gathered.
     """
 
-    source: RowSource
+    source: TensorCache | OnTheFlyInputs
+    on_the_fly: OnTheFlyInputs
     notes: Mapping[str, int]
     elements: Sequence[int] | None
-    fresh: OnTheFlyInputs
+    invalid: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> Rows:
+        """The raw rows."""
+        return self.on_the_fly.rows
+
+    def drop(
+        self, reasons: Mapping[int, str], on_bad_row: OnBadRow, advice: str = FIX_OR_SKIP_ADVICE
+    ) -> "ProcessedInputs":
+        """Drop invalid rows, as :func:`drop_invalid` does. The others are not processed again.
+
+        Raises:
+            InvalidRows: as that does.
+        """
+        rows = drop_invalid(self.rows, reasons, on_bad_row, advice)
+        if not reasons:
+            return self
+        kept = [row for row in range(len(self.rows)) if row not in reasons]
+        notes = Counter(self.notes)
+        if notes:  # counted by the processor over many rows, so what it notes on the dropped ones is subtracted
+            notes -= Counter(self.on_the_fly.process(sorted(reasons)).notes)
+        on_the_fly = self.on_the_fly.replace_rows(rows, kept)
+        return ProcessedInputs(
+            source=self.source.take(kept) if isinstance(self.source, TensorCache) else on_the_fly,
+            on_the_fly=on_the_fly,
+            notes=notes,
+            elements=self.elements and [self.elements[row] for row in kept],
+        )
 
 
 def preprocess(
     rows: Rows, names: Mapping[str, str], backbone: Backbone, folder: Path, memory: int, workers: int | None = None
 ) -> ProcessedInputs:
-    """Make all inputs, or refuse the rows that cannot be used.
+    """Process all inputs. Invalid rows are reported in the result.
 
     Args:
-        folder: where files may be put.
-        memory: bytes of prepared rows that are kept in memory. More lies in files, or is prepared anew when it is needed, as
-            the processor wants it.
-        workers: processes that prepare; None leaves it to the machine.
-
-    Raises:
-        InvalidRows: naming each of them.
+        names: input role → column.
+        folder: where files may be written.
+        memory: bytes of processed rows to cache in memory. More is cached in files, or processed on the fly when needed; the
+            processor decides which.
+        workers: processes; None chooses by the machine.
     """
-    fresh, kept = OnTheFlyInputs(rows, names, backbone), backbone.processor.cacheable
-    store: TensorCache | None = TensorCache(folder, memory)
-    notes, refused, elements, sizes = Counter[str](), dict[int, str](), list[int](), list[int]()
-    for chunk, made in _prepared(fresh, kept=kept, workers=workers):
-        refused |= {chunk[row]: reason for row, reason in made.invalid.items()}
-        notes.update(made.notes)
-        elements += made.elements or ()
-        if not kept:
-            sizes += _sizes(made.batch)
-        if store is not None and not kept and store.bytes + made.batch.bytes > memory:
-            store = None
-        if store is not None:
-            store.append(chunk, made.batch)
-    if refused:
-        raise InvalidRows(rows, refused)
-    fresh.note_sizes(sizes)
-    return ProcessedInputs(fresh if store is None else store.finish(), dict(notes), elements or None, fresh)
+    on_the_fly, cacheable = OnTheFlyInputs(rows, names, backbone), backbone.processor.cacheable
+    cache: TensorCache | None = TensorCache(folder, memory)
+    notes, invalid, elements, sizes = Counter[str](), dict[int, str](), list[int](), list[int]()
+    for chunk, processed in _process_chunks(on_the_fly, heavy=not cacheable, workers=workers):
+        invalid |= {chunk[row]: reason for row, reason in processed.invalid.items()}
+        notes.update(processed.notes)
+        elements += processed.elements or ()
+        if not cacheable:
+            sizes += _sizes(processed.batch)
+        if cache is not None and not cacheable and cache.bytes + processed.batch.bytes > memory:
+            cache = None
+        if cache is not None:
+            cache.append(chunk, processed.batch)
+    if not cacheable:
+        on_the_fly.set_sizes(sizes)
+    source = on_the_fly if cache is None else cache.finish()
+    return ProcessedInputs(source, on_the_fly, dict(notes), elements or None, invalid)
 
 
-def _prepared(
-    fresh: OnTheFlyInputs, *, kept: bool, workers: int | None
+def label_count_mismatches(elements: Sequence[int] | None, labels: Columns) -> dict[int, str]:
+    """Find rows whose number of labels is not their number of elements.
+
+    Args:
+        elements: of each row; None where the user's input does not decide them, and nothing is compared.
+        labels: the target column → for each row a sequence of labels, or a text with spaces between them.
+
+    Returns:
+        row → what is wrong.
+    """
+    (column, values), *_ = labels.items()
+    counts = [len(value.split() if isinstance(value, str) else value) for value in values]
+    return {
+        row: f"'{column}' has {count:,} labels for {expected:,} elements"
+        for row, (count, expected) in enumerate(zip(counts, elements or counts, strict=True))
+        if count != expected
+    }
+
+
+def _process_chunks(
+    inputs: OnTheFlyInputs, *, heavy: bool, workers: int | None
 ) -> Iterator[tuple[Sequence[int], ProcessedBatch]]:
-    size = CHUNK if kept else HEAVY_CHUNK
-    chunks = [range(start, min(start + size, len(fresh))) for start in range(0, len(fresh), size)]
-    return zip(chunks, parallel_map(fresh.prepared, chunks, worker_count(workers, heavy=not kept)), strict=True)
+    size = _HEAVY_CHUNK if heavy else _CHUNK
+    chunks = [range(start, min(start + size, len(inputs))) for start in range(0, len(inputs), size)]
+    return zip(chunks, parallel_map(inputs.process, chunks, worker_count(workers, heavy=heavy)), strict=True)
 
 
 def _sizes(batch: Batch) -> list[int]:
@@ -143,20 +188,3 @@ def _sizes(batch: Batch) -> list[int]:
     if not batch.lengths:
         return [1] * len(batch)
     return torch.stack(list(batch.lengths.values())).sum(0).tolist()
-
-
-def check_elements(rows: Rows, elements: Sequence[int] | None, labels: Columns) -> None:
-    """Refuse rows whose labels are not as many as their elements.
-
-    Raises:
-        InvalidRows: naming each of them.
-    """
-    (column, values), *_ = labels.items()
-    counts = [len(value.split() if isinstance(value, str) else value) for value in values]
-    wrong = {
-        row: f"'{column}' has {count:,} labels for {have:,} elements"
-        for row, (count, have) in enumerate(zip(counts, elements or counts, strict=True))
-        if count != have
-    }
-    if wrong:
-        raise InvalidRows(rows, wrong)

@@ -1,42 +1,47 @@
-"""The parts of the data: what is learned from, and what is held out to choose and judge by."""
+"""Train/validation split: by a split plugin, or by separate validation data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from taskgraft.composition.compose import ResolvedComponent, resolve
+from taskgraft.composition.resolve import ResolvedComponent, resolve
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import SplitSpec
+from taskgraft.data.errors import DataError
+from taskgraft.data.invalid_rows import drop_invalid
 from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.errors import TaskgraftError, join_words
 
 TRAINING, VALIDATION = "train", "validation"
-"""The parts that a split must have."""
+"""What a split must return rows for."""
 
-TEST_VALUES = ("test", "testing")
+_TEST_VALUES = ("test", "testing")
 """Values of rows that a column split leaves out, for a final evaluation."""
 
 
 def read_train_and_validation(
     train: Any, validation: Any, data: DataConfig, seed: int, catalog: Catalog
 ) -> tuple[Rows, Rows | None]:
-    """Read the training rows and the validation rows, None where there are to be none.
+    """Read the training rows and the validation rows; None without validation.
 
     Args:
         train: a path or data, as :func:`taskgraft.data.reading.read_rows` takes them.
-        validation: the same, or None.
-        seed: for a split that draws rows.
+        validation: the same, or None to split the training data as ``data.split`` says.
+        seed: for a random split.
 
     Raises:
-        ValidationIsTraining: when the validation data are the training data.
-        InvalidSplit: when a split answers with what is no split.
-        InvalidRows: naming rows that a reader or the split refuses, unless they are to be skipped.
+        DataError: when the validation data are the training data.
+        InvalidSplit: when a split returns an invalid one.
+        InvalidRows: naming rows that a reader or the split reports as invalid, unless they are to be skipped.
     """
-    if _same(train, validation):
-        raise ValidationIsTraining(str(train))
+    if isinstance(train, str | Path) and isinstance(validation, str | Path) and Path(train) == Path(validation):
+        raise DataError(
+            f"The validation data are the training data ({train!s:.60}), so they would say nothing about new rows. "
+            'Name other rows, or hold some out with data.split = "fraction:0.1".'
+        )
     rows = read_rows(train, catalog, "the training data", reader=data.reader, on_bad_row=data.on_bad_row)
     if validation is not None:
         return rows, read_rows(
@@ -49,13 +54,11 @@ def read_train_and_validation(
         try:
             return split_rows(rows, data.target, split, seed)
         except InvalidRows as error:
-            if data.on_bad_row == "error" or len(error.reasons) == len(rows):
-                raise
-            rows = rows.drop(error.reasons)
+            rows = drop_invalid(rows, error.reasons, data.on_bad_row, error.advice)
 
 
 def split_columns(data: DataConfig, catalog: Catalog) -> tuple[str, ...]:
-    """Name the columns that say to which part a row belongs."""
+    """Return the columns by which the split assigns rows."""
     if data.split is None:
         return ()
     split = resolve(catalog, SplitSpec, data.split)
@@ -63,41 +66,42 @@ def split_columns(data: DataConfig, catalog: Catalog) -> tuple[str, ...]:
 
 
 def split_rows(rows: Rows, targets: Sequence[str], split: ResolvedComponent[SplitSpec], seed: int) -> tuple[Rows, Rows]:
-    """Divide rows into those to learn from and those to judge by.
+    """Split rows into training and validation rows.
 
     Raises:
-        InvalidSplit: when rows are in two parts, do not exist, or a part is empty.
-        InvalidRows: naming rows that the split refuses.
+        InvalidSplit: as :func:`check_split` does.
+        InvalidRows: naming rows that the split reports as invalid.
     """
-    parts = split.spec.split(rows, targets, split.config, seed)
-    who = f"'{split.label}' (from {split.source})"
-    check_split(parts, rows, who)
-    held = replace(rows.take(sorted(parts[VALIDATION])), source=f"{rows.source} (validation)", skipped={})
-    return rows.take(sorted(parts[TRAINING])), held
+    assigned = split.spec.split(rows, targets, split.config, seed)
+    check_split(assigned, rows, f"'{split.label}' (from {split.source})")
+    validation = rows.take(sorted(assigned[VALIDATION]))
+    validation = replace(validation, source=f"{rows.source} (validation)", skipped={})
+    return rows.take(sorted(assigned[TRAINING])), validation
 
 
-def check_split(parts: Mapping[str, Sequence[int]], rows: Rows, who: str) -> None:
-    """Refuse an answer that does not divide the rows.
+def check_split(assigned: Mapping[str, Sequence[int]], rows: Rows, split: str) -> None:
+    """Reject an invalid split.
 
     Args:
-        who: what messages call the split.
+        assigned: what the split returned.
+        split: what messages call it.
 
     Raises:
-        InvalidSplit: when rows are in two parts, do not exist, or a part is empty.
+        InvalidSplit: when it assigns a row twice, or one that does not exist, or leaves training or validation empty.
     """
     seen: dict[int, str] = {}
-    for name, members in parts.items():
+    for name, members in assigned.items():
         for row in members:
             if not 0 <= row < len(rows):
-                raise InvalidSplit(who, f"puts row {row:,} into '{name}', but there are {len(rows):,} rows")
+                raise InvalidSplit(split, f"puts row {row:,} into '{name}', but there are {len(rows):,} rows")
             if row in seen:
                 where = f"'{name}' twice" if seen[row] == name else f"'{seen[row]}' and into '{name}'"
-                raise InvalidSplit(who, f"puts row {row:,} into {where}")
+                raise InvalidSplit(split, f"puts row {row:,} into {where}")
             seen[row] = name
     for name in (TRAINING, VALIDATION):
-        if not len(parts.get(name, ())):
-            sizes = join_words(f"{part} {len(members):,}" for part, members in parts.items())
-            raise InvalidSplit(who, f"leaves no row for '{name}' ({sizes})")
+        if not len(assigned.get(name, ())):
+            sizes = join_words(f"{other} {len(members):,}" for other, members in assigned.items())
+            raise InvalidSplit(split, f"leaves no row for '{name}' ({sizes})")
 
 
 def split_by_column(
@@ -106,57 +110,39 @@ def split_by_column(
     train: Sequence[str] = ("train", "training"),
     validation: Sequence[str] = ("validation", "valid", "val", "dev"),
 ) -> Mapping[str, Sequence[int]]:
-    """Split rows by a column that names each row's part. Rows of the test part stay out of both.
+    """Split rows by the value of a column. Test rows are in neither training nor validation.
 
     Args:
         train: values of training rows.
         validation: values of validation rows.
 
     Returns:
-        part → row indices, from 0.
+        ``train``, ``validation``, ``test`` → row indices, from 0.
 
     Raises:
         InvalidRows: naming rows with any other value.
     """
-    names = {TRAINING: train, VALIDATION: validation, "test": TEST_VALUES}
-    part_of = {value: part for part, values in reversed(names.items()) for value in values}
-    parts: dict[str, list[int]] = {part: [] for part in names}
+    values = {TRAINING: train, VALIDATION: validation, "test": _TEST_VALUES}
+    name_of = {value: name for name, some in reversed(values.items()) for value in some}
+    assigned: dict[str, list[int]] = {name: [] for name in values}
     reasons = {}
     for row, value in enumerate(rows.values(column)):
-        part = part_of.get(str(value))
-        if part is None:
-            reasons[row] = f"the column '{column}' is {value!r:.60}, none of {join_words(sorted(part_of))}"
+        name = name_of.get(str(value))
+        if name is None:
+            reasons[row] = f"the column '{column}' is {value!r:.60}, none of {join_words(sorted(name_of))}"
         else:
-            parts[part].append(row)
+            assigned[name].append(row)
     if reasons:
         raise InvalidRows(rows, reasons, 'Fix these rows, or name the values with data.split = {name = "column", …}.')
-    return parts
-
-
-def _same(train: Any, validation: Any) -> bool:
-    named = isinstance(train, str | Path) and isinstance(validation, str | Path)
-    return named and Path(train) == Path(validation)
+    return assigned
 
 
 @dataclass(eq=False)
 class InvalidSplit(TaskgraftError):
-    """A split that is none."""
+    """A split that does not divide the rows."""
 
-    who: str
+    split: str
     problem: str
 
     def __str__(self) -> str:
-        return f"The split {self.who} {self.problem}. Choose another split, or other settings of it."
-
-
-@dataclass(eq=False)
-class ValidationIsTraining(TaskgraftError):
-    """Validation data that are the training data."""
-
-    source: str
-
-    def __str__(self) -> str:
-        return (
-            f"The validation data are the training data ({self.source:.60}), so they would say nothing about new rows. "
-            'Name other rows, or hold some out with data.split = "fraction:0.1".'
-        )
+        return f"The split {self.split} {self.problem}. Choose another split, or change its settings."

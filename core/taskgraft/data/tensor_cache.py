@@ -1,8 +1,8 @@
-"""Rows of batches without padding: in memory, and beyond a stated size in files of a run."""
+"""A cache of ragged tensors: rows of batches without padding, in memory, or in files beyond a given size."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import copy
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
@@ -14,21 +14,20 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from taskgraft.contract.batch import Batch, RowIndices, length_mask
-from taskgraft.errors import TaskgraftError
+from taskgraft.data.errors import DataError
 
-MEMORY = 1 << 30
-"""Bytes that one store keeps in memory; a larger one lies in files."""
+_DEFAULT_MEMORY = 1 << 30
 
-INDEX, EXAMPLE, LENGTHS, ORDER = "index.safetensors", "example", "lengths", "order"
-"""The file that says what lies in the others, and the first words of the names of its tensors."""
+_INDEX, _EXAMPLE, _LENGTHS, _ORDER = "index.safetensors", "example", "lengths", "order"
+"""The file that describes the other files, and the first words of its tensor names."""
 
 
 class RowSource(Protocol):
-    """Prepared rows that can be gathered by their numbers.
+    """Processed rows that can be gathered by index.
 
     Attributes:
-        bytes: what is kept of them.
-        heavy: whether gathering takes so much work that worker processes are worth their while.
+        bytes: what is cached of them.
+        heavy: whether gathering is slow enough for worker processes to pay.
     """
 
     bytes: int
@@ -37,23 +36,27 @@ class RowSource(Protocol):
     def __len__(self) -> int: ...
 
     def sizes(self) -> list[int]:
-        """The real positions of each row, summed over its padded axes; 1 for rows of a fixed shape."""
+        """Return the real positions of each row, summed over its padded axes; 1 for rows of a fixed shape."""
 
     def gather(self, rows: RowIndices) -> Batch:
-        """Put some rows together, padded on the right with 0 to the longest of them."""
+        """Return some rows as a batch, padded on the right with 0 to the longest of them."""
 
 
 class TensorCache:
-    """Batches appended in any order, gathered by row.
+    """Takes batches in any order, returns rows by index.
 
-    A tensor is kept flat: the real positions of all rows one after another. Files are deleted with their folder, which
+    A tensor is stored flat: the real positions of all rows one after another. Files are deleted with their folder, which
     belongs to the run.
+
+    Args:
+        folder: where files may be written.
+        memory: bytes above which tensors are moved to files.
     """
 
-    def __init__(self, folder: Path, memory: int = MEMORY):
+    def __init__(self, folder: Path, memory: int = _DEFAULT_MEMORY):
         self._folder = folder
         self._memory = memory
-        self._pieces: dict[str, list[Tensor]] = {}
+        self._chunks: dict[str, list[Tensor]] = {}
         self._files: dict[str, BinaryIO] = {}
         self._paths: dict[str, Path] = {}
         self._lengths: dict[str, list[Tensor]] = {}
@@ -69,10 +72,10 @@ class TensorCache:
         self.heavy = False
 
     def append(self, rows: RowIndices, batch: Batch) -> None:
-        """Keep a batch.
+        """Add a batch.
 
         Args:
-            rows: the number under which each example will be asked for.
+            rows: the index of each example, by which it is gathered.
         """
         self._example = self._example or batch.select([0])
         self._order.append(np.asarray(rows, dtype=np.int64))
@@ -80,123 +83,133 @@ class TensorCache:
         for axis, length in batch.lengths.items():
             self._lengths.setdefault(axis, []).append(length.cpu())
         for name in batch.tensors:
-            flat = _flat(batch, name).cpu()
+            flat = _flatten(batch, name).cpu()
             self.bytes += flat.nbytes
-            self._keep(name, flat)
+            self._store(name, flat)
 
     def finish(self) -> "TensorCache":
-        """Close the files and make the rows ready to be gathered."""
+        """Close the files; from now on rows can be gathered."""
         for file in self._files.values():
             file.close()
         self._files = {}
-        self._lengths = {axis: [torch.cat(pieces)] for axis, pieces in self._lengths.items()}
+        self._lengths = {axis: [torch.cat(chunks)] for axis, chunks in self._lengths.items()}
         self._order = [np.concatenate(self._order)]
-        self._ready()
+        self._build_index()
         return self
 
     def write_index(self) -> None:
-        """Write down what lies in the files, so that :meth:`kept` finds it. For a finished store with no memory at all."""
+        """Describe the files in one more file, for :meth:`open`. For a finished cache with no tensor in memory."""
         assert self._example is not None
-        tensors = {f"{EXAMPLE}.{name}": tensor.cpu().contiguous() for name, tensor in self._example.tensors.items()}
-        tensors |= {f"{LENGTHS}.{axis}": pieces[0] for axis, pieces in self._lengths.items()}
+        tensors = {f"{_EXAMPLE}.{name}": tensor.cpu().contiguous() for name, tensor in self._example.tensors.items()}
+        tensors |= {f"{_LENGTHS}.{axis}": chunks[0] for axis, chunks in self._lengths.items()}
         files = {name: path.name for name, path in self._paths.items()}  # in the order of the tensors
-        about = json.dumps({"files": files, "axes": dict(self._example.axes), "bytes": self.bytes})
-        save_file(tensors | {ORDER: torch.from_numpy(self._order[0])}, self._folder / INDEX, {"store": about})
+        header = json.dumps({"files": files, "axes": dict(self._example.axes), "bytes": self.bytes})
+        save_file(tensors | {_ORDER: torch.from_numpy(self._order[0])}, self._folder / _INDEX, {"store": header})
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open what was stored in a folder before. The rows stay in its files, which must stay as long as they are gathered."""
-        with safe_open(folder / INDEX, framework="pt") as file:
-            about = json.loads(file.metadata()["store"])
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, no mapping
-        store = cls(folder, memory=0)
-        store._order = [tensors[ORDER].numpy()]
-        store._count, store.bytes = len(store._order[0]), about["bytes"]
-        axes = {name: tuple(some) for name, some in about["axes"].items()}
-        store._lengths = {axis: [tensors[f"{LENGTHS}.{axis}"]] for some in axes.values() for axis in some}
-        example = {name: tensors[f"{EXAMPLE}.{name}"] for name in about["files"]}
-        store._example = Batch(example, axes, {axis: some[0][:1] for axis, some in store._lengths.items()})
-        store._paths = {name: folder / file for name, file in about["files"].items()}
-        store._ready()
-        return store
+        """Open the cache that a folder holds. Its rows are read from the files, which must stay there meanwhile."""
+        with safe_open(folder / _INDEX, framework="pt") as file:
+            header = json.loads(file.metadata()["store"])
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, not a mapping
+        cache = cls(folder, memory=0)
+        cache._order = [tensors[_ORDER].numpy()]
+        cache._count, cache.bytes = len(cache._order[0]), header["bytes"]
+        axes = {name: tuple(some) for name, some in header["axes"].items()}
+        cache._lengths = {axis: [tensors[f"{_LENGTHS}.{axis}"]] for some in axes.values() for axis in some}
+        example = {name: tensors[f"{_EXAMPLE}.{name}"] for name in header["files"]}
+        cache._example = Batch(example, axes, {axis: some[0][:1] for axis, some in cache._lengths.items()})
+        cache._paths = {name: folder / file for name, file in header["files"].items()}
+        cache._build_index()
+        return cache
 
     def __len__(self) -> int:
         return self._count
 
     def sizes(self) -> list[int]:
-        """The real positions of each row, summed over its padded axes; 1 for rows of a fixed shape."""
+        """Return the real positions of each row, summed over its padded axes; 1 for rows of a fixed shape."""
         if not self._lengths:
             return [1] * len(self)
-        return torch.stack([pieces[0] for pieces in self._lengths.values()]).sum(0)[self._slots].tolist()
+        return torch.stack([chunks[0] for chunks in self._lengths.values()]).sum(0)[self._slots].tolist()
 
     def gather(self, rows: RowIndices) -> Batch:
-        """Put some rows together, padded on the right with 0 to the longest of them."""
+        """Return some rows as a batch, padded on the right with 0 to the longest of them."""
         assert self._example is not None
-        assert self._slots is not None, "finish the store before gathering"
+        assert self._slots is not None, "finish the cache before gathering"
         index = torch.as_tensor(rows)
         slots = index if self._in_order else self._slots[index]
-        lengths = {axis: pieces[0][slots] for axis, pieces in self._lengths.items()}
+        lengths = {axis: chunks[0][slots] for axis, chunks in self._lengths.items()}
         tensors = {}
         for name in self._example.tensors:
             axes = self._example.axes.get(name, ())
-            flat, starts = self._taken(name, slots)
+            flat, starts = self._read_slots(name, slots)
             if not axes:
                 tensors[name] = flat.index_select(0, starts)
             else:
-                tensors[name] = _padded(flat, starts, [lengths[axis] for axis in axes])
+                tensors[name] = _pad(flat, starts, [lengths[axis] for axis in axes])
         return Batch(tensors, self._example.axes, lengths)
 
-    def _keep(self, name: str, flat: Tensor) -> None:
+    def take(self, rows: RowIndices) -> Self:
+        """Return a view of some rows of a finished cache, numbered in the order given."""
+        assert self._slots is not None, "finish the cache before taking rows"
+        view = copy(self)
+        view._slots, view._in_order, view._count = self._slots[torch.as_tensor(rows)], False, len(rows)
+        return view
+
+    def _store(self, name: str, flat: Tensor) -> None:
         if name not in self._files:
-            self._pieces.setdefault(name, []).append(flat)
+            self._chunks.setdefault(name, []).append(flat)
             if self.bytes <= self._memory:
                 return
             self._folder.mkdir(parents=True, exist_ok=True)
             self._paths[name] = self._folder / f"{len(self._files)}.bin"
             self._files[name] = self._paths[name].open("wb")
-            pieces = self._pieces.pop(name)
+            chunks = self._chunks.pop(name)
         else:
-            pieces = [flat]
-        for piece in pieces:
-            self._files[name].write(piece.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            chunks = [flat]
+        for chunk in chunks:
+            self._files[name].write(chunk.contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
-    def _ready(self) -> None:
+    def _build_index(self) -> None:
         for name in self._example.tensors if self._example else ():
             if name not in self._paths:
-                self._flat[name] = torch.cat(self._pieces.pop(name))
+                self._flat[name] = torch.cat(self._chunks.pop(name))
             self._counts[name] = counts = self._count_positions(name)
             self._starts[name] = counts.cumsum(0) - counts
         order = torch.from_numpy(self._order[0])
         self._slots = order.argsort()
         self._in_order = bool((order == torch.arange(len(order))).all())
 
-    def _taken(self, name: str, slots: Tensor) -> tuple[Tensor, Tensor]:
-        """Give a flat tensor that has the rows in some slots, and where in it each of them starts."""
+    def _read_slots(self, name: str, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a flat tensor with the rows in some slots, and where in it each of them starts."""
         starts = self._starts[name][slots]
         if name not in self._paths:
             return self._flat[name], starts
         counts = self._counts[name][slots]
-        return self._read(name, starts, counts), counts.cumsum(0) - counts
+        return self._read_file(name, starts, counts), counts.cumsum(0) - counts
 
-    def _read(self, name: str, starts: Tensor, counts: Tensor) -> Tensor:
-        """Read rows from their file, one after another: a mapped file would count as memory of this process."""
+    def _read_file(self, name: str, starts: Tensor, counts: Tensor) -> Tensor:
+        """Read rows from their file. It is not mapped: mapped pages would count as memory of this process."""
         assert self._example is not None
         example = self._example[name]
         shape = example.shape[1 + len(self._example.axes.get(name, ())) :]
         flat = torch.empty(int(counts.sum()), *shape, dtype=example.dtype)
-        space = flat.view(-1).view(torch.uint8).numpy().data
-        size = len(space) // max(len(flat), 1)
-        with self._paths[name].open("rb") as file:
+        buffer = flat.view(-1).view(torch.uint8).numpy().data
+        size = len(buffer) // max(len(flat), 1)
+        path = self._paths[name]
+        with path.open("rb") as file:
             filled = 0
             for start, count in _runs(starts, counts):
                 file.seek(start * size)
-                if file.readinto(space[filled : filled + count * size]) < count * size:
-                    raise TruncatedCache(self._paths[name])
+                if file.readinto(buffer[filled : filled + count * size]) < count * size:
+                    raise DataError(
+                        f"The cache file {path} is truncated. Delete the folder that holds it, and run again."
+                    )
                 filled += count * size
         return flat
 
     def _count_positions(self, name: str) -> Tensor:
-        """Flat positions per kept row."""
+        """Return the number of flat positions of each row."""
         assert self._example is not None
         counts = torch.ones(self._count, dtype=torch.int64)
         for axis in self._example.axes.get(name, ()):
@@ -204,25 +217,15 @@ class TensorCache:
         return counts
 
 
-@dataclass(eq=False)
-class TruncatedCache(TaskgraftError):
-    """A file of stored rows that ends before its rows do."""
-
-    path: Path
-
-    def __str__(self) -> str:
-        return f"{self.path}, where rows were stored, has been cut short. Delete the folder that it lies in, and run again."
-
-
 def _runs(starts: Tensor, counts: Tensor) -> Iterator[tuple[int, int]]:
-    """Give stretches of a file, start and count, that hold rows in their order; rows that follow one another make one."""
+    """Yield (start, count) of the stretches of a file that hold the rows; adjacent rows make one stretch."""
     ends = starts + counts
     first = torch.cat([torch.tensor([True]), starts[1:] != ends[:-1]])
     last = torch.cat([first[1:], torch.tensor([True])])
     yield from zip(starts[first].tolist(), (ends[last] - starts[first]).tolist(), strict=True)
 
 
-def _flat(batch: Batch, name: str) -> Tensor:
+def _flatten(batch: Batch, name: str) -> Tensor:
     axes, tensor = batch.axes.get(name, ()), batch[name]
     if not axes:
         return tensor
@@ -233,8 +236,8 @@ def _flat(batch: Batch, name: str) -> Tensor:
     return tensor[real[:, :, None] & other[:, None, :]]
 
 
-def _padded(flat: Tensor, starts: Tensor, lengths: list[Tensor]) -> Tensor:
-    """Take rows out of a flat tensor. ``starts`` and each of ``lengths``: ``(batch,)`` int64."""
+def _pad(flat: Tensor, starts: Tensor, lengths: list[Tensor]) -> Tensor:
+    """Gather rows of a flat tensor into a padded one. ``starts`` and each of ``lengths``: ``(batch,)`` int64."""
     sizes = [int(length.max()) for length in lengths]
     within, real = torch.arange(sizes[0])[None, :], length_mask(lengths[0], sizes[0])
     if len(lengths) == 2:

@@ -1,4 +1,4 @@
-"""The same work for many items, done by worker processes, its results in the order of the items."""
+"""Map a function over items in worker processes, results in the order of the items."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -9,45 +9,45 @@ from torch.utils.data import DataLoader, Dataset
 
 from taskgraft.errors import TaskgraftError
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
-MOST = 8
-"""Worker processes where nobody says how many; more seldom pay."""
+MAX_WORKERS = 8
+"""Worker processes when the user sets no number; more seldom pay."""
 
 
 def worker_count(wanted: int | None, *, heavy: bool) -> int:
-    """Decide how many worker processes there are; 0 does the work in the main one.
+    """Choose the number of worker processes; 0 works in the main one.
 
     Args:
-        wanted: what the settings say; None leaves it to the machine.
-        heavy: whether there is much to do for each item.
+        wanted: the setting; None chooses by the machine.
+        heavy: whether an item takes enough work for processes to pay.
     """
     if wanted is not None:
         return wanted
-    return min(_cores(), MOST) if heavy else 0
+    return min(_cores(), MAX_WORKERS) if heavy else 0
 
 
-def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    """Do some work for each item.
+def parallel_map(work: Callable[[_Item], _Result], items: Sequence[_Item], workers: int) -> Iterator[_Result]:
+    """Call a function for each item.
 
     Args:
         work: is copied to the workers; nothing that it changes comes back.
-        workers: processes; 0 does it here.
+        workers: processes; 0 works here.
 
     Yields:
         the results, in the order of the items.
 
     Raises:
-        TaskgraftError: what the work raised, as it was raised.
+        TaskgraftError: as the function raised it.
     """
     count = workers if len(items) > 1 else 0
     if not count:
         yield from map(work, items)
         return
-    # A generator of its own: drawing the workers' seeds leaves the global one alone.
+    # With a generator of its own, seeding the workers does not advance the global one.
     loader = DataLoader(
-        _Work(work, items), batch_size=None, num_workers=min(count, len(items)), generator=torch.Generator()
+        _MappedItems(work, items), batch_size=None, num_workers=min(count, len(items)), generator=torch.Generator()
     )
     for result in loader:
         if isinstance(result, _Failed):
@@ -56,24 +56,24 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], workers:
 
 
 class _Failed:
-    """An error on its way from a worker: torch raises errors anew there, with other arguments."""
+    """Carries an error out of a worker: torch would raise a new one there, with other arguments."""
 
     def __init__(self, error: TaskgraftError):
         self.error = error
 
 
-class _Work(Dataset[Result | _Failed], Generic[Item, Result]):
-    def __init__(self, work: Callable[[Item], Result], items: Sequence[Item]):
+class _MappedItems(Dataset[_Result | _Failed], Generic[_Item, _Result]):
+    def __init__(self, work: Callable[[_Item], _Result], items: Sequence[_Item]):
         self._work, self._items = work, items
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, number: int) -> Result | _Failed:
-        if number >= len(self):
-            raise IndexError(number)
+    def __getitem__(self, index: int) -> _Result | _Failed:
+        if index >= len(self):
+            raise IndexError(index)
         try:
-            return self._work(self._items[number])
+            return self._work(self._items[index])
         except TaskgraftError as error:
             return _Failed(error)
 

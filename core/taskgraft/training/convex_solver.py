@@ -1,73 +1,114 @@
-"""Finding a head whose loss is convex, on features that were computed once.
+"""Solve for a head whose loss is convex, on cached features.
 
 Minimises  Σ loss / Σ weight + penalty · E‖x‖² · ½‖W‖²  by L-BFGS (Liu and Nocedal, 1989), where W are the head's weights
 without its biases and E‖x‖² is the mean squared norm of the features, which makes the penalty independent of their scale.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.features import Features
+from taskgraft.contract.batch import Batch, RowIndices
+from taskgraft.contract.features import Features, batch_to_features
 from taskgraft.contract.head import HeadModule
-from taskgraft.errors import TaskgraftError
+from taskgraft.contract.recipe import TrainingConfig
+from taskgraft.data.batching import BatchBudget, batch_budget
+from taskgraft.data.examples import EncodedDataset
+from taskgraft.engine.task_module import TaskModule
+from taskgraft.training.errors import TrainingError
 
 PENALTIES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
-"""Tried from strong to weak, each starting where the last one ended, until validation gets worse twice."""
+"""Tried from strong to weak, each starting at the previous solution, until validation gets worse twice."""
 
-Pieces = Callable[[], Iterable[tuple[Features, Batch]]]
+SOLVER_BUDGET = BatchBudget(rows=8_192, elements=65_536)
+"""Cached features that the solver reads at a time."""
+
+_HOLD_OUT_EVERY = 5
+"""Without validation rows, every fifth training row is held out to choose a penalty."""
+
+BatchReader = Callable[[], Iterable[tuple[Features, Batch]]]
 
 
 @dataclass(frozen=True)
 class Solution:
-    """What the solver found: the penalty, and the mean loss on training and validation rows, in the head's unit."""
+    """A solved head: the penalty, and the mean loss on training and validation rows, in the head's unit."""
 
     penalty: float
     training_loss: float
     validation_loss: float | None
 
 
-@dataclass(eq=False)
-class SolverFailed(TaskgraftError):
-    """Features or a head that the solver cannot work with."""
+def solve_head(
+    task: TaskModule,
+    settings: TrainingConfig,
+    penalty: float | None,
+    training: EncodedDataset,
+    validation: EncodedDataset | None,
+) -> Solution:
+    """Solve for the head of a task, from weights of zero.
 
-    problem: str
+    Args:
+        penalty: None chooses one by the validation loss. Without validation rows some training rows are held out for that,
+            and the head is then solved for on all of them.
+        training: features of the training rows; inputs if the backbone's features may not be cached.
+        validation: the same of the validation rows.
 
-    def __str__(self) -> str:
-        return f"The head cannot be solved for: {self.problem}."
+    Raises:
+        TrainingError: when there is no solution, or are too few rows to choose a penalty.
+    """
+    head, rows = task.head, range(len(training))
+    problem = _problem(task, settings, training, rows)
+    start_at_zero(head)
+    scale = problem.scale()
+    if penalty is not None:
+        return Solution(penalty, solve(head, problem, penalty, scale), None)
+    if validation is not None:
+        held_out = _problem(task, settings, validation, range(len(validation)))
+        return solve_with_penalty_search(head, problem, held_out, scale)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(settings.seed)).tolist()
+    rest = [row for index, row in enumerate(order) if index % _HOLD_OUT_EVERY]
+    if not rest:
+        raise TrainingError(
+            f"There is only {len(rows)} training row, so none can be held out to choose the penalty. "
+            "Give more rows, a validation set, or the setting 'penalty'."
+        )
+    held_out = _problem(task, settings, training, order[::_HOLD_OUT_EVERY])
+    found = solve_with_penalty_search(head, _problem(task, settings, training, rest), held_out, scale)
+    penalty = found.penalty * len(rest) / len(rows)
+    return Solution(penalty, solve(head, problem, penalty, scale), found.validation_loss)
 
 
 @dataclass(frozen=True)
 class ConvexProblem:
-    """Features and targets in pieces, read again for each evaluation."""
+    """Features and targets in batches, which are read again for each evaluation of the loss."""
 
-    pieces: Pieces
+    batches: BatchReader
 
     def scale(self) -> float:
-        """The mean squared norm of the features, over rows, elements and members."""
+        """Return the mean squared norm of the features, over rows, elements and ensemble members."""
         squares, count = 0.0, 0
-        for features, _ in self.pieces():
+        for features, _ in self.batches():
             value = features.value if features.lengths is None else features.value[features.mask]
             squares += float((value.double() ** 2).sum())
             count += value.numel() // value.shape[-1]
         if not squares < float("inf"):
-            raise SolverFailed("the features hold values that are not finite")
+            raise TrainingError("The head cannot be solved for: the features hold values that are not finite.")
         return squares / max(count, 1) or 1.0
 
     def loss(self, head: HeadModule, *, gradients: bool) -> float:
-        """Compute the mean loss; leave its gradients in the head's parameters when asked."""
+        """Compute the mean loss; on request leave its gradients in the head's parameters."""
         total, weight = 0.0, 0.0
         with torch.set_grad_enabled(gradients):
-            for features, targets in self.pieces():
+            for features, targets in self.batches():
                 loss = head.loss(head(features), targets, features)
                 total, weight = total + float(loss.total.detach()), weight + float(loss.weight)
                 if gradients:
                     loss.total.backward()
         if weight == 0:
-            raise SolverFailed("no row has a target")
+            raise TrainingError("The head cannot be solved for: no row has a target.")
         for parameter in head.parameters() if gradients else ():
             if parameter.grad is not None:
                 parameter.grad /= weight
@@ -75,7 +116,7 @@ class ConvexProblem:
 
 
 def solve(head: HeadModule, training: ConvexProblem, penalty: float, scale: float, tolerance: float = 1e-5) -> float:
-    """Minimise from where the head is; give the mean loss on the training rows."""
+    """Minimise from the head's present weights; return the mean loss on the training rows."""
     weights = [tensor for name, tensor in head.named_parameters() if tensor.dim() > 1 and not name.endswith("bias")]
     optimizer = torch.optim.LBFGS(
         head.parameters(), max_iter=100, history_size=10, tolerance_grad=tolerance, line_search_fn="strong_wolfe"
@@ -96,15 +137,15 @@ def solve(head: HeadModule, training: ConvexProblem, penalty: float, scale: floa
 def solve_with_penalty_search(
     head: HeadModule, training: ConvexProblem, validation: ConvexProblem, scale: float
 ) -> Solution:
-    """Try penalties from strong to weak, and keep the one with the least validation loss."""
+    """Try penalties from strong to weak, and take the one with the lowest validation loss."""
     best: tuple[Solution, dict[str, Tensor]] | None = None
     worse = 0
     for penalty in PENALTIES:
-        on_training = solve(head, training, penalty, scale, tolerance=1e-4)
-        on_validation = validation.loss(head, gradients=False)
-        if best is None or on_validation < (best[0].validation_loss or 0.0):
+        training_loss = solve(head, training, penalty, scale, tolerance=1e-4)
+        validation_loss = validation.loss(head, gradients=False)
+        if best is None or validation_loss < (best[0].validation_loss or 0.0):
             state = {name: tensor.clone() for name, tensor in head.state_dict().items()}
-            best, worse = (Solution(penalty, on_training, on_validation), state), 0
+            best, worse = (Solution(penalty, training_loss, validation_loss), state), 0
         else:
             worse += 1
         if worse == 2:
@@ -115,7 +156,26 @@ def solve_with_penalty_search(
 
 
 def start_at_zero(head: HeadModule) -> None:
-    """Forget the random start, so that the solution depends on the data alone."""
+    """Set all parameters to zero, so that the solution depends on the data alone."""
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.zero_()
+
+
+def _problem(task: TaskModule, settings: TrainingConfig, dataset: EncodedDataset, rows: Sequence[int]) -> ConvexProblem:
+    """Read features in batches of rows of similar length. Those that may not be cached are computed on each reading."""
+    lengths, indices = np.asarray(dataset.inputs.sizes()), np.asarray(rows)
+    order = indices[np.argsort(-lengths[indices], kind="stable")]
+    batches = list((SOLVER_BUDGET if task.cacheable else batch_budget(settings)).cut(order, lengths))
+
+    def read(batch: RowIndices) -> tuple[Features, Batch]:
+        inputs, targets = dataset.inputs.gather(batch).to(task.device), dataset.targets.select(batch).to(task.device)
+        if task.cacheable:
+            return batch_to_features(inputs, task.layout), targets
+        with torch.no_grad():
+            return task.features(0, inputs), targets
+
+    if task.cacheable and dataset.inputs.bytes <= settings.memory:
+        in_memory = [read(batch) for batch in batches]
+        return ConvexProblem(lambda: in_memory)
+    return ConvexProblem(lambda: (read(batch) for batch in batches))

@@ -1,4 +1,4 @@
-"""Where the runs of one comparison share what stays frozen, so that it is computed once."""
+"""A cache of frozen features that the runs of one comparison share, keyed by content."""
 
 import hashlib
 import json
@@ -15,69 +15,70 @@ from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.memory import peak_memory
 from taskgraft.storage.fingerprints import combined_digest
 
-NOTE = "note.json"
-"""Beside a store: what computing it took."""
+COST_FILE = "note.json"
+"""In the folder of a cache entry: what computing it cost."""
 
 
 @dataclass
 class SharedCache:
-    """A folder of stores, each under a digest of all that it was computed from.
+    """A folder of tensor caches, each under a digest of everything that it was computed from.
 
     Attributes:
-        seconds: what computing those stores took that others had put there and this run read: it would have taken it too.
-        memory: the most bytes of main memory that a process held when it had computed one of them.
+        seconds: time that other runs spent on entries that this run reused.
+        memory: the largest peak memory, in bytes, of a process that had computed one of those entries.
     """
 
     folder: Path
     seconds: float = field(default=0.0, init=False)
     memory: int = field(default=0, init=False)
 
-    def store(self, made_of: Mapping[str, Any], compute: Callable[[Path], TensorCache], *, again: bool) -> TensorCache:
-        """Give a store, computed only if it is not there.
+    def get_or_compute(
+        self, key: Mapping[str, Any], compute: Callable[[Path], TensorCache], *, resumed: bool
+    ) -> TensorCache:
+        """Return the entry of a key, computed if it is not there.
 
         Args:
-            made_of: all that decides what is in it, as plain JSON.
-            compute: makes the store in a folder that is empty, all of it in files.
-            again: whether this run paid for it before it was interrupted.
+            key: everything that decides the content, as plain JSON.
+            compute: fills a cache in an empty folder, with all tensors in files.
+            resumed: whether this run was charged for the entry before it was interrupted.
         """
-        place = self.folder / hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-        if place.is_dir():
-            note = json.loads((place / NOTE).read_text("utf-8"))
-            self.seconds += 0.0 if again else note["seconds"]
-            self.memory = max(self.memory, note["memory"])
-            return TensorCache.open(place)
+        entry = self.folder / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        if entry.is_dir():
+            cost = json.loads((entry / COST_FILE).read_text("utf-8"))
+            self.seconds += 0.0 if resumed else cost["seconds"]
+            self.memory = max(self.memory, cost["memory"])
+            return TensorCache.open(entry)
         self.folder.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".", dir=self.folder))
+        temporary = Path(tempfile.mkdtemp(prefix=".", dir=self.folder))
         try:
-            began = time.monotonic()
-            compute(fresh).write_index()
-            note = {"seconds": time.monotonic() - began, "memory": peak_memory()}
-            (fresh / NOTE).write_text(json.dumps(note), "utf-8")
-            fresh.rename(place)
+            start = time.monotonic()
+            compute(temporary).write_index()
+            cost = {"seconds": time.monotonic() - start, "memory": peak_memory()}
+            (temporary / COST_FILE).write_text(json.dumps(cost), "utf-8")
+            temporary.rename(entry)
         except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
-        return TensorCache.open(place)
+        return TensorCache.open(entry)
 
 
 @dataclass(frozen=True)
 class SharedCacheKeys:
-    """What stays frozen, shared with other runs.
+    """A shared cache, and the keys for the data sets of this run.
 
     Attributes:
-        made_of: part of the data (``training``, ``validation``) → all that decides what is stored of it, but for what
-            the loop knows: the weights, the cut, the layout and the rows per pass. Plain JSON.
+        keys: ``training`` or ``validation`` → everything that decides its cached features but for what the trainer adds: the
+            weights, the cut, the layout and the batch budget. Plain JSON.
     """
 
-    shelf: SharedCache
-    made_of: Mapping[str, Mapping[str, Any]]
+    cache: SharedCache
+    keys: Mapping[str, Mapping[str, Any]]
 
 
 def frozen_digest(backbone: Backbone, cut: int | None) -> str:
-    """Digest the weights that decide what lies at a cut, or (None) the features. SHA-256, in hexadecimal."""
-    description = backbone.description
-    parts = description.parts[:cut]
-    found = {
-        name: tensor for name, tensor in named_tensors(backbone).items() if description.part_of(name) in parts
-    }
-    return combined_digest(found, {})
+    """Return the SHA-256, in hexadecimal, of the weights that decide the state at a cut, or (None) the features."""
+    parts = backbone.description.parts[:cut]
+    part_of = backbone.description.part_of
+    return combined_digest(
+        {name: tensor for name, tensor in named_tensors(backbone).items() if part_of(name) in parts}, {}
+    )

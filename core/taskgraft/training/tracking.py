@@ -1,4 +1,4 @@
-"""What a run tells as it goes: lines of metrics in its folder, and the trackers that the user named."""
+"""Metric logging: metrics.jsonl in the run directory, and accelerate's trackers; makes the Accelerator."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,69 +11,55 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 
-from taskgraft.errors import TaskgraftError, closest_match, join_words
+from taskgraft.errors import closest_match, join_words
 from taskgraft.storage.run_directory import RunDirectory
-
-
-@dataclass(eq=False)
-class InvalidTracker(TaskgraftError):
-    """A tracker that cannot be used."""
-
-    name: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"The tracker '{self.name}' cannot be used: {self.problem}."
+from taskgraft.training.errors import TrainingError
 
 
 @dataclass
 class MetricsLogger:
-    """Notes what happens, for whoever keeps track.
-
-    Attributes:
-        folder: where lines of metrics go; None keeps none.
-    """
+    """Logs to the run directory, if there is one, and to the trackers."""
 
     accelerator: Accelerator
-    folder: RunDirectory | None
+    directory: RunDirectory | None
 
-    def note(self, step: int, line: Mapping[str, Any]) -> None:
-        """Note some values.
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """Log some values.
 
         Args:
             step: of the whole run, from 1.
         """
-        if self.folder is not None:
-            self.folder.append_metrics(line)
+        if self.directory is not None:
+            self.directory.append_metrics(values)
         if self.accelerator.trackers:
-            self.accelerator.log(
-                {key: value for key, value in line.items() if isinstance(value, int | float)}, step=step
-            )
+            numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
+            self.accelerator.log(numbers, step=step)
 
 
 def make_accelerator(trackers: Sequence[str], folder: Path | None) -> Accelerator:
-    """Join the processes that were started together. On processors alone accelerate does so only when told to.
+    """Make the accelerator, which joins the processes that were started together.
 
     Args:
-        trackers: their names, as accelerate knows them.
-        folder: of the run, where trackers may put files.
+        trackers: their names in accelerate.
+        folder: of the run, where trackers may write files.
 
     Raises:
-        InvalidTracker: for an unknown name, or one whose package is not installed.
+        TrainingError: for an unknown tracker, or one whose package is not installed.
     """
     known = [str(name) for name in LoggerType.list() if name != LoggerType.ALL]
     for name in trackers:
         if name not in known:
-            near = closest_match(name, known)
-            meant = f" (did you mean '{near}'?)" if near else ""
-            raise InvalidTracker(name, f"there is none of that name{meant}; accelerate knows {join_words(known)}")
+            match = closest_match(name, known)
+            hint = f" (did you mean '{match}'?)" if match else ""
+            raise _tracker_error(name, f"there is no such tracker{hint}; accelerate knows {join_words(known)}")
     if trackers and folder is None:
-        raise InvalidTracker(trackers[0], "trackers may write files, so name a folder for the run with run=…")
+        raise _tracker_error(trackers[0], "trackers may write files, so name a folder for the run with run=…")
     installed = {str(name) for name in get_available_trackers()}
     if missing := [name for name in trackers if name not in installed]:
-        raise InvalidTracker(missing[0], f"its package is not installed here (pip install {_package(missing[0])})")
+        package = missing[0].replace("_", "-")
+        raise _tracker_error(missing[0], f"its package is not installed (pip install {package})")
     return Accelerator(
-        cpu=not torch.accelerator.is_available(),
+        cpu=not torch.accelerator.is_available(),  # without an accelerator, accelerate joins processes only if asked to
         log_with=list(trackers) or None,
         project_dir=None if folder is None else str(folder),
     )
@@ -81,7 +67,7 @@ def make_accelerator(trackers: Sequence[str], folder: Path | None) -> Accelerato
 
 @contextmanager
 def tracking(accelerator: Accelerator, trackers: Sequence[str]) -> Iterator[None]:
-    """Let the trackers take what is noted."""
+    """Start the trackers, and end them afterwards."""
     if not trackers:
         yield
         return
@@ -92,5 +78,5 @@ def tracking(accelerator: Accelerator, trackers: Sequence[str]) -> Iterator[None
         accelerator.end_training()
 
 
-def _package(tracker: str) -> str:
-    return tracker.replace("_", "-")
+def _tracker_error(name: str, problem: str) -> TrainingError:
+    return TrainingError(f"The tracker '{name}' cannot be used: {problem}.")

@@ -1,4 +1,4 @@
-"""One optimizer step: passes over as many rows as memory holds, their gradients summed, clipped and applied."""
+"""One optimizer step: micro-batches, mixed precision, gradients summed and clipped, and halving on out-of-memory."""
 
 import math
 from contextlib import nullcontext
@@ -21,20 +21,20 @@ from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
 from taskgraft.progress import ProgressReporter
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-"""Modules that cannot learn from a batch of one row."""
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+"""Modules that cannot be trained on a batch of one row."""
 
-EPSILON = 1e-6
-"""AdamW's, as BERT was trained with. A gradient that is zero but for rounding (a softmax does not feel the bias of the keys)
-must stay small beside it, or the step follows the rounding, which differs with the number of processes."""
+_ADAMW_EPSILON = 1e-6
+"""As BERT was trained with. It must be large compared with a gradient that is zero but for rounding (that of the bias of the
+keys, which a softmax ignores), or the step follows the rounding, which differs with the number of processes."""
 
-LEAST_SCALE = 1e-4
-"""The scale of fp16 gradients below which the gradient itself, and not the number format, must be at fault."""
+_MIN_LOSS_SCALE = 1e-4
+"""Below this scale of fp16 losses, a gradient that is not finite is not the fault of the number format."""
 
 
 @dataclass(eq=False)
 class NonFiniteLoss(TaskgraftError):
-    """Training diverged."""
+    """Training diverged: the loss of a step is not finite."""
 
     stage: str
     step: int
@@ -46,7 +46,7 @@ class NonFiniteLoss(TaskgraftError):
 
 @dataclass(eq=False)
 class NonFiniteGradient(TaskgraftError):
-    """Training would have diverged with this step."""
+    """Training diverged: the gradient of a step is not finite."""
 
     stage: str
     step: int
@@ -69,13 +69,13 @@ class TrainStep:
     """Takes the steps of one stage.
 
     Attributes:
-        cut: the cut at which the stored inputs lie; None when they are features.
-        micro_batch: rows per pass; halved when memory runs out.
+        cut: at which the inputs were cached; None when they are features.
+        micro_batch: rows per forward and backward pass; halved when memory runs out.
     """
 
     stage: Stage
     task: TaskModule
-    learning: TrainableTensors
+    trainable: TrainableTensors
     guard: WeightGuard
     cut: int | None
     settings: TrainingConfig
@@ -84,44 +84,45 @@ class TrainStep:
     micro_batch: int = field(init=False)
 
     def __post_init__(self) -> None:
-        now = self.learning.tensors()
-        self._buffers = {name: now[name] for name in self.learning.declared if not isinstance(now[name], nn.Parameter)}
+        tensors, declared = self.trainable.tensors(), self.trainable.declared
+        self._buffers = {name: tensors[name] for name in declared if not isinstance(tensors[name], nn.Parameter)}
         self._parameters = [parameter for parameter in self.task.parameters() if parameter.requires_grad]
         self.micro_batch = self.settings.micro_batch or self.settings.batch_size
         device = self.task.device.type
         self.optimizer = AdamW(
-            parameter_groups(self.learning, self.settings), eps=EPSILON, fused=device in ("cpu", "cuda")
+            parameter_groups(self.trainable, self.settings), eps=_ADAMW_EPSILON, fused=device in ("cpu", "cuda")
         )
-        self._peaks = [group["lr"] for group in self.optimizer.param_groups]
+        self._peak_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(device, enabled=self.settings.precision == "fp16")
-        self.no_single = any(isinstance(module, BATCH_NORMS) and module.training for module in self.task.modules())
+        self.no_single = any(isinstance(module, _BATCH_NORMS) and module.training for module in self.task.modules())
         self._module = self.accelerator.prepare_model(self.task)
 
-    def step(self, piece: LocalBatch, number: int, factor: float) -> tuple[float, float]:
-        """Learn from one batch.
+    def step(self, batch: LocalBatch, number: int, factor: float) -> tuple[float, float]:
+        """Take a step.
 
         Args:
+            batch: the rows of this process.
             number: of the step, from 1.
-            factor: of the peak rates.
+            factor: of the peak learning rates.
 
         Returns:
-            the loss summed over the whole batch, of all processes, and its weight.
+            the loss summed over the batch of all processes, and its weight.
 
         Raises:
             NonFiniteLoss, NonFiniteGradient: when training diverges; the weights are those of the step before.
-            NotEnoughMemory: when a single row is too much.
+            NotEnoughMemory: when a single row does not fit.
         """
         statistics = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        sums = self._summed(piece, number)
+        sums = self._try_passes(batch, number)
         while sums is None:
             self._restore(statistics)
             self._halve()
-            sums = self._summed(piece, number)
+            sums = self._try_passes(batch, number)
         whole_loss, whole_weight = (float(value) for value in self.accelerator.reduce(sums, "sum"))
         if not math.isfinite(whole_loss):
             self._undo(statistics)
             raise NonFiniteLoss(self.stage.name, number, whole_loss)
-        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
+        for group, peak in zip(self.optimizer.param_groups, self._peak_rates, strict=True):
             group["lr"] = peak * factor
         if whole_weight > 0 and not self._apply(whole_weight):
             self._undo(statistics)
@@ -131,24 +132,24 @@ class TrainStep:
         self.guard.after_step()
         return whole_loss, whole_weight
 
-    def _summed(self, piece: LocalBatch, number: int) -> Tensor | None:
+    def _try_passes(self, batch: LocalBatch, number: int) -> Tensor | None:
         """Sum losses, weights and gradients over micro-batches; None when memory ran out."""
         try:
-            return self._passes(piece, number)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            return self._passes(batch, number)
+        except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
 
-    def _passes(self, piece: LocalBatch, number: int) -> Tensor:
+    def _passes(self, batch: LocalBatch, number: int) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         seed = (self.settings.seed * 1_000_003 + number) * 1_009 + self.accelerator.process_index
         device, sums = self.task.device, torch.zeros(2, device=self.task.device)
         seed_device(seed % 2**63, device)
-        micros = piece.split(self.micro_batch, no_single=self.no_single)
+        micros = batch.split(self.micro_batch, no_single=self.no_single)
         for micro in micros:
-            waits = micro is not micros[-1]
-            with self.accelerator.no_sync(self._module) if waits else nullcontext():
+            is_last = micro is micros[-1]
+            with nullcontext() if is_last else self.accelerator.no_sync(self._module):
                 with autocast(self.settings.precision, device):
                     inputs, targets = micro.inputs.to(device), micro.targets.to(device)
                     total, weight = self._module(self.cut, inputs, targets, self.stage)
@@ -159,7 +160,7 @@ class TrainStep:
         return sums
 
     def _apply(self, whole_weight: float) -> bool:
-        """Turn summed gradients into a mean and step; say whether they were finite."""
+        """Turn summed gradients into a mean and step; return whether they were finite."""
         self.scaler.unscale_(self.optimizer)
         factor = self.settings.batch_size * self.accelerator.num_processes / whole_weight
         if factor != 1.0:
@@ -169,23 +170,23 @@ class TrainStep:
         self.guard.after_backward()
         norm = self.accelerator.clip_grad_norm_(self._parameters, self.settings.clip or math.inf)
         finite = norm is None or math.isfinite(norm)
-        if not finite and not (self.scaler.is_enabled() and self.scaler.get_scale() > LEAST_SCALE):
+        if not finite and not (self.scaler.is_enabled() and self.scaler.get_scale() > _MIN_LOSS_SCALE):
             return False
-        self.scaler.step(self.optimizer)  # skips the step when fp16 overflowed,
-        self.scaler.update()  # and then takes a smaller scale
+        self.scaler.step(self.optimizer)  # skips the step if fp16 overflowed,
+        self.scaler.update()  # and then lowers the scale
         return True
 
     def _halve(self) -> None:
-        """Take half the rows per pass from now on."""
-        advice = "Lower training.micro_batch, shorten the inputs, or let fewer parts learn."
+        """Halve the micro-batches from now on."""
+        advice = "Lower training.micro_batch, shorten the inputs, or train fewer parts."
         if self.accelerator.num_processes > 1 or self.micro_batch == 1:
             raise NotEnoughMemory(f"training the stage '{self.stage.name}'", self.micro_batch, advice)
         self.optimizer.zero_grad(set_to_none=True)
         clear_device_cache()
         before, self.micro_batch = self.micro_batch, self.micro_batch // 2
         self.reporter.message(
-            f"Out of memory with {before:,} rows per pass. Going on with {self.micro_batch:,}, the gradients summed to "
-            f"the same batches of {self.settings.batch_size:,} (set training.micro_batch = {self.micro_batch} to begin so)."
+            f"Out of memory with {before:,} rows per pass. Continuing with {self.micro_batch:,}; gradients still add up to "
+            f"batches of {self.settings.batch_size:,} (set training.micro_batch = {self.micro_batch} to start like this)."
         )
 
     def _undo(self, statistics: dict[str, Tensor]) -> None:
@@ -199,9 +200,9 @@ class TrainStep:
 
 
 def seed_device(seed: int, device: torch.device) -> None:
-    """Seed the generators that passes on a device draw from, as torch.manual_seed does.
+    """Seed the generators that passes on a device use.
 
-    That seeds every kind of device, and where one is not there notes a whole stack for the day it is: a millisecond each step.
+    torch.manual_seed would seed every kind of device, and records a stack trace for each that is missing: a millisecond a step.
     """
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
@@ -209,17 +210,17 @@ def seed_device(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
-def parameter_groups(learning: TrainableTensors, settings: TrainingConfig) -> list[dict[str, object]]:
-    """Sort what learns by rate, and by whether it decays: matrices do, biases and norms do not."""
-    now = learning.tensors()
+def parameter_groups(trainable: TrainableTensors, settings: TrainingConfig) -> list[dict[str, object]]:
+    """Group parameters by learning rate, and by weight decay: matrices decay, biases and norms do not."""
+    tensors = trainable.tensors()
     groups: list[dict[str, object]] = []
-    for group in learning.groups:
-        names = [name for name in group.tensors if isinstance(now[name], nn.Parameter)]
-        sorted_by: dict[tuple[float, bool], list[Tensor]] = {}
-        for name in names:
-            matrix = now[name].dim() > 1 and not name.endswith("bias")
-            sorted_by.setdefault((group.factors.get(name, 1.0), matrix), []).append(now[name])
-        for (factor, matrix), some in sorted(sorted_by.items(), key=lambda one: one[0], reverse=True):
-            decay = settings.weight_decay if matrix else 0.0
-            groups.append({"params": some, "lr": group.rate * factor, "weight_decay": decay})
+    for group in trainable.groups:
+        by_options: dict[tuple[float, bool], list[Tensor]] = {}
+        for name in group.tensors:
+            if isinstance(tensors[name], nn.Parameter):
+                is_matrix = tensors[name].dim() > 1 and not name.endswith("bias")
+                by_options.setdefault((group.factors.get(name, 1.0), is_matrix), []).append(tensors[name])
+        for (factor, is_matrix), parameters in sorted(by_options.items(), key=lambda item: item[0], reverse=True):
+            decay = settings.weight_decay if is_matrix else 0.0
+            groups.append({"params": parameters, "lr": group.learning_rate * factor, "weight_decay": decay})
     return groups

@@ -1,49 +1,53 @@
-"""Settling: what a head chooses by validation rows once its weights have learned."""
+"""Tuning on validation rows: what a head chooses after training (a threshold), and early stopping need them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.head import Head
+from taskgraft.contract.plan import Plan
 from taskgraft.contract.predictions import Predictions
-from taskgraft.contract.rows import InvalidRows, RenamedColumns, Rows
-from taskgraft.contract.targets import InvalidTargets, TargetDescription
+from taskgraft.contract.rows import RenamedColumns, Rows
+from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.examples import Targets, all_targets
 from taskgraft.engine.task_module import TaskModule
-from taskgraft.errors import TaskgraftError
+from taskgraft.training.errors import ValidationRequired
 
 
-def check_validation(label: str, description: HeadDescription, held: Rows | None) -> None:
-    """Refuse, before anything is prepared, a head without the validation rows that it settles by, or columns that it names.
+def check_validation(
+    plan: Plan, patience: int | None, label: str, head: HeadDescription, validation_rows: Rows | None
+) -> None:
+    """Check that there are validation rows if something needs them, with the columns that the head reads of them.
 
     Args:
+        patience: of the training settings.
         label: what messages call the head.
 
     Raises:
-        NothingToSettleBy: when there are no validation rows.
+        ValidationRequired: when early stopping or the head needs validation rows, and there are none.
         MissingColumn: for a column that they do not have.
     """
-    if held is None:
-        if description.tunes:
-            raise NothingToSettleBy(label, description.tunes)
+    if validation_rows is not None:
+        for column in head.tuning_columns:
+            validation_rows.column(column)
         return
-    for column in description.tuning_columns:
-        held.column(column)
+    stages = ((f"The stage '{stage.name}'", stage.patience) for stage in plan)
+    for name, epochs in (("training.patience", patience), *stages):
+        if epochs is not None:
+            purpose = f"stops training after {epochs} epochs without a lower validation loss"
+            raise ValidationRequired(name, purpose)
+    if head.tunes:
+        raise ValidationRequired(f"'{label}'", f"tunes {head.tunes} on validation rows after training")
 
 
-def check_tuning_rows(head: Head[Any], target: TargetDescription, rows: Rows, encoded: Targets) -> None:
-    """Let a head look at the validation rows before training.
+def check_tuning_rows(head: Head[Any], target: TargetDescription, rows: Rows, targets: Targets) -> None:
+    """Let a head that tunes check the validation rows, before training.
 
     Raises:
-        InvalidRows: naming those that it cannot settle by.
+        InvalidTargets: naming those that it cannot tune on.
     """
-    if not head.description.tunes:
-        return
-    try:
-        head.check_tuning_rows(all_targets(encoded), _columns(head, rows), target)
-    except InvalidTargets as error:
-        raise InvalidRows(rows, error.reasons) from None
+    if head.description.tunes:
+        head.check_tuning_rows(all_targets(targets), _columns(head, rows), target)
 
 
 def tune_on_validation(
@@ -53,34 +57,21 @@ def tune_on_validation(
     feature: FeatureDescription,
     predictions: Predictions,
     rows: Rows,
-    encoded: Batch,
+    targets: Batch,
 ) -> TargetDescription:
-    """Let a head complete its target description; its module is built anew and takes over the weights.
+    """Let a head complete its target description; its module is built again with the trained weights.
 
     Args:
         predictions: for the validation rows.
-        rows: the validation rows, with their targets ``encoded``.
+        rows: the validation rows.
+        targets: theirs, encoded.
     """
-    completed: TargetDescription = head.tune(predictions, encoded, _columns(head, rows), target)
-    module = head.build_module(feature, completed).to(task.device)
+    tuned: TargetDescription = head.tune(predictions, targets, _columns(head, rows), target)
+    module = head.build_module(feature, tuned).to(task.device)
     module.load_state_dict(task.head.state_dict())
     task.head = module.eval()
-    return completed
+    return tuned
 
 
 def _columns(head: Head[Any], rows: Rows) -> RenamedColumns:
     return RenamedColumns(rows, {column: column for column in head.description.tuning_columns})
-
-
-@dataclass(eq=False)
-class NothingToSettleBy(TaskgraftError):
-    """A head that chooses something by validation rows, and none are there."""
-
-    head: str
-    settles: str
-
-    def __str__(self) -> str:
-        return (
-            f"'{self.head}' chooses {self.settles} by validation rows after training, but there are none. "
-            "Give data.validation or data.split."
-        )

@@ -1,0 +1,27 @@
+"""Errors of training: the family of this package, and the one of missing validation rows."""
+
+from dataclasses import dataclass
+
+from taskgraft.errors import TaskgraftError
+
+
+class TrainingError(TaskgraftError):
+    """Training that cannot start or continue with these settings and rows."""
+
+
+@dataclass(eq=False)
+class ValidationRequired(TaskgraftError):
+    """A setting, a stage or a head that needs validation rows, of which there are none.
+
+    Attributes:
+        required_by: the setting, stage or head.
+        purpose: what it does with them, as the rest of a sentence.
+    """
+
+    required_by: str
+    purpose: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.required_by} {self.purpose}, but there are no validation rows. Give data.validation or data.split."
+        )

@@ -1,6 +1,5 @@
-"""The checks that taskgraft makes of a backbone's cuts and padding, for tests of plugins, which import no module of the core."""
+"""How taskgraft checks the cuts of a backbone, for tests of plugins, which import no module of the core."""
 
-from taskgraft.engine.feature_checks import UnreliableBackbone as UnreliableBackbone
-from taskgraft.engine.feature_checks import check_features as check_features
-from taskgraft.engine.feature_checks import max_relative_difference as max_relative_difference
-from taskgraft.engine.feature_checks import through_cut as through_cut
+from taskgraft.engine.feature_checks import UnreliableBackbone, check_features, max_relative_difference, through_cut
+
+__all__ = ["UnreliableBackbone", "check_features", "max_relative_difference", "through_cut"]

@@ -9,12 +9,12 @@ import tiny_proteins
 
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory):
-    """Give a function: family → the folder of a tiny checkpoint, made once."""
-    made: dict[str, Path] = {}
+    """A function: family → the folder of a tiny checkpoint, saved once."""
+    folders: dict[str, Path] = {}
 
-    def give(family: str) -> Path:
-        if family not in made:
-            made[family] = tiny_proteins.save(family, tmp_path_factory.mktemp(family))
-        return made[family]
+    def folder_of(family: str) -> Path:
+        if family not in folders:
+            folders[family] = tiny_proteins.save(family, tmp_path_factory.mktemp(family))
+        return folders[family]
 
-    return give
+    return folder_of

@@ -1,4 +1,4 @@
-"""Made-up families of sequences: an ancestor, and descendants in which some residues were exchanged."""
+"""Synthetic families of sequences: an ancestor, and descendants with random substitutions."""
 
 from collections.abc import Sequence
 
@@ -8,29 +8,29 @@ RESIDUES = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 
 
 def families(count: int, size: int, length: int, mutated: float, seed: int = 0) -> tuple[list[str], list[int]]:
-    """Make up sequences in a random order.
+    """Generate sequences in a random order.
 
     Args:
         size: sequences of each family.
         length: in residues.
-        mutated: the share of the residues of a descendant that are drawn anew.
+        mutated: share of the residues of a descendant that are drawn at random.
 
     Returns:
         the sequences, and the family of each.
     """
-    chance = np.random.default_rng(seed)
-    made, whose = [], []
+    random = np.random.default_rng(seed)
+    sequences, family_of = [], []
     for family in range(count):
-        ancestor = chance.choice(RESIDUES, length)
+        ancestor = random.choice(RESIDUES, length)
         for _ in range(size):
-            drawn = chance.choice(RESIDUES, length)
-            made.append("".join(np.where(chance.random(length) < mutated, drawn, ancestor)))
-            whose.append(family)
-    order = chance.permutation(len(made)).tolist()
-    return [made[place] for place in order], [whose[place] for place in order]
+            residues = random.choice(RESIDUES, length)
+            sequences.append("".join(np.where(random.random(length) < mutated, residues, ancestor)))
+            family_of.append(family)
+    order = random.permutation(len(sequences)).tolist()
+    return [sequences[index] for index in order], [family_of[index] for index in order]
 
 
-def straddling(whose: Sequence[int], *parts: Sequence[int]) -> set[int]:
-    """Name the families that have members in more than one of some parts."""
-    seen = [{whose[row] for row in part} for part in parts]
-    return {family for family in set(whose) if sum(family in part for part in seen) > 1}
+def families_in_two_parts(family_of: Sequence[int], *parts: Sequence[int]) -> set[int]:
+    """Find the families with members in more than one part."""
+    families_of_parts = [{family_of[row] for row in part} for part in parts]
+    return {family for family in set(family_of) if sum(family in part for part in families_of_parts) > 1}

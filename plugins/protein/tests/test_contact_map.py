@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 from backbones import Pairs, Words
+from contact_maps import symmetric_map
 
 import taskgraft as tg
-from taskgraft import catalog
 from taskgraft.plugin import (
     FeatureDescription,
     Features,
@@ -15,12 +15,10 @@ from taskgraft.plugin import (
     InvalidTargets,
     Layout,
     Predictions,
-    TargetKind,
     TaskgraftError,
     sequence,
 )
-from taskgraft.testing import HeadLaws, LabelledRows
-from taskgraft.testing.metrics_and_baselines import check_metrics_count_rows
+from taskgraft.testing import HeadLaws
 from taskgraft_protein.contact_map import ContactMap
 from taskgraft_protein.contact_settings import ContactMapConfig
 from taskgraft_protein.contacts import contact_precision
@@ -29,11 +27,11 @@ PAIR = FeatureDescription(Layout.PAIR, (3,))
 
 
 def folded(length, seed=0):
-    """Positions of a chain that wanders about in a small space, so that far residues meet."""
+    """Positions of a random chain in a small space, so that distant residues touch."""
     steps = np.random.default_rng(seed).normal(size=(length, 3))
     chain = np.zeros((length, 3))
-    for place in range(1, length):
-        chain[place] = 0.8 * chain[place - 1] + 4 * steps[place]
+    for index in range(1, length):
+        chain[index] = 0.8 * chain[index - 1] + 4 * steps[index]
     return chain.round(2).tolist()
 
 
@@ -65,7 +63,7 @@ class TestLaws(HeadLaws):
 
     @pytest.fixture
     def spec(self):
-        return next(spec for spec, _ in catalog().specs(HeadSpec) if spec.name == "contact-map")
+        return next(spec for spec, _ in tg.catalog().specs(HeadSpec) if spec.name == "contact-map")
 
 
 # --- targets
@@ -74,7 +72,7 @@ class TestLaws(HeadLaws):
 LINE = [[3.0 * place, 0, 0] for place in range(5)]
 
 
-def test_residues_touch_when_they_are_less_apart_than_the_distance():
+def test_residues_closer_than_the_distance_are_in_contact():
     assert truth_of([LINE], distance=6.5, separation=1)[0].tolist() == [
         [-1, 1, 1, 0, 0],
         [1, -1, 1, 1, 0],
@@ -84,19 +82,19 @@ def test_residues_touch_when_they_are_less_apart_than_the_distance():
     ]
 
 
-def test_pairs_that_are_near_along_the_sequence_are_not_asked():
+def test_pairs_that_are_close_along_the_sequence_are_unknown():
     assert (truth_of([LINE], separation=4)[0] >= 0).sum() == 2
 
 
 @pytest.mark.parametrize("gone", [None, [None, None, None], [1.0, math.nan, 0.0]])
-def test_nothing_is_known_of_a_residue_without_position(gone):
+def test_pairs_of_a_residue_without_a_position_are_unknown(gone):
     found = truth_of([[*LINE[:2], gone, *LINE[3:]]], separation=1)[0]
     assert (found[2] == -1).all()
     assert (found[:, 2] == -1).all()
     assert found[0].tolist() == [-1, 1, -1, 0, 0]
 
 
-def test_the_share_of_contacts_is_learned():
+def test_the_target_description_holds_the_share_of_contacts():
     target = head(distance=3.5, separation=1).fit_targets({"positions": [LINE]})
     assert target.share == pytest.approx((8 + 1) / (20 + 2))
 
@@ -111,7 +109,7 @@ def test_the_share_of_contacts_is_learned():
         ([[0, 0, "far"]], "the position of element 0 in 'positions' is [0, 0, 'far'], not three numbers"),
     ],
 )
-def test_what_is_no_list_of_positions_is_refused(value, reason):
+def test_a_value_that_is_not_a_list_of_positions_is_invalid(value, reason):
     with pytest.raises(InvalidTargets) as caught:
         head().fit_targets({"positions": [LINE, value]})
     assert caught.value.reasons == {1: reason}
@@ -120,22 +118,22 @@ def test_what_is_no_list_of_positions_is_refused(value, reason):
 # --- loss and predictions
 
 
-def built(features, **settings):
+def build(features, **settings):
     one = head(**settings)
     target = one.fit_targets(TARGETS)
     return one.build_module(features, target), one.encode(TARGETS, target)
 
 
-def emitted(layout, lengths, size, seed=0):
+def random_features(layout, lengths, size, seed=0):
     axes = 1 if layout == Layout.SEQUENCE else 2
     shape = (len(lengths), *[max(lengths)] * axes, size)
     return Features(layout, (torch.randn(shape, generator=torch.Generator().manual_seed(seed)),), torch.tensor(lengths))
 
 
 @pytest.mark.parametrize(("description", "size"), [(PAIR, 3), (sequence(5), 5)])
-def test_a_map_is_symmetric_and_has_nothing_near_its_diagonal(description, size):
-    module, _ = built(description)
-    features = emitted(description.layout, [12, 9, 15, 10], size)
+def test_a_map_is_symmetric_and_empty_near_its_diagonal(description, size):
+    module, _ = build(description)
+    features = random_features(description.layout, [12, 9, 15, 10], size)
     module.fit_feature_scale(features)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -155,43 +153,43 @@ def test_a_map_is_symmetric_and_has_nothing_near_its_diagonal(description, size)
 
 
 def test_the_loss_counts_each_known_pair_once():
-    module, encoded = built(PAIR)
-    features = emitted(Layout.PAIR, [12, 9, 15, 10], 3)
+    module, encoded = build(PAIR)
+    features = random_features(Layout.PAIR, [12, 9, 15, 10], 3)
     known = sum(int((one >= 0).sum()) // 2 for one in truth_of(TARGETS["positions"]))
     assert float(module.loss(module(features), encoded, features).weight) == known
 
 
-def test_a_sequence_that_was_cut_off_loses_the_pairs_of_what_is_gone():
-    module, encoded = built(PAIR)
-    features = emitted(Layout.PAIR, [8, 8, 8, 8], 3)
+def test_pairs_of_truncated_residues_do_not_count():
+    module, encoded = build(PAIR)
+    features = random_features(Layout.PAIR, [8, 8, 8, 8], 3)
     assert float(module.loss(module(features), encoded, features).weight) == 3 * 4  # (0, 6), (0, 7), (1, 7)
 
 
-def test_it_begins_with_the_share_of_contacts():
-    module, _ = built(PAIR)
-    features = emitted(Layout.PAIR, [12], 3)
+def test_the_initial_probability_is_the_share_of_contacts():
+    module, _ = build(PAIR)
+    features = random_features(Layout.PAIR, [12], 3)
     with torch.no_grad():
         chance = module.predict(module(features), features).probabilities[0][..., 1]
     assert chance.max() == pytest.approx(head().fit_targets(TARGETS).share, abs=1e-6)
 
 
-def test_what_residues_have_with_all_others_alike_is_taken_away():
-    module, _ = built(PAIR)
+def test_a_background_common_to_all_pairs_is_removed():
+    module, _ = build(PAIR)
     background = torch.rand(1, 10, generator=torch.Generator().manual_seed(0))
-    alike = (background[:, :, None] * background[:, None, :])[..., None].expand(1, 10, 10, 3)
-    assert module.read(Features(Layout.PAIR, (alike,), torch.tensor([10]))).abs().max() < 1e-6
+    product = (background[:, :, None] * background[:, None, :])[..., None].expand(1, 10, 10, 3)
+    assert module.weighted_features(Features(Layout.PAIR, (product,), torch.tensor([10]))).abs().max() < 1e-6
 
 
 # --- a whole model
 
 
 def rows(count, length=32):
-    """Letters of which two are W, far apart along the sequence; these touch."""
-    chance = np.random.default_rng(0)
+    """Generate sequences with two W, far apart along the sequence, which are in contact."""
+    random = np.random.default_rng(0)
     texts, positions = [], []
     for _ in range(count):
-        letters = chance.choice(list("DEKS"), length)
-        one, other = chance.integers(4), 28 + chance.integers(4)
+        letters = random.choice(list("DEKS"), length)
+        one, other = random.integers(4), 28 + random.integers(4)
         letters[[one, other]] = "W"
         place = 100.0 * np.arange(length)[:, None] * [1, 0, 0]
         place[other] = place[one] + [5, 0, 0]
@@ -200,7 +198,7 @@ def rows(count, length=32):
     return texts, positions
 
 
-def test_a_model_of_pairs_learns_which_residues_touch(tmp_path):
+def test_a_model_is_trained_to_find_contacts(tmp_path):
     texts, positions = rows(64)
     data = {"letters": texts, "positions": positions}
     model = tg.compose(Pairs(), head(), {"name": "full", "learning_rate": 1e-2})
@@ -231,7 +229,7 @@ def test_a_file_of_predictions_holds_maps_with_their_probabilities(tmp_path):
     assert lines[0]["probabilities"][0][1] == {"0": 1.0, "1": 0.0}  # too near
 
 
-def test_positions_as_many_as_residues_are_asked_for():
+def test_the_number_of_positions_must_equal_the_number_of_residues():
     texts, positions = rows(8)
     words = [list(text) for text in texts]
     model = tg.compose(Words(), head(), "full")
@@ -243,66 +241,51 @@ def test_positions_as_many_as_residues_are_asked_for():
 # --- the metric
 
 
-def judged(found, goals):
+def score(found, goals):
     predictions = Predictions(
         [(one > 0.5).astype(np.int8) for one in found], [np.stack([1 - one, one], -1) for one in found], (0, 1)
     )
     return contact_precision(predictions, goals, {}, None)(np.arange(len(goals)))
 
 
-def symmetric(length, seed):
-    one = np.random.default_rng(seed).random((length, length)).astype(np.float32)
-    return (one + one.T) / 2
-
-
-def test_the_likeliest_pairs_of_each_range_are_judged():
+def test_the_most_likely_pairs_of_each_range_count():
     goal = np.full((50, 50), 0, np.int8)
     for one, other in ((0, 24), (1, 30), (2, 14), (3, 26)):
         goal[one, other] = goal[other, one] = 1
-    chance = 0.01 * symmetric(50, 0)
+    chance = 0.01 * symmetric_map(50, 0)
     for (one, other), share in {(0, 24): 0.9, (1, 30): 0.8, (5, 40): 0.7, (2, 14): 0.9, (2, 25): 0.95}.items():
         chance[one, other] = chance[other, one] = share
 
-    found = judged([chance], [goal])
+    found = score([chance], [goal])
 
     assert found["contact_precision_long_l5"] == pytest.approx(2 / 10, abs=0.11)
     assert found["contact_precision_medium_l"] == pytest.approx(1 / 50)
     assert found["contact_precision_medium_l5"] == pytest.approx(1 / 10)
 
 
-def test_all_contacts_first_is_the_best_there_is():
-    goal = (symmetric(60, 1) > 0.6).astype(np.int8)
-    assert set(judged([goal.astype(np.float32)], [goal]).values()) == {1.0}
+def test_a_perfect_ranking_scores_one():
+    goal = (symmetric_map(60, 1) > 0.6).astype(np.int8)
+    assert set(score([goal.astype(np.float32)], [goal]).values()) == {1.0}
 
 
-def test_pairs_of_which_nothing_is_known_do_not_count():
-    goal = (symmetric(60, 1) > 0.6).astype(np.int8)
+def test_unknown_pairs_do_not_count():
+    goal = (symmetric_map(60, 1) > 0.6).astype(np.int8)
     hidden = goal.copy()
     hidden[:, ::2] = hidden[::2] = -1
     chance = goal.astype(np.float32)
     chance[goal != hidden] = 1.0
-    assert judged([chance], [hidden])["contact_precision_long_l5"] == 1.0
+    assert score([chance], [hidden])["contact_precision_long_l5"] == 1.0
 
 
-def test_sequences_count_alike_and_short_ones_are_left_out():
+def test_sequences_count_product_and_short_ones_are_left_out():
     good, bad = np.ones((30, 30), np.int8), np.zeros((40, 40), np.int8)
     short = np.ones((10, 10), np.int8)
-    found = judged([np.ones_like(one, np.float32) for one in (good, bad, short)], [good, bad, short])
+    found = score([np.ones_like(one, np.float32) for one in (good, bad, short)], [good, bad, short])
     assert found == {f"contact_precision_{far}_{cut}": 0.5 for far in ("long", "medium") for cut in ("l", "l2", "l5")}
-    assert judged([np.ones((10, 10), np.float32)], [short]) == {}
+    assert score([np.ones((10, 10), np.float32)], [short]) == {}
 
 
-def test_what_was_cut_off_is_no_contact():
+def test_truncated_residues_are_predicted_as_no_contact():
     goal = np.ones((40, 40), np.int8)
     goal[:30, :30] = 0
-    assert judged([np.full((30, 30), 0.9, np.float32)], [goal])["contact_precision_long_l5"] == 0.0
-
-
-def test_the_metric_keeps_the_laws():
-    goals = [(symmetric(length, length) > 0.6).astype(np.int8) for length in (30, 40, 26, 12)]
-    chances = [symmetric(len(goal), 9) for goal in goals]
-    predictions = Predictions(goals, [np.stack([1 - one, one], -1) for one in chances], (0, 1))
-    check_metrics_count_rows(
-        "taskgraft_protein.plugin", {}, {"contacts": LabelledRows(TargetKind.PAIR_CATEGORIES, predictions, goals, {})}
-    )
-    check_metrics_count_rows("taskgraft_protein.plugin", {}, {})
+    assert score([np.full((30, 30), 0.9, np.float32)], [goal])["contact_precision_long_l5"] == 0.0

@@ -5,9 +5,7 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.data.arrow_spool import PIECE
-from taskgraft.data.reading import read_rows
-from taskgraft.plugin import ConfigError, InvalidRows, ReaderSpec, Rows, UnreadableFile, parse_config
+from taskgraft.plugin import ConfigError, InvalidRows, ReaderSpec, Rows, UnreadableFile, parse_config, read_file
 from taskgraft.testing import ReaderLaws
 from taskgraft_protein.data_settings import FastaConfig
 from taskgraft_protein.fasta import read_fasta
@@ -68,7 +66,7 @@ def test_a_record_is_a_row_with_its_id_the_rest_of_its_header_and_its_lines_join
     assert (rows.source, list(rows.lines), rows.invalid, rows.notes) == ("proteins.fasta", [1, 4], {}, {})
 
 
-def test_letters_are_kept_as_they_stand(tmp_path):
+def test_letters_are_unchanged(tmp_path):
     assert rows_of(tmp_path, ">p\nmkVx-U*.\n").values("sequence") == ["mkVx-U*."]
 
 
@@ -93,22 +91,23 @@ def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path):
 def test_the_ending_of_a_file_says_that_it_is_fasta(tmp_path, suffix):
     path = tmp_path / f"proteins{suffix}"
     path.write_bytes(gzip.compress(TWO.encode()) if suffix.endswith(".gz") else TWO.encode())
-    assert read_rows(path, catalog(), "the data").values("sequence") == ["MKVLAA", "GG"]
+    assert read_file(path).values("sequence") == ["MKVLAA", "GG"]
 
 
-def test_records_beyond_a_piece_keep_their_order_and_their_lines(tmp_path):
-    rows = rows_of(tmp_path, "".join(f">p{number}\nA\n" for number in range(PIECE + 2)))
-    assert rows.values("id", PIECE - 1) == [f"p{PIECE - 1}", f"p{PIECE}", f"p{PIECE + 1}"]
-    assert list(rows.lines)[-2:] == [2 * PIECE + 1, 2 * PIECE + 3]
+def test_records_of_several_batches_keep_their_order_and_their_lines(tmp_path):
+    count = 5_000  # more than are written at once
+    rows = rows_of(tmp_path, "".join(f">p{number}\nA\n" for number in range(count)))
+    assert rows.values("id") == [f"p{number}" for number in range(count)]
+    assert list(rows.lines) == list(range(1, 2 * count, 2))
 
 
-def test_records_that_cannot_be_used_stay_with_their_reasons(tmp_path):
+def test_invalid_records_stay_with_their_reasons(tmp_path):
     rows = rows_of(tmp_path, b">p1\nMKV\n>\nAA\n>p2\n>p1 again\nGG\n>caf\xe9\nA\n>p3\nM\xffK\n")
 
     assert rows.invalid == {
         1: "the header has no id",
         2: "there is no sequence below the header",
-        3: "the id 'p1' stands on line 1 already",
+        3: "the id 'p1' is already on line 1",
         4: "the byte 0xe9 is not UTF-8",
         5: "the byte 0xff is not UTF-8",
     }
@@ -116,16 +115,16 @@ def test_records_that_cannot_be_used_stay_with_their_reasons(tmp_path):
     assert rows.values("sequence") == ["MKV", None, None, None, None, None]
 
 
-def test_text_before_the_first_header_is_no_fasta(tmp_path):
+def test_text_before_the_first_header_is_not_fasta(tmp_path):
     assert problem_of(tmp_path, "\nMKV\n>p1\nA\n") == (
-        "line 2: 'MKV' stands before the first header, a line that begins with '>'."
+        "line 2: 'MKV' is before the first header, a line that begins with '>'."
     )
 
 
-def test_a_file_without_a_record_is_told(tmp_path):
+def test_a_file_without_a_record_is_unreadable(tmp_path):
     for content in ("", "\n \n"):
         assert problem_of(tmp_path, content) == (
-            "the file holds no sequence; each needs a header, a line that begins with '>'."
+            "the file has no sequences; each needs a header, a line that begins with '>'."
         )
 
 
@@ -142,7 +141,7 @@ def test_named_groups_are_columns_of_their_names(tmp_path):
     assert (rows.values("part"), rows.values("kind")) == (["train", "test"], ["a", "b"])
 
 
-def test_a_header_without_label_gives_a_row_without_label_and_is_counted(tmp_path):
+def test_headers_without_a_label_give_rows_without_a_label_and_are_counted(tmp_path):
     rows = rows_of(tmp_path, ">p1 class=a\nM\n>p2\nK\n>\nA\n", label=r"class=(\S+)")
     assert rows.values("label") == ["a", None, None]
     assert rows.remarks == {"the header has no label": [1]}
@@ -153,11 +152,11 @@ def test_a_header_without_label_gives_a_row_without_label_and_is_counted(tmp_pat
     [
         ("class=", "it needs one group, as in 'class=(\\S+)', or groups that all have a name"),
         (r"(\w+)-(?P<b>\w+)", "it needs one group, as in 'class=(\\S+)', or groups that all have a name"),
-        (r"(", "it is no regular expression (missing ), unterminated subpattern at position 0)"),
+        (r"(", "it is not a regular expression (missing ), unterminated subpattern at position 0)"),
         (r"(?P<sequence>\w+)", "a group is called 'sequence', as another column is"),
     ],
 )
-def test_a_pattern_that_gives_no_label_is_refused(pattern, problem):
+def test_a_pattern_without_a_label_is_rejected(pattern, problem):
     with pytest.raises(ConfigError) as caught:
         parse_config(FastaConfig, {"label": pattern}, "reader 'fasta'")
     assert str(caught.value) == f"reader 'fasta': the setting 'label' is {pattern!r}: {problem}."
@@ -171,7 +170,7 @@ def labelled(folder, labels, content=TWO, **settings):
     return rows_of(folder, content, labels="secondary.fasta", **settings)
 
 
-def test_a_second_fasta_gives_a_label_per_residue_whatever_its_order_and_lines(tmp_path):
+def test_a_second_fasta_gives_a_label_per_residue_in_any_order_and_line_length(tmp_path):
     rows = labelled(tmp_path, ">p2\nEE\n>p1\nHHH\nHHC\n")
     assert rows.values("labels") == [["H", "H", "H", "H", "H", "C"], ["E", "E"]]
 
@@ -181,9 +180,9 @@ def test_unresolved_residues_have_no_label(tmp_path):
     assert rows.values("labels") == [[None, "H", "H", "H", "H", "C"], ["E", None]]
 
 
-def test_labels_of_another_length_are_refused_with_both_places(tmp_path):
+def test_labels_of_another_length_are_invalid_with_both_lines(tmp_path):
     rows = labelled(tmp_path, ">p2\nEEE\n>p1\nHHHHHC\n")
-    assert rows.invalid == {1: "secondary.fasta, line 1, has the length 3, the sequence the length 2"}
+    assert rows.invalid == {1: "secondary.fasta, line 1, has length 3, but the sequence has length 2"}
     assert rows.values("labels") == [["H", "H", "H", "H", "H", "C"], None]
 
 
@@ -193,10 +192,10 @@ def test_an_id_without_labels_gives_a_row_without_labels_and_is_counted(tmp_path
     assert rows.remarks == {"secondary.fasta has no labels": [0]}
 
 
-def test_labels_that_stand_twice_under_an_id_are_refused(tmp_path):
+def test_duplicate_ids_of_labels_are_invalid(tmp_path):
     tmp_path.joinpath("twice.fasta").write_text(">p1\nHHHHHC\n>p1\nHHHHHH\n")
     assert bad_rows_of(tmp_path, labels="twice.fasta") == (
-        "twice.fasta, line 3: the id 'p1' stands on line 1 already.\nFix these rows, or take them out of the data."
+        "twice.fasta, line 3: the id 'p1' is already on line 1.\nFix these rows, or take them out of the data."
     )
 
 
@@ -211,7 +210,7 @@ def test_a_file_of_labels_named_with_a_star_may_be_missing(tmp_path):
     assert rows.notes == {"there is no file proteins.labels.fa with labels": 2, "there is no table proteins.csv": 2}
 
 
-def test_a_file_of_labels_that_is_named_must_be_there(tmp_path):
+def test_a_file_of_labels_without_a_star_must_exist(tmp_path):
     with pytest.raises(UnreadableFile) as caught:
         rows_of(tmp_path, labels="secondary.fasta")
     assert str(caught.value) == f"{tmp_path / 'secondary.fasta'}: the file cannot be read (No such file or directory)."
@@ -233,14 +232,14 @@ def test_the_columns_of_a_table_are_joined_by_id(tmp_path, suffix):
     assert rows.notes == {f"activity.{suffix} has no row": 1}
 
 
-def test_a_table_that_names_an_id_twice_is_refused(tmp_path):
+def test_duplicate_ids_of_a_table_are_invalid(tmp_path):
     tmp_path.joinpath("table.csv").write_text("id,x\np1,1\np2,2\np1,3\n")
     assert bad_rows_of(tmp_path, table="table.csv") == (
-        "table.csv, line 4: the id 'p1' stands on line 2 already.\nFix these rows, or take them out of the data."
+        "table.csv, line 4: the id 'p1' is already on line 2.\nFix these rows, or take them out of the data."
     )
 
 
-def test_a_table_with_a_row_that_its_reader_refuses_is_refused(tmp_path):
+def test_an_invalid_row_of_a_table_is_invalid(tmp_path):
     tmp_path.joinpath("table.csv").write_text("id,x\np1,1\np2\n")
     assert bad_rows_of(tmp_path, table="table.csv") == (
         "table.csv, line 3: the row has 1 value, but the header names 2 columns.\n"
@@ -248,10 +247,10 @@ def test_a_table_with_a_row_that_its_reader_refuses_is_refused(tmp_path):
     )
 
 
-def test_a_table_with_a_column_that_the_sequences_have_is_refused(tmp_path):
+def test_a_table_with_a_column_of_the_sequences_is_unreadable(tmp_path):
     tmp_path.joinpath("table.csv").write_text("id,sequence\np1,M\n")
     with pytest.raises(UnreadableFile) as caught:
         rows_of(tmp_path, table="table.csv")
     assert str(caught.value) == (
-        f"{tmp_path / 'table.csv'}: it has a column 'sequence', as proteins.fasta has. Rename it, or take it out."
+        f"{tmp_path / 'table.csv'}: it has a column 'sequence', and so has proteins.fasta. Rename it, or remove it."
     )

@@ -16,7 +16,7 @@ def test_they_train_and_load_to_the_same_bits(saved, tmp_path):
     assert tg.load(tmp_path / "artifact").predict_proba(SEQUENCES) == model.predict_proba(SEQUENCES)
 
 
-def test_over_attention_maps_they_stand_where_maps_are_reached(saved):
+def test_for_attention_maps_they_wrap_only_layers_that_the_maps_use(saved):
     model = tg.compose(f"protein:{saved('esm2')}", "contact-map", "adapters:houlsby")
     (stage,) = model.composition.plan
     assert [(one.parts[0], sorted(one.roles)) for one in stage.insertions] == [

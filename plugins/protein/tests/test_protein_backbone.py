@@ -3,12 +3,12 @@ import shutil
 
 import pytest
 import torch
+from cut_checks import max_relative_difference, through_cut
 from safetensors.torch import load_file, save_file
 from tiny_proteins import BLOCKS, HEADS
 from transformers import AutoTokenizer, BertModel, EsmModel, T5EncoderModel
 
 import taskgraft as tg
-from taskgraft.engine.feature_checks import max_relative_difference, through_cut
 from taskgraft.plugin import Features, Layout, TaskgraftError
 from taskgraft_protein.backbone import ProteinBackbone
 from taskgraft_protein.checkpoint import describe
@@ -18,24 +18,24 @@ SEQUENCES = ["MKTAYIAKQRQISFVK", "GAVLI", "MSTNPKPQRKTKRNTNRRPQDV", "WYFHC"]
 MODELS = {"esm2": EsmModel, "esm1b": EsmModel, "protbert": BertModel, "prott5": T5EncoderModel, "ankh": T5EncoderModel}
 FAMILIES = list(MODELS)
 ENCLOSED = {"esm2": (1, 1), "esm1b": (1, 1), "protbert": (1, 1), "prott5": (0, 1), "ankh": (0, 1)}
-"""How many tokens stand before and after the residues."""
+"""Special tokens before and after the residues."""
 
 
-def built(folder, **settings) -> ProteinBackbone:
+def build(folder, **settings) -> ProteinBackbone:
     return ProteinBackbone(ProteinConfig(checkpoint=str(folder), **settings)).eval()
 
 
-def prepared(backbone, sequences=SEQUENCES):
+def prepare(backbone, sequences=SEQUENCES):
     return backbone.processor.prepare({"sequence": list(sequences)}).batch
 
 
 def features(backbone, layout, sequences=SEQUENCES) -> Features:
     with torch.no_grad():
-        return backbone(prepared(backbone, sequences), layout)
+        return backbone(prepare(backbone, sequences), layout)
 
 
 def plain(saved, family, sequence, **more):
-    """What transformers makes of one sequence that is written as the authors of the family write it."""
+    """Run transformers alone on one sequence, written as the authors of the family write it."""
     folder = saved(family)
     model = MODELS[family].from_pretrained(folder, attn_implementation="eager").eval()
     encoded = AutoTokenizer.from_pretrained(folder)(
@@ -52,43 +52,43 @@ def inner(family, values):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sequence_features_are_the_hidden_states_of_the_model_itself_without_special_tokens(saved, family):
-    found = features(built(saved(family)), Layout.SEQUENCE)
+    found = features(build(saved(family)), Layout.SEQUENCE)
 
     assert found.lengths.tolist() == [16, 5, 22, 5]
     for row, sequence in enumerate(SEQUENCES):
-        wanted = inner(family, plain(saved, family, sequence).last_hidden_state[0])
-        assert torch.allclose(found.value[row, : len(sequence)], wanted, atol=1e-5)
+        expected = inner(family, plain(saved, family, sequence).last_hidden_state[0])
+        assert torch.allclose(found.value[row, : len(sequence)], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_vector_features_are_the_mean_over_residues(saved, family):
-    found = features(built(saved(family)), Layout.VECTOR).value
+    found = features(build(saved(family)), Layout.VECTOR).value
 
     for row, sequence in enumerate(SEQUENCES):
-        wanted = inner(family, plain(saved, family, sequence).last_hidden_state[0]).mean(0)
-        assert torch.allclose(found[row], wanted, atol=1e-5)
+        expected = inner(family, plain(saved, family, sequence).last_hidden_state[0]).mean(0)
+        assert torch.allclose(found[row], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pair_features_are_attention_maps_block_by_block_and_head_by_head(saved, family):
-    found = features(built(saved(family)), Layout.PAIR)
+    found = features(build(saved(family)), Layout.PAIR)
 
     assert found.value.shape == (4, 22, 22, BLOCKS * HEADS)
     for row, sequence in enumerate(SEQUENCES):
         maps = torch.cat(plain(saved, family, sequence, output_attentions=True).attentions, 1)[0]
-        wanted = inner(family, inner(family, maps.permute(1, 2, 0)).transpose(0, 1)).transpose(0, 1)
-        assert torch.allclose(found.value[row, : len(sequence), : len(sequence)], wanted, atol=1e-5)
+        expected = inner(family, inner(family, maps.permute(1, 2, 0)).transpose(0, 1)).transpose(0, 1)
+        assert torch.allclose(found.value[row, : len(sequence), : len(sequence)], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("layout", [Layout.VECTOR, Layout.SEQUENCE])
-def test_every_cut_resumes_exactly_among_longer_companions(saved, family, layout):
-    backbone = built(saved(family))
+def test_every_cut_resumes_exactly_in_a_longer_batch(saved, family, layout):
+    backbone = build(saved(family))
     whole = features(backbone, layout)
 
     assert backbone.description.cuts == (0, 1, 2)
     for cut in backbone.description.cuts:
-        again = through_cut(backbone, cut, prepared(backbone), layout, longer=5)
+        again = through_cut(backbone, cut, prepare(backbone), layout, longer=5)
         if layout == Layout.SEQUENCE:
             again = Features(layout, (again.value[:, : whole.value.shape[1]],), again.lengths)
         assert max_relative_difference(whole, again) < 1e-5
@@ -96,24 +96,24 @@ def test_every_cut_resumes_exactly_among_longer_companions(saved, family, layout
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tokens_are_those_of_the_tokenizer(saved, family):
-    """Every letter, rare ones written as the authors of the family write them."""
-    backbone = built(saved(family))
+    """Every letter; rare ones written as the authors of the family write them."""
+    backbone = build(saved(family))
     letters = "ACDEFGHIKLMNPQRSTVWYXUZOB"
     written = letters if family in ("esm2", "esm1b", "ankh") else letters[:-4] + "XXXX"
     encoded = AutoTokenizer.from_pretrained(saved(family))(written if family == "ankh" else " ".join(written))
 
-    assert prepared(backbone, [letters])["residues"][0].tolist() == inner(family, encoded["input_ids"])
+    assert prepare(backbone, [letters])["residues"][0].tolist() == inner(family, encoded["input_ids"])
 
 
-def test_pair_features_are_computed_anew_and_not_stored(saved):
+def test_pair_features_are_not_cached(saved):
     description = describe(ProteinConfig(checkpoint=str(saved("esm2"))))
 
     assert description.cuts_for(Layout.PAIR) == (0,)
     assert description.cuts_for(Layout.SEQUENCE) == (0, 1, 2)
 
 
-def test_after_attention_maps_the_model_computes_as_before(saved):
-    backbone = built(saved("esm2"))
+def test_attention_maps_do_not_change_the_model(saved):
+    backbone = build(saved("esm2"))
     before = features(backbone, Layout.SEQUENCE).value
     features(backbone, Layout.PAIR)
 
@@ -121,8 +121,8 @@ def test_after_attention_maps_the_model_computes_as_before(saved):
     assert backbone.model.config._attn_implementation == "sdpa"
 
 
-def test_maps_of_the_kept_blocks_alone_are_emitted(saved):
-    backbone, whole = built(saved("esm2"), until="block.1"), built(saved("esm2"))
+def test_pair_features_are_maps_of_the_kept_blocks_only(saved):
+    backbone, whole = build(saved("esm2"), until="block.1"), build(saved("esm2"))
 
     found = features(backbone, Layout.PAIR).value
 
@@ -135,8 +135,8 @@ def test_maps_of_the_kept_blocks_alone_are_emitted(saved):
 LONG = "MKTAYIAKQRQISFVKSHFSRQ"
 
 
-def test_a_sequence_longer_than_the_limit_is_refused(saved):
-    backbone = built(saved("esm2"), max_length=10)
+def test_a_sequence_longer_than_the_limit_is_invalid(saved):
+    backbone = build(saved("esm2"), max_length=10)
 
     assert backbone.processor.prepare({"sequence": [LONG, "GAVLI"]}).invalid == {
         0: 'the sequence has 22 residues, more than the 10 that go through the model at once; set long to "truncate" or '
@@ -144,31 +144,31 @@ def test_a_sequence_longer_than_the_limit_is_refused(saved):
     }
 
 
-def test_a_sequence_that_is_cut_is_counted(saved):
-    backbone = built(saved("esm2"), max_length=10, long="truncate")
-    made = backbone.processor.prepare({"sequence": [LONG, "GAVLI"]})
+def test_a_truncated_sequence_is_counted(saved):
+    backbone = build(saved("esm2"), max_length=10, long="truncate")
+    processed = backbone.processor.prepare({"sequence": [LONG, "GAVLI"]})
 
-    assert dict(made.notes) == {"cut to 10 residues": 1}
-    assert made.elements == [22, 5]
-    assert torch.equal(made.batch["residues"], prepared(backbone, [LONG[:10], "GAVLI"])["residues"])
+    assert dict(processed.notes) == {"truncated to 10 residues": 1}
+    assert processed.elements == [22, 5]
+    assert torch.equal(processed.batch["residues"], prepare(backbone, [LONG[:10], "GAVLI"])["residues"])
 
 
 @pytest.mark.parametrize("family", ["esm2", "prott5"])
-def test_each_residue_is_read_in_the_window_in_which_it_lies_furthest_from_an_end(saved, family):
-    """Windows of 10 that share 4 begin at 0, 6 and 12: of 6 to 9, the first two are read in the first window."""
-    backbone, alone = built(saved(family), max_length=10, long="windows", overlap=4), built(saved(family))
+def test_each_residue_has_the_vector_of_the_window_in_which_it_is_furthest_from_an_end(saved, family):
+    """Windows of 10 that share 4 start at 0, 6 and 12: residues 6 and 7 are from the first, 8 and 9 from the second."""
+    backbone, alone = build(saved(family), max_length=10, long="windows", overlap=4), build(saved(family))
 
     found = features(backbone, Layout.SEQUENCE, [LONG, "GAVLI"])
     windows = [features(alone, Layout.SEQUENCE, [LONG[start : start + 10]]).value[0] for start in (0, 6, 12)]
-    wanted = torch.cat([windows[0][:8], windows[1][2:8], windows[2][2:]])
+    expected = torch.cat([windows[0][:8], windows[1][2:8], windows[2][2:]])
 
     assert found.lengths.tolist() == [22, 5]
-    assert torch.allclose(found.value[0], wanted, atol=1e-5)
+    assert torch.allclose(found.value[0], expected, atol=1e-5)
     assert torch.allclose(found.value[1, :5], features(alone, Layout.SEQUENCE, ["GAVLI"]).value[0], atol=1e-5)
 
 
 def test_the_last_window_ends_with_the_sequence(saved):
-    backbone, alone = built(saved("esm2"), max_length=10, long="windows", overlap=0), built(saved("esm2"))
+    backbone, alone = build(saved("esm2"), max_length=10, long="windows", overlap=0), build(saved("esm2"))
 
     found = features(backbone, Layout.SEQUENCE, [LONG[:13]]).value[0]
 
@@ -177,7 +177,7 @@ def test_the_last_window_ends_with_the_sequence(saved):
 
 
 def test_the_vector_of_a_sequence_in_windows_is_the_mean_over_its_residues(saved):
-    backbone = built(saved("esm2"), max_length=10, long="windows", overlap=4)
+    backbone = build(saved("esm2"), max_length=10, long="windows", overlap=4)
 
     found, residues = (features(backbone, layout, [LONG]).value for layout in (Layout.VECTOR, Layout.SEQUENCE))
 
@@ -193,13 +193,13 @@ def test_windows_have_no_attention_maps(saved):
 @pytest.mark.parametrize(
     ("family", "residues"), [("esm2", 1022), ("esm1b", 1022), ("protbert", 58), ("prott5", 2048), ("ankh", 2048)]
 )
-def test_the_limit_is_what_the_checkpoint_takes_without_special_tokens(saved, family, residues):
-    assert built(saved(family)).processor.settings()["residues"] == residues
+def test_the_limit_is_that_of_the_checkpoint_without_special_tokens(saved, family, residues):
+    assert build(saved(family)).processor.settings()["residues"] == residues
 
 
-def test_more_residues_than_there_are_positions_are_refused(saved):
+def test_max_length_beyond_the_positions_is_an_error(saved):
     with pytest.raises(TaskgraftError) as error:
-        built(saved("protbert"), max_length=59)
+        build(saved("protbert"), max_length=59)
     assert str(error.value) == (
         f"The checkpoint '{saved('protbert')}' cannot be used: it has positions for 58 residues, fewer than max_length = 59."
     )
@@ -212,7 +212,7 @@ def test_more_residues_than_there_are_positions_are_refused(saved):
         ({"overlap": 9, "max_length": 9, "long": "windows"}, "windows of 9 residues cannot share 9"),
     ],
 )
-def test_windows_that_cannot_be_are_refused(settings, problem):
+def test_invalid_windows_are_rejected(settings, problem):
     with pytest.raises(TaskgraftError) as error:
         tg.compose({"name": "protein", "checkpoint": "any", **settings}, head="regression", strategy="full")
     assert str(error.value) == f"backbone 'protein': {problem}."
@@ -228,24 +228,26 @@ def test_a_checkpoint_has_one_fingerprint_in_any_dtype_and_without_its_contact_h
     bare = {name: tensor for name, tensor in weights.items() if "contact_head" not in name and "lm_head" not in name}
     save_file(bare, folder / "model.safetensors", {"format": "pt"})
 
-    marks = {built(place, dtype=dtype).fingerprint() for place in (saved("esm2"), folder) for dtype in ("fp32", "bf16")}
+    fingerprints = {
+        build(place, dtype=dtype).fingerprint() for place in (saved("esm2"), folder) for dtype in ("fp32", "bf16")
+    }
 
-    assert len(marks) == 1
+    assert len(fingerprints) == 1
 
 
 def test_a_changed_vocabulary_or_weight_changes_the_fingerprint(saved, tmp_path):
-    mark = built(saved("esm2")).fingerprint()
+    fingerprint = build(saved("esm2")).fingerprint()
     other = shutil.copytree(saved("esm2"), tmp_path / "vocabulary")
     (other / "vocab.txt").write_text((other / "vocab.txt").read_text().replace("L\nA", "A\nL"))
-    moved = shutil.copytree(saved("esm2"), tmp_path / "weight")
-    weights = load_file(moved / "model.safetensors")
+    changed = shutil.copytree(saved("esm2"), tmp_path / "weight")
+    weights = load_file(changed / "model.safetensors")
     weights["esm.encoder.layer.0.output.dense.weight"][0, 0] += 1e-3
-    save_file(weights, moved / "model.safetensors", {"format": "pt"})
+    save_file(weights, changed / "model.safetensors", {"format": "pt"})
 
-    assert len({mark, built(other).fingerprint(), built(moved).fingerprint()}) == 3
+    assert len({fingerprint, build(other).fingerprint(), build(changed).fingerprint()}) == 3
 
 
-def test_an_older_esm_with_frequencies_in_each_block_loads_alike(saved, tmp_path):
+def test_an_older_esm_with_frequencies_in_each_block_gives_the_same_features(saved, tmp_path):
     folder = shutil.copytree(saved("esm2"), tmp_path / "older")
     weights = load_file(folder / "model.safetensors")
     (name,) = [name for name in weights if name.endswith("inv_freq")]
@@ -255,72 +257,72 @@ def test_an_older_esm_with_frequencies_in_each_block_loads_alike(saved, tmp_path
     weights["esm.embeddings.position_ids"] = torch.arange(1026)[None]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
-    one, other = features(built(saved("esm2")), Layout.SEQUENCE), features(built(folder), Layout.SEQUENCE)
+    one, other = features(build(saved("esm2")), Layout.SEQUENCE), features(build(folder), Layout.SEQUENCE)
 
     assert torch.equal(one.value, other.value)
-    assert features(built(folder, until="block.1"), Layout.SEQUENCE).value.isfinite().all()
+    assert features(build(folder, until="block.1"), Layout.SEQUENCE).value.isfinite().all()
 
 
 def test_random_weights_have_no_fingerprint_and_follow_the_seed(saved):
     torch.manual_seed(3)
-    first = built(saved("esm2"), weights="random")
+    first = build(saved("esm2"), weights="random")
     torch.manual_seed(3)
-    second = built(saved("esm2"), weights="random")
+    second = build(saved("esm2"), weights="random")
 
     assert first.fingerprint() is None
     assert all(torch.equal(one, other) for one, other in zip(first.parameters(), second.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("family", ["esm2", "esm1b"])
-def test_a_new_esm_reads_residues_as_its_elders_do(saved, family):
-    assert ProteinBackbone(NewEsmConfig(blocks=1)).processor.settings() == built(saved(family)).processor.settings()
+def test_a_new_esm_reads_residues_as_pretrained_ones_do(saved, family):
+    assert ProteinBackbone(NewEsmConfig(blocks=1)).processor.settings() == build(saved(family)).processor.settings()
 
 
-def test_a_new_esm_has_about_eight_million_weights():
+def test_a_new_esm_has_about_eight_million_parameters():
     count = sum(parameter.numel() for parameter in ProteinBackbone(NewEsmConfig()).parameters())
 
     assert 7_000_000 < count < 8_000_000
 
 
-def test_each_head_of_a_new_esm_looks_at_distances_of_its_own():
+def test_each_head_of_a_new_esm_attends_to_its_own_distances():
     torch.manual_seed(0)
     backbone = ProteinBackbone(NewEsmConfig(blocks=1, feature_size=64, heads=4)).eval()
     with torch.no_grad():
         maps = features(backbone, Layout.PAIR, ["A" * 40]).value[0]
     from_the_middle = maps[20] / maps[20].mean(0)
 
-    assert (from_the_middle.std(0) > 0.5).all(), "attention hangs on the distance, though all residues are alike"
-    assert torch.corrcoef(from_the_middle.T).fill_diagonal_(0).max() < 0.9, "and in each head in another way"
+    assert (from_the_middle.std(0) > 0.5).all(), "attention depends on the distance, though all residues are equal"
+    assert torch.corrcoef(from_the_middle.T).fill_diagonal_(0).max() < 0.9, "each head differs"
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 @pytest.mark.parametrize("family", ["esm2", "prott5"])
 def test_weights_can_be_loaded_in_low_precision(saved, family, dtype):
-    low, full = (features(built(saved(family), dtype=one), Layout.VECTOR).value.float() for one in (dtype, "fp32"))
+    low, full = (features(build(saved(family), dtype=one), Layout.VECTOR).value.float() for one in (dtype, "fp32"))
 
     assert (low - full).abs().max() < 0.1 * full.abs().max()
 
 
-# --- what cannot be used
+# --- invalid checkpoints
 
 
-def refusal(folder, **settings) -> str:
+def error_of(folder, **settings) -> str:
     with pytest.raises(TaskgraftError) as error:
         describe(ProteinConfig(checkpoint=str(folder), **settings))
     return str(error.value).replace(str(folder), "HERE")
 
 
-def test_a_folder_without_a_configuration_is_refused(tmp_path):
-    assert refusal(tmp_path) == (
-        "The checkpoint 'HERE' cannot be used: it has no config.json, so it is no checkpoint of transformers."
+def test_a_folder_without_a_configuration_is_invalid(tmp_path):
+    assert error_of(tmp_path) == (
+        "The checkpoint 'HERE' cannot be used: it has no config.json, so it is not a transformers checkpoint."
     )
 
 
-def test_a_checkpoint_without_a_vocabulary_is_refused(saved, tmp_path):
+def test_a_checkpoint_without_a_vocabulary_is_invalid(saved, tmp_path):
     folder = shutil.copytree(saved("esm2"), tmp_path / "bare")
     (folder / "vocab.txt").unlink()
 
-    assert refusal(folder) == (
+    assert error_of(folder) == (
         "The checkpoint 'HERE' cannot be used: it has no vocabulary (tokenizer.json, vocab.txt, vocab.json, spiece.model, "
         "sentencepiece.bpe.model, tokenizer.model), so sequences cannot be read."
     )
@@ -336,37 +338,37 @@ def vocabulary(folder, *, add=(), without=()):
     (folder / "vocab.txt").write_text("\n".join(tokens))
 
 
-def test_a_model_of_text_is_refused(saved, tmp_path):
+def test_a_text_model_is_invalid(saved, tmp_path):
     folder = shutil.copytree(saved("protbert"), tmp_path / "text")
     vocabulary(folder, add=["[unused1]", "the", "of", "parcel", "##s"])
 
-    assert refusal(folder) == (
-        "The checkpoint 'HERE' cannot be used: its vocabulary is not one of residues, for it holds 'parcel', '##s', 'the' "
+    assert error_of(folder) == (
+        "The checkpoint 'HERE' cannot be used: its vocabulary is not one of residues: it contains 'parcel', '##s', 'the' "
         "and 1 more."
     )
 
 
-def test_a_vocabulary_of_nucleotides_is_refused(saved, tmp_path):
+def test_a_vocabulary_of_nucleotides_is_invalid(saved, tmp_path):
     folder = shutil.copytree(saved("protbert"), tmp_path / "nucleotides")
     vocabulary(folder, without="DEFHIKLMPQRSVWYX")
 
-    assert refusal(folder) == (
-        "The checkpoint 'HERE' cannot be used: its vocabulary is not one of residues, for it lacks D, E, F and 13 more."
+    assert error_of(folder) == (
+        "The checkpoint 'HERE' cannot be used: its vocabulary is not one of residues: it lacks D, E, F and 13 more."
     )
 
 
-def test_a_checkpoint_without_weights_is_refused(saved, tmp_path):
+def test_a_checkpoint_without_weights_is_invalid(saved, tmp_path):
     folder = shutil.copytree(saved("esm2"), tmp_path / "bare")
     (folder / "model.safetensors").unlink()
 
     with pytest.raises(TaskgraftError) as error:
-        built(folder)
+        build(folder)
     assert str(error.value) == (
         f"The checkpoint '{folder}' cannot be used: it has no weights (model.safetensors or pytorch_model.bin)."
     )
 
 
-def test_until_that_names_no_part_lists_the_parts(saved):
-    assert refusal(saved("esm2"), until="layer.1") == (
+def test_until_without_such_a_part_lists_the_parts(saved):
+    assert error_of(saved("esm2"), until="layer.1") == (
         "There is no part 'layer.1' to keep as the last. The parts are block.0, block.1, block.2."
     )

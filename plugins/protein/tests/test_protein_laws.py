@@ -1,11 +1,13 @@
 """The conformance kit over the protein plugin: tiny checkpoints of each family, and the plugin module itself."""
 
+import components
+import numpy as np
 import pytest
+from contact_maps import symmetric_map
+from families import families
 
-from taskgraft.builtin.strategies.full import Full, FullConfig
-from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
-from taskgraft.builtin.strategies.partial import Partial, PartialConfig
-from taskgraft.testing import BackboneLaws, PluginLaws, StrategyLaws
+from taskgraft.plugin import Predictions, TargetKind
+from taskgraft.testing import BackboneLaws, LabelledRows, PluginLaws, StrategyLaws
 from taskgraft_protein import plugin
 from taskgraft_protein.backbone import ProteinBackbone
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig
@@ -80,18 +82,18 @@ class TestNewEsm(ProteinLaws):
 
 
 STRATEGIES = {
-    "full": lambda: Full(FullConfig()),
-    "partial": lambda: Partial(PartialConfig(learn=1)),
-    "linear-probe": lambda: LinearProbe(LinearProbeConfig()),
+    "full": lambda: components.strategy("full"),
+    "partial": lambda: components.strategy("partial", learn=1),
+    "linear-probe": lambda: components.strategy("linear-probe"),
 }
 
 
 @pytest.mark.parametrize("family", ["esm2", "protbert", "prott5"])
-@pytest.mark.parametrize("way", list(STRATEGIES))
+@pytest.mark.parametrize("name", list(STRATEGIES))
 class TestStrategiesOnProteins(StrategyLaws):
     @pytest.fixture
-    def strategy(self, way):
-        return STRATEGIES[way]()
+    def strategy(self, name):
+        return STRATEGIES[name]()
 
     @pytest.fixture
     def backbone(self, saved, family):
@@ -103,10 +105,7 @@ class TestStrategiesOnProteins(StrategyLaws):
 
     @pytest.fixture
     def head(self):
-        from taskgraft.builtin.heads.classification import Classification
-        from taskgraft.builtin.heads.configs import ClassificationConfig
-
-        return Classification(ClassificationConfig())
+        return components.head("classification")
 
     @pytest.fixture
     def targets(self):
@@ -121,3 +120,24 @@ class TestPlugin(PluginLaws):
     @pytest.fixture
     def configs(self, saved):
         return {"protein": ProteinConfig(checkpoint=str(saved("esm2"))), "new-esm": NewEsmConfig(blocks=1)}
+
+    @pytest.fixture(params=["proteins", "rows of the kit"])
+    def labelled(self, request):
+        return {} if request.param == "rows of the kit" else labelled_proteins()
+
+
+def labelled_proteins() -> dict[str, LabelledRows]:
+    """Give sequences with labels per residue, with numbers, and with contact maps."""
+    sequences, numbers = ["MKVLA", "GG", "ACDEFGH"] * 4, np.arange(12.0).tolist()
+    labels = [["H" if letter in "MKA" else "C" for letter in sequence] for sequence in sequences]
+    aligned, _ = families(12, 1, 9, 0.0)
+    maps = [(symmetric_map(length, length) > 0.6).astype(np.int8) for length in (30, 40, 26, 12)]
+    contacts = [symmetric_map(len(true_map), 9) for true_map in maps]
+    probabilities = [np.stack([1 - contact, contact], -1) for contact in contacts]
+    return {
+        "one-hot-window": LabelledRows(
+            TargetKind.ELEMENT_CATEGORIES, Predictions(labels), labels, {"sequence": sequences}
+        ),
+        "one-hot-ridge": LabelledRows(TargetKind.NUMBERS, Predictions(numbers), numbers, {"sequence": aligned}),
+        "contacts": LabelledRows(TargetKind.PAIR_CATEGORIES, Predictions(maps, probabilities, (0, 1)), maps, {}),
+    }

@@ -1,10 +1,10 @@
-"""Sequences without labels first, then a task: by name, through artifacts, as a user does it."""
+"""Pretraining on sequences without labels, then a task: by name, through artifacts, as a user does it."""
 
 import pytest
 import torch
 
 import taskgraft as tg
-from taskgraft.plugin import TaskgraftError
+from taskgraft.plugin import Stage, TaskgraftError, Unfreeze
 
 MOTIFS = ("ACDEFGHIKL", "WYWYWYWYWY", "MNPQRSTVMN")
 SEQUENCES = {"sequence": [motif[start:] + motif[: start + 3] for motif in MOTIFS for start in range(8)]}
@@ -18,17 +18,17 @@ FULL = {"name": "full", "learning_rate": 3e-3, "head_learning_rate": 3e-3}
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    """The artifact of a small ESM that was pretrained, and how well it recovers residues."""
+    """The artifact of a small pretrained ESM, and its metrics on the training sequences."""
     model = tg.compose(NEW, head="masked-elements", strategy=FULL)
     model.fit(SEQUENCES, training={"epochs": 120, "batch_size": 8}, quiet=True)
     folder = model.save(tmp_path_factory.mktemp("pretrained") / "esm")
     return folder, model.evaluate(SEQUENCES, quiet=True)
 
 
-def test_a_new_esm_learns_to_recover_residues(pretrained):
-    _, numbers = pretrained
+def test_a_new_esm_is_trained_to_recover_residues(pretrained):
+    _, metrics = pretrained
 
-    assert numbers["hidden_accuracy"] > 0.6  # the most frequent residue is one in six
+    assert metrics["hidden_accuracy"] > 0.6  # the most frequent residue is one in six
 
 
 @pytest.mark.parametrize("strategy", ["linear-probe", "partial:1", "full"])
@@ -51,7 +51,7 @@ def test_residues_are_classified_one_by_one(pretrained):
 
 
 @pytest.mark.parametrize("family", ["esm2", "protbert"])
-def test_pretraining_goes_on_from_a_checkpoint(saved, family, tmp_path):
+def test_pretraining_continues_from_a_checkpoint(saved, family, tmp_path):
     model = tg.compose(f"protein:{saved(family)}", head="masked-elements", strategy=FULL)
     run = model.fit(SEQUENCES, training={"epochs": 5, "batch_size": 8}, quiet=True)
 
@@ -60,7 +60,7 @@ def test_pretraining_goes_on_from_a_checkpoint(saved, family, tmp_path):
     base.fit(LABELLED, target="fold", quiet=True)
 
 
-def test_a_model_without_a_mask_token_cannot_hide(saved):
+def test_a_model_without_a_mask_token_cannot_be_masked(saved):
     with pytest.raises(TaskgraftError) as error:
         tg.compose(f"protein:{saved('prott5')}", head="masked-elements", strategy="full")
     first, second = str(error.value).splitlines()
@@ -72,7 +72,7 @@ def test_a_model_without_a_mask_token_cannot_hide(saved):
     )
 
 
-def test_a_sequence_that_cannot_be_read_is_told_with_its_row(saved):
+def test_an_invalid_sequence_is_reported_with_its_row(saved):
     model = tg.compose(f"protein:{saved('esm2')}", head="classification", strategy="linear-probe")
     with pytest.raises(TaskgraftError) as error:
         model.fit({"sequence": ["MKT", "MK-T"], "fold": ["a", "b"]}, target="fold", quiet=True)
@@ -83,33 +83,32 @@ def test_a_sequence_that_cannot_be_read_is_told_with_its_row(saved):
 
 
 @pytest.mark.parametrize("family", ["esm2", "prott5"])
-def test_training_from_a_stored_cut_is_training_without(saved, family):
-    """The last block learns; what lies before it is stored, in windows too."""
+def test_training_from_cached_features_equals_training_without(saved, family):
+    """The last block is trained; the features before it are cached, also in windows."""
     settings = {"name": "protein", "checkpoint": str(saved(family)), "long": "windows", "max_length": 9, "overlap": 4}
-    found = []
-    for store in (True, False):
-        model = tg.compose(settings, head="classification", strategy=LastBlock(store=store))
+    results = []
+    for cache in (True, False):
+        model = tg.compose(settings, head="classification", strategy=LastBlock(cache=cache))
         stage = model.fit(LABELLED, target="fold", training={"epochs": 2, "batch_size": 8}, quiet=True).stages[0]
-        found.append((stage.stored_at, torch.tensor([list(row.values()) for row in model.predict_proba(SEQUENCES)])))
+        probabilities = torch.tensor([list(row.values()) for row in model.predict_proba(SEQUENCES)])
+        results.append((stage.stored_at, probabilities))
 
-    assert [stored_at for stored_at, _ in found] == [2, None]
-    assert torch.allclose(found[0][1], found[1][1], atol=1e-4)
+    assert [stored_at for stored_at, _ in results] == [2, None]
+    assert torch.allclose(results[0][1], results[1][1], atol=1e-4)
 
 
 class LastBlock(tg.Strategy):
-    """Trains one block, storing what lies before it, or not."""
+    """Trains the last block, with or without caching the features before it."""
 
-    def __init__(self, *, store: bool):
-        self._store = store
+    def __init__(self, *, cache: bool):
+        self._cache = cache
 
     def plan(self, backbone, head):
-        from taskgraft.plugin import Stage, Unfreeze
-
         return (
             Stage(
                 "last",
                 (Unfreeze((backbone.parts[-1].name,), 1e-3),),
                 head_learning_rate=1e-2,
-                cache_features=self._store,
+                cache_features=self._cache,
             ),
         )

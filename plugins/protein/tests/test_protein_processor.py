@@ -3,22 +3,22 @@ import torch
 
 from taskgraft.plugin import CATEGORY
 from taskgraft_protein.alphabet import ESM
-from taskgraft_protein.processor import Limit, ProteinProcessor
+from taskgraft_protein.processor import LengthLimit, ProteinProcessor
 
-PROCESSOR = ProteinProcessor(ESM, Limit(residues=1022, long="refuse", overlap=255))
+PROCESSOR = ProteinProcessor(ESM, LengthLimit(residues=1022, long="refuse", overlap=255))
 
 
-def prepared(*values):
+def prepare(*values):
     return PROCESSOR.prepare({"sequence": list(values)})
 
 
 def test_lower_case_white_space_and_a_stop_at_the_end_are_read_as_the_sequence():
-    made = prepared("MKTAY", "mktay", " M K T\nA Y ", "MKTAY*")
+    processed = prepare("MKTAY", "mktay", " M K T\nA Y ", "MKTAY*")
 
-    assert not made.invalid
-    assert not made.notes
-    assert made.elements == [5, 5, 5, 5]
-    assert (made.batch["residues"] == made.batch["residues"][0]).all()
+    assert not processed.invalid
+    assert not processed.notes
+    assert processed.elements == [5, 5, 5, 5]
+    assert (processed.batch["residues"] == processed.batch["residues"][0]).all()
 
 
 @pytest.mark.parametrize(
@@ -34,44 +34,44 @@ def test_lower_case_white_space_and_a_stop_at_the_end_are_read_as_the_sequence()
         ("MKTA.", "'.' at position 5 is a gap; give sequences, not the rows of an alignment"),
         ("MK*TAY", "'*' at position 3 is a stop within the sequence"),
         ("MKTAY**", "'*' at position 6 is a stop within the sequence"),
-        ("MK3TAY", "'3' at position 3 is no residue"),
-        (">sp|P1", "'>' at position 1 is no residue"),
-        ("MKÄ", "'Ä' at position 3 is no residue"),
+        ("MK3TAY", "'3' at position 3 is not a residue"),
+        (">sp|P1", "'>' at position 1 is not a residue"),
+        ("MKÄ", "'Ä' at position 3 is not a residue"),
     ],
 )
-def test_what_is_no_sequence_is_refused_with_its_reason(value, reason):
-    made = prepared("MKT", value)
+def test_a_value_that_is_not_a_sequence_is_invalid_with_a_reason(value, reason):
+    processed = prepare("MKT", value)
 
-    assert made.invalid == {1: reason}
-    assert len(made.batch) == 2
+    assert processed.invalid == {1: reason}
+    assert len(processed.batch) == 2
 
 
 def test_letters_without_a_token_of_their_own_are_read_as_x_and_counted():
-    made = prepared("MKJ", "JJ", "MKU", "MKX")
+    processed = prepare("MKJ", "JJ", "MKU", "MKX")
 
-    assert dict(made.notes) == {"letters that the model does not tell apart read as X": 2}
-    assert made.batch["residues"].tolist() == [[20, 15, 24], [24, 24, 0], [20, 15, 26], [20, 15, 24]]
+    assert dict(processed.notes) == {"letters that the model does not distinguish read as X": 2}
+    assert processed.batch["residues"].tolist() == [[20, 15, 24], [24, 24, 0], [20, 15, 26], [20, 15, 24]]
 
 
 def test_padding_holds_zero_on_the_right():
-    batch = prepared("MKTAY", "G").batch
+    batch = prepare("MKTAY", "G").batch
 
     assert batch["residues"].tolist() == [[20, 15, 11, 5, 19], [6, 0, 0, 0, 0]]
     assert batch.lengths["element"].tolist() == [5, 1]
 
 
-def test_residues_hold_their_letter_and_x_and_padding_hold_nothing():
+def test_element_values_are_letters_and_x_and_padding_have_none():
     (kind,) = PROCESSOR.element_schema.kinds
-    held = PROCESSOR.element_values(prepared("MXU", "G").batch)[CATEGORY]
+    values = PROCESSOR.element_values(prepare("MXU", "G").batch)[CATEGORY]
 
-    names = [[kind.categories[number] if number >= 0 else None for number in row] for row in held.tolist()]
+    names = [[kind.categories[number] if number >= 0 else None for number in row] for row in values.tolist()]
     assert names == [["M", None, "U"], ["G", None, None]]
 
 
-def test_hidden_residues_become_the_mask_token_whatever_the_seed():
-    batch = prepared("MKT", "GA").batch
-    hidden = torch.tensor([[False, True, False], [True, False, False]])
+def test_masked_residues_become_the_mask_token_for_any_seed():
+    batch = prepare("MKT", "GA").batch
+    masked = torch.tensor([[False, True, False], [True, False, False]])
 
     for seeds in ([0, 1], [7, 8]):
-        assert PROCESSOR.mask_elements(batch, hidden, seeds)["residues"].tolist() == [[20, 32, 11], [32, 5, 0]]
-    assert PROCESSOR.element_values(PROCESSOR.mask_elements(batch, hidden, [0, 1]))[CATEGORY].tolist()[1] == [-1, 0, -1]
+        assert PROCESSOR.mask_elements(batch, masked, seeds)["residues"].tolist() == [[20, 32, 11], [32, 5, 0]]
+    assert PROCESSOR.element_values(PROCESSOR.mask_elements(batch, masked, [0, 1]))[CATEGORY].tolist()[1] == [-1, 0, -1]

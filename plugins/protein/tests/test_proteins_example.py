@@ -1,4 +1,4 @@
-"""The made-up proteins of the example are what its README says, and the readers and the split take them."""
+"""The synthetic proteins of the example are as its README says, and its commands run."""
 
 import re
 import runpy
@@ -14,7 +14,7 @@ from commands import typed
 from taskgraft.plugin import parse_config
 from taskgraft_protein.data_settings import FastaConfig, SequenceIdentityConfig
 from taskgraft_protein.fasta import read_fasta
-from taskgraft_protein.sequence_identity import by_identity
+from taskgraft_protein.sequence_identity import split_by_identity
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "proteins"
 FILES = ("train.fasta", "train.labels.fasta", "test.fasta", "test.labels.fasta")
@@ -22,7 +22,7 @@ FILES = ("train.fasta", "train.labels.fasta", "test.fasta", "test.labels.fasta")
 
 @pytest.fixture
 def generate(monkeypatch):
-    """The module that makes proteins up."""
+    """The module that generates proteins."""
     monkeypatch.syspath_prepend(EXAMPLE)
     import generate
 
@@ -47,7 +47,7 @@ def test_the_files_are_what_the_generator_writes(generate, tmp_path):
     assert [name for name in FILES if (other / name).read_bytes() == (EXAMPLE / name).read_bytes()] == []
 
 
-def test_each_class_has_as_many_proteins_with_a_label_for_each_residue(parts):
+def test_classes_are_balanced_and_each_residue_has_a_label(parts):
     for rows, count in zip(parts, (90, 30), strict=True):
         assert (rows.invalid, rows.notes) == ({}, {})
         assert Counter(rows.values("label")) == dict.fromkeys(("alpha", "beta", "mixed"), count)
@@ -55,22 +55,22 @@ def test_each_class_has_as_many_proteins_with_a_label_for_each_residue(parts):
         assert all(len(sequence) == len(labels) for sequence, labels in pairs)
 
 
-def test_a_class_has_the_structure_that_its_name_says(parts):
+def test_a_class_has_the_structure_of_its_name(parts):
     states = {"alpha": {"C", "H"}, "beta": {"C", "E"}, "mixed": {"C", "E", "H"}}
     for rows in parts:
         for kind, labels in zip(rows.values("label"), rows.values("labels"), strict=True):
             assert set(labels) == states[kind]
 
 
-def test_oily_residues_come_with_the_turn_of_a_helix_and_every_second_of_a_strand(parts):
+def test_hydrophobic_residues_follow_the_period_of_helices_and_strands(parts):
     rows, _ = parts
-    oily = {"H": [], "E": []}
+    hydrophobic = {"H": [], "E": []}
     for sequence, labels in zip(rows.values("sequence"), rows.values("labels"), strict=True):
-        for state, found in oily.items():
+        for state, flags in hydrophobic.items():
             start = "".join(labels).find(state)
             if start >= 0:
-                found.append([letter in "LMIVFYW" for letter in sequence[start : start + 5]])
-    helix, strand = np.mean(oily["H"], 0), np.mean(oily["E"], 0)
+                flags.append([letter in "LMIVFYW" for letter in sequence[start : start + 5]])
+    helix, strand = np.mean(hydrophobic["H"], 0), np.mean(hydrophobic["E"], 0)
     assert helix[[0, 3, 4]].min() > 0.45 > 0.3 > helix[[1, 2]].max()
     assert strand[[0, 2, 4]].min() > 0.6 > 0.4 > strand[[1, 3]].max()
 
@@ -78,9 +78,9 @@ def test_oily_residues_come_with_the_turn_of_a_helix_and_every_second_of_a_stran
 def test_the_split_of_the_recipe_keeps_families_together(parts):
     rows, _ = parts
     families = [name[:-1] for name in rows.values("id")]
-    found = by_identity(rows, ("label",), SequenceIdentityConfig(validation=0.2), 0)
-    assert {families[row] for row in found["train"]} & {families[row] for row in found["validation"]} == set()
-    assert len(found["validation"]) == 54
+    split = split_by_identity(rows, ("label",), SequenceIdentityConfig(validation=0.2), 0)
+    assert {families[row] for row in split["train"]} & {families[row] for row in split["validation"]} == set()
+    assert len(split["validation"]) == 54
 
 
 def test_the_commands_of_the_readme_run(tmp_path, monkeypatch):
@@ -95,7 +95,7 @@ def test_the_commands_of_the_readme_run(tmp_path, monkeypatch):
     assert len((tmp_path / "runs/classes.csv").read_text().splitlines()) == 91
 
 
-def test_the_ten_lines_run_and_tell_classes_apart(tmp_path, monkeypatch, capsys):
+def test_the_ten_lines_run_and_classify_well(tmp_path, monkeypatch, capsys):
     (tmp_path / "examples").symlink_to(EXAMPLE.parent)
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLE / "fit.py"), run_name="__main__")

@@ -3,7 +3,6 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.data.arrow_spool import PIECE
 from taskgraft.plugin import MissingColumn, ReaderSpec, UnreadableFile
 from taskgraft.testing import ReaderLaws
 from taskgraft_protein.data_settings import ResidueLabelsConfig
@@ -57,40 +56,41 @@ def test_a_star_at_the_end_of_a_sequence_has_no_label(tmp_path):
     assert (rows.values("labels"), rows.invalid) == ([["H", "H", "C"], ["E", "E"]], {})
 
 
-def test_a_file_without_labels_is_left_alone(tmp_path):
+def test_a_file_without_labels_is_unchanged(tmp_path):
     rows = read_residue_labels(saved(tmp_path / "new.csv", {"sequence": ["MKV"]}), ResidueLabelsConfig())
     assert rows.table.to_pylist() == [{"sequence": "MKV"}]
 
 
-def test_a_row_without_labels_keeps_none(tmp_path):
+def test_a_row_without_labels_has_none(tmp_path):
     rows = read_residue_labels(saved(tmp_path / "some.csv", ROWS | {"labels": ["", "EE"]}), ResidueLabelsConfig())
     assert (rows.values("labels"), rows.invalid) == ([None, ["E", "E"]], {})
 
 
-def test_labels_and_masks_of_another_length_are_refused(tmp_path):
+def test_labels_and_masks_of_another_length_are_invalid(tmp_path):
     columns = {"sequence": ["MKV", "GG", "AA"], "labels": ["HH", "EE", "EE"], "seen": ["111", "1", "1x"]}
     rows = read_residue_labels(saved(tmp_path / "bad.csv", columns), ResidueLabelsConfig(resolved="seen"))
     assert rows.invalid == {
-        0: "'labels' has the length 2, the sequence the length 3",
-        1: "'1' does not say with 0 and 1 which of 2 residues have a label",
-        2: "'1x' does not say with 0 and 1 which of 2 residues have a label",
+        0: "'labels' has length 2, but the sequence has length 3",
+        1: "'1' is not a 0 or 1 for each of 2 residues",
+        2: "'1x' is not a 0 or 1 for each of 2 residues",
     }
 
 
-def test_rows_beyond_a_piece_are_read(tmp_path):
-    columns = {"sequence": ["MK"] * (PIECE + 1), "labels": [*["HH"] * PIECE, "EC"]}
+def test_rows_of_several_batches_are_read(tmp_path):
+    count = 5_000  # more than are split at once
+    columns = {"sequence": ["MK"] * count, "labels": [*["HH"] * (count - 1), "EC"]}
     rows = read_residue_labels(saved(tmp_path / "many.parquet", columns), ResidueLabelsConfig())
-    assert rows.values("labels", PIECE - 1) == [["H", "H"], ["E", "C"]]
+    assert rows.values("labels") == [*[["H", "H"]] * (count - 1), ["E", "C"]]
 
 
-def test_a_column_that_is_not_there_is_told(path):
+def test_a_missing_column_is_an_error(path):
     with pytest.raises(MissingColumn) as caught:
         read_residue_labels(path, ResidueLabelsConfig(resolved="mask"))
     assert str(caught.value) == f"{path.name} has no column 'mask'. Columns: sequence, labels, seen."
 
 
-def test_labels_that_are_no_text_are_told(tmp_path):
+def test_labels_that_are_not_text_are_an_error(tmp_path):
     path = saved(tmp_path / "lists.parquet", {"sequence": ["MK"], "labels": [["H", "H"]]})
     with pytest.raises(UnreadableFile) as caught:
         read_residue_labels(path, ResidueLabelsConfig())
-    assert str(caught.value).startswith("lists.parquet: the column 'labels' holds list<")
+    assert str(caught.value).startswith("lists.parquet: the column 'labels' has the type list<")

@@ -55,9 +55,9 @@ def save(family: str, folder: Path) -> Path:
 def _esm(folder: Path, **settings) -> PreTrainedModel:
     (folder / "vocab.txt").write_text("\n".join(ESM))
     EsmTokenizer(str(folder / "vocab.txt"), model_max_length=1024).save_pretrained(folder)
-    places = {"pad_token_id": 1, "mask_token_id": 32, "vocab_size": 33, "max_position_embeddings": 1026}
+    tokens = {"pad_token_id": 1, "mask_token_id": 32, "vocab_size": 33, "max_position_embeddings": 1026}
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    return EsmForMaskedLM(EsmConfig(**SIZES, **places, **dropout, **settings))
+    return EsmForMaskedLM(EsmConfig(**SIZES, **tokens, **dropout, **settings))
 
 
 def _esm2(folder: Path) -> PreTrainedModel:
@@ -119,4 +119,4 @@ FAMILIES: dict[str, Callable[[Path], PreTrainedModel]] = {
     "prott5": _prott5,
     "ankh": _ankh,
 }
-"""Each family, as its authors save it: with heads of pretraining, or decoders, that features do not use."""
+"""Family → a model as its authors save it: with pretraining heads, or a decoder, that features do not use."""

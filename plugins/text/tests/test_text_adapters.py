@@ -1,4 +1,4 @@
-"""Bottleneck adapters in text models: where they stand, and that they train, are saved and load to the same bits."""
+"""Bottleneck adapters in text models: which layers they wrap, training, saving, and loading to the same bits."""
 
 import pytest
 

@@ -1,13 +1,12 @@
 import json
+import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from forged_artifact import MANIFEST, change_tensor, rewrite_manifest, write_checksums
 
 import taskgraft as tg
 from taskgraft.plugin import TaskgraftError
-from taskgraft.storage.fingerprints import tensor_digest
-from taskgraft.storage.manifest import MANIFEST, TENSORS, checksums
 
 ROWS = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": ["card", "parcel", "card", "parcel"]}
 
@@ -17,18 +16,6 @@ def artifact(saved, tmp_path):
     model = tg.compose(f"hf-text:{saved('bert')}", head="classification", strategy="linear-probe")
     model.fit(ROWS, target="label", quiet=True)
     return model.save(tmp_path / "artifact")
-
-
-def rewrite(folder, change):
-    """Change what an artifact says of itself, with checksums that fit."""
-    manifest = json.loads((folder / MANIFEST).read_text())
-    change(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
-    rewrite_sums(folder)
-
-
-def rewrite_sums(folder):
-    (folder / "SHA256SUMS").write_text(checksums({name: (folder / name).read_bytes() for name in (MANIFEST, TENSORS)}))
 
 
 def test_it_loads_and_predicts_the_same_bits(artifact):
@@ -44,7 +31,7 @@ def test_it_holds_the_head_alone(artifact):
 
 
 def test_it_cannot_switch_on_remote_code(artifact, saved):
-    rewrite(artifact, lambda manifest: manifest["recipe"]["backbone"]["settings"].update(remote_code=True))
+    rewrite_manifest(artifact, lambda manifest: manifest["recipe"]["backbone"]["settings"].update(remote_code=True))
 
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact)
@@ -56,15 +43,15 @@ def test_it_cannot_switch_on_remote_code(artifact, saved):
 
 
 def test_as_a_base_it_cannot_switch_on_remote_code_either(artifact):
-    rewrite(artifact, lambda manifest: manifest["recipe"]["backbone"]["settings"].update(remote_code=True))
+    rewrite_manifest(artifact, lambda manifest: manifest["recipe"]["backbone"]["settings"].update(remote_code=True))
 
     with pytest.raises(TaskgraftError) as error:
         tg.compose(f"hf-text:{artifact}", head="classification", strategy="full")
     assert "it asks for 'remote_code', which only you can grant" in str(error.value)
 
 
-def test_inputs_that_the_backbone_does_not_read_are_refused(artifact):
-    rewrite(artifact, lambda manifest: manifest["recipe"]["data"].update(inputs={"image": "text"}))
+def test_inputs_that_the_backbone_does_not_read_are_rejected(artifact):
+    rewrite_manifest(artifact, lambda manifest: manifest["recipe"]["data"].update(inputs={"image": "text"}))
 
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact)
@@ -74,8 +61,6 @@ def test_inputs_that_the_backbone_does_not_read_are_refused(artifact):
 
 
 def test_another_tokenizer_is_another_base(artifact, saved, tmp_path):
-    import shutil
-
     other = shutil.copytree(saved("bert"), tmp_path / "other")
     (other / "tokenizer_config.json").write_text((other / "tokenizer_config.json").read_text() + "\n")
 
@@ -86,22 +71,18 @@ def test_another_tokenizer_is_another_base(artifact, saved, tmp_path):
     )
 
 
-def test_a_key_that_stands_twice_is_refused(artifact):
+def test_a_duplicate_key_is_rejected(artifact):
     content = (artifact / MANIFEST).read_text()
     (artifact / MANIFEST).write_text(content.replace("{", '{"schema_version": 1,', 1))
-    rewrite_sums(artifact)
+    write_checksums(artifact)
 
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact)
     assert str(error.value) == f"The artifact {artifact} cannot be used: taskgraft.json is not a valid manifest."
 
 
-def test_a_tensor_that_is_not_finite_is_refused(artifact):
-    tensors = load_file(artifact / TENSORS)
-    tensors["head.readout.bias"][0] = torch.nan
-    save_file(tensors, artifact / TENSORS)
-    mark = tensor_digest(tensors["head.readout.bias"])
-    rewrite(artifact, lambda manifest: manifest["tensors"]["head.readout.bias"].update(sha256=mark))
+def test_a_tensor_that_is_not_finite_is_rejected(artifact):
+    change_tensor(artifact, "head.readout.bias", lambda tensor: tensor.fill_(torch.nan))
 
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact)
@@ -110,7 +91,7 @@ def test_a_tensor_that_is_not_finite_is_refused(artifact):
     )
 
 
-def test_a_device_that_is_not_there_is_refused(artifact):
+def test_a_device_that_does_not_exist_is_rejected(artifact):
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact, device="nowhere")
     assert str(error.value).startswith("The device 'nowhere' cannot be used: ")
@@ -121,5 +102,5 @@ def test_one_text_is_not_taken_for_a_file(artifact):
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact).predict("I lost my card")
     assert str(error.value) == (
-        "'I lost my card' is no file that can be read. To predict for one input, put it in a list: predict([…])."
+        "'I lost my card' is not a readable file. To predict for one input, put it in a list: predict([…])."
     )

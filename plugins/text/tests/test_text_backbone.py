@@ -4,11 +4,11 @@ import shutil
 import pytest
 import tiny
 import torch
+from cut_checks import UnreliableBackbone, check_features, max_relative_difference, through_cut
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 import taskgraft as tg
-from taskgraft.engine.feature_checks import UnreliableBackbone, check_features, max_relative_difference, through_cut
 from taskgraft.plugin import Features, LayerRole, Layout, Stage, Strategy, TaskgraftError, Unfreeze
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.checkpoint import describe
@@ -30,74 +30,74 @@ RESUMABLE = [
     "llama",
     "t5",
 ]
-"""Families in which blocks hand on one tensor, and nothing else that does not hang on the length alone."""
+"""Families whose blocks pass on one tensor, or more that depend only on the length of the inputs."""
 
 WHOLE_ONLY = ["albert", "xlm", "deberta-v2-convolution"]
-"""Families in which they hand on more, or which have no one list of blocks."""
+"""Families whose blocks pass on more, or that have no single list of blocks."""
 
 
-def built(folder, **settings) -> TextBackbone:
+def build(folder, **settings) -> TextBackbone:
     return TextBackbone(TextConfig(checkpoint=str(folder), **settings)).eval()
 
 
-def prepared(backbone, texts=TEXTS, others=None):
+def prepare(backbone, texts=TEXTS, others=None):
     columns = {"text": list(texts)} | ({} if others is None else {"text_pair": list(others)})
     return backbone.processor.prepare(columns).batch
 
 
-def cropped(features: Features, like: Features) -> Features:
+def crop(features: Features, like: Features) -> Features:
     return Features(features.layout, (features.value[:, : like.value.shape[1]],), features.lengths)
 
 
 @pytest.mark.parametrize("family", RESUMABLE + WHOLE_ONLY)
 def test_features_are_the_hidden_states_of_the_model_itself(saved, family):
     folder = saved(family)
-    backbone = built(folder)
+    backbone = build(folder)
     text = TEXTS[2]
     ids = backbone.processor.prepare({"text": [text]}).batch["ids"]
     plain = type(backbone.model).from_pretrained(folder).eval()
 
     with torch.no_grad():
-        wanted = plain(input_ids=ids).last_hidden_state
-        found = backbone(prepared(backbone), Layout.SEQUENCE).value[2:3, : ids.shape[1]]
+        expected = plain(input_ids=ids).last_hidden_state
+        actual = backbone(prepare(backbone), Layout.SEQUENCE).value[2:3, : ids.shape[1]]
 
-    assert torch.allclose(found, wanted, atol=1e-5)
+    assert torch.allclose(actual, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", RESUMABLE)
-def test_every_cut_resumes_exactly_among_longer_companions(saved, family):
-    backbone = built(saved(family))
-    batch = prepared(backbone)
+def test_every_cut_resumes_exactly_in_a_longer_batch(saved, family):
+    backbone = build(saved(family))
+    batch = prepare(backbone)
     with torch.no_grad():
         whole = backbone(batch, Layout.SEQUENCE)
 
     assert backbone.description.cuts == (0, 1, 2)
     for cut in backbone.description.cuts:
         again = through_cut(backbone, cut, batch, Layout.SEQUENCE, longer=5)
-        assert max_relative_difference(whole, cropped(again, whole)) < 1e-5
+        assert max_relative_difference(whole, crop(again, whole)) < 1e-5
 
 
 @pytest.mark.parametrize("family", WHOLE_ONLY)
-def test_a_model_whose_blocks_hand_on_more_offers_no_cut_but_the_first(saved, family):
+def test_a_model_whose_blocks_pass_on_more_has_only_the_first_cut(saved, family):
     assert describe(TextConfig(checkpoint=str(saved(family)))).cuts == (0,)
 
 
 def test_a_cut_that_would_be_silently_wrong_is_caught_on_the_first_batch(saved):
-    """DeBERTa-v2 runs a convolution between its blocks; claim its cuts and see."""
-    backbone = built(saved("deberta-v2-convolution"))
+    """DeBERTa-v2 runs a convolution between its blocks, so its description has no cut 1."""
+    backbone = build(saved("deberta-v2-convolution"))
 
-    with pytest.warns(UnreliableBackbone) as told:
-        verified = check_features(backbone, prepared(backbone), Layout.VECTOR, (1,))
+    with pytest.warns(UnreliableBackbone) as warnings:
+        verified = check_features(backbone, prepare(backbone), Layout.VECTOR, (1,))
 
     assert verified.cuts == ()
-    assert str(told[0].message) == (
+    assert str(warnings[0].message) == (
         "TextBackbone: features resumed from cut 1 differ from a whole pass, so nothing will be cached there."
     )
 
 
 @pytest.mark.parametrize("family", RESUMABLE + WHOLE_ONLY)
 def test_parts_own_every_tensor_once(saved, family):
-    backbone = built(saved(family))
+    backbone = build(saved(family))
     parts = backbone.description.parts
     named = [name for name, _ in [*backbone.named_parameters(), *backbone.named_buffers()]]
 
@@ -123,15 +123,15 @@ def test_a_final_norm_belongs_to_the_last_block(saved, family, last):
 @pytest.mark.parametrize("family", ["bert", "gpt2", "deberta-v3", "modernbert"])
 def test_until_gives_the_hidden_states_of_an_earlier_block(saved, family):
     folder = saved(family)
-    backbone = built(folder, until="block.1")
+    backbone = build(folder, until="block.1")
     ids = backbone.processor.prepare({"text": [TEXTS[0]]}).batch["ids"]
     plain = AutoModel.from_pretrained(folder).eval()
 
     with torch.no_grad():
-        wanted = plain(input_ids=ids, output_hidden_states=True).hidden_states[2]
-        found = backbone(prepared(backbone, [TEXTS[0]]), Layout.SEQUENCE).value
+        expected = plain(input_ids=ids, output_hidden_states=True).hidden_states[2]
+        actual = backbone(prepare(backbone, [TEXTS[0]]), Layout.SEQUENCE).value
 
-    assert torch.allclose(found, wanted, atol=1e-5)
+    assert torch.allclose(actual, expected, atol=1e-5)
     assert [part.name for part in backbone.description.parts] == ["block.0", "block.1"]
     assert not any(".2." in name for name in backbone.state_dict())
 
@@ -139,15 +139,15 @@ def test_until_gives_the_hidden_states_of_an_earlier_block(saved, family):
 def test_until_needs_no_later_block_in_the_checkpoint(saved, tmp_path):
     folder = shutil.copytree(saved("bert"), tmp_path / "short")
     weights = load_file(folder / "model.safetensors")
-    kept = {name: tensor for name, tensor in weights.items() if ".layer.2." not in name}
-    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    remaining = {name: tensor for name, tensor in weights.items() if ".layer.2." not in name}
+    save_file(remaining, folder / "model.safetensors", {"format": "pt"})
 
-    whole, short = built(saved("bert"), until="block.1"), built(folder, until="block.1")
+    whole, short = build(saved("bert"), until="block.1"), build(folder, until="block.1")
 
-    assert whole.fingerprint() != built(saved("bert")).fingerprint()
-    assert torch.equal(short(prepared(short), Layout.VECTOR).value, whole(prepared(whole), Layout.VECTOR).value)
+    assert whole.fingerprint() != build(saved("bert")).fingerprint()
+    assert torch.equal(short(prepare(short), Layout.VECTOR).value, whole(prepare(whole), Layout.VECTOR).value)
     with pytest.raises(TaskgraftError) as error:
-        built(folder)
+        build(folder)
     assert str(error.value) == (
         f"The checkpoint '{folder}' lacks 16 tensors that the features use: encoder.layer.2.attention.output.LayerNorm.bias, "
         "encoder.layer.2.attention.output.LayerNorm.weight, encoder.layer.2.attention.output.dense.bias and 13 more.\n"
@@ -155,7 +155,7 @@ def test_until_needs_no_later_block_in_the_checkpoint(saved, tmp_path):
     )
 
 
-def test_until_that_names_no_part_lists_the_parts(saved):
+def test_until_without_such_a_part_lists_the_parts(saved):
     with pytest.raises(TaskgraftError) as error:
         describe(TextConfig(checkpoint=str(saved("bert")), until="layer.1"))
     assert str(error.value) == (
@@ -170,30 +170,32 @@ def test_one_checkpoint_has_one_fingerprint_in_any_dtype_and_without_its_pooler(
     bare = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler.")}
     save_file(bare, folder / "model.safetensors", {"format": "pt"})
 
-    marks = {built(place, dtype=dtype).fingerprint() for place in (saved("bert"), folder) for dtype in ("fp32", "bf16")}
+    fingerprints = {
+        build(place, dtype=dtype).fingerprint() for place in (saved("bert"), folder) for dtype in ("fp32", "bf16")
+    }
 
-    assert len(marks) == 1
+    assert len(fingerprints) == 1
 
 
 def test_a_changed_tokenizer_file_or_weight_changes_the_fingerprint(saved, tmp_path):
-    mark = built(saved("bert")).fingerprint()
+    fingerprint = build(saved("bert")).fingerprint()
     other = shutil.copytree(saved("bert"), tmp_path / "tokenizer")
     settings = json.loads((other / "tokenizer.json").read_text())
     settings["normalizer"]["lowercase"] = False
     (other / "tokenizer.json").write_text(json.dumps(settings))
-    moved = shutil.copytree(saved("bert"), tmp_path / "weight")
-    weights = load_file(moved / "model.safetensors")
+    changed = shutil.copytree(saved("bert"), tmp_path / "weight")
+    weights = load_file(changed / "model.safetensors")
     weights["encoder.layer.0.output.dense.weight"][0, 0] += 1e-3
-    save_file(weights, moved / "model.safetensors", {"format": "pt"})
+    save_file(weights, changed / "model.safetensors", {"format": "pt"})
 
-    assert len({mark, built(other).fingerprint(), built(moved).fingerprint()}) == 3
+    assert len({fingerprint, build(other).fingerprint(), build(changed).fingerprint()}) == 3
 
 
 def test_random_weights_have_no_fingerprint_and_follow_the_seed(saved):
     torch.manual_seed(3)
-    first = built(saved("bert"), weights="random")
+    first = build(saved("bert"), weights="random")
     torch.manual_seed(3)
-    second = built(saved("bert"), weights="random")
+    second = build(saved("bert"), weights="random")
 
     assert first.fingerprint() is None
     assert all(torch.equal(one, other) for one, other in zip(first.parameters(), second.parameters(), strict=True))
@@ -214,7 +216,7 @@ def test_composing_never_reads_weights(saved, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pooling", "wanted"),
+    ("pooling", "expected"),
     [
         ("mean", lambda hidden: hidden.mean(0)),
         ("cls", lambda hidden: hidden[0]),
@@ -222,19 +224,19 @@ def test_composing_never_reads_weights(saved, tmp_path):
         ("max", lambda hidden: hidden.amax(0)),
     ],
 )
-def test_pooling_sees_real_pieces_only(saved, pooling, wanted):
-    backbone = built(saved("bert"), pooling=pooling)
-    batch = prepared(backbone)
+def test_pooling_ignores_padding(saved, pooling, expected):
+    backbone = build(saved("bert"), pooling=pooling)
+    batch = prepare(backbone)
     with torch.no_grad():
         pooled, sequence = backbone(batch, Layout.VECTOR).value, backbone(batch, Layout.SEQUENCE)
 
     for row, length in enumerate(sequence.lengths.tolist()):
-        assert torch.allclose(pooled[row], wanted(sequence.value[row, :length]), atol=1e-6)
+        assert torch.allclose(pooled[row], expected(sequence.value[row, :length]), atol=1e-6)
 
 
-def test_a_decoder_takes_its_last_piece_and_an_encoder_the_mean(saved):
+def test_a_decoder_pools_the_last_token_and_an_encoder_the_mean(saved):
     assert {
-        family: str(built(saved(family))._known.pooling) for family in ("bert", "modernbert", "gpt2", "llama", "qwen2")
+        family: str(build(saved(family))._info.pooling) for family in ("bert", "modernbert", "gpt2", "llama", "qwen2")
     } == {
         "bert": "mean",
         "modernbert": "cls",
@@ -253,11 +255,11 @@ def test_a_sentence_transformers_folder_decides_pooling_norm_length_and_pairs(sa
     pooling = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 6}))
-    backbone = built(folder)
+    backbone = build(folder)
 
     with torch.no_grad():
-        pooled = backbone(prepared(backbone), Layout.VECTOR).value
-        sequence = backbone(prepared(backbone), Layout.SEQUENCE)
+        pooled = backbone(prepare(backbone), Layout.VECTOR).value
+        sequence = backbone(prepare(backbone), Layout.SEQUENCE)
 
     assert torch.allclose(pooled.norm(dim=-1), torch.ones(4))
     assert torch.allclose(pooled, torch.nn.functional.normalize(sequence.value[:, 0], dim=-1))
@@ -269,58 +271,58 @@ def test_a_sentence_transformers_folder_decides_pooling_norm_length_and_pairs(sa
 
 
 def test_a_pair_apart_gives_both_vectors_their_difference_and_product(saved):
-    alone, apart = built(saved("bert")), built(saved("bert"), pair="apart")
+    alone, apart = build(saved("bert")), build(saved("bert"), pair="apart")
 
     with torch.no_grad():
-        u, v = (alone(prepared(alone, texts), Layout.VECTOR).value for texts in (TEXTS, OTHERS))
-        found = apart(prepared(apart, TEXTS, OTHERS), Layout.VECTOR).value
+        u, v = (alone(prepare(alone, texts), Layout.VECTOR).value for texts in (TEXTS, OTHERS))
+        actual = apart(prepare(apart, TEXTS, OTHERS), Layout.VECTOR).value
 
-    assert torch.allclose(found, torch.cat([u, v, (u - v).abs(), u * v], -1), atol=1e-6)
+    assert torch.allclose(actual, torch.cat([u, v, (u - v).abs(), u * v], -1), atol=1e-6)
     for cut in apart.description.cuts:
-        again = through_cut(apart, cut, prepared(apart, TEXTS, OTHERS), Layout.VECTOR, longer=3)
-        assert torch.allclose(again.value, found, atol=1e-5)
+        again = through_cut(apart, cut, prepare(apart, TEXTS, OTHERS), Layout.VECTOR, longer=3)
+        assert torch.allclose(again.value, actual, atol=1e-5)
 
 
 def test_a_pair_together_is_what_the_tokenizer_makes_of_two_texts(saved):
     folder = saved("bert")
-    together = built(folder, pair="together", pooling="cls")
+    together = build(folder, pair="together", pooling="cls")
     encoded = AutoTokenizer.from_pretrained(folder)(
         TEXTS[0], OTHERS[0], return_tensors="pt", return_token_type_ids=True
     )
 
     with torch.no_grad():
-        wanted = AutoModel.from_pretrained(folder).eval()(**encoded).last_hidden_state[:, 0]
-        found = together(prepared(together, TEXTS[:1], OTHERS[:1]), Layout.VECTOR).value
+        expected = AutoModel.from_pretrained(folder).eval()(**encoded).last_hidden_state[:, 0]
+        actual = together(prepare(together, TEXTS[:1], OTHERS[:1]), Layout.VECTOR).value
 
     assert 1 in encoded["token_type_ids"]
-    assert torch.allclose(found, wanted, atol=1e-5)
+    assert torch.allclose(actual, expected, atol=1e-5)
 
 
-def test_words_get_the_vector_of_their_first_piece(saved):
-    backbone = built(saved("bert"))
+def test_words_get_the_vector_of_their_first_token(saved):
+    backbone = build(saved("bert"))
     words = [["lost", "zebra", "card"], ["help"]]
-    batch = prepared(backbone, words)
+    batch = prepare(backbone, words)
 
     with torch.no_grad():
-        found = backbone(batch, Layout.SEQUENCE)
-        pieces = backbone(prepared(backbone, ["lost zebra card"]), Layout.SEQUENCE).value
+        actual = backbone(batch, Layout.SEQUENCE)
+        tokens = backbone(prepare(backbone, ["lost zebra card"]), Layout.SEQUENCE).value
 
-    assert found.lengths.tolist() == [3, 1]
-    assert torch.allclose(found.value[0], pieces[0, [1, 2, 7]], atol=1e-6)
+    assert actual.lengths.tolist() == [3, 1]
+    assert torch.allclose(actual.value[0], tokens[0, [1, 2, 7]], atol=1e-6)
     for cut in backbone.description.cuts:
         again = through_cut(backbone, cut, batch, Layout.SEQUENCE, longer=2)
-        assert max_relative_difference(found, cropped(again, found)) < 1e-5
+        assert max_relative_difference(actual, crop(again, actual)) < 1e-5
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 def test_weights_can_be_loaded_in_low_precision(saved, dtype):
-    low, full = built(saved("bert"), dtype=dtype), built(saved("bert"))
+    low, full = build(saved("bert"), dtype=dtype), build(saved("bert"))
 
     with torch.no_grad():
-        found, wanted = (one(prepared(one), Layout.VECTOR).value.float() for one in (low, full))
+        actual, expected = (one(prepare(one), Layout.VECTOR).value.float() for one in (low, full))
 
     assert next(low.parameters()).dtype == {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
-    assert (found - wanted).abs().max() < 0.1
+    assert (actual - expected).abs().max() < 0.1
 
 
 def test_a_name_that_is_nowhere_says_what_to_do():
@@ -341,13 +343,13 @@ def test_a_name_that_is_nowhere_says_what_to_do():
         ("not a//name", "No checkpoint 'not a//name': it is neither a local folder nor a valid hub name.\n"),
     ],
 )
-def test_a_path_or_name_that_cannot_be_is_told_apart(name, problem):
+def test_a_missing_folder_and_an_invalid_name_have_messages_of_their_own(name, problem):
     with pytest.raises(TaskgraftError) as error:
         describe(TextConfig(checkpoint=name))
     assert str(error.value).startswith(problem)
 
 
-def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_checkpoint_is_invalid(tmp_path):
     with pytest.raises(TaskgraftError) as error:
         describe(TextConfig(checkpoint=str(tmp_path)))
     assert str(error.value) == (
@@ -355,34 +357,34 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
     )
 
 
-def test_a_checkpoint_with_a_tensor_of_another_shape_is_refused(saved, tmp_path):
+def test_a_checkpoint_with_a_tensor_of_another_shape_is_invalid(saved, tmp_path):
     folder = shutil.copytree(saved("bert"), tmp_path / "shape")
     weights = load_file(folder / "model.safetensors")
     weights["encoder.layer.1.output.dense.bias"] = torch.zeros(17)
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
     with pytest.raises(TaskgraftError) as error:
-        built(folder)
+        build(folder)
     assert str(error.value).startswith(f"The checkpoint '{folder}' cannot be used: ")
 
 
-def test_older_checkpoints_in_pickled_form_load_by_their_weights_alone(saved, tmp_path):
+def test_older_checkpoints_in_pickle_format_load_weights_only(saved, tmp_path):
     folder = shutil.copytree(saved("bert"), tmp_path / "pickled")
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save({f"bert.{name}": tensor for name, tensor in weights.items()}, folder / "pytorch_model.bin")
 
-    one, other = built(saved("bert")), built(folder)
+    one, other = build(saved("bert")), build(folder)
 
-    assert torch.equal(one(prepared(one), Layout.VECTOR).value, other(prepared(other), Layout.VECTOR).value)
-    assert other.fingerprint() == built(folder).fingerprint()
+    assert torch.equal(one(prepare(one), Layout.VECTOR).value, other(prepare(other), Layout.VECTOR).value)
+    assert other.fingerprint() == build(folder).fingerprint()
 
 
 class LastBlock(Strategy):
-    """Trains one block, storing what lies before it, or not."""
+    """Trains the last block, with or without caching the features before it."""
 
-    def __init__(self, *, store: bool):
-        self._store = store
+    def __init__(self, *, cache: bool):
+        self._cache = cache
 
     def plan(self, backbone, head):
         return (
@@ -390,44 +392,45 @@ class LastBlock(Strategy):
                 "last",
                 (Unfreeze((backbone.parts[-1].name,), 1e-3),),
                 head_learning_rate=1e-2,
-                cache_features=self._store,
+                cache_features=self._cache,
             ),
         )
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "gpt2", "t5"])
-def test_training_from_a_stored_cut_is_training_without(saved, family):
+def test_training_from_cached_features_equals_training_without(saved, family):
     rows = {"text": [*TEXTS, *OTHERS], "label": list("abababab")}
-    found = []
-    for store in (True, False):
-        model = tg.compose(f"hf-text:{saved(family)}", head="classification", strategy=LastBlock(store=store))
+    results = []
+    for cache in (True, False):
+        model = tg.compose(f"hf-text:{saved(family)}", head="classification", strategy=LastBlock(cache=cache))
         stage = model.fit(rows, target="label", training={"batch_size": 4, "epochs": 2}, quiet=True).stages[0]
-        found.append((stage.stored_at, stage.losses, [shares["a"] for shares in model.predict_proba(rows)]))
+        probabilities = [row["a"] for row in model.predict_proba(rows)]
+        results.append((stage.stored_at, stage.losses, probabilities))
 
-    stored, whole = found
-    assert (stored[0], whole[0]) == (2, None)
-    assert stored[1] == pytest.approx(whole[1], abs=1e-5)
-    assert stored[2] == pytest.approx(whole[2], abs=1e-4)
+    cached, whole = results
+    assert (cached[0], whole[0]) == (2, None)
+    assert cached[1] == pytest.approx(whole[1], abs=1e-5)
+    assert cached[2] == pytest.approx(whole[2], abs=1e-4)
 
 
 def test_the_vocabulary_of_the_tiny_checkpoints_has_no_unknown_letter():
     assert tiny.tokenizer(special=True).unk_token_id not in tiny.tokenizer(special=True)(" ".join(TEXTS))["input_ids"]
 
 
-def test_what_one_fit_learned_of_pairs_does_not_bind_the_next(saved):
+def test_a_fit_with_pairs_does_not_affect_the_next_fit(saved):
     model = tg.compose(f"hf-text:{saved('bert')}", head="regression", strategy="linear-probe")
     alone = {"text": list(TEXTS), "score": [1.0, 2.0, 3.0, 4.0]}
     pairs = alone | {"text_pair": list(OTHERS)}
 
-    found = []
+    settings = []
     for rows in (pairs, alone, pairs):
         model.fit(rows, target="score", quiet=True)
-        found.append(model.recipe.backbone.settings["pair"])
+        settings.append(model.recipe.backbone.settings["pair"])
 
-    assert found == ["together", "none", "together"]
+    assert settings == ["together", "none", "together"]
 
 
-def test_a_second_text_that_was_ruled_out_is_no_input(saved):
+def test_pair_none_has_no_second_input(saved):
     model = tg.compose(
         {"name": "hf-text", "checkpoint": str(saved("bert")), "pair": "none"},
         head="regression",
@@ -440,12 +443,12 @@ def test_a_second_text_that_was_ruled_out_is_no_input(saved):
     )
 
 
-def test_a_model_without_biases_is_refused_for_bitfit_before_its_weights_are_read(saved, tmp_path):
+def test_a_model_without_biases_is_rejected_for_bitfit_before_its_weights_are_read(saved, tmp_path):
     shutil.copytree(saved("t5"), folder := tmp_path / "t5")
     (folder / "model.safetensors").unlink()
     with pytest.raises(TaskgraftError) as error:
         tg.compose(f"hf-text:{folder}", head="classification", strategy="bitfit")
     assert str(error.value) == (
-        "The stage 'bitfit' cannot run: its selection 1 matches no tensor of block.0, block.1, block.2: none is called 'bias' or "
-        "'in_proj_bias'. Choose another strategy."
+        "The stage 'bitfit' cannot run: its selection 1 matches no tensor of block.0, block.1, block.2: none is called 'bias' "
+        "or 'in_proj_bias'. Choose another strategy."
     )

@@ -1,4 +1,4 @@
-"""Broken, hostile and unsuitable checkpoints: one sentence each, and nothing of them runs."""
+"""Damaged, malicious and unsuitable checkpoints: each gets one sentence, and no code in them runs."""
 
 import json
 import pickle
@@ -8,11 +8,11 @@ import sys
 
 import pytest
 import torch
+from forged_artifact import remove_tensor, rewrite_manifest
 from transformers import ViTConfig, ViTModel
 
 import taskgraft as tg
 from taskgraft.plugin import TaskgraftError
-from taskgraft.storage.manifest import MANIFEST, TENSORS, checksums
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.settings import TextConfig
 
@@ -24,31 +24,31 @@ def copy(saved, tmp_path):
     return shutil.copytree(saved("bert"), tmp_path / "checkpoint")
 
 
-def refusal(folder) -> str:
+def error_of(folder) -> str:
     with pytest.raises(TaskgraftError) as error:
         TextBackbone(TextConfig(checkpoint=str(folder)))
     return str(error.value).replace(str(folder), "HERE")
 
 
-def configured(folder, **changes):
+def change_config(folder, **changes):
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_a_checkpoint_without_a_vocabulary_is_refused(copy):
+def test_a_checkpoint_without_a_vocabulary_is_invalid(copy):
     (copy / "tokenizer.json").unlink()
 
-    assert refusal(copy) == (
+    assert error_of(copy) == (
         "The checkpoint 'HERE' cannot be used: it has no vocabulary (tokenizer.json, vocab.txt, vocab.json, spiece.model, "
         "sentencepiece.bpe.model, tokenizer.model), so texts cannot be read."
     )
 
 
-def test_half_a_download_is_refused(copy):
+def test_half_a_download_is_invalid(copy):
     content = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(content[: len(content) // 2])
 
-    assert refusal(copy).startswith("The checkpoint 'HERE' cannot be used: its weights cannot be read (")
+    assert error_of(copy).startswith("The checkpoint 'HERE' cannot be used: its weights cannot be read (")
 
 
 class Trap:
@@ -56,60 +56,57 @@ class Trap:
         return print, ("the trap ran",)
 
 
-def test_a_pickle_with_code_in_it_is_refused_and_does_not_run(copy, capsys):
+def test_a_pickle_with_code_is_invalid_and_does_not_run(copy, capsys):
     (copy / "model.safetensors").unlink()
     with (copy / "pytorch_model.bin").open("wb") as file:
         pickle.dump({"embeddings.word_embeddings.weight": Trap()}, file)
 
-    assert "weights_only" not in refusal(copy)
+    assert "weights_only" not in error_of(copy)
     assert "the trap ran" not in capsys.readouterr().out
 
 
-def test_a_model_of_images_is_refused(tmp_path):
+def test_an_image_model_is_invalid(tmp_path):
     config = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32)
     ViTModel(config).save_pretrained(tmp_path)
 
-    assert refusal(tmp_path) == "The checkpoint 'HERE' cannot be used: its model, ViTModel, does not read text."
+    assert error_of(tmp_path) == "The checkpoint 'HERE' cannot be used: its model, ViTModel, does not read text."
 
 
 @pytest.mark.parametrize(
     "changes",
     [{"hidden_act": "nosuch"}, {"hidden_size": -1}, {"pad_token_id": 9_999}, {"hidden_size": "x"}, {"dtype": "nosuch"}],
 )
-def test_a_configuration_that_makes_no_model_is_refused(copy, changes):
-    configured(copy, **changes)
+def test_a_configuration_that_builds_no_model_is_invalid(copy, changes):
+    change_config(copy, **changes)
 
-    assert refusal(copy).startswith("The checkpoint 'HERE' cannot be used: its configuration cannot be read (")
+    assert error_of(copy).startswith("The checkpoint 'HERE' cannot be used: its configuration cannot be read (")
 
 
 def test_a_vocabulary_of_another_size_is_named(copy):
-    configured(copy, vocab_size=50)
+    change_config(copy, vocab_size=50)
 
-    assert refusal(copy) == (
-        "The checkpoint 'HERE' cannot be used: these tensors have another shape than its configuration says: "
+    assert error_of(copy) == (
+        "The checkpoint 'HERE' cannot be used: the shapes of these tensors differ from its configuration: "
         "embeddings.word_embeddings.weight."
     )
 
 
-def test_a_tokenizer_that_cannot_be_read_is_refused(copy):
+def test_a_tokenizer_that_cannot_be_read_is_invalid(copy):
     (copy / "tokenizer.json").write_text("[]")
 
-    assert refusal(copy).startswith("The checkpoint 'HERE' cannot be used: its tokenizer cannot be read (")
+    assert error_of(copy).startswith("The checkpoint 'HERE' cannot be used: its tokenizer cannot be read (")
 
 
-def test_an_artifact_runs_no_code_before_it_is_refused(copy, tmp_path):
-    """In a process of its own, for what was imported once would not run again."""
+def test_a_rejected_artifact_runs_no_code(copy, tmp_path):
+    """Runs in a process of its own, since a module that was imported once would not run again."""
     model = tg.compose(f"hf-text:{copy}", head="classification", strategy="linear-probe")
     model.fit(ROWS, target="label", quiet=True)
     artifact = model.save(tmp_path / "artifact")
     marker = tmp_path / "ran"
     trap = "from transformers import BertConfig\nclass Trap(BertConfig): model_type = 'trap'\n"
     (copy / "trap.py").write_text(f"open({str(marker)!r}, 'w').close()\n{trap}")
-    configured(copy, model_type="trap", auto_map={"AutoConfig": "trap.Trap"})
-    manifest = json.loads((artifact / MANIFEST).read_text())
-    manifest["recipe"]["backbone"]["settings"]["remote_code"] = True
-    (artifact / MANIFEST).write_text(json.dumps(manifest))
-    seal(artifact)
+    change_config(copy, model_type="trap", auto_map={"AutoConfig": "trap.Trap"})
+    rewrite_manifest(artifact, lambda manifest: manifest["recipe"]["backbone"]["settings"].update(remote_code=True))
 
     script = "import sys, taskgraft; taskgraft.load(sys.argv[1])"
     run = subprocess.run([sys.executable, "-c", script, str(artifact)], capture_output=True, text=True, check=False)
@@ -124,7 +121,7 @@ def test_a_base_over_random_weights_must_be_whole(copy, tmp_path):
     model = tg.compose(random, head="classification", strategy="linear-probe")
     model.fit(ROWS, target="label", quiet=True)
     artifact = model.save(tmp_path / "artifact")
-    drop(artifact, "model.encoder.layer.1.output.dense.bias")
+    remove_tensor(artifact, "model.encoder.layer.1.output.dense.bias")
 
     with pytest.raises(TaskgraftError) as error:
         tg.compose(f"hf-text:{artifact}", head="classification", strategy="full").fit(ROWS, target="label", quiet=True)
@@ -134,25 +131,7 @@ def test_a_base_over_random_weights_must_be_whole(copy, tmp_path):
     )
 
 
-def seal(artifact):
-    """Write checksums that fit."""
-    files = {name: (artifact / name).read_bytes() for name in (MANIFEST, TENSORS)}
-    (artifact / "SHA256SUMS").write_text(checksums(files))
-
-
-def drop(artifact, name):
-    from safetensors.torch import load_file, save_file
-
-    tensors = load_file(artifact / TENSORS)
-    del tensors[name]
-    save_file(tensors, artifact / TENSORS)
-    manifest = json.loads((artifact / MANIFEST).read_text())
-    del manifest["tensors"][name]
-    (artifact / MANIFEST).write_text(json.dumps(manifest))
-    seal(artifact)
-
-
-def test_saving_refuses_what_loading_would(copy, tmp_path):
+def test_a_model_that_could_not_be_loaded_is_not_saved(copy, tmp_path):
     model = tg.compose(f"hf-text:{copy}", head="classification", strategy="linear-probe")
     model.fit(ROWS, target="label", quiet=True)
     with torch.no_grad():
@@ -180,7 +159,7 @@ def test_a_typo_in_a_second_fit_leaves_the_model_as_it_was(copy):
     assert model.recipe == recipe
 
 
-def test_overwriting_spares_what_is_no_artifact(copy, tmp_path):
+def test_overwriting_deletes_no_other_files(copy, tmp_path):
     model = tg.compose(f"hf-text:{copy}", head="classification", strategy="linear-probe")
     model.fit(ROWS, target="label", quiet=True)
     model.save(tmp_path / "artifact")

@@ -1,10 +1,8 @@
 """The conformance kit over the text plugin: tiny checkpoints of each kind, and the plugin module itself."""
 
+import components
 import pytest
 
-from taskgraft.builtin.strategies.full import Full, FullConfig
-from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
-from taskgraft.builtin.strategies.partial import Partial, PartialConfig
 from taskgraft.plugin import LayerRole, Stage, Strategy, Unfreeze
 from taskgraft.testing import BackboneLaws, PluginLaws, StrategyLaws
 from taskgraft_text import plugin
@@ -105,24 +103,24 @@ class Queries(Strategy):
 
     def plan(self, backbone, head):
         every = tuple(part.name for part in backbone.parts)
-        learn = Unfreeze(every, 1e-3, roles=frozenset({LayerRole.QUERY, LayerRole.FUSED}))
-        return (Stage("queries", (learn,), head_learning_rate=1e-3),)
+        queries = Unfreeze(every, 1e-3, roles=frozenset({LayerRole.QUERY, LayerRole.FUSED}))
+        return (Stage("queries", (queries,), head_learning_rate=1e-3),)
 
 
 STRATEGIES = {
-    "full": lambda: Full(FullConfig()),
-    "partial": lambda: Partial(PartialConfig(learn=1)),
-    "linear-probe": lambda: LinearProbe(LinearProbeConfig()),
+    "full": lambda: components.strategy("full"),
+    "partial": lambda: components.strategy("partial", learn=1),
+    "linear-probe": lambda: components.strategy("linear-probe"),
     "queries": Queries,
 }
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "gpt2", "t5"])
-@pytest.mark.parametrize("way", list(STRATEGIES))
+@pytest.mark.parametrize("name", list(STRATEGIES))
 class TestStrategiesOnText(StrategyLaws):
     @pytest.fixture
-    def strategy(self, way):
-        return STRATEGIES[way]()
+    def strategy(self, name):
+        return STRATEGIES[name]()
 
     @pytest.fixture
     def backbone(self, saved, family):
@@ -134,10 +132,7 @@ class TestStrategiesOnText(StrategyLaws):
 
     @pytest.fixture
     def head(self):
-        from taskgraft.builtin.heads.classification import Classification
-        from taskgraft.builtin.heads.configs import ClassificationConfig
-
-        return Classification(ClassificationConfig())
+        return components.head("classification")
 
     @pytest.fixture
     def targets(self):

@@ -79,14 +79,14 @@ FAMILIES: dict[str, Callable[[], PreTrainedConfig]] = {
         vocab_size=len(VOCABULARY), d_model=16, d_kv=8, d_ff=32, num_layers=3, num_heads=2, pad_token_id=PAD
     ),
 }
-"""Each family and a tiny configuration of it."""
+"""Family → a tiny configuration of it."""
 
 
 def save(family: str, folder: Path, *, special: bool | None = None) -> Path:
     """Write a tiny checkpoint of a family.
 
     Args:
-        special: whether the tokenizer adds a first and a last piece; decoders do not by themselves.
+        special: whether the tokenizer adds a first and a last token; by default that of decoders does not.
     """
     torch.manual_seed(7)
     config = FAMILIES[family]()
@@ -103,16 +103,16 @@ def save(family: str, folder: Path, *, special: bool | None = None) -> Path:
 
 def tokenizer(*, special: bool) -> PreTrainedTokenizerFast:
     """Make a real WordPiece tokenizer over a small vocabulary."""
-    pieces = Tokenizer(models.WordPiece({word: index for index, word in enumerate(VOCABULARY)}, unk_token="<unk>"))
-    pieces.normalizer = normalizers.BertNormalizer()
-    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    pieces.decoder = decoders.WordPiece()
+    fast = Tokenizer(models.WordPiece({word: index for index, word in enumerate(VOCABULARY)}, unk_token="<unk>"))
+    fast.normalizer = normalizers.BertNormalizer()
+    fast.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    fast.decoder = decoders.WordPiece()
     if special:
-        pieces.post_processor = processors.TemplateProcessing(
+        fast.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=[("<s>", 1), ("</s>", 2)]
         )
     return PreTrainedTokenizerFast(
-        tokenizer_object=pieces,
+        tokenizer_object=fast,
         pad_token="<pad>",
         bos_token="<s>",
         eos_token="</s>",

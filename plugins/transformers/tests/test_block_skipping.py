@@ -3,8 +3,8 @@ from functools import partial
 import pytest
 import torch
 from block_models import BLOCKS, BiasBlock, Block, HandingBlock, Model, Passing, TupleBlock, some_words
+from cut_checks import max_relative_difference, through_cut
 
-from taskgraft.engine.feature_checks import max_relative_difference, through_cut
 from taskgraft.plugin import Layout
 from taskgraft_transformers.block_skipping import BlockSkipper
 
@@ -17,37 +17,37 @@ def run(model: Model) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", [Block, TupleBlock])
 @pytest.mark.parametrize("block", range(1, BLOCKS))
-def test_passing_through_what_was_stopped_gives_the_whole_pass(kind, block):
+def test_resuming_where_a_pass_was_stopped_equals_a_whole_pass(kind, block):
     model = Model(kind)
-    passage = BlockSkipper(list(model.blocks))
-    hidden = passage.stop_before(block, lambda: run(model))
-    assert torch.equal(passage.pass_through(block, hidden, lambda: run(model)), run(model))
+    skipper = BlockSkipper(list(model.blocks))
+    hidden = skipper.stop_before(block, lambda: run(model))
+    assert torch.equal(skipper.pass_through(block, hidden, lambda: run(model)), run(model))
 
 
 @pytest.mark.parametrize("kind", [Block, TupleBlock])
-def test_a_state_can_be_passed_through_before_any_pass_was_stopped(kind):
+def test_a_pass_can_be_resumed_before_any_pass_was_stopped(kind):
     model = Model(kind)
     hidden = BlockSkipper(list(model.blocks)).stop_before(2, lambda: run(model))
     assert torch.equal(BlockSkipper(list(model.blocks)).pass_through(2, hidden, lambda: run(model)), run(model))
 
 
-def test_blocks_before_the_cut_do_nothing():
+def test_blocks_before_the_cut_are_skipped():
     model = Model()
-    passage = BlockSkipper(list(model.blocks))
-    hidden, whole = passage.stop_before(2, lambda: run(model)), run(model)
+    skipper = BlockSkipper(list(model.blocks))
+    hidden, whole = skipper.stop_before(2, lambda: run(model)), run(model)
     with torch.no_grad():
         for parameter in [*model.blocks[0].parameters(), *model.blocks[1].parameters(), model.embedding.weight]:
             parameter.fill_(float("nan"))
-    assert torch.equal(passage.pass_through(2, hidden, lambda: run(model)), whole)
+    assert torch.equal(skipper.pass_through(2, hidden, lambda: run(model)), whole)
 
 
-def test_blocks_after_the_cut_are_not_run_to_get_there():
+def test_stopping_at_a_cut_does_not_run_the_blocks_after_it():
     model = Model()
-    ran = []
-    model.blocks[2].register_forward_hook(lambda *_: ran.append(2))
-    model.blocks[1].register_forward_hook(lambda *_: ran.append(1))
+    calls = []
+    model.blocks[2].register_forward_hook(lambda *_: calls.append(2))
+    model.blocks[1].register_forward_hook(lambda *_: calls.append(1))
     BlockSkipper(list(model.blocks)).stop_before(2, lambda: run(model))
-    assert ran == [1]
+    assert calls == [1]
 
 
 def test_a_block_called_with_named_inputs_is_stopped_too():
@@ -59,41 +59,41 @@ def test_a_block_called_with_named_inputs_is_stopped_too():
             hidden = block(hidden=hidden, mask=BATCH.mask("element"))
         return hidden
 
-    passage = BlockSkipper(list(model.blocks))
-    hidden = passage.stop_before(1, by_name)
-    assert torch.equal(passage.pass_through(1, hidden, by_name), by_name())
+    skipper = BlockSkipper(list(model.blocks))
+    hidden = skipper.stop_before(1, by_name)
+    assert torch.equal(skipper.pass_through(1, hidden, by_name), by_name())
 
 
-def test_the_model_is_as_before_afterwards():
+def test_the_model_is_unchanged_afterwards():
     model = Model()
     whole = run(model)
-    passage = BlockSkipper(list(model.blocks))
-    hidden = passage.stop_before(1, lambda: run(model))
-    passage.pass_through(1, hidden, lambda: run(model))
+    skipper = BlockSkipper(list(model.blocks))
+    hidden = skipper.stop_before(1, lambda: run(model))
+    skipper.pass_through(1, hidden, lambda: run(model))
     assert torch.equal(run(model), whole)
     assert all("forward" not in vars(block) for block in model.blocks)
     assert not any(block._forward_hooks or block._forward_pre_hooks for block in model.blocks)
 
 
-def test_the_model_is_as_before_also_after_an_error():
+def test_the_model_is_unchanged_after_an_error():
     model = Model()
-    passage = BlockSkipper(list(model.blocks))
-    hidden = passage.stop_before(1, lambda: run(model))
+    skipper = BlockSkipper(list(model.blocks))
+    hidden = skipper.stop_before(1, lambda: run(model))
     with pytest.raises(RuntimeError):
-        passage.pass_through(1, hidden[:, :, :2], lambda: run(model))
+        skipper.pass_through(1, hidden[:, :, :2], lambda: run(model))
     assert all("forward" not in vars(block) for block in model.blocks)
 
 
 def test_gradients_flow_through_the_blocks_that_run():
     model = Model()
-    passage = BlockSkipper(list(model.blocks))
-    hidden = passage.stop_before(2, lambda: run(model)).detach()
-    passage.pass_through(2, hidden, lambda: run(model)).sum().backward()
+    skipper = BlockSkipper(list(model.blocks))
+    hidden = skipper.stop_before(2, lambda: run(model)).detach()
+    skipper.pass_through(2, hidden, lambda: run(model)).sum().backward()
     assert model.blocks[1].own.weight.grad is None
     assert model.blocks[2].own.weight.grad is not None
 
 
-def test_a_model_that_never_calls_the_block_is_refused():
+def test_a_model_that_never_calls_the_block_is_an_error():
     model = Model()
     with pytest.raises(RuntimeError, match="the model finished without calling the block"):
         BlockSkipper([model.blocks[0], torch.nn.Linear(2, 2)]).stop_before(1, lambda: run(model))
@@ -101,7 +101,7 @@ def test_a_model_that_never_calls_the_block_is_refused():
 
 @pytest.mark.parametrize("kind", [Block, TupleBlock, BiasBlock])
 @pytest.mark.parametrize("cut", range(BLOCKS))
-def test_a_backbone_cut_this_way_keeps_the_resume_law(kind, cut):
+def test_a_backbone_cut_this_way_obeys_the_cut_law(kind, cut):
     backbone = Passing(kind)
     for layout in (Layout.VECTOR, Layout.SEQUENCE):
         whole = backbone(BATCH, layout)
@@ -111,17 +111,17 @@ def test_a_backbone_cut_this_way_keeps_the_resume_law(kind, cut):
         assert max_relative_difference(whole, again) < 1e-5
 
 
-def test_what_the_first_block_hands_on_is_made_anew_for_each_length():
+def test_further_outputs_of_the_first_block_are_recomputed_for_each_length():
     model = Model(BiasBlock)
-    passage = BlockSkipper(list(model.blocks))
+    skipper = BlockSkipper(list(model.blocks))
     for batch in (BATCH, some_words(("a b c d e f g h", "one")), BATCH):
         mask = batch.mask("element")
-        hidden = passage.stop_before(2, partial(model, batch["words"], mask))
-        again = passage.pass_through(2, hidden, partial(model, torch.zeros_like(batch["words"]), mask))
+        hidden = skipper.stop_before(2, partial(model, batch["words"], mask))
+        again = skipper.pass_through(2, hidden, partial(model, torch.zeros_like(batch["words"]), mask))
         assert torch.allclose(again, model(batch["words"], mask), atol=1e-6)
 
 
-def test_a_model_whose_blocks_hand_on_a_second_tensor_comes_out_wrong():
+def test_a_model_whose_blocks_pass_on_a_second_tensor_is_resumed_wrongly():
     backbone = Passing(HandingBlock)
     whole = backbone(BATCH, Layout.VECTOR)
     assert max_relative_difference(whole, through_cut(backbone, 2, BATCH, Layout.VECTOR)) > 0.01

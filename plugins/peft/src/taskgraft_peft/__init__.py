@@ -1,1 +1,1 @@
-"""Strategies on the peft library. What it provides stands in plugin.py."""
+"""Strategies on the peft library. The module ``plugin`` lists what it provides."""

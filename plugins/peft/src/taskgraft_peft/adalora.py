@@ -1,6 +1,6 @@
-"""AdaLoRA (Zhang et al. 2023): ranks are taken, while training goes on, from the layers that need them least.
+"""AdaLoRA (Zhang et al. 2023): during training, ranks are removed from the layers that need them least.
 
-What that remembers lies in buffers of the layers, so that a run that was killed goes on with it. Artifacts do without.
+The state of the rank allocator is in buffers of the layers, so that a resumed run continues with it. Artifacts do not hold it.
 """
 
 from collections.abc import Mapping
@@ -13,42 +13,42 @@ from peft.tuners.adalora import AdaLoraLayer, RankAllocator
 from torch import Tensor, nn
 
 from taskgraft.plugin import BackboneDescription, HeadDescription, Insertion, Plan, Stage, Strategy
-from taskgraft_peft.choosing import choose
-from taskgraft_peft.layers import EVERY, Holder, merged, put_around, turned
+from taskgraft_peft.layer_selection import select_layers
+from taskgraft_peft.layers import ALL_LAYERS, LayerHolder, is_transposed, merge_adapter, wrap_layers
 from taskgraft_peft.settings import AdaLoraConfig
 
 NAME = "default"
-"""What peft calls the adapter."""
+"""peft's name of the adapter."""
 
 FACTORS = ("lora_A", "lora_B", "lora_E")
-"""A change is B (E ∘ A): directions that are read, directions that are changed, and how much."""
+"""An update is B (E ∘ A): directions of the input, directions of the output, and the strength of each rank."""
 
 
 class AdaLora(Strategy):
-    """Changes with a budget of ranks, in one stage."""
+    """Low-rank updates with a budget of ranks, in one stage."""
 
     def __init__(self, config: AdaLoraConfig):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         config = self._config
-        parts, roles = choose("adalora", config, backbone)
-        insertion = Insertion("adalora", parts, roles, partial(_around, config), config.learning_rate, merged)
+        parts, roles = select_layers("adalora", config, backbone)
+        insertion = Insertion("adalora", parts, roles, partial(_wrap, config), config.learning_rate, merge_adapter)
         stage = Stage(
             "adalora",
             insertions=(insertion,),
             head_learning_rate=config.head_learning_rate,
             cache_features=True,
-            regularizer=partial(_slant, config.orthogonality) if config.orthogonality else None,
-            on_stage_start=_note_steps,
-            on_step_end=partial(_allocate, config),
+            regularizer=partial(_orthogonality_penalty, config.orthogonality) if config.orthogonality else None,
+            on_stage_start=_store_total_steps,
+            on_step_end=partial(_allocate_ranks, config),
         )
         return (stage,)
 
 
-def _around(config: AdaLoraConfig, layer: nn.Module) -> nn.Module:
-    settings = _settings(config, 1, turned=turned(layer))
-    (adapter,) = put_around([layer], settings, inject_adapter_in_model)
+def _wrap(config: AdaLoraConfig, layer: nn.Module) -> nn.Module:
+    settings = _settings(config, 1, transposed=is_transposed(layer))
+    (adapter,) = wrap_layers([layer], settings, inject_adapter_in_model)
     for name, factor in _factors(adapter).items():
         for kind in ("importance", "uncertainty"):
             adapter.register_buffer(f"{kind}_{name}", torch.zeros_like(factor, requires_grad=False), persistent=False)
@@ -58,59 +58,59 @@ def _around(config: AdaLoraConfig, layer: nn.Module) -> nn.Module:
     return adapter
 
 
-def _settings(config: AdaLoraConfig, steps: int, *, turned: bool = False) -> PeftConfig:
+def _settings(config: AdaLoraConfig, steps: int, *, transposed: bool = False) -> PeftConfig:
     return PeftConfig(
         target_r=config.rank,
-        init_r=config.rank_at_first,
+        init_r=config.initial_rank,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         tinit=int(config.warmup * steps),
         tfinal=int(config.settled * steps),
         deltaT=config.every,
         total_step=steps,
-        target_modules=EVERY,
-        fan_in_fan_out=turned,
+        target_modules=ALL_LAYERS,
+        fan_in_fan_out=transposed,
     )
 
 
-def _slant(weight: float, backbone: nn.Module) -> Tensor:
-    """Say how far directions are from orthogonal: the mean of ‖A Aᵀ − I‖ and ‖Bᵀ B − I‖ over layers (§3.1), weighted."""
-    found = []
+def _orthogonality_penalty(weight: float, backbone: nn.Module) -> Tensor:
+    """Penalize directions that are not orthogonal: the weighted mean of ‖A Aᵀ − I‖ and ‖Bᵀ B − I‖ over layers (§3.1)."""
+    norms = []
     for adapter in _adapters(backbone):
         factors = _factors(adapter)
         for directions in (factors["lora_A"], factors["lora_B"].T):
-            angles = directions @ directions.T
-            found.append(torch.linalg.matrix_norm(angles - torch.eye(len(angles), device=angles.device)))
-    return weight * torch.stack(found).mean()
+            products = directions @ directions.T
+            norms.append(torch.linalg.matrix_norm(products - torch.eye(len(products), device=products.device)))
+    return weight * torch.stack(norms).mean()
 
 
 @torch.no_grad()
-def _note_steps(backbone: nn.Module, steps: int) -> None:
+def _store_total_steps(backbone: nn.Module, steps: int) -> None:
     for adapter in _adapters(backbone):
         adapter.get_buffer("steps").fill_(steps)
 
 
 @torch.no_grad()
-def _allocate(config: AdaLoraConfig, backbone: nn.Module, step: int) -> None:
-    """Learn how much each rank matters, and set those to zero for which there is no budget any more."""
+def _allocate_ranks(config: AdaLoraConfig, backbone: nn.Module, step: int) -> None:
+    """Update the importance of each rank, and set the ranks to zero that exceed the budget."""
     adapters = _adapters(backbone)
-    steps, holder = int(adapters[0].get_buffer("steps")), Holder(adapters)
+    steps, holder = int(adapters[0].get_buffer("steps")), LayerHolder(adapters)
     allocator = RankAllocator(holder, _settings(config, steps), NAME)
     last = steps - int(config.settled * steps)
-    patterns = {f"layers.{number}.lora_E.{NAME}": adapter for number, adapter in enumerate(adapters)}
+    patterns = {f"layers.{index}.lora_E.{NAME}": adapter for index, adapter in enumerate(adapters)}
     if step > last:
         allocator.mask_using_rank_pattern(
             holder, {name: adapter.get_buffer("kept").tolist() for name, adapter in patterns.items()}
         )
         return
-    remembered = {
-        f"layers.{number}.{name}.{NAME}": (adapter, name) for number, adapter in enumerate(adapters) for name in FACTORS
+    factors = {
+        f"layers.{index}.{name}.{NAME}": (adapter, name) for index, adapter in enumerate(adapters) for name in FACTORS
     }
-    for key, (adapter, name) in remembered.items():
+    for key, (adapter, name) in factors.items():
         allocator.ipt[key] = allocator.exp_avg_ipt[key] = adapter.get_buffer(f"importance_{name}")
         allocator.exp_avg_unc[key] = adapter.get_buffer(f"uncertainty_{name}")
     _, pattern = allocator.update_and_allocate(holder, step, force_mask=step == last)
-    for key, (adapter, name) in remembered.items():
+    for key, (adapter, name) in factors.items():
         adapter.get_buffer(f"importance_{name}").copy_(allocator.exp_avg_ipt[key])
         adapter.get_buffer(f"uncertainty_{name}").copy_(allocator.exp_avg_unc[key])
     for name, kept in (pattern or {}).items():

@@ -1,4 +1,4 @@
-"""IA³ (Liu et al. 2022): keys, values and what a feed-forward holds inside are scaled."""
+"""IA³ (Liu et al. 2022): trained factors for keys, values and the hidden features of feed-forward layers."""
 
 from functools import partial
 
@@ -6,28 +6,39 @@ from peft import IA3Config, inject_adapter_in_model
 from torch import nn
 
 from taskgraft.plugin import BackboneDescription, HeadDescription, Insertion, LayerRole, Plan, Stage, Strategy
-from taskgraft_peft.choosing import CONVOLUTION, FEED_FORWARD, choose, having
-from taskgraft_peft.layers import EVERY, merged, put_around, turned
+from taskgraft_peft.layer_selection import CONVOLUTION, FEED_FORWARD, parts_with_roles, select_layers
+from taskgraft_peft.layers import ALL_LAYERS, is_transposed, merge_adapter, wrap_layers
 from taskgraft_peft.settings import Ia3Config
 
-READ = frozenset({LayerRole.FEED_FORWARD_OUT})
-"""Layers whose input is scaled in place of their output."""
+INPUT_SCALED = frozenset({LayerRole.FEED_FORWARD_OUT})
+"""Layers whose input is scaled instead of their output."""
 
-USUAL = (frozenset({LayerRole.KEY, LayerRole.VALUE, LayerRole.FUSED}) | READ, CONVOLUTION, FEED_FORWARD)
+DEFAULT_ROLES = (
+    frozenset({LayerRole.KEY, LayerRole.VALUE, LayerRole.FUSED}) | INPUT_SCALED,
+    CONVOLUTION,
+    FEED_FORWARD,
+)
 
 
 class Ia3(Strategy):
-    """Factors around layers, in one stage."""
+    """Trained factors on the features of layers, in one stage."""
 
     def __init__(self, config: Ia3Config):
         self._config = config
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         rate = self._config.learning_rate
-        parts, roles = choose("ia3", self._config, backbone, USUAL)
+        parts, roles = select_layers("ia3", self._config, backbone, DEFAULT_ROLES)
         insertions = tuple(
-            Insertion(name, having(backbone, parts, some), some, partial(_around, some == READ), rate, merged)
-            for name, some in (("ia3", roles - READ), ("ia3-input", roles & READ))
+            Insertion(
+                name,
+                parts_with_roles(backbone, parts, some),
+                some,
+                partial(_wrap, some == INPUT_SCALED),
+                rate,
+                merge_adapter,
+            )
+            for name, some in (("ia3", roles - INPUT_SCALED), ("ia3-input", roles & INPUT_SCALED))
             if some
         )
         return (
@@ -37,6 +48,10 @@ class Ia3(Strategy):
         )
 
 
-def _around(reads: bool, layer: nn.Module) -> nn.Module:
-    settings = IA3Config(target_modules=EVERY, feedforward_modules=EVERY if reads else [], fan_in_fan_out=turned(layer))
-    return put_around([layer], settings, inject_adapter_in_model)[0]
+def _wrap(scale_input: bool, layer: nn.Module) -> nn.Module:
+    settings = IA3Config(
+        target_modules=ALL_LAYERS,
+        feedforward_modules=ALL_LAYERS if scale_input else [],
+        fan_in_fan_out=is_transposed(layer),
+    )
+    return wrap_layers([layer], settings, inject_adapter_in_model)[0]

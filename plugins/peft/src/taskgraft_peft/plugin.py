@@ -17,40 +17,40 @@ TASKGRAFT_CONTRACT = "1.0"
 def taskgraft_strategies() -> Iterable[StrategySpec]:
     """List the strategies."""
     for name, summary in (
-        ("lora", "a change of low rank beside chosen layers; the rest stays as it is"),
-        ("dora", "as lora, with a size of its own for each feature"),
-        ("rslora", "as lora, scaled so that a high rank learns as well as a low one"),
+        ("lora", "low-rank updates of selected layers; the backbone stays frozen"),
+        ("dora", "as lora, with a trained magnitude for each output feature"),
+        ("rslora", "as lora, scaled so that high ranks train as well as low ones"),
     ):
         yield StrategySpec(name=name, summary=summary, config=settings.LowRankConfig, build=partial(_low_rank, name))
     yield StrategySpec(
         name="ia3",
-        summary="a factor for each feature of chosen layers; the rest stays as it is",
+        summary="a trained factor for each feature of selected layers; the backbone stays frozen",
         config=settings.Ia3Config,
         build=_ia3,
     )
     yield StrategySpec(
         name="adalora",
-        summary="as lora, with ranks that go to the layers that need them",
+        summary="as lora, with ranks allocated to the layers that need them",
         config=settings.AdaLoraConfig,
         build=_adalora,
     )
     yield StrategySpec(
         name="vera",
-        summary="changes through random matrices that chosen layers share; only their scales learn",
+        summary="updates by random matrices that selected layers share; only their scales are trained",
         config=settings.VeraConfig,
         build=_vera,
     )
     yield StrategySpec(
         name="prefix-tuning",
-        summary="learned keys and values in front of all elements, in every attention",
-        config=settings.FrontConfig,
-        build=_prefix,
+        summary="trained keys and values before all elements, in every attention layer",
+        config=settings.VirtualTokenConfig,
+        build=_prefix_tuning,
     )
     yield StrategySpec(
         name="prompt-tuning",
-        summary="learned vectors in front of all elements",
-        config=settings.FrontConfig,
-        build=_prompt,
+        summary="trained vectors before all elements",
+        config=settings.VirtualTokenConfig,
+        build=_prompt_tuning,
     )
 
 
@@ -78,13 +78,13 @@ def _vera(config: settings.VeraConfig) -> "Strategy":
     return Vera(config)
 
 
-def _prefix(config: settings.FrontConfig) -> "Strategy":
-    from taskgraft_peft.front import PrefixTuning
+def _prefix_tuning(config: settings.VirtualTokenConfig) -> "Strategy":
+    from taskgraft_peft.virtual_tokens import PrefixTuning
 
     return PrefixTuning(config)
 
 
-def _prompt(config: settings.FrontConfig) -> "Strategy":
-    from taskgraft_peft.front import PromptTuning
+def _prompt_tuning(config: settings.VirtualTokenConfig) -> "Strategy":
+    from taskgraft_peft.virtual_tokens import PromptTuning
 
     return PromptTuning(config)

@@ -1,1 +1,1 @@
-"""Proteins for taskgraft. What it provides stands in ``plugin``."""
+"""Proteins for taskgraft. The module ``plugin`` lists what it provides."""

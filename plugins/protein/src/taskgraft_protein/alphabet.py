@@ -1,4 +1,4 @@
-"""Which letters a protein language model reads, and as what: told by its configuration and vocabulary, never its name."""
+"""Which letters a protein language model reads, and as which tokens: from its configuration and vocabulary, not its name."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,27 +14,27 @@ RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 """The twenty residues that every protein language model knows."""
 
 UNKNOWN, RARE = "X", "BOUZ"
-"""Any residue; and selenocysteine, pyrrolysine and the two that stand for one of two."""
+"""Any residue; and selenocysteine, pyrrolysine and the two letters that mean one of two residues."""
 
 _T5 = frozenset({"t5", "mt5", "umt5"})
 _SIGN = re.compile(r"[<\[].*[>\]]|\W?")
-"""Tokens that are no residues: <cls>, [PAD], a gap, the mark of a space without more."""
+"""Tokens that are not residues: <cls>, [PAD], a gap, a lone space mark."""
 
 _SPACE = "▁"
-"""What begins a sentence piece that stands after a space."""
+"""The space mark that a sentence piece starts with after a space."""
 
 
 @dataclass(frozen=True)
 class Alphabet:
-    """How a model reads residues.
+    """How a model reads residues. All numbers are token ids.
 
     Attributes:
-        letters: those it tells apart, X left out.
+        letters: those it distinguishes, without X.
         numbers: the token of each letter.
-        unknown: the token of X, which stands for every other letter.
-        before, after: tokens that enclose a sequence.
-        padding: the token at positions past the end.
-        mask: the token that hides a residue; None when there is none.
+        unknown: the token of X, which every other letter is read as.
+        before, after: the special tokens around a sequence.
+        padding: the padding token.
+        mask: the mask token; None if there is none.
     """
 
     letters: str
@@ -47,19 +47,19 @@ class Alphabet:
 
     @property
     def special(self) -> int:
-        """How many tokens enclose a sequence."""
+        """The number of special tokens around a sequence."""
         return len(self.before) + len(self.after)
 
     @property
     def table(self) -> NDArray[np.int64]:
-        """The token of each byte, ``(256,)``; that of X for all that are none of the letters."""
+        """The token of each byte, ``(256,)``; that of X for bytes that are none of the letters."""
         table = np.full(256, self.unknown, dtype=np.int64)
         table[np.frombuffer(self.letters.encode(), np.uint8)] = self.numbers
         return table
 
 
 ESM_TOKENS = ("<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>")
-"""The vocabulary of ESM-1b and ESM-2."""
+"""The vocabulary of ESM-1b and ESM-2 (Rives et al., 2021)."""
 
 ESM = Alphabet(
     letters=RESIDUES + RARE,
@@ -70,28 +70,28 @@ ESM = Alphabet(
     padding=1,
     mask=32,
 )
-"""The alphabet of ESM-1b and ESM-2 (Rives et al., 2021), of 33 tokens."""
+"""The alphabet of ESM-1b and ESM-2."""
 
 
 def read_alphabet(name: str, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> Alphabet:
     """Find out how the model of a checkpoint reads residues.
 
-    Rare residues are read as X where the vocabulary does not have them, and by models trained that way: BERTs, and T5s whose
-    tokens are sentence pieces (ProtBERT, ProtT5: Elnaggar et al., 2022), not by ESM and by T5s whose tokens are bare letters
-    (Ankh).
+    Rare residues are read as X if the vocabulary lacks them, and by models that were trained that way: BERTs, and T5s whose
+    tokens are sentence pieces (ProtBERT, ProtT5: Elnaggar et al., 2022). ESM and T5s whose tokens are bare letters (Ankh) read
+    them as themselves.
 
     Args:
-        name: of the checkpoint, for messages.
+        name: of the checkpoint, for error messages.
 
     Raises:
-        InvalidCheckpoint: when its vocabulary is none of residues.
+        InvalidCheckpoint: if its vocabulary is not one of residues.
     """
     with translate_errors(name, "its tokenizer"):
         vocabulary = tokenizer.get_vocab()
-    tokens = _tokens_of_residues(name, vocabulary, tokenizer.all_special_tokens)
-    kind = getattr(config, "model_type", "")
-    told_apart = kind == "esm" or (kind in _T5 and f"{_SPACE}A" not in vocabulary)
-    letters = "".join(letter for letter in RESIDUES + (RARE if told_apart else "") if letter in tokens)
+    tokens = _letter_tokens(name, vocabulary, tokenizer.all_special_tokens)
+    model_type = getattr(config, "model_type", "")
+    distinguishes_rare = model_type == "esm" or (model_type in _T5 and f"{_SPACE}A" not in vocabulary)
+    letters = "".join(letter for letter in RESIDUES + (RARE if distinguishes_rare else "") if letter in tokens)
     before, after = _special_tokens(name, tokenizer, tokens["A"])
     padding, mask = tokenizer.pad_token_id, tokenizer.mask_token_id
     return Alphabet(
@@ -105,29 +105,31 @@ def read_alphabet(name: str, config: PretrainedConfig, tokenizer: PreTrainedToke
     )
 
 
-def _tokens_of_residues(name: str, vocabulary: Mapping[str, int], special: Sequence[str]) -> dict[str, int]:
+def _letter_tokens(name: str, vocabulary: Mapping[str, int], special: Sequence[str]) -> dict[str, int]:
     """Give the token of each letter.
 
     Raises:
-        InvalidCheckpoint: when the vocabulary holds anything longer than a letter, or lacks a residue.
+        InvalidCheckpoint: if the vocabulary has a token of several letters, or lacks a residue.
     """
     prefix = _SPACE if f"{_SPACE}A" in vocabulary else ""
-    found = {token.removeprefix(prefix): number for token, number in vocabulary.items() if token not in special}
-    found = {token: number for token, number in found.items() if not _SIGN.fullmatch(token)}
-    if longer := sorted((token for token in found if len(token) > 1), key=lambda token: (-len(token), token)):
-        words = join_words([f"'{token}'" for token in longer], 3)
-        raise InvalidCheckpoint(name, f"its vocabulary is not one of residues, for it holds {words}")
-    if missing := [letter for letter in RESIDUES + UNKNOWN if letter not in found]:
-        raise InvalidCheckpoint(name, f"its vocabulary is not one of residues, for it lacks {join_words(missing, 3)}")
-    return found
+    letters = {text.removeprefix(prefix): token for text, token in vocabulary.items() if text not in special}
+    letters = {text: token for text, token in letters.items() if not _SIGN.fullmatch(text)}
+    if longer := sorted((text for text in letters if len(text) > 1), key=lambda text: (-len(text), text)):
+        words = join_words([f"'{text}'" for text in longer], 3)
+        raise InvalidCheckpoint(name, f"its vocabulary is not one of residues: it contains {words}")
+    if missing := [letter for letter in RESIDUES + UNKNOWN if letter not in letters]:
+        raise InvalidCheckpoint(name, f"its vocabulary is not one of residues: it lacks {join_words(missing, 3)}")
+    return letters
 
 
-def _special_tokens(name: str, tokenizer: PreTrainedTokenizerBase, residue: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Find the tokens before and after a sequence, by one of a single residue."""
+def _special_tokens(
+    name: str, tokenizer: PreTrainedTokenizerBase, residue: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Find the special tokens before and after a sequence, by tokenizing a single residue."""
     with translate_errors(name, "its tokenizer"):
         special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
         tokens = [int(token) for token in tokenizer("A")["input_ids"] if token == residue or token in special]
     if tokens.count(residue) != 1:
         raise InvalidCheckpoint(name, "its tokenizer does not read the residue A as one token")
-    place = tokens.index(residue)
-    return tuple(tokens[:place]), tuple(tokens[place + 1 :])
+    index = tokens.index(residue)
+    return tuple(tokens[:index]), tuple(tokens[index + 1 :])

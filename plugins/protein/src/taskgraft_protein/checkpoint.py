@@ -1,4 +1,4 @@
-"""What a protein language model is, found out without its weights."""
+"""What is known of a protein language model without its weights."""
 
 import inspect
 from dataclasses import dataclass
@@ -20,22 +20,22 @@ from taskgraft.plugin import (
 from taskgraft_protein.alphabet import ESM, Alphabet, read_alphabet
 from taskgraft_protein.processor import SEQUENCE
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig
-from taskgraft_transformers.weights import remove_unused
 from taskgraft_transformers.runner import attention_maps
-from taskgraft_transformers.structure import Structure, read_config, find_structure
-from taskgraft_transformers.tokenizer import read_tokenizer, max_tokens
+from taskgraft_transformers.structure import Structure, find_structure, read_config
+from taskgraft_transformers.tokenizer import max_tokens, read_tokenizer
+from taskgraft_transformers.weights import remove_unused
 
 NEW_ESM = "new-esm"
-"""What messages call a model that no checkpoint describes."""
+"""What error messages call a model without a checkpoint."""
 
 
 @dataclass(frozen=True)
 class ProteinModelInfo:
-    """Everything about a protein backbone that is known without weights.
+    """Everything that is known of a protein backbone without weights.
 
     Attributes:
-        checkpoint: None for a model that is made from settings alone.
-        length: tokens that it takes at once, as far as it states that.
+        checkpoint: None for a model that is built from settings alone.
+        length: the limit in tokens that the model states, if any.
     """
 
     checkpoint: Checkpoint | None
@@ -47,10 +47,10 @@ class ProteinModelInfo:
 
 
 def inspect_model(config: ProteinConfig) -> ProteinModelInfo:
-    """Find out what a protein language model is.
+    """Read the configuration and the vocabulary of a checkpoint and find the structure of its model.
 
     Raises:
-        CheckpointNotFound, InvalidCheckpoint, UnknownPart: when it cannot be.
+        CheckpointNotFound, InvalidCheckpoint, UnknownPart: if the checkpoint cannot be used.
     """
     checkpoint = Checkpoint(config.checkpoint, config.revision)
     model_config = read_config(checkpoint)
@@ -60,10 +60,10 @@ def inspect_model(config: ProteinConfig) -> ProteinModelInfo:
 
 
 def new_esm_info(config: NewEsmConfig) -> ProteinModelInfo:
-    """Make up an ESM-2 (Lin et al., 2023) of some size.
+    """Configure an ESM-2 (Lin et al., 2023) of the size that the settings say.
 
     Raises:
-        UnknownPart: when ``until`` names no part.
+        UnknownPart: if ``until`` names no part.
     """
     model_config = EsmConfig(
         vocab_size=33,
@@ -77,8 +77,8 @@ def new_esm_info(config: NewEsmConfig) -> ProteinModelInfo:
         attention_probs_dropout_prob=0.0,
         max_position_embeddings=1_024,  # tokens at once; rotary positions have no table
         position_embedding_type="rotary",
-        initializer_range=(2 * config.feature_size)
-        ** -0.5,  # as ESM draws queries and keys; the default is for large models
+        # as ESM initializes queries and keys; the default of transformers is for large models
+        initializer_range=(2 * config.feature_size) ** -0.5,
         emb_layer_norm_before=False,
         token_dropout=True,
     )
@@ -91,7 +91,7 @@ def describe(config: ProteinConfig) -> BackboneDescription:
 
 
 def describe_new(config: NewEsmConfig) -> BackboneDescription:
-    """Describe an ESM of some size."""
+    """Describe a new ESM."""
     return new_esm_info(config).description
 
 
@@ -106,48 +106,49 @@ def _model_info(
     model_config.use_cache = False
     with translate_errors(name, "its configuration"):
         size = int(model_config.hidden_size)
-    built = find_structure(model_config, sequence(size), name)
-    if "input_ids" not in inspect.signature(built.model_class.forward).parameters:
-        raise InvalidCheckpoint(name, f"its model, {built.model_class.__name__}, does not read sequences")
-    built = built.until(config.until)
+    structure = find_structure(model_config, sequence(size), name)
+    if "input_ids" not in inspect.signature(structure.model_class.forward).parameters:
+        raise InvalidCheckpoint(name, f"its model, {structure.model_class.__name__}, does not read sequences")
+    structure = structure.truncate(config.until)
     features: tuple[FeatureDescription, ...] = (vector(size), sequence(size))
-    if config.long != "windows" and (pair := _pair_features(model_config, built)) is not None:
+    if config.long != "windows" and (pair := _pair_features(model_config, structure)) is not None:
         features = (*features, pair)
     description = BackboneDescription(
         (InputField(SEQUENCE),),
         features,
-        built.kept_parts("model"),
-        built.kept_cuts(),
+        structure.kept_parts("model"),
+        structure.kept_cuts(),
         can_mask=alphabet.mask is not None,
     )
-    return ProteinModelInfo(checkpoint, model_config, built, alphabet, length, description)
+    return ProteinModelInfo(checkpoint, model_config, structure, alphabet, length, description)
 
 
-def _pair_features(config: PretrainedConfig, built: Structure) -> FeatureDescription | None:
-    """Describe attention maps, and what they do not depend on; None for a model that gives none. Tried on the meta device.
+def _pair_features(config: PretrainedConfig, structure: Structure) -> FeatureDescription | None:
+    """Describe the attention maps as pair features; None for a model without any. Results are cached.
 
-    Windows have none: of two residues that lie in no common window nothing would be known.
+    Models that read windows have no pair features, since two residues without a common window have no attention.
     """
-    key = (type(config), config.to_json_string(use_diff=False), built.kept)
-    if key not in _PAIRS:
-        _PAIRS[key] = _probe_pair_features(config, built)
-    return _PAIRS[key]
+    key = (type(config), config.to_json_string(use_diff=False), structure.kept)
+    if key not in _PAIR_CACHE:
+        _PAIR_CACHE[key] = _try_attention_maps(config, structure)
+    return _PAIR_CACHE[key]
 
 
-_PAIRS: dict[tuple[object, ...], FeatureDescription | None] = {}
+_PAIR_CACHE: dict[tuple[object, ...], FeatureDescription | None] = {}
 
 
-def _probe_pair_features(config: PretrainedConfig, built: Structure) -> FeatureDescription | None:
-    if built.blocks is None:
+def _try_attention_maps(config: PretrainedConfig, structure: Structure) -> FeatureDescription | None:
+    """Compute attention maps on the meta device, to count them and to find the parameters that they do not use."""
+    if structure.blocks is None:
         return None
     with torch.device("meta"):
-        model = built.model_class(config, **built.keywords)
-        remove_unused(model, built)
+        model = structure.model_class(config, **structure.init_kwargs)
+        remove_unused(model, structure)
         try:
-            found = attention_maps(model.eval(), torch.ones(1, 4, dtype=torch.int64))
-        except Exception:  # a model without attention has no maps
+            maps = attention_maps(model.eval(), torch.ones(1, 4, dtype=torch.int64))
+        except Exception:  # a model without attention fails in its own way
             return None
     named = dict(model.named_parameters())
-    gradients = torch.autograd.grad(found.sum(), list(named.values()), allow_unused=True)
+    gradients = torch.autograd.grad(maps.sum(), list(named.values()), allow_unused=True)
     unused = tuple(f"model.{name}" for name, one in zip(named, gradients, strict=True) if one is None)
-    return FeatureDescription(Layout.PAIR, (found.shape[-1],), unused=unused, cacheable=False)
+    return FeatureDescription(Layout.PAIR, (maps.shape[-1],), unused=unused, cacheable=False)

@@ -1,4 +1,4 @@
-"""Contacts: for each two residues the probability that they touch, by logistic regression."""
+"""The contact-map head: for each pair of residues the probability that they touch, by logistic regression."""
 
 import math
 from collections.abc import Sequence
@@ -30,17 +30,17 @@ from taskgraft.plugin import (
 from taskgraft_protein.contact_settings import ContactMapConfig, describe_contact_map
 
 CLASSES = (0, 1)
-"""Apart, and in contact."""
+"""No contact, and contact."""
 
-NOT_KNOWN = -1
-"""Stands in the truth where no one knows, and for pairs that are too near along the sequence."""
+UNKNOWN = -1
+"""The truth of pairs with an unknown position, and of pairs too close along the sequence."""
 
 
 class ContactMapTarget(TargetDescription):
-    """What makes a contact.
+    """What counts as a contact.
 
     Attributes:
-        share: of the known pairs of the training rows that are in contact, from 0 to 1; where the head begins.
+        share: share of contacts among the known pairs of the training rows, from 0 to 1; the head's initial probability.
     """
 
     column: str
@@ -50,7 +50,7 @@ class ContactMapTarget(TargetDescription):
 
 
 class ContactMap(Head[ContactMapTarget]):
-    """Contacts between residues, from the positions of their atoms (Cβ, by custom)."""
+    """Predicts contacts between residues, from the positions of their atoms (Cβ, by convention)."""
 
     target = ContactMapTarget
 
@@ -62,34 +62,35 @@ class ContactMap(Head[ContactMapTarget]):
         return describe_contact_map(self._config)
 
     def fit_targets(self, targets: Columns) -> ContactMapTarget:
-        """Count contacts.
+        """Compute the share of contacts.
 
         Raises:
-            InvalidTargets: naming each row without readable positions.
+            InvalidTargets: naming each row whose positions are empty or cannot be read.
         """
         ((column, values),) = targets.items()
         distance, separation = self._config.distance, self._config.separation
-        touching = known = 0
-        for positions in _positions(column, values):
-            contacts = _contacts(*_known(positions), distance, separation)
-            touching, known = touching + int((contacts == 1).sum()), known + int((contacts >= 0).sum())
-        share = (touching + 1) / (known + 2)
+        contact_count = known_count = 0
+        for positions in _parse_positions(column, values):
+            contacts = _contacts(*_split_known(positions), distance, separation)
+            contact_count += int((contacts == 1).sum())
+            known_count += int((contacts != UNKNOWN).sum())
+        share = (contact_count + 1) / (known_count + 2)
         return ContactMapTarget(column=column, distance=distance, separation=separation, share=share)
 
     def encode(self, targets: Columns, target: ContactMapTarget) -> Batch:
         """Encode as ``position``: ``(batch, element, 3)`` float32, in Ångström, and ``known``: ``(batch, element)`` bool."""
         ((column, values),) = targets.items()
-        rows = _positions(column, values)
+        rows = _parse_positions(column, values)
         counts = [len(row) for row in rows]
         position = torch.zeros(len(rows), max(counts, default=0), 3)
         known = torch.zeros(position.shape[:2], dtype=torch.bool)
-        for number, row in enumerate(rows):
-            position[number, : len(row)], known[number, : len(row)] = _known(row)
+        for index, row in enumerate(rows):
+            position[index, : len(row)], known[index, : len(row)] = _split_known(row)
         tensors = {"position": position, "known": known}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.tensor(counts)})
 
     def decode_targets(self, encoded: Batch, target: ContactMapTarget) -> list[Any]:
-        """Give arrays ``(element, element)`` int8: 1 in contact, 0 apart, -1 where that is not known or not asked."""
+        """Give arrays ``(element, element)`` int8: 1 contact, 0 no contact, -1 unknown or too close along the sequence."""
         rows = zip(
             encoded["position"].cpu(), encoded["known"].cpu(), encoded.lengths[ELEMENT_AXIS].tolist(), strict=True
         )
@@ -100,12 +101,12 @@ class ContactMap(Head[ContactMapTarget]):
 
     def build_module(self, features: FeatureDescription, target: ContactMapTarget) -> HeadModule:
         if features.layout == Layout.PAIR:
-            return _OfPairs(features.feature_size, target)
-        return _OfElements(features.feature_size, target, self._config.rank)
+            return _PairContacts(features.feature_size, target)
+        return _SequenceContacts(features.feature_size, target, self._config.rank)
 
 
 class _Contacts(HeadModule):
-    """What both ways have in common: the loss of a map of logits, ``(batch, element, element)``, and what it predicts."""
+    """The loss and predictions of a map of logits, ``(batch, element, element)``, for both feature layouts."""
 
     def __init__(self, target: ContactMapTarget):
         super().__init__()
@@ -115,43 +116,44 @@ class _Contacts(HeadModule):
         self._target = target
 
     def fit_feature_scale(self, features: Features) -> None:
-        """Take the root mean square of what is weighted as the scale, 1 where it is all zero."""
-        read = self.read(features).detach().float()
-        real = features.mask if features.layout == Layout.SEQUENCE else _both(features.mask)
-        self.scale.copy_(read[real].square().mean().sqrt())
+        """Set the scale to the root mean square of the weighted features, or to 1 if they are all zero."""
+        weighted = self.weighted_features(features).detach().float()
+        real = features.mask if features.layout == Layout.SEQUENCE else _pair_mask(features.mask)
+        self.scale.copy_(weighted[real].square().mean().sqrt())
         self.scale.masked_fill_(self.scale == 0, 1.0)
 
-    def read(self, features: Features) -> Tensor:
-        """Give what is weighted."""
+    def weighted_features(self, features: Features) -> Tensor:
+        """The features that the weights are applied to."""
         return features.value
 
     def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
-        """Sum the cross-entropy, in nats, over known pairs. Those of elements that were cut off do not count."""
+        """Sum the cross-entropy, in nats, over known pairs. Pairs of elements that were truncated do not count."""
         shared = min(output.shape[1], targets["position"].shape[1])
         position, known = (targets[name][:, :shared] for name in ("position", "known"))
         known = known & length_mask(targets.lengths[ELEMENT_AXIS], shared) & features.mask[:, :shared]
         contacts = _contacts(position, known, self._target.distance, self._target.separation)
-        counts = (contacts >= 0).triu()  # each pair once
-        logits = output[:, :shared, :shared][counts].float()
-        total = binary_cross_entropy_with_logits(logits, contacts[counts].float(), reduction="sum")
-        return LossSum(total, counts.sum().float())
+        counted = (contacts != UNKNOWN).triu()  # each pair once
+        logits = output[:, :shared, :shared][counted].float()
+        total = binary_cross_entropy_with_logits(logits, contacts[counted].float(), reduction="sum")
+        return LossSum(total, counted.sum().float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
-        """Give arrays ``(element, element)`` int8, 1 in contact, with probabilities ``(element, element, class)``.
+        """Give arrays ``(element, element)`` int8, 1 for contact, with probabilities ``(element, element, class)``.
 
-        Pairs that are too near along the sequence have the probability 0 of a contact.
+        Pairs that are too close along the sequence have contact probability 0.
         """
         assert features.lengths is not None
         values: list[Any] = []
         probabilities: list[NDArray[np.float32]] = []
         for row, count in zip(output, features.lengths.tolist(), strict=True):
-            chance = row[:count, :count].float().sigmoid() * _far(count, self._target.separation, row.device)
-            values.append((chance > 0.5).to(torch.int8).cpu().numpy())
-            probabilities.append(torch.stack([1 - chance, chance], -1).cpu().numpy())
+            separated = _separated(count, self._target.separation, row.device)
+            contact = row[:count, :count].float().sigmoid() * separated
+            values.append((contact > 0.5).to(torch.int8).cpu().numpy())
+            probabilities.append(torch.stack([1 - contact, contact], -1).cpu().numpy())
         return Predictions(values, probabilities, CLASSES)
 
 
-class _OfPairs(_Contacts):
+class _PairContacts(_Contacts):
     """Logistic regression over symmetric, corrected maps (Rao and others, 2021, Transformer protein language models are
     unsupervised structure learners, section 3.2), without their penalty on weights.
     """
@@ -160,20 +162,20 @@ class _OfPairs(_Contacts):
         super().__init__(target)
         self.weight = nn.Parameter(torch.zeros(feature_size))
 
-    def read(self, features: Features) -> Tensor:
+    def weighted_features(self, features: Features) -> Tensor:
         """Correct symmetric maps by the product of the means of row and column (Dunn and others, 2008, Mutual information
         without the influence of phylogeny or entropy dramatically improves residue contact prediction).
         """
-        maps = torch.where(_both(features.mask)[..., None], features.value, 0.0).float()
+        maps = torch.where(_pair_mask(features.mask)[..., None], features.value, 0.0).float()
         maps = maps + maps.transpose(1, 2)
-        across, down, whole = maps.sum(1, keepdim=True), maps.sum(2, keepdim=True), maps.sum((1, 2), keepdim=True)
-        return maps - across * down / torch.where(whole == 0, 1.0, whole)
+        columns, rows, total = maps.sum(1, keepdim=True), maps.sum(2, keepdim=True), maps.sum((1, 2), keepdim=True)
+        return maps - columns * rows / torch.where(total == 0, 1.0, total)
 
     def forward(self, features: Features) -> Tensor:
-        return self.read(features).to(self.weight.dtype) @ (self.weight / self.scale) + self.bias
+        return self.weighted_features(features).to(self.weight.dtype) @ (self.weight / self.scale) + self.bias
 
 
-class _OfElements(_Contacts):
+class _SequenceContacts(_Contacts):
     """Products of two projections, made symmetric: a map of low rank."""
 
     def __init__(self, feature_size: int, target: ContactMapTarget, rank: int):
@@ -191,67 +193,67 @@ class _OfElements(_Contacts):
 # --- positions
 
 
-def _positions(column: str, values: Sequence[Any]) -> list[NDArray[np.float32]]:
-    """Read positions: ``(element, 3)`` float32 per row, NaN where one is not known."""
+def _parse_positions(column: str, values: Sequence[Any]) -> list[NDArray[np.float32]]:
+    """Parse positions: ``(element, 3)`` float32 per row, NaN for unknown positions."""
     rows: list[NDArray[np.float32]] = []
     reasons: dict[int, str] = {}
-    for number, value in enumerate(values):
+    for index, value in enumerate(values):
         try:
-            rows.append(_row(column, value))
+            rows.append(_parse_row(column, value))
         except ValueError as error:
-            reasons[number] = str(error)
+            reasons[index] = str(error)
     if reasons:
         raise InvalidTargets(reasons)
     return rows
 
 
-def _row(column: str, value: Any) -> NDArray[np.float32]:
+def _parse_row(column: str, value: Any) -> NDArray[np.float32]:
     if value is None or (isinstance(value, str) and not value):
         raise ValueError(f"the target column '{column}' is empty")
     if isinstance(value, str | bytes | dict) or not hasattr(value, "__len__"):
         raise ValueError(f"the target column '{column}' is {value!r:.60}, not a list with [x, y, z] per element")
-    found = np.full((len(value), 3), np.nan, np.float32)
-    for place, position in enumerate(value):
+    positions = np.full((len(value), 3), np.nan, np.float32)
+    for element, position in enumerate(value):
         if is_missing(position):
             continue
         numbers = position if isinstance(position, list | tuple | np.ndarray) and len(position) == 3 else (None,)
         try:
-            found[place] = [math.nan if is_missing(number) else float(number) for number in numbers]
+            positions[element] = [math.nan if is_missing(number) else float(number) for number in numbers]
         except (TypeError, ValueError):
             numbers = ()
         if len(numbers) != 3:
-            raise ValueError(f"the position of element {place} in '{column}' is {position!r:.60}, not three numbers")
-    return found
+            raise ValueError(f"the position of element {element} in '{column}' is {position!r:.60}, not three numbers")
+    return positions
 
 
-def _known(positions: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """Take positions, ``(element, 3)``, 0 where one is not known, apart from whether it is known, ``(element,)`` bool."""
-    found = torch.from_numpy(positions)
-    return found.nan_to_num(), ~found.isnan().any(-1)
+def _split_known(positions: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """Give positions, ``(element, 3)``, with 0 for unknown ones, and which are known, ``(element,)`` bool."""
+    tensor = torch.from_numpy(positions)
+    return tensor.nan_to_num(), ~tensor.isnan().any(-1)
 
 
 def _contacts(position: Tensor, known: Tensor, distance: float, separation: int) -> Tensor:
-    """Say which elements touch.
+    """Compute which elements are in contact.
 
     Args:
         position: ``(…, element, 3)``.
         known: ``(…, element)`` bool.
 
     Returns:
-        ``(…, element, element)`` int8: 1 in contact, 0 apart, -1 where that is not known or not asked.
+        ``(…, element, element)`` int8: 1 contact, 0 no contact, -1 unknown or too close along the sequence.
     """
-    between = torch.cdist(position, position, compute_mode="donot_use_mm_for_euclid_dist")
-    contacts = (between < distance).to(torch.int8)
-    asked = _far(position.shape[-2], separation, position.device) & _both(known)
-    return torch.where(asked, contacts, NOT_KNOWN).to(torch.int8)
+    distances = torch.cdist(position, position, compute_mode="donot_use_mm_for_euclid_dist")
+    contacts = (distances < distance).to(torch.int8)
+    counted = _separated(position.shape[-2], separation, position.device) & _pair_mask(known)
+    return torch.where(counted, contacts, UNKNOWN).to(torch.int8)
 
 
-def _far(count: int, separation: int, device: torch.device) -> Tensor:
-    """Say which elements are far enough apart along the sequence: ``(element, element)`` bool."""
-    place = torch.arange(count, device=device)
-    return (place[:, None] - place[None]).abs() >= separation
+def _separated(count: int, separation: int, device: torch.device) -> Tensor:
+    """``(element, element)`` bool, True for elements at least the separation apart along the sequence."""
+    index = torch.arange(count, device=device)
+    return (index[:, None] - index[None]).abs() >= separation
 
 
-def _both(real: Tensor) -> Tensor:
-    """Say where both elements are real: ``(…, element)`` → ``(…, element, element)``."""
-    return real[..., :, None] & real[..., None, :]
+def _pair_mask(mask: Tensor) -> Tensor:
+    """Combine a mask of elements, ``(…, element)``, to one of pairs, ``(…, element, element)``."""
+    return mask[..., :, None] & mask[..., None, :]

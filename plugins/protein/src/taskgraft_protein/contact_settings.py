@@ -1,4 +1,4 @@
-"""Settings and description of the head of contacts, known without torch."""
+"""Settings and description of the contact-map head, without torch."""
 
 from pydantic import Field
 
@@ -6,17 +6,17 @@ from taskgraft.plugin import Config, HeadDescription, Layout, TargetKind
 
 
 class ContactMapConfig(Config):
-    """Which residues touch. A row's target is a list with [x, y, z] per residue, in Ångström, or nothing where it is not known.
+    """Which residues touch. A row's target is a list with [x, y, z] per residue, in Ångström, or None if it is unknown.
 
-    Of pair features a logistic regression is learned over the maps, made symmetric and corrected for the mean of their rows and
-    columns; of sequence features, products of what two residues are projected to.
+    On pair features, logistic regression over the maps, made symmetric and corrected for the means of their rows and columns;
+    on sequence features, products of low-rank projections of two residues.
     """
 
     distance: float = Field(
-        default=8.0, gt=0, description="residues touch when their positions are less apart, in Ångström"
+        default=8.0, gt=0, description="residues less than this far apart are in contact, in Ångström"
     )
     separation: int = Field(
-        default=6, ge=1, description="least distance along the sequence of pairs that are learned and predicted"
+        default=6, ge=1, description="least distance along the sequence of the pairs that are trained on and predicted"
     )
     rank: int = Field(default=32, ge=1, description="length of the projections, for sequence features")
 

@@ -1,4 +1,4 @@
-"""The metric of contacts: of the pairs thought likeliest, how many touch."""
+"""The metric of contact maps: the share of contacts among the most likely pairs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,55 +9,57 @@ from numpy.typing import NDArray
 from taskgraft.plugin import Columns, EmptyConfig, MetricFunction, Predictions
 
 RANGES = {"long": (24, None), "medium": (12, 24)}
-"""Distances along the sequence, the last one left out."""
+"""Name of a range → least distance along the sequence, and the distance at which it ends, exclusive."""
 
-CUTS = {"l": 1, "l2": 2, "l5": 5}
-"""By what the length of a sequence is divided for the number of pairs that are looked at."""
+DIVISORS = {"l": 1, "l2": 2, "l5": 5}
+"""Suffix of a metric → the length of a sequence is divided by this for the number of pairs that count."""
 
 
-def contacts(predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig) -> MetricFunction:
-    """Precision of the likeliest L, L/2 and L/5 pairs, of a sequence of L elements; the mean over sequences, from 0 to 1.
+def contact_precision(
+    predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
+) -> MetricFunction:
+    """Compute the precision of the L, L/2 and L/5 most likely pairs of a sequence of length L; the mean over sequences, 0 to 1.
 
-    ``contact_precision_long_l`` and so on, of pairs 24 or more apart along the sequence, and ``…_medium_…``, 12 to 23 apart
-    (Rao and others, 2019, Evaluating protein transfer learning with TAPE). Pairs of which nothing is known do not count. A
-    sequence without a pair of such a distance is left out. The last class is the contact.
+    ``contact_precision_long_l`` and so on are over pairs 24 or more apart along the sequence, ``…_medium_…`` over pairs 12 to
+    23 apart (Rao and others, 2019, Evaluating protein transfer learning with TAPE). Pairs whose truth is unknown do not count.
+    A sequence without a pair in a range is left out of that mean. The last class is the contact.
     """
     assert predictions.probabilities is not None
     pairs = zip(predictions.probabilities, truth, strict=True)
-    numbers = np.array([_precisions(found, goal, predictions.classes) for found, goal in pairs], np.float64)
-    numbers = numbers.reshape(len(truth), len(RANGES) * len(CUTS))
-    names = [f"contact_precision_{far}_{cut}" for far in RANGES for cut in CUTS]
+    precisions = np.array([_precisions(one, true, predictions.classes) for one, true in pairs], np.float64)
+    precisions = precisions.reshape(len(truth), len(RANGES) * len(DIVISORS))
+    names = [f"contact_precision_{distance}_{suffix}" for distance in RANGES for suffix in DIVISORS]
 
-    def judge(rows: NDArray[np.int64]) -> Mapping[str, float]:
+    def score(rows: NDArray[np.int64]) -> Mapping[str, float]:
         times = np.bincount(rows, minlength=len(truth)).astype(np.float64)
-        found = {}
-        for name, column in zip(names, numbers.T, strict=True):
-            counts = ~np.isnan(column) & (times > 0)
-            if counts.any():
-                found[name] = float(np.average(column[counts], weights=times[counts]))
-        return found
+        scores = {}
+        for name, column in zip(names, precisions.T, strict=True):
+            counted = ~np.isnan(column) & (times > 0)
+            if counted.any():
+                scores[name] = float(np.average(column[counted], weights=times[counted]))
+        return scores
 
-    return judge
+    return score
 
 
-def _precisions(found: NDArray[np.float32], goal: NDArray[Any], classes: Sequence[Any]) -> list[float]:
-    """Judge one sequence: a number for each range and cut, NaN where there is none.
+def _precisions(probabilities: NDArray[np.float32], truth: NDArray[Any], classes: Sequence[Any]) -> list[float]:
+    """Compute the precision of one sequence for each range and divisor; NaN if it has no pair in the range.
 
     Args:
-        found: ``(element, element, class)``; of fewer elements than the truth when some were cut off.
-        goal: ``(element, element)``; what is no class is not known.
+        probabilities: ``(element, element, class)``; of fewer elements than the truth if the sequence was truncated.
+        truth: ``(element, element)``; unknown where it is not a class.
     """
-    length = len(goal)
-    chance = np.zeros(goal.shape, np.float32)
-    chance[: len(found), : len(found)] = found[:length, :length, -1]
-    known, near, place = np.isin(goal, classes), goal == classes[-1], np.arange(length)
-    apart = place[None] - place[:, None]  # each pair once
-    numbers = []
+    length = len(truth)
+    contact = np.zeros(truth.shape, np.float32)
+    contact[: len(probabilities), : len(probabilities)] = probabilities[:length, :length, -1]
+    known, touching, position = np.isin(truth, classes), truth == classes[-1], np.arange(length)
+    distance = position[None] - position[:, None]  # negative for the second of two equal pairs
+    precisions = []
     for first, end in RANGES.values():
-        asked = known & (apart >= first) & (apart < (end or length))
-        order = np.argsort(-chance[asked], kind="stable")
-        right = near[asked][order]
-        for divisor in CUTS.values():
-            some = right[: max(length // divisor, 1)]
-            numbers.append(float(some.mean()) if len(some) else np.nan)
-    return numbers
+        counted = known & (distance >= first) & (distance < (end or length))
+        order = np.argsort(-contact[counted], kind="stable")
+        correct = touching[counted][order]
+        for divisor in DIVISORS.values():
+            top = correct[: max(length // divisor, 1)]
+            precisions.append(float(top.mean()) if len(top) else np.nan)
+    return precisions

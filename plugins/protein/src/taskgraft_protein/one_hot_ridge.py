@@ -1,4 +1,4 @@
-"""The baseline of a number per sequence: ridge regression over one-hot residues, or over counts of words."""
+"""The baseline for a number per sequence: ridge regression over one-hot residues, or over k-mer counts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,61 +7,60 @@ from typing import Any
 import numpy as np
 
 from taskgraft.plugin import Columns, ElementCounts, Predictions
-from taskgraft_protein.baseline_settings import OneHotRidgeConfig, OneHotRidgeLearned
+from taskgraft_protein.baseline_settings import OneHotRidgeConfig, OneHotRidgeState
 
 
-def learn(inputs: Columns, truth: Sequence[Any], settings: OneHotRidgeConfig) -> OneHotRidgeLearned:
-    """Learn from sequences, and from places at which they differ if all have one length."""
+def fit(inputs: Columns, truth: Sequence[Any], settings: OneHotRidgeConfig) -> OneHotRidgeState:
+    """Fit on sequences; if all have one length, on the positions at which they differ."""
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.linear_model import Ridge
 
     sequences = _sequences(inputs)
     lengths = {len(sequence) for sequence in sequences}
     length = lengths.pop() if len(lengths) == 1 else None
-    places = [
-        place for place, letters in enumerate(zip(*sequences, strict=length is not None)) if len(set(letters)) > 1
-    ]
-    features = [_features(sequence, length, settings.k, places) for sequence in sequences]
-    names = DictVectorizer(dtype=np.float64)
-    goals = np.array(truth, dtype=np.float64).reshape(len(truth), -1)
-    found = Ridge(settings.penalty, solver="sparse_cg", tol=1e-8).fit(names.fit_transform(features), goals)
-    weights = np.asarray(found.coef_).reshape(goals.shape[1], -1).T.tolist()
-    return OneHotRidgeLearned(
+    columns = enumerate(zip(*sequences, strict=length is not None))
+    positions = [position for position, letters in columns if len(set(letters)) > 1]
+    features = [_features(sequence, length, settings.k, positions) for sequence in sequences]
+    vectorizer = DictVectorizer(dtype=np.float64)
+    targets = np.array(truth, dtype=np.float64).reshape(len(truth), -1)
+    model = Ridge(settings.penalty, solver="sparse_cg", tol=1e-8).fit(vectorizer.fit_transform(features), targets)
+    weights = np.asarray(model.coef_).reshape(targets.shape[1], -1).T.tolist()
+    return OneHotRidgeState(
         length=length,
         k=settings.k,
-        weights={str(name): tuple(weight) for name, weight in zip(names.feature_names_, weights, strict=True)},
-        bias=tuple(np.ravel(found.intercept_).tolist()),
+        weights={str(name): tuple(row) for name, row in zip(vectorizer.feature_names_, weights, strict=True)},
+        bias=tuple(np.ravel(model.intercept_).tolist()),
     )
 
 
 def predict(
-    learned: OneHotRidgeLearned, inputs: Columns, elements: ElementCounts, settings: OneHotRidgeConfig
+    state: OneHotRidgeState, inputs: Columns, elements: ElementCounts, settings: OneHotRidgeConfig
 ) -> Predictions:
-    """Add up weights; a feature that no training sequence had counts nothing."""
+    """Add up weights. A feature that no training sequence has counts 0."""
     values: list[Any] = []
-    nothing = (0.0,) * len(learned.bias)
+    zeros = (0.0,) * len(state.bias)
     for sequence in _sequences(inputs):
-        features = _features(sequence, learned.length, learned.k)
+        features = _features(sequence, state.length, state.k)
         sums = [
-            bias + sum(count * learned.weights.get(name, nothing)[column] for name, count in features.items())
-            for column, bias in enumerate(learned.bias)
+            bias + sum(count * state.weights.get(name, zeros)[column] for name, count in features.items())
+            for column, bias in enumerate(state.bias)
         ]
         values.append(sums[0] if len(sums) == 1 else sums)
     return Predictions(values)
 
 
-def _features(sequence: str, length: int | None, k: int, places: Sequence[int] | None = None) -> Mapping[str, int]:
-    """Count the features of a sequence: letters with their places, or words.
+def _features(sequence: str, length: int | None, k: int, positions: Sequence[int] | None = None) -> Mapping[str, int]:
+    """Count the features of a sequence: positions with their letters, or k-mers.
 
     Args:
-        places: those that count; all if None.
+        positions: those to include; None includes all.
     """
     if length is None:
         return Counter(sequence[start : start + k] for start in range(len(sequence) - k + 1))
-    some = range(min(length, len(sequence))) if places is None else places
-    return {f"{place}{sequence[place]}": 1 for place in some}
+    included = range(min(length, len(sequence))) if positions is None else positions
+    return {f"{position}{sequence[position]}": 1 for position in included}
 
 
 def _sequences(inputs: Columns) -> list[str]:
-    """Give the one input that sequences are. A small letter counts as a large one."""
+    """The values of the only input, in upper case."""
     return [str(value or "").upper() for value in next(iter(inputs.values()))]

@@ -22,9 +22,9 @@ from taskgraft.plugin import (
 )
 from taskgraft_protein.baseline_settings import (
     OneHotRidgeConfig,
-    OneHotRidgeLearned,
+    OneHotRidgeState,
     OneHotWindowConfig,
-    OneHotWindowLearned,
+    OneHotWindowState,
 )
 from taskgraft_protein.contact_settings import ContactMapConfig, describe_contact_map
 from taskgraft_protein.data_settings import SUFFIXES, FastaConfig, ResidueLabelsConfig, SequenceIdentityConfig
@@ -48,27 +48,27 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         summary="any protein language model of the transformers library: ESM, ProtBERT, ProtT5, Ankh",
         config=ProteinConfig,
         describe=_describe,
-        build=_protein,
-        build_on_meta=_sketch,
+        build=_build,
+        build_on_meta=_build_on_meta,
         example=Example(rows=SEQUENCES),
     )
     yield BackboneSpec(
         name="new-esm",
-        summary="an ESM-2 of any size with random weights, to be pretrained by masked-elements",
+        summary="an ESM-2 of any size with random weights, for pretraining with masked-elements",
         config=NewEsmConfig,
         describe=_describe_new,
-        build=_protein,
-        build_on_meta=_sketch,
+        build=_build,
+        build_on_meta=_build_on_meta,
         example=Example({"blocks": 1, "feature_size": 8, "heads": 2}, SEQUENCES),
     )
 
 
 @hookimpl
 def taskgraft_heads() -> Iterable[HeadSpec]:
-    """List the heads of sequences."""
+    """List the heads for sequences."""
     yield HeadSpec(
         name="contact-map",
-        summary="the probability that two residues touch, for each pair",
+        summary="contact probability of each pair of residues",
         config=ContactMapConfig,
         describe=describe_contact_map,
         build=_contact_map,
@@ -80,14 +80,14 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
     """List the readers of sequences."""
     yield ReaderSpec(
         name="fasta",
-        summary="FASTA; labels from the header, from a second FASTA file or from a table",
+        summary="FASTA; labels from the header, a second FASTA file or a table",
         config=FastaConfig,
         read=_read_fasta,
         suffixes=(*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES)),
     )
     yield ReaderSpec(
         name="residue-labels",
-        summary="sequences of any file, with a text of one letter per residue as their labels",
+        summary="sequences in any file, with one letter per residue as labels",
         config=ResidueLabelsConfig,
         read=_read_residue_labels,
         suffixes=("",),
@@ -99,9 +99,9 @@ def taskgraft_splits() -> Iterable[SplitSpec]:
     """List the splits of sequences."""
     yield SplitSpec(
         name="sequence-identity",
-        summary="hold out whole clusters of like sequences, or take the parts of a column and check them",
+        summary="hold out whole clusters of similar sequences, or use a column of parts, checked for duplicates",
         config=SequenceIdentityConfig,
-        split=_by_identity,
+        split=_split_by_identity,
         columns=lambda config: () if config.part is None else (config.part,),
     )
 
@@ -111,32 +111,32 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
     """List the metrics of sequences."""
     yield MetricSpec(
         name="contacts",
-        summary="precision of the likeliest contacts, at a long and at a medium distance",
+        summary="precision of the most likely contacts, at long and at medium range",
         config=EmptyConfig,
         targets=frozenset({TargetKind.PAIR_CATEGORIES}),
-        build=_contacts,
+        build=_contact_precision,
     )
 
 
 @hookimpl
 def taskgraft_baselines() -> Iterable[BaselineSpec]:
-    """List the baselines of sequences."""
+    """List the baselines for sequences."""
     yield BaselineSpec(
         name="one-hot-window",
         summary="logistic regression over the residues around each residue",
         config=OneHotWindowConfig,
         targets=frozenset({TargetKind.ELEMENT_CATEGORIES}),
-        state=OneHotWindowLearned,
-        fit=_learn_window,
+        state=OneHotWindowState,
+        fit=_fit_window,
         predict=_predict_window,
     )
     yield BaselineSpec(
         name="one-hot-ridge",
-        summary="ridge regression over one-hot residues of aligned sequences, else over counts of words",
+        summary="ridge regression over one-hot residues of aligned sequences, else over k-mer counts",
         config=OneHotRidgeConfig,
         targets=frozenset({TargetKind.NUMBERS}),
-        state=OneHotRidgeLearned,
-        fit=_learn_ridge,
+        state=OneHotRidgeState,
+        fit=_fit_ridge,
         predict=_predict_ridge,
     )
 
@@ -153,16 +153,16 @@ def _describe_new(config: NewEsmConfig) -> BackboneDescription:
     return describe_new(config)
 
 
-def _protein(config: ProteinConfig | NewEsmConfig) -> "ProteinBackbone":
+def _build(config: ProteinConfig | NewEsmConfig) -> "ProteinBackbone":
     from taskgraft_protein.backbone import ProteinBackbone
 
     return ProteinBackbone(config)
 
 
-def _sketch(config: ProteinConfig | NewEsmConfig) -> "ProteinBackbone":
-    from taskgraft_protein.backbone import sketch
+def _build_on_meta(config: ProteinConfig | NewEsmConfig) -> "ProteinBackbone":
+    from taskgraft_protein.backbone import build_on_meta
 
-    return sketch(config)
+    return build_on_meta(config)
 
 
 def _contact_map(config: ContactMapConfig) -> "ContactMap":
@@ -171,12 +171,12 @@ def _contact_map(config: ContactMapConfig) -> "ContactMap":
     return ContactMap(config)
 
 
-def _contacts(
+def _contact_precision(
     predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig
 ) -> MetricFunction:
-    from taskgraft_protein.contacts import contacts
+    from taskgraft_protein.contacts import contact_precision
 
-    return contacts(predictions, truth, columns, config)
+    return contact_precision(predictions, truth, columns, config)
 
 
 def _read_fasta(path: Path, config: FastaConfig) -> "Rows":
@@ -191,37 +191,37 @@ def _read_residue_labels(path: Path, config: ResidueLabelsConfig) -> "Rows":
     return read_residue_labels(path, config)
 
 
-def _by_identity(
+def _split_by_identity(
     rows: "Rows", targets: Sequence[str], config: SequenceIdentityConfig, seed: int
 ) -> Mapping[str, Sequence[int]]:
-    from taskgraft_protein.sequence_identity import by_identity
+    from taskgraft_protein.sequence_identity import split_by_identity
 
-    return by_identity(rows, targets, config, seed)
+    return split_by_identity(rows, targets, config, seed)
 
 
-def _learn_window(inputs: Columns, truth: Sequence[Any], config: OneHotWindowConfig) -> OneHotWindowLearned:
+def _fit_window(inputs: Columns, truth: Sequence[Any], config: OneHotWindowConfig) -> OneHotWindowState:
     from taskgraft_protein import one_hot_window
 
-    return one_hot_window.learn(inputs, truth, config)
+    return one_hot_window.fit(inputs, truth, config)
 
 
 def _predict_window(
-    learned: OneHotWindowLearned, inputs: Columns, elements: ElementCounts, config: OneHotWindowConfig
+    state: OneHotWindowState, inputs: Columns, elements: ElementCounts, config: OneHotWindowConfig
 ) -> "Predictions":
     from taskgraft_protein import one_hot_window
 
-    return one_hot_window.predict(learned, inputs, elements, config)
+    return one_hot_window.predict(state, inputs, elements, config)
 
 
-def _learn_ridge(inputs: Columns, truth: Sequence[Any], config: OneHotRidgeConfig) -> OneHotRidgeLearned:
+def _fit_ridge(inputs: Columns, truth: Sequence[Any], config: OneHotRidgeConfig) -> OneHotRidgeState:
     from taskgraft_protein import one_hot_ridge
 
-    return one_hot_ridge.learn(inputs, truth, config)
+    return one_hot_ridge.fit(inputs, truth, config)
 
 
 def _predict_ridge(
-    learned: OneHotRidgeLearned, inputs: Columns, elements: ElementCounts, config: OneHotRidgeConfig
+    state: OneHotRidgeState, inputs: Columns, elements: ElementCounts, config: OneHotRidgeConfig
 ) -> "Predictions":
     from taskgraft_protein import one_hot_ridge
 
-    return one_hot_ridge.predict(learned, inputs, elements, config)
+    return one_hot_ridge.predict(state, inputs, elements, config)

@@ -1,4 +1,4 @@
-"""Text backbones: encoders and decoders of transformers, pooled, in pairs, and resumable between blocks."""
+"""Text backbones: encoders and decoders of transformers, with pooling, text pairs, and cuts between blocks."""
 
 import inspect
 from collections.abc import Callable
@@ -18,51 +18,51 @@ from taskgraft.plugin import (
     Layout,
     base_fingerprint,
 )
-from taskgraft_text.checkpoint import SECOND, TEXT, Known, known
-from taskgraft_text.hiding import PIECES
-from taskgraft_text.processor import TextProcessor
+from taskgraft_text.checkpoint import SECOND, TEXT, TextModelInfo, inspect_model
+from taskgraft_text.masking import FIRST, IDS, SEGMENTS, TEXT_AXIS
+from taskgraft_text.processor import SECOND_PREFIX, TextProcessor
 from taskgraft_text.settings import Pair, Pooling, TextConfig
-from taskgraft_transformers.exporting import export
-from taskgraft_transformers.loading import DTYPES, draw, load
-from taskgraft_transformers.running import Runner, places
-from taskgraft_transformers.tokenizer import TOKENIZER_FILES, stated_length
+from taskgraft_transformers.export import export_checkpoint
+from taskgraft_transformers.runner import Runner, max_positions
+from taskgraft_transformers.tokenizer import TOKENIZER_FILES, max_tokens
+from taskgraft_transformers.weights import DTYPES, load_model, random_model
 
 PROCESSOR_FILES = (*TOKENIZER_FILES, "modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
-"""Files of a checkpoint that decide what the processor does and how features are pooled."""
+"""Files of a checkpoint that determine the processor and the pooling."""
 
-USUAL_LENGTH = 512
-"""Pieces per text where a checkpoint states no limit."""
+DEFAULT_LENGTH = 512
+"""Tokens per text if a checkpoint states no limit."""
 
-OTHER = "other "
-"""Begins the names of the tensors of a second text that goes apart."""
+HIDDEN = "hidden"
+"""The tensor of a state: the hidden states at a cut."""
 
 
 class TextBackbone(Backbone):
-    """A text model. See :class:`TextConfig` for what can be decided."""
+    """A text model. For its settings see :class:`TextConfig`."""
 
     def __init__(self, config: TextConfig):
         super().__init__()
-        self._known = facts = known(config)
-        tokenizer = facts.tokenizer
+        self._info = info = inspect_model(config)
+        tokenizer = info.tokenizer
         if not tokenizer.is_fast:
-            raise InvalidCheckpoint(
-                facts.checkpoint.name, "its tokenizer has no fast form (tokenizer.json), which is needed"
-            )
+            problem = "its tokenizer has no fast version (tokenizer.json), which is required"
+            raise InvalidCheckpoint(info.checkpoint.name, problem)
         dtype = DTYPES[config.dtype]
         self._used: Callable[[str], bool] | None = None
         if config.weights == "random":
-            self.model = draw(facts.model_config, facts.structure, dtype)
+            self.model = random_model(info.model_config, info.structure, dtype)
         else:
-            loaded = load(facts.checkpoint, facts.model_config, facts.structure, dtype)
+            loaded = load_model(info.checkpoint, info.model_config, info.structure, dtype)
             self.model, self._used = loaded.model, loaded.used
-        self._segments = getattr(facts.model_config, "type_vocab_size", 0) > 1 and _reads(self.model, "token_type_ids")
-        self._runner = Runner(self.model, facts.structure, int(tokenizer.pad_token_id or 0))
-        length = _max_length(facts, self.model)
-        self._processor = TextProcessor(tokenizer, facts.pair, length, segments=self._segments)
+        self._segments = getattr(info.model_config, "type_vocab_size", 0) > 1 and _has_input(
+            self.model, "token_type_ids"
+        )
+        self._runner = Runner(self.model, info.structure, int(tokenizer.pad_token_id or 0))
+        self._processor = TextProcessor(tokenizer, info.pair, _max_length(info, self.model), segments=self._segments)
 
     @property
     def description(self) -> BackboneDescription:
-        return self._known.description
+        return self._info.description
 
     @property
     def processor(self) -> TextProcessor:
@@ -71,80 +71,78 @@ class TextBackbone(Backbone):
     def fingerprint(self) -> str | None:
         if self._used is None:
             return None
-        return base_fingerprint(self._known.checkpoint.folder(weights=True), self._used, PROCESSOR_FILES)
+        return base_fingerprint(self._info.checkpoint.folder(weights=True), self._used, PROCESSOR_FILES)
 
     def export(self, folder: Path) -> None:
-        """Write a checkpoint of transformers, or the sentence-transformers folder that the checkpoint was."""
-        facts = self._known
-        export(self.model, facts.structure, facts.checkpoint, self._used is not None, folder, PROCESSOR_FILES)
+        """Write a transformers checkpoint, or a sentence-transformers folder if the base checkpoint is one."""
+        info = self._info
+        export_checkpoint(self.model, info.structure, info.checkpoint, self._used is not None, folder, PROCESSOR_FILES)
 
     def example_batch(self) -> Batch:
         texts = {TEXT: ["two small texts", "one"]}
-        return self._processor.prepare(texts if self._known.pair == Pair.NONE else texts | {SECOND: texts[TEXT]}).batch
+        return self._processor.prepare(texts if self._info.pair == Pair.NONE else texts | {SECOND: texts[TEXT]}).batch
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return self._features(batch, layout, lambda prefix: self._whole(batch, prefix))
+        return self._features(batch, layout, lambda prefix: self._run(batch, prefix))
 
     def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
         tensors: dict[str, Tensor] = {}
         axes: dict[str, tuple[str, ...]] = {}
-        for prefix in self._texts(batch, "ids"):
-            tensors[f"{prefix}hidden"] = self._runner.run_to(self.model, cut, *self._pieces(batch, prefix))
-            axes[f"{prefix}hidden"] = batch.axes[f"{prefix}ids"]
+        for prefix in ("", SECOND_PREFIX):
+            if f"{prefix}{IDS}" in batch.tensors:
+                tensors[f"{prefix}{HIDDEN}"] = self._runner.run_to_cut(self.model, cut, *self._tokens(batch, prefix))
+                axes[f"{prefix}{HIDDEN}"] = batch.axes[f"{prefix}{IDS}"]
         lengths = {axis: length for axis, length in batch.lengths.items() if axis != ELEMENT_AXIS}
-        if layout == Layout.SEQUENCE and "first" in batch.tensors:
-            tensors["first"], axes["first"] = batch["first"], batch.axes["first"]
+        if layout == Layout.SEQUENCE and FIRST in batch.tensors:
+            tensors[FIRST], axes[FIRST] = batch[FIRST], batch.axes[FIRST]
             lengths[ELEMENT_AXIS] = batch.lengths[ELEMENT_AXIS]
         return Batch(tensors, axes, lengths)
 
     def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
         if cut == 0:
             return self(state, layout)  # type: ignore[no-any-return]
-        return self._features(state, layout, lambda prefix: self._resumed(cut, state, prefix))
+        return self._features(state, layout, lambda prefix: self._run_from_cut(cut, state, prefix))
 
     def _features(self, batch: Batch, layout: Layout, hidden_of: Callable[[str], Tensor]) -> Features:
         hidden = hidden_of("")
         if layout == Layout.SEQUENCE:
-            return _elements(hidden, batch)
-        pooled = self._pooled(hidden, batch.mask(PIECES))
-        if self._known.pair == Pair.APART:
-            other = self._pooled(hidden_of(OTHER), batch.mask(f"{OTHER}{PIECES}"))
-            pooled = torch.cat([pooled, other, (pooled - other).abs(), pooled * other], -1)
+            return _element_features(hidden, batch)
+        pooled = self._pool(hidden, batch.mask(TEXT_AXIS))
+        if self._info.pair == Pair.APART:
+            second = self._pool(hidden_of(SECOND_PREFIX), batch.mask(f"{SECOND_PREFIX}{TEXT_AXIS}"))
+            pooled = torch.cat([pooled, second, (pooled - second).abs(), pooled * second], -1)
         return Features(Layout.VECTOR, (pooled,))
 
-    def _texts(self, batch: Batch, kind: str) -> list[str]:
-        return [prefix for prefix in ("", OTHER) if f"{prefix}{kind}" in batch.tensors]
+    def _tokens(self, batch: Batch, prefix: str) -> tuple[Tensor, Tensor, Tensor | None]:
+        segments = batch[f"{prefix}{SEGMENTS}"] if self._segments else None
+        return batch[f"{prefix}{IDS}"], batch.mask(f"{prefix}{TEXT_AXIS}"), segments
 
-    def _pieces(self, batch: Batch, prefix: str) -> tuple[Tensor, Tensor, Tensor | None]:
-        segments = batch[f"{prefix}segments"] if self._segments else None
-        return batch[f"{prefix}ids"], batch.mask(f"{prefix}{PIECES}"), segments
+    def _run(self, batch: Batch, prefix: str) -> Tensor:
+        return self._runner.run(self.model, *self._tokens(batch, prefix))
 
-    def _whole(self, batch: Batch, prefix: str) -> Tensor:
-        return self._runner.whole(self.model, *self._pieces(batch, prefix))
+    def _run_from_cut(self, cut: int, state: Batch, prefix: str) -> Tensor:
+        real = state.mask(f"{prefix}{TEXT_AXIS}")
+        return self._runner.run_from_cut(self.model, cut, state[f"{prefix}{HIDDEN}"], real, segments=self._segments)
 
-    def _resumed(self, cut: int, state: Batch, prefix: str) -> Tensor:
-        real = state.mask(f"{prefix}{PIECES}")
-        return self._runner.resume(self.model, cut, state[f"{prefix}hidden"], real, segments=self._segments)
-
-    def _pooled(self, hidden: Tensor, real: Tensor) -> Tensor:
-        pooled = pool(hidden, real, self._known.pooling)
-        return functional.normalize(pooled, dim=-1) if self._known.normalize else pooled
+    def _pool(self, hidden: Tensor, real: Tensor) -> Tensor:
+        pooled = pool(hidden, real, self._info.pooling)
+        return functional.normalize(pooled, dim=-1) if self._info.normalize else pooled
 
 
-def sketch(config: TextConfig) -> TextBackbone:
-    """Make a text backbone without weights."""
+def build_on_meta(config: TextConfig) -> TextBackbone:
+    """Build a text backbone on the meta device, without weights."""
     with torch.device("meta"):
         return TextBackbone(config.model_copy(update={"weights": "random"}))
 
 
 def pool(hidden: Tensor, real: Tensor, pooling: Pooling) -> Tensor:
-    """Make one vector per text.
+    """Combine the token vectors of each text into one vector.
 
     Args:
-        hidden: ``(batch, piece, feature)``.
-        real: ``(batch, piece)`` bool, True at real pieces, which stand on the left.
+        hidden: ``(batch, token, feature)``.
+        real: ``(batch, token)`` bool, True at tokens, which are on the left, False at padding.
 
     Returns:
         ``(batch, feature)``.
@@ -160,19 +158,19 @@ def pool(hidden: Tensor, real: Tensor, pooling: Pooling) -> Tensor:
     return (hidden * weight).sum(1) / weight.sum(1)
 
 
-def _elements(hidden: Tensor, batch: Batch) -> Features:
-    """Give one vector per word where words are known, else one per piece."""
-    if "first" not in batch.tensors:
-        return Features(Layout.SEQUENCE, (hidden,), batch.lengths[PIECES])
-    first = batch["first"].unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
+def _element_features(hidden: Tensor, batch: Batch) -> Features:
+    """Give one vector per word for lists of words, else one per token."""
+    if FIRST not in batch.tensors:
+        return Features(Layout.SEQUENCE, (hidden,), batch.lengths[TEXT_AXIS])
+    first = batch[FIRST].unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
     return Features(Layout.SEQUENCE, (hidden.gather(1, first),), batch.lengths[ELEMENT_AXIS])
 
 
-def _max_length(facts: Known, model: torch.nn.Module) -> int:
-    """The number of pieces that the checkpoint takes, or fewer where fewer are asked for."""
-    stated = [facts.max_length, stated_length(facts.model_config, facts.tokenizer), places(model)]
-    return min((length for length in stated if length is not None), default=USUAL_LENGTH)
+def _max_length(info: TextModelInfo, model: torch.nn.Module) -> int:
+    """The smallest of the limits in tokens that settings, checkpoint and model state."""
+    limits = [info.max_length, max_tokens(info.model_config, info.tokenizer), max_positions(model)]
+    return min((limit for limit in limits if limit is not None), default=DEFAULT_LENGTH)
 
 
-def _reads(model: torch.nn.Module, name: str) -> bool:
+def _has_input(model: torch.nn.Module, name: str) -> bool:
     return name in inspect.signature(model.forward).parameters

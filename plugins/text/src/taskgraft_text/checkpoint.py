@@ -1,4 +1,4 @@
-"""What a text checkpoint says of itself: pooling, length, pairs; and its description, without weights."""
+"""What is known of a text checkpoint without its weights: pooling, length, pairs, and its description."""
 
 import inspect
 import json
@@ -21,7 +21,7 @@ from taskgraft.plugin import (
     vector,
 )
 from taskgraft_text.settings import Pair, Pooling, TextConfig
-from taskgraft_transformers.structure import Structure, read_config, find_structure
+from taskgraft_transformers.structure import Structure, find_structure, read_config
 from taskgraft_transformers.tokenizer import read_tokenizer
 
 TEXT, SECOND = "text", "text_pair"
@@ -37,11 +37,12 @@ _SENTENCE_POOLING = {
     "mean": Pooling.MEAN,
     "lasttoken": Pooling.LAST,
 }
+"""Names of poolings in sentence-transformers folders."""
 
 
 @dataclass(frozen=True)
 class SentenceTransformersSettings:
-    """How a sentence-transformers folder wants to be used; an ordinary checkpoint says nothing."""
+    """What a sentence-transformers folder states; a plain checkpoint states none of it."""
 
     sentences: bool = False
     pooling: Pooling | None = None
@@ -51,7 +52,11 @@ class SentenceTransformersSettings:
 
 @dataclass(frozen=True)
 class TextModelInfo:
-    """Everything about a text backbone that is known without weights."""
+    """Everything that is known of a text backbone without weights.
+
+    Attributes:
+        max_length: the limit in tokens that the settings or a sentence-transformers folder state, else None.
+    """
 
     checkpoint: Checkpoint
     model_config: PretrainedConfig
@@ -65,35 +70,33 @@ class TextModelInfo:
 
 
 def inspect_model(config: TextConfig) -> TextModelInfo:
-    """Find out what a text backbone is.
+    """Read the configuration and the tokenizer of a checkpoint and find the structure of its model.
 
     Raises:
-        CheckpointNotFound, InvalidCheckpoint, UnknownPart: when it cannot be.
+        CheckpointNotFound, InvalidCheckpoint, UnknownPart: if the checkpoint cannot be used.
     """
     checkpoint = Checkpoint(config.checkpoint, config.revision, config.remote_code)
     model_config = read_config(checkpoint)
     model_config.use_cache = False
     with translate_errors(config.checkpoint, "its configuration"):
         size = int(model_config.get_text_config().hidden_size)
-    built = find_structure(model_config, sequence(size), config.checkpoint, config.remote_code)
-    if "input_ids" not in inspect.signature(built.model_class.forward).parameters:
-        raise InvalidCheckpoint(config.checkpoint, f"its model, {built.model_class.__name__}, does not read text")
-    built = built.until(config.until)
+    structure = find_structure(model_config, sequence(size), config.checkpoint, config.remote_code)
+    if "input_ids" not in inspect.signature(structure.model_class.forward).parameters:
+        raise InvalidCheckpoint(config.checkpoint, f"its model, {structure.model_class.__name__}, does not read text")
+    structure = structure.truncate(config.until)
     tokenizer = read_tokenizer(checkpoint, "texts")
-    manner = _read_sentence_transformers(checkpoint.folder())
-    own = getattr(model_config, "classifier_pooling", None)
-    usual = Pooling(own) if own in ("cls", "mean") else Pooling.LAST if built.causal else Pooling.MEAN
-    pair = config.pair or Pair.NONE
+    stated = _read_sentence_transformers(checkpoint.folder())
+    can_mask = tokenizer.mask_token_id is not None and not structure.causal
     return TextModelInfo(
         checkpoint,
         model_config,
         tokenizer,
-        built,
-        _description(built, size, config.pair, masks=tokenizer.mask_token_id is not None and not built.causal),
-        config.pooling or manner.pooling or usual,
-        manner.normalize if config.normalize is None else config.normalize,
-        pair,
-        config.max_length or manner.max_length,
+        structure,
+        _description(structure, size, config.pair, can_mask=can_mask),
+        config.pooling or stated.pooling or _default_pooling(model_config, structure),
+        stated.normalize if config.normalize is None else config.normalize,
+        config.pair or Pair.NONE,
+        config.max_length or stated.max_length,
     )
 
 
@@ -103,7 +106,7 @@ def describe(config: TextConfig) -> BackboneDescription:
 
 
 def fit_config(config: TextConfig, inputs: Columns) -> TextConfig:
-    """Decide what becomes of a second text, once it is known whether there is one."""
+    """Set ``pair`` once it is known whether there is a second text."""
     if SECOND not in inputs:
         return config.model_copy(update={"pair": Pair.NONE})
     if config.pair is not None:
@@ -112,36 +115,47 @@ def fit_config(config: TextConfig, inputs: Columns) -> TextConfig:
     return config.model_copy(update={"pair": Pair.APART if sentences else Pair.TOGETHER})
 
 
-def _description(built: Structure, size: int, pair: Pair | None, *, masks: bool) -> BackboneDescription:
-    """Describe it. Elements of pairs are not hidden, for where one text ends and the other begins is told apart from them."""
+def _default_pooling(model_config: PretrainedConfig, structure: Structure) -> Pooling:
+    stated = getattr(model_config, "classifier_pooling", None)
+    if stated in ("cls", "mean"):
+        return Pooling(stated)
+    return Pooling.LAST if structure.causal else Pooling.MEAN
+
+
+def _description(structure: Structure, size: int, pair: Pair | None, *, can_mask: bool) -> BackboneDescription:
+    """Describe the backbone. Pairs cannot be masked, since the border between their texts must stay visible."""
     features: tuple[FeatureDescription, ...] = (vector(size), sequence(size))
     if pair == Pair.APART:
         features = (vector(4 * size),)
     first, second = InputField(TEXT), InputField(SECOND, required=pair is not None)
     inputs = (first,) if pair == Pair.NONE else (first, second)
-    hides = masks and pair in (None, Pair.NONE)
-    return BackboneDescription(inputs, features, built.kept_parts("model"), built.kept_cuts(), can_mask=hides)
+    return BackboneDescription(
+        inputs,
+        features,
+        structure.kept_parts("model"),
+        structure.kept_cuts(),
+        can_mask=can_mask and pair in (None, Pair.NONE),
+    )
 
 
 def _read_sentence_transformers(folder: Path) -> SentenceTransformersSettings:
-    """Read what a sentence-transformers folder says: modules.json is a list of modules, each with a folder."""
+    """Read the settings of a sentence-transformers folder: modules.json is a list of modules, each with a folder."""
     modules = folder / "modules.json"
     if not modules.is_file():
         return SentenceTransformersSettings()
     try:
         entries: list[dict[str, Any]] = json.loads(modules.read_text(encoding="utf-8"))
-        kinds = {str(entry["type"]).rpartition(".")[2]: str(entry["path"]) for entry in entries}
+        paths = {str(entry["type"]).rpartition(".")[2]: str(entry["path"]) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidCheckpoint(str(folder), f"modules.json cannot be read ({error})") from None
-    if strange := sorted(kinds.keys() - {"Transformer", "Pooling", "Normalize"}):
-        raise InvalidCheckpoint(str(folder), f"its sentence-transformers module '{strange[0]}' is not known")
-    path = kinds.get("Pooling", "")
+    if unknown := sorted(paths.keys() - {"Transformer", "Pooling", "Normalize"}):
+        raise InvalidCheckpoint(str(folder), f"its sentence-transformers module '{unknown[0]}' is not supported")
+    path = paths.get("Pooling", "")
     inside = (folder / path).resolve().is_relative_to(folder.resolve())
-    settings = (read_json(folder / path / "config.json") if path and inside else None) or {}
-    stated = read_json(folder / "sentence_bert_config.json") or {}
-    length = stated.get("max_seq_length")
+    pooling = (read_json(folder / path / "config.json") if path and inside else None) or {}
+    length = (read_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
     return SentenceTransformersSettings(
-        True, _sentence_pooling(folder, settings), "Normalize" in kinds, length if isinstance(length, int) else None
+        True, _sentence_pooling(folder, pooling), "Normalize" in paths, length if isinstance(length, int) else None
     )
 
 
@@ -152,5 +166,6 @@ def _sentence_pooling(folder: Path, settings: dict[str, Any]) -> Pooling | None:
     if not modes:
         return None
     if len(modes) > 1 or modes[0] not in _SENTENCE_POOLING:
-        raise InvalidCheckpoint(str(folder), f"its pooling ({', '.join(modes)}) is not known; set pooling yourself")
+        problem = f"its pooling ({', '.join(modes)}) is not supported; choose one with the setting 'pooling'"
+        raise InvalidCheckpoint(str(folder), problem)
     return _SENTENCE_POOLING[modes[0]]

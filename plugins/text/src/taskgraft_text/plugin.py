@@ -31,9 +31,9 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         summary="any text encoder or decoder of the transformers library",
         config=TextConfig,
         describe=_describe,
-        build=_text,
-        fit_config=_learn,
-        build_on_meta=_sketch,
+        build=_build,
+        fit_config=_fit_config,
+        build_on_meta=_build_on_meta,
         example=Example(rows={"text": ["a card", "a lost card", "a card lost", "where is it, it is lost"]}),
     )
 
@@ -46,7 +46,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         summary="precision, recall and F1 over whole entities, from labels like B-person, I-person, O",
         config=EmptyConfig,
         targets=frozenset({TargetKind.ELEMENT_CATEGORIES}),
-        build=_entities,
+        build=_entity_scores,
     )
 
 
@@ -56,27 +56,27 @@ def _describe(config: TextConfig) -> BackboneDescription:
     return describe(config)  # reads the checkpoint's configuration, never its weights
 
 
-def _learn(config: TextConfig, inputs: Columns) -> TextConfig:
-    from taskgraft_text.checkpoint import learn
+def _fit_config(config: TextConfig, inputs: Columns) -> TextConfig:
+    from taskgraft_text.checkpoint import fit_config
 
-    return learn(config, inputs)
+    return fit_config(config, inputs)
 
 
-def _text(config: TextConfig) -> "TextBackbone":
+def _build(config: TextConfig) -> "TextBackbone":
     from taskgraft_text.backbone import TextBackbone
 
     return TextBackbone(config)
 
 
-def _sketch(config: TextConfig) -> "TextBackbone":
-    from taskgraft_text.backbone import sketch
+def _build_on_meta(config: TextConfig) -> "TextBackbone":
+    from taskgraft_text.backbone import build_on_meta
 
-    return sketch(config)
+    return build_on_meta(config)
 
 
-def _entities(
+def _entity_scores(
     predictions: "Predictions", truth: Sequence[Any], columns: Columns, config: EmptyConfig
 ) -> MetricFunction:
-    from taskgraft_text.entities import judge
+    from taskgraft_text.entities import entity_scores
 
-    return judge(predictions.values, truth)
+    return entity_scores(predictions.values, truth)

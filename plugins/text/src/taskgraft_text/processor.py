@@ -1,4 +1,4 @@
-"""Texts → pieces. Pieces are what the checkpoint's tokenizer makes; padding is never added here."""
+"""Texts → token ids, by the checkpoint's tokenizer. Padding is not added here."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,27 +13,38 @@ from transformers import PreTrainedTokenizerBase
 
 from taskgraft.plugin import ELEMENT_AXIS, Batch, Columns, ElementKind, ElementSchema, ProcessedBatch, Processor
 from taskgraft_text.checkpoint import SECOND, TEXT
-from taskgraft_text.hiding import PIECES, held_pieces, hidden_pieces
+from taskgraft_text.masking import FIRST, IDS, SEGMENTS, TEXT_AXIS, element_tokens, mask_tokens
 from taskgraft_text.settings import Pair
+
+SECOND_PREFIX = "other "
+"""Prefix of the tensors and the axis of a second text that is read apart."""
+
+PLACEHOLDER = "?"
+"""Replaces an invalid text."""
 
 
 @dataclass(frozen=True)
 class _Tokenized:
-    """Texts in pieces. ``words``: per text, the number of its first piece for each word; None when not split."""
+    """Token ids of texts, one list per text.
+
+    Attributes:
+        words: for each text, the index of the first token of each word; None for texts that are not lists of words.
+        truncated: whether tokens were cut off.
+    """
 
     ids: list[list[int]]
     segments: list[list[int]] | None
     words: list[list[int]] | None
-    cut: list[bool]
+    truncated: list[bool]
 
 
 class TextProcessor(Processor):
-    """Cuts texts into pieces.
+    """Tokenizes texts.
 
-    A text is a string, or a list of words; for a list, sequence features have one vector per word (that of its first
-    piece). Tensors of a prepared batch: ``ids`` ``(batch, piece)`` int64; ``segments`` alike, where the model reads them;
-    ``first`` ``(batch, element)`` int64, the place of each word's first piece; ``other ids`` and ``other segments`` for a
-    second text that goes apart.
+    A text is a string or a list of words. For lists, sequence features have one vector per word, that of its first token.
+    Tensors of a processed batch: ``ids`` ``(batch, token)`` int64; ``segments`` of the same shape if the model reads them;
+    ``first`` ``(batch, element)`` int64, the index of each word's first token; ``other ids`` and ``other segments`` for a
+    second text that is read apart.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, pair: Pair, max_length: int, *, segments: bool):
@@ -47,122 +58,126 @@ class TextProcessor(Processor):
 
     def prepare(self, inputs: Columns) -> ProcessedBatch:
         texts: Sequence[Any] = inputs[TEXT]
-        others: Sequence[Any] | None = inputs.get(SECOND) if self._pair != Pair.NONE else None
-        refused = _refused(texts, "text")
-        if others is not None:
-            refused |= _refused(others, "second text") | self._mixed(texts, others)
-        split = any(isinstance(text, list) for row, text in enumerate(texts) if row not in refused)
-        elements = [len(text) if isinstance(text, list) else 1 for text in texts] if split else None
-        if split:
+        seconds: Sequence[Any] | None = inputs.get(SECOND) if self._pair != Pair.NONE else None
+        invalid = _invalid_texts(texts, "text")
+        if seconds is not None:
+            invalid |= _invalid_texts(seconds, "second text") | self._invalid_pairs(texts, seconds)
+        as_words = any(isinstance(text, list) for row, text in enumerate(texts) if row not in invalid)
+        elements = [len(text) if isinstance(text, list) else 1 for text in texts] if as_words else None
+        if as_words:
             strings = (row for row, text in enumerate(texts) if isinstance(text, str))
-            refused |= dict.fromkeys(strings, "the text is not a list of words, as other rows are")
-        texts = _replaced(texts, refused, split=split)
-        others = None if others is None else _replaced(others, refused, split=split)
-        together = others if self._pair == Pair.TOGETHER else None
-        made = self._tokenize(texts, together, split=split)
-        tensors, axes, lengths = self._tensors(made, "", PIECES)
-        cut = made.cut
-        if made.words is not None:
-            tensors["first"], lengths[ELEMENT_AXIS] = _ragged(made.words)
-            axes["first"] = (ELEMENT_AXIS,)
-        if others is not None and self._pair == Pair.APART:
-            second = self._tokenize(others, None, split=False)
-            more = self._tensors(second, "other ", f"other {PIECES}")
+            invalid |= dict.fromkeys(strings, "the text is not a list of words, as in other rows")
+        texts = _with_placeholders(texts, invalid, as_words=as_words)
+        seconds = None if seconds is None else _with_placeholders(seconds, invalid, as_words=as_words)
+        together = seconds if self._pair == Pair.TOGETHER else None
+        tokenized = self._tokenize(texts, together, as_words=as_words)
+        tensors, axes, lengths = self._tensors(tokenized, "")
+        truncated = tokenized.truncated
+        if tokenized.words is not None:
+            tensors[FIRST], lengths[ELEMENT_AXIS] = _pad(tokenized.words)
+            axes[FIRST] = (ELEMENT_AXIS,)
+        if seconds is not None and self._pair == Pair.APART:
+            second = self._tokenize(seconds, None, as_words=False)
+            more = self._tensors(second, SECOND_PREFIX)
             tensors, axes, lengths = tensors | more[0], axes | more[1], lengths | more[2]
-            cut = [one or other for one, other in zip(cut, second.cut, strict=True)]
-            refused |= self._empty(second)
-        refused |= self._empty(made)
-        notes = Counter({f"cut to {self._max_length} pieces": sum(cut)} if any(cut) else {})
-        return ProcessedBatch(Batch(tensors, axes, lengths), refused, notes, elements)
+            truncated = [one or other for one, other in zip(truncated, second.truncated, strict=True)]
+            invalid |= self._empty(second)
+        invalid |= self._empty(tokenized)
+        notes = Counter({f"truncated to {self._max_length} tokens": sum(truncated)} if any(truncated) else {})
+        return ProcessedBatch(Batch(tensors, axes, lengths), invalid, notes, elements)
 
     @property
     def element_schema(self) -> ElementSchema:
         return ElementSchema(kinds=(ElementKind(name="piece", categories=len(self._tokenizer)),), by_position=False)
 
     def element_values(self, batch: Batch) -> Batch:
-        return held_pieces(batch, self._which(self._tokenizer.all_special_ids))
+        return element_tokens(batch, self._is_one_of(self._tokenizer.all_special_ids))
 
     def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
-        """Put the mask token in the place of pieces, always: one that is kept, or drawn and the same, would be left."""
-        unknown = {self._tokenizer.unk_token_id}
-        enclosing = self._which([one for one in self._tokenizer.all_special_ids if one not in unknown])
-        return hidden_pieces(batch, hidden, int(self._tokenizer.mask_token_id), enclosing)
+        """Replace every masked token by the mask token: unlike in BERT, none is kept and none is replaced by another one."""
+        unknown = self._tokenizer.unk_token_id
+        enclosing = self._is_one_of([token for token in self._tokenizer.all_special_ids if token != unknown])
+        return mask_tokens(batch, hidden, int(self._tokenizer.mask_token_id), enclosing)
 
-    def _which(self, pieces: Sequence[int]) -> Tensor:
-        which = torch.zeros(len(self._tokenizer), dtype=torch.bool)
-        which[torch.tensor(pieces)] = True
-        return which
+    def _is_one_of(self, tokens: Sequence[int]) -> Tensor:
+        """``(vocabulary,)`` bool, True for some tokens."""
+        result = torch.zeros(len(self._tokenizer), dtype=torch.bool)
+        result[torch.tensor(tokens)] = True
+        return result
 
-    def _mixed(self, texts: Sequence[Any], others: Sequence[Any]) -> dict[int, str]:
-        """Say which pairs are of two kinds, or of a kind that cannot be a pair."""
-        kinds = [(isinstance(text, list), isinstance(other, list)) for text, other in zip(texts, others, strict=True)]
+    def _invalid_pairs(self, texts: Sequence[Any], seconds: Sequence[Any]) -> dict[int, str]:
+        """Find pairs of a string and a list of words, and lists of words in pairs that are read apart."""
+        kinds = [
+            (isinstance(text, list), isinstance(second, list)) for text, second in zip(texts, seconds, strict=True)
+        ]
         if self._pair == Pair.APART:
-            return {
-                row: "a text of a pair that goes apart is a list of words"
-                for row, kind in enumerate(kinds)
-                if any(kind)
-            }
+            problem = 'a text is a list of words, which pair = "apart" does not support'
+            return {row: problem for row, kind in enumerate(kinds) if any(kind)}
         problem = "one text of the pair is a list of words and the other is not"
         return {row: problem for row, (one, other) in enumerate(kinds) if one != other}
 
-    def _tokenize(self, texts: Sequence[Any], together: Sequence[str] | None, *, split: bool) -> _Tokenized:
+    def _tokenize(self, texts: Sequence[Any], together: Sequence[str] | None, *, as_words: bool) -> _Tokenized:
         encoded = self._tokenizer(
             list(texts),
             text_pair=None if together is None else list(together),
             truncation=True,
             max_length=self._max_length,
-            is_split_into_words=split,
+            is_split_into_words=as_words,
             return_attention_mask=False,
             return_token_type_ids=self._segments,
         )
-        pieces = encoded.encodings
-        cut = [bool(one.overflowing) for one in pieces]
-        words = [_first_pieces(*one) for one in zip(pieces, map(len, texts), cut, strict=True)] if split else None
-        return _Tokenized(encoded["input_ids"], encoded["token_type_ids"] if self._segments else None, words, cut)
+        encodings = encoded.encodings
+        truncated = [bool(encoding.overflowing) for encoding in encodings]
+        rows = zip(encodings, map(len, texts), truncated, strict=True)
+        words = [_first_tokens(*row) for row in rows] if as_words else None
+        segments = encoded["token_type_ids"] if self._segments else None
+        return _Tokenized(encoded["input_ids"], segments, words, truncated)
 
     def _tensors(
-        self, made: _Tokenized, prefix: str, axis: str
+        self, tokenized: _Tokenized, prefix: str
     ) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]], dict[str, Tensor]]:
-        ids, lengths = _ragged(made.ids)
-        tensors = {f"{prefix}ids": ids}
-        if made.segments is not None:
-            tensors[f"{prefix}segments"], _ = _ragged(made.segments)
+        axis = f"{prefix}{TEXT_AXIS}"
+        ids, lengths = _pad(tokenized.ids)
+        tensors = {f"{prefix}{IDS}": ids}
+        if tokenized.segments is not None:
+            tensors[f"{prefix}{SEGMENTS}"], _ = _pad(tokenized.segments)
         return tensors, dict.fromkeys(tensors, (axis,)), {axis: lengths}
 
-    def _empty(self, made: _Tokenized) -> dict[int, str]:
+    def _empty(self, tokenized: _Tokenized) -> dict[int, str]:
         special = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
-        return {row: "the text has no pieces" for row, ids in enumerate(made.ids) if special.issuperset(ids)}
+        return {row: "the text has no tokens" for row, ids in enumerate(tokenized.ids) if special.issuperset(ids)}
 
 
-def _refused(texts: Sequence[Any], what: str) -> dict[int, str]:
-    """Say which raw values are no texts."""
+def _invalid_texts(texts: Sequence[Any], name: str) -> dict[int, str]:
+    """Give the rows whose raw value is empty or not a text, with the reason."""
     reasons = {}
     for row, text in enumerate(texts):
         if text is None or (isinstance(text, str | list) and not (text if isinstance(text, list) else text.strip())):
-            reasons[row] = f"the {what} is empty"
+            reasons[row] = f"the {name} is empty"
         elif not isinstance(text, str | list) or (
             isinstance(text, list) and not all(isinstance(word, str) for word in text)
         ):
-            reasons[row] = f"the {what} is {text!r:.40}, not a text"
+            reasons[row] = f"the {name} is {text!r:.40}, not a text"
     return reasons
 
 
-def _replaced(texts: Sequence[Any], refused: Mapping[int, str], *, split: bool) -> list[Any]:
-    """Put something harmless in the place of what is refused, so that rows keep their numbers."""
-    return [(["?"] if split else "?") if row in refused else text for row, text in enumerate(texts)]
+def _with_placeholders(texts: Sequence[Any], invalid: Mapping[int, str], *, as_words: bool) -> list[Any]:
+    """Replace invalid texts by a placeholder, so that rows keep their index."""
+    placeholder = [PLACEHOLDER] if as_words else PLACEHOLDER
+    return [placeholder if row in invalid else text for row, text in enumerate(texts)]
 
 
-def _first_pieces(encoding: Encoding, count: int, cut: bool) -> list[int]:
-    """Find each word's first piece. A word without pieces takes piece 0; words that were cut off are left out."""
+def _first_tokens(encoding: Encoding, count: int, truncated: bool) -> list[int]:
+    """Find the index of each word's first token. A word without tokens gets 0; words that were cut off are left out."""
     first: dict[int, int] = {}
-    for piece, (word, text) in enumerate(zip(encoding.word_ids, encoding.sequence_ids, strict=True)):
-        if word is not None and text == 0:  # words of a second text are numbered from 0 again
-            first.setdefault(word, piece)
-    kept = max(first, default=-1) + 1 if cut else count
+    for index, (word, text) in enumerate(zip(encoding.word_ids, encoding.sequence_ids, strict=True)):
+        if word is not None and text == 0:  # the words of a second text are numbered from 0 again
+            first.setdefault(word, index)
+    kept = max(first, default=-1) + 1 if truncated else count
     return [first.get(word, 0) for word in range(kept)]
 
 
-def _ragged(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+def _pad(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
     """Pad rows with 0 on the right: ``(row, longest)`` int64, and the length of each row."""
     lengths = torch.tensor([len(row) for row in rows])
     padded = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)

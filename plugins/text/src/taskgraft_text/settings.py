@@ -9,7 +9,7 @@ from taskgraft.plugin import Config
 
 
 class Pooling(StrEnum):
-    """How the vectors of a text's pieces become one."""
+    """How the token vectors of a text are combined into one vector."""
 
     MEAN = "mean"
     CLS = "cls"
@@ -18,9 +18,9 @@ class Pooling(StrEnum):
 
 
 class Pair(StrEnum):
-    """What becomes of a second text.
+    """How a second text is read.
 
-    ``together``: both go through the model as one input. ``apart``: each goes alone, and the features are
+    ``together``: both texts are one input of the model. ``apart``: each text is an input of its own, and the features are
     (u, v, |u - v|, u * v). ``none``: there is no second text.
     """
 
@@ -36,24 +36,27 @@ class TextConfig(Config):
     needs_consent: ClassVar[frozenset[str]] = frozenset({"remote_code"})
 
     checkpoint: str = Field(min_length=1, description="name on the hub, or folder")
-    revision: str | None = Field(default=None, description="branch, tag or commit of the hub; the newest when left out")
-    weights: Literal["pretrained", "random"] = Field(default="pretrained", description="read, or drawn at random")
-    remote_code: bool = Field(default=False, description="let Python code that the checkpoint brings run")
+    revision: str | None = Field(default=None, description="branch, tag or commit on the hub; the newest when left out")
+    weights: Literal["pretrained", "random"] = Field(
+        default="pretrained", description="load the checkpoint's weights, or initialize at random"
+    )
+    remote_code: bool = Field(default=False, description="run Python code that comes with the checkpoint")
     until: str | None = Field(default=None, description="last part to keep ('block.3'); all when left out")
     pooling: Pooling | None = Field(
         default=None,
-        description="of vector features; as the checkpoint says, else last for decoders and mean for encoders",
+        description="pooling of vector features; when left out, as the checkpoint says, else last for decoders and mean for "
+        "encoders",
     )
     normalize: bool | None = Field(
         default=None, description="scale vector features to length 1; as the checkpoint says when left out"
     )
     pair: Pair | None = Field(
         default=None,
-        description="what becomes of a second text; apart for sentence-transformers folders, else together, when left out",
+        description="how a second text is read; when left out, apart for sentence-transformers folders, else together",
     )
     max_length: int | None = Field(
         default=None,
         ge=1,
-        description="pieces per text, special ones counted; as many as the checkpoint takes when left out",
+        description="tokens per text, special tokens included; the checkpoint's limit when left out",
     )
-    dtype: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of the weights")
+    dtype: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="dtype of the weights")

@@ -1,1 +1,1 @@
-"""What taskgraft plugins need of transformers. A library: it has no entry point of its own."""
+"""What taskgraft plugins need of the transformers library. It has no entry point of its own."""

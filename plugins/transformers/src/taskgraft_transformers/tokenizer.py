@@ -1,4 +1,4 @@
-"""Tokenizers of checkpoints, and how much a checkpoint takes at once."""
+"""The tokenizer of a checkpoint, and how many tokens the checkpoint takes at once."""
 
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
@@ -22,28 +22,29 @@ TOKENIZER_FILES = (
     "added_tokens.json",
     "merges.txt",
 )
-"""Files of a checkpoint that decide what its tokenizer does."""
+"""Files of a checkpoint that determine its tokenizer."""
 
 _NO_LIMIT = 1_000_000
-"""A tokenizer that knows no limit states a number beyond this."""
+"""A tokenizer without a limit states a number above this."""
 
 
-def read_tokenizer(checkpoint: Checkpoint, reads: str) -> PreTrainedTokenizerBase:
-    """Read the tokenizer of a checkpoint. It is remembered as long as its files stay as they are.
+def read_tokenizer(checkpoint: Checkpoint, inputs: str) -> PreTrainedTokenizerBase:
+    """Read the tokenizer of a checkpoint. It is cached until one of its files changes.
 
     Args:
-        reads: what it reads, for messages ("texts").
+        inputs: what it tokenizes ("texts"), for error messages.
 
     Raises:
-        CheckpointNotFound, InvalidCheckpoint: when there is none, or it cannot be read.
+        CheckpointNotFound: if the checkpoint is neither local nor on the hub.
+        InvalidCheckpoint: if it has no tokenizer, or the tokenizer cannot be read.
     """
     folder = checkpoint.folder()
     if not any((folder / name).is_file() for name in VOCABULARY_FILES):
         raise InvalidCheckpoint(
-            checkpoint.name, f"it has no vocabulary ({', '.join(VOCABULARY_FILES)}), so {reads} cannot be read"
+            checkpoint.name, f"it has no vocabulary ({', '.join(VOCABULARY_FILES)}), so {inputs} cannot be read"
         )
     stats = {name: (folder / name).stat() for name in TOKENIZER_FILES if (folder / name).is_file()}
-    key = (folder, checkpoint.remote_code, *((name, one.st_mtime_ns, one.st_size) for name, one in stats.items()))
+    key = (folder, checkpoint.remote_code, *((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats.items()))
     if key not in _CACHE:
         with translate_errors(checkpoint.name, "its tokenizer"), quiet():
             _CACHE[key] = AutoTokenizer.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
@@ -54,10 +55,10 @@ _CACHE: dict[tuple[object, ...], PreTrainedTokenizerBase] = {}
 
 
 def max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Find how many pieces a checkpoint says that it takes, special ones counted.
+    """The number of tokens, special ones included, that the checkpoint says it takes.
 
     Returns:
-        None when it says nothing, as a model with relative positions may (T5).
+        None if it states no limit, as for a model with relative positions (T5).
     """
-    stated = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
-    return min((int(length) for length in stated if length is not None and 0 < length < _NO_LIMIT), default=None)
+    limits = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
+    return min((int(limit) for limit in limits if limit is not None and 0 < limit < _NO_LIMIT), default=None)

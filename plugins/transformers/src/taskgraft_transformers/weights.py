@@ -1,4 +1,4 @@
-"""Weights, read with every tensor accounted for."""
+"""Load the weights of a checkpoint and account for every tensor."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ from taskgraft.plugin import Checkpoint, InvalidCheckpoint, MissingTensors, join
 from taskgraft_transformers.structure import Structure
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""How settings call the dtypes of weights."""
+"""Name of a dtype in settings → dtype."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in memory.
+    """A model with the weights of a checkpoint, in eval mode.
 
     Attributes:
         used: name of a stored tensor → whether the features use it.
@@ -29,53 +29,55 @@ class LoadedModel:
     used: Callable[[str], bool]
 
 
-def load_model(checkpoint: Checkpoint, config: PretrainedConfig, structure: Structure, dtype: torch.dtype) -> LoadedModel:
-    """Load a model, blocks past the kept ones left out.
+def load_model(
+    checkpoint: Checkpoint, config: PretrainedConfig, structure: Structure, dtype: torch.dtype
+) -> LoadedModel:
+    """Load the kept blocks of a model and everything else that the features use.
 
     Raises:
-        MissingTensors: when the checkpoint lacks a weight that the features use.
-        InvalidCheckpoint: when its files are damaged or its tensors have other shapes.
+        MissingTensors: if the checkpoint lacks a tensor that the features use.
+        InvalidCheckpoint: if its files are damaged or its tensors have other shapes.
     """
     folder = checkpoint.folder(weights=True)
     if not weight_files(folder):
         raise InvalidCheckpoint(checkpoint.name, "it has no weights (model.safetensors or pytorch_model.bin)")
     loader: Any = structure.model_class
     with translate_errors(checkpoint.name, "its weights"), quiet():
-        model, told = loader.from_pretrained(
+        model, info = loader.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # and refused below, by name
+            ignore_mismatched_sizes=True,  # reported below, by name
             trust_remote_code=checkpoint.remote_code,
-            **structure.keywords,
+            **structure.init_kwargs,
         )
     remove_unused(model, structure)
     needed = set(model.state_dict())
-    missing = tuple(sorted(name for name in told["missing_keys"] if name in needed))
+    missing = tuple(sorted(name for name in info["missing_keys"] if name in needed))
     if missing:
         raise MissingTensors(checkpoint.name, missing)
-    if told["mismatched_keys"]:
-        names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in told["mismatched_keys"])
+    if info["mismatched_keys"]:
+        names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"])
         raise InvalidCheckpoint(
-            checkpoint.name, f"these tensors have another shape than its configuration says: {join_words(names, 3)}"
+            checkpoint.name, f"the shapes of these tensors differ from its configuration: {join_words(names, 3)}"
         )
-    return LoadedModel(model.eval(), _used(model, set(told["unexpected_keys"]), structure))
+    return LoadedModel(model.eval(), _used_by_features(model, set(info["unexpected_keys"]), structure))
 
 
 def random_model(config: PretrainedConfig, structure: Structure, dtype: torch.dtype) -> nn.Module:
-    """Make a model with weights drawn at random."""
+    """Build a model with randomly initialized weights, in eval mode."""
     build: Any = structure.model_class
-    model: nn.Module = build(config, **structure.keywords)
+    model: nn.Module = build(config, **structure.init_kwargs)
     remove_unused(model, structure)
     return model.to(dtype).eval()
 
 
 def remove_unused(model: nn.Module, structure: Structure) -> None:
-    """Drop what the features do not use: blocks past the kept ones, what would run after the last of all, idle modules."""
-    for path in structure.idle:
+    """Remove what the features do not use: blocks that are not kept, modules that run after them, and unused modules."""
+    for path in structure.unused:
         model.set_submodule(path, nn.Identity())
-    if structure.blocks is None or not structure.shortened:
+    if structure.blocks is None or not structure.truncated:
         return
     del model.get_submodule(structure.blocks)[structure.kept :]  # type: ignore[operator]
     for path in structure.after:
@@ -84,7 +86,7 @@ def remove_unused(model: nn.Module, structure: Structure) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers from printing reports and progress; what matters is raised."""
+    """Silence the loading reports and progress bars of transformers; problems are raised as errors instead."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -96,24 +98,25 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _used(model: nn.Module, unexpected: set[str], structure: Structure) -> Callable[[str], bool]:
-    """Tell stored tensors that the features use from heads, poolers, left-out blocks and position indices."""
+def _used_by_features(model: nn.Module, unexpected: set[str], structure: Structure) -> Callable[[str], bool]:
+    """Make a test of stored names: False for heads, poolers, blocks that are not kept and position indices."""
     persistent = set(model.state_dict())
-    temporary = {name for name, _ in model.named_buffers()} - persistent
-    dropped = f"{structure.blocks}." if structure.shortened else None
+    not_persistent = {name for name, _ in model.named_buffers()} - persistent
+    blocks = f"{structure.blocks}." if structure.truncated else None
 
     def used(name: str) -> bool:
-        if any(_ends(name, other) for other in unexpected | temporary):
+        if any(_same_tensor(name, other) for other in unexpected | not_persistent):
             return False
-        if any(f".{path}." in f".{name}" for path in structure.idle):
+        if any(f".{path}." in f".{name}" for path in structure.unused):
             return False
-        if dropped is not None and f".{dropped}" in f".{name}":
-            index = f".{name}".split(f".{dropped}")[1].partition(".")[0]
+        if blocks is not None and f".{blocks}" in f".{name}":
+            index = f".{name}".split(f".{blocks}")[1].partition(".")[0]
             return not index.isdigit() or int(index) < structure.kept
-        return not (structure.shortened and any(f".{path}." in f".{name}" for path in structure.after))
+        return not (structure.truncated and any(f".{path}." in f".{name}" for path in structure.after))
 
     return used
 
 
-def _ends(name: str, end: str) -> bool:
-    return name == end or name.endswith(f".{end}") or end.endswith(f".{name}")
+def _same_tensor(name: str, other: str) -> bool:
+    """Check whether two names are equal but for the prefix of a base model."""
+    return name == other or name.endswith(f".{other}") or other.endswith(f".{name}")

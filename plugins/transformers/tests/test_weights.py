@@ -2,16 +2,16 @@ from importlib.metadata import distribution
 
 from transformers.utils import logging
 
-from taskgraft_transformers.loading import quiet
+from taskgraft_transformers.weights import quiet
 
 
-def test_this_is_a_library_without_an_entry_point():
+def test_the_distribution_has_no_entry_point():
     points = distribution("taskgraft-transformers").entry_points
 
     assert [point for point in points if point.group == "taskgraft"] == []
 
 
-def test_quiet_gives_back_what_was_set():
+def test_quiet_restores_the_logging_settings():
     logging.set_verbosity(logging.INFO)
     bars = logging.is_progress_bar_enabled()
     with quiet():

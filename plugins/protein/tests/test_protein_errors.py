@@ -1,4 +1,4 @@
-"""What a person reads who makes a mistake with sequences: the whole text, the exit code, and that nothing is left behind."""
+"""Mistakes with sequences on the command line: the whole message, the exit code, and no files left behind."""
 
 import gzip
 
@@ -27,7 +27,7 @@ GOOD = ">p1 class=a\nMKVLAAGI\nLLA\n>p2 class=b\nGGSGGS\n>p3 class=a\nMKILAAGV\n
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The working directory, with a right recipe, right sequences, and labels and a table that fit."""
+    """The working directory, with a valid recipe, valid sequences, and matching labels and a table."""
     folder = tmp_path / "work"
     folder.mkdir()
     folder.joinpath("sort.toml").write_text(RECIPE)
@@ -40,30 +40,30 @@ def place(tmp_path, monkeypatch):
         yield folder
 
 
-def refused_fit(*overrides):
+def fit_error(*overrides):
     words = [word for text in overrides for word in ("--set", text)]
     return refused("fit", "sort.toml", "--quiet", *words)
 
 
-def refused_fasta(place, content, *overrides):
-    """What is said of another file of sequences."""
+def fasta_error(place, content, *overrides):
+    """Fit with another file of sequences, and give the error."""
     place.joinpath("proteins.fasta").write_bytes(content if isinstance(content, bytes) else content.encode())
-    return refused_fit(*overrides)
+    return fit_error(*overrides)
 
 
-def refused_labels(place, content, *overrides):
-    """What is said of another file of labels per residue."""
+def labels_error(place, content, *overrides):
+    """Fit with another file of labels per residue, and give the error."""
     place.joinpath("secondary.fasta").write_text(content)
-    return refused_fit("data.reader.labels=secondary.fasta", "data.target=labels", *overrides)
+    return fit_error("data.reader.labels=secondary.fasta", "data.target=labels", *overrides)
 
 
-def refused_table(place, content, *overrides):
-    """What is said of another table beside the sequences."""
+def table_error(place, content, *overrides):
+    """Fit with another table for the sequences, and give the error."""
     place.joinpath("activity.csv").write_text(content)
-    return refused_fit("data.reader.table=activity.csv", "data.target=activity", "head=regression", *overrides)
+    return fit_error("data.reader.table=activity.csv", "data.target=activity", "head=regression", *overrides)
 
 
-def test_what_is_right_is_taken(place):
+def test_valid_files_are_accepted(place):
     assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
     table = ("data.reader.table=activity.csv", "data.target=activity", "head=regression")
     words = [word for text in table for word in ("--set", text)]
@@ -73,24 +73,24 @@ def test_what_is_right_is_taken(place):
 # --- files
 
 
-def test_a_file_that_is_not_there(place):
-    assert refused_fit("data.train=protein.fasta") == "protein.fasta: there is no such file."
+def test_a_missing_file(place):
+    assert fit_error("data.train=protein.fasta") == "protein.fasta: there is no such file."
 
 
 def test_an_empty_file(place):
-    assert refused_fasta(place, "") == (
-        "proteins.fasta: the file holds no sequence; each needs a header, a line that begins with '>'."
+    assert fasta_error(place, "") == (
+        "proteins.fasta: the file has no sequences; each needs a header, a line that begins with '>'."
     )
 
 
-def test_a_file_of_another_ending(place):
+def test_a_file_with_another_suffix(place):
     (place / "proteins.fasta").rename(place / "proteins.seq")
-    assert refused_fit("data.train=proteins.seq", "data.reader=csv") == (
+    assert fit_error("data.train=proteins.seq", "data.reader=csv") == (
         "proteins.seq has no column 'sequence'. Columns: >p1 class=a."
     )
 
 
-def test_an_ending_that_nobody_reads(place):
+def test_a_suffix_without_a_reader(place):
     (place / "proteins.fasta").rename(place / "proteins.seq")
     assert (
         typed("fit", "sort.toml", "-q", "--set", "data.train=proteins.seq", "-o", "model").code == 0
@@ -98,36 +98,37 @@ def test_an_ending_that_nobody_reads(place):
 
 
 def test_bare_sequences_without_headers(place):
-    assert refused_fasta(place, "MKVLAAGI\nGGSGGS\n") == (
-        "proteins.fasta: line 1: 'MKVLAAGI' stands before the first header, a line that begins with '>'."
+    assert fasta_error(place, "MKVLAAGI\nGGSGGS\n") == (
+        "proteins.fasta: line 1: 'MKVLAAGI' is before the first header, a line that begins with '>'."
     )
 
 
-def test_a_table_that_is_called_fasta(place):
-    assert refused_fasta(place, "id,sequence\np1,MKV\n") == (
-        "proteins.fasta: line 1: 'id,sequence' stands before the first header, a line that begins with '>'."
+def test_a_table_named_fasta(place):
+    assert fasta_error(place, "id,sequence\np1,MKV\n") == (
+        "proteins.fasta: line 1: 'id,sequence' is before the first header, a line that begins with '>'."
     )
 
 
 def test_a_file_in_utf_16(place):
-    assert refused_fasta(place, GOOD.encode("utf-16")) == (
-        "proteins.fasta: line 1: the line is no text in UTF-8. Save the file as such, with a header before each sequence, "
-        "'>id'."
+    assert fasta_error(place, GOOD.encode("utf-16")) == (
+        "proteins.fasta: line 1: the line is not UTF-8 text. Save the file as UTF-8, with a header before each "
+        "sequence, '>id'."
     )
 
 
 def test_a_gzip_file_cut_off(place):
     content = gzip.compress(GOOD.encode(), mtime=0)
     (place / "proteins.fasta.gz").write_bytes(content[: len(content) - 12])
-    assert refused_fit("data.train=proteins.fasta.gz") == (
-        "proteins.fasta.gz: the file is no whole gzip file (Compressed file ended before the end-of-stream marker was reached)."
+    assert fit_error("data.train=proteins.fasta.gz") == (
+        "proteins.fasta.gz: the file is not a complete gzip file (Compressed file ended before the end-of-stream marker was "
+        "reached)."
     )
 
 
-def test_a_plain_file_that_is_called_gzip(place):
+def test_a_plain_file_named_gzip(place):
     (place / "proteins.fasta.gz").write_text(GOOD)
-    assert refused_fit("data.train=proteins.fasta.gz") == (
-        "proteins.fasta.gz: the file is no whole gzip file (Not a gzipped file (b'>p'))."
+    assert fit_error("data.train=proteins.fasta.gz") == (
+        "proteins.fasta.gz: the file is not a complete gzip file (Not a gzipped file (b'>p'))."
     )
 
 
@@ -135,35 +136,35 @@ def test_a_plain_file_that_is_called_gzip(place):
 
 
 def test_a_header_without_an_id(place):
-    assert refused_fasta(place, GOOD + ">\nMKV\n") == f"proteins.fasta, line 10: the header has no id.\n{SKIP}"
+    assert fasta_error(place, GOOD + ">\nMKV\n") == f"proteins.fasta, line 10: the header has no id.\n{SKIP}"
 
 
 def test_a_header_without_a_sequence(place):
-    assert refused_fasta(place, ">p0 class=a\n\n" + GOOD + ">p5 class=a\n") == (
+    assert fasta_error(place, ">p0 class=a\n\n" + GOOD + ">p5 class=a\n") == (
         "proteins.fasta, line 1: there is no sequence below the header. 2 of 6 rows are like this (lines 1, 12).\n"
         f"{SKIP}"
     )
 
 
-def test_an_id_that_stands_twice(place):
-    assert refused_fasta(place, GOOD + ">p2 class=b\nMMM\n") == (
-        f"proteins.fasta, line 10: the id 'p2' stands on line 4 already.\n{SKIP}"
+def test_a_duplicate_id(place):
+    assert fasta_error(place, GOOD + ">p2 class=b\nMMM\n") == (
+        f"proteins.fasta, line 10: the id 'p2' is already on line 4.\n{SKIP}"
     )
 
 
 def test_a_header_in_another_encoding(place):
-    assert refused_fasta(place, GOOD.encode() + ">p5 Protéine class=a\nMKV\n".encode("latin-1")) == (
+    assert fasta_error(place, GOOD.encode() + ">p5 Protéine class=a\nMKV\n".encode("latin-1")) == (
         f"proteins.fasta, line 10: the byte 0xe9 is not UTF-8.\n{SKIP}"
     )
 
 
-def test_bad_records_can_be_skipped_and_are_counted(place):
+def test_invalid_records_can_be_skipped_and_are_counted(place):
     (place / "proteins.fasta").write_text(GOOD + ">\nMKV\n>p1\nGG\n")
     done = typed("fit", "sort.toml", "-o", "model", "--set", "data.on_bad_row=skip")
     assert done.code == 0
     assert done.err == (
         "skipped, since the header has no id: 1 of 6 training rows\n"
-        "skipped, since the id 'p1' stands on line 1 already: 1 of 6 training rows\n"
+        "skipped, since the id 'p1' is already on line 1: 1 of 6 training rows\n"
     )
 
 
@@ -171,39 +172,39 @@ def test_bad_records_can_be_skipped_and_are_counted(place):
 
 
 def test_a_header_without_a_label(place):
-    assert refused_fasta(place, GOOD + ">p5 kind=a\nMKV\n") == (
+    assert fasta_error(place, GOOD + ">p5 kind=a\nMKV\n") == (
         f"proteins.fasta, line 10: the target column 'label' is empty.\n{SKIP}"
     )
 
 
 def test_one_label_only(place):
-    assert refused_fasta(place, GOOD.replace("class=b", "class=a")) == (
+    assert fasta_error(place, GOOD.replace("class=b", "class=a")) == (
         "The target column 'label' has only the label 'a' in the training split; a head needs two or more to tell apart."
     )
 
 
 def test_a_pattern_without_a_group(place):
-    assert refused_fit("data.reader.label=class=") == (
+    assert fit_error("data.reader.label=class=") == (
         "reader 'fasta': the setting 'label' is 'class=': it needs one group, as in 'class=(\\S+)', or groups that all have a "
         "name."
     )
 
 
-def test_a_pattern_that_is_none(place):
-    assert refused_fit("data.reader.label=class=(") == (
-        "reader 'fasta': the setting 'label' is 'class=(': it is no regular expression (missing ), unterminated subpattern at "
-        "position 6)."
+def test_an_invalid_pattern(place):
+    assert fit_error("data.reader.label=class=(") == (
+        "reader 'fasta': the setting 'label' is 'class=(': it is not a regular expression (missing ), unterminated subpattern "
+        "at position 6)."
     )
 
 
 def test_no_pattern_for_the_label(place):
-    assert refused_fit("data.reader=fasta") == (
+    assert fit_error("data.reader=fasta") == (
         "proteins.fasta has no column 'label'. Columns: id, description, sequence."
     )
 
 
 def test_a_setting_that_does_not_exist(place):
-    assert refused_fit("data.reader.lables=secondary.fasta") == (
+    assert fit_error("data.reader.lables=secondary.fasta") == (
         "reader 'fasta': there is no setting 'lables'. Did you mean 'labels'? Settings: label, labels, table, unresolved."
     )
 
@@ -211,35 +212,35 @@ def test_a_setting_that_does_not_exist(place):
 # --- labels of residues
 
 
-def test_a_file_of_labels_that_is_not_there(place):
+def test_a_missing_file_of_labels(place):
     (place / "secondary.fasta").unlink()
-    assert refused_fit("data.reader.labels=secondary.fasta") == (
+    assert fit_error("data.reader.labels=secondary.fasta") == (
         "secondary.fasta: the file cannot be read (No such file or directory)."
     )
 
 
 def test_a_file_of_labels_that_is_a_table(place):
-    assert refused_labels(place, "id,labels\np1,HHH\n") == (
-        "secondary.fasta: line 1: 'id,labels' stands before the first header, a line that begins with '>'."
+    assert labels_error(place, "id,labels\np1,HHH\n") == (
+        "secondary.fasta: line 1: 'id,labels' is before the first header, a line that begins with '>'."
     )
 
 
 def test_labels_of_another_length(place):
-    assert refused_labels(place, ">p1\nHHHHHHHHHHC\n>p2\nCCCCC\n>p3\nHHHHHHHC\n>p4\nCCCCCCC\n") == (
-        "proteins.fasta, line 4: secondary.fasta, line 3, has the length 5, the sequence the length 6.\n"
-        "proteins.fasta, line 8: secondary.fasta, line 7, has the length 7, the sequence the length 6.\n"
+    assert labels_error(place, ">p1\nHHHHHHHHHHC\n>p2\nCCCCC\n>p3\nHHHHHHHC\n>p4\nCCCCCCC\n") == (
+        "proteins.fasta, line 4: secondary.fasta, line 3, has length 5, but the sequence has length 6.\n"
+        "proteins.fasta, line 8: secondary.fasta, line 7, has length 7, but the sequence has length 6.\n"
         f"{SKIP}"
     )
 
 
-def test_labels_that_stand_twice(place):
-    assert refused_labels(place, ">p1\nHHHHHHHHHHC\n>p1\nHHHHHHHHHHH\n") == (
-        f"secondary.fasta, line 3: the id 'p1' stands on line 1 already.\n{ADVICE}"
+def test_labels_with_a_duplicate_id(place):
+    assert labels_error(place, ">p1\nHHHHHHHHHHC\n>p1\nHHHHHHHHHHH\n") == (
+        f"secondary.fasta, line 3: the id 'p1' is already on line 1.\n{ADVICE}"
     )
 
 
 def test_a_sequence_without_labels(place):
-    assert refused_labels(place, ">p1\nHHHHHHHHHHC\n>p2\nCCCCCC\n", "head=element-classification") == (
+    assert labels_error(place, ">p1\nHHHHHHHHHHC\n>p2\nCCCCCC\n", "head=element-classification") == (
         f"proteins.fasta, line 6: the target column 'labels' is empty. 2 of 4 rows are like this (lines 6, 8).\n{SKIP}"
     )
 
@@ -247,37 +248,37 @@ def test_a_sequence_without_labels(place):
 # --- tables
 
 
-def test_a_table_that_is_not_there(place):
+def test_a_missing_table(place):
     (place / "activity.csv").unlink()
-    assert refused_fit("data.reader.table=activity.csv") == "activity.csv: there is no such file."
+    assert fit_error("data.reader.table=activity.csv") == "activity.csv: there is no such file."
 
 
 def test_a_table_without_ids(place):
-    assert refused_table(place, "name,activity\np1,0.5\n") == (
+    assert table_error(place, "name,activity\np1,0.5\n") == (
         "activity.csv has no column 'id'. Columns: name, activity."
     )
 
 
-def test_a_table_with_an_id_twice(place):
-    assert refused_table(place, "id,activity\np1,0.5\np1,0.6\n") == (
-        f"activity.csv, line 3: the id 'p1' stands on line 2 already.\n{ADVICE}"
+def test_a_table_with_a_duplicate_id(place):
+    assert table_error(place, "id,activity\np1,0.5\np1,0.6\n") == (
+        f"activity.csv, line 3: the id 'p1' is already on line 2.\n{ADVICE}"
     )
 
 
 def test_a_table_with_a_column_of_sequences(place):
-    assert refused_table(place, "id,sequence,activity\np1,MKV,0.5\n") == (
-        "activity.csv: it has a column 'sequence', as proteins.fasta has. Rename it, or take it out."
+    assert table_error(place, "id,sequence,activity\np1,MKV,0.5\n") == (
+        "activity.csv: it has a column 'sequence', and so has proteins.fasta. Rename it, or remove it."
     )
 
 
 def test_a_table_that_lacks_a_sequence(place):
-    assert refused_table(place, "id,activity\np1,0.5\np2,1.5\np4,1\n") == (
+    assert table_error(place, "id,activity\np1,0.5\np2,1.5\np4,1\n") == (
         f"proteins.fasta, line 6: the target column 'activity' is empty.\n{SKIP}"
     )
 
 
 def test_a_table_with_a_text_for_a_number(place):
-    assert refused_table(place, "id,activity\np1,0.5\np2,high\np3,1\np4,1\n") == (
+    assert table_error(place, "id,activity\np1,0.5\np2,high\np3,1\np4,1\n") == (
         f"proteins.fasta, line 4: the target column 'activity' is 'high', not a number.\n{SKIP}"
     )
 
@@ -288,32 +289,30 @@ RESIDUES = ("data.train=residues.csv", "data.target=labels", "data.reader={name=
 def test_a_table_with_labels_of_another_length(place):
     (place / "residues.csv").write_text("sequence,labels,seen\nMKV,HHC,111\nGG,E,11\n")
     assert (
-        refused_fit(*RESIDUES) == f"residues.csv, line 3: 'labels' has the length 1, the sequence the length 2.\n{SKIP}"
+        fit_error(*RESIDUES) == f"residues.csv, line 3: 'labels' has length 1, but the sequence has length 2.\n{SKIP}"
     )
 
 
 def test_a_table_with_a_mask_of_another_length(place):
     (place / "residues.csv").write_text("sequence,labels,seen\nMKV,HHC,111\nGG,EE,1\n")
-    assert refused_fit(*RESIDUES) == (
-        f"residues.csv, line 3: '1' does not say with 0 and 1 which of 2 residues have a label.\n{SKIP}"
-    )
+    assert fit_error(*RESIDUES) == (f"residues.csv, line 3: '1' is not a 0 or 1 for each of 2 residues.\n{SKIP}")
 
 
 # --- splits
 
 
-def test_a_split_of_kin_alone(place):
+def test_a_split_of_one_cluster(place):
     content = "".join(f">p{number} class={label}\nMKVLAAGILLA{'G' * number}\n" for number, label in enumerate("abab"))
-    assert refused_fasta(place, content, "data.split=sequence-identity:0.25") == (
-        "proteins.fasta: all 4 sequences are one cluster at an identity of 0.5, so none can be held out as a stranger. Raise "
-        "'identity' of the split 'sequence-identity', or divide the rows another way."
+    assert fasta_error(place, content, "data.split=sequence-identity:0.25") == (
+        "proteins.fasta: all 4 sequences are in one cluster at an identity of 0.5, so none can be held out. Raise 'identity' "
+        "of the split 'sequence-identity', or choose another split."
     )
 
 
 def test_a_split_without_a_share(place):
-    assert refused_fit("data.split=sequence-identity") == (
-        "split 'sequence-identity': say how much to hold out ('validation'), or which column names the parts ('part'): one of "
-        "both."
+    assert fit_error("data.split=sequence-identity") == (
+        "split 'sequence-identity': set either 'validation', the share of the rows to hold out, or 'part', the column with the "
+        "part of each row."
     )
 
 
@@ -323,7 +322,7 @@ def test_a_sequence_in_two_parts(place):
         "data.split={name='sequence-identity', part='part'}",
     )
     content = ">train.1 class=a\nMKV\n>train.2 class=b\nGGS\n>valid.1 class=a\nMKV\n"
-    assert refused_fasta(place, content, *overrides) == (
+    assert fasta_error(place, content, *overrides) == (
         "proteins.fasta, line 5: the sequence is in the part 'validation', and on line 1 in the part 'train'.\n"
         "Let the column 'part' put each sequence into one part."
     )
@@ -332,7 +331,7 @@ def test_a_sequence_in_two_parts(place):
 # --- predictions
 
 
-def test_predicting_for_a_bad_record_among_good_ones(place):
+def test_predicting_for_an_invalid_record_among_valid_ones(place):
     assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
     (place / "new.fasta").write_text(">n1\nMKV\n>n2\n>n3\nGG\n")
     assert refused("predict", "model", "new.fasta", "-q", "-o", "out.csv") == (

@@ -18,15 +18,15 @@ def refusal(backbone, strategy) -> str:
 def test_a_prefix_that_features_do_not_depend_on(base):
     backbone, _ = base("t5")
     assert refusal(backbone, "prefix-tuning:3") == (
-        f"'prefix-tuning:3' does not work in '{backbone}', as one pass with it showed: the features do not depend on "
-        f"model:prefix-tuning.prefix.prompt_encoder.default.embedding.weight, so that would never learn.{ADVICE}"
+        f"'prefix-tuning:3' does not work in '{backbone}', as a dry run showed: the features do not depend on "
+        f"model:prefix-tuning.prefix.prompt_encoder.default.embedding.weight, so it would never be trained.{ADVICE}"
     )
 
 
 @pytest.mark.parametrize("kind", ["modernbert", "deberta-v3"])
 def test_a_prefix_that_a_model_stumbles_over(base, kind):
     backbone, _ = base(kind)
-    with pytest.raises(InsertionFailed, match=r"does not work in .*, as one pass with it showed: RuntimeError: "):
+    with pytest.raises(InsertionFailed, match=r"does not work in .*, as a dry run showed: RuntimeError: "):
         tg.compose(backbone, "classification", "prefix-tuning:3")
 
 

@@ -23,8 +23,8 @@ from taskgraft.plugin import (
     translate_errors,
 )
 from taskgraft_transformers.export import export_checkpoint
-from taskgraft_transformers.weights import random_model, load_model, quiet, remove_unused
-from taskgraft_transformers.structure import Structure, read_config, find_structure
+from taskgraft_transformers.structure import Structure, find_structure, read_config
+from taskgraft_transformers.weights import load_model, quiet, random_model, remove_unused
 from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy, grid_of, prefix_of
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.backbone import DTYPES, ImageBackbone, described
@@ -133,7 +133,7 @@ def _skeleton(model_config: PretrainedConfig, config: HfVisionConfig, size: Size
         built = replace(built, kept=names.index(config.until) + 1)
     make: Any = built.model_class
     with translate_errors(config.model, "its configuration"), torch.device("meta"):
-        skeleton: nn.Module = make(model_config, **built.keywords)
+        skeleton: nn.Module = make(model_config, **built.init_kwargs)
     remove_unused(skeleton, built)
     return built, skeleton.eval()
 

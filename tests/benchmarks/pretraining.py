@@ -23,8 +23,8 @@ from handbook import CUSTOMER, NUMBERS, TARGET
 from transactions import RAW, READER
 
 import taskgraft as tg
-from taskgraft_fraud.history_reader import read_transactions
-from taskgraft_fraud.history_settings import TransactionsConfig
+from taskgraft_fraud.transactions_reader import read_transactions
+from taskgraft_fraud.transactions_settings import TransactionsConfig
 
 DAY = 86_400
 TRAIN, DELAYED, TEST, END = 115, 122, 129, 136

@@ -32,7 +32,7 @@ from taskgraft.data.batching import BatchBudget, training_batches
 from taskgraft.data.examples import EncodedDataset, EpochSeed, iter_training_batches
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft_fraud.backbone import TableBackbone, TableModel
-from taskgraft_fraud.columns import learn
+from taskgraft_fraud.columns import fit_config
 from taskgraft_fraud.settings import TableConfig
 
 COLUMNS, RATE, DECAY = 15, 1e-3, 1e-2
@@ -197,7 +197,7 @@ class Plain(TableModel):
 
 
 def plain_backbone(table) -> TableBackbone:
-    config = learn(TableConfig(scaling="none"), {name: table[name] for name in table if name != "label"})
+    config = fit_config(TableConfig(scaling="none"), {name: table[name] for name in table if name != "label"})
     parts = tuple(Part(f"blocks.{block}", (f"model.mlp.blocks.{block}",), vector(256)) for block in range(3))
     return TableBackbone(Plain(), BackboneDescription((), (vector(256),), parts), config)
 

@@ -1,9 +1,14 @@
-"""The simulated transactions of the Fraud Detection Handbook, where they are at hand."""
+"""The simulated transactions of the Fraud Detection Handbook, if they are available."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+from taskgraft.plugin import Rows, read_file
+from taskgraft_fraud.metric_settings import FraudMetricConfig
+from taskgraft_fraud.split_settings import TimeSplitConfig
+from taskgraft_fraud.time_split import split_by_time
 
 FOLDER = Path(os.environ.get("TASKGRAFT_DATA", "")) / "tabular" / "fraud_handbook_simulated"
 FEATURES = FOLDER / "features_20180725_20180814.parquet"
@@ -23,9 +28,16 @@ FIFTEEN = (
         for what in kinds
     ),
 )
-"""The inputs that the Handbook's models read."""
+"""The inputs of the Handbook's models."""
 
-SPLIT = {"name": "time", "column": "TX_DATETIME", "validation": 7, "delay": 7, "known": "CUSTOMER_ID"}
-"""Learn from 2018-07-25 to 31, wait for labels, judge by 2018-08-08 to 14, without cards that were known by then."""
+SPLIT = TimeSplitConfig(column="TX_DATETIME", validation=7, delay=7, known="CUSTOMER_ID")
+"""Train on 2018-07-25 to 31, wait for labels, validate on 2018-08-08 to 14, without cards that were known frauds by then."""
 
-METRIC = {"name": "fraud", "customer": "CUSTOMER_ID", "time": "TX_DATETIME"}
+METRIC = FraudMetricConfig(customer="CUSTOMER_ID", time="TX_DATETIME")
+
+
+def train_and_validation() -> tuple[Rows, Rows]:
+    """The rows with features, split as the Handbook does."""
+    rows = read_file(FEATURES)
+    split = split_by_time(rows, ("TX_FRAUD",), SPLIT, seed=0)
+    return rows.take(split["train"]), rows.take(split["validation"])

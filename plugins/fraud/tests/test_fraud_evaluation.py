@@ -1,4 +1,4 @@
-"""From a table of transactions to numbers beside a rival, and figures."""
+"""From a table of transactions to metrics next to baselines, and figures."""
 
 import numpy as np
 import pandas as pd
@@ -12,23 +12,23 @@ from taskgraft.plugin import ComponentRef
 
 @pytest.fixture
 def rows(tmp_path, monkeypatch) -> pd.DataFrame:
-    """Thirty days of twelve customers in a file; large amounts are fraud more often."""
+    """Thirty days of twelve customers, also in a file; large amounts are fraud more often."""
     monkeypatch.chdir(tmp_path)
-    chance = np.random.default_rng(0)
-    amounts = chance.exponential(50, 600).round(2)
-    found = pd.DataFrame(
+    rng = np.random.default_rng(0)
+    amounts = rng.exponential(50, 600).round(2)
+    table = pd.DataFrame(
         {
-            "customer": chance.integers(0, 12, 600),
-            "time": pd.Timestamp("2018-07-01") + pd.to_timedelta(np.sort(chance.random(600) * 30), "D"),
+            "customer": rng.integers(0, 12, 600),
+            "time": pd.Timestamp("2018-07-01") + pd.to_timedelta(np.sort(rng.random(600) * 30), "D"),
             "amount": amounts,
-            "fraud": (chance.random(600) < np.where(amounts > 120, 0.6, 0.02)).astype(int),
+            "fraud": (rng.random(600) < np.where(amounts > 120, 0.6, 0.02)).astype(int),
         }
     )
-    found.to_csv("rows.csv", index=False)
-    return found
+    table.to_csv("rows.csv", index=False)
+    return table
 
 
-def test_a_model_is_judged_by_later_days_beside_a_rival_that_learned_from_the_same_days(rows, tmp_path):
+def test_a_model_and_baselines_fitted_on_the_same_days_are_evaluated_on_later_days(rows, tmp_path):
     model = tg.compose(
         Table(TableConfig(columns=("amount",), means=(50.0,), scales=(50.0,))), "classification", "linear-probe"
     )
@@ -38,7 +38,7 @@ def test_a_model_is_judged_by_later_days_beside_a_rival_that_learned_from_the_sa
     assert (run.metrics.rows, model.recipe.data.split) == (int((days > 21).sum()), ComponentRef(**split))
     metric = {"name": "fraud", "k": 5, "customer": "customer", "time": "time", "amount": "amount", "review": 4.0}
     later = rows[days > 21].to_csv("later.csv", index=False) or "later.csv"
-    found = model.evaluate(
+    evaluation = model.evaluate(
         later,
         metrics=metric,
         baselines=["logistic-regression", "random-forest"],
@@ -47,7 +47,7 @@ def test_a_model_is_judged_by_later_days_beside_a_rival_that_learned_from_the_sa
         figures="figures",
         quiet=True,
     )
-    assert list(found) == [
+    assert list(evaluation) == [
         "alerts_share",
         "precision",
         "recall",
@@ -58,7 +58,7 @@ def test_a_model_is_judged_by_later_days_beside_a_rival_that_learned_from_the_sa
         "card_precision_at_5",
         "expected_cost",
     ]
-    assert list(found.baselines) == ["majority", "logistic-regression", "random-forest"]
-    assert found.baselines["logistic-regression"]["average_precision"] > 3 * rows.fraud[days > 21].mean()
-    assert found.intervals.keys() == found.keys()
+    assert list(evaluation.baselines) == ["majority", "logistic-regression", "random-forest"]
+    assert evaluation.baselines["logistic-regression"]["average_precision"] > 3 * rows.fraud[days > 21].mean()
+    assert evaluation.intervals.keys() == evaluation.keys()
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["precision_recall.png", "reliability.png"]

@@ -6,17 +6,18 @@ import pytest
 
 from taskgraft.plugin import Predictions
 from taskgraft_fraud import figures
-from taskgraft_fraud.figures import NoMatplotlib, NothingToPlot, draw
+from taskgraft_fraud.errors import FraudError
+from taskgraft_fraud.figures import draw
 from taskgraft_fraud.metric_settings import FraudMetricConfig
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def rows(rate: float, size: int = 400):
-    """Predictions whose probabilities are right, about `rate` in the mean, and the truth."""
-    chance = np.random.default_rng(0)
-    scores = chance.beta(0.5, 0.5 / rate - 0.5, size)
-    truth = np.where(chance.random(size) < scores, "1", "0").tolist()
+    """Calibrated predictions with a mean probability of about `rate`, and the truth."""
+    rng = np.random.default_rng(0)
+    scores = rng.beta(0.5, 0.5 / rate - 0.5, size)
+    truth = np.where(rng.random(size) < scores, "1", "0").tolist()
     both = np.stack([1 - scores, scores], axis=1).astype(np.float32)
     return Predictions(["01"[int(score > 0.5)] for score in scores], list(both), ("0", "1")), truth
 
@@ -28,7 +29,7 @@ def test_two_figures_are_drawn(tmp_path, rate):
     assert all(path.read_bytes().startswith(PNG) and path.stat().st_size > 10_000 for path in paths)
 
 
-def test_a_bin_of_the_reliability_diagram_is_at_its_mean_probability_and_its_share_of_fraud():
+def test_a_point_of_the_reliability_diagram_is_the_mean_probability_and_the_share_of_fraud_of_a_bin():
     scores, fraud = np.repeat([0.1, 0.8], 50), np.tile([True, False, False, False, False], 20)
     axes, below = figures._reliability(scores, fraud).axes
     assert axes.lines[1].get_xdata() == pytest.approx([0.1, 0.8])
@@ -37,13 +38,13 @@ def test_a_bin_of_the_reliability_diagram_is_at_its_mean_probability_and_its_sha
     assert sum(bar.get_height() for bar in below.patches) == 100
 
 
-def test_the_intervals_of_bins_are_those_of_wilson():
-    low, high = figures._interval(np.array([0.0, 0.2]), np.array([50, 50]))
+def test_the_intervals_of_bins_are_wilson_intervals():
+    low, high = figures._wilson_interval(np.array([0.0, 0.2]), np.array([50, 50]))
     assert low == pytest.approx([0.0, 0.1124], abs=1e-4)
     assert high == pytest.approx([0.0713, 0.3304], abs=1e-4)
 
 
-def test_the_alerts_lie_where_their_precision_and_recall_are():
+def test_the_alerts_are_at_their_precision_and_recall():
     scores, fraud = np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, True])
     (axes,) = figures._precision_recall(scores, fraud, scores > 0.5).axes
     curve, _, alerts = axes.lines
@@ -52,26 +53,27 @@ def test_the_alerts_lie_where_their_precision_and_recall_are():
     assert (alerts.get_xdata()[0], alerts.get_ydata()[0]) == pytest.approx((2 / 3, 2 / 3))
 
 
-def test_what_cannot_be_drawn_is_told(tmp_path):
-    found, truth = rows(0.4)
-    with pytest.raises(NothingToPlot) as caught:
-        draw(Predictions(found.values, None, ("0", "1")), truth, FraudMetricConfig(), tmp_path)
+def test_figures_need_probabilities_and_both_classes(tmp_path):
+    predictions, truth = rows(0.4)
+    with pytest.raises(FraudError) as caught:
+        draw(Predictions(predictions.values, None, ("0", "1")), truth, FraudMetricConfig(), tmp_path)
     assert str(caught.value) == (
-        "The metric 'fraud' has nothing to draw: the predictions have no probabilities. Judge without figures, or other rows."
+        "The metric 'fraud' cannot draw figures: the predictions have no probabilities. Evaluate without figures, or on other "
+        "rows."
     )
-    with pytest.raises(NothingToPlot, match="all rows are of one class"):
-        draw(found, ["0"] * len(truth), FraudMetricConfig(), tmp_path)
+    with pytest.raises(FraudError, match="all rows are of one class"):
+        draw(predictions, ["0"] * len(truth), FraudMetricConfig(), tmp_path)
 
 
-def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
+def test_without_matplotlib_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(NoMatplotlib) as caught:
+    with pytest.raises(FraudError) as caught:
         draw(*rows(0.4), FraudMetricConfig(), tmp_path)
     assert (
         str(caught.value) == "Figures need matplotlib, which is not installed: pip install 'taskgraft-fraud[figures]'."
     )
 
 
-def test_judging_without_figures_imports_no_matplotlib():
+def test_evaluating_without_figures_does_not_import_matplotlib():
     code = "import sys, taskgraft_fraud.figures, taskgraft_fraud.fraud_metric; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

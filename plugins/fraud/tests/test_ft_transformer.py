@@ -1,11 +1,11 @@
-"""The loop that is written here gives what the library gives, and a vector per column besides."""
+"""The FT-Transformer gives the library's features, and a vector per column."""
 
 import pytest
 import torch
 from rtdl_revisiting_models import FTTransformer
-from tables import SMALL, SPECS, built, learned
+from small_tables import SMALL, SPECS, build, fitted
 
-from taskgraft.plugin import Batch, Layout
+from taskgraft.plugin import Batch, ConfigError, Layout, parse_config
 
 TABLE = {
     "amount": [3.5, 80.0, 1.0, 12.25, 7.0],
@@ -16,8 +16,8 @@ TABLE = {
 
 
 def library(backbone):
-    """rtdl's own FT-Transformer with a linear layer of two outputs, and the weights of a backbone."""
-    config = learned(SMALL["ft-transformer"], TABLE)
+    """The library's own FT-Transformer with a linear layer of two outputs and the weights of a backbone."""
+    config = fitted(SMALL["ft-transformer"], TABLE)
     model = FTTransformer(
         n_cont_features=2,
         cat_cardinalities=[column.size for column in config.learned[2:]],
@@ -30,28 +30,27 @@ def library(backbone):
         ffn_dropout=config.feed_forward_dropout,
         residual_dropout=config.residual_dropout,
     )
-    found = model.load_state_dict(backbone.model.transformer.state_dict(), strict=False)
-    assert [name.partition(".")[0] for name in found.missing_keys] == ["backbone"] * 4
-    assert all(name.startswith("backbone.output.") for name in found.missing_keys)
-    assert found.unexpected_keys == []
+    keys = model.load_state_dict(backbone.model.transformer.state_dict(), strict=False)
+    assert [name.partition(".")[0] for name in keys.missing_keys] == ["backbone"] * 4
+    assert all(name.startswith("backbone.output.") for name in keys.missing_keys)
+    assert keys.unexpected_keys == []
     model.backbone.output.normalization.load_state_dict(backbone.model.norm.state_dict())
     return model.eval()
 
 
-@pytest.mark.parametrize("layout", [Layout.VECTOR])
-def test_the_vector_is_what_the_library_puts_before_its_linear_layer(layout):
-    backbone = built("ft-transformer", TABLE, feed_forward=4 / 3).eval()
+def test_the_vector_is_the_input_of_the_librarys_linear_layer():
+    backbone = build("ft-transformer", TABLE, feed_forward=4 / 3).eval()
     torch.nn.init.normal_(backbone.model.norm.weight)
     model = library(backbone)
     batch = backbone.processor.prepare(TABLE).batch
     with torch.no_grad():
-        wanted = model(batch["numbers"], batch["categories"])
-        found = model.backbone.output.linear(backbone(batch, layout).value)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+        expected = model(batch["numbers"], batch["categories"])
+        output = model.backbone.output.linear(backbone(batch, Layout.VECTOR).value)
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-6)
 
 
 def test_each_column_attends_over_all_columns_in_every_block():
-    backbone = built("ft-transformer", TABLE).eval()
+    backbone = build("ft-transformer", TABLE).eval()
     batch = backbone.processor.prepare(TABLE).batch
     sequence = backbone(batch, Layout.SEQUENCE).value
     for column in range(2):
@@ -61,10 +60,10 @@ def test_each_column_attends_over_all_columns_in_every_block():
         assert bool(((moved - sequence).abs().amax(-1) > 1e-6).all())
 
 
-def test_elements_stand_in_the_order_of_the_columns_whatever_their_kind():
-    """With attention and feed-forward silenced, an element is a function of its own column alone."""
+def test_elements_are_in_the_order_of_the_columns_whatever_their_kind():
+    """With attention and feed-forward zeroed, an element depends on its own column alone."""
     mixed = {"shop": TABLE["shop"], "amount": [3.5, None, 1.0, 12.25, 7.0], "town": TABLE["town"]}
-    backbone = built("ft-transformer", mixed).eval()
+    backbone = build("ft-transformer", mixed).eval()
     with torch.no_grad():
         for block in backbone.model.transformer.backbone.blocks:
             for layer in (block["attention"].W_out, block["ffn"].linear2):
@@ -79,9 +78,7 @@ def test_elements_stand_in_the_order_of_the_columns_whatever_their_kind():
     assert moved.tolist() == [[False, True, False]] * 5
 
 
-def test_feature_size_and_heads_that_do_not_fit_are_told():
-    from taskgraft.plugin import ConfigError, parse_config
-
+def test_a_feature_size_that_the_attention_heads_do_not_divide_is_an_error():
     with pytest.raises(ConfigError) as caught:
         parse_config(SPECS["ft-transformer"].config, {"feature_size": 100}, "backbone 'ft-transformer'")
-    assert str(caught.value) == "backbone 'ft-transformer': feature_size is 100, which 8 attention_heads do not divide."
+    assert str(caught.value) == "backbone 'ft-transformer': feature_size 100 is not a multiple of 8 attention_heads."

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tables import SMALL, SPECS, TABLE, learned
+from small_tables import SMALL, SPECS, TABLE, fitted
 
 from taskgraft.testing import BackboneLaws
 
@@ -13,7 +13,7 @@ WORDS = {"shop": ["books", "food", "food", "books"], "town": ["Ulm", "Ulm", "Jen
 class TableLaws(BackboneLaws):
     @pytest.fixture
     def config(self, name, inputs):
-        return learned(SMALL[name], inputs)
+        return fitted(SMALL[name], inputs)
 
     @pytest.fixture
     def backbone(self, name, config):
@@ -55,14 +55,14 @@ class TestOneBlockAndOneHeadOfAttention(TableLaws):
 
     @pytest.fixture
     def config(self):
-        return learned(SMALL["ft-transformer"].model_copy(update={"blocks": 1, "attention_heads": 1}))
+        return fitted(SMALL["ft-transformer"].model_copy(update={"blocks": 1, "attention_heads": 1}))
 
 
-class TestHiding(TableLaws):
+class TestMasking(TableLaws):
     @pytest.fixture
     def name(self):
         return "ft-transformer"
 
     @pytest.fixture
     def config(self):
-        return learned(SMALL["ft-transformer"].model_copy(update={"hides": True}))
+        return fitted(SMALL["ft-transformer"].model_copy(update={"hides": True}))

@@ -1,4 +1,4 @@
-"""The made-up transactions of the example are what its README says, and the reader takes them."""
+"""The synthetic transactions of the example match its README, and the reader reads them."""
 
 import csv
 import sys
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from taskgraft.plugin import parse_config
-from taskgraft_fraud.history_reader import read_transactions
-from taskgraft_fraud.history_settings import TransactionsConfig
+from taskgraft_fraud.transactions_reader import read_transactions
+from taskgraft_fraud.transactions_settings import TransactionsConfig
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fraud"
 FILES = ("train.csv", "test/history.csv", "test/transactions.csv")
@@ -18,7 +18,7 @@ FILES = ("train.csv", "test/history.csv", "test/transactions.csv")
 
 @pytest.fixture
 def generate(monkeypatch):
-    """The module that makes transactions up."""
+    """The module that generates transactions."""
     monkeypatch.syspath_prepend(EXAMPLE)
     import generate
 
@@ -27,7 +27,7 @@ def generate(monkeypatch):
 
 
 @pytest.fixture
-def made(generate):
+def columns(generate):
     return generate.transactions(days=70, count=200, terminals=300, seed=0)
 
 
@@ -36,34 +36,34 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-def test_a_seed_gives_the_same_bytes_and_another_one_others(generate, tmp_path):
+def test_a_seed_determines_the_bytes(generate, tmp_path):
     one, same, other = (generate.save(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
 
     assert [(one / name).read_bytes() for name in FILES] == [(same / name).read_bytes() for name in FILES]
     assert [name for name in FILES if (one / name).read_bytes() == (other / name).read_bytes()] == []
 
 
-def test_the_files_hold_the_days_that_the_readme_says(generate, tmp_path):
+def test_the_files_contain_the_days_of_the_readme(generate, tmp_path):
     folder = generate.save(tmp_path)
-    train, history, judged = (table(folder / name) for name in FILES)
+    train, history, test = (table(folder / name) for name in FILES)
 
     assert history[: len(train)] == train
     assert (train[0]["time"][:10], train[-1]["time"][:10]) == ("2025-03-03", "2025-04-20")
-    assert (history[-1]["time"][:10], judged[0]["time"][:10]) == ("2025-04-27", "2025-04-28")
-    assert judged[-1]["time"][:10] == "2025-05-11"
-    for rows in (history, judged):
+    assert (history[-1]["time"][:10], test[0]["time"][:10]) == ("2025-04-27", "2025-04-28")
+    assert test[-1]["time"][:10] == "2025-05-11"
+    for rows in (history, test):
         times = [row["time"] for row in rows]
         assert times == sorted(times)
 
 
-def test_too_few_days_are_refused(generate, tmp_path):
+def test_too_few_days_are_an_error(generate, tmp_path):
     with pytest.raises(ValueError) as caught:
         generate.save(tmp_path, days=21)
-    assert str(caught.value) == "21 days leave none to learn from: the last 21 are held out"
+    assert str(caught.value) == "21 days leave none for training: the last 21 are held out"
 
 
-def test_about_one_in_a_hundred_is_a_fraud_and_every_way_is_in_every_part(generate, made):
-    day, way = made["seconds"] // 86_400, made["way"]
+def test_about_one_in_a_hundred_is_a_fraud_and_every_kind_is_in_every_part(generate, columns):
+    day, way = columns["seconds"] // 86_400, columns["way"]
 
     assert 18_000 < len(way) < 22_000
     assert 0.008 < (way != generate.GENUINE).mean() < 0.02
@@ -71,7 +71,7 @@ def test_about_one_in_a_hundred_is_a_fraud_and_every_way_is_in_every_part(genera
         assert set(way[part].tolist()) == {0, 1, 2, 3}
 
 
-def test_customers_have_places_and_pay_at_terminals_near_them(generate):
+def test_customers_pay_at_terminals_near_them(generate):
     people = generate.customers(200, np.random.default_rng(0))
     terminals = np.random.default_rng(1).uniform(0, 100, (300, 2))
     near = generate.visited(people["place"], terminals)
@@ -87,18 +87,18 @@ def test_a_customer_far_from_all_terminals_pays_at_the_nearest(generate):
     assert near.tolist() == [[False, True]]
 
 
-def test_large_amounts_are_those_that_nobody_else_pays(generate, made):
-    large = made["way"] == generate.LARGE
-    genuine = made["way"] == generate.GENUINE
+def test_large_amounts_are_all_frauds(generate, columns):
+    large = columns["way"] == generate.LARGE
+    genuine = columns["way"] == generate.GENUINE
 
-    assert made["amount"][large].min() >= 400 > made["amount"][genuine].max()
+    assert columns["amount"][large].min() >= 400 > columns["amount"][genuine].max()
 
 
-def test_all_that_is_paid_at_a_compromised_terminal_is_fraud_of_ordinary_amounts(generate, made):
-    way, day, amount = made["way"], made["seconds"] // 86_400, made["amount"]
+def test_all_payments_at_a_compromised_terminal_are_frauds_of_ordinary_amounts(generate, columns):
+    way, day, amount = columns["way"], columns["seconds"] // 86_400, columns["amount"]
     compromised = way == generate.COMPROMISED
-    for terminal in np.unique(made["terminal"][compromised]):
-        here = made["terminal"] == terminal
+    for terminal in np.unique(columns["terminal"][compromised]):
+        here = columns["terminal"] == terminal
         first, last = day[here & compromised].min(), day[here & compromised].max()
         assert last - first < generate.COMPROMISED_DAYS
         assert (way[here & (day >= first) & (day <= last)] == generate.COMPROMISED).all()
@@ -106,12 +106,12 @@ def test_all_that_is_paid_at_a_compromised_terminal_is_fraud_of_ordinary_amounts
     assert ordinary / 1.5 < amount[compromised].mean() < ordinary * 1.5
 
 
-def test_with_a_stolen_card_about_every_second_amount_is_five_times_the_customers(generate, made):
-    way, day, amount = made["way"], made["seconds"] // 86_400, made["amount"]
+def test_about_half_of_the_payments_with_a_stolen_card_are_frauds_of_five_times_the_amount(generate, columns):
+    way, day, amount = columns["way"], columns["seconds"] // 86_400, columns["amount"]
     stolen = way == generate.STOLEN
     times, shares = [], []
-    for customer in np.unique(made["customer"][stolen]):
-        theirs = made["customer"] == customer
+    for customer in np.unique(columns["customer"][stolen]):
+        theirs = columns["customer"] == customer
         first, last = day[theirs & stolen].min(), day[theirs & stolen].max()
         assert last - first < generate.STOLEN_DAYS
         times.append(amount[theirs & stolen].mean() / amount[theirs & (way == generate.GENUINE)].mean())
@@ -122,24 +122,24 @@ def test_with_a_stolen_card_about_every_second_amount_is_five_times_the_customer
 
 @pytest.fixture
 def read(generate, tmp_path):
-    """Rows of train.csv and of test/, as the recipe's reader gives them, and the recipe's data."""
+    """Rows of train.csv and of test/, as the recipe's reader reads them, and the recipe's data."""
     data = tomllib.loads((EXAMPLE / "recipe.toml").read_text())["data"]
-    told = {key: value for key, value in data["reader"].items() if key != "name"}
-    config = parse_config(TransactionsConfig, told, "reader 'transactions'")
+    settings = {key: value for key, value in data["reader"].items() if key != "name"}
+    config = parse_config(TransactionsConfig, settings, "reader 'transactions'")
     folder = generate.save(tmp_path)
     return read_transactions(folder / "train.csv", config), read_transactions(folder / "test", config), data
 
 
-def test_the_reader_gives_the_inputs_that_the_recipe_names(read):
+def test_the_reader_adds_the_inputs_of_the_recipe(read):
     train, test, data = read
 
     assert {*data["inputs"], data["target"]} <= set(train.columns) & set(test.columns)
     assert (train.invalid, test.invalid, test.notes) == ({}, {}, {})
 
 
-def test_the_windows_give_each_way_of_fraud_away(generate, made, read):
+def test_the_windows_reveal_each_kind_of_fraud(generate, columns, read):
     _, test, _ = read
-    way = made["way"][made["seconds"] // 86_400 >= 56]
+    way = columns["way"][columns["seconds"] // 86_400 >= 56]
     risk, mean = (np.array(test.values(name)) for name in ("terminal_risk_14d", "customer_mean_14d"))
     above = np.array([float(amount) for amount in test.values("amount")]) / mean
 

@@ -1,1 +1,1 @@
-"""Tables of transactions for taskgraft. What it provides stands in ``plugin``."""
+"""Tables of transactions for taskgraft. What it provides is listed in ``plugin``."""

@@ -1,43 +1,43 @@
-"""Table backbones: one module for every library's model, run block by block."""
+"""Table backbones: one module around the models of several libraries, run block by block."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from taskgraft.plugin import Backbone, BackboneDescription, Batch, Features, Layout, TaskgraftError
+from taskgraft.plugin import Backbone, BackboneDescription, Batch, Features, Layout
 from taskgraft_fraud.description import category_sizes, number_count
+from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.processor import CATEGORIES, NUMBERS, TableProcessor
 from taskgraft_fraud.settings import AnyTable, CategoryColumn, NumberColumn, TableConfig
 
 HIDDEN = "hidden"
-"""The tensor of a state: what the block at a cut reads."""
+"""The tensor of the state at a cut: the input of the next block."""
 
 
 class TableModel(nn.Module, ABC):
-    """A library's model, taken apart: cells → what the first block reads → … → features."""
+    """A library's model in pieces: cells → input of the first block → … → features."""
 
     @abstractmethod
     def embed(self, numbers: Tensor | None, categories: Tensor | None) -> Tensor:
-        """Compute what the first block reads, ``(batch, …)``.
+        """Compute the input of the first block, ``(batch, …)``.
 
         Args:
-            numbers: ``(batch, number)`` floating point; None where no column gives any.
-            categories: ``(batch, column)`` int64, places of categories; None where no column has any.
+            numbers: ``(batch, number)`` floating point; None if no column has any.
+            categories: ``(batch, column)`` int64, category indices; None if no column is categorical.
         """
 
     @abstractmethod
-    def run(self, block: int, hidden: Tensor, layout: Layout) -> Tensor:
-        """Run one block on what it reads; of the last one, as much as a layout needs."""
+    def run_block(self, block: int, hidden: Tensor, layout: Layout) -> Tensor:
+        """Run one block. The last may compute only what the layout needs."""
 
     @abstractmethod
-    def read(self, hidden: Tensor, layout: Layout) -> Tensor:
-        """Make features of what the last block gave."""
+    def to_features(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """Compute features from the output of the last block."""
 
 
 class TableBackbone(Backbone):
-    """A model for tables. Its weights begin at random; an artifact holds all of them."""
+    """A model for tables. Its weights are initialized at random, so an artifact contains all of them."""
 
     def __init__(self, model: TableModel, description: BackboneDescription, config: TableConfig):
         super().__init__()
@@ -63,29 +63,29 @@ class TableBackbone(Backbone):
     def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
-        hidden = self._embedded(batch)
+        hidden = self._embed(batch)
         for block in range(cut):
-            hidden = self.model.run(block, hidden, layout)
+            hidden = self.model.run_block(block, hidden, layout)
         return Batch({HIDDEN: hidden})
 
     def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
-        hidden = state[HIDDEN] if cut else self._embedded(state)
+        hidden = state[HIDDEN] if cut else self._embed(state)
         for block in range(cut, len(self._description.parts)):
-            hidden = self.model.run(block, hidden, layout)
-        value = self.model.read(hidden, layout)
+            hidden = self.model.run_block(block, hidden, layout)
+        value = self.model.to_features(hidden, layout)
         lengths = None
         if layout == Layout.SEQUENCE:
             lengths = torch.full(value.shape[:1], value.shape[1], device=value.device)
         return Features(layout, (value,), lengths)
 
-    def _embedded(self, batch: Batch) -> Tensor:
+    def _embed(self, batch: Batch) -> Tensor:
         numbers, categories = batch.tensors.get(NUMBERS), batch.tensors.get(CATEGORIES)
         dtype = next(self.model.parameters()).dtype
         return self.model.embed(None if numbers is None else numbers.to(dtype), categories)
 
 
-def sketched(config: AnyTable) -> AnyTable:
-    """Make up a number and a category where columns are not known yet."""
+def with_placeholder_columns(config: AnyTable) -> AnyTable:
+    """Add a placeholder number and category column if the backbone is not fitted yet."""
     if config.learned is not None:
         return config
     number = NumberColumn(name="number", mean=0.0, scale=1.0, sign=False)
@@ -93,23 +93,18 @@ def sketched(config: AnyTable) -> AnyTable:
     return config.model_copy(update={"learned": (number, category)})
 
 
-def shape_of(config: TableConfig, name: str) -> tuple[int, tuple[int, ...]]:
-    """Give how many numbers a row becomes, and the places of each column of categories.
+def input_sizes(config: TableConfig, name: str) -> tuple[int, tuple[int, ...]]:
+    """Count the numeric features of a row, and the indices of each categorical column.
+
+    Args:
+        name: the backbone, for the message.
 
     Raises:
-        NoTableYet: when the columns are not known, naming the backbone.
+        FraudError: if the backbone is not fitted yet.
     """
     numbers, sizes = number_count(config), category_sizes(config)
     if numbers is None or sizes is None:
-        raise NoTableYet(name)
+        raise FraudError(
+            f"'{name}' does not know the columns of its table yet. Fit it first, or load it from an artifact."
+        )
     return numbers, sizes
-
-
-@dataclass(eq=False)
-class NoTableYet(TaskgraftError):
-    """A table backbone that is built before it has seen a table."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"'{self.name}' has not learned yet what the columns of its table are. Fit it first, or start from an artifact."

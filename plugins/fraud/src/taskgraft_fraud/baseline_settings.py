@@ -1,43 +1,43 @@
-"""Settings of the baselines, and what the regression learns, known without scikit-learn."""
+"""Settings of the baselines, and the state of the logistic regression; importing them does not import scikit-learn."""
 
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from taskgraft.plugin import Config
-from taskgraft_fraud.settings import Column, KindsConfig
+from taskgraft_fraud.settings import Column, ColumnKindsConfig
 
 
-class LogisticRegressionConfig(KindsConfig):
-    """Logistic regression over standardised numbers and one column per category."""
+class LogisticRegressionConfig(ColumnKindsConfig):
+    """Logistic regression over standardized numbers and one-hot categories."""
 
     strength: float = Field(default=1.0, gt=0, description="inverse of the L2 penalty, scikit-learn's C")
 
 
-class GradientBoostingConfig(KindsConfig):
-    """Gradient boosting of decision trees, with the library's own settings."""
+class GradientBoostingConfig(ColumnKindsConfig):
+    """Gradient boosting of decision trees, with the library's default hyperparameters."""
 
     positional: ClassVar[str | None] = "library"
 
     library: Literal["lightgbm", "scikit-learn"] | None = Field(
-        default=None, description="whose trees; lightgbm where it is installed, if left out"
+        default=None, description="implementation; by default lightgbm if it is installed"
     )
 
 
-class RandomForestConfig(KindsConfig):
-    """A forest of decision trees, each grown to the end on rows drawn again."""
+class RandomForestConfig(ColumnKindsConfig):
+    """A forest of fully grown decision trees on bootstrap samples."""
 
-    trees: int = Field(default=100, ge=1, description="how many")
+    trees: int = Field(default=100, ge=1, description="number of trees")
 
 
-class LogisticRegressionLearned(Config):
-    """What logistic regression learned.
+class LogisticRegressionState(Config):
+    """A fitted logistic regression.
 
     Attributes:
-        columns: of the inputs, as a table backbone reads them: the numbers of all, then for each column of categories one of 0
-            and 1 for what is unknown, for a missing value where there were some, and for each category.
+        columns: of the inputs, as a table backbone reads them. The design matrix has their numbers, then per categorical column
+            one-hot values for unknown, for missing (if it was in training), and for each category.
         classes: the labels.
-        coefficients: for each class one per column so made.
+        coefficients: per class, one per column of the design matrix.
         intercepts: one per class. Probabilities are the softmax of both.
     """
 

@@ -1,4 +1,4 @@
-"""Card precision: of the cards that a team can look at each day, how many are compromised."""
+"""Card precision: of the cards that a team can review each day, the share that is compromised."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,20 +8,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from taskgraft.plugin import to_arrow
-from taskgraft_fraud.cells import codes, column_of, texts
+from taskgraft_fraud.parse_cells import factorize, parse_texts, to_arrow_array
 
 
-class Cards:
-    """The cards of each day, each with its highest score of that day, for many resamples of the same rows.
+class CardPrecision:
+    """Card precision top-k, computed for many resamples of the same rows.
 
-    Card precision top-k (Le Borgne, Siblini, Lebichot, Bontempi, 2022, Reproducible machine learning for credit card fraud
-    detection: practical handbook, chapter 4). Of each day, the k cards of the highest scores are looked at; its precision is
-    the share of those with a fraud on that day. A card that was looked at on a day of its fraud is known from then on, and left
-    out of later days. The mean over days is given, without those that have no card left.
+    From Le Borgne, Siblini, Lebichot and Bontempi, 2022, Reproducible machine learning for credit card fraud detection:
+    practical handbook, chapter 4. Each day, the k cards of highest score (each by its highest of the day) are reviewed; the
+    day's precision is the share of them with a fraud on that day. A card that was reviewed on a day of its fraud is known
+    from then on, and left out of later days. The result is the mean over days, without days that have no card left.
 
-    Where equal scores straddle the k-th place, each card counts by the share of them that fits, and none of them gets known. A
-    row without customer is a card of its own. Rows that are equal in every column are one row that was drawn again, and a card
-    of such rows counts as often as the one of them that was drawn most.
+    If ties straddle rank k, each of those cards counts by the share that fits, and none of them becomes known. A row without
+    customer is a card of its own. Rows that agree in every column are one row that was resampled, and a card of such rows
+    counts as often as its most frequent one.
     """
 
     def __init__(
@@ -32,18 +32,18 @@ class Cards:
         fraud: NDArray[np.bool_],
         columns: Mapping[str, Sequence[Any]],
     ):
-        """Put rows of a card and a day together.
+        """Group the rows by day and card.
 
         Args:
-            columns: all that is known of the rows, to tell a row from one that was drawn again.
+            columns: all columns of the rows, to distinguish different rows from copies of one row.
         """
-        of_row, names = codes(texts(column_of(customers), "customer").values)
+        codes, names = factorize(parse_texts(to_arrow_array(customers), "customer").values)
         ranks = np.unique(scores, return_inverse=True)[1]
-        first, self._row = _different(np.stack([of_row, days, ranks, fraud]), columns)
-        customer = of_row[first]
-        alone = customer < 0
-        customer[alone] = len(names) + np.arange(alone.sum())
-        self._customers = len(names) + int(alone.sum())
+        first, self._row = _distinct_rows(np.stack([codes, days, ranks, fraud]), columns)
+        customer = codes[first]
+        missing = customer < 0
+        customer[missing] = len(names) + np.arange(missing.sum())
+        self._customers = len(names) + int(missing.sum())
         self._order = np.lexsort((customer, days[first]))
         day, customer = days[first][self._order], customer[self._order]
         self._ranks, self._fraud = ranks[first][self._order], fraud[first][self._order]
@@ -51,66 +51,66 @@ class Cards:
         self._customer = customer[self._starts]
         self._days = np.append(_run_starts(day[None, self._starts]), len(self._starts))
 
-    def precision(self, times: NDArray[np.int64], k: int) -> float:
-        """Compute the precision of the k highest cards per day, from 0 to 1.
+    def precision(self, counts: NDArray[np.int64], k: int) -> float:
+        """Compute the mean daily precision of the k highest cards, from 0 to 1.
 
         Args:
-            times: ``(row,)``, how often each row counts; not all 0.
+            counts: ``(row,)``, how often each row is in the resample; not all 0.
         """
-        drawn = np.bincount(self._row, times, len(self._order)).astype(np.int64)[self._order]
-        there = drawn > 0
-        copies = np.maximum.reduceat(drawn, self._starts)
-        highest = np.maximum.reduceat(np.where(there, self._ranks, -1), self._starts)
-        fraud = np.logical_or.reduceat(there & self._fraud, self._starts)
+        copies = np.bincount(self._row, counts, len(self._order)).astype(np.int64)[self._order]
+        present = copies > 0
+        card_copies = np.maximum.reduceat(copies, self._starts)
+        highest = np.maximum.reduceat(np.where(present, self._ranks, -1), self._starts)
+        fraud = np.logical_or.reduceat(present & self._fraud, self._starts)
         known = np.zeros(self._customers, dtype=np.bool_)
-        shares = []
+        precisions = []
         for start, stop in zip(self._days[:-1], self._days[1:], strict=True):
-            cards = start + np.flatnonzero((copies[start:stop] > 0) & ~known[self._customer[start:stop]])
+            cards = start + np.flatnonzero((card_copies[start:stop] > 0) & ~known[self._customer[start:stop]])
             if len(cards):
-                share, found = _looked_at(highest[cards], copies[cards], fraud[cards], k)
-                known[self._customer[cards[found]]] = True
-                shares.append(share)
-        return float(np.mean(shares))
+                precision, detected = _precision_of_day(highest[cards], card_copies[cards], fraud[cards], k)
+                known[self._customer[cards[detected]]] = True
+                precisions.append(precision)
+        return float(np.mean(precisions))
 
 
-def _looked_at(
+def _precision_of_day(
     ranks: NDArray[np.int64], copies: NDArray[np.int64], fraud: NDArray[np.bool_], k: int
 ) -> tuple[float, NDArray[np.bool_]]:
-    """Look at the k highest cards of a day: the share of fraud, and which are known then."""
+    """Review the k highest cards of a day: the share of fraud among them, and the cards detected, ``(card,)`` bool."""
     if (total := copies.sum()) <= k:
         return float(copies[fraud].sum() / total), fraud
-    some = np.argpartition(ranks, -k)[-k:] if len(ranks) > k else np.arange(len(ranks))
-    some = some[np.argsort(-ranks[some])]
-    limit = ranks[some[np.searchsorted(np.cumsum(copies[some]), k)]]
-    above, equal = ranks > limit, ranks == limit
-    room, tied = k - copies[above].sum(), copies[equal].sum()
-    right = copies[above & fraud].sum() + room / tied * copies[equal & fraud].sum()
-    return float(right / k), fraud & (ranks >= limit if room == tied else above)
+    top = np.argpartition(ranks, -k)[-k:] if len(ranks) > k else np.arange(len(ranks))
+    top = top[np.argsort(-ranks[top])]
+    limit = ranks[top[np.searchsorted(np.cumsum(copies[top]), k)]]
+    above, tied = ranks > limit, ranks == limit
+    room, tied_count = k - copies[above].sum(), copies[tied].sum()
+    hits = copies[above & fraud].sum() + room / tied_count * copies[tied & fraud].sum()
+    return float(hits / k), fraud & (ranks >= limit if room == tied_count else above)
 
 
-def _different(
+def _distinct_rows(
     keys: NDArray[np.int64], columns: Mapping[str, Sequence[Any]]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Tell rows apart: first by a few keys ``(key, row)``, and only those that agree in these by every column.
+    """Find the distinct rows: first by a few keys ``(key, row)``, then, only for rows that agree in these, by every column.
 
     Returns:
-        the first row of each different one, and for each row which of those it is.
+        the index of the first row of each distinct row, and for each row the index of its distinct row.
     """
     order = np.lexsort(keys)
-    opens = np.zeros(len(order), dtype=np.bool_)
-    opens[_run_starts(keys[:, order])] = True
-    again = np.append(~opens[1:], False) | ~opens
+    opens_run = np.zeros(len(order), dtype=np.bool_)
+    opens_run[_run_starts(keys[:, order])] = True
+    repeated = np.append(~opens_run[1:], False) | ~opens_run
     number = np.empty(len(order), dtype=np.int64)
-    number[order] = np.cumsum(opens) - 1
-    some = np.sort(order[again])
-    cells = [to_arrow(values).take(pa.array(some)).to_pylist() for values in columns.values()]
-    contents: dict[tuple[int, str], int] = {}
-    for row, *content in zip(some.tolist(), *cells, strict=True):
-        number[row] = contents.setdefault((int(number[row]), repr(content)), len(order) + len(contents))
+    number[order] = np.cumsum(opens_run) - 1
+    rows = np.sort(order[repeated])
+    cells = [to_arrow(values).take(pa.array(rows)).to_pylist() for values in columns.values()]
+    numbers: dict[tuple[int, str], int] = {}
+    for row, *content in zip(rows.tolist(), *cells, strict=True):
+        number[row] = numbers.setdefault((int(number[row]), repr(content)), len(order) + len(numbers))
     _, first, row_of = np.unique(number, return_index=True, return_inverse=True)
     return first, row_of
 
 
 def _run_starts(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Find where runs of equal columns begin, in ``(key, place)``."""
+    """Find where runs of equal columns start in ``(key, position)``."""
     return np.flatnonzero(np.append(True, (keys[:, 1:] != keys[:, :-1]).any(0))[: keys.shape[1]])

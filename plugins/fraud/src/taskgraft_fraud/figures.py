@@ -1,7 +1,6 @@
-"""The figures of the metric ``fraud``: whether probabilities are what they say, and what recall costs in precision."""
+"""The figures of the metric ``fraud``: a reliability diagram and a precision-recall curve."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.plugin import Predictions, TaskgraftError
-from taskgraft_fraud.fraud_metric import outcomes
+from taskgraft.plugin import Predictions
+from taskgraft_fraud.errors import FraudError
+from taskgraft_fraud.fraud_metric import to_outcomes
 from taskgraft_fraud.metric_settings import FraudMetricConfig
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 10
-"""Of the reliability diagram, at most, with about as many rows in each."""
+"""Maximum bins of the reliability diagram, with about as many rows in each."""
 
-FINE = 50
-"""Edges of the bars below it."""
+HISTOGRAM_EDGES = 50
+"""Bin edges of the histogram below it."""
 
-RARE = 0.01
-"""Probabilities below this need logarithmic axes to be told apart."""
+RARE_PROBABILITY = 0.01
+"""Probabilities below this are plotted on logarithmic axes."""
 
 DOTS_PER_INCH = 150
 
@@ -35,19 +35,19 @@ def draw(predictions: Predictions, truth: Sequence[Any], settings: FraudMetricCo
     """Draw ``reliability.png`` and ``precision_recall.png``.
 
     Raises:
-        NoMatplotlib: where that is not installed.
-        NothingToPlot: for predictions without probabilities, or rows that are not of both classes.
+        FraudError: if matplotlib is not installed, the predictions have no probabilities, or the rows are of one class.
     """
     if find_spec("matplotlib") is None:
-        raise NoMatplotlib()
-    found = outcomes(predictions, truth, settings.positive)
-    if found.scores is None or found.fraud.all() or not found.fraud.any():
-        raise NothingToPlot(
-            "the predictions have no probabilities" if found.scores is None else "all rows are of one class"
+        raise FraudError("Figures need matplotlib, which is not installed: pip install 'taskgraft-fraud[figures]'.")
+    outcomes = to_outcomes(predictions, truth, settings.positive)
+    if outcomes.scores is None or outcomes.fraud.all() or not outcomes.fraud.any():
+        problem = "the predictions have no probabilities" if outcomes.scores is None else "all rows are of one class"
+        raise FraudError(
+            f"The metric 'fraud' cannot draw figures: {problem}. Evaluate without figures, or on other rows."
         )
     figures = {
-        "reliability.png": _reliability(found.scores, found.fraud),
-        "precision_recall.png": _precision_recall(found.scores, found.fraud, found.alert),
+        "reliability.png": _reliability(outcomes.scores, outcomes.fraud),
+        "precision_recall.png": _precision_recall(outcomes.scores, outcomes.fraud, outcomes.alert),
     }
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=DOTS_PER_INCH)
@@ -55,70 +55,70 @@ def draw(predictions: Predictions, truth: Sequence[Any], settings: FraudMetricCo
 
 
 def _reliability(scores: NDArray[np.float64], fraud: NDArray[np.bool_]) -> "Figure":
-    """Draw for bins of rows by their probability how many are fraud; below, how many rows have which probability.
+    """Plot the share of fraud against the mean probability of each bin; below, a histogram of the probabilities.
 
-    Where probabilities below one in a hundred matter, the axes are logarithmic, and a bin without fraud lies on the lower edge.
+    With mean probabilities below 0.01, axes are logarithmic, and bins without fraud are at the lower edge.
     """
     bins = _bins(scores)
     counts = np.bincount(bins)
-    said, true = (np.bincount(bins, weights) / counts for weights in (scores, fraud))
-    low, high = _interval(true, counts)
-    logarithmic = said.min() < RARE
-    edge = 10 ** np.floor(np.log10(max(min(said.min(), true[true > 0].min()) / 2, 1e-7))) if logarithmic else 0.0
+    predicted, observed = (np.bincount(bins, weights) / counts for weights in (scores, fraud))
+    low, high = _wilson_interval(observed, counts)
+    logarithmic, edge, note = predicted.min() < RARE_PROBABILITY, 0.0, ""
+    if logarithmic:
+        lowest = min(predicted.min(), observed[observed > 0].min())
+        edge, note = 10 ** np.floor(np.log10(max(lowest / 2, 1e-7))), _zero_bins_note(observed)
     figure = _figure(6.4, 6.8)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    axes.plot([edge, 1], [edge, 1], color=GREY, linestyle="--", linewidth=1, label="probabilities that are right")
+    axes.plot([edge, 1], [edge, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
     axes.errorbar(
-        np.maximum(said, edge),
-        np.maximum(true, edge),
-        yerr=[np.maximum(true, edge) - np.maximum(low, edge), high - np.maximum(true, edge)],
+        np.maximum(predicted, edge),
+        np.maximum(observed, edge),
+        yerr=[np.maximum(observed, edge) - np.maximum(low, edge), high - np.maximum(observed, edge)],
         color=BLUE,
         marker="o",
         capsize=3,
         linewidth=1.5,
         elinewidth=1,
-        label=f"{len(counts)} bins of {_span(counts)} rows, with 95 % intervals{_below(true) if logarithmic else ''}",
+        label=f"{len(counts)} bins of {_count_range(counts)} rows, with 95 % intervals{note}",
     )
     axes.set(ylim=(edge, 1.0), ylabel="share of fraud in the bin", title="Reliability of the probability of fraud")
     axes.legend(loc="upper left", frameon=False)
-    reach = np.geomspace(edge, 1, FINE) if logarithmic else np.linspace(0, 1, FINE)
-    below.hist(np.clip(scores, edge, 1), reach, color=BLUE, alpha=0.6)
-    below.set(
-        xlim=(edge, 1.0), xlabel="predicted probability of fraud (of a bin: the mean)", ylabel="rows", yscale="log"
-    )
+    edges = np.geomspace(edge, 1, HISTOGRAM_EDGES) if logarithmic else np.linspace(0, 1, HISTOGRAM_EDGES)
+    below.hist(np.clip(scores, edge, 1), edges, color=BLUE, alpha=0.6)
+    below.set(xlim=(edge, 1.0), xlabel="predicted probability of fraud (mean of each bin)", ylabel="rows", yscale="log")
     below.set_ylim(bottom=0.5)
     if logarithmic:
         axes.set(xscale="log", yscale="log")
-    for one in (axes, below):
-        _plain(one)
+    for panel in (axes, below):
+        _style_axes(panel)
     return figure
 
 
-def _interval(
+def _wilson_interval(
     shares: NDArray[np.float64], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Estimate from where to where shares may be, at 95 % (Wilson, 1927, Probable inference, the law of succession)."""
+    """Compute 95 % intervals of shares (Wilson, 1927, Probable inference, the law of succession)."""
     square = 1.96**2 / counts
     middle = (shares + square / 2) / (1 + square)
     half = np.sqrt(square * (shares * (1 - shares) + square / 4)) / (1 + square)
     return np.minimum(middle - half, shares).clip(0), np.maximum(middle + half, shares)
 
 
-def _below(true: NDArray[np.float64]) -> str:
-    return "" if true.all() else f"\n({(true == 0).sum()} of them, without fraud, on the lower edge)"
+def _zero_bins_note(observed: NDArray[np.float64]) -> str:
+    return "" if observed.all() else f"\n({(observed == 0).sum()} of them, without fraud, at the lower edge)"
 
 
-def _span(counts: NDArray[np.int64]) -> str:
+def _count_range(counts: NDArray[np.int64]) -> str:
     low, high = int(counts.min()), int(counts.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _precision_recall(scores: NDArray[np.float64], fraud: NDArray[np.bool_], alert: NDArray[np.bool_]) -> "Figure":
-    """Draw what precision there is at each recall, and where the alerts lie."""
+    """Plot precision against recall, and the point of the alerts."""
     order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # rows of equal score pass together
-    right = np.cumsum(fraud[order])[ends]
-    recall, precision = right / right[-1], right / (ends + 1)
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # rows of equal score are together
+    hits = np.cumsum(fraud[order])[ends]
+    recall, precision = hits / hits[-1], hits / (ends + 1)
     average = float(np.sum(np.diff(np.append(0, recall)) * precision))
     figure = _figure(6.4, 5.2)
     axes = figure.subplots()
@@ -130,37 +130,37 @@ def _precision_recall(scores: NDArray[np.float64], fraud: NDArray[np.bool_], ale
         linewidth=1.5,
         label=f"by probability (average precision {average:.3f})",
     )
-    axes.axhline(fraud.mean(), color=GREY, linestyle="--", linewidth=1, label=f"by chance ({fraud.mean():.3g})")
+    axes.axhline(fraud.mean(), color=GREY, linestyle="--", linewidth=1, label=f"random ranking ({fraud.mean():.3g})")
     if alert.any():
         caught = (fraud & alert).sum()
-        at = caught / fraud.sum(), caught / alert.sum()
         axes.plot(
-            *at,
+            caught / fraud.sum(),
+            caught / alert.sum(),
             color=ORANGE,
             marker="D",
             linestyle="none",
-            label=f"the alerts ({alert.sum():,} of {len(alert):,} rows)",
+            label=f"alerts ({alert.sum():,} of {len(alert):,} rows)",
         )
     axes.set(
         xlim=(0, 1.02),
         ylim=(0, 1.05),
         title=f"Precision and recall, {fraud.sum():,} frauds in {len(fraud):,} rows",
-        xlabel="recall: share of the frauds that is found",
-        ylabel="precision: share of what is found that is fraud",
+        xlabel="recall: share of frauds above the threshold",
+        ylabel="precision: share of rows above the threshold that are fraud",
     )
     figure.legend(loc="outside lower center", frameon=False, ncols=1)
-    _plain(axes)
+    _style_axes(axes)
     return figure
 
 
 def _bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Put rows into bins by their scores, about as many in each; rows of equal score are in one."""
+    """Assign rows to bins by score, about as many in each; rows of equal score share a bin."""
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, BINS + 1)[1:-1]))
     return np.unique(np.searchsorted(edges, scores, "left"), return_inverse=True)[1].astype(np.int64)
 
 
 def _figure(width: float, height: float) -> "Figure":
-    """Make a figure that no window and no other figure knows of. Sizes are in inches."""
+    """Make a figure outside pyplot, without global state. Sizes are in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -169,25 +169,7 @@ def _figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def _plain(axes: "Axes") -> None:
+def _style_axes(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-@dataclass(eq=False)
-class NoMatplotlib(TaskgraftError):
-    """Figures without what draws them."""
-
-    def __str__(self) -> str:
-        return "Figures need matplotlib, which is not installed: pip install 'taskgraft-fraud[figures]'."
-
-
-@dataclass(eq=False)
-class NothingToPlot(TaskgraftError):
-    """Predictions of which no figure can be made."""
-
-    problem: str
-
-    def __str__(self) -> str:
-        return f"The metric 'fraud' has nothing to draw: {self.problem}. Judge without figures, or other rows."

@@ -1,4 +1,4 @@
-"""The metric ``fraud``: two classes judged as a fraud team would, for many resamples of the same rows."""
+"""The metric ``fraud``: ranking, alerts, costs and card precision for two classes, over many resamples of the same rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,28 +14,28 @@ from taskgraft.plugin import (
     MissingColumn,
     Predictions,
     RankingCurves,
-    TaskgraftError,
     join_words,
     label_key,
 )
-from taskgraft_fraud.card_precision import Cards
-from taskgraft_fraud.day import days_of
+from taskgraft_fraud.card_precision import CardPrecision
+from taskgraft_fraud.days import parse_days
+from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.metric_settings import FraudMetricConfig
-from taskgraft_fraud.threshold import losses_of
+from taskgraft_fraud.threshold import fraud_losses
 
-Numbers = Mapping[str, float]
-Times = NDArray[np.int64]
-"""How often each row counts, ``(row,)``."""
+Metrics = Mapping[str, float]
+Counts = NDArray[np.int64]
+"""How often each row is in a resample, ``(row,)``."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What is true and predicted of each row, ``(row,)`` each.
+    """The truth and the prediction of each row, ``(row,)`` each.
 
     Attributes:
-        fraud: whether it is one.
-        alert: whether it is predicted as one.
-        scores: the probability of fraud, float64; None where there is none.
+        fraud: whether it is a fraud.
+        alert: whether it is predicted as fraud.
+        scores: the probability of fraud, float64; None if the predictions have none.
     """
 
     fraud: NDArray[np.bool_]
@@ -43,147 +43,128 @@ class Outcomes:
     scores: NDArray[np.float64] | None
 
 
-def fraud(
+def fraud_metric(
     predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: FraudMetricConfig
 ) -> MetricFunction:
-    """Judge alerts and scores; shares are from 0 to 1, and what cannot be had is left out.
+    """Evaluate alerts and scores. Shares are from 0 to 1; an undefined metric is left out.
 
-    ``average_precision`` and ``auroc`` of the scores. ``precision`` and ``recall`` of the alerts (the rows predicted as fraud),
-    and ``alerts_share``, how many of all rows they are. ``precision_at_K`` and ``recall_at_K`` of the k rows of the highest
-    scores; where equal scores straddle the k-th place, each counts by the share of them that fits. ``card_precision_at_K``,
-    where the columns of customers and times are known: see :class:`Cards`. ``expected_cost``, where the column of amounts and
-    the price of a review are: the mean per row, in their unit, of what a missed fraud or an alert costs.
+    ``average_precision`` and ``auroc`` of the scores. ``precision`` and ``recall`` of the alerts (rows predicted as fraud), and
+    ``alerts_share``, the share of all rows that are alerts. ``precision_at_K`` and ``recall_at_K`` of the k rows of highest
+    score; if ties straddle rank k, each of them counts by the share that fits. ``card_precision_at_K``, with columns of
+    customers and times: see :class:`CardPrecision`. ``expected_cost``, with a column of amounts and the cost of a review:
+    mean cost per row, in their unit, of missed frauds and alerts.
 
     Raises:
-        NotTwoClasses, NotALabel, MissingColumn, BadCells: for what cannot be judged so.
+        FraudError: if there are not two classes, or the label of fraud is not one of them.
+        MissingColumn, InvalidCells: for a column of the settings that is missing or has invalid cells.
     """
-    found = outcomes(predictions, truth, settings.positive)
-    parts = [_alerts(found)]
-    if found.scores is not None:
-        parts += [_areas(found.fraud, found.scores), _highest(found.fraud, found.scores, settings.k)]
+    outcomes = to_outcomes(predictions, truth, settings.positive)
+    metrics = [_alert_metrics(outcomes)]
+    if outcomes.scores is not None:
+        metrics.append(_ranking_metrics(outcomes.fraud, outcomes.scores))
+        metrics.append(_top_k_metrics(outcomes.fraud, outcomes.scores, settings.k))
         if settings.customer is not None and settings.time is not None:
-            parts.append(_cards(found.fraud, found.scores, columns, settings))
+            metrics.append(_card_precision(outcomes.fraud, outcomes.scores, columns, settings))
     if settings.amount is not None and settings.review is not None:
-        losses = losses_of(settings.amount, _column(columns, settings.amount), found.fraud)
-        parts.append(_cost(found.alert, losses, settings.review))
+        losses = fraud_losses(settings.amount, _column(columns, settings.amount), outcomes.fraud)
+        metrics.append(_expected_cost(outcomes.alert, losses, settings.review))
 
-    def judge(rows: NDArray[np.int64]) -> Numbers:
-        times = np.bincount(rows, minlength=len(truth))
-        return {name: number for part in parts for name, number in part(times).items()} if len(rows) else {}
+    def compute(rows: NDArray[np.int64]) -> Metrics:
+        counts = np.bincount(rows, minlength=len(truth))
+        return {name: value for metric in metrics for name, value in metric(counts).items()} if len(rows) else {}
 
-    return judge
+    return compute
 
 
-def outcomes(predictions: Predictions, truth: Sequence[Any], positive: Label | None) -> Outcomes:
-    """Tell fraud from the rest.
+def to_outcomes(predictions: Predictions, truth: Sequence[Any], positive: Label | None) -> Outcomes:
+    """Reduce labels and predictions to fraud or not.
 
     Args:
         positive: the label of fraud; None for the second class.
 
     Raises:
-        NotTwoClasses, NotALabel: when that is not possible.
+        FraudError: if there are not two classes, or ``positive`` is not one of them.
     """
     classes = tuple(map(label_key, predictions.classes))
     if len(classes) != 2:
-        raise NotTwoClasses(classes)
+        raise FraudError(
+            f"The metric 'fraud' evaluates two classes, but there are {len(classes)}: {join_words(classes)}. "
+            "Choose another metric (classification), or a target of two labels."
+        )
     label = classes[1] if positive is None else label_key(positive)
     if label not in classes:
-        raise NotALabel(label, classes)
-    wanted, given = (np.array([label_key(one) == label for one in labels]) for labels in (truth, predictions.values))
+        raise FraudError(
+            f"The label of fraud (positive) of the metric 'fraud' is '{label}', but the labels are "
+            f"{join_words(map(repr, classes))}. Name one of these."
+        )
+    fraud, alert = (np.array([label_key(value) == label for value in labels]) for labels in (truth, predictions.values))
     scores = None
     if predictions.probabilities:
         scores = np.stack(predictions.probabilities)[:, classes.index(label)].astype(np.float64)
-    return Outcomes(wanted, given, scores)
+    return Outcomes(fraud, alert, scores)
 
 
-def _alerts(found: Outcomes) -> Callable[[Times], Numbers]:
-    caught = found.fraud & found.alert
+def _alert_metrics(outcomes: Outcomes) -> Callable[[Counts], Metrics]:
+    caught = outcomes.fraud & outcomes.alert
 
-    def judge(times: Times) -> Numbers:
-        right, alerts, frauds = (int(times[chosen].sum()) for chosen in (caught, found.alert, found.fraud))
-        numbers = {"alerts_share": alerts / int(times.sum())}
+    def compute(counts: Counts) -> Metrics:
+        hits, alerts, frauds = (int(counts[mask].sum()) for mask in (caught, outcomes.alert, outcomes.fraud))
+        metrics = {"alerts_share": alerts / int(counts.sum())}
         if alerts:
-            numbers["precision"] = right / alerts
+            metrics["precision"] = hits / alerts
         if frauds:
-            numbers["recall"] = right / frauds
-        return numbers
+            metrics["recall"] = hits / frauds
+        return metrics
 
-    return judge
-
-
-def _areas(wanted: NDArray[np.bool_], scores: NDArray[np.float64]) -> Callable[[Times], Numbers]:
-    ranking = RankingCurves(scores[:, None], wanted[:, None])
-
-    def judge(times: Times) -> Numbers:
-        named = zip(("auroc", "average_precision"), ranking.areas(times), strict=True)
-        return {name: float(areas[0]) for name, areas in named if not np.isnan(areas[0])}
-
-    return judge
+    return compute
 
 
-def _highest(wanted: NDArray[np.bool_], scores: NDArray[np.float64], k: int) -> Callable[[Times], Numbers]:
-    """MetricFunction the k rows of the highest scores, or all where there are fewer."""
+def _ranking_metrics(fraud: NDArray[np.bool_], scores: NDArray[np.float64]) -> Callable[[Counts], Metrics]:
+    ranking = RankingCurves(scores[:, None], fraud[:, None])
+
+    def compute(counts: Counts) -> Metrics:
+        areas = zip(("auroc", "average_precision"), ranking.areas(counts), strict=True)
+        return {name: float(area[0]) for name, area in areas if not np.isnan(area[0])}
+
+    return compute
+
+
+def _top_k_metrics(fraud: NDArray[np.bool_], scores: NDArray[np.float64], k: int) -> Callable[[Counts], Metrics]:
+    """Evaluate the k rows of highest score, or all rows if there are fewer."""
     order = np.argsort(-scores, kind="stable")
-    ordered = -scores[order]
-    first, last = (np.searchsorted(ordered, ordered, side) for side in ("left", "right"))  # of the rows of equal score
+    descending = -scores[order]
+    tie_starts, tie_ends = (np.searchsorted(descending, descending, side) for side in ("left", "right"))
 
-    def judge(times: Times) -> Numbers:
-        passed = np.append(0, np.cumsum(times[order]))
-        hits = np.append(0, np.cumsum((times * wanted)[order]))
-        size = min(k, int(passed[-1]))
-        limit = int(np.searchsorted(passed, size)) - 1
-        above, below = first[limit], last[limit]
-        share = (size - passed[above]) / (passed[below] - passed[above])
-        right = float(hits[above] + share * (hits[below] - hits[above]))
-        numbers = {f"precision_at_{k}": right / size}
-        return numbers | {f"recall_at_{k}": right / int(hits[-1])} if hits[-1] else numbers
+    def compute(counts: Counts) -> Metrics:
+        rows_so_far = np.append(0, np.cumsum(counts[order]))
+        hits_so_far = np.append(0, np.cumsum((counts * fraud)[order]))
+        size = min(k, int(rows_so_far[-1]))
+        rank = int(np.searchsorted(rows_so_far, size)) - 1
+        start, end = tie_starts[rank], tie_ends[rank]
+        share = (size - rows_so_far[start]) / (rows_so_far[end] - rows_so_far[start])
+        hits = float(hits_so_far[start] + share * (hits_so_far[end] - hits_so_far[start]))
+        metrics = {f"precision_at_{k}": hits / size}
+        return metrics | {f"recall_at_{k}": hits / int(hits_so_far[-1])} if hits_so_far[-1] else metrics
 
-    return judge
+    return compute
 
 
-def _cards(
-    wanted: NDArray[np.bool_], scores: NDArray[np.float64], columns: Columns, settings: FraudMetricConfig
-) -> Callable[[Times], Numbers]:
+def _card_precision(
+    fraud: NDArray[np.bool_], scores: NDArray[np.float64], columns: Columns, settings: FraudMetricConfig
+) -> Callable[[Counts], Metrics]:
     assert settings.customer is not None
     assert settings.time is not None
-    days = days_of(_column(columns, settings.time), settings.time, settings.unit).numbers
-    cards = Cards(_column(columns, settings.customer), days, scores, wanted, columns)
-    return lambda times: {f"card_precision_at_{settings.k}": cards.precision(times, settings.k)}
+    days = parse_days(_column(columns, settings.time), settings.time, settings.unit).numbers
+    cards = CardPrecision(_column(columns, settings.customer), days, scores, fraud, columns)
+    return lambda counts: {f"card_precision_at_{settings.k}": cards.precision(counts, settings.k)}
 
 
-def _cost(alert: NDArray[np.bool_], losses: NDArray[np.float64], review: float) -> Callable[[Times], Numbers]:
+def _expected_cost(alert: NDArray[np.bool_], losses: NDArray[np.float64], review: float) -> Callable[[Counts], Metrics]:
     costs = np.where(alert, review, losses)
-    return lambda times: {"expected_cost": float((times * costs).sum() / times.sum())}
+    return lambda counts: {"expected_cost": float((counts * costs).sum() / counts.sum())}
 
 
 def _column(columns: Columns, name: str) -> Sequence[Any]:
     if name not in columns:
-        raise MissingColumn(name, "The judged data", tuple(columns))
+        raise MissingColumn(name, "The evaluated data", tuple(columns))
     return columns[name]
-
-
-@dataclass(eq=False)
-class NotTwoClasses(TaskgraftError):
-    """Fraud is one class of two; these are not two."""
-
-    classes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"The metric 'fraud' judges two classes, but here are {len(self.classes)}: {join_words(self.classes)}. "
-            "Name another metric (classification), or learn from a target of two labels."
-        )
-
-
-@dataclass(eq=False)
-class NotALabel(TaskgraftError):
-    """A label of fraud that is none of the classes."""
-
-    positive: str
-    classes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"The metric 'fraud' is to take '{self.positive}' for the label of fraud (positive), but the labels are "
-            f"{join_words(map(repr, self.classes))}. Name one of those."
-        )

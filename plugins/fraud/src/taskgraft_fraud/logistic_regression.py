@@ -1,4 +1,4 @@
-"""The baseline ``logistic-regression``: learned with scikit-learn, kept as JSON, and predicted from that."""
+"""The baseline ``logistic-regression``: fitted by scikit-learn, stored as JSON, predicted from the stored coefficients."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,26 +7,27 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from taskgraft.plugin import Columns, ElementCounts, Predictions
-from taskgraft_fraud.baseline_settings import LogisticRegressionConfig, LogisticRegressionLearned
-from taskgraft_fraud.matrix import expanded, labels_of, learned_columns, likeliest
+from taskgraft_fraud.baseline_settings import LogisticRegressionConfig, LogisticRegressionState
+from taskgraft_fraud.design_matrix import encode_labels, fit_columns, most_likely_class, one_hot_matrix
 
-CATEGORIES = 100
-"""Most categories of a column that get one of their own."""
+MAX_CATEGORIES = 100
+"""Per column; rarer categories are unknown."""
 
-STEPS = 1_000
-"""At most, of the solver."""
+MAX_ITERATIONS = 1_000
 
 
-def learn(inputs: Columns, truth: Sequence[Any], settings: LogisticRegressionConfig) -> LogisticRegressionLearned:
+def fit(inputs: Columns, labels: Sequence[Any], settings: LogisticRegressionConfig) -> LogisticRegressionState:
     """Fit the coefficients by L-BFGS."""
-    columns = learned_columns(inputs, settings, CATEGORIES, scaled=True)
-    classes, numbers = labels_of(truth)
-    model = LogisticRegression(C=settings.strength, max_iter=STEPS, random_state=0)
-    model.fit(expanded(columns, inputs), numbers)
+    columns = fit_columns(inputs, settings, MAX_CATEGORIES, scaled=True)
+    classes, indices = encode_labels(labels)
+    model = LogisticRegression(C=settings.strength, max_iter=MAX_ITERATIONS, random_state=0)
+    model.fit(one_hot_matrix(columns, inputs), indices)
     coefficients, intercepts = model.coef_, model.intercept_
-    if len(coefficients) == 1:  # of two classes scikit-learn gives the difference
-        coefficients, intercepts = (np.concatenate([np.zeros_like(one), one]) for one in (coefficients, intercepts))
-    return LogisticRegressionLearned(
+    if len(coefficients) == 1:  # for two classes scikit-learn stores only the difference
+        coefficients, intercepts = (
+            np.concatenate([np.zeros_like(array), array]) for array in (coefficients, intercepts)
+        )
+    return LogisticRegressionState(
         columns=columns,
         classes=classes,
         coefficients=tuple(map(tuple, coefficients.tolist())),
@@ -35,9 +36,9 @@ def learn(inputs: Columns, truth: Sequence[Any], settings: LogisticRegressionCon
 
 
 def predict(
-    learned: LogisticRegressionLearned, inputs: Columns, elements: ElementCounts, settings: LogisticRegressionConfig
+    state: LogisticRegressionState, inputs: Columns, elements: ElementCounts, settings: LogisticRegressionConfig
 ) -> Predictions:
-    """Predict the likeliest class of each row, and the probabilities of all."""
-    logits = expanded(learned.columns, inputs) @ np.array(learned.coefficients).T + np.array(learned.intercepts)
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return likeliest(powers / powers.sum(1, keepdims=True), learned.classes)
+    """Predict the most likely class of each row, and the probabilities of all."""
+    logits = one_hot_matrix(state.columns, inputs) @ np.array(state.coefficients).T + np.array(state.intercepts)
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    return most_likely_class(exponentials / exponentials.sum(1, keepdims=True), state.classes)

@@ -1,4 +1,4 @@
-"""A multilayer perceptron over periodic embeddings of the numbers (Gorishniy et al. 2022, "PLR"), by rtdl's libraries."""
+"""A multilayer perceptron over periodic embeddings of the numbers (Gorishniy et al. 2022, "PLR"), from the rtdl libraries."""
 
 import torch
 from rtdl_num_embeddings import PeriodicEmbeddings
@@ -6,22 +6,22 @@ from rtdl_revisiting_models import MLP, CategoricalEmbeddings
 from torch import Tensor
 
 from taskgraft.plugin import Layout
-from taskgraft_fraud.backbone import TableBackbone, TableModel, shape_of
+from taskgraft_fraud.backbone import TableBackbone, TableModel, input_sizes
 from taskgraft_fraud.description import describe_mlp_plr
 from taskgraft_fraud.settings import MlpPlrConfig
 
 
 def build(config: MlpPlrConfig) -> TableBackbone:
-    """Build a multilayer perceptron with weights drawn at random. Raises NoTableYet when its columns are not known."""
+    """Build a multilayer perceptron at random initialization. Raises FraudError before the columns are fitted."""
     return TableBackbone(MlpPlrModel(config), describe_mlp_plr(config), config)
 
 
 class MlpPlrModel(TableModel):
-    """All columns in one vector: ``(batch, feature)``."""
+    """Maps all columns to one vector: ``(batch, feature)``."""
 
     def __init__(self, config: MlpPlrConfig):
         super().__init__()
-        numbers, sizes = shape_of(config, "mlp-plr")
+        numbers, sizes = input_sizes(config, "mlp-plr")
         self.numbers = None
         if numbers:
             self.numbers = PeriodicEmbeddings(
@@ -44,8 +44,8 @@ class MlpPlrModel(TableModel):
         pairs = ((self.numbers, numbers), (self.categories, categories))
         return torch.cat([module(cells).flatten(1) for module, cells in pairs if module is not None], dim=1)
 
-    def run(self, block: int, hidden: Tensor, layout: Layout) -> Tensor:
+    def run_block(self, block: int, hidden: Tensor, layout: Layout) -> Tensor:
         return self.mlp.blocks[block](hidden)  # type: ignore[no-any-return]
 
-    def read(self, hidden: Tensor, layout: Layout) -> Tensor:
+    def to_features(self, hidden: Tensor, layout: Layout) -> Tensor:
         return hidden

@@ -1,4 +1,4 @@
-"""Rows of a table → numbers and places of categories, whole columns at a time."""
+"""Table rows → scaled numbers and category indices, whole columns at a time."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,39 +24,39 @@ from taskgraft.plugin import (
     Processor,
     join_words,
 )
-from taskgraft_fraud.cells import Cells, column_of
-from taskgraft_fraud.columns import READ
+from taskgraft_fraud.columns import PARSERS
+from taskgraft_fraud.parse_cells import ParsedColumn, to_arrow_array
+from taskgraft_fraud.parse_times import DAY, parse_formatted_time
 from taskgraft_fraud.settings import CategoryColumn, Column, NumberColumn, TimeColumn
-from taskgraft_fraud.times import DAY, moment
 
 NUMBERS, CATEGORIES = "numbers", "categories"
-"""Tensors of a prepared batch: ``(batch, number)`` float32, and ``(batch, column)`` int64, the place of each category."""
+"""Tensors of a processed batch: ``(batch, number)`` float32, and ``(batch, column)`` int64, category indices."""
 
 UNKNOWN, MISSING = 0, 1
-"""The places of what is no known category, and of a missing value where the column has a sign for it."""
+"""Category indices of an unknown category, and of a missing value if the column has a missing indicator."""
 
-EDGE = 1e-4
-"""The least and the largest rank that quantile scaling gives (so 3.7 standard deviations), from 0 to 1."""
+RANK_MARGIN = 1e-4
+"""Quantile scaling clips ranks to this margin from 0 and 1, so to 3.7 standard deviations."""
 
-PERIODS = {"hour": 1.0, "weekday": 7.0, "yearday": 365.2425}
-"""How many days each cycle takes. They begin at 1970-01-01, a Thursday."""
+PERIOD_DAYS = {"hour": 1.0, "weekday": 7.0, "yearday": 365.2425}
+"""Length of each cycle in days. They start at 1970-01-01, a Thursday."""
 
 
 class TableProcessor(Processor):
-    """Scales numbers, finds the places of categories, and takes times apart.
+    """Scales numbers, looks up categories, and computes features of times.
 
-    The numbers of a row stand in the order of its columns, those of a time side by side, each column's sign for a missing value
-    behind its own. A missing number is 0, the mean, and so is all that a missing time becomes. A cell that cannot be read is as
-    good as missing; its row is refused besides.
+    The numbers of a row are in the order of its columns; a time gives several, and the missing indicator of a column follows
+    its values. A missing number is 0, the mean, and so are all features of a missing time. An invalid cell counts as missing,
+    and its row is reported as invalid.
     """
 
     def __init__(self, columns: Sequence[Column]):
         self.columns = tuple(columns)
-        self._places = _places(self.columns)
+        self._offsets = _column_offsets(self.columns)
 
     @property
     def summary(self) -> tuple[str, ...]:
-        return tuple(f"{column.name}: {_said(column)}" for column in self.columns)
+        return tuple(f"{column.name}: {_column_summary(column)}" for column in self.columns)
 
     @property
     def element_schema(self) -> ElementSchema:
@@ -72,116 +72,118 @@ class TableProcessor(Processor):
         shape = len(batch), len(self.columns)
         category = torch.full(shape, -1)
         number = torch.full((*shape, max(kind.numbers for kind in self.element_schema.kinds)), torch.nan)
-        for element, (column, place) in enumerate(zip(self.columns, self._places, strict=True)):
+        for element, (column, start) in enumerate(zip(self.columns, self._offsets, strict=True)):
             if isinstance(column, CategoryColumn):
-                category[:, element] = (batch[CATEGORIES][:, place] - (1 + column.sign)).clamp(min=-1)
+                category[:, element] = (batch[CATEGORIES][:, start] - (1 + column.sign)).clamp(min=-1)
                 continue
-            end = place + column.size
-            cells = batch[NUMBERS][:, place:end]
+            end = start + column.size
+            values = batch[NUMBERS][:, start:end]
             missing = batch[NUMBERS][:, end, None] if column.sign else torch.zeros(len(batch), 1)
-            number[:, element, : end - place] = torch.where(missing > 0, torch.nan, cells)
+            number[:, element, : end - start] = torch.where(missing > 0, torch.nan, values)
         tensors = {CATEGORY: category, NUMBER: number}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), {ELEMENT_AXIS: torch.full(shape[:1], shape[1])})
 
-    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
-        """Hide columns by making them missing, for which each has a sign."""
+    def mask_elements(self, batch: Batch, masked: Tensor, seeds: Sequence[int]) -> Batch:
+        """Mask columns by making them missing; every column has a missing indicator."""
         tensors = {name: tensor.clone() for name, tensor in batch.tensors.items()}
-        for element, (column, place) in enumerate(zip(self.columns, self._places, strict=True)):
-            some = hidden[:, element]
+        for element, (column, start) in enumerate(zip(self.columns, self._offsets, strict=True)):
+            rows = masked[:, element]
             if isinstance(column, CategoryColumn):
-                tensors[CATEGORIES][some, place] = MISSING
+                tensors[CATEGORIES][rows, start] = MISSING
             else:
-                end = place + column.size
-                tensors[NUMBERS][some, place:end] = 0.0
-                tensors[NUMBERS][some, end] = 1.0
+                end = start + column.size
+                tensors[NUMBERS][rows, start:end] = 0.0
+                tensors[NUMBERS][rows, end] = 1.0
         return Batch(tensors)
 
     def settings(self) -> Mapping[str, Any]:
         return {"columns": [column.model_dump(mode="json") for column in self.columns]}
 
     def prepare(self, inputs: Columns) -> ProcessedBatch:
-        blocks: list[NDArray[np.float32]] = []
-        places: list[NDArray[np.int64]] = []
-        refused: dict[int, str] = {}
+        numbers: list[NDArray[np.float32]] = []
+        categories: list[NDArray[np.int64]] = []
+        invalid: dict[int, str] = {}
         notes: Counter[str] = Counter()
         for column in self.columns:
             if column.name not in inputs:
                 raise MissingColumn(column.name, "the table", tuple(inputs))
-            cells = READ[column.kind](column_of(inputs[column.name]), column.name)
-            refused = {**cells.refused, **refused}
+            cells = PARSERS[column.kind](to_arrow_array(inputs[column.name]), column.name)
+            invalid = {**cells.invalid, **invalid}
             if isinstance(column, CategoryColumn):
-                found = _places_in(column, cells)
-                places.append(found)
-                if unknown := int(((found == UNKNOWN) & ~cells.missing).sum()):
-                    notes[f"'{column.name}' is no category that training rows often have"] += unknown
+                indices = _category_indices(column, cells)
+                categories.append(indices)
+                if unknown := int(((indices == UNKNOWN) & ~cells.missing).sum()):
+                    notes[f"'{column.name}' has an unknown or rare category"] += unknown
                 continue
             if not column.sign and (count := int(cells.missing.sum())):
-                notes[f"'{column.name}' is missing, as in no training row, so its mean is taken"] += count
-            block = _scaled(column, cells) if isinstance(column, NumberColumn) else _taken_apart(column, cells)
+                notes[f"'{column.name}' is missing, but never in training, so its mean is used"] += count
+            block = _scale(column, cells) if isinstance(column, NumberColumn) else _time_features(column, cells)
             absent = ~cells.usable
             block[absent] = 0.0
-            blocks += [block, absent[:, None].astype(np.float32)] if column.sign else [block]
+            numbers += [block, absent[:, None].astype(np.float32)] if column.sign else [block]
         tensors = {}
-        if blocks:
-            tensors[NUMBERS] = torch.from_numpy(np.concatenate(blocks, axis=1, dtype=np.float32))
-        if places:
-            tensors[CATEGORIES] = torch.from_numpy(np.stack(places, axis=1))
-        return ProcessedBatch(Batch(tensors), dict(sorted(refused.items())), dict(notes))
+        if numbers:
+            tensors[NUMBERS] = torch.from_numpy(np.concatenate(numbers, axis=1, dtype=np.float32))
+        if categories:
+            tensors[CATEGORIES] = torch.from_numpy(np.stack(categories, axis=1))
+        return ProcessedBatch(Batch(tensors), dict(sorted(invalid.items())), dict(notes))
 
 
-def _places(columns: Sequence[Column]) -> tuple[int, ...]:
-    """Say where each column's first number stands among the numbers, or its place among the categories."""
-    found, numbers_so_far, categories_so_far = [], 0, 0
+def _column_offsets(columns: Sequence[Column]) -> tuple[int, ...]:
+    """Give the index of each column's first number among the numbers, or of its category among the categories."""
+    offsets, number_count, category_count = [], 0, 0
     for column in columns:
         if isinstance(column, CategoryColumn):
-            found.append(categories_so_far)
-            categories_so_far += 1
+            offsets.append(category_count)
+            category_count += 1
         else:
-            found.append(numbers_so_far)
-            numbers_so_far += column.size + column.sign
-    return tuple(found)
+            offsets.append(number_count)
+            number_count += column.size + column.sign
+    return tuple(offsets)
 
 
-def _said(column: Column) -> str:
-    """Say in a few words what a column is."""
+def _column_summary(column: Column) -> str:
+    """Describe a fitted column in a few words."""
     missing = ", may be missing" if column.sign else ""
     if isinstance(column, CategoryColumn):
-        shown = ", ".join(column.categories[:3])
-        return f"category, {len(column.categories):,} of them{f' ({shown}, …)' if shown else ''}{missing}"
+        count = len(column.categories)
+        examples = ", ".join((*column.categories[:3], *["…"] * (count > 3)))
+        return f"category, {count:,} value{'' if count == 1 else 's'}{f' ({examples})' if count else ''}{missing}"
     if isinstance(column, TimeColumn):
-        read = join_words((*column.cycles, *["days elapsed"] * column.elapsed))
-        return f"time from {column.first} on, read as {read}{missing}"
+        features = join_words((*column.cycles, *["days elapsed"] * column.elapsed))
+        return f"time since {column.first}, as {features}{missing}"
     return f"number, mean {column.mean:.6g}, standard deviation {column.scale:.6g}{missing}"
 
 
-def _scaled(column: NumberColumn, read: Cells) -> NDArray[np.float32]:
+def _scale(column: NumberColumn, cells: ParsedColumn) -> NDArray[np.float32]:
     """Scale numbers: ``(row, 1)``."""
     if not column.quantiles:
-        return ((read.values - column.mean) / column.scale).astype(np.float32)[:, None]  # type: ignore[no-any-return]
+        return ((cells.values - column.mean) / column.scale).astype(np.float32)[:, None]  # type: ignore[no-any-return]
     quantiles = np.array(column.quantiles)
     ranks = np.linspace(0, 1, len(quantiles))
-    # Both ways, for where quantiles are equal a value has many ranks, and their middle is taken.
-    low = np.interp(read.values, quantiles, ranks)
-    high = 1 - np.interp(-read.values, -quantiles[::-1], ranks)
-    clipped = torch.from_numpy(np.clip((low + high) / 2, EDGE, 1 - EDGE))
+    # A value that equals several quantiles has many ranks; interpolating from both ends gives their middle.
+    low = np.interp(cells.values, quantiles, ranks)
+    high = 1 - np.interp(-cells.values, -quantiles[::-1], ranks)
+    clipped = torch.from_numpy(np.clip((low + high) / 2, RANK_MARGIN, 1 - RANK_MARGIN))
     return torch.special.ndtri(clipped).float().numpy()[:, None]  # type: ignore[no-any-return]
 
 
-def _taken_apart(column: TimeColumn, read: Cells) -> NDArray[np.float32]:
-    """Give where times stand in each cycle, as sine and cosine, and the days since the first: ``(row, column.size)``."""
-    days = read.values / DAY
-    found = []
+def _time_features(column: TimeColumn, cells: ParsedColumn) -> NDArray[np.float32]:
+    """Compute sine and cosine of each cycle, and the scaled days since the first time: ``(row, column.size)``."""
+    days = cells.values / DAY
+    features = []
     for cycle in column.cycles:
-        angle = 2 * np.pi * (days / PERIODS[cycle] % 1.0)
-        found += [np.sin(angle), np.cos(angle)]
+        angle = 2 * np.pi * (days / PERIOD_DAYS[cycle] % 1.0)
+        features += [np.sin(angle), np.cos(angle)]
     if column.elapsed:
-        found.append(((read.values - moment(column.first)) / DAY - column.mean) / column.scale)
-    return np.stack(found, axis=1).astype(np.float32)
+        elapsed = (cells.values - parse_formatted_time(column.first)) / DAY
+        features.append((elapsed - column.mean) / column.scale)
+    return np.stack(features, axis=1).astype(np.float32)
 
 
-def _places_in(column: CategoryColumn, read: Cells) -> NDArray[np.int64]:
-    """Find the place of each category: ``(row,)``."""
-    found = pc.index_in(read.values, value_set=pa.array(column.categories, pa.large_string()))
-    numbered = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+def _category_indices(column: CategoryColumn, cells: ParsedColumn) -> NDArray[np.int64]:
+    """Look up the index of each category: ``(row,)``."""
+    matches = pc.index_in(cells.values, value_set=pa.array(column.categories, pa.large_string()))
+    positions = pc.fill_null(matches, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     absent = MISSING if column.sign else UNKNOWN
-    return np.where(numbered >= 0, numbered + 1 + column.sign, np.where(read.usable, UNKNOWN, absent))
+    return np.where(positions >= 0, positions + 1 + column.sign, np.where(cells.usable, UNKNOWN, absent))

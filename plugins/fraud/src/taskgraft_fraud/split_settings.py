@@ -1,63 +1,63 @@
-"""Settings of the splits, known without Arrow."""
+"""Settings of the splits; importing them does not import Arrow."""
 
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from taskgraft.plugin import Config
-from taskgraft_fraud.day_settings import Unit
+from taskgraft_fraud.time_unit import TimeUnit
 
 
 class TimeSplitConfig(Config):
-    """Judge by the last days, and learn from days before them whose labels were there by then."""
+    """Validate on the last days; train on earlier days whose labels were known by then."""
 
     positional: ClassVar[str | None] = "column"
 
-    column: str = Field(description="says when a row happened")
-    unit: Unit = Field(default="seconds", description="what numbers in that column count")
+    column: str = Field(description="column of the time of a row")
+    unit: TimeUnit = Field(default="seconds", description="unit of times that are numbers")
     validation: int | None = Field(
-        default=None, ge=1, description="days at the end that are judged by; needed without part"
+        default=None, ge=1, description="days at the end that are held out for validation; required without 'part'"
     )
     delay: int = Field(
-        default=0, ge=0, description="days until a label is known; the days before the validation are left out"
+        default=0, ge=0, description="days until a label is known; that many days before the validation are left out"
     )
     known: str | None = Field(
-        default=None, description="column of customers; those whose fraud was known by the day are not judged by"
+        default=None, description="column of customers; those with a known fraud by that day are left out of validation"
     )
-    positive: str = Field(default="1", description="the label of fraud, for known")
+    positive: str = Field(default="1", description="the label of fraud, for 'known'")
     part: str | None = Field(
-        default=None, description="column that says train or validation already; it is checked, then kept"
+        default=None, description="column that already says train or validation; it is checked, then used"
     )
-    apart: str | None = Field(default=None, description="column of customers who must not stand on both sides")
+    apart: str | None = Field(default=None, description="column of customers who must not be in both parts")
 
     @model_validator(mode="after")
-    def _one_division(self) -> Self:
+    def _check_one_way(self) -> Self:
         if (self.part is None) == (self.validation is None):
             raise ValueError(
-                "give either 'validation', how many days are held out, or 'part', a column that says it already"
+                "set either 'validation', the number of days to hold out, or 'part', a column that names the part"
             )
         if self.part is not None and self.known is not None:
-            raise ValueError("'known' leaves rows out, but 'part' says already which they are; give one of them")
+            raise ValueError(
+                "'known' leaves out rows, but 'part' already names the part of each row; set only one of them"
+            )
         return self
 
 
 class CustomerSplitConfig(Config):
-    """Judge by customers from whom nothing was learned."""
+    """Validate on customers that are not in the training rows."""
 
     positional: ClassVar[str | None] = "column"
 
-    column: str = Field(description="says whose a row is; a row without customer stands alone")
+    column: str = Field(description="column of customers; a row without customer counts as one of its own")
     fraction: float | None = Field(
-        default=None, gt=0, lt=1, description="share of customers held out, drawn by the seed; needed without part"
+        default=None, gt=0, lt=1, description="share of customers held out, chosen by the seed; required without 'part'"
     )
     part: str | None = Field(
-        default=None, description="column that says train or validation already; it is checked, then kept"
+        default=None, description="column that already says train or validation; it is checked, then used"
     )
 
     @model_validator(mode="after")
-    def _one_division(self) -> Self:
+    def _check_one_way(self) -> Self:
         if (self.part is None) == (self.fraction is None):
-            raise ValueError(
-                "give either 'fraction', a share of the customers, or 'part', a column that says it already"
-            )
+            raise ValueError("set either 'fraction', a share of the customers, or 'part', a column that names the part")
         return self

@@ -1,4 +1,4 @@
-"""What the windows read of transactions: columns of a table made into numbers, with a reason for each row that has none."""
+"""The columns of a table of transactions, parsed for the time windows, with a reason for each invalid row."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,23 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from taskgraft.plugin import Rows, UnreadableFile
-from taskgraft_fraud.cells import column_of, is_text, numbers, texts
-from taskgraft_fraud.columns import kind_of
-from taskgraft_fraud.history_settings import TransactionsConfig
-from taskgraft_fraud.times import times
+from taskgraft_fraud.columns import infer_kind
+from taskgraft_fraud.parse_cells import is_text, parse_numbers, parse_texts, to_arrow_array
+from taskgraft_fraud.parse_times import parse_times
+from taskgraft_fraud.transactions_settings import TransactionsConfig
 
 
 @dataclass(frozen=True)
 class Transactions:
-    """Columns of equal length; what the settings name no column for is missing, or 0.
+    """Parsed columns, ``(row,)`` each. Columns that the settings do not name are null, amounts 0.
 
     Attributes:
         customers: large_string.
-        terminals: large_string; missing where a transaction has none.
+        terminals: large_string; null for a transaction without terminal.
         times: microseconds since 1970, int64.
         amounts: float64.
-        labels: large_string; missing where it is not known what was fraud.
-        usable: whether the columns that a row needs can be read.
+        labels: large_string; null if unknown.
+        usable: whether the columns that a row requires are valid, bool.
     """
 
     customers: pa.Array
@@ -36,8 +36,8 @@ class Transactions:
     def __len__(self) -> int:
         return len(self.times)
 
-    def followed_by(self, others: "Transactions") -> "Transactions":
-        """Put others behind these."""
+    def concat(self, others: "Transactions") -> "Transactions":
+        """Append other transactions."""
         return Transactions(
             pa.concat_arrays([self.customers, others.customers]),
             pa.concat_arrays([self.terminals, others.terminals]),
@@ -48,47 +48,50 @@ class Transactions:
         )
 
 
-def transactions_of(rows: Rows, config: TransactionsConfig, *, labelled: bool) -> tuple[Transactions, dict[int, str]]:
-    """Read what the windows need.
+def parse_transactions(
+    rows: Rows, config: TransactionsConfig, *, labelled: bool
+) -> tuple[Transactions, dict[int, str]]:
+    """Parse the columns that the windows use.
 
     Args:
-        labelled: whether the column of labels has to be there.
+        labelled: whether the label column is required.
 
     Returns:
-        the transactions, one per row, and why some rows cannot be used.
+        the transactions, one per row, and row → reason for invalid rows.
 
     Raises:
-        MissingColumn, UnreadableFile: for a column that is not there, or of a kind that cannot be read.
+        MissingColumn, UnreadableFile: for a column that is missing or has an unsupported type.
     """
-    time = times(_column(rows, config.time), config.time, "seconds", config.since)
-    needed = [time]
-    nothing = pa.nulls(len(rows), pa.large_string())
-    customers, amounts, terminals, labels = nothing, np.zeros(len(rows)), nothing, nothing
+    time = parse_times(_column(rows, config.time), config.time, "seconds", config.since)
+    required = [time]
+    nulls = pa.nulls(len(rows), pa.large_string())
+    customers, amounts, terminals, labels = nulls, np.zeros(len(rows)), nulls, nulls
     if config.customer is not None and config.amount is not None:
-        customer = texts(_column(rows, config.customer), config.customer)
-        amount = numbers(_column(rows, config.amount), config.amount)
+        customer = parse_texts(_column(rows, config.customer), config.customer)
+        amount = parse_numbers(_column(rows, config.amount), config.amount)
         customers, amounts = customer.values, amount.values
-        needed += [customer, amount]
+        required += [customer, amount]
     if config.terminal is not None and config.label is not None:
-        terminals = texts(_column(rows, config.terminal), config.terminal).values
+        terminals = parse_texts(_column(rows, config.terminal), config.terminal).values
         if labelled or config.label in rows.columns:
             labels = _labels(_column(rows, config.label), config.label)
-    refused = dict(rows.invalid)
-    for read in needed:
-        refused = {**read.problems, **refused}
+    invalid = dict(rows.invalid)
+    for column in required:
+        invalid = {**column.problems, **invalid}
     usable = np.ones(len(rows), np.bool_)
-    usable[[*refused]] = False
-    return Transactions(customers, terminals, time.values, amounts, labels, usable), refused
+    usable[[*invalid]] = False
+    return Transactions(customers, terminals, time.values, amounts, labels, usable), invalid
 
 
 def _column(rows: Rows, name: str) -> pa.Array:
-    cells = column_of(rows.column(name))
-    if not is_text(cells.type) and kind_of(cells) is None:
-        problem = f"the column '{name}' holds {cells.type} values, where a text, a number or a moment is read."
-        raise UnreadableFile(rows.source, problem)
+    cells = to_arrow_array(rows.column(name))
+    if not is_text(cells.type) and infer_kind(cells) is None:
+        raise UnreadableFile(
+            rows.source, f"the column '{name}' has the type {cells.type}; texts, numbers and times are supported."
+        )
     return cells
 
 
 def _labels(cells: pa.Array, name: str) -> pa.Array:
-    """Give labels as texts: true is "1" and false "0", as they are where a file has no truth values."""
-    return texts(cells.cast(pa.int8()) if pa.types.is_boolean(cells.type) else cells, name).values
+    """Convert labels to texts. Booleans become "1" and "0", as in files without booleans."""
+    return parse_texts(cells.cast(pa.int8()) if pa.types.is_boolean(cells.type) else cells, name).values

@@ -1,4 +1,4 @@
-"""The baselines ``gradient-boosting`` and ``random-forest``. Trees are no JSON, so what is learned is kept nowhere."""
+"""The baselines ``gradient-boosting`` and ``random-forest``. Trees are not stored in artifacts, since they are not JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from typing import Any
 
 from taskgraft.plugin import Columns, ElementCounts, Label, Predictions
 from taskgraft_fraud.baseline_settings import GradientBoostingConfig, RandomForestConfig
-from taskgraft_fraud.matrix import Matrix, labels_of, learned_columns, likeliest, numbered
+from taskgraft_fraud.design_matrix import Matrix, encode_labels, fit_columns, most_likely_class, ordinal_matrix
 from taskgraft_fraud.settings import Column
 
-CATEGORIES = 253
-"""Most categories of a column: with the places of unknown and missing ones, as many as scikit-learn's histograms take."""
+MAX_CATEGORIES = 253
+"""Per column: with the indices of unknown and missing, as many as scikit-learn's histograms support."""
 
 
 @dataclass(frozen=True)
-class Forest:
-    """Trees that were learned.
+class FittedTrees:
+    """Fitted trees.
 
     Attributes:
-        columns: of the inputs, as the training rows had them.
+        columns: as fitted on the training rows.
         classes: the labels.
         model: has ``predict_proba``, from a matrix to ``(row, class)``.
     """
@@ -29,39 +29,41 @@ class Forest:
     model: Any
 
 
-def learn_boosting(inputs: Columns, truth: Sequence[Any], settings: GradientBoostingConfig) -> Forest:
-    """Boost trees; categories are split as categories."""
-    columns = learned_columns(inputs, settings, CATEGORIES, scaled=False)
-    matrix = numbered(columns, inputs)
-    width, count = matrix.shape[1], sum(column.kind == "category" for column in columns)
-    categories = list(range(width - count, width))
+def fit_boosting(inputs: Columns, labels: Sequence[Any], settings: GradientBoostingConfig) -> FittedTrees:
+    """Fit boosted trees with categorical splits."""
+    columns = fit_columns(inputs, settings, MAX_CATEGORIES, scaled=False)
+    matrix = ordinal_matrix(columns, inputs)
+    count, categorical = matrix.shape[1], sum(column.kind == "category" for column in columns)
+    categories = list(range(count - categorical, count))
     library = settings.library or ("lightgbm" if find_spec("lightgbm") else "scikit-learn")
     if library == "lightgbm":
         from lightgbm import LGBMClassifier
 
         model: Any = LGBMClassifier(random_state=0, deterministic=True, force_col_wise=True, verbose=-1)
-        return _fitted(model, columns, matrix, truth, categorical_feature=categories)
+        return _fit_model(model, columns, matrix, labels, categorical_feature=categories)
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(categorical_features=categories, random_state=0)
-    return _fitted(model, columns, matrix, truth)
+    return _fit_model(model, columns, matrix, labels)
 
 
-def learn_forest(inputs: Columns, truth: Sequence[Any], settings: RandomForestConfig) -> Forest:
-    """Grow trees; of categories the place is split, the most frequent first."""
+def fit_forest(inputs: Columns, labels: Sequence[Any], settings: RandomForestConfig) -> FittedTrees:
+    """Fit a random forest. Categories are split by index, most frequent first."""
     from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(settings.trees, random_state=0, n_jobs=-1)
-    columns = learned_columns(inputs, settings, CATEGORIES, scaled=False)
-    return _fitted(model, columns, numbered(columns, inputs), truth)
+    columns = fit_columns(inputs, settings, MAX_CATEGORIES, scaled=False)
+    return _fit_model(model, columns, ordinal_matrix(columns, inputs), labels)
 
 
-def predict(learned: Forest, inputs: Columns, elements: ElementCounts, settings: Any) -> Predictions:
-    """Predict the likeliest class of each row, and the probabilities of all."""
-    return likeliest(learned.model.predict_proba(numbered(learned.columns, inputs)), learned.classes)
+def predict(trees: FittedTrees, inputs: Columns, elements: ElementCounts, settings: Any) -> Predictions:
+    """Predict the most likely class of each row, and the probabilities of all."""
+    return most_likely_class(trees.model.predict_proba(ordinal_matrix(trees.columns, inputs)), trees.classes)
 
 
-def _fitted(model: Any, columns: tuple[Column, ...], matrix: Matrix, truth: Sequence[Any], **more: Any) -> Forest:
-    classes, numbers = labels_of(truth)
-    model.fit(matrix, numbers, **more)
-    return Forest(columns, classes, model)
+def _fit_model(
+    model: Any, columns: tuple[Column, ...], matrix: Matrix, labels: Sequence[Any], **options: Any
+) -> FittedTrees:
+    classes, indices = encode_labels(labels)
+    model.fit(matrix, indices, **options)
+    return FittedTrees(columns, classes, model)

@@ -3,8 +3,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pyarrow as pa
 import pytest
 
-from taskgraft_fraud.cells import BadCells
-from taskgraft_fraud.day import days_of
+from taskgraft_fraud.days import parse_days
+from taskgraft_fraud.parse_cells import InvalidCells
 
 DAY = 17_737
 """2018-07-25, counted from 1970-01-01."""
@@ -37,22 +37,22 @@ DAY = 17_737
         "zone",
     ],
 )
-def test_a_moment_is_on_the_day_that_the_calendar_says(values):
-    found = days_of(values, "time", "seconds")
-    assert (found.numbers.tolist(), found.dated) == ([DAY, DAY, DAY + 1], True)
-    assert found.name(DAY) == "2018-07-25"
+def test_a_time_is_on_its_calendar_day(values):
+    days = parse_days(values, "time", "seconds")
+    assert (days.numbers.tolist(), days.dated) == ([DAY, DAY, DAY + 1], True)
+    assert days.name(DAY) == "2018-07-25"
 
 
 @pytest.mark.parametrize(
     "values", [[-1, 0, 86_399, 86_400.5], ["-1", "0", "86399", "86400.5"]], ids=["numbers", "text"]
 )
-def test_seconds_are_counted_in_days_from_wherever_they_start(values):
-    found = days_of(values, "time", "seconds")
-    assert (found.numbers.tolist(), found.dated, found.name(1_200)) == ([-1, 0, 0, 1], False, "day 1,200")
+def test_seconds_give_days_since_their_origin(values):
+    days = parse_days(values, "time", "seconds")
+    assert (days.numbers.tolist(), days.dated, days.name(1_200)) == ([-1, 0, 0, 1], False, "day 1,200")
 
 
-def test_days_stay_days():
-    assert days_of(["115", "116", "116.5"], "time", "days").numbers.tolist() == [115, 116, 116]
+def test_numbers_of_days_are_rounded_down():
+    assert parse_days(["115", "116", "116.5"], "time", "days").numbers.tolist() == [115, 116, 116]
 
 
 @pytest.mark.parametrize(
@@ -62,26 +62,26 @@ def test_days_stay_days():
         (["2018-07-25", "", None], dict.fromkeys([1, 2], "the column 'time' is empty")),
         (
             ["2018-07-25", "25.7.2018"],
-            {1: "the column 'time' is '25.7.2018', which is no time like 2018-07-25 13:05:00"},
+            {1: "the column 'time' is '25.7.2018', which is not a time such as 2018-07-25 13:05:00"},
         ),
         (
             ["1", "soon", "2018-07-25", "2"],
             {
-                1: "the column 'time' is 'soon', which is no number, as others are",
-                2: "the column 'time' is '2018-07-25', which is no number, as others are",
+                1: "the column 'time' is 'soon', which is not a number, as other cells are",
+                2: "the column 'time' is '2018-07-25', which is not a number, as other cells are",
             },
         ),
-        ([[1]], {0: "the column 'time' is [1], which is no time like 2018-07-25 13:05:00"}),
+        ([[1]], {0: "the column 'time' is [1], which is not a time such as 2018-07-25 13:05:00"}),
     ],
     ids=["numbers", "text", "german", "mixed", "lists"],
 )
-def test_a_time_that_cannot_be_read_is_named_with_its_row(values, reasons):
-    with pytest.raises(BadCells) as caught:
-        days_of(values, "time", "seconds")
+def test_a_missing_or_invalid_time_is_named_with_its_row(values, reasons):
+    with pytest.raises(InvalidCells) as caught:
+        parse_days(values, "time", "seconds")
     assert caught.value.reasons == reasons
 
 
-def test_times_that_are_written_in_several_ways_are_on_their_days():
+def test_a_column_may_mix_notations():
     times = [
         "2018-07-25 00:00:31",
         "2018-07-25",
@@ -89,5 +89,5 @@ def test_times_that_are_written_in_several_ways_are_on_their_days():
         datetime(2018, 7, 25, 23, tzinfo=UTC),
         "2018-07-26T01:00",
     ]
-    assert days_of(times, "time", "seconds").numbers.tolist() == [DAY] * 4 + [DAY + 1]
-    assert days_of([0, 86_399, 86_400, "172800", -1.0], "time", "seconds").numbers.tolist() == [0, 0, 1, 2, -1]
+    assert parse_days(times, "time", "seconds").numbers.tolist() == [DAY] * 4 + [DAY + 1]
+    assert parse_days([0, 86_399, 86_400, "172800", -1.0], "time", "seconds").numbers.tolist() == [0, 0, 1, 2, -1]

@@ -8,11 +8,19 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft import catalog
-from taskgraft.data.reading import read_rows
-from taskgraft.plugin import ConfigError, InvalidRows, ReaderSpec, Rows, TaskgraftError, UnreadableFile, parse_config
+from taskgraft.plugin import (
+    ConfigError,
+    InvalidRows,
+    ReaderSpec,
+    Rows,
+    TaskgraftError,
+    UnreadableFile,
+    parse_config,
+    read_file,
+)
 from taskgraft.testing import ReaderLaws
-from taskgraft_fraud.history_reader import read_transactions, with_history
-from taskgraft_fraud.history_settings import TransactionsConfig
+from taskgraft_fraud.transactions_reader import add_window_columns, read_transactions
+from taskgraft_fraud.transactions_settings import TransactionsConfig
 
 COLUMNS = {"time": "when", "customer": "who", "terminal": "shop", "amount": "amount", "label": "fraud", "delay": 7}
 ADDED = ["who_count_7d", "who_mean_7d", "shop_count_7d", "shop_risk_7d"]
@@ -29,7 +37,7 @@ def transaction(day, who="ann", shop="s1", amount=10.0, fraud=0, hour=12):
 
 
 def save(path, transactions):
-    """Write transactions in the way that the suffix says."""
+    """Write transactions in the format of the suffix."""
     path.parent.mkdir(exist_ok=True)
     if path.suffix == ".parquet":
         parquet.write_table(pa.Table.from_pylist(transactions), path)
@@ -53,7 +61,7 @@ WINDOWS = [
     (1, 10.0, 0, 0.0),
     (2, 15.0, 0, 0.0),
     (1, 1.0, 0, 0.0),
-    (1, 60.0, 2, 0.5),  # ann's second was 7 days ago, and is outside; its label has just come in
+    (1, 60.0, 2, 0.5),  # ann's second is 7 days ago, outside the window; its label has just arrived
     (1, 5.0, 0, 0.0),
 ]
 
@@ -73,7 +81,7 @@ class TestLaws(ReaderLaws):
 
     @pytest.fixture
     def count(self, path):
-        """A folder is read for its transactions; its history is none of the rows."""
+        """The rows of a folder are its transactions, without its history."""
         return 4 if path.is_file() else 3
 
     @pytest.fixture
@@ -85,7 +93,7 @@ class TestLaws(ReaderLaws):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_a_file_is_its_own_history_whatever_its_kind(tmp_path, suffix):
+def test_a_file_of_any_format_is_its_own_history(tmp_path, suffix):
     rows = read_transactions(save(tmp_path / f"all.{suffix}", EARLIER + LATER), settings())
 
     assert added(rows) == WINDOWS
@@ -93,7 +101,7 @@ def test_a_file_is_its_own_history_whatever_its_kind(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_the_rows_of_a_folder_know_its_history(tmp_path, suffix):
+def test_the_windows_of_a_folder_include_its_history(tmp_path, suffix):
     save(tmp_path / f"history.{suffix}", EARLIER)
     save(tmp_path / f"transactions.{suffix}", LATER)
 
@@ -103,7 +111,7 @@ def test_the_rows_of_a_folder_know_its_history(tmp_path, suffix):
     assert (rows.source, rows.folder) == (f"transactions.{suffix}", tmp_path)
 
 
-def test_history_and_rows_may_be_of_different_kinds(tmp_path):
+def test_history_and_rows_may_have_different_formats(tmp_path):
     save(tmp_path / "history.parquet", [{**one, "who": len(one["who"])} for one in EARLIER])
     save(tmp_path / "transactions.csv", [{**one, "who": "3"} for one in LATER])
 
@@ -117,7 +125,7 @@ def test_rows_to_predict_need_no_labels(tmp_path):
     assert added(read_transactions(tmp_path, settings())) == WINDOWS[3:]
 
 
-def test_rows_keep_their_order_their_lines_and_their_texts(tmp_path):
+def test_rows_have_their_order_lines_and_texts_unchanged(tmp_path):
     path = save(tmp_path / "all.csv", [*LATER, *EARLIER])
 
     rows = read_transactions(path, settings())
@@ -127,14 +135,14 @@ def test_rows_keep_their_order_their_lines_and_their_texts(tmp_path):
     assert rows.values("amount") == ["60.0", "5.0", "10.0", "20.0", "1.0"]
 
 
-def test_a_history_later_than_the_rows_is_not_looked_at(tmp_path):
+def test_history_later_than_the_rows_is_ignored(tmp_path):
     save(tmp_path / "history.csv", [*EARLIER, transaction(30, fraud=1), transaction(8.5, amount=500.0)])
     save(tmp_path / "transactions.csv", LATER)
 
     assert added(read_transactions(tmp_path, settings())) == WINDOWS[3:]
 
 
-def test_customers_alone_need_no_label(tmp_path):
+def test_customer_windows_need_no_label(tmp_path):
     path = save(tmp_path / "all.csv", [{name: one[name] for name in ("when", "who", "amount")} for one in EARLIER])
 
     rows = read_transactions(path, TransactionsConfig(time="when", customer="who", amount="amount", windows=(1, 30)))
@@ -143,7 +151,7 @@ def test_customers_alone_need_no_label(tmp_path):
     assert rows.values("who_mean_30d") == [10.0, 15.0, 1.0]
 
 
-def test_terminals_alone_need_no_amount(tmp_path):
+def test_terminal_windows_need_no_amount(tmp_path):
     config = TransactionsConfig(time="when", terminal="shop", label="fraud", delay=7, windows=(7,))
     rows = read_transactions(save(tmp_path / "all.csv", EARLIER + LATER), config)
 
@@ -159,16 +167,16 @@ def test_a_transaction_without_terminal_has_empty_windows(tmp_path):
     assert (rows.invalid, rows.values("shop_count_7d")) == ({}, [0, 0])
 
 
-def test_the_calendar_is_the_handbooks(tmp_path):
-    moments = [(5, 23), (6, 6), (7, 7), (8, 0)]  # Friday, Saturday, Sunday, Monday
-    path = save(tmp_path / "all.csv", [transaction(day, hour=hour) for day, hour in moments])
+def test_the_calendar_follows_the_handbook(tmp_path):
+    times = [(5, 23), (6, 6), (7, 7), (8, 0)]  # Friday, Saturday, Sunday, Monday
+    path = save(tmp_path / "all.csv", [transaction(day, hour=hour) for day, hour in times])
 
     rows = read_transactions(path, settings(calendar=True))
 
     assert (rows.values("weekend"), rows.values("night")) == ([0, 1, 1, 0], [0, 1, 0, 1])
 
 
-def test_seconds_are_moments_too(tmp_path):
+def test_times_may_be_seconds(tmp_path):
     dated = read_transactions(save(tmp_path / "dated.csv", EARLIER + LATER), settings(calendar=True))
     in_seconds = [
         {**one, "when": (datetime.fromisoformat(one["when"]) - START).total_seconds()} for one in EARLIER + LATER
@@ -181,7 +189,7 @@ def test_seconds_are_moments_too(tmp_path):
         assert counted.values(name) == dated.values(name)
 
 
-def test_the_settings_of_the_reader_below_are_passed_on(tmp_path):
+def test_the_reader_of_the_files_can_be_configured(tmp_path):
     path = save(tmp_path / "all.csv", EARLIER)
     path.write_text(path.read_text().replace(",", ";"))
 
@@ -193,46 +201,46 @@ def test_the_settings_of_the_reader_below_are_passed_on(tmp_path):
 def test_rows_in_memory_get_the_same_columns():
     earlier, later = (Rows(pa.Table.from_pylist(some), "the table") for some in (EARLIER, LATER))
 
-    assert added(with_history(later, earlier, settings())) == WINDOWS[3:]
+    assert added(add_window_columns(later, earlier, settings())) == WINDOWS[3:]
 
 
-def test_a_recipe_names_the_reader_and_without_it_a_csv_is_a_csv(tmp_path):
+def test_the_reader_is_only_used_if_it_is_named(tmp_path):
     path = save(tmp_path / "all.csv", EARLIER + LATER)
-    named = {"name": "transactions", **COLUMNS, "windows": [7]}
+    reader = {"name": "transactions", **COLUMNS, "windows": [7]}
 
-    assert added(read_rows(path, catalog(), "the data", reader=named)) == WINDOWS
-    assert read_rows(path, catalog(), "the data").columns == tuple(EARLIER[0])
-
-
-# --- notes
+    assert added(read_file(path, reader)) == WINDOWS
+    assert read_file(path).columns == tuple(EARLIER[0])
 
 
-def test_rows_whose_windows_begin_before_the_history_are_noted(tmp_path):
+# --- remarks
+
+
+def test_rows_whose_windows_start_before_the_history_have_a_remark(tmp_path):
     save(tmp_path / "history.csv", EARLIER)
     save(tmp_path / "transactions.csv", [*LATER, transaction(13.9), transaction(14)])
 
     rows = read_transactions(tmp_path, settings())
 
-    note = "windows that reach 14 days back begin before the history, of which the first moment is 2018-04-01 12:00:00"
+    note = "windows reach back 14 days, to before the start of the history at 2018-04-01 12:00:00"
     assert rows.remarks == {note: [0, 1, 2]}
 
 
-def test_rows_whose_windows_hold_no_label_are_noted(tmp_path):
+def test_rows_whose_windows_contain_unlabelled_transactions_have_a_remark(tmp_path):
     save(tmp_path / "history.csv", [transaction(-20), {**EARLIER[1], "fraud": ""}, EARLIER[0]])
     save(tmp_path / "transactions.csv", LATER)
 
     rows = read_transactions(tmp_path, settings())
 
-    note = "windows hold transactions without a label, which count as no fraud"
+    note = "windows contain transactions without a label, which count as not fraud"
     assert {note: count for note, count in rows.notes.items() if count} == {note: 1}
     assert rows.remarks[note] == [0]
     assert rows.values("shop_risk_7d") == [0.5, 0.0]
 
 
-# --- what cannot be used
+# --- errors
 
 
-def test_bad_rows_are_told_with_their_lines_and_are_in_no_window(tmp_path):
+def test_invalid_rows_are_reported_with_their_lines_and_are_in_no_window(tmp_path):
     bad = [
         {**EARLIER[0], "amount": "much"},
         {**EARLIER[0], "amount": ""},
@@ -248,9 +256,9 @@ def test_bad_rows_are_told_with_their_lines_and_are_in_no_window(tmp_path):
     assert [windows for row, windows in enumerate(added(rows)) if row in rows.invalid] == [(None,) * 4] * 5
     assert {row for members in rows.remarks.values() for row in members} == set(range(10)) - {*rows.invalid}
     assert str(InvalidRows(rows, rows.invalid)) == (
-        "all.csv, line 5: the column 'amount' is 'much', which is no number.\n"
+        "all.csv, line 5: the column 'amount' is 'much', which is not a number.\n"
         "all.csv, line 6: the column 'amount' is empty.\n"
-        "all.csv, line 7: the column 'when' is '2018-02-30', which is no time like 2018-07-25 13:05:00.\n"
+        "all.csv, line 7: the column 'when' is '2018-02-30', which is not a time such as 2018-07-25 13:05:00.\n"
         "all.csv, line 8: the column 'who' is empty.\n"
         "all.csv, line 11: the row has 1 value, but the header names 5 columns.\n"
         'Fix these rows, or drop them with data.on_bad_row = "skip".'
@@ -263,17 +271,17 @@ def problem(path, **others):
     return str(caught.value)
 
 
-def test_a_bad_row_of_the_history_is_an_error(tmp_path):
+def test_an_invalid_row_of_the_history_is_an_error(tmp_path):
     save(tmp_path / "history.csv", [*EARLIER, {**EARLIER[0], "amount": "much"}])
     save(tmp_path / "transactions.csv", LATER)
 
     assert problem(tmp_path) == (
-        "history.csv, line 5: the column 'amount' is 'much', which is no number.\n"
+        "history.csv, line 5: the column 'amount' is 'much', which is not a number.\n"
         "Fix these rows, or take them out of the data."
     )
 
 
-def test_a_missing_column_is_told_with_the_nearest(tmp_path):
+def test_a_missing_column_is_an_error_that_suggests_the_closest(tmp_path):
     path = save(tmp_path / "all.csv", EARLIER)
 
     assert problem(path, amount="amuont") == (
@@ -285,83 +293,83 @@ def test_a_missing_column_is_told_with_the_nearest(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("files", "here"),
+    ("files", "problem_text"),
     [
-        (["history.csv"], "one file transactions.SUFFIX is needed in it, and there is nothing."),
+        (["history.csv"], "it must contain exactly one file transactions.SUFFIX, but has nothing."),
         (
             ["history.csv", "history.jsonl", "transactions.csv"],
-            "one file history.SUFFIX is needed in it, and there is history.csv, history.jsonl.",
+            "it must contain exactly one file history.SUFFIX, but has history.csv, history.jsonl.",
         ),
     ],
 )
-def test_a_folder_holds_one_history_and_one_file_of_transactions(tmp_path, files, here):
+def test_a_folder_has_one_history_and_one_file_of_transactions(tmp_path, files, problem_text):
     for name in files:
         save(tmp_path / name, EARLIER)
 
     assert problem(tmp_path) == (
-        f"{tmp_path}: {here} A folder of transactions holds history.SUFFIX, earlier transactions with their labels, and "
+        f"{tmp_path}: {problem_text} A folder of transactions has history.SUFFIX, earlier transactions with their labels, and "
         "transactions.SUFFIX, those to read."
     )
 
 
-def test_a_column_of_the_windows_that_is_there_already_is_not_overwritten(tmp_path):
+def test_an_existing_column_is_not_overwritten(tmp_path):
     path = save(tmp_path / "all.csv", [{**one, "who_count_7d": 0} for one in EARLIER])
 
-    assert problem(path) == "all.csv: it has a column 'who_count_7d' already. Rename it, or take it out."
+    assert problem(path) == "all.csv: it already has a column 'who_count_7d'. Rename or remove that column."
 
 
-def test_labels_none_of_which_is_a_fraud_are_told(tmp_path):
+def test_labels_without_any_fraud_are_an_error(tmp_path):
     path = save(tmp_path / "all.csv", [{**EARLIER[0], "fraud": "yes"}, {**EARLIER[1], "fraud": "no"}])
 
     assert problem(path) == (
-        "all.csv: the column 'fraud' never is '1'; it is no, yes. Say which of them is the label of a fraud with the "
-        "reader's setting 'positive'."
+        "all.csv: the column 'fraud' is never '1'; its values are no, yes. Name the label of fraud with the reader's setting "
+        "'positive'."
     )
     assert read_transactions(path, settings(positive="yes")).values("who_count_7d") == [1, 2]
 
 
-def test_transactions_that_the_history_holds_too_are_told(tmp_path):
+def test_transactions_in_both_history_and_rows_are_an_error(tmp_path):
     save(tmp_path / "history.csv", EARLIER + LATER)
     save(tmp_path / "transactions.csv", [transaction(7), *LATER])
 
     assert problem(tmp_path) == (
-        "history.csv holds 2 of the transactions of transactions.csv (the first: line 3), so that they would count twice. "
-        "Take them out of the history."
+        "history.csv contains 2 of the transactions of transactions.csv (the first: line 3), so they would be counted twice. "
+        "Remove them from the history."
     )
 
 
-def test_two_transactions_to_read_may_be_alike(tmp_path):
+def test_two_transactions_may_be_equal(tmp_path):
     save(tmp_path / "history.csv", [*EARLIER, EARLIER[0]])
     save(tmp_path / "transactions.csv", [LATER[0], LATER[0]])
 
     assert read_transactions(tmp_path, settings()).values("who_count_7d") == [1, 2]
 
 
-def test_a_column_of_lists_is_told(tmp_path):
+def test_a_column_of_lists_is_an_error(tmp_path):
     path = save(tmp_path / "all.parquet", [{**one, "who": [one["who"]]} for one in EARLIER])
 
     assert re.fullmatch(
-        r"all\.parquet: the column 'who' holds list<\w+: string> values, where a text, a number or a moment is read\.",
+        r"all\.parquet: the column 'who' has the type list<\w+: string>; texts, numbers and times are supported\.",
         problem(path),
     )
 
 
-def test_a_file_that_is_missing_is_told(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(UnreadableFile) as caught:
         read_transactions(tmp_path / "none.csv", settings())
     assert str(caught.value) == f"{tmp_path / 'none.csv'}: there is no such file."
 
 
 @pytest.mark.parametrize(
-    ("chosen", "said"),
+    ("chosen", "message"),
     [
-        ({"time": "t"}, "name the column of the 'customer', that of the 'terminal', or both."),
-        ({"time": "t", "customer": "c"}, "the windows of 'c' need 'amount'."),
-        ({"time": "t", "terminal": "s", "delay": 7}, "the windows of 's' need 'label'."),
-        ({"time": "t", "terminal": "s", "label": "l"}, "the windows of 's' need 'delay'."),
+        ({"time": "t"}, "set 'customer', 'terminal', or both to the names of their columns."),
+        ({"time": "t", "customer": "c"}, "the windows of 'c' require 'amount'."),
+        ({"time": "t", "terminal": "s", "delay": 7}, "the windows of 's' require 'label'."),
+        ({"time": "t", "terminal": "s", "label": "l"}, "the windows of 's' require 'delay'."),
         (
             {"time": "t", "customer": "c", "amount": "a", "windows": [7, 7]},
-            "windows are different numbers of days, from 1 to 3,650.",
+            "windows must be different numbers of days, from 1 to 3,650.",
         ),
         (
             {"time": "t", "terminal": "s", "label": "l", "delay": 0},
@@ -369,7 +377,7 @@ def test_a_file_that_is_missing_is_told(tmp_path):
         ),
     ],
 )
-def test_settings_that_do_not_fit_are_told(chosen, said):
+def test_incomplete_settings_are_an_error(chosen, message):
     with pytest.raises(ConfigError) as caught:
         parse_config(TransactionsConfig, chosen, "reader 'transactions'")
-    assert str(caught.value) == f"reader 'transactions': {said}"
+    assert str(caught.value) == f"reader 'transactions': {message}"

@@ -1,4 +1,4 @@
-"""Small tables, and the four backbones in sizes for tests."""
+"""Small tables, and the four backbones in small sizes."""
 
 import datetime
 
@@ -25,17 +25,17 @@ TABLE = {
     "when": [START + datetime.timedelta(hours=7 * row) for row in range(6)],
     "visits": [1, 0, 4, 2, 2, 9],
 }
-"""Two columns with missing values, and one of times, between plain ones."""
+"""Columns with and without missing values, one of them of times."""
 
 
-def learned(config: TableConfig, inputs=None) -> TableConfig:
-    """Settings, completed by what the columns of a table are."""
+def fitted(config: TableConfig, inputs=None) -> TableConfig:
+    """Settings with the columns fitted on a table."""
     name = next(name for name, small in SMALL.items() if type(small) is type(config))
     return SPECS[name].fit_config(config, TABLE if inputs is None else inputs)
 
 
-def built(name: str, inputs=None, seed: int = 0, **settings) -> Backbone:
-    """A small backbone over a table, its weights drawn from a seed."""
-    config = learned(SMALL[name].model_copy(update=settings), inputs)
+def build(name: str, inputs=None, seed: int = 0, **settings) -> Backbone:
+    """A small backbone over a table, initialized from a seed."""
+    config = fitted(SMALL[name].model_copy(update=settings), inputs)
     torch.manual_seed(seed)
     return SPECS[name].build(config)

@@ -1,24 +1,24 @@
-"""What every error of taskgraft has in common. Each error class stands beside the code that raises it."""
+"""The base class of all errors, and pieces of their messages. Each error class is defined beside the code that raises it."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class TaskgraftError(Exception):
-    """Something a person can mend: the message says what is wrong, with which value, and what to do.
+    """An error that the user can fix. The message says what is wrong, with which value, and what to do.
 
-    Subclasses are dataclasses. Their fields are the facts; ``__str__`` writes the sentence.
+    Subclasses with facts are dataclasses whose ``__str__`` writes the sentence; the others take it as their only argument.
     """
 
 
 def closest_match(word: object, known: Iterable[object]) -> str | None:
-    """Find the known word that a person most likely meant, or None when nothing is near."""
-    near = get_close_matches(str(word), [str(one) for one in known], n=1, cutoff=0.6)
-    return near[0] if near else None
+    """Find the known word that the user most likely meant, or None when none is similar."""
+    matches = get_close_matches(str(word), [str(one) for one in known], n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 def join_words(words: Iterable[object], limit: int = 12) -> str:
-    """Join words with commas; a long list is cut, and the cut is said."""
+    """Join words with commas. Of a long list only the first ``limit`` are written, then how many more there are."""
     texts = [str(word) for word in words]
     if not texts:
         return "nothing"

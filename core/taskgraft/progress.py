@@ -1,4 +1,4 @@
-"""Progress on the standard error stream, for whatever takes more than two seconds."""
+"""A progress bar on standard error for anything that takes more than two seconds."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -8,17 +8,17 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 SHOW_AFTER_SECONDS = 2.0
-"""Seconds before progress is shown."""
+"""Seconds before the bar is shown."""
 
 REFRESH_SECONDS = 0.1
-"""Seconds between one count of what is done and the next: counting costs as much as putting a small batch together."""
+"""Seconds between two updates: an update costs as much as collating a small batch."""
 
 
 class ProgressReporter:
-    """Shows how far a run is. A quiet one shows nothing."""
+    """Prints messages and progress bars. With ``quiet`` it prints nothing."""
 
     def __init__(self, *, quiet: bool = False):
         self._console = Console(stderr=True, quiet=quiet)
@@ -27,24 +27,24 @@ class ProgressReporter:
         """Print one line."""
         self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
-    def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-        """Go through items; once that has taken two seconds, show how many are done."""
+    def track(self, items: Iterable[_Item], what: str, total: int) -> Iterator[_Item]:
+        """Iterate over items; after two seconds, show how many are done."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         progress = Progress(*columns, console=self._console)
         task = progress.add_task(what, total=total)
-        with _closing(progress):
-            since = told = time.monotonic()
+        with _stop_at_exit(progress):
+            start = updated = time.monotonic()
             for done, item in enumerate(items, 1):
-                if not progress.live.is_started and time.monotonic() - since > SHOW_AFTER_SECONDS:
+                if not progress.live.is_started and time.monotonic() - start > SHOW_AFTER_SECONDS:
                     progress.start()
                 yield item
-                if done == total or time.monotonic() - told > REFRESH_SECONDS:
-                    told = time.monotonic()
+                if done == total or time.monotonic() - updated > REFRESH_SECONDS:
+                    updated = time.monotonic()
                     progress.update(task, completed=done)
 
 
 @contextmanager
-def _closing(progress: Progress) -> Iterator[None]:
+def _stop_at_exit(progress: Progress) -> Iterator[None]:
     try:
         yield
     finally:

@@ -86,7 +86,7 @@ def test_what_cannot_be_merged_is_not_exported(tmp_path):
 def test_a_backbone_whose_library_has_no_checkpoints_is_rejected(tmp_path):
     model = trained(pictures(), learns("last"), rows=images())
     assert refusal(model, tmp_path / "plain") == (
-        "'Pictures' cannot be exported: its library has no form of a checkpoint. An artifact (save) holds what was "
+        "'Pictures' cannot be exported: its library has no checkpoint format for it. An artifact (save) holds what was "
         "trained."
     )
     assert list(tmp_path.iterdir()) == []

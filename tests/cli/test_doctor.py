@@ -78,7 +78,7 @@ def test_a_name_that_two_provide_is_a_clash_but_no_failure(beside_others):
 def test_what_is_blocked_is_said(beside_others, monkeypatch):
     beside_others.plant(HEALTHY)
     monkeypatch.setenv("TASKGRAFT_BLOCK", "acme")
-    assert "Left out by TASKGRAFT_BLOCK: acme." in typed("doctor").out
+    assert "Blocked by TASKGRAFT_BLOCK: acme." in typed("doctor").out
     assert diagnosis()[1]["blocked"] == ["acme"]
 
 

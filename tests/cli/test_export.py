@@ -54,7 +54,7 @@ def test_it_is_overwritten_on_request(place):
 def test_what_cannot_be_exported_is_told(place):
     fitted("small-pictures", images(), "partial:1").save("halves")
     assert refusal("halves", "plain") == (
-        "'small-pictures' cannot be exported: its library has no form of a checkpoint. An artifact (save) holds what was "
+        "'small-pictures' cannot be exported: its library has no checkpoint format for it. An artifact (save) holds what was "
         "trained."
     )
 

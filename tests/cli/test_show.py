@@ -101,7 +101,7 @@ def test_the_schema_of_a_name_on_several_axes_asks_which(garden):
     done = typed("show", "twofold", "--json")
     assert (done.code, done.out) == (2, "")
     assert (
-        done.err == "Error: 'twofold' is a head and a reader. Say which one you mean: --axis head or --axis reader.\n"
+        done.err == "Error: 'twofold' is a head and a reader. Choose one with --axis head or --axis reader.\n"
     )
     schema = json.loads(typed("show", "twofold", "--json", "--axis", "readers").out)
     assert schema["x-taskgraft"]["axis"] == "reader"
@@ -122,7 +122,7 @@ def test_a_clash_gives_the_catalogs_own_message(garden):
     assert (done.code, done.err) == (
         2,
         "Error: The head 'healthy' is provided by one 1.0 and by two 1.0. "
-        "Say which one you mean: 'one/healthy' or 'two/healthy'.\n",
+        "Choose one with 'one/healthy' or 'two/healthy'.\n",
     )
     assert "head healthy, from two 1.0\n" in typed("show", "two/healthy").out
 

@@ -40,16 +40,16 @@ def test_contents_survive_json():
     [
         (
             lambda: ElementKind(name="both", categories=2, numbers=1),
-            "elements of the kind 'both' hold categories or numbers, not both",
+            "elements of the kind 'both' have categories or numbers, not both",
         ),
         (lambda: ElementSchema(kinds=(SIZE, SIZE), by_position=True), "two kinds have one name: ['size', 'size']"),
         (
             lambda: ElementSchema(kinds=(SIZE, COLOUR), by_position=False),
-            "elements that are not told apart by position are of one kind",
+            "several kinds need by_position",
         ),
         (
             lambda: ElementSchema(kinds=(ElementKind(name="id"),), by_position=True),
-            "no kind of element holds anything that could be recovered",
+            "no kind of element has a value that could be recovered",
         ),
     ],
 )

@@ -134,7 +134,7 @@ BROKEN = {  # besides those of author_mistakes.py
     "no hook": (OPENING, "provides nothing: no function of acme_plugin is marked with @hookimpl"),
     "one hook of two that is not marked": (
         HEALTHY + "def taskgraft_strategies():\n    return []\n",
-        "has taskgraft_strategies without @hookimpl, so nobody would call it",
+        "has taskgraft_strategies without @hookimpl, so it would never be called",
     ),
     "a misspelt hook that is not marked": (
         HEALTHY + "def taskgraft_backbone():\n    return []\n",
@@ -154,17 +154,17 @@ BROKEN = {  # besides those of author_mistakes.py
     ),
     "an answer of one spec alone": (
         HEALTHY.replace("yield", "return"),
-        "taskgraft_heads answered with HeadSpec(name='healthy', summary='a planted head', config=<c, "
-        "not with an iterable of HeadSpec",
+        "taskgraft_heads returned HeadSpec(name='healthy', summary='a planted head', config=<c, "
+        "not an iterable of HeadSpec",
     ),
     "an empty answer": (
         HEALTHY.replace("yield", "return [] and"),
-        "provides nothing: taskgraft_heads answered with no spec",
+        "provides nothing: taskgraft_heads returned no spec",
     ),
     "a spec of another hook": (
         HEALTHY.replace("taskgraft_heads", "taskgraft_strategies"),
-        "taskgraft_strategies answered with HeadSpec HeadSpec(name='healthy', summary='a planted head', config=<c, "
-        "not with StrategySpec",
+        "taskgraft_strategies returned HeadSpec HeadSpec(name='healthy', summary='a planted head', config=<c, "
+        "not StrategySpec",
     ),
     "an alias outside the grammar": (
         HEALTHY.replace("build=print", "build=print, aliases=('Old Name',)"),
@@ -176,12 +176,52 @@ BROKEN = {  # besides those of author_mistakes.py
     ),
     "a name that is no text": (
         HEALTHY.replace('head("healthy")', "head(None)"),
-        "taskgraft_heads: None is no name; use lower-case words joined by single hyphens",
+        "taskgraft_heads: None is not a valid name (lower-case words joined by hyphens)",
     ),
 }
 
 
-@pytest.mark.parametrize(("code", "reason"), BROKEN.values(), ids=BROKEN)
+OUTDATED = {  # imports of what taskgraft does not provide
+    "a module that is gone": (
+        "from taskgraft.spec import HeadSpec",
+        "it imports taskgraft.spec, which is not public: plugins import from taskgraft.plugin",
+    ),
+    "a module that is gone, imported whole": (
+        "import taskgraft.heads.labels",
+        "it imports taskgraft.heads, which is not public: plugins import from taskgraft.plugin",
+    ),
+    "a module that moved to another package": (
+        "from taskgraft.contract.head import InvalidTargets",
+        "it imports taskgraft.contract.head, which is not public: plugins import from taskgraft.plugin",
+    ),
+    "a module below the public one": (
+        "import taskgraft.plugin.specs",
+        "it imports taskgraft.plugin.specs, which is not public: plugins import from taskgraft.plugin",
+    ),
+    "a module of the package, by its name": (
+        "from taskgraft import spec",
+        "it imports 'spec' from taskgraft, which does not have it: plugins import from taskgraft.plugin",
+    ),
+    "a name for authors from the package": (
+        "from taskgraft import hookimpl",
+        "it imports 'hookimpl' from taskgraft, which does not have it: plugins import from taskgraft.plugin",
+    ),
+    "a misspelt name": (
+        "from taskgraft.plugin import BackboneSpecs",
+        "it imports 'BackboneSpecs' from taskgraft.plugin, which does not have it; did it mean 'BackboneSpec'?",
+    ),
+    "a name that is near none": (
+        "from taskgraft.plugin import xyz",
+        "it imports 'xyz' from taskgraft.plugin, which does not have it",
+    ),
+    "a name of the conformance kit": (
+        "from taskgraft.testing import BackboneLawz",
+        "it imports 'BackboneLawz' from taskgraft.testing, which does not have it; did it mean 'BackboneLaws'?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "reason"), (BROKEN | OUTDATED).values(), ids=BROKEN | OUTDATED)
 def test_a_broken_plugin_is_recorded_and_everything_else_works(garden, code, reason):
     garden.plant(code)
     garden.plant(HEALTHY, distribution="health", version="3.2", module="health_plugin")
@@ -271,7 +311,7 @@ def test_a_name_that_two_distributions_provide_is_an_error_only_when_it_is_used(
         found.find(HeadSpec, parse_name("healthy"))
     assert str(caught.value) == (
         "The head 'healthy' is provided by Health_Care 3.2 and by acme 1.0. "
-        "Say which one you mean: 'Health_Care/healthy' or 'acme/healthy'."
+        "Choose one with 'Health_Care/healthy' or 'acme/healthy'."
     )
 
 
@@ -304,7 +344,7 @@ def test_an_unknown_name_is_answered_with_failed_plugins_and_blocked_distributio
         "No backbone named 'health/healthy'.\n"
         "Installed: nothing. A plugin that did not load may provide it: "
         "acme 1.0 (ModuleNotFoundError: No module named 'acme_core'); bakery 1.0 (SystemExit). "
-        "Left out by TASKGRAFT_BLOCK: health."
+        "Blocked by TASKGRAFT_BLOCK: health."
     )
 
 
@@ -329,7 +369,7 @@ def test_a_former_name_still_finds_its_spec_with_a_warning(garden, text):
         spec, _ = load_catalog().find(HeadSpec, parse_name(text))
     assert spec.name == "healthy"
     assert [str(one.message) for one in warned] == [
-        "The head 'hale' is now called 'healthy' (from acme 1.0). The former name still works; write the new one."
+        "The head 'hale' is now called 'healthy' (from acme 1.0). The old name still works; use the new one."
     ]
 
 
@@ -346,7 +386,7 @@ def test_a_former_name_that_another_distribution_took_is_an_error_that_names_bot
         found.find(HeadSpec, parse_name("hale"))
     assert str(caught.value) == (
         "The head 'hale' is provided by bakery 2.0 and by acme 1.0 (a former name of 'healthy'). "
-        "Say which one you mean: 'acme/hale' or 'bakery/hale'."
+        "Choose one with 'acme/hale' or 'bakery/hale'."
     )
     assert found.find(HeadSpec, parse_name("bakery/hale"))[1].distribution == "bakery"
     with pytest.warns(RenamedComponentWarning):

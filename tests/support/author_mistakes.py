@@ -51,6 +51,20 @@ MISTAKES = (
         "acme 1.0 (ModuleNotFoundError: No module named 'acme_core')",
     ),
     Mistake(
+        "A module of the core is imported that is not public, or no longer there.",
+        Judge.CATALOG,
+        "__init__",
+        {"from pydantic import Field": "from taskgraft.spec import HeadSpec\nfrom pydantic import Field"},
+        "acme 1.0 (it imports taskgraft.spec, which is not public: plugins import from taskgraft.plugin)",
+    ),
+    Mistake(
+        "A name is imported that taskgraft.plugin does not have.",
+        Judge.CATALOG,
+        "__init__",
+        {"from pydantic import Field": "from taskgraft.plugin import BackboneSpecs\nfrom pydantic import Field"},
+        "acme 1.0 (it imports 'BackboneSpecs' from taskgraft.plugin, which does not have it; did it mean 'BackboneSpec'?)",
+    ),
+    Mistake(
         "torch is imported at the top. The plugin works, with a remark.",
         Judge.CATALOG,
         "__init__",
@@ -97,14 +111,14 @@ MISTAKES = (
         Judge.CATALOG,
         "__init__",
         {"@hookimpl\ndef taskgraft_heads": "def taskgraft_heads"},
-        "acme 1.0 (has taskgraft_heads without @hookimpl, so nobody would call it)",
+        "acme 1.0 (has taskgraft_heads without @hookimpl, so it would never be called)",
     ),
     Mistake(
         "A hook makes its specs and returns nothing.",
         Judge.CATALOG,
         "__init__",
         {"yield HeadSpec": "spec = HeadSpec"},
-        "acme 1.0 (taskgraft_heads answered with None, not with an iterable of HeadSpec)",
+        "acme 1.0 (taskgraft_heads returned None, not an iterable of HeadSpec)",
     ),
     Mistake(
         "A hook raises half-way through its answer.",
@@ -118,8 +132,8 @@ MISTAKES = (
         Judge.CATALOG,
         "__init__",
         {"yield HeadSpec(": "yield dict("},
-        "acme 1.0 (taskgraft_heads answered with dict {'name': 'kinds', 'summary': 'one label per row', "
-        "'config': , not with HeadSpec)",
+        "acme 1.0 (taskgraft_heads returned dict {'name': 'kinds', 'summary': 'one label per row', "
+        "'config': , not HeadSpec)",
     ),
     Mistake(
         "A hook changes a spec that it made.",
@@ -144,7 +158,7 @@ MISTAKES = (
         Judge.CATALOG,
         "__init__",
         {'name="kinds"': 'name="Kinds_Head"'},
-        "acme 1.0 (taskgraft_heads: 'Kinds_Head' is no name; use lower-case words joined by single hyphens)",
+        "acme 1.0 (taskgraft_heads: 'Kinds_Head' is not a valid name (lower-case words joined by hyphens))",
     ),
     Mistake(
         "A hook takes an argument that the contract does not have.",
@@ -160,7 +174,7 @@ MISTAKES = (
         Judge.CATALOG,
         "__init__",
         {"    yield HeadSpec(": "    while True:\n      yield HeadSpec("},
-        "acme 1.0 (taskgraft_heads answered with more than 1,000 specs; it seems to have no end)",
+        "acme 1.0 (taskgraft_heads returned more than 1,000 specs; it seems endless)",
     ),
     Mistake(
         "A name stands in an answer twice.",
@@ -181,7 +195,7 @@ MISTAKES = (
         Judge.USE,
         "__init__",
         {'name="kinds"': 'name="healthy"'},
-        "The head 'healthy' is provided by acme 1.0 and by health 1.0. Say which one you mean: "
+        "The head 'healthy' is provided by acme 1.0 and by health 1.0. Choose one with "
         "'acme/healthy' or 'health/healthy'.",
     ),
     Mistake(
@@ -512,7 +526,7 @@ MISTAKES = (
         "strategy",
         {"Unfreeze((last.name,), 1e-3)": "Unfreeze((last.name,), 1e-3, roles=frozenset({LayerRole.QUERY}))"},
         "LastPart breaks the law 'stages say what can be carried out':\n"
-        "The stage 'last' cannot run: its choice 1 fits no tensor of last.\n"
+        "The stage 'last' cannot run: its selection 1 matches no tensor of last.\n"
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
         "reason.",
     ),
@@ -532,7 +546,7 @@ MISTAKES = (
         "strategy",
         {"self.wrapped = wrapped": "self.wrapped = nn.Linear(wrapped.in_features, wrapped.out_features)"},
         "LastPart breaks the law 'stages say what can be carried out':\n"
-        "The insertion 'scale' cannot be made: the module around mixing does not hold that layer.\n"
+        "The insertion 'scale' cannot be made: the module around mixing does not contain that layer.\n"
         "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
         "reason.",
     ),
@@ -544,8 +558,8 @@ MISTAKES = (
             "head_learning_rate=1e-2": "head_learning_rate=1e-2, on_step_end=lambda backbone, step: backbone.letters.weight.data.mul_(0.99)"
         },
         "The stage 'last' did not train exactly what it declared:\n"
-        "  the tensor letters.weight does not learn, but changed\n"
-        "This is a fault in the strategy, the backbone or the head, not in your data.",
+        "  the tensor letters.weight is frozen, but changed\n"
+        "This is a bug in the strategy, the backbone or the head, not in your data.",
     ),
     Mistake(
         "A reader leaves out the rows that it cannot use.",

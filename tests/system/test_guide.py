@@ -222,7 +222,7 @@ def test_the_messages_about_entry_points_are_those_of_the_guide(garden, entry_po
 
 def test_no_message_of_the_catalog_is_missing_from_the_guide():
     tree = ast.parse(Path(inspect.getfile(PluginLoader)).read_text())
-    refusals = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_Refused"]
+    refusals = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_InvalidPlugin"]
     assert len(refusals) >= 10
     for refusal in refusals:
         pieces = [

@@ -5,8 +5,8 @@ import textwrap
 
 import pytest
 
+from taskgraft import testing as kit
 from taskgraft.testing import ContractViolation
-from taskgraft.testing import plugin as of_plugin
 
 RIGHT = """
     from taskgraft.plugin import BackboneDescription, BackboneSpec, Config, InputField, Part, hookimpl, vector
@@ -63,15 +63,15 @@ def test_a_spec_without_settings_to_try_it_with_is_not_tried(module):
         ("    blocks: int = 2\n", undecided),
         ("from taskgraft.plugin import BackboneDescription", imported),
     )
-    of_plugin.check_specs_are_valid(name, {})
-    of_plugin.check_descriptions_read_no_weights(name, {})
+    kit.check_specs_are_valid(name, {})
+    kit.check_descriptions_read_no_weights(name, {})
 
 
 def test_a_right_plugin_passes(module):
     name = module("right")
-    of_plugin.check_module_is_found(name)
-    of_plugin.check_specs_are_valid(name, {})
-    of_plugin.check_descriptions_read_no_weights(name, {})
+    kit.check_module_is_found(name)
+    kit.check_specs_are_valid(name, {})
+    kit.check_descriptions_read_no_weights(name, {})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_right_plugin_passes(module):
             "the catalog says: ModuleNotFoundError: No module named 'acme_core'",
         ),
         (("def taskgraft_backbones", "def taskgraft_backbone"), "the catalog says: has a hook 'taskgraft_backbone'"),
-        (('name="mine"', 'name="My Backbone"'), "the catalog says: taskgraft_backbones: 'My Backbone' is no name"),
+        (('name="mine"', 'name="My Backbone"'), "the catalog says: taskgraft_backbones: 'My Backbone' is not a valid name"),
         (("TASKGRAFT_CONTRACT", "import os\n    os._exit(3)\n    TASKGRAFT_CONTRACT"), "discovery ends the process: "),
     ],
     ids=["torch-at-the-top", "missing-dependency", "misspelt-hook", "no-name", "exit"],
@@ -94,7 +94,7 @@ def test_a_right_plugin_passes(module):
 def test_a_module_that_is_not_found_without_work_is_caught(module, change, found):
     name = module("wrong", change)
     with pytest.raises(ContractViolation) as caught:
-        of_plugin.check_module_is_found(name)
+        kit.check_module_is_found(name)
     assert str(caught.value).startswith(f"wrong breaks the law 'a plugin is found without work':\n{found}")
     assert str(caught.value).endswith("\nMend the module that the entry point names.")
 
@@ -129,7 +129,7 @@ def test_a_module_that_is_not_found_without_work_is_caught(module, change, found
 def test_settings_that_are_not_plain_are_caught(module, change, found, advice):
     name = module("wrong", change)
     with pytest.raises(ContractViolation) as caught:
-        of_plugin.check_specs_are_valid(name, {})
+        kit.check_specs_are_valid(name, {})
     law = "backbone 'mine' of wrong breaks the law 'a spec is plain and its settings are JSON':\n"
     assert str(caught.value).startswith(law + found)
     assert str(caught.value).endswith(f".\n{advice}")
@@ -147,7 +147,7 @@ def test_a_describe_that_reads_weights_is_caught(module, tmp_path, work, found):
     name = module("wrong", ("def describe(config):\n", f"def describe(config):\n        {work}\n"))
     tmp_path.joinpath("wrong.safetensors").write_bytes(b"")
     with pytest.raises(ContractViolation) as caught:
-        of_plugin.check_descriptions_read_no_weights(name, {})
+        kit.check_descriptions_read_no_weights(name, {})
     assert str(caught.value) == (
         "backbone 'mine' of wrong breaks the law 'describe reads no weights':\n"
         f"{found}.\n"
@@ -157,7 +157,7 @@ def test_a_describe_that_reads_weights_is_caught(module, tmp_path, work, found):
 
 def test_a_describe_that_says_something_else_than_what_is_built_is_caught(module):
     with pytest.raises(ContractViolation) as caught:
-        of_plugin.check_descriptions_match_what_is_built(module("wrong"), {})
+        kit.check_descriptions_match_what_is_built(module("wrong"), {})
     assert str(caught.value).startswith(
         "Words breaks the law 'describe says what build makes':\n'features' is (FeatureDescription("
     )

@@ -152,7 +152,7 @@ def _print(found: Diagnosis) -> None:
     for clash in found.clashes:
         out.print(f"Clash: {clash}; say which one you mean, as distribution/name.", soft_wrap=True)
     if found.blocked:
-        out.print(f"Left out by {BLOCK_VARIABLE}: {', '.join(found.blocked)}.", soft_wrap=True)
+        out.print(f"Blocked by {BLOCK_VARIABLE}: {', '.join(found.blocked)}.", soft_wrap=True)
     missing = [name for name, number in found.libraries.items() if number is None]
     if missing:
         out.print(f"Missing: {', '.join(missing)}. Install what is missing with pip.", soft_wrap=True)

@@ -131,7 +131,7 @@ class UnknownPlugin(TaskgraftError):
     def __str__(self) -> str:
         near = closest_match(self.plugin, self.installed)
         meant = f" Did you mean '{near}'?" if near else ""
-        left_out = f" Left out by {BLOCK_VARIABLE}: {join_words(self.blocked)}." if self.blocked else ""
+        left_out = f" Blocked by {BLOCK_VARIABLE}: {join_words(self.blocked)}." if self.blocked else ""
         return (
             f"No plugin named '{self.plugin}' is installed.{meant} A plugin is named by its distribution or its entry point.\n"
             f"Installed: {join_words(self.installed)}.{left_out}"

@@ -192,4 +192,4 @@ class SeveralAxes(TaskgraftError):
 
     def __str__(self) -> str:
         ways = " or ".join(f"--axis {axis}" for axis in self.axes)
-        return f"'{self.name}' is a {' and a '.join(self.axes)}. Say which one you mean: {ways}."
+        return f"'{self.name}' is a {' and a '.join(self.axes)}. Choose one with {ways}."

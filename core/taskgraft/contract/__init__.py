@@ -1,1 +1,1 @@
-"""Contract."""
+"""The contract: what plugins implement, return and receive."""

@@ -1,4 +1,4 @@
-"""Named tensors with one example per row: what a processor makes, what lies at a cut, what a store keeps."""
+"""Named tensors with one example per row: model inputs, the state at a cut, cached rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 RowIndices = Sequence[int] | NDArray[np.int64]
-"""Numbers of rows, from 0: a list, a range, or ``(row,)`` int64."""
+"""Row numbers, from 0: a list, a range, or ``(row,)`` int64."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class Batch:
     """Named tensors whose first axis is the example.
 
     Attributes:
-        tensors: each ``(batch, …)``. Positions past an example's length hold 0 (False) where a processor, a store or
-            :func:`collate` made the batch, and anything where a backbone did; nothing may depend on them.
-        axes: tensor name → names of its axes after the first that are padded, in order. A tensor ``(batch, element,
-            feature)`` padded along ``element`` has ``("element",)``; ``(batch, element, element, feature)`` has
-            ``("element", "element")``; one of fixed shape is left out.
-        lengths: axis name → ``(batch,)`` int64, how many positions of each example are real. Padding is on the right.
+        tensors: each ``(batch, …)``. Positions past an example's length hold 0 (False) in a batch made by a processor, a cache
+            or :func:`collate`, and any value in one made by a backbone; nothing may depend on them.
+        axes: tensor name → names of its padded axes after the first, in order. A tensor ``(batch, element, feature)`` padded
+            along ``element`` has ``("element",)``; ``(batch, element, element, feature)`` has ``("element", "element")``;
+            one of fixed shape is left out.
+        lengths: axis name → ``(batch,)`` int64, the number of real positions of each example. Padding is on the right.
     """
 
     tensors: Mapping[str, Tensor]
@@ -49,44 +49,44 @@ class Batch:
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
     def mask(self, axis: str) -> Tensor:
-        """Tell real positions from padding: ``(batch, longest)`` bool, True where real."""
+        """Return the padding mask of an axis: ``(batch, longest)`` bool, True at real positions."""
         return length_mask(self.lengths[axis], self.longest(axis))
 
     def longest(self, axis: str) -> int:
-        """The number of positions along a padded axis, padding included."""
+        """Return the number of positions along a padded axis, padding included."""
         for name, axes in self.axes.items():
             if axis in axes:
                 return self.tensors[name].shape[1 + axes.index(axis)]
         return int(self.lengths[axis].max())
 
     def to(self, device: torch.device | str) -> "Batch":
-        """Move every tensor."""
-        move = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors.items()}
-        return Batch(move, self.axes, {name: length.to(device) for name, length in self.lengths.items()})
+        """Move every tensor to a device."""
+        tensors = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors.items()}
+        return Batch(tensors, self.axes, {name: length.to(device) for name, length in self.lengths.items()})
 
     def select(self, rows: RowIndices) -> "Batch":
-        """Take some examples, in the order given. Padding that none of them needs is stripped."""
+        """Select examples, in the order given. Padding that none of them needs is removed."""
         index = torch.as_tensor(rows, dtype=torch.int64)
         lengths = {axis: length[index.to(length.device)] for axis, length in self.lengths.items()}
-        taken = {}
+        tensors = {}
         for name, tensor in self.tensors.items():
-            some = tensor.index_select(0, index.to(tensor.device))
+            selected = tensor.index_select(0, index.to(tensor.device))
             for position, axis in enumerate(self.axes.get(name, ()), start=1):
-                some = some.narrow(position, 0, int(lengths[axis].max()))
-            taken[name] = some
-        return Batch(taken, self.axes, lengths)
+                selected = selected.narrow(position, 0, int(lengths[axis].max()))
+            tensors[name] = selected
+        return Batch(tensors, self.axes, lengths)
 
     def unbind(self) -> "list[Batch]":
-        """Take the batch apart into single examples without padding."""
+        """Split the batch into single examples without padding."""
         return [self.select([row]) for row in range(len(self))]
 
 
 def collate(batches: Sequence[Batch], longest: Mapping[str, int] | None = None) -> Batch:
-    """Put batches one after another, padded on the right with 0.
+    """Concatenate batches, padded on the right with 0.
 
     Args:
         batches: with the same tensors and axes.
-        longest: axis name → number of positions to pad to, at least what the longest example needs.
+        longest: axis name → number of positions to pad to, at least as many as the longest example has.
     """
     first = batches[0]
     lengths = {axis: torch.cat([batch.lengths[axis] for batch in batches]) for axis in first.lengths}
@@ -102,7 +102,7 @@ def collate(batches: Sequence[Batch], longest: Mapping[str, int] | None = None) 
         start = 0
         for batch in batches:
             tensor = batch[name]
-            fits = tuple(slice(0, min(have, sizes[axis])) for have, axis in zip(tensor.shape[1:], axes, strict=False))
+            fits = tuple(slice(0, min(size, sizes[axis])) for size, axis in zip(tensor.shape[1:], axes, strict=False))
             padded[(slice(start, start + len(batch)), *fits)] = tensor[(slice(None), *fits)]
             start += len(batch)
         tensors[name] = padded
@@ -110,13 +110,13 @@ def collate(batches: Sequence[Batch], longest: Mapping[str, int] | None = None) 
 
 
 def length_mask(lengths: Tensor, longest: int) -> Tensor:
-    """Tell real positions from padding.
+    """Make a padding mask.
 
     Args:
         lengths: ``(batch,)`` int64.
-        longest: positions, padding included.
+        longest: number of positions, padding included.
 
     Returns:
-        ``(batch, longest)`` bool, True where real.
+        ``(batch, longest)`` bool, True at real positions.
     """
     return torch.arange(longest, device=lengths.device)[None, :] < lengths[:, None]

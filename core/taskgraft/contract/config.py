@@ -12,7 +12,7 @@ from taskgraft.errors import TaskgraftError, closest_match, join_words
 
 
 class Config(BaseModel):
-    """Settings that a recipe can hold. A field without default is what the user must decide."""
+    """Settings that a recipe can hold. A field without a default is one that the user must decide."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
@@ -20,16 +20,16 @@ class Config(BaseModel):
     """The field that the text after the colon of a name sets (``hf-text:ARGUMENT``)."""
 
     needs_consent: ClassVar[frozenset[str]] = frozenset()
-    """Fields that only a person may switch on, such as running code that a checkpoint brings; no artifact can."""
+    """Fields that only the user may switch on, such as running code from a checkpoint; an artifact cannot."""
 
 
 class EmptyConfig(Config):
-    """Nothing to decide."""
+    """A config without settings."""
 
 
 @dataclass(eq=False)
 class ConfigError(TaskgraftError):
-    """Settings that a config class refuses."""
+    """Settings that a config class does not accept."""
 
     who: str
     problems: tuple[str, ...]
@@ -42,13 +42,13 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 def parse_config(config: type[AnyConfig], settings: Mapping[str, Any], who: str) -> AnyConfig:
-    """Check settings against a config class.
+    """Validate settings with a config class.
 
     Args:
-        who: who reads the settings, for the message ("backbone 'hf-text'").
+        who: what the settings are for, used in messages ("backbone 'hf-text'").
 
     Raises:
-        ConfigError: naming each refused key, with the nearest one that exists.
+        ConfigError: with a sentence for each invalid setting, and the nearest name for an unknown one.
     """
     if not isinstance(settings, Mapping):
         raise ConfigError(who, (f"the settings are {settings!r:.60}, not a dict.",))
@@ -59,15 +59,15 @@ def parse_config(config: type[AnyConfig], settings: Mapping[str, Any], who: str)
 
 
 def _problems(config: type[Config], settings: Mapping[str, Any], details: list[ErrorDetails]) -> tuple[str, ...]:
-    """Write a sentence per setting, however many of its alternatives refused the value."""
+    """Write one sentence per setting, however many branches of its union rejected the value."""
     by_path: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for detail in details:
         by_path.setdefault(_path(settings, detail), []).append(detail)
-    return tuple(_sentence(config, path, found) for path, found in by_path.items())
+    return tuple(_problem(config, path, alternatives) for path, alternatives in by_path.items())
 
 
 def _path(settings: Any, detail: ErrorDetails) -> tuple[str, ...]:
-    """Find where in the settings a problem lies. The steps that only name a branch of a union are left out."""
+    """Return the path of a problem in the settings, without the steps that only name a branch of a union."""
     path = []
     for step in detail["loc"]:
         in_mapping = isinstance(settings, Mapping) and step in settings
@@ -77,7 +77,7 @@ def _path(settings: Any, detail: ErrorDetails) -> tuple[str, ...]:
     return (*path, str(detail["loc"][-1])) if detail["type"] == "missing" else tuple(path)
 
 
-def _sentence(config: type[Config], path: tuple[str, ...], details: list[ErrorDetails]) -> str:
+def _problem(config: type[Config], path: tuple[str, ...], details: list[ErrorDetails]) -> str:
     key = ".".join(path)
     first = details[0]
     fields = _fields(config, path)
@@ -95,7 +95,7 @@ def _sentence(config: type[Config], path: tuple[str, ...], details: list[ErrorDe
 
 
 def _fields(config: type[Config], path: tuple[str, ...]) -> Mapping[str, FieldInfo] | None:
-    """Find the settings that the last step of a path is to be one of; None where the path leads through a choice."""
+    """Return the fields that the last step of a path should be one of; None where the path leads through a union."""
     for step in path[:-1]:
         field = config.model_fields.get(step)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Config)):
@@ -104,13 +104,12 @@ def _fields(config: type[Config], path: tuple[str, ...]) -> Mapping[str, FieldIn
     return config.model_fields
 
 
-KINDS = {"tuple_type": "a list", "list_type": "a list", "dict_type": "a dict", "model_type": "a dict"}
-"""What a person writes, by the kind of value that was missed."""
+_WRITTEN_AS = {"tuple_type": "a list", "list_type": "a list", "dict_type": "a dict", "model_type": "a dict"}
 
 
 def _reason(detail: ErrorDetails) -> str:
-    if detail["type"] in KINDS:
-        return f"input should be {KINDS[detail['type']]}"
-    if detail["type"] in ("value_error", "assertion_error"):  # the config's own words
+    if detail["type"] in _WRITTEN_AS:
+        return f"input should be {_WRITTEN_AS[detail['type']]}"
+    if detail["type"] in ("value_error", "assertion_error"):  # raised by the config's own validator
         return str(detail["ctx"]["error"])
     return f"{detail['msg'][0].lower()}{detail['msg'][1:]}"

@@ -1,4 +1,4 @@
-"""What one very backbone or head is, known without its weights. Plain values; no torch."""
+"""What one particular backbone or head is, known without its weights. Plain values; no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Layout(StrEnum):
-    """How features lie in memory. The axes of each are in :data:`AXES`."""
+    """The arrangement of features in memory. :data:`AXES` lists the axes of each."""
 
     VECTOR = "vector"
     SEQUENCE = "sequence"
@@ -26,10 +26,10 @@ AXES: Mapping[Layout, str] = {
 
 
 class LayerRole(StrEnum):
-    """What a linear or convolutional layer does in its block. Strategies choose layers by role, never by name.
+    """The function of a linear or convolutional layer in its block. Strategies choose layers by role, never by name.
 
-    ``model`` is no layer but the library's own model as a whole, from raw elements to a vector for each. It stands among the
-    roles of the first part, for strategies that put something in front of all elements.
+    ``model`` is not a layer but the library's model as a whole, from raw elements to a vector for each. It is listed in the
+    first part, and used by prompt and prefix tuning.
     """
 
     QUERY = "query"
@@ -49,12 +49,12 @@ class FeatureDescription:
     """One layout that a backbone emits.
 
     Attributes:
-        feature_sizes: the length of the feature axis; one number, but for a pyramid one per level.
-        ensemble_size: the length of the member axis of a vector, or None when it has none.
-        strides: positions of the input per cell, along each axis; one number per level, for grid and pyramid; else empty.
-        unused: dotted paths of what other layouts need and these features do not depend on.
-        cacheable: whether what is computed on the way to them, and they themselves, may be stored. If not, as is right for what is
-            much larger than what it is made of, no cut but 0 holds for them, and they are computed anew, a batch at a time.
+        feature_sizes: length of the feature axis: one number; for a pyramid, one per level.
+        ensemble_size: length of the member axis of a vector, or None when it has none.
+        strides: input positions per cell along each axis, for grid and pyramid, one per level; else empty.
+        unused: dotted paths of modules that other layouts need and these features do not depend on.
+        cacheable: whether these features and the states on the way to them may be cached. If not, as is right when they are
+            much larger than the inputs, their only cut is 0, and they are recomputed batch by batch.
     """
 
     layout: Layout
@@ -85,12 +85,12 @@ class Part:
     """One consecutive piece of a backbone.
 
     Attributes:
-        name: unique in its backbone; what ``until`` and messages use.
+        name: unique in its backbone; used by the setting ``until`` and in messages.
         owns: dotted paths of modules, parameters or buffers. A path owns everything below it.
-        output: what leaves this part.
-        roles: dotted path of a linear or convolutional layer (or of the whole model) → what it does.
-        output_module: dotted path of the module of this part that gives ``output``, first where it gives a tuple; None where no one
-            module does. Need not be said of a part that owns one module and nothing else.
+        output: the features that this part outputs.
+        roles: dotted path of a linear or convolutional layer (or of the whole model) → its role.
+        output_module: dotted path of the module of this part that returns ``output``, as the first item if it returns a tuple;
+            None where no single module does. May be left out for a part that owns exactly one module.
     """
 
     name: str
@@ -101,15 +101,15 @@ class Part:
 
     @property
     def module(self) -> str | None:
-        """The dotted path of the module that gives what leaves this part, as far as one does."""
+        """The dotted path of the module that returns this part's output, if a single one does."""
         return self.owns[0] if self.output_module is None and len(self.owns) == 1 else self.output_module
 
     def covers(self, path: str) -> bool:
-        """Say whether this part owns the module or tensor at a dotted path."""
+        """Tell whether this part owns the module or tensor at a dotted path."""
         return _covers(self.owns, path)
 
     def begins_with(self, path: str) -> bool:
-        """Say whether what is inserted around the module at a dotted path acts in this part first."""
+        """Tell whether this is the first part affected by an insertion around the module at a dotted path."""
         return path in self.roles or self.covers(path)
 
 
@@ -118,7 +118,7 @@ class InputField:
     """One input that a backbone reads: ``text``, ``image``, the second sentence of a pair.
 
     Attributes:
-        files: whether a text there names a file. A relative path then starts at the folder of the data it stands in.
+        files: whether a text in this input names a file. A relative path then starts at the folder of the data.
     """
 
     name: str
@@ -128,19 +128,19 @@ class InputField:
 
 @dataclass(frozen=True)
 class BackboneDescription:
-    """What one very backbone is.
+    """What one particular backbone is.
 
     Attributes:
-        inputs: the named roles it reads, in order. Empty when it reads any number of columns (a table).
-        features: the layouts it emits, the usual one first.
+        inputs: the named inputs it reads, in order. Empty when it reads any number of columns (a table).
+        features: the layouts it emits, the default first.
         parts: from input to output.
-        cuts: the boundaries where the resume law holds: cut k lies before part k. 0 is always one.
-        unused: dotted paths of what is built but does not reach the features.
+        cuts: the boundaries where the cut law holds: cut k lies before part k. 0 is always one.
+        unused: dotted paths of modules or tensors that exist but do not affect the features.
         licence: of the weights, as their publisher states it, or None when unknown.
-        mixes_examples: whether training examples are mixed with each other, so that the head must take soft targets.
-        moves_positions_in: layouts in which training examples are varied so that a target per position no longer fits. Grid features
-            that state their place fit as long as it says where everything went.
-        can_mask: whether elements of its sequence can be hidden, so that a head may learn to recover them.
+        mixes_examples: whether training examples are mixed with each other (mixup), so that the head must support soft labels.
+        moves_positions_in: layouts in which augmentation moves positions, so that a target per position no longer fits. Grid
+            features with a geometry still fit, since it tells where every position went.
+        can_mask: whether elements of its sequence can be masked, so that a head can be trained to recover them.
     """
 
     inputs: tuple[InputField, ...]
@@ -154,26 +154,26 @@ class BackboneDescription:
     can_mask: bool = False
 
     def feature(self, layout: Layout) -> FeatureDescription | None:
-        """Find the description of one layout, or None when the backbone does not emit it."""
+        """Return the description of one layout, or None when the backbone does not emit it."""
         return next((feature for feature in self.features if feature.layout == layout), None)
 
     def cuts_for(self, layout: Layout) -> tuple[int, ...]:
-        """Give the cuts that hold for one layout."""
+        """Return the cuts that hold for one layout."""
         feature = self.feature(layout)
         return self.cuts if feature is None or feature.cacheable else (0,)
 
     def part_of(self, path: str) -> Part | None:
-        """Find the part that owns the tensor at a dotted path; None when it is declared unused or no part owns it."""
+        """Return the part that owns the tensor at a dotted path; None when it is declared unused or no part owns it."""
         if self.declares_unused(path):
             return None
         return next((part for part in self.parts if part.covers(path)), None)
 
     def declares_unused(self, path: str) -> bool:
-        """Say whether the tensor at a dotted path is declared not to reach the features."""
+        """Tell whether the tensor at a dotted path is declared not to affect the features."""
         return _covers(self.unused, path)
 
     def leaves_out(self, layout: Layout, path: str) -> bool:
-        """Say whether the tensor at a dotted path is declared not to reach the features of one layout."""
+        """Tell whether the tensor at a dotted path is declared not to affect the features of one layout."""
         feature = self.feature(layout)
         return self.declares_unused(path) or (feature is not None and _covers(feature.unused, path))
 
@@ -183,7 +183,7 @@ def _covers(paths: tuple[str, ...], path: str) -> bool:
 
 
 class TargetKind(StrEnum):
-    """What one row's target is. There is no target column for ``inputs``: what the backbone itself reads is recovered."""
+    """What one row's target is. ``inputs`` has no target column: masked elements of the backbone's inputs are recovered."""
 
     CATEGORY = "category"
     CATEGORIES = "categories"
@@ -200,23 +200,21 @@ PER_ELEMENT = frozenset({TargetKind.ELEMENT_CATEGORIES, TargetKind.PAIR_CATEGORI
 
 @dataclass(frozen=True)
 class HeadDescription:
-    """What one very head is.
+    """What one particular head is.
 
     Attributes:
-        layouts: the layouts it can read, best first.
-        target: the kind of target it learns.
+        layouts: the layouts it can read, the preferred one first.
+        target: the kind of target it predicts.
         supports_soft_labels: whether a target may be a distribution over categories.
-        supports_distillation: whether it can learn from soft targets that the same head of another model gives, and give them.
-        convex: whether its loss is convex in its weights when the features are fixed, so that a solver may replace
-            gradient descent.
-        metrics: the metrics that judge it unless the user names others: names, or dicts of a ``name`` and settings.
-        baselines: names of the baselines that it is compared with.
-        files: whether a text in a target column names a file. A relative path then starts at the folder of the data it stands
-            in.
-        group_column: a column whose equal values belong together in the intervals, unless the user names another. Used where the
-            judged rows have it.
-        tunes: what it chooses by validation rows after training, in words ("a threshold"); empty when it chooses nothing.
-        tuning_columns: the columns of those rows, beside the targets, that it chooses by, or that its metrics read.
+        supports_distillation: whether it can be trained on soft labels of the same head of another model, and provide them.
+        convex: whether its loss is convex in its weights for fixed features, so that a solver can replace gradient descent.
+        metrics: the default metrics: names, or dicts of a ``name`` and settings.
+        baselines: names of the default baselines.
+        files: whether a text in a target column names a file. A relative path then starts at the folder of the data.
+        group_column: a column whose equal values are resampled together in confidence intervals, where the evaluated rows
+            have it and the user names no other.
+        tunes: what it tunes on validation rows after training, in words ("a threshold"); empty for nothing.
+        tuning_columns: columns of those rows, besides the targets, that the tuning or its metrics read.
     """
 
     layouts: tuple[Layout, ...]

@@ -1,4 +1,4 @@
-"""The head contract, in four steps: settings, ``fit_targets`` on the training split, ``build_module``, then loss and predictions."""
+"""The head contract, in four steps: settings, ``fit_targets`` on the training split, ``build_module``, loss and predictions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ class LossSum:
     """A loss that can be averaged over any number of batches and processes: Σ total / Σ weight.
 
     Attributes:
-        total: () floating point, in nats or squared units, summed over what is labelled in the batch.
-        weight: () floating point, how much was summed (rows, labelled elements, or the sum of their weights).
+        total: () floating point, in nats or squared units, summed over the labelled rows or elements of the batch.
+        weight: () floating point, the number of rows or labelled elements in that sum, or the sum of their weights.
     """
 
     total: Tensor
@@ -37,61 +37,61 @@ class HeadModule(nn.Module, ABC):
         """Compute the output, ``(batch, …)``."""
 
     def fit_feature_scale(self, features: Features) -> None:
-        """Adapt to the scale of the features; called once, with a first batch, before a stage of gradient descent.
+        """Adapt to the scale of the features. Called once, with a first batch, before a stage of gradient descent.
 
-        Whatever is learned here must lie in buffers. A head that needs nothing leaves this as it is.
+        Store the result in buffers. The default does nothing.
         """
 
     @abstractmethod
     def loss(self, output: Tensor, targets: Batch, features: Features) -> LossSum:
-        """Compare the output with encoded targets.
+        """Compute the loss of an output.
 
         Args:
-            targets: as the head's ``encode`` made them.
+            targets: encoded by the head's ``encode``.
             features: those that gave the output.
         """
 
     @abstractmethod
     def predict(self, output: Tensor, features: Features) -> Predictions:
-        """Decode the output to the user's own labels or units.
+        """Decode an output to the user's own labels or units.
 
         Args:
             features: those that gave the output.
         """
 
     def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
-        """Give what a student may learn of an output. For a head that distils.
+        """Compute soft labels for a student. For a head that supports distillation.
 
         Args:
             features: those that gave the output.
-            temperature: what logits are divided by before they become probabilities; without meaning for numbers.
+            temperature: divides the logits before the softmax; without effect on numbers.
 
         Returns:
-            a row per row, whatever the member axis; axes that are padded are named, with their lengths.
+            one row per example, without a member axis; padded axes are named, with their lengths.
         """
-        raise NotImplementedError(f"{type(self).__name__} gives no soft targets")
+        raise NotImplementedError(f"{type(self).__name__} provides no soft labels")
 
     def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
-        """Compare the output with a teacher's soft targets, as :meth:`loss` does with encoded targets. For a head that distils.
+        """Compute the loss of an output against a teacher's soft labels. For a head that supports distillation.
 
-        Of probabilities this is the square of the temperature times KL(teacher || student), both at that temperature, so that
-        gradients keep their size beside those of :meth:`loss` (Hinton, Vinyals and Dean, 2015, section 2).
+        For probabilities: squared temperature times KL(teacher || student), both at that temperature, so that its gradients
+            have the scale of those of :meth:`loss` (Hinton, Vinyals and Dean, 2015, section 2).
 
         Args:
-            soft: as :meth:`soft_labels` of a head with the same target description gave them, at the same temperature.
+            soft: from :meth:`soft_labels` of a head with the same target description, at the same temperature.
             features: those that gave the output.
         """
-        raise NotImplementedError(f"{type(self).__name__} learns from no soft targets")
+        raise NotImplementedError(f"{type(self).__name__} has no distillation loss")
 
 
 AnyTarget = TypeVar("AnyTarget", bound=TargetDescription)
 
 
 class Head(ABC, Generic[AnyTarget]):
-    """What is predicted. Holds settings only; what it learns is a target description.
+    """What is predicted. Holds settings only; what it fits to the training targets is a target description.
 
-    A head writes :meth:`fit_targets` and :meth:`encode`; one whose target is ``inputs``, so that there is no target column, writes
-    :meth:`fit_element_schema` and :meth:`choose_masked` instead.
+    A head implements :meth:`fit_targets` and :meth:`encode`; one of the target kind ``inputs``, which has no target column,
+    implements :meth:`fit_element_schema` and :meth:`choose_masked` instead.
     """
 
     target: ClassVar[type[TargetDescription]]
@@ -100,24 +100,24 @@ class Head(ABC, Generic[AnyTarget]):
     @property
     @abstractmethod
     def description(self) -> HeadDescription:
-        """What this head is. Equal to what its spec's ``describe`` answers for the same settings."""
+        """The description of this head, equal to what its spec's ``describe`` returns for the same settings."""
 
     def fit_targets(self, targets: Columns) -> AnyTarget:
-        """Learn the target description from the training split alone.
+        """Fit the target description to the training split alone.
 
         Args:
             targets: column → raw values, as the user wrote them.
 
         Raises:
-            InvalidTargets: naming each row that cannot be read.
+            InvalidTargets: with each row that cannot be read.
         """
-        raise NotImplementedError(f"{type(self).__name__} learns from no target column")
+        raise NotImplementedError(f"{type(self).__name__} reads no target column")
 
     def adopt_from_teacher(self, target: AnyTarget, targets: Columns) -> AnyTarget:
-        """Take over what a teacher knows of the targets; what settings of this head decide is its own, not the teacher's.
+        """Take over a teacher's target description, except for what this head's own settings determine.
 
         Args:
-            target: what the teacher learned.
+            target: the teacher's.
             targets: those of the training split, all of which ``target`` can encode.
         """
         return target
@@ -126,72 +126,72 @@ class Head(ABC, Generic[AnyTarget]):
         """Turn raw targets into tensors.
 
         Raises:
-            InvalidTargets: naming each row that cannot be read, or whose label the training split never showed.
+            InvalidTargets: with each row that cannot be read, or whose label does not occur in the training split.
         """
-        raise NotImplementedError(f"{type(self).__name__} encodes no target column")
+        raise NotImplementedError(f"{type(self).__name__} reads no target column")
 
     def fit_element_schema(self, contents: ElementSchema) -> AnyTarget:
-        """Make the target description of what the elements of a backbone hold."""
-        raise NotImplementedError(f"{type(self).__name__} learns from target columns")
+        """Make the target description from the schema of a backbone's elements."""
+        raise NotImplementedError(f"{type(self).__name__} reads target columns, not masked elements")
 
     def choose_masked(self, held: Batch, seeds: Sequence[int]) -> Tensor:
-        """Choose the elements to hide. What those hold is the encoded target; see :func:`taskgraft.contract.masking.keep_masked`.
+        """Choose the elements to mask. Their values are the encoded target, see :func:`taskgraft.contract.masking.keep_masked`.
 
         Args:
-            held: what the elements of some rows hold, as the backbone's processor says.
+            held: the element values of some rows, from the backbone's processor.
             seeds: one per row, from 0 to 2**32 - 1; all random choices for a row come from its seed.
 
         Returns:
             ``(batch, element)`` bool.
         """
-        raise NotImplementedError(f"{type(self).__name__} hides no elements")
+        raise NotImplementedError(f"{type(self).__name__} reads target columns, not masked elements")
 
     def choose_scored(self, held: Batch, seeds: Sequence[int]) -> Tensor:
-        """Choose the elements whose content is the encoded target of an example to learn from: those hidden, and perhaps more.
+        """Choose the elements whose values are the encoded target in training: the masked ones, and perhaps more.
 
-        What is asked for and not hidden keeps features telling what elements hold that nobody hides, as later tasks need it.
+        Elements that are scored but not masked train features to represent visible elements too, as later tasks need.
 
-        Args, returns: as for :meth:`choose_masked`, which chooses none by the same seeds that is not asked for.
+        Args, returns: as for :meth:`choose_masked`; with the same seeds, includes every element that it chooses.
         """
         return self.choose_masked(held, seeds)
 
     @abstractmethod
     def decode_targets(self, encoded: Batch, target: AnyTarget) -> list[Any]:
-        """Give encoded targets in the words of predictions, one per row, None where something is not known.
+        """Return encoded targets in the form of prediction values, one per row, None where something is not known.
 
-        Metrics compare it with the values of :class:`Predictions`.
+        Metrics compare them with the values of :class:`Predictions`.
         """
 
     def mix_targets(self, encoded: Batch, others: Batch, shares: Tensor, target: AnyTarget) -> Batch:
-        """Make soft targets for examples that were mixed with others. For a head that takes soft targets.
+        """Mix the targets of mixed examples into soft labels. For a head that supports soft labels.
 
         Args:
-            encoded: as :meth:`encode` gives them, and ``others`` of the rows with which they were mixed.
-            shares: ``(batch,)`` float32, from 0 to 1, how much of each target is its own.
+            encoded: from :meth:`encode`; ``others`` are those of the rows they were mixed with.
+            shares: ``(batch,)`` float32 in [0, 1], the weight of each row's own target.
         """
-        raise NotImplementedError(f"{type(self).__name__} takes no soft targets")
+        raise NotImplementedError(f"{type(self).__name__} does not support soft labels")
 
     @abstractmethod
     def build_module(self, features: FeatureDescription, target: AnyTarget) -> HeadModule:
-        """Make the module that reads these features, its weights drawn at random."""
+        """Build the module that reads these features, with randomly initialized weights."""
 
     def check_tuning_rows(self, encoded: Batch, columns: Columns, target: AnyTarget) -> None:
-        """Refuse validation rows that :meth:`tune` could not choose by; called before training.
+        """Reject validation rows that :meth:`tune` could not use. Called before training.
 
         Args:
-            encoded: the targets of the validation rows, as :meth:`encode` gives them.
-            columns: their raw values in the columns that the description names, as the user wrote them.
+            encoded: the targets of the validation rows, from :meth:`encode`.
+            columns: their raw values in the ``tuning_columns`` of the description, as the user wrote them.
 
         Raises:
-            InvalidTargets: naming each row that cannot be used.
-            TaskgraftError: when what is needed is in none of the rows.
+            InvalidTargets: with each row that cannot be used.
+            TaskgraftError: when no row has what tuning needs.
         """
 
     def tune(self, predictions: Predictions, encoded: Batch, columns: Columns, target: AnyTarget) -> AnyTarget:
-        """Complete the target description by what validation rows show after training: a pure function.
+        """Complete the target description with settings tuned on validation rows after training. A pure function.
 
-        Called for a head whose description says that it settles. Its module is then built anew and takes over the trained
-        weights, so no saved tensor may depend on what is chosen here. The order of the rows must not matter.
+        Called for a head whose description has ``tunes``. Its module is then built again with the trained weights, so no saved
+        tensor may depend on what is tuned here. The order of the rows must not matter.
 
         Args:
             predictions: for the validation rows, made with ``target`` as it is.

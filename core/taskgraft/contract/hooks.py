@@ -1,6 +1,6 @@
-"""All hooks. A plugin is a module with any of these functions in it, named by an entry point of the group ``taskgraft``.
+"""All hooks. A plugin is a module with any of these functions, named by an entry point of the group ``taskgraft``.
 
-A plugin says which version of this contract it was built for: ``TASKGRAFT_CONTRACT = "1.0"`` in the same module.
+A plugin states the version of this contract it was built for: ``TASKGRAFT_CONTRACT = "1.0"`` in the same module.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from taskgraft.contract.specs import (
 )
 
 CONTRACT_VERSION = "1.0"
-"""The version of the hooks, specs and contracts. The first number rises when a plugin built for an older one may break."""
+"""The version of hooks, specs and contracts. The first number rises when plugins built for an older one may break."""
 
 ENTRY_POINT_GROUP = "taskgraft"
 """The entry point group of plugins."""
@@ -28,18 +28,18 @@ hookimpl = pluggy.HookimplMarker("taskgraft")
 
 
 class HookSpecs:
-    """The hooks. Each is called once, right after the module is imported, and answers with specs: no work, no torch."""
+    """The hooks. Each is called once, right after the module is imported, and returns specs: no work, no torch."""
 
     @hookspec
     def taskgraft_backbones(self) -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
         """List the backbones you provide.
 
-        Answer with specs, not models: no torch, no network, no weights. That work belongs in a spec's ``build``.
+        Return specs, not models: no torch, no network, no weights. That work belongs in a spec's ``build``.
         """
 
     @hookspec
     def taskgraft_heads(self) -> Iterable[HeadSpec]:  # type: ignore[empty-body]
-        """List the heads you provide. A head serves every backbone that emits a layout it reads."""
+        """List the heads you provide. A head works with every backbone that emits a layout it reads."""
 
     @hookspec
     def taskgraft_strategies(self) -> Iterable[StrategySpec]:  # type: ignore[empty-body]
@@ -47,11 +47,11 @@ class HookSpecs:
 
     @hookspec
     def taskgraft_readers(self) -> Iterable[ReaderSpec]:  # type: ignore[empty-body]
-        """List the readers you provide: file or folder → rows, bad rows named with their place in the file."""
+        """List the readers you provide: file or folder → rows, invalid rows with their line and reason."""
 
     @hookspec
     def taskgraft_splits(self) -> Iterable[SplitSpec]:  # type: ignore[empty-body]
-        """List the splits you provide: rows → parts of the data, and the leak that each refuses."""
+        """List the splits you provide: rows → training and validation rows, and the leaks that each rejects."""
 
     @hookspec
     def taskgraft_metrics(self) -> Iterable[MetricSpec]:  # type: ignore[empty-body]
@@ -59,4 +59,4 @@ class HookSpecs:
 
     @hookspec
     def taskgraft_baselines(self) -> Iterable[BaselineSpec]:  # type: ignore[empty-body]
-        """List the baselines you provide: an honest rival, fitted on the same rows."""
+        """List the baselines you provide: simple predictors, fitted on the same rows."""

@@ -1,4 +1,4 @@
-"""What a strategy answers with: stages, as plain values. The loop carries them out and knows no strategy by name."""
+"""What a strategy returns: stages, as plain values. The trainer runs them and knows no strategy by name."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ StepCallback = Callable[["nn.Module", int], None]
 
 
 class HeadSolver(StrEnum):
-    """How the head of a stage is found."""
+    """How the head of a stage is trained."""
 
     DESCENT = "descent"
     CONVEX = "convex"
@@ -29,15 +29,15 @@ class HeadSolver(StrEnum):
 
 @dataclass(frozen=True)
 class Unfreeze:
-    """Base tensors that learn, chosen by part, role, module type and the tensor's own name, all of which must fit.
+    """Base tensors to train, selected by part, role, module type and own name; a tensor must match all of them.
 
     Attributes:
         parts: names of parts.
         learning_rate: the peak learning rate, per step.
-        roles: only layers with one of these roles; None takes every layer.
-        modules: only tensors held by a module of one of these torch types; None takes every type.
-        tensors: only tensors with one of these own names ("bias"); None takes every name.
-        norms: whether tensors of norms are taken too where ``tensors`` does not name them.
+        roles: only layers with one of these roles; None selects every layer.
+        modules: only tensors held by a module of one of these torch types; None selects every type.
+        tensors: only tensors with one of these own names ("bias"); None selects every name.
+        norms: whether tensors of normalization layers are selected even where ``tensors`` does not name them.
     """
 
     parts: tuple[str, ...]
@@ -49,7 +49,7 @@ class Unfreeze:
 
     @property
     def chooses(self) -> bool:
-        """Whether some of the tensors of its parts are left out, so that buffers are, too."""
+        """Whether only some tensors of its parts are selected, so that buffers are not."""
         return (self.roles, self.modules, self.tensors) != (None, None, None)
 
 
@@ -58,8 +58,8 @@ class SharedWrap:
     """How to wrap layers whose inserted modules have something in common, such as fixed tensors or a budget.
 
     Attributes:
-        begin: called once with all layers that insertions with this very value choose, in order from input to output;
-            answers with the function that wraps each of them.
+        begin: called once with all layers that insertions with this same value select, in order from input to output; returns
+            the function that wraps each of them.
     """
 
     begin: "Callable[[Sequence[nn.Module]], Wrap]"
@@ -67,18 +67,18 @@ class SharedWrap:
 
 @dataclass(frozen=True)
 class Insertion:
-    """New modules around layers of the backbone, chosen by part and role, or around whole parts.
+    """New modules around layers of the backbone, selected by part and role, or around whole parts.
 
-    It can be divided into several with fewer parts and other rates.
+    It may be split into several with fewer parts and other learning rates.
 
     Attributes:
         name: short; inserted tensors are called ``<path of the layer>:<name>.<tensor>``.
-        roles: of the layers; None stands for the one module that gives what leaves a part (:attr:`Part.module`).
-        wrap: called with the layer; answers with a module that holds the layer, as it is, somewhere below itself, and has
-            tensors of its own. Those that ask for no gradient then never learn.
+        roles: of the layers; None selects the one module that returns the output of a part (:attr:`Part.module`).
+        wrap: called with the layer; returns a module that contains the unchanged layer somewhere below itself, and has
+            tensors of its own. Those that do not require gradients stay frozen.
         learning_rate: the peak learning rate of the inserted tensors, per step.
-        merge: called with the module that ``wrap`` gave; answers with a layer of the wrapped layer's own kind that alone
-            computes the same. None for what cannot be merged.
+        merge: called with a copy of the module that ``wrap`` returned; returns a layer of the wrapped layer's own kind that
+            alone computes the same. None if it cannot be merged.
     """
 
     name: str
@@ -91,14 +91,14 @@ class Insertion:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A fitted model that is asked, once and before training, what it says of the training rows.
+    """A fitted model that computes soft labels for the training rows, once, before training.
 
-    The head takes over the teacher's target description. What it says, the soft targets, goes with each row to the stage's
-    ``loss``, among the targets, where :func:`taskgraft.data.soft_labels.split_soft_labels` finds it.
+    The head adopts the teacher's target description. The soft labels travel with their rows to the stage's ``loss``, which
+    finds them among the targets with :func:`taskgraft.data.soft_labels.split_soft_labels`.
 
     Attributes:
         artifact: the folder of an artifact.
-        temperature: what the teacher's logits are divided by; without effect on numbers.
+        temperature: divides the teacher's logits; without effect on numbers.
     """
 
     artifact: str
@@ -107,27 +107,26 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stretch of training.
+    """One phase of training.
 
     Attributes:
-        unfreeze: base tensors that learn. Parts named in none of them run in eval mode, without gradients.
+        unfreeze: base tensors to train. Parts named in none of them run in eval mode, without gradients.
         insertions: modules to add before this stage; they stay for the stages after it.
-        layer_decay: each part, with what is inserted in it, learns at this times the rate of the part after it, so that
-            the last part alone learns at the rates stated; None lets all parts learn at them.
-        head_learning_rate: the head's peak learning rate, per step; None keeps the head as it is.
-        solve: ``convex`` finds the head with a solver over stored features; nothing else may learn in such a stage.
+        layer_decay: learning rates shrink by this factor from each part, with its insertions, to the part before it; the last
+            part has the stated rates. None: all parts have them.
+        head_learning_rate: the head's peak learning rate, per step; None freezes the head.
+        solve: ``convex`` trains the head with a solver on cached features; nothing else may be trained in such a stage.
         l2_penalty: of a convex stage: the weight of half the squared norm of the head's weights, times the mean squared norm
-            of the features, per row; None chooses it on validation.
+            of the features, per row; None tunes it on validation rows.
         epochs: passes over the training rows; None takes the number from the training settings.
         patience: stop after this many epochs without improvement on validation and restore the best; None never stops.
-        cache_features: whether what lies before the first learning part may be computed once and stored.
-        loss: wraps the head's loss, when given: (head, output, targets, features) → loss.
-        teacher: whose soft targets ``loss`` finds beside the head's own; None for a stage that has none.
-        regularizer: called in every pass with the backbone, when given; answers with a scalar that is added to the mean loss.
-        on_stage_start: called with the backbone and the number of optimiser steps that the stage will have, before the first of
-            them, and again where a run that was killed goes on.
-        on_step_end: called after every optimiser step, its gradients still there, with the backbone and the number of the step,
-            from 1.
+        cache_features: whether the output of the layers before the first trained part may be computed once and cached.
+        loss: replaces the head's loss, when given: (head, output, targets, features) → loss.
+        teacher: provides soft labels that ``loss`` finds among the head's own targets.
+        regularizer: called in every forward pass with the backbone; returns a scalar that is added to the mean loss.
+        on_stage_start: called with the backbone and the number of optimizer steps of the stage, before the first of them, and
+            again when a killed run is resumed.
+        on_step_end: called after every optimizer step, before gradients are cleared, with the backbone and the step, from 1.
     """
 
     name: str

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions in the user's own words, one per row.
+    """Predictions in the user's own labels or units, one per row.
 
     Attributes:
         values: a label, a number, a list of labels, a list with a label per element, an array with one per pair of them, …
         probabilities: one array per row, or None for a head that has none. ``(class,)`` for one label or several
             independent ones, ``(element, class)`` for a label per element, ``(element, element, class)`` for one per pair.
-        classes: the labels that the class axis counts.
+        classes: the labels along the class axis.
     """
 
     values: list[Any]
@@ -25,24 +25,24 @@ class Predictions:
 
 
 def probabilities_by_label(shares: list[Any], classes: Sequence[Any]) -> Any:
-    """Name probabilities by their classes: class → probability for a row, or a list of such for its elements, or pairs of them.
+    """Turn the probabilities of a row into a dict, label → probability; of elements or pairs of them, into lists of dicts.
 
     Args:
         shares: a row of ``probabilities`` as a list.
     """
     if shares and isinstance(shares[0], list):
-        return [probabilities_by_label(some, classes) for some in shares]
+        return [probabilities_by_label(one, classes) for one in shares]
     return dict(zip(classes, shares, strict=True)) if shares else []
 
 
-def concat_predictions(pieces: Sequence[Predictions], order: Sequence[int]) -> Predictions:
-    """Put predictions of several batches into one.
+def concat_predictions(batches: Sequence[Predictions], order: Sequence[int]) -> Predictions:
+    """Concatenate the predictions of several batches, and sort them.
 
     Args:
-        order: for each predicted row, in the order of ``pieces``, the place where it belongs.
+        order: the final position of each predicted row, in the order of ``batches``.
     """
-    place = np.argsort(np.asarray(order, dtype=np.int64), kind="stable")
-    values = [value for piece in pieces for value in piece.values]
-    found = [row for piece in pieces for row in piece.probabilities or ()]
-    probabilities = [found[index] for index in place] if found else None
-    return Predictions([values[index] for index in place], probabilities, pieces[0].classes if pieces else ())
+    index = np.argsort(np.asarray(order, dtype=np.int64), kind="stable")
+    values = [value for batch in batches for value in batch.values]
+    rows = [row for batch in batches for row in batch.probabilities or ()]
+    probabilities = [rows[row] for row in index] if rows else None
+    return Predictions([values[row] for row in index], probabilities, batches[0].classes if batches else ())

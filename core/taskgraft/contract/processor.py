@@ -1,4 +1,4 @@
-"""The processor contract: raw examples made into model inputs."""
+"""The processor contract: raw examples turned into model inputs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ from taskgraft.contract.masking import ElementSchema
 
 @dataclass(frozen=True)
 class ProcessedBatch:
-    """Raw examples made into model inputs.
+    """Raw examples turned into model inputs.
 
     Attributes:
-        batch: one row per raw example, also for a refused one.
+        batch: one row per raw example, also for an invalid one.
         invalid: row → why it cannot be used ("the text is empty").
-        notes: what happened to how many rows ("cut to 256 pieces" → 12).
-        elements: how many elements each raw example has, before anything was cut off, where the user's input decides it.
+        notes: what was done to how many rows ("cut to 256 pieces" → 12).
+        elements: the number of elements of each raw example before truncation, where the user's input determines it.
     """
 
     batch: Batch
@@ -31,12 +31,12 @@ class ProcessedBatch:
 
 @dataclass(frozen=True)
 class AugmentedBatch:
-    """Training examples, varied at random and made into model inputs.
+    """Training examples, randomly augmented and turned into model inputs.
 
     Attributes:
         batch: as in :class:`ProcessedBatch`.
-        partners: ``(batch,)`` int64, the row of this batch that each row was mixed with; None when nothing is mixed.
-        shares: ``(batch,)`` float32, from 0 to 1, how much of each row's target is its own; None alike.
+        partners: ``(batch,)`` int64, the row of this batch that each row was mixed with (mixup); None without mixing.
+        shares: ``(batch,)`` float32 in [0, 1], the weight of each row's own target; None without mixing.
         invalid: row → why it cannot be used, as in :class:`ProcessedBatch`.
     """
 
@@ -50,20 +50,20 @@ class Processor(ABC):
     """Raw examples → model inputs. Is sent to loader workers, so it holds no module and no open file.
 
     Attributes:
-        cacheable: whether prepared examples that do not fit in memory are written to files of the run. If not, as is right for
-            what is much larger prepared than raw, they are prepared anew, in worker processes, whenever they are needed.
+        cacheable: whether processed examples that do not fit in memory are written to files of the run. If not, as is right
+            when they are much larger than the raw ones, worker processes recompute them whenever they are needed.
     """
 
     cacheable: ClassVar[bool] = True
 
     @property
     def augments(self) -> bool:
-        """Whether :meth:`augment` is to be used where a training example is computed anew in each epoch."""
+        """Whether training examples that are computed on the fly in each epoch go through :meth:`augment`."""
         return False
 
     @property
     def summary(self) -> Sequence[str]:
-        """Lines for whoever trains: what was learned about the inputs (what each column is taken for, and its scale)."""
+        """Lines printed before training: what was fitted to the inputs (the type of each column, and its scale)."""
         return ()
 
     @abstractmethod
@@ -75,43 +75,43 @@ class Processor(ABC):
         """
 
     def augment(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
-        """Turn training examples into model inputs, with random variations.
+        """Turn training examples into model inputs, with random augmentation.
 
         Args:
             inputs: as for :meth:`prepare`.
             seeds: one per row, from 0 to 2**32 - 1; all random choices for a row come from its seed.
         """
-        made = self.prepare(inputs)
-        return AugmentedBatch(made.batch, invalid=made.invalid)
+        processed = self.prepare(inputs)
+        return AugmentedBatch(processed.batch, invalid=processed.invalid)
 
     @property
     def element_schema(self) -> ElementSchema:
-        """What elements hold. This and the two methods below are for a backbone whose description says ``can_mask``."""
-        raise NotImplementedError(f"{type(self).__name__} cannot say what elements hold")
+        """The schema of element values. This and the two methods below are for backbones described with ``can_mask``."""
+        raise NotImplementedError(f"{type(self).__name__} has no element schema")
 
     def element_values(self, batch: Batch) -> Batch:
-        """Say what the elements of prepared examples hold.
+        """Return the values of the elements of processed examples.
 
         Args:
-            batch: as :meth:`prepare` makes it, perhaps collated anew.
+            batch: as :meth:`prepare` makes it, perhaps collated again.
 
         Returns:
             ``category`` ``(batch, element)`` int64, from 0, -1 where there is none to recover; and ``number`` ``(batch,
-            element, number)`` float32, standardised, NaN where there is none, as many as the kind with the most has. Both
-            are padded along ``element``, with as many elements as the sequence features have.
+            element, number)`` float32, standardized, NaN where there is none; its last axis has as many numbers as the kind
+            with the most. Both are padded along ``element``, to as many elements as the sequence features have.
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot say what elements hold")
+        raise NotImplementedError(f"{type(self).__name__} has no element values")
 
     def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
-        """Hide elements of prepared examples, so that nothing of what they hold is left; the batch itself stays as it is.
+        """Mask elements, so that no information about their values is left. The given batch is not changed.
 
         Args:
             batch: as for :meth:`element_values`.
-            hidden: ``(batch, element)`` bool; an element may also be one that holds nothing to recover.
-            seeds: as for :meth:`augment`, where something else is drawn to stand in their place.
+            hidden: ``(batch, element)`` bool, True where masked; may include elements without a value to recover.
+            seeds: as for :meth:`augment`, where masked elements are replaced at random.
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot hide elements")
+        raise NotImplementedError(f"{type(self).__name__} cannot mask elements")
 
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:
-        """Everything that decides what :meth:`prepare` does, as JSON. An artifact holds it and compares it on loading."""
+        """Everything that determines the result of :meth:`prepare`, as JSON. Saved in an artifact and compared on loading."""

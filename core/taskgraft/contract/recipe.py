@@ -11,11 +11,11 @@ from taskgraft.contract.config import Config
 
 
 class ComponentRef(Config):
-    """One implementation and its settings.
+    """A backbone, head, strategy or other component, and its settings.
 
     A recipe writes it as a name (``"partial:2"``), or as a name with settings (``{"name": "partial", "learn": 2}``, or
-    the settings apart, under ``settings``). ``object`` stands there instead for something that was passed as an object,
-    and names its class; such a recipe needs the object again to run.
+    the settings in a table of their own, under ``settings``). ``object`` names the class of a component that was passed as an
+    object instead; such a recipe needs the object again to run.
     """
 
     name: str | None = None
@@ -25,109 +25,109 @@ class ComponentRef(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _written_short(cls, value: Any) -> Any:
+    def _expand(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
         if isinstance(value, Mapping) and (flat := {key: value[key] for key in value if key not in cls.model_fields}):
-            apart = value.get("settings", {})
+            settings = value.get("settings", {})
             known = {key: value[key] for key in value if key in cls.model_fields}
-            return known | {"settings": {**apart, **flat}} if isinstance(apart, Mapping) else value
+            return known | {"settings": {**settings, **flat}} if isinstance(settings, Mapping) else value
         return value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        written = handler.resolve_ref_schema(handler(schema))
-        return {"anyOf": [{"type": "string"}, written | {"additionalProperties": True}]}
+        table = handler.resolve_ref_schema(handler(schema))
+        return {"anyOf": [{"type": "string"}, table | {"additionalProperties": True}]}
 
 
 def _as_list(value: Any) -> Any:
-    """Let one name stand for a list of one."""
+    """Accept a single name for a list of one."""
     return (value,) if isinstance(value, str) else value
 
 
 class DataConfig(Config):
-    """Where rows come from, which of them are held out, and which columns are read."""
+    """Training and validation data, and the columns that are read."""
 
     train: str | None = Field(default=None, description="file or folder of training rows, or hub:NAME")
-    validation: str | None = Field(default=None, description="file or folder of rows to choose and judge by")
-    split: ComponentRef | None = Field(default=None, description="how training rows are held out instead: fraction:0.1")
-    reader: ComponentRef | None = Field(
-        default=None, description="what reads the files; found by their suffix if left out"
+    validation: str | None = Field(default=None, description="file or folder of validation rows")
+    split: ComponentRef | None = Field(
+        default=None, description="how to split validation rows from the training rows: fraction:0.1"
     )
+    reader: ComponentRef | None = Field(default=None, description="reader of the files; default: found by their suffix")
     inputs: dict[str, str] | tuple[str, ...] = Field(
-        default=(), description="input role → column, or columns in the order of the roles; found by name if left out"
+        default=(), description="input role → column, or columns in the order of the roles; default: matched by name"
     )
     target: tuple[str, ...] = Field(default=(), description="target columns")
-    on_bad_row: Literal["error", "skip"] = Field(default="error", description="what to do with a row that is unusable")
+    on_bad_row: Literal["error", "skip"] = Field(default="error", description="what to do with invalid rows")
 
     _one_column = field_validator("inputs", "target", mode="before")(_as_list)
 
     @property
     def columns(self) -> dict[str, str]:
-        """Give input role → column, once a fit has decided it."""
-        assert isinstance(self.inputs, dict), "the columns of this recipe are not decided yet"
+        """Input role → column, once a fit has determined them."""
+        assert isinstance(self.inputs, dict), "the columns of this recipe are not known yet"
         return self.inputs
 
-    def with_paths(self, path: Callable[[str], str]) -> Self:
-        """Write the places of the rows in another way."""
-        named = {"train": self.train, "validation": self.validation}
-        return self.model_copy(update={key: path(value) for key, value in named.items() if value is not None})
+    def with_paths(self, rewrite: Callable[[str], str]) -> Self:
+        """Rewrite the paths of the data."""
+        paths = {"train": self.train, "validation": self.validation}
+        return self.model_copy(update={key: rewrite(path) for key, path in paths.items() if path is not None})
 
     @model_validator(mode="after")
-    def _held_out_once(self) -> Self:
+    def _check_one_validation(self) -> Self:
         if self.validation is not None and self.split is not None:
-            raise ValueError("rows are held out by 'validation' or by 'split', not by both")
+            raise ValueError("give validation rows by 'validation' or by 'split', not by both")
         return self
 
 
 class TrainingConfig(Config):
-    """How stages are trained."""
+    """Training arguments, for all stages."""
 
     epochs: int = Field(
-        default=3, ge=1, le=100_000, description="passes over the training rows, where a stage does not say"
+        default=3, ge=1, le=100_000, description="passes over the training rows, unless a stage sets them"
     )
     steps: int | None = Field(default=None, ge=1, description="optimizer steps instead of epochs")
     batch_size: int = Field(default=32, ge=1, description="rows per step, over all processes")
     batch_elements: int | None = Field(
         default=None,
         ge=1,
-        description="elements per step at most, padding counted, where rows differ in length; a longer row stands alone",
+        description="elements per step at most, with padding, where rows differ in length; a longer row is a batch of its own",
     )
     micro_batch: int | None = Field(
-        default=None, ge=1, description="rows per pass; gradients are summed until batch_size is reached"
+        default=None, ge=1, description="rows per forward pass; gradients are accumulated until batch_size is reached"
     )
-    seed: int = Field(default=0, ge=0, lt=2**31, description="of every random choice")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of all random choices")
     schedule: Literal["linear", "cosine", "constant"] = Field(
-        default="linear", description="how rates fall to 0 after the warm-up; constant: not at all"
+        default="linear", description="how learning rates decay to 0 after the warm-up; constant: no decay"
     )
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which rates rise from 0")
-    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, on matrices; never on biases and norms")
-    clip: float | None = Field(default=1.0, gt=0, description="largest norm of all gradients together")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which learning rates rise from 0")
+    weight_decay: float = Field(default=0.01, ge=0, description="of AdamW, on matrices; never on biases and norms")
+    clip: float | None = Field(default=1.0, gt=0, description="clip gradients to this total norm")
     patience: int | None = Field(
-        default=None, ge=1, description="epochs without a lower validation loss before a stage stops at its best"
+        default=None,
+        ge=1,
+        description="epochs without a lower validation loss before a stage stops and restores its best",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="fp32", description="arithmetic of training passes; auto: the fastest safe one of the device"
+        default="fp32", description="numeric precision of training; auto: the fastest safe one on the device"
     )
     checkpoint_every: int | None = Field(
-        default=None, ge=1, description="steps between checkpoints of a run; there is one after each epoch anyway"
+        default=None, ge=1, description="steps between checkpoints, in addition to one after each epoch"
     )
     workers: int | None = Field(
         default=None,
         ge=0,
-        description="processes that put batches together, 0 uses the main one; if left out, one per core where examples are "
-        "prepared anew in each epoch, else 0",
+        description="loader processes, 0 uses the main one; default: one per core where examples are preprocessed on the fly, "
+        "else 0",
     )
-    memory: int = Field(
-        default=1 << 30, ge=0, description="bytes of stored features kept in memory; more lies in files"
-    )
+    memory: int = Field(default=1 << 30, ge=0, description="bytes of cached features in memory; the rest is in files")
     trackers: tuple[str, ...] = Field(default=(), description="trackers of accelerate: tensorboard, wandb, mlflow, …")
 
     _one_tracker = field_validator("trackers", mode="before")(_as_list)
 
 
 class Recipe(Config):
-    """What to graft onto what, how, and on which data."""
+    """Backbone, head and strategy, with data and training arguments."""
 
     backbone: ComponentRef
     head: ComponentRef

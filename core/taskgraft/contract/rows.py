@@ -1,4 +1,4 @@
-"""Labelled data as the user gave it: columns of equal length, and where each row came from."""
+"""Labelled data as the user gave it: columns of equal length, and the source of each row."""
 
 import hashlib
 from array import array
@@ -13,16 +13,12 @@ import pyarrow as pa
 
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 
-REASONS = 5
-"""Reasons that are told apart; what comes after them is counted together."""
-
-PIECE = 65_536
-"""Rows that are hashed at a time."""
-
-
 FIX_OR_SKIP_ADVICE = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
 FIX_ADVICE = "Fix these rows, or take them out of the data."
-"""Advice on rows that cannot be used: where some may be left out, and where each is to be answered."""
+"""Advice on invalid rows: where they may be dropped, and where every row needs a result."""
+
+_REASONS = 5  # reasons that are counted separately; further ones are counted together
+_CHUNK = 65_536  # rows hashed at a time
 
 
 @dataclass(frozen=True)
@@ -30,13 +26,13 @@ class Rows:
     """A table of raw values.
 
     Attributes:
-        table: the columns, in Arrow memory. Values are as the source holds them; nothing is converted.
-        source: what messages call it: a file name, "the DataFrame".
+        table: the columns, in Arrow memory. Values are as in the source; nothing is converted.
+        source: its name in messages: a file name, "the DataFrame".
         lines: the line of the file on which each row starts, from 1; None where there is no file.
-        invalid: row → why it cannot be used, for rows that the reader could not make sense of.
-        skipped: what was left out so far, with its count ("skipped, since the target column 'label' is empty" → 3).
-        remarks: what a reader says of rows that can be used all the same → which rows ("the customer is new" → 3, 8).
-        folder: where relative paths in the values start; None where that is the working directory.
+        invalid: row → why it cannot be used, for rows that the reader could not parse.
+        skipped: what was dropped so far, with its count ("skipped, since the target column 'label' is empty" → 3).
+        remarks: a reader's remark on usable rows → those rows ("the customer is new" → 3, 8).
+        folder: the folder that relative paths in the values start from; None for the working directory.
     """
 
     table: pa.Table
@@ -57,75 +53,73 @@ class Rows:
 
     @property
     def notes(self) -> dict[str, int]:
-        """What happened to how many rows: those that were skipped, and those that a reader says something of."""
+        """Note → number of rows: the skipped rows, and the reader's remarks."""
         return {**self.skipped, **{note: len(members) for note, members in self.remarks.items() if len(members)}}
 
     def values(self, column: str, start: int = 0, stop: int | None = None) -> list[Any]:
-        """Give the raw values of a column, for some of the rows.
-
-        Raises:
-            MissingColumn: when there is no such column.
-        """
+        """Return the raw values of a column from row ``start`` to before ``stop``. Raises MissingColumn."""
         length = (len(self) if stop is None else min(stop, len(self))) - start
         return self.column(column).slice(start, length).to_pylist()  # type: ignore[no-any-return]
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """Give the raw values of a column, in Arrow memory. Raises as :meth:`values` does."""
+        """Return the raw values of a column, in Arrow memory. Raises MissingColumn."""
         if name not in self.table.column_names:
             raise MissingColumn(name, self.source, self.columns)
         return self.table.column(name)
 
     def value(self, column: str, row: int) -> Any:
-        """Give one raw value. Raises as :meth:`values` does."""
+        """Return one raw value. Raises MissingColumn."""
         return self.column(column)[row].as_py()
 
     def resolve_path(self, value: Any) -> Any:
-        """Let the text of a value that names a file start at the folder of the data. An absolute path stays as it is."""
+        """Resolve a value that names a file relative to the folder of the data. An absolute path stays as it is."""
         return str(self.folder / value) if self.folder is not None and isinstance(value, str) and value else value
 
     def chunks(self, names: Mapping[str, str], size: int) -> Iterator[tuple[int, dict[str, list[Any]]]]:
-        """Go through the rows in pieces.
+        """Iterate over the rows in chunks.
 
         Args:
-            names: what to call a column → the column.
+            names: output name → column.
 
         Yields:
-            the number of the first row of a piece, and its values by name.
+            the number of the first row of a chunk, and its values by output name.
         """
         for start in range(0, len(self), size):
             yield start, {name: self.values(column, start, start + size) for name, column in names.items()}
 
     def take(self, rows: Sequence[int]) -> "Rows":
-        """Choose some rows, in the order given."""
+        """Select rows, in the order given."""
         lines = None if self.lines is None else array("q", (self.lines[row] for row in rows))
-        noted = {note: np.flatnonzero(np.isin(rows, members)).tolist() for note, members in self.remarks.items()}
-        return replace(self, table=self.table.take(pa.array(rows, pa.int64())), lines=lines, invalid={}, remarks=noted)
+        remarks = {text: np.flatnonzero(np.isin(rows, members)).tolist() for text, members in self.remarks.items()}
+        return replace(
+            self, table=self.table.take(pa.array(rows, pa.int64())), lines=lines, invalid={}, remarks=remarks
+        )
 
     def drop(self, reasons: Mapping[int, str]) -> "Rows":
-        """Leave out some rows, and count them by their reasons."""
+        """Drop rows, and count them by reason."""
         rest = self.take([row for row in range(len(self)) if row not in reasons])
         skipped = Counter(self.skipped)
         for reason in reasons.values():
             note = f"skipped, since {reason}"
-            skipped[note if note in skipped or len(skipped) < REASONS else "skipped for other reasons"] += 1
+            skipped[note if note in skipped or len(skipped) < _REASONS else "skipped for other reasons"] += 1
         return replace(rest, skipped=dict(skipped))
 
     def digest(self) -> str:
-        """Give the SHA-256 of all values, in their order."""
-        found = hashlib.sha256(str(self.table.schema.remove_metadata()).encode())
-        for start in range(0, len(self), PIECE):
-            piece = self.table.slice(start, PIECE).replace_schema_metadata(None).combine_chunks()
-            for batch in piece.to_batches():
-                found.update(batch.serialize())
-        return found.hexdigest()
+        """Return the SHA-256 of all values, in their order."""
+        digest = hashlib.sha256(str(self.table.schema.remove_metadata()).encode())
+        for start in range(0, len(self), _CHUNK):
+            chunk = self.table.slice(start, _CHUNK).replace_schema_metadata(None).combine_chunks()
+            for batch in chunk.to_batches():
+                digest.update(batch.serialize())
+        return digest.hexdigest()
 
     def location(self, row: int) -> str:
-        """Say where a row is, for a message."""
+        """Name the place of a row, for messages."""
         return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
 
 
 class RenamedColumns(Mapping[str, Sequence[Any]]):
-    """Columns of rows under other names. Values are read when they are asked for; how many there are is known before."""
+    """Columns of rows under other names. Values are read lazily; their number is known without reading them."""
 
     def __init__(self, rows: Rows, names: Mapping[str, str]):
         self._rows, self._names = rows, names
@@ -141,7 +135,7 @@ class RenamedColumns(Mapping[str, Sequence[Any]]):
 
 
 class LazyColumn(Sequence[Any]):
-    """Raw values of one column. Reading them one by one is slow; who works on whole columns takes :func:`to_arrow` it."""
+    """Raw values of one column. Reading them one by one is slow; use :func:`to_arrow` for whole columns."""
 
     def __init__(self, values: pa.ChunkedArray):
         self.values = values
@@ -149,11 +143,11 @@ class LazyColumn(Sequence[Any]):
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, place: Any) -> Any:
-        chosen = range(len(self))[place]
-        if isinstance(chosen, int):
-            return self.values[chosen].as_py()
-        return [self[row] for row in chosen]
+    def __getitem__(self, index: Any) -> Any:
+        selected = range(len(self))[index]
+        if isinstance(selected, int):
+            return self.values[selected].as_py()
+        return [self[row] for row in selected]
 
     def __iter__(self) -> Iterator[Any]:
         for start in range(0, len(self), 4096):
@@ -161,17 +155,17 @@ class LazyColumn(Sequence[Any]):
 
 
 def to_arrow(values: Sequence[Any]) -> pa.ChunkedArray:
-    """Give raw values as one Arrow column: those of a :class:`LazyColumn` as they lie in memory, any others converted.
+    """Return raw values as one Arrow column: those of a :class:`LazyColumn` without a copy, any others converted.
 
     Raises:
-        pyarrow.ArrowException: for values of kinds that do not mix.
+        pyarrow.ArrowException: for values of types that do not mix.
     """
     return values.values if isinstance(values, LazyColumn) else pa.chunked_array([pa.array(values, from_pandas=True)])
 
 
 @dataclass(eq=False)
 class MissingColumn(TaskgraftError):
-    """A column that the data do not have."""
+    """A column that the data lack."""
 
     column: str
     source: str
@@ -192,25 +186,25 @@ class InvalidRows(TaskgraftError):
     advice: str = FIX_OR_SKIP_ADVICE
 
     def __str__(self) -> str:
-        alike: dict[str, list[int]] = defaultdict(list)
+        by_reason: dict[str, list[int]] = defaultdict(list)
         for row, reason in sorted(self.reasons.items()):
-            alike[reason].append(row)
+            by_reason[reason].append(row)
         sentences = []
-        for reason, bad in list(alike.items())[:REASONS]:
-            sentence = f"{self.rows.source}, {self.rows.location(bad[0])}: {reason}."
-            if len(bad) > 1:
-                places = join_words((self.rows.location(row).partition(" ")[2] for row in bad), 5)
+        for reason, rows in list(by_reason.items())[:_REASONS]:
+            sentence = f"{self.rows.source}, {self.rows.location(rows[0])}: {reason}."
+            if len(rows) > 1:
+                numbers = join_words((self.rows.location(row).partition(" ")[2] for row in rows), 5)
                 kind = "rows" if self.rows.lines is None else "lines"
-                sentence += f" {len(bad):,} of {len(self.rows):,} rows are like this ({kind} {places})."
+                sentence += f" {len(rows):,} of {len(self.rows):,} rows are like this ({kind} {numbers})."
             sentences.append(sentence)
-        if len(alike) > REASONS:
-            sentences.append(f"… and {len(alike) - REASONS:,} more reasons.")
+        if len(by_reason) > _REASONS:
+            sentences.append(f"… and {len(by_reason) - _REASONS:,} more reasons.")
         return "\n".join([*sentences, self.advice])
 
 
 @dataclass(eq=False)
 class UnreadableFile(TaskgraftError):
-    """A file that a reader cannot make rows of."""
+    """A file that a reader cannot parse."""
 
     path: str
     problem: str

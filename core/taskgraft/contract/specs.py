@@ -1,4 +1,4 @@
-"""What plugins return: frozen values that name an implementation and say how to make it."""
+"""What plugins return: frozen values that name an implementation and describe how to build it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Example:
-    """What an implementation can be tried with on any machine: it needs no download and no file.
+    """Settings and rows for trying an implementation on any machine: no download, no file.
 
     Attributes:
-        settings: those that have no default, and those whose default is too large to try or reads a checkpoint.
-        rows: of a backbone, its inputs; of a head, its target columns, and the other columns that its description names.
-            Four rows or more: inputs of different lengths where they have one, each label at least twice. None leaves a
-            backbone untried, and lets a head be tried with targets that the conformance kit makes up.
+        settings: values for settings without a default, or whose default is too large to try or reads a checkpoint.
+        rows: for a backbone, its inputs; for a head, its target columns and the other columns that its description names. At
+            least four rows: inputs of different lengths if they have one, each label at least twice. With None, a backbone
+            is not tried, and a head is tried with targets that the conformance kit makes up.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -42,9 +42,9 @@ class Spec:
     Attributes:
         name: lower-case words joined by hyphens; unique in its distribution, best unique everywhere.
         summary: one line for ``taskgraft list``.
-        config: the settings that ``build`` reads.
-        aliases: former names, by which recipes and artifacts still find it, with a warning.
-        example: what ``taskgraft doctor`` and the conformance kit try it with.
+        config: the class of the settings.
+        aliases: former names, which still work in recipes and artifacts, with a warning.
+        example: used by ``taskgraft doctor`` and the conformance kit to try it.
     """
 
     axis: ClassVar[str]
@@ -56,7 +56,7 @@ class Spec:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names by which it is found, today's first."""
+        """Its name, then its aliases."""
         return (self.name, *self.aliases)
 
 
@@ -65,12 +65,12 @@ class BackboneSpec(Spec):
     """A backbone.
 
     Attributes:
-        describe: settings → what this very backbone is. May read a checkpoint's configuration, never its weights.
+        describe: settings → the description of this backbone. May read a checkpoint's configuration, never its weights.
         build: settings → the backbone, weights loaded.
-        fit_config: settings and the training split's inputs → settings completed by what was learned from them (the columns
-            of a table, their scales). None for a backbone that needs nothing from the data.
-        build_on_meta: settings → the same backbone with the same layers but no weights, made on torch's meta device, with an
-            ``example``. What a strategy inserts is tried on it when a model is composed. None leaves that to the first rows.
+        fit_config: settings and the inputs of the training split → settings completed from them (the columns of a table, their
+            scales). None for a backbone that fits nothing to the data.
+        build_on_meta: settings → the same backbone with the same layers but no weights, on torch's meta device, with an
+            ``example_batch``. A strategy's insertions are tried on it when a model is composed; with None, on the first rows.
         licence: of the weights, when one licence holds for all of them.
     """
 
@@ -96,8 +96,8 @@ class StrategySpec(Spec):
     """A strategy.
 
     Attributes:
-        build: settings → the strategy; of one that is made of others, settings and those → the strategy.
-        nested: the setting that names other strategies it is made of, as a tuple of :class:`taskgraft.contract.recipe.ComponentRef`.
+        build: settings → the strategy; with ``nested``, settings and the nested strategies → the strategy.
+        nested: the setting that names other strategies that it consists of, a tuple of ``ComponentRef``.
     """
 
     axis: ClassVar[str] = "strategy"
@@ -107,14 +107,14 @@ class StrategySpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderSpec(Spec):
-    """A reader: file or folder → rows, bad rows named.
+    """A reader: file or folder → rows, with invalid rows named.
 
     Attributes:
-        read: (path, settings) → rows. A row that cannot be used stands in ``Rows.invalid`` with its reason.
-        suffixes: file endings it reads (".csv"); the longest one that fits a path wins. An empty one fits every file, and is
-            taken where a user names the reader, never by itself.
-        folder_patterns: patterns, as :meth:`pathlib.Path.glob` reads them. A folder in which one of them finds something is read by it.
-        scheme: a word that stands before a colon where data are no file ("hub"); ``read`` is given what stands behind it.
+        read: (path, settings) → rows. A row that cannot be used is listed in ``Rows.invalid`` with its reason.
+        suffixes: file endings it reads (".csv"); the longest that matches a path wins. An empty one matches every file, but
+            only when the user names the reader.
+        folder_patterns: patterns for :meth:`pathlib.Path.glob`. It reads a folder in which one of them matches something.
+        scheme: a prefix for data that are no file (``hub:NAME``); ``read`` is given the text after the colon.
     """
 
     axis: ClassVar[str] = "reader"
@@ -126,13 +126,12 @@ class ReaderSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSpec(Spec):
-    """A split: rows → parts of the data.
+    """A split: rows → training and validation rows.
 
     Attributes:
-        split: (rows, target columns, settings, seed) → row numbers by part. What is learned from is the part "train", what is
-            chosen and judged by is "validation"; rows of other parts, and rows of none, are left out. Raises when it sees a
-            leak.
-        columns: settings → columns that say to which part a row belongs. They are read as inputs only where they are named.
+        split: (rows, target columns, settings, seed) → "train" and "validation" → row numbers. Rows under any other name, and
+            rows that are not listed, are left out. Raises when it detects a leak.
+        columns: settings → the columns that determine the split. They are inputs only if the user names them as such.
     """
 
     axis: ClassVar[str] = "split"
@@ -145,13 +144,13 @@ class MetricSpec(Spec):
     """A metric, or several that are computed together.
 
     Attributes:
-        targets: the kinds of target it can judge.
-        build: (predictions, truth as the head's ``decode_targets`` gives it, the columns of the data, settings) → a judge, which is
-            then asked for the numbers of many resamples of the rows.
-        plot: (what ``build`` is given, and an empty folder) → the files that it wrote there, for whoever asks for figures. None
-            for a metric that draws none.
-        primary: the number that models are compared by where the user names none; left out, the first one.
-        lower_is_better: the numbers that are better when they are lower.
+        targets: the kinds of target it evaluates.
+        build: (predictions, targets from the head's ``decode_targets``, the columns of the data, settings) → a function that
+            computes the values for many resamples of the rows.
+        plot: (the arguments of ``build``, and an empty folder) → the figure files that it wrote there. None for a metric
+            without figures.
+        primary: the value that models are compared by unless the user names another; if left out, the first one.
+        lower_is_better: the values that are better when lower.
     """
 
     axis: ClassVar[str] = "metric"
@@ -163,20 +162,20 @@ class MetricSpec(Spec):
 
 
 MetricFunction = Callable[["NDArray[np.int64]"], Mapping[str, float]]
-"""Row numbers, ``(row,)`` int64, a row as often as it counts → numbers by name. What cannot be had is left out."""
+"""Row numbers, ``(row,)`` int64, repeated as in the resample → values by name. Undefined ones are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineSpec(Spec):
-    """A baseline: an honest rival, which learns from the same rows and is judged by the same metrics.
+    """A baseline: a simple predictor, fitted on the same rows and evaluated with the same metrics.
 
     Attributes:
         targets: the kinds of target it can predict.
-        state: the class of what it learns; frozen and JSON, so that an artifact can hold it. None for what is no JSON: it is
-            kept nowhere, and learned anew whenever a user asks for the baseline by its name.
-        fit: (inputs of the training rows, their truth as the head's ``decode_targets`` gives it, settings) → what it learned.
-        predict: (what it learned, inputs, the number of elements of each row, settings) → one prediction per row, in the words
-            of the truth.
+        state: the class of its fitted state; frozen and JSON, so that an artifact can hold it. None for a state that is not
+            JSON: it is never saved, and fitted again whenever a user asks for the baseline by name.
+        fit: (inputs of the training rows, their targets from the head's ``decode_targets``, settings) → the fitted state.
+        predict: (the fitted state, inputs, the number of elements of each row, settings) → one prediction per row, in the
+            form of those targets.
     """
 
     axis: ClassVar[str] = "baseline"

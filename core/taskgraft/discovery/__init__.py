@@ -1,1 +1,1 @@
-"""Discovery."""
+"""Which plugins are installed, and which of them failed to load."""

@@ -1,4 +1,4 @@
-"""All specs that installed plugins provide, with their sources, and the plugins that failed."""
+"""All specs that installed plugins provide, with their sources, and the plugins that failed to load."""
 
 import os
 import warnings
@@ -15,9 +15,9 @@ from taskgraft.discovery.names import ComponentName, normalize_distribution
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 
 BLOCK_VARIABLE = "TASKGRAFT_BLOCK"
-"""The environment variable that names distributions to leave out, separated by commas."""
+"""The environment variable that lists distributions to block, separated by commas."""
 
-AnySpec = TypeVar("AnySpec", bound=Spec)
+_AnySpec = TypeVar("_AnySpec", bound=Spec)
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Catalog:
 
     Attributes:
         entries: all usable specs.
-        failures: plugins left out because something about them is broken.
-        remarks: faults of plugins that are in use all the same.
-        blocked: distributions that ``TASKGRAFT_BLOCK`` left out.
+        failures: plugins that failed to load.
+        remarks: problems of plugins that work all the same.
+        blocked: distributions that ``TASKGRAFT_BLOCK`` blocks.
     """
 
     entries: tuple[CatalogEntry, ...] = ()
@@ -36,91 +36,85 @@ class Catalog:
     remarks: tuple[LoadWarning, ...] = ()
     blocked: tuple[str, ...] = ()
 
-    def specs(self, kind: type[AnySpec]) -> Iterator[tuple[AnySpec, PluginSource]]:
-        """Go through all specs of one kind, sorted by name."""
+    def specs(self, kind: type[_AnySpec]) -> Iterator[tuple[_AnySpec, PluginSource]]:
+        """Iterate over all specs of one kind, sorted by name."""
         for entry in sorted(self.entries, key=lambda entry: (entry.spec.name, entry.source.distribution)):
             if isinstance(entry.spec, kind):
                 yield entry.spec, entry.source
 
-    def find(self, kind: type[AnySpec], name: ComponentName) -> tuple[AnySpec, PluginSource]:
-        """Find the one spec that a name means. One that is found by a former name is found with a warning.
+    def find(self, kind: type[_AnySpec], name: ComponentName) -> tuple[_AnySpec, PluginSource]:
+        """Return the one spec that a name means. Warns when it is a former name.
 
         Raises:
-            UnknownComponent: nobody provides it.
-            AmbiguousComponent: several distributions provide it and the name does not say which.
+            UnknownComponent: no plugin provides it.
+            AmbiguousComponent: several distributions provide it and the name does not choose one.
         """
+        wanted = None if name.distribution is None else normalize_distribution(name.distribution)
         matches = [
             (spec, source)
             for spec, source in self.specs(kind)
-            if name.name in spec.names
-            and (
-                name.distribution is None
-                or normalize_distribution(name.distribution) == normalize_distribution(source.distribution)
-            )
+            if name.name in spec.names and wanted in (None, normalize_distribution(source.distribution))
         ]
         if not matches:
-            known = tuple(self.specs(kind))
-            wanted = str(ComponentName(name.name, name.distribution))
-            raise UnknownComponent(
-                kind.axis, wanted, known, self.failures, self.blocked, self._absent(name.distribution)
-            )
+            known, text = tuple(self.specs(kind)), str(ComponentName(name.name, name.distribution))
+            missing = None if name.distribution is None or self._knows(name.distribution) else name.distribution
+            raise UnknownComponent(kind.axis, text, known, self.failures, self.blocked, missing)
         if len(matches) > 1:
             raise AmbiguousComponent(kind.axis, name.name, tuple(matches))
         spec, source = matches[0]
         if spec.name != name.name:
             warnings.warn(
-                f"The {kind.axis} '{name.name}' is now called '{spec.name}' (from {source}). The former name still works; "
-                "write the new one.",
+                f"The {kind.axis} '{name.name}' is now called '{spec.name}' (from {source}). The old name still works; "
+                "use the new one.",
                 RenamedComponentWarning,
-                stacklevel=1,  # one place for all uses, so each name is told once
+                stacklevel=1,  # one place for all uses, so that each name is warned about once
             )
         return spec, source
 
-    def _absent(self, distribution: str | None) -> str | None:
-        """Give a distribution back that no plugin came from, working or not."""
-        sources = (*(entry.source for entry in self.entries), *(failure.source for failure in self.failures))
-        here = {normalize_distribution(name) for name in (*(source.distribution for source in sources), *self.blocked)}
-        return distribution if distribution and normalize_distribution(distribution) not in here else None
-
     def has_scheme(self, data: str) -> bool:
-        """Say whether data are named in the way of a reader that reads no file (``hub:NAME``)."""
+        """Tell whether data are named by the scheme of a reader (``hub:NAME``)."""
         scheme, colon, _ = data.partition(":")
         return bool(colon) and any(spec.scheme == scheme for spec, _ in self.specs(ReaderSpec))
 
+    def _knows(self, distribution: str) -> bool:
+        """Tell whether any plugin of a distribution was seen, working or not."""
+        sources = [one.source.distribution for one in (*self.entries, *self.failures)]
+        return normalize_distribution(distribution) in map(normalize_distribution, (*sources, *self.blocked))
+
 
 class RenamedComponentWarning(FutureWarning):
-    """A name was used that is an alias of another."""
+    """A former name was used."""
 
 
 @dataclass(eq=False)
 class UnknownComponent(TaskgraftError):
-    """A name that no working plugin provides. ``absent`` is the distribution that it names, where that is not installed."""
+    """A name that no working plugin provides. ``missing`` is the distribution that it names, if that is not installed."""
 
     axis: str
     name: str
     known: tuple[tuple[Spec, PluginSource], ...]
     failures: tuple[LoadFailure, ...]
     blocked: tuple[str, ...]
-    absent: str | None = None
+    missing: str | None = None
 
     def __str__(self) -> str:
         sentences = [f"No {self.axis} named '{self.name}'."]
-        if self.absent:
-            sentences.append(f"{self.absent} is not installed here: pip install {self.absent}.")
-        meant = {name: (spec.name, source) for spec, source in self.known for name in spec.names}
-        if near := closest_match(self.name.rpartition("/")[2], meant):
-            sentences.append("Did you mean '{}' (from {})?".format(*meant[near]))
+        if self.missing:
+            sentences.append(f"{self.missing} is not installed here: pip install {self.missing}.")
+        by_name = {name: (spec.name, source) for spec, source in self.known for name in spec.names}
+        if near := closest_match(self.name.rpartition("/")[2], by_name):
+            sentences.append("Did you mean '{}' (from {})?".format(*by_name[near]))
         sentences.append(f"\nInstalled: {join_words(sorted({spec.name for spec, _ in self.known}))}.")
         if self.failures:
             sentences.append(f"A plugin that did not load may provide it: {'; '.join(map(str, self.failures))}.")
         if self.blocked:
-            sentences.append(f"Left out by {BLOCK_VARIABLE}: {join_words(self.blocked)}.")
+            sentences.append(f"Blocked by {BLOCK_VARIABLE}: {join_words(self.blocked)}.")
         return " ".join(sentences).replace(" \n", "\n")
 
 
 @dataclass(eq=False)
 class AmbiguousComponent(TaskgraftError):
-    """A name that several distributions provide, as the present name of a spec or as a former one."""
+    """A name that several distributions provide, as the present or a former name of a spec."""
 
     axis: str
     name: str
@@ -128,20 +122,20 @@ class AmbiguousComponent(TaskgraftError):
 
     def __str__(self) -> str:
         sources = [source for _, source in self.found]
-        ways = sorted({f"'{source.distribution}/{self.name}'" for source in sources})
-        if len(ways) == 1:
+        qualified = sorted({f"'{source.distribution}/{self.name}'" for source in sources})
+        if len(qualified) == 1:
+            points = join_words(sorted(f"{source.entry_point} = {source.module}" for source in sources))
             return (
-                f"The {self.axis} '{self.name}' is provided twice by {sources[0]}, through the entry points "
-                f"{join_words(sorted(f'{source.entry_point} = {source.module}' for source in sources))}. "
+                f"The {self.axis} '{self.name}' is provided twice by {sources[0]}, through the entry points {points}. "
                 "Remove one of them."
             )
-        said = dict.fromkeys(
+        providers = dict.fromkeys(
             str(source) if spec.name == self.name else f"{source} (a former name of '{spec.name}')"
             for spec, source in self.found
         )
         return (
-            f"The {self.axis} '{self.name}' is provided by {' and by '.join(said)}. "
-            f"Say which one you mean: {' or '.join(ways)}."
+            f"The {self.axis} '{self.name}' is provided by {' and by '.join(providers)}. "
+            f"Choose one with {' or '.join(qualified)}."
         )
 
 
@@ -157,22 +151,21 @@ def load_catalog(
     arguments: Mapping[str, object] | None = None,
     contract: str = CONTRACT_VERSION,
 ) -> Catalog:
-    """Import every plugin and ask it for its specs. A plugin that fails is recorded and changes nothing else.
+    """Import every plugin and collect its specs. A plugin that fails is recorded and affects nothing else.
 
     Args:
         hooks: the class of hook specifications.
-        answers: each hook's name and the class of its specs.
+        answers: hook → the class of the specs that it returns.
         arguments: values for arguments that hooks may take. The present contract has none.
         contract: the version of the contract.
     """
     loader = PluginLoader(hooks, answers, arguments or {}, contract)
-    blocked = {
-        normalize_distribution(name.strip()) for name in os.environ.get(BLOCK_VARIABLE, "").split(",") if name.strip()
-    }
-    seen = set()
+    names = (name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(","))
+    to_block = {normalize_distribution(name) for name in names if name}
+    blocked = set()
     for source, point in iter_entry_points(ENTRY_POINT_GROUP):
-        if normalize_distribution(source.distribution) in blocked:
-            seen.add(source.distribution)
+        if normalize_distribution(source.distribution) in to_block:
+            blocked.add(source.distribution)
         else:
             loader.load(source, point)
-    return Catalog(tuple(loader.entries), tuple(loader.failures), tuple(loader.remarks), tuple(sorted(seen)))
+    return Catalog(tuple(loader.entries), tuple(loader.failures), tuple(loader.remarks), tuple(sorted(blocked)))

@@ -1,4 +1,4 @@
-"""Where a spec came from: a distribution, its version, and the entry point in it."""
+"""Installed distributions and their entry points: where a spec comes from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,28 +21,28 @@ class PluginSource:
 
 
 def iter_entry_points(group: str) -> Iterator[tuple[PluginSource, EntryPoint]]:
-    """Find the entry points of a group, sorted by distribution.
+    """Iterate over the entry points of a group, sorted by distribution.
 
-    Of two folders on the path that hold one distribution, the first counts, as it does for an import. An entry point
-    listed twice with the same name and value is one. A line that is no entry point comes out as one without a value,
-    and a distribution whose metadata cannot be read is passed over: a stranger's damage stops nobody.
+    If two folders on the path contain the same distribution, the first wins, as it does for an import. Duplicate entry points
+    are merged. An invalid line yields an entry point without a value, and a distribution with unreadable metadata is skipped:
+    damage in one distribution does not stop the others.
     """
-    found: dict[str, list[tuple[PluginSource, EntryPoint]]] = {}
+    by_distribution: dict[str, list[tuple[PluginSource, EntryPoint]]] = {}
     for one in distributions():
-        read = _read(one)
-        if read is None or normalize_distribution(read[0]) in found:
+        metadata = _read_metadata(one)
+        if metadata is None or normalize_distribution(metadata[0]) in by_distribution:
             continue
-        name, version, text = read
-        found[normalize_distribution(name)] = [
+        name, version, text = metadata
+        by_distribution[normalize_distribution(name)] = [
             (PluginSource(name, version, point, value), EntryPoint(point, value, group))
-            for point, value in dict.fromkeys(_lines(text, group))
+            for point, value in dict.fromkeys(_entry_point_lines(text, group))
         ]
-    for _, points_of_one in sorted(found.items()):
-        yield from points_of_one
+    for _, points in sorted(by_distribution.items()):
+        yield from points
 
 
 def is_installed(name: str) -> bool:
-    """Say whether a distribution is installed, without reading all the others."""
+    """Tell whether a distribution is installed."""
     try:
         distribution(name)
     except PackageNotFoundError:
@@ -50,19 +50,19 @@ def is_installed(name: str) -> bool:
     return True
 
 
-def _read(one: Distribution) -> tuple[str, str, str] | None:
-    """Read name, version and entry_points.txt, or None when they cannot be read or there is no name."""
+def _read_metadata(one: Distribution) -> tuple[str, str, str] | None:
+    """Return name, version and entry_points.txt, or None when they cannot be read or there is no name."""
     try:
-        about = one.metadata  # parsed anew each time it is asked for, and so would name and version
-        name, version = about["Name"], about["Version"]
+        metadata = one.metadata  # parsed again on each access, as name and version would be
+        name, version = metadata["Name"], metadata["Version"]
         text = one.read_text("entry_points.txt")
-    except Exception:  # not only OSError: the parser raises whatever the text provokes
+    except Exception:  # not only OSError: the parser may raise anything
         return None
     return (name, version or "without version", text or "") if name else None
 
 
-def _lines(text: str, group: str) -> Iterator[tuple[str, str]]:
-    """Go through the names and values of one group. The library's own parser stops at the first damaged line."""
+def _entry_point_lines(text: str, group: str) -> Iterator[tuple[str, str]]:
+    """Yield names and values of one group. The standard library's parser stops at the first invalid line."""
     section = ""
     for line in map(str.strip, text.splitlines()):
         if line.startswith("[") and line.endswith("]"):

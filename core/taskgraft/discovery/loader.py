@@ -1,7 +1,7 @@
-"""Asking one plugin for its specs, so that a plugin that breaks does so alone.
+"""Load one plugin's specs, so that a plugin that breaks affects nothing else.
 
-pluggy checks signatures and warns about deprecated arguments. The loop over entry points is ours, because pluggy's own stops at
-the first error without naming the distribution.
+pluggy checks signatures and warns about deprecated arguments. It does not load the entry points, because it stops at the first
+error without naming the distribution.
 """
 
 import re
@@ -39,21 +39,20 @@ SPEC_TYPES: Mapping[str, type[Spec]] = {
     "taskgraft_metrics": MetricSpec,
     "taskgraft_baselines": BaselineSpec,
 }
-"""Each hook and the class of the specs it answers with."""
+"""Hook → the class of the specs that it returns."""
 
 HEAVY_LIBRARIES = ("torch", "transformers", "timm", "peft")
 """Libraries that discovery must not import."""
 
-LIMIT = 1_000
-"""The number of specs one hook of one plugin may answer with. An endless generator is cut off here."""
-
+_SPEC_LIMIT = 1_000  # of one hook of one plugin, in case its generator is endless
+_PUBLIC_MODULES = ("taskgraft", "taskgraft.plugin", "taskgraft.testing")
 _VERSION = re.compile(r"\d+\.\d+")
 _REFERENCE = re.compile(r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*)?\s*(\[.*\])?")
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A spec and where it came from."""
+    """A spec and its source."""
 
     spec: Spec
     source: PluginSource
@@ -61,7 +60,7 @@ class CatalogEntry:
 
 @dataclass(frozen=True)
 class LoadFailure:
-    """A plugin that could not be used, and why."""
+    """A plugin that could not be loaded, and why."""
 
     source: PluginSource
     reason: str
@@ -72,19 +71,19 @@ class LoadFailure:
 
 @dataclass(frozen=True)
 class LoadWarning:
-    """Something wrong with a plugin that works."""
+    """A problem of a plugin that works."""
 
     source: PluginSource
     text: str
 
 
-class _Refused(Exception):
+class _InvalidPlugin(Exception):
     """Why a plugin cannot be used."""
 
 
 @dataclass
 class PluginLoader:
-    """Collects what plugins answer."""
+    """Collects the specs of plugins."""
 
     hooks: type
     answers: Mapping[str, type[Spec]]
@@ -95,25 +94,23 @@ class PluginLoader:
     remarks: list[LoadWarning] = field(default_factory=list)
 
     def load(self, source: PluginSource, point: EntryPoint) -> None:
-        """Import one plugin and keep its specs, or the reason why it has none."""
-        light = [name for name in HEAVY_LIBRARIES if name not in sys.modules]
+        """Import one plugin and record its specs, or the reason why it has none."""
+        not_loaded = [name for name in HEAVY_LIBRARIES if name not in sys.modules]
         try:
-            specs = self._specs(source, point)
-        except _Refused as refusal:
-            self.failures.append(LoadFailure(source, str(refusal)))
+            specs = self._load_specs(source, point)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever a stranger's module raises: SystemExit, a panic in compiled code
-            self.failures.append(LoadFailure(source, _told(error)))
+        except BaseException as error:  # a plugin may raise anything: SystemExit, a panic in compiled code
+            self.failures.append(LoadFailure(source, _error_text(error)))
         else:
             self.entries += [CatalogEntry(spec, source) for spec in specs]
-        if heavy := [name for name in light if name in sys.modules]:
+        if heavy := [name for name in not_loaded if name in sys.modules]:
             text = f"imports {join_words(heavy)} during discovery; move that import into the spec's build function"
             self.remarks.append(LoadWarning(source, text))
 
-    def _specs(self, source: PluginSource, point: EntryPoint) -> list[Spec]:
+    def _load_specs(self, source: PluginSource, point: EntryPoint) -> list[Spec]:
         if not _REFERENCE.fullmatch(point.value):
-            raise _Refused(f"its entry point '{point.name} = {point.value}' names no module")
+            raise _InvalidPlugin(f"its entry point '{point.name} = {point.value}' names no module")
         module = point.load()
         self._check_contract(getattr(module, "TASKGRAFT_CONTRACT", None))
         manager = pluggy.PluginManager("taskgraft")
@@ -121,83 +118,108 @@ class PluginLoader:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             manager.register(module)
-        self._pass_on(source, caught)
+        self._record_warnings(source, caught)
         callers = manager.get_hookcallers(module) or []
         self._check_spelling(module, [caller.name for caller in callers])
         if not callers:
-            raise _Refused(f"provides nothing: no function of {point.value} is marked with @hookimpl")
+            raise _InvalidPlugin(f"provides nothing: no function of {point.value} is marked with @hookimpl")
         specs: list[Spec] = []
         for caller in callers:
             for implementation in caller.get_hookimpls():
-                given = [self.arguments[name] for name in implementation.argnames]
-                specs += self._answer(caller.name, implementation.function(*given))
+                arguments = [self.arguments[name] for name in implementation.argnames]
+                specs += self._check_specs(caller.name, implementation.function(*arguments))
         if not specs:
-            raise _Refused(f"provides nothing: {join_words(caller.name for caller in callers)} answered with no spec")
+            hooks = join_words(caller.name for caller in callers)
+            raise _InvalidPlugin(f"provides nothing: {hooks} returned no spec")
         return specs
 
-    def _pass_on(self, source: PluginSource, caught: list[warnings.WarningMessage]) -> None:
-        """Remember what pluggy warned about, and warn again at the plugin's own line."""
+    def _record_warnings(self, source: PluginSource, caught: list[warnings.WarningMessage]) -> None:
+        """Record pluggy's warnings, and issue them again at the plugin's own line."""
         for warning in caught:
             self.remarks.append(LoadWarning(source, f"{warning.message} ({warning.filename}:{warning.lineno})"))
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
     def _check_contract(self, stated: Any) -> None:
         if stated is None:
-            raise _Refused(f'states no contract: add TASKGRAFT_CONTRACT = "{self.contract}" to its module')
+            raise _InvalidPlugin(f'states no contract: add TASKGRAFT_CONTRACT = "{self.contract}" to its module')
         if not (isinstance(stated, str) and _VERSION.fullmatch(stated)):  # a number would read 1.10 as 1.1
-            raise _Refused(f"states the contract {stated!r}, which is not a version like {self.contract!r}")
+            raise _InvalidPlugin(f"states the contract {stated!r}, which is not a version like {self.contract!r}")
         theirs, ours = (tuple(map(int, version.split("."))) for version in (stated, self.contract))
-        if theirs > ours:
-            raise _Refused(
-                f"was built for contract {stated}, newer than the installed {self.contract}: update taskgraft"
-            )
-        if theirs[0] < ours[0]:
-            raise _Refused(
-                f"was built for contract {stated}, older than the installed {self.contract}: update the plugin"
+        if theirs > ours or theirs[0] < ours[0]:
+            age, outdated = ("newer", "taskgraft") if theirs > ours else ("older", "the plugin")
+            raise _InvalidPlugin(
+                f"was built for contract {stated}, {age} than the installed {self.contract}: update {outdated}"
             )
 
     def _check_spelling(self, module: object, marked: Sequence[str]) -> None:
-        """Refuse a hook that does not exist, known by its mark or its name, and one that was not marked."""
-        meant_as_hooks = [
+        """Reject a hook that does not exist, by its mark or its name, and one that was not marked."""
+        named_like_hooks = [
             name for name in vars(module) if name.startswith("taskgraft_") and callable(getattr(module, name))
         ]
-        for name in (*marked, *meant_as_hooks):
+        for name in (*marked, *named_like_hooks):
             if name not in self.answers:
-                hooks = {hook.partition("_")[2]: hook for hook in self.answers}  # the prefix makes all of them alike
+                hooks = {hook.partition("_")[2]: hook for hook in self.answers}  # all share the prefix
                 near = closest_match(name.partition("_")[2], hooks)
                 meant = f"did it mean '{hooks[near]}'?" if near else f"hooks: {join_words(self.answers)}"
-                raise _Refused(f"has a hook '{name}', which does not exist; {meant}")
-        if unmarked := [name for name in meant_as_hooks if name not in marked]:
-            raise _Refused(f"has {join_words(unmarked)} without @hookimpl, so nobody would call it")
+                raise _InvalidPlugin(f"has a hook '{name}', which does not exist; {meant}")
+        if unmarked := [name for name in named_like_hooks if name not in marked]:
+            raise _InvalidPlugin(f"has {join_words(unmarked)} without @hookimpl, so it would never be called")
 
-    def _answer(self, hook: str, answer: object) -> list[Spec]:
+    def _check_specs(self, hook: str, returned: object) -> list[Spec]:
         expected = self.answers[hook]
-        if not isinstance(answer, Iterable):
-            raise _Refused(f"{hook} answered with {answer!r:.60}, not with an iterable of {expected.__name__}")
-        specs = list(islice(answer, LIMIT + 1))
-        if len(specs) > LIMIT:
-            raise _Refused(f"{hook} answered with more than {LIMIT:,} specs; it seems to have no end")
+        if not isinstance(returned, Iterable):
+            raise _InvalidPlugin(f"{hook} returned {returned!r:.60}, not an iterable of {expected.__name__}")
+        specs = list(islice(returned, _SPEC_LIMIT + 1))
+        if len(specs) > _SPEC_LIMIT:
+            raise _InvalidPlugin(f"{hook} returned more than {_SPEC_LIMIT:,} specs; it seems endless")
         for spec in specs:
             if not isinstance(spec, expected):
-                raise _Refused(f"{hook} answered with {type(spec).__name__} {spec!r:.60}, not with {expected.__name__}")
-            if not (isinstance(spec.name, str) and is_name(spec.name)):
-                raise _Refused(f"{hook}: {spec.name!r} is no name; use lower-case words joined by single hyphens")
+                raise _InvalidPlugin(f"{hook} returned {type(spec).__name__} {spec!r:.60}, not {expected.__name__}")
+            if not _is_spec_name(spec.name):
+                raise _InvalidPlugin(f"{hook}: {spec.name!r} is not a valid name (lower-case words joined by hyphens)")
             if not (isinstance(spec.config, type) and issubclass(spec.config, Config)):
-                raise _Refused(f"{hook}: the config of '{spec.name}' is {spec.config!r}, not a subclass of Config")
-            if not (
-                isinstance(spec.aliases, tuple) and all(isinstance(one, str) and is_name(one) for one in spec.aliases)
-            ):
-                raise _Refused(f"{hook}: the aliases of '{spec.name}' are {spec.aliases!r}, not a tuple of names")
+                raise _InvalidPlugin(
+                    f"{hook}: the config of '{spec.name}' is {spec.config!r}, not a subclass of Config"
+                )
+            if not (isinstance(spec.aliases, tuple) and all(map(_is_spec_name, spec.aliases))):
+                raise _InvalidPlugin(f"{hook}: the aliases of '{spec.name}' are {spec.aliases!r}, not a tuple of names")
         names = [name for spec in specs for name in spec.names]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise _Refused(f"{hook} names {join_words(twice)} more than once")
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise _InvalidPlugin(f"{hook} names {join_words(repeated)} more than once")
         return specs
 
 
-def _told(error: BaseException) -> str:
-    """Write an exception in one line."""
+def _is_spec_name(name: object) -> bool:
+    return isinstance(name, str) and is_name(name)
+
+
+def _error_text(error: BaseException) -> str:
+    """Write any exception in one line."""
+    if isinstance(error, ImportError) and (problem := _import_problem(error)):
+        return problem
     try:
         text = " ".join(str(error).split())
-    except Exception:  # an exception of a stranger's class, whose __str__ is broken too
+    except Exception:  # the exception's own __str__ may be broken too
         text = ""
+    if isinstance(error, _InvalidPlugin):
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _import_problem(error: ImportError) -> str | None:
+    """Explain an import of something that taskgraft does not provide; None for any other import error."""
+    module = error.name or ""
+    if module.partition(".")[0] != "taskgraft":
+        return None
+    name = re.match(r"cannot import name '(\w+)'", str(error))
+    if name is None or module not in _PUBLIC_MODULES:
+        return f"it imports {module}, which is not public: plugins import from taskgraft.plugin"
+    near = closest_match(name[1], getattr(sys.modules.get(module), "__all__", ()))
+    advice = (
+        f"; did it mean '{near}'?"
+        if near
+        else ": plugins import from taskgraft.plugin"
+        if module == "taskgraft"
+        else ""
+    )
+    return f"it imports '{name[1]}' from {module}, which does not have it{advice}"

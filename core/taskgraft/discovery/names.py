@@ -1,8 +1,8 @@
-r"""The grammar of names: ``[distribution/]name[:argument]``.
+r"""The grammar of component names: ``[distribution/]name[:argument]``.
 
-``hf-text:sentence-transformers/all-MiniLM-L6-v2`` is the name ``hf-text`` with an argument.
-``taskgraft-text/hf-text:some/checkpoint`` says in addition which distribution is meant. Only what stands before the
-first colon is read as a name, so an argument may hold slashes and colons (``hf-text:C:\models\bert``).
+``hf-text:sentence-transformers/all-MiniLM-L6-v2`` is the name ``hf-text`` with an argument;
+``taskgraft-text/hf-text:some/checkpoint`` also names the distribution. Only the text before the first colon is parsed as a
+name, so an argument may contain slashes and colons (``hf-text:C:\models\bert``).
 """
 
 import re
@@ -16,7 +16,7 @@ _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 @dataclass(frozen=True)
 class ComponentName:
-    """A name taken apart. ``positional`` is None when there was no colon."""
+    """A parsed name. ``argument`` is None when there was no colon."""
 
     name: str
     distribution: str | None = None
@@ -29,7 +29,7 @@ class ComponentName:
 
 @dataclass(eq=False)
 class InvalidName(TaskgraftError):
-    """A text that the grammar of names does not allow."""
+    """A text that does not follow the grammar of names."""
 
     text: str
 
@@ -41,11 +41,7 @@ class InvalidName(TaskgraftError):
 
 
 def parse_name(text: str) -> ComponentName:
-    """Take a name apart.
-
-    Raises:
-        InvalidName: for a text outside the grammar.
-    """
+    """Parse a name. Raises InvalidName."""
     head, colon, argument = text.partition(":")
     distribution, slash, name = head.rpartition("/")
     if not is_name(name) or (slash and not is_distribution(distribution)):
@@ -54,15 +50,15 @@ def parse_name(text: str) -> ComponentName:
 
 
 def is_name(text: str) -> bool:
-    """Say whether a plugin may use this text as the name of a spec."""
+    """Tell whether a text is valid as the name of a spec."""
     return _WORD.fullmatch(text) is not None
 
 
 def is_distribution(text: str) -> bool:
-    """Say whether a distribution may be called so (the packaging specification's rule)."""
+    """Tell whether a text is valid as the name of a distribution (by the packaging specification)."""
     return _DISTRIBUTION.fullmatch(text) is not None
 
 
 def normalize_distribution(distribution: str) -> str:
-    """Give the canonical spelling of a distribution's name (the packaging specification's rule)."""
+    """Return the canonical spelling of a distribution's name (by the packaging specification)."""
     return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -9,7 +9,7 @@ from PIL import Image
 
 import taskgraft as tg
 from taskgraft.composition.resolve import CompositionError
-from taskgraft.contract.targets import NeedsOneColumn
+from taskgraft.contract.targets import TargetError
 from taskgraft.plugin import FeatureDescription, Features, GridGeometry, InvalidRows, InvalidTargets, Layout
 from taskgraft.testing import HeadLaws
 from taskgraft_vision.masks import class_numbers
@@ -169,7 +169,7 @@ def test_black_and_white_masks_are_learned_from_when_white_is_not_ignored():
 
 
 def test_two_target_columns_are_refused():
-    with pytest.raises(NeedsOneColumn) as caught:
+    with pytest.raises(TargetError) as caught:
         segmentation().fit_targets({"mask": [[[0, 1]]], "other": [[[0, 1]]]})
 
     assert str(caught.value) == "'segmentation' reads one target column, but was given 2: mask, other."

@@ -28,11 +28,10 @@ from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion
 from taskgraft.contract.processor import ProcessedBatch, Processor
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
-from taskgraft.data.dataset import EmptyData
-from taskgraft.evaluation.evaluation import InvalidResamples
-from taskgraft.evaluation.evaluator import MetricMismatch
-from taskgraft.inference.predict import ListOfWhat, OneInput
-from taskgraft.model import NoProbabilities, NoTarget, NotFitted
+from taskgraft.data.errors import DataError
+from taskgraft.evaluation.errors import EvaluationError
+from taskgraft.inference.errors import InferenceError, NoProbabilities
+from taskgraft.model import NoTarget, NotFitted
 
 ADVICE = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
 PROBE = {"name": "linear-probe", "penalty": 1e-3}
@@ -272,15 +271,15 @@ def test_a_group_column_that_is_not_there_is_named(model):
 
 
 def test_a_number_of_resamples_that_cannot_be_drawn_is_refused(model):
-    with pytest.raises(InvalidResamples) as caught:
+    with pytest.raises(EvaluationError) as caught:
         model.evaluate(sentences(12), resamples=-1)
     assert str(caught.value) == ("resamples is -1. Give a whole number from 0 on; 0 gives no intervals, 1000 is usual.")
 
 
 def test_a_metric_for_another_kind_of_target_is_refused(model):
-    with pytest.raises(MetricMismatch) as caught:
+    with pytest.raises(EvaluationError) as caught:
         model.evaluate(sentences(), metrics=["regression"])
-    assert str(caught.value) == "The metric 'regression' cannot judge what 'classification' predicts."
+    assert str(caught.value) == "The metric 'regression' cannot evaluate what 'classification' predicts."
 
 
 # --- what a person can mend
@@ -323,7 +322,7 @@ def test_a_target_column_that_is_missing_is_refused():
 
 def test_empty_data_is_refused(tmp_path):
     (tmp_path / "valid.csv").write_text("text,label\n")
-    with pytest.raises(EmptyData) as caught:
+    with pytest.raises(DataError) as caught:
         composed().fit(sentences(), validation=tmp_path / "valid.csv", target="label", quiet=True)
     assert str(caught.value) == "valid.csv has columns but no rows."
 
@@ -371,14 +370,14 @@ def test_a_head_without_probabilities_says_so():
     rows = sentences() | {"price": list(range(24))}
     with pytest.raises(NoProbabilities) as caught:
         fitted("regression", rows, "price").predict_proba(rows)
-    assert str(caught.value) == "'regression' predicts without probabilities. Use predict."
+    assert str(caught.value) == "'regression' predicts without probabilities. Ask for the predictions alone."
 
 
 def test_a_plain_list_for_several_inputs_is_refused():
     model = composed(backbone=TABLE.build())
     rows: Mapping[str, Any] = {name: list(values) for name, values in TABLE.inputs.items()} | {"label": list("abbaab")}
     model.fit(rows, target="label", quiet=True)
-    with pytest.raises(ListOfWhat) as caught:
+    with pytest.raises(InferenceError) as caught:
         model.predict([1, 2])
     assert str(caught.value) == (
         "A plain list was given, but the model reads amount, age, balance. Give a list of dicts."
@@ -395,10 +394,10 @@ def test_a_target_that_names_no_column_is_refused(target, said):
 
 def test_a_text_in_place_of_data_is_told_to_go_into_a_list():
     model = trained(words(), learns("block-1"))
-    with pytest.raises(OneInput) as caught:
+    with pytest.raises(InferenceError) as caught:
         model.predict("I lost my card")
     assert str(caught.value) == (
-        "'I lost my card' is no file that can be read. To predict for one input, put it in a list: predict([…])."
+        "'I lost my card' is not a readable file. To predict for one input, put it in a list: predict([…])."
     )
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from taskgraft.adaptation.dry_run import dry_run_composition
-from taskgraft.adaptation.fitted import FittedTask
+from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.adaptation.insertion import remove_modules
 from taskgraft.adaptation.merging import AdapterMerge
-from taskgraft.artifact.artifact import load_fitted, save
 from taskgraft.artifact.export import export
-from taskgraft.composition.compose import Composition, build_head, compose_components
+from taskgraft.artifact.load import load_fitted
+from taskgraft.artifact.save import save
+from taskgraft.composition.compose import Composition, compose_components
 from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import parse_config
@@ -24,23 +25,25 @@ from taskgraft.contract.predictions import Predictions, probabilities_by_label
 from taskgraft.contract.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.strategy import Strategy
-from taskgraft.data.dataset import dropping_invalid_rows, eval_dataset, report_notes
+from taskgraft.data.dataset import eval_dataset, report_notes
 from taskgraft.data.examples import all_targets
 from taskgraft.data.preprocessing import match_columns
 from taskgraft.data.reading import read_rows
 from taskgraft.data.splitting import read_train_and_validation, split_columns
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.forward import predict_batches
+from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.evaluation.evaluation import RESAMPLES, Evaluation
+from taskgraft.evaluation.baselines import fit_requested_baselines
+from taskgraft.evaluation.bootstrap import RESAMPLES
+from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import LabelledPredictions, evaluate_predictions, prepare_evaluation
-from taskgraft.evaluation.requested_baselines import fit_requested_baselines
+from taskgraft.inference.errors import NoProbabilities
 from taskgraft.inference.predict import inference_budget, predict_rows, read_inputs, reference_features
 from taskgraft.progress import ProgressReporter
-from taskgraft.training.distillation import teacher_target, teachers_of
-from taskgraft.training.fit import RunOptions, fit, show_progress
+from taskgraft.training.checkpoint import StageReport
+from taskgraft.training.distillation import check_teachers
+from taskgraft.training.fit import RunOptions, fit
 from taskgraft.training.shared_cache import SharedCache
-from taskgraft.training.trainer import StageReport
 
 
 @dataclass(frozen=True)
@@ -180,12 +183,8 @@ class TaskModel:
         fitted, reporter, told = self._ready("evaluate"), ProgressReporter(quiet=quiet), self.recipe.data
         rows = read_rows(data, catalog(), "the data", reader=told.reader, on_bad_row=told.on_bad_row)
         with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            rows, (examples, _) = dropping_invalid_rows(
-                rows,
-                self.recipe,
-                lambda some: eval_dataset(
-                    fitted.head, fitted.target, fitted.task.backbone, some, self.recipe, Path(folder) / f"{len(some)}"
-                ),
+            rows, examples = eval_dataset(
+                fitted.head, fitted.target, fitted.task.backbone, rows, self.recipe, Path(folder) / "inputs"
             )
             report_notes(reporter, rows.notes, rows, "rows")
             label = self.composition.head.label
@@ -251,29 +250,26 @@ class TaskModel:
         Returns:
             the number of rows.
         """
-        from taskgraft.inference import prediction_table as prediction
-        from taskgraft.inference.prediction_files import check_output
+        from taskgraft.inference.prediction_table import PredictionColumns, write_predictions
+        from taskgraft.inference.writers import check_output
 
         fitted = self._ready("predict")
         if isinstance(output, str | Path):
-            check_output(Path(output), overwrite=overwrite)
+            output = Path(output)
+            check_output(output, "predictions", overwrite=overwrite, data=data)
         rows, reporter = read_inputs(self.recipe, data), ProgressReporter(quiet=quiet)
         report_notes(reporter, rows.notes, rows, "rows")
         kind = fitted.head.description.target
         names = self.recipe.data.target
         if kind == TargetKind.INPUTS and (contents := fitted.task.backbone.processor.element_schema).by_position:
             names = tuple(kind.name for kind in contents.kinds)
-        wanted = prediction.PredictionColumns(kind, names, probabilities, top, tuple(keep))
+        columns = PredictionColumns(kind, names, probabilities, top, tuple(keep))
         notes = Counter[str]()
 
         def predict(some: Rows) -> Predictions:
             return predict_rows(fitted, self.recipe, some, batch_size, ProgressReporter(quiet=True), notes)
 
-        if isinstance(output, str | Path):
-            path = Path(output)
-            count = prediction.write_predictions(rows, predict, wanted, path, overwrite=overwrite, reporter=reporter)
-        else:
-            count = prediction.print_predictions(rows, predict, wanted, output, form, reporter)
+        count = write_predictions(rows, predict, columns, output, form=form, overwrite=overwrite, reporter=reporter)
         report_notes(reporter, notes, rows, "rows")
         return count
 
@@ -293,10 +289,10 @@ class TaskModel:
         merging.merge()
         fitted = self._ready("be merged")
         if fitted.inserted:
-            fitted.take_as_merged()
+            fitted.mark_merged()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write an artifact: a folder with what was learned. See :mod:`taskgraft.artifact.artifact`."""
+        """Write an artifact: a folder with what was learned. See :mod:`taskgraft.artifact.save`."""
         return save(self._ready("be saved"), self.composition, self.recipe, Path(path), overwrite=overwrite)
 
     def export(self, folder: str | Path, *, check: Any = None, overwrite: bool = False) -> Path:
@@ -365,8 +361,7 @@ def compose(
         TaskgraftError: when a name is unknown, a setting is refused, or the three do not fit together.
     """
     composition = compose_components(catalog(), backbone, head, strategy)
-    if teachers_of(composition.plan):  # refuse those that cannot teach
-        teacher_target(composition.plan, build_head(composition), composition.head.label)
+    check_teachers(composition)
     return model_of(dry_run_composition(composition))
 
 
@@ -378,7 +373,7 @@ def load(
     strategy: Strategy | None = None,
     device: str = "cpu",
 ) -> TaskModel:
-    """Load an artifact after verifying all of it. Arguments and errors as for :func:`taskgraft.artifact.artifact.load_fitted`."""
+    """Load an artifact after verifying all of it. Arguments and errors as for :func:`taskgraft.artifact.load.load_fitted`."""
     composition, recipe, fitted = load_fitted(path, backbone=backbone, head=head, strategy=strategy, device=device)
     return TaskModel(composition, recipe, fitted)
 
@@ -442,13 +437,3 @@ class NothingToResume(TaskgraftError):
 
     def __str__(self) -> str:
         return "A run can only go on where it was kept: name its folder with run=…."
-
-
-@dataclass(eq=False)
-class NoProbabilities(TaskgraftError):
-    """Probabilities asked of a head that has none."""
-
-    head: str
-
-    def __str__(self) -> str:
-        return f"'{self.head}' predicts without probabilities. Use predict."

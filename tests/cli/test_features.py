@@ -176,7 +176,7 @@ def test_no_traceback_leaves_a_process_of_its_own(place):
         ),
         (
             ("small-words", "rows.csv", "--layout", "grid"),
-            "There are no grid features of 'small-words'. Ask for vector or sequence.",
+            "'small-words' has no grid features. Choose vector or sequence.",
         ),
         (
             ("small-words", "rows.csv", "--input", "txt"),
@@ -202,8 +202,8 @@ def test_no_traceback_leaves_a_process_of_its_own(place):
         (("small-words", "empty.csv"), "empty.csv has columns but no rows."),
         (
             ("small-table", "numbers.csv"),
-            "'small-table' learns from the training rows of a fit how to read rows, so it has no features before one. "
-            "Fit a model with it, save that, and name the artifact as the backbone.",
+            "'small-table' fits its preprocessing to the training rows, so it has no features before a fit. "
+            "Fit and save a model with it, then name the artifact as the backbone.",
         ),
     ],
 )

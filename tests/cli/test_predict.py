@@ -92,7 +92,7 @@ def test_a_file_that_is_there_is_overwritten_on_request_alone(place):
 def test_data_are_never_overwritten_by_their_predictions(place):
     before = (place / "valid.csv").read_bytes()
     assert refusal("predict", "intents", "valid.csv", "-o", "./valid.csv", "--overwrite") == (
-        "The predictions cannot be written to valid.csv: it holds the data. Name another file."
+        "The predictions cannot be written to valid.csv: it holds the data; name another file."
     )
     assert (place / "valid.csv").read_bytes() == before
 
@@ -159,7 +159,7 @@ def test_baselines_are_asked_for_by_name(place, fitted):
 
 def test_figures_of_metrics_that_draw_none_are_refused(place):
     message = refusal("evaluate", "intents", "valid.csv", "--figures", "figures", "-q")
-    assert message.startswith("Figures are asked for, but none is drawn by 'classification'. ")
+    assert message.startswith("Figures were requested, but no figure is drawn by 'classification'. ")
     assert not (place / "figures").exists()
 
 

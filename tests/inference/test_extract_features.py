@@ -11,7 +11,7 @@ from small_plugin import WordsConfig
 from small_tasks import learns, sentences, trained, words
 
 import taskgraft as tg
-from taskgraft.artifact.artifact import InvalidDevice
+from taskgraft.artifact.load import InvalidDevice
 from taskgraft.composition.resolve import CompositionError
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.features import Features
@@ -19,17 +19,15 @@ from taskgraft.contract.rows import InvalidRows, MissingColumn
 from taskgraft.data.errors import DataError
 from taskgraft.engine.feature_checks import UnreliableBackbone
 from taskgraft.inference import feature_windows as windows
-from taskgraft.inference.extract_features import BackboneNeedsFit, NoSuchLayout
-from taskgraft.inference.feature_files import CannotKeep, KeptTwice
-from taskgraft.inference.row_features import FeatureShapeMismatch
+from taskgraft.inference.errors import DuplicateColumn, FeatureShapeMismatch, InferenceError
 from taskgraft.storage.atomic_write import OutputError
 from taskgraft.storage.manifest import InvalidArtifact
 
 LAYOUTS = [(WORDS, "vector"), (WORDS, "sequence"), (PICTURES, "vector"), (PICTURES, "grid"), (TABLE, "vector")]
 
 
-def alone(small, layout):
-    """What the backbone itself computes for each example without companions."""
+def one_by_one(small, layout):
+    """The features that the backbone itself computes for each example in a batch of one."""
     backbone = small.build()
     batch = backbone.processor.prepare(small.inputs).batch
     with torch.no_grad():
@@ -62,28 +60,28 @@ def assert_close(found, expected):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-# --- the numbers
+# --- values
 
 
 @pytest.mark.parametrize(("small", "layout"), LAYOUTS, ids=str)
 @pytest.mark.parametrize("size", [1, 4, 32])
-def test_features_are_those_that_the_backbone_computes_for_each_row_alone(small, layout, size):
+def test_features_equal_those_of_each_row_in_a_batch_of_one(small, layout, size):
     found = tg.extract_features(small.build(), dict(small.inputs), layout=layout, batch_size=size, quiet=True)
     assert (found.layout, len(found), found.values.dtype) == (layout, 6, np.float32)
-    assert_close(list(found), alone(small, layout))
+    assert_close(list(found), one_by_one(small, layout))
 
 
 @pytest.mark.parametrize("elements", [1, 9, 10_000])
 def test_a_limit_of_elements_changes_no_feature(elements):
     found = tg.extract_features(words(), dict(WORDS.inputs), layout="sequence", batch_elements=elements, quiet=True)
-    assert_close(list(found), alone(WORDS, "sequence"))
+    assert_close(list(found), one_by_one(WORDS, "sequence"))
 
 
-def test_a_limit_of_no_elements_is_refused():
+def test_a_limit_of_zero_elements_is_rejected():
     with pytest.raises(ConfigError) as caught:
         tg.extract_features(words(), dict(WORDS.inputs), batch_elements=0, quiet=True)
-    told = "features: the setting 'batch_elements' is 0: input should be greater than or equal to 1."
-    assert str(caught.value) == told
+    message = "features: the setting 'batch_elements' is 0: input should be greater than or equal to 1."
+    assert str(caught.value) == message
 
 
 def test_the_usual_layout_is_the_first_that_the_backbone_emits():
@@ -99,23 +97,23 @@ def test_the_elements_of_sequences_stand_one_after_another():
 
 @pytest.mark.parametrize("layout", ["vector", "sequence"])
 @pytest.mark.parametrize("window", [1, 8, 20, 50])
-def test_the_order_of_the_rows_does_not_hang_on_windows(monkeypatch, layout, window):
+def test_the_order_of_the_rows_does_not_depend_on_windows(monkeypatch, layout, window):
     rows = sentences(50, seed=3)
     whole = tg.extract_features(words(), rows, layout=layout, quiet=True)
-    monkeypatch.setattr(windows, "WINDOW", window)
+    monkeypatch.setattr(windows, "WINDOW_ROWS", window)
     pieces = tg.extract_features(words(), rows, layout=layout, batch_size=4, quiet=True)
     assert_close(list(pieces), list(whole))
     assert np.array_equal(pieces.lengths, whole.lengths) if layout == "sequence" else pieces.lengths is None
 
 
-def test_no_more_features_than_the_memory_holds_are_kept_at_a_time(monkeypatch, tmp_path):
+def test_features_in_memory_are_limited(monkeypatch, tmp_path):
     rows = sentences(50, seed=3)
     whole = tg.extract_features(words(), rows, layout="sequence", quiet=True)
-    monkeypatch.setattr(windows, "MEMORY", 40 * 16 * 4)  # elements, features, bytes
+    monkeypatch.setattr(windows, "WINDOW_BYTES", 40 * 16 * 4)  # elements, features, bytes
     sizes = []
 
     class Counted(Words):
-        """Notes how many real elements are computed."""
+        """Records how many real elements are in each batch."""
 
         def forward(self, batch, layout):
             sizes.append(int(batch.lengths["element"].sum()))
@@ -137,13 +135,13 @@ def test_no_more_features_than_the_memory_holds_are_kept_at_a_time(monkeypatch, 
         (1, [range(2), range(2, 4), range(4, 5)]),
     ],
 )
-def test_rows_are_cut_into_runs_of_whole_batches(most, expected):
-    assert list(windows.runs([2, 3, 3, 2, 1], 2, most)) == expected
+def test_rows_are_split_into_chunks_of_whole_batches(most, expected):
+    assert list(windows.split_into_chunks([2, 3, 3, 2, 1], 2, most)) == expected
 
 
 def test_padding_is_avoided_where_features_depend_on_it():
     class Padded(Words):
-        """Adds how long the longest companion is."""
+        """Adds the length of the longest row of the batch."""
 
         def forward(self, batch, layout):
             features = super().forward(batch, layout)
@@ -152,23 +150,23 @@ def test_padding_is_avoided_where_features_depend_on_it():
     with pytest.warns(UnreliableBackbone):
         found = tg.extract_features(Padded(WordsConfig()), dict(WORDS.inputs), quiet=True)
     lengths = [len(text.split()) for text in WORDS.inputs["text"]]
-    assert_close(list(found), [row + length for row, length in zip(alone(WORDS, "vector"), lengths, strict=True)])
+    assert_close(list(found), [row + length for row, length in zip(one_by_one(WORDS, "vector"), lengths, strict=True)])
 
 
-def test_bf16_is_near_and_gives_float32():
+def test_bf16_features_are_close_and_float32():
     found = tg.extract_features(words(), dict(WORDS.inputs), precision="bf16", quiet=True)
     assert found.values.dtype == np.float32
-    exact = np.stack(alone(WORDS, "vector"))
+    exact = np.stack(one_by_one(WORDS, "vector"))
     assert 0 < np.abs(found.values - exact).max() < 0.1
 
 
-def test_an_object_is_left_in_the_modes_it_was_in():
+def test_an_object_gets_its_training_and_eval_modes_back():
     backbone = words().train()
     backbone.norm.eval()
     before = [module.training for module in backbone.modules()]
     found = tg.extract_features(backbone, dict(WORDS.inputs), quiet=True)
     assert [module.training for module in backbone.modules()] == before
-    assert_close(list(found), alone(WORDS, "vector"))
+    assert_close(list(found), one_by_one(WORDS, "vector"))
 
 
 def test_a_frame_and_a_file_give_the_same(tmp_path):
@@ -202,25 +200,25 @@ def test_an_artifact_gives_its_trained_backbone_and_its_inputs(small_plugin_inst
     assert np.abs(found.values - fresh.values).max() > 1e-4
 
 
-def test_the_backbone_of_an_artifact_knows_what_it_learned_from_rows(small_plugin_installed, tmp_path):
+def test_the_backbone_of_an_artifact_keeps_the_preprocessing_fitted_to_training_rows(small_plugin_installed, tmp_path):
     rows = {name: list(values) for name, values in TABLE.inputs.items()} | {"label": list("ababab")}
     model = tg.compose("small-table", "classification", "linear-probe")
     model.fit(rows, inputs=list(TABLE.inputs), target="label", quiet=True)
     model.save(tmp_path / "artifact")
     found = tg.extract_features(tmp_path / "artifact", rows, quiet=True)
-    assert_close(list(found), alone(TABLE, "vector"))
+    assert_close(list(found), one_by_one(TABLE, "vector"))
 
 
-def test_a_backbone_that_learns_from_rows_has_no_features_before_a_fit(small_plugin_installed):
-    with pytest.raises(BackboneNeedsFit) as caught:
+def test_a_backbone_with_fitted_preprocessing_has_no_features_before_a_fit(small_plugin_installed):
+    with pytest.raises(InferenceError) as caught:
         tg.extract_features("small-table", dict(TABLE.inputs), quiet=True)
     assert str(caught.value) == (
-        "'small-table' learns from the training rows of a fit how to read rows, so it has no features before one. "
-        "Fit a model with it, save that, and name the artifact as the backbone."
+        "'small-table' fits its preprocessing to the training rows, so it has no features before a fit. "
+        "Fit and save a model with it, then name the artifact as the backbone."
     )
 
 
-def test_an_artifact_whose_backbone_was_an_object_is_refused(tmp_path):
+def test_an_artifact_whose_backbone_was_an_object_is_rejected(tmp_path):
     trained(words(), learns()).save(tmp_path / "artifact")
     with pytest.raises(InvalidArtifact) as caught:
         tg.extract_features(tmp_path / "artifact", sentences(), quiet=True)
@@ -238,17 +236,17 @@ def test_an_artifact_whose_backbone_was_an_object_is_refused(tmp_path):
 def test_a_file_holds_the_features_of_each_row(tmp_path, small, layout, suffix):
     if suffix == ".npy" and layout == "sequence":
         return
-    assert_close(read_back(written(tmp_path, suffix, small, layout=layout)), alone(small, layout))
+    assert_close(read_back(written(tmp_path, suffix, small, layout=layout)), one_by_one(small, layout))
     assert os.listdir(tmp_path) == [f"out{suffix}"]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz", ".npy"])
 def test_a_file_is_written_window_by_window(monkeypatch, tmp_path, suffix):
-    monkeypatch.setattr(windows, "WINDOW", 8)
+    monkeypatch.setattr(windows, "WINDOW_ROWS", 8)
     rows = {"id": list(range(50))} | sentences(50, seed=3)
     path, keep = tmp_path / f"out{suffix}", [] if suffix == ".npy" else ["id"]
-    told = tg.extract_features_to(words(), rows, path, keep=keep, batch_size=4, quiet=True)
-    assert (told.rows, told.layout, told.shape, told.notes) == (50, "vector", (16,), {})
+    result = tg.extract_features_to(words(), rows, path, keep=keep, batch_size=4, quiet=True)
+    assert (result.rows, result.layout, result.shape, result.notes) == (50, "vector", (16,), {})
     assert_close(read_back(path), list(tg.extract_features(words(), rows, quiet=True)))
 
 
@@ -300,19 +298,19 @@ def test_an_npz_file_holds_kept_columns_as_plain_arrays(tmp_path):
     assert zipfile.ZipFile(tmp_path / "out.npz").testzip() is None
 
 
-def test_a_file_is_replaced_on_request_alone(tmp_path):
+def test_a_file_is_only_overwritten_on_request(tmp_path):
     path = tmp_path / "out.npy"
     path.write_bytes(b"precious")
     with pytest.raises(OutputError):
         written(tmp_path, ".npy")
     assert path.read_bytes() == b"precious"
-    assert_close(read_back(written(tmp_path, ".npy", overwrite=True)), alone(WORDS, "vector"))
+    assert_close(read_back(written(tmp_path, ".npy", overwrite=True)), one_by_one(WORDS, "vector"))
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz", ".npy"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("in the second window")], ids=str)
 def test_nothing_is_left_of_an_interrupted_file(monkeypatch, tmp_path, suffix, error):
-    monkeypatch.setattr(windows, "WINDOW", 4)
+    monkeypatch.setattr(windows, "WINDOW_ROWS", 4)
 
     class Breaking(Words):
         """Fails at the last rows."""
@@ -332,11 +330,11 @@ def test_nothing_is_left_of_an_interrupted_file(monkeypatch, tmp_path, suffix, e
     assert os.listdir(tmp_path) == [path.name]
 
 
-# --- refusals
+# --- errors
 
 
-def refused(kind, tmp_path, backbone=None, data=None, output="out.npz", **more):
-    """Give the message with which something is refused; no file is left."""
+def error_message(kind, tmp_path, backbone=None, data=None, output="out.npz", **more):
+    """Return the message of the error; no file is left."""
     before = sorted(os.listdir(tmp_path))
     with pytest.raises(kind) as caught:
         tg.extract_features_to(
@@ -353,28 +351,28 @@ def refused(kind, tmp_path, backbone=None, data=None, output="out.npz", **more):
 @pytest.mark.parametrize(
     ("kind", "arguments", "message"),
     [
-        (NoSuchLayout, {"layout": "grid"}, "There are no grid features of 'Words'. Ask for vector or sequence."),
+        (InferenceError, {"layout": "grid"}, "'Words' has no grid features. Choose vector or sequence."),
         (
-            NoSuchLayout,
+            InferenceError,
             {"layout": "vectr"},
-            "There are no vectr features of 'Words'. Did you mean vector? Ask for vector or sequence.",
+            "'Words' has no vectr features. Did you mean vector? Choose vector or sequence.",
         ),
         (
-            NoSuchLayout,
+            InferenceError,
             {"backbone": PICTURES.build(), "data": dict(PICTURES.inputs), "layout": "pyramid"},
-            "Pyramid features are several arrays per row, which are not written. Ask for vector or grid.",
+            "Pyramid features are several arrays per row, which cannot be written. Choose vector or grid.",
         ),
         (
             FeatureShapeMismatch,
             {"backbone": PAIRS.build(), "data": {"letters": ["MKV", "AC"]}, "layout": "pair"},
-            "The pair features of the rows have different shapes (2 × 2 × 8 and 3 × 3 × 8), so they cannot stand in one "
-            "array. Ask for another layout, or give rows of one size.",
+            "The pair features of the rows have different shapes (2 × 2 × 8 and 3 × 3 × 8), so they do not fit into one "
+            "array. Choose another layout, or give rows of one size.",
         ),
         (
             FeatureShapeMismatch,
             {"backbone": PAIRS.build(), "data": {"letters": ["MKV", "AC"]}, "layout": "pair", "batch_size": 1},
-            "The pair features of the rows have different shapes (3 × 3 × 8 and 2 × 2 × 8), so they cannot stand in one "
-            "array. Ask for another layout, or give rows of one size.",
+            "The pair features of the rows have different shapes (3 × 3 × 8 and 2 × 2 × 8), so they do not fit into one "
+            "array. Choose another layout, or give rows of one size.",
         ),
         (
             ConfigError,
@@ -403,20 +401,20 @@ def refused(kind, tmp_path, backbone=None, data=None, output="out.npz", **more):
             "taskgraft.Backbone.",
         ),
         (
-            KeptTwice,
+            DuplicateColumn,
             {"keep": ["text", "text"]},
-            "The column 'text' is kept and computed as well, or kept twice. Keep other columns.",
+            "The output would have two columns named 'text'. Keep other columns.",
         ),
         (
-            KeptTwice,
+            DuplicateColumn,
             {"data": dict(WORDS.inputs) | {"features": [1] * 6}, "keep": ["features"]},
-            "The column 'features' is kept and computed as well, or kept twice. Keep other columns.",
+            "The output would have two columns named 'features'. Keep other columns.",
         ),
         (
-            CannotKeep,
+            InferenceError,
             {"data": dict(WORDS.inputs) | {"tags": [["a"]] * 6}, "keep": ["tags"]},
-            "The column 'tags' (list<item: string>) cannot be kept in an .npz file, which holds numbers, texts and complete "
-            "yes-or-no columns. Write .parquet, or keep other columns.",
+            "The column 'tags' (list<item: string>) cannot be stored in an .npz file, which holds numbers, text, and booleans "
+            "without missing values. Write .parquet, or keep other columns.",
         ),
         (
             OutputError,
@@ -431,23 +429,25 @@ def refused(kind, tmp_path, backbone=None, data=None, output="out.npz", **more):
         (
             OutputError,
             {"output": "out.npy", "keep": ["text"]},
-            "The features cannot be written to out.npy: a .npy file has no place for kept columns; write .npz or .parquet.",
+            "The features cannot be written to out.npy: a .npy file cannot hold other columns; write .npz or .parquet.",
         ),
     ],
 )
-def test_what_cannot_be_had_is_one_sentence(tmp_path, kind, arguments, message):
-    assert refused(kind, tmp_path, **arguments) == message
+def test_an_invalid_request_is_answered_with_one_message(tmp_path, kind, arguments, message):
+    assert error_message(kind, tmp_path, **arguments) == message
 
 
-def test_a_row_that_cannot_be_read_is_counted_from_the_first_window(monkeypatch, tmp_path):
-    monkeypatch.setattr(windows, "WINDOW", 4)
+def test_an_invalid_row_is_numbered_from_the_first_window(monkeypatch, tmp_path):
+    monkeypatch.setattr(windows, "WINDOW_ROWS", 4)
     rows = {"text": [*sentences(9)["text"], "  "]}
-    message = refused(InvalidRows, tmp_path, data=rows, batch_size=4)
+    message = error_message(InvalidRows, tmp_path, data=rows, batch_size=4)
     assert message == "the data, row 9: the text is empty.\nFix these rows, or take them out of the data."
 
 
-def test_data_are_never_overwritten_by_their_features(tmp_path):
+def test_features_never_overwrite_their_data(tmp_path):
     parquet.write_table(pa.table({"text": WORDS.inputs["text"]}), tmp_path / "rows.parquet")
-    message = refused(OutputError, tmp_path, data=tmp_path / "rows.parquet", output="rows.parquet", overwrite=True)
+    message = error_message(
+        OutputError, tmp_path, data=tmp_path / "rows.parquet", output="rows.parquet", overwrite=True
+    )
     assert message == "The features cannot be written to rows.parquet: it holds the data; name another file."
     assert parquet.read_table(tmp_path / "rows.parquet").column_names == ["text"]

@@ -12,15 +12,11 @@ from small_tasks import sentences, trained, words
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.rows import MissingColumn, Rows
+from taskgraft.inference.errors import DuplicateColumn, InferenceError, NoProbabilities
 from taskgraft.inference.prediction_table import (
-    WINDOW,
-    WINDOW_OF_GRIDS,
-    BadColumns,
-    GridsInCsv,
-    NoRanking,
+    GRIDS_PER_WINDOW,
+    ROWS_PER_WINDOW,
     PredictionColumns,
-    WithoutProbabilities,
-    print_predictions,
     write_predictions,
 )
 from taskgraft.progress import ProgressReporter
@@ -32,12 +28,12 @@ CLASSES = ("a", "b", "c")
 
 
 def numbered(count):
-    """Rows that know their place."""
+    """Rows that hold their own index."""
     table = pa.table({"id": [f"{row:05}" for row in range(count)], "number": list(range(count))})
     return Rows(table, "rows.csv", list(range(2, count + 2)))
 
 
-def labelled(rows):
+def predict_abc(rows):
     """Predict by the number of a row: a, b, c, a, …, with a probability of 0.9."""
     numbers = [number % 3 for number in rows.values("number")]
     chances = np.full((len(rows), 3), 0.05, np.float32)
@@ -49,20 +45,22 @@ def wanted(**more):
     return PredictionColumns(TargetKind.CATEGORY, ("label",), **more)
 
 
-def written(path, count=3, predict=labelled, what=LABEL, **more):
+def written(path, count=3, predict=predict_abc, what=LABEL, **more):
     return write_predictions(numbered(count), predict, what, path, **{"overwrite": False, "reporter": QUIET} | more)
 
 
-def printed(predict=labelled, what=LABEL, form="csv", count=3):
+def printed(predict=predict_abc, what=LABEL, form="csv", count=3):
     stream = StringIO()
-    print_predictions(numbered(count), predict, what, stream, form, QUIET)
+    write_predictions(numbered(count), predict, what, stream, form=form, reporter=QUIET)
     return stream.getvalue()
 
 
 # --- order and memory
 
 
-@pytest.mark.parametrize("count", [1, WINDOW - 1, WINDOW, WINDOW + 1, 2 * WINDOW + 7])
+@pytest.mark.parametrize(
+    "count", [1, ROWS_PER_WINDOW - 1, ROWS_PER_WINDOW, ROWS_PER_WINDOW + 1, 2 * ROWS_PER_WINDOW + 7]
+)
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_every_row_is_predicted_once_in_its_order(tmp_path, count, suffix):
     path = tmp_path / f"out{suffix}"
@@ -77,32 +75,32 @@ def test_every_row_is_predicted_once_in_its_order(tmp_path, count, suffix):
     assert [row["prediction"] for row in rows] == [CLASSES[row % 3] for row in range(count)]
 
 
-def test_no_more_than_a_window_is_predicted_at_a_time(tmp_path):
+def test_rows_are_predicted_one_window_at_a_time(tmp_path):
     sizes = []
 
     def counted(rows):
         sizes.append(len(rows))
-        return labelled(rows)
+        return predict_abc(rows)
 
-    written(tmp_path / "out.csv", 2 * WINDOW + 7, counted)
-    assert sizes == [WINDOW, WINDOW, 7]
+    written(tmp_path / "out.csv", 2 * ROWS_PER_WINDOW + 7, counted)
+    assert sizes == [ROWS_PER_WINDOW, ROWS_PER_WINDOW, 7]
 
 
-def test_lines_of_the_file_are_known_in_every_window(tmp_path):
+def test_line_numbers_are_known_in_every_window(tmp_path):
     places = []
 
     def placed(rows):
         places.append(rows.location(0))
-        return labelled(rows)
+        return predict_abc(rows)
 
-    written(tmp_path / "out.csv", WINDOW + 1, placed)
-    assert places == ["line 2", f"line {WINDOW + 2:,}"]
+    written(tmp_path / "out.csv", ROWS_PER_WINDOW + 1, placed)
+    assert places == ["line 2", f"line {ROWS_PER_WINDOW + 2:,}"]
 
 
 # --- what is written
 
 
-def test_csv_holds_kept_columns_predictions_the_likeliest_and_all_probabilities():
+def test_csv_has_kept_columns_predictions_top_classes_and_all_probabilities():
     assert printed(what=wanted(keep=("id",), top=2, probabilities=True), count=2) == (
         "id,prediction,top_1,top_1_probability,top_2,top_2_probability,probability_a,probability_b,probability_c\n"
         "00000,a,a,0.9,b,0.05,0.9,0.05,0.05\n"
@@ -121,11 +119,11 @@ def test_parquet_holds_the_types(tmp_path):
     assert [str(field.type) for field in schema] == ["string", "int64", "string", "string", *["float"] * 4]
 
 
-def test_more_likeliest_classes_than_there_are_are_all():
+def test_top_is_limited_to_the_number_of_classes():
     assert printed(what=wanted(top=9)).splitlines()[0].count("_probability") == 3
 
 
-def test_a_probability_is_exact_in_as_few_digits_as_it_takes():
+def test_a_probability_is_exact_with_the_fewest_digits():
     chance = np.float32(1) / np.float32(3)
     text = printed(
         lambda rows: Predictions(["a"], [np.array([chance, 1 - chance], np.float32)], ("a", "b")),
@@ -169,7 +167,7 @@ def test_labels_of_elements_are_a_list_with_nothing_where_the_input_was_cut(tmp_
     assert parquet.read_table(tmp_path / "o.parquet").to_pylist() == lines
 
 
-def test_the_types_of_a_file_do_not_hang_on_what_its_first_window_holds(tmp_path):
+def test_column_types_do_not_depend_on_the_values_of_the_first_window(tmp_path):
     """Where the first rows have no label at all, the column is text all the same."""
     several = PredictionColumns(TargetKind.CATEGORIES, ("tags",))
 
@@ -177,8 +175,8 @@ def test_the_types_of_a_file_do_not_hang_on_what_its_first_window_holds(tmp_path
         late = rows.values("number")[0] > 0
         return Predictions([["a"] if late else []] * len(rows), None, ("a",))
 
-    written(tmp_path / "out.parquet", WINDOW + 1, predict, several)
-    assert parquet.read_table(tmp_path / "out.parquet").column("prediction")[WINDOW].as_py() == ["a"]
+    written(tmp_path / "out.parquet", ROWS_PER_WINDOW + 1, predict, several)
+    assert parquet.read_table(tmp_path / "out.parquet").column("prediction")[ROWS_PER_WINDOW].as_py() == ["a"]
 
 
 def test_no_rows_are_a_file_with_a_header(tmp_path):
@@ -186,7 +184,7 @@ def test_no_rows_are_a_file_with_a_header(tmp_path):
     assert (tmp_path / "out.csv").read_text() == "id,prediction\n"
 
 
-# --- refusals
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -201,7 +199,7 @@ def test_no_rows_are_a_file_with_a_header(tmp_path):
         ("nowhere/out.csv", "there is no folder nowhere"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_refused_before_anything_is_predicted(tmp_path, monkeypatch, name, problem):
+def test_an_invalid_path_is_rejected_before_predicting(tmp_path, monkeypatch, name, problem):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "there.csv").write_text("precious")
@@ -218,10 +216,10 @@ def test_a_file_is_replaced_only_by_a_whole_one(tmp_path):
     def breaks(rows):
         if rows.values("number")[0]:
             raise RuntimeError("in the second window")
-        return labelled(rows)
+        return predict_abc(rows)
 
     with pytest.raises(RuntimeError, match="in the second window"):
-        written(path, WINDOW + 1, breaks, overwrite=True)
+        written(path, ROWS_PER_WINDOW + 1, breaks, overwrite=True)
     assert path.read_text() == "precious"
     assert os.listdir(tmp_path) == ["out.csv"]
     written(path, overwrite=True)
@@ -233,37 +231,37 @@ def test_nothing_is_left_of_an_interrupted_file(tmp_path, suffix):
     def stopped(rows):
         if rows.values("number")[0]:
             raise KeyboardInterrupt
-        return labelled(rows)
+        return predict_abc(rows)
 
     with pytest.raises(KeyboardInterrupt):
-        written(tmp_path / f"out{suffix}", WINDOW + 1, stopped)
+        written(tmp_path / f"out{suffix}", ROWS_PER_WINDOW + 1, stopped)
     assert os.listdir(tmp_path) == []
 
 
-def test_a_column_that_the_data_lack_cannot_be_kept():
+def test_a_missing_column_cannot_be_kept():
     with pytest.raises(MissingColumn) as caught:
         printed(what=wanted(keep=("numbr",)), predict=pytest.fail)
     assert str(caught.value) == "rows.csv has no column 'numbr'. Did you mean 'number'? Columns: id, number."
 
 
-def test_two_columns_of_one_name_are_refused():
-    with pytest.raises(BadColumns) as caught:
+def test_two_columns_of_one_name_are_rejected():
+    with pytest.raises(DuplicateColumn) as caught:
         printed(what=wanted(keep=("id", "id")))
-    assert str(caught.value) == "The column 'id' is kept and predicted as well, or kept twice. Keep other columns."
+    assert str(caught.value) == "The output would have two columns named 'id'. Keep other columns."
 
 
-def test_probabilities_of_a_head_that_has_none_are_refused():
-    with pytest.raises(WithoutProbabilities) as caught:
+def test_probabilities_of_a_head_without_them_are_rejected():
+    with pytest.raises(NoProbabilities) as caught:
         printed(lambda rows: Predictions([1.0] * 3), PredictionColumns(TargetKind.NUMBERS, ("n",), probabilities=True))
     assert str(caught.value) == "This model predicts without probabilities. Ask for the predictions alone."
 
 
-def test_the_likeliest_of_several_labels_are_refused():
+def test_top_classes_of_several_labels_are_rejected():
     several = PredictionColumns(TargetKind.CATEGORIES, ("tags",), top=2)
-    with pytest.raises(NoRanking) as caught:
+    with pytest.raises(InferenceError) as caught:
         printed(lambda rows: Predictions([[]] * 3, [np.zeros(2, np.float32)] * 3, ("a", "b")), several)
     assert str(caught.value) == (
-        "The likeliest classes can be had where there is one label per row, but this model predicts categories."
+        "The most likely classes are defined for one label per row, but this model predicts categories. Leave top out."
     )
 
 
@@ -297,28 +295,28 @@ def test_a_grid_of_words_is_written_too():
     assert json.loads(printed(words_of, GRIDS, "jsonl", 1)) == {"prediction": [["a", "b"]]}
 
 
-def test_few_grids_of_labels_are_held_at_a_time(tmp_path):
-    held = []
+def test_few_grids_of_labels_are_predicted_at_a_time(tmp_path):
+    sizes = []
 
     def counted(rows):
-        held.append(len(rows))
+        sizes.append(len(rows))
         return grids(rows)
 
-    written(tmp_path / "o.parquet", WINDOW_OF_GRIDS + 1, counted, GRIDS)
-    assert held == [WINDOW_OF_GRIDS, 1]
+    written(tmp_path / "o.parquet", GRIDS_PER_WINDOW + 1, counted, GRIDS)
+    assert sizes == [GRIDS_PER_WINDOW, 1]
 
 
-def test_grids_of_labels_are_refused_for_csv_before_anything_is_predicted(tmp_path):
-    said = (
-        "This model predicts a grid of labels for each row, which a cell of a CSV file does not hold. Write to a file that "
-        'ends in .jsonl or .parquet, or print JSON lines (--json, form="jsonl").'
+def test_grids_of_labels_are_rejected_for_csv_before_predicting(tmp_path):
+    message = (
+        "This model predicts a grid of labels for each row, which a CSV cell cannot hold. Write a .jsonl or .parquet file, "
+        'or print JSON lines (--json, form="jsonl").'
     )
-    with pytest.raises(GridsInCsv) as caught:
+    with pytest.raises(InferenceError) as caught:
         written(tmp_path / "o.csv", predict=pytest.fail, what=GRIDS)
-    assert str(caught.value) == said
-    with pytest.raises(GridsInCsv) as caught:
+    assert str(caught.value) == message
+    with pytest.raises(InferenceError) as caught:
         printed(pytest.fail, GRIDS)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
     assert os.listdir(tmp_path) == []
 
 
@@ -334,7 +332,7 @@ def maps(rows):
     return Predictions(values, [np.full((size, size, 2), [0.25, 0.75], np.float32) for size in sizes], (0, 1))
 
 
-def test_a_label_per_pair_is_a_list_of_lists_with_the_probabilities_beside():
+def test_labels_per_pair_are_a_list_of_lists_with_probabilities():
     lines = [json.loads(line) for line in printed(maps, PAIRS, "jsonl", 2).splitlines()]
     chance = {"0": 0.25, "1": 0.75}
     assert lines == [
@@ -343,8 +341,8 @@ def test_a_label_per_pair_is_a_list_of_lists_with_the_probabilities_beside():
     ]
 
 
-def test_a_label_per_pair_is_refused_for_csv():
-    with pytest.raises(GridsInCsv):
+def test_labels_per_pair_are_rejected_for_csv():
+    with pytest.raises(InferenceError):
         printed(pytest.fail, PAIRS)
 
 

@@ -59,7 +59,7 @@ def test_a_header_without_rows(folder):
 def test_another_encoding(folder):
     (folder / "train.csv").write_bytes((HEADER + GOOD + "004,café,b\n").encode("latin-1"))
     assert refused_fit() == (
-        "train.csv: line 5: the byte 0xe9 is not UTF-8. If the file is of another encoding, name it: "
+        "train.csv: line 5: the byte 0xe9 is not UTF-8. If the file has another encoding, name it: "
         'data.reader = {name = "csv", encoding = "latin-1"}.'
     )
 
@@ -67,7 +67,7 @@ def test_another_encoding(folder):
 def test_another_delimiter(folder):
     (folder / "train.csv").write_text((HEADER + GOOD).replace(",", ";"))
     assert refused_fit() == (
-        "train.csv: line 1 names a single column, 'id;text;label'. If values are not separated by commas, say by what: "
+        "train.csv: line 1 names a single column, 'id;text;label'. If values are not separated by commas, name the delimiter: "
         'data.reader = {name = "csv", delimiter = ";"}.'
     )
 
@@ -118,7 +118,7 @@ def test_a_quoted_line_break_before_a_bad_row(folder):
 
 def test_a_quotation_mark_that_never_ends(folder):
     (folder / "train.csv").write_text(HEADER + GOOD + '004,"my card,b\n005,late,a\n')
-    assert refused_fit() == "train.csv: line 5: a quotation mark opens a value that never ends."
+    assert refused_fit() == "train.csv: line 5: a quoted value is never closed."
 
 
 def test_a_gzip_file_cut_off(folder):
@@ -138,7 +138,7 @@ def test_a_line_that_is_no_json(folder):
 def test_a_file_that_is_no_parquet(folder):
     (folder / "train.parquet").write_text("text,label\n")
     assert refused_fit("data.train=train.parquet") == (
-        "train.parquet: the file is no whole Parquet file (Parquet magic bytes not found in footer. Either the file is "
+        "train.parquet: the file is not a complete Parquet file (Parquet magic bytes not found in footer. Either the file is "
         "corrupted or this is not a parquet file)."
     )
 
@@ -161,7 +161,7 @@ def test_a_folder_that_is_no_data_set(folder):
 
 def test_a_data_set_that_cannot_be_had(folder):
     assert refused_fit("data.train=hub:nobody/nothing") == (
-        "hub:nobody/nothing: the data set cannot be loaded "
+        "hub:nobody/nothing: the dataset cannot be loaded "
         "(Couldn't reach 'nobody/nothing' on the Hub (OfflineModeIsEnabled))."
     )
 
@@ -306,8 +306,8 @@ def test_validation_rows_that_are_the_training_rows(folder):
 
 def test_early_stopping_without_validation_rows(folder):
     assert refused_fit("data.validation=null", "training.patience=2", "strategy=full") == (
-        "Training is to stop after 2 epochs without a lower validation loss (training.patience), but "
-        "there are no validation rows. Give data.validation or data.split."
+        "training.patience stops training after 2 epochs without a lower validation loss, but there are no validation rows. "
+        "Give data.validation or data.split."
     )
 
 
@@ -511,7 +511,7 @@ def test_a_row_that_cannot_be_predicted_for(artifact, folder):
 
 def test_predictions_onto_the_rows_themselves(artifact):
     assert refused("predict", "intents", "valid.csv", "-o", "valid.csv", "--overwrite") == (
-        "The predictions cannot be written to valid.csv: it holds the data. Name another file."
+        "The predictions cannot be written to valid.csv: it holds the data; name another file."
     )
 
 

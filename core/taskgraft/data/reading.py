@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, resolve
 from taskgraft.contract.config import parse_config
-from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
 from taskgraft.data.errors import DataError
 from taskgraft.data.invalid_rows import OnBadRow, drop_invalid
@@ -30,6 +30,7 @@ def read_rows(
     *,
     reader: ComponentReference | None = None,
     on_bad_row: OnBadRow = "error",
+    advice: str = FIX_OR_SKIP_ADVICE,
 ) -> Rows:
     """Read a file, folder, data set, DataFrame, Arrow table, list of dicts or dict of columns.
 
@@ -37,6 +38,7 @@ def read_rows(
         what: what to call data that have no name ("the training data").
         reader: reads files of its kind, and files of a kind that no reader takes; any other file is read by its suffix.
         on_bad_row: whether rows that the reader reports as invalid are an error, or skipped.
+        advice: ends the message on invalid rows.
 
     Raises:
         UnreadableFile: for a file that no reader takes, or that its reader rejects.
@@ -47,7 +49,7 @@ def read_rows(
         return data
     if isinstance(data, str | Path):
         rows = read_file(data, reader, catalog=catalog)
-        return drop_invalid(rows, rows.invalid, on_bad_row)
+        return drop_invalid(rows, rows.invalid, on_bad_row, advice)
     return Rows(_to_table(data, what), what)
 
 

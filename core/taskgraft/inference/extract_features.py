@@ -4,17 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from taskgraft.adaptation.base_weights import build_backbone
-from taskgraft.artifact.artifact import InvalidDevice
+from taskgraft.artifact.load import move_to_device
 from taskgraft.composition.resolve import ComponentReference, GivenObject, ResolvedComponent, resolve
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows
+from taskgraft.contract.rows import FIX_ADVICE
 from taskgraft.contract.specs import BackboneSpec
-from taskgraft.data.dataset import EmptyData, report_notes
+from taskgraft.data.dataset import check_not_empty
 from taskgraft.data.preprocessing import match_columns
 from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
@@ -22,9 +22,8 @@ from taskgraft.engine.task_module import restore_modes
 from taskgraft.errors import closest_match
 from taskgraft.inference.errors import InferenceError
 from taskgraft.inference.feature_windows import ExtractionConfig, WindowedExtraction
-from taskgraft.inference.output_files import check_columns, check_output, open_writer
 from taskgraft.inference.row_features import RaggedFeatures, concat_features
-from taskgraft.inference.writers import FEATURE_COLUMN
+from taskgraft.inference.writers import FEATURE_COLUMN, check_columns, check_output, open_writer
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.manifest import InvalidArtifact, is_artifact, read_manifest
 
@@ -78,9 +77,10 @@ def extract_features(
     Raises:
         TaskgraftError: for any error that the user can fix.
     """
-    extraction = _Extraction.prepare(backbone, data, inputs, layout, reader, batch_size, batch_elements, precision)
-    with extraction.started(device, ProgressReporter(quiet=quiet)) as windows:
-        return concat_features(list(windows.features()))
+    settings = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
+    component, extraction = _prepare(backbone, data, inputs, layout, reader, settings, quiet=quiet)
+    with _ready_backbone(component, device) as ready:
+        return concat_features(list(extraction.features(ready)))
 
 
 def extract_features_to(
@@ -117,83 +117,53 @@ def extract_features_to(
     """
     path = Path(output)
     check_output(path, "features", overwrite=overwrite, data=data)
-    extraction = _Extraction.prepare(backbone, data, inputs, layout, reader, batch_size, batch_elements, precision)
+    settings = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
+    component, extraction = _prepare(backbone, data, inputs, layout, reader, settings, quiet=quiet)
     rows = extraction.rows
     for column in keep:
         rows.column(column)  # raises when there is no such column
     kept = rows.table.select(list(keep))
     check_columns(path, kept, sequences=extraction.layout == Layout.SEQUENCE)
-    shape: tuple[int, ...] = ()
-    with (
-        extraction.started(device, ProgressReporter(quiet=quiet)) as windows,
-        open_writer(path, "features", len(rows)) as writer,
-    ):
-        written = 0
-        for features in windows.features():
+    written, shape = 0, tuple[int, ...]()
+    with _ready_backbone(component, device) as ready, open_writer(path, "features", len(rows)) as writer:
+        for features in extraction.features(ready):
             columns = kept.slice(written, len(features))
             writer.write(columns.append_column(FEATURE_COLUMN, features.to_arrow()))
-            written += len(features)
-            shape = features.shape
-    return ExtractionResult(len(rows), extraction.layout, shape, dict(windows.notes))
+            written, shape = written + len(features), features.shape
+    return ExtractionResult(len(rows), extraction.layout, shape, dict(extraction.notes))
 
 
-@dataclass(frozen=True)
-class _Extraction:
-    """A request, checked without reading any weights.
+def _prepare(
+    backbone: ComponentReference | Path | Backbone,
+    data: Any,
+    inputs: Any,
+    layout: str | None,
+    reader: ComponentReference | None,
+    settings: Mapping[str, Any],
+    *,
+    quiet: bool,
+) -> tuple[_Component, WindowedExtraction]:
+    """Check the request without reading any weights."""
+    config = parse_config(ExtractionConfig, settings, "features")
+    component = _find_backbone(backbone)
+    rows = read_rows(data, catalog(), "the data", reader=reader, advice=FIX_ADVICE)
+    check_not_empty(rows)
+    if inputs is None and isinstance(component, ResolvedComponent) and component.base is not None:
+        inputs = read_manifest(component.base).recipe.data.columns
+    columns = match_columns(inputs, _description(component), rows, ())
+    component = _fit_config(component, columns)
+    emitted = _choose_layout(layout, component)
+    return component, WindowedExtraction(emitted, rows, columns, config, ProgressReporter(quiet=quiet))
 
-    Attributes:
-        columns: input role → column.
-    """
 
-    component: _Component
-    rows: Rows
-    columns: Mapping[str, str]
-    layout: Layout
-    settings: ExtractionConfig
-
-    @classmethod
-    def prepare(
-        cls,
-        backbone: ComponentReference | Path | Backbone,
-        data: Any,
-        inputs: Any,
-        layout: str | None,
-        reader: ComponentReference | None,
-        batch_size: int,
-        batch_elements: int | None,
-        precision: str,
-    ) -> Self:
-        given = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
-        settings = parse_config(ExtractionConfig, given, "features")
-        component = _find_backbone(backbone)
-        try:
-            rows = read_rows(data, catalog(), "the data", reader=reader)
-        except InvalidRows as error:
-            raise InvalidRows(error.rows, error.reasons, FIX_ADVICE) from None
-        if not len(rows):
-            raise EmptyData(rows.source)
-        if inputs is None and isinstance(component, ResolvedComponent) and component.base is not None:
-            inputs = read_manifest(component.base).recipe.data.columns
-        columns = match_columns(inputs, _description(component), rows, ())
-        component = _fit_config(component, columns)
-        return cls(component, rows, columns, _choose_layout(layout, component), settings)
-
-    @contextmanager
-    def started(self, device: str | None, reporter: ProgressReporter) -> Iterator[WindowedExtraction]:
-        """Build the backbone on a device, in eval mode; at the end report notes. An object gets its modes back."""
-        component = self.component
-        backbone = component.value if isinstance(component, GivenObject) else build_backbone(component)[0]
-        try:
-            if device == "meta":
-                raise RuntimeError("it holds no data")
-            if device is not None:
-                backbone.to(device)
-        except (RuntimeError, TypeError, AssertionError) as error:
-            raise InvalidDevice(str(device), str(error).splitlines()[0].rstrip(".")) from None
-        with restore_modes(backbone):
-            windows = WindowedExtraction(backbone.eval(), self.layout, self.rows, self.columns, self.settings, reporter)
-            yield windows
-        report_notes(reporter, windows.notes, self.rows, "rows")
+@contextmanager
+def _ready_backbone(component: _Component, device: str | None) -> Iterator[Backbone]:
+    """Build the backbone on a device, in eval mode. One that was given as an object gets its modes back."""
+    backbone = component.value if isinstance(component, GivenObject) else build_backbone(component)[0]
+    if device is not None:
+        move_to_device(backbone, device)
+    with restore_modes(backbone):
+        yield backbone.eval()
 
 
 def _find_backbone(backbone: ComponentReference | Path | Backbone) -> _Component:

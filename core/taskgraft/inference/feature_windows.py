@@ -1,163 +1,153 @@
-"""Features of rows of any number, in their order: a window of rows at a time, sorted by length inside it."""
+"""Features of any number of rows in bounded memory: window after window, in row order."""
 
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 
 from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows
+from taskgraft.contract.rows import FIX_ADVICE, Rows
 from taskgraft.data.batching import BatchBudget, inference_batches
-from taskgraft.data.preprocessing import ProcessedInputs, preprocess
+from taskgraft.data.dataset import report_notes
+from taskgraft.data.invalid_rows import drop_invalid
+from taskgraft.data.preprocessing import preprocess
 from taskgraft.data.tensor_cache import RowSource
 from taskgraft.engine.feature_checks import check_features
-from taskgraft.engine.memory import halve_on_oom
-from taskgraft.engine.precision import OneDnnLinear, autocast
-from taskgraft.inference.row_features import RaggedFeatures, check_alike, from_features, in_row_order
+from taskgraft.engine.forward import forward_batches
+from taskgraft.engine.precision import autocast
+from taskgraft.engine.task_module import module_device
+from taskgraft.inference.errors import FeatureShapeMismatch
+from taskgraft.inference.row_features import RaggedFeatures, from_features, in_row_order
 from taskgraft.progress import ProgressReporter
 
-WINDOW, HEAVY_WINDOW = 4_096, 256
-"""Rows that are prepared and sorted by length together; fewer where they are not to be written to files."""
+WINDOW_ROWS, HEAVY_WINDOW_ROWS = 4_096, 256
+"""Rows that are preprocessed and sorted by length together; fewer if processed rows are too large for cache files."""
 
-MEMORY = 1 << 28
-"""Bytes of prepared rows, and about as many of features, that are kept in memory."""
+WINDOW_BYTES = 1 << 28
+"""Bytes of processed rows, and about as many of features, that are held in memory."""
 
 
 class ExtractionConfig(Config):
     """How features are computed."""
 
-    batch_size: int = Field(default=32, ge=1, description="rows computed at once")
+    batch_size: int = Field(default=32, ge=1, description="rows per forward pass")
     batch_elements: int | None = Field(
         default=None,
         ge=1,
-        description="elements computed at once, padding counted, where rows differ in length; a longer row goes alone",
+        description="elements per forward pass, padding included, if rows differ in length; a longer row is a batch alone",
     )
-    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="what is multiplied in")
-
-
-@dataclass
-class _Window:
-    """Some of the prepared rows, next to each other, and what is known of their features so far.
-
-    Attributes:
-        rows: their numbers in ``inputs``.
-    """
-
-    inputs: RowSource
-    rows: range
-    found: list[tuple[Sequence[int], RaggedFeatures]] = field(default_factory=list)
-    done: int = 0
-
-    def add(self, rows: Sequence[int], features: RaggedFeatures) -> None:
-        self.found.append(([row - self.rows.start for row in rows], features))
-        self.done += len(rows)
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="precision of matrix products")
 
 
 @dataclass
 class WindowedExtraction:
-    """A pass over rows.
+    """What to extract, checked without reading any weights.
 
     Attributes:
-        backbone: in eval mode.
-        names: input role → column.
-        pads: whether features stay the same among longer companions; found out on the first batch.
+        columns: input role → column.
         notes: what happened to how many of the rows so far ("cut to 256 pieces" → 12).
-        cost: bytes of features per position, about.
     """
 
-    backbone: Backbone
     layout: Layout
     rows: Rows
-    names: Mapping[str, str]
+    columns: Mapping[str, str]
     settings: ExtractionConfig
     reporter: ProgressReporter
-    pads: bool = True
     notes: Counter[str] = field(default_factory=Counter)
-    cost: int = 1
 
-    def features(self) -> Iterator[RaggedFeatures]:
-        """Compute the features of all rows, some after others.
+    def features(self, backbone: Backbone) -> Iterator[RaggedFeatures]:
+        """Compute the features of all rows, in chunks of consecutive rows; at the end report the notes.
+
+        Args:
+            backbone: in eval mode.
 
         Raises:
-            InvalidRows: naming rows that cannot be used.
+            InvalidRows: listing the invalid rows of a window.
             FeatureShapeMismatch: for rows of different shapes.
         """
-        first: RaggedFeatures | None = None
-        count = -(-len(self.rows) // self.settings.batch_size)
-        for window, batch in self.reporter.track(self._batches(), "computing features", count):
-            for rows, features in halve_on_oom(batch, partial(self._computed, window.inputs)):
-                window.add(rows, features)
-            if window.done == len(window.rows):
-                found = in_row_order(window.found)
-                first = found if first is None else first
-                check_alike(first, found)
-                yield found
+        shape: tuple[int, ...] | None = None
+        chunk: list[tuple[RowIndices, RaggedFeatures]] = []
+        batch_count = -(-len(self.rows) // self.settings.batch_size)
+        for rows, features, missing in self.reporter.track(self._batches(backbone), "computing features", batch_count):
+            shape = features.shape if shape is None else shape
+            if features.shape != shape:
+                raise FeatureShapeMismatch(self.layout, (shape, features.shape))
+            chunk.append((rows, features))
+            if not missing:
+                yield in_row_order(chunk)
+                chunk = []
+        report_notes(self.reporter, self.notes, self.rows, "rows")
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next((parameter.device for parameter in self.backbone.parameters()), torch.device("cpu"))
+    def _batches(self, backbone: Backbone) -> Iterator[tuple[RowIndices, RaggedFeatures, int]]:
+        """Compute batch after batch.
 
-    def _batches(self) -> Iterator[tuple[_Window, Sequence[int]]]:
+        Yields:
+            row indices within a chunk, the features of these rows, and the number of rows that the chunk still lacks.
+        """
+        device = module_device(backbone)
+        budget = BatchBudget(self.settings.batch_size, self.settings.batch_elements)
+        checks: tuple[bool, int] | None = None
+
+        def compute(batch: Batch) -> RaggedFeatures:
+            with autocast(self.settings.precision, device):
+                return from_features(backbone(batch, self.layout))
+
+        for inputs in self._windows(backbone):
+            padding_invariant, cost = checks = checks or self._inspect_first_batch(inputs, backbone)
+            sizes = inputs.sizes()
+            for chunk in split_into_chunks(sizes, budget.rows, WINDOW_BYTES // cost):
+                order = inference_batches(sizes[chunk.start : chunk.stop], budget, even=not padding_invariant)
+                batches = [chunk.start + rows for rows in order]
+                missing = len(chunk)
+                for rows, features in forward_batches(inputs, batches, device, compute):
+                    missing -= len(rows)
+                    yield np.asarray(rows) - chunk.start, features, missing
+
+    def _windows(self, backbone: Backbone) -> Iterator[RowSource]:
+        """Preprocess window after window."""
         size = self.settings.batch_size
-        limit = BatchBudget(size, self.settings.batch_elements)
-        step = max((WINDOW if self.backbone.processor.cacheable else HEAVY_WINDOW) // size, 1) * size
+        step = max((WINDOW_ROWS if backbone.processor.cacheable else HEAVY_WINDOW_ROWS) // size, 1) * size
         for start in range(0, len(self.rows), step):
             with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-                inputs = self._prepared(range(start, min(start + step, len(self.rows))), Path(folder))
-                self.notes.update(inputs.notes)
-                if start == 0:
-                    self._try(inputs.source)
-                sizes = inputs.source.sizes()
-                for rows in runs(sizes, size, MEMORY // self.cost):
-                    window = _Window(inputs.source, rows)
-                    for batch in inference_batches(sizes[rows.start : rows.stop], limit, even=not self.pads):
-                        yield window, (rows.start + batch).tolist()
-
-    def _prepared(self, rows: range, folder: Path) -> ProcessedInputs:
-        try:
-            return preprocess(self.rows.take(rows), self.names, self.backbone, folder, MEMORY)
-        except InvalidRows as error:
-            reasons = {rows.start + row: reason for row, reason in error.reasons.items()}
-            raise InvalidRows(self.rows, reasons, FIX_ADVICE) from None
+                rows = self.rows.take(range(start, min(start + step, len(self.rows))))
+                processed = preprocess(rows, self.columns, backbone, Path(folder), WINDOW_BYTES)
+                reasons = {start + row: reason for row, reason in processed.invalid.items()}
+                drop_invalid(self.rows, reasons, "error", FIX_ADVICE)
+                self.notes.update(processed.notes)
+                yield processed.source
 
     @torch.no_grad()
-    def _try(self, inputs: RowSource) -> None:
-        """Find out on the first batch whether rows may be padded, and how large features are."""
+    def _inspect_first_batch(self, inputs: RowSource, backbone: Backbone) -> tuple[bool, int]:
+        """Return whether rows may be padded, and about how many bytes the features of one position take."""
         sizes = inputs.sizes()[: self.settings.batch_size]
-        batch = inputs.gather(range(len(sizes))).to(self.device)
-        self.pads = check_features(self.backbone, batch, self.layout, ()).padding_invariant
+        batch = inputs.gather(range(len(sizes))).to(module_device(backbone))
+        padding_invariant = check_features(backbone, batch, self.layout, ()).padding_invariant
         longest = max(range(len(sizes)), key=lambda row: sizes[row])
-        values = from_features(self.backbone(batch.select([longest]), self.layout)).values
-        self.cost = max(values.nbytes // max(sizes[longest], 1), 1)
-
-    @torch.no_grad()
-    def _computed(self, inputs: RowSource, rows: Sequence[int]) -> RaggedFeatures:
-        batch = inputs.gather(rows).to(self.device)
-        with OneDnnLinear(), autocast(self.settings.precision, self.device):
-            return from_features(self.backbone(batch, self.layout))
+        values = from_features(backbone(batch.select([longest]), self.layout)).values
+        return padding_invariant, max(values.nbytes // max(sizes[longest], 1), 1)
 
 
-def runs(sizes: Sequence[int], size: int, most: int) -> Iterator[range]:
-    """Cut rows into runs of whole batches, each run with no more positions than are allowed.
+def split_into_chunks(sizes: Sequence[int], batch_size: int, limit: int) -> Iterator[range]:
+    """Split rows into chunks of whole batches with a limited number of positions.
 
     Args:
         sizes: positions of each row.
-        size: rows per batch. A single batch may exceed what is allowed.
+        batch_size: rows per batch. A single batch may exceed the limit.
     """
     start = total = 0
-    for at in range(0, len(sizes), size):
-        more = sum(sizes[at : at + size])
-        if at > start and total + more > most:
-            yield range(start, at)
-            start, total = at, 0
-        total += more
+    for row in range(0, len(sizes), batch_size):
+        positions = sum(sizes[row : row + batch_size])
+        if row > start and total + positions > limit:
+            yield range(start, row)
+            start, total = row, 0
+        total += positions
     yield range(start, len(sizes))

@@ -1,18 +1,20 @@
-"""Features of rows in their order, as plain arrays: put together from batches in any order, and joined."""
+"""Features of rows as NumPy arrays without padding: collected from batches, put into row order, joined."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from taskgraft.contract.batch import RowIndices
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features
-from taskgraft.errors import TaskgraftError
+from taskgraft.inference.errors import FeatureShapeMismatch
 
-Numbers = NDArray[np.float32]
-Lengths = NDArray[np.int64]
+_Values = NDArray[np.float32]
+_Lengths = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -20,127 +22,89 @@ class RaggedFeatures:
     """Features of rows.
 
     Attributes:
-        layout: says what the axes of one row are (:data:`taskgraft.contract.descriptions.AXES`, without the batch).
+        layout: names the axes of one row (:data:`taskgraft.contract.descriptions.AXES`, without the batch).
         values: float32, ``(row, …)``; for sequence ``(element, feature)``, the elements of all rows one after another,
             without padding.
         lengths: ``(row,)`` int64, elements of each row, for sequence; else None.
     """
 
     layout: Layout
-    values: Numbers
-    lengths: Lengths | None = None
+    values: _Values
+    lengths: _Lengths | None = None
 
     @property
-    def starts(self) -> Lengths | None:
-        """The place of each row's first element in ``values``: ``(row,)`` int64, for sequence; else None."""
-        return None if self.lengths is None else _starts(self.lengths)
+    def starts(self) -> _Lengths | None:
+        """The index of each row's first element in ``values``: ``(row,)`` int64, for sequence; else None."""
+        return None if self.lengths is None else _row_starts(self.lengths)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The axes that all rows have in common: those of one row, or for sequence those of one element."""
+        """The axes that all rows share: those of one row, or for sequence those of one element."""
         return self.values.shape[1:]
 
     def __len__(self) -> int:
         return len(self.values if self.lengths is None else self.lengths)
 
-    def __iter__(self) -> Iterator[Numbers]:
-        """Go through the rows; each without padding."""
+    def __iter__(self) -> Iterator[_Values]:
+        """Iterate over the rows, without padding."""
         return iter(self.values if self.lengths is None else np.split(self.values, self.lengths.cumsum()[:-1]))
+
+    def to_arrow(self) -> pa.Array:
+        """Convert to one value per row: nested lists of fixed size; for sequence, a list of such."""
+        array = pa.array(self.values.reshape(-1))
+        for size in reversed(self.shape):
+            array = pa.FixedSizeListArray.from_arrays(array, size)
+        if self.lengths is None:
+            return array
+        offsets = np.concatenate([[0], self.lengths.cumsum()]).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), array)
 
 
 def from_features(features: Features) -> RaggedFeatures:
-    """Take the features of a batch to the processor's memory, without padding.
+    """Copy the features of a batch to main memory, without padding.
 
     Raises:
-        FeatureShapeMismatch: for pairs of rows with different numbers of elements.
+        FeatureShapeMismatch: for pair features of rows with different numbers of elements.
     """
     value, lengths = features.value.to("cpu", torch.float32), features.lengths
     if lengths is None:
         return RaggedFeatures(features.layout, value.numpy())
     if features.layout == Layout.PAIR:
-        first, other = int(lengths.min()), int(lengths.max())
-        if first != other:
-            raise FeatureShapeMismatch(features.layout, tuple((size, size, value.shape[-1]) for size in (first, other)))
-        return RaggedFeatures(features.layout, value[:, :first, :first].numpy())
+        shortest, longest = int(lengths.min()), int(lengths.max())
+        if shortest != longest:
+            shapes = tuple((size, size, value.shape[-1]) for size in (shortest, longest))
+            raise FeatureShapeMismatch(features.layout, shapes)
+        return RaggedFeatures(features.layout, value[:, :longest, :longest].numpy())
     return RaggedFeatures(features.layout, value[features.mask.cpu()].numpy(), lengths.cpu().numpy())
 
 
-def in_row_order(batches: Sequence[tuple[Sequence[int], RaggedFeatures]]) -> RaggedFeatures:
-    """Put the features of batches into the order of the rows.
+def in_row_order(batches: Sequence[tuple[RowIndices, RaggedFeatures]]) -> RaggedFeatures:
+    """Put the features of batches, which have one shape, into row order.
 
     Args:
-        batches: numbers of rows, and their features. Together the numbers are 0, 1, 2, ….
-
-    Raises:
-        FeatureShapeMismatch: for rows of different shapes.
+        batches: row indices and the features of these rows. Together the indices are 0, 1, 2, ….
     """
-    first = _alike([features for _, features in batches])
-    count = sum(len(rows) for rows, _ in batches)
-    if first.lengths is None:
-        values = np.empty((count, *first.shape), np.float32)
-        for rows, features in batches:
-            values[rows] = features.values
-        return RaggedFeatures(first.layout, values)
-    lengths = np.empty(count, np.int64)
-    own = [_present(features.lengths) for _, features in batches]
-    for (rows, _), some in zip(batches, own, strict=True):
-        lengths[rows] = some
-    starts = _starts(lengths)
+    first = batches[0][1]
+    lengths = np.ones(sum(len(rows) for rows, _ in batches), np.int64)  # a row of fixed shape is one entry of `values`
+    for rows, features in batches:
+        if features.lengths is not None:
+            lengths[rows] = features.lengths
+    starts = _row_starts(lengths)
     values = np.empty((int(lengths.sum()), *first.shape), np.float32)
-    for (rows, features), some in zip(batches, own, strict=True):
-        shift = np.repeat(starts[rows] - _starts(some), some)
-        values[shift + np.arange(len(shift))] = features.values
-    return RaggedFeatures(first.layout, values, lengths)
+    for rows, features in batches:
+        counts = lengths[rows]
+        shifts = np.repeat(starts[rows] - _row_starts(counts), counts)
+        values[shifts + np.arange(len(shifts))] = features.values
+    return RaggedFeatures(first.layout, values, None if first.lengths is None else lengths)
 
 
-def joined(pieces: Sequence[RaggedFeatures]) -> RaggedFeatures:
-    """Put features of rows one after another.
-
-    Raises:
-        FeatureShapeMismatch: for rows of different shapes.
-    """
-    first = _alike(pieces)
-    values = np.concatenate([piece.values for piece in pieces])
-    lengths = [piece.lengths for piece in pieces if piece.lengths is not None]
-    return RaggedFeatures(first.layout, values, np.concatenate(lengths) if lengths else None)
+def concat_features(chunks: Sequence[RaggedFeatures]) -> RaggedFeatures:
+    """Join features of consecutive rows, which have one shape."""
+    values = np.concatenate([chunk.values for chunk in chunks])
+    lengths = [chunk.lengths for chunk in chunks if chunk.lengths is not None]
+    return RaggedFeatures(chunks[0].layout, values, np.concatenate(lengths) if lengths else None)
 
 
-def check_alike(one: RaggedFeatures, other: RaggedFeatures) -> None:
-    """Refuse rows of different shapes, which no array holds.
-
-    Raises:
-        FeatureShapeMismatch: with both shapes.
-    """
-    if one.shape != other.shape:
-        raise FeatureShapeMismatch(one.layout, (one.shape, other.shape))
-
-
-def _starts(lengths: Lengths) -> Lengths:
-    """Give the place of each row's first element."""
+def _row_starts(lengths: _Lengths) -> _Lengths:
+    """Return the index of each row's first element."""
     return lengths.cumsum() - lengths
-
-
-def _present(lengths: Lengths | None) -> Lengths:
-    assert lengths is not None, "either all batches have lengths or none has"
-    return lengths
-
-
-def _alike(pieces: Sequence[RaggedFeatures]) -> RaggedFeatures:
-    for piece in pieces:
-        check_alike(pieces[0], piece)
-    return pieces[0]
-
-
-@dataclass(eq=False)
-class FeatureShapeMismatch(TaskgraftError):
-    """Features whose rows have different shapes."""
-
-    layout: Layout
-    shapes: tuple[tuple[int, ...], ...]
-
-    def __str__(self) -> str:
-        shapes = " and ".join(" × ".join(map(str, shape)) for shape in self.shapes)
-        return (
-            f"The {self.layout} features of the rows have different shapes ({shapes}), so they cannot stand in one array. "
-            "Ask for another layout, or give rows of one size."
-        )

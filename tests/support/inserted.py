@@ -29,5 +29,5 @@ def rate_factors(model: tg.TaskModel, group: str) -> Mapping[str, float]:
     """Give the factors on the learning rate of a parameter group: name of a tensor → factor."""
     task, (stage,) = model.fitted.task, model.composition.plan
     trainable = resolve_trainable(stage, task.backbone, task.layout, task.head, model.fitted.inserted)
-    (factors,) = (one.factors for one in trainable.groups if one.name == group)
-    return factors
+    (found,) = (one for one in trainable.groups if one.name == group)
+    return {name: found.factors.get(name, 1.0) for name in found.tensors}

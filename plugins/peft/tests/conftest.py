@@ -8,6 +8,6 @@ import tiny_bases
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory):
-    """Give a function: kind → a tiny backbone and rows for it."""
+    """A function: kind → a tiny backbone and rows for it."""
     folder = tmp_path_factory.mktemp("bases")
     return lambda name: tiny_bases.base(name, folder)

@@ -1,10 +1,9 @@
-"""The strategies keep the laws of the conformance kit on a real encoder."""
+"""The strategies obey the laws of the conformance kit on a real encoder."""
 
+import components
 import pytest
 
 import taskgraft as tg
-from taskgraft.builtin.heads.classification import Classification
-from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.plugin import StrategySpec
 from taskgraft.testing import PluginLaws, StrategyLaws
 from taskgraft_peft import plugin
@@ -40,12 +39,12 @@ class TestStrategies(StrategyLaws):
 
     @pytest.fixture
     def head(self):
-        return Classification(ClassificationConfig())
+        return components.head("classification")
 
     @pytest.fixture
     def targets(self):
         return {"label": ["a", "b", "a", "b"]}
 
 
-def test_every_strategy_is_one():
+def test_every_spec_is_a_strategy_spec():
     assert all(isinstance(spec, StrategySpec) for spec in plugin.taskgraft_strategies())

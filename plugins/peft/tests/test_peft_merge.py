@@ -1,4 +1,4 @@
-"""A merged layer alone computes what it did with the adapter around it."""
+"""A merged layer computes the same as the layer with its adapter."""
 
 from copy import deepcopy
 
@@ -7,8 +7,19 @@ import torch
 from tiny_bases import fitted
 from torch import nn
 
-from taskgraft.plugin import Insertion
-from taskgraft_peft.layers import CannotMerge
+from taskgraft.plugin import (
+    BackboneDescription,
+    HeadDescription,
+    Insertion,
+    LayerRole,
+    Layout,
+    Part,
+    TargetKind,
+    vector,
+)
+from taskgraft_peft.layers import PeftError
+from taskgraft_peft.low_rank import LowRank
+from taskgraft_peft.settings import LowRankConfig
 
 MERGED = [
     *[("bert", strategy) for strategy in ("lora:4", "dora:4", "rslora:4", "ia3", "adalora:2", "vera:8")],
@@ -41,27 +52,21 @@ def test_merged_and_unmerged_features_are_equal(base, kind, strategy):
 
 
 @pytest.mark.parametrize("strategy", ["prompt-tuning:3", "prefix-tuning:3"])
-def test_what_stands_in_front_cannot_be_merged(base, strategy):
+def test_virtual_tokens_cannot_be_merged(base, strategy):
     reference, rows = base("bert")
     (one,) = fitted(reference, rows, strategy).fitted.inserted
     assert one.insertion.merge is None
 
 
 def test_a_convolution_in_groups_cannot_be_merged_and_says_so():
-    from taskgraft.plugin import LayerRole
-    from taskgraft_peft.low_rank import LowRank
-    from taskgraft_peft.settings import LowRankConfig
-
-    insertion = inserted(LowRank("lora", LowRankConfig(rank=4, roles=(LayerRole.DEPTHWISE,))))
+    insertion = insertion_of(LowRank("lora", LowRankConfig(rank=4, roles=(LayerRole.DEPTHWISE,))))
     adapter = insertion.wrap(nn.Conv2d(4, 4, 3, groups=4))
-    with pytest.raises(CannotMerge) as caught:
+    with pytest.raises(PeftError) as caught:
         insertion.merge(adapter)
-    assert str(caught.value).startswith("The adapter of a layer of the type Conv2d cannot be merged into it: ")
+    assert str(caught.value).startswith("peft cannot merge the adapter of a Conv2d layer: ")
 
 
-def inserted(strategy) -> Insertion:
-    from taskgraft.plugin import BackboneDescription, HeadDescription, LayerRole, Layout, Part, TargetKind, vector
-
+def insertion_of(strategy) -> Insertion:
     part = Part("all", ("all",), vector(4), {"all.layer": LayerRole.DEPTHWISE})
     backbone = BackboneDescription((), (vector(4),), (part,))
     (stage,) = strategy.plan(backbone, HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY))

@@ -1,4 +1,4 @@
-"""What the README shows runs as it stands."""
+"""The code of the README runs, and its table is complete."""
 
 import re
 from importlib.util import find_spec
@@ -24,7 +24,7 @@ def test_every_block_of_python_runs():
         )
 
 
-def test_every_strategy_and_setting_stands_in_it():
+def test_the_table_has_every_strategy_and_setting():
     for spec in plugin.taskgraft_strategies():
         (line,) = (line for line in README.splitlines() if line.startswith((f"| `{spec.name}:", f"| `{spec.name}`")))
         for setting in spec.config.model_fields.keys() - {"learning_rate", "head_learning_rate"}:

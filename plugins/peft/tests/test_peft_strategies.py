@@ -1,4 +1,4 @@
-"""Each strategy trains with the guard watching, leaves the base as it is, and predicts the same after loading."""
+"""Each strategy is trained under the guard, does not change the base, and predicts the same after loading."""
 
 import json
 from collections.abc import Callable
@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from inserted import inserted_paths, original_tensors, rate_factors, remove_inserted
 from tiny_bases import fitted
 from torch import nn
 
 import taskgraft as tg
-from taskgraft.adaptation.insertion import is_inserted, named_modules, original_named_tensors, remove_modules
-from taskgraft.adaptation.trainable import resolve_trainable
 from taskgraft.plugin import BackboneDescription, HeadDescription, LayerRole, Plan, Strategy, named_tensors
 from taskgraft_peft.adalora import AdaLora
 from taskgraft_peft.low_rank import LowRank
@@ -27,7 +26,7 @@ RARE = [
     ("modernbert", "adalora:2"),
     ("convnext", "dora:4"),
 ]
-"""What the matrix of all strategies and the common backbones, tests/test_matrix.py, does not hold, and one that it does."""
+"""Pairs that tests/system/test_matrix.py does not try, and one that it does."""
 
 
 @pytest.mark.parametrize(("kind", "strategy"), RARE)
@@ -45,14 +44,14 @@ def test_it_trains_and_predicts_the_same_after_loading(base, tmp_path, kind, str
 
 
 @pytest.mark.parametrize("strategy", ["lora:4", "vera:8", "prefix-tuning:3", "prompt-tuning:3"])
-def test_taken_out_again_it_leaves_no_trace(base, strategy):
+def test_removing_it_restores_the_backbone(base, strategy):
     reference, rows = base("bert")
     model = fitted(reference, rows, strategy)
     chosen, backbone = model.composition.backbone, model.fitted.task.backbone
     fresh = chosen.spec.build(chosen.config)
-    assert any(is_inserted(name) for name, _ in named_modules(backbone, model.fitted.inserted))
+    assert inserted_paths(model)
 
-    remove_modules(backbone, model.fitted.inserted)
+    remove_inserted(model)
 
     now, then = named_tensors(backbone), named_tensors(fresh)
     assert list(now) == list(then)
@@ -67,12 +66,12 @@ def test_a_seed_makes_it_repeatable(base, strategy):
     assert first.predict_proba(rows, quiet=True) == second.predict_proba(rows, quiet=True)
 
 
-class Noted(Strategy):
-    """Another strategy, with something noted after each step."""
+class WithCallback(Strategy):
+    """Another strategy, with a callback after each step."""
 
-    def __init__(self, strategy: Strategy, note: Callable[[nn.Module, int], None]):
+    def __init__(self, strategy: Strategy, callback: Callable[[nn.Module, int], None]):
         self._strategy = strategy
-        self._note = note
+        self._callback = callback
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         (stage,) = self._strategy.plan(backbone, head)
@@ -81,27 +80,27 @@ class Noted(Strategy):
         def on_step_end(below: nn.Module, step: int) -> None:
             if own is not None:
                 own(below, step)
-            self._note(below, step)
+            self._callback(below, step)
 
         return (replace(stage, on_step_end=on_step_end),)
 
 
-def test_only_what_is_inserted_runs_in_training_mode(base):
+def test_only_inserted_modules_run_in_training_mode(base):
     backbone, rows = base("bert")
     modes = {}
 
-    def note(below: nn.Module, step: int) -> None:
+    def record(below: nn.Module, step: int) -> None:
         modes.update({name: (module.training, type(module)) for name, module in below.named_modules()})
 
-    strategy = Noted(LowRank("lora", LowRankConfig(rank=4, dropout=0.5)), note)
+    strategy = WithCallback(LowRank("lora", LowRankConfig(rank=4, dropout=0.5)), record)
     fitted(backbone, rows, strategy)
 
-    awake = {name for name, (training, _) in modes.items() if training}
+    in_training_mode = {name for name, (training, _) in modes.items() if training}
     dropouts = {name for name, (_, kind) in modes.items() if kind is nn.Dropout}
-    assert awake
-    assert all(".query" in name or ".value" in name for name in awake)
-    assert not any(name.endswith("base_layer") for name in awake)
-    assert dropouts & awake == {name for name in dropouts if "lora_dropout" in name}
+    assert in_training_mode
+    assert all(".query" in name or ".value" in name for name in in_training_mode)
+    assert not any(name.endswith("base_layer") for name in in_training_mode)
+    assert dropouts & in_training_mode == {name for name in dropouts if "lora_dropout" in name}
 
 
 @pytest.mark.parametrize(
@@ -117,14 +116,14 @@ def test_only_what_is_inserted_runs_in_training_mode(base):
         ("ft-transformer", {LayerRole.QUERY, LayerRole.VALUE}),
     ],
 )
-def test_by_default_lora_goes_where_it_suits_the_backbone(base, kind, roles):
+def test_the_default_roles_of_lora_fit_the_backbone(base, kind, roles):
     backbone, _ = base(kind)
     (stage,) = tg.compose(backbone, "classification", "lora:4").composition.plan
     (insertion,) = stage.insertions
     assert insertion.roles == roles
 
 
-def test_only_the_last_parts_can_be_adapted_and_what_lies_below_is_stored(base):
+def test_only_the_last_parts_can_be_adapted_and_the_features_below_are_cached(base):
     backbone, rows = base("bert")
     model = tg.compose(backbone, "classification", {"name": "lora", "last": 1, "roles": ["query", "feed-forward-in"]})
     run = model.fit(rows, target="label", training={"epochs": 1}, quiet=True)
@@ -136,14 +135,15 @@ def test_only_the_last_parts_can_be_adapted_and_what_lies_below_is_stored(base):
 
 
 @pytest.mark.parametrize("strategy", ["lora", "vera"])
-def test_rates_fall_from_the_output_to_the_input_where_that_is_asked_for(base, strategy):
+def test_layer_decay_lowers_rates_from_the_output_to_the_input(base, strategy):
     backbone, rows = base("bert")
     model = fitted(backbone, rows, {"name": strategy, "rank": 4, "layer_decay": 0.5, "learning_rate": 1e-2})
-    task, (stage,) = model.fitted.task, model.composition.plan
-    learning = resolve_trainable(stage, task.backbone, task.layout, task.head, model.fitted.inserted)
-    (group,) = (group for group in learning.groups if group.name == f"inserted {strategy}")
-    falling = {name.partition("layer.")[2][0]: group.factors[name] for name in group.tensors}
-    assert falling == {"0": 0.25, "1": 0.5, "2": 1.0}
+    factors = rate_factors(model, f"inserted {strategy}")
+    assert {name.partition("layer.")[2][0]: factor for name, factor in factors.items()} == {
+        "0": 0.25,
+        "1": 0.5,
+        "2": 1.0,
+    }
 
 
 def test_rslora_scales_by_the_root_of_the_rank(base):
@@ -157,7 +157,7 @@ def test_rslora_scales_by_the_root_of_the_rank(base):
     assert [adapter.scaling["default"] for adapter in adapters] == [2.0, 4.0]
 
 
-def test_vera_shares_its_matrices_and_keeps_them_in_the_artifact(base, tmp_path):
+def test_vera_shares_its_matrices_and_saves_them_once(base, tmp_path):
     backbone, rows = base("bert")
     model = fitted(backbone, rows, "vera:8")
     layers = [
@@ -176,7 +176,7 @@ def test_vera_shares_its_matrices_and_keeps_them_in_the_artifact(base, tmp_path)
 
 @pytest.mark.parametrize("layout", ["classification", "element-classification"])
 @pytest.mark.parametrize("strategy", ["prompt-tuning:3", "prefix-tuning:3"])
-def test_what_stands_in_front_is_dropped_again_wherever_the_padding_is(base, strategy, layout):
+def test_features_have_no_virtual_tokens_with_any_padding(base, strategy, layout):
     reference, _ = base("bert")
     words = [["lost", "my", "card"], ["parcel"], ["the", "late", "parcel", "please"], ["card"]]
     rows = {"text": words, "label": [["ab"[len(word) % 2] for word in row] for row in words]}
@@ -196,11 +196,11 @@ def test_what_stands_in_front_is_dropped_again_wherever_the_padding_is(base, str
         torch.testing.assert_close(together.value[1, :1], alone.value[0, :1], atol=1e-5, rtol=1e-5)
 
 
-def test_an_input_that_leaves_no_room_for_the_front_is_told(base):
+def test_an_input_that_leaves_no_room_for_virtual_tokens_is_an_error(base):
     backbone, rows = base("bert")
     with pytest.raises(tg.TaskgraftError) as caught:
         tg.compose(backbone, "classification", "prompt-tuning:39").fit(rows, target="label", quiet=True)
-    assert "39 learned vectors stand in front of them, but the model has only 40 positions." in str(caught.value)
+    assert "39 virtual tokens before them, but the model has only 40 positions." in str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -219,18 +219,18 @@ def test_a_lora_artifact_on_the_real_minilm_is_small(minilm, tmp_path):
     assert tg.load(path).predict_proba(rows, quiet=True) == model.predict_proba(rows, quiet=True)
 
 
-def ranks(model: tg.TaskModel) -> int:
+def rank_count(model: tg.TaskModel) -> int:
     """Count the ranks that are not zero."""
-    now = original_named_tensors(model.fitted.task.backbone, model.fitted.inserted)
-    return sum(int(tensor.count_nonzero()) for name, tensor in now.items() if ":adalora.lora_E" in name)
+    tensors = original_tensors(model)
+    return sum(int(tensor.count_nonzero()) for name, tensor in tensors.items() if ":adalora.lora_E" in name)
 
 
-def test_adalora_ends_with_as_many_ranks_as_it_may(base):
+def test_adalora_ends_with_the_rank_of_its_settings(base):
     backbone, rows = base("bert")
-    assert ranks(fitted(backbone, rows, {"name": "adalora", "rank": 2, "every": 1}, epochs=10)) == 2 * 6
+    assert rank_count(fitted(backbone, rows, {"name": "adalora", "rank": 2, "every": 1}, epochs=10)) == 2 * 6
 
 
-def test_a_run_of_adalora_that_was_stopped_goes_on_to_the_same_bits(base, tmp_path):
+def test_a_resumed_run_of_adalora_has_the_same_weights(base, tmp_path):
     backbone, rows = base("bert")
     config = AdaLoraConfig(rank=2, every=2, warmup=0.0, settled=0.2)
     training = {"epochs": 6, "batch_size": 2, "checkpoint_every": 1}
@@ -239,14 +239,14 @@ def test_a_run_of_adalora_that_was_stopped_goes_on_to_the_same_bits(base, tmp_pa
         if step == 8:
             raise KeyboardInterrupt
 
-    def composed(note: Callable[[nn.Module, int], None]) -> tg.TaskModel:
-        return tg.compose(backbone, "classification", Noted(AdaLora(config), note))
+    def compose(callback: Callable[[nn.Module, int], None]) -> tg.TaskModel:
+        return tg.compose(backbone, "classification", WithCallback(AdaLora(config), callback))
 
-    whole, stopped, again = composed(lambda below, step: None), composed(stop), composed(lambda below, step: None)
+    whole, stopped, again = compose(lambda below, step: None), compose(stop), compose(lambda below, step: None)
     whole.fit(rows, target="label", training=training, quiet=True)
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(rows, target="label", training=training, run=tmp_path / "run", quiet=True)
     again.fit(rows, target="label", training=training, run=tmp_path / "run", resume=True, quiet=True)
 
-    first, second = (original_named_tensors(one.fitted.task.backbone, one.fitted.inserted) for one in (whole, again))
+    first, second = (original_tensors(one) for one in (whole, again))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())

@@ -1,4 +1,4 @@
-"""Tiny backbones of all four plugins, as their checkpoints lie on disk, with four labelled rows for each."""
+"""Tiny backbones of all four plugins, as checkpoints on disk, with four labelled rows for each."""
 
 import io
 from pathlib import Path
@@ -21,7 +21,7 @@ LABELS = ["a", "b", "a", "b"]
 
 
 def image(seed: int) -> bytes:
-    """Give an encoded picture of noise."""
+    """Encode an image of noise."""
     pixels = np.random.default_rng(seed).integers(0, 255, (32, 32, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
@@ -39,14 +39,14 @@ TABLES: dict[str, dict[str, Any]] = {
     "ft-transformer": {"name": "ft-transformer", "blocks": 2, "feature_size": 16, "attention_heads": 2},
     "tabm": {"name": "tabm", "blocks": 2, "feature_size": 16, "members": 2},
 }
-"""What needs no checkpoint."""
+"""Backbones that need no checkpoint."""
 
 
 def base(name: str, folder: Path) -> tuple[Any, dict[str, list[Any]]]:
     """Give a backbone by the name of its kind, and rows for it.
 
     Args:
-        folder: where a checkpoint may be written, unless one is there already.
+        folder: where the checkpoint is saved, unless it is there already.
     """
     place = folder / name
     if name in TABLES:
@@ -54,14 +54,11 @@ def base(name: str, folder: Path) -> tuple[Any, dict[str, list[Any]]]:
     if name in IMAGE_MODELS:
         return _image_model(IMAGE_MODELS[name], place.with_suffix(".safetensors")), IMAGES
     if name == "esm":
-        return f"protein:{place if place.is_dir() else tiny_proteins.save('esm2', made(place))}", SEQUENCES
+        if not place.is_dir():
+            place.mkdir()
+            tiny_proteins.save("esm2", place)
+        return f"protein:{place}", SEQUENCES
     return f"hf-text:{place if place.is_dir() else tiny.save(name, place)}", TEXTS
-
-
-def made(folder: Path) -> Path:
-    """Make a folder."""
-    folder.mkdir()
-    return folder
 
 
 def _image_model(name: str, place: Path) -> dict[str, Any]:
@@ -71,7 +68,7 @@ def _image_model(name: str, place: Path) -> dict[str, Any]:
 
 
 def fitted(backbone: Any, rows: dict[str, list[Any]], strategy: Any, **training: Any) -> tg.TaskModel:
-    """Fit a classification head by two steps."""
+    """Fit a classification head in two steps."""
     model = tg.compose(backbone, head="classification", strategy=strategy)
     model.fit(rows, target="label", training={"epochs": 1, "batch_size": 2} | training, quiet=True)
     return model

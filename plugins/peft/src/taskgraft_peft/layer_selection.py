@@ -34,7 +34,7 @@ def select_layers(
     names = [part.name for part in backbone.parts]
     if config.last is not None and config.last > len(names):
         raise StrategyNotApplicable(
-            f"'{strategy}' is set to wrap layers of the last {config.last} parts, but the backbone has {len(names)}: "
+            f"'{strategy}' is set to wrap the last {config.last} parts, but the backbone has {len(names)}: "
             f"{', '.join(names)}. Choose last = {len(names)} or less."
         )
     parts = backbone.parts[-config.last :] if config.last else backbone.parts
@@ -46,9 +46,8 @@ def select_layers(
         roles = "no layer with a role. Choose adapters, bitfit, or another strategy that needs no roles"
         if available:
             roles = f"only layers with the roles {join_words(sorted(available))}; choose among these with 'roles'"
-        raise StrategyNotApplicable(
-            f"'{strategy}' wraps layers with one of the roles {join_words(sorted(frozenset().union(*wanted)))}, but {has} {roles}."
-        )
+        needed = join_words(sorted(frozenset().union(*wanted)))
+        raise StrategyNotApplicable(f"'{strategy}' wraps layers with one of the roles {needed}, but {has} {roles}.")
     return parts_with_roles(backbone, [part.name for part in parts], selected), selected
 
 

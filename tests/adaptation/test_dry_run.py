@@ -1,4 +1,4 @@
-"""What a strategy inserts is tried before anything is trained, and what does not work is refused with its reason."""
+"""Insertions get a dry run before training, and those that do not work are rejected with the reason."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,7 @@ from taskgraft.discovery.loader import CatalogEntry
 
 
 class Around(nn.Module):
-    """Stands around a layer and has a factor of its own, which a subclass uses or not."""
+    """Wraps a layer and has a factor of its own, which a subclass uses or not."""
 
     def __init__(self, layer: nn.Module):
         super().__init__()
@@ -109,14 +109,14 @@ ADVICE = "\nChoose another strategy, or other layers for this one."
 def test_insertions_that_work_are_composed_and_leave_no_trace(wrap):
     backbone = Shown().train()
     backbone.norm.weight.requires_grad_(False)
-    before, keys, drawn = copied(backbone), list(backbone.state_dict()), torch.random.get_rng_state()
+    before, keys, state = copied(backbone), list(backbone.state_dict()), torch.random.get_rng_state()
 
     model = tg.compose(backbone, "classification", plan(wrap))
 
     assert model.composition.dry_run_done
     assert list(backbone.state_dict()) == keys
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.named_parameters())
-    assert torch.equal(torch.random.get_rng_state(), drawn)
+    assert torch.equal(torch.random.get_rng_state(), state)
     assert all(module.training for module in backbone.modules())
     assert [name for name, tensor in backbone.named_parameters() if not tensor.requires_grad] == ["norm.weight"]
     assert all(tensor.grad is None for tensor in backbone.parameters())
@@ -163,7 +163,7 @@ def test_a_backbone_without_example_is_tried_on_the_first_rows_before_training()
 
 def spec(**settings: object) -> BackboneSpec:
     def build(config: WordsConfig) -> Words:
-        raise AssertionError("weights were asked for")
+        raise AssertionError("the backbone was built with weights")
 
     return BackboneSpec(
         name="words", summary="words", config=WordsConfig, describe=describe_words, build=build, **settings
@@ -181,14 +181,16 @@ def sketch(config: WordsConfig) -> Words:
 def test_a_named_backbone_is_tried_without_weights():
     composition = compose_components(catalog(spec(build_on_meta=sketch)), "words", "classification", plan(Around))
     assert dry_run_composition(composition).dry_run_done
-    with pytest.raises(InsertionFailed, match=r"'Planned' does not work in 'words', as one pass .* would never be trained"):
+    with pytest.raises(
+        InsertionFailed, match=r"'Planned' does not work in 'words', as a dry run showed: .* would never be trained"
+    ):
         dry_run_composition(
             compose_components(catalog(spec(build_on_meta=sketch)), "words", "classification", plan(Idle))
         )
 
 
 class Looking(Shown):
-    """Looks at numbers, which a backbone without data does not have: they are taken as true, and 1."""
+    """Reads values, which meta tensors do not have: they count as True, and as 1."""
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
         assert bool(batch["words"].bool().any())
@@ -197,7 +199,7 @@ class Looking(Shown):
 
 
 class Stubborn(Shown):
-    """Asks for what cannot be known without data."""
+    """Needs values that meta tensors cannot give."""
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
         batch["words"].nonzero()

@@ -55,7 +55,7 @@ def after(change: Callable[[Any], object]) -> Callable[[nn.Module, int], None]:
     return once
 
 
-# --- what must not move
+# --- frozen tensors
 
 
 def test_a_frozen_weight_moved_by_weight_decay():
@@ -183,7 +183,7 @@ def test_a_base_that_changed_while_a_solver_found_the_head():
     assert faults(backbone, stage) == ["the tensor frequencies is frozen, but changed"]
 
 
-# --- what must move
+# --- trainable tensors
 
 
 def test_a_group_that_never_moved():
@@ -247,7 +247,7 @@ def test_a_long_list_of_faults_is_cut_with_the_number_left_out():
     assert len(lines) == 13
 
 
-# --- faults of what else a stage may bring
+# --- faults of losses, callbacks and insertions of a stage
 
 
 def test_a_regularizer_that_changes_a_weight():
@@ -295,7 +295,7 @@ def test_a_layer_changed_while_it_is_wrapped(wrap, tensor):
 
 
 class Tiring(Scaled):
-    """Changes the layer that it stands around with every pass in training."""
+    """Changes the layer that it wraps in every training step."""
 
     def forward(self, value: Tensor) -> Tensor:
         if self.training:
@@ -310,7 +310,7 @@ def test_a_layer_changed_by_the_module_around_it():
 
 
 class Absent(Scaled):
-    """Takes part in eval mode only, in which insertions are tried."""
+    """Takes part in eval mode only, as in a dry run."""
 
     def forward(self, value: Tensor) -> Tensor:
         return self.wrapped(value) if self.training else super().forward(value)
@@ -356,7 +356,7 @@ def test_a_learning_rate_that_decays_so_fast_that_nothing_changes():
     ]
 
 
-# --- what is no fault
+# --- allowed
 
 
 def test_a_learning_rate_of_zero_is_allowed():
@@ -386,18 +386,18 @@ class Gated(Words):
 
 def test_zero_gradients_behind_a_gate_that_stays_zero_are_reported_with_the_reason():
     @torch.no_grad()
-    def shut(backbone: nn.Module, step: int) -> None:
+    def close(backbone: nn.Module, step: int) -> None:
         backbone.blocks[1].gate.zero_()
 
     reason = "behind blocks.1.gate, which was zero"
-    assert excused(Gated().eval(), learns("block-1", on_step_end=shut)) == {
+    assert zero_gradients(Gated().eval(), learns("block-1", on_step_end=close)) == {
         "blocks.1.extra.weight": reason,
         "blocks.1.extra.bias": reason,
     }
 
 
 def test_behind_a_gate_that_opens_no_zero_gradient_is_reported():
-    assert excused(Gated().eval(), learns("block-1")) == {}
+    assert zero_gradients(Gated().eval(), learns("block-1")) == {}
 
 
 def test_a_gate_that_opened_does_not_explain_a_missing_gradient():
@@ -419,7 +419,7 @@ def test_a_bias_of_zero_is_not_a_gate():
     assert "the tensor embedding.weight is trainable, but never received a gradient" in faults(backbone, learns(*PARTS))
 
 
-def excused(backbone: Backbone, stage: Stage, **settings: Any) -> dict[str, str]:
+def zero_gradients(backbone: Backbone, stage: Stage, **settings: Any) -> dict[str, str]:
     return fitted(backbone, stage, **settings)[1].stages[0].excused
 
 
@@ -553,7 +553,7 @@ def test_correct_training_raises_nothing(shape, parts, precision, dtype):
 
 def test_zero_gradients_behind_a_zero_scale_in_the_only_step_are_reported():
     torch.manual_seed(0)
-    found = excused(resnet(), learns("block-1", epochs=1), rows=images(), batch_size=16, warmup=0.0)
+    found = zero_gradients(resnet(), learns("block-1", epochs=1), rows=images(), batch_size=16, warmup=0.0)
     reason = "behind model.1.1.norm_two.weight, which was zero"
     assert found == dict.fromkeys(
         (f"model.1.1.{name}" for name in ("one.weight", "two.weight", "norm_one.weight", "norm_one.bias")), reason

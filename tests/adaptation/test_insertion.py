@@ -27,7 +27,7 @@ BATCH = words().processor.prepare({"text": ["one two three", "four"]}).batch
 
 
 class Adapter(nn.Module):
-    """Adds a low-rank change, at first zero, to what a linear layer gives."""
+    """Adds a low-rank change, zero at first, to the output of a linear layer."""
 
     def __init__(self, wrapped: nn.Module):
         super().__init__()
@@ -41,7 +41,7 @@ class Adapter(nn.Module):
 
 
 class Scaled(nn.Module):
-    """Multiplies what a layer gives by a number."""
+    """Multiplies the output of a layer by a factor."""
 
     def __init__(self, wrapped: nn.Module):
         super().__init__()
@@ -184,7 +184,7 @@ def failing(layer: nn.Module) -> nn.Module:
         (adapter(wrap=lambda layer: nn.Linear(16, 16)), InvalidInsertion),
         (adapter(wrap=failing), ZeroDivisionError),
     ],
-    ids=["no layer", "layer not held", "exception"],
+    ids=["no layer", "layer not contained", "exception"],
 )
 def test_an_insertion_that_fails_leaves_no_trace_of_those_before_it(bad, error):
     backbone = words()
@@ -241,7 +241,7 @@ def test_a_part_and_a_layer_inside_it_can_both_be_wrapped(part_first):
 
 
 class Sheltered(nn.Module):
-    """Holds the layer further below, beside a tensor that never learns."""
+    """Contains the layer further below, with a frozen tensor."""
 
     def __init__(self, layer: nn.Module):
         super().__init__()
@@ -266,7 +266,7 @@ class Whole(nn.Module):
 
 
 class Housed(Backbone):
-    """The encoder over words, which says where its whole model is."""
+    """The encoder over words, which gives the path of its whole model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -316,17 +316,17 @@ def test_an_inserted_tensor_without_requires_grad_is_frozen_and_saved(tmp_path):
 
 
 def test_layers_with_different_learning_rates_share_a_wrap():
-    asked = []
+    calls = []
 
     def begin(layers):
-        asked.append(list(layers))
+        calls.append(list(layers))
         return Adapter
 
     backbone = words()
     layers = [block.query for block in backbone.blocks]
     together = SharedWrap(begin)
     insert_modules(backbone, [adapter(part, wrap=together, roles=[LayerRole.QUERY]) for part in ("block-0", "block-1")])
-    assert asked == [layers]
+    assert calls == [layers]
 
 
 def test_insertions_of_one_name_have_their_own_learning_rates():
@@ -364,19 +364,19 @@ def test_an_insertion_around_the_whole_model_begins_with_the_first_part():
     backbone = Housed()
     around = Insertion("whole", ("embedding",), frozenset({LayerRole.MODEL}), Whole, 1e-2)
     done = insert_modules(backbone, [around])
-    learning = resolve_trainable(learns(insertions=(around,)), backbone, Layout.VECTOR, nn.Linear(1, 1), done)
-    assert learning.first_part() == 0
+    trainable = resolve_trainable(learns(insertions=(around,)), backbone, Layout.VECTOR, nn.Linear(1, 1), done)
+    assert trainable.first_part() == 0
 
 
 def test_a_regularizer_is_added_to_the_mean_loss_and_the_number_of_steps_is_passed_at_the_start():
-    told = []
+    steps_passed = []
     wanted = adapter(roles=[LayerRole.QUERY])
 
     def far(backbone: Backbone) -> Tensor:
         return 1000.0 * (backbone.blocks[1].query.up.weight - 1.0).square().mean()
 
     def note(backbone: Backbone, steps: int) -> None:
-        told.append(steps)
+        steps_passed.append(steps)
 
     stage = learns(insertions=(wanted,), regularizer=far, on_stage_start=note, epochs=40)
     backbone = words()
@@ -384,4 +384,4 @@ def test_a_regularizer_is_added_to_the_mean_loss_and_the_number_of_steps_is_pass
     pulled = backbone.blocks[1].query.up.weight
     assert float((pulled.detach() - 1.0).abs().max()) < 0.7
     assert run.stages[0].losses[0] > 500
-    assert told == [40 * 3]
+    assert steps_passed == [40 * 3]

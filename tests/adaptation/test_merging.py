@@ -177,8 +177,8 @@ def test_an_insertion_that_cannot_be_merged_is_rejected_by_name():
 
 
 def test_an_insertion_whose_merged_layer_computes_something_else_is_rejected():
-    said = refusal(grafted(strategy=Grafts(*ROLES, merge=lambda around: around.wrapped)))
-    head, _, tail = said.partition(" differs by ")
+    message = refusal(grafted(strategy=Grafts(*ROLES, merge=lambda around: around.wrapped)))
+    head, _, tail = message.partition(" differs by ")
     assert head == "The insertion 'graft' cannot be merged: the merged blocks.0.query"
     assert tail.endswith(" of the largest value. The model is unchanged; it can be saved and used with its insertions.")
 
@@ -201,7 +201,7 @@ def test_a_merged_layer_with_other_tensors_is_rejected():
 
 
 class Odd(nn.Linear):
-    """Reads only what carries its name, so random input says nothing."""
+    """Rejects the shapes of random input."""
 
     def forward(self, value: Tensor) -> Tensor:
         if value.shape[-2:] == (3, 16):
@@ -222,7 +222,7 @@ def test_a_layer_of_unknown_input_shape_needs_rows_to_compare():
 
 
 def test_rows_show_a_difference_that_single_layers_do_not():
-    """A merged form that looks at what calls it: random input is answered rightly, real features are not."""
+    """Features that are wrong from the second call on, though each merged layer is right."""
     model = grafted()
     fitted, calls = model.fitted, []
     real = fitted.task.backbone.forward
@@ -233,8 +233,8 @@ def test_rows_show_a_difference_that_single_layers_do_not():
         return features if len(calls) == 1 else type(features)(layout, (features.value + 1e-3,), features.lengths)
 
     fitted.task.backbone.forward = forward
-    said = refusal(model, check=["one two"])
-    assert said.startswith("The insertion 'graft' cannot be merged: features before and after differ by ")
+    message = refusal(model, check=["one two"])
+    assert message.startswith("The insertion 'graft' cannot be merged: features before and after differ by ")
 
 
 def test_a_model_without_a_head_is_not_merged():

@@ -208,7 +208,9 @@ def test_a_stage_that_trains_nothing_is_rejected():
     assert problem() == "The stage 'first' cannot run: it trains nothing."
 
 
-@pytest.mark.parametrize("settings", [{"head_learning_rate": 1e-3, "unfreeze": ("block-1",)}, {"unfreeze": ("block-1",)}])
+@pytest.mark.parametrize(
+    "settings", [{"head_learning_rate": 1e-3, "unfreeze": ("block-1",)}, {"unfreeze": ("block-1",)}]
+)
 def test_a_solver_finds_the_head_and_nothing_else(settings):
     unfreeze = Unfreeze(settings["unfreeze"], 1e-3)
     assert problem(unfreeze, head_learning_rate=settings.get("head_learning_rate"), solve=HeadSolver.CONVEX) == (
@@ -217,7 +219,7 @@ def test_a_solver_finds_the_head_and_nothing_else(settings):
 
 
 class Narrow(Pictures):
-    """Says that its grid needs no norm of the last part."""
+    """Its grid features do not use the norm of the last part."""
 
     @property
     def description(self):

@@ -25,7 +25,7 @@ PROBE = {"name": "linear-probe", "penalty": 1e-3}
 
 
 class Based(Words):
-    """Words over a checkpoint: it has a fingerprint, so an artifact holds only what learned."""
+    """Words over a checkpoint: it has a fingerprint, so an artifact contains only trained tensors."""
 
     def __init__(self, seed: int = 0, base: str = "the checkpoint"):
         super().__init__(WordsConfig(seed=seed))
@@ -56,7 +56,7 @@ def artifact(saved, tmp_path) -> Path:
 
 
 def refusal(folder: Path, **options) -> str:
-    """Why an artifact is refused."""
+    """Why an artifact is rejected."""
     with pytest.raises(InvalidArtifact) as caught:
         load(folder, **({"backbone": Based()} | options))
     start = f"The artifact {folder} cannot be used: "
@@ -65,7 +65,7 @@ def refusal(folder: Path, **options) -> str:
 
 
 def rewritten(folder: Path, change) -> Path:
-    """Change what the manifest says, with checksums that agree."""
+    """Change the manifest, with matching checksums."""
     manifest = json.loads((folder / MANIFEST).read_text())
     change(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest))
@@ -78,7 +78,7 @@ def summed(folder: Path) -> Path:
     return folder
 
 
-# --- what was saved comes back
+# --- what was saved is restored
 
 
 def test_predictions_after_loading_equal_those_before_bit_for_bit(tmp_path):
@@ -96,8 +96,8 @@ def test_trained_parts_are_saved_and_restored(tmp_path):
     model = tg.compose(Based(), "classification", "partial:1")
     model.fit(sentences(), target="label", quiet=True)
     folder = model.save(tmp_path / "a")
-    held = {name for name in load_file(folder / TENSORS) if not name.startswith("head.")}
-    assert held == {name for name in copied(words()) if name.startswith(("blocks.1.", "norm."))}
+    saved = {name for name in load_file(folder / TENSORS) if not name.startswith("head.")}
+    assert saved == {name for name in copied(words()) if name.startswith(("blocks.1.", "norm."))}
     assert load(folder, backbone=Based()).predict_proba(TEXTS) == model.predict_proba(TEXTS)
 
 
@@ -183,9 +183,9 @@ def test_checksums_are_in_the_format_of_sha256sum(saved):
 
 
 def test_a_missing_object_is_asked_for_by_its_class(artifact):
-    said = f"its backbone was an object of the class {Based.__module__}.Based; pass it as backbone=…"
-    assert refusal(artifact, backbone=None) == said
-    assert refusal(artifact, backbone="hf-text:some/checkpoint") == said
+    problem = f"its backbone was an object of the class {Based.__module__}.Based; pass it as backbone=…"
+    assert refusal(artifact, backbone=None) == problem
+    assert refusal(artifact, backbone="hf-text:some/checkpoint") == problem
 
 
 def test_a_missing_head_or_strategy_is_asked_for_by_its_class(tmp_path):
@@ -393,7 +393,7 @@ def test_a_pickle_in_place_of_the_tensors_is_never_run(artifact, tmp_path):
     assert not (tmp_path / "boom").exists()
 
 
-# --- where it is written
+# --- writing
 
 
 def test_an_existing_artifact_is_not_overwritten_unasked(artifact):

@@ -13,7 +13,7 @@ from taskgraft.engine.feature_checks import FeatureChecks, UnreliableBackbone, c
 BATCH = some_words()
 
 
-def said(caught: pytest.WarningsRecorder) -> list[str]:
+def messages(caught: pytest.WarningsRecorder) -> list[str]:
     return [str(warning.message) for warning in caught]
 
 
@@ -35,7 +35,7 @@ def test_a_model_whose_blocks_hand_on_a_second_tensor_is_caught():
     with pytest.warns(UnreliableBackbone) as caught:
         found = check_features(Passing(HandingBlock), BATCH, Layout.VECTOR, (0, 2))
     assert found == FeatureChecks((0,), padding_invariant=True)
-    assert said(caught) == [
+    assert messages(caught) == [
         "Passing: features resumed from cut 2 differ from a whole pass, so nothing will be cached there."
     ]
 
@@ -53,7 +53,7 @@ def test_a_backbone_that_depends_on_padding_is_noticed():
     with pytest.warns(UnreliableBackbone) as caught:
         found = check_features(Leaky(), BATCH, Layout.VECTOR, (0, 1))
     assert found == FeatureChecks((0, 1), padding_invariant=False)
-    assert said(caught) == [
+    assert messages(caught) == [
         "Leaky: its features depend on the padding, so each batch will hold examples of one length only."
     ]
 

@@ -2,16 +2,16 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from taskgraft.engine import precision as arithmetic
+from taskgraft.engine import precision as precision_module
 from taskgraft.engine.precision import OneDnnLinear, uses_onednn
 
 
 @pytest.fixture(autouse=True)
 def gaining(monkeypatch):
-    """Decide as on a processor that gains; oneDNN computes the same everywhere."""
+    """Decide as on a CPU that gains; oneDNN computes the same everywhere."""
     if not torch.backends.mkldnn.is_available():
         pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(arithmetic, "_cpu_gains", lambda: True)
+    monkeypatch.setattr(precision_module, "_cpu_gains", lambda: True)
     torch.manual_seed(0)
 
 
@@ -83,6 +83,6 @@ def test_autocast_is_left_to_torch():
 
 
 def test_other_cpus_compute_as_usual(monkeypatch):
-    monkeypatch.setattr(arithmetic, "_cpu_gains", lambda: False)
+    monkeypatch.setattr(precision_module, "_cpu_gains", lambda: False)
     with torch.no_grad():
         assert not uses_onednn(torch.zeros(500, 384), torch.zeros(300, 384))

@@ -91,15 +91,15 @@ def test_a_column_of_rows_becomes_arrow_without_a_copy_and_other_values_are_conv
     assert to_arrow([1.5, None, float("nan")]).to_pylist() == [1.5, None, None]
 
 
-# --- beside a model
+# --- of a model
 
 
 def fitted(head="classification", target="label", **columns) -> tuple[tg.TaskModel, tg.FitReport, dict]:
     """A model, what its fit did, and the validation rows: the training rows from last to first."""
     rows = sentences() | columns
-    held = {column: values[::-1] for column, values in rows.items()}
+    validation = {column: values[::-1] for column, values in rows.items()}
     model = tg.compose(words(), head, "linear-probe")
-    return model, model.fit(rows, validation=held, target=target, quiet=True), held
+    return model, model.fit(rows, validation=validation, target=target, quiet=True), validation
 
 
 def test_a_baseline_is_evaluated_on_the_same_rows():
@@ -180,16 +180,16 @@ from taskgraft.plugin import BaselineSpec, Config, EmptyConfig, TargetKind, hook
 TASKGRAFT_CONTRACT = "1.0"
 
 
-class Learned(Config):
+class State(Config):
     label: str
     share: float = 1.0
 
 
 @hookimpl
 def taskgraft_baselines():
-    for name, learn, predict, kind in (
+    for name, fit, predict, kind in (
         ("good", good, same, TargetKind.CATEGORY),
-        ("cannot-learn", refuse, same, TargetKind.CATEGORY),
+        ("cannot-fit", refuse, same, TargetKind.CATEGORY),
         ("not-json", endless, same, TargetKind.CATEGORY),
         ("nothing", lambda inputs, truth, settings: None, same, TargetKind.CATEGORY),
         ("cannot-predict", good, refuse, TargetKind.CATEGORY),
@@ -201,30 +201,30 @@ def taskgraft_baselines():
             summary="a planted baseline",
             config=EmptyConfig,
             targets=frozenset({kind}),
-            state=Learned,
-            fit=learn,
+            state=State,
+            fit=fit,
             predict=predict,
         )
 
 
 def good(inputs, truth, settings):
-    return Learned(label=sorted(truth)[0])
+    return State(label=sorted(truth)[0])
 
 
 def endless(inputs, truth, settings):
-    return Learned.model_construct(label="a", share=float("inf"))
+    return State.model_construct(label="a", share=float("inf"))
 
 
-def same(learned, inputs, elements, settings):
+def same(state, inputs, elements, settings):
     from taskgraft.plugin import Predictions
 
-    return Predictions([learned.label for _ in inputs["text"]], classes=("a", "b", "c"))
+    return Predictions([state.label for _ in inputs["text"]], classes=("a", "b", "c"))
 
 
-def short(learned, inputs, elements, settings):
+def short(state, inputs, elements, settings):
     from taskgraft.plugin import Predictions
 
-    return Predictions([learned.label], classes=("a", "b", "c"))
+    return Predictions([state.label], classes=("a", "b", "c"))
 
 
 def refuse(*given):
@@ -259,7 +259,7 @@ def test_a_baseline_of_a_plugin_is_fitted_and_stored_in_the_artifact(beside_othe
 @pytest.mark.parametrize(
     ("name", "note"),
     [
-        ("cannot-learn", "the baseline 'cannot-learn' was left out: it raised ValueError (no luck today)"),
+        ("cannot-fit", "the baseline 'cannot-fit' was left out: it raised ValueError (no luck today)"),
         (
             "nothing",
             "the baseline 'nothing' was left out: it raised AttributeError ('NoneType' object has no attribute "
@@ -289,13 +289,16 @@ def test_a_state_must_be_json_and_a_name_known(beside_others, name, reason):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
-    [("cannot-predict", "ValueError (no luck today)"), ("too-few", "EvaluationError (The baseline 'too-few' made 1 predictions for 24 rows)")],
+    ("name", "reason"),
+    [
+        ("cannot-predict", "ValueError (no luck today)"),
+        ("too-few", "EvaluationError (The baseline 'too-few' made 1 predictions for 24 rows)"),
+    ],
 )
-def test_a_baseline_that_cannot_predict_is_left_out_of_an_evaluation(beside_others, capsys, name, said):
+def test_a_baseline_that_cannot_predict_is_left_out_of_an_evaluation(beside_others, capsys, name, reason):
     beside_others.plant(PLUGIN)
     model, run, rows = fitted(Compared(name, "majority"))
     assert run.metrics.baselines.keys() == {"majority"}
     capsys.readouterr()
     assert model.evaluate(rows).baselines.keys() == {"majority"}
-    assert f"the baseline '{name}' was left out: it raised {said}" in " ".join(capsys.readouterr().err.split())
+    assert f"the baseline '{name}' was left out: it raised {reason}" in " ".join(capsys.readouterr().err.split())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from taskgraft.builtin.metrics import classification as judges
+from taskgraft.builtin.metrics.classification import classification
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.predictions import Predictions
 from taskgraft.evaluation.bootstrap import Bootstrap
@@ -22,27 +22,25 @@ USUAL = Bootstrap()
 VALUES = ["cat", "cat", "dog", "dog", "dog", "dog"]
 
 
-def judged(resampling=USUAL, **options) -> Evaluation:
+def evaluated(bootstrap=USUAL, **options) -> Evaluation:
     """Six rows of three classes."""
     predictions = Predictions(VALUES, classes=("cat", "dog", "[emu]"))
-    judge = judges.classification(predictions, TRUTH)
-    return Evaluation(CATEGORY, predictions, TRUTH, judge, resampling, **options)
+    metrics = classification(predictions, TRUTH)
+    return Evaluation(CATEGORY, predictions, TRUTH, metrics, bootstrap, **options)
 
 
-def measured(numbers, resampling=USUAL, name="mean") -> Evaluation:
-    """Rows that each have a number; judged by their mean."""
-    numbers = np.asarray(numbers)
-    values = numbers.tolist()
-    return Evaluation(
-        TargetKind.NUMBERS, Predictions(values), values, lambda rows: {name: numbers[rows].mean()}, resampling
-    )
+def measured(values, bootstrap=USUAL, name="mean") -> Evaluation:
+    """An evaluation of rows that each have a value; the metric is their mean."""
+    array = np.asarray(values)
+    truth = array.tolist()
+    return Evaluation(TargetKind.NUMBERS, Predictions(truth), truth, lambda rows: {name: array[rows].mean()}, bootstrap)
 
 
-# --- numbers
+# --- metrics
 
 
 def test_an_evaluation_is_a_mapping_of_metrics():
-    found = judged()
+    found = evaluated()
     assert dict(found) == found
     assert list(found)[:2] == ["accuracy", "balanced_accuracy"]
     assert found["accuracy"] == pytest.approx(4 / 6)
@@ -51,8 +49,8 @@ def test_an_evaluation_is_a_mapping_of_metrics():
 
 
 def test_a_metric_that_is_not_finite_is_left_out():
-    judge = {"good": 1.0, "none": math.nan, "endless": math.inf}
-    found = Evaluation(TargetKind.NUMBERS, Predictions([1.0]), [1.0], lambda rows: judge)
+    values = {"good": 1.0, "none": math.nan, "endless": math.inf}
+    found = Evaluation(TargetKind.NUMBERS, Predictions([1.0]), [1.0], lambda rows: values)
     assert found == {"good": 1.0}
     assert found.to_json()["metrics"] == {"good": {"value": 1.0, "low": None, "high": None}}
 
@@ -67,27 +65,27 @@ def test_the_same_seed_gives_the_same_intervals():
 
 
 def test_an_interval_contains_its_metric():
-    found = judged()
+    found = evaluated()
     for name, (low, high) in found.intervals.items():
         assert low <= found[name] <= high
     assert found.intervals.keys() == found.keys()
 
 
 def test_intervals_are_computed_lazily_and_once():
-    asked = []
+    calls = []
 
-    def judge(rows):
-        asked.append(len(rows))
+    def metrics(rows):
+        calls.append(len(rows))
         return {"rows": len(rows)}
 
-    found = Evaluation(TargetKind.NUMBERS, Predictions([1.0] * 4), [1.0] * 4, judge, Bootstrap(10))
-    assert asked == [4]
+    found = Evaluation(TargetKind.NUMBERS, Predictions([1.0] * 4), [1.0] * 4, metrics, Bootstrap(10))
+    assert calls == [4]
     assert found.intervals == found.intervals == {"rows": (4, 4)}
-    assert asked == [4] * 11
+    assert calls == [4] * 11
 
 
 def test_no_resamples_give_no_intervals():
-    assert judged(Bootstrap(0)).intervals == {}
+    assert evaluated(Bootstrap(0)).intervals == {}
 
 
 def test_one_row_or_one_group_has_no_intervals():
@@ -98,18 +96,18 @@ def test_one_row_or_one_group_has_no_intervals():
 def test_a_metric_that_is_undefined_in_most_resamples_has_no_interval():
     """The first row is in about two thirds of the resamples of three; both of the others in fewer than half."""
 
-    def judge(rows):
+    def metrics(rows):
         seen = set(rows.tolist())
         return {"first": 1.0} | ({"both": 1.0} if seen >= {1, 2} else {}) if 0 in seen else {}
 
-    found = Evaluation(TargetKind.NUMBERS, Predictions([1.0] * 3), [1.0] * 3, judge)
+    found = Evaluation(TargetKind.NUMBERS, Predictions([1.0] * 3), [1.0] * 3, metrics)
     assert found == {"first": 1.0, "both": 1.0}
     assert found.intervals == {"first": (1.0, 1.0)}
 
 
 def test_rows_of_a_group_are_drawn_together_and_a_row_without_group_alone():
-    resampling = Bootstrap(20, members=["a", "b", "a", None, ""])
-    for rows in resampling.draws(5):
+    bootstrap = Bootstrap(20, members=["a", "b", "a", None, ""])
+    for rows in bootstrap.resamples(5):
         times = np.bincount(rows, minlength=5)
         assert times[0] == times[2]
         assert times[[0, 1, 3, 4]].sum() == 4
@@ -124,11 +122,11 @@ def test_a_number_of_resamples_must_be_a_whole_number():
         )
 
 
-# --- how often an interval holds the truth
+# --- coverage of the intervals
 
 
 def coverage(draw: Callable[[np.random.Generator], Evaluation], name: str, true: float) -> float:
-    """The share of 200 simulated data sets whose interval holds the truth."""
+    """The share of 200 simulated data sets whose interval contains the true value."""
     ends = (draw(np.random.default_rng(seed)).intervals[name] for seed in range(200))
     return float(np.mean([low <= true <= high for low, high in ends]))
 
@@ -152,11 +150,11 @@ def test_intervals_of_a_correlation_have_their_nominal_coverage():
         one, noise = chance.normal(size=(2, 200))
         other = 0.6 * one + 0.8 * noise
 
-        def judge(rows):
+        def metrics(rows):
             left, right = one[rows] - one[rows].mean(), other[rows] - other[rows].mean()
             return {"correlation": left @ right / math.sqrt((left @ left) * (right @ right))}
 
-        return Evaluation(TargetKind.NUMBERS, Predictions(one.tolist()), other.tolist(), judge, Bootstrap(400))
+        return Evaluation(TargetKind.NUMBERS, Predictions(one.tolist()), other.tolist(), metrics, Bootstrap(400))
 
     assert 0.90 <= coverage(draw, "correlation", 0.6) <= 0.98
 
@@ -175,7 +173,7 @@ def test_if_rows_of_a_group_are_alike_only_drawing_groups_has_the_nominal_covera
 
 
 def test_each_class_has_its_own_scores():
-    assert judged().per_class == {
+    assert evaluated().per_class == {
         "cat": {"precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3},
         "dog": {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "support": 2},
         "[emu]": {"recall": 0.0, "f1": 0.0, "support": 1},
@@ -183,7 +181,7 @@ def test_each_class_has_its_own_scores():
 
 
 def test_the_confusion_has_the_truth_down_and_the_prediction_across():
-    assert judged().confusion == Confusion(("cat", "dog", "[emu]"), ((2, 1, 0), (0, 2, 0), (0, 1, 0)))
+    assert evaluated().confusion == Confusion(("cat", "dog", "[emu]"), ((2, 1, 0), (0, 2, 0), (0, 1, 0)))
 
 
 def test_multi_labels_are_scored_where_they_are_known():
@@ -217,7 +215,7 @@ def test_if_a_head_names_no_classes_those_that_occur_are_used():
 
 
 def test_an_evaluation_is_plain_json():
-    found = judged(Bootstrap(20, groups="writer", members=range(6)), baselines={"majority": {"accuracy": 0.5}})
+    found = evaluated(Bootstrap(20, groups="writer", members=range(6)), baselines={"majority": {"accuracy": 0.5}})
     read = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert read.keys() == {"rows", "metrics", "baselines", "per_class", "confusion", "resamples", "groups", "figures"}
     low, high = found.intervals["accuracy"]
@@ -272,7 +270,7 @@ def test_of_numbers_alone_one_table_is_printed():
 
 
 def test_figures_are_listed_below_the_tables():
-    found = judged(Bootstrap(0), figures=[Path("new/one.png"), Path("new/two.png")])
+    found = evaluated(Bootstrap(0), figures=[Path("new/one.png"), Path("new/two.png")])
     assert printed(found).endswith("\nFigures: new/one.png, new/two.png.")
 
 

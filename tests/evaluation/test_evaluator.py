@@ -53,7 +53,7 @@ def draw(predictions, truth, columns, settings, folder):
 
 
 class Priced(Classification):
-    """A classification head that is judged at a price, with intervals by writer."""
+    """A classification head with a price metric, and intervals by writer."""
 
     def __init__(self):
         super().__init__(ClassificationConfig())

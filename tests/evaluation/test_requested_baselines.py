@@ -31,7 +31,7 @@ class ParrotConfig(Config):
 
 @hookimpl
 def taskgraft_baselines():
-    for name, learn, predict, kind in (
+    for name, fit, predict, kind in (
         ("parrot", heard, repeat, TargetKind.CATEGORY),
         ("deaf", refuse, repeat, TargetKind.CATEGORY),
         ("mute", heard, refuse, TargetKind.CATEGORY),
@@ -39,10 +39,10 @@ def taskgraft_baselines():
     ):
         yield BaselineSpec(
             name=name,
-            summary="knows the rows it learned from by heart",
+            summary="knows the training rows by heart",
             config=ParrotConfig,
             targets=frozenset({kind}),
-            fit=learn,
+            fit=fit,
             predict=predict,
         )
 
@@ -51,10 +51,10 @@ def heard(inputs, truth, settings):
     return dict(zip(inputs["text"], truth, strict=True)), object()
 
 
-def repeat(learned, inputs, elements, settings):
+def repeat(state, inputs, elements, settings):
     from taskgraft.plugin import Predictions
 
-    known = learned[0]
+    known = state[0]
     return Predictions([settings.word or known.get(text, "c") for text in inputs["text"]], classes=("a", "b", "c"))
 
 
@@ -76,7 +76,7 @@ class Compared(Classification):
 
 @pytest.fixture
 def place(tmp_path, beside_others, monkeypatch):
-    """The working directory, with training rows, and a plugin of baselines that keep nothing."""
+    """The working directory, with training rows, and a plugin of baselines without a stored state."""
     beside_others.plant(PLUGIN)
     monkeypatch.chdir(tmp_path)
     rows = pd.DataFrame(sentences() | {"part": ["train", "train", "validation"] * 8})
@@ -96,12 +96,12 @@ def fitted(head="classification", train="train.csv", **data):
 def test_a_requested_baseline_is_fitted_on_the_training_rows_alone(place):
     model, _ = fitted(split="column:part")
     rows = pd.read_csv("train.csv")
-    learned, held = rows[rows.part == "train"], rows[rows.part != "train"]
-    found = model.evaluate(learned, baselines="parrot", quiet=True)
+    training, validation = rows[rows.part == "train"], rows[rows.part != "train"]
+    found = model.evaluate(training, baselines="parrot", quiet=True)
     assert list(found.baselines) == ["majority", "parrot"]
     assert found.baselines["parrot"]["accuracy"] == 1.0
-    unheard = model.evaluate(held, baselines=["parrot"], quiet=True).baselines["parrot"]["accuracy"]
-    assert unheard == pytest.approx((held.label[~held.text.isin(learned.text)] == "c").mean())
+    unheard = model.evaluate(validation, baselines=["parrot"], quiet=True).baselines["parrot"]["accuracy"]
+    assert unheard == pytest.approx((validation.label[~validation.text.isin(training.text)] == "c").mean())
 
 
 def test_a_split_that_is_drawn_is_drawn_again(place):
@@ -109,11 +109,11 @@ def test_a_split_that_is_drawn_is_drawn_again(place):
     rows["text"] = [f"{text} {row}" for row, text in rows.text.items()]
     rows.to_csv("train.csv", index=False)
     parts = by_fraction(read_rows("train.csv", catalog(), "the rows"), ["label"], FractionConfig(validation=0.5), 7)
-    learned = rows.iloc[parts["train"]]
+    training = rows.iloc[parts["train"]]
     shares = {}
     for seed in (7, 8):
         model, _ = fitted(split="fraction:0.5", training={"seed": seed})
-        shares[seed] = model.evaluate(learned, baselines="parrot", quiet=True).baselines["parrot"]["accuracy"]
+        shares[seed] = model.evaluate(training, baselines="parrot", quiet=True).baselines["parrot"]["accuracy"]
     assert shares[7] == 1.0
     assert shares[8] < 1.0
 
@@ -145,7 +145,7 @@ def test_a_baseline_takes_settings(place):
     assert str(caught.value) == ("baseline 'parrot': there is no setting 'words'. Did you mean 'word'? Settings: word.")
 
 
-# --- what a person can mend
+# --- errors of the user
 
 
 def test_training_rows_from_memory_cannot_be_read_again(place):
@@ -153,8 +153,8 @@ def test_training_rows_from_memory_cannot_be_read_again(place):
     with pytest.raises(EvaluationError) as caught:
         model.evaluate(sentences(), baselines=["parrot", "mute"])
     assert str(caught.value) == (
-        "Baselines ('parrot', 'mute') are fitted on the training rows, but those came from memory, so the recipe names no file to "
-        "read them from. Write them to one, such as Parquet, and fit the model from that."
+        "Baselines ('parrot', 'mute') are fitted on the training rows, but those came from memory, so the recipe names no "
+        "file to read them from. Write them to one, such as Parquet, and fit the model from that."
     )
 
 

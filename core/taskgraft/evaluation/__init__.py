@@ -1,1 +1,1 @@
-"""Evaluation: metrics with bootstrap intervals, numbers per class, baselines."""
+"""Evaluation: metrics with bootstrap intervals, scores per class, baselines."""

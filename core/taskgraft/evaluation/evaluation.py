@@ -1,4 +1,4 @@
-"""The result of an evaluation: metrics with intervals, baselines, numbers per class, and how it is printed."""
+"""The result of an evaluation: metrics with intervals, baselines, scores per class, and how it is printed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -27,7 +27,7 @@ NO_VALUE = "–"
 
 
 class Evaluation(Mapping[str, float]):
-    """Metrics by name. Intervals and numbers per class are computed when they are first read.
+    """Metrics by name. Intervals and scores per class are computed when they are first read.
 
     Attributes:
         rows: the number of evaluated rows.
@@ -125,7 +125,7 @@ def format_number(value: float | None) -> str:
 
 
 def _render(evaluation: Evaluation) -> RenderableType:
-    """Render the metrics and, for few classes, the numbers per class and the confusion matrix."""
+    """Render the metrics and, for few classes, the scores per class and the confusion matrix."""
     parts: list[RenderableType] = [_metrics_table(evaluation), Text(_caption(evaluation))]
     if 2 <= len(evaluation.per_class) <= _MOST_CLASSES:
         parts += [Text(""), _class_table(evaluation)]

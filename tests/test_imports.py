@@ -211,3 +211,100 @@ def test_listing_and_showing_everything_installed_imports_nothing_heavy():
     schemas, heavy = json.loads(done.stdout)
     assert schemas >= 12
     assert heavy == []
+
+
+# --- plugins and examples
+
+ROOT = Path(__file__).parents[1]
+AUTHORS = sorted(
+    path
+    for folder in (ROOT / "plugins", ROOT / "examples", FOLDER / "scaffold" / "templates")
+    for path in folder.rglob("*")
+    if path.suffix in (".py", ".md", ".template")
+    and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+)
+"""Everything that plugin authors and users read as an example."""
+
+PUBLIC = {"taskgraft", "taskgraft.plugin", "taskgraft.testing"}
+LIBRARIES = {"taskgraft_transformers", "taskgraft_vision.processor"}
+"""Packages and modules of plugins that other plugins may use. None has a backbone."""
+
+IMPORT = re.compile(r"^\s*(?:from\s+(taskgraft\w*[\w.]*)\s+import\s+(.*)|import\s+(taskgraft\w*[\w.]*))")
+
+
+def code_of(path):
+    """The lines of Python in a file, by number: of a README those of its python blocks."""
+    lines = list(enumerate(path.read_text(encoding="utf-8").splitlines(), 1))
+    if ".md" not in path.suffixes:
+        return lines
+    inside, code = False, []
+    for number, line in lines:
+        if line.startswith("```"):
+            inside = line.startswith("```python")
+        elif inside:
+            code.append((number, line))
+    return code
+
+
+def internal_imports(lines, own):
+    """Imports of what is not public: modules of the core, and packages of other plugins. By number of the line.
+
+    Args:
+        own: the packages of the file's own distribution.
+    """
+    for number, line in lines:
+        if not (match := IMPORT.match(line)):
+            continue
+        module = match[1] or match[3]
+        names = re.findall(r"\w+", match[2] or "") if module == "taskgraft" else []
+        private = [name for name in names if name not in taskgraft.__all__ and f"taskgraft.{name}" not in PUBLIC]
+        allowed = module in PUBLIC or any(f"{module}.".startswith(f"{one}.") for one in own | LIBRARIES)
+        if private or not allowed:
+            yield number, line.strip()
+
+
+def own_packages(path):
+    """The package of the plugin that a file belongs to, if any."""
+    parts = path.relative_to(ROOT).parts
+    return {f"taskgraft_{parts[1]}"} if parts[0] == "plugins" else set()
+
+
+def test_plugins_and_examples_import_the_public_surface_only():
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line}"
+        for path in AUTHORS
+        for number, line in internal_imports(code_of(path), own_packages(path))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from taskgraft.contract.rows import Rows",
+        "    from taskgraft.testing.check import ContractViolation",
+        "import taskgraft.data.reading",
+        "from taskgraft import engine",
+        "from taskgraft_vision.backbone import ImageBackbone",
+    ],
+)
+def test_an_import_that_is_not_public_is_found(line):
+    assert list(internal_imports([(7, line)], {"taskgraft_text"})) == [(7, line.strip())]
+
+
+def test_a_public_import_is_allowed():
+    lines = [
+        "import taskgraft as tg",
+        "from taskgraft import catalog",
+        "from taskgraft.plugin import Rows",
+        "from taskgraft.testing import ReaderLaws",
+        "from taskgraft_text.backbone import TextBackbone",
+        "from taskgraft_transformers.runner import Runner",
+    ]
+    assert list(internal_imports(enumerate(lines), {"taskgraft_text"})) == []
+
+
+def test_code_in_a_readme_is_searched(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("import taskgraft.data\n```python\nimport taskgraft.engine\n```\nimport taskgraft.data\n")
+    assert code_of(path) == [(3, "import taskgraft.engine")]

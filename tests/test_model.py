@@ -31,7 +31,7 @@ from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 from taskgraft.data.errors import DataError
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.inference.errors import InferenceError, NoProbabilities
-from taskgraft.model import NoTarget, NotFitted
+from taskgraft.model.fit import ModelError
 
 ADVICE = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
 PROBE = {"name": "linear-probe", "penalty": 1e-3}
@@ -295,17 +295,17 @@ def test_a_metric_for_another_kind_of_target_is_refused(model):
     ],
 )
 def test_a_model_without_a_head_says_so(wish, act):
-    with pytest.raises(NotFitted) as caught:
+    with pytest.raises(ModelError) as caught:
         act(composed())
     assert str(caught.value) == (
-        f"This task model has no head yet, so it cannot {wish}. Call fit first, or load an artifact."
+        f"This model is not fitted, so it cannot {wish}. Call fit first, or load an artifact."
     )
 
 
 def test_a_fit_without_a_target_is_refused():
-    with pytest.raises(NoTarget) as caught:
+    with pytest.raises(ModelError) as caught:
         composed().fit(sentences())
-    assert str(caught.value) == "No target column was named. Say which column to predict with target=…."
+    assert str(caught.value) == "No target column was named. Name the column to predict with target=…."
 
 
 def test_an_unknown_training_setting_is_refused():
@@ -384,12 +384,13 @@ def test_a_plain_list_for_several_inputs_is_refused():
     )
 
 
-@pytest.mark.parametrize(("target", "said"), [(5, "5"), (None, "None"), ([None], "[None]")])
-def test_a_target_that_names_no_column_is_refused(target, said):
-    with pytest.raises(NoTarget) as caught:
+@pytest.mark.parametrize(("target", "shown"), [(5, "5"), (None, "None"), ([None], "[None]")])
+def test_a_target_that_is_not_a_column_name_is_rejected(target, shown):
+    with pytest.raises(ModelError) as caught:
         composed().fit(sentences(), target=target, quiet=True)
-    named = "No target column was named." if target is None else f"The target is {said}, which names no column."
-    assert str(caught.value) == f"{named} Say which column to predict with target=…."
+    assert str(caught.value) == (
+        f"The target is {shown}, not a column name. Name the column to predict with target=…."
+    )
 
 
 def test_a_text_in_place_of_data_is_told_to_go_into_a_list():

@@ -15,4 +15,6 @@ from .contract.targets import TargetDescription as TargetDescription
 from .discovery.catalog import Catalog as Catalog, catalog as catalog
 from .errors import TaskgraftError as TaskgraftError
 from .inference.extract_features import extract_features as extract_features, extract_features_to as extract_features_to
-from .model import FitReport as FitReport, TaskModel as TaskModel, compose as compose, load as load
+from .model.compose import compose as compose, load as load
+from .model.fit import FitReport as FitReport
+from .model.task_model import TaskModel as TaskModel

@@ -241,7 +241,7 @@ def test_a_model_without_a_head_is_not_merged():
     with pytest.raises(TaskgraftError) as caught:
         tg.compose(words(), classification(), Grafts(*ROLES)).merge()
     assert str(caught.value) == (
-        "This task model has no head yet, so it cannot be merged. Call fit first, or load an artifact."
+        "This model is not fitted, so it cannot be merged. Call fit first, or load an artifact."
     )
 
 

@@ -95,7 +95,7 @@ def test_a_backbone_whose_library_has_no_checkpoints_is_rejected(tmp_path):
 def test_a_model_without_a_head_is_not_exported(tmp_path):
     model = tg.compose(words(), classification(), "full")
     assert refusal(model, tmp_path / "plain") == (
-        "This task model has no head yet, so it cannot be exported. Call fit first, or load an artifact."
+        "This model is not fitted, so it cannot be exported. Call fit first, or load an artifact."
     )
 
 

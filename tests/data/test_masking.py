@@ -20,10 +20,10 @@ from taskgraft.contract.plan import HeadSolver
 from taskgraft.contract.rows import Rows
 from taskgraft.data.errors import DataError
 from taskgraft.data.examples import EncodedDataset, EpochSeed, iter_training_batches
-from taskgraft.data.masking import FIXED_MASK, ElementMasking, MaskedInputs, MaskedTargets
+from taskgraft.data.masking import FIXED_MASK, ElementMasking, FixedMaskRows
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.errors import TaskgraftError
-from taskgraft.model import NeedsNoTarget, NoTarget
+from taskgraft.model.fit import ModelError
 from taskgraft.storage.manifest import MANIFEST
 from taskgraft.training.frozen_features import AUGMENTATION_OFF
 
@@ -49,7 +49,8 @@ def examples() -> EncodedDataset:
         head.choose_masked,
         head.choose_scored,
     )
-    return EncodedDataset(MaskedInputs(hiding), MaskedTargets(hiding), hiding)
+    masked = FixedMaskRows(hiding)
+    return EncodedDataset(masked, masked, hiding)
 
 
 # --- what is hidden when
@@ -253,16 +254,16 @@ def test_examples_that_are_mixed_cannot_be_recovered():
 
 
 def test_a_target_column_is_refused():
-    with pytest.raises(NeedsNoTarget) as caught:
+    with pytest.raises(ModelError) as caught:
         tg.compose(words(), "masked-elements", "full").fit(sentences(), target="label", quiet=True)
     assert str(caught.value) == (
-        "'masked-elements' recovers what the backbone reads, so there is no target column, but the target is named as 'label'. "
-        "Leave the target out; to keep a column from being read, name the inputs."
+        "'masked-elements' predicts masked elements of the inputs, so it has no target column, but the target is "
+        "'label'. Leave the target out; to exclude a column, name the inputs."
     )
 
 
 def test_other_heads_go_on_requiring_one():
-    with pytest.raises(NoTarget):
+    with pytest.raises(ModelError):
         tg.compose(words(), "classification", "full").fit(sentences(), quiet=True)
 
 
@@ -313,8 +314,8 @@ def test_a_recipe_with_a_target_is_refused(folder):
     done = typed("fit", "pretrain.toml", "--set", "data.target=id", "-q")
     assert (done.code, done.err) == (
         2,
-        "Error: 'masked-elements' recovers what the backbone reads, so there is no target column, but the target is named as "
-        "'id'. Leave the target out; to keep a column from being read, name the inputs.\n",
+        "Error: 'masked-elements' predicts masked elements of the inputs, so it has no target column, but the target is "
+        "'id'. Leave the target out; to exclude a column, name the inputs.\n",
     )
 
 

@@ -9,23 +9,23 @@ from safetensors.torch import load_file
 from small_tasks import Planned, assert_same_bits, classification, learns, sentences, words
 
 from taskgraft import compose
-from taskgraft.model import NothingToResume
+from taskgraft.model.fit import ModelError
 from taskgraft.storage.run_directory import ResumeMismatch
 
-TRIALS = 20
+KILLS = 20
 
 
-def test_a_run_killed_after_a_random_step_ends_with_the_weights_of_one_that_was_not(tmp_path, tmp_path_factory):
+def test_a_run_killed_after_a_random_step_resumes_to_the_weights_of_an_uninterrupted_one(tmp_path, tmp_path_factory):
     here = Path(__file__).parents[1] / "support"
     paths = os.pathsep.join([str(here), *filter(None, sys.path)])
-    command = [sys.executable, str(here / "killed_runs.py"), str(tmp_path), str(TRIALS)]
-    left = {"TMPDIR": str(tmp_path_factory.mktemp("left"))}  # whoever is killed leaves its temporary folder
+    command = [sys.executable, str(here / "killed_runs.py"), str(tmp_path), str(KILLS)]
+    left = {"TMPDIR": str(tmp_path_factory.mktemp("left"))}  # a killed process leaves its temporary folder
     environment = os.environ | {"PYTHONPATH": paths} | left
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     whole = {path.name.rpartition("-")[0]: path for path in tmp_path.glob("*-whole")}
     killed = [path for path in tmp_path.iterdir() if not path.name.endswith("-whole")]
-    assert len(killed) == TRIALS
+    assert len(killed) == KILLS
     for path in killed:
         other = whole[path.name.rpartition("-")[0]]
         assert_same_bits(load_file(path / "weights.safetensors"), load_file(other / "weights.safetensors"))
@@ -57,7 +57,7 @@ def fit(folder: Path, on_step_end=None, data=None, **training):
     return model
 
 
-def test_metrics_hold_a_line_per_step_and_epoch(tmp_path):
+def test_metrics_have_a_line_per_step_and_epoch(tmp_path):
     fit(tmp_path / "run")
     found = metrics(tmp_path / "run")
     assert [sorted(line) for line in found] == [
@@ -68,21 +68,21 @@ def test_metrics_hold_a_line_per_step_and_epoch(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"epochs": 5}, "training.epochs was 3, is 5"),
         ({"seed": 1}, "training.seed was 0, is 1"),
     ],
 )
-def test_a_run_goes_on_with_the_same_settings_only(tmp_path, change, said):
+def test_a_run_resumes_only_with_the_same_settings(tmp_path, change, message):
     with pytest.raises(Stop):
         fit(tmp_path / "run", stopping(4))
     with pytest.raises(ResumeMismatch) as raised:
         fit(tmp_path / "run", **change)
-    assert raised.value.changed == (said,)
+    assert raised.value.changed == (message,)
 
 
-def test_a_run_goes_on_with_the_same_rows_only(tmp_path):
+def test_a_run_resumes_only_with_the_same_rows(tmp_path):
     with pytest.raises(Stop):
         fit(tmp_path / "run", stopping(4))
     with pytest.raises(ResumeMismatch) as raised:
@@ -90,21 +90,21 @@ def test_a_run_goes_on_with_the_same_rows_only(tmp_path):
     assert [change.split(" was ")[0] for change in raised.value.changed] == ["training rows"]
 
 
-def test_settings_that_change_no_weight_may_change(tmp_path):
+def test_settings_that_do_not_affect_weights_may_change(tmp_path):
     with pytest.raises(Stop):
         fit(tmp_path / "run", stopping(4))
     fit(tmp_path / "run", workers=1, checkpoint_every=7)
 
 
-def test_nothing_is_left_behind_where_no_folder_was_named(tmp_path, monkeypatch):
+def test_a_fit_without_a_run_folder_leaves_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = compose(words(), classification(), Planned(learns("block-1")))
     model.fit(sentences(), target="label", quiet=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_resume_without_a_folder_is_refused():
+def test_resume_without_a_run_folder_is_rejected():
     model = compose(words(), classification(), Planned(learns("block-1")))
-    with pytest.raises(NothingToResume) as raised:
+    with pytest.raises(ModelError) as raised:
         model.fit(sentences(), target="label", resume=True, quiet=True)
-    assert str(raised.value) == "A run can only go on where it was kept: name its folder with run=…."
+    assert str(raised.value) == "A run is resumed from its folder, but none was named. Name it with run=…."

@@ -29,7 +29,7 @@ class Rows:
 
 def fit(shelf: SharedCache | None, *stages: Stage, backbone: Backbone | None = None, rows=None, **training):
     model = tg.compose(backbone or words(), classification(), Planned(*stages))
-    model.shelf = shelf
+    model.shared_cache = shelf
     training = {"batch_size": 8} | training
     model.fit(rows or sentences(), validation=sentences(8, seed=1), target="label", training=training, quiet=True)
     return model

@@ -1,0 +1,1 @@
+"""The task model: compose, fit, evaluate, predict, save."""

@@ -1,0 +1,297 @@
+"""The task model of the Python API: fit, evaluate, predict, merge, save and export."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from taskgraft.adaptation.fitted_task import FittedTask
+from taskgraft.adaptation.insertion import remove_modules
+from taskgraft.adaptation.merging import AdapterMerge
+from taskgraft.artifact.export import export
+from taskgraft.artifact.save import save
+from taskgraft.composition.compose import Composition
+from taskgraft.composition.resolve import ComponentReference
+from taskgraft.contract.predictions import probabilities_by_label
+from taskgraft.contract.recipe import Recipe, TrainingConfig
+from taskgraft.data.dataset import eval_dataset, report_notes
+from taskgraft.data.examples import all_targets
+from taskgraft.data.reading import read_rows
+from taskgraft.discovery.catalog import catalog
+from taskgraft.engine.forward import predict_batches, show_progress
+from taskgraft.evaluation.baselines import fit_requested_baselines
+from taskgraft.evaluation.bootstrap import RESAMPLES
+from taskgraft.evaluation.evaluation import Evaluation
+from taskgraft.evaluation.evaluator import LabelledPredictions, evaluate_predictions, prepare_evaluation
+from taskgraft.inference.errors import NoProbabilities
+from taskgraft.inference.predict import inference_budget, predict_rows, reference_features
+from taskgraft.model.fit import FitData, FitReport, ModelError, fit_composition, parse_fit_settings, read_fit_data
+from taskgraft.model.prediction_file import predict_to_file
+from taskgraft.progress import ProgressReporter
+from taskgraft.training.shared_cache import SharedCache
+
+
+@dataclass
+class TaskModel:
+    """A backbone, a head and a strategy, composed by :func:`taskgraft.compose` or loaded by :func:`taskgraft.load`.
+
+    Attributes:
+        composition: the three components, resolved and checked.
+        recipe: the components, and once fitted also the data and the training.
+        fitted: the trained module and what belongs to it; None before :meth:`fit`, and after a fit that failed.
+        shared_cache: frozen features that the fits of one comparison share; None computes them in each fit.
+    """
+
+    composition: Composition
+    recipe: Recipe
+    fitted: FittedTask | None = field(default=None, repr=False)
+    shared_cache: SharedCache | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._composed = self.composition  # settings that a fit adds to the backbone do not apply to the next fit
+
+    def fit(
+        self,
+        train: Any,
+        *,
+        validation: Any = None,
+        split: ComponentReference | None = None,
+        reader: ComponentReference | None = None,
+        inputs: str | Sequence[str] | Mapping[str, str] | None = None,
+        target: str | Sequence[str] = (),
+        on_bad_row: str = "error",
+        training: TrainingConfig | Mapping[str, Any] | None = None,
+        run: str | Path | None = None,
+        resume: bool = False,
+        quiet: bool = False,
+    ) -> FitReport:
+        """Train on labelled rows. A backbone that was given as an object is trained in place.
+
+        Args:
+            train: a path, ``hub:NAME``, a DataFrame, an Arrow table, a dataset, a list of dicts or a dict of columns.
+            validation: the same, for early stopping, tuning and evaluation; or the share of the training rows to hold out.
+            split: another way to hold out training rows: ``"fraction:0.1"``, ``"column:part"``, or a plugin's split.
+            reader: the reader of the files; chosen by suffix by default.
+            inputs: a column, columns in the order of the backbone's inputs, or input → column; matched by name by default.
+            target: the target column or columns; none for a head that predicts masked elements.
+            on_bad_row: ``"error"`` lists all invalid rows and stops; ``"skip"`` drops and counts them.
+            training: settings such as ``{"epochs": 5}``; defaults apply to the rest.
+            run: a folder for checkpoints and metrics of this run.
+            resume: continue the interrupted run in that folder, if there is one.
+            quiet: show no progress.
+
+        Returns:
+            metrics on the validation rows, and what was done.
+
+        Raises:
+            TaskgraftError: for invalid data or settings, before training wherever that is possible.
+        """
+        if isinstance(validation, float):
+            split, validation = f"fraction:{validation}", None
+        data, settings = parse_fit_settings(train, validation, split, reader, target, on_bad_row, training)
+        fit_data = read_fit_data(self._composed, train, validation, inputs, data, settings, run, resume=resume)
+        return self._fit(fit_data, quiet=quiet)
+
+    def fit_recipe(
+        self,
+        recipe: Recipe,
+        *,
+        train: Any = None,
+        validation: Any = None,
+        run: str | Path | None = None,
+        resume: bool = False,
+        quiet: bool = False,
+    ) -> FitReport:
+        """Train with the data and the training settings of a recipe.
+
+        Args:
+            recipe: its components are not used, but those of this model.
+            train, validation: rows in place of the recipe's, such as rows that were read already.
+            run, resume, quiet: as for :meth:`fit`.
+
+        Returns, raises: as :meth:`fit`.
+        """
+        data, training = recipe.data, recipe.training
+        inputs = data.inputs or None
+        fit_data = read_fit_data(self._composed, train, validation, inputs, data, training, run, resume=resume)
+        return self._fit(fit_data, quiet=quiet)
+
+    def evaluate(
+        self,
+        data: Any,
+        *,
+        metrics: ComponentReference | Sequence[ComponentReference] = (),
+        baselines: ComponentReference | Sequence[ComponentReference] = (),
+        groups: str | None = None,
+        resamples: int = RESAMPLES,
+        figures: str | Path | None = None,
+        batch_size: int | None = None,
+        quiet: bool = False,
+    ) -> Evaluation:
+        """Evaluate the model on labelled rows.
+
+        Args:
+            data: as for :meth:`fit`.
+            metrics: names of metrics, or dicts with ``name`` and settings; the head's own by default.
+            baselines: the same of baselines that are fitted now, on the training rows of the recipe, besides the head's own.
+            groups: a column of groups (customers, patients) to resample as a whole, where rows of a group are alike.
+            resamples: number of bootstrap resamples for the intervals; 0 computes none.
+            figures: a folder for figures of the metrics. It is created; files of the same names are replaced.
+            batch_size, quiet: as for :meth:`predict`.
+
+        Returns:
+            metric → value, with intervals, the values of the baselines, and the files of the figures.
+
+        Raises:
+            TaskgraftError: when the model is not fitted, or for invalid data or settings.
+        """
+        fitted, recipe, label = self._require_fitted("evaluate"), self.recipe, self.composition.head.label
+        task, reporter = fitted.task, ProgressReporter(quiet=quiet)
+        rows = read_rows(data, catalog(), "the data", reader=recipe.data.reader, on_bad_row=recipe.data.on_bad_row)
+        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+            rows, dataset = eval_dataset(fitted.head, fitted.target, task.backbone, rows, recipe, Path(folder, "rows"))
+            report_notes(reporter, rows.notes, rows, "rows")
+            settings = prepare_evaluation(fitted, recipe, label, rows, metrics, groups, resamples, figures)
+            requested = fit_requested_baselines(baselines, fitted, recipe, label, Path(folder, "training_rows"))
+            budget, progress = inference_budget(recipe, batch_size), show_progress(reporter)
+            predictions = predict_batches(task, 0, dataset.inputs, budget, progress)
+        labelled = LabelledPredictions(predictions, all_targets(dataset.targets), rows)
+        return evaluate_predictions(fitted, recipe, labelled, settings, reporter, requested)
+
+    def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
+        """Predict for each row, in the labels and units of the target column.
+
+        Args:
+            data: as for :meth:`fit`, or a plain list of inputs for a backbone with one input.
+            batch_size: rows per forward pass; that of training by default.
+            quiet: show no progress.
+
+        Returns:
+            a label, a number, or a list of them, per row.
+        """
+        fitted = self._require_fitted("predict")
+        return predict_rows(fitted, self.recipe, data, batch_size, ProgressReporter(quiet=quiet)).values
+
+    def predict_proba(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
+        """Predict probabilities. Arguments as for :meth:`predict`.
+
+        Returns:
+            label → probability, or a list of such dicts for a label per element or pair of elements, per row.
+
+        Raises:
+            NoProbabilities: for a head that predicts none.
+        """
+        fitted = self._require_fitted("predict")
+        predictions = predict_rows(fitted, self.recipe, data, batch_size, ProgressReporter(quiet=quiet))
+        if predictions.values and predictions.probabilities is None:
+            raise NoProbabilities(self.composition.head.label)
+        return [probabilities_by_label(row.tolist(), predictions.classes) for row in predictions.probabilities or ()]
+
+    def predict_to(
+        self,
+        data: Any,
+        output: str | Path | TextIO,
+        *,
+        form: Literal["csv", "jsonl"] = "csv",
+        probabilities: bool = False,
+        top: int | None = None,
+        keep: Sequence[str] = (),
+        overwrite: bool = False,
+        batch_size: int | None = None,
+        quiet: bool = False,
+    ) -> int:
+        """Predict for any number of rows into a file, in bounded memory and in the order of the rows.
+
+        Args:
+            data: as for :meth:`fit`.
+            output: a .csv, .jsonl or .parquet file, or an open text stream.
+            form: the format of a text stream.
+            probabilities: whether to add the probability of every class.
+            top: number of most likely classes to add, with their probabilities.
+            keep: columns of the data to copy, placed before the predictions.
+            overwrite: whether to replace an existing file.
+            batch_size, quiet: as for :meth:`predict`.
+
+        Returns:
+            the number of rows.
+
+        Raises:
+            TaskgraftError: for invalid data, unavailable columns, or a file that cannot be written.
+        """
+        fitted, reporter = self._require_fitted("predict"), ProgressReporter(quiet=quiet)
+        return predict_to_file(
+            fitted, self.recipe, data, output, form, probabilities, top, keep, overwrite, batch_size, reporter
+        )
+
+    def merge(self, *, check: Any = None) -> None:
+        """Merge inserted modules, such as LoRA, into the weights of the layers they wrap. Without any it does nothing.
+
+        Each merged layer is compared with the original on random input: within 1e-5 of the largest value. Artifacts saved
+        afterwards contain the changed layers in place of the inserted modules.
+
+        Args:
+            check: rows whose features are compared too, within the same tolerance; data as for :meth:`predict`.
+
+        Raises:
+            MergeError: when a module cannot be merged, or does not compute the same. The model is then unchanged.
+        """
+        fitted, merge = self._start_merge("be merged", check)
+        merge.merge()
+        if fitted.inserted:
+            fitted.mark_merged()
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write an artifact: a folder with the trained weights, the recipe and checksums.
+
+        Args:
+            path: the folder, which is created.
+            overwrite: whether to replace an artifact that is there.
+
+        Returns:
+            its absolute path.
+
+        Raises:
+            SaveError: when something else is there, or the folder cannot be written.
+        """
+        return save(self._require_fitted("be saved"), self.composition, self.recipe, Path(path), overwrite=overwrite)
+
+    def export(self, folder: str | Path, *, check: Any = None, overwrite: bool = False) -> Path:
+        """Write the trained backbone as a checkpoint of its own library, with inserted modules merged, without the head.
+
+        Args:
+            folder: is created.
+            check: rows on which features are compared, as for :meth:`merge`.
+            overwrite: whether to replace an earlier export.
+
+        Returns:
+            its absolute path.
+
+        Raises:
+            ExportNotSupported: when the library has no checkpoint format for this backbone.
+            MergeError: when an inserted module cannot be merged.
+        """
+        fitted, merge = self._start_merge("be exported", check)
+        merge.merge()
+        try:
+            return export(fitted.task.backbone, self.recipe, self.composition, Path(folder), overwrite=overwrite)
+        finally:
+            merge.undo()
+
+    def _fit(self, data: FitData, *, quiet: bool) -> FitReport:
+        if self.fitted is not None:
+            remove_modules(self.fitted.task.backbone, self.fitted.inserted)
+            self.fitted = None
+        result, report = fit_composition(self._composed, data, self.shared_cache, quiet=quiet)
+        self.composition, self.recipe, self.fitted = result.composition, result.recipe, result.fitted
+        return report
+
+    def _start_merge(self, action: str, check: Any) -> tuple[FittedTask, AdapterMerge]:
+        fitted = self._require_fitted(action)
+        features = None if check is None else reference_features(fitted, self.recipe, check)
+        return fitted, AdapterMerge(fitted.task.backbone, fitted.inserted, features)
+
+    def _require_fitted(self, action: str) -> FittedTask:
+        if self.fitted is None:
+            raise ModelError(f"This model is not fitted, so it cannot {action}. Call fit first, or load an artifact.")
+        return self.fitted

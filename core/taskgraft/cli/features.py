@@ -1,76 +1,86 @@
-"""``taskgraft features``: what a backbone makes of the rows of a file, into a file."""
+"""``taskgraft features``: a backbone's features for the rows of a file, into a file."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from taskgraft.cli.arguments import found_device, names
+import typer
+
+from taskgraft.cli import options
 from taskgraft.cli.console import print_json
-from taskgraft.recipes.overrides import InvalidOverride, apply_override
+from taskgraft.recipes.overrides import apply_override, override_error
 
 
-def extract(
-    backbone: str,
-    data: str,
-    output: Path,
-    *,
-    overrides: Sequence[str],
-    settings: Mapping[str, str | None],
-    layout: str | None,
-    inputs: Sequence[str] | None,
-    keep: str,
-    precision: str,
-    batch_size: int,
-    batch_elements: int | None,
-    device: str,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
+def features_command(
+    backbone: Annotated[
+        str,
+        typer.Argument(help="A backbone as in a recipe: hf-text:CHECKPOINT, …; or an artifact.", show_default=False),
+    ],
+    data: options.DataArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet, .npz or .npy file.", show_default=False)],
+    overrides: options.SetOption = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="PART", help="The last part of the backbone to run; all by default.")
+    ] = None,
+    pooling: Annotated[
+        str | None, typer.Option(help="How to pool a row's vectors: mean, cls, …; the backbone's own way by default.")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="vector, sequence, …; the backbone's first one by default.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="COLUMN", help="A column to read, in the order of the inputs; repeatable."),
+    ] = None,
+    keep: options.KeepOption = "",
+    precision: Annotated[str, typer.Option(help="Precision of matrix products: fp32 or bf16.")] = "fp32",
+    batch_size: Annotated[int, typer.Option(help="Rows per batch.")] = 32,
+    batch_elements: Annotated[
+        int | None, typer.Option(help="Limit of elements per batch, padding included; none by default.")
+    ] = None,
+    device: options.DeviceOption = "auto",
+    overwrite: options.OverwriteOption = False,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
-    """Compute features, write them, and say what was written.
-
-    Args:
-        overrides: ``KEY=VALUE``, of the backbone's settings.
-        settings: more of them, as text; None where nothing is said.
-        inputs: columns in the order of the backbone's inputs.
-        keep: columns of the data, with commas between.
-    """
-    chosen = _set(backbone, overrides, settings)
+    """Extract features, write them, and report what was written."""
+    reference = _with_settings(backbone, overrides or [], {"until": until, "pooling": pooling})
     from taskgraft.inference.extract_features import extract_features_to
 
-    written = extract_features_to(
-        chosen,
+    result = extract_features_to(
+        reference,
         data,
         output,
         inputs=inputs or None,
         layout=layout,
-        keep=names(keep),
+        keep=options.split_names(keep),
         overwrite=overwrite,
         batch_size=batch_size,
         batch_elements=batch_elements,
         precision=precision,
-        device=found_device(device),
+        device=options.resolve_device(device),
         quiet=quiet,
     )
     if as_json:
-        facts = {"output": str(output), "rows": written.rows, "layout": str(written.layout)}
-        print_json(facts | {"shape": list(written.shape), "notes": dict(written.notes)})
+        facts = {"output": str(output), "rows": result.rows, "layout": str(result.layout)}
+        print_json(facts | {"shape": list(result.shape), "notes": dict(result.notes)})
     elif not quiet:
-        shape = " × ".join(map(str, written.shape))
-        told = f"{written.layout} features ({shape}) of {written.rows:,} rows are in {output}."
-        print(f"{told[0].upper()}{told[1:]}", file=sys.stderr)  # noqa: T201
+        shape = " × ".join(map(str, result.shape))
+        layout_name = str(result.layout).capitalize()
+        print(f"{layout_name} features ({shape}) of {result.rows:,} rows are in {output}.", file=sys.stderr)  # noqa: T201
 
 
-def _set(backbone: str, overrides: Sequence[str], settings: Mapping[str, str | None]) -> str | dict[str, Any]:
-    """Give a backbone with what was set of it."""
+def _with_settings(backbone: str, overrides: Sequence[str], settings: Mapping[str, str | None]) -> str | dict[str, Any]:
+    """Return a reference to a backbone with ``KEY=VALUE`` overrides and those settings that are not None."""
     document: dict[str, Any] = {"backbone": backbone}
     for text in overrides:
         if not text.partition("=")[0].strip() or "=" not in text:
-            raise InvalidOverride(text, "it is not written KEY=VALUE.")
+            raise override_error(text, "it is not written KEY=VALUE.")
         apply_override(document, f"backbone.{text.lstrip()}")
-    said = {key: value for key, value in settings.items() if value is not None}
-    chosen: str | dict[str, Any] = document["backbone"]
-    if not said:
-        return chosen
-    return ({"name": chosen} if isinstance(chosen, str) else chosen) | said
+    reference: str | dict[str, Any] = document["backbone"]
+    given = {key: value for key, value in settings.items() if value is not None}
+    if not given:
+        return reference
+    return ({"name": reference} if isinstance(reference, str) else reference) | given

@@ -1,1 +1,1 @@
-"""Recipes."""
+"""Recipe files: TOML, YAML or JSON, and overrides of single settings."""

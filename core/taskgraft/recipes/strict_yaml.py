@@ -1,4 +1,4 @@
-"""YAML, without what surprises: no key twice, no ``no`` that means false, no ``007`` that means 7, no dates."""
+"""YAML without surprises: no duplicate keys, no ``no`` that means false, no ``007`` that means 7, no dates."""
 
 import re
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from typing import Any
 
 import yaml
 
-BOOLEAN, INTEGER, FLOAT, DATE = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp"))
+_BOOLEAN, _INTEGER, _FLOAT, _DATE = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp"))
 
 
 @dataclass
-class YamlProblem(Exception):
-    """What is wrong with a document, and where: line and column from 1."""
+class InvalidDocument(Exception):
+    """What is wrong in a text, and where: line and column from 1."""
 
     problem: str
     line: int | None = None
@@ -20,17 +20,17 @@ class YamlProblem(Exception):
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Reads 1e-4 as a number, as YAML 1.2 and everybody else does."""
+    """Reads 1e-4 as a number, as YAML 1.2 does."""
 
 
-_Loader.add_implicit_resolver(FLOAT, re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+"), list("-+0123456789"))
+_Loader.add_implicit_resolver(_FLOAT, re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+"), list("-+0123456789"))
 
 
 def read_yaml(text: str) -> Any:
-    """Read a document.
+    """Parse a document.
 
     Raises:
-        YamlProblem: for what is no YAML, and for what YAML 1.1 reads as something else than it looks like.
+        InvalidDocument: for invalid YAML, and for values that YAML 1.1 reads as something else than they look like.
     """
     try:
         loader = _Loader(text)
@@ -46,16 +46,16 @@ def read_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
-        said = ", ".join(text for text in (error.context, error.problem) if text)
-        raise YamlProblem(f"{said}.", *place) from None
+        problem = ", ".join(text for text in (error.context, error.problem) if text)
+        raise InvalidDocument(f"{problem}.", *place) from None
     except yaml.YAMLError as error:
-        raise YamlProblem(f"{' '.join(str(error).split())}.") from None
-    except ValueError as error:  # a number that the constructor cannot make
-        raise YamlProblem(f"{error}.") from None
+        raise InvalidDocument(f"{' '.join(str(error).split())}.") from None
+    except ValueError as error:  # a number that cannot be constructed
+        raise InvalidDocument(f"{error}.") from None
 
 
 def _nodes(node: yaml.Node, seen: set[int]) -> Iterator[yaml.Node]:
-    """Go through a node and all below it, once each: an alias may lead back."""
+    """Yield a node and all below it, once each: an alias may lead back."""
     if id(node) in seen:
         return
     seen.add(id(node))
@@ -77,20 +77,20 @@ def _check(node: yaml.Node) -> None:
             name = key.value if isinstance(key, yaml.ScalarNode) else repr(key.value)
             if name in names:
                 mark = key.start_mark
-                raise YamlProblem(f"the key '{name}' stands twice in one mapping.", mark.line + 1, mark.column + 1)
+                raise InvalidDocument(f"the key '{name}' is used twice in one mapping.", mark.line + 1, mark.column + 1)
             names.add(name)
-    elif isinstance(node, yaml.ScalarNode) and node.style is None and (meant := _meant(node.tag, node.value)):
-        what, clear = meant
-        otherwise = f"{clear}, or " if clear else ""
-        raise YamlProblem(f'YAML reads {node.value} as {what}; write {otherwise}"{node.value}".', line, column)
+    elif isinstance(node, yaml.ScalarNode) and node.style is None and (surprise := _surprise(node.tag, node.value)):
+        meaning, clear = surprise
+        alternative = f"{clear}, or " if clear else ""
+        raise InvalidDocument(f'YAML reads {node.value} as {meaning}; write {alternative}"{node.value}".', line, column)
 
 
-def _meant(tag: str, text: str) -> tuple[str, str] | None:
-    """Say as what YAML 1.1 reads a plain text that looks like something else, and how to write that clearly."""
+def _surprise(tag: str, text: str) -> tuple[str, str] | None:
+    """Return what YAML 1.1 reads a plain text as, if it looks like something else, and how to write that clearly."""
     value = yaml.safe_load(text)
-    if tag == BOOLEAN and text.lower() not in ("true", "false"):
+    if tag == _BOOLEAN and text.lower() not in ("true", "false"):
         clear = str(value).lower()
         return clear, clear
-    if (tag == INTEGER and text.lstrip("+") != str(value)) or (tag == FLOAT and ":" in text):
+    if (tag == _INTEGER and text.lstrip("+") != str(value)) or (tag == _FLOAT and ":" in text):
         return f"the number {value}", str(value)
-    return ("a date", "") if tag == DATE else None
+    return ("a date", "") if tag == _DATE else None

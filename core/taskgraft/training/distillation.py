@@ -26,7 +26,7 @@ from taskgraft.data.preprocessing import label_count_mismatches, preprocess
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.forward import ProgressIterator, compute_soft_labels
 from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.storage.manifest import SUMS, read_artifact, read_manifest
+from taskgraft.storage.manifest import SUMS, read_manifest
 
 
 def teachers_of(plan: Plan) -> tuple[Teacher, ...]:
@@ -35,14 +35,15 @@ def teachers_of(plan: Plan) -> tuple[Teacher, ...]:
 
 
 def check_teachers(composition: Composition) -> None:
-    """Check that the teachers of a plan are intact, and that the head can adopt their target description.
+    """Check by their manifests that the head can adopt the target description of a plan's teachers.
+
+    Their tensors are read and verified where soft labels are computed.
 
     Raises:
-        InvalidArtifact: for a teacher that is damaged, is not an artifact, or needs a plugin that is not installed.
+        InvalidArtifact: for a teacher whose manifest is damaged, or that needs a plugin that is not installed.
         TeacherMismatch: for one that the head cannot be trained with.
     """
-    for teacher in teachers_of(composition.plan):
-        read_artifact(Path(teacher.artifact))
+    if teachers_of(composition.plan):
         teacher_target(composition.plan, build_head(composition), composition.head.label)
 
 

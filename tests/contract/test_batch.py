@@ -34,7 +34,7 @@ def test_a_mask_may_be_longer_than_the_longest_example():
     assert length_mask(torch.tensor([1]), 3).tolist() == [[True, False, False]]
 
 
-def test_taking_rows_keeps_the_order_asked_for():
+def test_selected_rows_are_in_the_order_asked_for():
     assert two_examples().select([1, 0])["number"].tolist() == [1.5, 0.5]
 
 
@@ -79,11 +79,11 @@ def test_moving_a_batch_moves_its_lengths_too():
     assert moved["values"].device.type == moved.lengths["element"].device.type == "meta"
 
 
-def test_tensors_with_different_numbers_of_rows_are_refused():
+def test_tensors_with_different_numbers_of_rows_are_rejected():
     with pytest.raises(ValueError, match=r"must have one number of rows, not .'a': 2, 'b': 3"):
         Batch({"a": torch.zeros(2), "b": torch.zeros(3)})
 
 
-def test_a_padded_axis_without_lengths_is_refused():
+def test_a_padded_axis_without_lengths_is_rejected():
     with pytest.raises(ValueError, match="tensor 'a' is padded along element, which has no lengths"):
         Batch({"a": torch.zeros(2, 3)}, {"a": ("element",)})

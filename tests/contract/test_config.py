@@ -46,7 +46,7 @@ class Grill(Config):
     size: tuple[int, int]
 
 
-def test_a_list_that_is_too_short_is_refused():
+def test_a_list_that_is_too_short_is_rejected():
     assert problem(Grill, {"size": [64]}) == "oven 'acme': the setting 'size' is [64], which is too short."
 
 
@@ -71,19 +71,19 @@ def test_settings_are_frozen():
         Oven(minutes=20).minutes = 30
 
 
-def test_an_unknown_key_is_refused_with_the_nearest_one():
+def test_an_unknown_key_is_rejected_with_the_nearest_one():
     assert problem(Oven, {"minutes": 1, "heet": 0.1}) == (
         "oven 'acme': there is no setting 'heet'. Did you mean 'heat'? Settings: minutes, heat, shelf, guests."
     )
 
 
-def test_an_unknown_key_far_from_all_is_refused_without_a_guess():
+def test_an_unknown_key_far_from_all_is_rejected_without_a_guess():
     assert problem(Oven, {"minutes": 1, "colour": 3}) == (
         "oven 'acme': there is no setting 'colour'. Settings: minutes, heat, shelf, guests."
     )
 
 
-def test_where_nothing_can_be_decided_it_says_so():
+def test_a_config_without_settings_names_none():
     assert problem(EmptyConfig, {"heat": 0.1}) == "oven 'acme': there is no setting 'heat'. Settings: nothing."
 
 
@@ -113,7 +113,7 @@ def test_a_value_that_fits_no_alternative_is_one_problem():
     )
 
 
-def test_what_the_config_itself_refuses_is_said_in_its_own_words():
+def test_a_problem_that_the_config_itself_raises_is_reported_in_its_own_words():
     assert problem(Oven, {"minutes": 1, "guests": ["wolf"]}) == (
         "oven 'acme': the setting 'guests' is ['wolf']: a wolf is no guest."
     )

@@ -47,7 +47,7 @@ def test_features_survive_being_a_batch(features):
     assert again.geometry == features.geometry or torch.equal(again.geometry.transform, features.geometry.transform)
 
 
-def test_some_rows_of_features_keep_their_geometry():
+def test_selected_rows_of_features_have_their_geometry():
     some = Features(Layout.GRID, (torch.arange(2.0).reshape(2, 1, 1, 1),), geometry=GEOMETRY).select([1])
 
     assert (some.value.item(), some.geometry.sizes.tolist()) == (1.0, [[10, 11]])

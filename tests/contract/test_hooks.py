@@ -15,7 +15,7 @@ HOOKS = [name for name in vars(HookSpecs) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_every_hook_says_what_it_is_for_and_what_it_answers_with(hook):
+def test_every_hook_documents_its_purpose_and_what_it_returns(hook):
     function = getattr(HookSpecs, hook)
     assert inspect.getdoc(function)
     assert inspect.signature(function).return_annotation == Iterable[SPEC_TYPES[hook]]
@@ -40,7 +40,7 @@ def next_catalog():
 
 
 def old_plugin(garden):
-    """Plant a plugin that still takes the argument; answer with its file and the line of its hook."""
+    """Plant a plugin that still takes the argument; return its file and the line of its hook."""
     code = HEALTHY.replace("taskgraft_heads()", "taskgraft_heads(layouts)").replace(
         '"healthy"', "f'reads-{layouts[0]}'"
     )
@@ -75,7 +75,7 @@ def test_a_deprecated_argument_is_remarked_on_where_warnings_are_silent(garden, 
     assert found.remarks == (LoadWarning(PluginSource("acme", "1.0", "main", "acme_plugin"), text),)
 
 
-def test_an_argument_that_stays_warns_nobody(garden, without_core):
+def test_an_argument_that_stays_causes_no_warning(garden, without_core):
     garden.plant(
         HEALTHY.replace("taskgraft_heads()", "taskgraft_heads(version)").replace('"healthy"', "'contract-one'")
     )

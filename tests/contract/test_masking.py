@@ -36,7 +36,7 @@ def test_contents_survive_json():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "problem"),
     [
         (
             lambda: ElementKind(name="both", categories=2, numbers=1),
@@ -53,17 +53,17 @@ def test_contents_survive_json():
         ),
     ],
 )
-def test_contents_that_make_no_sense_are_refused(make, said):
+def test_an_inconsistent_schema_is_rejected(make, problem):
     with pytest.raises(ValidationError) as caught:
         make()
-    assert str(caught.value.errors()[0]["ctx"]["error"]) == said
+    assert str(caught.value.errors()[0]["ctx"]["error"]) == problem
 
 
 def test_padding_and_elements_without_content_cannot_be_recovered():
     assert maskable(held()).tolist() == [[True, True, False], [False, False, False]]
 
 
-def test_what_is_not_hidden_is_taken_for_nothing():
+def test_elements_that_are_not_masked_have_no_value_to_recover():
     left = keep_masked(held(), torch.tensor([[False, True, False], [True, True, False]]))
     assert left[CATEGORY][:, :2].tolist() == [[-1, 1], [-1, -1]]
     assert left[NUMBER].isnan()[:, :2].all()

@@ -25,11 +25,11 @@ def test_values_of_some_rows_can_be_taken():
     assert IN_MEMORY.values("text", 1, 99) == ["b", "c"]
 
 
-def test_pieces_cover_all_rows_under_the_names_asked_for():
+def test_chunks_cover_all_rows_under_the_names_asked_for():
     assert list(IN_MEMORY.chunks({"input": "text"}, 2)) == [(0, {"input": ["a", "b"]}), (2, {"input": ["c"]})]
 
 
-def test_taken_rows_keep_their_order_and_lines():
+def test_selected_rows_have_their_order_and_lines():
     taken = IN_FILE.take([2, 0])
     assert taken.values("text") == ["c", "a"]
     assert list(taken.lines) == [1_006, 2]
@@ -39,12 +39,12 @@ def test_no_rows_can_be_taken():
     assert len(IN_FILE.take([])) == 0
 
 
-def test_a_row_of_a_file_is_placed_by_its_line():
+def test_a_row_of_a_file_is_located_by_its_line():
     assert IN_FILE.location(2) == "line 1,006"
     assert IN_MEMORY.location(2) == "row 2"
 
 
-def test_a_file_that_a_value_names_is_looked_for_beside_the_data():
+def test_a_file_that_a_value_names_is_relative_to_the_folder_of_the_data():
     rows = replace(IN_FILE, folder=Path("/data"))
 
     assert [rows.resolve_path(value) for value in ("a/1.png", "/b/2.png", "", None, 7)] == [
@@ -69,12 +69,12 @@ def test_a_missing_column_like_no_other_is_named_with_all_columns():
     assert str(caught.value) == "the DataFrame has no column 'zzz'. Columns: text, label."
 
 
-def test_one_bad_row_is_placed_by_its_line():
+def test_an_invalid_row_is_located_by_its_line():
     error = InvalidRows(IN_FILE, {1: "the text is empty"})
     assert str(error) == "intents.csv, line 5: the text is empty.\n" + ADVICE
 
 
-def test_bad_rows_of_one_reason_are_told_together():
+def test_invalid_rows_of_one_reason_are_reported_together():
     error = InvalidRows(IN_FILE, {2: "the text is empty", 0: "the text is empty"})
     assert str(error) == (
         "intents.csv, line 2: the text is empty. 2 of 3 rows are like this (lines 2, 1,006).\n"
@@ -82,7 +82,7 @@ def test_bad_rows_of_one_reason_are_told_together():
     )
 
 
-def test_bad_rows_without_a_file_are_placed_by_their_number():
+def test_invalid_rows_without_a_file_are_located_by_their_number():
     error = InvalidRows(IN_MEMORY, {0: "the text is empty", 1: "the text is empty"})
     assert str(error) == (
         "the DataFrame, row 0: the text is empty. 2 of 3 rows are like this (rows 0, 1).\n"
@@ -90,7 +90,7 @@ def test_bad_rows_without_a_file_are_placed_by_their_number():
     )
 
 
-def test_many_reasons_are_cut_and_the_cut_is_said():
+def test_many_reasons_are_shortened_to_a_count():
     rows = Rows(pa.table({"a": list(range(9))}), "a.csv", list(range(2, 11)))
     lines = str(InvalidRows(rows, {row: f"reason {row}" for row in range(7)})).splitlines()
     assert lines == [f"a.csv, line {row + 2}: reason {row}." for row in range(5)] + [
@@ -99,7 +99,7 @@ def test_many_reasons_are_cut_and_the_cut_is_said():
     ]
 
 
-def test_many_bad_rows_of_one_reason_are_cut_and_the_cut_is_said():
+def test_many_invalid_rows_of_one_reason_are_shortened_to_a_count():
     rows = Rows(pa.table({"a": list(range(9))}), "a.csv", list(range(2, 11)))
     assert str(InvalidRows(rows, dict.fromkeys(range(8), "no"))) == (
         "a.csv, line 2: no. 8 of 9 rows are like this (lines 2, 3, 4, 5, 6 and 3 more).\n"
@@ -117,7 +117,7 @@ def test_rows_left_out_are_counted_by_their_reasons():
     assert rest.skipped == {"skipped, since it is empty": 2, "skipped, since it is odd": 1}
 
 
-def test_rows_that_stay_keep_their_lines():
+def test_remaining_rows_have_their_lines():
     rest = IN_FILE.drop({1: "it is empty"})
     assert rest.values("text") == ["a", "c"]
     assert list(rest.lines) == [2, 1_006]

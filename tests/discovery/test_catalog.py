@@ -260,7 +260,7 @@ def test_one_broken_entry_point_leaves_the_others_of_its_distribution(garden):
     assert heads(found) == ["healthy"]
 
 
-def test_a_wish_to_stop_passes_through(garden):
+def test_a_keyboard_interrupt_passes_through(garden):
     garden.plant("raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         load_catalog()
@@ -323,7 +323,7 @@ def test_a_qualified_name_chooses_in_any_spelling_of_the_distribution(garden):
         assert found.find(HeadSpec, parse_name(text))[1].distribution == distribution
 
 
-def test_an_unknown_name_is_answered_with_the_nearest_and_what_is_installed(garden):
+def test_the_error_for_an_unknown_name_suggests_the_nearest_and_lists_what_is_installed(garden):
     with pytest.raises(UnknownComponent) as caught:
         load_catalog().find(HeadSpec, parse_name("clasification"))
     version = next(source.version for _, source in load_catalog().specs(HeadSpec))
@@ -333,7 +333,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_what_is_installed(gard
     )
 
 
-def test_an_unknown_name_is_answered_with_failed_plugins_and_blocked_distributions(garden, monkeypatch):
+def test_the_error_for_an_unknown_name_lists_failed_plugins_and_blocked_distributions(garden, monkeypatch):
     garden.plant("import acme_core")
     garden.plant("import sys\nsys.exit()", distribution="bakery", module="bakery_plugin")
     garden.plant(HEALTHY, distribution="health", module="health_plugin")
@@ -348,7 +348,7 @@ def test_an_unknown_name_is_answered_with_failed_plugins_and_blocked_distributio
     )
 
 
-def test_a_name_of_the_wrong_distribution_is_answered_with_the_right_one(garden):
+def test_the_error_for_a_name_of_the_wrong_distribution_suggests_the_right_one(garden):
     garden.plant(HEALTHY)
     with pytest.raises(UnknownComponent) as caught:
         load_catalog().find(HeadSpec, parse_name("health/healthy"))
@@ -393,7 +393,7 @@ def test_a_former_name_that_another_distribution_took_is_an_error_that_names_bot
         assert found.find(HeadSpec, parse_name("acme/hale"))[0].name == "healthy"
 
 
-def test_a_name_near_a_former_one_is_answered_with_the_present_one(garden):
+def test_the_error_for_a_name_near_a_former_one_suggests_the_present_one(garden):
     garden.plant(FORMER)
     with pytest.raises(UnknownComponent) as caught:
         load_catalog().find(HeadSpec, parse_name("halle"))
@@ -427,7 +427,7 @@ print(json.dumps([
 
 
 def remarks_and_heads_in_a_new_process(garden):
-    """In a new process, where nothing heavy is imported yet; a small module stands for each heavy library."""
+    """In a new process, where nothing heavy is imported yet; a small module replaces each heavy library."""
     for library in ("torch", "timm"):
         garden.write(library, "")
     path = {"PYTHONPATH": os.pathsep.join([str(garden.folder), *sys.path])}

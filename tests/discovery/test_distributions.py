@@ -57,7 +57,7 @@ def test_a_damaged_line_is_an_entry_point_without_value(garden):
     assert found() == [PluginSource("acme", "1.0", "damaged", ""), PluginSource("acme", "1.0", "main", "acme_plugin")]
 
 
-def test_a_distribution_whose_metadata_cannot_be_read_stops_nobody(garden):
+def test_a_distribution_with_unreadable_metadata_is_skipped(garden):
     garden.plant(None, distribution="damaged").joinpath("METADATA").write_bytes(b"\xff\xfe")
     garden.plant(None, distribution="nameless").joinpath("METADATA").write_text("Version: 1.0\n")
     garden.plant(None, distribution="acme")

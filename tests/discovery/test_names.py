@@ -16,7 +16,7 @@ from taskgraft.discovery.names import ComponentName, InvalidName, is_name, norma
         ("2", ComponentName("2")),
     ],
 )
-def test_a_name_is_taken_apart_and_put_together_again(text, name):
+def test_a_name_is_parsed_and_written_again(text, name):
     assert parse_name(text) == name
     assert str(name) == text
 
@@ -25,7 +25,7 @@ def test_a_name_is_taken_apart_and_put_together_again(text, name):
     "text",
     ["", ":", ":x", "/", "/x", "x/", "a/b/c", "HF-text", "hf_text", "hf--text", "-hf", "hf-", "hf text", "-a/x", "x\n"],
 )
-def test_a_text_outside_the_grammar_is_no_name(text):
+def test_a_text_outside_the_grammar_is_not_a_name(text):
     with pytest.raises(InvalidName) as caught:
         parse_name(text)
     assert str(caught.value) == (

@@ -57,16 +57,16 @@ def write(tmp_path, monkeypatch):
     return write
 
 
-def refusal(kind, path, *overrides):
+def error_text(kind, path, *overrides):
     with pytest.raises(kind) as caught:
         read_recipe(path, overrides)
     return str(caught.value)
 
 
-# --- forms
+# --- formats
 
 
-def test_toml_yaml_and_json_say_the_same(write):
+def test_toml_yaml_and_json_give_the_same_recipe(write):
     files = [write(TOML), write(YAML, "recipe.yaml"), write(YAML, "recipe.yml"), write(JSON, "recipe.json")]
     recipes = [read_recipe(file) for file in files]
     assert recipes[0].strategy.settings == {"learn": 2}
@@ -74,7 +74,7 @@ def test_toml_yaml_and_json_say_the_same(write):
     assert all(recipe == recipes[0] for recipe in recipes)
 
 
-def test_a_byte_order_mark_does_no_harm(write):
+def test_a_byte_order_mark_is_ignored(write):
     assert read_recipe(write(b"\xef\xbb\xbf" + TOML.encode())).training.epochs == 5
 
 
@@ -115,36 +115,38 @@ def test_a_number_with_an_exponent_is_a_number_in_yaml(write):
         ("r.ini", "", "r.ini: a recipe is a file that ends in .toml or .json or .yaml or .yml, or an artifact."),
     ],
 )
-def test_a_file_that_is_no_recipe_says_where_it_is_wrong(write, name, content, message):
-    assert refusal(InvalidRecipe, write(content, name)) == message
+def test_an_invalid_file_is_rejected_with_line_and_column(write, name, content, message):
+    assert error_text(InvalidRecipe, write(content, name)) == message
 
 
 def test_yaml_makes_no_objects_of_python(write):
-    message = refusal(InvalidRecipe, write("a: !!python/object/apply:os.getcwd []", "r.yaml"))
+    message = error_text(InvalidRecipe, write("a: !!python/object/apply:os.getcwd []", "r.yaml"))
     assert "could not determine a constructor for the tag" in message
 
 
 @pytest.mark.parametrize(
     "content", ['a: "no"', "a: 'no'", 'a: "007"', "a: true", "a: False", "a: 12", "a: -3", "a: 0.5"]
 )
-def test_yaml_that_says_what_it_means_is_read(write, content):
-    assert "there is no setting 'a'" in refusal(ConfigError, write(content, "r.yaml"))
+def test_unambiguous_yaml_is_read(write, content):
+    assert "there is no setting 'a'" in error_text(ConfigError, write(content, "r.yaml"))
 
 
-def test_a_missing_file_names_one_that_may_be_meant(write):
+def test_a_missing_file_suggests_a_similar_one(write):
     write(TOML, "intents.toml")
-    assert refusal(InvalidRecipe, "intent.toml") == "intent.toml: there is no such file. Did you mean 'intents.toml'?"
-    assert refusal(InvalidRecipe, "quite-another.toml") == "quite-another.toml: there is no such file."
+    assert (
+        error_text(InvalidRecipe, "intent.toml") == "intent.toml: there is no such file. Did you mean 'intents.toml'?"
+    )
+    assert error_text(InvalidRecipe, "quite-another.toml") == "quite-another.toml: there is no such file."
 
 
-def test_a_folder_without_artifact_is_no_recipe(write):
+def test_a_folder_without_artifact_is_not_a_recipe(write):
     write(TOML, "folder/recipe.toml")
-    assert refusal(InvalidRecipe, "folder") == "folder: this is a folder, and not an artifact."
+    assert error_text(InvalidRecipe, "folder") == "folder: this is a folder, and not an artifact."
 
 
-def test_every_unknown_key_and_refused_value_is_named(write):
+def test_every_unknown_key_and_invalid_value_is_named(write):
     text = START + 'stratgy = "full"\n[training]\nepoch = 3\nwarmup = 2\n'
-    assert refusal(ConfigError, write(text)) == (
+    assert error_text(ConfigError, write(text)) == (
         "recipe.toml: the setting 'strategy' has no default, so decide it. "
         "the setting 'training.warmup' is 2: input should be less than 1. "
         "there is no setting 'training.epoch'. Did you mean 'training.epochs'? Settings: epochs, steps, batch_size, "
@@ -272,12 +274,12 @@ def test_a_later_override_wins(write):
         ("training.epochs.x=5", "'training.epochs.x=5' cannot be set: 'training.epochs' has no settings below it."),
     ],
 )
-def test_a_key_that_no_recipe_has_is_refused_with_the_nearest(write, override, message):
-    assert refusal(ConfigError, write(TOML), override) == message
+def test_a_key_that_no_recipe_has_is_rejected_with_the_nearest(write, override, message):
+    assert error_text(ConfigError, write(TOML), override) == message
 
 
-def test_a_value_that_is_refused_names_the_override(write):
-    assert refusal(ConfigError, write(TOML), "training.epochs=many") == (
+def test_an_invalid_value_names_the_override(write):
+    assert error_text(ConfigError, write(TOML), "training.epochs=many") == (
         "recipe.toml (with training.epochs=many): the setting 'training.epochs' is 'many': "
         "input should be a valid integer, unable to parse string as an integer."
     )
@@ -297,10 +299,10 @@ def test_an_artifact_is_a_recipe_too(tmp_path, small_plugin_installed):
     assert (recipe.training.seed, recipe.training.epochs) == (4, 9)
 
 
-def test_the_recipe_of_an_artifact_with_objects_says_that_they_have_no_name(tmp_path):
+def test_the_recipe_of_an_artifact_with_objects_needs_names_for_them(tmp_path):
     model = trained(words())
     path = model.save(tmp_path / "artifact")
-    assert refusal(InvalidRecipe, path) == (
+    assert error_text(InvalidRecipe, path) == (
         f"{path}: the backbone was an object of the class backbones.Words. Name one that is installed."
     )
 

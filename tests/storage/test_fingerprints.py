@@ -95,7 +95,7 @@ def test_what_the_features_do_not_use_is_left_out(tmp_path):
     assert found == combined_digest({"a": TENSORS["a"]}, FILES)
 
 
-def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+def test_a_pickle_that_would_run_code_is_rejected(tmp_path):
     import pickle
 
     class Bomb:

@@ -119,7 +119,7 @@ def test_a_missing_file_is_named(artifact, read, name):
 
 @pytest.mark.parametrize("read", [read_manifest, read_artifact])
 @pytest.mark.parametrize("name", [MANIFEST, TENSORS, SUMS])
-def test_a_pipe_in_the_place_of_a_file_is_never_opened(artifact, read, name):
+def test_a_pipe_instead_of_a_file_is_never_opened(artifact, read, name):
     (artifact / name).unlink()
     os.mkfifo(artifact / name)
     assert problem(read, artifact) == f"{name} is not a regular file"

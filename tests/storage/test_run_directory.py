@@ -27,11 +27,11 @@ def lines(folder: RunDirectory) -> list[dict]:
     return [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_new_run_has_no_state(folder):
+def test_a_new_run_has_no_checkpoint(folder):
     assert folder.load_state() is None
 
 
-def test_the_state_comes_back_bit_for_bit(folder):
+def test_the_checkpoint_comes_back_bit_for_bit(folder):
     tensors = {"a": torch.randn(3), "b": torch.tensor([1, 2]), "c": torch.tensor(0.1, dtype=torch.bfloat16)}
     folder.save_state({"step": 4, "loss": 0.1 + 0.2}, tensors)
     values, found = again(folder).load_state()
@@ -40,7 +40,7 @@ def test_the_state_comes_back_bit_for_bit(folder):
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
 
 
-def test_a_later_state_replaces_an_earlier_one(folder):
+def test_a_later_checkpoint_replaces_an_earlier_one(folder):
     folder.save_state({"step": 1}, {"a": torch.zeros(2)})
     folder.save_state({"step": 2}, {"b": torch.ones(1)})
     values, tensors = folder.load_state()
@@ -54,7 +54,7 @@ def test_a_later_state_replaces_an_earlier_one(folder):
     ]
 
 
-def test_metrics_after_the_kept_state_are_forgotten(folder):
+def test_metrics_after_the_checkpoint_are_dropped(folder):
     folder.append_metrics({"step": 1})
     folder.save_state({}, {"a": torch.zeros(1)})
     folder.append_metrics({"step": 2})
@@ -63,13 +63,13 @@ def test_metrics_after_the_kept_state_are_forgotten(folder):
     assert lines(folder) == [{"step": 1}, {"step": 2, "again": True}]
 
 
-def test_metrics_without_a_state_are_forgotten(folder):
+def test_metrics_without_a_checkpoint_are_dropped(folder):
     folder.append_metrics({"step": 1})
     again(folder).load_state()
     assert lines(folder) == []
 
 
-def test_a_run_that_starts_anew_forgets_the_one_before(folder):
+def test_a_run_that_starts_again_drops_the_one_before(folder):
     folder.append_metrics({"step": 1})
     folder.save_state({}, {"a": torch.zeros(1)})
     again(folder, resume=False)
@@ -77,14 +77,14 @@ def test_a_run_that_starts_anew_forgets_the_one_before(folder):
     assert lines(folder) == []
 
 
-def test_to_resume_where_nothing_was_begins(tmp_path):
+def test_resuming_in_an_empty_folder_starts_a_run(tmp_path):
     made = RunDirectory(tmp_path / "new")
     made.open(IDENTITY, resume=True)
     assert made.load_state() is None
     made.close()
 
 
-def test_a_run_cannot_go_on_with_something_changed(folder):
+def test_a_changed_run_cannot_be_resumed(folder):
     folder.close()
     other = {"training": {"epochs": 5, "seed": 0}, "training rows": "abd", "more": None}
     with pytest.raises(ResumeMismatch) as raised:
@@ -105,7 +105,7 @@ def test_two_runs_cannot_share_a_folder(folder):
     folder.save_state({}, {"a": torch.zeros(1)})
 
 
-def test_a_damaged_state_is_refused(folder):
+def test_a_damaged_checkpoint_is_rejected(folder):
     folder.save_state({}, {"a": torch.zeros(100)})
     path = folder.path / "state.safetensors"
     path.write_bytes(path.read_bytes()[:50])
@@ -117,21 +117,21 @@ def test_a_damaged_state_is_refused(folder):
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{"])
-def test_a_damaged_identity_is_refused(folder, content):
+def test_a_damaged_identity_is_rejected(folder, content):
     folder.close()
     (folder.path / "run.json").write_text(content)
     with pytest.raises(RunDirectoryError, match=r"its run\.json cannot be read"):
         folder.open(IDENTITY, resume=True)
 
 
-def test_a_place_that_is_a_file_is_refused(tmp_path):
+def test_a_folder_that_is_a_file_is_rejected(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(RunDirectoryError) as raised:
         RunDirectory(tmp_path / "run").open(IDENTITY, resume=False)
     assert str(raised.value) == f"The run folder {tmp_path / 'run'} cannot be used: File exists."
 
 
-def test_a_state_that_cannot_be_written_leaves_the_one_before(folder, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(folder, monkeypatch):
     folder.save_state({"step": 1}, {"a": torch.zeros(1)})
 
     def full(descriptor: int) -> None:

@@ -130,15 +130,15 @@ class Head(ABC, Generic[AnyTarget]):
         """
         raise NotImplementedError(f"{type(self).__name__} reads no target column")
 
-    def fit_element_schema(self, contents: ElementSchema) -> AnyTarget:
+    def fit_element_schema(self, schema: ElementSchema) -> AnyTarget:
         """Make the target description from the schema of a backbone's elements."""
         raise NotImplementedError(f"{type(self).__name__} reads target columns, not masked elements")
 
-    def choose_masked(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+    def choose_masked(self, values: Batch, seeds: Sequence[int]) -> Tensor:
         """Choose the elements to mask. Their values are the encoded target, see :func:`taskgraft.contract.masking.keep_masked`.
 
         Args:
-            held: the element values of some rows, from the backbone's processor.
+            values: the element values of some rows, from the backbone's processor.
             seeds: one per row, from 0 to 2**32 - 1; all random choices for a row come from its seed.
 
         Returns:
@@ -146,14 +146,14 @@ class Head(ABC, Generic[AnyTarget]):
         """
         raise NotImplementedError(f"{type(self).__name__} reads target columns, not masked elements")
 
-    def choose_scored(self, held: Batch, seeds: Sequence[int]) -> Tensor:
+    def choose_scored(self, values: Batch, seeds: Sequence[int]) -> Tensor:
         """Choose the elements whose values are the encoded target in training: the masked ones, and perhaps more.
 
         Elements that are scored but not masked train features to represent visible elements too, as later tasks need.
 
         Args, returns: as for :meth:`choose_masked`; with the same seeds, includes every element that it chooses.
         """
-        return self.choose_masked(held, seeds)
+        return self.choose_masked(values, seeds)
 
     @abstractmethod
     def decode_targets(self, encoded: Batch, target: AnyTarget) -> list[Any]:

@@ -56,26 +56,26 @@ class ElementSchema(Config):
         return self
 
 
-def maskable(held: Batch) -> Tensor:
+def maskable(values: Batch) -> Tensor:
     """Tell which elements have a value to recover.
 
     Args:
-        held: element values, from :meth:`taskgraft.contract.processor.Processor.element_values`.
+        values: element values, from :meth:`taskgraft.contract.processor.Processor.element_values`.
 
     Returns:
         ``(batch, element)`` bool.
     """
-    has_value = (held[CATEGORY] >= 0) | ~held[NUMBER].isnan().all(-1)
-    return has_value & held.mask(ELEMENT_AXIS)
+    has_value = (values[CATEGORY] >= 0) | ~values[NUMBER].isnan().all(-1)
+    return has_value & values.mask(ELEMENT_AXIS)
 
 
-def keep_masked(held: Batch, hidden: Tensor) -> Batch:
+def keep_masked(values: Batch, masked: Tensor) -> Batch:
     """Keep the values of masked elements, the ones to recover, and mark all others as having none.
 
     Args:
-        held: element values.
-        hidden: ``(batch, element)`` bool, True where masked.
+        values: element values.
+        masked: ``(batch, element)`` bool.
     """
-    category = torch.where(hidden, held[CATEGORY], -1)
-    number = torch.where(hidden[..., None], held[NUMBER], torch.nan)
-    return Batch({CATEGORY: category, NUMBER: number}, held.axes, held.lengths)
+    category = torch.where(masked, values[CATEGORY], -1)
+    number = torch.where(masked[..., None], values[NUMBER], torch.nan)
+    return Batch({CATEGORY: category, NUMBER: number}, values.axes, values.lengths)

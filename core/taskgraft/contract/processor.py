@@ -102,12 +102,12 @@ class Processor(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no element values")
 
-    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, masked: Tensor, seeds: Sequence[int]) -> Batch:
         """Mask elements, so that no information about their values is left. The given batch is not changed.
 
         Args:
             batch: as for :meth:`element_values`.
-            hidden: ``(batch, element)`` bool, True where masked; may include elements without a value to recover.
+            masked: ``(batch, element)`` bool; may include elements without a value to recover.
             seeds: as for :meth:`augment`, where masked elements are replaced at random.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot mask elements")

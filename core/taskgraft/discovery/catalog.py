@@ -78,8 +78,9 @@ class Catalog:
 
     def _knows(self, distribution: str) -> bool:
         """Tell whether any plugin of a distribution was seen, working or not."""
-        sources = [one.source.distribution for one in (*self.entries, *self.failures)]
-        return normalize_distribution(distribution) in map(normalize_distribution, (*sources, *self.blocked))
+        sources = (*(entry.source for entry in self.entries), *(failure.source for failure in self.failures))
+        known = (*(source.distribution for source in sources), *self.blocked)
+        return normalize_distribution(distribution) in map(normalize_distribution, known)
 
 
 class RenamedComponentWarning(FutureWarning):

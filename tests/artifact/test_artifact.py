@@ -16,7 +16,7 @@ import taskgraft as tg
 from taskgraft.artifact.save import SaveError
 from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion
-from taskgraft.model import load
+from taskgraft.model.compose import load
 from taskgraft.storage.fingerprints import combined_digest, tensor_digest
 from taskgraft.storage.manifest import MANIFEST, SCHEMA, SUMS, TENSORS, InvalidArtifact
 

@@ -16,7 +16,7 @@ from taskgraft.contract.descriptions import HeadDescription, TargetKind
 from taskgraft.contract.rows import MissingColumn, RenamedColumns, to_arrow
 from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
-from taskgraft.model import load
+from taskgraft.model.compose import load
 from taskgraft.storage.manifest import MANIFEST, InvalidArtifact
 
 SETTINGS = EmptyConfig()

@@ -14,7 +14,7 @@ from taskgraft.contract.rows import UnreadableFile
 from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.evaluation.errors import EvaluationError
-from taskgraft.model import load
+from taskgraft.model.compose import load
 from taskgraft.storage.manifest import InvalidArtifact
 
 PLUGIN = """

@@ -100,11 +100,7 @@ def check_owners(folder: Path, manifest: Manifest, description: BackboneDescript
 
 
 def _load_base(folder: Path, backbone: Backbone, base: str | None) -> str:
-    """Load the backbone weights of an artifact, and return their fingerprint.
-
-    Args:
-        base: the fingerprint of the backbone as it was built.
-    """
+    """Load the backbone weights of an artifact over those with the fingerprint ``base``, and return the new fingerprint."""
     manifest, content = read_artifact(folder)
     if manifest.base != base:
         raise InvalidArtifact(str(folder), f"it was trained on another base ({manifest.base} there, {base} here)")
@@ -122,10 +118,6 @@ def _load_base(folder: Path, backbone: Backbone, base: str | None) -> str:
         problem = f"it contains the tensor {join_words(unexpected, 3)}, which the backbone does not have"
         raise InvalidArtifact(str(folder), problem)
     copy_verified(folder, saved, manifest.tensors, destinations)
-    return _fingerprint(manifest)
-
-
-def _fingerprint(manifest: Manifest) -> str:
-    digests = {name: record.sha256 for name, record in manifest.tensors.items() if record.owner != HEAD}
+    digests = {name: manifest.tensors[name].sha256 for name in saved}
     facts: list[Any] = [manifest.base, digests, manifest.processor]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

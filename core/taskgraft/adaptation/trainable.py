@@ -136,26 +136,21 @@ def resolve_trainable(
 
 
 def _find_problem(stage: Stage, groups: Sequence[ParameterGroup], names: Sequence[str]) -> str | None:
-    """Return why a stage cannot run.
-
-    Args:
-        names: of the tensors of the backbone.
-    """
+    """Return why a stage cannot run, if so. ``names`` are those of the backbone's tensors."""
     selected: dict[str, str] = {}
     for group in groups:
         for name in group.tensors:
             if name in selected:
                 return f"both '{selected[name]}' and '{group.name}' select the tensor {name}"
             selected[name] = group.name
-    convex = stage.solve == HeadSolver.CONVEX
+    convex, has_loss = stage.solve == HeadSolver.CONVEX, stage.loss is not None
     only_head = [group.name for group in groups] == [HEAD]
     reserved = f"the backbone has an attribute '{HEAD}', a name reserved for the tensors of the head; rename it"
     problems = {
         "it trains nothing": not groups,
         reserved: any(_is_of_head(name) for name in names),
-        "a solver minimises the head's own loss, so the stage cannot have another loss": convex
-        and stage.loss is not None,
-        "it has a teacher, but no loss that uses its soft labels": stage.teacher is not None and stage.loss is None,
+        "a solver minimises the head's own loss, so the stage cannot have another loss": convex and has_loss,
+        "it has a teacher, but no loss that uses its soft labels": stage.teacher is not None and not has_loss,
         "a solver finds the head, so the stage must train the head and nothing else": convex and not only_head,
     }
     return next((problem for problem, applies in problems.items() if applies), None)

@@ -13,7 +13,9 @@ EXPORTED = "taskgraft-export.json"
 """Describes an export. A folder with it may be overwritten."""
 
 
-def export(backbone: Backbone, recipe: Recipe, composition: Composition, folder: Path, *, overwrite: bool) -> Path:
+def export_checkpoint(
+    backbone: Backbone, recipe: Recipe, composition: Composition, folder: Path, *, overwrite: bool
+) -> Path:
     """Write a backbone's checkpoint atomically, and return its absolute path.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TextIO
 from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.adaptation.insertion import remove_modules
 from taskgraft.adaptation.merging import AdapterMerge
-from taskgraft.artifact.export import export
+from taskgraft.artifact.export import export_checkpoint
 from taskgraft.artifact.save import save
 from taskgraft.composition.compose import Composition
 from taskgraft.composition.resolve import ComponentReference
@@ -274,7 +274,9 @@ class TaskModel:
         fitted, merge = self._start_merge("be exported", check)
         merge.merge()
         try:
-            return export(fitted.task.backbone, self.recipe, self.composition, Path(folder), overwrite=overwrite)
+            return export_checkpoint(
+                fitted.task.backbone, self.recipe, self.composition, Path(folder), overwrite=overwrite
+            )
         finally:
             merge.undo()
 

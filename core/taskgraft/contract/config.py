@@ -38,10 +38,10 @@ class ConfigError(TaskgraftError):
         return f"{self.who}: {' '.join(self.problems)}"
 
 
-AnyConfig = TypeVar("AnyConfig", bound=Config)
+_AnyConfig = TypeVar("_AnyConfig", bound=Config)
 
 
-def parse_config(config: type[AnyConfig], settings: Mapping[str, Any], who: str) -> AnyConfig:
+def parse_config(config: type[_AnyConfig], settings: Mapping[str, Any], who: str) -> _AnyConfig:
     """Validate settings with a config class.
 
     Args:

@@ -1,4 +1,4 @@
-"""Bottleneck adapters on unlike backbones of the core's own tests; plugins try theirs."""
+"""Bottleneck adapters on different backbones of the core's tests; plugins test their own."""
 
 import pytest
 import torch
@@ -35,8 +35,8 @@ def adapters(**settings):
     return Adapters(AdaptersConfig(**settings))
 
 
-def stood_around(backbone, **settings):
-    """The paths of what adapters stand around."""
+def adapted_layers(backbone, **settings):
+    """The paths of the adapted layers."""
     (stage,) = adapters(**settings).plan(backbone.description, HEAD)
     return [one.path for one in insert_modules(backbone, stage.insertions)]
 
@@ -71,18 +71,18 @@ class TestLaws(StrategyLaws):
         return {"label": ["cat", "dog", "bird"] * (rows // 3) + ["cat"] * (rows % 3)}
 
 
-def test_houlsby_stands_behind_attention_and_feed_forward_pfeiffer_behind_the_latter():
-    assert stood_around(words(), style="houlsby") == [
+def test_houlsby_adapts_attention_and_feed_forward_and_pfeiffer_only_the_latter():
+    assert adapted_layers(words(), style="houlsby") == [
         f"blocks.{block}.{layer}" for block in (0, 1) for layer in ("attention_output", "feed_forward_out")
     ]
-    assert stood_around(words()) == ["blocks.0.feed_forward_out", "blocks.1.feed_forward_out"]
+    assert adapted_layers(words()) == ["blocks.0.feed_forward_out", "blocks.1.feed_forward_out"]
 
 
 def test_only_the_last_parts_are_adapted_on_request():
-    assert stood_around(words(), last=1) == ["blocks.1.feed_forward_out"]
+    assert adapted_layers(words(), last=1) == ["blocks.1.feed_forward_out"]
 
 
-def test_more_parts_than_there_are_cannot_be_adapted():
+def test_adapting_more_parts_than_exist_is_rejected():
     with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), classification(), {"name": "adapters", "last": 4})
     assert str(caught.value) == (
@@ -90,15 +90,15 @@ def test_more_parts_than_there_are_cannot_be_adapted():
     )
 
 
-def test_convolutions_are_adapted_where_nothing_feeds_forward():
-    assert stood_around(pictures()) == ["stem.convolution", "middle.pointwise", "last.convolution"]
+def test_convolutions_are_adapted_where_there_is_no_feed_forward():
+    assert adapted_layers(pictures()) == ["stem.convolution", "middle.pointwise", "last.convolution"]
 
 
-def test_of_a_backbone_without_roles_whole_parts_are_adapted():
-    assert stood_around(Passing()) == ["model.blocks.1"]  # the first and the last own more than their block
+def test_whole_parts_are_adapted_in_a_backbone_without_roles():
+    assert adapted_layers(Passing()) == ["model.blocks.1"]  # the first and the last own more than their block
 
 
-def test_a_part_says_which_of_its_modules_stands_for_all_of_it():
+def test_a_part_declares_its_output_module():
     output = sequence(4)
     parts = (
         Part("first", ("embedding", "blocks.0"), output, output_module="blocks.0"),
@@ -111,7 +111,7 @@ def test_a_part_says_which_of_its_modules_stands_for_all_of_it():
     assert {one.roles for one in stage.insertions} == {None}
 
 
-def test_a_backbone_with_nothing_to_stand_around_is_refused():
+def test_a_backbone_without_a_layer_to_adapt_is_rejected():
     parts = (Part("all", ("embedding", "norm"), vector(4)),)
     with pytest.raises(TaskgraftError) as caught:
         adapters().plan(BackboneDescription((InputField("text"),), (vector(4),), parts), HEAD)
@@ -121,8 +121,8 @@ def test_a_backbone_with_nothing_to_stand_around_is_refused():
     )
 
 
-def test_layers_that_the_features_do_without_are_left_alone():
-    """The last feed-forward does not reach attention maps; an adapter there would learn nothing."""
+def test_layers_that_the_features_do_not_use_are_not_adapted():
+    """The last feed-forward does not reach attention maps; an adapter there would have no gradient."""
     output = sequence(4)
     parts = tuple(
         Part(f"block-{number}", (f"blocks.{number}",), output, {f"blocks.{number}.out": LayerRole.FEED_FORWARD_OUT})
@@ -136,7 +136,7 @@ def test_layers_that_the_features_do_without_are_left_alone():
     assert [one.parts for one in over_sequence.insertions] == [("block-0",), ("block-1",)]
 
 
-def test_training_begins_at_the_pretrained_function():
+def test_training_starts_at_the_pretrained_function():
     bare, backbone = words(), words()
     (stage,) = adapters(style="houlsby").plan(backbone.description, HEAD)
     insert_modules(backbone, stage.insertions)
@@ -144,7 +144,7 @@ def test_training_begins_at_the_pretrained_function():
     assert torch.equal(backbone.eval()(batch, Layout.VECTOR).value, bare(batch, Layout.VECTOR).value)
 
 
-def test_the_base_keeps_still_and_every_adapter_learns():
+def test_the_base_stays_frozen_and_every_adapter_is_trained():
     backbone = words()
     base = copied(backbone)
     model = fitted(backbone, sentences(), style="houlsby", reduction=4)
@@ -156,7 +156,7 @@ def test_the_base_keeps_still_and_every_adapter_learns():
     assert now[ups[0]].shape == (16, 4)
 
 
-def test_an_artifact_holds_adapters_and_head_alone_and_predicts_the_same_bits(tmp_path, small_plugin_installed):
+def test_an_artifact_contains_only_adapters_and_head_and_predicts_the_same_bits(tmp_path, small_plugin_installed):
     model = tg.compose("small-pictures", "classification", {"name": "adapters", "last": 2, "reduction": 2})
     model.fit(images(), target="label", training={"batch_size": 8}, quiet=True)
     model.save(tmp_path / "artifact")
@@ -165,26 +165,26 @@ def test_an_artifact_holds_adapters_and_head_alone_and_predicts_the_same_bits(tm
     assert weights(again)["backbone.last.convolution.up.weight"].shape == (16, 8, 1, 1)
 
 
-def test_what_lies_before_the_first_adapter_is_computed_once():
+def test_the_output_of_parts_before_the_first_adapter_is_cached():
     model = tg.compose(words(), classification(), adapters(last=1))
     run = model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
     assert [stage.stored_at for stage in run.stages] == [2]
 
 
-def test_the_size_is_that_of_what_the_layer_gives():
+def test_the_feature_size_is_that_of_the_layers_output():
     assert BottleneckAdapter(nn.Linear(4, 12), sequence(6), 3, whole=False).down.weight.shape == (4, 12)
     assert BottleneckAdapter(nn.Conv1d(4, 12, 5), sequence(6), 3, whole=False).up.weight.shape == (12, 4, 1)
     assert BottleneckAdapter(nn.Sequential(nn.Conv2d(3, 6, 3)), GRID, 3, whole=True).down.weight.shape == (2, 6, 1, 1)
     assert BottleneckAdapter(nn.Identity(), sequence(6), 12, whole=False).down.weight.shape == (1, 6)
 
 
-def test_it_is_of_the_dtype_of_the_layer():
+def test_an_adapter_has_the_dtype_of_the_layer():
     layer = nn.Linear(4, 4, dtype=torch.bfloat16)
     value = torch.ones(1, 4, dtype=torch.bfloat16)
     assert BottleneckAdapter(layer, sequence(4), 2, whole=False)(value).dtype == torch.bfloat16
 
 
-def test_of_a_tuple_the_first_entry_is_adapted():
+def test_the_first_entry_of_a_tuple_is_adapted():
     class Pair(nn.Module):
         def forward(self, value, *, scale):
             return value * scale, "kept"
@@ -196,7 +196,7 @@ def test_of_a_tuple_the_first_entry_is_adapted():
     assert second == "kept"
 
 
-def test_code_around_a_layer_still_finds_what_it_asks_of_it():
+def test_attributes_of_the_wrapped_layer_can_still_be_read():
     layer = nn.Linear(4, 5)
     adapted = BottleneckAdapter(layer, sequence(5), 2, whole=False)
     assert adapted.weight is layer.weight
@@ -205,8 +205,8 @@ def test_code_around_a_layer_still_finds_what_it_asks_of_it():
         adapted.nothing  # noqa: B018
 
 
-def test_torchs_own_transformer_layer_does_not_compute_past_it():
-    """Without gradients it takes a fast path over bare weights, unless something in it has a hook."""
+def test_the_fast_path_of_torchs_transformer_layer_does_not_skip_the_adapter():
+    """Without gradients it takes a fast path on the bare weights, unless a submodule has a hook."""
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
     layer.linear2 = BottleneckAdapter(layer.linear2, sequence(8), 2, whole=False).eval()
     value = torch.randn(2, 3, 8)

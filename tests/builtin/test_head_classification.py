@@ -17,7 +17,7 @@ from taskgraft.contract.targets import InvalidTargets, TargetError
 LABELS = ["b", "a", "c", "a", "a", "b"]
 
 UNREAD = Features(Layout.VECTOR, (torch.zeros(1, 5),))
-"""Stands for the features that gave an output, where nothing is read of them."""
+"""Passed as features where they are not read."""
 
 
 def head(**settings) -> Classification:
@@ -33,7 +33,7 @@ def encoded(head: Classification, labels=LABELS) -> Batch:
     return head.encode({"label": labels}, head.fit_targets({"label": labels}))
 
 
-def test_the_vocabulary_is_sorted_text():
+def test_the_vocabulary_of_texts_is_sorted():
     assert head().fit_targets({"label": LABELS}) == ClassificationTarget(column="label", vocabulary=("a", "b", "c"))
 
 
@@ -41,17 +41,17 @@ def test_the_vocabulary_of_numbers_is_sorted_by_value():
     assert head().fit_targets({"label": [10, 9, 100]}).vocabulary == (9, 10, 100)
 
 
-def test_numbers_of_numpy_become_plain():
+def test_numpy_numbers_become_python_numbers():
     learned = head().fit_targets({"label": list(np.array([1, 0]))})
     assert [type(label) for label in learned.vocabulary] == [int, int]
 
 
-def test_what_was_learned_is_json():
+def test_the_target_description_is_json():
     learned = head(class_weights="balanced").fit_targets({"label": LABELS})
     assert ClassificationTarget.model_validate_json(learned.model_dump_json()) == learned
 
 
-def test_labels_are_numbered_and_named_again():
+def test_encoded_labels_are_decoded_to_the_same_labels():
     target = head().fit_targets({"label": LABELS})
     batch = head().encode({"label": LABELS}, target)
     assert batch["label"].tolist() == [1, 0, 2, 0, 0, 1]
@@ -90,7 +90,7 @@ def test_label_smoothing_is_that_of_torch():
 
 
 @pytest.mark.parametrize("asked", ["none", "balanced"])
-def test_a_soft_target_is_a_distribution_over_classes(asked):
+def test_a_soft_label_is_a_distribution_over_classes(asked):
     chosen = head(class_weights=asked)
     module, output, soft = built(chosen), torch.randn(6, 3), torch.rand(6, 3).softmax(-1)
     loss = module.loss(output, Batch({"label": soft}), UNREAD)
@@ -105,7 +105,7 @@ def test_the_loss_of_members_is_their_mean_loss():
     torch.testing.assert_close(loss.total / loss.weight, wanted)
 
 
-def test_soft_targets_and_members_go_together():
+def test_soft_labels_work_with_ensemble_members():
     module, output, soft = built(head(), members=4), torch.randn(6, 4, 3), torch.rand(6, 3).softmax(-1)
     loss = module.loss(output, Batch({"label": soft}), UNREAD)
     wanted = torch.stack([cross_entropy(output[:, member], soft) for member in range(4)]).mean()
@@ -113,7 +113,7 @@ def test_soft_targets_and_members_go_together():
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_the_soft_loss_and_its_gradient_are_those_of_the_paper(temperature):
+def test_the_distillation_loss_and_its_gradient_are_those_of_the_paper(temperature):
     module, output, teacher = built(head()), torch.randn(6, 3, requires_grad=True), torch.randn(6, 3)
     shares = (teacher / temperature).softmax(-1)
     soft = module.soft_labels(teacher, UNREAD, temperature)
@@ -126,7 +126,7 @@ def test_the_soft_loss_and_its_gradient_are_those_of_the_paper(temperature):
     assert float(loss.weight) == 6
 
 
-def test_each_member_learns_what_the_members_of_the_teacher_say_on_average():
+def test_each_member_is_trained_on_the_mean_of_the_teachers_members():
     module, output, teacher = built(head(), members=4), torch.randn(6, 4, 3), torch.randn(6, 4, 3)
     soft = module.soft_labels(teacher, UNREAD, 2.0)
     shares = (teacher / 2).softmax(-1).mean(1)
@@ -141,14 +141,14 @@ def focal(output, shares, gamma, weights=(1.0, 1.0, 1.0)):
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
-def test_the_focal_loss_passes_over_what_is_told_apart(gamma):
+def test_the_focal_loss_down_weights_easy_rows(gamma):
     module, batch, output = built(head(focal=gamma)), encoded(head()), torch.randn(6, 3)
     loss = module.loss(output, batch, UNREAD)
     torch.testing.assert_close(loss.total.double(), focal(output, one_hot(batch["label"], 3), gamma))
     assert float(loss.weight) == 6
 
 
-def test_smoothing_and_weights_share_out_the_terms_of_the_focal_loss():
+def test_smoothing_and_weights_apply_to_each_term_of_the_focal_loss():
     chosen = head(focal=2.0, label_smoothing=0.3, class_weights={"a": 1, "b": 5, "c": 0.5})
     batch, output = encoded(chosen), torch.randn(6, 3)
     loss = built(chosen).loss(output, batch, UNREAD)
@@ -157,7 +157,7 @@ def test_smoothing_and_weights_share_out_the_terms_of_the_focal_loss():
     assert float(loss.weight) == 1 * 3 + 5 * 2 + 0.5
 
 
-def test_the_focal_loss_of_a_soft_target_is_that_of_its_classes_by_their_shares():
+def test_the_focal_loss_of_a_soft_label_is_the_weighted_sum_over_its_classes():
     output, soft = torch.randn(6, 3), torch.rand(6, 3).softmax(-1)
     loss = built(head(focal=2.0)).loss(output, Batch({"label": soft}), UNREAD)
     torch.testing.assert_close(loss.total.double(), focal(output, soft, 2.0))
@@ -173,14 +173,14 @@ def test_without_gamma_the_loss_is_cross_entropy_bit_for_bit(settings):
     assert torch.equal(module.loss(output, batch, UNREAD).total, wanted)
 
 
-def test_a_tiny_gamma_gives_nearly_the_cross_entropy_that_none_gives():
+def test_a_tiny_gamma_gives_nearly_the_cross_entropy():
     settings = {"label_smoothing": 0.3, "class_weights": "balanced"}
     batch, output = encoded(head()), torch.randn(6, 3)
     nearly, none = (built(head(focal=gamma, **settings)).loss(output, batch, UNREAD) for gamma in (1e-6, 0.0))
     torch.testing.assert_close(nearly.total, none.total, rtol=1e-4, atol=0)
 
 
-def test_the_slope_of_the_focal_loss_is_finite_where_a_row_is_certain():
+def test_the_gradient_of_the_focal_loss_is_finite_for_a_certain_row():
     output = (torch.eye(3) * 200).requires_grad_()
     chosen = head(focal=0.5)
     batch = chosen.encode({"label": ["a", "b", "a"]}, chosen.fit_targets({"label": LABELS}))
@@ -188,7 +188,7 @@ def test_the_slope_of_the_focal_loss_is_finite_where_a_row_is_certain():
     assert output.grad.isfinite().all()
 
 
-def test_a_focal_loss_is_not_convex_so_a_probe_descends():
+def test_the_focal_loss_is_not_convex_so_a_probe_uses_gradient_descent():
     assert head().description.convex
     assert not head(focal=2.0).description.convex
     model = tg.compose(words(), head(focal=2.0), "linear-probe")
@@ -206,7 +206,7 @@ def test_losses_of_batches_add_up_to_the_loss_of_all():
     torch.testing.assert_close(sum(part.weight for part in parts), whole.weight)
 
 
-def test_a_prediction_is_the_likeliest_label_with_probabilities():
+def test_a_prediction_is_the_most_likely_label_with_probabilities():
     output = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
     found = built(head()).predict(output, UNREAD)
     assert found.values == ["b", "a"]
@@ -220,7 +220,7 @@ def test_members_are_averaged_as_probabilities():
     np.testing.assert_allclose(found.probabilities, output.softmax(-1).mean(1), rtol=1e-6)
 
 
-def test_each_member_has_weights_of_its_own():
+def test_each_member_has_its_own_weights():
     module = built(head(), members=4)
     value = torch.randn(2, 4, 5)
     output = module(Features(Layout.VECTOR, (value,)))
@@ -228,15 +228,15 @@ def test_each_member_has_weights_of_its_own():
     torch.testing.assert_close(output[:, 1], value[:, 1] @ module.readout.weight[1].T + module.readout.bias[1])
 
 
-def test_features_in_half_precision_are_read_in_the_precision_of_the_head():
+def test_features_in_half_precision_are_cast_to_the_precision_of_the_head():
     assert built(head())(Features(Layout.VECTOR, (torch.randn(2, 5).bfloat16(),))).dtype == torch.float32
 
 
-def test_class_weights_are_no_saved_tensor():
+def test_class_weights_are_not_saved_as_a_tensor():
     assert not any("weights" in name for name in built(head(class_weights="balanced")).state_dict())
 
 
-def test_an_unseen_label_is_refused_with_its_row():
+def test_an_unseen_label_is_reported_with_its_row():
     target = head().fit_targets({"label": LABELS})
     with pytest.raises(InvalidTargets) as caught:
         head().encode({"label": ["a", "d"]}, target)
@@ -244,19 +244,19 @@ def test_an_unseen_label_is_refused_with_its_row():
 
 
 @pytest.mark.parametrize("empty", [None, "", float("nan")])
-def test_an_empty_cell_is_refused_with_its_row(empty):
+def test_an_empty_cell_is_reported_with_its_row(empty):
     with pytest.raises(InvalidTargets) as caught:
         head().fit_targets({"label": ["a", empty, "b"]})
     assert str(caught.value) == "row 1: the target column 'label' is empty"
 
 
-def test_more_than_five_bad_rows_are_cut_and_the_cut_is_said():
+def test_of_more_than_five_invalid_rows_the_rest_is_counted():
     with pytest.raises(InvalidTargets) as caught:
         head().fit_targets({"label": [""] * 8})
     assert str(caught.value).splitlines()[-1] == "… and 3 more rows."
 
 
-def test_one_label_leaves_nothing_to_tell_apart():
+def test_a_single_label_is_rejected():
     with pytest.raises(TargetError) as caught:
         head().fit_targets({"label": ["a", "a"]})
     assert str(caught.value) == (
@@ -279,7 +279,7 @@ def test_weights_by_label_must_name_every_label():
     )
 
 
-def test_two_target_columns_are_refused():
+def test_two_target_columns_are_rejected():
     with pytest.raises(TargetError) as caught:
         head().fit_targets({"label": LABELS, "other": LABELS})
     assert str(caught.value) == "'classification' reads one target column, but was given 2: label, other."

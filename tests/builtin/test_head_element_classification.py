@@ -22,7 +22,7 @@ def built(**settings):
 
 
 def emitted(lengths):
-    """Features of as many elements; the output of the tests was not made of them."""
+    """Features with this number of elements; the outputs in these tests are not computed from them."""
     return Features(Layout.SEQUENCE, (torch.zeros(len(lengths), int(lengths.max()), 5),), lengths)
 
 
@@ -34,12 +34,12 @@ def test_the_vocabulary_is_sorted_over_all_elements():
     assert head().fit_targets(TARGETS) == ElementClassificationTarget(column="tags", vocabulary=("B", "I", "O"))
 
 
-def test_labels_count_from_one_and_zero_is_no_label():
+def test_encoded_labels_start_at_one_and_zero_means_no_label():
     assert encoded()["labels"].tolist() == [[3, 1, 0, 0], [3, 0, 1, 2], [3, 3, 3, 0]]
     assert encoded().lengths["element"].tolist() == [2, 4, 3]
 
 
-def test_truth_has_a_label_or_none_per_element():
+def test_decoded_targets_have_a_label_or_none_per_element():
     assert head().decode_targets(encoded(), head().fit_targets(TARGETS)) == [
         ["O", "B"],
         ["O", None, "B", "I"],
@@ -69,7 +69,7 @@ def test_more_padding_does_not_change_the_loss():
     assert (one.total, one.weight) == (other.total, other.weight)
 
 
-def test_elements_that_were_cut_off_do_not_count():
+def test_truncated_elements_do_not_count():
     output, cut_off = torch.randn(3, 2, 3), torch.tensor([2, 2, 2])
     loss = built().loss(output, encoded(), emitted(cut_off))
     labels = encoded()["labels"][:, :2]
@@ -77,12 +77,12 @@ def test_elements_that_were_cut_off_do_not_count():
     torch.testing.assert_close(loss.total / 5, cross_entropy(output[labels > 0], labels[labels > 0] - 1))
 
 
-def test_an_element_cut_off_in_one_example_does_not_count_there_alone():
+def test_a_truncated_element_is_ignored_in_its_own_row_only():
     loss = built().loss(torch.randn(3, 4, 3), encoded(), emitted(torch.tensor([2, 2, 3])))
     assert loss.weight == 6
 
 
-def test_soft_targets_are_compared_where_neither_teacher_nor_student_cut_off():
+def test_soft_labels_are_compared_where_neither_teacher_nor_student_truncated():
     module, teacher, output = built(), torch.randn(2, 3, 3), torch.randn(2, 4, 3)
     soft = module.soft_labels(teacher, emitted(torch.tensor([3, 1])), 2.0)
     loss = module.distillation_loss(output, soft, emitted(torch.tensor([2, 4])), 2.0)
@@ -117,20 +117,20 @@ def test_a_prediction_has_a_label_and_probabilities_per_real_element():
     assert found.probabilities[0].shape == (2, 3)
 
 
-def test_an_unseen_label_is_refused_with_its_row():
+def test_an_unseen_label_is_reported_with_its_row():
     with pytest.raises(InvalidTargets) as caught:
         head().encode({"tags": ["O", "O X"]}, head().fit_targets(TARGETS))
     assert str(caught.value) == ("row 1: the label 'X' does not occur in the training split, which has 'B', 'I', 'O'")
 
 
 @pytest.mark.parametrize("empty", ["", "  ", None, float("nan")])
-def test_an_empty_cell_is_refused_with_its_row(empty):
+def test_an_empty_cell_is_reported_with_its_row(empty):
     with pytest.raises(InvalidTargets) as caught:
         head().fit_targets({"tags": ["O B", empty]})
     assert str(caught.value) == "row 1: the target column 'tags' is empty"
 
 
-def test_a_number_is_no_list_of_labels():
+def test_a_number_is_not_a_list_of_labels():
     with pytest.raises(InvalidTargets) as caught:
         head().fit_targets({"tags": ["O B", 5]})
     assert str(caught.value) == "row 1: the target column 'tags' is 5, not a list of labels"

@@ -13,7 +13,7 @@ COLUMNS = {"wet": ["1", "0", ""], "cold": [True, None, False]}
 LISTS = {"tags": ["wet|cold", "", "cold"]}
 
 UNREAD = Features(Layout.VECTOR, (torch.zeros(1, 5),))
-"""Stands for the features that gave an output, where nothing is read of them."""
+"""Passed as features where they are not read."""
 
 
 def head(**settings) -> MultiLabel:
@@ -32,7 +32,7 @@ def test_one_column_of_lists_gives_a_sorted_vocabulary():
     assert head().fit_targets(LISTS) == MultiLabelTarget(vocabulary=("cold", "wet"), column="tags")
 
 
-def test_an_empty_cell_of_a_label_column_is_not_known():
+def test_an_empty_cell_of_a_label_column_is_unknown():
     encoded = head().encode(COLUMNS, head().fit_targets(COLUMNS))
     assert encoded["labels"].tolist() == [[1, 1], [0, -1], [-1, 0]]
     assert head().decode_targets(encoded, head().fit_targets(COLUMNS)) == [
@@ -46,12 +46,12 @@ def test_an_empty_list_has_no_label():
     assert head().encode(LISTS, head().fit_targets(LISTS))["labels"].tolist() == [[1, 1], [0, 0], [1, 0]]
 
 
-def test_lists_may_be_lists():
+def test_labels_may_be_lists():
     targets = {"tags": [["wet", "cold"], [], None, ["cold", None]]}
     assert head().encode(targets, head().fit_targets(targets))["labels"].tolist() == [[1, 1], [0, 0], [0, 0], [1, 0]]
 
 
-def test_spaces_around_a_label_do_not_count():
+def test_spaces_around_a_label_are_stripped():
     assert head(separator=",").fit_targets({"tags": ["wet, cold ,", "wet"]}).vocabulary == ("cold", "wet")
 
 
@@ -79,7 +79,7 @@ def test_the_loss_of_members_is_their_mean_loss():
     torch.testing.assert_close(loss.total / loss.weight, torch.stack([one.total / one.weight for one in alone]).mean())
 
 
-def test_the_soft_loss_is_that_of_each_label_by_itself():
+def test_the_distillation_loss_is_the_sum_over_labels():
     module, output, teacher = built(LISTS), torch.randn(3, 2), torch.randn(3, 2)
     soft = module.soft_labels(teacher, UNREAD, 3.0)
     yes, own = (teacher / 3).sigmoid(), (output / 3).sigmoid()
@@ -96,7 +96,7 @@ def test_a_teacher_that_is_certain_gives_a_finite_loss():
     assert torch.isfinite(output.grad).all()
 
 
-def test_labels_from_the_threshold_on_are_predicted():
+def test_labels_at_or_above_the_threshold_are_predicted():
     found = built(LISTS, threshold=0.7).predict(torch.tensor([[0.0, 2.0], [2.0, 2.0], [-1.0, 0.0]]), UNREAD)
     assert found.values == [["wet"], ["cold", "wet"], []]
     np.testing.assert_allclose(found.probabilities[0], torch.tensor([0.0, 2.0]).sigmoid())
@@ -108,19 +108,19 @@ def test_members_are_averaged_as_probabilities():
     np.testing.assert_allclose(found.probabilities, output.sigmoid().mean(1), rtol=1e-6)
 
 
-def test_a_value_that_is_neither_yes_nor_no_is_refused():
+def test_a_value_that_is_neither_true_nor_false_is_reported():
     with pytest.raises(InvalidTargets) as caught:
         head().encode({"wet": ["1", "maybe"], "cold": [1, 0]}, head().fit_targets(COLUMNS))
     assert str(caught.value) == "row 1: the target column 'wet' is 'maybe', not 0, 1 or empty"
 
 
-def test_an_unseen_label_is_refused():
+def test_an_unseen_label_is_reported():
     with pytest.raises(InvalidTargets) as caught:
         head().encode({"tags": ["wet", "cold|dry"]}, head().fit_targets(LISTS))
     assert str(caught.value) == ("row 1: the label 'dry' does not occur in the training split, which has 'cold', 'wet'")
 
 
-def test_one_column_of_numbers_is_refused():
+def test_a_column_of_numbers_is_rejected():
     with pytest.raises(InvalidTargets) as caught:
         head().fit_targets({"tags": [1, 0]})
     assert str(caught.value) == (
@@ -129,7 +129,7 @@ def test_one_column_of_numbers_is_refused():
     )
 
 
-def test_lists_without_any_label_leave_nothing_to_tell_apart():
+def test_lists_without_any_label_are_rejected():
     with pytest.raises(TargetError) as caught:
         head().fit_targets({"tags": ["", ""]})
     assert str(caught.value) == (

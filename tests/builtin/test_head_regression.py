@@ -12,21 +12,21 @@ ONE = {"price": ["10", 20, 30.0]}
 TWO = {"price": [10, 20, 30], "weight": [0.1, 0.1, 0.4]}
 
 UNREAD = Features(Layout.VECTOR, (torch.zeros(1, 5),))
-"""Stands for the features that gave an output, where nothing is read of them."""
+"""Passed as features where they are not read."""
 
 
 def built(targets, members: int | None = None):
     return HEAD.build_module(vector(5, members), HEAD.fit_targets(targets))
 
 
-def test_mean_and_standard_deviation_are_learned_in_the_columns_unit():
+def test_mean_and_standard_deviation_are_in_the_columns_unit():
     learned = HEAD.fit_targets(ONE)
     assert learned.columns == ("price",)
     assert learned.means == (20.0,)
     assert learned.scales == pytest.approx((8.16496580927726,))
 
 
-def test_what_was_learned_is_json():
+def test_the_target_description_is_json():
     learned = HEAD.fit_targets(TWO)
     assert RegressionTarget.model_validate_json(learned.model_dump_json()) == learned
 
@@ -37,18 +37,18 @@ def test_targets_are_standardised():
     torch.testing.assert_close(numbers.std(0, correction=0), torch.ones(2))
 
 
-def test_a_column_that_never_varies_keeps_its_unit():
+def test_a_constant_column_keeps_its_unit():
     learned = HEAD.fit_targets({"price": [5, 5]})
     assert learned.scales == (1.0,)
     assert HEAD.decode_targets(HEAD.encode({"price": [5, 7]}, learned), learned) == [5.0, 7.0]
 
 
-def test_numbers_come_back_in_their_unit():
+def test_decoded_numbers_are_in_the_columns_unit():
     learned = HEAD.fit_targets(ONE)
     assert HEAD.decode_targets(HEAD.encode(ONE, learned), learned) == pytest.approx([10.0, 20.0, 30.0])
 
 
-def test_numbers_that_are_large_beside_their_spread_come_back():
+def test_numbers_that_are_large_relative_to_their_deviation_are_decoded_exactly():
     seconds = {"when": [1_700_000_000, 1_700_000_001, 1_700_000_002]}
     learned = HEAD.fit_targets(seconds)
     assert HEAD.decode_targets(HEAD.encode(seconds, learned), learned) == pytest.approx(
@@ -56,7 +56,7 @@ def test_numbers_that_are_large_beside_their_spread_come_back():
     )
 
 
-def test_several_columns_come_back_as_lists():
+def test_several_columns_are_decoded_as_lists():
     learned = HEAD.fit_targets(TWO)
     assert HEAD.decode_targets(HEAD.encode(TWO, learned), learned)[2] == pytest.approx([30.0, 0.4])
 
@@ -84,7 +84,7 @@ def test_the_loss_of_members_is_their_mean_loss():
     torch.testing.assert_close(loss.total / loss.weight, ((output - encoded["numbers"][:, None]) ** 2).mean())
 
 
-def test_soft_targets_are_the_standardised_numbers_of_the_teacher_whatever_the_temperature():
+def test_soft_labels_are_the_teachers_standardised_numbers_at_any_temperature():
     module, teacher, output = built(TWO), torch.randn(4, 2), torch.randn(4, 2)
     soft = module.soft_labels(teacher, UNREAD, 5.0)
     loss = module.distillation_loss(output, soft, UNREAD, 5.0)
@@ -92,7 +92,7 @@ def test_soft_targets_are_the_standardised_numbers_of_the_teacher_whatever_the_t
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "problem"),
     [
         ("", "is empty"),
         (None, "is empty"),
@@ -101,7 +101,7 @@ def test_soft_targets_are_the_standardised_numbers_of_the_teacher_whatever_the_t
         ([1], "is [1], not a number"),
     ],
 )
-def test_what_is_no_number_is_refused_with_its_row(value, said):
+def test_a_value_that_is_not_a_number_is_reported_with_its_row(value, problem):
     with pytest.raises(InvalidTargets) as caught:
         HEAD.fit_targets({"price": [1, value]})
-    assert str(caught.value) == f"row 1: the target column 'price' {said}"
+    assert str(caught.value) == f"row 1: the target column 'price' {problem}"

@@ -30,7 +30,7 @@ def test_a_number_keeps_its_leading_zeros(tmp_path):
 
 
 @pytest.mark.parametrize("word", ["NA", "null", "None", "nan", "True", " "])
-def test_no_word_means_missing(tmp_path, word):
+def test_no_text_means_missing(tmp_path, word):
     assert rows_of(tmp_path, f"a,b\n{word},x\n").values("a") == [word]
 
 
@@ -38,17 +38,17 @@ def test_an_empty_cell_stays_an_empty_text(tmp_path):
     assert rows_of(tmp_path, "a,b\n,x\n").values("a") == [""]
 
 
-def test_quoted_values_may_hold_commas_quotes_and_line_breaks(tmp_path):
+def test_quoted_values_may_contain_commas_quotes_and_line_breaks(tmp_path):
     rows = rows_of(tmp_path, 'a,b\n"one, ""two""\nthree",x\n')
     assert rows.values("a") == ['one, "two"\nthree']
 
 
-def test_lines_are_counted_as_the_file_has_them(tmp_path):
+def test_line_numbers_are_those_of_the_file(tmp_path):
     rows = rows_of(tmp_path, 'a,b\n"x\ny\nz",1\nlater,2\n\n\nlast,3\n')
     assert list(rows.lines) == [2, 5, 8]
 
 
-def test_a_header_over_two_lines_moves_the_rows_down(tmp_path):
+def test_a_header_over_two_lines_shifts_the_line_numbers(tmp_path):
     rows = rows_of(tmp_path, '"a\nb",c\n1,2\n')
     assert rows.columns == ("a\nb", "c")
     assert list(rows.lines) == [3]
@@ -61,7 +61,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path):
     assert list(rows.lines) == [2, 3]
 
 
-def test_a_last_line_without_its_end_is_read(tmp_path):
+def test_a_last_line_without_a_line_break_is_read(tmp_path):
     assert rows_of(tmp_path, "a,b\n1,2").values("b") == ["2"]
 
 
@@ -75,7 +75,7 @@ def test_a_header_alone_gives_columns_without_rows(tmp_path):
     assert len(rows) == 0
 
 
-def test_the_source_is_called_by_the_name_of_the_file(tmp_path):
+def test_the_source_is_the_name_of_the_file(tmp_path):
     assert rows_of(tmp_path, "a\n1\n").source == "data.csv"
 
 
@@ -86,7 +86,7 @@ def test_a_very_long_value_is_read_whole(tmp_path):
     assert csv.field_size_limit() == before
 
 
-def test_rows_of_another_length_are_refused_each_by_its_line(tmp_path):
+def test_rows_of_another_length_are_invalid(tmp_path):
     rows = rows_of(tmp_path, 'a,b\n"x\ny",1\n1,2,3\n1,2\n3\n')
     assert str(InvalidRows(rows, rows.invalid)) == (
         "data.csv, line 4: the row has 3 values, but the header names 2 columns.\n"
@@ -96,7 +96,7 @@ def test_rows_of_another_length_are_refused_each_by_its_line(tmp_path):
     assert rows.values("a") == ["x\ny", None, "1", None]
 
 
-def test_a_row_with_a_misplaced_quotation_mark_is_refused_alone(tmp_path):
+def test_a_row_with_a_misplaced_quotation_mark_is_invalid(tmp_path):
     rows = rows_of(tmp_path, 'a,b\n"x"y,1\nz,2\n')
     assert rows.invalid == {0: "the row cannot be parsed (',' expected after '\"')"}
     assert rows.values("b") == [None, "2"]
@@ -108,19 +108,19 @@ def test_a_gzipped_file_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         (gzip.compress(b"a,b\n1,2\n")[:-9], "Compressed file ended before the end-of-stream marker was reached"),
         (b"a,b\n1,2\n", "Not a gzipped file (b'a,')"),
     ],
     ids=["cut", "another"],
 )
-def test_a_damaged_gzip_file_is_refused(tmp_path, content, said):
+def test_a_damaged_gzip_file_is_rejected(tmp_path, content, reason):
     path = tmp_path / "data.csv.gz"
     path.write_bytes(content)
     with pytest.raises(UnreadableFile) as caught:
         read_csv(path, CsvConfig())
-    assert str(caught.value) == f"{path}: the file is not a complete gzip file ({said})."
+    assert str(caught.value) == f"{path}: the file is not a complete gzip file ({reason})."
 
 
 @pytest.mark.parametrize("name", ["data.tsv", "data.tsv.gz"])
@@ -131,14 +131,14 @@ def test_values_of_a_tsv_file_are_separated_by_tabs(tmp_path, name):
 
 
 @pytest.mark.parametrize(("mark", "written"), [(";", ";"), ("\t", "\\t"), ("|", "|")])
-def test_another_delimiter_is_noticed_and_not_guessed(tmp_path, mark, written):
+def test_another_delimiter_is_reported_and_not_guessed(tmp_path, mark, written):
     assert problem_of(tmp_path, f"text{mark}label\nx{mark}y\n") == (
         f"line 1 names a single column, {f'text{mark}label'!r}. If values are not separated by commas, name the delimiter: "
         f'data.reader = {{name = "csv", delimiter = "{written}"}}.'
     )
 
 
-def test_a_column_with_a_semicolon_in_its_name_is_read_when_the_delimiter_is_said(tmp_path):
+def test_a_column_with_a_semicolon_in_its_name_is_read_when_the_delimiter_is_set(tmp_path):
     assert rows_of(tmp_path, "a;b\n1\n", delimiter=",").columns == ("a;b",)
 
 
@@ -146,47 +146,47 @@ def test_another_encoding_can_be_set(tmp_path):
     assert rows_of(tmp_path, "a\ncafé\n".encode("latin-1"), encoding="latin-1").values("a") == ["café"]
 
 
-def test_an_encoding_that_nobody_knows_is_refused():
+def test_an_unknown_encoding_is_rejected():
     with pytest.raises(ConfigError) as caught:
         parse_config(CsvConfig, {"encoding": "utf-9"}, "reader 'csv'")
     assert str(caught.value) == "reader 'csv': the setting 'encoding' is 'utf-9': unknown encoding."
 
 
-def test_rows_beyond_one_piece_come_in_their_order(tmp_path):
+def test_rows_of_several_batches_are_in_order(tmp_path):
     rows = rows_of(tmp_path, "a\n" + "".join(f"{row}\n" for row in range(2 * ROWS_PER_WRITE + 1)))
     assert rows.values("a") == [str(row) for row in range(2 * ROWS_PER_WRITE + 1)]
 
 
-def test_an_empty_file_is_refused(tmp_path):
+def test_an_empty_file_is_rejected(tmp_path):
     assert problem_of(tmp_path, "") == ("the file is empty; a header line with the names of the columns is needed.")
 
 
-def test_a_column_named_twice_is_refused(tmp_path):
+def test_a_duplicate_column_is_rejected(tmp_path):
     assert problem_of(tmp_path, "a,b,a\n1,2,3\n") == "line 1: 'a' names more than one column."
 
 
-def test_another_encoding_is_refused(tmp_path):
+def test_another_encoding_is_reported(tmp_path):
     assert problem_of(tmp_path, "a,b\ncafé,1\n".encode("latin-1")) == (
         "line 2: the byte 0xe9 is not UTF-8. If the file has another encoding, name it: "
         'data.reader = {name = "csv", encoding = "latin-1"}.'
     )
 
 
-def test_a_first_line_without_a_name_is_refused(tmp_path):
+def test_an_empty_header_is_rejected(tmp_path):
     assert problem_of(tmp_path, "\na,b\n") == "line 1 is empty; a header line with the names of the columns is needed."
 
 
-def test_a_quote_that_never_ends_is_refused(tmp_path):
+def test_a_quoted_value_that_is_never_closed_is_rejected(tmp_path):
     assert problem_of(tmp_path, 'a,b\n"x,1\n') == "line 2: a quoted value is never closed."
 
 
-def test_a_missing_file_is_refused(tmp_path):
+def test_a_missing_file_is_rejected(tmp_path):
     with pytest.raises(UnreadableFile) as caught:
         read_csv(tmp_path / "none.csv", CsvConfig())
     assert str(caught.value) == f"{tmp_path / 'none.csv'}: the file cannot be read (No such file or directory)."
 
 
-def test_a_folder_is_refused(tmp_path):
+def test_a_folder_is_rejected(tmp_path):
     with pytest.raises(UnreadableFile) as caught:
         read_csv(tmp_path, CsvConfig())
     assert str(caught.value) == f"{tmp_path}: the file cannot be read (Is a directory)."

@@ -28,12 +28,12 @@ def test_a_saved_dataset_is_read_from_its_folder(tmp_path):
     assert rows.source == "saved"
 
 
-def test_a_dataset_that_was_filtered_gives_the_rows_it_shows():
+def test_a_filtered_dataset_has_only_the_remaining_rows():
     chosen = datasets.Dataset.from_dict(COLUMNS).select([2, 0])
     assert dataset_to_arrow(chosen).to_pydict() == {"text": ["c", "a"], "label": [0, 0]}
 
 
-def test_a_folder_of_several_parts_asks_for_one(tmp_path):
+def test_a_folder_of_several_splits_is_rejected(tmp_path):
     part = datasets.Dataset.from_dict(COLUMNS)
     datasets.DatasetDict(train=part, test=part).save_to_disk(tmp_path / "saved")
     with pytest.raises(UnreadableFile) as caught:
@@ -44,7 +44,7 @@ def test_a_folder_of_several_parts_asks_for_one(tmp_path):
     assert len(read_dataset_folder(tmp_path / "saved" / "train", EmptyConfig())) == 3
 
 
-def test_a_damaged_folder_is_refused(tmp_path):
+def test_a_damaged_folder_is_rejected(tmp_path):
     datasets.Dataset.from_dict(COLUMNS).save_to_disk(tmp_path / "saved")
     (tmp_path / "saved" / "state.json").write_text("{}")
     with pytest.raises(UnreadableFile) as caught:
@@ -52,7 +52,7 @@ def test_a_damaged_folder_is_refused(tmp_path):
     assert str(caught.value) == f"{tmp_path / 'saved'}: the dataset cannot be loaded ('_data_files')."
 
 
-def test_a_data_set_is_loaded_by_name_and_part(tmp_path):
+def test_a_dataset_is_loaded_by_name_and_split(tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
     parquet.write_table(pa.table(COLUMNS), folder / "train.parquet")
@@ -64,7 +64,7 @@ def test_a_data_set_is_loaded_by_name_and_part(tmp_path):
     assert str(caught.value) == f"hub:{folder}:dev: the dataset has no split 'dev'. Splits: train, test."
 
 
-def test_a_data_set_that_cannot_be_had_is_told_in_one_line():
+def test_a_dataset_that_cannot_be_loaded_is_reported_in_one_line():
     with pytest.raises(UnreadableFile) as caught:
         read_hub(Path("nobody/nothing"), HubConfig())
     assert str(caught.value) == (
@@ -73,7 +73,7 @@ def test_a_data_set_that_cannot_be_had_is_told_in_one_line():
     )
 
 
-def test_a_local_data_set_leaves_nothing_in_the_cache(tmp_path):
+def test_a_local_dataset_leaves_nothing_in_the_cache(tmp_path):
     (tmp_path / "set").mkdir()
     parquet.write_table(pa.table(COLUMNS), tmp_path / "set" / "train.parquet")
     cache = Path(datasets.config.HF_DATASETS_CACHE)

@@ -32,12 +32,12 @@ def test_values_keep_the_types_of_the_file(tmp_path):
     }
 
 
-def test_a_key_that_a_line_lacks_is_missing(tmp_path):
+def test_a_key_absent_from_a_line_is_missing(tmp_path):
     rows = rows_of(tmp_path, '{"a": 1}\n{"b": "x"}\n')
     assert (rows.values("a"), rows.values("b")) == ([1, None], [None, "x"])
 
 
-def test_lines_are_the_files_own(tmp_path):
+def test_line_numbers_are_those_of_the_file(tmp_path):
     assert list(rows_of(tmp_path, '\n{"a": 1}\n\n{"a": 2}').lines) == [2, 4]
 
 
@@ -50,12 +50,12 @@ def test_numbers_among_texts_become_texts(tmp_path):
     ]
 
 
-def test_numbers_and_texts_in_pieces_far_apart_become_texts(tmp_path):
+def test_numbers_and_texts_in_different_batches_become_texts(tmp_path):
     rows = rows_of(tmp_path, '{"a": 7}\n' * ROWS_PER_WRITE + '{"a": "x"}\n')
     assert rows.values("a", ROWS_PER_WRITE - 1) == ["7", "x"]
 
 
-def test_a_column_that_begins_late_is_missing_before(tmp_path):
+def test_a_column_that_starts_late_is_missing_before(tmp_path):
     rows = rows_of(tmp_path, '{"a": 7}\n' * ROWS_PER_WRITE + '{"a": 1.5, "b": "x"}\n')
     assert rows.values("b", ROWS_PER_WRITE - 1) == [None, "x"]
     assert rows.values("a", ROWS_PER_WRITE - 1) == [7.0, 1.5]
@@ -67,7 +67,7 @@ def test_a_gzipped_file_with_a_byte_order_mark_is_read(tmp_path):
     assert read_json_lines(path, EmptyConfig()).values("a") == ["x"]
 
 
-def test_each_line_that_is_no_object_is_refused_with_its_reason(tmp_path):
+def test_each_line_without_an_object_is_reported_with_its_reason(tmp_path):
     lines = ['{"a": 1}', "[1]", "{bad}", '{"a": 1, "a": 2}', '"x"']
     rows = rows_of(tmp_path, "\n".join(lines).encode() + b'\n{"a": "\xe9"}\n' + b"[" * 100_000)
     assert str(InvalidRows(rows, rows.invalid)) == (
@@ -83,14 +83,14 @@ def test_each_line_that_is_no_object_is_refused_with_its_reason(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "[1]\n"])
-def test_a_file_without_objects_is_refused(tmp_path, content):
+def test_a_file_without_objects_is_rejected(tmp_path, content):
     assert problem_of(tmp_path, content) == "the file contains no JSON object; one per line is needed."
 
 
 @pytest.mark.parametrize(
     "content", ['{"a": [1]}\n{"a": "x"}\n', '{"a": [1]}\n' * ROWS_PER_WRITE + '{"a": "x"}\n'], ids=["near", "far apart"]
 )
-def test_lists_among_texts_are_refused(tmp_path, content):
+def test_lists_mixed_with_texts_are_rejected(tmp_path, content):
     assert problem_of(tmp_path, content) == (
         "the column 'a' mixes lists or objects with other values; use one type for the whole column."
     )

@@ -37,21 +37,21 @@ def test_a_file_without_rows_keeps_its_columns(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         (b"text", "Parquet file size is 4 bytes, smaller than the minimum file footer (8 bytes)"),
         (b"", "Parquet file size is 0 bytes"),
     ],
 )
-def test_what_is_no_parquet_is_refused(tmp_path, content, said):
+def test_a_file_that_is_not_parquet_is_rejected(tmp_path, content, reason):
     path = tmp_path / "data.parquet"
     path.write_bytes(content)
     with pytest.raises(UnreadableFile) as caught:
         read_parquet(path, EmptyConfig())
-    assert str(caught.value) == f"{path}: the file is not a complete Parquet file ({said})."
+    assert str(caught.value) == f"{path}: the file is not a complete Parquet file ({reason})."
 
 
-def test_a_file_cut_off_in_the_middle_is_refused(tmp_path):
+def test_a_truncated_file_is_rejected(tmp_path):
     path = tmp_path / "data.parquet"
     parquet.write_table(TABLE, path)
     path.write_bytes(path.read_bytes()[:-100])

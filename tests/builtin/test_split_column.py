@@ -10,23 +10,23 @@ def divided(values, **settings):
     return by_column(rows, ["label"], ColumnConfig(column="part", **settings), 0)
 
 
-def test_rows_go_where_the_column_says():
+def test_rows_are_assigned_by_the_column():
     assert divided(["train", "dev", "test", "train"]) == {"train": [0, 3], "validation": [1], "test": [2]}
 
 
-def test_other_words_can_be_named():
+def test_other_values_can_be_set():
     assert divided(["0", "1"], train=("0",), validation=("1",)) == {"train": [0], "validation": [1], "test": []}
 
 
-def test_numbers_are_found_by_their_text():
+def test_numbers_are_matched_by_their_text():
     assert divided([0, 1], train=("0",), validation=("1",))["validation"] == [1]
 
 
-def test_a_test_part_can_be_judged_by_where_it_is_named():
+def test_a_test_value_can_be_used_for_validation():
     assert divided(["train", "test"], validation=("test",)) == {"train": [0], "validation": [1], "test": []}
 
 
-def test_a_word_of_no_part_is_refused_by_its_line():
+def test_an_unknown_value_is_reported_with_its_line():
     with pytest.raises(InvalidRows) as caught:
         divided(["train", "tset", None])
     assert str(caught.value) == (

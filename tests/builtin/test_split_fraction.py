@@ -14,11 +14,11 @@ def divided(labels, fraction, seed=0, **more):
 
 def test_each_class_gives_its_share():
     labels = ["a"] * 60 + ["b"] * 30 + ["c"] * 10
-    held = [labels[row] for row in divided(labels, 0.1)["validation"]]
-    assert (held.count("a"), held.count("b"), held.count("c")) == (6, 3, 1)
+    validation = [labels[row] for row in divided(labels, 0.1)["validation"]]
+    assert (validation.count("a"), validation.count("b"), validation.count("c")) == (6, 3, 1)
 
 
-def test_shares_that_do_not_come_out_even_sum_to_the_whole():
+def test_uneven_shares_sum_to_the_total():
     labels = [letter for letter in "abcdefg" for _ in range(5)]
     assert len(divided(labels, 0.1)["validation"]) == 4
 
@@ -34,13 +34,13 @@ def test_a_class_always_keeps_a_row_in_training():
     assert len(parts["train"]) == 2
 
 
-def test_the_same_seed_draws_the_same_rows_and_another_others():
+def test_the_same_seed_samples_the_same_rows_and_another_seed_others():
     labels = ["a", "b"] * 50
     assert divided(labels, 0.2, 3) == divided(labels, 0.2, 3)
     assert divided(labels, 0.2, 3) != divided(labels, 0.2, 4)
 
 
-def test_rows_whose_targets_are_all_their_own_are_drawn_regardless():
+def test_rows_with_distinct_targets_are_sampled_without_classes():
     parts = divided([0.5 * row for row in range(100)], 0.2)
     assert len(parts["validation"]) == 20
 
@@ -58,6 +58,6 @@ def test_lists_of_labels_can_be_classes():
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
-def test_a_part_cannot_be_everything(fraction):
+def test_the_validation_share_must_be_below_one(fraction):
     with pytest.raises(ValueError, match="validation"):
         FractionConfig(validation=fraction)

@@ -12,7 +12,7 @@ TRAINING = {"batch_size": 8, "epochs": 1}
 
 
 class Scaled(nn.Module):
-    """A norm as libraries write their own: a scale along the feature axis."""
+    """A norm as some libraries define their own: a scale along the feature axis."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Scaled(nn.Module):
 
 
 class Unbiased(Words):
-    """An encoder without any bias, whose norms are a library's own."""
+    """An encoder without any bias, with norms that a library defines itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,23 +43,23 @@ def moved(backbone: Backbone, **settings) -> set[str]:
     return changed(backbone, before)
 
 
-def test_biases_learn_and_nothing_else():
+def test_only_biases_are_trained():
     found = moved(words())
     assert found == {name for name in copied(words()) if name.endswith("bias")}
 
 
-def test_scales_of_norms_learn_too_if_wished():
+def test_scales_of_norms_are_trained_on_request():
     extra = moved(words(), norms=True) - moved(words())
     assert extra == {name for name in copied(words()) if name.endswith("norm.weight")}
 
 
-def test_statistics_of_batch_norm_keep_still():
+def test_statistics_of_batch_norm_stay_frozen():
     found = moved(pictures(), norms=True)
     assert found == {f"{part}.norm.{own}" for part in ("stem", "middle", "last") for own in ("weight", "bias")}
 
 
 @pytest.mark.parametrize("small", [TABLE, PAIRS], ids=str)
-def test_tables_and_pairs_learn_by_biases(small):
+def test_biases_of_tables_and_pairs_are_trained(small):
     backbone = small.build()
     before = copied(backbone)
     rows = {name: list(values) for name, values in small.inputs.items()} | {"label": ["a", "b"] * 3}
@@ -68,22 +68,22 @@ def test_tables_and_pairs_learn_by_biases(small):
     assert changed(backbone, before) == {name for name in before if name.endswith("bias")}
 
 
-def test_a_backbone_without_biases_is_refused():
+def test_a_backbone_without_biases_is_rejected():
     with pytest.raises(InvalidStage) as caught:
         moved(Unbiased().eval())
     assert str(caught.value) == (
-        "The stage 'bitfit' cannot run: its selection 1 matches no tensor of embedding, block-0, block-1: none is called 'bias' or "
-        "'in_proj_bias'. Choose another strategy."
+        "The stage 'bitfit' cannot run: its selection 1 matches no tensor of embedding, block-0, block-1: none is called "
+        "'bias' or 'in_proj_bias'. Choose another strategy."
     )
 
 
-def test_a_backbone_without_biases_is_refused_when_composing():
+def test_a_backbone_without_biases_is_rejected_when_composing():
     with pytest.raises(InvalidStage) as caught:
         tg.compose(Unbiased().eval(), classification(), "bitfit")
     assert "none is called 'bias' or 'in_proj_bias'. Choose another strategy." in str(caught.value)
 
 
-def test_a_backbone_without_biases_can_learn_by_its_norms():
+def test_a_backbone_without_biases_can_train_its_norms():
     assert moved(Unbiased().eval(), norms=True) == {name for name in copied(Unbiased()) if name.endswith("norm.weight")}
 
 
@@ -99,7 +99,7 @@ def test_a_backbone_without_biases_can_learn_by_its_norms():
     ],
     ids=lambda module: type(module).__name__,
 )
-def test_norms_are_known_by_type_or_by_their_tensors(module):
+def test_norms_are_recognised_by_type_or_by_their_tensors(module):
     assert is_norm(module)
 
 
@@ -108,11 +108,11 @@ def test_norms_are_known_by_type_or_by_their_tensors(module):
     [None, nn.PReLU(4), nn.Linear(4, 4), nn.Embedding(4, 4), nn.Dropout(), nn.Conv1d(1, 4, 1, bias=False)],
     ids=lambda module: type(module).__name__,
 )
-def test_other_modules_are_no_norms(module):
+def test_other_modules_are_not_norms(module):
     assert not is_norm(module)
 
 
-def test_the_rmsnorm_of_transformers_is_known_as_a_norm():
+def test_the_rmsnorm_of_transformers_is_recognised():
     from transformers.models.llama.modeling_llama import LlamaRMSNorm
     from transformers.models.t5.modeling_t5 import T5LayerNorm
 

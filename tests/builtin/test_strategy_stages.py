@@ -47,7 +47,7 @@ from taskgraft.builtin.strategies.full import Full, FullConfig
 
 
 class Trusting(Config):
-    consent: ClassVar = frozenset({{"remote_code"}})
+    needs_consent: ClassVar = frozenset({{"remote_code"}})
 
     remote_code: bool = False
 
@@ -71,7 +71,7 @@ def fit(model, **more):
 
 
 class Scaled(nn.Module):
-    """A layer, or one that is wrapped already, its output scaled."""
+    """Scales the output of a layer, which may be wrapped already."""
 
     def __init__(self, wrapped: nn.Module):
         super().__init__()
@@ -91,10 +91,10 @@ def settings_problem(*strategies) -> str:
     return str(caught.value)
 
 
-# --- what it does
+# --- plans and training
 
 
-def test_strategies_follow_each_other_with_settings_of_their_own():
+def test_strategies_run_in_sequence_with_their_own_settings():
     model = tg.compose(words(), classification(), THREE)
     assert [(stage.name, stage.epochs, stage.patience, stage.layer_decay) for stage in model.composition.plan] == [
         ("1-linear-probe", None, None, None),
@@ -107,12 +107,12 @@ def test_strategies_follow_each_other_with_settings_of_their_own():
     assert [stage.stored_at for stage in run.stages] == [None, 1, 2, None]
 
 
-def test_what_is_said_of_all_holds_where_one_does_not_say_it():
+def test_overrides_of_all_apply_where_a_strategy_sets_none():
     plan = composed("partial:1", {"name": "full", "epochs": 4}, epochs=2, layer_decay=0.5).composition.plan
     assert [(stage.epochs, stage.layer_decay) for stage in plan] == [(2, 0.5), (4, 0.5)]
 
 
-def test_objects_follow_each_other_too():
+def test_strategy_objects_run_in_sequence():
     _, run = fitted(words(), *Stages((Planned(PROBE), Full(FullConfig()))).plan(words().description, HEAD))
     assert [stage.name for stage in run.stages] == ["1-probe", "2-full"]
 
@@ -120,18 +120,18 @@ def test_objects_follow_each_other_too():
 HEAD = classification().description
 
 
-def test_a_stage_begins_where_the_one_before_ended():
+def test_a_stage_starts_where_the_previous_one_ended():
     still = learns("block-1", rate=0.0, head_learning_rate=0.0, name="still")
     assert_same_bits(weights(trained(words(), PROBE, still)), weights(trained(words(), PROBE)))
 
 
-def test_a_probe_after_another_stage_finds_what_it_finds_alone():
-    """Whatever scale a head took for its descent: the penalty of the solver means the same."""
+def test_a_probe_after_another_stage_gives_the_same_head_as_alone():
+    """The penalty of the solver does not depend on the feature scale that gradient descent has set."""
     after = trained(words(), learns(name="head alone"), PROBE)
     assert_same_bits(weights(after), weights(trained(words(), PROBE)))
 
 
-def test_insertions_of_one_name_stand_side_by_side():
+def test_insertions_of_the_same_name_coexist():
     adapting = Planned(learns(insertions=(INSERTION,)))
     model = tg.compose(words(), classification(), Stages((adapting, adapting, Planned(learns("block-1")))))
     assert [one.name for stage in model.composition.plan for one in stage.insertions] == ["scale", "scale-2"]
@@ -151,7 +151,7 @@ def test_insertions_of_several_stages_are_saved_and_loaded(tmp_path, small_plugi
     assert_same_bits(weights(model), weights(again))
 
 
-def test_a_stage_that_moves_what_an_earlier_one_may_is_caught_in_its_own():
+def test_a_stage_that_changes_weights_of_an_earlier_one_is_caught():
     def nudge(backbone, step):
         backbone.blocks[0].query.weight.data.add_(0.1)
 
@@ -167,7 +167,7 @@ def test_a_stage_that_moves_what_an_earlier_one_may_is_caught_in_its_own():
 # --- recipes, artifacts, runs
 
 
-def test_a_recipe_holds_each_strategy_with_its_distribution_and_all_settings():
+def test_a_recipe_contains_each_strategy_with_its_distribution_and_all_settings():
     settings = tg.compose(words(), classification(), THREE).recipe.strategy.settings
     first, second, third = settings["strategies"]
     assert (first["name"], first["settings"]) == (
@@ -194,7 +194,7 @@ def test_an_artifact_is_loaded_with_the_same_bits_and_stages(tmp_path, small_plu
     assert again.recipe.strategy == model.recipe.strategy
 
 
-def test_an_artifact_that_grants_itself_what_a_person_must_is_refused_at_any_depth(
+def test_an_artifact_that_switches_on_a_setting_that_needs_consent_is_rejected_at_any_depth(
     tmp_path, beside_others, small_plugin_installed
 ):
     beside_others.plant(ACME)
@@ -221,7 +221,7 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("step", [1, 4, 5])
-def test_a_run_that_was_stopped_in_its_last_stage_ends_with_the_same_bits(tmp_path, step):
+def test_a_run_interrupted_in_its_last_stage_ends_with_the_same_bits(tmp_path, step):
     def stages(stops):
         def on_step_end(backbone, now):
             if stops and now == step:
@@ -260,29 +260,29 @@ def test_a_recipe_file_lists_strategies(tmp_path, monkeypatch, small_plugin_inst
     assert wrong.err.startswith("Error: No strategy named 'linear-prob'. Did you mean 'linear-probe' (from taskgraft ")
 
 
-def test_it_is_shown_with_what_it_is_made_of(garden):
+def test_it_is_shown_with_its_nested_strategies(garden):
     (line,) = [line for line in typed("show", "stages").out.splitlines() if line.startswith("strategies ")]
-    assert line.split()[1:7] == ["list", "of", "text", "or", "table", "(decide"]
+    assert line.split()[1:7] == ["list", "of", "text", "or", "table", "(required)"]
     assert '"anyOf"' in typed("show", "stages", "--json").out
 
 
-# --- what is refused
+# --- errors
 
 
-def test_no_strategy_at_all_is_refused():
+def test_an_empty_list_of_strategies_is_rejected():
     assert settings_problem() == ("strategy 'stages': the setting 'strategies' is []: name one or more strategies.")
     with pytest.raises(StrategyNotApplicable) as caught:
         tg.compose(words(), classification(), Stages(()))
     assert str(caught.value) == "'stages' contains no strategy. Give one or more."
 
 
-def test_a_nested_name_that_nobody_provides_is_refused():
+def test_an_unknown_nested_name_is_rejected():
     with pytest.raises(UnknownComponent) as caught:
         composed("full", "partal:1")
     assert str(caught.value).startswith("No strategy named 'partal'. Did you mean 'partial' (from taskgraft ")
 
 
-def test_nested_settings_are_refused_as_elsewhere():
+def test_invalid_nested_settings_are_rejected():
     assert settings_problem("partial") == (
         "strategy 'partial': the setting 'learn' has no default, so decide it "
         "(number of parts that are trained, counted from the output)."
@@ -293,14 +293,14 @@ def test_nested_settings_are_refused_as_elsewhere():
     )
 
 
-def test_something_else_than_strategies_is_refused():
+def test_a_nested_component_of_another_kind_is_rejected():
     assert settings_problem(5) == ("strategy 'stages': the setting 'strategies.0' is 5: input should be a dict.")
     with pytest.raises(ConfigError) as caught:
         tg.compose(words(), classification(), {"name": "stages", "strategies": "full"})
     assert str(caught.value) == "strategy 'stages': the setting 'strategies' is 'full': input should be a list."
 
 
-def test_a_nested_strategy_that_does_not_fit_is_refused():
+def test_a_nested_strategy_that_does_not_apply_is_rejected():
     with pytest.raises(StrategyNotApplicable) as caught:
         composed("full", "partial:9")
     assert str(caught.value).startswith("'partial' has learn = 9, but the backbone has only 3 parts: ")

@@ -24,7 +24,7 @@ from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion, Stage, Unfreeze
 from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.contract.strategy import StrategyNotApplicable
-from taskgraft.training.fit import NoValidation
+from taskgraft.training.errors import ValidationRequired
 from taskgraft.training.train_step import parameter_groups
 
 THIRD_PARTY = f"""{OPENING}
@@ -220,11 +220,11 @@ def test_a_setting_without_effect_is_rejected():
 
 def test_patience_without_validation_rows_is_rejected():
     model = tg.compose(words(), "classification", {"name": "full", "patience": 2})
-    with pytest.raises(NoValidation) as caught:
+    with pytest.raises(ValidationRequired) as caught:
         model.fit(sentences(), target="label", quiet=True)
     assert str(caught.value) == (
-        "Training is to stop after 2 epochs without a lower validation loss (the stage 'full'), but there are no validation "
-        "rows. Give data.validation or data.split."
+        "The stage 'full' stops training after 2 epochs without a lower validation loss, but there are no validation rows. "
+        "Give data.validation or data.split."
     )
 
 

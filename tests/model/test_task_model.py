@@ -10,6 +10,7 @@ from backbones import TABLE, Words, WordsProcessor
 from small_tasks import (
     PARTS,
     Planned,
+    assert_same_bits,
     classification,
     images,
     learns,
@@ -23,10 +24,11 @@ from small_tasks import (
 import taskgraft as tg
 from taskgraft.adaptation.insertion import InvalidInsertion
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import ConfigError
+from taskgraft.contract.config import ConfigError, parse_config
 from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion
 from taskgraft.contract.processor import ProcessedBatch, Processor
+from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 from taskgraft.data.errors import DataError
 from taskgraft.evaluation.errors import EvaluationError
@@ -49,14 +51,14 @@ def fitted(head: Any = "classification", rows: Any = None, target: Any = "label"
 
 @pytest.fixture(scope="module")
 def model() -> tg.TaskModel:
-    """Classifies texts; no test changes it."""
+    """Classifies texts; not changed by any test."""
     return fitted()
 
 
 # --- fit
 
 
-def test_a_fit_judges_the_validation_rows():
+def test_a_fit_evaluates_the_validation_rows():
     run = composed().fit(sentences(), validation=sentences(12, seed=1), target="label", quiet=True)
     assert set(run.metrics) >= {"accuracy", "f1_macro", "auroc"}
     assert all(-1 <= number <= 1 for number in run.metrics.values())
@@ -81,7 +83,7 @@ def test_the_recipe_is_complete_once_fitted(model):
     assert model.recipe.training.batch_size == 32
 
 
-def test_what_a_backbone_learned_from_the_data_is_in_the_recipe(small_plugin_installed):
+def test_settings_that_a_backbone_completes_from_the_data_are_in_the_recipe(small_plugin_installed):
     model = tg.compose("small-table", "classification", PROBE)
     rows = {name: list(values) * 2 for name, values in TABLE.inputs.items()} | {"label": list("abbaab") * 2}
     model.fit(rows, target="label", quiet=True)
@@ -95,7 +97,7 @@ def test_a_column_of_another_name_can_be_read():
     assert model.predict({"message": ["where is my card"]}) == model.predict(["where is my card"])
 
 
-def test_a_second_fit_begins_anew():
+def test_a_second_fit_starts_over():
     model = composed()
     model.fit(sentences(), target="label", quiet=True)
     before = weights(model)
@@ -134,7 +136,7 @@ def test_a_fit_that_fails_leaves_nothing_inserted():
 
 
 class Cutting(Words):
-    """Reads three words at most, and says so."""
+    """Reads at most three words, and reports truncation."""
 
     @property
     def processor(self) -> Processor:
@@ -149,12 +151,12 @@ class CuttingProcessor(WordsProcessor):
         return ProcessedBatch(short.batch, whole.invalid, {"cut to 3 words": cut} if cut else {}, whole.elements)
 
 
-def test_what_happened_to_the_rows_is_told():
+def test_notes_about_the_rows_are_reported():
     run = composed(backbone=Cutting().eval()).fit(sentences(), target="label", quiet=True)
     assert run.notes == {"cut to 3 words": sum(len(text.split()) > 3 for text in sentences()["text"])}
 
 
-def test_what_happened_to_the_rows_is_printed(capfd):
+def test_notes_about_the_rows_are_printed(capfd):
     composed(backbone=Cutting().eval()).fit(sentences(), target="label")
     assert "cut to 3 words: 12 of 24 training rows" in capfd.readouterr().err
 
@@ -162,6 +164,49 @@ def test_what_happened_to_the_rows_is_printed(capfd):
 def test_a_quiet_fit_prints_nothing(capfd):
     composed(backbone=Cutting().eval()).fit(sentences(), target="label", quiet=True)
     assert capfd.readouterr() == ("", "")
+
+
+# --- fit with a recipe
+
+
+def recipe_on_files(folder, **data: Any) -> Recipe:
+    """A recipe for a linear probe, its data in two files."""
+    pd.DataFrame(sentences()).to_csv(folder / "train.csv", index=False)
+    pd.DataFrame(sentences(12, seed=1)).to_csv(folder / "valid.csv", index=False)
+    paths = {"train": str(folder / "train.csv"), "validation": str(folder / "valid.csv")}
+    settings = {"data": paths | {"target": "label"} | data, "training": {"seed": 3, "batch_size": 8}}
+    return parse_config(Recipe, {"backbone": "unused", "head": "unused", "strategy": "unused"} | settings, "recipe")
+
+
+def test_a_fit_with_a_recipe_equals_a_fit_with_its_settings(tmp_path):
+    recipe = recipe_on_files(tmp_path)
+    one, other = composed(), composed()
+    report = one.fit_recipe(recipe, quiet=True)
+    files = {"train": tmp_path / "train.csv", "validation": tmp_path / "valid.csv"}
+    same = other.fit(**files, target="label", training={"seed": 3, "batch_size": 8}, quiet=True)
+    assert report.metrics == same.metrics
+    assert_same_bits(weights(one), weights(other))
+    assert one.recipe == other.recipe
+    assert (one.recipe.data.train, one.recipe.backbone.object) == (str(tmp_path / "train.csv"), "backbones.Words")
+
+
+def test_a_fit_with_a_recipe_takes_rows_in_place_of_its_data(tmp_path):
+    recipe = recipe_on_files(tmp_path)
+    model = composed()
+    report = model.fit_recipe(recipe, train=sentences(30, seed=2), validation=sentences(6, seed=3), quiet=True)
+    assert report.metrics.rows == 6
+    assert model.recipe.data.validation == recipe.data.validation
+
+
+def test_a_fit_with_a_recipe_holds_out_rows_by_its_split(tmp_path):
+    recipe = recipe_on_files(tmp_path, validation=None, split="fraction:0.25")
+    assert composed().fit_recipe(recipe, quiet=True).metrics.rows == 6
+
+
+def test_a_fit_with_a_recipe_without_a_target_is_rejected(tmp_path):
+    with pytest.raises(ModelError) as caught:
+        composed().fit_recipe(recipe_on_files(tmp_path, target=[]), quiet=True)
+    assert str(caught.value) == "No target column was named. Name the column to predict with target=…."
 
 
 # --- predict
@@ -214,7 +259,7 @@ def test_a_label_per_element_is_a_list_as_long_as_the_input():
         assert set(each[0]) == {"x", "y"}
 
 
-def test_elements_that_were_cut_off_are_predicted_none_and_count_as_wrong():
+def test_truncated_elements_are_predicted_none_and_count_as_wrong():
     texts = ["one two", "three four five six seven"] * 8
     rows = {"text": texts, "tags": [["x" if word[0] in "ot" else "y" for word in text.split()] for text in texts]}
     model = composed("element-classification", Cutting().eval())
@@ -242,7 +287,7 @@ def test_a_metric_can_be_named(model):
     assert model.evaluate(sentences(), metrics=["classification"]) == model.evaluate(sentences())
 
 
-def test_an_evaluation_has_intervals_and_the_numbers_of_the_majority(model):
+def test_an_evaluation_has_intervals_and_the_metrics_of_the_baseline(model):
     found = model.evaluate(sentences(12, seed=1), resamples=50)
     low, high = found.intervals["accuracy"]
     assert 0 <= low <= found["accuracy"] <= high <= 1
@@ -257,32 +302,32 @@ def test_a_fit_has_intervals_and_baselines_too():
     assert run.metrics.baselines.keys() == {"majority"}
 
 
-def test_rows_of_a_group_are_drawn_together(model):
+def test_rows_of_a_group_are_resampled_together(model):
     rows = sentences(12, seed=1) | {"writer": ["one"] * 6 + ["two"] * 6}
     found = model.evaluate(rows, groups="writer")
     assert found.groups == "writer"
     assert found.intervals != model.evaluate(rows).intervals
 
 
-def test_a_group_column_that_is_not_there_is_named(model):
+def test_a_missing_group_column_is_reported(model):
     with pytest.raises(MissingColumn) as caught:
         model.evaluate(sentences(12), groups="labels")
     assert str(caught.value) == "the data has no column 'labels'. Did you mean 'label'? Columns: text, label."
 
 
-def test_a_number_of_resamples_that_cannot_be_drawn_is_refused(model):
+def test_a_negative_number_of_resamples_is_rejected(model):
     with pytest.raises(EvaluationError) as caught:
         model.evaluate(sentences(12), resamples=-1)
     assert str(caught.value) == ("resamples is -1. Give a whole number from 0 on; 0 gives no intervals, 1000 is usual.")
 
 
-def test_a_metric_for_another_kind_of_target_is_refused(model):
+def test_a_metric_for_another_kind_of_target_is_rejected(model):
     with pytest.raises(EvaluationError) as caught:
         model.evaluate(sentences(), metrics=["regression"])
     assert str(caught.value) == "The metric 'regression' cannot evaluate what 'classification' predicts."
 
 
-# --- what a person can mend
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -294,33 +339,31 @@ def test_a_metric_for_another_kind_of_target_is_refused(model):
         ("be saved", lambda model: model.save("nowhere")),
     ],
 )
-def test_a_model_without_a_head_says_so(wish, act):
+def test_a_model_that_is_not_fitted_is_rejected(wish, act):
     with pytest.raises(ModelError) as caught:
         act(composed())
-    assert str(caught.value) == (
-        f"This model is not fitted, so it cannot {wish}. Call fit first, or load an artifact."
-    )
+    assert str(caught.value) == (f"This model is not fitted, so it cannot {wish}. Call fit first, or load an artifact.")
 
 
-def test_a_fit_without_a_target_is_refused():
+def test_a_fit_without_a_target_is_rejected():
     with pytest.raises(ModelError) as caught:
         composed().fit(sentences())
     assert str(caught.value) == "No target column was named. Name the column to predict with target=…."
 
 
-def test_an_unknown_training_setting_is_refused():
+def test_an_unknown_training_setting_is_rejected():
     with pytest.raises(ConfigError) as caught:
         composed().fit(sentences(), target="label", training={"epoch": 3})
     assert str(caught.value).startswith("training: there is no setting 'epoch'. Did you mean 'epochs'? Settings: ")
 
 
-def test_a_target_column_that_is_missing_is_refused():
+def test_a_missing_target_column_is_reported():
     with pytest.raises(MissingColumn) as caught:
         composed().fit(sentences(), target="lable", quiet=True)
     assert str(caught.value) == "the training data has no column 'lable'. Did you mean 'label'? Columns: text, label."
 
 
-def test_empty_data_is_refused(tmp_path):
+def test_empty_data_are_rejected(tmp_path):
     (tmp_path / "valid.csv").write_text("text,label\n")
     with pytest.raises(DataError) as caught:
         composed().fit(sentences(), validation=tmp_path / "valid.csv", target="label", quiet=True)
@@ -335,45 +378,45 @@ def problem(tmp_path, train: str, validation: str | None = None, head: Any = "cl
     return str(caught.value)
 
 
-def test_an_empty_label_is_told_with_its_line(tmp_path):
-    said = problem(tmp_path, 'text,label\n"a\nb",x\nc,\nd,y\ne,\n')
-    assert said == (
+def test_an_empty_label_is_reported_with_its_line(tmp_path):
+    message = problem(tmp_path, 'text,label\n"a\nb",x\nc,\nd,y\ne,\n')
+    assert message == (
         "train.csv, line 4: the target column 'label' is empty. 2 of 4 rows are like this (lines 4, 6).\n"
         'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
-def test_an_empty_input_is_told_with_its_line(tmp_path):
+def test_an_empty_input_is_reported_with_its_line(tmp_path):
     assert problem(tmp_path, "text,label\na,x\n,y\n") == ("train.csv, line 3: the text is empty.\n" + ADVICE)
 
 
-def test_a_label_that_only_validation_has_is_told_with_its_line(tmp_path):
+def test_a_label_that_only_validation_has_is_reported_with_its_line(tmp_path):
     assert problem(tmp_path, "text,label\na,x\nb,y\n", "text,label\na,x\nb,z\n") == (
         "valid.csv, line 3: the label 'z' does not occur in the training split, which has 'x', 'y'.\n"
         'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
 
 
-def test_a_number_that_is_none_is_told_with_its_line(tmp_path):
+def test_a_value_that_is_not_a_number_is_reported_with_its_line(tmp_path):
     assert problem(tmp_path, "text,label\na,1\nb,many\n", head="regression") == (
         "train.csv, line 3: the target column 'label' is 'many', not a number.\n" + ADVICE
     )
 
 
-def test_labels_that_do_not_fit_their_elements_are_told_with_their_line(tmp_path):
+def test_a_wrong_number_of_element_labels_is_reported_with_its_line(tmp_path):
     assert problem(tmp_path, "text,label\na b,x y\nc,x y\n", head="element-classification") == (
         "train.csv, line 3: 'label' has 2 labels for 1 elements.\n" + ADVICE
     )
 
 
-def test_a_head_without_probabilities_says_so():
+def test_probabilities_of_a_head_without_them_are_rejected():
     rows = sentences() | {"price": list(range(24))}
     with pytest.raises(NoProbabilities) as caught:
         fitted("regression", rows, "price").predict_proba(rows)
     assert str(caught.value) == "'regression' predicts without probabilities. Ask for the predictions alone."
 
 
-def test_a_plain_list_for_several_inputs_is_refused():
+def test_a_plain_list_for_several_inputs_is_rejected():
     model = composed(backbone=TABLE.build())
     rows: Mapping[str, Any] = {name: list(values) for name, values in TABLE.inputs.items()} | {"label": list("abbaab")}
     model.fit(rows, target="label", quiet=True)
@@ -388,12 +431,10 @@ def test_a_plain_list_for_several_inputs_is_refused():
 def test_a_target_that_is_not_a_column_name_is_rejected(target, shown):
     with pytest.raises(ModelError) as caught:
         composed().fit(sentences(), target=target, quiet=True)
-    assert str(caught.value) == (
-        f"The target is {shown}, not a column name. Name the column to predict with target=…."
-    )
+    assert str(caught.value) == (f"The target is {shown}, not a column name. Name the column to predict with target=….")
 
 
-def test_a_text_in_place_of_data_is_told_to_go_into_a_list():
+def test_a_single_text_is_rejected_with_advice():
     model = trained(words(), learns("block-1"))
     with pytest.raises(InferenceError) as caught:
         model.predict("I lost my card")
@@ -413,7 +454,7 @@ def test_a_folder_is_data_to_predict_for(tmp_path):
     assert model.predict(str(tmp_path / "saved")) == model.predict(texts)
 
 
-def test_what_a_reader_notes_of_rows_is_told_wherever_they_are_used(tmp_path, capfd):
+def test_notes_of_a_reader_are_reported_by_every_method(tmp_path, capfd):
     table = pa.table({"text": ["good day", "bad night"] * 6, "label": ["a", "b"] * 6})
     rows = Rows(table, "train.csv", remarks={"the customer is new": [0, 1, 11]})
     model = composed()
@@ -424,7 +465,7 @@ def test_what_a_reader_notes_of_rows_is_told_wherever_they_are_used(tmp_path, ca
         assert capfd.readouterr().err.count("the customer is new: 3 of 12 rows\n") == 1
 
 
-def test_rows_that_cannot_be_used_are_skipped_where_that_was_asked(tmp_path, capfd):
+def test_invalid_rows_are_skipped_on_request(tmp_path, capfd):
     (tmp_path / "train.csv").write_text("text,label\n" + "good day,a\nbad night,b\n" * 6 + "late,\n,a\nlost\n")
     model = composed()
     run = model.fit(tmp_path / "train.csv", target="label", on_bad_row="skip")
@@ -433,10 +474,10 @@ def test_rows_that_cannot_be_used_are_skipped_where_that_was_asked(tmp_path, cap
         "skipped, since the target column 'label' is empty": 1,
         "skipped, since the text is empty": 1,
     }
-    said = capfd.readouterr().err
-    assert "skipped, since the target column 'label' is empty: 1 of 15 training rows\n" in said
-    judged = model.evaluate(tmp_path / "train.csv")
-    assert judged.rows == 12
+    output = capfd.readouterr().err
+    assert "skipped, since the target column 'label' is empty: 1 of 15 training rows\n" in output
+    evaluation = model.evaluate(tmp_path / "train.csv")
+    assert evaluation.rows == 12
     assert "skipped, since the text is empty: 1 of 15 rows\n" in capfd.readouterr().err
     with pytest.raises(InvalidRows) as caught:
         model.predict(tmp_path / "train.csv")
@@ -446,7 +487,7 @@ def test_rows_that_cannot_be_used_are_skipped_where_that_was_asked(tmp_path, cap
     )
 
 
-def test_the_column_of_a_split_is_no_input(small_plugin_installed):
+def test_the_column_of_a_split_is_not_an_input(small_plugin_installed):
     chance = random.Random(0)
     numbers = {name: [chance.random() for _ in range(30)] for name in ("a", "b")}
     label = ["x" if one > other else "y" for one, other in zip(numbers["a"], numbers["b"], strict=True)]

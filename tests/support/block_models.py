@@ -1,4 +1,4 @@
-"""A plain torch model of blocks, in variants, and a backbone that cuts it with a passage."""
+"""A plain torch model of blocks, in variants, and a backbone that cuts it by skipping blocks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ SIZE, BLOCKS = 6, 3
 
 
 class Block(nn.Module):
-    """Mixes each element with the mean of all; gives the bare hidden tensor."""
+    """Mixes each element with the mean of all; returns the bare hidden state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,14 +30,14 @@ class Block(nn.Module):
 
 
 class TupleBlock(Block):
-    """Gives the hidden tensor and something nobody needs."""
+    """Returns the hidden state and two outputs without use."""
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Any:
         return super().forward(hidden, mask), None, None
 
 
 class HandingBlock(Block):
-    """Hands a second tensor on to the next block, which does without it when there is none."""
+    """Passes a second tensor on to the next block, where it is optional."""
 
     def forward(self, hidden: Tensor, mask: Tensor, memory: Tensor | None = None) -> Any:
         if memory is not None:
@@ -47,7 +47,7 @@ class HandingBlock(Block):
 
 
 class BiasBlock(HandingBlock):
-    """Hands on what hangs on the length alone, as a relative bias does; the first block makes it."""
+    """Passes on a tensor that depends on the length alone, like a relative bias; the first block computes it."""
 
     def forward(self, hidden: Tensor, mask: Tensor, memory: Tensor | None = None) -> Any:
         if memory is None:
@@ -75,12 +75,12 @@ class Model(nn.Module):
 
 
 class Passing(Backbone):
-    """A backbone around such a model that cuts it with a passage."""
+    """A backbone of such a model that cuts it by skipping blocks."""
 
     def __init__(self, block: type[Block] = Block) -> None:
         super().__init__()
         self.model = Model(block)
-        self.passage = BlockSkipper(list(self.model.blocks))
+        self.skipper = BlockSkipper(list(self.model.blocks))
         self.eval()
 
     @property
@@ -100,7 +100,7 @@ class Passing(Backbone):
     def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
-        hidden = self.passage.stop_before(cut, lambda: self.model(batch["words"], batch.mask(ELEMENT_AXIS)))
+        hidden = self.skipper.stop_before(cut, lambda: self.model(batch["words"], batch.mask(ELEMENT_AXIS)))
         return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)
 
     def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
@@ -108,7 +108,7 @@ class Passing(Backbone):
             return self(state, layout)
         mask = state.mask(ELEMENT_AXIS)
         words = torch.zeros_like(mask, dtype=torch.int64)
-        hidden = self.passage.pass_through(cut, state["hidden"], lambda: self.model(words, mask))
+        hidden = self.skipper.pass_through(cut, state["hidden"], lambda: self.model(words, mask))
         return self.emitted(hidden, state, layout)
 
     def emitted(self, hidden: Tensor, batch: Batch, layout: Layout) -> Features:
@@ -118,7 +118,7 @@ class Passing(Backbone):
 
 
 class Leaky(Passing):
-    """A backbone whose vector is the mean over padding too."""
+    """A backbone whose vector is the mean over elements and padding."""
 
     def emitted(self, hidden: Tensor, batch: Batch, layout: Layout) -> Features:
         if layout == Layout.SEQUENCE:
@@ -129,5 +129,5 @@ class Leaky(Passing):
 def some_words(
     texts: Mapping[int, str] | tuple[str, ...] = ("one", "two words", "three more words", "a b c d e"),
 ) -> Batch:
-    """Prepared texts of different lengths."""
+    """Processed texts of different lengths."""
     return WordsProcessor().prepare({"text": list(texts)}).batch

@@ -1,4 +1,4 @@
-"""Strategies that leave something to export: low rank and factors that can be merged, and biases."""
+"""Strategies whose models can be exported: low-rank updates and factors that can be merged, and biases."""
 
 from collections.abc import Iterable
 from copy import deepcopy
@@ -12,13 +12,13 @@ from taskgraft.contract.strategy import Strategy
 
 
 class LowRank(nn.Module):
-    """Adds a change of rank 2, at first zero, to what a linear layer gives. GPT-2's layers hold their weights the other way."""
+    """Adds an update of rank 2, initially zero, to a linear layer. The weights of GPT-2's layers are transposed."""
 
     def __init__(self, wrapped: nn.Module):
         super().__init__()
         self.wrapped = wrapped
-        self.turned = not isinstance(wrapped, nn.Linear)
-        outside, inside = wrapped.weight.T.shape if self.turned else wrapped.weight.shape
+        self.transposed = not isinstance(wrapped, nn.Linear)
+        outside, inside = wrapped.weight.T.shape if self.transposed else wrapped.weight.shape
         self.down = nn.Parameter(torch.randn(2, inside) / inside**0.5)
         self.up = nn.Parameter(torch.zeros(outside, 2))
         self.dropout = nn.Dropout(0.5)
@@ -30,12 +30,12 @@ class LowRank(nn.Module):
     def merge(self) -> nn.Module:
         merged = deepcopy(self.wrapped)
         change = self.up @ self.down
-        merged.weight.add_(change.T if self.turned else change)
+        merged.weight.add_(change.T if self.transposed else change)
         return merged
 
 
 class Factors(nn.Module):
-    """Multiplies each channel that a convolution gives by a number, at first one."""
+    """Multiplies each output channel of a convolution by a factor, initially one."""
 
     def __init__(self, wrapped: nn.Module):
         super().__init__()
@@ -44,7 +44,7 @@ class Factors(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Of the layer: backbones ask for its dtype."""
+        """The weight of the layer; backbones read its dtype."""
         return self.wrapped.weight
 
     def forward(self, value: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def insertion(
 
 
 class Grafts(Strategy):
-    """Low rank where there are linear layers with these roles, factors around convolutions."""
+    """Low-rank updates of linear layers with these roles, or factors on convolutions."""
 
     def __init__(self, *roles: LayerRole, merge=lambda around: around.merge()):
         self.roles, self.merge = roles, merge
@@ -85,9 +85,9 @@ class Grafts(Strategy):
 
 
 class Biases(Strategy):
-    """The biases of all parts learn."""
+    """Trains the biases of all parts."""
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         every = tuple(part.name for part in backbone.parts)
-        learn = Unfreeze(every, 0.05, tensors=frozenset({"bias"}))
-        return (Stage("biases", (learn,), head_learning_rate=1e-2, epochs=2),)
+        biases = Unfreeze(every, 0.05, tensors=frozenset({"bias"}))
+        return (Stage("biases", (biases,), head_learning_rate=1e-2, epochs=2),)

@@ -142,14 +142,14 @@ def test_a_map_is_symmetric_and_empty_near_its_diagonal(description, size):
     with torch.no_grad():
         found = module.predict(module(features), features)
 
-    for value, chance, length in zip(found.values, found.probabilities, [12, 9, 15, 10], strict=True):
+    for value, probability, length in zip(found.values, found.probabilities, [12, 9, 15, 10], strict=True):
         assert value.shape == (length, length)
-        assert chance.shape == (length, length, 2)
-        assert np.allclose(chance, chance.transpose(1, 0, 2), atol=1e-6)
-        assert np.allclose(chance.sum(-1), 1)
-        apart = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
-        assert (chance[apart < 6, 1] == 0).all()
-        assert (chance[apart >= 6, 1] > 0).all()
+        assert probability.shape == (length, length, 2)
+        assert np.allclose(probability, probability.transpose(1, 0, 2), atol=1e-6)
+        assert np.allclose(probability.sum(-1), 1)
+        distance = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
+        assert (probability[distance < 6, 1] == 0).all()
+        assert (probability[distance >= 6, 1] > 0).all()
 
 
 def test_the_loss_counts_each_known_pair_once():
@@ -169,8 +169,8 @@ def test_the_initial_probability_is_the_share_of_contacts():
     module, _ = build(PAIR)
     features = random_features(Layout.PAIR, [12], 3)
     with torch.no_grad():
-        chance = module.predict(module(features), features).probabilities[0][..., 1]
-    assert chance.max() == pytest.approx(head().fit_targets(TARGETS).share, abs=1e-6)
+        probability = module.predict(module(features), features).probabilities[0][..., 1]
+    assert probability.max() == pytest.approx(head().fit_targets(TARGETS).share, abs=1e-6)
 
 
 def test_a_background_common_to_all_pairs_is_removed():
@@ -206,9 +206,9 @@ def test_a_model_is_trained_to_find_contacts(tmp_path):
         data, inputs="letters", target="positions", training={"epochs": 20, "batch_size": 8, "workers": 0}, quiet=True
     )
 
-    chance = np.array([[[one[1] for one in line] for line in row] for row in model.predict_proba(texts[:8])])
+    probability = np.array([[[one[1] for one in line] for line in row] for row in model.predict_proba(texts[:8])])
 
-    for row, text in zip(chance, texts, strict=False):
+    for row, text in zip(probability, texts, strict=False):
         assert np.unravel_index(row.argmax(), row.shape) == (text.index("W"), text.rindex("W"))
     found = model.evaluate(data)
     assert found["contact_precision_long_l5"] == pytest.approx(1 / 6)  # one contact among the likeliest six
@@ -252,11 +252,11 @@ def test_the_most_likely_pairs_of_each_range_count():
     goal = np.full((50, 50), 0, np.int8)
     for one, other in ((0, 24), (1, 30), (2, 14), (3, 26)):
         goal[one, other] = goal[other, one] = 1
-    chance = 0.01 * symmetric_map(50, 0)
+    probability = 0.01 * symmetric_map(50, 0)
     for (one, other), share in {(0, 24): 0.9, (1, 30): 0.8, (5, 40): 0.7, (2, 14): 0.9, (2, 25): 0.95}.items():
-        chance[one, other] = chance[other, one] = share
+        probability[one, other] = probability[other, one] = share
 
-    found = score([chance], [goal])
+    found = score([probability], [goal])
 
     assert found["contact_precision_long_l5"] == pytest.approx(2 / 10, abs=0.11)
     assert found["contact_precision_medium_l"] == pytest.approx(1 / 50)
@@ -272,12 +272,12 @@ def test_unknown_pairs_do_not_count():
     goal = (symmetric_map(60, 1) > 0.6).astype(np.int8)
     hidden = goal.copy()
     hidden[:, ::2] = hidden[::2] = -1
-    chance = goal.astype(np.float32)
-    chance[goal != hidden] = 1.0
-    assert score([chance], [hidden])["contact_precision_long_l5"] == 1.0
+    probability = goal.astype(np.float32)
+    probability[goal != hidden] = 1.0
+    assert score([probability], [hidden])["contact_precision_long_l5"] == 1.0
 
 
-def test_sequences_count_product_and_short_ones_are_left_out():
+def test_sequences_count_equally_and_short_ones_are_left_out():
     good, bad = np.ones((30, 30), np.int8), np.zeros((40, 40), np.int8)
     short = np.ones((10, 10), np.int8)
     found = score([np.ones_like(one, np.float32) for one in (good, bad, short)], [good, bad, short])

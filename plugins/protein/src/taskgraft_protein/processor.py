@@ -93,14 +93,14 @@ class ProteinProcessor(Processor):
         tensors = {CATEGORY: category, NUMBER: torch.zeros(*residues.shape, 0)}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), batch.lengths)
 
-    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, masked: Tensor, seeds: Sequence[int]) -> Batch:
         """Replace every masked residue by the mask token.
 
         BERT keeps one in ten and replaces another by a random one. Here a masked element must never show its value, and a
         random one may equal it.
         """
         assert self._alphabet.mask is not None, "the description of a model without a mask token has can_mask=False"
-        residues = batch[RESIDUE_TENSOR].masked_fill(hidden, self._alphabet.mask)
+        residues = batch[RESIDUE_TENSOR].masked_fill(masked, self._alphabet.mask)
         return Batch({RESIDUE_TENSOR: residues}, batch.axes, batch.lengths)
 
     def _read(self, value: Any) -> tuple[str, str | None]:

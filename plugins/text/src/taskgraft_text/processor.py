@@ -93,11 +93,11 @@ class TextProcessor(Processor):
     def element_values(self, batch: Batch) -> Batch:
         return element_tokens(batch, self._is_one_of(self._tokenizer.all_special_ids))
 
-    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
+    def mask_elements(self, batch: Batch, masked: Tensor, seeds: Sequence[int]) -> Batch:
         """Replace every masked token by the mask token: unlike in BERT, none is kept and none is replaced by another one."""
         unknown = self._tokenizer.unk_token_id
         enclosing = self._is_one_of([token for token in self._tokenizer.all_special_ids if token != unknown])
-        return mask_tokens(batch, hidden, int(self._tokenizer.mask_token_id), enclosing)
+        return mask_tokens(batch, masked, int(self._tokenizer.mask_token_id), enclosing)
 
     def _is_one_of(self, tokens: Sequence[int]) -> Tensor:
         """``(vocabulary,)`` bool, True for some tokens."""

@@ -140,8 +140,8 @@ def test_a_model_that_could_not_be_loaded_is_not_saved(copy, tmp_path):
     with pytest.raises(TaskgraftError) as error:
         model.save(tmp_path / "artifact")
     assert str(error.value) == (
-        f"The artifact cannot be written to {tmp_path / 'artifact'}: the tensor head.readout.weight holds values that are not "
-        "finite."
+        f"The artifact cannot be written to {tmp_path / 'artifact'}: the tensor head.readout.weight contains values that are "
+        "not finite."
     )
     assert not (tmp_path / "artifact").exists()
 
@@ -168,8 +168,8 @@ def test_overwriting_deletes_no_other_files(copy, tmp_path):
     with pytest.raises(TaskgraftError) as error:
         model.save(tmp_path / "artifact", overwrite=True)
     assert str(error.value) == (
-        f"The artifact cannot be written to {tmp_path / 'artifact'}: the folder also holds notes.md, which is no part of an "
-        "artifact."
+        f"The artifact cannot be written to {tmp_path / 'artifact'}: the folder also contains notes.md, which is not part of "
+        "an artifact."
     )
     assert (tmp_path / "artifact" / "notes.md").read_text() == "mine"
     (tmp_path / "artifact" / "notes.md").unlink()

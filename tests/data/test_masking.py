@@ -321,4 +321,4 @@ def test_a_recipe_with_a_target_is_refused(folder):
 
 def test_the_head_is_shown_with_what_it_learns():
     shown = typed("show", "masked-elements", "--axis", "head")
-    assert "Reads: sequence features. Learns: inputs." in shown.out.splitlines()
+    assert "Reads: sequence features. Predicts: inputs." in shown.out.splitlines()

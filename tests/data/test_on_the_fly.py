@@ -99,11 +99,9 @@ def test_what_is_refused_is_told_whoever_prepared_it(table, workers, tmp_path):
     rows = rows_of(table)
     (table.parent / "2.txt").unlink()
 
-    with pytest.raises(InvalidRows) as caught:
-        preprocess(rows, NAMES, Files(), tmp_path / "store", 1 << 20, workers)
-    assert str(caught.value) == (
-        'files.csv, line 4: there is no file 2.txt.\nFix these rows, or drop them with data.on_bad_row = "skip".'
-    )
+    inputs = preprocess(rows, NAMES, Files(), tmp_path / "store", 1 << 20, workers)
+
+    assert inputs.invalid == {2: "there is no file 2.txt"}
 
 
 def test_what_fits_in_memory_is_kept_and_the_rest_is_prepared_anew(table, tmp_path):

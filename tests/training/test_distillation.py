@@ -350,8 +350,8 @@ def test_a_damaged_teacher_is_refused_when_its_soft_labels_are_computed(teacher)
 
 def test_a_teacher_of_another_kind_of_target_is_refused_when_composing(teacher):
     assert refused(teacher, "regression") == (
-        f"The teacher {teacher} cannot be used: its head 'classification' predicts category, but 'regression' predicts numbers. "
-        "Choose another teacher, or the head 'classification'."
+        f"The teacher {teacher} cannot be used: its head 'classification' predicts category, but 'regression' predicts "
+        "numbers. Choose another teacher, or the head 'classification'."
     )
 
 

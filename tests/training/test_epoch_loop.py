@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from taskgraft import Batch, Features, LossSum, compose
 from taskgraft.contract.head import HeadModule
 from taskgraft.training.errors import ValidationRequired
-from taskgraft.training.train_step import NonFiniteGradient, NonFiniteLoss
+from taskgraft.training.train_step import TrainingDiverged
 
 ADVICE = (
     "The model keeps the weights of the step before. Lower the learning rate, or look for inputs that are not finite."
@@ -231,7 +231,7 @@ def endless_slope(head: HeadModule, total: Tensor) -> Tensor:
 def test_a_loss_that_is_not_finite_stops_with_the_weights_of_the_step_before(value):
     backbone, note = words(), Snapshots()
     stage = learns(*PARTS, loss=Failing(3, lambda head, total: total * value), on_step_end=note)
-    with pytest.raises(NonFiniteLoss) as caught:
+    with pytest.raises(TrainingDiverged) as caught:
         trained(backbone, stage)
     assert str(caught.value) == f"The loss of stage 'first' became {value} at step 3. {ADVICE}"
     assert max(note.after) == 2
@@ -241,7 +241,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_weights_of_the_step_before(val
 def test_a_gradient_that_is_not_finite_stops_with_the_weights_of_the_step_before():
     backbone, note = words(), Snapshots()
     stage = learns(*PARTS, loss=Failing(3, endless_slope), on_step_end=note)
-    with pytest.raises(NonFiniteGradient) as caught:
+    with pytest.raises(TrainingDiverged) as caught:
         trained(backbone, stage)
     error = caught.value
     assert str(error) == (
@@ -252,7 +252,7 @@ def test_a_gradient_that_is_not_finite_stops_with_the_weights_of_the_step_before
 
 
 def test_a_gradient_that_is_not_finite_stops_without_clipping_too():
-    with pytest.raises(NonFiniteGradient):
+    with pytest.raises(TrainingDiverged):
         trained(words(), learns(*PARTS, loss=Failing(1, endless_slope)), clip=None)
 
 
@@ -260,14 +260,14 @@ def test_an_input_that_is_not_finite_leaves_the_statistics_of_the_step_before():
     rows = images(24)
     rows["image"][20][0][0] = math.nan
     backbone, note = pictures(), Snapshots()
-    with pytest.raises(NonFiniteLoss):
+    with pytest.raises(TrainingDiverged):
         trained(backbone, learns("stem", "middle", "last", epochs=3, on_step_end=note), rows=rows)
     assert changed(backbone, note.after[max(note.after)]) == set()
 
 
 def test_a_model_whose_training_failed_is_not_fitted():
     model = compose(words(), classification(), Planned(learns(*PARTS, loss=Failing(1, endless_slope))))
-    with pytest.raises(NonFiniteGradient):
+    with pytest.raises(TrainingDiverged):
         model.fit(sentences(), target="label", quiet=True)
     assert model.fitted is None
 

@@ -162,6 +162,6 @@ def test_an_artifact_is_fitted_again_and_settles_the_same(beside_others, tmp_pat
 
 def test_show_says_what_a_head_settles(beside_others):
     beside_others.plant(PLUGIN)
-    assert "Chooses a floor by validation rows and their amount.\n" in typed("show", "cautious").out
+    assert "Tunes a floor on validation rows and their amount.\n" in typed("show", "cautious").out
     about = json.loads(typed("show", "cautious", "--json").out)["x-taskgraft"]["description"]
     assert (about["settles"], about["columns"]) == ("a floor", ["amount"])

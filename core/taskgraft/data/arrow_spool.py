@@ -72,7 +72,6 @@ class RecordWriter(Generic[_Record]):
     """Writes the records of a text file to a spool, with the line on which each starts.
 
     Args:
-        spool: where the rows go.
         table: makes a table of some records; None stands for an invalid one.
     """
 

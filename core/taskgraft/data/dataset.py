@@ -15,20 +15,13 @@ from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.errors import DataError
 from taskgraft.data.examples import AugmentedRows, EncodedDataset
-from taskgraft.data.masking import ElementMasking, MaskedInputs, MaskedTargets
+from taskgraft.data.masking import ElementMasking, FixedMaskRows
 from taskgraft.data.preprocessing import ProcessedInputs, label_count_mismatches, preprocess
 from taskgraft.progress import ProgressReporter
 
 
 def process_inputs(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> ProcessedInputs:
-    """Process the inputs that a recipe names. Invalid rows are reported in the result.
-
-    Args:
-        folder: where files may be written.
-
-    Raises:
-        DataError: when there are no rows.
-    """
+    """Process the inputs that a recipe names. Invalid rows are reported in the result; no rows at all are a DataError."""
     check_not_empty(rows)
     settings = recipe.training
     return preprocess(rows, recipe.data.columns, backbone, folder, settings.memory, settings.workers)
@@ -68,8 +61,8 @@ def encode_dataset(
             unless the recipe says to skip them.
     """
     if head.description.target == TargetKind.INPUTS:
-        masking = _fixed_masking(head, inputs)
-        return inputs, EncodedDataset(MaskedInputs(masking), MaskedTargets(masking))
+        masked = FixedMaskRows(_fixed_masking(head, inputs))
+        return inputs, EncodedDataset(inputs=masked, targets=masked)
     while True:
         targets, invalid = _encode(head, target, inputs, data)
         if targets is not None:
@@ -86,8 +79,7 @@ def eval_dataset(
         the rows without invalid ones, and their data set.
 
     Raises:
-        DataError: when there are no rows.
-        InvalidRows: naming the invalid rows, unless the recipe says to skip them.
+        DataError, InvalidRows: as :func:`process_inputs` and :func:`encode_dataset` do.
     """
     inputs = process_inputs(backbone, rows, recipe, folder)
     inputs, dataset = encode_dataset(head, target, inputs.drop(inputs.invalid, recipe.data.on_bad_row), recipe.data)
@@ -103,22 +95,13 @@ def target_columns(head: Head[Any], rows: Rows, data: DataConfig) -> dict[str, l
 
 
 def check_not_empty(rows: Rows) -> None:
-    """Reject data without a row.
-
-    Raises:
-        DataError: naming the source.
-    """
+    """Raise DataError for data without a row."""
     if not len(rows):
         raise DataError(f"{rows.source} has columns but no rows.")
 
 
 def report_notes(reporter: ProgressReporter, notes: Mapping[str, int], rows: Rows, what: str) -> None:
-    """Print what happened to how many rows.
-
-    Args:
-        rows: without skipped ones.
-        what: what to call them ("training rows").
-    """
+    """Print what happened to how many rows; ``what`` is what to call them ("training rows")."""
     count = len(rows) + sum(rows.skipped.values())
     for note, some in notes.items():
         reporter.message(f"{note}: {some:,} of {count:,} {what}")

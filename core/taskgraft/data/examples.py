@@ -28,14 +28,11 @@ class Targets(Protocol):
 
 
 class Augmenter(Protocol):
-    """Makes randomly augmented training examples. Is sent to loader workers.
-
-    Attributes:
-        heavy: whether that is slow enough for worker processes to pay.
-    """
+    """Makes randomly augmented training examples. Is sent to loader workers."""
 
     @property
-    def heavy(self) -> bool: ...
+    def heavy(self) -> bool:
+        """Whether augmenting is slow enough for worker processes to pay."""
 
     def augment(self, rows: RowIndices, seeds: Sequence[int]) -> tuple[Batch, Batch]:
         """Return the inputs and targets of some rows.
@@ -70,12 +67,7 @@ def all_targets(targets: Targets) -> Batch:
 
 @dataclass(frozen=True)
 class AugmentedRows:
-    """Augments training examples with the backbone's processor.
-
-    Attributes:
-        targets: of all rows.
-        mix_targets: makes the targets of mixed examples.
-    """
+    """Augments training examples with the backbone's processor; ``mix_targets`` makes the targets of mixed ones."""
 
     inputs: OnTheFlyInputs
     targets: Targets
@@ -92,12 +84,7 @@ class AugmentedRows:
 
 @dataclass(frozen=True)
 class EpochSeed:
-    """Identifies an epoch, for seeding.
-
-    Attributes:
-        seed: of the run.
-        epoch: from 0.
-    """
+    """Identifies an epoch (from 0) of the run with a seed, for seeding its rows."""
 
     seed: int
     epoch: int
@@ -109,11 +96,7 @@ class EpochSeed:
 
 @dataclass(frozen=True)
 class LocalBatch:
-    """The rows of a batch that this process computes.
-
-    Attributes:
-        counted: how many of the rows count; 0 for a process that only stays in step.
-    """
+    """The rows of a batch that this process computes; ``counted`` is 0 where it only stays in step with other processes."""
 
     inputs: Batch
     targets: Batch
@@ -125,17 +108,16 @@ class LocalBatch:
         Args:
             no_single: join a last micro-batch of one row to the one before.
         """
-        rows = list(range(len(self.targets)))
-        if len(rows) <= size:
+        count = len(self.targets)
+        if count <= size:
             return [self]
-        starts = list(range(0, len(rows), size))
-        if no_single and len(starts) > 1 and starts[-1] == len(rows) - 1:
+        starts = list(range(0, count, size))
+        if no_single and starts[-1] == count - 1:
             starts.pop()
-        ends = [*starts[1:], len(rows)]
-        return [self._select(rows[start:end]) for start, end in zip(starts, ends, strict=True)]
-
-    def _select(self, rows: Sequence[int]) -> "LocalBatch":
-        return LocalBatch(self.inputs.select(rows), self.targets.select(rows), min(self.counted, len(rows)))
+        return [
+            LocalBatch(self.inputs.select(rows), self.targets.select(rows), min(self.counted, len(rows)))
+            for rows in map(range, starts, [*starts[1:], count])
+        ]
 
 
 def iter_training_batches(

@@ -46,8 +46,8 @@ class ElementMasking:
         return masked, keep_masked(values, self.choose_scored(values, seeds))
 
 
-class MaskedInputs:
-    """Rows with a fixed mask."""
+class FixedMaskRows:
+    """Rows with a fixed mask: gathered, their inputs; selected, the values of masked elements. Nothing is stored."""
 
     def __init__(self, masking: ElementMasking):
         self._masking = masking
@@ -58,23 +58,13 @@ class MaskedInputs:
         return len(self._masking.inputs)
 
     def sizes(self) -> list[int]:
-        """Return the real positions of each row, as a :class:`RowSource` does."""
+        """Return the real positions of each row."""
         return self._masking.inputs.sizes()
 
     def gather(self, rows: RowIndices) -> Batch:
-        """Return some rows as a batch."""
+        """Return the masked inputs of some rows."""
         return self._masking.augment(rows, FIXED_MASK.seeds(rows))[0]
 
-
-class MaskedTargets:
-    """Values of the elements that :class:`MaskedInputs` masks. Computed on the fly, so nothing is stored."""
-
-    def __init__(self, masking: ElementMasking):
-        self._masking = masking
-
-    def __len__(self) -> int:
-        return len(self._masking.inputs)
-
     def select(self, rows: RowIndices) -> Batch:
-        """Return some rows, in the order given."""
+        """Return the targets of some rows."""
         return self._masking.augment(rows, FIXED_MASK.seeds(rows))[1]

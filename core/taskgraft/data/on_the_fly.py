@@ -11,20 +11,13 @@ from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, LazyColumn, Rows
 
 
 class OnTheFlyInputs:
-    """Raw rows that the backbone's processor turns into model inputs on demand.
+    """Raw rows that the backbone's processor turns into model inputs on demand, so that nothing is cached.
 
-    Attributes:
-        rows: the raw rows.
-        bytes: 0, since nothing is cached.
-        heavy: True, since gathering is slow enough for worker processes to pay.
+    Args:
+        names: input role → column.
     """
 
     def __init__(self, rows: Rows, names: Mapping[str, str], backbone: Backbone):
-        """Process nothing yet.
-
-        Args:
-            names: input role → column.
-        """
         self.rows = rows
         self.processor = backbone.processor
         self.bytes = 0

@@ -41,22 +41,20 @@ def match_columns(inputs: Any, description: BackboneDescription, rows: Rows, tar
         DataError: when the roles cannot be filled.
         MissingColumn: for a column that the data do not have.
     """
-    roles = description.inputs
+    roles, named = description.inputs, [inputs] if isinstance(inputs, str) else inputs
     known = tuple(role.name for role in roles)
-    if not (inputs is None or isinstance(inputs, str | Mapping | Sequence)):
+    if not (named is None or isinstance(named, Mapping | Sequence)):
         raise _inputs_error(known, f"inputs is {inputs!r:.60}, which names no columns")
-    if isinstance(inputs, Mapping):
-        chosen = dict(inputs)
+    if isinstance(named, Mapping):
+        chosen = dict(named)
     elif not roles:
-        named = [inputs] if isinstance(inputs, str) else inputs
         chosen = {name: name for name in named or [column for column in rows.columns if column not in targets]}
-    elif inputs is None:
+    elif named is None:
         chosen = {name: name for name in known if name in rows.columns and name not in targets}
+    elif len(named) > len(roles):
+        raise _inputs_error(known, f"{len(named)} columns were named: {join_words(named)}")
     else:
-        names = [inputs] if isinstance(inputs, str) else list(inputs)
-        if len(names) > len(roles):
-            raise _inputs_error(known, f"{len(names)} columns were named: {join_words(names)}")
-        chosen = dict(zip(known, names, strict=False))
+        chosen = dict(zip(known, named, strict=False))
     if roles and (unknown := [role for role in chosen if role not in known]):
         raise _inputs_error(known, f"there is no input '{unknown[0]}'")
     if missing := [role.name for role in roles if role.required and role.name not in chosen]:
@@ -83,11 +81,10 @@ class ProcessedInputs:
     """The processed inputs of a data set.
 
     Attributes:
-        source: the model inputs of each row.
-        on_the_fly: processes or augments rows again.
+        source: the model inputs by row; ``on_the_fly`` processes or augments rows again.
         notes: what happened to how many rows ("cut to 256 pieces" → 12).
         elements: how many elements each row has in the user's own input, where the input decides that.
-        invalid: row → why the processor cannot use it. Such a row is to be dropped before anything is gathered.
+        invalid: row → why the processor cannot use it. It must be dropped before anything is gathered.
     """
 
     source: TensorCache | OnTheFlyInputs
@@ -104,25 +101,18 @@ class ProcessedInputs:
     def drop(
         self, reasons: Mapping[int, str], on_bad_row: OnBadRow, advice: str = FIX_OR_SKIP_ADVICE
     ) -> "ProcessedInputs":
-        """Drop invalid rows, as :func:`drop_invalid` does. The others are not processed again.
-
-        Raises:
-            InvalidRows: as that does.
-        """
+        """Drop invalid rows, or raise, as :func:`drop_invalid` does. The others are not processed again."""
         rows = drop_invalid(self.rows, reasons, on_bad_row, advice)
         if not reasons:
             return self
         kept = [row for row in range(len(self.rows)) if row not in reasons]
         notes = Counter(self.notes)
-        if notes:  # counted by the processor over many rows, so what it notes on the dropped ones is subtracted
+        if notes:  # the processor counts over many rows, so what it notes on the dropped ones is subtracted
             notes -= Counter(self.on_the_fly.process(sorted(reasons)).notes)
         on_the_fly = self.on_the_fly.replace_rows(rows, kept)
-        return ProcessedInputs(
-            source=self.source.take(kept) if isinstance(self.source, TensorCache) else on_the_fly,
-            on_the_fly=on_the_fly,
-            notes=notes,
-            elements=self.elements and [self.elements[row] for row in kept],
-        )
+        source = self.source.take(kept) if isinstance(self.source, TensorCache) else on_the_fly
+        elements = None if self.elements is None else [self.elements[row] for row in kept]
+        return ProcessedInputs(source, on_the_fly, notes, elements)
 
 
 def preprocess(
@@ -157,14 +147,11 @@ def preprocess(
 
 
 def label_count_mismatches(elements: Sequence[int] | None, labels: Columns) -> dict[int, str]:
-    """Find rows whose number of labels is not their number of elements.
+    """Find rows whose number of labels is not their number of elements: row → what is wrong.
 
     Args:
         elements: of each row; None where the user's input does not decide them, and nothing is compared.
         labels: the target column → for each row a sequence of labels, or a text with spaces between them.
-
-    Returns:
-        row → what is wrong.
     """
     (column, values), *_ = labels.items()
     counts = [len(value.split() if isinstance(value, str) else value) for value in values]

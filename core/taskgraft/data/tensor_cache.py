@@ -174,8 +174,10 @@ class TensorCache:
         for name in self._example.tensors if self._example else ():
             if name not in self._paths:
                 self._flat[name] = torch.cat(self._chunks.pop(name))
-            self._counts[name] = counts = self._count_positions(name)
-            self._starts[name] = counts.cumsum(0) - counts
+            counts = torch.ones(self._count, dtype=torch.int64)
+            for axis in self._example.axes.get(name, ()) if self._example else ():
+                counts = counts * self._lengths[axis][0]
+            self._counts[name], self._starts[name] = counts, counts.cumsum(0) - counts
         order = torch.from_numpy(self._order[0])
         self._slots = order.argsort()
         self._in_order = bool((order == torch.arange(len(order))).all())
@@ -207,14 +209,6 @@ class TensorCache:
                     )
                 filled += count * size
         return flat
-
-    def _count_positions(self, name: str) -> Tensor:
-        """Return the number of flat positions of each row."""
-        assert self._example is not None
-        counts = torch.ones(self._count, dtype=torch.int64)
-        for axis in self._example.axes.get(name, ()):
-            counts = counts * self._lengths[axis][0]
-        return counts
 
 
 def _runs(starts: Tensor, counts: Tensor) -> Iterator[tuple[int, int]]:

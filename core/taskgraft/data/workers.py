@@ -17,12 +17,7 @@ MAX_WORKERS = 8
 
 
 def worker_count(wanted: int | None, *, heavy: bool) -> int:
-    """Choose the number of worker processes; 0 works in the main one.
-
-    Args:
-        wanted: the setting; None chooses by the machine.
-        heavy: whether an item takes enough work for processes to pay.
-    """
+    """Choose the number of worker processes: the setting, or (None) by the machine if the work for an item is heavy."""
     if wanted is not None:
         return wanted
     return min(_cores(), MAX_WORKERS) if heavy else 0

@@ -1,7 +1,7 @@
-"""The checkpoint of a run: finished stages, the state of the current one, and the trained weights."""
+"""The checkpoint of a run: reports of finished stages, the state of the current one, and the trained weights."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from taskgraft.storage.run_directory import RunDirectory
 
 _WEIGHTS = "weights."
-"""Starts the names of the model's own tensors."""
+"""Starts the names of the model's own tensors; the others are those of the epoch loop."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,16 @@ class Checkpoint:
     Attributes:
         steps: optimizer steps of the finished stages.
         seconds: wall-clock seconds of the current stage so far.
-        epoch_loop: state of the current stage, as plain JSON; None at its start.
-        tensors: of the epoch loop, and the model's own.
+        epoch_loop: its state as plain JSON, and ``tensors``; None at its start.
+        weights: the tensors trained so far, and the head's.
     """
 
-    finished: Sequence[StageReport] = ()
-    steps: int = 0
-    seconds: float = 0.0
-    epoch_loop: Mapping[str, Any] | None = None
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    finished: tuple[StageReport, ...]
+    steps: int
+    seconds: float
+    epoch_loop: Mapping[str, Any] | None
+    tensors: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]
 
     @classmethod
     def load(cls, directory: RunDirectory) -> Self | None:
@@ -59,31 +60,20 @@ class Checkpoint:
         if state is None:
             return None
         values, tensors = state
-        finished = [StageReport(**report | {"losses": tuple(report["losses"])}) for report in values["finished"]]
-        return cls(finished, values["steps"], values["seconds"], values["descent"], tensors)
+        finished = tuple(StageReport(**report | {"losses": tuple(report["losses"])}) for report in values["finished"])
+        weights = {name.removeprefix(_WEIGHTS): tensors[name] for name in tensors if name.startswith(_WEIGHTS)}
+        return cls(finished, values["steps"], values["seconds"], values["descent"], tensors, weights)
 
-    def save(self, directory: RunDirectory, weights: Mapping[str, Tensor]) -> None:
-        """Write the checkpoint of a run.
+    def save(self, directory: RunDirectory) -> None:
+        """Replace the checkpoint of a run."""
+        finished = [asdict(report) for report in self.finished]
+        values = {"finished": finished, "steps": self.steps, "seconds": self.seconds, "descent": self.epoch_loop}
+        weights = {f"{_WEIGHTS}{name}": tensor for name, tensor in self.weights.items()}
+        directory.save_state(values, {**self.tensors, **weights})
 
-        Args:
-            weights: the model's own tensors, by name.
-        """
-        values = {
-            "finished": [asdict(report) for report in self.finished],
-            "steps": self.steps,
-            "seconds": self.seconds,
-            "descent": self.epoch_loop,
-        }
-        own = {f"{_WEIGHTS}{name}": tensor for name, tensor in weights.items()}
-        directory.save_state(values, {**self.tensors, **own})
 
-    def holds(self, name: str) -> bool:
-        """Return whether a tensor of the model is in the checkpoint."""
-        return f"{_WEIGHTS}{name}" in self.tensors
-
-    @torch.no_grad()
-    def restore_weights(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy the saved weights into the model's tensors, given by name."""
-        for name, saved in self.tensors.items():
-            if name.startswith(_WEIGHTS):
-                tensors[name.removeprefix(_WEIGHTS)].copy_(saved)
+@torch.no_grad()
+def restore_tensors(tensors: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Copy saved tensors into the present ones of the same names."""
+    for name, tensor in saved.items():
+        tensors[name].copy_(tensor)

@@ -1,12 +1,4 @@
-"""The epoch loop of a stage: gradient descent over epochs of steps, from the start or from a checkpoint.
-
-while there are steps left, and patience lasts:
-for batch in this epoch's batches, without those done before the checkpoint:
-take a train step, log its loss, save a checkpoint every so many steps
-compute the validation loss; remember the best weights
-save a checkpoint
-restore the best weights
-"""
+"""The epoch loop of a stage: epochs of train steps, early stopping, checkpoints."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +10,7 @@ from torch import Tensor
 from taskgraft.data.batching import IndexArray, batch_budget, training_batches
 from taskgraft.data.examples import EncodedDataset, EpochSeed, LocalBatch, iter_training_batches
 from taskgraft.engine.forward import evaluate_loss
+from taskgraft.training.checkpoint import restore_tensors
 from taskgraft.training.lr_schedule import LearningRateSchedule
 from taskgraft.training.tracking import MetricsLogger
 from taskgraft.training.train_step import TrainStep
@@ -52,23 +45,20 @@ class EpochProgress:
 
 @dataclass
 class EpochLoop:
-    """Trains one stage.
-
-    Attributes:
-        patience: epochs without a lower validation loss before it stops at its best.
-        steps_before: steps of earlier stages.
-    """
+    """Trains one stage; ``steps_before`` are those of earlier stages."""
 
     stepper: TrainStep
     training: EncodedDataset
     validation: EncodedDataset | None
-    patience: int | None
     logger: MetricsLogger
     steps_before: int = 0
     progress: EpochProgress = field(default_factory=EpochProgress)
+    _best: dict[str, Tensor] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._best: dict[str, Tensor] = {}
+    @property
+    def patience(self) -> int | None:
+        """Epochs without a lower validation loss before it stops at its best; None trains to the end."""
+        return self.stepper.stage.patience or self.stepper.settings.patience
 
     def run(self, save_checkpoint: Callable[[], None] | None = None) -> None:
         """Train until the last epoch or step, or until patience ends; then restore the best epoch if there is patience.
@@ -77,7 +67,7 @@ class EpochLoop:
             save_checkpoint: called whenever one may be saved.
 
         Raises:
-            NonFiniteLoss, NonFiniteGradient, NotEnoughMemory: when training cannot continue.
+            TrainingDiverged, NotEnoughMemory: when training cannot continue.
         """
         settings, progress, steps = self.stepper.settings, self.progress, self._count_steps()
         schedule = LearningRateSchedule(settings.schedule, steps, settings.warmup)
@@ -93,8 +83,7 @@ class EpochLoop:
             if save_checkpoint is not None:
                 save_checkpoint()
         self.stepper.guard.finish()
-        if self._best:
-            self._restore_best()
+        restore_tensors(self.stepper.trainable.tensors(), self._best)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what a checkpoint needs besides the weights: plain JSON, and tensors."""
@@ -183,9 +172,8 @@ class EpochLoop:
         seed = EpochSeed(settings.seed, self.progress.epoch)
         index, count = accelerator.process_index, accelerator.num_processes
         loader = iter_training_batches(self.training, batches, seed, settings.workers, index, count)
-        return self.stepper.reporter.track(
-            loader, f"{self.stepper.stage.name}, epoch {self.progress.epoch + 1}", len(batches)
-        )
+        description = f"{self.stepper.stage.name}, epoch {self.progress.epoch + 1}"
+        return self.stepper.reporter.track(loader, description, len(batches))
 
     def _validate(self, validation: EncodedDataset) -> float:
         task, settings = self.stepper.task, self.stepper.settings
@@ -197,9 +185,3 @@ class EpochLoop:
     def _copy_trained(self) -> dict[str, Tensor]:
         tensors = self.stepper.trainable.tensors()
         return {name: tensors[name].detach().clone() for name in self.stepper.trainable.declared}
-
-    @torch.no_grad()
-    def _restore_best(self) -> None:
-        tensors = self.stepper.trainable.tensors()
-        for name, tensor in self._best.items():
-            tensors[name].copy_(tensor)

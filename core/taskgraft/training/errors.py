@@ -11,12 +11,7 @@ class TrainingError(TaskgraftError):
 
 @dataclass(eq=False)
 class ValidationRequired(TaskgraftError):
-    """A setting, a stage or a head that needs validation rows, of which there are none.
-
-    Attributes:
-        required_by: the setting, stage or head.
-        purpose: what it does with them, as the rest of a sentence.
-    """
+    """A setting, a stage or a head that needs validation rows for some purpose, and there are none."""
 
     required_by: str
     purpose: str

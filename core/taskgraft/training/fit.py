@@ -1,22 +1,22 @@
 """Fit: the procedure from rows and a recipe to a fitted task.
 
 check that there are validation rows if something needs them
-prepare the training and validation rows, and the backbone   (prepare)
+fit the target description, build the backbone, make the data sets without invalid rows  (prepare)
 open the run directory
 try the strategy's insertions on two rows, unless that was done when the model was composed
-run the stages of the plan                                    (trainer)
-predict the validation rows, tune the head on them, and predict again   (validation_tuning)
+for each stage of the plan: cache frozen features, train or solve, save a checkpoint     (trainer)
+predict the validation rows
+if the head tunes something on them: tune it, and predict again                          (validation_tuning)
 fit the head's baselines
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 
 from taskgraft.adaptation.dry_run import DRY_RUN_ROWS, dry_run
@@ -28,7 +28,6 @@ from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import RenamedColumns, Rows
 from taskgraft.data.batching import batch_budget
-from taskgraft.data.dataset import report_notes
 from taskgraft.data.examples import all_targets
 from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.engine.precision import resolve_precision
@@ -39,9 +38,9 @@ from taskgraft.progress import ProgressReporter
 from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import StageReport
 from taskgraft.training.distillation import check_teacher_columns, teacher_checksums
-from taskgraft.training.prepare import PreparedTraining, prepare_training, prepare_validation
+from taskgraft.training.prepare import Preparation, Preparer
 from taskgraft.training.shared_cache import SharedCache, SharedCacheKeys
-from taskgraft.training.tracking import MetricsLogger, make_accelerator, tracking
+from taskgraft.training.tracking import make_accelerator, tracking
 from taskgraft.training.trainer import Trainer
 from taskgraft.training.validation_tuning import check_validation, tune_on_validation
 
@@ -106,52 +105,30 @@ def fit(
     check_validation(plan, settings.patience, composition.head.label, composition.head_description, validation_rows)
     check_teacher_columns(plan, recipe, rows)
     accelerator = make_accelerator(settings.trackers, None if run_options is None else run_options.folder)
-    recipe = _resolve_precision(recipe, accelerator.device)
-    prepared = prepare_training(composition, recipe, rows, folder, accelerator.device, reporter)
-    validation = None
-    if validation_rows is not None:
-        validation_rows, validation = prepare_validation(prepared, validation_rows, folder / "validation")
-    _report_rows(prepared, validation_rows, reporter)
+    precision = resolve_precision(settings.precision, accelerator.device)
+    recipe = recipe.model_copy(update={"training": settings.model_copy(update={"precision": precision})})
+    preparer = Preparer(composition, recipe, folder, accelerator.device, reporter)
+    prepared = preparer.prepare(rows, validation_rows)
     features = head_features(prepared.composition)
     module = prepared.head.build_module(features, prepared.target)
     task = TaskModule(prepared.backbone, module, prepared.composition.layout)
-    with (
-        _open_run(run_options, accelerator, prepared, validation_rows) as directory,
-        tracking(accelerator, settings.trackers),
-    ):
-        if not prepared.composition.dry_run_done:
-            batch = prepared.dataset.inputs.gather(range(min(DRY_RUN_ROWS, len(prepared.rows))))
-            dry_run(prepared.composition, prepared.backbone, batch)
-        trainer = Trainer(
-            task,
-            prepared.dataset,
-            validation,
-            prepared.recipe.training,
-            accelerator,
-            reporter,
-            folder,
-            MetricsLogger(accelerator, directory),
-            directory,
-            None if shared_cache is None else _cache_keys(shared_cache, prepared, validation_rows),
-            prepared.soft_labels,
-        )
-        try:
-            stages = trainer.run(prepared.composition.plan)
-        except BaseException:
-            remove_modules(prepared.backbone, trainer.inserted)
-            raise
-    target, predictions = prepared.target, _predict_validation(trainer, validation_rows, reporter)
-    if validation_rows is not None and predictions is not None and prepared.head.description.tunes:
-        target = tune_on_validation(
-            prepared.head, target, task, features, predictions.predictions, validation_rows, predictions.targets
-        )
-        predictions = _predict_validation(trainer, validation_rows, reporter)
+    with ExitStack() as stack:
+        directory = None if run_options is None else _open_run(run_options, accelerator, prepared)
+        if directory is not None:
+            stack.callback(directory.close)
+        stack.enter_context(tracking(accelerator, settings.trackers))
+        shared = None if shared_cache is None else _cache_keys(shared_cache, prepared)
+        trainer = Trainer(task, prepared, accelerator, reporter, folder, directory, shared)
+        stages = _train(trainer)
+    target, predictions = prepared.target, _predict_validation(trainer)
+    if predictions is not None and prepared.head.description.tunes:
+        target = tune_on_validation(prepared.head, target, task, features, predictions)
+        predictions = _predict_validation(trainer)
     baselines, problems = _fit_baselines(prepared, reporter)
     fitted = FittedTask(task, prepared.head, target, trainer.inserted, trainer.trained, prepared.base, {}, baselines)
-    notes = {**prepared.rows.notes, **prepared.notes, **problems}
-    return FitResult(
-        prepared.composition, prepared.recipe, fitted, tuple(stages), predictions, notes, trainer.seconds_before
-    )
+    notes = {**prepared.notes, **problems}
+    seconds = trainer.seconds_before
+    return FitResult(prepared.composition, prepared.recipe, fitted, tuple(stages), predictions, notes, seconds)
 
 
 def run_identity(recipe: Recipe, rows: Rows, validation_rows: Rows | None) -> dict[str, Any]:
@@ -163,25 +140,17 @@ def run_identity(recipe: Recipe, rows: Rows, validation_rows: Rows | None) -> di
     return identity | {"training rows": rows.digest(), "validation rows": validation}
 
 
-@contextmanager
-def _open_run(
-    options: RunOptions | None, accelerator: Accelerator, prepared: PreparedTraining, validation_rows: Rows | None
-) -> Iterator[RunDirectory | None]:
+def _open_run(options: RunOptions, accelerator: Accelerator, prepared: Preparation) -> RunDirectory:
     """Open the run directory, to start a run or to resume one with the same recipe, rows and teachers."""
-    if options is None:
-        yield None
-        return
-    teachers = teacher_checksums(prepared.composition.plan)
-    identity = run_identity(prepared.recipe, prepared.rows, validation_rows)
+    identity = run_identity(prepared.recipe, prepared.rows, prepared.validation_rows)
+    if teachers := teacher_checksums(prepared.composition.plan):
+        identity["teachers"] = teachers
     directory = RunDirectory(options.folder, accelerator.is_main_process)
-    directory.open(identity | ({"teachers": teachers} if teachers else {}), resume=options.resume)
-    try:
-        yield directory
-    finally:
-        directory.close()
+    directory.open(identity, resume=options.resume)
+    return directory
 
 
-def _cache_keys(cache: SharedCache, prepared: PreparedTraining, validation_rows: Rows | None) -> SharedCacheKeys:
+def _cache_keys(cache: SharedCache, prepared: Preparation) -> SharedCacheKeys:
     """Return everything that decides the inputs of each data set, and what the backbone computes of them."""
     chosen, recipe = prepared.composition.backbone, prepared.recipe
     key = {
@@ -191,45 +160,40 @@ def _cache_keys(cache: SharedCache, prepared: PreparedTraining, validation_rows:
         "processor": prepared.backbone.processor.settings(),
         "columns": recipe.data.columns,
     }
-    rows = {"training": prepared.rows} | ({} if validation_rows is None else {"validation": validation_rows})
-    return SharedCacheKeys(cache, {kind: key | {"rows": some.digest()} for kind, some in rows.items()})
+    rows = {"training": prepared.rows, "validation": prepared.validation_rows}
+    return SharedCacheKeys(cache, {kind: key | {"rows": some.digest()} for kind, some in rows.items() if some})
 
 
-def _report_rows(prepared: PreparedTraining, validation_rows: Rows | None, reporter: ProgressReporter) -> None:
-    for line in prepared.backbone.processor.summary:
-        reporter.message(line)
-    report_notes(reporter, {**prepared.rows.notes, **prepared.notes}, prepared.rows, "training rows")
-    if validation_rows is not None:
-        report_notes(reporter, validation_rows.notes, validation_rows, "validation rows")
+def _train(trainer: Trainer) -> list[StageReport]:
+    """Run the stages of the plan. If that fails, the backbone is left without inserted modules."""
+    prepared = trainer.prepared
+    if not prepared.composition.dry_run_done:
+        batch = prepared.training.inputs.gather(range(min(DRY_RUN_ROWS, len(prepared.rows))))
+        dry_run(prepared.composition, prepared.backbone, batch)
+    try:
+        return trainer.run()
+    except BaseException:
+        remove_modules(prepared.backbone, trainer.inserted)
+        raise
 
 
-def _predict_validation(
-    trainer: Trainer, validation_rows: Rows | None, reporter: ProgressReporter
-) -> LabelledPredictions | None:
+def _predict_validation(trainer: Trainer) -> LabelledPredictions | None:
     """Predict for the validation rows, from where the last stage cached them."""
-    if trainer.evaluated is None or validation_rows is None:
+    rows = trainer.prepared.validation_rows
+    if trainer.evaluated is None or rows is None:
         return None
     cut, dataset = trainer.evaluated
-    budget = batch_budget(trainer.settings)
-    predictions = predict_batches(trainer.task, cut, dataset.inputs, budget, show_progress(reporter))
-    return LabelledPredictions(predictions, all_targets(dataset.targets), validation_rows)
+    budget, progress = batch_budget(trainer.settings), show_progress(trainer.reporter)
+    predictions = predict_batches(trainer.task, cut, dataset.inputs, budget, progress)
+    return LabelledPredictions(predictions, all_targets(dataset.targets), rows)
 
 
-def _fit_baselines(prepared: PreparedTraining, reporter: ProgressReporter) -> tuple[dict[str, Config], dict[str, int]]:
-    """Fit the head's baselines on the training rows.
-
-    Returns:
-        their states by name, and notes on those that were left out.
-    """
-    head, targets = prepared.head, prepared.dataset.targets
+def _fit_baselines(prepared: Preparation, reporter: ProgressReporter) -> tuple[dict[str, Config], dict[str, int]]:
+    """Fit the head's baselines on the training rows; return their states by name, and notes on those left out."""
+    head, targets = prepared.head, prepared.training.targets
     inputs = RenamedColumns(prepared.rows, prepared.recipe.data.columns)
     truth = cache(lambda: head.decode_targets(all_targets(targets), prepared.target))
     baselines, problems = fit_baselines(head.description, inputs, truth)
     for problem in problems:
         reporter.message(f"{problem}.")
     return baselines, dict.fromkeys(problems, len(prepared.rows))
-
-
-def _resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
-    precision = resolve_precision(recipe.training.precision, device)
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"precision": precision})})

@@ -1,18 +1,17 @@
 """Frozen features: what comes before the first trainable part is computed once per row, and cached at a cut."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from taskgraft.adaptation.trainable import TrainableTensors
-from taskgraft.contract.batch import Batch, RowIndices
+from taskgraft.contract.batch import Batch
 from taskgraft.contract.plan import Stage
 from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.feature_checks import check_features
-from taskgraft.engine.forward import cache_features
+from taskgraft.engine.forward import cache_features, show_progress
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.progress import ProgressReporter
 from taskgraft.training.shared_cache import SharedCacheKeys, frozen_digest
@@ -22,12 +21,7 @@ AUGMENTATION_OFF = "Frozen layers are cached, so augmentation is off in this sta
 
 @dataclass(frozen=True)
 class FrozenFeatures:
-    """Caches what frozen layers compute.
-
-    Attributes:
-        folder: a temporary folder.
-        shared: the cache of other runs; None shares nothing.
-    """
+    """Caches what frozen layers compute, in a temporary folder or in a cache shared with other runs."""
 
     task: TaskModule
     settings: TrainingConfig
@@ -38,10 +32,7 @@ class FrozenFeatures:
     def choose_cut(self, stage: Stage, trainable: TrainableTensors, batch: Batch) -> int | None:
         """Choose the latest cut before anything trainable at which resumed features equal those of a whole pass.
 
-        Also finds out whether padding leaves features unchanged (``TaskModule.padding_invariant``).
-
-        Args:
-            batch: the first of the training rows, on the device of the weights.
+        Also sets ``TaskModule.padding_invariant``. Both are checked on a batch of training rows.
 
         Returns:
             the cut; None for the features themselves, and 0 for the inputs: nothing is cached.
@@ -87,8 +78,5 @@ class FrozenFeatures:
         return EncodedDataset(inputs, dataset.targets)
 
     def _compute(self, cut: int | None, dataset: EncodedDataset, cache: TensorCache) -> TensorCache:
-        budget, workers = batch_budget(self.settings), self.settings.workers
-        return cache_features(self.task, cut, dataset.inputs, cache, budget, self._track, workers)
-
-    def _track(self, batches: Sequence[RowIndices]) -> Iterator[RowIndices]:
-        return self.reporter.track(batches, "caching frozen features", len(batches))
+        budget, progress = batch_budget(self.settings), show_progress(self.reporter, "caching frozen features")
+        return cache_features(self.task, cut, dataset.inputs, cache, budget, progress, self.settings.workers)

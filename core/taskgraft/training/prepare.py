@@ -1,12 +1,6 @@
 """Preparation: everything known before training.
 
-    fit the target description on the training rows, or adopt that of the teachers      (before weights are read)
-    let the backbone complete its settings from their inputs; build it with its weights
-    process the inputs, encode the targets, compute the teachers' soft labels
-    if that found invalid rows: fit the target description, and the settings, again without them
-    process and encode the validation rows
-
-Each step reports invalid rows. They are dropped then, or raised (``data.on_bad_row``). Nothing that is learned depends on a
+Each step reports invalid rows, which are dropped then, or raised (``data.on_bad_row``). Nothing that is learned depends on a
 dropped row: the weights are those of data without it.
 """
 
@@ -27,7 +21,14 @@ from taskgraft.contract.plan import Teacher
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, RenamedColumns, Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
-from taskgraft.data.dataset import check_not_empty, encode_dataset, process_inputs, target_columns, train_dataset
+from taskgraft.data.dataset import (
+    check_not_empty,
+    encode_dataset,
+    process_inputs,
+    report_notes,
+    target_columns,
+    train_dataset,
+)
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.data.invalid_rows import drop_invalid
 from taskgraft.data.preprocessing import ProcessedInputs
@@ -40,16 +41,16 @@ from taskgraft.training.validation_tuning import check_tuning_rows
 
 
 @dataclass(frozen=True)
-class PreparedTraining:
-    """What is known before training.
+class Preparation:
+    """Everything known before training.
 
     Attributes:
         composition: the one given, with the backbone's completed settings.
         recipe: the same.
         base: the fingerprint of the backbone's base weights; None for random ones.
-        rows: the training rows without invalid ones.
+        rows: the training rows without invalid ones; ``training`` is their data set.
         soft_labels: of the training rows, by teacher.
-        notes: what happened to how many training rows.
+        notes: what happened to how many training rows ("cut to 256 pieces" → 12).
     """
 
     composition: Composition
@@ -59,126 +60,126 @@ class PreparedTraining:
     backbone: Backbone
     base: str | None
     rows: Rows
-    dataset: EncodedDataset
+    training: EncodedDataset
     soft_labels: Mapping[Teacher, TensorCache]
     notes: Mapping[str, int]
+    validation_rows: Rows | None = None
+    validation: EncodedDataset | None = None
 
 
-def prepare_training(
-    composition: Composition,
-    recipe: Recipe,
-    rows: Rows,
-    folder: Path,
-    device: torch.device,
-    reporter: ProgressReporter,
-) -> PreparedTraining:
-    """Fit what the training rows decide, build the backbone, and make the training data set.
+@dataclass(frozen=True)
+class Preparer:
+    """Fits what the training rows decide, builds the backbone, and makes the data sets.
 
-    The backbone is built once. Only if its settings are fitted on the inputs, and rows that were found invalid afterwards had
-    changed them, it is built again, from the same random state.
-
-    Args:
+    Attributes:
         folder: a temporary one.
         device: for the teachers.
-
-    Raises:
-        DataError: when there are no rows.
-        InvalidRows: naming the invalid rows, unless the recipe says to skip them.
     """
-    check_not_empty(rows)
-    head = build_head(composition)
-    rows, target = _fit_target(composition, head, rows, recipe)
-    completed = _fit_backbone_config(composition, recipe, rows)
-    torch.manual_seed(recipe.training.seed)
-    backbone, base = build_backbone(completed.backbone)
-    target = target or head.fit_element_schema(backbone.processor.element_schema)
-    inputs = process_inputs(backbone, rows, recipe, folder / "training")
-    inputs = inputs.drop(inputs.invalid, recipe.data.on_bad_row)
-    inputs, dataset = train_dataset(head, target, inputs, recipe.data)
-    inputs, soft_labels = _soft_labels(composition, inputs, recipe, folder, device, reporter)
-    if len(inputs.rows) < len(rows):
-        rows = inputs.rows
-        if _fit_backbone_config(composition, recipe, rows).backbone != completed.backbone:
-            return prepare_training(composition, recipe, rows, folder, device, reporter)
-        rows, fitted = _fit_target(composition, head, rows, recipe)
-        target = fitted or target
-        inputs, dataset = train_dataset(head, target, inputs, recipe.data)
-    recipe = recipe.model_copy(update={"backbone": completed.backbone.to_ref()})
-    return PreparedTraining(
-        completed, recipe, head, target, backbone, base, inputs.rows, dataset, soft_labels, inputs.notes
-    )
 
+    composition: Composition
+    recipe: Recipe
+    folder: Path
+    device: torch.device
+    reporter: ProgressReporter
 
-def prepare_validation(prepared: PreparedTraining, rows: Rows, folder: Path) -> tuple[Rows, EncodedDataset]:
-    """Make the validation data set.
+    def prepare(self, rows: Rows, validation_rows: Rows | None) -> Preparation:
+        """Prepare a fit, and print what happened to the rows.
 
-    Returns:
-        the rows without invalid ones, and their data set.
+        Raises:
+            DataError: when there are no rows.
+            InvalidRows: naming the invalid rows, unless the recipe says to skip them.
+        """
+        check_not_empty(rows)
+        prepared = self._prepare_training(rows)
+        for line in prepared.backbone.processor.summary:
+            self.reporter.message(line)
+        if validation_rows is not None:
+            validation_rows, validation = self._prepare_validation(prepared, validation_rows)
+            prepared = replace(prepared, validation_rows=validation_rows, validation=validation)
+        report_notes(self.reporter, prepared.notes, prepared.rows, "training rows")
+        if validation_rows is not None:
+            report_notes(self.reporter, validation_rows.notes, validation_rows, "validation rows")
+        return prepared
 
-    Raises:
-        InvalidRows: naming the invalid rows, those that the head cannot tune on included, unless the recipe says to skip them.
-    """
-    head, target, data = prepared.head, prepared.target, prepared.recipe.data
-    inputs = process_inputs(prepared.backbone, rows, prepared.recipe, folder)
-    invalid = inputs.invalid
-    while True:
-        inputs, dataset = encode_dataset(head, target, inputs.drop(invalid, data.on_bad_row), data)
-        try:
-            check_tuning_rows(head, target, inputs.rows, dataset.targets)
-        except InvalidTargets as error:
-            invalid = error.reasons
-        else:
-            return inputs.rows, dataset
+    def _prepare_training(self, rows: Rows) -> Preparation:
+        """Prepare the training rows and the backbone.
 
+        The backbone is built once. Only if its settings are fitted on the inputs, and rows that were found invalid afterwards
+        had changed them, it is built again, from the same random state.
+        """
+        head, data = build_head(self.composition), self.recipe.data
+        rows, target = self._fit_target(head, rows)  # before any weights are read
+        composition = self._fit_backbone_config(rows)
+        torch.manual_seed(self.recipe.training.seed)
+        backbone, base = build_backbone(composition.backbone)
+        target = target or head.fit_element_schema(backbone.processor.element_schema)
+        inputs = process_inputs(backbone, rows, self.recipe, self.folder / "training")
+        inputs, dataset = train_dataset(head, target, inputs.drop(inputs.invalid, data.on_bad_row), data)
+        inputs, soft_labels = self._soft_labels(inputs)
+        if len(inputs.rows) < len(rows):
+            rows, refitted = self._fit_target(head, inputs.rows)
+            if len(rows) < len(inputs.rows) or self._fit_backbone_config(rows).backbone != composition.backbone:
+                return self._prepare_training(rows)
+            target = refitted or target
+            inputs, dataset = train_dataset(head, target, inputs, data)
+        recipe = self.recipe.model_copy(update={"backbone": composition.backbone.to_ref()})
+        notes = {**rows.notes, **inputs.notes}
+        return Preparation(composition, recipe, head, target, backbone, base, rows, dataset, soft_labels, notes)
 
-def _fit_target(
-    composition: Composition, head: Head[Any], rows: Rows, recipe: Recipe
-) -> tuple[Rows, TargetDescription | None]:
-    """Fit the target description on the rows whose target is valid, or adopt that of the teachers.
+    def _fit_target(self, head: Head[Any], rows: Rows) -> tuple[Rows, TargetDescription | None]:
+        """Fit the target description on the rows whose target is valid, or adopt that of the teachers.
 
-    Returns:
-        these rows, and the target description; None for a head that recovers its inputs, which needs the backbone.
-    """
-    adopted = teacher_target(composition.plan, head, composition.head.label)
-    if adopted is None and head.description.target == TargetKind.INPUTS:
-        return rows, None
-    advice = FIX_OR_SKIP_ADVICE if adopted is None else teacher_advice(composition.plan)
-    while True:
-        columns = target_columns(head, rows, recipe.data)
-        try:
-            if adopted is None:
-                return rows, head.fit_targets(columns)
-            head.encode(columns, adopted)
-            return rows, head.adopt_from_teacher(adopted, columns)
-        except InvalidTargets as error:
-            rows = drop_invalid(rows, error.reasons, recipe.data.on_bad_row, advice)
+        Returns:
+            these rows, and the target description; None for a head that recovers its inputs, which needs the backbone.
+        """
+        plan, data = self.composition.plan, self.recipe.data
+        adopted = teacher_target(plan, head, self.composition.head.label)
+        if adopted is None and head.description.target == TargetKind.INPUTS:
+            return rows, None
+        advice = FIX_OR_SKIP_ADVICE if adopted is None else teacher_advice(plan)
+        while True:
+            columns = target_columns(head, rows, data)
+            try:
+                if adopted is None:
+                    return rows, head.fit_targets(columns)
+                head.encode(columns, adopted)
+                return rows, head.adopt_from_teacher(adopted, columns)
+            except InvalidTargets as error:
+                rows = drop_invalid(rows, error.reasons, data.on_bad_row, advice)
 
+    def _fit_backbone_config(self, rows: Rows) -> Composition:
+        """Let the backbone complete its settings from the inputs of the training rows."""
+        chosen = self.composition.backbone
+        if isinstance(chosen, GivenObject) or chosen.spec.fit_config is None:
+            return self.composition
+        config = chosen.spec.fit_config(chosen.config, RenamedColumns(rows, self.recipe.data.columns))
+        chosen = replace(chosen, config=config)
+        completed = combine(catalog(), chosen, self.composition.head, self.composition.strategy)
+        return replace(completed, dry_run_done=self.composition.dry_run_done)
 
-def _fit_backbone_config(composition: Composition, recipe: Recipe, rows: Rows) -> Composition:
-    """Let the backbone complete its settings from the inputs of the training rows."""
-    chosen = composition.backbone
-    if isinstance(chosen, GivenObject) or chosen.spec.fit_config is None:
-        return composition
-    config = chosen.spec.fit_config(chosen.config, RenamedColumns(rows, recipe.data.columns))
-    completed = combine(catalog(), replace(chosen, config=config), composition.head, composition.strategy)
-    return replace(completed, dry_run_done=composition.dry_run_done)
+    def _soft_labels(self, inputs: ProcessedInputs) -> tuple[ProcessedInputs, dict[Teacher, TensorCache]]:
+        """Compute the soft labels of all teachers; drop rows that one of them cannot use."""
+        soft_labels: dict[Teacher, TensorCache] = {}
+        progress = show_progress(self.reporter, "computing the teacher's soft labels")
+        for index, teacher in enumerate(teachers_of(self.composition.plan)):
+            folder, recipe = self.folder / f"teacher-{index}", self.recipe
+            invalid, cache = teacher_soft_labels(teacher, inputs.rows, recipe, folder, self.device, progress)
+            inputs = inputs.drop(invalid, recipe.data.on_bad_row)
+            if invalid and soft_labels:  # of the same rows in other batches, so not of the same bits
+                return self._soft_labels(inputs)
+            soft_labels[teacher] = cache
+        return inputs, soft_labels
 
-
-def _soft_labels(
-    composition: Composition,
-    inputs: ProcessedInputs,
-    recipe: Recipe,
-    folder: Path,
-    device: torch.device,
-    reporter: ProgressReporter,
-) -> tuple[ProcessedInputs, dict[Teacher, TensorCache]]:
-    """Compute the soft labels of all teachers; drop rows that one of them cannot use."""
-    soft_labels: dict[Teacher, TensorCache] = {}
-    progress = show_progress(reporter, "computing the teacher's soft labels")
-    for index, teacher in enumerate(teachers_of(composition.plan)):
-        teacher_folder = folder / f"teacher-{index}"
-        invalid, cache = teacher_soft_labels(teacher, inputs.rows, recipe, teacher_folder, device, progress)
-        kept = [row for row in range(len(inputs.rows)) if row not in invalid]
-        soft_labels = {other: labels.take(kept) for other, labels in soft_labels.items()} | {teacher: cache}
-        inputs = inputs.drop(invalid, recipe.data.on_bad_row)
-    return inputs, soft_labels
+    def _prepare_validation(self, prepared: Preparation, rows: Rows) -> tuple[Rows, EncodedDataset]:
+        """Make the data set of the validation rows, without invalid ones and those that the head cannot tune on."""
+        head, target, data = prepared.head, prepared.target, self.recipe.data
+        inputs = process_inputs(prepared.backbone, rows, self.recipe, self.folder / "validation")
+        invalid = inputs.invalid
+        while True:
+            inputs, dataset = encode_dataset(head, target, inputs.drop(invalid, data.on_bad_row), data)
+            try:
+                check_tuning_rows(head, target, inputs.rows, dataset.targets)
+            except InvalidTargets as error:
+                invalid = error.reasons
+            else:
+                return inputs.rows, dataset

@@ -35,10 +35,9 @@ class SharedCache:
     def get_or_compute(
         self, key: Mapping[str, Any], compute: Callable[[Path], TensorCache], *, resumed: bool
     ) -> TensorCache:
-        """Return the entry of a key, computed if it is not there.
+        """Return the entry of a key (everything that decides its content, as plain JSON), computed if it is not there.
 
         Args:
-            key: everything that decides the content, as plain JSON.
             compute: fills a cache in an empty folder, with all tensors in files.
             resumed: whether this run was charged for the entry before it was interrupted.
         """
@@ -64,12 +63,7 @@ class SharedCache:
 
 @dataclass(frozen=True)
 class SharedCacheKeys:
-    """A shared cache, and the keys for the data sets of this run.
-
-    Attributes:
-        keys: ``training`` or ``validation`` → everything that decides its cached features but for what the trainer adds: the
-            weights, the cut, the layout and the batch budget. Plain JSON.
-    """
+    """A shared cache, and for ``training`` and ``validation`` everything that decides the inputs, as plain JSON."""
 
     cache: SharedCache
     keys: Mapping[str, Mapping[str, Any]]

@@ -24,11 +24,7 @@ class MetricsLogger:
     directory: RunDirectory | None
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Log some values.
-
-        Args:
-            step: of the whole run, from 1.
-        """
+        """Log some values; ``step`` counts the steps of the whole run, from 1."""
         if self.directory is not None:
             self.directory.append_metrics(values)
         if self.accelerator.trackers:

@@ -20,6 +20,7 @@ from taskgraft.engine.precision import autocast
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
 from taskgraft.progress import ProgressReporter
+from taskgraft.training.checkpoint import restore_tensors
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 """Modules that cannot be trained on a batch of one row."""
@@ -33,35 +34,21 @@ _MIN_LOSS_SCALE = 1e-4
 
 
 @dataclass(eq=False)
-class NonFiniteLoss(TaskgraftError):
-    """Training diverged: the loss of a step is not finite."""
+class TrainingDiverged(TaskgraftError):
+    """A step whose loss, or whose gradient, is not finite."""
 
     stage: str
     step: int
     loss: float
 
     def __str__(self) -> str:
-        return f"The loss of stage '{self.stage}' became {self.loss} at step {self.step:,}. {_ADVICE}"
-
-
-@dataclass(eq=False)
-class NonFiniteGradient(TaskgraftError):
-    """Training diverged: the gradient of a step is not finite."""
-
-    stage: str
-    step: int
-    loss: float
-
-    def __str__(self) -> str:
+        problem = f"became {self.loss} at step {self.step:,}"
+        if math.isfinite(self.loss):
+            problem = f"is {self.loss:g} at step {self.step:,}, but its gradient is not finite"
         return (
-            f"The loss of stage '{self.stage}' is {self.loss:g} at step {self.step:,}, but its gradient is not finite. "
-            f"{_ADVICE}"
+            f"The loss of stage '{self.stage}' {problem}. The model keeps the weights of the step before. "
+            "Lower the learning rate, or look for inputs that are not finite."
         )
-
-
-_ADVICE = (
-    "The model keeps the weights of the step before. Lower the learning rate, or look for inputs that are not finite."
-)
 
 
 @dataclass
@@ -109,24 +96,22 @@ class TrainStep:
             the loss summed over the batch of all processes, and its weight.
 
         Raises:
-            NonFiniteLoss, NonFiniteGradient: when training diverges; the weights are those of the step before.
+            TrainingDiverged: the weights are those of the step before.
             NotEnoughMemory: when a single row does not fit.
         """
         statistics = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        sums = self._try_passes(batch, number)
-        while sums is None:
-            self._restore(statistics)
+        while (sums := self._try_passes(batch, number)) is None:
+            self._undo(statistics)
             self._halve()
-            sums = self._try_passes(batch, number)
         whole_loss, whole_weight = (float(value) for value in self.accelerator.reduce(sums, "sum"))
         if not math.isfinite(whole_loss):
             self._undo(statistics)
-            raise NonFiniteLoss(self.stage.name, number, whole_loss)
+            raise TrainingDiverged(self.stage.name, number, whole_loss)
         for group, peak in zip(self.optimizer.param_groups, self._peak_rates, strict=True):
             group["lr"] = peak * factor
         if whole_weight > 0 and not self._apply(whole_weight):
             self._undo(statistics)
-            raise NonFiniteGradient(self.stage.name, number, whole_loss / whole_weight)
+            raise TrainingDiverged(self.stage.name, number, whole_loss / whole_weight)
         if self.stage.on_step_end is not None:
             self.stage.on_step_end(self.task.backbone, number)
         self.guard.after_step()
@@ -181,7 +166,6 @@ class TrainStep:
         advice = "Lower training.micro_batch, shorten the inputs, or train fewer parts."
         if self.accelerator.num_processes > 1 or self.micro_batch == 1:
             raise NotEnoughMemory(f"training the stage '{self.stage.name}'", self.micro_batch, advice)
-        self.optimizer.zero_grad(set_to_none=True)
         clear_device_cache()
         before, self.micro_batch = self.micro_batch, self.micro_batch // 2
         self.reporter.message(
@@ -191,12 +175,7 @@ class TrainStep:
 
     def _undo(self, statistics: dict[str, Tensor]) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        self._restore(statistics)
-
-    @torch.no_grad()
-    def _restore(self, statistics: dict[str, Tensor]) -> None:
-        for name, before in statistics.items():
-            self._buffers[name].copy_(before)
+        restore_tensors(self._buffers, statistics)
 
 
 def seed_device(seed: int, device: torch.device) -> None:

@@ -2,15 +2,14 @@
 
 load the checkpoint, if the run is resumed
 for each stage that is not finished:
-insert its modules, find its trainable tensors, restore the weights of the checkpoint
-choose a cut, checked on a first batch; cache what frozen layers compute up to it   (frozen_features)
-solve for the head, or train for epochs of steps      (convex_solver, epoch_loop → train_step)
-check that exactly the declared tensors changed        (adaptation.guard)
-save a checkpoint
+    insert its modules, find its trainable tensors, restore the weights of the checkpoint
+    choose a cut, checked on a first batch; cache what frozen layers compute up to it    (frozen_features)
+    solve for the head, or train for epochs of steps            (convex_solver; epoch_loop, train_step)
+    check that exactly the declared tensors changed             (adaptation.guard)
+    save a checkpoint
 """
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,21 +23,20 @@ from taskgraft.adaptation.guard import WeightGuard
 from taskgraft.adaptation.insertion import InsertedModule, insert_modules, original_named_tensors
 from taskgraft.adaptation.trainable import TrainableTensors, resolve_trainable
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.plan import HeadSolver, Plan, Stage, Teacher
-from taskgraft.contract.recipe import TrainingConfig
+from taskgraft.contract.plan import HeadSolver, Stage
 from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.data.soft_labels import add_soft_labels
-from taskgraft.data.tensor_cache import RowSource
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import HEAD
 from taskgraft.storage.run_directory import RunDirectory
-from taskgraft.training.checkpoint import Checkpoint, StageReport
+from taskgraft.training.checkpoint import Checkpoint, StageReport, restore_tensors
 from taskgraft.training.convex_solver import Solution, solve_head
 from taskgraft.training.epoch_loop import EpochLoop
 from taskgraft.training.frozen_features import FrozenFeatures
+from taskgraft.training.prepare import Preparation
 from taskgraft.training.shared_cache import SharedCacheKeys
 from taskgraft.training.tracking import MetricsLogger
 from taskgraft.training.train_step import TrainStep
@@ -46,13 +44,12 @@ from taskgraft.training.train_step import TrainStep
 
 @dataclass
 class Trainer:
-    """Runs a plan.
+    """Runs the plan of a prepared composition.
 
     Attributes:
         folder: a temporary folder of the run.
         directory: where checkpoints are saved; None saves none.
         shared: the cache of frozen features of other runs; None shares nothing.
-        soft_labels: of the training rows, by teacher.
         inserted: modules inserted so far.
         trained: names of the tensors trained so far.
         evaluated: the cut, and the validation rows cached there, of the latest stage.
@@ -60,16 +57,12 @@ class Trainer:
     """
 
     task: TaskModule
-    training: EncodedDataset
-    validation: EncodedDataset | None
-    settings: TrainingConfig
+    prepared: Preparation
     accelerator: Accelerator
     reporter: ProgressReporter
     folder: Path
-    logger: MetricsLogger
     directory: RunDirectory | None = None
     shared: SharedCacheKeys | None = None
-    soft_labels: Mapping[Teacher, RowSource] = field(default_factory=dict)
     inserted: tuple[InsertedModule, ...] = ()
     trained: frozenset[str] = frozenset()
     evaluated: tuple[int | None, EncodedDataset] | None = None
@@ -78,8 +71,12 @@ class Trainer:
     _stage_start: float = 0.0
     _finished: list[StageReport] = field(default_factory=list)
 
-    def run(self, plan: Plan) -> list[StageReport]:
+    def __post_init__(self) -> None:
+        self.settings = self.prepared.recipe.training
+
+    def run(self) -> list[StageReport]:
         """Run all stages; of a resumed run those that were not finished."""
+        plan = self.prepared.composition.plan
         checkpoint = None if self.directory is None else Checkpoint.load(self.directory)
         if checkpoint is not None:
             self._finished, self._steps = list(checkpoint.finished), checkpoint.steps
@@ -101,17 +98,17 @@ class Trainer:
         digests = self._digests(checkpoint) if stage.insertions else {}
         trainable = self._insert(index, stage)
         if checkpoint is not None:
-            checkpoint.restore_weights(trainable.tensors())
+            restore_tensors(trainable.tensors(), checkpoint.weights)
         features = FrozenFeatures(self.task, self.settings, self.reporter, self.folder, self.shared)
         cut = features.choose_cut(stage, trainable, self._first_batch())
         self._fit_feature_scale(index, stage, resumed=checkpoint is not None)
         guard = WeightGuard(stage.name, trainable, trainable.set_train_modes(), digests)
         resumed = checkpoint is not None and checkpoint.seconds > 0
-        training, validation = features.cache(cut, self.training, "training", index, resumed=resumed), None
+        training, validation = features.cache(cut, self.prepared.training, "training", index, resumed=resumed), None
         if stage.teacher is not None:
-            training = add_soft_labels(training, self.soft_labels[stage.teacher])
-        if self.validation is not None:
-            validation = features.cache(cut, self.validation, "validation", index, resumed=resumed)
+            training = add_soft_labels(training, self.prepared.soft_labels[stage.teacher])
+        if self.prepared.validation is not None:
+            validation = features.cache(cut, self.prepared.validation, "validation", index, resumed=resumed)
         self.evaluated = None if validation is None else (cut, validation)
         trainable.set_train_modes()
         penalty = stage.l2_penalty
@@ -121,7 +118,8 @@ class Trainer:
             losses, penalty = [solution.training_loss], solution.penalty
         else:
             stepper = TrainStep(stage, self.task, trainable, guard, cut, self.settings, self.accelerator, self.reporter)
-            losses = self._train(stepper, training, validation, checkpoint)
+            logger = MetricsLogger(self.accelerator, self.directory)
+            losses = self._train(EpochLoop(stepper, training, validation, logger, self._steps), checkpoint)
         self.task.eval()
         count = _count_parameters(trainable)
         seconds = time.monotonic() - self._stage_start
@@ -141,7 +139,7 @@ class Trainer:
     def _digests(self, checkpoint: Checkpoint | None) -> dict[str, str]:
         """Take digests of the backbone before a stage wraps its layers, but not of what a checkpoint restores afterwards."""
         tensors = original_named_tensors(self.task.backbone, self.inserted)
-        restored = {name for name in tensors if checkpoint is not None and checkpoint.holds(name)}
+        restored = {} if checkpoint is None else checkpoint.weights
         return {name: tensor_digest(tensor) for name, tensor in tensors.items() if name not in restored}
 
     @torch.no_grad()
@@ -159,7 +157,7 @@ class Trainer:
             self.task.head.fit_feature_scale(replace(features, values=ones))
 
     def _first_batch(self) -> Batch:
-        inputs = self.training.inputs
+        inputs = self.prepared.training.inputs
         lengths = np.asarray(inputs.sizes()[: self.settings.batch_size])
         rows = next(batch_budget(self.settings).cut(np.arange(len(lengths)), lengths))
         return inputs.gather(rows).to(self.task.device)
@@ -171,19 +169,11 @@ class Trainer:
                 parameter.data.copy_(broadcast(parameter.data))
         return solution
 
-    def _train(
-        self,
-        stepper: TrainStep,
-        training: EncodedDataset,
-        validation: EncodedDataset | None,
-        checkpoint: Checkpoint | None,
-    ) -> list[float]:
+    def _train(self, loop: EpochLoop, checkpoint: Checkpoint | None) -> list[float]:
         """Train for epochs of steps; return the loss of each epoch."""
-        patience = stepper.stage.patience or self.settings.patience
-        loop = EpochLoop(stepper, training, validation, patience, self.logger, self._steps)
         if checkpoint is not None and checkpoint.epoch_loop is not None:
             loop.resume(checkpoint.epoch_loop, checkpoint.tensors)
-        loop.run(None if self.directory is None else lambda: self._save_checkpoint(stepper.trainable, loop))
+        loop.run(None if self.directory is None else lambda: self._save_checkpoint(loop.stepper.trainable, loop))
         self._steps += loop.progress.step
         return loop.progress.losses
 
@@ -195,7 +185,8 @@ class Trainer:
         weights = {name: tensors[name] for name in tensors if name in self.trained or name.startswith(f"{HEAD}.")}
         state, loop_tensors = (None, {}) if loop is None else loop.state()
         seconds = 0.0 if loop is None else time.monotonic() - self._stage_start
-        Checkpoint(self._finished, self._steps, seconds, state, loop_tensors).save(self.directory, weights)
+        checkpoint = Checkpoint(tuple(self._finished), self._steps, seconds, state, loop_tensors, weights)
+        checkpoint.save(self.directory)
 
 
 def _count_parameters(trainable: TrainableTensors) -> int:

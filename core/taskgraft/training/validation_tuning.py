@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Plan
-from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.rows import RenamedColumns, Rows
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.examples import Targets, all_targets
 from taskgraft.engine.task_module import TaskModule
+from taskgraft.evaluation.evaluator import LabelledPredictions
 from taskgraft.training.errors import ValidationRequired
 
 
@@ -55,18 +54,11 @@ def tune_on_validation(
     target: TargetDescription,
     task: TaskModule,
     feature: FeatureDescription,
-    predictions: Predictions,
-    rows: Rows,
-    targets: Batch,
+    validation: LabelledPredictions,
 ) -> TargetDescription:
-    """Let a head complete its target description; its module is built again with the trained weights.
-
-    Args:
-        predictions: for the validation rows.
-        rows: the validation rows.
-        targets: theirs, encoded.
-    """
-    tuned: TargetDescription = head.tune(predictions, targets, _columns(head, rows), target)
+    """Let a head complete its target description; its module is built again with the trained weights."""
+    columns = _columns(head, validation.rows)
+    tuned: TargetDescription = head.tune(validation.predictions, validation.targets, columns, target)
     module = head.build_module(feature, tuned).to(task.device)
     module.load_state_dict(task.head.state_dict())
     task.head = module.eval()

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from taskgraft.builtin.metrics.masked_elements import masked_elements
+from taskgraft.builtin.metrics.masked_elements import masked_element_metrics
 from taskgraft.contract.predictions import Predictions
 
 
 def evaluate(predictions, truth, rows=None):
-    compute = masked_elements(Predictions(predictions), truth)
+    compute = masked_element_metrics(Predictions(predictions), truth)
     return compute(np.arange(len(truth)) if rows is None else np.array(rows, dtype=np.int64))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from taskgraft.builtin.metrics.classification import classification
+from taskgraft.builtin.metrics.classification import classification_metrics
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.predictions import Predictions
 from taskgraft.evaluation.bootstrap import Bootstrap
@@ -25,7 +25,7 @@ VALUES = ["cat", "cat", "dog", "dog", "dog", "dog"]
 def evaluated(bootstrap=USUAL, **options) -> Evaluation:
     """Six rows of three classes."""
     predictions = Predictions(VALUES, classes=("cat", "dog", "[emu]"))
-    metrics = classification(predictions, TRUTH)
+    metrics = classification_metrics(predictions, TRUTH)
     return Evaluation(CATEGORY, predictions, TRUTH, metrics, bootstrap, **options)
 
 

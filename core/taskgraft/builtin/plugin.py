@@ -1,10 +1,14 @@
-"""What the core itself provides, through the same entry point as any plugin. Start reading here; nothing imports torch."""
+"""What the core itself provides, through the same entry point as any plugin. Start reading here.
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+Heads, readers and metrics are imported when a lambda is called: listing specs imports no torch, numpy or Arrow.
+"""
+# ruff: noqa: PLW0108 - the lambdas are needed for that
 
-from taskgraft.builtin.evaluation import BASELINES, METRICS
+from collections.abc import Iterable
+
+from taskgraft.builtin import heads, metrics, readers
+from taskgraft.builtin.baselines.majority import MajorityState, fit_majority, predict_majority
+from taskgraft.builtin.baselines.mean import MeanState, fit_mean, predict_mean
 from taskgraft.builtin.heads import configs
 from taskgraft.builtin.readers.configs import CsvConfig, HubConfig
 from taskgraft.builtin.splits.column import ColumnConfig, by_column
@@ -20,13 +24,9 @@ from taskgraft.builtin.strategies.partial import Partial, PartialConfig
 from taskgraft.builtin.strategies.probe_then_tune import ProbeThenTune, ProbeThenTuneConfig
 from taskgraft.builtin.strategies.sequence import Stages, StagesConfig
 from taskgraft.contract.config import EmptyConfig
+from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.hooks import hookimpl
 from taskgraft.contract.specs import BaselineSpec, Example, HeadSpec, MetricSpec, ReaderSpec, SplitSpec, StrategySpec
-
-if TYPE_CHECKING:
-    from taskgraft.contract.head import Head
-    from taskgraft.contract.rows import Rows
-    from taskgraft.contract.strategy import Strategy
 
 TASKGRAFT_CONTRACT = "1.0"
 
@@ -39,35 +39,35 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
         summary="one label per row",
         config=configs.ClassificationConfig,
         describe=configs.describe_classification,
-        build=_classification,
+        build=lambda config: heads.Classification(config),
     )
     yield HeadSpec(
         name="multi-label",
         summary="any number of labels per row; a label may be unknown",
         config=configs.MultiLabelConfig,
         describe=configs.describe_multi_label,
-        build=_multi_label,
+        build=lambda config: heads.MultiLabel(config),
     )
     yield HeadSpec(
         name="regression",
         summary="one or more numbers per row, predicted in their original unit",
         config=configs.RegressionConfig,
         describe=configs.describe_regression,
-        build=_regression,
+        build=lambda config: heads.Regression(config),
     )
     yield HeadSpec(
         name="element-classification",
         summary="a label per element of a row; an element may have none",
         config=configs.ElementClassificationConfig,
         describe=configs.describe_element_classification,
-        build=_element_classification,
+        build=lambda config: heads.ElementClassification(config),
     )
     yield HeadSpec(
         name="masked-elements",
         summary="the values of masked elements of a row; needs no labels",
         config=configs.MaskedElementsConfig,
         describe=configs.describe_masked_elements,
-        build=_masked_elements,
+        build=lambda config: heads.MaskedElements(config),
     )
 
 
@@ -125,7 +125,7 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
         name="stages",
         summary="several strategies in sequence",
         config=StagesConfig,
-        build=_stages,
+        build=lambda config, strategies: Stages(strategies),
         nested="strategies",
     )
 
@@ -138,35 +138,35 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
         summary="comma-separated values, read verbatim",
         config=CsvConfig,
         suffixes=(".csv", ".csv.gz", ".tsv", ".tsv.gz"),
-        read=_read_csv,
+        read=lambda path, config: readers.read_csv(path, config),
     )
     yield ReaderSpec(
         name="json-lines",
         summary="one JSON object per line",
         config=EmptyConfig,
         suffixes=(".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
-        read=_read_json_lines,
+        read=lambda path, config: readers.read_json_lines(path, config),
     )
     yield ReaderSpec(
         name="parquet",
         summary="Parquet",
         config=EmptyConfig,
         suffixes=(".parquet", ".parquet.gz"),
-        read=_read_parquet,
+        read=lambda path, config: readers.read_parquet(path, config),
     )
     yield ReaderSpec(
         name="dataset-folder",
         summary="a Hugging Face dataset saved to a folder",
         config=EmptyConfig,
         folder_patterns=("dataset_info.json", "dataset_dict.json"),
-        read=_read_dataset_folder,
+        read=lambda path, config: readers.read_dataset_folder(path, config),
     )
     yield ReaderSpec(
         name="hub",
         summary="a dataset of the Hugging Face hub: hub:NAME, or hub:NAME:SPLIT",
         config=HubConfig,
         scheme="hub",
-        read=_read_hub,
+        read=lambda path, config: readers.read_hub(path, config),
     )
 
 
@@ -191,74 +191,63 @@ def taskgraft_splits() -> Iterable[SplitSpec]:
 @hookimpl
 def taskgraft_metrics() -> Iterable[MetricSpec]:
     """List the built-in metrics."""
-    return METRICS
+    yield MetricSpec(
+        name="classification",
+        summary="accuracy, precision, recall, F1, Matthews correlation, areas under curves",
+        config=EmptyConfig,
+        targets=frozenset({TargetKind.CATEGORY}),
+        build=lambda predictions, truth, columns, config: metrics.classification_metrics(predictions, truth),
+    )
+    yield MetricSpec(
+        name="element-classification",
+        summary="accuracy, precision, recall, F1 and Matthews correlation over labelled elements",
+        config=EmptyConfig,
+        targets=frozenset({TargetKind.ELEMENT_CATEGORIES}),
+        build=lambda predictions, truth, columns, config: metrics.element_classification_metrics(predictions, truth),
+    )
+    yield MetricSpec(
+        name="masked-elements",
+        summary="accuracy over masked categories, squared error and R² over masked numbers",
+        config=EmptyConfig,
+        targets=frozenset({TargetKind.INPUTS}),
+        build=lambda predictions, truth, columns, config: metrics.masked_element_metrics(predictions, truth),
+        lower_is_better=frozenset({"hidden_mean_squared_error"}),
+    )
+    yield MetricSpec(
+        name="multi-label",
+        summary="precision, recall, F1 and areas under curves over known labels",
+        config=EmptyConfig,
+        targets=frozenset({TargetKind.CATEGORIES}),
+        build=lambda predictions, truth, columns, config: metrics.multi_label_metrics(predictions, truth),
+    )
+    yield MetricSpec(
+        name="regression",
+        summary="squared and absolute error, R², Pearson and Spearman correlation",
+        config=EmptyConfig,
+        targets=frozenset({TargetKind.NUMBERS}),
+        build=lambda predictions, truth, columns, config: metrics.regression_metrics(predictions, truth),
+        lower_is_better=frozenset({"mean_squared_error", "mean_absolute_error"}),
+    )
 
 
 @hookimpl
 def taskgraft_baselines() -> Iterable[BaselineSpec]:
     """List the built-in baselines."""
-    return BASELINES
-
-
-def _classification(config: configs.ClassificationConfig) -> "Head[Any]":
-    from taskgraft.builtin.heads.classification import Classification
-
-    return Classification(config)
-
-
-def _multi_label(config: configs.MultiLabelConfig) -> "Head[Any]":
-    from taskgraft.builtin.heads.multi_label import MultiLabel
-
-    return MultiLabel(config)
-
-
-def _regression(config: configs.RegressionConfig) -> "Head[Any]":
-    from taskgraft.builtin.heads.regression import Regression
-
-    return Regression(config)
-
-
-def _element_classification(config: configs.ElementClassificationConfig) -> "Head[Any]":
-    from taskgraft.builtin.heads.element_classification import ElementClassification
-
-    return ElementClassification(config)
-
-
-def _masked_elements(config: configs.MaskedElementsConfig) -> "Head[Any]":
-    from taskgraft.builtin.heads.masked_elements import MaskedElements
-
-    return MaskedElements(config)
-
-
-def _stages(config: StagesConfig, strategies: "Sequence[Strategy]") -> Stages:
-    return Stages(strategies)
-
-
-def _read_csv(path: Path, config: CsvConfig) -> "Rows":
-    from taskgraft.builtin.readers.csv import read_csv
-
-    return read_csv(path, config)
-
-
-def _read_json_lines(path: Path, config: EmptyConfig) -> "Rows":
-    from taskgraft.builtin.readers.json_lines import read_json_lines
-
-    return read_json_lines(path, config)
-
-
-def _read_parquet(path: Path, config: EmptyConfig) -> "Rows":
-    from taskgraft.builtin.readers.parquet import read_parquet
-
-    return read_parquet(path, config)
-
-
-def _read_dataset_folder(path: Path, config: EmptyConfig) -> "Rows":
-    from taskgraft.builtin.readers.hf_datasets import read_dataset_folder
-
-    return read_dataset_folder(path, config)
-
-
-def _read_hub(path: Path, config: HubConfig) -> "Rows":
-    from taskgraft.builtin.readers.hf_datasets import read_hub
-
-    return read_hub(path, config)
+    yield BaselineSpec(
+        name="majority",
+        summary="always the most frequent label of the training rows",
+        config=EmptyConfig,
+        targets=frozenset({TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.ELEMENT_CATEGORIES}),
+        state=MajorityState,
+        fit=fit_majority,
+        predict=predict_majority,
+    )
+    yield BaselineSpec(
+        name="mean",
+        summary="always the mean of the training rows",
+        config=EmptyConfig,
+        targets=frozenset({TargetKind.NUMBERS}),
+        state=MeanState,
+        fit=fit_mean,
+        predict=predict_mean,
+    )

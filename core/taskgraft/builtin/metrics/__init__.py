@@ -1,1 +1,5 @@
-"""The built-in metrics."""
+"""The built-in metrics, imported when they are used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

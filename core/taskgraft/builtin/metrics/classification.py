@@ -15,7 +15,7 @@ from taskgraft.contract.specs import MetricFunction
 from taskgraft.evaluation.ranking import RankingCurves
 
 
-def classification(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
+def classification_metrics(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
     """Compute metrics of one label per row.
 
     Accuracy; its mean over the classes that occur (balanced); precision, recall and F1 averaged over classes (macro); F1
@@ -39,7 +39,7 @@ def classification(predictions: Predictions, truth: Sequence[Any]) -> MetricFunc
     return compute
 
 
-def element_classification(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
+def element_classification_metrics(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
     """Compute the metrics of classification, without areas, over all labelled elements. A truncated element is wrong."""
     index_of = {label: index for index, label in enumerate(predictions.classes)}
     elements = []
@@ -57,7 +57,7 @@ def element_classification(predictions: Predictions, truth: Sequence[Any]) -> Me
     return compute
 
 
-def multi_label(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
+def multi_label_metrics(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
     """Compute precision, recall and F1, averaged over labels (macro), and F1 over all (micro), where the label is known.
 
     Where there are probabilities, also the area under the receiver operating characteristic and average precision, averaged

@@ -10,7 +10,7 @@ from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
 
 
-def masked_elements(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
+def masked_element_metrics(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
     """Compute accuracy over all masked categories; mean squared error and R² over masked numbers, averaged over kinds.
 
     Undefined values are left out: each where nothing of the sort is masked, R² also of a kind whose numbers are constant.

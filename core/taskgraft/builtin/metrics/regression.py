@@ -15,7 +15,7 @@ from taskgraft.contract.specs import MetricFunction
 _Numbers = NDArray[np.float64]
 
 
-def regression(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
+def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
     """Compute mean squared and absolute error in the target's unit, R², and the correlations of Pearson and Spearman.
 
     With several columns each is the mean. Undefined values are left out: R² where the true numbers are constant, a correlation

@@ -24,7 +24,7 @@ from taskgraft.data.soft_labels import join_soft_labels, split_soft_labels
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, InvalidArtifact, checksums
 from taskgraft.storage.run_directory import ResumeMismatch
 from taskgraft.testing import StrategyLaws
-from taskgraft.training.distillation import TeacherMismatch
+from taskgraft.training.errors import TrainingError
 
 pytestmark = pytest.mark.usefixtures("small_plugin_installed")
 
@@ -322,7 +322,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits_and_with_the_same_teacher_a
 # --- teachers that cannot teach
 
 
-def refused(teacher: str, head: Any = "classification", error: type[Exception] = TeacherMismatch) -> str:
+def refused(teacher: str, head: Any = "classification", error: type[Exception] = TrainingError) -> str:
     with pytest.raises(error) as raised:
         tg.compose("small-words", head, distill(teacher))
     return str(raised.value)
@@ -427,7 +427,7 @@ def test_a_teacher_of_another_column_is_refused_before_training(teacher):
     rows = sentences()
     rows["intent"] = rows.pop("label")
 
-    with pytest.raises(TeacherMismatch) as raised:
+    with pytest.raises(TrainingError) as raised:
         fit(SMALLER, distill(teacher), rows, target="intent")
     assert str(raised.value) == (
         f"The teacher {teacher} cannot be used: it predicts 'label', but the target is 'intent'. "
@@ -436,7 +436,7 @@ def test_a_teacher_of_another_column_is_refused_before_training(teacher):
 
 
 def test_rows_without_a_column_that_the_teacher_reads_are_refused_before_training(teacher):
-    with pytest.raises(TeacherMismatch) as raised:
+    with pytest.raises(TrainingError) as raised:
         fit("small-pictures", distill(teacher), images())
     assert str(raised.value) == (
         f"The teacher {teacher} cannot be used: it reads 'text', but the training data has image, label. "
@@ -448,7 +448,7 @@ def test_teachers_of_two_stages_must_know_the_same(teacher, tmp_path):
     other = saved(tmp_path / "other", sentences() | {"label": list("ab") * 12})
     second = replace(stage_of(other), name="second")
 
-    with pytest.raises(TeacherMismatch) as raised:
+    with pytest.raises(TrainingError) as raised:
         tg.compose(words(), "classification", Planned(stage_of(teacher), second))
     assert str(raised.value) == (
         f"The teacher {other} cannot be used: its target description differs from that of another stage's teacher. "

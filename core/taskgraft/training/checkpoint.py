@@ -42,7 +42,7 @@ class Checkpoint:
     Attributes:
         steps: optimizer steps of the finished stages.
         seconds: wall-clock seconds of the current stage so far.
-        epoch_loop: its state as plain JSON, and ``tensors``; None at its start.
+        epoch_loop: the state of its epoch loop, with ``tensors``; None at its start.
         weights: the tensors trained so far, and the head's.
     """
 

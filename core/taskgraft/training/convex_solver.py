@@ -48,13 +48,11 @@ def solve_head(
     training: EncodedDataset,
     validation: EncodedDataset | None,
 ) -> Solution:
-    """Solve for the head of a task, from weights of zero.
+    """Solve for the head of a task, from weights of zero, on features; on inputs, if features may not be cached.
 
     Args:
         penalty: None chooses one by the validation loss. Without validation rows some training rows are held out for that,
             and the head is then solved for on all of them.
-        training: features of the training rows; inputs if the backbone's features may not be cached.
-        validation: the same of the validation rows.
 
     Raises:
         TrainingError: when there is no solution, or are too few rows to choose a penalty.
@@ -155,11 +153,11 @@ def solve_with_penalty_search(
     return best[0]
 
 
+@torch.no_grad()
 def start_at_zero(head: HeadModule) -> None:
     """Set all parameters to zero, so that the solution depends on the data alone."""
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.zero_()
+    for parameter in head.parameters():
+        parameter.zero_()
 
 
 def _problem(task: TaskModule, settings: TrainingConfig, dataset: EncodedDataset, rows: Sequence[int]) -> ConvexProblem:

@@ -5,7 +5,6 @@ They are checked when a model is composed, and run when it is fitted. Loading wh
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,9 @@ from taskgraft.data.dataset import target_columns
 from taskgraft.data.preprocessing import label_count_mismatches, preprocess
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.forward import ProgressIterator, compute_soft_labels
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import join_words
 from taskgraft.storage.manifest import SUMS, read_manifest
+from taskgraft.training.errors import TrainingError
 
 
 def teachers_of(plan: Plan) -> tuple[Teacher, ...]:
@@ -41,55 +41,47 @@ def check_teachers(composition: Composition) -> None:
 
     Raises:
         InvalidArtifact: for a teacher whose manifest is damaged, or that needs a plugin that is not installed.
-        TeacherMismatch: for one that the head cannot be trained with.
+        TrainingError: for one that the head cannot be trained with.
     """
     if teachers_of(composition.plan):
         teacher_target(composition.plan, build_head(composition), composition.head.label)
 
 
 def check_teacher_columns(plan: Plan, recipe: Recipe, rows: Rows) -> None:
-    """Check that teachers predict the student's target columns, and that the training rows have the columns they read.
-
-    Raises:
-        TeacherMismatch: naming the columns.
-    """
+    """Raise TrainingError unless teachers predict the target columns, and the training rows have the columns they read."""
     for teacher in teachers_of(plan):
         data = read_manifest(Path(teacher.artifact)).recipe.data
         if set(data.target) != set(recipe.data.target):
             theirs, ours = (join_words(map(repr, names)) for names in (data.target, recipe.data.target))
             problem = f"it predicts {theirs}, but the target is {ours}"
-            raise TeacherMismatch(teacher.artifact, problem, "Let teacher and student predict the same columns")
+            raise _mismatch(teacher, problem, "Let teacher and student predict the same columns")
         if missing := [column for column in data.columns.values() if column not in rows.columns]:
             problem = f"it reads {join_words(map(repr, missing))}, but {rows.source} has {join_words(rows.columns)}"
-            raise TeacherMismatch(
-                teacher.artifact, problem, "Give training rows with all columns that the teacher reads"
-            )
+            advice = "Give training rows with all columns that the teacher reads"
+            raise _mismatch(teacher, problem, advice)
 
 
 def teacher_checksums(plan: Plan) -> dict[str, str]:
     """Return the checksum of each teacher by its folder; a run is resumed with the teachers it was started with."""
-    return {
-        teacher.artifact: hashlib.sha256((Path(teacher.artifact) / SUMS).read_bytes()).hexdigest()
-        for teacher in teachers_of(plan)
-    }
+    folders = [teacher.artifact for teacher in teachers_of(plan)]
+    return {folder: hashlib.sha256((Path(folder) / SUMS).read_bytes()).hexdigest() for folder in folders}
 
 
 def teacher_target(plan: Plan, head: Head[Any], label: str) -> TargetDescription | None:
     """Return the target description that the teachers of a plan share; None without teachers. Reads no weights.
 
     Args:
-        head: the student's.
-        label: what messages call the head.
+        head: the student's, which messages call ``label``.
 
     Raises:
-        InvalidArtifact, TeacherMismatch: as :func:`check_teachers` does.
+        InvalidArtifact, TrainingError: as :func:`check_teachers` does.
     """
     shared: TargetDescription | None = None
     for teacher in teachers_of(plan):
         target = _read_target(teacher, head, label)
         if shared is not None and target != shared:
             problem = "its target description differs from that of another stage's teacher"
-            raise TeacherMismatch(teacher.artifact, problem, "Choose teachers that were trained on the same rows")
+            raise _mismatch(teacher, problem, "Choose teachers that were trained on the same rows")
         shared = target
     return shared
 
@@ -128,9 +120,8 @@ def teacher_soft_labels(
     invalid = {row: f"the teacher cannot use it: {reason}" for row, reason in invalid.items()}
     inputs = inputs.drop(invalid, recipe.data.on_bad_row)
     cache, budget = TensorCache(folder / "soft", settings.memory), batch_budget(settings)
-    return invalid, compute_soft_labels(
-        task, inputs.source, teacher.temperature, cache, budget, progress, settings.workers
-    )
+    temperature, workers = teacher.temperature, settings.workers
+    return invalid, compute_soft_labels(task, inputs.source, temperature, cache, budget, progress, workers)
 
 
 def _read_target(teacher: Teacher, head: Head[Any], label: str) -> TargetDescription:
@@ -140,29 +131,21 @@ def _read_target(teacher: Teacher, head: Head[Any], label: str) -> TargetDescrip
     for axis, choice in (("backbone", recipe.backbone), ("head", recipe.head), ("strategy", recipe.strategy)):
         if choice.object is not None:
             problem = f"its {axis} was an object of the class {choice.object}, which its folder does not contain"
-            raise TeacherMismatch(teacher.artifact, problem, "Choose a teacher whose components were all named")
+            raise _mismatch(teacher, problem, "Choose a teacher whose components were all named")
     composition = compose_from_manifest(folder, manifest, recipe)
     theirs, its = composition.head_description, composition.head.label
     other_head = f"Choose another teacher, or the head '{its}'"
     if theirs.target != head.description.target:
         problem = f"its head '{its}' predicts {theirs.target}, but '{label}' predicts {head.description.target}"
-        raise TeacherMismatch(teacher.artifact, problem, other_head)
+        raise _mismatch(teacher, problem, other_head)
     if not theirs.supports_distillation:
-        raise TeacherMismatch(teacher.artifact, f"its head '{its}' has no soft labels", "Choose another teacher")
+        raise _mismatch(teacher, f"its head '{its}' has no soft labels", "Choose another teacher")
     try:
         return head.target.model_validate(manifest.target)
     except ValidationError:
         problem = f"'{label}' cannot adopt the target description of its head '{its}'"
-        raise TeacherMismatch(teacher.artifact, problem, other_head) from None
+        raise _mismatch(teacher, problem, other_head) from None
 
 
-@dataclass(eq=False)
-class TeacherMismatch(TaskgraftError):
-    """A teacher that a student cannot be trained with."""
-
-    teacher: str
-    problem: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"The teacher {self.teacher} cannot be used: {self.problem}. {self.advice}."
+def _mismatch(teacher: Teacher, problem: str, advice: str) -> TrainingError:
+    return TrainingError(f"The teacher {teacher.artifact} cannot be used: {problem}. {advice}.")

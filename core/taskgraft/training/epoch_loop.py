@@ -10,9 +10,10 @@ from torch import Tensor
 from taskgraft.data.batching import IndexArray, batch_budget, training_batches
 from taskgraft.data.examples import EncodedDataset, EpochSeed, LocalBatch, iter_training_batches
 from taskgraft.engine.forward import evaluate_loss
+from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import restore_tensors
 from taskgraft.training.lr_schedule import LearningRateSchedule
-from taskgraft.training.tracking import MetricsLogger
+from taskgraft.training.tracking import log_metrics
 from taskgraft.training.train_step import TrainStep
 
 _BEST, _OPTIMIZER = "best", "optimizer"
@@ -24,13 +25,10 @@ class EpochProgress:
     """How far an epoch loop is.
 
     Attributes:
-        epoch: the current one, from 0.
-        within: steps done in it.
-        step: steps done in all.
+        epoch: the current one, from 0; ``within`` are the steps done in it, ``step`` those done in all.
         total: the loss of the current epoch so far, summed; ``weight`` is what it is summed over.
         losses: the mean training loss of each epoch.
-        best: the lowest validation loss; None before the first.
-        waited: epochs since then.
+        best: the lowest validation loss; None before the first. ``waited`` are the epochs since then.
     """
 
     epoch: int = 0
@@ -50,7 +48,7 @@ class EpochLoop:
     stepper: TrainStep
     training: EncodedDataset
     validation: EncodedDataset | None
-    logger: MetricsLogger
+    directory: RunDirectory | None
     steps_before: int = 0
     progress: EpochProgress = field(default_factory=EpochProgress)
     _best: dict[str, Tensor] = field(default_factory=dict)
@@ -62,9 +60,6 @@ class EpochLoop:
 
     def run(self, save_checkpoint: Callable[[], None] | None = None) -> None:
         """Train until the last epoch or step, or until patience ends; then restore the best epoch if there is patience.
-
-        Args:
-            save_checkpoint: called whenever one may be saved.
 
         Raises:
             TrainingDiverged, NotEnoughMemory: when training cannot continue.
@@ -88,12 +83,9 @@ class EpochLoop:
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what a checkpoint needs besides the weights: plain JSON, and tensors."""
         optimizer = self.stepper.optimizer.state_dict()["state"]
-        tensors = {
-            f"{_OPTIMIZER}.{index}.{key}": torch.as_tensor(value)
-            for index, state in optimizer.items()
-            for key, value in state.items()
-        }
-        tensors |= {f"{_BEST}.{name}": tensor for name, tensor in self._best.items()}
+        tensors = {f"{_BEST}.{name}": tensor for name, tensor in self._best.items()}
+        for index, state in optimizer.items():
+            tensors |= {f"{_OPTIMIZER}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
         values = {
             "progress": dict(vars(self.progress)),
             "micro_batch": self.stepper.micro_batch,
@@ -142,8 +134,8 @@ class EpochLoop:
         progress.epoch, progress.within, progress.total, progress.weight = progress.epoch + 1, 0, 0.0, 0.0
 
     def _log(self, values: Mapping[str, Any]) -> None:
-        epoch = {"stage": self.stepper.stage.name, "epoch": self.progress.epoch + 1}
-        self.logger.log(self.steps_before + self.progress.step, {**epoch, **values})
+        line = {"stage": self.stepper.stage.name, "epoch": self.progress.epoch + 1, **values}
+        log_metrics(self.stepper.accelerator, self.directory, self.steps_before + self.progress.step, line)
 
     def _patience_ended(self) -> bool:
         return self.patience is not None and self.progress.waited >= self.patience
@@ -158,14 +150,10 @@ class EpochLoop:
         return sum(len(self._batches(epoch)) for epoch in range(epochs))
 
     def _batches(self, epoch: int) -> list[IndexArray]:
-        return training_batches(
-            self.training.inputs.sizes(),
-            batch_budget(self.stepper.settings),
-            self.stepper.settings.seed,
-            epoch,
-            even=not self.stepper.task.padding_invariant,
-            no_single=self.stepper.no_single,
-        )
+        stepper, settings = self.stepper, self.stepper.settings
+        sizes, even = self.training.inputs.sizes(), not stepper.task.padding_invariant
+        budget = batch_budget(settings)
+        return training_batches(sizes, budget, settings.seed, epoch, even=even, no_single=stepper.no_single)
 
     def _load(self, batches: list[IndexArray]) -> Iterator[LocalBatch]:
         accelerator, settings = self.stepper.accelerator, self.stepper.settings

@@ -40,7 +40,7 @@ from taskgraft.training.checkpoint import StageReport
 from taskgraft.training.distillation import check_teacher_columns, teacher_checksums
 from taskgraft.training.prepare import Preparation, Preparer
 from taskgraft.training.shared_cache import SharedCache, SharedCacheKeys
-from taskgraft.training.tracking import make_accelerator, tracking
+from taskgraft.training.tracking import make_accelerator
 from taskgraft.training.trainer import Trainer
 from taskgraft.training.validation_tuning import check_validation, tune_on_validation
 
@@ -64,8 +64,7 @@ class FitResult:
     """The result of a fit.
 
     Attributes:
-        composition: the one given, with the settings that the backbone completed from the inputs.
-        recipe: complete.
+        composition: with the settings that the backbone fitted on the inputs, and so the recipe.
         validation: predictions for the validation rows; None if there were none.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
         seconds_before: wall-clock seconds of the process that was interrupted, if this one resumed its run.
@@ -95,7 +94,7 @@ def fit(
     Args:
         folder: a temporary one.
         run_options: None saves no checkpoints.
-        shared_cache: of frozen features, with other runs; None shares nothing.
+        shared_cache: of frozen features; None shares nothing with other runs.
 
     Raises:
         ValidationRequired: when something needs validation rows, and there are none.
@@ -116,7 +115,9 @@ def fit(
         directory = None if run_options is None else _open_run(run_options, accelerator, prepared)
         if directory is not None:
             stack.callback(directory.close)
-        stack.enter_context(tracking(accelerator, settings.trackers))
+        if settings.trackers:
+            accelerator.init_trackers("taskgraft")
+            stack.callback(accelerator.end_training)
         shared = None if shared_cache is None else _cache_keys(shared_cache, prepared)
         trainer = Trainer(task, prepared, accelerator, reporter, folder, directory, shared)
         stages = _train(trainer)
@@ -126,8 +127,7 @@ def fit(
         predictions = _predict_validation(trainer)
     baselines, problems = _fit_baselines(prepared, reporter)
     fitted = FittedTask(task, prepared.head, target, trainer.inserted, trainer.trained, prepared.base, {}, baselines)
-    notes = {**prepared.notes, **problems}
-    seconds = trainer.seconds_before
+    notes, seconds = {**prepared.notes, **problems}, trainer.seconds_before
     return FitResult(prepared.composition, prepared.recipe, fitted, tuple(stages), predictions, notes, seconds)
 
 

@@ -54,8 +54,7 @@ class FrozenFeatures:
         """Return a data set whose inputs are the cached states at a cut, or features.
 
         Args:
-            kind: ``training`` or ``validation``.
-            stage: the index of the stage.
+            kind: ``training`` or ``validation``, of the stage with an index.
             resumed: whether they were computed before this run was interrupted.
         """
         if cut == 0:

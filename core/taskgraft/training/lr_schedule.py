@@ -24,7 +24,5 @@ class LearningRateSchedule:
             return (step + 1) / (rise + 1)
         if self.shape == "constant":
             return 1.0
-        progress = (step - rise) / max(1, self.steps - rise)
-        return (
-            max(0.0, 1.0 - progress) if self.shape == "linear" else 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-        )
+        done = min(1.0, (step - rise) / max(1, self.steps - rise))
+        return 1.0 - done if self.shape == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))

@@ -45,8 +45,7 @@ class Preparation:
     """Everything known before training.
 
     Attributes:
-        composition: the one given, with the backbone's completed settings.
-        recipe: the same.
+        composition: with the settings that the backbone fitted on the inputs, and so the recipe.
         base: the fingerprint of the backbone's base weights; None for random ones.
         rows: the training rows without invalid ones; ``training`` is their data set.
         soft_labels: of the training rows, by teacher.
@@ -69,12 +68,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Preparer:
-    """Fits what the training rows decide, builds the backbone, and makes the data sets.
-
-    Attributes:
-        folder: a temporary one.
-        device: for the teachers.
-    """
+    """Fits what the training rows decide, builds the backbone, and makes the data sets; the device is for teachers."""
 
     composition: Composition
     recipe: Recipe
@@ -127,10 +121,9 @@ class Preparer:
         return Preparation(composition, recipe, head, target, backbone, base, rows, dataset, soft_labels, notes)
 
     def _fit_target(self, head: Head[Any], rows: Rows) -> tuple[Rows, TargetDescription | None]:
-        """Fit the target description on the rows whose target is valid, or adopt that of the teachers.
+        """Fit the target description on the rows whose target is valid, or adopt that of the teachers; return both.
 
-        Returns:
-            these rows, and the target description; None for a head that recovers its inputs, which needs the backbone.
+        It is None for a head that recovers its inputs, whose elements only the backbone knows.
         """
         plan, data = self.composition.plan, self.recipe.data
         adopted = teacher_target(plan, head, self.composition.head.label)

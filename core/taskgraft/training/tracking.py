@@ -1,8 +1,6 @@
 """Metric logging: metrics.jsonl in the run directory, and accelerate's trackers; makes the Accelerator."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +14,13 @@ from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.errors import TrainingError
 
 
-@dataclass
-class MetricsLogger:
-    """Logs to the run directory, if there is one, and to the trackers."""
-
-    accelerator: Accelerator
-    directory: RunDirectory | None
-
-    def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Log some values; ``step`` counts the steps of the whole run, from 1."""
-        if self.directory is not None:
-            self.directory.append_metrics(values)
-        if self.accelerator.trackers:
-            numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
-            self.accelerator.log(numbers, step=step)
+def log_metrics(accelerator: Accelerator, directory: RunDirectory | None, step: int, values: Mapping[str, Any]) -> None:
+    """Log values to the run directory, if there is one, and numbers to the trackers; ``step`` is that of the run, from 1."""
+    if directory is not None:
+        directory.append_metrics(values)
+    if accelerator.trackers:
+        numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
+        accelerator.log(numbers, step=step)
 
 
 def make_accelerator(trackers: Sequence[str], folder: Path | None) -> Accelerator:
@@ -37,7 +28,7 @@ def make_accelerator(trackers: Sequence[str], folder: Path | None) -> Accelerato
 
     Args:
         trackers: their names in accelerate.
-        folder: of the run, where trackers may write files.
+        folder: of the run; trackers may write files there.
 
     Raises:
         TrainingError: for an unknown tracker, or one whose package is not installed.
@@ -59,19 +50,6 @@ def make_accelerator(trackers: Sequence[str], folder: Path | None) -> Accelerato
         log_with=list(trackers) or None,
         project_dir=None if folder is None else str(folder),
     )
-
-
-@contextmanager
-def tracking(accelerator: Accelerator, trackers: Sequence[str]) -> Iterator[None]:
-    """Start the trackers, and end them afterwards."""
-    if not trackers:
-        yield
-        return
-    accelerator.init_trackers("taskgraft")
-    try:
-        yield
-    finally:
-        accelerator.end_training()
 
 
 def _tracker_error(name: str, problem: str) -> TrainingError:

@@ -53,11 +53,9 @@ class TrainingDiverged(TaskgraftError):
 
 @dataclass
 class TrainStep:
-    """Takes the steps of one stage.
+    """Takes the steps of one stage, whose inputs were cached at a cut (None: as features).
 
-    Attributes:
-        cut: at which the inputs were cached; None when they are features.
-        micro_batch: rows per forward and backward pass; halved when memory runs out.
+    ``micro_batch`` are the rows per forward and backward pass; it is halved when memory runs out.
     """
 
     stage: Stage
@@ -85,10 +83,9 @@ class TrainStep:
         self._module = self.accelerator.prepare_model(self.task)
 
     def step(self, batch: LocalBatch, number: int, factor: float) -> tuple[float, float]:
-        """Take a step.
+        """Take a step on the rows of this process.
 
         Args:
-            batch: the rows of this process.
             number: of the step, from 1.
             factor: of the peak learning rates.
 

@@ -38,7 +38,6 @@ from taskgraft.training.epoch_loop import EpochLoop
 from taskgraft.training.frozen_features import FrozenFeatures
 from taskgraft.training.prepare import Preparation
 from taskgraft.training.shared_cache import SharedCacheKeys
-from taskgraft.training.tracking import MetricsLogger
 from taskgraft.training.train_step import TrainStep
 
 
@@ -47,11 +46,10 @@ class Trainer:
     """Runs the plan of a prepared composition.
 
     Attributes:
-        folder: a temporary folder of the run.
-        directory: where checkpoints are saved; None saves none.
+        folder: a temporary one.
+        directory: None saves no checkpoints.
         shared: the cache of frozen features of other runs; None shares nothing.
-        inserted: modules inserted so far.
-        trained: names of the tensors trained so far.
+        inserted: modules inserted so far; ``trained`` are the names of tensors trained so far.
         evaluated: the cut, and the validation rows cached there, of the latest stage.
         seconds_before: wall-clock seconds of the stages before the run was interrupted, up to its last checkpoint.
     """
@@ -118,8 +116,8 @@ class Trainer:
             losses, penalty = [solution.training_loss], solution.penalty
         else:
             stepper = TrainStep(stage, self.task, trainable, guard, cut, self.settings, self.accelerator, self.reporter)
-            logger = MetricsLogger(self.accelerator, self.directory)
-            losses = self._train(EpochLoop(stepper, training, validation, logger, self._steps), checkpoint)
+            loop = EpochLoop(stepper, training, validation, self.directory, self._steps)
+            losses = self._train(loop, checkpoint)
         self.task.eval()
         count = _count_parameters(trainable)
         seconds = time.monotonic() - self._stage_start

@@ -20,7 +20,7 @@ def check_validation(
 
     Args:
         patience: of the training settings.
-        label: what messages call the head.
+        label: of the head.
 
     Raises:
         ValidationRequired: when early stopping or the head needs validation rows, and there are none.
@@ -33,8 +33,7 @@ def check_validation(
     stages = ((f"The stage '{stage.name}'", stage.patience) for stage in plan)
     for name, epochs in (("training.patience", patience), *stages):
         if epochs is not None:
-            purpose = f"stops training after {epochs} epochs without a lower validation loss"
-            raise ValidationRequired(name, purpose)
+            raise ValidationRequired(name, f"stops training after {epochs} epochs without a lower validation loss")
     if head.tunes:
         raise ValidationRequired(f"'{label}'", f"tunes {head.tunes} on validation rows after training")
 

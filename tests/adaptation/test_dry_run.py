@@ -7,7 +7,7 @@ import pytest
 import torch
 from backbones import Words
 from small_plugin import WordsConfig, describe_words
-from small_tasks import Planned, classification, copied, learns, sentences, words
+from small_tasks import Planned, classification, copied, sentences, training_stage, words
 from torch import Tensor, nn
 
 import taskgraft as tg
@@ -93,7 +93,9 @@ class Again(Shown):
 
 
 def plan(wrap: Callable[[nn.Module], nn.Module], role: LayerRole = LayerRole.QUERY) -> Planned:
-    return Planned(learns(insertions=(Insertion("extra", ("block-1",), frozenset({role}), wrap, 1e-2),), epochs=1))
+    return Planned(
+        training_stage(insertions=(Insertion("extra", ("block-1",), frozenset({role}), wrap, 1e-2),), epochs=1)
+    )
 
 
 def refusal(backbone: Words, wrap: Callable[[nn.Module], nn.Module], head: str = "classification") -> str:

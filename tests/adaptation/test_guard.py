@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from backbones import PicturesProcessor, Words, WordsProcessor, mean
-from small_tasks import PARTS, fitted, images, learns, pictures, sentences, trained, words
+from small_tasks import PARTS, fitted, images, pictures, sentences, trained, training_stage, words
 from torch import Tensor, nn
 
 import taskgraft as tg
@@ -64,7 +64,7 @@ def test_a_frozen_weight_moved_by_weight_decay():
         weight.grad = torch.zeros_like(weight)
         torch.optim.AdamW([weight], lr=1e-3, weight_decay=0.1).step()
 
-    assert faults(words(), learns("block-1", on_step_end=decay)) == [
+    assert faults(words(), training_stage("block-1", on_step_end=decay)) == [
         "the tensor blocks.0.query.weight is frozen, but changed"
     ]
 
@@ -74,7 +74,7 @@ def test_a_frozen_weight_rounded_to_half_precision_and_back():
         weight = backbone.embedding.weight
         weight.copy_(weight.bfloat16().float())
 
-    assert faults(words(), learns("block-1", on_step_end=after(rounded))) == [
+    assert faults(words(), training_stage("block-1", on_step_end=after(rounded))) == [
         "the tensor embedding.weight is frozen, but changed"
     ]
 
@@ -83,7 +83,7 @@ def test_a_frozen_embedding_that_its_own_forward_rescales():
     def limit(backbone: Words) -> None:
         backbone.embedding.max_norm = 0.5
 
-    assert faults(words(), learns("block-1", on_step_end=after(limit))) == [
+    assert faults(words(), training_stage("block-1", on_step_end=after(limit))) == [
         "the tensor embedding.weight is frozen, but changed"
     ]
 
@@ -92,19 +92,19 @@ def test_a_single_bit_of_a_frozen_weight():
     def flip(backbone: Words) -> None:
         backbone.blocks[0].key.bias.view(torch.int32)[0] ^= 1
 
-    assert faults(words(), learns("block-1", on_step_end=after(flip))) == [
+    assert faults(words(), training_stage("block-1", on_step_end=after(flip))) == [
         "the tensor blocks.0.key.bias is frozen, but changed"
     ]
 
 
 def test_a_frozen_buffer_changed_after_a_step():
-    assert faults(words(), learns("block-1", on_step_end=after(lambda backbone: backbone.frequencies.add_(1)))) == [
-        "the tensor frequencies is frozen, but changed"
-    ]
+    assert faults(
+        words(), training_stage("block-1", on_step_end=after(lambda backbone: backbone.frequencies.add_(1)))
+    ) == ["the tensor frequencies is frozen, but changed"]
 
 
 def test_a_statistic_of_a_frozen_batchnorm():
-    stage = learns("last", on_step_end=after(lambda backbone: backbone.stem.norm.train()))
+    stage = training_stage("last", on_step_end=after(lambda backbone: backbone.stem.norm.train()))
     assert faults(pictures(), stage) == [
         "the module stem.norm is frozen, but ran in training mode",
         "the tensor stem.norm.num_batches_tracked is frozen, but changed",
@@ -114,7 +114,7 @@ def test_a_statistic_of_a_frozen_batchnorm():
 
 
 def test_dropout_left_on_in_a_frozen_part():
-    stage = learns("block-1", on_step_end=after(lambda backbone: backbone.blocks[0].dropout.train()))
+    stage = training_stage("block-1", on_step_end=after(lambda backbone: backbone.blocks[0].dropout.train()))
     assert faults(words(), stage) == ["the module blocks.0.dropout is frozen, but ran in training mode"]
 
 
@@ -132,7 +132,7 @@ SCALING = Insertion("scale", ("block-1",), frozenset({LayerRole.QUERY}), Scaled,
 
 
 def test_a_base_weight_under_an_insertion():
-    stage = learns(
+    stage = training_stage(
         insertions=(SCALING,), on_step_end=after(lambda backbone: backbone.blocks[1].query.wrapped.weight.add_(1))
     )
     assert faults(words(), stage) == ["the tensor blocks.1.query.weight is frozen, but changed"]
@@ -143,7 +143,9 @@ def test_an_insertion_of_an_earlier_stage():
         backbone.blocks[1].query.factor.add_(1)
 
     with pytest.raises(WeightGuardError) as caught:
-        trained(words(), learns(insertions=(SCALING,)), learns(name="second", on_step_end=after(change)))
+        trained(
+            words(), training_stage(insertions=(SCALING,)), training_stage(name="second", on_step_end=after(change))
+        )
     assert caught.value.stage == "second"
     assert caught.value.faults == ("the tensor blocks.1.query:scale.factor is frozen, but changed",)
 
@@ -153,7 +155,7 @@ def test_a_frozen_head_that_changed():
         head.readout.bias.data.add_(1)
         return head.loss(output, targets, features)
 
-    assert faults(words(), learns("block-1", head_learning_rate=None, loss=shifted)) == [
+    assert faults(words(), training_stage("block-1", head_learning_rate=None, loss=shifted)) == [
         "the tensor head.readout.bias is frozen, but changed"
     ]
 
@@ -162,14 +164,16 @@ def test_a_tensor_that_was_removed():
     def lose(backbone: Words) -> None:
         backbone.blocks[0].query.register_parameter("bias", None)
 
-    assert faults(words(), learns("block-1", on_step_end=after(lose))) == ["the tensor blocks.0.query.bias was removed"]
+    assert faults(words(), training_stage("block-1", on_step_end=after(lose))) == [
+        "the tensor blocks.0.query.bias was removed"
+    ]
 
 
 def test_a_tensor_that_was_added():
     def add(backbone: Words) -> None:
         backbone.register_parameter("extra", nn.Parameter(torch.zeros(2)))
 
-    assert faults(words(), learns("block-1", on_step_end=after(add))) == ["the tensor extra was added"]
+    assert faults(words(), training_stage("block-1", on_step_end=after(add))) == ["the tensor extra was added"]
 
 
 def test_a_base_that_changed_while_a_solver_found_the_head():
@@ -196,7 +200,7 @@ def test_a_group_that_never_moved():
         backbone.norm.weight.copy_(words().norm.weight)
         backbone.norm.bias.copy_(words().norm.bias)
 
-    assert faults(words(), learns("block-1", on_step_end=put_back)) == [
+    assert faults(words(), training_stage("block-1", on_step_end=put_back)) == [
         "the group 'block-1' has learning rate 0.01, but none of its tensors changed"
     ]
 
@@ -206,7 +210,7 @@ def test_a_tensor_that_is_not_finite():
         if step == 3:
             backbone.blocks[1].query.weight.data[0, 0] = float("inf")
 
-    assert faults(words(), learns("block-1", epochs=1, on_step_end=spoil)) == [
+    assert faults(words(), training_stage("block-1", epochs=1, on_step_end=spoil)) == [
         "the tensor blocks.1.query.weight is not finite"
     ]
 
@@ -217,7 +221,7 @@ class Detached(Words):
 
 
 def test_tensors_that_never_received_a_gradient():
-    assert faults(Detached().eval(), learns(*PARTS)) == [
+    assert faults(Detached().eval(), training_stage(*PARTS)) == [
         "the tensor embedding.weight is trainable, but never received a gradient",
         "the tensor embedding_norm.bias is trainable, but never received a gradient",
         "the tensor embedding_norm.weight is trainable, but never received a gradient",
@@ -229,7 +233,7 @@ def test_a_tensor_that_was_replaced():
         layer = backbone.blocks[1].query
         layer.weight = nn.Parameter(layer.weight.clone())
 
-    assert faults(words(), learns("block-1", on_step_end=after(replace))) == [
+    assert faults(words(), training_stage("block-1", on_step_end=after(replace))) == [
         "the tensor blocks.1.query.weight is trainable, but was replaced by another"
     ]
 
@@ -240,7 +244,7 @@ def test_a_long_list_of_faults_is_cut_with_the_number_left_out():
             parameter.add_(1)
 
     with pytest.raises(WeightGuardError) as caught:
-        trained(words(), learns("block-1", on_step_end=after(spoil)))
+        trained(words(), training_stage("block-1", on_step_end=after(spoil)))
     lines = str(caught.value).splitlines()
     assert len(caught.value.faults) == 16
     assert lines[11] == "  … and 6 more."
@@ -255,7 +259,7 @@ def test_a_regularizer_that_changes_a_weight():
         backbone.blocks[0].query.weight.data.mul_(0.99)
         return backbone.blocks[1].query.weight.square().sum()
 
-    assert faults(words(), learns("block-1", regularizer=shrink)) == [
+    assert faults(words(), training_stage("block-1", regularizer=shrink)) == [
         "the tensor blocks.0.query.weight is frozen, but changed"
     ]
 
@@ -264,13 +268,13 @@ def test_base_weights_initialised_again_before_the_steps():
     def draw(backbone: nn.Module, steps: int) -> None:
         nn.init.normal_(backbone.blocks[0].query.weight)
 
-    assert faults(words(), learns("block-1", on_stage_start=draw)) == [
+    assert faults(words(), training_stage("block-1", on_stage_start=draw)) == [
         "the tensor blocks.0.query.weight is frozen, but changed"
     ]
 
 
 def test_a_frozen_part_in_training_mode_before_the_steps():
-    stage = learns("block-1", on_stage_start=lambda backbone, steps: backbone.blocks[0].dropout.train())
+    stage = training_stage("block-1", on_stage_start=lambda backbone, steps: backbone.blocks[0].dropout.train())
     assert faults(words(), stage) == ["the module blocks.0.dropout is frozen, but ran in training mode"]
 
 
@@ -289,7 +293,7 @@ def balanced(layers: Sequence[nn.Module]) -> Callable[[nn.Module], nn.Module]:
 )
 def test_a_layer_changed_while_it_is_wrapped(wrap, tensor):
     insertion = replace(SCALING, wrap=wrap)
-    assert faults(words(), learns(insertions=(insertion,))) == [
+    assert faults(words(), training_stage(insertions=(insertion,))) == [
         f"the tensor blocks.1.query.{tensor} is frozen, but changed"
     ]
 
@@ -304,7 +308,7 @@ class Tiring(Scaled):
 
 
 def test_a_layer_changed_by_the_module_around_it():
-    assert faults(words(), learns(insertions=(replace(SCALING, wrap=Tiring),))) == [
+    assert faults(words(), training_stage(insertions=(replace(SCALING, wrap=Tiring),))) == [
         "the tensor blocks.1.query.bias is frozen, but changed"
     ]
 
@@ -317,7 +321,7 @@ class Absent(Scaled):
 
 
 def test_an_inserted_module_that_takes_no_part_in_training():
-    assert faults(words(), learns(insertions=(replace(SCALING, wrap=Absent),))) == [
+    assert faults(words(), training_stage(insertions=(replace(SCALING, wrap=Absent),))) == [
         "the tensor blocks.1.query:scale.factor is trainable, but never received a gradient",
         "the group 'inserted scale' has learning rate 0.01, but none of its tensors changed",
     ]
@@ -329,7 +333,7 @@ def test_a_loss_that_stops_the_gradient_before_the_backbone():
         return head.loss(head(cut), targets, cut)
 
     query = Unfreeze(("block-1",), 1e-2, roles=frozenset({LayerRole.QUERY}))
-    assert faults(words(), learns(unfreeze=(query,), loss=detached)) == [
+    assert faults(words(), training_stage(unfreeze=(query,), loss=detached)) == [
         "the tensor blocks.1.query.bias is trainable, but never received a gradient",
         "the tensor blocks.1.query.weight is trainable, but never received a gradient",
         "the group 'block-1' has learning rate 0.01, but none of its tensors changed",
@@ -346,12 +350,12 @@ def test_a_loss_of_a_teacher_that_moves_the_student_s_head(small_plugin_installe
         head.readout.bias.data.copy_(soft["shares"].mean(0))
         return head.loss(output, labels, features)
 
-    stage = learns("block-1", head_learning_rate=None, loss=shifted, teacher=Teacher(str(tmp_path / "teacher")))
+    stage = training_stage("block-1", head_learning_rate=None, loss=shifted, teacher=Teacher(str(tmp_path / "teacher")))
     assert faults(words(), stage) == ["the tensor head.readout.bias is frozen, but changed"]
 
 
 def test_a_learning_rate_that_decays_so_fast_that_nothing_changes():
-    assert faults(words(), learns("embedding", layer_decay=1e-30)) == [
+    assert faults(words(), training_stage("embedding", layer_decay=1e-30)) == [
         "the group 'embedding' has learning rate 0.01, but none of its tensors changed"
     ]
 
@@ -360,14 +364,14 @@ def test_a_learning_rate_that_decays_so_fast_that_nothing_changes():
 
 
 def test_a_learning_rate_of_zero_is_allowed():
-    trained(words(), learns("block-1", rate=0.0, head_learning_rate=0.0))
+    trained(words(), training_stage("block-1", rate=0.0, head_learning_rate=0.0))
 
 
 def test_a_tensor_overwritten_with_its_own_values_is_allowed():
     def same(backbone: Words) -> None:
         backbone.embedding.weight.copy_(backbone.embedding.weight.clone())
 
-    trained(words(), learns("block-1", on_step_end=after(same)))
+    trained(words(), training_stage("block-1", on_step_end=after(same)))
 
 
 class Gated(Words):
@@ -390,14 +394,14 @@ def test_zero_gradients_behind_a_gate_that_stays_zero_are_reported_with_the_reas
         backbone.blocks[1].gate.zero_()
 
     reason = "behind blocks.1.gate, which was zero"
-    assert zero_gradients(Gated().eval(), learns("block-1", on_step_end=close)) == {
+    assert zero_gradients(Gated().eval(), training_stage("block-1", on_step_end=close)) == {
         "blocks.1.extra.weight": reason,
         "blocks.1.extra.bias": reason,
     }
 
 
 def test_behind_a_gate_that_opens_no_zero_gradient_is_reported():
-    assert zero_gradients(Gated().eval(), learns("block-1")) == {}
+    assert zero_gradients(Gated().eval(), training_stage("block-1")) == {}
 
 
 def test_a_gate_that_opened_does_not_explain_a_missing_gradient():
@@ -407,7 +411,7 @@ def test_a_gate_that_opened_does_not_explain_a_missing_gradient():
             extra = self.blocks[1].extra(features.value).detach()
             return Features(layout, (features.value + self.blocks[1].gate * extra,), features.lengths)
 
-    assert faults(Half().eval(), learns("block-1")) == [
+    assert faults(Half().eval(), training_stage("block-1")) == [
         "the tensor blocks.1.extra.bias is trainable, but never received a gradient",
         "the tensor blocks.1.extra.weight is trainable, but never received a gradient",
     ]
@@ -416,7 +420,9 @@ def test_a_gate_that_opened_does_not_explain_a_missing_gradient():
 def test_a_bias_of_zero_is_not_a_gate():
     backbone = Detached().eval()
     nn.init.zeros_(backbone.embedding_norm.bias)
-    assert "the tensor embedding.weight is trainable, but never received a gradient" in faults(backbone, learns(*PARTS))
+    assert "the tensor embedding.weight is trainable, but never received a gradient" in faults(
+        backbone, training_stage(*PARTS)
+    )
 
 
 def zero_gradients(backbone: Backbone, stage: Stage, **settings: Any) -> dict[str, str]:
@@ -548,12 +554,12 @@ def test_correct_training_raises_nothing(shape, parts, precision, dtype):
     torch.manual_seed(0)
     backbone = SHAPES[shape]().to(dtype)
     rows = sentences() if isinstance(backbone, TextEncoder) else images()
-    trained(backbone, learns(*parts, rate=1e-3), rows=rows, precision=precision)
+    trained(backbone, training_stage(*parts, rate=1e-3), rows=rows, precision=precision)
 
 
 def test_zero_gradients_behind_a_zero_scale_in_the_only_step_are_reported():
     torch.manual_seed(0)
-    found = zero_gradients(resnet(), learns("block-1", epochs=1), rows=images(), batch_size=16, warmup=0.0)
+    found = zero_gradients(resnet(), training_stage("block-1", epochs=1), rows=images(), batch_size=16, warmup=0.0)
     reason = "behind model.1.1.norm_two.weight, which was zero"
     assert found == dict.fromkeys(
         (f"model.1.1.{name}" for name in ("one.weight", "two.weight", "norm_one.weight", "norm_one.bias")), reason

@@ -6,7 +6,7 @@ import pytest
 import torch
 from backbones import Words
 from block_models import Passing
-from small_tasks import copied, fitted, learns, sentences, trained, words
+from small_tasks import copied, fitted, sentences, trained, training_stage, words
 from torch import Tensor, nn
 
 from taskgraft.adaptation.insertion import (
@@ -137,7 +137,7 @@ def test_a_path_with_a_common_beginning_is_not_translated():
 def test_an_insertion_trains_without_changing_the_base():
     backbone = words()
     before = copied(backbone)
-    model = trained(backbone, learns(insertions=(adapter(),), head_learning_rate=1e-2))
+    model = trained(backbone, training_stage(insertions=(adapter(),), head_learning_rate=1e-2))
     now = original_named_tensors(backbone, model.fitted.inserted)
     assert all(torch.equal(now[name], tensor) for name, tensor in before.items())
     assert now["blocks.1.query:low-rank.up.weight"].any()
@@ -151,8 +151,8 @@ def test_a_frozen_insertion_of_an_earlier_stage_runs_in_eval_mode():
 
     trained(
         words(),
-        learns(insertions=(adapter(),), on_step_end=note, epochs=1),
-        learns(name="second", on_step_end=note, epochs=1),
+        training_stage(insertions=(adapter(),), on_step_end=note, epochs=1),
+        training_stage(name="second", on_step_end=note, epochs=1),
     )
     assert modes == [True] * 3 + [False] * 3
 
@@ -196,7 +196,7 @@ def test_an_insertion_that_fails_leaves_no_trace_of_those_before_it(bad, error):
 
 def test_predictions_use_inserted_modules():
     backbone = words()
-    model = trained(backbone, learns(insertions=(adapter(),)))
+    model = trained(backbone, training_stage(insertions=(adapter(),)))
     before = model.predict_proba(sentences()["text"])
     with torch.no_grad():
         backbone.blocks[1].query.up.weight.zero_()
@@ -308,7 +308,9 @@ def test_a_layer_may_be_anywhere_below_the_module_around_it():
 
 def test_an_inserted_tensor_without_requires_grad_is_frozen_and_saved(tmp_path):
     backbone = words()
-    model = trained(backbone, learns(insertions=(adapter(wrap=Sheltered, name="shelter", roles=[LayerRole.QUERY]),)))
+    model = trained(
+        backbone, training_stage(insertions=(adapter(wrap=Sheltered, name="shelter", roles=[LayerRole.QUERY]),))
+    )
     name = "blocks.1.query:shelter.size"
     assert float(original_named_tensors(backbone, model.fitted.inserted)[name].detach()) == 2.0
     assert name not in model.fitted.trained
@@ -333,7 +335,7 @@ def test_insertions_of_one_name_have_their_own_learning_rates():
     backbone = words()
     plan = tuple(replace(adapter(part), learning_rate=rate) for part, rate in (("block-0", 1e-3), ("block-1", 1e-2)))
     done = insert_modules(backbone, plan)
-    groups = resolve_trainable(learns(insertions=plan), backbone, Layout.VECTOR, nn.Linear(1, 1), done).groups
+    groups = resolve_trainable(training_stage(insertions=plan), backbone, Layout.VECTOR, nn.Linear(1, 1), done).groups
     rates = {name.partition(":")[0]: group.learning_rate for group in groups for name in group.tensors if ":" in name}
     assert rates == {
         f"blocks.{block}.{layer}": rate for block, rate in ((0, 1e-3), (1, 1e-2)) for layer in ("query", "value")
@@ -364,7 +366,7 @@ def test_an_insertion_around_the_whole_model_begins_with_the_first_part():
     backbone = Housed()
     around = Insertion("whole", ("embedding",), frozenset({LayerRole.MODEL}), Whole, 1e-2)
     done = insert_modules(backbone, [around])
-    trainable = resolve_trainable(learns(insertions=(around,)), backbone, Layout.VECTOR, nn.Linear(1, 1), done)
+    trainable = resolve_trainable(training_stage(insertions=(around,)), backbone, Layout.VECTOR, nn.Linear(1, 1), done)
     assert trainable.first_part() == 0
 
 
@@ -378,7 +380,7 @@ def test_a_regularizer_is_added_to_the_mean_loss_and_the_number_of_steps_is_pass
     def note(backbone: Backbone, steps: int) -> None:
         steps_passed.append(steps)
 
-    stage = learns(insertions=(wanted,), regularizer=far, on_stage_start=note, epochs=40)
+    stage = training_stage(insertions=(wanted,), regularizer=far, on_stage_start=note, epochs=40)
     backbone = words()
     _, run = fitted(backbone, stage)
     pulled = backbone.blocks[1].query.up.weight

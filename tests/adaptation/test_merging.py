@@ -9,10 +9,10 @@ from small_tasks import (
     classification,
     copied,
     images,
-    learns,
     pictures,
     sentences,
     trained,
+    training_stage,
     weights,
     words,
 )
@@ -154,7 +154,7 @@ def test_merging_twice_and_merging_nothing_change_nothing():
     once = weights(model)
     model.merge()
     assert_same_bits(once, weights(model))
-    plain = trained(words(), learns("block-1"))
+    plain = trained(words(), training_stage("block-1"))
     before = weights(plain)
     plain.merge()
     assert_same_bits(before, weights(plain))

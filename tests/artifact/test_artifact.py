@@ -9,7 +9,7 @@ import torch
 from backbones import Words
 from safetensors.torch import load_file, save_file
 from small_plugin import WordsConfig
-from small_tasks import PARTS, Planned, changed, classification, copied, learns, sentences, trained, words
+from small_tasks import PARTS, Planned, changed, classification, copied, sentences, trained, training_stage, words
 from torch import Tensor, nn
 
 import taskgraft as tg
@@ -109,7 +109,7 @@ def test_over_a_random_base_an_artifact_contains_the_whole_backbone(tmp_path):
 
 
 def test_backbone_head_and_strategy_may_all_be_objects(tmp_path):
-    stage = learns("block-1")
+    stage = training_stage("block-1")
     model = trained(Based(), stage)
     folder = model.save(tmp_path / "a")
     again = load(folder, backbone=Based(), head=classification(), strategy=Planned(stage))
@@ -126,7 +126,7 @@ class Adapter(nn.Module):
 
 
 def test_inserted_modules_are_restored(tmp_path):
-    stage = learns(insertions=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
+    stage = training_stage(insertions=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
     model = trained(Based(), stage)
     folder = model.save(tmp_path / "a")
     again = load(folder, backbone=Based(), head=classification(), strategy=Planned(stage))
@@ -189,7 +189,7 @@ def test_a_missing_object_is_asked_for_by_its_class(artifact):
 
 
 def test_a_missing_head_or_strategy_is_asked_for_by_its_class(tmp_path):
-    folder = trained(Based(), learns("block-1")).save(tmp_path / "a")
+    folder = trained(Based(), training_stage("block-1")).save(tmp_path / "a")
     assert refusal(folder) == (
         "its head was an object of the class taskgraft.builtin.heads.classification.Classification; pass it as head=…"
     )
@@ -314,7 +314,7 @@ def test_nothing_of_a_rejected_artifact_reaches_the_object(tmp_path):
 
 
 def test_nothing_inserted_for_a_rejected_artifact_stays_in_the_object(tmp_path):
-    stage = learns(insertions=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
+    stage = training_stage(insertions=(Insertion("more", PARTS[1:], frozenset({LayerRole.QUERY}), Adapter, 1e-2),))
     folder = trained(Based(), stage).save(tmp_path / "a")
     tensors = load_file(folder / TENSORS)
     tensors["head.readout.bias"] += 1

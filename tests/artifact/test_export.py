@@ -9,10 +9,10 @@ from small_tasks import (
     assert_same_bits,
     classification,
     images,
-    learns,
     pictures,
     sentences,
     trained,
+    training_stage,
     weights,
     words,
 )
@@ -33,7 +33,7 @@ def refusal(model, folder, **settings):
 
 @pytest.fixture(scope="module")
 def model():
-    return trained(words(), learns("block-1"))
+    return trained(words(), training_stage("block-1"))
 
 
 def test_what_was_trained_is_exported_and_the_head_is_not(model, tmp_path):
@@ -84,7 +84,7 @@ def test_what_cannot_be_merged_is_not_exported(tmp_path):
 
 
 def test_a_backbone_whose_library_has_no_checkpoints_is_rejected(tmp_path):
-    model = trained(pictures(), learns("last"), rows=images())
+    model = trained(pictures(), training_stage("last"), rows=images())
     assert refusal(model, tmp_path / "plain") == (
         "'Pictures' cannot be exported: its library has no checkpoint format for it. An artifact (save) holds what was "
         "trained."
@@ -137,7 +137,7 @@ def test_an_export_that_fails_leaves_nothing_half_written(tmp_path):
             super().export(folder)
             raise OSError(28, "No space left on device")
 
-    model = trained(Breaks().eval(), learns("block-1"))
+    model = trained(Breaks().eval(), training_stage("block-1"))
     place = tmp_path / "plain"
     assert refusal(model, place) == f"The checkpoint cannot be written to {place}: No space left on device."
     assert list(tmp_path.iterdir()) == []

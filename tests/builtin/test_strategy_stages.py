@@ -10,9 +10,9 @@ from small_tasks import (
     assert_same_bits,
     classification,
     fitted,
-    learns,
     sentences,
     trained,
+    training_stage,
     weights,
     words,
 )
@@ -121,19 +121,19 @@ HEAD = classification().description
 
 
 def test_a_stage_starts_where_the_previous_one_ended():
-    still = learns("block-1", rate=0.0, head_learning_rate=0.0, name="still")
+    still = training_stage("block-1", rate=0.0, head_learning_rate=0.0, name="still")
     assert_same_bits(weights(trained(words(), PROBE, still)), weights(trained(words(), PROBE)))
 
 
 def test_a_probe_after_another_stage_gives_the_same_head_as_alone():
     """The penalty of the solver does not depend on the feature scale that gradient descent has set."""
-    after = trained(words(), learns(name="head alone"), PROBE)
+    after = trained(words(), training_stage(name="head alone"), PROBE)
     assert_same_bits(weights(after), weights(trained(words(), PROBE)))
 
 
 def test_insertions_of_the_same_name_coexist():
-    adapting = Planned(learns(insertions=(INSERTION,)))
-    model = tg.compose(words(), classification(), Stages((adapting, adapting, Planned(learns("block-1")))))
+    adapting = Planned(training_stage(insertions=(INSERTION,)))
+    model = tg.compose(words(), classification(), Stages((adapting, adapting, Planned(training_stage("block-1")))))
     assert [one.name for stage in model.composition.plan for one in stage.insertions] == ["scale", "scale-2"]
     fit(model)
     names = {one.insertion.name for one in model.fitted.inserted}
@@ -143,7 +143,7 @@ def test_insertions_of_the_same_name_coexist():
 
 
 def test_insertions_of_several_stages_are_saved_and_loaded(tmp_path, small_plugin_installed):
-    adapting = Planned(learns(insertions=(INSERTION,)))
+    adapting = Planned(training_stage(insertions=(INSERTION,)))
     strategy = Stages((adapting, Planned(PROBE), adapting))
     model = tg.compose("small-words", classification(), strategy)
     fit(model)
@@ -155,7 +155,9 @@ def test_a_stage_that_changes_weights_of_an_earlier_one_is_caught():
     def nudge(backbone, step):
         backbone.blocks[0].query.weight.data.add_(0.1)
 
-    plan = Stages((Planned(learns("block-0", "block-1")), Planned(learns("block-1", on_step_end=nudge))))
+    plan = Stages(
+        (Planned(training_stage("block-0", "block-1")), Planned(training_stage("block-1", on_step_end=nudge)))
+    )
     with pytest.raises(WeightGuardError) as caught:
         fit(tg.compose(words(), classification(), plan))
     assert (caught.value.stage, caught.value.faults) == (
@@ -227,8 +229,8 @@ def test_a_run_interrupted_in_its_last_stage_ends_with_the_same_bits(tmp_path, s
             if stops and now == step:
                 raise Stop
 
-        last = learns("block-1", epochs=2, insertions=(INSERTION,), on_step_end=on_step_end)
-        return Stages((Planned(PROBE), Planned(learns("block-0", insertions=(INSERTION,))), Planned(last)))
+        last = training_stage("block-1", epochs=2, insertions=(INSERTION,), on_step_end=on_step_end)
+        return Stages((Planned(PROBE), Planned(training_stage("block-0", insertions=(INSERTION,))), Planned(last)))
 
     whole = tg.compose(words(), classification(), stages(False))
     fit(whole)

@@ -36,7 +36,7 @@ def test_the_backbone_of_an_artifact_is_exported(place):
     assert_same_bits(load_file("plain/words.safetensors"), dict(backbone.state_dict()))
 
 
-def test_programs_are_told_what_was_written(place):
+def test_json_lists_the_files_that_were_written(place):
     done = typed("export", "intents", "plain", "--json")
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out) == {"output": "plain", "backbone": "small-words", "files": ["words.safetensors"]}
@@ -45,13 +45,13 @@ def test_programs_are_told_what_was_written(place):
 def test_it_is_overwritten_on_request(place):
     assert typed("export", "intents", "plain", "-q").err == ""
     assert refusal("intents", "plain") == (
-        f"The checkpoint cannot be written to {place / 'plain'}: something is there already; choose another folder, or say "
-        "that it is to be overwritten."
+        f"The checkpoint cannot be written to {place / 'plain'}: something is there already; choose another folder, or allow "
+        "overwriting."
     )
     assert typed("export", "intents", "plain", "--overwrite", "-q").code == 0
 
 
-def test_what_cannot_be_exported_is_told(place):
+def test_what_cannot_be_exported_is_reported(place):
     fitted("small-pictures", images(), "partial:1").save("halves")
     assert refusal("halves", "plain") == (
         "'small-pictures' cannot be exported: its library has no checkpoint format for it. An artifact (save) holds what was "
@@ -59,7 +59,7 @@ def test_what_cannot_be_exported_is_told(place):
     )
 
 
-def test_what_cannot_be_merged_is_told(place):
+def test_what_cannot_be_merged_is_reported(place):
     fitted("small-words", sentences(), "adapters").save("adapted")
     assert refusal("adapted", "plain") == (
         "The insertion 'adapter' cannot be merged: what it adds to blocks.0.feed_forward_out is not a change of that layer's "
@@ -73,7 +73,7 @@ def test_rows_to_check_with_are_read(place):
     assert not (place / "plain").exists()
 
 
-def test_an_artifact_that_is_none_is_told(tmp_path):
+def test_a_folder_that_is_not_an_artifact_is_reported(tmp_path):
     done = apart("export", tmp_path / "nothing", tmp_path / "plain")
     assert (done.code, done.out) == (2, "")
     assert done.err == f"Error: The artifact {tmp_path / 'nothing'} cannot be used: there is no such folder.\n"

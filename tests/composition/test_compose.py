@@ -1,6 +1,6 @@
 import pytest
 from backbones import PAIRS, TABLE, WORDS
-from small_tasks import Planned, classification, learns, pictures, words
+from small_tasks import Planned, classification, pictures, training_stage, words
 
 import taskgraft as tg
 from taskgraft.composition.compose import LayoutMismatch, compose_components
@@ -26,7 +26,7 @@ def settings_problem(backbone=None, head="classification", strategy=LAST) -> str
 
 
 def test_names_and_objects_may_be_mixed():
-    composition = compose_components(catalog(), words(), "classification", Planned(learns("block-1")))
+    composition = compose_components(catalog(), words(), "classification", Planned(training_stage("block-1")))
     assert isinstance(composition.backbone, GivenObject)
     assert isinstance(composition.head, ResolvedComponent)
     assert composition.layout == Layout.VECTOR
@@ -55,7 +55,7 @@ def test_a_name_may_include_its_distribution():
 
 
 def test_an_object_is_recorded_by_its_class():
-    recipe = tg.compose(words(), classification(), Planned(learns("block-1"))).recipe
+    recipe = tg.compose(words(), classification(), Planned(training_stage("block-1"))).recipe
     assert recipe.backbone == ComponentRef(object="backbones.Words")
     assert recipe.head == ComponentRef(object="taskgraft.builtin.heads.classification.Classification")
     assert recipe.strategy == ComponentRef(object="small_tasks.Planned")

@@ -10,8 +10,8 @@ from small_tasks import (
     classification,
     copied,
     fitted,
-    learns,
     sentences,
+    training_stage,
     weights,
     words,
 )
@@ -53,7 +53,7 @@ def taskgraft_strategies():
 
 def rates(stage, backbone=None, inserted=()):
     """The learning rate of each trainable tensor of a stage, as passed to the optimizer."""
-    model = fitted(words(), learns())[0].fitted.task
+    model = fitted(words(), training_stage())[0].fitted.task
     backbone = backbone or words()
     trainable = resolve_trainable(stage, backbone, model.layout, model.head, inserted)
     names = {id(tensor): name for name, tensor in trainable.tensors().items()}
@@ -108,14 +108,14 @@ def test_a_selection_that_matches_nothing_in_some_part_still_accepts_layer_decay
 def test_a_lower_part_changes_less():
     moved = {}
     for decay in (None, 0.01):
-        model = fitted(words(), learns(*PARTS, rate=1e-3, layer_decay=decay))[0]
+        model = fitted(words(), training_stage(*PARTS, rate=1e-3, layer_decay=decay))[0]
         before, now = copied(words()), copied(model.fitted.task.backbone)
         moved[decay] = float((now["embedding.weight"] - before["embedding.weight"]).abs().max())
     assert 0 < moved[0.01] < 0.01 * moved[None]
 
 
 def test_rates_too_small_to_change_a_low_part_are_accepted():
-    fitted(words(), learns(*PARTS, rate=1e-3, layer_decay=1e-9))
+    fitted(words(), training_stage(*PARTS, rate=1e-3, layer_decay=1e-9))
 
 
 # --- overrides
@@ -152,13 +152,15 @@ def test_a_third_party_strategy_accepts_overrides_and_keeps_its_own_setting_of_t
 
 
 def test_a_strategy_object_accepts_overrides():
-    strategy = OverriddenStrategy(Planned(learns("block-1", epochs=None)), StrategyOverrides(epochs=5, layer_decay=0.9))
+    strategy = OverriddenStrategy(
+        Planned(training_stage("block-1", epochs=None)), StrategyOverrides(epochs=5, layer_decay=0.9)
+    )
     (stage,) = tg.compose(words(), classification(), strategy).composition.plan
     assert (stage.epochs, stage.layer_decay) == (5, 0.9)
 
 
 def test_a_value_set_by_a_stage_is_not_replaced():
-    stages = (learns("block-1", epochs=1, name="own"), learns("block-1", epochs=None, name="none"))
+    stages = (training_stage("block-1", epochs=1, name="own"), training_stage("block-1", epochs=None, name="none"))
     plan = OverriddenStrategy(Planned(*stages), StrategyOverrides(epochs=5)).plan(
         WORDS.build().description, classification().description
     )
@@ -229,6 +231,6 @@ def test_patience_without_validation_rows_is_rejected():
 
 
 def test_a_stage_stops_early_by_its_own_patience():
-    stage = learns("block-1", rate=0.0, head_learning_rate=0.0, epochs=50, patience=1)
+    stage = training_stage("block-1", rate=0.0, head_learning_rate=0.0, epochs=50, patience=1)
     _, run = fitted(words(), stage, validation=sentences(10, seed=1))
     assert len(run.stages[0].losses) == 2

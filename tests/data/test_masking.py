@@ -8,7 +8,7 @@ import pytest
 import torch
 from cells import Cells, cells_rows
 from commands import typed
-from small_tasks import PARTS, Planned, assert_same_bits, learns, sentences, weights, words
+from small_tasks import PARTS, Planned, assert_same_bits, sentences, training_stage, weights, words
 
 import taskgraft as tg
 from taskgraft.builtin.heads.configs import MaskedElementsConfig
@@ -32,7 +32,9 @@ HELD = {"text": sentences(12, seed=1)["text"]}
 
 
 def pretrained(backbone=None, *stages, strategy=None, rows=TEXTS, quiet=True, run=None, validation=None, **training):
-    model = tg.compose(backbone or words(), "masked-elements", strategy or Planned(*(stages or (learns(*PARTS),))))
+    model = tg.compose(
+        backbone or words(), "masked-elements", strategy or Planned(*(stages or (training_stage(*PARTS),)))
+    )
     settings = {"batch_size": 5} | training
     model.fit(rows, validation=validation, training=settings, quiet=quiet, run=run, resume=run is not None)
     return model
@@ -86,7 +88,7 @@ def test_the_number_of_workers_does_not_change_a_bit(workers):
 
 
 def test_micro_batches_give_the_weights_of_whole_ones():
-    stage = learns(*PARTS, rate=1e-3)
+    stage = training_stage(*PARTS, rate=1e-3)
     whole, micro = (weights(pretrained(words(dropout=0.0), stage, **some)) for some in ({}, {"micro_batch": 2}))
     for name, tensor in whole.items():
         torch.testing.assert_close(
@@ -104,13 +106,13 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        pretrained(words(), learns(*PARTS, on_step_end=stop), run=tmp_path / "run", checkpoint_every=3)
+        pretrained(words(), training_stage(*PARTS, on_step_end=stop), run=tmp_path / "run", checkpoint_every=3)
     assert_same_bits(weights(pretrained(run=tmp_path / "run")), weights(pretrained()))
 
 
 @pytest.mark.parametrize("store", [True, False])
 def test_where_computation_is_stored_the_same_elements_stay_hidden_and_it_is_said(store, capsys):
-    stage = learns("block-1", rate=0.0, head_learning_rate=0.0, cache_features=store)
+    stage = training_stage("block-1", rate=0.0, head_learning_rate=0.0, cache_features=store)
     run = tg.compose(words(dropout=0.0), "masked-elements", Planned(stage)).fit(TEXTS)
     first, second = run.stages[0].losses
     assert (first == pytest.approx(second, abs=1e-4)) == store
@@ -127,7 +129,7 @@ def test_a_linear_probe_runs_by_descent_on_features_computed_once():
 
 
 def test_what_is_hidden_is_recovered_better_than_by_its_mean():
-    stage = learns("cells", "mixing", epochs=30)
+    stage = training_stage("cells", "mixing", epochs=30)
     model = tg.compose(Cells(), "masked-elements", Planned(stage))
     found = model.fit(cells_rows(300), validation=cells_rows(200, seed=1), training={"batch_size": 16}, quiet=True)
     assert found.metrics["hidden_accuracy"] > 0.8
@@ -151,7 +153,7 @@ def test_early_stopping_compares_the_same_hidden_elements():
 
 
 def test_columns_by_position_are_predicted_into_columns(tmp_path):
-    model = pretrained(Cells(), learns("cells", "mixing"), rows=cells_rows())
+    model = pretrained(Cells(), training_stage("cells", "mixing"), rows=cells_rows())
     model.predict_to(cells_rows(3), tmp_path / "found.csv", quiet=True)
     with (tmp_path / "found.csv").open() as file:
         rows = list(csv.DictReader(file))

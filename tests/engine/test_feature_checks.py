@@ -4,7 +4,7 @@ import pytest
 import torch
 from backbones import SMALL
 from block_models import Block, HandingBlock, Leaky, Passing, TupleBlock, some_words
-from small_tasks import learns, sentences, trained
+from small_tasks import sentences, trained, training_stage
 
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features
@@ -41,10 +41,10 @@ def test_a_model_whose_blocks_hand_on_a_second_tensor_is_caught():
 
 
 def test_a_model_that_would_be_silently_wrong_is_trained_without_caching():
-    stage = learns("block-2", cache_features=True, epochs=1)
+    stage = training_stage("block-2", cache_features=True, epochs=1)
     with pytest.warns(UnreliableBackbone, match="features resumed from cut 2 differ from a whole pass"):
         wrong = trained(Passing(HandingBlock), stage)
-    whole = trained(Passing(HandingBlock), learns("block-2", epochs=1))
+    whole = trained(Passing(HandingBlock), training_stage("block-2", epochs=1))
     for name, tensor in wrong.fitted.task.state_dict().items():
         assert torch.equal(tensor, whole.fitted.task.state_dict()[name]), name
 
@@ -65,7 +65,7 @@ def test_a_layout_that_does_not_depend_on_padding_is_not_blamed():
 def test_a_backbone_that_depends_on_padding_gets_batches_of_one_length():
     backbone, mixed = Leaky(), []
     with pytest.warns(UnreliableBackbone):
-        model = trained(backbone, learns("block-2", epochs=1), rows=sentences(40))
+        model = trained(backbone, training_stage("block-2", epochs=1), rows=sentences(40))
     backbone.register_forward_hook(
         lambda module, inputs, _: mixed.append(len(set(inputs[0].lengths["element"].tolist())))
     )
@@ -76,7 +76,7 @@ def test_a_backbone_that_depends_on_padding_gets_batches_of_one_length():
 
 def test_predictions_over_such_a_backbone_do_not_depend_on_the_batch():
     with pytest.warns(UnreliableBackbone):
-        model = trained(Leaky(), learns("block-2"), rows=sentences(40))
+        model = trained(Leaky(), training_stage("block-2"), rows=sentences(40))
     texts = sentences(40)["text"]
     together, alone = model.predict_proba(texts), [model.predict_proba([text])[0] for text in texts]
     for one, other in zip(together, alone, strict=True):

@@ -8,7 +8,7 @@ import torch
 from backbones import PAIRS, PICTURES, TABLE, WORDS, Words
 from pyarrow import parquet
 from small_plugin import WordsConfig
-from small_tasks import learns, sentences, trained, words
+from small_tasks import sentences, trained, training_stage, words
 
 import taskgraft as tg
 from taskgraft.artifact.load import InvalidDevice
@@ -219,7 +219,7 @@ def test_a_backbone_with_fitted_preprocessing_has_no_features_before_a_fit(small
 
 
 def test_an_artifact_whose_backbone_was_an_object_is_rejected(tmp_path):
-    trained(words(), learns()).save(tmp_path / "artifact")
+    trained(words(), training_stage()).save(tmp_path / "artifact")
     with pytest.raises(InvalidArtifact) as caught:
         tg.extract_features(tmp_path / "artifact", sentences(), quiet=True)
     assert str(caught.value) == (

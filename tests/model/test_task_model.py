@@ -13,10 +13,10 @@ from small_tasks import (
     assert_same_bits,
     classification,
     images,
-    learns,
     pictures,
     sentences,
     trained,
+    training_stage,
     weights,
     words,
 )
@@ -115,7 +115,7 @@ class Scaled(torch.nn.Module):
         return self.wrapped(value) * self.factor
 
 
-SCALING = learns(insertions=(Insertion("scale", PARTS[1:], frozenset({LayerRole.QUERY}), Scaled, 1e-2),))
+SCALING = training_stage(insertions=(Insertion("scale", PARTS[1:], frozenset({LayerRole.QUERY}), Scaled, 1e-2),))
 
 
 def test_a_second_fit_does_not_insert_twice():
@@ -129,7 +129,7 @@ def test_a_second_fit_does_not_insert_twice():
 def test_a_fit_that_fails_leaves_nothing_inserted():
     backbone = words()
     keys = list(backbone.state_dict())
-    wrong = learns(name="second", insertions=(Insertion("none", PARTS, frozenset(), Scaled, 1e-2),))
+    wrong = training_stage(name="second", insertions=(Insertion("none", PARTS, frozenset(), Scaled, 1e-2),))
     with pytest.raises(InvalidInsertion):
         trained(backbone, SCALING, wrong)
     assert list(backbone.state_dict()) == keys
@@ -435,7 +435,7 @@ def test_a_target_that_is_not_a_column_name_is_rejected(target, shown):
 
 
 def test_a_single_text_is_rejected_with_advice():
-    model = trained(words(), learns("block-1"))
+    model = trained(words(), training_stage("block-1"))
     with pytest.raises(InferenceError) as caught:
         model.predict("I lost my card")
     assert str(caught.value) == (
@@ -446,7 +446,7 @@ def test_a_single_text_is_rejected_with_advice():
 def test_a_folder_is_data_to_predict_for(tmp_path):
     import datasets
 
-    model = trained(words(), learns("block-1"))
+    model = trained(words(), training_stage("block-1"))
     texts = sentences(3)["text"]
     datasets.disable_progress_bars()
     datasets.Dataset.from_dict({"text": texts}).save_to_disk(tmp_path / "saved")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from small_tasks import Planned, classification, images, learns, pictures, sentences, weights, words
+from small_tasks import Planned, classification, images, pictures, sentences, training_stage, weights, words
 from torch import nn
 
 import taskgraft as tg
@@ -51,8 +51,8 @@ def run(folder: Path, setting: int, kill_after: int | None) -> None:
     insertion = Insertion("low-rank", ("block-0",), frozenset({LayerRole.QUERY}), Bottleneck, 1e-2)
     stages = (
         Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True),
-        learns("block-1", rate=1e-3, epochs=EPOCHS, name="last", cache_features=True, on_step_end=on_step_end),
-        learns(
+        training_stage("block-1", rate=1e-3, epochs=EPOCHS, name="last", cache_features=True, on_step_end=on_step_end),
+        training_stage(
             "block-0",
             rate=1e-3,
             epochs=EPOCHS,
@@ -90,7 +90,7 @@ def norms(folder: Path, setting: int, kill_after: int | None) -> None:
     backbone = pictures()
     every = tuple(part.name for part in backbone.description.parts)
     model = tg.compose(
-        backbone, classification(), Planned(learns(*every, rate=1e-3, epochs=6, on_step_end=on_step_end))
+        backbone, classification(), Planned(training_stage(*every, rate=1e-3, epochs=6, on_step_end=on_step_end))
     )
     training = {"batch_size": 8, "checkpoint_every": 2}
     model.fit(images(24), target="label", training=training, run=folder / "run", resume=True, quiet=True)

@@ -9,7 +9,7 @@ import torch
 from accelerate.state import AcceleratorState
 from cautious import Cautious
 from safetensors.torch import save_file
-from small_tasks import PARTS, Planned, classification, learns, sentences, weights, words
+from small_tasks import PARTS, Planned, classification, sentences, training_stage, weights, words
 
 import taskgraft as tg
 from taskgraft.builtin.heads.classification import Classification
@@ -29,7 +29,7 @@ def tags(texts: list[str]) -> list[list[str | None]]:
 
 def models(teacher: str = "teacher") -> dict[str, tuple[tg.Head, tuple[Stage, ...], dict]]:
     probe = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
-    every, last = learns(*PARTS, rate=1e-3), learns("block-1", rate=1e-3, cache_features=True)
+    every, last = training_stage(*PARTS, rate=1e-3), training_stage("block-1", rate=1e-3, cache_features=True)
     distill = Distill(DistillConfig(teacher=teacher, learning_rate=1e-3))
     taught = distill.plan(words().description, classification().description)
     weighted = Classification(ClassificationConfig(class_weights="balanced"))
@@ -39,7 +39,7 @@ def models(teacher: str = "teacher") -> dict[str, tuple[tg.Head, tuple[Stage, ..
         "partial": (classification(), (last,), {}),
         "probe": (classification(), (probe,), {}),
         "probe, then partial": (classification(), (probe, last), {}),
-        "one row per batch": (classification(), (learns(*PARTS, rate=1e-3, epochs=1),), {"batch_size": 1}),
+        "one row per batch": (classification(), (training_stage(*PARTS, rate=1e-3, epochs=1),), {"batch_size": 1}),
         "settled": (Cautious(), (every,), {}),
         "elements": (ElementClassification(ElementClassificationConfig()), (every,), {}),
         "distilled": (classification(), taught, {"micro_batch": 2}),

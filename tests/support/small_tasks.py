@@ -76,10 +76,10 @@ def classification() -> Classification:
     return Classification(ClassificationConfig())
 
 
-def learns(*parts: str, rate: float = 1e-2, **settings: Any) -> Stage:
-    """A stage in which parts and the head learn."""
-    learn = (Unfreeze(parts, rate),) if parts else ()
-    return Stage(**({"name": "first", "unfreeze": learn, "head_learning_rate": 1e-2, "epochs": 2} | settings))
+def training_stage(*parts: str, rate: float = 1e-2, **settings: Any) -> Stage:
+    """A stage that trains some parts and the head."""
+    unfreeze = (Unfreeze(parts, rate),) if parts else ()
+    return Stage(**({"name": "first", "unfreeze": unfreeze, "head_learning_rate": 1e-2, "epochs": 2} | settings))
 
 
 def fitted(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from small_tasks import Planned, assert_same_bits, classification, learns, sentences, words
+from small_tasks import Planned, assert_same_bits, classification, sentences, training_stage, words
 
 from taskgraft import compose
 from taskgraft.model.fit import ModelError
@@ -51,7 +51,7 @@ def stopping(step: int):
 
 
 def fit(folder: Path, on_step_end=None, data=None, **training):
-    model = compose(words(), classification(), Planned(learns("block-1", on_step_end=on_step_end)))
+    model = compose(words(), classification(), Planned(training_stage("block-1", on_step_end=on_step_end)))
     settings = {"batch_size": 8} | training
     model.fit(data or sentences(), target="label", training=settings, run=folder, resume=True, quiet=True)
     return model
@@ -98,13 +98,13 @@ def test_settings_that_do_not_affect_weights_may_change(tmp_path):
 
 def test_a_fit_without_a_run_folder_leaves_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    model = compose(words(), classification(), Planned(learns("block-1")))
+    model = compose(words(), classification(), Planned(training_stage("block-1")))
     model.fit(sentences(), target="label", quiet=True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_resume_without_a_run_folder_is_rejected():
-    model = compose(words(), classification(), Planned(learns("block-1")))
+    model = compose(words(), classification(), Planned(training_stage("block-1")))
     with pytest.raises(ModelError) as raised:
         model.fit(sentences(), target="label", resume=True, quiet=True)
     assert str(raised.value) == "A run is resumed from its folder, but none was named. Name it with run=…."

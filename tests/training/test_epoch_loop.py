@@ -12,10 +12,10 @@ from small_tasks import (
     copied,
     fitted,
     images,
-    learns,
     pictures,
     sentences,
     trained,
+    training_stage,
     weights,
     words,
 )
@@ -45,36 +45,36 @@ class Snapshots:
 
 
 def test_one_seed_twice_gives_the_same_bits():
-    one, other = (weights(trained(words(), learns(*PARTS), seed=3)) for _ in range(2))
+    one, other = (weights(trained(words(), training_stage(*PARTS), seed=3)) for _ in range(2))
     assert_same_bits(one, other)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_number_of_loader_workers_does_not_change_a_bit(workers):
-    alone = weights(trained(words(), learns(*PARTS)))
-    assert_same_bits(weights(trained(words(), learns(*PARTS), workers=workers)), alone)
+    alone = weights(trained(words(), training_stage(*PARTS)))
+    assert_same_bits(weights(trained(words(), training_stage(*PARTS), workers=workers)), alone)
 
 
 def test_loader_workers_read_stored_computation_from_files():
-    stage = learns("block-1", cache_features=True)
+    stage = training_stage("block-1", cache_features=True)
     alone = weights(trained(words(), stage))
     assert_same_bits(weights(trained(words(), stage, workers=2, memory=0)), alone)
 
 
 def test_what_the_user_drew_before_does_not_change_a_bit():
-    alone = weights(trained(words(), learns(*PARTS)))
+    alone = weights(trained(words(), training_stage(*PARTS)))
     torch.rand(7)
-    assert_same_bits(weights(trained(words(), learns(*PARTS))), alone)
+    assert_same_bits(weights(trained(words(), training_stage(*PARTS))), alone)
 
 
 def test_what_is_drawn_between_steps_does_not_change_a_bit():
-    alone = weights(trained(words(), learns(*PARTS)))
-    drawing = learns(*PARTS, on_step_end=lambda backbone, step: torch.rand(7))
+    alone = weights(trained(words(), training_stage(*PARTS)))
+    drawing = training_stage(*PARTS, on_step_end=lambda backbone, step: torch.rand(7))
     assert_same_bits(weights(trained(words(), drawing)), alone)
 
 
 def test_another_seed_gives_other_weights():
-    one, other = (weights(trained(words(), learns(*PARTS), seed=seed)) for seed in (0, 1))
+    one, other = (weights(trained(words(), training_stage(*PARTS), seed=seed)) for seed in (0, 1))
     assert not torch.equal(one["backbone.blocks.1.query.weight"], other["backbone.blocks.1.query.weight"])
 
 
@@ -84,14 +84,14 @@ def test_another_seed_gives_other_weights():
 def test_the_first_step_moves_a_weight_by_the_rate():
     backbone = words()
     before = copied(backbone)
-    trained(backbone, learns("block-1", rate=3e-3, epochs=1), batch_size=24, warmup=0.0, weight_decay=0.0)
+    trained(backbone, training_stage("block-1", rate=3e-3, epochs=1), batch_size=24, warmup=0.0, weight_decay=0.0)
     moved = copied(backbone)["blocks.1.value.weight"] - before["blocks.1.value.weight"]
     assert float(moved.abs().max()) == pytest.approx(3e-3, rel=1e-2)
 
 
 def test_rates_rise_linearly_and_fall_to_zero():
     note, backbone = Snapshots(), words(dropout=0.0)
-    stage = learns("block-1", rate=1e-4, head_learning_rate=0.0, epochs=4, on_step_end=note)
+    stage = training_stage("block-1", rate=1e-4, head_learning_rate=0.0, epochs=4, on_step_end=note)
     trained(backbone, stage, batch_size=24, warmup=0.5, weight_decay=0.0)
     places = [copied(words())["norm.bias"], *(note.after[step]["norm.bias"] for step in (1, 2, 3, 4))]
     moves = [float((after - before).abs().max()) for before, after in pairwise(places)]
@@ -100,13 +100,13 @@ def test_rates_rise_linearly_and_fall_to_zero():
 
 def test_each_group_has_its_own_rate():
     note = Snapshots()
-    stage = learns("block-1", rate=1e-3, head_learning_rate=1e-1, epochs=1, on_step_end=note)
+    stage = training_stage("block-1", rate=1e-3, head_learning_rate=1e-1, epochs=1, on_step_end=note)
     model = trained(words(), stage, batch_size=24, warmup=0.0)
     assert float(weights(model)["head.readout.bias"].abs().max()) == pytest.approx(1e-1, rel=1e-2)
 
 
 def test_weight_decay_leaves_biases_and_norms_alone():
-    stage = learns("block-1", epochs=1)
+    stage = training_stage("block-1", epochs=1)
     without, strong = (
         weights(trained(words(dropout=0.0), stage, batch_size=24, weight_decay=decay)) for decay in (0.0, 10.0)
     )
@@ -123,14 +123,14 @@ def test_gradients_are_clipped_to_the_norm_asked_for():
         gradients = [parameter.grad for parameter in backbone.parameters() if parameter.grad is not None]
         norms.append(float(nn.utils.get_total_norm(gradients)))
 
-    trained(words(), learns(*PARTS, head_learning_rate=None, on_step_end=note), clip=1e-3)
+    trained(words(), training_stage(*PARTS, head_learning_rate=None, on_step_end=note), clip=1e-3)
     assert all(norm <= 1e-3 * 1.01 for norm in norms)
     assert max(norms) > 0.5e-3
 
 
 @pytest.mark.parametrize("size", [1, 7, 24])
 def test_the_loss_of_an_epoch_is_the_mean_over_rows_whatever_the_batches(size):
-    stage, rows = learns(*PARTS, rate=0.0, head_learning_rate=0.0, epochs=1), sentences()
+    stage, rows = training_stage(*PARTS, rate=0.0, head_learning_rate=0.0, epochs=1), sentences()
     model, run = fitted(words(dropout=0.0), stage, batch_size=size)
     found = model.predict_proba(rows["text"])
     each = [-math.log(row[label]) for row, label in zip(found, rows["label"], strict=True)]
@@ -145,7 +145,7 @@ def batch_sizes(**settings) -> list[int]:
         seen.append(len(targets))
         return head.loss(output, targets, features)
 
-    trained(words(), learns(*PARTS, loss=loss), **settings)
+    trained(words(), training_stage(*PARTS, loss=loss), **settings)
     return seen
 
 
@@ -155,12 +155,12 @@ def test_a_limit_of_elements_makes_batches_smaller_where_rows_are_long():
 
 
 def test_a_limit_of_elements_that_is_never_reached_changes_no_bit():
-    free = weights(trained(words(), learns(*PARTS)))
-    assert_same_bits(weights(trained(words(), learns(*PARTS), batch_elements=10_000)), free)
+    free = weights(trained(words(), training_stage(*PARTS)))
+    assert_same_bits(weights(trained(words(), training_stage(*PARTS), batch_elements=10_000)), free)
 
 
 def test_training_lowers_the_loss():
-    _, run = fitted(words(), learns(*PARTS, epochs=6))
+    _, run = fitted(words(), training_stage(*PARTS, epochs=6))
     losses = run.stages[0].losses
     assert losses[-1] < losses[0] - 0.1
 
@@ -168,7 +168,7 @@ def test_training_lowers_the_loss():
 def test_parts_that_do_not_learn_keep_every_bit():
     backbone = words()
     before = copied(backbone)
-    trained(backbone, learns("block-1"))
+    trained(backbone, training_stage("block-1"))
     assert changed(backbone, before)
     assert all(name.startswith(("blocks.1.", "norm.")) for name in changed(backbone, before))
 
@@ -178,16 +178,18 @@ def test_a_loss_around_the_heads_own_is_used():
         loss = head.loss(output, targets, features)
         return LossSum(2 * loss.total, loss.weight)
 
-    plain = fitted(words(), learns(*PARTS, rate=0.0, head_learning_rate=0.0, epochs=1))[1].stages[0].losses
+    plain = fitted(words(), training_stage(*PARTS, rate=0.0, head_learning_rate=0.0, epochs=1))[1].stages[0].losses
     twice = (
-        fitted(words(), learns(*PARTS, rate=0.0, head_learning_rate=0.0, epochs=1, loss=doubled))[1].stages[0].losses
+        fitted(words(), training_stage(*PARTS, rate=0.0, head_learning_rate=0.0, epochs=1, loss=doubled))[1]
+        .stages[0]
+        .losses
     )
     assert twice[0] == pytest.approx(2 * plain[0])
 
 
 def test_what_a_stage_wants_after_each_step_is_called_with_the_number_of_the_step():
     steps = []
-    trained(words(), learns("block-1", on_step_end=lambda backbone, step: steps.append(step)))
+    trained(words(), training_stage("block-1", on_step_end=lambda backbone, step: steps.append(step)))
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
@@ -197,13 +199,13 @@ def test_what_a_stage_wants_after_each_step_is_called_with_the_number_of_the_ste
 @pytest.mark.parametrize("count", [9, 17])
 def test_a_last_batch_of_one_row_does_not_stop_batchnorm(count):
     backbone = pictures()
-    trained(backbone, learns("stem", "middle", "last"), rows=images(count))
+    trained(backbone, training_stage("stem", "middle", "last"), rows=images(count))
     assert int(backbone.stem.norm.num_batches_tracked) == 2 * (count // 8)
 
 
 def test_a_frozen_batchnorm_takes_a_batch_of_one_row():
     steps = []
-    trained(pictures(), learns(epochs=1, on_step_end=lambda backbone, step: steps.append(step)), rows=images(9))
+    trained(pictures(), training_stage(epochs=1, on_step_end=lambda backbone, step: steps.append(step)), rows=images(9))
     assert steps == [1, 2]
 
 
@@ -230,7 +232,7 @@ def endless_slope(head: HeadModule, total: Tensor) -> Tensor:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_with_the_weights_of_the_step_before(value):
     backbone, note = words(), Snapshots()
-    stage = learns(*PARTS, loss=Failing(3, lambda head, total: total * value), on_step_end=note)
+    stage = training_stage(*PARTS, loss=Failing(3, lambda head, total: total * value), on_step_end=note)
     with pytest.raises(TrainingDiverged) as caught:
         trained(backbone, stage)
     assert str(caught.value) == f"The loss of stage 'first' became {value} at step 3. {ADVICE}"
@@ -240,7 +242,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_weights_of_the_step_before(val
 
 def test_a_gradient_that_is_not_finite_stops_with_the_weights_of_the_step_before():
     backbone, note = words(), Snapshots()
-    stage = learns(*PARTS, loss=Failing(3, endless_slope), on_step_end=note)
+    stage = training_stage(*PARTS, loss=Failing(3, endless_slope), on_step_end=note)
     with pytest.raises(TrainingDiverged) as caught:
         trained(backbone, stage)
     error = caught.value
@@ -253,7 +255,7 @@ def test_a_gradient_that_is_not_finite_stops_with_the_weights_of_the_step_before
 
 def test_a_gradient_that_is_not_finite_stops_without_clipping_too():
     with pytest.raises(TrainingDiverged):
-        trained(words(), learns(*PARTS, loss=Failing(1, endless_slope)), clip=None)
+        trained(words(), training_stage(*PARTS, loss=Failing(1, endless_slope)), clip=None)
 
 
 def test_an_input_that_is_not_finite_leaves_the_statistics_of_the_step_before():
@@ -261,12 +263,12 @@ def test_an_input_that_is_not_finite_leaves_the_statistics_of_the_step_before():
     rows["image"][20][0][0] = math.nan
     backbone, note = pictures(), Snapshots()
     with pytest.raises(TrainingDiverged):
-        trained(backbone, learns("stem", "middle", "last", epochs=3, on_step_end=note), rows=rows)
+        trained(backbone, training_stage("stem", "middle", "last", epochs=3, on_step_end=note), rows=rows)
     assert changed(backbone, note.after[max(note.after)]) == set()
 
 
 def test_a_model_whose_training_failed_is_not_fitted():
-    model = compose(words(), classification(), Planned(learns(*PARTS, loss=Failing(1, endless_slope))))
+    model = compose(words(), classification(), Planned(training_stage(*PARTS, loss=Failing(1, endless_slope))))
     with pytest.raises(TrainingDiverged):
         model.fit(sentences(), target="label", quiet=True)
     assert model.fitted is None
@@ -283,7 +285,7 @@ def away(head: HeadModule, output: Tensor, targets: Batch, features: Features) -
 
 def test_patience_stops_and_restores_the_best_epoch():
     backbone, note = words(), Snapshots()
-    stage = learns("block-1", loss=away, epochs=9, patience=2, on_step_end=note)
+    stage = training_stage("block-1", loss=away, epochs=9, patience=2, on_step_end=note)
     _, run = fitted(backbone, stage, validation=sentences(16, seed=1))
     assert len(run.stages[0].losses) == 3
     assert changed(backbone, note.after[3]) == set()
@@ -292,7 +294,7 @@ def test_patience_stops_and_restores_the_best_epoch():
 
 def test_patience_restores_the_statistics_of_the_best_epoch():
     backbone, note = pictures(), Snapshots()
-    stage = learns("stem", "middle", "last", loss=away, epochs=9, patience=1, on_step_end=note, rate=1e-1)
+    stage = training_stage("stem", "middle", "last", loss=away, epochs=9, patience=1, on_step_end=note, rate=1e-1)
     fitted(backbone, stage, validation=images(16))
     steps = max(note.after)
     assert steps < 18
@@ -300,13 +302,15 @@ def test_patience_restores_the_statistics_of_the_best_epoch():
 
 
 def test_patience_of_the_training_settings_holds_where_a_stage_says_none():
-    _, run = fitted(words(), learns("block-1", loss=away, epochs=9), validation=sentences(16, seed=1), patience=1)
+    _, run = fitted(
+        words(), training_stage("block-1", loss=away, epochs=9), validation=sentences(16, seed=1), patience=1
+    )
     assert len(run.stages[0].losses) == 2
 
 
 def test_patience_of_the_training_settings_needs_validation_rows():
     with pytest.raises(ValidationRequired) as caught:
-        fitted(words(), learns("block-1"), patience=3)
+        fitted(words(), training_stage("block-1"), patience=3)
     assert str(caught.value) == (
         "training.patience stops training after 3 epochs without a lower validation loss, but there are no validation rows. "
         "Give data.validation or data.split."
@@ -315,7 +319,7 @@ def test_patience_of_the_training_settings_needs_validation_rows():
 
 def test_training_goes_on_in_training_mode_after_a_validation():
     modes = []
-    stage = learns(
+    stage = training_stage(
         "block-1", patience=9, on_step_end=lambda backbone, _: modes.append(backbone.blocks[1].dropout.training)
     )
     trained(words(), stage, validation=sentences(16, seed=1))
@@ -323,5 +327,5 @@ def test_training_goes_on_in_training_mode_after_a_validation():
 
 
 def test_after_training_everything_is_in_eval_mode():
-    model = trained(words(), learns(*PARTS))
+    model = trained(words(), training_stage(*PARTS))
     assert not any(module.training for module in model.fitted.task.modules())

@@ -8,7 +8,7 @@ import pytest
 import torch
 from backbones import Words, WordsProcessor
 from small_plugin import WordsConfig, describe_words
-from small_tasks import PARTS, Planned, assert_same_bits, copied, learns, sentences
+from small_tasks import PARTS, Planned, assert_same_bits, copied, sentences, training_stage
 
 import taskgraft as tg
 from taskgraft.builtin.strategies.distill import SoftLoss
@@ -104,7 +104,7 @@ def fitted(
         catalog(),
         ResolvedComponent(spec, SOURCE, WordsConfig()),
         resolve(catalog(), HeadSpec, head),
-        GivenObject(Planned(*(stages or [learns(*PARTS)]))),
+        GivenObject(Planned(*(stages or [training_stage(*PARTS)]))),
     )
     training = TrainingConfig(batch_size=4, epochs=2, workers=0, patience=None if validation is None else 2)
     recipe = composition.to_recipe().model_copy(update={"data": data, "training": training})
@@ -229,7 +229,7 @@ def reads_notes(tmp_path, small_plugin_installed):
 
 
 def distilled(teacher, name="first"):
-    return replace(learns(*PARTS, name=name), teacher=Teacher(teacher, 2.0), loss=SoftLoss(2.0, 0.5))
+    return replace(training_stage(*PARTS, name=name), teacher=Teacher(teacher, 2.0), loss=SoftLoss(2.0, 0.5))
 
 
 def test_a_label_that_the_teacher_does_not_know_leaves_the_weights_of_the_file_without_it(tmp_path, teacher):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from small_tasks import Planned, assert_same_bits, classification, copied, learns, sentences, weights, words
+from small_tasks import Planned, assert_same_bits, classification, copied, sentences, training_stage, weights, words
 from torch import nn
 
 import taskgraft as tg
@@ -13,7 +13,7 @@ from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.training.shared_cache import COST_FILE, SharedCache, frozen_digest
 
 PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
-LAST = learns("block-1", cache_features=True)
+LAST = training_stage("block-1", cache_features=True)
 
 
 class Rows:

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 from accelerate.state import AcceleratorState
-from small_tasks import Planned, classification, learns, sentences, words
+from small_tasks import Planned, classification, sentences, training_stage, words
 
 from taskgraft import compose
 from taskgraft.training.errors import TrainingError
@@ -11,7 +11,7 @@ from taskgraft.training.tracking import make_accelerator
 
 
 def fit(run=None, **training):
-    model = compose(words(), classification(), Planned(learns("block-1")))
+    model = compose(words(), classification(), Planned(training_stage("block-1")))
     settings = {"batch_size": 8} | training
     return model.fit(sentences(), target="label", training=settings, run=run, quiet=True)
 

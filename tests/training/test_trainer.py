@@ -12,10 +12,10 @@ from small_tasks import (
     copied,
     fitted,
     images,
-    learns,
     pictures,
     sentences,
     trained,
+    training_stage,
     weights,
     words,
 )
@@ -49,7 +49,7 @@ class Rows:
 
 def stored_and_not(backbone, *learn: str, **training):
     """Train with the frozen computation stored, and without."""
-    return (fitted(backbone(), learns(*learn, cache_features=store), **training) for store in (True, False))
+    return (fitted(backbone(), training_stage(*learn, cache_features=store), **training) for store in (True, False))
 
 
 @pytest.mark.parametrize("learn", [("block-1",), ("block-0", "block-1"), PARTS])
@@ -82,7 +82,9 @@ class Anew(Words):
 
 
 def test_features_that_are_not_kept_are_computed_anew_with_the_same_result():
-    (stored, _), (anew, run) = (fitted(kind().eval(), learns("block-1", cache_features=True)) for kind in (Words, Anew))
+    (stored, _), (anew, run) = (
+        fitted(kind().eval(), training_stage("block-1", cache_features=True)) for kind in (Words, Anew)
+    )
 
     assert run.stages[0].stored_at is None
     for name, tensor in weights(stored).items():
@@ -104,8 +106,10 @@ def test_a_probe_of_features_that_are_not_kept_reads_them_from_the_backbone():
 def test_a_frozen_part_runs_once_per_example_whatever_the_epochs(epochs):
     backbone = words()
     embedded = Rows(backbone.embedding)
-    trained(backbone, learns("block-1", cache_features=True, epochs=epochs))
-    tried = CHECKED_EXAMPLES * 4 + 8  # alone, together, whole and to the cut; and a first batch, for the scale of the features
+    trained(backbone, training_stage("block-1", cache_features=True, epochs=epochs))
+    tried = (
+        CHECKED_EXAMPLES * 4 + 8
+    )  # alone, together, whole and to the cut; and a first batch, for the scale of the features
     assert embedded.count == 24 + tried
 
 
@@ -118,7 +122,7 @@ def test_a_probe_sends_each_example_through_the_backbone_once():
 
 
 def test_what_is_stored_in_files_gives_the_same_bits():
-    for stage in (PROBE, learns("block-1", cache_features=True)):
+    for stage in (PROBE, training_stage("block-1", cache_features=True)):
         in_memory, in_files = (weights(trained(words(), stage, memory=memory)) for memory in (1 << 30, 0))
         assert_same_bits(in_memory, in_files)
 
@@ -219,7 +223,7 @@ def test_one_row_is_too_few_to_choose_a_penalty():
 
 
 def test_a_report_says_what_was_done():
-    _, run = fitted(words(), learns("block-1", cache_features=True, name="last part"))
+    _, run = fitted(words(), training_stage("block-1", cache_features=True, name="last part"))
     (report,) = run.stages
     assert report.name == "last part"
     assert report.seconds > 0
@@ -234,11 +238,13 @@ def weights_of_head() -> dict[str, torch.Tensor]:
 
 
 def test_stages_follow_each_other():
-    probe_first = PROBE, learns("block-1", cache_features=True, name="last")
+    probe_first = PROBE, training_stage("block-1", cache_features=True, name="last")
     model, run = fitted(words(), *probe_first)
     assert [report.name for report in run.stages] == ["probe", "last"]
     assert model.fitted.trained > {"head.readout.weight", "blocks.1.query.weight"}
-    assert run.stages[1].losses[0] < fitted(words(), learns("block-1", cache_features=True))[1].stages[0].losses[0]
+    assert (
+        run.stages[1].losses[0] < fitted(words(), training_stage("block-1", cache_features=True))[1].stages[0].losses[0]
+    )
 
 
 def test_the_epochs_of_the_training_settings_hold_where_a_stage_does_not_say():
@@ -258,9 +264,11 @@ def test_an_insertion_that_fits_nothing_is_named():
     from taskgraft.contract.plan import Insertion
 
     with pytest.raises(InvalidInsertion):
-        trained(words(), learns(insertions=(Insertion("nothing", PARTS, frozenset(), nn.Identity, 1e-3),)))
+        trained(words(), training_stage(insertions=(Insertion("nothing", PARTS, frozenset(), nn.Identity, 1e-3),)))
 
 
 def test_images_train_through_all_stages():
-    _, run = fitted(pictures(), PROBE, learns("last", name="last"), rows=images(20), validation=images(8, seed=1))
+    _, run = fitted(
+        pictures(), PROBE, training_stage("last", name="last"), rows=images(20), validation=images(8, seed=1)
+    )
     assert set(run.metrics) >= {"accuracy", "f1_macro"}

@@ -5,7 +5,7 @@ import pytest
 from cautious import Cautious
 from commands import typed
 from planting import OPENING
-from small_tasks import Planned, assert_same_bits, learns, sentences, weights, words
+from small_tasks import Planned, assert_same_bits, sentences, training_stage, weights, words
 
 import taskgraft as tg
 from taskgraft.contract.rows import InvalidRows, MissingColumn
@@ -38,7 +38,7 @@ def rows(count=24, seed=0, **columns):
 
 
 def composed(on_step_end=None):
-    return tg.compose(words(), Cautious(), Planned(learns("block-1", on_step_end=on_step_end)))
+    return tg.compose(words(), Cautious(), Planned(training_stage("block-1", on_step_end=on_step_end)))
 
 
 def fitted(held=None, on_step_end=None, **how):
@@ -65,7 +65,7 @@ def test_what_is_judged_is_what_the_settled_head_predicts():
 
 def test_settling_leaves_the_weights_of_a_head_that_does_not_settle():
     model, _ = fitted()
-    plain = tg.compose(words(), "classification", Planned(learns("block-1")))
+    plain = tg.compose(words(), "classification", Planned(training_stage("block-1")))
     plain.fit(
         sentences(), validation=rows(10, seed=1), inputs="text", target="label", training={"batch_size": 8}, quiet=True
     )

@@ -292,7 +292,7 @@ def test_a_head_that_reads_what_the_backbone_does_not_emit(folder):
 def test_validation_rows_twice(folder):
     assert refused_fit("data.split=fraction:0.1") == (
         "intents.toml (with data.split=fraction:0.1): the setting 'data' is {'train': 'train.csv', 'validation': "
-        "'valid.csv', 'inputs': 'text', 'target': 'label', 'split': 'fraction:0.1'}: rows are held out by "
+        "'valid.csv', 'inputs': 'text', 'target': 'label', 'split': 'fraction:0.1'}: give validation rows by "
         "'validation' or by 'split', not by both."
     )
 

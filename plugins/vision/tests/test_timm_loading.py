@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from drawing import pictures
 from safetensors.torch import load_file
-from stored import SIZE, change, drawn, folder_of, stored
+from sample_images import encoded_images
+from timm_files import SIZE, edit_tensors, random_model, save_folder, save_weights
 
 from taskgraft.plugin import Layout, MissingTensors, TaskgraftError
 from taskgraft_vision.settings import TimmConfig
@@ -39,17 +39,17 @@ def refusal(of, path="", **settings):
 
 @pytest.fixture
 def resnet(tmp_path):
-    return stored(drawn("test_resnet"), tmp_path / "resnet.safetensors")
+    return save_weights(random_model("test_resnet"), tmp_path / "resnet.safetensors")
 
 
 @pytest.fixture
 def vit(tmp_path):
-    return stored(drawn("test_vit", img_size=SIZE), tmp_path / "vit.safetensors")
+    return save_weights(random_model("test_vit", img_size=SIZE), tmp_path / "vit.safetensors")
 
 
 def normalized(backbone, own):
     """A batch as the backbone reads it, and as timm's own model does."""
-    batch = backbone.processor.prepare({"image": pictures()}).batch
+    batch = backbone.processor.prepare({"image": encoded_images()}).batch
     mean, std = (torch.tensor(own.pretrained_cfg[name])[:, None, None] for name in ("mean", "std"))
     return batch, (batch["pixels"] / 255 - mean) / std
 
@@ -63,8 +63,8 @@ def assert_close(found, expected):
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet", "test_convnext"])
 def test_the_vector_is_what_timm_gives_before_its_classifier(tmp_path, name):
-    own = drawn(name, **({"img_size": SIZE} if name == "test_vit" else {}))
-    backbone = over(stored(own, tmp_path / "weights.safetensors"), name)
+    own = random_model(name, **({"img_size": SIZE} if name == "test_vit" else {}))
+    backbone = over(save_weights(own, tmp_path / "weights.safetensors"), name)
     batch, pixels = normalized(backbone, own)
 
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_the_vector_is_what_timm_gives_before_its_classifier(tmp_path, name):
 
 
 def test_the_grid_is_what_timm_gives_before_pooling(resnet):
-    own, backbone = drawn(), over(resnet)
+    own, backbone = random_model(), over(resnet)
     batch, pixels = normalized(backbone, own)
 
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_the_grid_is_what_timm_gives_before_pooling(resnet):
 
 
 def test_the_pyramid_is_what_timm_gives_between_its_stages_one_level_per_stride(resnet):
-    own, backbone = drawn(), over(resnet)
+    own, backbone = random_model(), over(resnet)
     batch, pixels = normalized(backbone, own)
 
     with torch.no_grad():
@@ -94,7 +94,7 @@ def test_the_pyramid_is_what_timm_gives_between_its_stages_one_level_per_stride(
 
 
 def test_the_sequence_is_timms_tokens_of_patches_and_the_grid_the_same_in_rows(vit):
-    own, backbone = drawn("test_vit", img_size=SIZE), over(vit, "test_vit")
+    own, backbone = random_model("test_vit", img_size=SIZE), over(vit, "test_vit")
     batch, pixels = normalized(backbone, own)
 
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_the_sequence_is_timms_tokens_of_patches_and_the_grid_the_same_in_rows(v
 
 def features(backbone):
     with torch.no_grad():
-        return backbone(backbone.processor.prepare({"image": pictures()}).batch, Layout.VECTOR).value
+        return backbone(backbone.processor.prepare({"image": encoded_images()}).batch, Layout.VECTOR).value
 
 
 @pytest.fixture
@@ -120,33 +120,33 @@ def expected(resnet):
 
 
 def test_a_pickle_of_tensors_is_read(tmp_path, expected):
-    torch.save(drawn().state_dict(), tmp_path / "weights.pth")
+    torch.save(random_model().state_dict(), tmp_path / "weights.pth")
 
     assert torch.equal(features(over(tmp_path / "weights.pth")), expected)
 
 
 def test_what_a_training_run_left_is_read(tmp_path, expected):
-    state = {f"module.{name}": tensor for name, tensor in drawn().state_dict().items()}
+    state = {f"module.{name}": tensor for name, tensor in random_model().state_dict().items()}
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "last.pth.tar")
 
     assert torch.equal(features(over(tmp_path / "last.pth.tar")), expected)
 
 
 def test_averaged_weights_are_preferred_as_timm_prefers_them(tmp_path, expected):
-    both = {"state_dict": drawn(seed=1).state_dict(), "state_dict_ema": drawn().state_dict()}
+    both = {"state_dict": random_model(seed=1).state_dict(), "state_dict_ema": random_model().state_dict()}
     torch.save(both, tmp_path / "last.pth.tar")
 
     assert torch.equal(features(over(tmp_path / "last.pth.tar")), expected)
 
 
 def test_a_folder_that_timm_saved_is_read(tmp_path, expected):
-    folder = folder_of(drawn(), tmp_path / "saved")
+    folder = save_folder(random_model(), tmp_path / "saved")
 
     assert torch.equal(features(build(config(folder))), expected)
 
 
 def test_a_folder_says_what_the_model_was_built_with(tmp_path):
-    folder = folder_of(drawn(num_classes=3), tmp_path / "saved", layers=[1, 1, 1, 1])
+    folder = save_folder(random_model(num_classes=3), tmp_path / "saved", layers=[1, 1, 1, 1])
     stated = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(stated | {"num_classes": 3}))
 
@@ -154,7 +154,7 @@ def test_a_folder_says_what_the_model_was_built_with(tmp_path):
 
 
 def test_a_folder_beside_the_working_directory_is_told_from_a_model(tmp_path, monkeypatch, expected):
-    folder_of(drawn(), tmp_path / "resnet18")
+    save_folder(random_model(), tmp_path / "resnet18")
     monkeypatch.chdir(tmp_path)
 
     assert torch.equal(features(build(config("./resnet18"))), expected)
@@ -162,8 +162,8 @@ def test_a_folder_beside_the_working_directory_is_told_from_a_model(tmp_path, mo
 
 
 def test_a_folder_of_pickles_is_read_where_there_is_nothing_safer(tmp_path, expected):
-    folder = folder_of(drawn(), tmp_path / "saved")
-    torch.save(drawn().state_dict(), folder / "pytorch_model.bin")
+    folder = save_folder(random_model(), tmp_path / "saved")
+    torch.save(random_model().state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
 
     assert torch.equal(features(build(config(folder))), expected)
@@ -178,7 +178,7 @@ def hub(tmp_path, monkeypatch):
     for seed, (revision, commit) in enumerate({"main": "1" * 40, "older": "2" * 40}.items()):
         (repository / "refs" / revision).write_text(commit)
         (repository / "snapshots" / commit).mkdir(parents=True)
-        folder_of(drawn(seed=seed), repository / "snapshots" / commit)
+        save_folder(random_model(seed=seed), repository / "snapshots" / commit)
 
 
 @pytest.mark.parametrize("name", ["test_resnet.r160_in1k", "test_resnet", "hf-hub:timm/test_resnet.r160_in1k"])
@@ -189,7 +189,7 @@ def test_weights_of_the_hub_are_read_by_name_with_or_without_a_tag(hub, expected
 def test_a_revision_of_the_hub_is_pinned(hub):
     newest, older = (build(config("test_resnet.r160_in1k", revision=revision)) for revision in (None, "older"))
 
-    assert torch.equal(older.model.layer1[0].conv1.weight, drawn(seed=1).layer1[0].conv1.weight)
+    assert torch.equal(older.model.layer1[0].conv1.weight, random_model(seed=1).layer1[0].conv1.weight)
     assert not torch.equal(older.model.layer1[0].conv1.weight, newest.model.layer1[0].conv1.weight)
 
 
@@ -205,7 +205,7 @@ def lacking(*starts):
 
 
 def without(path, *starts):
-    change(path, lacking(*starts))
+    edit_tensors(path, lacking(*starts))
     return path
 
 
@@ -232,7 +232,7 @@ def test_a_missing_statistic_of_a_batch_norm_is_told(resnet):
 
 
 def test_a_tensor_of_something_else_is_told(resnet):
-    change(resnet, lambda tensors: tensors.update({"adapter.down.weight": torch.zeros(3)}))
+    edit_tensors(resnet, lambda tensors: tensors.update({"adapter.down.weight": torch.zeros(3)}))
 
     assert refusal("test_resnet", resnet) == (
         "The weights 'HERE' hold 1 tensors that the model 'test_resnet' does not have: adapter.down.weight.\n"
@@ -242,7 +242,7 @@ def test_a_tensor_of_something_else_is_told(resnet):
 
 
 def test_a_tensor_of_another_shape_is_told(resnet):
-    change(resnet, lambda tensors: tensors.update({"layer1.0.conv1.weight": torch.zeros(8, 32, 3, 3)}))
+    edit_tensors(resnet, lambda tensors: tensors.update({"layer1.0.conv1.weight": torch.zeros(8, 32, 3, 3)}))
 
     assert refusal("test_resnet", resnet) == (
         "The checkpoint 'HERE' cannot be used: its tensor layer1.0.conv1.weight is (8, 32, 3, 3), but the model 'test_resnet' "
@@ -260,7 +260,7 @@ def test_weights_of_another_architecture_are_told(vit):
 
 
 def test_weights_of_a_larger_sister_are_told(tmp_path):
-    sister = stored(drawn("test_resnet", layers=[1, 1, 2, 1]), tmp_path / "sister.safetensors")
+    sister = save_weights(random_model("test_resnet", layers=[1, 1, 2, 1]), tmp_path / "sister.safetensors")
 
     assert refusal("test_resnet", sister) == (
         "The weights 'HERE' hold 18 tensors that the model 'test_resnet' does not have: layer3.1.bn1.bias, "
@@ -272,14 +272,14 @@ def test_weights_of_a_larger_sister_are_told(tmp_path):
 
 @pytest.mark.parametrize("classes", [0, 1, 7, 21_843])
 def test_a_classifier_of_any_size_is_left_out(tmp_path, expected, classes):
-    own = drawn()
+    own = random_model()
     own.reset_classifier(classes)
 
-    assert torch.equal(features(over(stored(own, tmp_path / "other.safetensors"))), expected)
+    assert torch.equal(features(over(save_weights(own, tmp_path / "other.safetensors"))), expected)
 
 
 def test_counters_of_batches_may_be_absent(resnet, expected):
-    counted = [name for name in drawn().state_dict() if name.endswith("num_batches_tracked")]
+    counted = [name for name in random_model().state_dict() if name.endswith("num_batches_tracked")]
 
     assert counted
     assert torch.equal(features(over(without(resnet, *counted))), expected)
@@ -287,7 +287,7 @@ def test_counters_of_batches_may_be_absent(resnet, expected):
 
 @pytest.mark.parametrize("side", [64, 160])
 def test_tensors_of_images_of_any_size_fit_a_model_without_classifier(tmp_path, side):
-    path = stored(drawn("test_vit", num_classes=0), tmp_path / "headless.safetensors")
+    path = save_weights(random_model("test_vit", num_classes=0), tmp_path / "headless.safetensors")
 
     assert features(over(path, "test_vit", image_size=side)).shape == (4, 64)
 
@@ -297,7 +297,7 @@ def test_half_a_file_is_refused(resnet):
 
     assert refusal("test_resnet", resnet) == (
         "The checkpoint 'HERE' cannot be used: its weights cannot be read (Error while deserializing header: incomplete "
-        "metadata, file not fully covered); fetch them again, or save the tensors alone (model.state_dict())."
+        "metadata, file not fully covered); download them again, or save only the tensors (model.state_dict())."
     )
 
 
@@ -315,7 +315,7 @@ def test_a_pickle_that_is_more_than_tensors_is_refused_and_not_run(tmp_path, nam
 
     assert refusal("test_resnet", tmp_path / name) == (
         "The checkpoint 'HERE' cannot be used: its weights cannot be read (a file holds more than tensors, and is not run); "
-        "fetch them again, or save the tensors alone (model.state_dict())."
+        "download them again, or save only the tensors (model.state_dict())."
     )
     assert not (tmp_path / "ran").exists()
 
@@ -325,7 +325,7 @@ def test_a_zip_of_a_pickle_that_is_more_than_tensors_is_refused_and_not_run(tmp_
 
     assert refusal("test_resnet", tmp_path / "weights.pth") == (
         "The checkpoint 'HERE' cannot be used: its weights cannot be read (a file holds more than tensors, and is not run); "
-        "fetch them again, or save the tensors alone (model.state_dict())."
+        "download them again, or save only the tensors (model.state_dict())."
     )
     assert not (tmp_path / "ran").exists()
 
@@ -335,20 +335,20 @@ def test_a_pickle_that_holds_no_tensors_by_name_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "weights.pth")
 
     assert refusal("test_resnet", tmp_path / "weights.pth") == (
-        "The checkpoint 'HERE' cannot be used: its weights cannot be read (they are not tensors by name); "
-        "fetch them again, or save the tensors alone (model.state_dict())."
+        "The checkpoint 'HERE' cannot be used: its weights cannot be read (they are not named tensors); "
+        "download them again, or save only the tensors (model.state_dict())."
     )
 
 
 def test_a_folder_where_a_file_of_weights_should_be_is_told(tmp_path):
     assert refusal("test_resnet", tmp_path) == (
-        "The checkpoint 'HERE' cannot be used: it is a folder; name a file in it, or the folder as the model."
+        "The checkpoint 'HERE' cannot be used: it is a folder; name a file in it, or use the folder as the model."
     )
 
 
 def test_a_file_that_is_not_there_is_told():
     assert refusal("test_resnet", "gone.safetensors") == (
-        "The checkpoint 'gone.safetensors' cannot be used: there is no such file of weights (or say pretrained, or random)."
+        "The checkpoint 'gone.safetensors' cannot be used: there is no such weight file (other values: pretrained, random)."
     )
 
 
@@ -398,7 +398,7 @@ def test_a_real_checkpoint_that_ends_early_is_read_up_to_its_last_block():
 
 @pytest.mark.parametrize("classes", [1000, 7, 0])
 def test_positions_of_another_size_are_resampled_by_timm(tmp_path, classes):
-    path = stored(drawn("test_vit", num_classes=classes), tmp_path / "large.safetensors")
+    path = save_weights(random_model("test_vit", num_classes=classes), tmp_path / "large.safetensors")
     overlay = {"file": str(path), "num_classes": classes}
     own = timm.create_model(
         "test_vit", pretrained=True, img_size=SIZE, num_classes=classes, pretrained_cfg_overlay=overlay
@@ -410,7 +410,7 @@ def test_positions_of_another_size_are_resampled_by_timm(tmp_path, classes):
 
 
 def test_the_same_size_as_an_argument_is_the_same(tmp_path):
-    path = stored(drawn("test_vit"), tmp_path / "large.safetensors")
+    path = save_weights(random_model("test_vit"), tmp_path / "large.safetensors")
     settings = {"image_size": None, "arguments": {"img_size": SIZE}}
 
     assert torch.equal(features(over(path, "test_vit")), features(over(path, "test_vit", **settings)))
@@ -419,7 +419,10 @@ def test_the_same_size_as_an_argument_is_the_same(tmp_path):
 @pytest.mark.parametrize("classes", [1000, 7, 0])
 def test_with_another_size_a_missing_tensor_is_told_all_the_same(tmp_path, classes):
     """timm itself says nothing of it once the number of classes differs."""
-    path = without(stored(drawn("test_vit", num_classes=classes), tmp_path / "large.safetensors"), "blocks.3.attn.proj")
+    path = without(
+        save_weights(random_model("test_vit", num_classes=classes), tmp_path / "large.safetensors"),
+        "blocks.3.attn.proj",
+    )
 
     assert refusal("test_vit", path) == (
         "The checkpoint 'HERE' lacks 2 tensors that the features use: blocks.3.attn.proj.bias, blocks.3.attn.proj.weight.\n"
@@ -428,8 +431,8 @@ def test_with_another_size_a_missing_tensor_is_told_all_the_same(tmp_path, class
 
 
 def test_with_another_size_a_tensor_of_something_else_is_told_all_the_same(tmp_path):
-    path = stored(drawn("test_vit"), tmp_path / "large.safetensors")
-    change(path, lambda tensors: tensors.update({"adapter.down.weight": torch.zeros(3)}))
+    path = save_weights(random_model("test_vit"), tmp_path / "large.safetensors")
+    edit_tensors(path, lambda tensors: tensors.update({"adapter.down.weight": torch.zeros(3)}))
 
     assert refusal("test_vit", path) == (
         "The weights 'HERE' hold 1 tensors that the model 'test_vit' does not have: adapter.down.weight.\n"
@@ -443,7 +446,7 @@ def test_with_another_size_a_tensor_of_something_else_is_told_all_the_same(tmp_p
 
 def test_an_unknown_argument_is_told():
     assert refusal("test_resnet", weights="random", arguments={"layer": [1, 1, 1, 1]}) == (
-        "The model 'test_resnet' takes no argument 'layer'. Did you mean 'layers'? Arguments: block, layers, output_stride, "
+        "The model 'test_resnet' has no argument 'layer'. Did you mean 'layers'? Arguments: block, layers, output_stride, "
         "global_pool, cardinality, base_width, stem_width, stem_type, replace_stem_pool, block_reduce_first, down_kernel_size, "
         "avg_down and 11 more."
     )
@@ -452,28 +455,28 @@ def test_an_unknown_argument_is_told():
 @pytest.mark.parametrize("name", ["num_classes", "in_chans", "pretrained", "checkpoint_path", "features_only"])
 def test_an_argument_that_taskgraft_decides_is_told(name):
     assert refusal("test_resnet", weights="random", arguments={name: 1}) == (
-        f"The argument '{name}' of the model 'test_resnet' is decided by taskgraft. Leave it out."
+        f"The argument '{name}' of the model 'test_resnet' is set by taskgraft. Leave it out."
     )
 
 
 def test_an_argument_of_the_wrong_type_is_told():
     assert refusal("test_resnet", weights="random", arguments={"layers": "many"}) == (
         "The model 'test_resnet' cannot be built with layers='many': unsupported operand type(s) for +: 'int' and 'str'.\n"
-        "Give other values in the backbone's settings 'arguments' and 'image_size', or leave them out."
+        "Change or remove the backbone's settings 'arguments' and 'image_size'."
     )
 
 
 def test_an_argument_of_a_wrong_value_is_told():
     assert refusal("test_vit", weights="random", arguments={"embed_dim": 63}) == (
         "The model 'test_vit' cannot be built with embed_dim=63, img_size=64: dim should be divisible by num_heads.\n"
-        "Give other values in the backbone's settings 'arguments' and 'image_size', or leave them out."
+        "Change or remove the backbone's settings 'arguments' and 'image_size'."
     )
 
 
 def test_a_side_that_is_no_multiple_of_the_patches_is_told():
     assert refusal("test_vit", weights="random", image_size=65) == (
         "The model 'test_vit' cannot read images of 65 × 65 pixels: Input height (65) should be divisible by patch size (16).\n"
-        "Choose another 'image_size' in the backbone's settings; its own is 160 × 160."
+        "Change 'image_size' in the backbone's settings; the model's own size is 160 × 160."
     )
 
 
@@ -489,7 +492,7 @@ def test_a_side_that_is_no_multiple_of_the_patches_is_told():
 def test_an_argument_that_is_no_size_is_told(size, reason):
     assert refusal("test_vit", weights="random", arguments={"img_size": size}) == (
         f"The model 'test_vit' cannot be built with img_size={size!r}: {reason}.\n"
-        "Give other values in the backbone's settings 'arguments' and 'image_size', or leave them out."
+        "Change or remove the backbone's settings 'arguments' and 'image_size'."
     )
 
 
@@ -514,15 +517,15 @@ def test_an_unknown_part_is_told():
 
 def test_a_model_that_timm_has_no_weights_for_is_told():
     assert refusal("coatnet_0_224") == (
-        "The checkpoint 'coatnet_0_224' cannot be used: timm names no weights for it; give a file of weights, or say random."
+        "The checkpoint 'coatnet_0_224' cannot be used: timm has no weights for it; name a weight file, or use random."
     )
 
 
 def test_weights_of_the_hub_without_a_network_are_told():
     assert refusal("test_resnet") == (
         "No checkpoint 'timm/test_resnet.r160_in1k': it is no local folder, it is not in the hub's local cache, and the "
-        "hub cannot be reached.\nCheck the spelling, give the path of a folder with config.json in it, or fetch the checkpoint "
-        "where there is a network."
+        "hub cannot be reached.\nCheck the spelling, give the path of a folder with config.json in it, or download the "
+        "checkpoint where there is a network."
     )
 
 
@@ -535,7 +538,7 @@ def test_a_folder_of_another_library_is_told(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
 
     assert refusal(tmp_path) == (
-        "The checkpoint 'HERE' cannot be used: its config.json names no 'architecture', so timm did not save it."
+        "The checkpoint 'HERE' cannot be used: its config.json has no 'architecture', so timm did not save it."
     )
 
 
@@ -559,7 +562,7 @@ def test_a_folder_with_a_damaged_configuration_is_told(tmp_path):
 
 
 def test_a_folder_without_weights_is_told(tmp_path):
-    folder = folder_of(drawn(), tmp_path / "saved")
+    folder = save_folder(random_model(), tmp_path / "saved")
     (folder / "model.safetensors").unlink()
 
     assert (
@@ -569,7 +572,7 @@ def test_a_folder_without_weights_is_told(tmp_path):
 
 
 def test_a_model_that_reads_one_channel_is_told(tmp_path):
-    folder = folder_of(drawn(in_chans=1), tmp_path / "saved", in_chans=1)
+    folder = save_folder(random_model(in_chans=1), tmp_path / "saved", in_chans=1)
 
     assert refusal(folder) == (
         "The checkpoint 'HERE' cannot be used: it reads 1 channels, not red, green and blue; choose a model of colour images."
@@ -585,7 +588,7 @@ def test_a_fingerprint_is_the_same_for_the_same_tensors(resnet):
 
 def test_a_fingerprint_changes_with_a_tensor_that_is_used(resnet):
     before = over(resnet).fingerprint()
-    change(resnet, lambda tensors: tensors["layer4.0.bn1.running_mean"][0].add_(1e-6))
+    edit_tensors(resnet, lambda tensors: tensors["layer4.0.bn1.running_mean"][0].add_(1e-6))
 
     assert over(resnet).fingerprint() != before
 
@@ -593,9 +596,9 @@ def test_a_fingerprint_changes_with_a_tensor_that_is_used(resnet):
 @pytest.mark.parametrize("size", [SIZE, 160])
 @pytest.mark.parametrize(("name", "classifier"), [("test_resnet", "fc.weight"), ("test_vit", "head.weight")])
 def test_a_fingerprint_stays_when_the_classifier_changes(tmp_path, name, classifier, size):
-    path = stored(drawn(name), tmp_path / "weights.safetensors")
+    path = save_weights(random_model(name), tmp_path / "weights.safetensors")
     before = over(path, name, image_size=size).fingerprint()
-    change(path, lambda tensors: tensors[classifier].add_(1))
+    edit_tensors(path, lambda tensors: tensors[classifier].add_(1))
 
     assert over(path, name, image_size=size).fingerprint() == before
 
@@ -609,7 +612,7 @@ def test_random_weights_have_no_fingerprint():
 
 def test_describing_reads_no_weights(tmp_path):
     (tmp_path / "damaged.safetensors").write_bytes(b"no weights")
-    damaged = folder_of(drawn(), tmp_path / "saved")
+    damaged = save_folder(random_model(), tmp_path / "saved")
     (damaged / "model.safetensors").write_bytes(b"no weights")
 
     whole = describe(config())
@@ -625,9 +628,9 @@ def test_the_licence_is_that_of_pretrained_weights(resnet):
 
 
 def test_a_folder_that_was_saved_anew_is_described_anew(tmp_path):
-    folder = folder_of(drawn(), tmp_path / "saved")
+    folder = save_folder(random_model(), tmp_path / "saved")
     describe(config(folder))
-    folder_of(drawn("test_vit"), folder)
+    save_folder(random_model("test_vit"), folder)
 
     assert describe(config(folder)).parts[0].name == "blocks.0"
 

@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / "tests" / "support"), *(str(tests) for tests in ROOT.
 
 import every_pair  # noqa: E402, it lies with the tests
 
-from taskgraft.testing.compatibility_matrix import Verdict, matrix, table  # noqa: E402
+from taskgraft.testing import Verdict, matrix, matrix_table  # noqa: E402
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
         began = time.perf_counter(), time.process_time()
         cells = list(matrix(*pairs))
         taken = time.perf_counter() - began[0], time.process_time() - began[1]
-        print(table(cells).replace(f"{folder}/", ""))
+        print(matrix_table(cells).replace(f"{folder}/", ""))
     print(f"{taken[0]:.0f} s, {taken[1]:.0f} s of the processor.")
     sys.exit(any(cell.verdict is Verdict.BROKEN for cell in cells))
 

@@ -58,21 +58,21 @@ print(sorted(set(sys.modules) & set(sys.argv[1].split(","))), file=sys.stderr)
 """
 
 
-def test_a_mistake_is_one_sentence_and_the_code_2(beside_others):
+def test_a_user_error_is_one_sentence_and_the_code_2(beside_others):
     done = typed("show", "clasification")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(
-        "Error: No implementation named 'clasification'. Did you mean 'classification' (from taskgraft "
+        "Error: No component named 'clasification'. Did you mean 'classification' (from taskgraft "
     )
     assert "Traceback" not in done.err
 
 
 @pytest.mark.parametrize("arguments", [("--debug", "show", "nothing"), ("show", "nothing", "--debug")])
-def test_debug_shows_where_a_mistake_was_found_and_keeps_the_code(beside_others, arguments):
+def test_debug_shows_the_traceback_of_a_user_error_and_keeps_the_code(beside_others, arguments):
     done = typed(*arguments)
     assert done.code == 2
     assert done.err.startswith("Traceback (most recent call last):")
-    assert "UnknownComponent: No implementation named 'nothing'." in done.err
+    assert "UnknownComponent: No component named 'nothing'." in done.err
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_what_cannot_be_typed_ends_with_2(arguments):
     assert done.err.startswith("Usage: taskgraft")
 
 
-def test_a_bug_says_that_it_is_none_of_the_users(beside_others):
+def test_a_bug_is_not_blamed_on_the_user(beside_others):
     beside_others.plant(SHAKY)
     done = typed("show", "divides")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
         "Internal error: ZeroDivisionError: division by zero\n"
-        "This is a fault of taskgraft or of a plugin, not yours; --debug shows where it comes from.\n"
+        "This is a bug in taskgraft or in a plugin, not in your input; --debug shows the traceback.\n"
     )
     assert "in _divides" in typed("show", "divides", "--debug").err
 
@@ -128,7 +128,15 @@ def test_a_broken_pipe_is_quiet():
 
 @pytest.mark.parametrize(
     "command",
-    [("--help",), ("list",), ("list", "heads", "--json"), ("show", "hf-text"), ("doctor",), ("schema",)],
+    [
+        ("--help",),
+        ("fit", "--help"),
+        ("list",),
+        ("list", "heads", "--json"),
+        ("show", "hf-text"),
+        ("doctor",),
+        ("schema",),
+    ],
 )
 def test_light_commands_import_nothing_heavy(command):
     done = subprocess.run(
@@ -138,7 +146,7 @@ def test_light_commands_import_nothing_heavy(command):
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-def test_the_version_can_be_asked_for():
+def test_the_version_is_printed():
     assert re.fullmatch(r"taskgraft \d+\.\d+\.\d+\n", typed("--version").out)
 
 
@@ -150,6 +158,7 @@ def test_every_command_has_help():
         "schema",
         "fit",
         "evaluate",
+        "compare",
         "predict",
         "export",
         "features",

@@ -12,10 +12,10 @@ def diagnosis(*arguments):
     return done.code, json.loads(done.out)
 
 
-def test_a_sound_installation_ends_with_0(beside_others):
+def test_a_healthy_installation_ends_with_0(beside_others):
     done = typed("doctor")
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines()[-1] == "Nothing failed."
+    assert done.out.splitlines()[-1] == "No problems found."
     assert f"Python {platform.python_version()} ({sys.executable})" in done.out
     assert "strategy: adapters, bitfit, distill, full, gradual, layer-decay" in done.out
 
@@ -33,7 +33,7 @@ def test_a_library_that_is_missing_is_a_fault(garden):
     done = typed("doctor")
     assert done.code == 1
     assert ["torch", "NOT", "INSTALLED"] in [line.split() for line in done.out.splitlines()]
-    assert ", torch, torchmetrics, typer. Install what is missing with pip." in done.out
+    assert ", torch, torchmetrics, typer. Install missing libraries with pip." in done.out
 
 
 def test_every_plugin_is_given_with_what_it_provides(beside_others):
@@ -71,11 +71,11 @@ def test_a_name_that_two_provide_is_a_clash_but_no_failure(beside_others):
     done = typed("doctor")
     assert done.code == 0
     clash = "the head 'healthy' is provided by one 1.0 and by two 1.0"
-    assert f"Clash: {clash}; say which one you mean, as distribution/name." in done.out
+    assert f"Clash: {clash}; choose one as distribution/name." in done.out
     assert diagnosis()[1]["clashes"] == [clash]
 
 
-def test_what_is_blocked_is_said(beside_others, monkeypatch):
+def test_blocked_plugins_are_listed(beside_others, monkeypatch):
     beside_others.plant(HEALTHY)
     monkeypatch.setenv("TASKGRAFT_BLOCK", "acme")
     assert "Blocked by TASKGRAFT_BLOCK: acme." in typed("doctor").out
@@ -94,7 +94,7 @@ def test_a_plugin_that_imports_too_much_is_remarked_on(beside_others, monkeypatc
     ) in done.out
 
 
-def test_devices_are_named_when_asked_for(beside_others):
+def test_devices_are_listed_on_request(beside_others):
     assert diagnosis()[1]["devices"] is None
     assert diagnosis("--devices")[1]["devices"][0] == "cpu"
     assert "Devices: cpu" in typed("doctor", "--devices").out

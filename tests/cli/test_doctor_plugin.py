@@ -9,10 +9,10 @@ import pytest
 from commands import typed
 from planting import HEALTHY
 
+from taskgraft import testing as kit
 from taskgraft.discovery.catalog import catalog
 from taskgraft.scaffold import derive_names, write_plugin
-from taskgraft.testing import suites as laws
-from taskgraft.testing.quick_check import checks_of
+from taskgraft.testing.check_list import checks_of
 
 MODULE, BACKBONE = "acme_models/__init__.py", "acme_models/backbone.py"
 
@@ -58,10 +58,10 @@ def test_a_plugin_that_keeps_its_promises_ends_with_0(acme):
         "",
         "acme_models",
         "  kept       module is found",
-        "  kept       specs are sound",
+        "  kept       specs are valid",
         "  kept       descriptions read no weights",
     ]
-    assert "  kept       companions do not matter" in lines
+    assert "  kept       features do not depend on the batch" in lines
     assert lines[-1] == f"{len(checks_of('backbone')) + 4} kept, 0 broken, 0 not tried."
     assert typed("doctor", "models").out == done.out  # the entry point
 
@@ -69,51 +69,51 @@ def test_a_plugin_that_keeps_its_promises_ends_with_0(acme):
 FAULTS = {
     "companions": (
         (BACKBONE, "(self.layers(self._values(batch)),)", "(self.layers(self._values(batch)).sub(0.1 * len(batch)),)"),
-        "companions do not matter",
-        "AcmeModelsBackbone breaks the law 'an example's features do not depend on its companions or on padding':\n"
-        "vector features of row 0 alone and among others differ by 9.7e-01.\n"
-        "Mask what is past each example's length, and let nothing mix rows of a batch.",
+        "features do not depend on the batch",
+        "AcmeModelsBackbone breaks the law 'an example's features do not depend on the rest of its batch or on padding':\n"
+        "vector features of row 0 alone and in a batch differ by 9.7e-01.\n"
+        "Mask the positions past each example's length, and never combine rows of a batch.",
     ),
     "homeless": (
         (MODULE, 'owns=(f"layers.{k}",)', 'owns=(f"layers.{k}.0.weight",)'),
         "parts own every tensor once",
         "AcmeModelsBackbone breaks the law 'parts own every tensor exactly once':\n"
         "no part owns layers.0.0.bias, layers.1.0.bias, layers.2.0.bias.\n"
-        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do not need it.",
+        "Add the module to the 'owns' of the first part that uses it, or to 'unused' when the features do not need it.",
     ),
     "resumes-too-late": (
         (BACKBONE, "self.layers[cut:](hidden)", "self.layers[max(cut, 2):](hidden) if cut else self.layers(hidden)"),
-        "resuming equals a whole pass",
-        "AcmeModelsBackbone breaks the law 'what lies at a cut gives the features of a whole pass':\n"
+        "resuming equals a full pass",
+        "AcmeModelsBackbone breaks the law 'the state at a cut gives the features of a full pass':\n"
         "vector features resumed from cut 1 differ by 7.1e-01.\n"
-        "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
+        "Put everything that later parts need into the state, recompute what depends on length, or offer no such cut.",
     ),
     "takes-all": (
-        (BACKBONE, "refused = {row: ", "refused = {} if texts else {row: "),
-        "bad rows are named",
-        "AcmeModelsBackbone breaks the law 'a row that cannot be used is named, not raised':\n"
-        "a row of empty cells is not refused.\n"
-        "Give it a row in the batch all the same, and its reason in 'refused'.",
+        (BACKBONE, "invalid = {row: ", "invalid = {} if texts else {row: "),
+        "invalid rows are reported",
+        "AcmeModelsBackbone breaks the law 'an invalid row is reported, not raised':\n"
+        "a row of empty cells is not invalid.\n"
+        "Keep the row in the batch, and put its reason into 'invalid'.",
     ),
     "described-otherwise": (
         (BACKBONE, "describe(config)", 'describe(config.model_copy(update={"feature_size": 31}))'),
-        "spec describes it",
-        "AcmeModelsBackbone breaks the law 'describe says what build makes':\n"
+        "spec describes the backbone",
+        "AcmeModelsBackbone breaks the law 'describe matches what build returns':\n"
         "'features[0].feature_sizes[0]' is 32 as described by 'acme-models', but 31 as built.\n"
-        "Let the backbone's 'description' and the spec's 'describe' call one function.",
+        "Let 'description' and the spec's 'describe' call one function.",
     ),
     "draws": (
         (BACKBONE, 'return batch["values"].to(', 'return torch.rand_like(batch["values"]).to('),
         "eval is deterministic",
         "AcmeModelsBackbone breaks the law 'eval mode is deterministic':\n"
         "two passes give vector features that differ by 5.1e-01.\n"
-        "Draw random numbers only where self.training is true, as dropout does.",
+        "Use random numbers only where self.training is true, as dropout does.",
     ),
 }
 
 
 @pytest.mark.parametrize(("change", "check", "text"), FAULTS.values(), ids=FAULTS)
-def test_a_backbone_that_breaks_a_promise_is_told_of_it(acme, change, check, text):
+def test_a_broken_promise_is_reported(acme, change, check, text):
     acme(change)
     assert broken("acme-models")[check] == ("backbone 'acme-models'", text)
 
@@ -123,30 +123,30 @@ def test_torch_at_the_top_is_found_though_torch_is_imported_here(acme):
     assert broken("acme-models") == {
         "module is found": (
             "acme_models",
-            "acme_models breaks the law 'a plugin is found without work':\n"
-            "the catalog says: imports torch during discovery; move that import into the spec's build function.\n"
-            "Mend the module that the entry point names.",
+            "acme_models breaks the law 'a plugin is found without heavy work':\n"
+            "the catalog reports: imports torch during discovery; move that import into the spec's build function.\n"
+            "Fix the module that the entry point names.",
         )
     }
 
 
-def test_an_example_that_the_settings_refuse_is_a_fault(acme):
+def test_an_example_with_invalid_settings_is_a_fault(acme):
     acme((MODULE, "example=Example(", 'example=Example({"feature_sise": 8}, '))
-    assert broken("acme-models")["specs are sound"] == (
+    assert broken("acme-models")["specs are valid"] == (
         "acme_models",
         "backbone 'acme-models' of acme_models breaks the law 'a spec is plain and its settings are JSON':\n"
         "its example: there is no setting 'feature_sise'. Did you mean 'feature_size'? Settings: feature_size, layers, seed.\n"
-        "Give settings that its config takes.",
+        "Give settings that its config accepts.",
     )
 
 
-def test_a_backbone_that_cannot_be_built_is_told_with_what_it_raises(acme):
+def test_a_backbone_that_cannot_be_built_is_reported_with_its_exception(acme):
     acme((BACKBONE, "import torch\n", "import acme_core\nimport torch\n"))
     assert broken("acme-models")["it is built from settings"] == (
         "backbone 'acme-models'",
         "backbone 'acme-models' breaks the law 'it is built from settings':\n"
         "building it raises ModuleNotFoundError: No module named 'acme_core'.\n"
-        "Mend 'build' and what it calls, or the example of the spec.",
+        "Fix 'build' and what it calls, or the example of the spec.",
     )
 
 
@@ -155,20 +155,20 @@ def test_a_fault_reads_well_in_print(acme):
     done = typed("doctor", "acme-models")
     assert done.code == 1
     assert (
-        "  BROKEN     bad rows are named:\n"
-        "             AcmeModelsBackbone breaks the law 'a row that cannot be used is named, not raised':\n"
-        "             a row of empty cells is not refused.\n"
-        "             Give it a row in the batch all the same, and its reason in 'refused'.\n"
+        "  BROKEN     invalid rows are reported:\n"
+        "             AcmeModelsBackbone breaks the law 'an invalid row is reported, not raised':\n"
+        "             a row of empty cells is not invalid.\n"
+        "             Keep the row in the batch, and put its reason into 'invalid'.\n"
     ) in done.out
 
 
-def test_a_plugin_that_did_not_load_is_told_with_the_reason(beside_others):
+def test_a_plugin_that_did_not_load_is_reported_with_the_reason(beside_others):
     beside_others.plant("import acme_core", distribution="broken", module="broken_plugin")
     done = typed("doctor", "broken")
     assert (done.code, done.out) == (
         1,
         "broken 1.0 (main = broken_plugin)\n\nbroken_plugin\n  BROKEN     it loads:\n"
-        "             It was left out: ModuleNotFoundError: No module named 'acme_core'.\n\n"
+        "             It did not load: ModuleNotFoundError: No module named 'acme_core'.\n\n"
         "0 kept, 1 broken, 0 not tried.\n",
     )
 
@@ -185,11 +185,11 @@ def untried(*arguments):
 def test_a_backbone_without_example_is_not_built_until_it_is_named(acme):
     acme((MODULE, "        example=Example(", "        # ("))
     assert untried("acme-models") == {
-        "backbone 'acme-models'": "It gives no example, and building it may mean a download. Say what to try it with: "
-        "--try acme-models:FEATURE_SIZE, or a dict with 'name' and settings as JSON."
+        "backbone 'acme-models'": "It has no example, and building it may download weights. Choose what to try with "
+        "--try acme-models:FEATURE_SIZE, or with a dict of 'name' and settings as JSON."
     }
     assert untried("acme-models", "--try", "acme-models:8") == {
-        "backbone 'acme-models'": "Its example gives no rows, so nothing that reads inputs was tried."
+        "backbone 'acme-models'": "Its example has no rows, so no check that reads inputs was tried."
     }
 
 
@@ -207,8 +207,8 @@ def test_what_has_no_default_is_not_tried_until_it_is_given(beside_others):
         HEALTHY.replace("@hookimpl", f"{undecided}@hookimpl").replace('"healthy"', '"healthy", Settings')
     )
     assert untried("acme") == {
-        "head 'healthy'": "It has no default for size, and no example gives it. Say what to try it with: --try healthy:SIZE, "
-        "or a dict with 'name' and settings as JSON."
+        "head 'healthy'": "It has no default for size, and no example sets it. Choose what to try with --try healthy:SIZE, "
+        "or with a dict of 'name' and settings as JSON."
     }
 
 
@@ -226,13 +226,13 @@ def test_a_first_party_plugin_keeps_the_promises_that_need_no_download(plugin):
         (
             ("acme-modles",),
             "Error: No plugin named 'acme-modles' is installed. Did you mean 'acme-models'? "
-            "A plugin is named by its distribution or its entry point.\nInstalled: acme-models, ",
+            "Name its distribution or its entry point.\nInstalled: acme-models, ",
         ),
         (
             ("acme-models", "--try", "letters:8"),
             "Error: --try letters:8: acme-models 1.0 provides no 'letters'. It provides acme-models.\n",
         ),
-        (("acme-models", "--try", "{letters}"), "Error: --try: '{letters}' is no JSON: "),
+        (("acme-models", "--try", "{letters}"), "Error: --try: '{letters}' is not valid JSON: "),
         (
             ("acme-models", "--try", "acme-models:none"),
             "Error: backbone 'acme-models': the setting 'feature_size' is 'none': ",
@@ -249,8 +249,8 @@ def test_what_cannot_be_tried_is_a_mistake(acme, arguments, text):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--try", "letters"), "say of which plugin: taskgraft doctor PLUGIN --try NAME."),
-        (("taskgraft", "--devices"), "it is for taskgraft doctor without a plugin."),
+        (("--try", "letters"), "name the plugin: taskgraft doctor PLUGIN --try NAME."),
+        (("taskgraft", "--devices"), "it works only without a plugin."),
     ],
 )
 def test_options_that_do_not_go_together_are_a_mistake(arguments, text):
@@ -263,10 +263,10 @@ def test_options_that_do_not_go_together_are_a_mistake(arguments, text):
 
 
 @pytest.mark.parametrize(
-    ("subject", "kit"), [("backbone", laws.BackboneLaws), ("head", laws.HeadLaws), ("strategy", laws.StrategyLaws)]
+    ("subject", "suite"), [("backbone", kit.BackboneLaws), ("head", kit.HeadLaws), ("strategy", kit.StrategyLaws)]
 )
-def test_all_that_the_kit_checks_with_pytest_is_checked_without(subject, kit):
-    tests = {name.removeprefix("test_") for name, _ in inspect.getmembers(kit) if name.startswith("test_")}
+def test_all_that_the_kit_checks_with_pytest_is_checked_without(subject, suite):
+    tests = {name.removeprefix("test_") for name, _ in inspect.getmembers(suite) if name.startswith("test_")}
     assert {check.__name__.removeprefix("check_") for check in checks_of(subject)} == tests
 
 

@@ -100,7 +100,7 @@ def interrupt_when_there_is(path):
 # --- what it does
 
 
-def test_a_recipe_is_fitted_judged_and_saved_beside_itself(folder):
+def test_a_recipe_is_fitted_evaluated_and_saved_next_to_it(folder):
     done = typed("fit", "intents.toml", "--quiet")
     assert (done.code, done.err) == (0, "")
     assert "accuracy" in done.out
@@ -118,7 +118,7 @@ def test_overrides_decide_what_is_fitted_and_are_saved(folder):
     assert recipe.strategy.settings["penalty"] == 0.5
 
 
-def test_json_tells_what_was_done(folder):
+def test_json_reports_the_fit(folder):
     found = json.loads(typed("fit", "intents.toml", "-o", "other/model", "--json", "-q").out)
     assert (found["artifact"], found["run"], found["seed"]) == ("other/model", "other/model.run", 0)
     assert "accuracy" in json.dumps(found["metrics"])
@@ -132,14 +132,14 @@ def test_a_recipe_elsewhere_finds_its_data_beside_itself(folder, tmp_path, monke
     assert tg.load("work/intents").recipe.data.train == "work/train.csv"
 
 
-def test_an_artifact_is_fitted_anew_to_the_same_predictions(folder):
+def test_an_artifact_is_fitted_again_to_the_same_predictions(folder):
     typed("fit", "intents.toml", "-q")
     assert typed("fit", "intents", "-q").code == 0
     texts = sentences(20, 3)["text"]
     assert tg.load("intents-again").predict_proba(texts) == tg.load("intents").predict_proba(texts)
 
 
-def test_an_artifact_finds_its_data_from_wherever_it_is_fitted_anew(folder, tmp_path, monkeypatch):
+def test_an_artifact_finds_its_data_from_wherever_it_is_fitted_again(folder, tmp_path, monkeypatch):
     typed("fit", "intents.toml", "-o", "models/intents", "-q")
     folder.rename(tmp_path / "moved")
     monkeypatch.chdir(tmp_path)
@@ -147,13 +147,13 @@ def test_an_artifact_finds_its_data_from_wherever_it_is_fitted_anew(folder, tmp_
     assert tg.load("moved/models/intents").recipe.data.train == "moved/train.csv"
 
 
-def test_metrics_of_the_run_are_kept_and_its_state_is_not(folder):
+def test_metrics_of_the_run_are_kept_and_its_checkpoint_is_not(folder):
     typed("fit", "long.toml", "--set", "training.epochs=2", "-q")
     assert "metrics.jsonl" in inside(folder / "long.run")
     assert "state.safetensors" not in inside(folder / "long.run")
 
 
-def test_several_seeds_give_mean_and_spread_and_save_the_recipes_own(folder):
+def test_several_seeds_give_mean_and_standard_deviation_and_save_the_recipes_own(folder):
     words = ("fit", "long.toml", "--set", "training.epochs=2", "--set", "training.seed=5", "--seeds", "3")
     done = typed(*words, "--json", "-q")
     found = json.loads(done.out)
@@ -178,18 +178,18 @@ def test_a_plugins_reader_split_and_metric_work_by_name(folder, tmp_path):
     assert judged["metrics"]["share_of_long_texts"]["value"] == sum(len(text) > 9 for text in rows["text"]) / 24
 
 
-# --- going on
+# --- resuming
 
 
-def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(folder):
+def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_weights(folder):
     typed("fit", "long.toml", "-o", "whole", "-q")
     interrupt_when_there_is(folder / "long.run" / "state.safetensors")
     done = typed("fit", "long.toml", "--set", "training.memory=1_000_000", "-q")
     assert (done.code, done.out, done.err) == (
         130,
         "",
-        "Interrupted. What was learned is in long.run. "
-        "Go on: taskgraft fit long.toml --set training.memory=1_000_000 --resume\n",
+        "Interrupted. The checkpoint is in long.run. "
+        "Continue with: taskgraft fit long.toml --set training.memory=1_000_000 -q --resume\n",
     )
     assert not (folder / "long").exists()
 
@@ -197,21 +197,21 @@ def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(folder):
     assert (refused.code, refused.err) == (
         2,
         "Error: Nothing was fitted: an interrupted run is in long.run. "
-        "Go on with --resume, or begin anew with --overwrite.\n",
+        "Continue it with --resume, or start over with --overwrite.\n",
     )
     assert typed("fit", "long.toml", "--set", "training.memory=1_000_000", "--resume", "-q").code == 0
     assert (folder / "long/learned.safetensors").read_bytes() == (folder / "whole/learned.safetensors").read_bytes()
 
 
-def test_ctrl_c_before_anything_was_learned_says_so(folder, tmp_path):
+def test_ctrl_c_before_the_first_checkpoint_says_so(folder, tmp_path):
     with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
         garden.plant(IMPATIENT)
         done = typed("fit", "intents.toml", "--set", "strategy=impatient", "--seeds", "2", "-q")
     assert (done.code, done.out, done.err) == (
         130,
         "",
-        "Interrupted before anything was learned. "
-        "Begin anew: taskgraft fit intents.toml --set strategy=impatient --seeds 2\n",
+        "Interrupted before the first checkpoint. "
+        "Start over with: taskgraft fit intents.toml --set strategy=impatient --seeds 2 -q\n",
     )
 
 
@@ -223,29 +223,29 @@ def test_ctrl_c_before_anything_was_learned_says_so(folder, tmp_path):
     [
         (
             ("intents.toml", "-o", "taken"),
-            "Nothing was fitted: something is in taken already. "
-            "Name another folder with -o, or replace the artifact with --overwrite.",
+            "Nothing was fitted: taken already exists. "
+            "Choose another folder with -o, or replace the artifact with --overwrite.",
         ),
         (
             ("intents.toml", "-o", "taken", "--overwrite"),
-            "Nothing was fitted: taken is no artifact, so it is not overwritten. Name another folder with -o.",
+            "Nothing was fitted: taken is not an artifact, so it is not overwritten. Choose another folder with -o.",
         ),
         (
             ("intents.toml", "-o", "train.csv/model"),
-            "Nothing was fitted: {folder}/train.csv cannot be written to (Not a directory). Name another folder with -o.",
+            "Nothing was fitted: {folder}/train.csv cannot be written to (Not a directory). Choose another folder with -o.",
         ),
         (
             ("untrained.toml",),
-            "Nothing was fitted: untrained.toml names no training data. Say where they are: data.train.",
+            "Nothing was fitted: untrained.toml names no training data. Set data.train.",
         ),
         (
             ("aimless.toml",),
-            "Nothing was fitted: aimless.toml does not say what to predict. Name the target column: data.target.",
+            "Nothing was fitted: aimless.toml names no target column. Set data.target.",
         ),
         (
             ("unjudged.toml", "--seeds", "3"),
-            "Nothing was fitted: --seeds compares numbers on validation rows, and unjudged.toml has none. "
-            "Give data.validation or data.split.",
+            "Nothing was fitted: --seeds compares metrics on validation rows, and unjudged.toml has none. "
+            "Set data.validation or data.split.",
         ),
         (("intents.tml",), "intents.tml: there is no such file. Did you mean 'intents.toml'?"),
         (
@@ -267,20 +267,20 @@ def test_what_could_not_end_well_is_refused_at_once(folder, arguments, message):
     assert inside(folder) == before
 
 
-def test_a_stranger_in_an_artifact_keeps_it_from_being_overwritten(folder):
+def test_another_file_in_an_artifact_keeps_it_from_being_overwritten(folder):
     typed("fit", "intents.toml", "-q")
     (folder / "intents" / "letter").write_text("precious")
     done = typed("fit", "intents.toml", "--overwrite", "-q")
     assert (done.code, done.err) == (
         2,
-        "Error: Nothing was fitted: intents also holds letter, which is no part of an artifact, so it is not overwritten. "
-        "Name another folder with -o.\n",
+        "Error: Nothing was fitted: intents also holds letter, which is not part of an artifact, so it is not overwritten. "
+        "Choose another folder with -o.\n",
     )
     (folder / "intents" / "letter").unlink()
     assert typed("fit", "intents.toml", "--overwrite", "-q").code == 0
 
 
-def test_data_that_cannot_be_used_leave_no_artifact(folder):
+def test_invalid_data_leave_no_artifact(folder):
     (folder / "train.csv").write_text("id,text,label\n1,where is it,a\n2,,b\n")
     done = typed("fit", "intents.toml", "-q")
     assert done.code == 2

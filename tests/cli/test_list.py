@@ -32,8 +32,8 @@ def test_an_unknown_axis_names_the_nearest(garden):
     done = typed("list", "strategys")
     assert (done.code, done.out) == (2, "")
     assert done.err == (
-        "Error: There is nothing called 'strategys' to list. Did you mean 'strategy'? "
-        "There are backbones, heads, strategies, readers, splits, metrics, baselines.\n"
+        "Error: There is no axis 'strategys'. Did you mean 'strategy'? "
+        "Axes: backbones, heads, strategies, readers, splits, metrics, baselines.\n"
     )
 
 

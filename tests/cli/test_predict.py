@@ -122,7 +122,7 @@ def test_what_cannot_be_predicted_is_one_sentence(place, arguments, message):
 # --- evaluate
 
 
-def test_an_artifact_is_judged(place):
+def test_an_artifact_is_evaluated(place):
     done = typed("evaluate", "intents", "valid.csv", "--resamples", "50", "-q")
     assert (done.code, done.err) == (0, "")
     assert "accuracy" in done.out
@@ -143,11 +143,11 @@ def test_a_metric_with_settings_is_written_as_json(place):
     one = typed("evaluate", "intents", "valid.csv", "--metrics", '{"name": "classification"}', "--json", "-q")
     assert (one.code, one.out) == (0, typed("evaluate", "intents", "valid.csv", "--json", "-q").out)
     assert refusal("evaluate", "intents", "valid.csv", "--metrics", '{"name": "classification"', "-q") == (
-        "metric: '{\"name\": \"classification\"' is no JSON: Expecting ',' delimiter: line 1 column 26 (char 25)."
+        "metric: '{\"name\": \"classification\"' is not valid JSON: Expecting ',' delimiter: line 1 column 26 (char 25)."
     )
 
 
-def test_baselines_are_asked_for_by_name(place, fitted):
+def test_baselines_are_requested_by_name(place, fitted):
     (place / "train.csv").write_bytes((fitted / "train.csv").read_bytes())
     done = typed("evaluate", "intents", "valid.csv", "--baseline", "majority", "--json", "-q")
     expected = tg.load("intents").evaluate("valid.csv", baselines=["majority"], quiet=True)

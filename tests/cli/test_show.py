@@ -50,9 +50,9 @@ def lines(config):
     return [(one.name, one.type, one.default, one.range, one.description) for one in settings_of(config)]
 
 
-def test_settings_are_told_with_type_default_range_and_description():
+def test_settings_are_listed_with_type_default_range_and_description():
     assert lines(Every) == [
-        ("must", "text", "(decide it)", "at least 1 long", "what only you know"),
+        ("must", "text", "(required)", "length ≥ 1", "what only you know"),
         ("share", "number", "0.5", "> 0, ≤ 1", ""),
         ("clip", "number or null", "1.0", "> 0", ""),
         ("names", "list of text", "[]", "", ""),
@@ -76,10 +76,10 @@ def test_a_strategy_is_shown_with_its_settings_and_its_source(garden):
     assert "partial:LEARN is short for the setting learn." in out
 
 
-def test_a_head_is_shown_with_what_it_reads_and_how_it_is_judged(garden):
+def test_a_head_is_shown_with_its_layouts_and_metrics(garden):
     out = typed("show", "classification", "--axis", "head").out
-    assert "Reads: vector features. Learns: category.\n" in out
-    assert "Judged by: classification" in out
+    assert "Reads: vector features. Predicts: category.\n" in out
+    assert "Metrics: classification" in out
 
 
 @pytest.mark.filterwarnings("default")
@@ -100,9 +100,7 @@ def test_the_schema_of_a_name_on_several_axes_asks_which(garden):
     garden.plant(METRIC)
     done = typed("show", "twofold", "--json")
     assert (done.code, done.out) == (2, "")
-    assert (
-        done.err == "Error: 'twofold' is a head and a reader. Choose one with --axis head or --axis reader.\n"
-    )
+    assert done.err == "Error: 'twofold' is a head and a reader. Choose one with --axis head or --axis reader.\n"
     schema = json.loads(typed("show", "twofold", "--json", "--axis", "readers").out)
     assert schema["x-taskgraft"]["axis"] == "reader"
 
@@ -135,7 +133,7 @@ def test_an_unknown_name_gives_the_catalogs_own_message(garden):
         "Error: No backbone named 'healty'.\nInstalled: nothing. A plugin that did not load may provide it: "
         "broken 1.0 (ModuleNotFoundError: No module named 'acme_core').\n",
     )
-    assert typed("show", "partiel").err.startswith("Error: No implementation named 'partiel'. Did you mean 'partial'")
+    assert typed("show", "partiel").err.startswith("Error: No component named 'partiel'. Did you mean 'partial'")
 
 
 @pytest.mark.parametrize(
@@ -158,23 +156,23 @@ def test_a_name_that_cannot_be_used_says_why(garden, text, message):
 
 def test_a_backbone_says_whether_its_weights_have_a_licence(small_plugin_installed):
     out = typed("show", "small-words").out
-    assert "Licence of the weights: each model has its own.\n" in out
+    assert "Licence of the weights: depends on the model.\n" in out
 
 
-def test_a_very_model_is_described(tmp_path, capfd):
+def test_a_checkpoint_is_described(tmp_path, capfd):
     save("bert", tmp_path)
     out = typed("show", f"hf-text:{tmp_path}").out
     about = json.loads(typed("show", f"hf-text:{tmp_path}", "--json").out)["x-taskgraft"]
-    assert "Inputs: text, text_pair (may be left out).\n" in out
+    assert "Inputs: text, text_pair (optional).\n" in out
     assert "Emits: vector (batch, feature)" in out
     assert "feature size 16.\n" in out
     assert "Parts, from input to output: block.0, block.1, block.2.\n" in out
-    assert "Cuts, where frozen computation can be stored: 0, 1, 2.\n" in out
+    assert "Cuts, where frozen computation can be cached: 0, 1, 2.\n" in out
     assert about["description"]["features"][0] == {"layout": "vector", "feature_sizes": [16]}
     assert about["description"]["parts"] == ["block.0", "block.1", "block.2"]
 
 
-def test_a_checkpoint_that_is_none_gives_one_sentence(tmp_path):
+def test_an_invalid_checkpoint_gives_one_sentence(tmp_path):
     done = typed("show", f"hf-text:{tmp_path}")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("Error: ")

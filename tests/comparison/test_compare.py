@@ -1,4 +1,4 @@
-"""Comparisons are made by processes of their own, so there are few of them here; each is asked for much."""
+"""Each comparison starts several processes, so there are few tests, with many assertions each."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from planting import OPENING, garden_in
 from small_tasks import sentences
 
 import taskgraft as tg
-from taskgraft.cli.arguments import reference
+from taskgraft.cli.options import parse_reference
 from taskgraft.comparison.compare import CompareError, NotDrawn
 from taskgraft.comparison.worker import RunRequest, run
 from taskgraft.recipes.files import read_recipe
@@ -59,7 +59,7 @@ def _fragile(config):
         if step == 5 and not Path(config.mark).exists():
             Path(config.mark).touch()
             os.kill(os.getppid() if config.victim == "parent" else os.getpid(), signal.SIGKILL)
-            time.sleep(60)  # the process ends when it finds its parent gone
+            time.sleep(60)  # the process ends when its parent is gone
 
     class Fragile(Strategy):
         def plan(self, backbone, head):
@@ -74,7 +74,7 @@ def taskgraft_strategies():
     yield StrategySpec(name="fragile", summary="ends a process once", config=FragileConfig, build=_fragile)
 """
 
-WAYS = [
+STRATEGIES = [
     "linear-probe",
     "partial:9",
     "{name: fragile, victim: parent, mark: one}",
@@ -100,15 +100,15 @@ def folder(tmp_path, monkeypatch):
         yield place
 
 
-def typed_ways(*others: object):
-    named = [word for way in WAYS for word in ("--strategy", way)]
-    return ("compare", "intents.toml", *named, "--test", "test.csv", "--quiet", *others)
+def compare_command(*others: object):
+    words = [word for strategy in STRATEGIES for word in ("--strategy", strategy)]
+    return ("compare", "intents.toml", *words, "--test", "test.csv", "--quiet", *others)
 
 
-def by_itself(strategy: str, seed: int = 0) -> tuple[tg.FitReport, dict, int]:
-    """Fit in this process: the run, its numbers on the test rows, and the size of the artifact."""
+def fit_alone(strategy: str, seed: int = 0) -> tuple[tg.FitReport, dict, int]:
+    """Fit in this process: the report, the metrics of the test rows, and the size of the artifact."""
     model = tg.compose("small-words", "classification", strategy)
-    run = model.fit(
+    report = model.fit(
         "train.csv",
         validation="valid.csv",
         inputs="text",
@@ -117,8 +117,8 @@ def by_itself(strategy: str, seed: int = 0) -> tuple[tg.FitReport, dict, int]:
         quiet=True,
     )
     artifact = f"as/deep/as/{strategy}-{seed}"  # the paths in an artifact start there, so their length counts
-    judged = model.evaluate("test.csv", quiet=True).to_json()["metrics"]
-    return run, judged, sum(file.stat().st_size for file in model.save(artifact, overwrite=True).iterdir())
+    metrics = model.evaluate("test.csv", quiet=True).to_json()["metrics"]
+    return report, metrics, sum(file.stat().st_size for file in model.save(artifact, overwrite=True).iterdir())
 
 
 def wait_for(lock: Path) -> None:
@@ -133,12 +133,12 @@ def wait_for(lock: Path) -> None:
             time.sleep(0.05)
 
 
-def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_were_not(
+def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_uninterrupted_fits(
     folder, monkeypatch, tmp_path_factory
 ):
     paths = os.pathsep.join(filter(None, sys.path))
-    command = [sys.executable, "-m", "taskgraft", *map(str, typed_ways())]
-    left = {"TMPDIR": str(tmp_path_factory.mktemp("left"))}  # whoever is killed leaves its temporary folder
+    command = [sys.executable, "-m", "taskgraft", *map(str, compare_command())]
+    left = {"TMPDIR": str(tmp_path_factory.mktemp("left"))}  # a killed process leaves its temporary folder
     environment = os.environ | {"PYTHONPATH": paths} | left
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -149,18 +149,18 @@ def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_w
     before = first.stat().st_mtime_ns
     wait_for(state.with_name("lock"))
 
-    again = typed(*typed_ways())
+    again = typed(*compare_command())
     assert (again.code, again.err) == (
         2,
-        "Error: Nothing was compared: a comparison is in intents.compare already. "
-        "Go on with resume (--resume), or replace it with overwrite (--overwrite).\n",
+        "Error: 'intents.compare' already holds a comparison. "
+        "Resume it (--resume), or replace it with overwrite (--overwrite).\n",
     )
 
-    second = typed(*typed_ways("--resume", "--json"))  # the run that ends itself is told, the others are finished
+    second = typed(*compare_command("--resume", "--json"))  # the run that kills itself is listed as failed
     assert (second.code, second.err) == (0, "")
-    said = json.loads(second.out)
-    assert said == json.loads((out / "comparison.json").read_text()) | {"folder": "intents.compare"}
-    assert [one["problem"] for one in said["contenders"]] == [
+    second_result = json.loads(second.out)
+    assert second_result == json.loads((out / "comparison.json").read_text()) | {"folder": "intents.compare"}
+    assert [one["problem"] for one in second_result["contenders"]] == [
         None,
         "'partial' has learn = 9, but the backbone has only 3 parts: embedding, block-0, block-1. "
         "Choose learn = 3 or less.",
@@ -168,23 +168,23 @@ def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_w
         "its process was ended by SIGKILL, as happens when memory runs out.",
     ]
 
-    third = typed(*typed_ways("--resume"))  # and tried again
+    third = typed(*compare_command("--resume"))  # and it is tried again
     assert (third.code, third.err) == (0, "")
     found = json.loads((out / "comparison.json").read_text())
     assert first.stat().st_mtime_ns == before
     probe, _, parent, own = found["contenders"]
     for one, strategy in ((probe, "linear-probe"), (parent, "partial:1"), (own, "partial:1")):
-        run, judged, size = by_itself(strategy)
-        trial = one["trials"]["0"]
-        assert trial["metrics"] == judged
-        assert one["score"] == judged["accuracy"]
-        assert trial["trained"] == run.stages[0].trained
-        assert trial["interrupted"] is (one is not probe)
-        assert one is not probe or trial["artifact"] == size
-        assert 100e6 < trial["peak_memory"] < 2e9
-        assert trial["seconds"] > trial["shared_seconds"] >= 0
+        report, metrics, size = fit_alone(strategy)
+        result = one["trials"]["0"]
+        assert result["metrics"] == metrics
+        assert one["score"] == metrics["accuracy"]
+        assert result["trained"] == report.stages[0].trained
+        assert result["interrupted"] is (one is not probe)
+        assert one is not probe or result["artifact"] == size
+        assert 100e6 < result["peak_memory"] < 2e9
+        assert result["seconds"] > result["shared_seconds"] >= 0
     assert own["shared_seconds"] == 0.0  # its own first attempt had computed and paid for it
-    assert said["contenders"][:3] == found["contenders"][:3]
+    assert second_result["contenders"][:3] == found["contenders"][:3]
     assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert not (out / "shelf").exists()
     assert list(out.glob("runs/*/artifact")) == list(out.glob("runs/*/run/state.safetensors")) == []
@@ -192,58 +192,56 @@ def test_killed_between_and_inside_runs_it_goes_on_to_the_figures_of_fits_that_w
     assert "30 test rows" in third.out
     assert third.out.endswith("Kept in intents.compare; figure: intents.compare/comparison.png.\n")
 
-    changed = typed(*typed_ways("--resume", "--set", "training.epochs=5"))
+    changed = typed(*compare_command("--resume", "--set", "training.epochs=5"))
     assert (changed.code, changed.err) == (
         2,
         "Error: Cannot resume intents.compare: the settings or data changed: training.epochs was 3, is 5. "
         "Use the same, or start again without resume (on the command line: --overwrite instead of --resume).\n",
     )
-    unknown = typed(*typed_ways("--resume", "--metric", "acuracy"))
+    unknown = typed(*compare_command("--resume", "--metric", "acuracy"))
     assert unknown.code == 2
-    assert unknown.err.startswith(
-        "Error: There is no number 'acuracy' to compare by (did you mean 'accuracy'?); there are "
-    )
-    by_f1 = typed(*typed_ways("--resume", "--metric", "f1_macro", "--json"))
+    assert unknown.err.startswith("Error: No run has the metric 'acuracy'. Did you mean 'accuracy'? Metrics: ")
+    by_f1 = typed(*compare_command("--resume", "--metric", "f1_macro", "--json"))
     assert json.loads(by_f1.out)["metric"] == "f1_macro"
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    ways = [reference(way, "strategy") for way in WAYS]
-    with pytest.warns(NotDrawn) as told:
-        undrawn = tg.compare("intents.toml", ways, folder=out, test="test.csv", resume=True, quiet=True)
+    strategies = [parse_reference(text, "strategy") for text in STRATEGIES]
+    with pytest.warns(NotDrawn) as caught:
+        undrawn = tg.compare("intents.toml", strategies, folder=out, test="test.csv", resume=True, quiet=True)
     assert undrawn.figure is None
-    assert undrawn.contenders[2].score("accuracy").value == parent["score"]["value"]
-    assert [str(one.message) for one in told] == [
-        f"{out}/comparison.png is not drawn, for matplotlib is not installed: pip install 'taskgraft[figures]'"
+    assert undrawn.candidates[2].summary.metrics["accuracy"].value == parent["score"]["value"]
+    assert [str(one.message) for one in caught] == [
+        f"{out}/comparison.png is not drawn, since matplotlib is not installed: pip install 'taskgraft[figures]'"
     ]
 
 
-def test_the_rows_that_a_split_holds_out_are_the_same_for_all_seeds_so_they_share_what_stays_frozen(folder):
+def test_split_rows_are_the_same_for_all_seeds_so_runs_share_frozen_features(folder):
     recipe = read_recipe("intents.toml", ["data.validation=null", "data.split=fraction:0.25"])
     shared = []
     for seed in (0, 1):
         training = recipe.training.model_copy(update={"seed": seed})
-        job = RunRequest(recipe.model_copy(update={"training": training}), 0, None, "shelf", quiet=True)
+        request = RunRequest(recipe.model_copy(update={"training": training}), 0, None, "shelf", quiet=True)
         place = folder / str(seed)
         place.mkdir()
-        record = run(place, job)
+        record = run(place, request)
         assert (record.rows, record.problem) == (6, None)
-        shared.append(record.trial.shared_seconds)
+        shared.append(record.result.shared_seconds)
     assert shared[0] == 0.0 < shared[1]
 
 
-# --- what is refused before anything runs
+# --- errors before anything runs
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             [],
-            "Nothing was compared: there is only 'linear-probe' on 'small-words'. Name more strategies, or more backbones.",
+            "There is only 'linear-probe' on 'small-words' to compare. Name more strategies, or more backbones.",
         ),
         (
             ["--strategy", "full", "--strategy", "{name: full}"],
-            "Nothing was compared: 'full' on 'small-words' is named twice. Name it once.",
+            "'full' on 'small-words' is named twice. Name it once.",
         ),
         (
             ["--strategy", "full", "--strategy", "{name: fragile, victim: self, mark: one, rate: 1}"],
@@ -256,16 +254,16 @@ def test_the_rows_that_a_split_holds_out_are_the_same_for_all_seeds_so_they_shar
         ),
         (
             ["--strategy", "full", "--strategy", "partial:1", "--set", "data.validation=null"],
-            "Nothing was compared: the recipe has no validation rows to judge by. "
+            "The recipe has no validation rows to evaluate on. "
             "Give data.validation, data.split, or test data (--test).",
         ),
         (
             ["--strategy", "full", "--strategy", "partial:1", "--set", "data.train=null"],
-            "Nothing was compared: the recipe names no training data. Say where they are: data.train.",
+            "The recipe names no training data. Give their path: data.train.",
         ),
         (
             ["--strategy", "full", "--strategy", "partial:1", "--set", "data.target=[]"],
-            "Nothing was compared: the recipe does not say what to predict. Name the target column: data.target.",
+            "The recipe does not say what to predict. Name the target column: data.target.",
         ),
         (
             ["--strategy", "full", "--strategy", "partial:1", "--test", "tests.csv"],
@@ -273,30 +271,30 @@ def test_the_rows_that_a_split_holds_out_are_the_same_for_all_seeds_so_they_shar
         ),
         (
             ["--strategy", "full", "--strategy", "partial:1", "-o", "."],
-            "Nothing was compared: something is in ., and it is no comparison. Name another folder.",
+            "'.' is not empty, and it is not a comparison. Name another folder.",
         ),
         (
             ["--strategy", "partial:9", "--strategy", "partial:8"],
-            "Nothing was compared: no run ended well. 'partial' has learn = 9, but the backbone has only 3 parts: "
+            "No run succeeded. 'partial' has learn = 9, but the backbone has only 3 parts: "
             "embedding, block-0, block-1. Choose learn = 3 or less. 'partial' has learn = 8, but the backbone has only 3 "
-            "parts: embedding, block-0, block-1. Choose learn = 3 or less. Mend that, and begin anew.",
+            "parts: embedding, block-0, block-1. Choose learn = 3 or less. Fix this, and start again.",
         ),
     ],
 )
-def test_what_cannot_be_compared_is_one_sentence(folder, arguments, said):
+def test_an_invalid_comparison_is_answered_with_one_message(folder, arguments, message):
     done = typed("compare", "intents.toml", "--quiet", *arguments)
-    assert (done.code, done.out, done.err) == (2, "", f"Error: {said}\n")
+    assert (done.code, done.out, done.err) == (2, "", f"Error: {message}\n")
 
 
-def test_an_unknown_strategy_is_told_with_what_was_meant(folder):
+def test_an_unknown_strategy_is_answered_with_a_suggestion(folder):
     done = typed("compare", "intents.toml", "--strategy", "full", "--strategy", "linear-prob")
     assert done.code == 2
     assert done.err.startswith("Error: No strategy named 'linear-prob'. Did you mean 'linear-probe' (from taskgraft")
     assert not (folder / "intents.compare").exists()
 
 
-def test_no_seeds_are_none(folder):
+def test_zero_seeds_are_rejected(folder):
     assert typed("compare", "intents.toml", "--strategy", "full", "--seeds", "0").code == 2
     with pytest.raises(CompareError) as raised:
         tg.compare("intents.toml", ["full", "partial:1"], seeds=0, folder="out")
-    assert str(raised.value) == "Nothing was compared: seeds is 0. Give a whole number from 1 on."
+    assert str(raised.value) == "The number of seeds is 0. Give a whole number from 1 on."

@@ -1,23 +1,27 @@
-"""Mistakes that authors make: each is the right plugin of ``acme_strings`` with one thing made wrong, and what is said of it.
+"""Mistakes that authors make: each is the correct plugin of ``acme_strings`` with one error, and the message that reports it.
 
-Numbers that depend on the weights are written #, and what torch says itself ….
+In messages, # stands for a number that depends on the weights, and … for the text of a torch error.
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
+
+from kit_laws import Check, message
+
+from taskgraft import testing as kit
 
 
-class Judge(Enum):
-    """Who catches a mistake."""
+class Catcher(StrEnum):
+    """What catches a mistake: the catalog, or the checks of the conformance kit for a subject."""
 
-    CATALOG = "the catalog"
-    USE = "the catalog, when the name is used"
-    BACKBONE = "BackboneLaws"
-    HEAD = "HeadLaws"
-    STRATEGY = "StrategyLaws"
-    READER = "ReaderLaws"
-    SPLIT = "SplitLaws"
-    PLUGIN = "PluginLaws"
+    CATALOG = "catalog"
+    USE = "catalog, when the name is used"
+    BACKBONE = "backbone"
+    HEAD = "head"
+    STRATEGY = "strategy"
+    READER = "reader"
+    SPLIT = "split"
+    PLUGIN = "plugin"
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,15 @@ class Mistake:
     """One mistake.
 
     Attributes:
-        cause: what the author did, as the guide says it.
-        judge: who catches it.
-        place: the module that is wrong.
-        changes: right text → wrong text.
-        message: all that is said.
+        cause: the error of the author, in the words of the guide.
+        module: the module that has the error.
+        changes: correct text → wrong text.
+        message: the whole message.
     """
 
     cause: str
-    judge: Judge
-    place: str
+    catcher: Catcher
+    module: str
     changes: dict[str, str]
     message: str
 
@@ -42,102 +45,127 @@ class Mistake:
         return self.cause
 
 
+IMPLEMENTATIONS = {
+    Catcher.BACKBONE: "Strings",
+    Catcher.HEAD: "Kinds",
+    Catcher.STRATEGY: "LastPart",
+    Catcher.READER: "reader 'pairs'",
+    Catcher.SPLIT: "split 'tenth'",
+}
+"""The names of the plugin's implementations in messages of the kit."""
+
+
+def violation(
+    cause: str,
+    catcher: Catcher,
+    module: str,
+    changes: dict[str, str],
+    check: Check,
+    found: str,
+    advice: str | None = None,
+    who: str = "",
+) -> Mistake:
+    """Describe a mistake that a check of the kit reports."""
+    who = who or IMPLEMENTATIONS[catcher]
+    return Mistake(cause, catcher, module, changes, message(check, who, found, advice))
+
+
 MISTAKES = (
     Mistake(
         "A library is not installed.",
-        Judge.CATALOG,
+        Catcher.CATALOG,
         "__init__",
         {"from pydantic import Field": "import acme_core\nfrom pydantic import Field"},
         "acme 1.0 (ModuleNotFoundError: No module named 'acme_core')",
     ),
     Mistake(
         "A module of the core is imported that is not public, or no longer there.",
-        Judge.CATALOG,
+        Catcher.CATALOG,
         "__init__",
         {"from pydantic import Field": "from taskgraft.spec import HeadSpec\nfrom pydantic import Field"},
         "acme 1.0 (it imports taskgraft.spec, which is not public: plugins import from taskgraft.plugin)",
     ),
     Mistake(
         "A name is imported that taskgraft.plugin does not have.",
-        Judge.CATALOG,
+        Catcher.CATALOG,
         "__init__",
         {"from pydantic import Field": "from taskgraft.plugin import BackboneSpecs\nfrom pydantic import Field"},
         "acme 1.0 (it imports 'BackboneSpecs' from taskgraft.plugin, which does not have it; did it mean 'BackboneSpec'?)",
     ),
     Mistake(
-        "torch is imported at the top. The plugin works, with a remark.",
-        Judge.CATALOG,
+        "torch is imported at module level. The plugin works, with a remark.",
+        Catcher.CATALOG,
         "__init__",
         {"from pydantic import Field": "import torch\nfrom pydantic import Field"},
         "imports torch during discovery; move that import into the spec's build function",
     ),
     Mistake(
         "The module states no contract.",
-        Judge.CATALOG,
+        Catcher.CATALOG,
         "__init__",
         {'TASKGRAFT_CONTRACT = "1.0"': ""},
         'acme 1.0 (states no contract: add TASKGRAFT_CONTRACT = "1.0" to its module)',
     ),
     Mistake(
         "The contract is a number, which would read 1.10 as 1.1.",
-        Judge.CATALOG,
+        Catcher.CATALOG,
         "__init__",
         {'TASKGRAFT_CONTRACT = "1.0"': "TASKGRAFT_CONTRACT = 1.0"},
         "acme 1.0 (states the contract 1.0, which is not a version like '1.0')",
     ),
     Mistake(
         "The plugin was built for a newer contract.",
-        Judge.CATALOG,
+        Catcher.CATALOG,
         "__init__",
         {'TASKGRAFT_CONTRACT = "1.0"': 'TASKGRAFT_CONTRACT = "1.1"'},
         "acme 1.0 (was built for contract 1.1, newer than the installed 1.0: update taskgraft)",
     ),
     Mistake(
-        "The plugin was built for an older contract, which no longer holds.",
-        Judge.CATALOG,
+        "The plugin was built for an older contract, which is no longer supported.",
+        Catcher.CATALOG,
         "__init__",
         {'TASKGRAFT_CONTRACT = "1.0"': 'TASKGRAFT_CONTRACT = "0.9"'},
         "acme 1.0 (was built for contract 0.9, older than the installed 1.0: update the plugin)",
     ),
     Mistake(
         "A hook is misspelt.",
-        Judge.CATALOG,
+        Catcher.CATALOG,
         "__init__",
         {"def taskgraft_heads": "def taskgraft_head"},
         "acme 1.0 (has a hook 'taskgraft_head', which does not exist; did it mean 'taskgraft_heads'?)",
     ),
     Mistake(
-        "A hook lacks its mark.",
-        Judge.CATALOG,
+        "A hook lacks its decorator.",
+        Catcher.CATALOG,
         "__init__",
         {"@hookimpl\ndef taskgraft_heads": "def taskgraft_heads"},
         "acme 1.0 (has taskgraft_heads without @hookimpl, so it would never be called)",
     ),
     Mistake(
-        "A hook makes its specs and returns nothing.",
-        Judge.CATALOG,
+        "A hook creates its specs but returns nothing.",
+        Catcher.CATALOG,
         "__init__",
         {"yield HeadSpec": "spec = HeadSpec"},
         "acme 1.0 (taskgraft_heads returned None, not an iterable of HeadSpec)",
     ),
     Mistake(
-        "A hook raises half-way through its answer.",
-        Judge.CATALOG,
+        "A hook raises after its first spec.",
+        Catcher.CATALOG,
         "__init__",
         {"\n\ndef describe_kinds": "    raise KeyError('ACME_LICENCE')\n\n\ndef describe_kinds"},
         "acme 1.0 (KeyError: 'ACME_LICENCE')",
     ),
     Mistake(
-        "A hook answers with something that is no spec.",
-        Judge.CATALOG,
+        "A hook returns something that is not a spec.",
+        Catcher.CATALOG,
         "__init__",
         {"yield HeadSpec(": "yield dict("},
         "acme 1.0 (taskgraft_heads returned dict {'name': 'kinds', 'summary': 'one label per row', "
         "'config': , not HeadSpec)",
     ),
     Mistake(
-        "A hook changes a spec that it made.",
-        Judge.CATALOG,
+        "A hook modifies a spec.",
+        Catcher.CATALOG,
         "__init__",
         {
             "yield HeadSpec(": "spec = HeadSpec(",
@@ -147,22 +175,22 @@ MISTAKES = (
     ),
     Mistake(
         "A config is a plain pydantic model, a dataclass or a dict.",
-        Judge.CATALOG,
+        Catcher.CATALOG,
         "__init__",
         {"class StringsConfig(Config)": "from pydantic import BaseModel\nclass StringsConfig(BaseModel)"},
         "acme 1.0 (taskgraft_backbones: the config of 'strings' is <class 'acme_strings.StringsConfig'>, not "
         "a subclass of Config)",
     ),
     Mistake(
-        "A name has capitals or an underscore in it.",
-        Judge.CATALOG,
+        "A name contains capitals or an underscore.",
+        Catcher.CATALOG,
         "__init__",
         {'name="kinds"': 'name="Kinds_Head"'},
         "acme 1.0 (taskgraft_heads: 'Kinds_Head' is not a valid name (lower-case words joined by hyphens))",
     ),
     Mistake(
         "A hook takes an argument that the contract does not have.",
-        Judge.CATALOG,
+        Catcher.CATALOG,
         "__init__",
         {"def taskgraft_heads()": "def taskgraft_heads(settings)"},
         "acme 1.0 (PluginValidationError: Plugin 'acme_strings' for hook 'taskgraft_heads' hookimpl "
@@ -171,497 +199,455 @@ MISTAKES = (
     ),
     Mistake(
         "A hook never ends.",
-        Judge.CATALOG,
+        Catcher.CATALOG,
         "__init__",
         {"    yield HeadSpec(": "    while True:\n      yield HeadSpec("},
         "acme 1.0 (taskgraft_heads returned more than 1,000 specs; it seems endless)",
     ),
     Mistake(
-        "A name stands in an answer twice.",
-        Judge.CATALOG,
+        "A hook returns one name twice.",
+        Catcher.CATALOG,
         "__init__",
         {"yield HeadSpec(": "for _ in range(2):\n      yield HeadSpec("},
         "acme 1.0 (taskgraft_heads names kinds more than once)",
     ),
     Mistake(
-        "Aliases are one text, where a tuple was meant.",
-        Judge.CATALOG,
+        "Aliases are a string instead of a tuple.",
+        Catcher.CATALOG,
         "__init__",
         {'name="kinds",': 'name="kinds", aliases=("sorts"),'},
         "acme 1.0 (taskgraft_heads: the aliases of 'kinds' are 'sorts', not a tuple of names)",
     ),
     Mistake(
-        "Another distribution has the name too.",
-        Judge.USE,
+        "Another distribution provides the same name.",
+        Catcher.USE,
         "__init__",
         {'name="kinds"': 'name="healthy"'},
         "The head 'healthy' is provided by acme 1.0 and by health 1.0. Choose one with "
         "'acme/healthy' or 'health/healthy'.",
     ),
-    Mistake(
+    violation(
         "Two parts own one layer.",
-        Judge.BACKBONE,
+        Catcher.BACKBONE,
         "__init__",
         {'("mixing", "dropout"), ': '("mixing", "dropout", "last"), '},
-        "Strings breaks the law 'parts own every tensor exactly once':\n"
-        "last.weight belongs to part 'mixing' and to part 'last'.\n"
+        kit.check_parts_own_every_tensor_once,
+        "last.weight belongs to part 'mixing' and to part 'last'",
         "Leave it to the first part that uses it.",
     ),
-    Mistake(
+    violation(
         "A layer belongs to no part.",
-        Judge.BACKBONE,
+        Catcher.BACKBONE,
         "__init__",
         {
             '("mixing", "dropout"), sequence(size), {"mixing": LayerRole.FEED_FORWARD_IN}': '("dropout",), sequence(size)'
         },
-        "Strings breaks the law 'parts own every tensor exactly once':\n"
-        "no part owns mixing.weight, mixing.bias.\n"
-        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do "
-        "not need it.",
+        kit.check_parts_own_every_tensor_once,
+        "no part owns mixing.weight, mixing.bias",
     ),
-    Mistake(
+    violation(
         "A buffer belongs to no part.",
-        Judge.BACKBONE,
+        Catcher.BACKBONE,
         "__init__",
         {'("letters", "shift")': '("letters",)'},
-        "Strings breaks the law 'parts own every tensor exactly once':\n"
-        "no part owns shift.\n"
-        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do "
-        "not need it.",
+        kit.check_parts_own_every_tensor_once,
+        "no part owns shift",
     ),
-    Mistake(
-        "A role is given to what is no linear or convolutional layer.",
-        Judge.BACKBONE,
+    violation(
+        "A role is given to a layer that is neither linear nor convolutional.",
+        Catcher.BACKBONE,
         "__init__",
         {'"shift"), sequence(size)': '"shift"), sequence(size), {"letters": LayerRole.FUSED}'},
-        "Strings breaks the law 'roles name linear and convolutional layers of their part':\n"
+        kit.check_roles_name_layers,
         "part 'letters' gives letters the role 'fused', but it is of the type Embedding, not a linear or "
-        "convolutional layer.\n"
-        "Mend the 'roles' of that part.",
+        "convolutional layer",
     ),
-    Mistake(
+    violation(
         "Cuts are counted from 1.",
-        Judge.BACKBONE,
+        Catcher.BACKBONE,
         "__init__",
         {"cuts=(0, 1, 2)": "cuts=(1, 2, 3)"},
-        "Strings breaks the law 'the description is sound':\n"
-        "its cuts (1, 2, 3) lack 0.\n"
-        "Cut 0, before the first part, is always one.",
+        kit.check_description_is_valid,
+        "its cuts (1, 2, 3) lack 0",
+        "Cut 0, before the first part, always exists.",
     ),
-    Mistake(
-        "Features have another layout than was asked for.",
-        Judge.BACKBONE,
+    violation(
+        "Features have a different layout than requested.",
+        Catcher.BACKBONE,
         "backbone",
         {"if layout == Layout.VECTOR:": "if layout == Layout.PAIR:"},
-        "Strings breaks the law 'features match their description':\n"
-        "asked for vector features, vector features have the shape (6, 20, 8), described with 2 axes.\n"
-        "Mend forward or the description; a head is built from the latter.",
+        kit.check_features_match_the_description,
+        "forward for vector: vector features have the shape (6, 20, 8), described with 2 axes",
     ),
-    Mistake(
-        "A layer is built that nothing uses.",
-        Judge.BACKBONE,
+    violation(
+        "A layer is built but never used.",
+        Catcher.BACKBONE,
         "backbone",
         {"torch.tanh(self.last(hidden))": "torch.tanh(hidden)"},
-        "Strings breaks the law 'every tensor that is not declared unused gets a gradient':\n"
-        "no layout (sequence, vector) sends a gradient to last.weight, last.bias.\n"
-        "Use it in forward, declare it in 'unused', or (behind a zero gate) draw the gate away from zero for "
-        "the test.",
+        kit.check_every_tensor_gets_a_gradient,
+        "no layout (sequence, vector) sends a gradient to last.weight, last.bias",
     ),
-    Mistake(
+    violation(
         "forward runs without gradients.",
-        Judge.BACKBONE,
+        Catcher.BACKBONE,
         "backbone",
         {"    def forward(": "    @torch.no_grad()\n    def forward("},
-        "Strings breaks the law 'every tensor that is not declared unused gets a gradient':\n"
-        "sequence features carry no gradient.\n"
+        kit.check_every_tensor_gets_a_gradient,
+        "sequence features carry no gradient",
         "Do not detach, and leave no_grad to the caller.",
     ),
-    Mistake(
-        "The fingerprint is taken of the weights in memory.",
-        Judge.BACKBONE,
+    violation(
+        "The fingerprint is computed from the weights in memory.",
+        Catcher.BACKBONE,
         "backbone",
         {
-            "    def forward(": "    def fingerprint(self):\n        return str(self.letters.weight.tolist())\n\n    def forward("
+            "    def forward(": "    def fingerprint(self):\n        return str(self.letters.weight.tolist())\n\n"
+            "    def forward("
         },
-        "Strings breaks the law 'the fingerprint identifies the checkpoint as stored':\n"
-        "it changed when a weight in memory was changed, as training does.\n"
-        "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
+        kit.check_fingerprint_is_stable,
+        "it changed when a weight in memory was changed, as training does",
     ),
-    Mistake(
-        "Dropout is called as a function, which does not know of eval mode.",
-        Judge.BACKBONE,
+    violation(
+        "Dropout is called as a function, which ignores eval mode.",
+        Catcher.BACKBONE,
         "backbone",
         {"self.dropout(hidden + ": "nn.functional.dropout(hidden + ", "[:, None])))": "[:, None], 0.1)))"},
-        "Strings breaks the law 'eval mode is deterministic':\n"
-        "two passes give sequence features that differ by #.\n"
-        "Draw random numbers only where self.training is true, as dropout does.",
+        kit.check_eval_is_deterministic,
+        "two passes give sequence features that differ by #",
     ),
-    Mistake(
-        "The mean is taken over padding too.",
-        Judge.BACKBONE,
+    violation(
+        "The mean includes padding.",
+        Catcher.BACKBONE,
         "backbone",
         {"real.sum(1) / batch.lengths[ELEMENT_AXIS][:, None].to(hidden.dtype)": "hidden.mean(1)"},
-        "Strings breaks the law 'an example's features do not depend on its companions or on padding':\n"
-        "sequence features of row 0 alone and among others differ by #.\n"
-        "Mask what is past each example's length, and let nothing mix rows of a batch.",
+        kit.check_features_do_not_depend_on_the_batch,
+        "sequence features of row 0 alone and in a batch differ by #",
     ),
-    Mistake(
-        "Features are scaled by the statistics of the batch.",
-        Judge.BACKBONE,
+    violation(
+        "Features are normalized with the statistics of the batch.",
+        Catcher.BACKBONE,
         "backbone",
         {"torch.tanh(self.last(hidden))": "torch.tanh(self.last(hidden - hidden.mean((0, 1))))"},
-        "Strings breaks the law 'an example's features do not depend on its companions or on padding':\n"
-        "sequence features of row 0 alone and among others differ by #.\n"
-        "Mask what is past each example's length, and let nothing mix rows of a batch.",
+        kit.check_features_do_not_depend_on_the_batch,
+        "sequence features of row 0 alone and in a batch differ by #",
     ),
-    Mistake(
-        "Something of the last batch is kept for the next.",
-        Judge.BACKBONE,
+    violation(
+        "State of the last batch is kept for the next.",
+        Catcher.BACKBONE,
         "backbone",
         {
             "torch.tanh(self.last(hidden))\n": "torch.tanh(self.last(hidden)) + getattr(self, 'before', 0)\n"
             "        self.before = hidden.detach().mean()\n"
         },
-        "Strings breaks the law 'eval mode is deterministic':\n"
-        "two passes of one batch give sequence features that differ by #, with the same random numbers.\n"
-        "Keep nothing of a pass on the module.",
+        kit.check_eval_is_deterministic,
+        "two passes of one batch give sequence features that differ by #, with the same random numbers",
+        "Store nothing of a pass on the module.",
     ),
-    Mistake(
+    violation(
         "A running mean is a plain attribute, not a buffer.",
-        Judge.BACKBONE,
+        Catcher.BACKBONE,
         "backbone",
         {
             "torch.tanh(self.last(hidden))\n": "torch.tanh(self.last(hidden))\n"
             "        self.mean = getattr(self, 'mean', 0) + self.training * hidden.detach().mean()\n"
             "        hidden = hidden - self.mean\n"
         },
-        "Strings breaks the law 'training changes nothing but parameters and buffers':\n"
-        "sequence features differ by # after a pass in training mode.\n"
-        "Register what training changes as a buffer, and let a part own it.",
+        kit.check_training_changes_only_tensors,
+        "sequence features differ by # after a pass in training mode",
     ),
-    Mistake(
-        "A dtype is named in forward.",
-        Judge.BACKBONE,
+    violation(
+        "forward uses a fixed dtype.",
+        Catcher.BACKBONE,
         "backbone",
         {"torch.tanh(self.last(hidden))": "torch.tanh(self.last(hidden.float()))"},
-        "Strings breaks the law 'the weights may be cast':\n"
-        "sequence features with weights in torch.float64 raises RuntimeError: ….\n"
-        "Take dtypes from the weights or the hidden values, and cast floating-point inputs to them.",
+        kit.check_dtypes_work,
+        "computing sequence features with weights in torch.float64 raises RuntimeError: …",
     ),
-    Mistake(
-        "A device is named in forward.",
-        Judge.BACKBONE,
+    violation(
+        "forward uses a fixed device.",
+        Catcher.BACKBONE,
         "backbone",
         {"+ self.shift": '+ self.shift * torch.ones(len(self.shift), dtype=self.shift.dtype, device="cpu")'},
-        "Strings breaks the law 'a backbone runs where its weights are':\n"
-        "forward for sequence features, where a tensor that says no device, or names one, lies elsewhere, "
-        "raises RuntimeError: ….\n"
-        "Give device=… (of an input or a weight) to every tensor that forward makes; name no device.",
+        kit.check_devices_work,
+        "forward for sequence features, with tensors that are created without a device or on a named one "
+        "elsewhere, raises RuntimeError: …",
     ),
-    Mistake(
-        "A tensor is made where the default device is.",
-        Judge.BACKBONE,
+    violation(
+        "forward creates a tensor on the default device.",
+        Catcher.BACKBONE,
         "backbone",
         {"+ self.shift": "+ self.shift * torch.ones(len(self.shift), dtype=self.shift.dtype)"},
-        "Strings breaks the law 'a backbone runs where its weights are':\n"
-        "forward for sequence features, where a tensor that says no device, or names one, lies elsewhere, "
-        "raises RuntimeError: ….\n"
-        "Give device=… (of an input or a weight) to every tensor that forward makes; name no device.",
+        kit.check_devices_work,
+        "forward for sequence features, with tensors that are created without a device or on a named one "
+        "elsewhere, raises RuntimeError: …",
     ),
-    Mistake(
-        "resume leaves out a part.",
-        Judge.BACKBONE,
+    violation(
+        "forward_from_cut skips a part.",
+        Catcher.BACKBONE,
         "backbone",
         {"if cut < 2:": "if cut < 1:"},
-        "Strings breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "sequence features resumed from cut 1 differ by #.\n"
-        "Put all that later parts need into the state, recompute what depends on length, or offer no such "
-        "cut.",
+        kit.check_resuming_equals_a_full_pass,
+        "sequence features resumed from cut 1 differ by #",
     ),
-    Mistake(
-        "resume starts again from the raw input, which the state carries.",
-        Judge.BACKBONE,
+    violation(
+        "forward_from_cut starts again from the raw input, which the state holds.",
+        Catcher.BACKBONE,
         "backbone",
         {
             '        return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)': "        return batch",
             'self._looked_up(state) if cut == 0 else state["hidden"]': "self._looked_up(state)",
             "if cut < 2:": "if cut < 3:",
         },
-        "Strings breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "the state at cut 1 carries the raw input 'letters' as 'letters'.\n"
-        "Keep the hidden values, and of the inputs only what later parts read (masks, positions).",
+        kit.check_states_hold_no_raw_input,
+        "the state at cut 1 holds the raw input 'letters' as 'letters'",
     ),
-    Mistake(
-        "resume takes what forward_to_cut left on the module.",
-        Judge.BACKBONE,
+    violation(
+        "forward_from_cut reads what forward_to_cut stored on the module.",
+        Catcher.BACKBONE,
         "backbone",
         {
             '        return Batch({"hidden": hidden}': '        self.hidden = hidden\n        return Batch({"hidden": hidden}',
             'else state["hidden"]': "else self.hidden",
         },
-        "Strings breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "resuming sequence features from cut 1 raises AttributeError: 'Strings' object has no attribute "
-        "'hidden'.\n"
-        "Put all that later parts need into the state, recompute what depends on length, or offer no such "
-        "cut.",
+        kit.check_resuming_equals_a_full_pass,
+        "resuming sequence features from cut 1 raises AttributeError: 'Strings' object has no attribute 'hidden'",
     ),
-    Mistake(
+    violation(
         "A state does not name its padded axis.",
-        Judge.BACKBONE,
+        Catcher.BACKBONE,
         "backbone",
         {'Batch({"hidden": hidden}': 'Batch({"hidden": hidden, "mask": batch.mask(ELEMENT_AXIS)}'},
-        "Strings breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "at cut 1, 'mask' of row 0 has the shape (1, 20) among others and (1, 5) alone.\n"
+        kit.check_states_name_their_padded_axes,
+        "at cut 1, 'mask' of row 0 has the shape (1, 20) in a batch and (1, 5) alone",
         "Name its padded axes in the 'axes' of the state, each with its lengths.",
     ),
-    Mistake(
-        "forward_to_cut goes one part too far.",
-        Judge.BACKBONE,
+    violation(
+        "forward_to_cut runs one part too many.",
+        Catcher.BACKBONE,
         "backbone",
         {"        if cut == 2:\n": "        if cut > 0:\n", "if cut < 2:": "if cut == 0:"},
-        "Strings breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "'hidden' at cut 1 changes with the weights of part 'mixing', behind it.\n"
-        "Let forward_to_cut stop before that part, or let an earlier part own what it uses.",
+        kit.check_states_do_not_depend_on_later_parts,
+        "'hidden' at cut 1 changes with the weights of part 'mixing', after it",
     ),
-    Mistake(
+    violation(
         "A processor sorts rows by their length.",
-        Judge.BACKBONE,
+        Catcher.BACKBONE,
         "backbone",
         {"        lengths = torch.tensor": "        rows.sort(key=len)\n        lengths = torch.tensor"},
-        "Strings breaks the law 'what a processor makes of a row does not depend on its companions':\n"
-        "example 1 stands in row 3 of the batch.\n"
-        "Give rows in the order of the examples.",
+        kit.check_rows_are_preprocessed_independently,
+        "example 1 is in row 3 of the batch",
+        "Return rows in the order of the examples.",
     ),
-    Mistake(
+    violation(
         "A processor raises on an empty cell.",
-        Judge.BACKBONE,
+        Catcher.BACKBONE,
         "backbone",
         {'in text or ""]': "in text]"},
-        "Strings breaks the law 'a row that cannot be used is named, not raised':\n"
-        "preparing a row of empty cells (None) raises TypeError: 'NoneType' object is not iterable.\n"
-        "Give it a row in the batch all the same, and its reason in 'refused'.",
+        kit.check_invalid_rows_are_reported,
+        "preprocessing a row of empty cells (None) raises TypeError: 'NoneType' object is not iterable",
     ),
-    Mistake(
-        "The settings of a processor hold a set.",
-        Judge.BACKBONE,
+    violation(
+        "The settings of a processor contain a set.",
+        Catcher.BACKBONE,
         "backbone",
         {'{"alphabet": ascii_lowercase}': '{"alphabet": set(ascii_lowercase)}'},
-        "Strings breaks the law 'the processor's settings are JSON':\n"
-        "they cannot be written as JSON (Object of type set is not JSON serializable).\n"
-        "Give texts, numbers, true, false, null, and lists and objects of them, all decided when it was "
-        "built.",
+        kit.check_processor_settings_are_json,
+        "they cannot be written as JSON (Object of type set is not JSON serializable)",
     ),
-    Mistake(
-        "A field of the target description may hold anything.",
-        Judge.HEAD,
+    violation(
+        "A field of the target description has the type Any.",
+        Catcher.HEAD,
         "head",
         {"labels: tuple[str, ...]\n\n\nclass Kinds(": "labels: Any\n\n\nclass Kinds("},
-        "Kinds breaks the law 'what a head learns is a frozen target description, as JSON':\n"
-        "written as JSON and read again, KindsTarget(labels=('a', 'b', 'c')) becomes "
-        "KindsTarget(labels=['a', 'b', 'c']).\n"
-        "Let learn answer with an instance of the class in 'target', a subclass of Target with plain fields.",
+        kit.check_target_description_is_json,
+        "written as JSON and read again, KindsTarget(labels=('a', 'b', 'c')) becomes KindsTarget(labels=['a', "
+        "'b', 'c'])",
     ),
-    Mistake(
+    violation(
         "The loss is a mean.",
-        Judge.HEAD,
+        Catcher.HEAD,
         "head",
         {'reduction="sum"': 'reduction="mean"'},
-        "Kinds breaks the law 'the loss of a batch is the sum over its rows':\n"
-        "for vector features, the total of 6 rows is #, but # row by row.\n"
-        "Sum in 'total', do not average, and count in 'weight' what was summed.",
+        kit.check_loss_is_a_sum_over_rows,
+        "for vector features, the total of 6 rows is #, but # row by row",
     ),
-    Mistake(
-        "The head scales its features by the statistics of the batch.",
-        Judge.HEAD,
+    violation(
+        "The head normalizes its features with the statistics of the batch.",
+        Catcher.HEAD,
         "head",
         {"self.readout(value)": "self.readout(value - value.mean(0))"},
-        "Kinds breaks the law 'loss and predictions do not depend on padding or companions':\n"
-        "for vector features, row 0 is predicted as 'a' among others and as 'b' alone.\n"
-        "Let nothing mix rows of a batch, and use the lengths: positions past them hold anything.",
+        kit.check_outputs_do_not_depend_on_the_batch,
+        "for vector features, row 0 is predicted as 'a' in a batch and as 'b' alone",
     ),
-    Mistake(
-        "predict decodes in another order than encode.",
-        Judge.HEAD,
+    violation(
+        "predict decodes labels in a different order than encode.",
+        Catcher.HEAD,
         "head",
         {"[self.labels[number] for": "[self.labels[::-1][number] for"},
-        "Kinds breaks the law 'what costs least is what is predicted':\n"
-        "for vector features, where the loss is least, 4 of 6 rows are not predicted as their truth: row 0 "
-        "as 'c', not as 'a'.\n"
-        "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
+        kit.check_lowest_loss_predicts_the_targets,
+        "for vector features, at the lowest loss, 4 of 6 rows are not predicted as their target: row 0 as 'c', "
+        "not as 'a'",
     ),
-    Mistake(
-        "Labels that only validation rows have are taken in.",
-        Judge.HEAD,
+    violation(
+        "encode accepts labels that only validation rows have.",
+        Catcher.HEAD,
         "head",
         {
             "if bad:\n            raise InvalidTargets(bad)\n": "known = [*target.labels, *{labels[row] for row in bad}]\n",
             "[target.labels.index(label)": "[known.index(label)",
         },
-        "Kinds breaks the law 'a target that cannot be read is InvalidTargets, naming its row':\n"
-        "encode takes 'a_label_that_no_one_has_seen', which the training split never showed.\n"
-        "Raise InvalidTargets({row: reason}) from encode, and give the label in the reason.",
+        kit.check_invalid_targets_are_reported,
+        "encode accepts 'a_label_outside_the_training_split', which is not in the training split",
     ),
-    Mistake(
-        "A plan is drawn at random.",
-        Judge.STRATEGY,
+    violation(
+        "A plan is random.",
+        Catcher.STRATEGY,
         "strategy",
         {"head_learning_rate=1e-2": "head_learning_rate=float(torch.rand(()))"},
-        "LastPart breaks the law 'a plan depends on the descriptions and settings alone':\n"
-        "two plans for the same descriptions differ.\n"
-        "Keep nothing between calls; draw nothing.",
+        kit.check_planning_is_pure,
+        "two plans for the same descriptions differ",
     ),
-    Mistake(
-        "A plan names the part of one backbone.",
-        Judge.STRATEGY,
+    violation(
+        "A plan names a part of one particular backbone.",
+        Catcher.STRATEGY,
         "strategy",
         {"(last.name,)": '("last",)'},
-        "LastPart breaks the law 'stages say what can be carried out':\n"
-        "stage 'last' names the part 'last'; the parts are all.\n"
-        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
-        "reason.",
+        kit.check_stages_are_valid,
+        "stage 'last' names the part 'last'; the parts are all",
     ),
-    Mistake(
-        "A plan chooses layers that the backbone does not have.",
-        Judge.STRATEGY,
+    violation(
+        "A plan selects layers that the backbone does not have.",
+        Catcher.STRATEGY,
         "strategy",
         {"Unfreeze((last.name,), 1e-3)": "Unfreeze((last.name,), 1e-3, roles=frozenset({LayerRole.QUERY}))"},
-        "LastPart breaks the law 'stages say what can be carried out':\n"
-        "The stage 'last' cannot run: its selection 1 matches no tensor of last.\n"
-        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
-        "reason.",
+        kit.check_stages_fit_a_real_backbone,
+        "The stage 'last' cannot run: its selection 1 matches no tensor of last",
     ),
-    Mistake(
-        "Nothing learns in a stage.",
-        Judge.STRATEGY,
+    violation(
+        "A stage trains nothing.",
+        Catcher.STRATEGY,
         "strategy",
         {"(Unfreeze((last.name,), 1e-3),), insert, head_learning_rate=1e-2": "()"},
-        "LastPart breaks the law 'stages say what can be carried out':\n"
-        "in stage 'last' nothing learns.\n"
-        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
-        "reason.",
+        kit.check_stages_are_valid,
+        "stage 'last' trains nothing",
     ),
-    Mistake(
-        "An inserted module makes a layer of its own and leaves out the one that it stands around.",
-        Judge.STRATEGY,
+    violation(
+        "An inserted module creates its own layer instead of wrapping the given one.",
+        Catcher.STRATEGY,
         "strategy",
         {"self.wrapped = wrapped": "self.wrapped = nn.Linear(wrapped.in_features, wrapped.out_features)"},
-        "LastPart breaks the law 'stages say what can be carried out':\n"
-        "The insertion 'scale' cannot be made: the module around mixing does not contain that layer.\n"
-        "Choose parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
-        "reason.",
+        kit.check_stages_fit_a_real_backbone,
+        "The insertion 'scale' cannot be made: the module around mixing does not contain that layer",
     ),
     Mistake(
-        "Weights are moved that no stage declares.",
-        Judge.STRATEGY,
+        "Weights change that no stage declares.",
+        Catcher.STRATEGY,
         "strategy",
         {
-            "head_learning_rate=1e-2": "head_learning_rate=1e-2, on_step_end=lambda backbone, step: backbone.letters.weight.data.mul_(0.99)"
+            "head_learning_rate=1e-2": "head_learning_rate=1e-2, "
+            "on_step_end=lambda backbone, step: backbone.letters.weight.data.mul_(0.99)"
         },
         "The stage 'last' did not train exactly what it declared:\n"
         "  the tensor letters.weight is frozen, but changed\n"
         "This is a bug in the strategy, the backbone or the head, not in your data.",
     ),
-    Mistake(
-        "A reader leaves out the rows that it cannot use.",
-        Judge.READER,
+    violation(
+        "A reader drops invalid rows.",
+        Catcher.READER,
         "data",
         {"for line in lines]\n": 'for line in lines if ": " in line]\n', "list(range(1, len(lines) + 1))": "None"},
-        "reader 'pairs' breaks the law 'no row is lost':\n"
-        "data.pairs has 7 rows, but 6 are read.\n"
-        "Keep a row that cannot be used in the table, with missing values, and give its reason in 'refused'.",
+        kit.check_no_row_is_lost,
+        "data.pairs has 7 rows, but 6 are read",
     ),
-    Mistake(
-        "A reader raises whatever Python raises.",
-        Judge.READER,
+    violation(
+        "A reader lets Python's exceptions through.",
+        Catcher.READER,
         "data",
         {"except (OSError, UnicodeDecodeError)": "except ZeroDivisionError"},
-        "reader 'pairs' breaks the law 'a file that cannot be read is told':\n"
-        "reading a missing file raises FileNotFoundError: [Errno 2] No such file or directory: "
-        "'…/file.pairs'.\n"
-        "Raise taskgraft.contract.rows.UnreadableFile with path and reason.",
+        kit.check_unreadable_files_are_reported,
+        "reading a missing file raises FileNotFoundError: [Errno 2] No such file or directory: '…/file.pairs'",
     ),
-    Mistake(
-        "A split puts a row into two parts.",
-        Judge.SPLIT,
+    violation(
+        "A split puts a row into two subsets.",
+        Catcher.SPLIT,
         "data",
         {"if place % 10]": "]"},
-        "split 'tenth' breaks the law 'a split divides the rows':\n"
-        "with the seed 0, it puts row 10 into 'train' and into 'validation'.\n"
-        "Put each row number into one part; train and validation need rows.",
+        kit.check_split_divides_the_rows,
+        "with the seed 0, it puts row 10 into 'train' and into 'validation'",
     ),
-    Mistake(
-        "A split draws without the seed.",
-        Judge.SPLIT,
+    violation(
+        "A split ignores the seed.",
+        Catcher.SPLIT,
         "data",
         {"default_rng(seed)": "default_rng()"},
-        "split 'tenth' breaks the law 'a seed decides':\n"
-        "two answers with the seed 0 differ.\n"
-        "Draw with a generator made from the seed, such as numpy.random.default_rng(seed).",
+        kit.check_split_is_repeatable,
+        "two splits with the seed 0 differ",
     ),
-    Mistake(
-        "A config has a value that JSON does not have.",
-        Judge.PLUGIN,
+    violation(
+        "A config contains a value that JSON cannot represent.",
+        Catcher.PLUGIN,
         "__init__",
         {
             "feature_size: int = Field(default=8,": "smallest: float = -float('inf')\n    feature_size: int = Field(default=8,"
         },
-        "backbone 'strings' of acme_strings breaks the law 'a spec is plain and its settings are JSON':\n"
-        "writing StringsConfig as JSON raises ValueError: Out of range float values are not JSON compliant.\n"
-        "Mend the spec.",
+        kit.check_specs_are_valid,
+        "writing StringsConfig as JSON raises ValueError: Out of range float values are not JSON compliant",
+        who="backbone 'strings' of acme_strings",
     ),
-    Mistake(
-        "describe builds the model and asks it.",
-        Judge.PLUGIN,
+    violation(
+        "describe builds the model.",
+        Catcher.PLUGIN,
         "__init__",
         {
             "    size = config.feature_size": "    from torch import nn\n\n"
             "    size = nn.Linear(8, config.feature_size).out_features"
         },
-        "backbone 'strings' of acme_strings breaks the law 'describe reads no weights':\n"
-        "describe makes weights: 'weight' of Linear.\n"
-        "Read the checkpoint's configuration, or build on the device 'meta'.",
+        kit.check_descriptions_read_no_weights,
+        "describe creates weights: 'weight' of Linear",
+        who="backbone 'strings' of acme_strings",
     ),
-    Mistake(
-        "The backbone describes itself, otherwise than the spec does.",
-        Judge.PLUGIN,
+    violation(
+        "The backbone's description differs from that of its spec.",
+        Catcher.PLUGIN,
         "backbone",
         {"describe(config)\n": "describe(config.model_copy(update={'feature_size': 9}))\n"},
-        "Strings breaks the law 'describe says what build makes':\n"
-        "'features[0].feature_sizes[0]' is 8 as described by 'strings', but 9 as built.\n"
-        "Let the backbone's 'description' and the spec's 'describe' call one function.",
+        kit.check_spec_describes_the_backbone,
+        "'features[0].feature_sizes[0]' is 8 as described by 'strings', but 9 as built",
+        who="Strings",
     ),
-    Mistake(
-        "build changes the settings that it is given.",
-        Judge.PLUGIN,
+    violation(
+        "build modifies its settings.",
+        Catcher.PLUGIN,
         "backbone",
         {"        size = config.feature_size\n": "        size = config.feature_size = 8\n"},
-        "backbone 'strings' of acme_strings breaks the law 'build makes what the spec says':\n"
+        kit.check_descriptions_match_what_is_built,
         "build raises ValidationError: 1 validation error for StringsConfig feature_size Instance is frozen "
-        "[type=frozen_instance, input_value=8, input_type=int].\n"
-        "Build from the settings alone, and leave them as they are.",
+        "[type=frozen_instance, input_value=8, input_type=int]",
+        who="backbone 'strings' of acme_strings",
     ),
-    Mistake(
-        "A metric gives NaN where it has nothing to say.",
-        Judge.PLUGIN,
+    violation(
+        "A metric returns NaN where it is undefined.",
+        Catcher.PLUGIN,
         "data",
         {"wrong[rows].mean())}": "wrong[rows].mean()) if len(rows) > 1 else float('nan')}"},
-        "metric 'errors' of acme_strings breaks the law 'a judge counts each row as often as it is drawn':\n"
-        "'errors' of one row is nan, no finite float.\n"
-        "Leave out what cannot be had; convert the rest.",
+        kit.check_metrics_count_rows,
+        "'errors' of one row is nan, not a finite float",
+        "Leave out what is undefined; convert the rest.",
+        who="metric 'errors' of acme_strings",
     ),
-    Mistake(
-        "A baseline gives another number of predictions than rows.",
-        Judge.PLUGIN,
+    violation(
+        "A baseline returns a different number of predictions than rows.",
+        Catcher.PLUGIN,
         "data",
         {'[learned.label] * len(inputs["text"])': '[learned.label] * (len(inputs["text"]) // 2 + 1)'},
-        "baseline 'commonest' of acme_strings breaks the law 'what a baseline learned is JSON, and it "
-        "predicts row by row':\n"
-        "it gives 7 values for 12 rows.\n"
+        kit.check_baselines_predict_row_by_row,
+        "it returns 7 values for 12 rows",
         "Predict once per row.",
+        who="baseline 'commonest' of acme_strings",
     ),
 )
 
 
-def told(judge: Judge) -> str:
-    """Write down what one judge says, each message under its cause, as the guide shows it."""
-    return "\n".join(f"# {one.cause}\n{one.message}" for one in MISTAKES if one.judge is judge)
+def guide_text(catcher: Catcher) -> str:
+    """Write all messages of one catcher, each under its cause, as the guide shows them."""
+    return "\n".join(f"# {one.cause}\n{one.message}" for one in MISTAKES if one.catcher is catcher)

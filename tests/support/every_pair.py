@@ -5,7 +5,7 @@ from typing import Any
 
 import tiny_bases
 
-from taskgraft.testing.compatibility_matrix import installed
+from taskgraft.testing import installed_strategies
 
 KINDS = ("bert", "gpt2", "vit", "resnet", "esm", "ft-transformer", "tabm")
 
@@ -22,7 +22,7 @@ def strategies(folder: Path) -> dict[str, Any]:
     if not teacher.is_dir():
         tiny_bases.fitted(tiny_bases.TABLES["tabm"], tiny_bases.TABLE, "linear-probe").save(teacher)
     return (
-        installed()
+        installed_strategies()
         | {name.partition(":")[0]: name for name in tiny_bases.STRATEGIES}
         | {
             "distill": {"name": "distill", "teacher": str(teacher)},

@@ -13,16 +13,16 @@ from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.specs import StrategySpec
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
-from taskgraft.testing.compatibility_matrix import Cell, Verdict, matrix, table
+from taskgraft.testing import MatrixCell, Verdict, matrix, matrix_table
 
 ROLES = "convolution, feed-forward-in, feed-forward-out, fused, query, value"
 NO_ROLES = (
-    "'{}' goes around layers whose role is one of {}, but those of this backbone have no role at all. Choose adapters, bitfit, "
-    "or another strategy that needs none."
+    "'{}' wraps layers with one of the roles {}, but this backbone has no layer with a role. Choose adapters, bitfit, or another "
+    "strategy that needs no roles."
 )
 NO_MODEL = (
-    "'{}' puts vectors in front of the elements of a model of transformers, but this backbone names no such model. "
-    "Choose lora, or another strategy that goes around layers."
+    "'{}' puts virtual tokens into a transformers model, but this backbone has no layer with the role 'model'. "
+    "Choose lora, or another strategy that wraps layers."
 )
 NO_FRONT = {name: NO_MODEL.format(name) for name in ("prefix-tuning", "prompt-tuning")}
 ADVICE = "\nChoose another strategy, or other layers for this one."
@@ -31,8 +31,8 @@ REFUSED = {
     "vit": NO_FRONT,
     "resnet": NO_FRONT
     | {
-        "vera": "'vera:8' does not work in 'timm:test_resnet', as a dry run showed: peft does not go around a layer of "
-        "the type Conv2d: No layers types compatible with VeRA were found. Please check `peft_config.target_modules`."
+        "vera": "'vera:8' does not work in 'timm:test_resnet', as a dry run showed: peft cannot wrap a Conv2d "
+        "layer: No layers types compatible with VeRA were found. Please check `peft_config.target_modules`."
         + ADVICE
     },
     "esm": {
@@ -89,7 +89,7 @@ def test_what_breaks_is_told_and_the_rest_is_tried():
     strategies = {"stirring": Stirring(), "grafts": Grafts(LayerRole.QUERY), "partial": "partial:9"}
     cells = list(matrix({"words": (words(), sentences(6))}, strategies, classification()))
     broken, kept, refused = cells
-    assert broken == Cell(
+    assert broken == MatrixCell(
         "stirring",
         "words",
         Verdict.BROKEN,
@@ -97,7 +97,7 @@ def test_what_breaks_is_told_and_the_rest_is_tried():
         "  the tensor embedding.weight is frozen, but changed\n"
         "This is a bug in the strategy, the backbone or the head, not in your data.",
     )
-    assert kept == Cell("grafts", "words", Verdict.KEPT)
+    assert kept == MatrixCell("grafts", "words", Verdict.KEPT)
     assert (refused.verdict, refused.text.partition(".")[0]) == (
         Verdict.REFUSED,
         "'partial' has learn = 9, but the backbone has only 3 parts: embedding, block-0, block-1",
@@ -106,13 +106,13 @@ def test_what_breaks_is_told_and_the_rest_is_tried():
 
 def test_a_matrix_is_a_table_with_the_reasons_below_it():
     cells = [
-        Cell("full", "words", Verdict.KEPT),
-        Cell("full", "pictures", Verdict.KEPT),
-        Cell("lora", "words", Verdict.REFUSED, "No layer has a role."),
-        Cell("lora", "pictures", Verdict.BROKEN, "ValueError: rank"),
-        Cell("dora", "words", Verdict.REFUSED, "No layer has a role."),
+        MatrixCell("full", "words", Verdict.KEPT),
+        MatrixCell("full", "pictures", Verdict.KEPT),
+        MatrixCell("lora", "words", Verdict.REFUSED, "No layer has a role."),
+        MatrixCell("lora", "pictures", Verdict.BROKEN, "ValueError: rank"),
+        MatrixCell("dora", "words", Verdict.REFUSED, "No layer has a role."),
     ]
-    assert table(cells) == (
+    assert matrix_table(cells) == (
         "      words        pictures\n"
         "full  kept         kept\n"
         "lora  refused (1)  BROKEN (2)\n"

@@ -2,22 +2,20 @@
 
 import random
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
 from backbones import PAIRS, PICTURES, WORDS, Pairs, Pictures, PicturesProcessor, Words, WordsProcessor
+from kit_laws import Planted, message
 from torch import nn
 
+from taskgraft import testing as kit
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import FeatureDescription, LayerRole, Layout, vector
 from taskgraft.contract.features import ELEMENT_AXIS, Features, GridGeometry
 from taskgraft.contract.processor import ProcessedBatch
 from taskgraft.testing import ContractViolation, InsufficientExamples
-from taskgraft.testing import backbone as of_backbone
-from taskgraft.testing import cuts as of_resume
-from taskgraft.testing import features as of_features
-from taskgraft.testing import processor as of_processor
 
 
 def described(kind, **changes):
@@ -435,488 +433,308 @@ class CountsRows(WordsProcessor):
         return {"rows": self.rows}
 
 
-@dataclass
-class Planted:
-    check: object
-    make: object
-    message: str
-    small: object = WORDS
-
-    def __str__(self):
-        return f"{self.check.__name__.removeprefix('check_')}-{self.make().__class__.__name__}"
-
-
 GRID = FeatureDescription(Layout.GRID, (16,), strides=(4,))
 PLANTED = (
     Planted(
-        of_backbone.check_description_is_valid,
+        kit.check_description_is_valid,
         RandomDescription,
-        "RandomDescription breaks the law 'the description is sound':\n"
-        "two calls of 'description' differ.\n"
-        "Describe from settings alone.",
+        "two calls of 'description' differ",
+        advice="Compute the description from the settings alone.",
     ),
     Planted(
-        of_backbone.check_description_is_valid,
+        kit.check_description_is_valid,
         lambda: described(Words, cuts=(1, 2)),
-        "Described breaks the law 'the description is sound':\n"
-        "its cuts (1, 2) lack 0.\n"
-        "Cut 0, before the first part, is always one.",
+        "its cuts (1, 2) lack 0",
+        advice="Cut 0, before the first part, always exists.",
     ),
     Planted(
-        of_backbone.check_description_is_valid,
+        kit.check_description_is_valid,
         lambda: described(Words, cuts=(0, 3)),
-        "Described breaks the law 'the description is sound':\n"
-        "its cuts (0, 3) are not rising numbers from 0 to 2, the number of the last part.\n"
-        "Mend the description.",
+        "its cuts (0, 3) are not rising numbers from 0 to 2, the index of the last part",
     ),
     Planted(
-        of_backbone.check_description_is_valid,
+        kit.check_description_is_valid,
         lambda: described(Words, features=(vector(16), vector(16))),
-        "Described breaks the law 'the description is sound':\n"
-        "its layouts name vector more than once.\n"
-        "Mend the description.",
+        "its layouts name vector more than once",
     ),
     Planted(
-        of_backbone.check_description_is_valid,
+        kit.check_description_is_valid,
         lambda: described(Words, parts=with_part(1, name="embedding")),
-        "Described breaks the law 'the description is sound':\n"
-        "its parts name embedding more than once.\n"
-        "Mend the description.",
+        "its parts name embedding more than once",
     ),
     Planted(
-        of_backbone.check_description_is_valid,
+        kit.check_description_is_valid,
         lambda: described(Pictures, features=(FeatureDescription(Layout.GRID, (16,)),)),
-        "Described breaks the law 'the description is sound':\n"
-        "grid features have the strides ().\n"
-        "Give one per level for grid and pyramid, rising; none for other layouts.",
+        "grid features have the strides ()",
+        advice="Give one per level for grid and pyramid, rising; none for other layouts.",
     ),
     Planted(
-        of_backbone.check_parts_own_every_tensor_once,
+        kit.check_parts_own_every_tensor_once,
         lambda: described(Words, parts=with_part(0, owns=("embedding", "embedding_norm"))),
-        "Described breaks the law 'parts own every tensor exactly once':\n"
-        "no part owns frequencies.\n"
-        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do not "
-        "need it.",
+        "no part owns frequencies",
     ),
     Planted(
-        of_backbone.check_parts_own_every_tensor_once,
+        kit.check_parts_own_every_tensor_once,
         lambda: described(Words, parts=with_part(0, owns=("embedding", "embedding_norm", "frequencies", "norm"))),
-        "Described breaks the law 'parts own every tensor exactly once':\n"
-        "norm.weight belongs to part 'embedding' and to part 'block-1'.\n"
-        "Leave it to the first part that uses it.",
+        "norm.weight belongs to part 'embedding' and to part 'block-1'",
+        advice="Leave it to the first part that uses it.",
     ),
     Planted(
-        of_backbone.check_parts_own_every_tensor_once,
+        kit.check_parts_own_every_tensor_once,
         lambda: described(Words, parts=with_part(2, owns=("blocks.1", "norm", "pooler"))),
-        "Described breaks the law 'parts own every tensor exactly once':\n"
-        "part 'block-1' names pooler, which the backbone does not have.\n"
-        "Mend the path.",
+        "part 'block-1' names pooler, which the backbone does not have",
+        advice="Fix the path.",
     ),
     Planted(
-        of_backbone.check_parts_own_every_tensor_once,
+        kit.check_parts_own_every_tensor_once,
         lambda: described(Words, unused=("norm.bias",)),
-        "Described breaks the law 'parts own every tensor exactly once':\n"
-        "norm.bias belongs to part 'block-1' and to 'unused'.\n"
-        "Leave it to the first part that uses it.",
+        "norm.bias belongs to part 'block-1' and to 'unused'",
+        advice="Leave it to the first part that uses it.",
     ),
     Planted(
-        of_backbone.check_parts_own_every_tensor_once,
+        kit.check_parts_own_every_tensor_once,
         WithOwnDropout,
-        "WithOwnDropout breaks the law 'parts own every tensor exactly once':\n"
-        "no part owns the dropout last_dropout, so it would not follow its part into eval mode.\n"
-        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do not "
-        "need it.",
+        "no part owns the dropout last_dropout, so it would not follow its part into eval mode",
     ),
+    Planted(kit.check_parts_own_every_tensor_once, CountsPasses, "no part owns passes"),
     Planted(
-        of_backbone.check_parts_own_every_tensor_once,
-        CountsPasses,
-        "CountsPasses breaks the law 'parts own every tensor exactly once':\n"
-        "no part owns passes.\n"
-        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do not "
-        "need it.",
-    ),
-    Planted(
-        of_backbone.check_roles_name_layers,
+        kit.check_roles_name_layers,
         lambda: described(Words, parts=with_part(1, roles={"blocks.0.attention_norm": LayerRole.QUERY})),
-        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
         "part 'block-0' gives blocks.0.attention_norm the role 'query', but it is of the type LayerNorm, not a "
-        "linear or convolutional layer.\n"
-        "Mend the 'roles' of that part.",
+        "linear or convolutional layer",
     ),
     Planted(
-        of_backbone.check_roles_name_layers,
+        kit.check_roles_name_layers,
         lambda: described(Words, parts=with_part(0, roles={"embedding": LayerRole.FEED_FORWARD_IN})),
-        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
-        "part 'embedding' gives embedding the role 'feed-forward-in', but it is of the type Embedding, not a "
-        "linear or convolutional layer.\n"
-        "Mend the 'roles' of that part.",
+        "part 'embedding' gives embedding the role 'feed-forward-in', but it is of the type Embedding, not a linear "
+        "or convolutional layer",
     ),
     Planted(
-        of_backbone.check_roles_name_layers,
+        kit.check_roles_name_layers,
         lambda: described(Words, parts=with_part(1, roles={"blocks.1.query": LayerRole.QUERY})),
-        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
-        "part 'block-0' gives blocks.1.query the role 'query', but the part does not own it.\n"
-        "Mend the 'roles' of that part.",
+        "part 'block-0' gives blocks.1.query the role 'query', but the part does not own it",
     ),
     Planted(
-        of_backbone.check_roles_name_layers,
+        kit.check_roles_name_layers,
         lambda: described(Words, parts=with_part(1, roles={"blocks.0.q": LayerRole.QUERY})),
-        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
-        "part 'block-0' gives blocks.0.q the role 'query', but the backbone has no such module.\n"
-        "Mend the 'roles' of that part.",
+        "part 'block-0' gives blocks.0.q the role 'query', but the backbone has no such module",
     ),
     Planted(
-        of_backbone.check_roles_name_layers,
+        kit.check_roles_name_layers,
         lambda: described(Words, parts=with_part(1, roles={"blocks.0.query": "question"})),
-        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
-        "part 'block-0' gives blocks.0.query the role 'question', but there is no such role; roles are query, "
-        "key, value, fused, attention-output, feed-forward-in, feed-forward-out, convolution, depthwise, model.\n"
-        "Mend the 'roles' of that part.",
+        "part 'block-0' gives blocks.0.query the role 'question', but there is no such role; roles are query, key, "
+        "value, fused, attention-output, feed-forward-in, feed-forward-out, convolution, depthwise, model",
     ),
     Planted(
-        of_backbone.check_roles_name_layers,
+        kit.check_roles_name_layers,
         lambda: described(Pictures, parts=with_part(2, roles={"last.convolution": LayerRole.DEPTHWISE})),
-        "Described breaks the law 'roles name linear and convolutional layers of their part':\n"
-        "part 'last' gives last.convolution the role 'depthwise', but it has 1 groups for 8 channels, so it is "
-        "not depthwise.\n"
-        "Mend the 'roles' of that part.",
-        PICTURES,
+        "part 'last' gives last.convolution the role 'depthwise', but it has 1 groups for 8 channels, so it is not "
+        "depthwise",
+        given=PICTURES,
     ),
     Planted(
-        of_backbone.check_output_modules_return_part_outputs,
+        kit.check_output_modules_return_part_outputs,
         lambda: described(Pictures, parts=with_part(2, output_module="middle")),
-        "Described breaks the law 'the module that stands for a whole part gives what leaves that part':\n"
-        "part 'last' names middle, which is no module of that part.\n"
-        "Mend the 'whole' of that part, or leave it out where no one module does.",
-        PICTURES,
+        "part 'last' names middle, which is not a module of that part",
+        given=PICTURES,
     ),
     Planted(
-        of_backbone.check_output_modules_return_part_outputs,
+        kit.check_output_modules_return_part_outputs,
         lambda: described(Words, parts=with_part(1, output_module="blocks.0.feed_forward_in")),
-        "Described breaks the law 'the module that stands for a whole part gives what leaves that part':\n"
-        "part 'block-0' gives 16 features, but the module blocks.0.feed_forward_in gives (6, 7, 32).\n"
-        "Mend the 'whole' of that part, or leave it out where no one module does.",
+        "part 'block-0' has the feature size 16, but the module blocks.0.feed_forward_in returns (6, 7, 32)",
     ),
+    Planted(kit.check_export_changes_no_tensor, ExportsNothing, "no file was written"),
+    Planted(kit.check_export_changes_no_tensor, ExportsHalves, "export changed the tensor norm.weight"),
     Planted(
-        of_backbone.check_export_changes_no_tensor,
-        ExportsNothing,
-        "ExportsNothing breaks the law 'exporting writes files and changes nothing':\n"
-        "no file was written.\n"
-        "Write into the folder that is given; raise ExportNotSupported with the reason where the library has no such form.",
-    ),
-    Planted(
-        of_backbone.check_export_changes_no_tensor,
-        ExportsHalves,
-        "ExportsHalves breaks the law 'exporting writes files and changes nothing':\n"
-        "exporting changed the tensor norm.weight.\n"
-        "Write into the folder that is given; raise ExportNotSupported with the reason where the library has no such form.",
-    ),
-    Planted(
-        of_backbone.check_every_tensor_gets_a_gradient,
+        kit.check_every_tensor_gets_a_gradient,
         WithPooler,
-        "WithPooler breaks the law 'every tensor that is not declared unused gets a gradient':\n"
-        "no layout (vector, sequence) sends a gradient to pooler.weight, pooler.bias.\n"
-        "Use it in forward, declare it in 'unused', or (behind a zero gate) draw the gate away from zero for the test.",
+        "no layout (vector, sequence) sends a gradient to pooler.weight, pooler.bias",
     ),
     Planted(
-        of_backbone.check_every_tensor_gets_a_gradient,
+        kit.check_every_tensor_gets_a_gradient,
         Detached,
-        "Detached breaks the law 'every tensor that is not declared unused gets a gradient':\n"
-        "vector features carry no gradient.\n"
-        "Do not detach, and leave no_grad to the caller.",
+        "vector features carry no gradient",
+        advice="Do not detach, and leave no_grad to the caller.",
     ),
     Planted(
-        of_backbone.check_every_tensor_gets_a_gradient,
+        kit.check_every_tensor_gets_a_gradient,
         lambda: described(Words, unused=("norm.bias",)),
-        "Described breaks the law 'every tensor that is not declared unused gets a gradient':\n"
-        "norm.bias is declared unused, but the features depend on it.\n"
-        "Let a part own it instead.",
+        "norm.bias is declared unused, but the features depend on it",
+        advice="Let a part own it instead.",
     ),
     Planted(
-        of_backbone.check_fingerprint_is_stable,
+        kit.check_fingerprint_is_stable,
         FingerprintOfMemory,
-        "FingerprintOfMemory breaks the law 'the fingerprint identifies the checkpoint as stored':\n"
-        "it changed when a weight in memory was changed, as training does.\n"
-        "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
+        "it changed when a weight in memory was changed, as training does",
     ),
+    Planted(kit.check_fingerprint_is_stable, RandomFingerprint, "two calls differ"),
+    Planted(kit.check_fingerprint_is_stable, NumberAsFingerprint, "it is 7, not a string or None"),
     Planted(
-        of_backbone.check_fingerprint_is_stable,
-        RandomFingerprint,
-        "RandomFingerprint breaks the law 'the fingerprint identifies the checkpoint as stored':\n"
-        "two calls differ.\n"
-        "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
-    ),
-    Planted(
-        of_backbone.check_fingerprint_is_stable,
-        NumberAsFingerprint,
-        "NumberAsFingerprint breaks the law 'the fingerprint identifies the checkpoint as stored':\n"
-        "it is 7, not a text or None.\n"
-        "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
-    ),
-    Planted(
-        of_backbone.check_every_tensor_gets_a_gradient,
+        kit.check_every_tensor_gets_a_gradient,
         NarrowGrid,
-        "NarrowGrid breaks the law 'every tensor that is not declared unused gets a gradient':\n"
-        "last.convolution.weight, last.norm.weight, last.norm.bias is declared unused by grid features, but they depend on "
-        "it.\n"
-        "Take it out there.",
-        PICTURES,
+        "last.convolution.weight, last.norm.weight, last.norm.bias is declared unused by grid features, but they "
+        "depend on it",
+        advice="Remove it from 'unused' there.",
+        given=PICTURES,
     ),
     Planted(
-        of_backbone.check_every_tensor_gets_a_gradient,
+        kit.check_every_tensor_gets_a_gradient,
         SparseVector,
-        "SparseVector breaks the law 'every tensor that is not declared unused gets a gradient':\n"
-        "vector features, unlike others, send no gradient to last.convolution.weight, last.norm.weight, last.norm.bias.\n"
-        "Name it in 'unused' of the description of these features, so that nothing there is declared to learn.",
-        PICTURES,
+        "vector features, unlike others, send no gradient to last.convolution.weight, last.norm.weight, last.norm.bias",
+        advice="Add it to 'unused' in the description of these features, so that no strategy declares it trainable "
+        "there.",
+        given=PICTURES,
     ),
     Planted(
-        of_features.check_features_match_the_description,
+        kit.check_features_match_the_description,
         WrongSize,
-        "WrongSize breaks the law 'features match their description':\n"
-        "asked for vector features, the feature size is (12,), described as (16,).\n"
-        "Mend forward or the description; a head is built from the latter.",
+        "forward for vector: the feature size is (12,), described as (16,)",
     ),
     Planted(
-        of_features.check_features_match_the_description,
+        kit.check_features_match_the_description,
         ExtraElements,
-        "ExtraElements breaks the law 'features match their description':\n"
-        "sequence features of row 0 have 8 elements, but its input has 7.\n"
-        "Emit one vector per element of the user's input; where some were cut off, say so in 'notes'.",
+        "sequence features of row 0 have 8 elements, but its input has 7",
+        advice="Emit one vector per element of the user's input; when some were cut off, report it in 'notes'.",
     ),
     Planted(
-        of_features.check_features_match_the_description,
-        NotFinite,
-        "NotFinite breaks the law 'features match their description':\n"
-        "vector features of row 2 hold values that are not finite.\n"
-        "Mend forward or the description; a head is built from the latter.",
+        kit.check_features_match_the_description, NotFinite, "vector features of row 2 hold values that are not finite"
     ),
     Planted(
-        of_features.check_features_match_the_description,
+        kit.check_features_match_the_description,
         lambda: described(Pictures, features=(GRID, FeatureDescription(Layout.PYRAMID, (8, 8), strides=(2, 4)))),
-        "Described breaks the law 'features match their description':\n"
-        "asked for pyramid features, the feature size is (8, 16), described as (8, 8).\n"
-        "Mend forward or the description; a head is built from the latter.",
-        PICTURES,
+        "forward for pyramid: the feature size is (8, 16), described as (8, 8)",
+        given=PICTURES,
     ),
+    Planted(kit.check_eval_is_deterministic, Noisy, "two passes give vector features that differ by #"),
     Planted(
-        of_features.check_eval_is_deterministic,
-        Noisy,
-        "Noisy breaks the law 'eval mode is deterministic':\n"
-        "two passes give vector features that differ by #.\n"
-        "Draw random numbers only where self.training is true, as dropout does.",
-    ),
-    Planted(
-        of_features.check_eval_is_deterministic,
+        kit.check_eval_is_deterministic,
         Trains,
-        "Trains breaks the law 'eval mode is deterministic':\n"
-        "the module 'blocks.0.dropout' stays in training mode after eval().\n"
-        "Do not override train().",
+        "the module 'blocks.0.dropout' stays in training mode after eval()",
+        advice="Do not override train().",
     ),
     Planted(
-        of_features.check_features_do_not_depend_on_the_batch,
+        kit.check_features_do_not_depend_on_the_batch,
         Unmasked,
-        "Unmasked breaks the law 'an example's features do not depend on its companions or on padding':\n"
-        "vector features of row 1 alone and among others differ by #.\n"
-        "Mask what is past each example's length, and let nothing mix rows of a batch.",
+        "vector features of row 1 alone and in a batch differ by #",
     ),
     Planted(
-        of_features.check_features_do_not_depend_on_the_batch,
+        kit.check_features_do_not_depend_on_the_batch,
         BatchStatistics,
-        "BatchStatistics breaks the law 'an example's features do not depend on its companions or on padding':\n"
-        "vector features of row 0 alone and among others differ by #.\n"
-        "Mask what is past each example's length, and let nothing mix rows of a batch.",
-        PICTURES,
+        "vector features of row 0 alone and in a batch differ by #",
+        given=PICTURES,
     ),
     Planted(
-        of_features.check_features_do_not_depend_on_the_batch,
-        NoLoneRow,
-        "NoLoneRow breaks the law 'an example's features do not depend on its companions or on padding':\n"
-        "a batch of one (row 0) raises ….\n"
-        "Mask what is past each example's length, and let nothing mix rows of a batch.",
-        PICTURES,
+        kit.check_features_do_not_depend_on_the_batch, NoLoneRow, "a batch of one (row 0) raises …", given=PICTURES
     ),
     Planted(
-        of_features.check_no_state_is_kept_between_batches,
+        kit.check_no_state_is_kept_between_batches,
         Remembers,
-        "Remembers breaks the law 'a backbone keeps nothing between batches':\n"
-        "vector features of a batch differ after another batch, by #.\n"
-        "Keep results in local variables, not on the module.",
+        "vector features of a batch differ after another batch, by #",
     ),
+    Planted(kit.check_no_state_is_kept_between_batches, CountsPasses, "a pass in eval mode changes the tensor passes"),
     Planted(
-        of_features.check_no_state_is_kept_between_batches,
-        CountsPasses,
-        "CountsPasses breaks the law 'a backbone keeps nothing between batches':\n"
-        "a pass in eval mode changes the tensor passes.\n"
-        "Keep results in local variables, not on the module.",
-    ),
-    Planted(
-        of_features.check_training_changes_only_tensors,
+        kit.check_training_changes_only_tensors,
         HiddenStatistics,
-        "HiddenStatistics breaks the law 'training changes nothing but parameters and buffers':\n"
-        "vector features differ by # after a pass in training mode.\n"
-        "Register what training changes as a buffer, and let a part own it.",
+        "vector features differ by # after a pass in training mode",
     ),
+    Planted(kit.check_dtypes_work, OnlyFloat32, "computing vector features with weights in torch.float64 raises …"),
+    Planted(kit.check_dtypes_work, UpcastsFeatures, "with weights in torch.float64, vector features are torch.float32"),
     Planted(
-        of_features.check_dtypes_work,
-        OnlyFloat32,
-        "OnlyFloat32 breaks the law 'the weights may be cast':\n"
-        "vector features with weights in torch.float64 raises ….\n"
-        "Take dtypes from the weights or the hidden values, and cast floating-point inputs to them.",
-    ),
-    Planted(
-        of_features.check_dtypes_work,
-        UpcastsFeatures,
-        "UpcastsFeatures breaks the law 'the weights may be cast':\n"
-        "with weights in torch.float64, vector features are torch.float32.\n"
-        "Take dtypes from the weights or the hidden values, and cast floating-point inputs to them.",
-    ),
-    Planted(
-        of_features.check_devices_work,
+        kit.check_devices_work,
         NoDevice,
-        "NoDevice breaks the law 'a backbone runs where its weights are':\n"
-        "forward for vector features, where a tensor that says no device, or names one, lies elsewhere, raises ….\n"
-        "Give device=… (of an input or a weight) to every tensor that forward makes; name no device.",
+        "forward for vector features, with tensors that are created without a device or on a named one elsewhere, "
+        "raises …",
     ),
+    Planted(kit.check_resuming_equals_a_full_pass, ForgetsAPart, "vector features resumed from cut 1 differ by #"),
+    Planted(kit.check_resuming_equals_a_full_pass, KeepsTheBatch, "resuming vector features from cut 1 raises …"),
     Planted(
-        of_resume.check_resuming_equals_a_full_pass,
-        ForgetsAPart,
-        "ForgetsAPart breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "vector features resumed from cut 1 differ by #.\n"
-        "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
-    ),
-    Planted(
-        of_resume.check_resuming_equals_a_full_pass,
-        KeepsTheBatch,
-        "KeepsTheBatch breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "resuming vector features from cut 1 raises ….\n"
-        "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
-    ),
-    Planted(
-        of_resume.check_resuming_equals_a_full_pass,
+        kit.check_resuming_equals_a_full_pass,
         LengthInTheState,
-        "LengthInTheState breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "vector features of row 5, resumed in other company from cut 1, differ by #.\n"
-        "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
+        "vector features of row 5, resumed in another batch from cut 1, differ by #",
     ),
     Planted(
-        of_resume.check_resuming_equals_a_full_pass,
+        kit.check_resuming_equals_a_full_pass,
         ForgetsThePlace,
-        "ForgetsThePlace breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "grid features resumed from cut 1 differ by inf.\n"
-        "Put all that later parts need into the state, recompute what depends on length, or offer no such cut.",
-        PICTURES,
+        "grid features resumed from cut 1 differ by inf",
+        given=PICTURES,
     ),
     Planted(
-        of_resume.check_states_name_their_padded_axes,
+        kit.check_states_name_their_padded_axes,
         UnnamedAxes,
-        "UnnamedAxes breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "at cut 1, 'pair' of row 0 has the shape (1, 3, 10, 8) among others and (1, 3, 3, 8) alone.\n"
-        "Name its padded axes in the 'axes' of the state, each with its lengths.",
-        PAIRS,
+        "at cut 1, 'pair' of row 0 has the shape (1, 3, 10, 8) in a batch and (1, 3, 3, 8) alone",
+        advice="Name its padded axes in the 'axes' of the state, each with its lengths.",
+        given=PAIRS,
     ),
     Planted(
-        of_resume.check_states_hold_no_raw_input,
-        CarriesTheInput,
-        "CarriesTheInput breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "the state at cut 1 carries the raw input 'words' as 'ids'.\n"
-        "Keep the hidden values, and of the inputs only what later parts read (masks, positions).",
+        kit.check_states_hold_no_raw_input, CarriesTheInput, "the state at cut 1 holds the raw input 'words' as 'ids'"
     ),
     Planted(
-        of_resume.check_states_do_not_depend_on_later_parts,
+        kit.check_states_do_not_depend_on_later_parts,
         LooksAhead,
-        "LooksAhead breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "'hidden' at cut 1 changes with the weights of part 'block-1', behind it.\n"
-        "Let forward_to_cut stop before that part, or let an earlier part own what it uses.",
+        "'hidden' at cut 1 changes with the weights of part 'block-1', after it",
     ),
     Planted(
-        of_resume.check_batches_can_be_interleaved,
+        kit.check_batches_can_be_interleaved,
         KeepsTheMask,
-        "KeepsTheMask breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "vector features from cut 1 differ when another batch ran in between.\n"
-        "Put all that resume needs into the state; keep nothing on the module.",
+        "vector features from cut 1 differ when another batch ran in between",
     ),
     Planted(
-        of_resume.check_batches_can_be_interleaved,
+        kit.check_batches_can_be_interleaved,
         KeepsTheBatch,
-        "KeepsTheBatch breaks the law 'what lies at a cut gives the features of a whole pass':\n"
-        "vector features from cut 1 differ when another batch ran in between.\n"
-        "Put all that resume needs into the state; keep nothing on the module.",
+        "vector features from cut 1 differ when another batch ran in between",
     ),
     Planted(
-        of_processor.check_preprocessing_is_deterministic,
+        kit.check_preprocessing_is_deterministic,
         lambda: processed(Words, DropsWords()),
-        "Processed breaks the law 'preparing examples is deterministic, in any process':\n"
-        "preparing the same examples twice gives another tensor 'words'.\n"
-        "Draw nothing at random in prepare; hold settings alone, no module and no open file.",
+        "preprocessing the same examples twice gives another tensor 'words'",
     ),
     Planted(
-        of_processor.check_preprocessing_is_deterministic,
+        kit.check_preprocessing_is_deterministic,
         lambda: processed(Words, HoldsAFunction()),
-        "Processed breaks the law 'preparing examples is deterministic, in any process':\n"
-        "sending the processor to another process (pickle) raises ….\n"
-        "Draw nothing at random in prepare; hold settings alone, no module and no open file.",
+        "sending the processor to another process (pickle) raises …",
     ),
     Planted(
-        of_processor.check_rows_are_preprocessed_independently,
+        kit.check_rows_are_preprocessed_independently,
         lambda: processed(Pictures, CentresImages(8)),
-        "Processed breaks the law 'what a processor makes of a row does not depend on its companions':\n"
-        "row 0 prepared alone has another tensor 'image'.\n"
-        "Pad on the right with 0, name padded axes with their lengths, and learn nothing from the rows at hand.",
-        PICTURES,
+        "row 0 preprocessed alone has another tensor 'image'",
+        given=PICTURES,
     ),
     Planted(
-        of_processor.check_rows_are_preprocessed_independently,
+        kit.check_rows_are_preprocessed_independently,
         lambda: processed(Words, PadsWithOne()),
-        "Processed breaks the law 'what a processor makes of a row does not depend on its companions':\n"
-        "stripped and padded anew with 0, the examples have another tensor 'words'.\n"
-        "Pad on the right with 0, name padded axes with their lengths, and learn nothing from the rows at hand.",
+        "stripped and padded again with 0, the examples have another tensor 'words'",
     ),
     Planted(
-        of_processor.check_invalid_rows_are_reported,
+        kit.check_invalid_rows_are_reported,
         lambda: processed(Words, Raises()),
-        "Processed breaks the law 'a row that cannot be used is named, not raised':\n"
-        "preparing a row of empty cells (None) raises ….\n"
-        "Give it a row in the batch all the same, and its reason in 'refused'.",
+        "preprocessing a row of empty cells (None) raises …",
     ),
     Planted(
-        of_processor.check_invalid_rows_are_reported,
+        kit.check_invalid_rows_are_reported,
         lambda: processed(Words, TakesNothing()),
-        "Processed breaks the law 'a row that cannot be used is named, not raised':\n"
-        "a row of empty cells is not refused.\n"
-        "Give it a row in the batch all the same, and its reason in 'refused'.",
+        "a row of empty cells is not invalid",
     ),
     Planted(
-        of_processor.check_invalid_rows_are_reported,
+        kit.check_invalid_rows_are_reported,
         lambda: processed(Words, DropsBadRows()),
-        "Processed breaks the law 'a row that cannot be used is named, not raised':\n"
-        "with a row of empty cells, the batch has another number of rows than the examples.\n"
-        "Give it a row in the batch all the same, and its reason in 'refused'.",
+        "with a row of empty cells, the batch has another number of rows than the examples",
     ),
     Planted(
-        of_processor.check_processor_settings_are_json,
+        kit.check_processor_settings_are_json,
         lambda: processed(Words, SettingsWithASet()),
-        "Processed breaks the law 'the processor's settings are JSON':\n"
-        "they cannot be written as JSON (Object of type set is not JSON serializable).\n"
-        "Give texts, numbers, true, false, null, and lists and objects of them, all decided when it was built.",
+        "they cannot be written as JSON (Object of type set is not JSON serializable)",
     ),
     Planted(
-        of_processor.check_processor_settings_are_json,
+        kit.check_processor_settings_are_json,
         lambda: processed(Words, CountsRows()),
-        "Processed breaks the law 'the processor's settings are JSON':\n"
-        "they changed when examples were prepared.\n"
-        "Give texts, numbers, true, false, null, and lists and objects of them, all decided when it was built.",
+        "they changed when examples were preprocessed",
     ),
 )
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=str)
 def test_a_planted_fault_is_caught(planted):
-    backbone = planted.make()
-    given = () if planted.check.__code__.co_argcount == 1 else (planted.small.inputs,)
-    with pytest.raises(ContractViolation) as caught:
-        planted.check(backbone, *given)
-    assert stable(str(caught.value)) == planted.message
+    planted.assert_caught((planted.given or WORDS).inputs, stable=stable)
 
 
 def stable(message):
@@ -929,35 +747,32 @@ def test_a_spec_that_describes_something_else_is_caught():
     other = replace(backbone.description, licence="MIT")
     spec = replace(WORDS.spec, describe=lambda config: other)
     with pytest.raises(ContractViolation) as caught:
-        of_backbone.check_spec_describes_the_backbone(backbone, spec, WORDS.config)
-    assert str(caught.value) == (
-        "Words breaks the law 'describe says what build makes':\n"
-        "'licence' is 'MIT' as described by 'small-words', but 'Apache-2.0' as built.\n"
-        "Let the backbone's 'description' and the spec's 'describe' call one function."
-    )
+        kit.check_spec_describes_the_backbone(backbone, spec, WORDS.config)
+    found = "'licence' is 'MIT' as described by 'small-words', but 'Apache-2.0' as built"
+    assert str(caught.value) == message(kit.check_spec_describes_the_backbone, "Words", found)
 
 
 @pytest.mark.parametrize(
     ("texts", "problem"),
     [
         (["one", "two words"], "there are 2 rows; give three or more"),
-        (["one", "", "two words"], "its processor refuses row 1 (the text is empty); give rows that can be used"),
+        (["one", "", "two words"], "its processor calls row 1 invalid (the text is empty); give valid rows"),
         (["a b", "c d", "e f"], "all have 2 positions along 'element'; give different lengths"),
     ],
 )
 def test_examples_that_prove_nothing_are_refused(texts, problem):
     with pytest.raises(InsufficientExamples) as caught:
-        of_features.check_features_do_not_depend_on_the_batch(Words(), {"text": texts})
+        kit.check_features_do_not_depend_on_the_batch(Words(), {"text": texts})
     assert str(caught.value) == f"The examples given for Words prove nothing: {problem}."
 
 
 @pytest.mark.parametrize(
     "check",
     [
-        of_resume.check_resuming_equals_a_full_pass,
-        of_resume.check_states_hold_no_raw_input,
-        of_resume.check_states_name_their_padded_axes,
-        of_features.check_features_match_the_description,
+        kit.check_resuming_equals_a_full_pass,
+        kit.check_states_hold_no_raw_input,
+        kit.check_states_name_their_padded_axes,
+        kit.check_features_match_the_description,
     ],
 )
 def test_a_state_may_carry_the_place_of_its_features(check):
@@ -973,11 +788,11 @@ class WholeVectors(Words):
 
 
 CHECKS_OF_CUTS = [
-    of_resume.check_resuming_equals_a_full_pass,
-    of_resume.check_states_name_their_padded_axes,
-    of_resume.check_states_hold_no_raw_input,
-    of_resume.check_states_do_not_depend_on_later_parts,
-    of_resume.check_batches_can_be_interleaved,
+    kit.check_resuming_equals_a_full_pass,
+    kit.check_states_name_their_padded_axes,
+    kit.check_states_hold_no_raw_input,
+    kit.check_states_do_not_depend_on_later_parts,
+    kit.check_batches_can_be_interleaved,
 ]
 
 

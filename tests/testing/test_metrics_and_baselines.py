@@ -5,13 +5,15 @@ import textwrap
 
 import numpy as np
 import pytest
+from kit_laws import message
 
+from taskgraft import testing as kit
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.predictions import Predictions
 from taskgraft.testing import ContractViolation, LabelledRows
-from taskgraft.testing import metrics_and_baselines as of_judging
-from taskgraft.testing import plugin as of_plugin
+from taskgraft.testing.labelled_rows import sample_rows
+from taskgraft.testing.plugin import config_to_try, load_specs
 
 RIGHT = """
     from taskgraft.plugin import BaselineSpec, Config, EmptyConfig, MetricSpec, TargetKind, hookimpl
@@ -82,9 +84,9 @@ def module(tmp_path, monkeypatch):
 
 def test_right_metrics_and_baselines_pass(module):
     name = module("right")
-    of_judging.check_metrics_count_rows(name, {}, {})
-    of_judging.check_figures_are_files(name, {}, {})
-    of_judging.check_baselines_predict_row_by_row(name, {}, {})
+    kit.check_metrics_count_rows(name, {}, {})
+    kit.check_figures_are_files(name, {}, {})
+    kit.check_baselines_predict_row_by_row(name, {}, {})
 
 
 DRAWING = ("build=build,", "build=build,\n            plot=draw,")
@@ -93,34 +95,31 @@ DRAWING = ("build=build,", "build=build,\n            plot=draw,")
 @pytest.mark.parametrize(
     ("body", "found"),
     [
-        ("return [folder / 'cost.txt']", "it answers with ['cost.txt'], but the folder holds []"),
+        ("return [folder / 'cost.txt']", "it returns ['cost.txt'], but the folder holds []"),
         (
             "(folder / 'cost.txt').write_text(''); return [folder / 'cost.txt']",
-            "it answers with ['cost.txt'], but the folder holds []",
+            "it returns ['cost.txt'], but the folder holds []",
         ),
-        ("(folder / 'cost.txt').write_text('1'); return []", "it answers with [], but the folder holds ['cost.txt']"),
-        ("return []", "it answers with [], but the folder holds []"),
-        ("raise ValueError('no ink')", "draw raises ValueError: no ink"),
+        ("(folder / 'cost.txt').write_text('1'); return []", "it returns [], but the folder holds ['cost.txt']"),
+        ("return []", "it returns [], but the folder holds []"),
+        ("raise ValueError('no ink')", "plot raises ValueError: no ink"),
     ],
-    ids=["unwritten", "empty", "untold", "nothing", "raises"],
+    ids=["unwritten", "empty", "unlisted", "nothing", "raises"],
 )
-def test_a_metric_that_does_not_draw_files_is_caught(module, body, found):
+def test_a_metric_that_does_not_write_its_figures_is_caught(module, body, found):
     draw = f"    def draw(predictions, truth, columns, settings, folder):\n        {body}\n\n    class Learned(Config):"
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_figures_are_files(module("wrong", DRAWING, ("    class Learned(Config):", draw)), {}, {})
-    assert str(caught.value) == (
-        f"metric 'cost' of wrong breaks the law 'figures are files in the folder that is given':\n{found}.\n"
-        "Write figures into the folder, and answer with their paths."
-    )
+        kit.check_figures_are_files(module("wrong", DRAWING, ("    class Learned(Config):", draw)), {}, {})
+    assert str(caught.value) == message(kit.check_figures_are_files, "metric 'cost' of wrong", found)
 
 
-def test_a_metric_that_draws_files_passes(module):
+def test_a_metric_that_writes_its_figures_passes(module):
     draw = """    def draw(predictions, truth, columns, settings, folder):
         (folder / "cost.txt").write_text("1")
         return [folder / "cost.txt"]
 
     class Learned(Config):"""
-    of_judging.check_figures_are_files(module("right", DRAWING, ("    class Learned(Config):", draw)), {}, {})
+    kit.check_figures_are_files(module("right", DRAWING, ("    class Learned(Config):", draw)), {}, {})
 
 
 ANSWER = '{"cost": float(wrong[rows].mean())}'
@@ -131,52 +130,49 @@ ANSWER = '{"cost": float(wrong[rows].mean())}'
     [
         (
             (ANSWER, '{"cost": float(np.random.default_rng().random())}'),
-            "asked twice for all rows it answers differently",
-            "Draw nothing at random, keep nothing.",
+            "two calls for all rows differ",
+            "Use no random numbers, and keep nothing.",
         ),
         (
             (ANSWER, '{"cost": float(wrong[rows[0]])}'),
             "'cost' of all rows changes with their order",
-            "Do not look at the order of rows.",
+            "Do not depend on the order of rows.",
         ),
         (
             (ANSWER, '{"cost": float(wrong[list(set(rows.tolist()))].mean())}'),
             "'cost' of another resample is 0.8571428571428571, but 0.8333333333333334 for a table of those rows",
-            "Give the numbers that the drawn rows alone would have.",
+            None,
         ),
         (
             (ANSWER, '{"cost": float(wrong[rows].sum() / len(wrong))}'),
             "'cost' of one row is 0.08333333333333333, but 1.0 for a table of those rows",
-            "Give the numbers that the drawn rows alone would have.",
+            None,
         ),
         (
             (ANSWER, '{"cost": float("nan")}'),
-            "'cost' of all rows is nan, no finite float",
-            "Leave out what cannot be had; convert the rest.",
+            "'cost' of all rows is nan, not a finite float",
+            "Leave out what is undefined; convert the rest.",
         ),
         (
             (ANSWER, '{"cost": 1}'),
-            "'cost' of all rows is 1, no finite float",
-            "Leave out what cannot be had; convert the rest.",
+            "'cost' of all rows is 1, not a finite float",
+            "Leave out what is undefined; convert the rest.",
         ),
         (
             (ANSWER, '{"cost": 1.0 / (len(rows) - 1)}'),
-            "judging one row raises ZeroDivisionError: float division by zero",
-            "Give the numbers that the drawn rows alone would have.",
+            "evaluating one row raises ZeroDivisionError: float division by zero",
+            None,
         ),
     ],
     ids=["random", "order", "once", "of-all", "nan", "whole-number", "one-row"],
 )
-def test_a_judge_that_does_not_count_rows_is_caught(module, change, found, advice):
+def test_a_metric_that_does_not_count_rows_is_caught(module, change, found, advice):
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_metrics_count_rows(module("wrong", change), {}, {})
-    assert str(caught.value) == (
-        f"metric 'cost' of wrong breaks the law 'a judge counts each row as often as it is drawn':\n{found}.\n{advice}"
-    )
+        kit.check_metrics_count_rows(module("wrong", change), {}, {})
+    assert str(caught.value) == message(kit.check_metrics_count_rows, "metric 'cost' of wrong", found, advice)
 
 
 LEARNT, PREDICTED = "return Learned(label=truth[0])", 'Predictions([learned.label for _ in inputs["text"]])'
-FROM_ROWS = "Learn from the training rows alone, and predict from what was learned and the row."
 
 
 @pytest.mark.parametrize(
@@ -184,13 +180,13 @@ FROM_ROWS = "Learn from the training rows alone, and predict from what was learn
     [
         (
             [(LEARNT, "return {'label': truth[0]}")],
-            "learn answers {'label': 'a'}, no Learned",
-            "Answer with the class 'learned'.",
+            "fit returns {'label': 'a'}, not Learned",
+            "Return an instance of the class 'state'.",
         ),
         (
             [(LEARNT, "return Learned(label=f'{id(object())} {__import__(\"time\").perf_counter_ns()}')")],
-            "learning twice from the same rows differs",
-            "Draw nothing at random without a seed.",
+            "fitting twice to the same rows differs",
+            "Use no random numbers without a seed.",
         ),
         (
             [
@@ -198,7 +194,7 @@ FROM_ROWS = "Learn from the training rows alone, and predict from what was learn
                 (LEARNT, "return Learned.model_construct(label='a', share=float('inf'))"),
             ],
             "writing Learned as JSON raises ValueError: Out of range float values are not JSON compliant",
-            FROM_ROWS,
+            None,
         ),
         (
             [
@@ -206,58 +202,58 @@ FROM_ROWS = "Learn from the training rows alone, and predict from what was learn
                 (LEARNT, "return Learned(label='a', seen=(1, 2))"),
             ],
             "Learned(label='a', seen=(1, 2)) written as JSON is read as Learned(label='a', seen=[1, 2])",
-            FROM_ROWS,
+            None,
         ),
-        ([(PREDICTED, 'Predictions(["a"])')], "it gives 1 values for 12 rows", "Predict once per row."),
+        ([(PREDICTED, 'Predictions(["a"])')], "it returns 1 values for 12 rows", "Predict once per row."),
         (
             [(PREDICTED, 'Predictions(["a"] * len(inputs["text"]), [[1.0]])')],
-            "it gives 1 probabilities for 12 rows",
+            "it returns 1 probabilities for 12 rows",
             "Predict once per row.",
         ),
         (
             [(PREDICTED, 'Predictions([0 for _ in inputs["text"]])')],
-            "it predicts 0, which is no word of the truth",
-            "Predict as the truth is given.",
+            "it predicts 0, which is not a label of the truth",
+            "Predict in the form of the truth.",
         ),
         (
             [(PREDICTED, 'Predictions(["ab"[row == 0] for row, _ in enumerate(inputs["text"])])')],
-            "it predicts otherwise for a row when other rows stand beside it",
-            FROM_ROWS,
+            "its prediction for a row depends on the other rows",
+            None,
         ),
         (
             [(PREDICTED, 'Predictions(inputs["amount"])')],
             "predict raises KeyError: 'amount'",
-            FROM_ROWS,
+            None,
         ),
     ],
-    ids=["no-config", "random", "endless", "tuple", "one", "one-probability", "other-words", "companions", "column"],
+    ids=["no-config", "random", "infinite", "tuple", "one", "one-probability", "other-words", "companions", "column"],
 )
-def test_a_baseline_that_is_not_plain_and_honest_is_caught(module, changes, found, advice):
+def test_a_baseline_that_breaks_its_law_is_caught(module, changes, found, advice):
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_baselines_predict_row_by_row(module("wrong", *changes), {}, {})
-    law = "what a baseline learned is JSON, and it predicts row by row"
-    assert str(caught.value) == f"baseline 'first' of wrong breaks the law '{law}':\n{found}.\n{advice}"
+        kit.check_baselines_predict_row_by_row(module("wrong", *changes), {}, {})
+    expected = message(kit.check_baselines_predict_row_by_row, "baseline 'first' of wrong", found, advice)
+    assert str(caught.value) == expected
 
 
-KEPT_NOWHERE = ("            state=Learned,\n", "")
+NOT_STORED = ("            state=Learned,\n", "")
 
 
-def test_what_a_baseline_keeps_nowhere_need_be_no_json(module):
+def test_a_state_that_is_not_stored_need_not_be_json(module):
     unequal = (LEARNT, "return type('Loose', (), {'label': truth[0]})()")
-    of_judging.check_baselines_predict_row_by_row(module("right", KEPT_NOWHERE, unequal), {}, {})
+    kit.check_baselines_predict_row_by_row(module("right", NOT_STORED, unequal), {}, {})
 
 
-def test_what_a_baseline_keeps_nowhere_is_learned_the_same_again(module):
+def test_a_state_that_is_not_stored_is_fitted_the_same_again(module):
     drawn = (LEARNT, "return type('Loose', (), {'label': 'abc'[next(count) % 3]})()")
     counting = (
         "    class Learned(Config):",
         "    from itertools import count as counted\n    count = counted()\n\n    class Learned(Config):",
     )
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_baselines_predict_row_by_row(module("wrong", KEPT_NOWHERE, drawn, counting), {}, {})
+        kit.check_baselines_predict_row_by_row(module("wrong", NOT_STORED, drawn, counting), {}, {})
     assert (caught.value.found, caught.value.advice) == (
-        "learning twice from the same rows differs",
-        "Draw nothing at random without a seed.",
+        "fitting twice to the same rows differs",
+        "Use no random numbers without a seed.",
     )
 
 
@@ -269,30 +265,30 @@ def test_a_label_for_each_element_is_asked_of_a_baseline_of_elements(module):
         (PREDICTED, 'Predictions([["a"]] * len(elements))'),
     )
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_baselines_predict_row_by_row(name, {}, {})
+        kit.check_baselines_predict_row_by_row(name, {}, {})
     assert caught.value.found == (
-        "it gives [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1] labels for rows of [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4] elements"
+        "it returns [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1] labels for rows of [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4] elements"
     )
 
 
-def test_rows_can_be_given_where_the_usual_ones_do_not_do(module):
+def test_an_author_can_give_rows_where_the_sample_rows_do_not_fit(module):
     name = module("wrong", ("predictions.values, truth)", 'columns["amount"], truth)'))
     rows = LabelledRows(TargetKind.CATEGORY, Predictions(["a"] * 2), ["a", "b"], {"amount": [1, 2]})
-    of_judging.check_metrics_count_rows(name, {}, {"cost": rows})
+    kit.check_metrics_count_rows(name, {}, {"cost": rows})
     with pytest.raises(ContractViolation) as caught:
-        of_judging.check_metrics_count_rows(name, {}, {})
+        kit.check_metrics_count_rows(name, {}, {})
     assert caught.value.found == "build raises KeyError: 'amount'"
 
 
 def test_settings_are_given_by_axis_and_name_where_two_specs_have_a_name(module):
-    (metric, baseline) = of_plugin.specs(module("right"))
+    (metric, baseline) = load_specs(module("right"))
     one, other = EmptyConfig(), EmptyConfig()
-    assert of_plugin.config_of(metric, {"cost": one, "metric cost": other}) is other
-    assert of_plugin.config_of(baseline, {"first": one, "metric first": other}) is one
+    assert config_to_try(metric, {"cost": one, "metric cost": other}) is other
+    assert config_to_try(baseline, {"first": one, "metric first": other}) is one
 
 
-def test_the_usual_rows_of_pairs_have_a_label_and_shares_for_each_pair_of_elements():
-    rows = of_judging.sample_rows(TargetKind.PAIR_CATEGORIES)
+def test_sample_rows_of_pairs_have_a_label_and_probabilities_for_each_pair_of_elements():
+    rows = sample_rows(TargetKind.PAIR_CATEGORIES)
     for value, shares, goal in zip(rows.predictions.values, rows.predictions.probabilities, rows.truth, strict=True):
         assert value.shape == goal.shape == shares.shape[:2] == (len(goal), len(goal))
         assert shares.sum(-1) == pytest.approx(np.ones(goal.shape))

@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from kit_laws import LAWS, message
 from pyarrow import parquet
 
+from taskgraft import testing as kit
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.testing import ContractViolation, InsufficientExamples, ReaderLaws
-from taskgraft.testing import reader as of_reader
 
 CALLS = itertools.count()
 
@@ -46,10 +47,10 @@ def file(tmp_path):
 
 
 def check_all(spec, path):
-    of_reader.check_reading_is_repeatable(spec, path, spec.config())
-    of_reader.check_rows_can_be_located(spec, path, spec.config())
-    of_reader.check_suffixes_are_valid(spec)
-    of_reader.check_unreadable_files_are_reported(spec, spec.config())
+    kit.check_reading_is_repeatable(spec, path, spec.config())
+    kit.check_rows_can_be_located(spec, path, spec.config())
+    kit.check_suffixes_are_valid(spec)
+    kit.check_unreadable_files_are_reported(spec, spec.config())
 
 
 def test_a_right_reader_passes(file):
@@ -88,7 +89,7 @@ class TestOfAPlugin(ReaderLaws):
 def test_a_file_of_one_row_proves_nothing(tmp_path):
     (tmp_path / "one.txt").write_text("one")
     with pytest.raises(InsufficientExamples) as caught:
-        of_reader.check_reading_is_repeatable(planted(right), tmp_path / "one.txt", EmptyConfig())
+        kit.check_reading_is_repeatable(planted(right), tmp_path / "one.txt", EmptyConfig())
     assert str(caught.value) == (
         "The examples given for reader 'planted' prove nothing: there are 1 rows; give two or more."
     )
@@ -101,50 +102,54 @@ def changed(**what):
     return read
 
 
-PLACES = "a row can be found again"
-LINES = "Give Rows the line on which each row starts, or no lines at all."
-CHANGES = "Read the path alone; keep no state and write beside no file."
-TOLD = "Raise taskgraft.contract.rows.UnreadableFile with path and reason."
-
-
 @pytest.mark.parametrize(
-    ("read", "law", "found", "advice"),
+    ("read", "check", "found", "advice"),
     [
-        (counts_calls, "reading changes nothing", "reading twice gives different rows", CHANGES),
-        (writes_beside, "reading changes nothing", "data.index is changed by reading", CHANGES),
+        (counts_calls, kit.check_reading_is_repeatable, "reading twice gives different rows", None),
+        (writes_beside, kit.check_reading_is_repeatable, "reading changes data.index", None),
         (
             changed(source=""),
-            PLACES,
-            "the source is empty, so a message could not name it",
+            kit.check_rows_can_be_located,
+            "the source is empty, so no message can name it",
             "Name the file: path.name.",
         ),
-        (changed(lines=[1]), PLACES, "there are 1 lines for 3 rows", LINES),
-        (changed(lines=[3, 2, 1]), PLACES, "the lines do not rise from 1: [3, 2, 1] …", LINES),
-        (changed(lines=[0, 1, 2]), PLACES, "the lines do not rise from 1: [0, 1, 2] …", LINES),
+        (changed(lines=[1]), kit.check_rows_can_be_located, "there are 1 line numbers for 3 rows", None),
+        (
+            changed(lines=[3, 2, 1]),
+            kit.check_rows_can_be_located,
+            "the line numbers do not rise from 1: [3, 2, 1] …",
+            None,
+        ),
+        (
+            changed(lines=[0, 1, 2]),
+            kit.check_rows_can_be_located,
+            "the line numbers do not rise from 1: [0, 1, 2] …",
+            None,
+        ),
         (
             changed(invalid={3: "it is odd"}),
-            PLACES,
-            "row 3 is refused, but there are 3 rows",
-            "Keep a refused row in the table.",
+            kit.check_rows_can_be_located,
+            "row 3 is invalid, but there are 3 rows",
+            "Keep an invalid row in the table.",
         ),
         (
             changed(invalid={0: "It is odd."}),
-            PLACES,
+            kit.check_rows_can_be_located,
             "the reason of row 0 is 'It is odd.'",
-            "Write a clause without a full stop; a message ends it.",
+            "Write a clause without a full stop; the message adds it.",
         ),
         (
             changed(remarks={"it is new": [0, 3]}),
-            PLACES,
-            "row 3 is noted, but there are 3 rows",
-            "Note rows of the table alone.",
+            kit.check_rows_can_be_located,
+            "row 3 has a remark, but there are 3 rows",
+            "Remark only on rows of the table.",
         ),
     ],
 )
-def test_a_planted_fault_of_reading_is_caught(file, read, law, found, advice):
+def test_a_planted_fault_of_reading_is_caught(file, read, check, found, advice):
     with pytest.raises(ContractViolation) as caught:
         check_all(planted(read), file)
-    assert str(caught.value) == f"reader 'planted' breaks the law '{law}':\n{found}.\n{advice}"
+    assert str(caught.value) == message(check, "reader 'planted'", found, advice)
 
 
 def raises_as_it_comes(path, settings):
@@ -159,25 +164,27 @@ def names_no_file(path, settings):
     ("read", "found"),
     [
         (raises_as_it_comes, "reading a missing file raises FileNotFoundError: [Errno 2] No such file or directory: "),
-        (names_no_file, "what is said of a missing file does not name it: the file: it cannot be read."),
+        (names_no_file, "the message about a missing file does not name it: the file: it cannot be read."),
     ],
 )
 def test_a_planted_fault_with_unreadable_files_is_caught(read, found):
     with pytest.raises(ContractViolation) as caught:
-        of_reader.check_unreadable_files_are_reported(planted(read), EmptyConfig())
-    assert caught.value.found.startswith(found)
-    assert caught.value.advice == TOLD
+        kit.check_unreadable_files_are_reported(planted(read), EmptyConfig())
+    assert str(caught.value).startswith(
+        f"reader 'planted' breaks the law '{LAWS[kit.check_unreadable_files_are_reported][0]}':\n{found}"
+    )
+    assert caught.value.advice == LAWS[kit.check_unreadable_files_are_reported][1]
 
 
 @pytest.mark.parametrize(
     ("claims", "found"),
     [
-        ({"suffixes": ("txt",)}, "the suffix 'txt' does not begin with a point"),
-        ({"folder_patterns": ("",)}, "the pattern '' finds nothing in a folder"),
-        ({"folder_patterns": ("/data/*.txt",)}, "the pattern '/data/*.txt' finds nothing in a folder"),
+        ({"suffixes": ("txt",)}, "the suffix 'txt' does not begin with a dot"),
+        ({"folder_patterns": ("",)}, "the pattern '' is not a relative path"),
+        ({"folder_patterns": ("/data/*.txt",)}, "the pattern '/data/*.txt' is not a relative path"),
     ],
 )
-def test_a_planted_claim_that_cannot_be_met_is_caught(claims, found):
+def test_an_invalid_suffix_or_pattern_is_caught(claims, found):
     with pytest.raises(ContractViolation) as caught:
-        of_reader.check_suffixes_are_valid(replace(planted(right), **claims))
-    assert caught.value.found == found
+        kit.check_suffixes_are_valid(replace(planted(right), **claims))
+    assert str(caught.value) == message(kit.check_suffixes_are_valid, "reader 'planted'", found)

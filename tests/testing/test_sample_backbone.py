@@ -4,16 +4,15 @@ import pytest
 
 from taskgraft.builtin.plugin import taskgraft_heads
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.testing import BackboneLaws, HeadLaws
-from taskgraft.testing.sample_backbone import SAMPLE_INPUTS, SAMPLE_TARGETS, Sample
+from taskgraft.testing import SAMPLE_INPUTS, SAMPLE_TARGETS, BackboneLaws, HeadLaws, SampleBackbone
 
 HEADS = {spec.describe(spec.config()).target: spec for spec in taskgraft_heads()}
 
 
-class TestSample(BackboneLaws):
+class TestSampleBackbone(BackboneLaws):
     @pytest.fixture
     def backbone(self):
-        return Sample()
+        return SampleBackbone()
 
     @pytest.fixture
     def inputs(self):

@@ -4,14 +4,15 @@ import itertools
 
 import pyarrow as pa
 import pytest
+from kit_laws import message
 
+from taskgraft import testing as kit
 from taskgraft.builtin.splits.column import ColumnConfig, by_column
 from taskgraft.builtin.splits.fraction import FractionConfig, by_fraction
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import SplitSpec
 from taskgraft.testing import ContractViolation, SplitLaws
-from taskgraft.testing import split as of_split
 
 ROWS = Rows(pa.table({"label": ["a", "b"] * 10, "part": ["train"] * 15 + ["dev"] * 5}), "data.csv")
 CALLS = itertools.count()
@@ -22,8 +23,8 @@ def planted(split, config=EmptyConfig):
 
 
 def check_all(spec, config):
-    of_split.check_split_divides_the_rows(spec, ROWS, ["label"], config)
-    of_split.check_split_is_repeatable(spec, ROWS, ["label"], config)
+    kit.check_split_divides_the_rows(spec, ROWS, ["label"], config)
+    kit.check_split_is_repeatable(spec, ROWS, ["label"], config)
 
 
 @pytest.mark.parametrize(
@@ -71,30 +72,24 @@ def fails(rows, targets, settings, seed):
     raise KeyError("part")
 
 
-DIVIDES = "Put each row number into one part; train and validation need rows."
-DRAWS = "Draw with a generator made from the seed, such as numpy.random.default_rng(seed)."
-
-
 @pytest.mark.parametrize(
-    ("split", "law", "found", "advice"),
+    ("split", "check", "found"),
     [
         (
             overlaps,
-            "a split divides the rows",
+            kit.check_split_divides_the_rows,
             "with the seed 0, it puts row 18 into 'train' and into 'validation'",
-            DIVIDES,
         ),
         (
             forgets_validation,
-            "a split divides the rows",
+            kit.check_split_divides_the_rows,
             "with the seed 0, it leaves no row for 'validation' (train 20)",
-            DIVIDES,
         ),
-        (fails, "a split divides the rows", "splitting with the seed 0 raises KeyError: 'part'", DIVIDES),
-        (counts_calls, "a seed decides", "two answers with the seed 0 differ", DRAWS),
+        (fails, kit.check_split_divides_the_rows, "splitting with the seed 0 raises KeyError: 'part'"),
+        (counts_calls, kit.check_split_is_repeatable, "two splits with the seed 0 differ"),
     ],
 )
-def test_a_planted_fault_of_a_split_is_caught(split, law, found, advice):
+def test_a_planted_fault_of_a_split_is_caught(split, check, found):
     with pytest.raises(ContractViolation) as caught:
         check_all(planted(split), EmptyConfig())
-    assert str(caught.value) == f"split 'planted' breaks the law '{law}':\n{found}.\n{advice}"
+    assert str(caught.value) == message(check, "split 'planted'", found)

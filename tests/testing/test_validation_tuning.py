@@ -1,14 +1,15 @@
-"""Each check of the conformance kit for heads that settle catches a fault planted for it."""
+"""Each check of the conformance kit for heads that tune catches a fault planted for it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
 from cautious import Cautious, CautiousTarget
+from kit_laws import Planted
 
+from taskgraft import testing as kit
 from taskgraft.contract.head import Head
-from taskgraft.testing import ContractViolation, HeadLaws, InsufficientExamples
-from taskgraft.testing import validation_tuning as of_settling
+from taskgraft.testing import HeadLaws, InsufficientExamples
 
 LABELS = {"label": ["cat", "dog", "cat", "bird", "dog", "bird"]}
 AMOUNTS = {"amount": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}
@@ -29,15 +30,15 @@ class TestCautious(HeadLaws):
 
 
 class Silent(Cautious):
-    """Settles, and does not say so."""
+    """Tunes, but its description does not say so."""
 
     @property
     def description(self):
         return replace(super().description, tunes="", tuning_columns=())
 
 
-class Boasts(Cautious):
-    """Says that it settles, and does not."""
+class NeverTunes(Cautious):
+    """Describes a tuning that it does not do."""
 
     tune = Head.tune
 
@@ -49,21 +50,21 @@ class OneColumn(Cautious):
 
 
 class Counts(Cautious):
-    """Settles otherwise each time."""
+    """Returns another result each time."""
 
-    asked = 0
+    calls = 0
 
     def tune(self, *given):
-        self.asked += 1
-        return super().tune(*given).model_copy(update={"floor": self.asked / 100})
+        self.calls += 1
+        return super().tune(*given).model_copy(update={"floor": self.calls / 100})
 
 
 class Overwrites(Cautious):
-    """Writes into the target description that it was given."""
+    """Writes into the target description that was passed in."""
 
     def tune(self, predictions, encoded, columns, target):
-        settled = super().tune(predictions, encoded, columns, target)
-        target.__dict__["floor"] = settled.floor
+        tuned = super().tune(predictions, encoded, columns, target)
+        target.__dict__["floor"] = tuned.floor
         return target
 
 
@@ -86,14 +87,14 @@ class Endless(Cautious):
 
 
 class FirstRow(Cautious):
-    """Settles by the row that happens to come first."""
+    """Tunes on the first row alone."""
 
     def tune(self, predictions, encoded, columns, target):
         return target.model_copy(update={"floor": columns["amount"][0] / 100})
 
 
 class Buffer(Cautious):
-    """Keeps what is settled in a saved buffer."""
+    """Keeps the tuned value in a saved buffer."""
 
     def build_module(self, features, target):
         module = super().build_module(features, target)
@@ -102,7 +103,7 @@ class Buffer(Cautious):
 
 
 class Sometimes(Cautious):
-    """Has a buffer only after settling."""
+    """Has a buffer only after tuning."""
 
     def build_module(self, features, target):
         module = super().build_module(features, target)
@@ -111,106 +112,53 @@ class Sometimes(Cautious):
         return module
 
 
-@dataclass(frozen=True)
-class Planted:
-    check: object
-    head: type
-    message: str
-
-    def __str__(self):
-        return self.head.__name__
-
-
-DESCRIBED = "what a head settles stands in its description"
-PURE = "settle is a pure function"
-PURE_ADVICE = "Give a copy of the target description (model_copy), draw nothing at random, and keep nothing."
-TENSORS = "settling changes no tensor of the head"
-PLAIN = "Keep what is settled in plain attributes or in buffers with persistent=False."
-
 PLANTED = (
     Planted(
-        of_settling.check_tuning_is_described,
+        kit.check_tuning_is_described,
         Silent,
-        f"Silent breaks the law '{DESCRIBED}':\n"
-        "settle chooses something, but its description settles nothing, so nobody calls it.\n"
-        "Say in 'settles' what settle chooses.",
+        "tune changes the target description, but 'tunes' is empty, so it is never called",
     ),
+    Planted(kit.check_tuning_is_described, NeverTunes, "it tunes 'a floor', but does not override tune"),
     Planted(
-        of_settling.check_tuning_is_described,
-        Boasts,
-        f"Boasts breaks the law '{DESCRIBED}':\n"
-        "it settles 'a floor', but does not write settle.\n"
-        "Say in 'settles' what settle chooses.",
-    ),
-    Planted(
-        of_settling.check_tuning_is_described,
+        kit.check_tuning_is_described,
         OneColumn,
-        f"OneColumn breaks the law '{DESCRIBED}':\n"
-        "its columns are 'amount', which settle alone reads; give a tuple of names.\n"
-        "Say in 'settles' what settle chooses.",
+        "its tuning_columns are 'amount', which only tune reads; give a tuple of names",
     ),
+    Planted(kit.check_tuning_is_pure, Counts, "for vector features, tuning twice on the same rows differs"),
+    Planted(kit.check_tuning_is_pure, Overwrites, "it changes the target description that was passed in"),
+    Planted(kit.check_tuning_is_pure, AnotherClass, "it returns a Mine, not a CautiousTarget"),
     Planted(
-        of_settling.check_tuning_is_pure,
-        Counts,
-        f"Counts breaks the law '{PURE}':\n"
-        f"for vector features, the same rows settle otherwise the second time.\n{PURE_ADVICE}",
-    ),
-    Planted(
-        of_settling.check_tuning_is_pure,
-        Overwrites,
-        f"Overwrites breaks the law '{PURE}':\nit changes the target description that it was given.\n{PURE_ADVICE}",
-    ),
-    Planted(
-        of_settling.check_tuning_is_pure,
-        AnotherClass,
-        f"AnotherClass breaks the law '{PURE}':\nit gives a Mine, not a CautiousTarget.\n{PURE_ADVICE}",
-    ),
-    Planted(
-        of_settling.check_tuning_is_pure,
+        kit.check_tuning_is_pure,
         Nothing,
-        f"Nothing breaks the law '{PURE}':\n"
-        "for vector features, it gives the target description as it was.\nChoose something.",
+        "for vector features, it returns the target description unchanged",
+        advice="Choose something.",
     ),
     Planted(
-        of_settling.check_tuned_description_is_json,
+        kit.check_tuned_description_is_json,
         Endless,
-        "Endless breaks the law 'what is settled is JSON':\n"
-        "writing what was settled as JSON and reading it raises ValueError: Out of range float values are not JSON "
-        "compliant.\n"
-        "Settle plain fields of the target description, with finite numbers.",
+        "writing the tuned description as JSON and reading it raises ValueError: Out of range float values are not "
+        "JSON compliant",
     ),
     Planted(
-        of_settling.check_tuning_ignores_the_order_of_rows,
+        kit.check_tuning_ignores_the_order_of_rows,
         FirstRow,
-        "FirstRow breaks the law 'the order of the rows settles nothing':\n"
-        "for vector features, {'column': 'label', 'vocabulary': ['bird', 'cat', 'dog'], 'weights': None, 'floor': 0.01} is "
-        "{'column': 'label', 'vocabulary': ['bird', 'cat', 'dog'], 'weights': None, 'floor': 0.06} by the same rows in "
-        "another order.\n"
-        "Sort the rows, or sum over them.",
+        "for vector features, {'column': 'label', 'vocabulary': ['bird', 'cat', 'dog'], 'weights': None, 'floor': "
+        "0.01} is {'column': 'label', 'vocabulary': ['bird', 'cat', 'dog'], 'weights': None, 'floor': 0.06} with the "
+        "same rows in another order",
     ),
-    Planted(
-        of_settling.check_tuning_changes_no_tensor,
-        Buffer,
-        f"Buffer breaks the law '{TENSORS}':\nfor vector features, floor depends on what is settled.\n{PLAIN}",
-    ),
-    Planted(
-        of_settling.check_tuning_changes_no_tensor,
-        Sometimes,
-        f"Sometimes breaks the law '{TENSORS}':\nfloor is there only before or only after.\n{PLAIN}",
-    ),
+    Planted(kit.check_tuning_changes_no_tensor, Buffer, "for vector features, floor depends on the tuned values"),
+    Planted(kit.check_tuning_changes_no_tensor, Sometimes, "floor exists only before or only after tuning"),
 )
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=str)
 def test_a_planted_fault_is_caught(planted):
-    with pytest.raises(ContractViolation) as caught:
-        planted.check(planted.head(), LABELS, AMOUNTS)
-    assert str(caught.value) == planted.message
+    planted.assert_caught(LABELS, AMOUNTS)
 
 
 def test_a_head_without_its_columns_proves_nothing():
     with pytest.raises(InsufficientExamples) as caught:
-        of_settling.check_tuning_is_pure(Cautious(), LABELS, {})
+        kit.check_tuning_is_pure(Cautious(), LABELS, {})
     assert str(caught.value) == (
-        "The examples given for Cautious prove nothing: it settles by 'amount'; give the fixture 'columns' with it."
+        "The examples given for Cautious prove nothing: it tunes by the column 'amount'; give the fixture 'columns' with it."
     )

@@ -1,59 +1,72 @@
 """``taskgraft compare``: what each strategy reaches, and what it costs."""
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from taskgraft.cli.arguments import reference
+import typer
+
+from taskgraft.cli import options
 from taskgraft.cli.console import console, print_json
-from taskgraft.cli.interrupt import Interrupted
+from taskgraft.cli.errors import Interrupted
 from taskgraft.recipes.files import read_recipe
 from taskgraft.recipes.overrides import override_keys
 from taskgraft.storage.manifest import is_artifact
 
 
-def compare_recipe(
-    path: Path,
-    strategies: Sequence[str],
-    backbones: Sequence[str],
-    overrides: Sequence[str],
-    output: Path | None,
-    *,
-    seeds: int,
-    test: str | None,
-    metric: str | None,
-    resume: bool,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
+def compare_command(
+    context: typer.Context,
+    recipe: options.RecipeArgument,
+    strategies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            help="As in a recipe: partial:2, or {name: full, learning_rate: 1e-4}; repeatable.",
+        ),
+    ] = None,
+    backbones: Annotated[
+        list[str] | None, typer.Option("--backbone", metavar="NAME", help="The recipe's by default; repeatable.")
+    ] = None,
+    overrides: options.SetOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The folder to write; the recipe's name with .compare by default."),
+    ] = None,
+    seeds: options.SeedsOption = 1,
+    test: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Rows to evaluate on; the validation rows by default.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The metric to compare by; the head's choice by default.")
+    ] = None,
+    resume: options.ResumeOption = False,
+    overwrite: options.OverwriteOption = False,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
-    """Compare, and print what was found.
-
-    Args:
-        strategies: names, or names with settings as YAML or JSON; the recipe's own when empty.
-        backbones: the same.
-        output: the folder of the comparison; beside the recipe when left out.
+    """Compare strategies and print the result.
 
     Raises:
-        Interrupted: on Ctrl-C, saying how to go on.
+        Interrupted: on Ctrl-C, with the command that continues.
     """
-    recipe = read_recipe(path, overrides)
-    ways = [reference(text, "strategy") for text in strategies]
-    bases = [reference(text, "backbone") for text in backbones]
-    stem = path if is_artifact(path) else path.with_suffix("")
-    out = output or stem.with_name(f"{stem.name}.compare")
+    document = read_recipe(recipe, overrides or [])
+    stem = recipe if is_artifact(recipe) else recipe.with_suffix("")
+    folder = output or stem.with_name(f"{stem.name}.compare")
+    strategy_references = [options.parse_reference(text, "strategy") for text in strategies or []]
+    backbone_references = [options.parse_reference(text, "backbone") for text in backbones or []]
     from taskgraft.comparison.compare import compare
     from taskgraft.composition.compose import check_recipe_consent
     from taskgraft.discovery.catalog import catalog
 
-    check_recipe_consent(catalog(), path, recipe, override_keys(overrides))
+    check_recipe_consent(catalog(), recipe, document, override_keys(overrides or []))
     try:
-        found = compare(
-            recipe,
-            ways,
-            backbones=bases,
+        comparison = compare(
+            document,
+            strategy_references,
+            backbones=backbone_references,
             seeds=seeds,
-            folder=out,
+            folder=folder,
             test=test,
             metric=metric,
             resume=resume,
@@ -61,32 +74,12 @@ def compare_recipe(
             quiet=quiet,
         )
     except KeyboardInterrupt:
-        again = _command(path, strategies, backbones, overrides, output, seeds, test, metric)
-        raise Interrupted(f"Interrupted. What is finished is in {out}. Go on: {again}") from None
+        again = options.command_line(context, "--resume")
+        raise Interrupted(f"Interrupted. Finished runs are in {folder}. Continue with: {again}") from None
     if as_json:
-        print_json(found.to_json() | {"folder": str(out)})
+        print_json(comparison.to_json() | {"folder": str(folder)})
         return
+    figure = "" if comparison.figure is None else f"; figure: {comparison.figure}"
     printer = console()
-    printer.print(found)
-    printer.print(f"Kept in {out}{'' if found.figure is None else f'; figure: {found.figure}'}.", soft_wrap=True)
-
-
-def _command(
-    path: Path,
-    strategies: Sequence[str],
-    backbones: Sequence[str],
-    overrides: Sequence[str],
-    output: Path | None,
-    seeds: int,
-    test: str | None,
-    metric: str | None,
-) -> str:
-    """Write the command that goes on."""
-    said = [("--strategy", one) for one in strategies] + [("--backbone", one) for one in backbones]
-    said += [("--set", one) for one in overrides]
-    said += [
-        (key, str(value)) for key, value in (("--output", output), ("--test", test), ("--metric", metric)) if value
-    ]
-    said += [("--seeds", str(seeds))] if seeds > 1 else []
-    words = ["taskgraft", "compare", str(path), *(word for pair in said for word in pair), "--resume"]
-    return shlex.join(words)
+    printer.print(comparison)
+    printer.print(f"Saved in {folder}{figure}.", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Settings in words, as their JSON schema tells them."""
+"""Settings as rows of a table, read from the JSON schema of a config class."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from typing import Any
 
 from taskgraft.contract.config import Config
 
-BOUNDS = {
+_BOUNDS = {
     "minimum": "≥ {}",
     "exclusiveMinimum": "> {}",
     "maximum": "≤ {}",
     "exclusiveMaximum": "< {}",
     "multipleOf": "a multiple of {}",
-    "minLength": "at least {} long",
-    "maxLength": "at most {} long",
-    "minItems": "at least {} of them",
-    "maxItems": "at most {} of them",
-    "pattern": "like {}",
+    "minLength": "length ≥ {}",
+    "maxLength": "length ≤ {}",
+    "minItems": "length ≥ {}",
+    "maxItems": "length ≤ {}",
+    "pattern": "matches {}",
 }
 """Each bound of a JSON schema, in words."""
 
@@ -25,7 +25,7 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting in words. ``name`` is dotted where settings lie in settings; ``default`` says so when there is none."""
+    """One setting as text. ``name`` is dotted for nested settings; ``default`` is "(required)" when there is none."""
 
     name: str
     type: str
@@ -40,59 +40,59 @@ def settings_of(config: type[Config]) -> list[Setting]:
     return list(_settings(schema, schema.get("$defs", {}), ""))
 
 
-def _settings(schema: Schema, named: Schema, above: str) -> Iterator[Setting]:
+def _settings(schema: Schema, definitions: Schema, prefix: str) -> Iterator[Setting]:
     required = schema.get("required", ())
     for name, field in schema.get("properties", {}).items():
-        whole = _resolved(field, named)
-        if "properties" in whole:
-            yield from _settings(whole, named, f"{above}{name}.")
+        resolved = _resolve(field, definitions)
+        if "properties" in resolved:
+            yield from _settings(resolved, definitions, f"{prefix}{name}.")
             continue
-        default = "" if "default" not in field else _told(field["default"])
+        default = "" if "default" not in field else _as_text(field["default"])
         yield Setting(
-            name=f"{above}{name}",
-            type=_type(field, named),
-            default="(decide it)" if name in required else default,
-            range=_range(field, named),
+            name=f"{prefix}{name}",
+            type=_type(field, definitions),
+            default="(required)" if name in required else default,
+            range=_range(field, definitions),
             description=field.get("description", ""),
         )
 
 
-def _resolved(schema: Schema, named: Schema) -> Schema:
+def _resolve(schema: Schema, definitions: Schema) -> Schema:
     reference = schema.get("$ref")
-    return schema if reference is None else named.get(reference.rpartition("/")[2], {})
+    return schema if reference is None else definitions.get(reference.rpartition("/")[2], {})
 
 
-def _type(schema: Schema, named: Schema) -> str:
-    schema = _resolved(schema, named)
+def _type(schema: Schema, definitions: Schema) -> str:
+    schema = _resolve(schema, definitions)
     if branches := _branches(schema):
-        return " or ".join(dict.fromkeys(_type(branch, named) for branch in branches))
+        return " or ".join(dict.fromkeys(_type(branch, definitions) for branch in branches))
     if "enum" in schema:
-        return " or ".join(map(_told, schema["enum"]))
+        return " or ".join(map(_as_text, schema["enum"]))
     if "const" in schema:
-        return _told(schema["const"])
+        return _as_text(schema["const"])
     kind = schema.get("type")
     if kind == "array":
         inner = schema.get("items")
-        return f"list of {_type(inner, named)}" if isinstance(inner, Mapping) and inner else "list"
+        return f"list of {_type(inner, definitions)}" if isinstance(inner, Mapping) and inner else "list"
     if kind == "object":
         inner = schema.get("additionalProperties")
-        return f"name → {_type(inner, named)}" if isinstance(inner, Mapping) and inner else "table"
+        return f"name → {_type(inner, definitions)}" if isinstance(inner, Mapping) and inner else "table"
     return {"string": "text", None: "anything"}.get(kind, str(kind))
 
 
-def _range(schema: Schema, named: Schema) -> str:
-    schema = _resolved(schema, named)
-    own = [words.format(schema[bound]) for bound, words in BOUNDS.items() if bound in schema]
-    inside = [schema.get(key) for key in ("items", "additionalProperties")]
-    below = [*_branches(schema), *(one for one in inside if isinstance(one, Mapping))]
-    return ", ".join(dict.fromkeys(text for text in (*own, *(_range(one, named) for one in below)) if text))
+def _range(schema: Schema, definitions: Schema) -> str:
+    schema = _resolve(schema, definitions)
+    own = [text.format(schema[bound]) for bound, text in _BOUNDS.items() if bound in schema]
+    inner = [schema.get(key) for key in ("items", "additionalProperties")]
+    nested = [*_branches(schema), *(one for one in inner if isinstance(one, Mapping))]
+    return ", ".join(dict.fromkeys(text for text in (*own, *(_range(one, definitions) for one in nested)) if text))
 
 
 def _branches(schema: Schema) -> list[Schema]:
     return [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     """Write a value as a recipe does."""
     if value is None:
         return "null"

@@ -1,4 +1,4 @@
-"""``taskgraft doctor``: what is installed, and what is wrong with it."""
+"""``taskgraft doctor``: what is installed, and what is wrong with it; with a plugin, whether it keeps its promises."""
 
 import platform
 import re
@@ -6,15 +6,53 @@ import sys
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Annotated
 
+import typer
+
+from taskgraft.cli import options
 from taskgraft.cli.console import console, print_json, table
 from taskgraft.discovery.catalog import BLOCK_VARIABLE, Catalog, catalog
 from taskgraft.discovery.distributions import PluginSource
 
 
+def doctor_command(
+    plugin: Annotated[
+        str | None,
+        typer.Argument(
+            help="A distribution: build what it provides, and check that it keeps its promises.", show_default=False
+        ),
+    ] = None,
+    tries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--try",
+            metavar="NAME",
+            help='Check this instead of the plugin\'s examples: NAME:ARGUMENT, or {"name": …, settings} as JSON; repeatable.',
+        ),
+    ] = None,
+    devices: Annotated[bool, typer.Option("--devices", help="Import torch and list the devices it finds.")] = False,
+    as_json: options.JsonOption = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Diagnose the installation or a plugin. The exit code is 1 when something is wrong."""
+    if plugin is None and tries:
+        raise typer.BadParameter("name the plugin: taskgraft doctor PLUGIN --try NAME.", param_hint="--try")
+    if plugin is not None and devices:
+        raise typer.BadParameter("it works only without a plugin.", param_hint="--devices")
+    if plugin is None:
+        healthy = diagnose(devices=devices, as_json=as_json)
+    else:
+        from taskgraft.cli.doctor_plugin import check_plugin
+
+        healthy = check_plugin(plugin, tries or [], as_json=as_json)
+    if not healthy:
+        raise typer.Exit(1)
+
+
 @dataclass(frozen=True)
 class Plugin:
-    """One plugin: where it comes from, and the names it provides, by axis."""
+    """One plugin: its source, and the names it provides, by axis."""
 
     distribution: str
     version: str
@@ -24,15 +62,15 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All that the command finds.
+    """Everything that the command finds.
 
     Attributes:
-        libraries: what the core depends on → version; None where it is not installed.
+        libraries: dependency of the core → version; None when it is not installed.
         failures: plugins that did not load, each with its reason.
-        remarks: faults of plugins that are in use all the same.
-        blocked: distributions left out on purpose.
+        remarks: problems of plugins that are used nevertheless.
+        blocked: distributions blocked by the user.
         clashes: names that several distributions provide, each in a sentence.
-        devices: what can compute; None when nobody asked.
+        devices: the devices of torch; None unless requested.
     """
 
     taskgraft: str
@@ -53,46 +91,43 @@ class Diagnosis:
 
 
 def diagnose(*, devices: bool, as_json: bool) -> bool:
-    """Print what is found. Only asking for devices imports torch.
+    """Print the diagnosis. Imports torch only for the devices.
 
     Returns:
         whether nothing failed and nothing is missing.
     """
-    found = _found(catalog(), _devices() if devices else None)
-    if as_json:
-        print_json(asdict(found) | {"healthy": found.healthy})
-    else:
-        _print(found)
-    return found.healthy
-
-
-def _found(known: Catalog, devices: list[str] | None) -> Diagnosis:
-    return Diagnosis(
+    known = catalog()
+    diagnosis = Diagnosis(
         taskgraft=version("taskgraft"),
         python=f"{platform.python_version()} ({sys.executable})",
         platform=platform.platform(),
         libraries=_libraries(),
         plugins=_plugins(known),
-        failures=[_said(failure.source, failure.reason) for failure in known.failures],
-        remarks=[_said(remark.source, remark.text) for remark in known.remarks],
+        failures=[_as_json(failure.source, failure.reason) for failure in known.failures],
+        remarks=[_as_json(remark.source, remark.text) for remark in known.remarks],
         blocked=list(known.blocked),
         clashes=_clashes(known),
-        devices=devices,
+        devices=_devices() if devices else None,
     )
+    if as_json:
+        print_json(asdict(diagnosis) | {"healthy": diagnosis.healthy})
+    else:
+        _print(diagnosis)
+    return diagnosis.healthy
 
 
 def _libraries() -> dict[str, str | None]:
-    """Look up the versions of what the core depends on, from metadata alone."""
-    found: dict[str, str | None] = {}
+    """Look up the versions of the core's dependencies, from metadata alone."""
+    versions: dict[str, str | None] = {}
     for requirement in requires("taskgraft") or ():
         name = re.match(r"[A-Za-z0-9._-]+", requirement)
         if name is None or "extra ==" in requirement:
             continue
         try:
-            found[name[0]] = version(name[0])
+            versions[name[0]] = version(name[0])
         except PackageNotFoundError:
-            found[name[0]] = None
-    return found
+            versions[name[0]] = None
+    return versions
 
 
 def _plugins(known: Catalog) -> list[Plugin]:
@@ -108,17 +143,17 @@ def _plugins(known: Catalog) -> list[Plugin]:
 
 
 def _clashes(known: Catalog) -> list[str]:
-    having: dict[tuple[str, str], list[PluginSource]] = defaultdict(list)
+    by_name: dict[tuple[str, str], list[PluginSource]] = defaultdict(list)
     for entry in known.entries:
-        having[entry.spec.axis, entry.spec.name].append(entry.source)
+        by_name[entry.spec.axis, entry.spec.name].append(entry.source)
     return [
         f"the {axis} '{name}' is provided by {' and by '.join(map(str, sources))}"
-        for (axis, name), sources in having.items()
+        for (axis, name), sources in by_name.items()
         if len(sources) > 1
     ]
 
 
-def _said(source: PluginSource, text: str) -> dict[str, str]:
+def _as_json(source: PluginSource, text: str) -> dict[str, str]:
     return {
         "distribution": source.distribution,
         "version": source.version,
@@ -130,38 +165,34 @@ def _said(source: PluginSource, text: str) -> dict[str, str]:
 def _devices() -> list[str]:
     import torch
 
-    found = ["cpu"]
+    devices = ["cpu"]
     if (kind := torch.accelerator.current_accelerator(check_available=True)) is not None:
-        found += [f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())]
-    return found
+        devices += [f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())]
+    return devices
 
 
-def _print(found: Diagnosis) -> None:
+def _print(diagnosis: Diagnosis) -> None:
     out = console()
-    out.print(f"taskgraft {found.taskgraft}, Python {found.python}, {found.platform}", soft_wrap=True)
-    if found.devices is not None:
-        out.print(f"Devices: {', '.join(found.devices)}.")
-    libraries = [(name, number or "NOT INSTALLED") for name, number in found.libraries.items()]
+    out.print(f"taskgraft {diagnosis.taskgraft}, Python {diagnosis.python}, {diagnosis.platform}", soft_wrap=True)
+    if diagnosis.devices is not None:
+        out.print(f"Devices: {', '.join(diagnosis.devices)}.")
+    libraries = [(name, number or "NOT INSTALLED") for name, number in diagnosis.libraries.items()]
     out.print(table(("library", "version"), libraries))
-    plugins = [(f"{one.distribution} {one.version}", one.module, _names(one)) for one in found.plugins]
+    plugins = [(f"{one.distribution} {one.version}", one.module, _provided_names(one)) for one in diagnosis.plugins]
     out.print(table(("plugin", "module", "provides"), plugins))
-    for failure in found.failures:
-        out.print(f"FAILED: {_named(failure)} {failure['text']}", soft_wrap=True)
-    for remark in found.remarks:
-        out.print(f"Remark: {_named(remark)} {remark['text']}", soft_wrap=True)
-    for clash in found.clashes:
-        out.print(f"Clash: {clash}; say which one you mean, as distribution/name.", soft_wrap=True)
-    if found.blocked:
-        out.print(f"Blocked by {BLOCK_VARIABLE}: {', '.join(found.blocked)}.", soft_wrap=True)
-    missing = [name for name, number in found.libraries.items() if number is None]
+    for kind, problems in (("FAILED", diagnosis.failures), ("Remark", diagnosis.remarks)):
+        for one in problems:
+            source = f"{one['distribution']} {one['version']} ({one['entry_point']})"
+            out.print(f"{kind}: {source}: {one['text']}", soft_wrap=True)
+    for clash in diagnosis.clashes:
+        out.print(f"Clash: {clash}; choose one as distribution/name.", soft_wrap=True)
+    if diagnosis.blocked:
+        out.print(f"Blocked by {BLOCK_VARIABLE}: {', '.join(diagnosis.blocked)}.", soft_wrap=True)
+    missing = [name for name, number in diagnosis.libraries.items() if number is None]
     if missing:
-        out.print(f"Missing: {', '.join(missing)}. Install what is missing with pip.", soft_wrap=True)
-    out.print("Nothing failed." if found.healthy else "Something failed.")
+        out.print(f"Missing: {', '.join(missing)}. Install missing libraries with pip.", soft_wrap=True)
+    out.print("No problems found." if diagnosis.healthy else "Something failed.")
 
 
-def _named(said: dict[str, str]) -> str:
-    return f"{said['distribution']} {said['version']} ({said['entry_point']}):"
-
-
-def _names(plugin: Plugin) -> str:
+def _provided_names(plugin: Plugin) -> str:
     return "; ".join(f"{axis}: {', '.join(names)}" for axis, names in plugin.provides.items())

@@ -1,40 +1,51 @@
 """``taskgraft evaluate``: how good a fitted model is on labelled rows."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from taskgraft.cli.arguments import loaded, references
+import typer
+
+from taskgraft.cli import options
 from taskgraft.cli.console import console, print_json
 
 
-def evaluate(
-    artifact: Path,
-    data: str,
-    metrics: str,
-    baselines: Sequence[str],
-    groups: str | None,
-    resamples: int,
-    figures: Path | None,
-    batch_size: int | None,
-    device: str,
-    *,
-    as_json: bool,
-    quiet: bool,
+def evaluate_command(
+    artifact: options.ArtifactArgument,
+    data: options.DataArgument,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            help='Names separated by commas, or {"name": …, settings} as JSON; the head\'s metrics by default.'
+        ),
+    ] = "",
+    baselines: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--baseline",
+            metavar="NAME",
+            help="Also fit this baseline on the training rows and report it; repeatable.",
+        ),
+    ] = None,
+    groups: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Resample rows that share a value of this column together.")
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for the intervals; 0 for none.")] = 1_000,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the figures of the metrics here.")
+    ] = None,
+    batch_size: options.BatchSizeOption = None,
+    device: options.DeviceOption = "auto",
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
-    """Judge predictions and print the numbers.
-
-    Args:
-        metrics: names with commas between, or a name with settings as JSON; empty for the head's own.
-        baselines: names of baselines that learn now, from the training rows.
-        groups: a column whose equal values belong together in resamples.
-        resamples: for the intervals; 0 gives none.
-        figures: a folder for what the metrics draw.
-    """
-    model = loaded(artifact, device)
-    found = model.evaluate(
+    """Evaluate predictions and print the metrics."""
+    evaluation = options.load_artifact(artifact, device).evaluate(
         data,
-        metrics=references(metrics),
-        baselines=baselines,
+        metrics=options.parse_json_reference(metrics, "metric")
+        if metrics.lstrip().startswith("{")
+        else options.split_names(metrics),
+        baselines=baselines or [],
         groups=groups,
         resamples=resamples,
         figures=figures,
@@ -42,6 +53,6 @@ def evaluate(
         quiet=quiet,
     )
     if as_json:
-        print_json(found.to_json())
+        print_json(evaluation.to_json())
     else:
-        console().print(found)
+        console().print(evaluation)

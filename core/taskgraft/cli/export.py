@@ -1,22 +1,35 @@
-"""``taskgraft export``: a fitted model's backbone, into a folder that its own library loads."""
+"""``taskgraft export``: a fitted model's backbone, as a checkpoint of its own library."""
 
 import json
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from taskgraft.cli.arguments import loaded
+import typer
+
+from taskgraft.cli import options
 from taskgraft.cli.console import print_json
 
 
-def export(artifact: Path, folder: Path, check: str | None, *, overwrite: bool, as_json: bool, quiet: bool) -> None:
-    """Load an artifact, export its backbone, and say what was written."""
+def export_command(
+    artifact: options.ArtifactArgument,
+    folder: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+    check: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Rows whose features must not change when inserted modules are merged."),
+    ] = None,
+    overwrite: options.OverwriteOption = False,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Load an artifact, export its backbone, and report what was written."""
     from taskgraft.artifact.export import EXPORTED
 
-    model = loaded(artifact, "cpu")
-    written = model.export(folder, check=check, overwrite=overwrite)
+    model = options.load_artifact(artifact, "cpu")
+    path = model.export(folder, check=check, overwrite=overwrite)
     if as_json:
-        files = json.loads((written / EXPORTED).read_text(encoding="utf-8"))["files"]
+        files = json.loads((path / EXPORTED).read_text(encoding="utf-8"))["files"]
         print_json({"output": str(folder), "backbone": model.composition.backbone.label, "files": files})
     elif not quiet:
-        told = f"The backbone of {artifact} is in {folder}, without the head."
-        print(told, file=sys.stderr)  # noqa: T201
+        print(f"The backbone of {artifact} is in {folder}, without the head.", file=sys.stderr)  # noqa: T201

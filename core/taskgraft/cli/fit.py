@@ -1,256 +1,220 @@
 """``taskgraft fit``: from a recipe to an artifact."""
 
-import shlex
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from taskgraft.cli import options
 from taskgraft.cli.console import console, print_json, table
-from taskgraft.cli.interrupt import Interrupted
+from taskgraft.cli.errors import CliError, Interrupted
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.recipe import Recipe
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import join_words
 from taskgraft.recipes.files import read_recipe
 from taskgraft.recipes.overrides import override_keys
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, is_artifact
 
 if TYPE_CHECKING:
-    from taskgraft.model import FitReport, TaskModel
+    from taskgraft.model.fit import FitReport
+    from taskgraft.model.task_model import TaskModel
 
 
-def fit_recipe(
-    path: Path,
-    overrides: Sequence[str],
-    output: Path | None,
-    *,
-    resume: bool,
-    seeds: int,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
+def fit_command(
+    context: typer.Context,
+    recipe: options.RecipeArgument,
+    overrides: options.SetOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The artifact's folder; the recipe's name without suffix by default."),
+    ] = None,
+    resume: options.ResumeOption = False,
+    seeds: options.SeedsOption = 1,
+    overwrite: options.OverwriteOption = False,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
-    """Fit a recipe, print its numbers, and save the artifact. All that can be refused is refused before training.
+    """Fit a recipe, print its metrics, and save the artifact. Everything that can be checked is checked before training.
 
-    Args:
-        output: the folder of the artifact. Checkpoints and metrics go to a folder beside it, with ``.run`` after the name.
-        seeds: how often to fit, with rising seeds; what is saved is the fit with the recipe's own.
+    Checkpoints and metrics go to a folder next to the artifact, with ``.run`` after its name. With several seeds, the saved
+    artifact is that of the recipe's own seed.
 
     Raises:
-        CannotFit: when something is in the way, or the recipe lacks something.
-        Interrupted: on Ctrl-C, saying how to go on.
+        CliError: when the output folder or the recipe cannot be used.
+        Interrupted: on Ctrl-C, with the command that continues.
     """
-    out = output or _beside(path)
-    _check_place(out, overwrite=overwrite)
-    kept = out.with_name(f"{out.name}.run")
-    recipe = read_recipe(path, overrides)
-    _check_recipe(path, recipe, seeds)
-    if not (resume or overwrite) and (states := _states(kept)):
-        interrupted = f"an interrupted run is in {states[0].parent}"
-        raise CannotFit(interrupted, "Go on with --resume, or begin anew with --overwrite")
-    first = recipe.training.seed
-    again = _command(path, overrides, output, seeds)
-    runs: dict[int, FitReport] = {}
+    artifact = output or _default_output(recipe)
+    _check_output(artifact, overwrite=overwrite)
+    run_folder = artifact.with_name(f"{artifact.name}.run")
+    document = read_recipe(recipe, overrides or [])
+    _check_recipe(recipe, document, seeds)
+    if not (resume or overwrite) and (checkpoints := _checkpoints(run_folder)):
+        raise _nothing_fitted(
+            f"an interrupted run is in {checkpoints[0].parent}",
+            "Continue it with --resume, or start over with --overwrite",
+        )
+    first = document.training.seed
+    reports: dict[int, FitReport] = {}
     try:
-        for seed in reversed(range(first, first + seeds)):  # the recipe's own comes last, and is saved
-            folder = kept if seeds == 1 else kept / f"seed-{seed}"
-            model, runs[seed] = _fitted(path, overrides, recipe, seed, folder, resume=resume, quiet=quiet)
+        for seed in reversed(range(first, first + seeds)):  # the recipe's own seed comes last, and is saved
+            folder = run_folder if seeds == 1 else run_folder / f"seed-{seed}"
+            model = _compose(recipe, document, overrides or [])
+            seeded = document.training.model_copy(update={"seed": seed})
+            with_seed = document.model_copy(update={"training": seeded})
+            reports[seed] = model.fit_recipe(with_seed, run=folder, resume=resume, quiet=quiet)
             if seeds > 1 and not quiet:
-                print(f"seed {seed}: {_line(runs[seed].metrics)}", file=sys.stderr)  # noqa: T201
-        _save(model, out, kept, again, overwrite=overwrite)
+                metrics = ", ".join(f"{name} {value:.4f}" for name, value in reports[seed].metrics.items())
+                print(f"seed {seed}: {metrics}", file=sys.stderr)  # noqa: T201
+        _save(context, model, artifact, run_folder, overwrite=overwrite)
     except KeyboardInterrupt:
-        raise Interrupted(_how_to_go_on(kept, again)) from None
-    for state in _states(kept):
-        state.unlink()
+        raise Interrupted(_how_to_continue(context, run_folder)) from None
+    for checkpoint in _checkpoints(run_folder):
+        checkpoint.unlink()
     if as_json:
-        print_json(_plain(out, kept, runs, first))
+        print_json(_as_json(artifact, run_folder, reports, first))
     else:
-        _print(out, kept, runs, first)
+        _print(artifact, run_folder, reports, first)
 
 
-def _beside(path: Path) -> Path:
-    """Name the artifact of a recipe: the same without the suffix. What is fitted anew from an artifact lies beside it."""
+def _default_output(path: Path) -> Path:
+    """Name the artifact of a recipe: the same without the suffix; for an artifact that is fitted again, ``-again``."""
     return path.with_name(f"{path.name}-again") if is_artifact(path) else path.with_suffix("")
 
 
-def _check_place(out: Path, *, overwrite: bool) -> None:
-    """Refuse a place where the artifact could not be saved in the end."""
-    if out.is_symlink() or out.exists():
-        empty = out.is_dir() and not any(out.iterdir())
+def _check_output(artifact: Path, *, overwrite: bool) -> None:
+    """Reject a folder where the artifact could not be saved in the end."""
+    elsewhere = "Choose another folder with -o"
+    if artifact.is_symlink() or artifact.exists():
+        empty = artifact.is_dir() and not any(artifact.iterdir())
         if not empty and not overwrite:
-            raise CannotFit(
-                f"something is in {out} already",
-                "Name another folder with -o, or replace the artifact with --overwrite",
+            raise _nothing_fitted(
+                f"{artifact} already exists", f"{elsewhere}, or replace the artifact with --overwrite"
             )
-        if not empty and not is_artifact(out):
-            raise CannotFit(f"{out} is no artifact, so it is not overwritten", "Name another folder with -o")
-        strangers = sorted({file.name for file in out.iterdir()} - {MANIFEST, TENSORS, SUMS})
-        if strangers:
-            raise CannotFit(
-                f"{out} also holds {join_words(strangers, 3)}, which is no part of an artifact, so it is not overwritten",
-                "Name another folder with -o",
+        if not empty and not is_artifact(artifact):
+            raise _nothing_fitted(f"{artifact} is not an artifact, so it is not overwritten", elsewhere)
+        if others := sorted({file.name for file in artifact.iterdir()} - {MANIFEST, TENSORS, SUMS}):
+            raise _nothing_fitted(
+                f"{artifact} also holds {join_words(others, 3)}, which is not part of an artifact, so it is not overwritten",
+                elsewhere,
             )
-    above = next(folder for folder in out.absolute().parents if folder.exists())
+    parent = next(folder for folder in artifact.absolute().parents if folder.exists())
     try:
-        Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=above)).rmdir()
+        Path(tempfile.mkdtemp(prefix=f".{artifact.name}-", dir=parent)).rmdir()
     except OSError as error:
-        raise CannotFit(f"{above} cannot be written to ({error.strerror})", "Name another folder with -o") from None
+        raise _nothing_fitted(f"{parent} cannot be written to ({error.strerror})", elsewhere) from None
 
 
 def _check_recipe(path: Path, recipe: Recipe, seeds: int) -> None:
     if recipe.data.train is None:
-        raise CannotFit(f"{path} names no training data", "Say where they are: data.train")
+        raise _nothing_fitted(f"{path} names no training data", "Set data.train")
     if seeds > 1 and recipe.data.validation is None and recipe.data.split is None:
-        raise CannotFit(
-            f"--seeds compares numbers on validation rows, and {path} has none", "Give data.validation or data.split"
+        raise _nothing_fitted(
+            f"--seeds compares metrics on validation rows, and {path} has none", "Set data.validation or data.split"
         )
 
 
-def _fitted(
-    path: Path, overrides: Sequence[str], recipe: Recipe, seed: int, folder: Path, *, resume: bool, quiet: bool
-) -> "tuple[TaskModel, FitReport]":
+def _compose(path: Path, recipe: Recipe, overrides: list[str]) -> "TaskModel":
     from taskgraft.composition.compose import check_recipe_consent
     from taskgraft.discovery.catalog import catalog
-    from taskgraft.model import compose
+    from taskgraft.model.compose import compose
 
     check_recipe_consent(catalog(), path, recipe, override_keys(overrides))
-    data = recipe.data
     model = compose(recipe.backbone, recipe.head, recipe.strategy)
-    if not data.target and model.composition.head_description.target != TargetKind.INPUTS:
-        raise CannotFit(f"{path} does not say what to predict", "Name the target column: data.target")
-    run = model.fit(
-        data.train,
-        validation=data.validation,
-        split=data.split,
-        reader=data.reader,
-        inputs=data.inputs or None,
-        target=data.target,
-        on_bad_row=data.on_bad_row,
-        training=recipe.training.model_copy(update={"seed": seed}),
-        run=folder,
-        resume=resume,
-        quiet=quiet,
-    )
-    return model, run
+    if not recipe.data.target and model.composition.head_description.target != TargetKind.INPUTS:
+        raise _nothing_fitted(f"{path} names no target column", "Set data.target")
+    return model
 
 
-def _save(model: "TaskModel", out: Path, kept: Path, command: Sequence[str], *, overwrite: bool) -> None:
-    from taskgraft.artifact.artifact import SaveError
+def _save(context: typer.Context, model: "TaskModel", artifact: Path, run_folder: Path, *, overwrite: bool) -> None:
+    from taskgraft.artifact.save import SaveError
 
     try:
-        model.save(out, overwrite=overwrite)
+        model.save(artifact, overwrite=overwrite)
     except SaveError as error:
-        if not _states(kept):
+        if not _checkpoints(run_folder):
             raise
-        raise NotSaved(str(error), str(kept), shlex.join([*command, "--resume"])) from None
+        again = options.command_line(context, "--resume")
+        raise CliError(
+            f"{error}\nThe checkpoint is in {run_folder}. Once that is fixed, continue with: {again}"
+        ) from None
 
 
-def _how_to_go_on(kept: Path, command: Sequence[str]) -> str:
-    """Say what an interrupted fit leaves."""
-    if not _states(kept):
-        return f"Interrupted before anything was learned. Begin anew: {shlex.join(command)}"
-    return f"Interrupted. What was learned is in {kept}. Go on: {shlex.join([*command, '--resume'])}"
+def _how_to_continue(context: typer.Context, run_folder: Path) -> str:
+    if not _checkpoints(run_folder):
+        return f"Interrupted before the first checkpoint. Start over with: {options.command_line(context)}"
+    return f"Interrupted. The checkpoint is in {run_folder}. Continue with: {options.command_line(context, '--resume')}"
 
 
-def _command(path: Path, overrides: Sequence[str], output: Path | None, seeds: int) -> list[str]:
-    """Write the command that does the same again."""
-    command = ["taskgraft", "fit", str(path)]
-    for text in overrides:
-        command += ["--set", text]
-    if output is not None:
-        command += ["--output", str(output)]
-    return command if seeds == 1 else [*command, "--seeds", str(seeds)]
-
-
-def _states(kept: Path) -> list[Path]:
-    """Find what interrupted runs left to go on from."""
+def _checkpoints(run_folder: Path) -> list[Path]:
+    """Find the checkpoints of interrupted runs."""
     from taskgraft.storage.run_directory import STATE
 
-    return sorted(kept.glob(f"**/{STATE}"))
+    return sorted(run_folder.glob(f"**/{STATE}"))
 
 
-# --- what is printed
+def _nothing_fitted(problem: str, advice: str) -> CliError:
+    return CliError(f"Nothing was fitted: {problem}. {advice}.")
 
 
-def _plain(out: Path, kept: Path, runs: "Mapping[int, FitReport]", first: int) -> dict[str, Any]:
-    run = runs[first]
-    found: dict[str, Any] = {
-        "artifact": str(out),
-        "run": str(kept),
-        "seed": first,
-        "metrics": _metrics(run),
-        "seconds": round(run.seconds, 3),
-        "stages": [report.name for report in run.stages],
-        "notes": dict(run.notes),
-    }
-    if len(runs) > 1:
-        found["seeds"] = {str(seed): dict(runs[seed].metrics) for seed in sorted(runs)}
-        found["mean"], found["spread"] = _mean(runs), _spread(runs)
-    return found
+# --- output
 
 
-def _metrics(run: "FitReport") -> Any:
+def _as_json(artifact: Path, run_folder: Path, reports: "Mapping[int, FitReport]", first: int) -> dict[str, Any]:
     from taskgraft.evaluation.evaluation import Evaluation
 
-    return run.metrics.to_json() if isinstance(run.metrics, Evaluation) else {}
+    report = reports[first]
+    document: dict[str, Any] = {
+        "artifact": str(artifact),
+        "run": str(run_folder),
+        "seed": first,
+        "metrics": report.metrics.to_json() if isinstance(report.metrics, Evaluation) else {},
+        "seconds": round(report.seconds, 3),
+        "stages": [stage.name for stage in report.stages],
+        "notes": dict(report.notes),
+    }
+    if len(reports) > 1:
+        document["seeds"] = {str(seed): dict(reports[seed].metrics) for seed in sorted(reports)}
+        document["mean"], document["spread"] = _means(reports), _standard_deviations(reports)
+    return document
 
 
-def _print(out: Path, kept: Path, runs: "Mapping[int, FitReport]", first: int) -> None:
+def _print(artifact: Path, run_folder: Path, reports: "Mapping[int, FitReport]", first: int) -> None:
     printer = console()
-    run = runs[first]
-    if len(runs) > 1:
-        means, spreads = _mean(runs), _spread(runs)
-        rows = [(name, f"{means[name]:.4f}", f"{spreads[name]:.4f}", f"{run.metrics[name]:.4f}") for name in means]
-        printer.print(table(("metric", f"mean of {len(runs)} seeds", "standard deviation", f"seed {first}"), rows))
-    elif not run.metrics:
-        printer.print("There were no validation rows to judge by.")
+    report = reports[first]
+    if len(reports) > 1:
+        means, deviations = _means(reports), _standard_deviations(reports)
+        rows = [
+            (name, f"{means[name]:.4f}", f"{deviations[name]:.4f}", f"{report.metrics[name]:.4f}") for name in means
+        ]
+        printer.print(table(("metric", f"mean of {len(reports)} seeds", "standard deviation", f"seed {first}"), rows))
+    elif not report.metrics:
+        printer.print("There were no validation rows to evaluate on.")
     else:
-        printer.print(run.metrics)
-    for note, count in run.notes.items():
+        printer.print(report.metrics)
+    for note, count in report.notes.items():
         printer.print(f"{note}: {count:,} training rows", soft_wrap=True)
-    printer.print(f"Saved in {out} after {run.seconds:.1f} s. Metrics of each step: {kept}.", soft_wrap=True)
+    printer.print(
+        f"Saved in {artifact} after {report.seconds:.1f} s. Metrics of each step: {run_folder}.", soft_wrap=True
+    )
 
 
-def _line(metrics: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+def _shared_metrics(reports: "Mapping[int, FitReport]") -> list[str]:
+    """Name the metrics that every seed has; an undefined one is missing from a report."""
+    first, *others = reports.values()
+    return [name for name in first.metrics if all(name in report.metrics for report in others)]
 
 
-def _shared(runs: "Mapping[int, FitReport]") -> list[str]:
-    """Name the metrics that every seed has; one that cannot be had is left out of a run."""
-    first, *others = runs.values()
-    return [name for name in first.metrics if all(name in run.metrics for run in others)]
+def _means(reports: "Mapping[int, FitReport]") -> dict[str, float]:
+    names = _shared_metrics(reports)
+    return {name: statistics.fmean(report.metrics[name] for report in reports.values()) for name in names}
 
 
-def _mean(runs: "Mapping[int, FitReport]") -> dict[str, float]:
-    return {name: statistics.fmean(run.metrics[name] for run in runs.values()) for name in _shared(runs)}
-
-
-def _spread(runs: "Mapping[int, FitReport]") -> dict[str, float]:
-    """Give the sample standard deviation over seeds, of each metric."""
-    return {name: statistics.stdev(run.metrics[name] for run in runs.values()) for name in _shared(runs)}
-
-
-@dataclass(eq=False)
-class NotSaved(TaskgraftError):
-    """A fit whose artifact could not be written; what it learned is not lost."""
-
-    problem: str
-    kept: str
-    command: str
-
-    def __str__(self) -> str:
-        return f"{self.problem}\nWhat was learned is in {self.kept}. Once that is mended, go on: {self.command}"
-
-
-@dataclass(eq=False)
-class CannotFit(TaskgraftError):
-    """A fit that could not end well, refused before it begins."""
-
-    problem: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"Nothing was fitted: {self.problem}. {self.advice}."
+def _standard_deviations(reports: "Mapping[int, FitReport]") -> dict[str, float]:
+    """Return the sample standard deviation over seeds, of each metric."""
+    names = _shared_metrics(reports)
+    return {name: statistics.stdev(report.metrics[name] for report in reports.values()) for name in names}

@@ -1,31 +1,41 @@
-"""``taskgraft list``: what is installed."""
+"""``taskgraft list``: the installed components."""
 
 import sys
-from dataclasses import dataclass
+from typing import Annotated
 
+import typer
+
+from taskgraft.cli import options
 from taskgraft.cli.console import console, print_json, table
+from taskgraft.cli.errors import CliError
 from taskgraft.discovery.catalog import Catalog, catalog
 from taskgraft.discovery.loader import SPEC_TYPES, CatalogEntry
-from taskgraft.errors import TaskgraftError, closest_match, join_words
+from taskgraft.errors import closest_match, join_words
 
-AXES = {hook.removeprefix("taskgraft_"): kind for hook, kind in SPEC_TYPES.items()}
+SPEC_TYPES_BY_AXIS = {hook.removeprefix("taskgraft_"): kind for hook, kind in SPEC_TYPES.items()}
 """Each axis in the plural, as hooks are named, and the class of its specs."""
 
 
-def list_installed(axis: str | None, *, as_json: bool) -> None:
-    """Print all specs, or those of one axis.
-
-    Args:
-        axis: in the plural or the singular.
+def list_command(
+    axis: Annotated[
+        str | None, typer.Argument(help="backbones, heads, strategies, readers, …; all by default.")
+    ] = None,
+    as_json: options.JsonOption = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Print all components, or those of one axis in the plural or the singular.
 
     Raises:
-        UnknownAxis: for another word.
+        CliError: for an unknown axis.
     """
-    axes = [plural_of(axis)] if axis else list(AXES)
+    axes = [parse_axis(axis)] if axis else list(SPEC_TYPES_BY_AXIS)
     known = catalog()
-    entries = {plural: _entries(known, plural) for plural in axes}
+    entries = {
+        plural: [CatalogEntry(spec, source) for spec, source in known.specs(SPEC_TYPES_BY_AXIS[plural])]
+        for plural in axes
+    }
     if as_json:
-        print_json([_plain(entry) for found in entries.values() for entry in found])
+        print_json([_as_json(entry) for of_axis in entries.values() for entry in of_axis])
         return
     rows = [
         (plural, entry.spec.name, entry.spec.summary, str(entry.source)) for plural in axes for entry in entries[plural]
@@ -35,26 +45,28 @@ def list_installed(axis: str | None, *, as_json: bool) -> None:
     else:
         print(f"No {axes[0] if axis else 'plugins'} are installed.")  # noqa: T201
     if known.failures:
-        print(_left_out(known), file=sys.stderr)  # noqa: T201
+        print(_failure_note(known), file=sys.stderr)  # noqa: T201
 
 
-def plural_of(axis: str) -> str:
-    """Find the axis that a word means.
+def parse_axis(word: str) -> str:
+    """Return an axis in the plural.
+
+    Args:
+        word: the axis in the plural or the singular.
 
     Raises:
-        UnknownAxis: when it means none.
+        CliError: for any other word.
     """
-    meant = {kind.axis: plural for plural, kind in AXES.items()} | {plural: plural for plural in AXES}
-    if axis not in meant:
-        raise UnknownAxis(axis, closest_match(axis, meant))
-    return meant[axis]
+    plurals = {kind.axis: plural for plural, kind in SPEC_TYPES_BY_AXIS.items()}
+    plurals |= {plural: plural for plural in SPEC_TYPES_BY_AXIS}
+    if word not in plurals:
+        near = closest_match(word, plurals)
+        hint = f" Did you mean '{near}'?" if near else ""
+        raise CliError(f"There is no axis '{word}'.{hint} Axes: {join_words(SPEC_TYPES_BY_AXIS)}.")
+    return plurals[word]
 
 
-def _entries(known: Catalog, plural: str) -> list[CatalogEntry]:
-    return [CatalogEntry(spec, source) for spec, source in known.specs(AXES[plural])]
-
-
-def _plain(entry: CatalogEntry) -> dict[str, str]:
+def _as_json(entry: CatalogEntry) -> dict[str, str]:
     return {
         "axis": entry.spec.axis,
         "name": entry.spec.name,
@@ -64,19 +76,7 @@ def _plain(entry: CatalogEntry) -> dict[str, str]:
     }
 
 
-def _left_out(known: Catalog) -> str:
+def _failure_note(known: Catalog) -> str:
     count = len(known.failures)
     plugins = "1 plugin" if count == 1 else f"{count:,} plugins"
     return f"{plugins} did not load: {'; '.join(str(one.source) for one in known.failures)}. See taskgraft doctor."
-
-
-@dataclass(eq=False)
-class UnknownAxis(TaskgraftError):
-    """A word that is no axis."""
-
-    axis: str
-    near: str | None
-
-    def __str__(self) -> str:
-        meant = f" Did you mean '{self.near}'?" if self.near else ""
-        return f"There is nothing called '{self.axis}' to list.{meant} There are {join_words(AXES)}."

@@ -6,57 +6,56 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn, TextIO
 
-from taskgraft.cli.interrupt import Interrupted
+from taskgraft.cli.errors import Interrupted
 from taskgraft.errors import TaskgraftError
 
-MISTAKE, BUG, INTERRUPTED = 2, 1, 130
-"""Exit codes: what a person can mend, what they cannot, and Ctrl-C."""
+USER_ERROR, BUG, INTERRUPTED = 2, 1, 130
+"""Exit codes: an error that the user can fix, one that they cannot, and Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and end the process. No error of a user shows a traceback, unless ``--debug`` is given.
+    """Run a command and end the process. User errors show no traceback, unless ``--debug`` is given.
 
     Args:
-        arguments: what follows the name of the program; those of the process when left out.
+        arguments: what follows the name of the program; those of the process by default.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
     with warnings.catch_warnings():
         if not debug:
-            warnings.showwarning = _show_warning
-        sys.exit(_code(given, debug=debug))
+            warnings.showwarning = _print_warning
+        sys.exit(_run(arguments, debug=debug))
 
 
-def _code(arguments: list[str], *, debug: bool) -> int | str | None:
-    """Run a command and give its exit code."""
+def _run(arguments: list[str], *, debug: bool) -> int | str | None:
+    """Run a command and return its exit code."""
     try:
         from taskgraft.cli.app import program
 
-        program(arguments, prog_name="taskgraft")
+        program(arguments, prog_name="taskgraft", obj=arguments)
         return 0
     except SystemExit as end:
         return end.code
     except (Exception, KeyboardInterrupt) as error:
-        code, text = _told(error)
+        code, text = _exit_code_and_text(error)
         print("".join(traceback.format_exception(error)) if debug else text, file=sys.stderr)  # noqa: T201
         return code
 
 
-def _told(error: BaseException) -> tuple[int, str]:
-    """Give the exit code of an error, and what to print."""
+def _exit_code_and_text(error: BaseException) -> tuple[int, str]:
     match error:
         case KeyboardInterrupt() | Interrupted():
             return INTERRUPTED, str(error) or "Interrupted."
         case TaskgraftError():
-            return MISTAKE, f"Error: {error}"
+            return USER_ERROR, f"Error: {error}"
         case OSError():
-            place = "" if error.filename is None else f"{error.filename}: "
-            return MISTAKE, f"Error: {place}{error.strerror or error}."
-    advice = "This is a fault of taskgraft or of a plugin, not yours; --debug shows where it comes from."
+            path = "" if error.filename is None else f"{error.filename}: "
+            return USER_ERROR, f"Error: {path}{error.strerror or error}."
+    advice = "This is a bug in taskgraft or in a plugin, not in your input; --debug shows the traceback."
     return BUG, f"Internal error: {type(error).__name__}: {error}\n{advice}"
 
 
-def _show_warning(
+def _print_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -64,5 +63,5 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning as a sentence, without the line of code that gave it."""
+    """Print a warning as a sentence, without the line of code that raised it."""
     print(f"Warning: {message}", file=sys.stderr)  # noqa: T201

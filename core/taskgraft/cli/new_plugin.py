@@ -1,39 +1,53 @@
-"""``taskgraft new plugin``: a folder to begin with."""
+"""``taskgraft new plugin``: a plugin project that works, from a template."""
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from taskgraft.cli import options
 from taskgraft.cli.console import print_json
 from taskgraft.discovery.catalog import catalog
 from taskgraft.scaffold import derive_names, write_plugin
 
+new_app = typer.Typer(no_args_is_help=True, add_completion=False, help="Create a project from a template.")
 
-def start_plugin(name: str, kind: str, output: Path | None, *, as_json: bool) -> None:
-    """Write a plugin and say what to do with it.
 
-    Args:
-        kind: backbone, head or strategy.
-        output: the folder; the name when None.
+@new_app.callback()
+def _new() -> None:
+    """Keep ``plugin`` a subcommand, though it is the only one."""
+
+
+@new_app.command("plugin", help="Create a plugin project that installs, works and passes its tests, for you to change.")
+def new_plugin_command(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of the distribution, in letters, digits and hyphens: acme-models.", show_default=False
+        ),
+    ],
+    kind: Annotated[str, typer.Option(help="What it provides: backbone, head or strategy.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The folder to write; NAME by default.")] = None,
+    as_json: options.JsonOption = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Write a plugin project and print the next steps.
 
     Raises:
-        UnknownKind, BadPluginName, NameTaken: for what could not work.
+        ScaffoldError: for an unknown kind or an unusable name.
         OutputError: when the folder is not free.
     """
-    words = derive_names(name, kind, catalog())
+    names = derive_names(name, kind, catalog())
     folder = Path(name) if output is None else output
-    paths = write_plugin(words, folder)
+    paths = write_plugin(names, folder)
     if as_json:
+        files = [path.as_posix() for path in paths]
         print_json(
-            {
-                "folder": str(folder),
-                "files": [path.as_posix() for path in paths],
-                "module": words.module,
-                "axis": words.kind,
-                "name": words.spec,
-            }
+            {"folder": str(folder), "files": files, "module": names.module, "axis": names.kind, "name": names.spec}
         )
         return
     print(  # noqa: T201
-        f"Wrote {folder}: the {kind} '{words.spec}' in {len(paths)} files. It works as it stands; try it:\n\n"
+        f"Created {folder}: the {kind} '{names.spec}' in {len(paths)} files. It works as it is; try it:\n\n"
         f"  cd {folder}\n"
         '  python -m pip install --editable ".[test]"\n'
         "  pytest\n"

@@ -1,80 +1,94 @@
-"""``taskgraft show``: one thing, its settings, and what one very model is."""
+"""``taskgraft show``: one component, its settings, and with a checkpoint what that model is."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from taskgraft.cli.config_help import Setting, settings_of
+import typer
+
+from taskgraft.cli import options
+from taskgraft.cli.config_help import settings_of
 from taskgraft.cli.console import console, print_json, table
-from taskgraft.cli.list import AXES, plural_of
+from taskgraft.cli.errors import CliError
+from taskgraft.cli.list import SPEC_TYPES_BY_AXIS, parse_axis
 from taskgraft.composition.strategy_overrides import config_with_overrides
 from taskgraft.contract.config import Config, ConfigError, parse_config
-from taskgraft.contract.descriptions import AXES as LAYOUT_AXES
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
+from taskgraft.contract.descriptions import AXES, BackboneDescription, HeadDescription
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec
 from taskgraft.discovery.catalog import UnknownComponent, catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import ComponentName, parse_name
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import join_words
+
+_Description = BackboneDescription | HeadDescription | None
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """A spec, and what is known of it with its settings."""
+class _Component:
+    """A spec, its source, and its description with some settings, where that is known."""
 
     spec: Spec
     source: PluginSource
-    description: BackboneDescription | HeadDescription | None
+    description: _Description
 
 
-def show(text: str, axis: str | None, *, as_json: bool) -> None:
+def show_command(
+    name: Annotated[
+        str, typer.Argument(help="As in a recipe: classification, hf-text:CHECKPOINT, …", show_default=False)
+    ],
+    axis: Annotated[
+        str | None, typer.Option(help="Disambiguate a name that several kinds share: head, metric, …")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON schema of the settings.")] = False,
+    debug: options.DebugOption = False,
+) -> None:
     """Print what is known of a name.
-
-    Args:
-        axis: which is meant, where several have the name.
 
     Raises:
         UnknownComponent, AmbiguousComponent, InvalidName: as whenever a name is used.
-        SeveralAxes: when one schema is asked for and the name has several.
+        CliError: when one schema is requested and the name exists on several axes.
     """
-    name = parse_name(text)
-    found = _found(name, axis)
-    if as_json and len(found) > 1:
-        raise SeveralAxes(text, tuple(spec.axis for spec, _ in found))
-    shown = [_Shown(spec, source, _described(text, name, spec, alone=len(found) == 1)) for spec, source in found]
+    parsed = parse_name(name)
+    matches = _find(parsed, axis)
+    if as_json and len(matches) > 1:
+        axes = [spec.axis for spec, _ in matches]
+        options = " or ".join(f"--axis {one}" for one in axes)
+        raise CliError(f"'{name}' is a {' and a '.join(axes)}. Choose one with {options}.")
+    only_match = len(matches) == 1
+    components = [
+        _Component(spec, source, _describe(name, parsed, spec, only_match=only_match)) for spec, source in matches
+    ]
     if as_json:
-        print_json(_schema(shown[0]))
+        print_json(_schema(components[0]))
         return
-    for one in shown:
-        _print(one)
+    for component in components:
+        _print(component)
 
 
-def _found(name: ComponentName, axis: str | None) -> list[tuple[Spec, PluginSource]]:
-    """Find what has a name, on one axis or on each."""
+def _find(name: ComponentName, axis: str | None) -> list[tuple[Spec, PluginSource]]:
+    """Find the specs of a name, on one axis or on each."""
     known = catalog()
-    kinds = [AXES[plural_of(axis)]] if axis else list(AXES.values())
-    having = [kind for kind in kinds if any(name.name in spec.names for spec, _ in known.specs(kind))]
-    if not having and len(kinds) > 1:
+    kinds = [SPEC_TYPES_BY_AXIS[parse_axis(axis)]] if axis else list(SPEC_TYPES_BY_AXIS.values())
+    with_name = [kind for kind in kinds if any(name.name in spec.names for spec, _ in known.specs(kind))]
+    if not with_name and len(kinds) > 1:
         every = tuple((spec, source) for kind in kinds for spec, source in known.specs(kind))
-        asked = str(ComponentName(name.name, name.distribution))
-        raise UnknownComponent("implementation", asked, every, known.failures, known.blocked)
-    found: list[tuple[Spec, PluginSource]] = []
-    refused: list[UnknownComponent] = []
-    for kind in having or kinds:
+        requested = str(ComponentName(name.name, name.distribution))
+        raise UnknownComponent("component", requested, every, known.failures, known.blocked)
+    matches: list[tuple[Spec, PluginSource]] = []
+    errors: list[UnknownComponent] = []
+    for kind in with_name or kinds:
         try:
-            found.append(known.find(kind, name))
+            matches.append(known.find(kind, name))
         except UnknownComponent as error:  # another distribution has the name on this axis
-            refused.append(error)
-    if not found:
-        raise refused[0]
-    return found
+            errors.append(error)
+    if not matches:
+        raise errors[0]
+    return matches
 
 
-def _described(
-    text: str, name: ComponentName, spec: Spec, *, alone: bool
-) -> BackboneDescription | HeadDescription | None:
-    """Describe the very model that a name with an argument means; of heads, also one with the settings' defaults."""
+def _describe(text: str, name: ComponentName, spec: Spec, *, only_match: bool) -> _Description:
+    """Describe the model that a name with an argument means; a head also with the defaults of its settings."""
     if not isinstance(spec, BackboneSpec | HeadSpec):
-        if name.argument is not None and alone:
+        if name.argument is not None and only_match:
             _settings(text, spec)
         return None
     if name.argument is not None:
@@ -93,23 +107,24 @@ def _settings(text: str, spec: Spec) -> Config:
     return resolve(catalog(), type(spec), text).config
 
 
-def _schema(shown: _Shown) -> dict[str, Any]:
-    """Give the JSON schema of the settings; what else is known stands under ``x-taskgraft``."""
+def _schema(component: _Component) -> dict[str, Any]:
+    """Return the JSON schema of the settings, with everything else that is known under ``x-taskgraft``."""
+    spec, description = component.spec, component.description
     about: dict[str, Any] = {
-        "axis": shown.spec.axis,
-        "name": shown.spec.name,
-        "summary": shown.spec.summary,
-        "distribution": shown.source.distribution,
-        "version": shown.source.version,
+        "axis": spec.axis,
+        "name": spec.name,
+        "summary": spec.summary,
+        "distribution": component.source.distribution,
+        "version": component.source.version,
     }
-    if isinstance(shown.spec, BackboneSpec):
-        about["licence"] = shown.spec.licence
-    if shown.description is not None:
-        about["description"] = _plain(shown.description)
-    return config_with_overrides(shown.spec).model_json_schema() | {"x-taskgraft": about}
+    if isinstance(spec, BackboneSpec):
+        about["licence"] = spec.licence
+    if description is not None:
+        about["description"] = _as_json(description)
+    return config_with_overrides(spec).model_json_schema() | {"x-taskgraft": about}
 
 
-def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]:
+def _as_json(description: BackboneDescription | HeadDescription) -> dict[str, Any]:
     if isinstance(description, HeadDescription):
         return {
             "reads": list(description.layouts),
@@ -133,63 +148,48 @@ def _plain(description: BackboneDescription | HeadDescription) -> dict[str, Any]
     }
 
 
-def _print(shown: _Shown) -> None:
-    spec, out = shown.spec, console()
-    out.print(f"{spec.axis} {spec.name}, from {shown.source}", style="bold")
+def _print(component: _Component) -> None:
+    spec, description, out = component.spec, component.description, console()
+    out.print(f"{spec.axis} {spec.name}, from {component.source}", style="bold")
     out.print(f"{spec.summary}\n")
     settings = settings_of(config_with_overrides(spec))
     if settings:
-        out.print(table(("setting", "type", "default", "range", "about"), map(_row, settings)))
+        rows = [(one.name, one.type, one.default, one.range, one.description) for one in settings]
+        out.print(table(("setting", "type", "default", "range", "description"), rows))
     else:
         out.print("It has no settings.")
     if spec.config.positional is not None:
         field = spec.config.positional
         out.print(f"{spec.name}:{field.upper()} is short for the setting {field}.")
-    if isinstance(shown.description, BackboneDescription):
-        _print_backbone(shown.description)
-    elif isinstance(shown.description, HeadDescription):
-        _print_head(shown.description)
+    if isinstance(description, BackboneDescription):
+        _print_backbone(description)
+    elif isinstance(description, HeadDescription):
+        _print_head(description)
     if isinstance(spec, BackboneSpec):
-        known = getattr(shown.description, "licence", None) or spec.licence
-        out.print(f"Licence of the weights: {known or 'each model has its own'}.")
+        licence = getattr(description, "licence", None) or spec.licence
+        out.print(f"Licence of the weights: {licence or 'depends on the model'}.")
     out.print()
-
-
-def _row(setting: Setting) -> tuple[str, ...]:
-    return setting.name, setting.type, setting.default, setting.range, setting.description
 
 
 def _print_backbone(description: BackboneDescription) -> None:
     out = console()
-    roles = [role.name if role.required else f"{role.name} (may be left out)" for role in description.inputs]
+    roles = [role.name if role.required else f"{role.name} (optional)" for role in description.inputs]
     out.print(f"Inputs: {', '.join(roles) or 'any columns'}.")
     for feature in description.features:
         sizes = " and ".join(f"{size:,}" for size in feature.feature_sizes)
-        out.print(f"Emits: {feature.layout} {LAYOUT_AXES[feature.layout]}, feature size {sizes}.")
+        out.print(f"Emits: {feature.layout} {AXES[feature.layout]}, feature size {sizes}.")
     out.print(f"Parts, from input to output: {', '.join(part.name for part in description.parts)}.")
-    out.print(f"Cuts, where frozen computation can be stored: {', '.join(map(str, description.cuts))}.")
+    out.print(f"Cuts, where frozen computation can be cached: {', '.join(map(str, description.cuts))}.")
 
 
 def _print_head(description: HeadDescription) -> None:
     out = console()
-    out.print(f"Reads: {' or '.join(description.layouts)} features. Learns: {description.target}.")
+    out.print(f"Reads: {' or '.join(description.layouts)} features. Predicts: {description.target}.")
     if description.metrics:
         names = [one if isinstance(one, str) else one["name"] for one in description.metrics]
-        out.print(f"Judged by: {', '.join(names)}.")
+        out.print(f"Metrics: {', '.join(names)}.")
     if description.baselines:
-        out.print(f"Beside: {', '.join(description.baselines)}.")
+        out.print(f"Baselines: {', '.join(description.baselines)}.")
     if description.tunes:
-        by = f" and their {join_words(description.tuning_columns)}" if description.tuning_columns else ""
-        out.print(f"Chooses {description.tunes} by validation rows{by}.")
-
-
-@dataclass(eq=False)
-class SeveralAxes(TaskgraftError):
-    """A name that means one thing on each of several axes."""
-
-    name: str
-    axes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        ways = " or ".join(f"--axis {axis}" for axis in self.axes)
-        return f"'{self.name}' is a {' and a '.join(self.axes)}. Choose one with {ways}."
+        columns = f" and their {join_words(description.tuning_columns)}" if description.tuning_columns else ""
+        out.print(f"Tunes {description.tunes} on validation rows{columns}.")

@@ -1,4 +1,4 @@
-"""Laws of a backbone as a whole: its description, parts, roles, gradients and fingerprint."""
+"""Laws of a backbone as a whole: its description, parts, roles, gradients, export and fingerprint."""
 
 import tempfile
 from copy import deepcopy
@@ -10,35 +10,40 @@ from torch import Tensor, nn
 
 from taskgraft.contract.backbone import Backbone, ExportNotSupported, named_tensors
 from taskgraft.contract.columns import Columns
+from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, LayerRole, Layout, Part
 from taskgraft.contract.specs import BackboneSpec
 from taskgraft.errors import join_words
-from taskgraft.testing.check import Check, differing, law_of, same_bits, trial
+from taskgraft.testing.backbone_fixture import prepare_backbone
+from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.compare import require_same_description, same_bits
 
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def check_description_is_valid(backbone: Backbone) -> None:
-    """The description is made of what the contract allows, and is the same each time it is asked for."""
-    law = law_of(backbone, "the description is sound", "Mend the description.")
+    """The description holds only what the contract allows, and is the same on every call."""
+    law = law_of(backbone, "the description is valid", "Fix the description.")
     description = backbone.description
     if description != backbone.description:
-        raise law.broken("two calls of 'description' differ", "Describe from settings alone.")
+        raise law.violation("two calls of 'description' differ", "Compute the description from the settings alone.")
     if not description.features:
-        raise law.broken("it emits nothing", "List what forward can compute in 'features'.")
+        raise law.violation("it emits no features", "List every layout that forward can compute in 'features'.")
     if not description.parts:
-        raise law.broken("it has no parts", "List one part at least, owning everything.")
+        raise law.violation("it has no parts", "List at least one part, which owns everything.")
     for what, names in (
         ("layouts", [str(feature.layout) for feature in description.features]),
         ("parts", [part.name for part in description.parts]),
         ("inputs", [role.name for role in description.inputs]),
     ):
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise law.broken(f"its {what} name {join_words(twice)} more than once")
+        if duplicates := sorted({name for name in names if names.count(name) > 1}):
+            raise law.violation(f"its {what} name {join_words(duplicates)} more than once")
     _check_cuts(law, description)
     if description.can_mask and description.feature(Layout.SEQUENCE) is None:
-        raise law.broken("it hides elements, but emits no sequence", "Emit sequence as well, or say can_mask=False.")
+        raise law.violation(
+            "it can mask elements, but emits no sequence", "Emit sequence features as well, or set can_mask=False."
+        )
     for feature in (*description.features, *(part.output for part in description.parts)):
         _check_feature(law, feature)
 
@@ -48,212 +53,208 @@ def check_parts_own_every_tensor_once(backbone: Backbone) -> None:
     law = law_of(
         backbone,
         "parts own every tensor exactly once",
-        "Name the module in the 'owns' of the first part that uses it, or in 'unused' when the features do not need it.",
+        "Add the module to the 'owns' of the first part that uses it, or to 'unused' when the features do not need it.",
     )
     description = backbone.description
-    owned = named_tensors(backbone)
-    paths = {*owned, *(name for name, _ in backbone.named_modules()), *(n for n, _ in backbone.named_parameters())}
-    for owner, claims in (*((f"part '{part.name}'", part.owns) for part in description.parts), *_unused(description)):
-        if empty := [path for path in claims if path not in paths]:
-            raise law.broken(
-                f"{owner} names {join_words(empty, 3)}, which the backbone does not have", "Mend the path."
+    tensors = named_tensors(backbone)
+    paths = {*tensors, *(name for name, _ in backbone.named_modules()), *(n for n, _ in backbone.named_parameters())}
+    claims = [(f"part '{part.name}'", part.owns) for part in description.parts] + [("'unused'", description.unused)]
+    for owner, owned in claims:
+        if unknown := [path for path in owned if path not in paths]:
+            raise law.violation(
+                f"{owner} names {join_words(unknown, 3)}, which the backbone does not have", "Fix the path."
             )
-    for path in owned:
+    for path in tensors:
         owners = [f"part '{part.name}'" for part in description.parts if part.covers(path)]
         owners += ["'unused'"] if description.declares_unused(path) else []
         if len(owners) > 1:
-            raise law.broken(f"{path} belongs to {' and to '.join(owners)}", "Leave it to the first part that uses it.")
-    if homeless := [path for path in owned if not _owned(description, path)]:
-        raise law.broken(f"no part owns {join_words(homeless, 3)}")
+            raise law.violation(
+                f"{path} belongs to {' and to '.join(owners)}", "Leave it to the first part that uses it."
+            )
+    if unowned := [path for path in tensors if not _is_owned(description, path)]:
+        raise law.violation(f"no part owns {join_words(unowned, 3)}")
     for path, module in backbone.named_modules():
-        if isinstance(module, DROPOUTS) and not _owned(description, path):
-            raise law.broken(f"no part owns the dropout {path}, so it would not follow its part into eval mode")
+        if isinstance(module, _DROPOUTS) and not _is_owned(description, path):
+            raise law.violation(f"no part owns the dropout {path}, so it would not follow its part into eval mode")
 
 
 def check_roles_name_layers(backbone: Backbone) -> None:
-    """Each role names a linear or convolutional layer inside its part, but for the role of the whole model."""
-    law = law_of(backbone, "roles name linear and convolutional layers of their part", "Mend the 'roles' of that part.")
+    """Each role names a linear or convolutional layer inside its part, except the role of the whole model."""
+    law = law_of(backbone, "roles name linear and convolutional layers of their part", "Fix the 'roles' of that part.")
     modules = dict(backbone.named_modules())
     for number, part in enumerate(backbone.description.parts):
         for path, role in part.roles.items():
             if role == LayerRole.MODEL and number == 0 and path in modules:
                 continue
             if problem := _role_problem(part, path, role, modules.get(path)):
-                raise law.broken(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
+                raise law.violation(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
 
 
 def check_output_modules_return_part_outputs(backbone: Backbone, inputs: Columns) -> None:
-    """A module that a part names as ``output_module`` lies in that part, and what it gives is as large as the part says."""
+    """The ``output_module`` of a part belongs to that part, and its output has the feature size that the part states."""
     law = law_of(
         backbone,
-        "the module that stands for a whole part gives what leaves that part",
-        "Mend the 'whole' of that part, or leave it out where no one module does.",
+        "the output module of a part returns the output of that part",
+        "Fix the 'output_module' of that part, or leave it out when no single module returns the part's output.",
     )
-    tried = trial(backbone, inputs)
+    tested = prepare_backbone(backbone, inputs)
     modules = dict(backbone.named_modules())
-    named = {part.output_module: part for part in tried.description.parts if part.output_module is not None}
-    given: dict[str, Any] = {}
-    for path, part in named.items():
+    part_of = {part.output_module: part for part in tested.description.parts if part.output_module is not None}
+    outputs: dict[str, Any] = {}
+    for path, part in part_of.items():
         if path not in modules or not part.covers(path):
-            raise law.broken(f"part '{part.name}' names {path}, which is no module of that part")
+            raise law.violation(f"part '{part.name}' names {path}, which is not a module of that part")
     hooks = [
-        modules[path].register_forward_hook(lambda _, __, output, path=path: given.__setitem__(path, output))
-        for path in named
+        modules[path].register_forward_hook(lambda _, __, output, path=path: outputs.__setitem__(path, output))
+        for path in part_of
     ]
-    for layout in tried.layouts:
-        tried.features(layout)
+    for layout in tested.layouts:
+        tested.features(layout)
     for hook in hooks:
         hook.remove()
-    for path, part in named.items():
-        found = given.get(path)
-        found = found[0] if isinstance(found, tuple) else found
+    for path, part in part_of.items():
+        output = outputs.get(path)
+        output = output[0] if isinstance(output, tuple) else output
         axis = 1 if part.output.layout in (Layout.GRID, Layout.PYRAMID) else -1
-        if not isinstance(found, Tensor) or found.dim() < 2 or found.shape[axis] != part.output.feature_size:
-            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise law.broken(
-                f"part '{part.name}' gives {part.output.feature_size} features, but the module {path} gives {shape}"
+        if not isinstance(output, Tensor) or output.dim() < 2 or output.shape[axis] != part.output.feature_size:
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise law.violation(
+                f"part '{part.name}' has the feature size {part.output.feature_size}, but the module {path} returns {shape}"
             )
 
 
 def check_export_changes_no_tensor(backbone: Backbone) -> None:
-    """What can be exported writes files into the folder that it is given, and changes no tensor."""
+    """A backbone that can be exported writes files into the given folder, and changes no tensor."""
     law = law_of(
         backbone,
-        "exporting writes files and changes nothing",
-        "Write into the folder that is given; raise ExportNotSupported with the reason where the library has no such form.",
+        "export writes files and changes no tensor",
+        "Write into the given folder; raise ExportNotSupported with the reason when the library has no checkpoint format.",
     )
     before = {name: tensor.detach().clone() for name, tensor in named_tensors(backbone).items()}
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        with law.runs("exporting"):
+        with law.must_succeed("export"):
             try:
                 backbone.export(Path(folder))
             except ExportNotSupported:
                 return
         if not any(path.is_file() for path in Path(folder).rglob("*")):
-            raise law.broken("no file was written")
+            raise law.violation("no file was written")
     after = named_tensors(backbone)
     if changed := [name for name in before if name not in after or not same_bits(before[name], after[name])]:
-        raise law.broken(f"exporting changed the tensor {changed[0]}")
+        raise law.violation(f"export changed the tensor {changed[0]}")
 
 
 def check_every_tensor_gets_a_gradient(backbone: Backbone, inputs: Columns) -> None:
-    """In some layout every parameter receives a gradient, but for those declared unused, which receive none.
+    """In some layout every parameter receives a gradient, except those declared unused, which receive none.
 
-    A copy runs in eval mode, so that dropout hides nothing. The loss is the features times numbers drawn at random.
+    A copy runs in eval mode, so that dropout hides nothing. The loss is the features times random numbers.
     """
     law = law_of(
         backbone,
         "every tensor that is not declared unused gets a gradient",
-        "Use it in forward, declare it in 'unused', or (behind a zero gate) draw the gate away from zero for the test.",
+        "Use it in forward, declare it in 'unused', or (behind a zero gate) initialize the gate away from zero for the test.",
     )
-    tried = trial(deepcopy(backbone).requires_grad_(True), inputs)
+    tested = prepare_backbone(deepcopy(backbone).requires_grad_(True), inputs)
     reached: dict[Layout, set[str]] = {}
     generator = torch.Generator().manual_seed(0)
-    for layout in tried.layouts:
-        features = tried.backbone(tried.batch, layout)
+    for layout in tested.layouts:
+        features = tested.backbone(tested.batch, layout)
         if not features.value.requires_grad:
-            raise law.broken(f"{layout} features carry no gradient", "Do not detach, and leave no_grad to the caller.")
+            raise law.violation(
+                f"{layout} features carry no gradient", "Do not detach, and leave no_grad to the caller."
+            )
         real = [value if features.lengths is None else value[features.mask] for value in features.values]
-        drawn = [torch.randn(value.shape, generator=generator, dtype=torch.float64) for value in real]
-        loss = sum((value.double() * random.to(value.device)).sum() for value, random in zip(real, drawn, strict=True))
-        tried.backbone.zero_grad()
+        factors = [torch.randn(value.shape, generator=generator, dtype=torch.float64) for value in real]
+        loss = sum((value.double() * one.to(value.device)).sum() for value, one in zip(real, factors, strict=True))
+        tested.backbone.zero_grad()
         loss.backward()
         reached[layout] = {
-            name for name, one in tried.backbone.named_parameters() if one.grad is not None and bool(one.grad.any())
+            name for name, one in tested.backbone.named_parameters() if one.grad is not None and bool(one.grad.any())
         }
-    names = [name for name, _ in tried.backbone.named_parameters()]
-    every = set().union(*reached.values())
-    if dry := [name for name in names if name not in every and not tried.description.declares_unused(name)]:
-        raise law.broken(f"no layout ({join_words(tried.layouts)}) sends a gradient to {join_words(dry, 3)}")
-    if wet := [name for name in names if name in every and tried.description.declares_unused(name)]:
-        raise law.broken(
-            f"{join_words(wet, 3)} is declared unused, but the features depend on it", "Let a part own it instead."
+    names = [name for name, _ in tested.backbone.named_parameters()]
+    in_any_layout = set().union(*reached.values())
+    description = tested.description
+    if missing := [name for name in names if name not in in_any_layout and not description.declares_unused(name)]:
+        raise law.violation(f"no layout ({join_words(tested.layouts)}) sends a gradient to {join_words(missing, 3)}")
+    if used := [name for name in names if name in in_any_layout and description.declares_unused(name)]:
+        raise law.violation(
+            f"{join_words(used, 3)} is declared unused, but the features depend on it", "Let a part own it instead."
         )
-    for layout, some in reached.items():
-        _check_layout(law, tried.description, layout, names, some)
-
-
-def _check_layout(
-    law: Check, description: BackboneDescription, layout: Layout, names: list[str], reached: set[str]
-) -> None:
-    """Compare what one layout depends on with what its description leaves out."""
-    if dry := [name for name in names if name not in reached and not description.leaves_out(layout, name)]:
-        raise law.broken(
-            f"{layout} features, unlike others, send no gradient to {join_words(dry, 3)}",
-            "Name it in 'unused' of the description of these features, so that nothing there is declared to learn.",
-        )
-    if wet := [name for name in names if name in reached and description.leaves_out(layout, name)]:
-        raise law.broken(
-            f"{join_words(wet, 3)} is declared unused by {layout} features, but they depend on it", "Take it out there."
-        )
+    for layout, in_layout in reached.items():
+        _check_unused_by_layout(law, description, layout, names, in_layout)
 
 
 def check_fingerprint_is_stable(backbone: Backbone) -> None:
-    """The fingerprint is a text or None, and identifies the checkpoint, not what became of it in memory."""
+    """The fingerprint is a string or None, and identifies the checkpoint, whatever happens to the weights in memory."""
     law = law_of(
         backbone,
         "the fingerprint identifies the checkpoint as stored",
-        "Compute it from the checkpoint's files, or answer None when there is no checkpoint.",
+        "Compute it from the checkpoint's files, or return None when there is no checkpoint.",
     )
-    mark = backbone.fingerprint()
-    if mark is not None and (not isinstance(mark, str) or not mark):
-        raise law.broken(f"it is {mark!r}, not a text or None")
-    if mark != backbone.fingerprint():
-        raise law.broken("two calls differ")
-    if mark != deepcopy(backbone).to(torch.float64).fingerprint():
-        raise law.broken("it changed when the weights were cast to float64")
-    moved = deepcopy(backbone)
+    fingerprint = backbone.fingerprint()
+    if fingerprint is not None and (not isinstance(fingerprint, str) or not fingerprint):
+        raise law.violation(f"it is {fingerprint!r}, not a string or None")
+    if fingerprint != backbone.fingerprint():
+        raise law.violation("two calls differ")
+    if fingerprint != deepcopy(backbone).to(torch.float64).fingerprint():
+        raise law.violation("it changed when the weights were cast to float64")
+    changed = deepcopy(backbone)
     with torch.no_grad():
-        next(iter(moved.parameters())).add_(1)
-    if mark != moved.fingerprint():
-        raise law.broken("it changed when a weight in memory was changed, as training does")
+        next(iter(changed.parameters())).add_(1)
+    if fingerprint != changed.fingerprint():
+        raise law.violation("it changed when a weight in memory was changed, as training does")
 
 
-def check_spec_describes_the_backbone(backbone: Backbone, spec: BackboneSpec, config: Any) -> None:
-    """What ``describe`` answers for the settings equals the description of what ``build`` makes of them."""
-    law = law_of(
-        backbone,
-        "describe says what build makes",
-        "Let the backbone's 'description' and the spec's 'describe' call one function.",
-    )
-    if found := differing(spec.describe(config), backbone.description):
-        place, said, made = found
-        raise law.broken(f"'{place}' is {said!r:.200} as described by '{spec.name}', but {made!r:.200} as built")
+def check_spec_describes_the_backbone(backbone: Backbone, spec: BackboneSpec, config: Config) -> None:
+    """``describe`` returns for some settings the description of the backbone that ``build`` returns for them."""
+    require_same_description(backbone, spec, config)
 
 
-def _check_cuts(law: Check, description: BackboneDescription) -> None:
+def _check_unused_by_layout(
+    law: Law, description: BackboneDescription, layout: Layout, names: list[str], reached: set[str]
+) -> None:
+    """Compare the tensors that one layout depends on with those that its description calls unused."""
+    if missing := [name for name in names if name not in reached and not description.leaves_out(layout, name)]:
+        raise law.violation(
+            f"{layout} features, unlike others, send no gradient to {join_words(missing, 3)}",
+            "Add it to 'unused' in the description of these features, so that no strategy declares it trainable there.",
+        )
+    if used := [name for name in names if name in reached and description.leaves_out(layout, name)]:
+        raise law.violation(
+            f"{join_words(used, 3)} is declared unused by {layout} features, but they depend on it",
+            "Remove it from 'unused' there.",
+        )
+
+
+def _check_cuts(law: Law, description: BackboneDescription) -> None:
     cuts, last = description.cuts, len(description.parts) - 1
     if 0 not in cuts:
-        raise law.broken(f"its cuts {cuts} lack 0", "Cut 0, before the first part, is always one.")
+        raise law.violation(f"its cuts {cuts} lack 0", "Cut 0, before the first part, always exists.")
     if list(cuts) != sorted(set(cuts)) or cuts[-1] > last:
-        raise law.broken(f"its cuts {cuts} are not rising numbers from 0 to {last}, the number of the last part")
+        raise law.violation(f"its cuts {cuts} are not rising numbers from 0 to {last}, the index of the last part")
 
 
-def _check_feature(law: Check, feature: FeatureDescription) -> None:
+def _check_feature(law: Law, feature: FeatureDescription) -> None:
     sizes, layout = feature.feature_sizes, feature.layout
     if layout not in set(Layout):
-        raise law.broken(f"{layout!r} is no layout", f"Layouts: {join_words(Layout)}.")
+        raise law.violation(f"{layout!r} is not a layout", f"Layouts: {join_words(Layout)}.")
     if not sizes or any(size < 1 for size in sizes) or (len(sizes) > 1 and layout != Layout.PYRAMID):
-        raise law.broken(
+        raise law.violation(
             f"{layout} features have the feature sizes {sizes}", "Give one, and for a pyramid one per level."
         )
     if feature.ensemble_size is not None and (layout != Layout.VECTOR or feature.ensemble_size < 1):
-        raise law.broken(
+        raise law.violation(
             f"{layout} features have {feature.ensemble_size} members", "Only vector features have members."
         )
     spatial = layout in (Layout.GRID, Layout.PYRAMID)
     if len(feature.strides) != (len(sizes) if spatial else 0) or list(feature.strides) != sorted(set(feature.strides)):
-        raise law.broken(
+        raise law.violation(
             f"{layout} features have the strides {feature.strides}",
             "Give one per level for grid and pyramid, rising; none for other layouts.",
         )
 
 
-def _unused(description: BackboneDescription) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return (("'unused'", description.unused),)
-
-
-def _owned(description: BackboneDescription, path: str) -> bool:
+def _is_owned(description: BackboneDescription, path: str) -> bool:
     return description.declares_unused(path) or any(part.covers(path) for part in description.parts)
 
 
@@ -273,7 +274,7 @@ def _role_problem(part: Part, path: str, role: object, layer: nn.Module | None) 
 
 
 def _convolution_problem(role: object, layer: nn.Module) -> str | None:
-    if not isinstance(layer, CONVOLUTIONS):
+    if not isinstance(layer, _CONVOLUTIONS):
         return f"it is of the type {type(layer).__name__}, not a convolution"
     if role == LayerRole.DEPTHWISE and layer.groups != layer.in_channels:
         return f"it has {layer.groups} groups for {layer.in_channels} channels, so it is not depthwise"

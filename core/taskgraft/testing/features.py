@@ -39,7 +39,7 @@ def check_features_match_the_description(backbone: Backbone, inputs: Columns) ->
         with law.must_succeed(f"forward for {layout} features"):
             features = tested.features(layout)
         if problem := describe_mismatch(features, description):
-            raise law.violation(f"for {layout} features, {problem}")
+            raise law.violation(f"forward for {layout}: {problem}")
         if len(features) != len(tested.batch):
             raise law.violation(f"{layout} features have {len(features)} rows for {len(tested.batch)} examples")
         if not all(value.is_floating_point() for value in features.values):

@@ -1,4 +1,4 @@
-"""Laws of a processor: raw examples become the same inputs each time, row by row, and bad rows are named."""
+"""Laws of a processor: preprocessing is deterministic and row by row, and invalid rows are reported."""
 
 import json
 import pickle
@@ -6,104 +6,95 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.batch import Batch, collate
+from taskgraft.contract.batch import collate
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.processor import ProcessedBatch
-from taskgraft.testing.check import Check, law_of, same_bits, trial
+from taskgraft.testing.backbone_fixture import prepare_backbone
+from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.compare import batch_difference
 
 
 def check_preprocessing_is_deterministic(backbone: Backbone, inputs: Columns) -> None:
-    """Preparing twice, or with a processor sent to another process, gives the same bits."""
+    """Preprocessing twice, or with a processor sent to another process, gives the same bits."""
     law = law_of(
         backbone,
-        "preparing examples is deterministic, in any process",
-        "Draw nothing at random in prepare; hold settings alone, no module and no open file.",
+        "preprocessing is deterministic, in any process",
+        "Use no random numbers in prepare; hold only settings, no module and no open file.",
     )
-    tried = trial(backbone, inputs)
-    if problem := _difference(tried.batch, backbone.processor.prepare(inputs).batch):
-        raise law.broken(f"preparing the same examples twice gives another {problem}")
-    with law.runs("sending the processor to another process (pickle)"):
+    tested = prepare_backbone(backbone, inputs)
+    if difference := batch_difference(tested.batch, backbone.processor.prepare(inputs).batch):
+        raise law.violation(f"preprocessing the same examples twice gives another {difference}")
+    with law.must_succeed("sending the processor to another process (pickle)"):
         sent = pickle.loads(pickle.dumps(backbone.processor))  # noqa: S301  what was pickled in this line
-    if problem := _difference(tried.batch, sent.prepare(inputs).batch):
-        raise law.broken(f"a processor sent to another process gives another {problem}")
+    if difference := batch_difference(tested.batch, sent.prepare(inputs).batch):
+        raise law.violation(f"a processor sent to another process gives another {difference}")
 
 
 def check_rows_are_preprocessed_independently(backbone: Backbone, inputs: Columns) -> None:
-    """A row prepared alone equals its row of a batch without the padding, and padding holds 0."""
+    """A row preprocessed alone equals its row of a batch without the padding, and padding is 0."""
     law = law_of(
         backbone,
-        "what a processor makes of a row does not depend on its companions",
-        "Pad on the right with 0, name padded axes with their lengths, and learn nothing from the rows at hand.",
+        "a row is preprocessed independently of the rest of its batch",
+        "Pad on the right with 0, name padded axes with their lengths, and fit nothing to the rows of the batch.",
     )
-    tried = trial(backbone, inputs)
-    for row in range(len(tried.batch)):
+    tested = prepare_backbone(backbone, inputs)
+    rows = [tested.batch.select([row]) for row in range(len(tested.batch))]
+    for row in range(len(rows)):
         one = {name: [values[row]] for name, values in inputs.items()}
-        with law.runs(f"preparing row {row} alone"):
+        with law.must_succeed(f"preprocessing row {row} alone"):
             alone = backbone.processor.prepare(one).batch
-        if problem := _difference(tried.batch.select([row]), alone):
-            places = [other for other in range(len(tried.batch)) if not _difference(tried.batch.select([other]), alone)]
-            if places:
-                raise law.broken(
-                    f"example {row} stands in row {places[0]} of the batch", "Give rows in the order of the examples."
+        if difference := batch_difference(rows[row], alone):
+            if places := [place for place, other in enumerate(rows) if not batch_difference(other, alone)]:
+                raise law.violation(
+                    f"example {row} is in row {places[0]} of the batch", "Return rows in the order of the examples."
                 )
-            raise law.broken(f"row {row} prepared alone has another {problem}")
-    if problem := _difference(tried.batch, collate(tried.batch.unbind())):
-        raise law.broken(f"stripped and padded anew with 0, the examples have another {problem}")
+            raise law.violation(f"row {row} preprocessed alone has another {difference}")
+    if difference := batch_difference(tested.batch, collate(tested.batch.unbind())):
+        raise law.violation(f"stripped and padded again with 0, the examples have another {difference}")
 
 
 def check_invalid_rows_are_reported(backbone: Backbone, inputs: Columns) -> None:
-    """A row of empty cells is refused with a reason and the others are not; prepare does not raise.
+    """A row of empty cells is reported as invalid with a reason, and no other row is; prepare does not raise.
 
-    A backbone that reads any columns may also take an empty cell for what it is.
+    A backbone that reads any columns may accept an empty cell.
     """
     law = law_of(
         backbone,
-        "a row that cannot be used is named, not raised",
-        "Give it a row in the batch all the same, and its reason in 'refused'.",
+        "an invalid row is reported, not raised",
+        "Keep the row in the batch, and put its reason into 'invalid'.",
     )
-    trial(backbone, inputs)
-    bad = {name: [values[0], None, *values[2:]] for name, values in inputs.items()}
-    with law.runs("preparing a row of empty cells (None)"):
-        prepared: ProcessedBatch = backbone.processor.prepare(bad)
-    if len(prepared.batch) != len(bad[next(iter(bad))]):
-        raise law.broken("with a row of empty cells, the batch has another number of rows than the examples")
-    if backbone.description.inputs and 1 not in prepared.invalid:
-        raise law.broken("a row of empty cells is not refused")
-    if others := sorted(set(prepared.invalid) - {1}):
-        raise law.broken(f"row {others[0]} is refused because another row has empty cells")
-    if not all(isinstance(reason, str) and reason for reason in prepared.invalid.values()):
-        raise law.broken("a refused row has no reason")
+    prepare_backbone(backbone, inputs)
+    with_empty_row = {name: [values[0], None, *values[2:]] for name, values in inputs.items()}
+    with law.must_succeed("preprocessing a row of empty cells (None)"):
+        processed: ProcessedBatch = backbone.processor.prepare(with_empty_row)
+    if len(processed.batch) != len(next(iter(with_empty_row.values()))):
+        raise law.violation("with a row of empty cells, the batch has another number of rows than the examples")
+    if backbone.description.inputs and 1 not in processed.invalid:
+        raise law.violation("a row of empty cells is not invalid")
+    if others := sorted(set(processed.invalid) - {1}):
+        raise law.violation(f"row {others[0]} is invalid because another row has empty cells")
+    if not all(isinstance(reason, str) and reason for reason in processed.invalid.values()):
+        raise law.violation("an invalid row has no reason")
 
 
 def check_processor_settings_are_json(backbone: Backbone, inputs: Columns) -> None:
-    """The settings can be written to an artifact, read, and compared, and do not change with use."""
+    """The settings can be written to an artifact, read and compared, and do not change with use."""
     law = law_of(
         backbone,
         "the processor's settings are JSON",
-        "Give texts, numbers, true, false, null, and lists and objects of them, all decided when it was built.",
+        "Return strings, numbers, true, false, null, and lists and objects of them, all fixed when it was built.",
     )
     settings = backbone.processor.settings()
     if not isinstance(settings, Mapping):
-        raise law.broken(f"they are a {type(settings).__name__}, not a mapping")
-    before = _json(law, settings)
-    trial(backbone, inputs)
-    if before != _json(law, backbone.processor.settings()):
-        raise law.broken("they changed when examples were prepared")
+        raise law.violation(f"they are a {type(settings).__name__}, not a mapping")
+    before = _as_json(law, settings)
+    prepare_backbone(backbone, inputs)
+    if before != _as_json(law, backbone.processor.settings()):
+        raise law.violation("they changed when examples were preprocessed")
 
 
-def _json(law: Check, settings: Mapping[str, Any]) -> str:
+def _as_json(law: Law, settings: Mapping[str, Any]) -> str:
     try:
         return json.dumps(settings, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
-        raise law.broken(f"they cannot be written as JSON ({error})") from None
-
-
-def _difference(first: Batch, second: Batch) -> str | None:
-    """Say in what two batches differ, or None."""
-    if first.tensors.keys() != second.tensors.keys() or dict(first.axes) != dict(second.axes):
-        return "set of tensors"
-    for what, one, other in (("tensor", first.tensors, second.tensors), ("length", first.lengths, second.lengths)):
-        for name in one:
-            if name not in other or not same_bits(one[name], other[name]):
-                return f"{what} '{name}'"
-    return None
+        raise law.violation(f"they cannot be written as JSON ({error})") from None

@@ -1,143 +1,130 @@
-"""Laws of a head that chooses something by validation rows after training: the same rows, in any order, choose the same."""
+"""Laws of a head that tunes something on validation rows after training: the result depends on those rows alone."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.head import Head
-from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription
-from taskgraft.testing.check import Check, InsufficientExamples, law_of, same_bits
-from taskgraft.testing.head_fixture import HeadUnderTest, described, head_trials, words
+from taskgraft.testing.check import InsufficientExamples, Law, law_of
+from taskgraft.testing.compare import nearly_equal, same_bits, same_predictions
+from taskgraft.testing.head_fixture import HeadUnderTest, heads_under_test
 
-TOLERANCE = 1e-6
-"""How far numbers chosen from rows in another order may lie apart, relative to their size."""
+_TOLERANCE = 1e-6
+"""How far numbers tuned on rows in another order may differ, absolutely and relative to their size."""
 
 
 def check_tuning_is_described(head: Head[Any], targets: Columns, columns: Columns) -> None:
-    """A head whose description says what it settles writes ``tune``; of any other, ``tune`` chooses nothing."""
-    law = law_of(head, "what a head settles stands in its description", "Say in 'settles' what settle chooses.")
+    """A head whose description says that it tunes overrides ``tune``; for any other, ``tune`` changes nothing."""
+    law = law_of(
+        head,
+        "the description says what a head tunes",
+        "Name in 'tunes' what the method tune chooses on validation rows.",
+    )
     description = head.description
     if description.tunes and type(head).tune is Head.tune:
-        raise law.broken(f"it settles {description.tunes!r}, but does not write settle")
+        raise law.violation(f"it tunes {description.tunes!r}, but does not override tune")
     if not isinstance(description.tuning_columns, tuple) or (description.tuning_columns and not description.tunes):
-        raise law.broken(
-            f"its columns are {description.tuning_columns!r}, which settle alone reads; give a tuple of names"
+        raise law.violation(
+            f"its tuning_columns are {description.tuning_columns!r}, which only tune reads; give a tuple of names"
         )
-    for tried in [] if description.tunes else head_trials(head, targets):
-        if _settled(law, tried, columns) != tried.target:
-            raise law.broken("settle chooses something, but its description settles nothing, so nobody calls it")
+    for tested in [] if description.tunes else heads_under_test(head, targets):
+        if _tune(law, tested, columns) != tested.target:
+            raise law.violation("tune changes the target description, but 'tunes' is empty, so it is never called")
 
 
 def check_tuning_is_pure(head: Head[Any], targets: Columns, columns: Columns) -> None:
-    """Settling twice gives the same, a whole target description, and leaves the one before as it was. Others pass."""
+    """Tuning twice gives the same new target description, and leaves the old one as it was. Other heads pass."""
     law = law_of(
         head,
-        "settle is a pure function",
-        "Give a copy of the target description (model_copy), draw nothing at random, and keep nothing.",
+        "tune is a pure function",
+        "Return a copy of the target description (model_copy), use no random numbers, and store nothing.",
     )
-    for tried in _settling(head, targets, columns):
-        before = _plain(tried.target)
-        settled = _settled(law, tried, columns)
-        if type(settled) is not head.target:
-            raise law.broken(f"it gives a {type(settled).__name__}, not a {head.target.__name__}")
-        if _plain(tried.target) != before:
-            raise law.broken("it changes the target description that it was given")
-        if settled == tried.target:
-            raise law.broken(f"for {words(tried)}, it gives the target description as it was", "Choose something.")
-        if _settled(law, tried, columns) != settled:
-            raise law.broken(f"for {words(tried)}, the same rows settle otherwise the second time")
+    for tested in _heads_that_tune(head, targets, columns):
+        before = _as_json(tested.target)
+        tuned = _tune(law, tested, columns)
+        if type(tuned) is not head.target:
+            raise law.violation(f"it returns a {type(tuned).__name__}, not a {head.target.__name__}")
+        if _as_json(tested.target) != before:
+            raise law.violation("it changes the target description that was passed in")
+        if tuned == tested.target:
+            raise law.violation(f"for {tested}, it returns the target description unchanged", "Choose something.")
+        if _tune(law, tested, columns) != tuned:
+            raise law.violation(f"for {tested}, tuning twice on the same rows differs")
 
 
 def check_tuned_description_is_json(head: Head[Any], targets: Columns, columns: Columns) -> None:
-    """What was settled survives JSON, and a head built from there predicts the same. Others pass."""
-    law = law_of(head, "what is settled is JSON", "Settle plain fields of the target description, with finite numbers.")
-    for tried in _settling(head, targets, columns):
-        settled = _settled(law, tried, columns)
-        with law.runs("writing what was settled as JSON and reading it"):
-            read = head.target.model_validate(json.loads(json.dumps(_plain(settled), allow_nan=False)))
-        if read != settled:
-            raise law.broken(f"written as JSON and read again, {settled!r:.200} becomes {read!r:.200}")
-        with law.runs("building from what was settled"):
-            if not _same(_predictions(tried, settled), _predictions(tried, read)):
-                raise law.broken(f"for {words(tried)}, the head built from JSON predicts otherwise")
+    """The tuned description survives JSON, and a head built from that predicts the same. Other heads pass."""
+    law = law_of(
+        head, "the tuned description is JSON", "Tune plain fields of the target description, with finite numbers."
+    )
+    for tested in _heads_that_tune(head, targets, columns):
+        tuned = _tune(law, tested, columns)
+        with law.must_succeed("writing the tuned description as JSON and reading it"):
+            read = head.target.model_validate(json.loads(json.dumps(_as_json(tuned), allow_nan=False)))
+        if read != tuned:
+            raise law.violation(f"written as JSON and read again, {tuned!r:.200} becomes {read!r:.200}")
+        with law.must_succeed("building from the tuned description"):
+            if not same_predictions(tested.rebuild(tuned).predictions(), tested.rebuild(read).predictions()):
+                raise law.violation(f"for {tested}, the head built from JSON predicts something else")
 
 
 def check_tuning_ignores_the_order_of_rows(head: Head[Any], targets: Columns, columns: Columns) -> None:
-    """Rows in another order settle the same. Others pass."""
-    law = law_of(head, "the order of the rows settles nothing", "Sort the rows, or sum over them.")
-    for tried in _settling(head, targets, columns):
-        order = list(reversed(range(len(tried.encoded))))
-        turned = {name: [values[row] for row in order] for name, values in columns.items()}
-        one, other = (_plain(_settled(law, *some)) for some in ((tried, columns), (tried.rows(order), turned)))
-        if not _near(one, other):
-            raise law.broken(f"for {words(tried)}, {one!r:.200} is {other!r:.200} by the same rows in another order")
+    """Rows in another order give the same result. Other heads pass."""
+    law = law_of(head, "tuning does not depend on the order of the rows", "Sort the rows, or sum over them.")
+    for tested in _heads_that_tune(head, targets, columns):
+        order = list(reversed(range(len(tested.encoded))))
+        reordered = {name: [values[row] for row in order] for name, values in columns.items()}
+        one = _as_json(_tune(law, tested, columns))
+        other = _as_json(_tune(law, tested.rows(order), reordered))
+        if not nearly_equal(one, other, _TOLERANCE):
+            raise law.violation(f"for {tested}, {one!r:.200} is {other!r:.200} with the same rows in another order")
 
 
 def check_tuning_changes_no_tensor(head: Head[Any], targets: Columns, columns: Columns) -> None:
-    """The module that is built anew has the tensors of the one before, and takes its weights over. Others pass."""
+    """The module built from the tuned description has the same tensors, so it takes the trained weights. Other heads pass."""
     law = law_of(
         head,
-        "settling changes no tensor of the head",
-        "Keep what is settled in plain attributes or in buffers with persistent=False.",
+        "tuning changes no tensor of the head",
+        "Keep the tuned values in plain attributes or in buffers with persistent=False.",
     )
-    for tried in _settling(head, targets, columns):
-        settled = _settled(law, tried, columns)
-        torch.manual_seed(0)
-        before = head.build_module(described(tried), tried.target).state_dict()
-        torch.manual_seed(0)
-        after = head.build_module(described(tried), settled).state_dict()
+    for tested in _heads_that_tune(head, targets, columns):
+        tuned = _tune(law, tested, columns)
+        before, after = (_initial_tensors(tested, target) for target in (tested.target, tuned))
         if before.keys() != after.keys():
-            raise law.broken(f"{sorted(before.keys() ^ after.keys())[0]} is there only before or only after")
-        if differing := [name for name, tensor in before.items() if not same_bits(tensor, after[name])]:
-            raise law.broken(f"for {words(tried)}, {differing[0]} depends on what is settled")
+            raise law.violation(f"{sorted(before.keys() ^ after.keys())[0]} exists only before or only after tuning")
+        if changed := [name for name, tensor in before.items() if not same_bits(tensor, after[name])]:
+            raise law.violation(f"for {tested}, {changed[0]} depends on the tuned values")
 
 
-def _settling(head: Head[Any], targets: Columns, columns: Columns) -> list[HeadUnderTest]:
-    """Try a head that settles; nothing for one that does not.
+def _heads_that_tune(head: Head[Any], targets: Columns, columns: Columns) -> list[HeadUnderTest]:
+    """Build a head that tunes; return nothing for one that does not.
 
     Raises:
-        InsufficientExamples: when a column that it reads is not given.
+        InsufficientExamples: when a column that it reads is missing.
     """
     if not head.description.tunes:
         return []
     if missing := [name for name in head.description.tuning_columns if name not in columns]:
         raise InsufficientExamples(
-            type(head).__name__, f"it settles by '{missing[0]}'; give the fixture 'columns' with it"
+            type(head).__name__, f"it tunes by the column '{missing[0]}'; give the fixture 'columns' with it"
         )
-    return head_trials(head, targets)
+    return heads_under_test(head, targets)
 
 
-def _settled(law: Check, tried: HeadUnderTest, columns: Columns) -> TargetDescription:
-    with law.runs("settling"):
-        tried.head.check_tuning_rows(tried.encoded, columns, tried.target)
-        return tried.head.tune(tried.predictions(), tried.encoded, columns, tried.target)  # type: ignore[no-any-return]
+def _tune(law: Law, tested: HeadUnderTest, columns: Columns) -> TargetDescription:
+    with law.must_succeed("tune"):
+        tested.head.check_tuning_rows(tested.encoded, columns, tested.target)
+        return tested.head.tune(tested.predictions(), tested.encoded, columns, tested.target)  # type: ignore[no-any-return]
 
 
-def _predictions(tried: HeadUnderTest, target: TargetDescription) -> Predictions:
-    module = tried.head.build_module(described(tried), target).eval()
-    module.load_state_dict(tried.module.state_dict())
-    return HeadUnderTest(tried.head, target, module, tried.features, tried.encoded).predictions()
+def _initial_tensors(tested: HeadUnderTest, target: TargetDescription) -> dict[str, torch.Tensor]:
+    """Build the module with one seed, and return its saved tensors."""
+    torch.manual_seed(0)
+    return dict(tested.head.build_module(tested.feature_description, target).state_dict())
 
 
-def _same(one: Predictions, other: Predictions) -> bool:
-    chances = zip(one.probabilities or (), other.probabilities or (), strict=True)
-    return one.values == other.values and all((first == second).all() for first, second in chances)
-
-
-def _plain(target: TargetDescription) -> dict[str, Any]:
+def _as_json(target: TargetDescription) -> dict[str, Any]:
     return target.model_dump(mode="json")
-
-
-def _near(one: Any, other: Any) -> bool:
-    """Compare plain JSON; numbers may differ by rounding."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_near(one[key], other[key]) for key in one)
-    if isinstance(one, Sequence) and isinstance(other, Sequence) and not isinstance(one, str):
-        return len(one) == len(other) and all(map(_near, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return abs(one - other) <= TOLERANCE * max(1.0, abs(one))
-    return bool(one == other)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from commands import typed
-from drawing import encoded, noise, opened
 from safetensors.torch import load_file
-from stored import SIZE, drawn, folder_of, stored
+from sample_images import encode, noise_image, randomize_weights
+from timm_files import SIZE, random_model, save_folder, save_weights
 
 import taskgraft as tg
 from taskgraft.builtin.heads.classification import Classification
@@ -21,12 +21,11 @@ from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeCo
 from taskgraft.builtin.strategies.partial import Partial, PartialConfig
 from taskgraft.plugin import Layout, Predictions, TargetKind, TaskgraftError
 from taskgraft.storage.manifest import MANIFEST, TENSORS
-from taskgraft.testing import PluginLaws, StrategyLaws
-from taskgraft.testing.metrics_and_baselines import LabelledRows
+from taskgraft.testing import LabelledRows, PluginLaws, StrategyLaws
 from taskgraft_vision import processor, timm_backbone
 from taskgraft_vision.settings import TimmConfig
 
-IMAGES = [encoded(noise(40 + 9 * number, 60 - 5 * number, number)) for number in range(8)]
+IMAGES = [encode(noise_image(40 + 9 * number, 60 - 5 * number, number)) for number in range(8)]
 LABELS = ["cat", "dog"] * 4
 ROWS = {"image": IMAGES, "label": LABELS}
 TRAINING = {"epochs": 2, "batch_size": 4, "precision": "fp32", "workers": 0}
@@ -36,8 +35,8 @@ TRAINING = {"epochs": 2, "batch_size": 4, "precision": "fp32", "workers": 0}
 def shelf(tmp_path_factory):
     """Weights of small models, made once."""
     folder = tmp_path_factory.mktemp("shelf")
-    stored(drawn("test_resnet"), folder / "resnet.safetensors")
-    stored(drawn("test_vit", img_size=SIZE), folder / "vit.safetensors")
+    save_weights(random_model("test_resnet"), folder / "resnet.safetensors")
+    save_weights(random_model("test_vit", img_size=SIZE), folder / "vit.safetensors")
     return folder
 
 
@@ -104,7 +103,7 @@ def test_the_artifact_of_a_probe_is_small(base, tmp_path):
 
 def test_another_checkpoint_is_another_base(base, tmp_path):
     artifact = fitted(base).save(tmp_path / "artifact")
-    other = stored(drawn("test_resnet", seed=1), tmp_path / "other.safetensors")
+    other = save_weights(random_model("test_resnet", seed=1), tmp_path / "other.safetensors")
 
     theirs, ours = fingerprint(base), fingerprint(base | {"weights": str(other)})
     assert refusal(artifact, **(base | {"weights": str(other)})) == (
@@ -114,9 +113,9 @@ def test_another_checkpoint_is_another_base(base, tmp_path):
 
 def test_another_classifier_is_the_same_base(base, tmp_path):
     artifact = fitted(base).save(tmp_path / "artifact")
-    own = drawn("test_resnet")
+    own = random_model("test_resnet")
     own.reset_classifier(3)
-    other = stored(own, tmp_path / "other.safetensors")
+    other = save_weights(own, tmp_path / "other.safetensors")
 
     assert probabilities(tg.load(artifact, backbone=base | {"weights": str(other)})) == probabilities(tg.load(artifact))
 
@@ -174,7 +173,7 @@ def test_an_artifact_is_a_base_of_the_next_task(base, tmp_path):
 
 
 def test_a_folder_of_timms_own_is_a_base(tmp_path):
-    folder = folder_of(drawn(), tmp_path / "saved")
+    folder = save_folder(random_model(), tmp_path / "saved")
     model = fitted({"name": "timm", "model": str(folder), "image_size": SIZE})
 
     assert probabilities(tg.load(model.save(tmp_path / "artifact"))) == probabilities(model)
@@ -318,7 +317,7 @@ def many(tmp_path):
 
 @pytest.mark.parametrize("strategy", ["linear-probe", "full"])
 def test_images_are_decoded_by_worker_processes_alone(shelf, many, tmp_path, monkeypatch, strategy):
-    decode, notes = processor.picture, tmp_path / "notes"
+    decode, notes = processor.load_image, tmp_path / "notes"
 
     def noted(image):
         with notes.open("a") as file:
@@ -384,7 +383,7 @@ class TestStrategiesOnImages(StrategyLaws):
 
     @pytest.fixture
     def backbone(self, name):
-        return opened(timm_backbone.build(TimmConfig(model=name, weights="random", image_size=SIZE)))
+        return randomize_weights(timm_backbone.build(TimmConfig(model=name, weights="random", image_size=SIZE)))
 
     @pytest.fixture
     def inputs(self):

@@ -1,0 +1,105 @@
+"""Arguments and options that several commands share, and how their values are read."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from taskgraft.model.task_model import TaskModel
+
+RecipeArgument = Annotated[
+    Path, typer.Argument(help="A .toml, .yaml or .json recipe, or an artifact's folder.", show_default=False)
+]
+ArtifactArgument = Annotated[Path, typer.Argument(help="The folder of a fitted model.", show_default=False)]
+DataArgument = Annotated[str, typer.Argument(help="A file or folder of rows, or hub:NAME.", show_default=False)]
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: training.epochs=5; repeatable."),
+]
+SeedsOption = Annotated[
+    int, typer.Option(min=1, help="Repeat with this many seeds; report mean and standard deviation.")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
+KeepOption = Annotated[str, typer.Option(help="Columns of the data to copy to the output, separated by commas.")]
+BatchSizeOption = Annotated[int | None, typer.Option(help="Rows per batch; that of training by default.")]
+DeviceOption = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:1, mps, …")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def command_line(context: typer.Context, option: str = "") -> str:
+    """Return the command as it was typed, with an option added if it lacks it."""
+    arguments: list[str] = context.find_root().obj or []
+    return shlex.join(["taskgraft", *arguments, *([option] if option and option not in arguments else [])])
+
+
+def load_artifact(artifact: Path, device: str) -> "TaskModel":
+    """Load an artifact on a device.
+
+    Raises:
+        InvalidArtifact, InvalidDevice: as :func:`taskgraft.load` does.
+    """
+    from taskgraft.storage.manifest import read_manifest
+
+    read_manifest(artifact)  # reports a missing or damaged one before torch is imported
+    from taskgraft.model.compose import load
+
+    return load(artifact, device=resolve_device(device))
+
+
+def resolve_device(device: str) -> str:
+    """Return the accelerator, or the CPU if there is none, for ``auto``; any other device as it is."""
+    import torch
+
+    if device != "auto":
+        return device
+
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return "cpu" if accelerator is None else accelerator.type
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Split a list of names separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def parse_reference(text: str, axis: str) -> Any:
+    """Read a name, or a name with settings, written in one line of YAML or JSON: ``{name: full, learning_rate: 1e-4}``.
+
+    Raises:
+        ConfigError: when the settings are not valid YAML.
+    """
+    from taskgraft.contract.config import ConfigError
+    from taskgraft.recipes.strict_yaml import InvalidDocument, read_yaml
+
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return read_yaml(text)
+    except InvalidDocument as error:
+        raise ConfigError(axis, (f"{text!r:.60} cannot be read: {error.problem}",)) from None
+
+
+def parse_json_reference(text: str, option: str) -> Any:
+    """Read a name, or a dict of ``name`` and settings written as JSON.
+
+    Args:
+        option: for the message of an error.
+
+    Raises:
+        ConfigError: when the settings are not valid JSON.
+    """
+    from taskgraft.contract.config import ConfigError
+
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(option, (f"{text!r:.60} is not valid JSON: {error}.",)) from None

@@ -17,8 +17,8 @@ from taskgraft.testing import MatrixCell, Verdict, matrix, matrix_table
 
 ROLES = "convolution, feed-forward-in, feed-forward-out, fused, query, value"
 NO_ROLES = (
-    "'{}' wraps layers with one of the roles {}, but this backbone has no layer with a role. Choose adapters, bitfit, or another "
-    "strategy that needs no roles."
+    "'{}' wraps layers with one of the roles {}, but this backbone has no layer with a role. Choose adapters, bitfit, or "
+    "another strategy that needs no roles."
 )
 NO_MODEL = (
     "'{}' puts virtual tokens into a transformers model, but this backbone has no layer with the role 'model'. "

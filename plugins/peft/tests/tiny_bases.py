@@ -8,7 +8,7 @@ import numpy as np
 import tiny
 import tiny_proteins
 from PIL import Image
-from stored import drawn, stored
+from timm_files import random_model, save_weights
 
 import taskgraft as tg
 
@@ -63,7 +63,7 @@ def base(name: str, folder: Path) -> tuple[Any, dict[str, list[Any]]]:
 
 def _image_model(name: str, place: Path) -> dict[str, Any]:
     if not place.is_file():
-        stored(drawn(name, **({"img_size": IMAGE_SIZE} if name == "test_vit" else {})), place)
+        save_weights(random_model(name, **({"img_size": IMAGE_SIZE} if name == "test_vit" else {})), place)
     return {"name": f"timm:{name}", "weights": str(place), "image_size": IMAGE_SIZE}
 
 

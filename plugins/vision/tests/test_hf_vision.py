@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from drawing import encoded, noise, opened, pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from sample_images import encode, encoded_images, noise_image, randomize_weights
 from transformers import (
     AutoModel,
     ConvNextConfig,
@@ -20,6 +20,7 @@ import taskgraft as tg
 from taskgraft.plugin import InvalidCheckpoint, LayerRole, Layout, MissingTensors, UnknownPart
 from taskgraft.testing import BackboneLaws
 from taskgraft_vision import hf_backbone, plugin
+from taskgraft_vision.errors import VisionError
 from taskgraft_vision.settings import HfVisionConfig
 
 HF_VISION = next(spec for spec in plugin.taskgraft_backbones() if spec.name == "hf-vision")
@@ -44,21 +45,21 @@ FAMILIES = {
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory):
-    """Tiny checkpoints by family, saved as transformers saves them."""
+    """Tiny checkpoints by family, saved by transformers."""
     folders = {}
     for family, (config, processor, settings) in FAMILIES.items():
         folders[family] = tmp_path_factory.mktemp(family)
-        opened(AutoModel.from_config(config())).save_pretrained(folders[family])
+        randomize_weights(AutoModel.from_config(config())).save_pretrained(folders[family])
         processor(**settings).save_pretrained(folders[family])
     return folders
 
 
-def built(folder, **settings):
+def build(folder, **settings):
     return hf_backbone.build(HfVisionConfig(model=str(folder), **settings))
 
 
 def images(*sizes):
-    return {"image": [encoded(noise(width, height, width)) for width, height in sizes]}
+    return {"image": [encode(noise_image(width, height, width)) for width, height in sizes]}
 
 
 @pytest.mark.parametrize("family", ["vit", "dinov2", "swin"])
@@ -77,14 +78,14 @@ class TestHfVision(BackboneLaws):
 
     @pytest.fixture
     def inputs(self):
-        return {"image": pictures()}
+        return {"image": encoded_images()}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_features_are_those_of_transformers(checkpoints, family):
-    backbone, model = built(checkpoints[family]), AutoModel.from_pretrained(checkpoints[family]).eval()
+def test_features_equal_those_of_transformers(checkpoints, family):
+    backbone, model = build(checkpoints[family]), AutoModel.from_pretrained(checkpoints[family]).eval()
     batch = backbone.processor.prepare(images((32, 32), (32, 32))).batch
-    mean, std = (torch.tensor(one)[:, None, None] for one in backbone._normalization)
+    mean, std = (torch.tensor(colour)[:, None, None] for colour in backbone._normalization)
     with torch.no_grad():
         hidden = model(pixel_values=(batch["pixels"].float() / 255 - mean) / std).last_hidden_state
         grid, vector = (backbone(batch, layout).value for layout in (Layout.GRID, Layout.VECTOR))
@@ -97,19 +98,19 @@ def test_features_are_those_of_transformers(checkpoints, family):
 
 
 @pytest.mark.parametrize(("family", "sizes"), [("vit", (50, 40)), ("convnext", (50, 64))])
-def test_pixels_are_those_of_the_checkpoints_processor(checkpoints, family, sizes):
-    """Its processor resizes tensors or pictures, ours pictures: they may differ by rounding."""
-    image = noise(*sizes, 1).resize((sizes[0] * 3, sizes[1] * 3), Image.Resampling.BICUBIC)
-    backbone = built(checkpoints[family])
+def test_pixels_equal_those_of_the_checkpoints_processor(checkpoints, family, sizes):
+    """Its processor resizes tensors or images, ours images, so they may differ by rounding."""
+    image = noise_image(*sizes, 1).resize((sizes[0] * 3, sizes[1] * 3), Image.Resampling.BICUBIC)
+    backbone = build(checkpoints[family])
     theirs = FAMILIES[family][1].from_pretrained(checkpoints[family], do_normalize=False)(image)["pixel_values"][0]
-    ours = backbone.processor.prepare({"image": [encoded(image)]}).batch["pixels"][0].float()
+    ours = backbone.processor.prepare({"image": [encode(image)]}).batch["pixels"][0].float()
 
     assert ours.shape == np.asarray(theirs).shape
     assert (ours - torch.as_tensor(np.asarray(theirs)) * 255).abs().max() <= 2
 
 
-def test_blocks_are_parts_with_roles_and_every_one_can_be_cut_before(checkpoints):
-    description = built(checkpoints["dinov2"]).description
+def test_blocks_are_parts_with_roles_and_there_is_a_cut_before_each(checkpoints):
+    description = build(checkpoints["dinov2"]).description
 
     assert [part.name for part in description.parts] == ["block.0", "block.1", "block.2"]
     assert description.cuts == (0, 1, 2)
@@ -123,30 +124,28 @@ def test_blocks_are_parts_with_roles_and_every_one_can_be_cut_before(checkpoints
     }
 
 
-def test_until_keeps_the_first_blocks_and_needs_no_others(checkpoints, tmp_path):
-    whole = checkpoints["vit"]
+def test_until_truncates_the_model_and_later_blocks_need_no_weights(checkpoints, tmp_path):
+    folder = checkpoints["vit"]
     for name in ("config.json", "preprocessor_config.json"):
-        (tmp_path / name).write_bytes((whole / name).read_bytes())
-    tensors = load_file(whole / "model.safetensors")
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    tensors = load_file(folder / "model.safetensors")
     save_file(
         {name: tensor for name, tensor in tensors.items() if ".2." not in name},
         tmp_path / "model.safetensors",
         {"format": "pt"},
     )
-    short, batch = built(tmp_path, until="block.1"), built(whole).processor.prepare(images((32, 32))).batch
+    short, batch = build(tmp_path, until="block.1"), build(folder).processor.prepare(images((32, 32))).batch
 
     assert [part.name for part in short.description.parts] == ["block.0", "block.1"]
     assert not any(".2." in name for name, _ in short.named_parameters())
-    assert short(batch, Layout.VECTOR).value.equal(built(whole, until="block.1")(batch, Layout.VECTOR).value)
+    assert short(batch, Layout.VECTOR).value.equal(build(folder, until="block.1")(batch, Layout.VECTOR).value)
     with pytest.raises(MissingTensors):
-        built(tmp_path)
+        build(tmp_path)
 
 
 @pytest.mark.parametrize("strategy", ["linear-probe", {"name": "partial", "learn": 1}, "full"])
-def test_what_is_learned_over_an_encoder_of_transformers_predicts_the_same_bits_after_loading(
-    checkpoints, tmp_path, strategy
-):
-    rows = {"image": pictures(8), "label": ["cat", "dog"] * 4}
+def test_predictions_are_the_same_bits_after_saving_and_loading(checkpoints, tmp_path, strategy):
+    rows = {"image": encoded_images(8), "label": ["cat", "dog"] * 4}
     model = tg.compose(f"hf-vision:{checkpoints['dinov2']}", "classification", strategy)
     model.fit(rows, target="label", training={"epochs": 1, "batch_size": 4, "workers": 0}, quiet=True)
 
@@ -155,21 +154,21 @@ def test_what_is_learned_over_an_encoder_of_transformers_predicts_the_same_bits_
     assert loaded.predict_proba(rows, quiet=True) == model.predict_proba(rows, quiet=True)
 
 
-def test_random_weights_have_no_fingerprint_and_read_ones_do(checkpoints):
-    assert built(checkpoints["vit"], weights="random").fingerprint() is None
-    assert len(built(checkpoints["vit"]).fingerprint()) == 64
+def test_only_loaded_weights_have_a_fingerprint(checkpoints):
+    assert build(checkpoints["vit"], weights="random").fingerprint() is None
+    assert len(build(checkpoints["vit"]).fingerprint()) == 64
 
 
-def test_an_unknown_part_is_refused(checkpoints):
+def test_an_unknown_part_is_an_error(checkpoints):
     with pytest.raises(UnknownPart) as caught:
-        built(checkpoints["vit"], until="block.9")
+        build(checkpoints["vit"], until="block.9")
     assert str(caught.value) == (
         "There is no part 'block.9' to keep as the last. The parts are block.0, block.1, block.2."
     )
 
 
-def changed(folder, target, name, **entries):
-    """A copy of a checkpoint with other entries in one of its files."""
+def copy_with(folder, target, name, **entries):
+    """Copy a checkpoint with other entries in one of its files."""
     for path in folder.iterdir():
         (target / path.name).write_bytes(path.read_bytes())
     path = target / name
@@ -177,29 +176,28 @@ def changed(folder, target, name, **entries):
     return target
 
 
-def test_a_checkpoint_that_does_not_say_how_it_wants_images_is_refused(checkpoints, tmp_path):
-    folder = changed(checkpoints["vit"], tmp_path, "config.json")
+def test_a_checkpoint_without_preprocessing_settings_is_an_error(checkpoints, tmp_path):
+    folder = copy_with(checkpoints["vit"], tmp_path, "config.json")
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(InvalidCheckpoint) as caught:
-        built(folder)
+        build(folder)
     assert str(caught.value) == (
-        f"The checkpoint '{folder}' cannot be used: it has no preprocessor_config.json, so nothing says how it wants its "
-        "images."
+        f"The checkpoint '{folder}' cannot be used: it has no preprocessor_config.json, so its preprocessing is unknown."
     )
 
 
-def test_pixels_on_another_scale_are_refused(checkpoints, tmp_path):
-    folder = changed(checkpoints["vit"], tmp_path, "preprocessor_config.json", rescale_factor=1 / 127.5)
+def test_another_pixel_range_is_an_error(checkpoints, tmp_path):
+    folder = copy_with(checkpoints["vit"], tmp_path, "preprocessor_config.json", rescale_factor=1 / 127.5)
     with pytest.raises(InvalidCheckpoint) as caught:
-        built(folder)
+        build(folder)
     assert str(caught.value) == (
-        f"The checkpoint '{folder}' cannot be used: it wants pixels on another scale than from 0 to 1."
+        f"The checkpoint '{folder}' cannot be used: it rescales pixels to another range than 0 to 1, which is not supported."
     )
 
 
-def test_without_the_extra_its_distribution_is_named(monkeypatch):
+def test_without_the_extra_the_error_names_its_distribution(monkeypatch):
     monkeypatch.setattr(plugin, "find_spec", lambda name: None)
-    with pytest.raises(plugin.ExtraMissing) as caught:
+    with pytest.raises(VisionError) as caught:
         HF_VISION.describe(HfVisionConfig(model="some/model"))
     assert str(caught.value) == (
         "'hf-vision' needs taskgraft-transformers, which is not installed: pip install 'taskgraft-vision[transformers]'."

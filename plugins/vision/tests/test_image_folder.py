@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from taskgraft.plugin import EmptyConfig, UnreadableFile
-from taskgraft_vision.folder import PATTERNS, read_image_folder
+from taskgraft_vision.image_folder import PATTERNS, read_image_folder
 
 
 def folder(root, *names):
@@ -54,14 +54,14 @@ def test_images_without_folders_have_no_label(tmp_path):
     assert read(folder(tmp_path, "b.jpg", "a.tif", "README.md")).table.to_pydict() == {"image": ["a.tif", "b.jpg"]}
 
 
-def test_beside_labels_an_image_without_one_is_refused(tmp_path):
+def test_an_image_without_label_among_labelled_ones_is_invalid(tmp_path):
     rows = read(folder(tmp_path, "cats/1.jpg", "stray.png", "README.md"))
 
     assert rows.values("label") == ["cats", None]
-    assert reasons(rows) == {"stray.png": "stray.png stands in no folder of a label"}
+    assert reasons(rows) == {"stray.png": "stray.png is not in the folder of a label"}
 
 
-def test_what_is_hidden_is_passed_over(tmp_path):
+def test_hidden_files_are_ignored(tmp_path):
     rows = read(
         folder(
             tmp_path, "cats/1.jpg", "cats/._1.jpg", "cats/.DS_Store", "cats/Thumbs.db", ".git/1.jpg", "__MACOSX/1.jpg"
@@ -72,36 +72,33 @@ def test_what_is_hidden_is_passed_over(tmp_path):
     assert rows.invalid == {}
 
 
-def test_in_a_label_what_is_no_image_is_refused(tmp_path):
+def test_a_file_that_is_not_an_image_is_invalid_in_the_folder_of_a_label(tmp_path):
     rows = read(folder(tmp_path, "cats/1.jpg", "cats/notes.txt"))
 
-    assert reasons(rows) == {"cats/notes.txt": "cats/notes.txt is no image by its ending"}
+    assert reasons(rows) == {"cats/notes.txt": "cats/notes.txt does not have the suffix of an image"}
 
 
 def test_a_label_without_images_is_an_error(tmp_path):
     root = folder(tmp_path / "pets", "cats/1.jpg", "dogs/notes.txt")
 
-    assert problem(root) == (
-        f"{root}: the folder of the label 'dogs' holds no image. Put images into it, or take it away."
-    )
+    assert problem(root) == (f"{root}: the folder of the label 'dogs' has no image. Add images, or remove the folder.")
 
 
 def test_a_folder_without_images_is_an_error(tmp_path):
     root = folder(tmp_path, "README.md")
 
     assert problem(root) == (
-        f"{root}: the folder holds no image. The names of images end in "
-        ".bmp, .gif, .jpeg, .jpg, .png, .ppm, .tif, .tiff, .webp."
+        f"{root}: the folder has no image. Image files end in .bmp, .gif, .jpeg, .jpg, .png, .ppm, .tif, .tiff, .webp."
     )
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_is_not_a_folder(tmp_path):
     root = folder(tmp_path, "pets.zip") / "pets.zip"
 
     assert problem(root) == f"{root}: the folder cannot be listed (Not a directory)."
 
 
-def test_links_that_leave_the_folder_lead_nowhere_or_to_folders_are_refused(tmp_path):
+def test_links_out_of_the_folder_broken_links_and_links_to_folders_are_invalid(tmp_path):
     root = folder(tmp_path / "pets", "cats/1.jpg")
     folder(tmp_path, "secret/1.jpg")
     (root / "cats/out.jpg").symlink_to(tmp_path / "secret/1.jpg")
@@ -112,10 +109,10 @@ def test_links_that_leave_the_folder_lead_nowhere_or_to_folders_are_refused(tmp_
     rows = read(root)
 
     assert reasons(rows) == {
-        "cats/circle": "cats/circle is a link to a folder, which is not followed",
-        "cats/nowhere.jpg": "cats/nowhere.jpg is a link that leads nowhere",
-        "cats/out.jpg": "cats/out.jpg is a link that leads out of the folder",
-        "dogs": "dogs is a link that leads out of the folder",
+        "cats/circle": "cats/circle is a link to a folder; such links are not followed",
+        "cats/nowhere.jpg": "cats/nowhere.jpg is a broken link",
+        "cats/out.jpg": "cats/out.jpg is a link that points outside the folder",
+        "dogs": "dogs is a link that points outside the folder",
     }
 
 
@@ -129,8 +126,8 @@ def test_a_link_inside_the_folder_is_an_image(tmp_path):
     assert (rows.values("image"), rows.invalid) == (["cats/1.jpg", "cats/2.jpg"], {})
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
-def test_a_name_that_is_no_text_is_refused(tmp_path):
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows such names")
+def test_a_name_that_is_not_utf_8_is_invalid(tmp_path):
     root = folder(tmp_path, "cats/1.jpg")
     Path(str(root) + "/cats/\udcff.jpg").write_bytes(b"pixels")
 
@@ -138,21 +135,21 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cats/1.jpg", "1.jpg", "cats/1.JPG", "cats/1.webp", "1.TIFF"])
-def test_a_folder_of_images_is_found_by_a_pattern(tmp_path, name):
+def test_a_folder_of_images_matches_a_pattern(tmp_path, name):
     root = folder(tmp_path, name)
 
     assert any(next(root.glob(pattern), None) for pattern in PATTERNS)
 
 
-def test_a_folder_of_tables_is_found_by_no_pattern(tmp_path):
+def test_a_folder_of_tables_matches_no_pattern(tmp_path):
     root = folder(tmp_path, "train.csv", "parts/1.parquet")
 
     assert not any(next(root.glob(pattern), None) for pattern in PATTERNS)
 
 
-def test_nothing_heavy_is_imported_for_the_patterns():
+def test_importing_the_reader_imports_no_heavy_library():
     code = (
-        "import sys, taskgraft_vision.folder, taskgraft_vision.augmentation_settings; "
+        "import sys, taskgraft_vision.image_folder, taskgraft_vision.augmentation_settings; "
         "print([name for name in ('torch', 'timm', 'PIL', 'numpy', 'pyarrow') if name in sys.modules])"
     )
 

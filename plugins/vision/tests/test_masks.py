@@ -1,124 +1,124 @@
-"""Masks: class numbers as the file holds them, or a reason that a person can act on."""
+"""Masks: class ids as stored in the file, or the reason why a mask is invalid."""
 
 import numpy as np
 import pytest
-from drawing import encoded, png
 from PIL import Image
+from sample_images import encode, png
 
 from taskgraft.plugin import InvalidTargets
-from taskgraft_vision.images import Unusable
-from taskgraft_vision.masks import class_numbers
-from taskgraft_vision.segmentation import Segmentation
+from taskgraft_vision.images import InvalidImage
+from taskgraft_vision.masks import load_mask
+from taskgraft_vision.segmentation_head import SegmentationHead
 from taskgraft_vision.settings import SegmentationConfig
 
-NUMBERS = np.array([[0, 1, 2], [3, 200, 255]], np.uint8)
+CLASS_IDS = np.array([[0, 1, 2], [3, 200, 255]], np.uint8)
 
 
-def refused(value):
-    with pytest.raises(Unusable) as caught:
-        class_numbers(value)
+def reason(value):
+    with pytest.raises(InvalidImage) as caught:
+        load_mask(value)
     return str(caught.value)
 
 
-# --- what is read
+# --- valid masks
 
 
 @pytest.mark.parametrize("mode", ["L", "P"])
-def test_class_numbers_are_what_the_file_holds_with_or_without_a_palette(mode, tmp_path):
-    image = Image.fromarray(NUMBERS)
+def test_class_ids_are_the_values_in_the_file_with_or_without_a_palette(mode, tmp_path):
+    image = Image.fromarray(CLASS_IDS)
     if mode == "P":
-        image = Image.fromarray(NUMBERS)
+        image = Image.fromarray(CLASS_IDS)
         image.putpalette([7, 90, 30] * 256)
     image.save(tmp_path / "mask.png")
     content = (tmp_path / "mask.png").read_bytes()
 
     for value in (str(tmp_path / "mask.png"), content, {"bytes": content, "path": None}):
-        assert (class_numbers(value) == NUMBERS).all()
+        assert (load_mask(value) == CLASS_IDS).all()
 
 
-@pytest.mark.parametrize(("bits", "line", "numbers"), [(1, 0b01100000, 8), (2, 0b00011011, 4), (4, 0x3A, 2)])
+@pytest.mark.parametrize(("bits", "line", "ids"), [(1, 0b01100000, 8), (2, 0b00011011, 4), (4, 0x3A, 2)])
 @pytest.mark.parametrize("colour", [0, 3])
-def test_few_bits_are_class_numbers_too(bits, line, numbers, colour, tmp_path):
-    wanted = {1: [0, 1, 1, 0, 0, 0, 0, 0], 2: [0, 1, 2, 3], 4: [3, 10]}[bits]
+def test_low_bit_depths_are_class_ids_too(bits, line, ids, colour, tmp_path):
+    expected = {1: [0, 1, 1, 0, 0, 0, 0, 0], 2: [0, 1, 2, 3], 4: [3, 10]}[bits]
     (tmp_path / "mask.png").write_bytes(png(bits, colour, bytes([line])))
 
-    assert class_numbers(png(bits, colour, bytes([line]))).tolist() == [wanted]
-    assert class_numbers(str(tmp_path / "mask.png")).tolist() == [wanted]
+    assert load_mask(png(bits, colour, bytes([line]))).tolist() == [expected]
+    assert load_mask(str(tmp_path / "mask.png")).tolist() == [expected]
 
 
-def test_sixteen_bits_hold_more_than_255_classes():
-    assert class_numbers(encoded(Image.fromarray(np.array([[0, 300, 65535]], np.uint16)))).tolist() == [[0, 300, 65535]]
+def test_16_bits_allow_more_than_255_classes():
+    assert load_mask(encode(Image.fromarray(np.array([[0, 300, 65535]], np.uint16)))).tolist() == [[0, 300, 65535]]
 
 
-def test_a_mask_is_turned_upright_as_its_picture_is():
-    turned = Image.Exif()
-    turned[0x0112] = 6
+def test_a_mask_is_rotated_like_its_image():
+    exif = Image.Exif()
+    exif[0x0112] = 6
 
-    assert class_numbers(encoded(Image.fromarray(NUMBERS), exif=turned)).tolist() == [[3, 0], [200, 1], [255, 2]]
+    assert load_mask(encode(Image.fromarray(CLASS_IDS), exif=exif)).tolist() == [[3, 0], [200, 1], [255, 2]]
 
 
-@pytest.mark.parametrize("value", [NUMBERS, NUMBERS.astype(np.int32), NUMBERS.tolist(), [*NUMBERS]])
+@pytest.mark.parametrize("value", [CLASS_IDS, CLASS_IDS.astype(np.int32), CLASS_IDS.tolist(), [*CLASS_IDS]])
 def test_arrays_and_nested_lists_are_masks(value):
-    assert class_numbers(value).tolist() == NUMBERS.tolist()
+    assert load_mask(value).tolist() == CLASS_IDS.tolist()
 
 
-def test_true_and_false_are_the_classes_1_and_0():
-    assert class_numbers([[True, False]]).tolist() == [[1, 0]]
-    assert class_numbers([[True, False]]).dtype == np.uint8
+def test_booleans_are_the_classes_1_and_0():
+    assert load_mask([[True, False]]).tolist() == [[1, 0]]
+    assert load_mask([[True, False]]).dtype == np.uint8
 
 
-# --- what is refused
+# --- invalid masks
 
 
 @pytest.mark.parametrize(
-    ("mode", "settings", "said"),
+    ("mode", "settings", "message"),
     [
         (
             "RGB",
             {},
-            "the value has several channels (RGB); the pixels of a mask are class numbers, in one channel or a palette",
+            "the value has several channels (RGB); a mask needs one channel, or a palette, of class ids",
         ),
         (
             "LA",
             {},
-            "the value has several channels (LA); the pixels of a mask are class numbers, in one channel or a palette",
+            "the value has several channels (LA); a mask needs one channel, or a palette, of class ids",
         ),
         (
             "L",
             {"form": "JPEG"},
-            "the value is a JPEG, which does not keep class numbers as they are; save masks as PNG",
+            "the value is a JPEG, whose compression changes class ids; save masks as PNG",
         ),
-        ("L", {"form": "BMP"}, "the value is of the format BMP; a mask is a PNG"),
+        ("L", {"form": "BMP"}, "the value has the format BMP; a mask must be a PNG"),
     ],
 )
-def test_pictures_that_are_no_masks_are_refused(mode, settings, said):
-    assert refused(encoded(Image.new(mode, (3, 2)), **settings)) == said
+def test_images_that_are_not_masks_are_invalid(mode, settings, message):
+    assert reason(encode(Image.new(mode, (3, 2)), **settings)) == message
 
 
 def test_a_file_is_named_by_its_path(tmp_path):
     path = tmp_path / "mask.jpg"
     Image.new("L", (3, 2)).save(path)
 
-    said = f"{path} is a JPEG, which does not keep class numbers as they are; save masks as PNG"
-    assert refused(str(path)) == said
-    assert refused({"bytes": path.read_bytes(), "path": str(path)}) == said
+    message = f"{path} is a JPEG, whose compression changes class ids; save masks as PNG"
+    assert reason(str(path)) == message
+    assert reason({"bytes": path.read_bytes(), "path": str(path)}) == message
 
 
-def test_files_that_are_missing_empty_or_cut_off_are_refused(tmp_path):
-    whole = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 9, (50, 50), np.uint8)))
+def test_missing_empty_and_truncated_files_are_invalid(tmp_path):
+    whole = encode(Image.fromarray(np.random.default_rng(0).integers(0, 9, (50, 50), np.uint8)))
     (tmp_path / "cut.png").write_bytes(whole[:-200])
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("no picture")
 
-    assert refused(f"{tmp_path}/gone.png") == f"there is no file {tmp_path}/gone.png"
-    assert refused(f"{tmp_path}/empty.png") == f"{tmp_path}/empty.png is an empty file"
-    assert refused(f"{tmp_path}/text.png") == f"{tmp_path}/text.png is no image that Pillow can read"
-    assert refused(f"{tmp_path}/cut.png") == f"{tmp_path}/cut.png is cut off or damaged (image file is truncated)"
-    assert refused(str(tmp_path)) == f"{tmp_path} is a folder"
+    assert reason(f"{tmp_path}/gone.png") == f"there is no file {tmp_path}/gone.png"
+    assert reason(f"{tmp_path}/empty.png") == f"{tmp_path}/empty.png is an empty file"
+    assert reason(f"{tmp_path}/text.png") == f"{tmp_path}/text.png is not an image that Pillow can read"
+    assert reason(f"{tmp_path}/cut.png") == f"{tmp_path}/cut.png is truncated or damaged (image file is truncated)"
+    assert reason(str(tmp_path)) == f"{tmp_path} is a folder"
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         (7, "the mask is 7, not a path, an encoded PNG or (height, width) of integers"),
         ([[0, 1], [2]], "the mask is [[0, 1], [2]], not a path, an encoded PNG or (height, width) of integers"),
@@ -129,15 +129,15 @@ def test_files_that_are_missing_empty_or_cut_off_are_refused(tmp_path):
         (np.zeros((2, 3)), "the mask is an array (2, 3) of float64, not (height, width) of integers"),
     ],
 )
-def test_values_that_are_no_masks_are_refused(value, said):
-    assert refused(value) == said
+def test_values_that_are_not_masks_are_invalid(value, message):
+    assert reason(value) == message
 
 
-def test_empty_cells_and_unreadable_masks_are_told_by_their_rows():
-    values = [NUMBERS, None, "", float("nan"), {"bytes": None, "path": None}, 7]
+def test_missing_and_invalid_masks_are_reported_by_row():
+    values = [CLASS_IDS, None, "", float("nan"), {"bytes": None, "path": None}, 7]
 
     with pytest.raises(InvalidTargets) as caught:
-        Segmentation(SegmentationConfig()).fit_targets({"mask": values})
+        SegmentationHead(SegmentationConfig()).fit_targets({"mask": values})
 
     empty = "the target column 'mask' is empty"
     wrong = "the mask is 7, not a path, an encoded PNG or (height, width) of integers"

@@ -12,9 +12,9 @@ from taskgraft.composition.resolve import CompositionError
 from taskgraft.contract.targets import TargetError
 from taskgraft.plugin import FeatureDescription, Features, GridGeometry, InvalidRows, InvalidTargets, Layout
 from taskgraft.testing import HeadLaws
-from taskgraft_vision.masks import class_numbers
+from taskgraft_vision.masks import load_mask
 from taskgraft_vision.plugin import taskgraft_heads
-from taskgraft_vision.segmentation import OneClass, Segmentation, SegmentationTarget
+from taskgraft_vision.segmentation_head import OneClass, SegmentationHead, SegmentationTarget
 from taskgraft_vision.settings import SegmentationConfig
 
 SEGMENTATION = next(spec for spec in taskgraft_heads() if spec.name == "segmentation")
@@ -39,7 +39,7 @@ def saved(path, mask):
 
 
 def segmentation(**settings):
-    return Segmentation(SegmentationConfig(**settings))
+    return SegmentationHead(SegmentationConfig(**settings))
 
 
 def learned(*masks, **settings):
@@ -142,18 +142,18 @@ def test_a_class_that_no_training_mask_shows_is_refused():
 @pytest.mark.parametrize(
     ("mask", "settings", "said"),
     [
-        ([[4, 4]], {}, "have only the class 4 in the training split; a head needs two or more to tell apart."),
+        ([[4, 4]], {}, "have only the class 4 in the training split; segmentation needs two or more."),
         (
             [[0, 255]],
             {},
-            "have only the class 0 in the training split; a head needs two or more to tell apart.\n"
-            "Pixels of 255 were ignored. If that is a class, set head.ignore to another number (-1).",
+            "have only the class 0 in the training split; segmentation needs two or more.\n"
+            "Pixels of 255 are ignored. If that is a class, set head.ignore to another number (-1).",
         ),
         (
             [[8, 8]],
             {"ignore": 8},
-            "have no class at all in the training split; a head needs two or more to tell apart.\n"
-            "Pixels of 8 were ignored. If that is a class, set head.ignore to another number (-1).",
+            "have no class at all in the training split; segmentation needs two or more.\n"
+            "Pixels of 8 are ignored. If that is a class, set head.ignore to another number (-1).",
         ),
     ],
 )
@@ -311,7 +311,7 @@ def test_without_a_place_the_grid_covers_the_picture():
 
 
 def test_a_picture_of_many_pixels_is_predicted_band_by_band(monkeypatch):
-    monkeypatch.setattr("taskgraft_vision.segmentation.BAND", 16)
+    monkeypatch.setattr("taskgraft_vision.segmentation_head.PIXELS_PER_BAND", 16)
 
     assert (predicted(sure(DRAWN), placed((6, 8)))[0] == DRAWN).all()
 
@@ -374,7 +374,7 @@ def model(drawn):
 
 
 def test_a_model_learns_where_the_square_is(model, drawn):
-    masks = [class_numbers(str(drawn / f"{row}.png")) for row in range(16)]
+    masks = [load_mask(str(drawn / f"{row}.png")) for row in range(16)]
     background = np.mean(np.concatenate([mask.ravel() for mask in masks]) == 0)
 
     found = model.evaluate(drawn / "rows.csv", resamples=20)
@@ -394,7 +394,7 @@ def test_a_saved_model_predicts_the_same_for_each_pixel_of_a_picture(model, draw
 
     after = tg.load(tmp_path / "saved").predict(images)
 
-    assert [value.shape for value in before] == [class_numbers(str(drawn / f"{row}.png")).shape for row in range(3)]
+    assert [value.shape for value in before] == [load_mask(str(drawn / f"{row}.png")).shape for row in range(3)]
     assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
 
 

@@ -1,7 +1,7 @@
-"""The conformance kit over models of timm: convolutions, transformers and what lies between, small and with random weights."""
+"""The conformance kit over timm models: convolutional, transformer and hybrid, small and with random weights."""
 
 import pytest
-from drawing import opened, pictures
+from sample_images import encoded_images, randomize_weights
 
 from taskgraft.testing import BackboneLaws
 from taskgraft_vision import timm_backbone
@@ -35,7 +35,7 @@ class TimmLaws(BackboneLaws):
 
     @pytest.fixture
     def backbone(self, config):
-        return opened(timm_backbone.build(config))
+        return randomize_weights(timm_backbone.build(config))
 
     @pytest.fixture
     def spec(self):
@@ -43,7 +43,7 @@ class TimmLaws(BackboneLaws):
 
     @pytest.fixture
     def inputs(self):
-        return {"image": pictures()}
+        return {"image": encoded_images()}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -56,12 +56,12 @@ CUTS = {
     "xcit_nano_12_p16_224": (12, "cls_attn_blocks.0"),
     "hrnet_w18_small": (4, None),
 }
-"""Of models that come out wrong, or not at all, when the first blocks are skipped: how many cuts they keep, and the first part
-that cannot be cut before, since it reads more than the block before it gives."""
+"""Models that fail or give wrong features if their first blocks are simply skipped: the number of cuts, and the first part without
+a cut before it, since it reads more than the output of the previous block."""
 
 
 @pytest.mark.parametrize("name", CUTS)
-def test_models_that_break_when_cut_naively_offer_the_cuts_that_they_keep(name):
+def test_models_that_break_when_cut_naively_have_only_valid_cuts(name):
     cuts, first_without = CUTS[name]
     description = timm_backbone.describe(TimmConfig(model=name, weights="random"))
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from taskgraft_vision.trace import ROWS, Call, follow, reached, trace
+from taskgraft_vision.trace import ROWS, Call, find_cuts, trace, used_parameters
 
 SIZE = (3, 4, 4)
 
@@ -91,35 +91,35 @@ def test_what_does_not_depend_on_the_pixels_is_not_tainted():
 
 
 def test_a_chain_can_be_cut_before_each_block():
-    flow = follow(on_meta(Chain), run, SIZE, ["blocks.0", "blocks.1", "blocks.2"])
+    flow = find_cuts(on_meta(Chain), run, SIZE, ["blocks.0", "blocks.1", "blocks.2"])
 
     assert flow.cuts == {1, 2, 3}
     assert flow.sources == (3,)
 
 
 def test_a_pass_cannot_be_cut_where_an_earlier_value_is_read_later():
-    flow = follow(on_meta(Skipping), run, SIZE, ["blocks.0", "blocks.1", "blocks.2"])
+    flow = find_cuts(on_meta(Skipping), run, SIZE, ["blocks.0", "blocks.1", "blocks.2"])
 
     assert flow.cuts == {1, 3}
 
 
 def test_a_table_that_is_computed_again_hinders_no_cut():
-    assert follow(on_meta(WithTable), run, SIZE, ["blocks.1", "blocks.2"]).cuts == {1, 2}
+    assert find_cuts(on_meta(WithTable), run, SIZE, ["blocks.1", "blocks.2"]).cuts == {1, 2}
 
 
 def test_no_cut_is_tried_where_there_is_no_entry():
-    assert follow(on_meta(Chain), run, SIZE, ["blocks.0", None, "blocks.2"]).cuts == {1, 3}
+    assert find_cuts(on_meta(Chain), run, SIZE, ["blocks.0", None, "blocks.2"]).cuts == {1, 3}
 
 
 def test_a_pass_can_be_cut_where_a_list_of_tensors_is_handed_on():
-    assert follow(on_meta(Lists), run, SIZE, ["join"]).cuts == {1}
+    assert find_cuts(on_meta(Lists), run, SIZE, ["join"]).cuts == {1}
 
 
 def test_a_module_that_is_called_twice_is_no_place_to_cut():
     def twice(model, pixels):
         return [model.blocks[1](model.blocks[1](model.stem(pixels)))]
 
-    assert follow(on_meta(Chain), twice, SIZE, ["blocks.1"]).cuts == frozenset()
+    assert find_cuts(on_meta(Chain), twice, SIZE, ["blocks.1"]).cuts == frozenset()
 
 
 def test_outputs_from_before_a_cut_are_told_from_those_behind_it():
@@ -128,7 +128,7 @@ def test_outputs_from_before_a_cut_are_told_from_those_behind_it():
         first = model.blocks[0](stem)
         return [stem, first, model.blocks[2](model.blocks[1](first))]
 
-    flow = follow(on_meta(Chain), levels, SIZE, ["blocks.0", "blocks.1", "blocks.2"])
+    flow = find_cuts(on_meta(Chain), levels, SIZE, ["blocks.0", "blocks.1", "blocks.2"])
 
     assert flow.cuts == {1, 2, 3}
     assert flow.sources == (0, 1, 3)
@@ -139,7 +139,7 @@ def test_an_output_that_mixes_both_sides_of_a_cut_forbids_it():
         stem = model.stem(pixels)
         return [stem + model.blocks[0](stem), model.blocks[1](model.blocks[0](stem))]
 
-    assert follow(on_meta(Chain), levels, SIZE, ["blocks.0"]).cuts == frozenset()
+    assert find_cuts(on_meta(Chain), levels, SIZE, ["blocks.0"]).cuts == frozenset()
 
 
 def test_a_residual_around_a_block_forbids_a_cut_before_it():
@@ -147,7 +147,7 @@ def test_a_residual_around_a_block_forbids_a_cut_before_it():
         hidden = model.blocks[0](model.stem(pixels))
         return [model.blocks[2](hidden + model.blocks[1](hidden))]
 
-    assert follow(on_meta(Chain), residual, SIZE, ["blocks.0", "blocks.1", "blocks.2"]).cuts == {1, 3}
+    assert find_cuts(on_meta(Chain), residual, SIZE, ["blocks.0", "blocks.1", "blocks.2"]).cuts == {1, 3}
 
 
 @pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
@@ -155,15 +155,19 @@ def test_what_is_found_does_not_depend_on_gradients_being_on(without):
     entries = ["blocks.0", "blocks.1", "blocks.2"]
     model = on_meta(Skipping)
     with without():
-        flow, calls, found = follow(model, run, SIZE, entries), trace(model, run, SIZE).calls, reached(model, run, SIZE)
+        flow, calls, found = (
+            find_cuts(model, run, SIZE, entries),
+            trace(model, run, SIZE).calls,
+            used_parameters(model, run, SIZE),
+        )
 
-    assert flow == follow(model, run, SIZE, entries)
+    assert flow == find_cuts(model, run, SIZE, entries)
     assert calls == trace(model, run, SIZE).calls
-    assert found == reached(model, run, SIZE)
+    assert found == used_parameters(model, run, SIZE)
 
 
 def test_parameters_that_no_output_depends_on_are_not_reached():
     model = on_meta(Chain)
-    found = reached(model, run, SIZE)
+    found = used_parameters(model, run, SIZE)
 
     assert {name for name, _ in model.named_parameters()} - found == {"idle.weight", "idle.bias"}

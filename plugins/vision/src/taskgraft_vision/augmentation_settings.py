@@ -1,4 +1,4 @@
-"""Settings of augmentation: which policies vary the training images, known without any library of images."""
+"""Settings of augmentation policies for training images; importing them imports no image library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,42 +9,45 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from taskgraft.plugin import Config, Layout, closest_match, join_words
 
 Positive = Annotated[float, Field(gt=0)]
-Span = tuple[Positive, Positive]
+Range = tuple[Positive, Positive]
 
 
 class Light(Config):
-    """Read a random rectangle of each image, perhaps mirrored."""
+    """Random crop and horizontal flip."""
 
     name: Literal["light"] = "light"
-    scale: Span = Field(
-        default=(0.6, 1.0), description="share of the image's area that the rectangle has, at least and most"
+    scale: Range = Field(
+        default=(0.6, 1.0), description="smallest and largest area of the crop, as a share of the image"
     )
-    ratio: Span = Field(
-        default=(3 / 4, 4 / 3), description="width to height of the rectangle, as a multiple of what the model reads"
+    ratio: Range = Field(
+        default=(3 / 4, 4 / 3),
+        description="smallest and largest aspect ratio of the crop, relative to the model's input",
     )
-    flip: float = Field(default=0.5, ge=0, le=1, description="probability of a mirror image; 0 for digits and text")
+    flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip; 0 for digits and text")
 
     @field_validator("scale", "ratio")
     @classmethod
-    def _ordered(cls, value: Span) -> Span:
+    def _check_order(cls, value: Range) -> Range:
         if value[0] > value[1]:
-            raise ValueError("the smaller number should stand first")
+            raise ValueError("the smaller number must come first")
         return value
 
     @field_validator("scale")
     @classmethod
-    def _inside(cls, value: Span) -> Span:
+    def _check_at_most_one(cls, value: Range) -> Range:
         if value[1] > 1:
-            raise ValueError("a rectangle of the image has no more than 1 of its area")
+            raise ValueError("a crop cannot be larger than the image, so at most 1")
         return value
 
 
 class RandAugment(Config):
-    """Apply random changes of colour, contrast, sharpness and position (Cubuk et al. 2020), by timm."""
+    """Random changes of colour, contrast, sharpness and position (Cubuk et al. 2020), from timm."""
 
     name: Literal["rand-augment"] = "rand-augment"
-    magnitude: int = Field(default=9, ge=0, le=10, description="strength of the changes; 0 is the weakest")
-    layers: int = Field(default=2, ge=1, le=10, description="changes per image; each is left out half of the time")
+    magnitude: int = Field(default=9, ge=0, le=10, description="strength of the operations; 0 is the weakest")
+    layers: int = Field(
+        default=2, ge=1, le=10, description="operations per image; each is applied with probability 0.5"
+    )
     deviation: float = Field(default=0.5, ge=0, le=10, description="standard deviation of the strength")
 
 
@@ -52,21 +55,23 @@ class MixUp(Config):
     """Blend each image, and its target, with another one of the batch (Zhang et al. 2018)."""
 
     name: Literal["mix-up"] = "mix-up"
-    alpha: float = Field(default=0.2, gt=0, description="the share of the image is drawn from Beta(alpha, alpha)")
+    alpha: float = Field(default=0.2, gt=0, description="the share of the image is sampled from Beta(alpha, alpha)")
 
 
 class CutMix(Config):
-    """Put a rectangle of another image of the batch into each, and mix targets by area (Yun et al. 2019)."""
+    """Paste a rectangle of another image of the batch into each, and mix targets by area (Yun et al. 2019)."""
 
     name: Literal["cut-mix"] = "cut-mix"
-    alpha: float = Field(default=1.0, gt=0, description="the area that remains is drawn from Beta(alpha, alpha)")
+    alpha: float = Field(
+        default=1.0, gt=0, description="the share of area that remains is sampled from Beta(alpha, alpha)"
+    )
 
 
 Policy = Annotated[Light | RandAugment | MixUp | CutMix, Field(discriminator="name")]
-NAMES = ("light", "rand-augment", "mix-up", "cut-mix")
+POLICY_NAMES = ("light", "rand-augment", "mix-up", "cut-mix")
 
 
-EVERYWHERE = frozenset({Layout.SEQUENCE, Layout.PAIR, Layout.GRID, Layout.PYRAMID})
+POSITION_LAYOUTS = frozenset({Layout.SEQUENCE, Layout.PAIR, Layout.GRID, Layout.PYRAMID})
 """The layouts with positions."""
 
 
@@ -77,67 +82,69 @@ class PolicyList:
     root: tuple[Policy, ...] = ()
 
     @property
-    def mixes(self) -> bool:
-        """Whether images are mixed with each other, and their targets with them."""
+    def mixes_examples(self) -> bool:
+        """Whether images, and their targets, are mixed with each other."""
         return self.mix_up is not None or self.cut_mix is not None
 
     @property
-    def displaces(self) -> frozenset[Layout]:
-        """The layouts in which a target per position no longer fits.
+    def moves_positions_in(self) -> frozenset[Layout]:
+        """The layouts in which a target per position would no longer match.
 
-        What ``light`` moves, a grid's place tells; a sequence has none. What ``rand-augment`` moves, nothing tells.
+        The geometry of a grid records what ``light`` moves; a sequence has none. Nothing records what ``rand-augment`` moves.
         """
         if self.rand_augment is not None:
-            return EVERYWHERE
+            return POSITION_LAYOUTS
         return frozenset() if self.light is None else frozenset({Layout.SEQUENCE, Layout.PAIR})
 
     @property
     def light(self) -> Light | None:
-        """The policy of that name, or None."""
+        """The policy of this name, or None."""
         return next((policy for policy in self.root if isinstance(policy, Light)), None)
 
     @property
     def rand_augment(self) -> RandAugment | None:
-        """The policy of that name, or None."""
+        """The policy of this name, or None."""
         return next((policy for policy in self.root if isinstance(policy, RandAugment)), None)
 
     @property
     def mix_up(self) -> MixUp | None:
-        """The policy of that name, or None."""
+        """The policy of this name, or None."""
         return next((policy for policy in self.root if isinstance(policy, MixUp)), None)
 
     @property
     def cut_mix(self) -> CutMix | None:
-        """The policy of that name, or None."""
+        """The policy of this name, or None."""
         return next((policy for policy in self.root if isinstance(policy, CutMix)), None)
 
 
-def _spelled_out(value: Any) -> Any:
-    """Write a name as the policy of that name, and a policy alone as a list of one."""
-    some = [value] if isinstance(value, str | Mapping | Config) else value
-    if not isinstance(some, list | tuple) or not all(isinstance(one, str | Mapping | Config) for one in some):
+def _normalize(value: Any) -> Any:
+    """Normalize names and dicts to policies, and a single policy to a list."""
+    policies = [value] if isinstance(value, str | Mapping | Config) else value
+    if not isinstance(policies, list | tuple) or not all(
+        isinstance(policy, str | Mapping | Config) for policy in policies
+    ):
         raise ValueError("input should be a policy's name, a dict with its name, or a list of these")
-    return tuple(one if isinstance(one, Config) else _named(one) for one in some)
+    return tuple(policy if isinstance(policy, Config) else _with_name(policy) for policy in policies)
 
 
-def _once(value: tuple[Policy, ...]) -> tuple[Policy, ...]:
+def _check_unique(value: tuple[Policy, ...]) -> tuple[Policy, ...]:
     names: list[str] = [policy.name for policy in value]
-    if twice := [name for name in NAMES if names.count(name) > 1]:
-        raise ValueError(f"{' and '.join(map(repr, twice))} should stand there once")
+    if repeated := [name for name in POLICY_NAMES if names.count(name) > 1]:
+        raise ValueError(f"{' and '.join(map(repr, repeated))} can be listed only once")
     return value
 
 
-Policies = Annotated[tuple[Policy, ...], BeforeValidator(_spelled_out), AfterValidator(_once)]
+Policies = Annotated[tuple[Policy, ...], BeforeValidator(_normalize), AfterValidator(_check_unique)]
 """The type of a setting: ``"light"``, ``["rand-augment", "mix-up"]``, ``{"name": "light", "flip": 0}``."""
 
 
-def _named(policy: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a policy as settings with its name among them."""
+def _with_name(policy: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a policy's settings, including its name."""
     settings = {"name": policy} if isinstance(policy, str) else policy
     if "name" not in settings:
-        raise ValueError(f"a policy has a name. Policies: {join_words(NAMES)}")
-    if settings["name"] not in NAMES:
-        near = closest_match(settings["name"], NAMES)
-        meant = f" Did you mean '{near}'?" if near else ""
-        raise ValueError(f"there is no policy '{settings['name']}'.{meant} Policies: {join_words(NAMES)}")
+        raise ValueError(f"a policy needs a name. Policies: {join_words(POLICY_NAMES)}")
+    if settings["name"] not in POLICY_NAMES:
+        suggestion = closest_match(settings["name"], POLICY_NAMES)
+        hint = f" Did you mean '{suggestion}'?" if suggestion else ""
+        raise ValueError(f"there is no policy '{settings['name']}'.{hint} Policies: {join_words(POLICY_NAMES)}")
     return settings

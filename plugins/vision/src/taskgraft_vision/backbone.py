@@ -1,4 +1,4 @@
-"""Image backbones: one module for every library, run along the stretches that its anatomy found."""
+"""Image backbones: one module for all libraries, run by the traced forward functions of its structure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,27 +8,27 @@ import torch
 from torch import Tensor, nn
 
 from taskgraft.plugin import Backbone, BackboneDescription, Batch, Features, GridGeometry, InputField, Layout, Part
-from taskgraft_vision.anatomy import Anatomy, Size
 from taskgraft_vision.augmentation_settings import PolicyList
+from taskgraft_vision.grids import Size
 from taskgraft_vision.processor import IMAGE, Colour, ImageProcessor
 from taskgraft_vision.settings import ImageConfig
+from taskgraft_vision.structure import ModelStructure
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 HIDDEN, LEVEL = "hidden", "level"
-"""Begin the names of the tensors of a state: what the block at a cut reads, and levels of a pyramid from before it."""
-
+"""Prefixes of the tensor names of a state: input of the block at a cut, and pyramid levels from before the cut."""
 
 Export = Callable[[nn.Module, Path], None]
 
 
 class ImageBackbone(Backbone):
-    """A model for images. ``model`` is the library's own module."""
+    """An image model. ``model`` is the library's own module."""
 
     def __init__(
         self,
         model: nn.Module,
-        found: Anatomy,
+        structure: ModelStructure,
         description: BackboneDescription,
         processor: ImageProcessor,
         normalization: tuple[Colour, Colour],
@@ -36,18 +36,19 @@ class ImageBackbone(Backbone):
         fingerprint: str | None,
         export: Export,
     ):
-        """Put together what a library made.
+        """Wrap a library's model.
 
         Args:
-            export: writes the model, as it is then, into an empty folder in the form of its library.
             normalization: mean and standard deviation of red, green and blue, from 0 to 1.
             size: channels, height and width of the pixels.
+            fingerprint: of the loaded weights; None for random ones.
+            export: writes the model with its current weights into an empty folder, in its library's format.
         """
         super().__init__()
         self.model = model
-        self._found = found
+        self._structure = structure
         self._description = description
-        self._processor = processor.normalized(*normalization)
+        self._processor = processor.with_normalization(*normalization)
         self._normalization = normalization
         self._size = size
         self._fingerprint = fingerprint
@@ -69,15 +70,16 @@ class ImageBackbone(Backbone):
         self._export(self.model, folder)
 
     def example_batch(self) -> Batch:
-        return self._processor.blank(2)
+        return self._processor.blank_batch(2)
 
     def forward(self, batch: Batch, layout: Layout) -> Features:
-        return _features(self._found.stretches[layout].whole(self.model, self._pixels(batch)), layout, batch)
+        outputs = self._structure.forwards[layout].forward(self.model, self._pixels(batch))
+        return _features(outputs, layout, batch)
 
     def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
-        hidden, early = self._found.stretches[layout].run_to(self.model, cut, self._pixels(batch))
+        hidden, early = self._structure.forwards[layout].forward_to_cut(self.model, cut, self._pixels(batch))
         tensors = {f"{HIDDEN} {number}": tensor for number, tensor in enumerate(hidden)}
         tensors |= {f"{LEVEL} {number}": tensor for number, tensor in early.items()}
         if layout in (Layout.GRID, Layout.PYRAMID):
@@ -89,38 +91,38 @@ class ImageBackbone(Backbone):
             return self(state, layout)  # type: ignore[no-any-return]
         hidden = [tensor for name, tensor in state.tensors.items() if name.startswith(HIDDEN)]
         early = {int(name.split()[1]): tensor for name, tensor in state.tensors.items() if name.startswith(LEVEL)}
-        outputs = self._found.stretches[layout].resume(self.model, cut, hidden, early, self._size)
+        outputs = self._structure.forwards[layout].forward_from_cut(self.model, cut, hidden, early, self._size)
         return _features(outputs, layout, state)
 
     def _pixels(self, batch: Batch) -> Tensor:
-        """Scale pixels, ``(batch, 3, height, width)`` uint8, to mean 0 and standard deviation 1 in the dtype of the weights."""
+        """Normalize pixels, ``(batch, 3, height, width)`` uint8, to mean 0 and standard deviation 1, in the weights' dtype."""
         pixels = batch["pixels"]
         dtype = next(self.model.parameters()).dtype
         mean, std = (
-            torch.tensor(one, dtype=torch.float32, device=pixels.device).mul(255)[:, None, None]
-            for one in self._normalization
+            torch.tensor(colour, dtype=torch.float32, device=pixels.device).mul(255)[:, None, None]
+            for colour in self._normalization
         )
         return ((pixels.to(torch.float32) - mean) / std).to(dtype)
 
 
-def described(found: Anatomy, config: ImageConfig, licence: str | None) -> BackboneDescription:
+def describe_backbone(structure: ModelStructure, config: ImageConfig, licence: str | None) -> BackboneDescription:
     """Describe an image backbone."""
     policies = PolicyList(config.augment)
     return BackboneDescription(
         inputs=(InputField(IMAGE, files=True),),
         features=tuple(
-            replace(feature, unused=tuple(f"model.{path}" for path in feature.unused)) for feature in found.features
+            replace(feature, unused=tuple(f"model.{path}" for path in feature.unused)) for feature in structure.features
         ),
-        parts=tuple(_below_model(part) for part in found.parts),
-        cuts=found.cuts,
-        unused=tuple(f"model.{path}" for path in found.unused),
+        parts=tuple(_prefixed(part) for part in structure.parts),
+        cuts=structure.cuts,
+        unused=tuple(f"model.{path}" for path in structure.unused),
         licence=licence,
-        mixes_examples=policies.mixes,
-        moves_positions_in=policies.displaces & {feature.layout for feature in found.features},
+        mixes_examples=policies.mixes_examples,
+        moves_positions_in=policies.moves_positions_in & {feature.layout for feature in structure.features},
     )
 
 
-def _below_model(part: Part) -> Part:
+def _prefixed(part: Part) -> Part:
     roles = {f"model.{path}": role for path, role in part.roles.items()}
     return replace(part, owns=tuple(f"model.{path}" for path in part.owns), roles=roles)
 

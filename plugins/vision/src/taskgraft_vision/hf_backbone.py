@@ -1,4 +1,4 @@
-"""An image encoder of transformers as a backbone. Needs the distribution taskgraft-transformers."""
+"""Image encoders of transformers as backbones. Needs the distribution taskgraft-transformers."""
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,27 +25,28 @@ from taskgraft.plugin import (
 from taskgraft_transformers.export import export_checkpoint
 from taskgraft_transformers.structure import Structure, find_structure, read_config
 from taskgraft_transformers.weights import load_model, quiet, random_model, remove_unused
-from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy, grid_of, prefix_of
 from taskgraft_vision.augmentation_settings import PolicyList
-from taskgraft_vision.backbone import DTYPES, ImageBackbone, described
-from taskgraft_vision.parts import Piece
+from taskgraft_vision.backbone import DTYPES, ImageBackbone, describe_backbone
+from taskgraft_vision.blocks import Block
+from taskgraft_vision.grids import Size, prefix_length, to_grid
 from taskgraft_vision.processor import Geometry, ImageProcessor
 from taskgraft_vision.settings import HfVisionConfig
+from taskgraft_vision.structure import LibraryInterface, ModelStructure, analyze_model
 from taskgraft_vision.trace import Trace
 
 PROCESSOR = "preprocessor_config.json"
-"""The file that says how images are made into pixels."""
+"""The file with the checkpoint's preprocessing settings."""
 
-WHOLE = 384
-"""Pixels from which on a processor that states ``crop_pct`` (ConvNeXt's) distorts whole images instead of cropping."""
+CROP_BELOW = 384
+"""Below this size in pixels a processor with ``crop_pct`` (ConvNeXt's) crops; from it on, it squashes whole images."""
 
 INTERPOLATIONS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
-"""By the numbers that Pillow gives them, which checkpoints hold."""
+"""By Pillow's numbers for them, which checkpoints contain."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """Everything about an image encoder that is known without weights.
+class EncoderInfo:
+    """What is known about an image encoder without its weights.
 
     Attributes:
         normalization: mean and standard deviation of red, green and blue, from 0 to 1.
@@ -53,8 +54,8 @@ class Known:
 
     checkpoint: Checkpoint
     model_config: PretrainedConfig
-    structure: Structure
-    anatomy: Anatomy
+    encoder: Structure
+    structure: ModelStructure
     description: BackboneDescription
     geometry: Geometry
     normalization: tuple[tuple[float, ...], tuple[float, ...]]
@@ -62,117 +63,122 @@ class Known:
 
 def describe(config: HfVisionConfig) -> BackboneDescription:
     """Describe an image encoder from its checkpoint's configuration."""
-    return known(config).description
+    return encoder_info(config).description
 
 
 def build(config: HfVisionConfig) -> ImageBackbone:
     """Build an image encoder with its weights.
 
     Raises:
-        CheckpointNotFound, InvalidCheckpoint, MissingTensors, UnknownPart: when it cannot be.
+        CheckpointNotFound, InvalidCheckpoint, MissingTensors, UnknownPart: if it cannot be built.
     """
-    found = known(config)
+    info = encoder_info(config)
     fingerprint = None
     if config.weights == "random":
-        model = random_model(found.model_config, found.structure, DTYPES[config.dtype])
+        model = random_model(info.model_config, info.encoder, DTYPES[config.dtype])
     else:
-        loaded = load_model(found.checkpoint, found.model_config, found.structure, DTYPES[config.dtype])
+        loaded = load_model(info.checkpoint, info.model_config, info.encoder, DTYPES[config.dtype])
         model = loaded.model
-        fingerprint = base_fingerprint(found.checkpoint.folder(weights=True), loaded.used, (PROCESSOR,))
-    size = (3, found.geometry.height, found.geometry.width)
-    processor = ImageProcessor(found.geometry, PolicyList(config.augment))
+        fingerprint = base_fingerprint(info.checkpoint.folder(weights=True), loaded.used, (PROCESSOR,))
+    size = (3, info.geometry.height, info.geometry.width)
+    processor = ImageProcessor(info.geometry, PolicyList(config.augment))
     pretrained = fingerprint is not None
 
-    def write(trained: nn.Module, folder: Path) -> None:
-        export_checkpoint(trained, found.structure, found.checkpoint, pretrained, folder, (PROCESSOR,))
+    def export(trained: nn.Module, folder: Path) -> None:
+        export_checkpoint(trained, info.encoder, info.checkpoint, pretrained, folder, (PROCESSOR,))
 
-    normalization, description = found.normalization, found.description
-    return ImageBackbone(model, found.anatomy, description, processor, normalization, size, fingerprint, write)
+    return ImageBackbone(
+        model, info.structure, info.description, processor, info.normalization, size, fingerprint, export
+    )
 
 
-def sketch(config: HfVisionConfig) -> ImageBackbone:
-    """Build an image encoder without weights."""
+def build_on_meta(config: HfVisionConfig) -> ImageBackbone:
+    """Build an image encoder on the meta device, without weights."""
     with torch.device("meta"):
         return build(config.model_copy(update={"weights": "random"}))
 
 
-def known(config: HfVisionConfig) -> Known:
-    """Find out what an image encoder is. What was found is remembered for equal settings of equal checkpoints.
+def encoder_info(config: HfVisionConfig) -> EncoderInfo:
+    """Inspect an image encoder. Cached for equal settings of equal checkpoints.
 
     Raises:
-        CheckpointNotFound, InvalidCheckpoint, UnknownPart: when it cannot be.
+        CheckpointNotFound, InvalidCheckpoint, UnknownPart: if its configuration cannot be used.
     """
     checkpoint = Checkpoint(config.model, config.revision)
     model_config = read_config(checkpoint)
     geometry, normalization = _processor(checkpoint, config)
     key = (config.model_dump_json(), model_config.to_json_string(use_diff=False), geometry, normalization)
-    if key not in _FOUND:
-        built, skeleton = _skeleton(model_config, config, (3, geometry.height, geometry.width))
-        found = anatomy(
-            skeleton, _manner(skeleton, built, geometry), (3, geometry.height, geometry.width), None, config.model
-        )
-        _FOUND[key] = Known(
-            checkpoint, model_config, built, found, described(found, config, None), geometry, normalization
-        )
-    return _FOUND[key]
+    if key not in _CACHE:
+        size = (3, geometry.height, geometry.width)
+        encoder, skeleton = _skeleton(model_config, config, size)
+        structure = analyze_model(skeleton, _interface(skeleton, encoder, size), size, None, config.model)
+        description = describe_backbone(structure, config, None)
+        _CACHE[key] = EncoderInfo(checkpoint, model_config, encoder, structure, description, geometry, normalization)
+    return _CACHE[key]
 
 
-_FOUND: dict[tuple[Any, ...], Known] = {}
+_CACHE: dict[tuple[Any, ...], EncoderInfo] = {}
 
 
 def _skeleton(model_config: PretrainedConfig, config: HfVisionConfig, size: Size) -> tuple[Structure, nn.Module]:
-    """Build the model without memory, blocks past the kept ones left out."""
-    output = FeatureDescription(Layout.GRID, (1,), strides=(1,))  # of the parts, which the anatomy describes
-    built = find_structure(model_config, output, config.model, inputs=(("pixel_values", (1, *size)),))
-    if "pixel_values" not in inspect.signature(built.model_class.forward).parameters:
-        raise InvalidCheckpoint(config.model, f"its model, {built.model_class.__name__}, does not read images")
+    """Build the model on the meta device, without the blocks after ``until``."""
+    output = FeatureDescription(Layout.GRID, (1,), strides=(1,))  # a placeholder; the parts are described later
+    encoder = find_structure(model_config, output, config.model, inputs=(("pixel_values", (1, *size)),))
+    if "pixel_values" not in inspect.signature(encoder.model_class.forward).parameters:
+        raise InvalidCheckpoint(config.model, f"its model, {encoder.model_class.__name__}, does not read images")
     if config.until is not None:
-        names = tuple(part.name for part in built.parts)
+        names = tuple(part.name for part in encoder.parts)
         if config.until not in names:
             raise UnknownPart(config.until, names)
-        built = replace(built, kept=names.index(config.until) + 1)
-    make: Any = built.model_class
+        encoder = replace(encoder, kept=names.index(config.until) + 1)
+    model_class: Any = encoder.model_class
     with translate_errors(config.model, "its configuration"), torch.device("meta"):
-        skeleton: nn.Module = make(model_config, **built.init_kwargs)
-    remove_unused(skeleton, built)
-    return built, skeleton.eval()
+        skeleton: nn.Module = model_class(model_config, **encoder.init_kwargs)
+    remove_unused(skeleton, encoder)
+    return encoder, skeleton.eval()
 
 
-def _manner(skeleton: nn.Module, built: Structure, geometry: Geometry) -> Manner:
-    size = (3, geometry.height, geometry.width)
+def _interface(skeleton: nn.Module, encoder: Structure, size: Size) -> LibraryInterface:
     with torch.no_grad():
         hidden = _hidden(skeleton, torch.empty(1, *size, device="meta"))
     tokens = hidden.dim() == 3
-    prefix = prefix_of(hidden.shape[1], size) if tokens else 0
+    prefix = prefix_length(hidden.shape[1], size) if tokens else 0
     grid = None if prefix is None else partial(_grid, size=size, prefix=prefix)
-    pooled = partial(_vector, first=tokens and prefix != 0)
-    return Manner(
-        pooled, grid, tokens, None, prefix or 0, bool(prefix), partial(_pieces, built), partial(_roles, built)
+    pooled = partial(_pool, first=tokens and prefix != 0)
+    return LibraryInterface(
+        vector=pooled,
+        grid=grid,
+        tokens=tokens,
+        levels=None,
+        prefix=prefix or 0,
+        first=bool(prefix),
+        split=partial(_blocks, encoder),
+        roles=partial(_roles, encoder),
     )
 
 
-def _pieces(built: Structure, model: nn.Module, traced: Trace) -> tuple[Piece, ...]:
-    """Give the blocks that transformers knows; each but the first is read by its own module."""
-    parts = built.parts[: built.kept]
-    entries = [None, *(f"{built.blocks}.{number}" for number in range(1, len(parts)))]
-    kept = {path for path, _ in [*model.named_modules(), *model.named_parameters(), *model.named_buffers()]}
-    owned = [tuple(path for path in part.owns if path in kept) for part in parts]
-    return tuple(Piece(part.name, owns, entry) for part, owns, entry in zip(parts, owned, entries, strict=True))
+def _blocks(encoder: Structure, model: nn.Module, traced: Trace) -> tuple[Block, ...]:
+    """Return the blocks that transformers defines; each but the first is entered by its own module."""
+    parts = encoder.parts[: encoder.kept]
+    entries = [None, *(f"{encoder.blocks}.{number}" for number in range(1, len(parts)))]
+    present = {path for path, _ in [*model.named_modules(), *model.named_parameters(), *model.named_buffers()]}
+    owned = [tuple(path for path in part.owns if path in present) for part in parts]
+    return tuple(Block(part.name, owns, entry) for part, owns, entry in zip(parts, owned, entries, strict=True))
 
 
-def _roles(built: Structure, model: nn.Module, paths: Iterable[str]) -> Mapping[str, LayerRole]:
-    wanted = tuple(paths)
-    every = {path: role for part in built.parts for path, role in part.roles.items()}
-    return {path: role for path, role in every.items() if any(path.startswith(f"{one}.") for one in wanted)}
+def _roles(encoder: Structure, model: nn.Module, paths: Iterable[str]) -> Mapping[str, LayerRole]:
+    roots = tuple(paths)
+    roles = {path: role for part in encoder.parts for path, role in part.roles.items()}
+    return {path: role for path, role in roles.items() if any(path.startswith(f"{root}.") for root in roots)}
 
 
 def _hidden(model: Any, pixels: Tensor) -> Tensor:
-    """Give what the model says last, ``(batch, token, feature)`` or ``(batch, feature, height, width)``."""
+    """Compute the last hidden state, ``(batch, token, feature)`` or ``(batch, feature, height, width)``."""
     return model(pixel_values=pixels).last_hidden_state  # type: ignore[no-any-return]
 
 
-def _vector(model: nn.Module, pixels: Tensor, *, first: bool) -> Sequence[Tensor]:
-    """Give the first token where there is one that is no patch, else the mean over positions."""
+def _pool(model: nn.Module, pixels: Tensor, *, first: bool) -> Sequence[Tensor]:
+    """Take the first token if it is not a patch, else the mean over positions."""
     hidden = _hidden(model, pixels)
     if first:
         return [hidden[:, 0]]
@@ -180,30 +186,32 @@ def _vector(model: nn.Module, pixels: Tensor, *, first: bool) -> Sequence[Tensor
 
 
 def _grid(model: nn.Module, pixels: Tensor, *, size: Size, prefix: int) -> Sequence[Tensor]:
-    found = grid_of(_hidden(model, pixels), size, prefix)
-    assert found is not None
-    return [found]
+    cells = to_grid(_hidden(model, pixels), size, prefix)
+    assert cells is not None
+    return [cells]
 
 
 def _processor(
     checkpoint: Checkpoint, config: HfVisionConfig
 ) -> tuple[Geometry, tuple[tuple[float, ...], tuple[float, ...]]]:
-    """Read how the checkpoint wants its images.
+    """Read the checkpoint's preprocessing settings; also return mean and standard deviation.
 
     Raises:
-        InvalidCheckpoint: when it does not say, or wants what cannot be done.
+        InvalidCheckpoint: if they are missing or not supported.
     """
     if not (checkpoint.folder() / PROCESSOR).is_file():
-        raise InvalidCheckpoint(checkpoint.name, f"it has no {PROCESSOR}, so nothing says how it wants its images")
+        raise InvalidCheckpoint(checkpoint.name, f"it has no {PROCESSOR}, so its preprocessing is unknown")
     with translate_errors(checkpoint.name, PROCESSOR), quiet():
-        stated = AutoImageProcessor.from_pretrained(checkpoint.folder()).to_dict()
-    if not stated.get("do_rescale", True) or abs(float(stated.get("rescale_factor") or 1 / 255) * 255 - 1) > 1e-6:
-        raise InvalidCheckpoint(checkpoint.name, "it wants pixels on another scale than from 0 to 1")
-    normal = stated.get("do_normalize", True)
-    mean = tuple(config.mean or (stated.get("image_mean") if normal else None) or (0.0, 0.0, 0.0))
-    std = tuple(config.std or (stated.get("image_std") if normal else None) or (1.0, 1.0, 1.0))
-    red, green, blue = (round(255 * one) for one in mean)
-    geometry = replace(_geometry(checkpoint.name, stated), fill=(red, green, blue), halves="floor")
+        settings = AutoImageProcessor.from_pretrained(checkpoint.folder()).to_dict()
+    if not settings.get("do_rescale", True) or abs(float(settings.get("rescale_factor") or 1 / 255) * 255 - 1) > 1e-6:
+        raise InvalidCheckpoint(
+            checkpoint.name, "it rescales pixels to another range than 0 to 1, which is not supported"
+        )
+    normal = settings.get("do_normalize", True)
+    mean = tuple(config.mean or (settings.get("image_mean") if normal else None) or (0.0, 0.0, 0.0))
+    std = tuple(config.std or (settings.get("image_std") if normal else None) or (1.0, 1.0, 1.0))
+    red, green, blue = (round(255 * value) for value in mean)
+    geometry = replace(_geometry(checkpoint.name, settings), fill=(red, green, blue), halves="floor")
     if config.image_size is not None:
         height, width = (config.image_size,) * 2 if isinstance(config.image_size, int) else config.image_size
         geometry = replace(geometry, height=height, width=width, shortest=None)
@@ -216,20 +224,22 @@ def _processor(
     return geometry, (mean, std)
 
 
-def _geometry(name: str, stated: Mapping[str, Any]) -> Geometry:
-    size, cut = dict(stated.get("size") or {}), dict(stated.get("crop_size") or {})
-    interpolation = INTERPOLATIONS[int(stated.get("resample", 2))]
-    crops = bool(stated.get("do_center_crop")) and {"height", "width"} <= cut.keys()
-    if not stated.get("do_resize", True):
-        raise InvalidCheckpoint(name, "it wants images of any size, so no size is known; choose one that resizes them")
-    shortest, share = size.get("shortest_edge"), stated.get("crop_pct")
+def _geometry(name: str, settings: Mapping[str, Any]) -> Geometry:
+    size, crop_size = dict(settings.get("size") or {}), dict(settings.get("crop_size") or {})
+    interpolation = INTERPOLATIONS[int(settings.get("resample", 2))]
+    crops = bool(settings.get("do_center_crop")) and {"height", "width"} <= crop_size.keys()
+    if not settings.get("do_resize", True):
+        raise InvalidCheckpoint(
+            name, "it does not resize images, so its input size is unknown; choose another checkpoint"
+        )
+    shortest, share = size.get("shortest_edge"), settings.get("crop_pct")
     if {"height", "width"} <= size.keys():
-        tall, wide = (int((cut if crops else size)[side]) for side in ("height", "width"))
-        return Geometry(tall, wide, tall / int(size["height"]), "squash", interpolation)
+        height, width = (int((crop_size if crops else size)[side]) for side in ("height", "width"))
+        return Geometry(height, width, height / int(size["height"]), "squash", interpolation)
     if shortest and crops:
-        return Geometry(int(cut["height"]), int(cut["width"]), 1.0, "center", interpolation, int(shortest))
-    if shortest and share and int(shortest) < WHOLE:
+        return Geometry(int(crop_size["height"]), int(crop_size["width"]), 1.0, "center", interpolation, int(shortest))
+    if shortest and share and int(shortest) < CROP_BELOW:
         return Geometry(int(shortest), int(shortest), float(share), "center", interpolation)
     if shortest and share:
         return Geometry(int(shortest), int(shortest), 1.0, "squash", interpolation)
-    raise InvalidCheckpoint(name, f"its size of images, {size}, leaves a side open; give image_size and crop_mode")
+    raise InvalidCheckpoint(name, f"its image size {size} does not fix both sides; set image_size and crop_mode")

@@ -1,4 +1,4 @@
-"""One raw value → an upright RGB picture, or the reason why there is none."""
+"""Load one image: an upright RGB image, or the reason why it is invalid."""
 
 import io
 import math
@@ -16,15 +16,15 @@ from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 FORMATS = frozenset(
     {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP"}
 )
-"""What is decoded, in Pillow's words: pictures made of pixels. Others would run programs (EPS) or hold drawings."""
+"""Formats that are decoded, by Pillow's names: raster images. Others would run programs (EPS) or are vector drawings."""
 
-STILLS = frozenset({"MPO", "ICO"})
-"""Formats in which more than one frame is one picture: with a depth map or a preview, in several sizes."""
+SINGLE_IMAGE_FORMATS = frozenset({"MPO", "ICO"})
+"""Formats in which several frames are one image: with a depth map or a preview, in several sizes."""
 
-ORIENTATION = 0x0112
-"""The EXIF tag that says how the camera was held."""
+ORIENTATION_TAG = 0x0112
+"""The EXIF tag of the camera's orientation."""
 
-UPRIGHT = {
+TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -33,83 +33,82 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""How to turn a picture upright, by its orientation. What is not listed is upright."""
+"""EXIF orientation → the operation that makes an image upright. Other orientations need none."""
 
-SIXTEEN = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
-"""Modes of one channel with 16 bits."""
+MODES_16_BIT = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
+"""Pillow's modes of one channel with 16 bits."""
 
-FRAMES = "first of several frames taken"
-"""The note on an animation, or on a file of several pages."""
+FRAMES_NOTE = "used the first of several frames"
+"""The note on an animation, or a file of several pages."""
 
-
-Made = TypeVar("Made")
-
-
-class Unusable(Exception):
-    """A raw value that is no image. Its text is a clause that follows the place of the row: "the image is empty"."""
+Result = TypeVar("Result")
 
 
-def picture(value: Any) -> tuple[Image.Image, str | None]:
-    """Decode an image.
+class InvalidImage(Exception):
+    """A raw value that is not a valid image. Its text is a clause to follow the location of the row: "the image is empty"."""
+
+
+def load_image(value: Any) -> tuple[Image.Image, str | None]:
+    """Load an image.
 
     Args:
-        value: the path of a file; an encoded file as bytes; a dict with ``bytes`` and ``path``, as Hugging Face's image
-            column holds it (without bytes, the path counts); or an array ``(height, width)`` or ``(height, width, 3)`` of
+        value: the path of a file; an encoded file as bytes; a dict with ``bytes`` and ``path``, as in Hugging Face's Image
+            column (the path is used if there are no bytes); or an array ``(height, width)`` or ``(height, width, 3)`` of
             uint8.
 
     Returns:
-        the picture, upright, RGB with 8 bits per channel, transparent parts over white; and a note on what was left
-        out, or None. Of 16 bits per channel, the upper 8 remain (rounded, in greyscale).
+        the image, upright, RGB with 8 bits per channel, transparent parts over white; and a note on skipped frames, or None. Of
+        16 bits per channel the upper 8 are used (rounded, in greyscale).
 
     Raises:
-        Unusable: saying why there is no picture.
+        InvalidImage: with the reason.
     """
-    value, name = content(value)
+    value, name = unwrap(value)
     if is_empty(value):
-        raise Unusable("the image is empty")
+        raise InvalidImage("the image is empty")
     if isinstance(value, np.ndarray):
-        return _of_array(value), None
+        return _from_array(value), None
     if isinstance(value, bytes | str):
-        return decoded(value, name, _upright_picture)
-    raise Unusable(f"the image is {value!r:.40}, not a path or an encoded image")
+        return decode_file(value, name, _to_upright_rgb)
+    raise InvalidImage(f"the image is {value!r:.40}, not a path or an encoded image")
 
 
-def content(value: Any) -> tuple[Any, str]:
-    """Give what a value holds, taken out of a dict with ``bytes`` and ``path``, and what messages call an encoded file."""
+def unwrap(value: Any) -> tuple[Any, str]:
+    """Take the value out of a dict with ``bytes`` and ``path``; also return the name of an encoded file for messages."""
     if isinstance(value, dict) and value and value.keys() <= {"bytes", "path"}:
         path, encoded = value.get("path"), value.get("bytes")
         return (path, "the value") if encoded is None else (encoded, path or "the value")
     return value, "the value"
 
 
-def decoded(value: bytes | str, name: str, make: Callable[[Image.Image, str], Made]) -> Made:
-    """Decode a file, and make something of its first frame.
+def decode_file(value: bytes | str, name: str, convert: Callable[[Image.Image, str], Result]) -> Result:
+    """Decode the first frame of a file and convert it.
 
     Args:
         value: an encoded file, or the path of one.
-        name: what messages call an encoded file.
-        make: given the decoded image, in the mode of the file, and the name of the file.
+        name: the name of an encoded file in messages.
+        convert: called with the decoded image, in the mode of the file, and the name of the file.
 
     Raises:
-        Unusable: saying why there is no picture.
+        InvalidImage: with the reason.
     """
     if isinstance(value, bytes):
-        return _decoded(io.BytesIO(value), name, make)
-    with _opened(value) as file:
-        return _decoded(file, value, make)
+        return _decode(io.BytesIO(value), name, convert)
+    with _open_file(value) as file:
+        return _decode(file, value, convert)
 
 
-def upright(made: Image.Image, image: Image.Image) -> Image.Image:
-    """Turn a picture as the metadata of its file say. Metadata that cannot be read say nothing."""
+def apply_orientation(image: Image.Image, source: Image.Image) -> Image.Image:
+    """Rotate or flip an image as the metadata of its source say. Unreadable metadata are ignored."""
     try:
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+        operation = TRANSPOSE_BY_ORIENTATION.get(source.getexif().get(ORIENTATION_TAG, 1))
     except Exception:
-        return made
-    return made if turn is None else made.transpose(turn)
+        return image
+    return image if operation is None else image.transpose(operation)
 
 
 def is_empty(value: Any) -> bool:
-    """Say whether a raw value stands for nothing."""
+    """Whether a raw value is missing."""
     if isinstance(value, float | np.floating):
         return math.isnan(value)
     if isinstance(value, np.ndarray):
@@ -117,73 +116,71 @@ def is_empty(value: Any) -> bool:
     return value is None or value == b"" or (isinstance(value, str) and not value.strip())
 
 
-def _of_array(value: NDArray[Any]) -> Image.Image:
+def _from_array(value: NDArray[Any]) -> Image.Image:
     if value.dtype != np.uint8 or not (value.ndim == 2 or (value.ndim == 3 and value.shape[2] == 3)):
-        raise Unusable(
+        raise InvalidImage(
             f"the image is an array {value.shape} of {value.dtype}, not (height, width) or (height, width, 3) of uint8"
         )
     return Image.fromarray(value).convert("RGB")
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[IO[bytes]]:
+def _open_file(path: str) -> Iterator[IO[bytes]]:
     try:
         mode = Path(path).stat().st_mode
         if stat.S_ISDIR(mode):
-            raise Unusable(f"{path} is a folder")
-        if not stat.S_ISREG(mode):  # a pipe would be waited for
-            raise Unusable(f"{path} is no file")
-        file = Path(path).open("rb")  # noqa: SIM115, what goes wrong inside the with statement below is another matter
+            raise InvalidImage(f"{path} is a folder")
+        if not stat.S_ISREG(mode):  # reading a pipe would block
+            raise InvalidImage(f"{path} is not a file")
+        file = Path(path).open("rb")  # noqa: SIM115, errors inside the with statement below are handled elsewhere
     except FileNotFoundError:
-        raise Unusable(f"there is no file {path}") from None
+        raise InvalidImage(f"there is no file {path}") from None
     except (OSError, ValueError) as error:
-        raise Unusable(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise InvalidImage(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
     with file:
         if not file.peek(1):
-            raise Unusable(f"{path} is an empty file")
+            raise InvalidImage(f"{path} is an empty file")
         yield file
 
 
-def _decoded(file: IO[bytes], name: str, make: Callable[[Image.Image, str], Made]) -> Made:
-    """Decode the whole of a file, or of its first frame.
+def _decode(file: IO[bytes], name: str, convert: Callable[[Image.Image, str], Result]) -> Result:
+    """Decode a whole file, or its first frame.
 
-    A decoder that meets a damaged file raises errors of many kinds, none of which it documents.
+    For damaged files, decoders raise many kinds of errors, none of them documented.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on metadata that nothing here reads
+        warnings.simplefilter("ignore")  # about metadata that are not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(file) as image:
                 if image.format not in FORMATS:
-                    raise Unusable(f"{name} is of the format {image.format}, which is not taken")
+                    raise InvalidImage(f"{name} has the format {image.format}, which is not supported")
                 image.load()
-                return make(image, name)
-        except Unusable:
+                return convert(image, name)
+        except InvalidImage:
             raise
         except UnidentifiedImageError:
-            raise Unusable(f"{name} is no image that Pillow can read") from None
+            raise InvalidImage(f"{name} is not an image that Pillow can read") from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise Unusable(f"{name} has more pixels than Pillow opens ({Image.MAX_IMAGE_PIXELS:,})") from None
+            raise InvalidImage(f"{name} has more pixels than Pillow's limit ({Image.MAX_IMAGE_PIXELS:,})") from None
         except Exception as error:
             reason = str(error).partition(" (")[0].strip().rstrip(".") or type(error).__name__
-            raise Unusable(f"{name} is cut off or damaged ({' '.join(reason.split()):.100})") from None
+            raise InvalidImage(f"{name} is truncated or damaged ({' '.join(reason.split()):.100})") from None
 
 
-def _upright_picture(image: Image.Image, name: str) -> tuple[Image.Image, str | None]:
-    frames = getattr(image, "is_animated", False) and image.format not in STILLS
-    return upright(_rgb(image, name), image), FRAMES if frames else None
+def _to_upright_rgb(image: Image.Image, name: str) -> tuple[Image.Image, str | None]:
+    frames = getattr(image, "is_animated", False) and image.format not in SINGLE_IMAGE_FORMATS
+    return apply_orientation(_to_rgb(image, name), image), FRAMES_NOTE if frames else None
 
 
-def _rgb(image: Image.Image, name: str) -> Image.Image:
-    """Give the colours of a decoded image."""
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """Convert a decoded image to RGB."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
-    if image.mode in SIXTEEN or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return _of_sixteen_bits(image)
+    if image.mode in MODES_16_BIT or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return _from_16_bits(image)
     if image.mode in ("I", "F"):
-        raise Unusable(
-            f"{name} has pixels of Pillow's mode {image.mode}, whose range is not known; save it with 8 or 16 bits"
-        )
+        raise InvalidImage(f"{name} has Pillow's mode {image.mode}, whose range is unknown; save it with 8 or 16 bits")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         white.alpha_composite(image.convert("RGBA"))
@@ -192,12 +189,12 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        # Adobe's files hold the inverse of the inks. Pillow takes every file for one of Adobe's.
+        # Adobe's files store inverted inks. Pillow assumes every file is Adobe's.
         return ImageChops.invert(image).convert("RGB")
     return image.convert("RGB")
 
 
-def _of_sixteen_bits(image: Image.Image) -> Image.Image:
+def _from_16_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     grey = np.rint(values * (255 / 65535)).clip(0, 255).astype(np.uint8)
     transparent = image.info.get("transparency")

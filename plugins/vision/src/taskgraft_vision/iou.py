@@ -1,4 +1,4 @@
-"""The metric of segmentation: how well predicted regions lie over the true ones."""
+"""The metric ``segmentation``: intersection over union of predicted and true regions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,58 +9,56 @@ from numpy.typing import NDArray
 from taskgraft.plugin import Columns, EmptyConfig, MetricFunction, Predictions
 
 
-def segmentation(
+def segmentation_metric(
     predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
 ) -> MetricFunction:
-    """How well predicted regions cover the true ones, over the pixels of all rows together; each from 0 to 1.
+    """Evaluate predicted regions over the pixels of all rows together; from 0 to 1.
 
-    ``mean_iou``: of each class the pixels where it is predicted and true by those where it is predicted or true (Jaccard's
-    index); the mean over the classes that occur in either. ``pixel_accuracy``: the share of pixels whose class is right.
+    ``mean_iou``: intersection over union of each class (the Jaccard index), averaged over the classes that are predicted or
+    true anywhere. ``pixel_accuracy``: the share of pixels with the right class.
 
-    Pixels whose truth is none of the classes do not count. A prediction of another size than the truth is looked up at the
-    nearest pixels. Of each row three counts per class are kept, so that a resample only adds them up.
+    Pixels whose true value is not one of the classes are ignored. A prediction of another size than the mask is resized by
+    nearest neighbour. Each row is reduced to three counts per class, so a resample only adds them up.
     """
     classes = np.array(predictions.classes)
     counts = np.array(
-        [_counted(value, goal, classes) for value, goal in zip(predictions.values, truth, strict=True)], np.float64
+        [_pixel_counts(value, mask, classes) for value, mask in zip(predictions.values, truth, strict=True)], np.float64
     ).reshape(len(truth), 3 * len(classes))
 
-    def judge(rows: NDArray[np.int64]) -> Mapping[str, float]:
-        times = np.bincount(rows, minlength=len(truth)).astype(np.float64)
-        hits, given, true = (times @ counts).reshape(3, -1)
-        either = given + true - hits
+    def compute(rows: NDArray[np.int64]) -> Mapping[str, float]:
+        weights = np.bincount(rows, minlength=len(truth)).astype(np.float64)
+        hits, predicted, true = (weights @ counts).reshape(3, -1)
+        union = predicted + true - hits
         if not true.any():
             return {}
-        occurs = either > 0
+        present = union > 0
         return {
-            "mean_iou": float((hits[occurs] / either[occurs]).mean()),
+            "mean_iou": float((hits[present] / union[present]).mean()),
             "pixel_accuracy": float(hits.sum() / true.sum()),
         }
 
-    return judge
+    return compute
 
 
-def _counted(value: NDArray[Any], goal: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
-    """Count the pixels of a row, ``(3, class)``: where a class is predicted and true, where predicted, and where true."""
+def _pixel_counts(value: NDArray[Any], mask: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Count the pixels of a row, ``(3, class)``: hits, predicted, true."""
     size = len(classes)
-    places = _places(goal, classes) * (size + 1) + _places(_resized(value, goal.shape), classes)
-    table = np.bincount(places.ravel(), minlength=(size + 1) ** 2).reshape(size + 1, size + 1)
-    table = table[:size]  # the rest has no true class
-    return np.stack([table[:, :size].diagonal(), table.sum(0)[:size], table.sum(1)])
+    pairs = _class_indices(mask, classes) * (size + 1) + _class_indices(_resize_nearest(value, mask.shape), classes)
+    confusion = np.bincount(pairs.ravel(), minlength=(size + 1) ** 2).reshape(size + 1, size + 1)
+    confusion = confusion[:size]  # the last row has no true class
+    return np.stack([confusion[:, :size].diagonal(), confusion.sum(0)[:size], confusion.sum(1)])
 
 
-def _places(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
-    """Find the place of each label among the classes; of one that is none, the place after the last."""
+def _class_indices(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
+    """Look up the index of each label among the classes; for any other label the index after the last."""
     order = np.argsort(classes)
-    places = order[np.searchsorted(classes, labels, sorter=order).clip(max=len(classes) - 1)]
-    return np.where(classes[places] == labels, places, len(classes))
+    indices = order[np.searchsorted(classes, labels, sorter=order).clip(max=len(classes) - 1)]
+    return np.where(classes[indices] == labels, indices, len(classes))
 
 
-def _resized(value: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Look an array up at the nearest pixels of another size."""
+def _resize_nearest(value: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Resize an array to another height and width by nearest neighbour."""
     if value.shape == shape:
         return value
-    down, across = (
-        (2 * np.arange(wanted) + 1) * have // (2 * wanted) for have, wanted in zip(value.shape, shape, strict=True)
-    )
-    return value[np.ix_(down, across)]
+    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip(value.shape, shape, strict=True))
+    return value[np.ix_(rows, columns)]

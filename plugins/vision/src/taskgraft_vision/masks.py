@@ -1,4 +1,4 @@
-"""One raw target → the class number of each pixel, or the reason why there is none."""
+"""Load one mask: the class id of each pixel, or the reason why it is invalid."""
 
 from pathlib import Path
 from typing import Any
@@ -7,76 +7,77 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from taskgraft_vision.images import Unusable, content, decoded, upright
+from taskgraft_vision.images import InvalidImage, apply_orientation, decode_file, unwrap
 
-Numbers = NDArray[np.integer[Any]]
+ClassIds = NDArray[np.integer[Any]]
 
 ONE_CHANNEL = frozenset({"1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N"})
-"""Pillow's modes of pixels that are one integer: a shade, or a place in a palette."""
+"""Pillow's modes with one integer per pixel: a shade, or a palette index."""
 
-SPREAD = {2: 85, 4: 17}
-"""Bits of a shade in a PNG → by how much Pillow multiplies it, so that white becomes 255."""
+SHADE_FACTORS = {2: 85, 4: 17}
+"""Bit depth of a greyscale PNG → the factor by which Pillow scales it, so that white is 255."""
 
-DEPTH, COLOUR = 24, 25
-"""The bytes of a PNG that say how many bits a sample has, and what samples mean (PNG specification, 11.2.1)."""
+BIT_DEPTH_BYTE, COLOUR_TYPE_BYTE = 24, 25
+"""Offsets of bit depth and colour type in a PNG file (PNG specification, 11.2.1)."""
 
-SHADES = 0
-"""What samples mean where one channel holds shades; in a palette they are left as they are."""
+GREYSCALE = 0
+"""The colour type greyscale. Palette indices are not scaled."""
 
 
-def class_numbers(value: Any) -> Numbers:
-    """Read a mask.
+def load_mask(value: Any) -> ClassIds:
+    """Load a mask.
 
     Args:
         value: the path of a PNG with one channel or a palette; such a file as bytes; a dict with ``bytes`` and ``path``; or an
             array ``(height, width)`` of integers, also as nested lists.
 
     Returns:
-        ``(height, width)`` integers, upright: what the file holds before any palette turns it into colours.
+        ``(height, width)`` integers, upright: the values in the file, without applying a palette.
 
     Raises:
-        Unusable: saying why there is no mask.
+        InvalidImage: with the reason.
     """
-    value, name = content(value)
+    value, name = unwrap(value)
     if not isinstance(value, bytes | str):
-        return _of_array(value)
-    found = decoded(value, name, _pixels)
-    return found // _spread(value) if found.dtype == np.uint8 else found
+        return _from_array(value)
+    mask = decode_file(value, name, _class_ids)
+    return mask // _shade_factor(value) if mask.dtype == np.uint8 else mask
 
 
-def _of_array(value: Any) -> Numbers:
+def _from_array(value: Any) -> ClassIds:
     try:
         array = np.asarray(value)
-    except ValueError:  # rows of unlike lengths
-        raise Unusable(_no_mask(value)) from None
+    except ValueError:  # rows of different lengths
+        raise InvalidImage(_invalid_mask(value)) from None
     if array.ndim != 2 or array.dtype.kind not in "iub" or not array.size:
-        about = f"an array {array.shape} of {array.dtype}, not" if isinstance(value, np.ndarray) else None
-        raise Unusable(_no_mask(value) if about is None else f"the mask is {about} (height, width) of integers")
+        if isinstance(value, np.ndarray):
+            raise InvalidImage(f"the mask is an array {array.shape} of {array.dtype}, not (height, width) of integers")
+        raise InvalidImage(_invalid_mask(value))
     return array.astype(np.uint8) if array.dtype.kind == "b" else array
 
 
-def _no_mask(value: Any) -> str:
+def _invalid_mask(value: Any) -> str:
     return f"the mask is {value!r:.60}, not a path, an encoded PNG or (height, width) of integers"
 
 
-def _pixels(image: Image.Image, name: str) -> Numbers:
+def _class_ids(image: Image.Image, name: str) -> ClassIds:
     if image.format in ("JPEG", "MPO"):
-        raise Unusable(f"{name} is a JPEG, which does not keep class numbers as they are; save masks as PNG")
+        raise InvalidImage(f"{name} is a JPEG, whose compression changes class ids; save masks as PNG")
     if image.format != "PNG":
-        raise Unusable(f"{name} is of the format {image.format}; a mask is a PNG")
+        raise InvalidImage(f"{name} has the format {image.format}; a mask must be a PNG")
     if image.mode not in ONE_CHANNEL:
-        raise Unusable(
-            f"{name} has several channels ({image.mode}); the pixels of a mask are class numbers, in one channel or a palette"
+        raise InvalidImage(
+            f"{name} has several channels ({image.mode}); a mask needs one channel, or a palette, of class ids"
         )
-    found: Numbers = np.asarray(upright(image, image))
-    return found.astype(np.uint8) if found.dtype == np.bool_ else found
+    ids: ClassIds = np.asarray(apply_orientation(image, image))
+    return ids.astype(np.uint8) if ids.dtype == np.bool_ else ids
 
 
-def _spread(value: bytes | str) -> int:
-    """Say by how much the shades of a PNG were multiplied when it was decoded."""
+def _shade_factor(value: bytes | str) -> int:
+    """Return the factor by which Pillow scaled the shades of a PNG."""
     if isinstance(value, bytes):
-        head = value[: COLOUR + 1]
+        header = value[: COLOUR_TYPE_BYTE + 1]
     else:
         with Path(value).open("rb") as file:
-            head = file.read(COLOUR + 1)
-    return SPREAD.get(head[DEPTH], 1) if head[COLOUR] == SHADES else 1
+            header = file.read(COLOUR_TYPE_BYTE + 1)
+    return SHADE_FACTORS.get(header[BIT_DEPTH_BYTE], 1) if header[COLOUR_TYPE_BYTE] == GREYSCALE else 1

@@ -1,7 +1,6 @@
-"""What taskgraft-vision provides. Start reading here; no model code is imported."""
+"""What taskgraft-vision provides. Start reading here; importing this module imports no model code."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,16 @@ from taskgraft.plugin import (
     MetricSpec,
     ReaderSpec,
     TargetKind,
-    TaskgraftError,
     hookimpl,
 )
-from taskgraft_vision.folder import PATTERNS, read_image_folder
+from taskgraft_vision.errors import VisionError
+from taskgraft_vision.image_folder import PATTERNS, read_image_folder
 from taskgraft_vision.settings import HfVisionConfig, SegmentationConfig, TimmConfig, describe_segmentation
 
 if TYPE_CHECKING:
     from taskgraft.plugin import Predictions
     from taskgraft_vision.backbone import ImageBackbone
-    from taskgraft_vision.segmentation import Segmentation
+    from taskgraft_vision.segmentation_head import SegmentationHead
 
 TASKGRAFT_CONTRACT = "1.0"
 
@@ -37,16 +36,16 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
         summary="any image model of the timm library",
         config=TimmConfig,
         describe=_describe_timm,
-        build=_timm,
-        build_on_meta=_sketch_timm,
+        build=_build_timm,
+        build_on_meta=_build_timm_on_meta,
     )
     yield BackboneSpec(
         name="hf-vision",
         summary="an image encoder of the transformers library (ViT, DINOv2, Swin, …)",
         config=HfVisionConfig,
         describe=_describe_hf,
-        build=_hf,
-        build_on_meta=_sketch_hf,
+        build=_build_hf,
+        build_on_meta=_build_hf_on_meta,
     )
 
 
@@ -55,10 +54,10 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
     """List the heads for images."""
     yield HeadSpec(
         name="segmentation",
-        summary="a class per pixel of an image, learned from masks",
+        summary="a class per pixel of an image, trained on masks",
         config=SegmentationConfig,
         describe=describe_segmentation,
-        build=_segmentation,
+        build=_build_segmentation_head,
     )
 
 
@@ -67,7 +66,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
     """List the readers of images."""
     yield ReaderSpec(
         name="image-folder",
-        summary="a folder of images, one folder inside it per label",
+        summary="a folder of images with one subfolder per label",
         config=EmptyConfig,
         read=read_image_folder,
         folder_patterns=PATTERNS,
@@ -79,17 +78,17 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
     """List the metrics of images."""
     yield MetricSpec(
         name="segmentation",
-        summary="mean intersection over union, and share of pixels whose class is right",
+        summary="mean intersection over union, and pixel accuracy",
         config=EmptyConfig,
         targets=frozenset({TargetKind.GRID_CATEGORIES}),
-        build=_judge_segmentation,
+        build=_build_segmentation_metric,
     )
 
 
 def _describe_timm(config: TimmConfig) -> BackboneDescription:
     from taskgraft_vision.timm_backbone import describe
 
-    return describe(config)  # builds the model without memory; reads a configuration at most
+    return describe(config)  # builds the model on the meta device; reads at most a configuration
 
 
 def _describe_hf(config: HfVisionConfig) -> BackboneDescription:
@@ -99,58 +98,48 @@ def _describe_hf(config: HfVisionConfig) -> BackboneDescription:
     return describe(config)  # reads the checkpoint's configuration, never its weights
 
 
-def _hf(config: HfVisionConfig) -> "ImageBackbone":
+def _build_hf(config: HfVisionConfig) -> "ImageBackbone":
     _check_transformers()
     from taskgraft_vision.hf_backbone import build
 
     return build(config)
 
 
-def _sketch_hf(config: HfVisionConfig) -> "ImageBackbone":
+def _build_hf_on_meta(config: HfVisionConfig) -> "ImageBackbone":
     _check_transformers()
-    from taskgraft_vision.hf_backbone import sketch
+    from taskgraft_vision.hf_backbone import build_on_meta
 
-    return sketch(config)
+    return build_on_meta(config)
 
 
 def _check_transformers() -> None:
     if find_spec("taskgraft_transformers") is None:
-        raise ExtraMissing("hf-vision", "taskgraft-transformers", "taskgraft-vision[transformers]")
+        raise VisionError(
+            "'hf-vision' needs taskgraft-transformers, which is not installed: pip install 'taskgraft-vision[transformers]'."
+        )
 
 
-@dataclass(eq=False)
-class ExtraMissing(TaskgraftError):
-    """Something that needs a distribution which is not installed with the plugin."""
-
-    name: str
-    distribution: str
-    requirement: str
-
-    def __str__(self) -> str:
-        return f"'{self.name}' needs {self.distribution}, which is not installed: pip install '{self.requirement}'."
-
-
-def _timm(config: TimmConfig) -> "ImageBackbone":
+def _build_timm(config: TimmConfig) -> "ImageBackbone":
     from taskgraft_vision.timm_backbone import build
 
     return build(config)
 
 
-def _sketch_timm(config: TimmConfig) -> "ImageBackbone":
-    from taskgraft_vision.timm_backbone import sketch
+def _build_timm_on_meta(config: TimmConfig) -> "ImageBackbone":
+    from taskgraft_vision.timm_backbone import build_on_meta
 
-    return sketch(config)
-
-
-def _segmentation(config: SegmentationConfig) -> "Segmentation":
-    from taskgraft_vision.segmentation import Segmentation
-
-    return Segmentation(config)
+    return build_on_meta(config)
 
 
-def _judge_segmentation(
+def _build_segmentation_head(config: SegmentationConfig) -> "SegmentationHead":
+    from taskgraft_vision.segmentation_head import SegmentationHead
+
+    return SegmentationHead(config)
+
+
+def _build_segmentation_metric(
     predictions: "Predictions", truth: Sequence[Any], columns: Columns, settings: EmptyConfig
 ) -> MetricFunction:
-    from taskgraft_vision.iou import segmentation
+    from taskgraft_vision.iou import segmentation_metric
 
-    return segmentation(predictions, truth, columns, settings)
+    return segmentation_metric(predictions, truth, columns, settings)

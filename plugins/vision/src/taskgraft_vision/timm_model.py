@@ -1,4 +1,4 @@
-"""Models of the timm library: found by name, checked against their arguments, and described without weights."""
+"""Models of the timm library: found by name, their arguments checked, and analyzed without weights."""
 
 import inspect
 import json
@@ -13,137 +13,53 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
-from taskgraft.plugin import (
-    Checkpoint,
-    InvalidCheckpoint,
-    TaskgraftError,
-    closest_match,
-    join_words,
-    translate_errors,
-)
-from taskgraft_vision.anatomy import Anatomy, Manner, Size, anatomy
-from taskgraft_vision.parts import groups_of, pieces, roles
+from taskgraft.plugin import Checkpoint, InvalidCheckpoint, closest_match, join_words, translate_errors
+from taskgraft_vision.blocks import layer_groups, layer_roles, split_into_blocks
+from taskgraft_vision.errors import VisionError
+from taskgraft_vision.grids import Size, to_grid
 from taskgraft_vision.settings import TimmConfig
+from taskgraft_vision.structure import LibraryInterface, ModelStructure, analyze_model
 
-HUB = "hf-hub:"
-"""Begins a model's name where it is a repository of the hub that need not be one of timm's own."""
+HUB_PREFIX = "hf-hub:"
+"""Prefix of a model name that is a repository of the hub, not necessarily one of timm's own."""
 
-RESERVED = frozenset(
+RESERVED_ARGUMENTS = frozenset(
     {
         "cache_dir", "checkpoint_path", "exportable", "features_only", "in_chans", "no_jit", "num_classes", "pretrained",
         "pretrained_cfg", "pretrained_cfg_overlay", "scriptable",
     }
 )  # fmt: skip
-"""Arguments of timm's factory that are not the user's to set."""
-
-
-@dataclass(eq=False)
-class UnknownModel(TaskgraftError):
-    """A name that timm does not know."""
-
-    name: str
-    near: str | None
-
-    def __str__(self) -> str:
-        meant = f" Did you mean '{self.near}'?" if self.near else ""
-        return (
-            f"timm has no model '{self.name}'.{meant} timm.list_models() lists all; a folder that timm saved, or "
-            "hf-hub:OWNER/NAME, is read as well."
-        )
-
-
-@dataclass(eq=False)
-class UnknownTag(TaskgraftError):
-    """A tag of weights that timm does not know for a model."""
-
-    model: str
-    tag: str
-    tags: tuple[str, ...]
-
-    def __str__(self) -> str:
-        have = f"It has {join_words(self.tags)}" if self.tags else "It has none"
-        return f"timm has no weights '{self.tag}' for the model '{self.model}'. {have}. Without a tag, timm chooses."
-
-
-@dataclass(eq=False)
-class BadArguments(TaskgraftError):
-    """Arguments that a model cannot be built with."""
-
-    model: str
-    arguments: Mapping[str, object]
-    problem: str
-
-    def __str__(self) -> str:
-        said = ", ".join(f"{name}={value!r:.40}" for name, value in self.arguments.items()) or "no arguments"
-        return (
-            f"The model '{self.model}' cannot be built with {said}: {self.problem}.\n"
-            "Give other values in the backbone's settings 'arguments' and 'image_size', or leave them out."
-        )
-
-
-@dataclass(eq=False)
-class UnreadableSize(TaskgraftError):
-    """Images of a size that a model cannot read."""
-
-    model: str
-    size: Size
-    own: tuple[int, int]
-    problem: str
-
-    def __str__(self) -> str:
-        (_, height, width), (usual_height, usual_width) = self.size, self.own
-        return (
-            f"The model '{self.model}' cannot read images of {height} × {width} pixels: {self.problem}.\n"
-            f"Choose another 'image_size' in the backbone's settings; its own is {usual_height} × {usual_width}."
-        )
-
-
-@dataclass(eq=False)
-class UnknownArgument(TaskgraftError):
-    """An argument that a model does not take, or that is not the user's to set."""
-
-    model: str
-    argument: str
-    known: tuple[str, ...]
-
-    def __str__(self) -> str:
-        if self.argument in RESERVED:
-            return f"The argument '{self.argument}' of the model '{self.model}' is decided by taskgraft. Leave it out."
-        near = closest_match(self.argument, self.known)
-        meant = f" Did you mean '{near}'?" if near else ""
-        return (
-            f"The model '{self.model}' takes no argument '{self.argument}'.{meant} Arguments: {join_words(self.known)}."
-        )
+"""Arguments of timm's factory that taskgraft sets."""
 
 
 @dataclass(frozen=True)
 class TimmModel:
-    """One model of timm, as settings name it."""
+    """A model of timm, as settings name it."""
 
     config: TimmConfig
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
-        """The folder or repository that the name stands for; None where timm knows the name itself."""
+        """The folder or repository that the name refers to; None for a name of timm's own."""
         name = self.config.model
-        if name.startswith(HUB):
-            return Checkpoint(name.removeprefix(HUB), self.config.revision)
+        if name.startswith(HUB_PREFIX):
+            return Checkpoint(name.removeprefix(HUB_PREFIX), self.config.revision)
         if "/" in name or name.startswith((".", "~")) or Path(name).is_dir():
             return Checkpoint(name, self.config.revision)
         return None
 
     @property
-    def stated(self) -> tuple[str, bytes] | None:
-        """Where the folder of the model lies and what its configuration says; None where there is no folder."""
+    def folder_config(self) -> tuple[str, bytes] | None:
+        """The path and content of the configuration in the model's folder; None if it has no folder."""
         path = Path(self.config.model).expanduser() / "config.json"
         return (str(path.resolve()), path.read_bytes()) if self.checkpoint is not None and path.is_file() else None
 
     @cached_property
     def factory_name(self) -> str:
-        """What timm's factory is told.
+        """The name for ``timm.create_model``.
 
         Raises:
-            UnknownModel, UnknownTag, CheckpointNotFound, InvalidCheckpoint: when there is no such model.
+            VisionError, CheckpointNotFound, InvalidCheckpoint: if there is no such model.
         """
         if self.checkpoint is not None:
             folder = self.checkpoint.folder()
@@ -151,175 +67,203 @@ class TimmModel:
             return f"local-dir:{folder}"
         name, _, tag = self.config.model.partition(".")
         if not timm.is_model(name):
-            raise UnknownModel(self.config.model, closest_match(name, timm.list_models()))
-        tags = tuple(one.partition(".")[2] for one in timm.list_pretrained(f"{name}.*"))
+            hint = _hint(name, timm.list_models())
+            raise VisionError(
+                f"timm has no model '{self.config.model}'.{hint} timm.list_models() lists all; a folder saved by timm, or "
+                "hf-hub:OWNER/NAME, works as well."
+            )
+        tags = tuple(full_name.partition(".")[2] for full_name in timm.list_pretrained(f"{name}.*"))
         if tag and tag not in tags:
-            raise UnknownTag(name, tag, tags)
+            available = f"It has {join_words(tags)}" if tags else "It has none"
+            raise VisionError(
+                f"timm has no weights '{tag}' for the model '{name}'. {available}. Without a tag, timm chooses."
+            )
         return self.config.model
 
     def build(self, device: str) -> nn.Module:
-        """Build the model without a classifier, its weights drawn at random, in eval mode.
+        """Build the model without a classifier, at random initialization, in eval mode.
 
         Args:
             device: "meta" builds it without memory.
 
         Raises:
-            BadArguments, UnknownArgument: when it cannot be built with the arguments of the settings.
+            VisionError: if it cannot be built with the arguments of the settings.
         """
-        return self._created(device, num_classes=0).eval()
+        return self._create(device, num_classes=0).eval()
 
     @cached_property
     def data(self) -> Mapping[str, Any]:
-        """What timm says of the images that the model reads: input_size, mean, std, interpolation, crop_pct, crop_mode."""
-        found = dict(resolve_model_data_config(self.skeleton))
-        if found["input_size"][0] != 3:
+        """Timm's settings of the model's images: input_size, mean, std, interpolation, crop_pct, crop_mode."""
+        data = dict(resolve_model_data_config(self.skeleton))
+        if data["input_size"][0] != 3:
             raise InvalidCheckpoint(
                 self.config.model,
-                f"it reads {found['input_size'][0]} channels, not red, green and blue; choose a model of colour images",
+                f"it reads {data['input_size'][0]} channels, not red, green and blue; choose a model of colour images",
             )
-        return found
+        return data
 
     @cached_property
     def size(self) -> Size:
         """Channels, height and width of the pixels that the model reads."""
         own, argument = self.data["input_size"][1:], self.config.arguments.get("img_size")
-        stated = next(some for some in (argument, self.config.image_size, own) if some is not None)
-        sides = tuple(stated) if isinstance(stated, list | tuple) else (stated, stated)
+        size = next(value for value in (argument, self.config.image_size, own) if value is not None)
+        sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-            problem = "a size is a side in pixels, or a height and a width"
-            raise BadArguments(self.config.model, {"img_size": stated}, problem)
+            problem = "a size must be one side in pixels, or height and width"
+            raise self._invalid_arguments({"img_size": size}, problem)
         return 3, int(sides[0]), int(sides[1])
 
     @cached_property
-    def anatomy(self) -> Anatomy:
-        """How it is built and run, cut off at the part that is the last to keep."""
+    def structure(self) -> ModelStructure:
+        """Its structure, truncated after ``until``."""
         model = self.build("meta")
-        return anatomy(model, self._manner(model), self.size, self.config.until, self.config.model)
+        return analyze_model(model, self._interface(model), self.size, self.config.until, self.config.model)
 
     @cached_property
     def licence(self) -> str | None:
-        """The licence of pretrained weights, as timm states it."""
-        found = getattr(self.skeleton, "pretrained_cfg", {}).get("license")
-        return str(found) if found and self.config.weights == "pretrained" else None
+        """The licence of pretrained weights, according to timm."""
+        licence = getattr(self.skeleton, "pretrained_cfg", {}).get("license")
+        return str(licence) if licence and self.config.weights == "pretrained" else None
 
     @cached_property
     def skeleton(self) -> nn.Module:
-        """The whole model with its classifier, without memory."""
-        return self._created("meta")
+        """The whole model with its classifier, on the meta device."""
+        return self._create("meta")
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
-        """What timm's factory is told besides the name.
+        """The arguments for ``timm.create_model``.
 
         Raises:
-            UnknownArgument: for one that is not the user's to set.
+            VisionError: for an argument that taskgraft sets.
         """
-        if reserved := sorted(self.config.arguments.keys() & RESERVED):
-            raise UnknownArgument(self.config.model, reserved[0], ())
-        stated, size = self.config.arguments, self.config.image_size
-        sized = size is not None and "img_size" not in stated and "img_size" in self._signature
-        return dict(stated) | ({"img_size": size} if sized else {})
+        if reserved := sorted(self.config.arguments.keys() & RESERVED_ARGUMENTS):
+            raise VisionError(
+                f"The argument '{reserved[0]}' of the model '{self.config.model}' is set by taskgraft. Leave it out."
+            )
+        arguments, size = self.config.arguments, self.config.image_size
+        needs_size = size is not None and "img_size" not in arguments and "img_size" in self._signature
+        return dict(arguments) | ({"img_size": size} if needs_size else {})
 
-    def _created(self, device: str, **more: int) -> nn.Module:
+    def _create(self, device: str, **overrides: int) -> nn.Module:
         arguments = self.arguments
         try:
             with torch.device(device):
-                made: nn.Module = timm.create_model(self.factory_name, pretrained=False, **arguments, **more)
+                model: nn.Module = timm.create_model(self.factory_name, pretrained=False, **arguments, **overrides)
         except TypeError as error:
             unknown = next((name for name in arguments if f"unexpected keyword argument '{name}'" in str(error)), None)
             if unknown is None:
-                raise BadArguments(self.config.model, arguments, _reason(error)) from None
-            known = tuple(name for name in self._signature if name not in RESERVED)
-            raise UnknownArgument(self.config.model, unknown, known) from None
+                raise self._invalid_arguments(arguments, _reason(error)) from None
+            known = tuple(name for name in self._signature if name not in RESERVED_ARGUMENTS)
+            raise VisionError(
+                f"The model '{self.config.model}' has no argument '{unknown}'.{_hint(unknown, known)} "
+                f"Arguments: {join_words(known)}."
+            ) from None
         except (ValueError, RuntimeError, AssertionError, LookupError, AttributeError) as error:
-            raise BadArguments(self.config.model, arguments, _reason(error)) from None
-        return made
+            raise self._invalid_arguments(arguments, _reason(error)) from None
+        return model
+
+    def _invalid_arguments(self, arguments: Mapping[str, object], problem: str) -> VisionError:
+        listed = ", ".join(f"{name}={value!r:.40}" for name, value in arguments.items()) or "no arguments"
+        return VisionError(
+            f"The model '{self.config.model}' cannot be built with {listed}: {problem}.\n"
+            "Change or remove the backbone's settings 'arguments' and 'image_size'."
+        )
 
     @cached_property
     def _signature(self) -> tuple[str, ...]:
         with torch.device("meta"):
-            plain = timm.create_model(self.factory_name, pretrained=False)
-        return tuple(name for name in inspect.signature(type(plain)).parameters if name != "kwargs")
+            model = timm.create_model(self.factory_name, pretrained=False)
+        return tuple(name for name in inspect.signature(type(model)).parameters if name != "kwargs")
 
     def _hidden(self, model: Any) -> object:
-        """Run the model on the meta device, to see what it computes.
+        """Run the model on the meta device and return its last hidden state.
 
         Raises:
-            UnreadableSize: when it does not run on images of the size that is wanted.
+            VisionError: if it does not run on images of the configured size.
         """
         try:
             with torch.no_grad():
                 return model.forward_features(torch.empty(1, *self.size, device="meta"))
         except (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError) as error:
-            own = self.data["input_size"][1:]
-            raise UnreadableSize(self.config.model, self.size, own, _reason(error)) from None
+            (_, height, width), (own_height, own_width) = self.size, self.data["input_size"][1:]
+            raise VisionError(
+                f"The model '{self.config.model}' cannot read images of {height} × {width} pixels: {_reason(error)}.\n"
+                f"Change 'image_size' in the backbone's settings; the model's own size is {own_height} × {own_width}."
+            ) from None
 
-    def _manner(self, model: Any) -> Manner:
+    def _interface(self, model: Any) -> LibraryInterface:
         hidden = self._hidden(model)
         tokens = not (isinstance(hidden, Tensor) and hidden.dim() == 4)
-        inner = callable(getattr(model, "forward_intermediates", None))
-        return Manner(
-            vector=_pooled,
-            grid=_last_level if tokens and inner else None if tokens else _cells(self.size),
-            tokens=tokens and inner,
-            levels=_levels if inner else None,
+        has_intermediates = callable(getattr(model, "forward_intermediates", None))
+        grid: Callable[[Any, Tensor], Sequence[Tensor]] | None = _grid_forward(self.size)
+        if tokens:
+            grid = _last_grid if has_intermediates else None
+        return LibraryInterface(
+            vector=_vector_forward,
+            grid=grid,
+            tokens=tokens and has_intermediates,
+            levels=_pyramid_forward if has_intermediates else None,
             prefix=int(getattr(model, "num_prefix_tokens", 0) or 0),
             first=getattr(model, "global_pool", None) == "token",
-            pieces=lambda whole, traced: pieces(whole, traced, groups_of(model)),
-            roles=roles,
+            split=lambda whole, traced: split_into_blocks(whole, traced, layer_groups(model)),
+            roles=layer_roles,
         )
 
 
-def _pooled(model: Any, pixels: Tensor) -> Sequence[Tensor]:
+def _vector_forward(model: Any, pixels: Tensor) -> Sequence[Tensor]:
     return [model.forward_head(model.forward_features(pixels), pre_logits=True)]
 
 
-def _last_level(model: Any, pixels: Tensor) -> Sequence[Tensor]:
-    """Give the last grid as timm makes it, normalized as the whole model does it where the model can."""
+def _last_grid(model: Any, pixels: Tensor) -> Sequence[Tensor]:
+    """Compute timm's last grid, with the model's final norm if it can be applied to a grid."""
     settings = {"indices": 1, "output_fmt": "NCHW", "intermediates_only": True}
     try:
-        found = model.forward_intermediates(pixels, norm=True, **settings)
-    except AssertionError:  # so timm says that a model keeps its last norm for the pooled vector
-        found = model.forward_intermediates(pixels, norm=False, **settings)
-    return list(found[-1:])
+        levels = model.forward_intermediates(pixels, norm=True, **settings)
+    except AssertionError:  # timm's sign that the final norm is only for the pooled vector
+        levels = model.forward_intermediates(pixels, norm=False, **settings)
+    return list(levels[-1:])
 
 
-def _cells(size: Size) -> Callable[[Any, Tensor], Sequence[Tensor]]:
-    from taskgraft_vision.anatomy import grid_of
+def _grid_forward(size: Size) -> Callable[[Any, Tensor], Sequence[Tensor]]:
+    def forward(model: Any, pixels: Tensor) -> Sequence[Tensor]:
+        grid = to_grid(model.forward_features(pixels), size, 0)
+        assert grid is not None
+        return [grid]
 
-    def cells(model: Any, pixels: Tensor) -> Sequence[Tensor]:
-        found = grid_of(model.forward_features(pixels), size, 0)
-        assert found is not None
-        return [found]
-
-    return cells
+    return forward
 
 
-def _levels(wanted: Sequence[int] | None) -> Callable[[Any, Tensor], Sequence[Tensor]]:
-    def levels(model: Any, pixels: Tensor) -> Sequence[Tensor]:
-        indices = None if wanted is None else list(wanted)
+def _pyramid_forward(levels: Sequence[int] | None) -> Callable[[Any, Tensor], Sequence[Tensor]]:
+    def forward(model: Any, pixels: Tensor) -> Sequence[Tensor]:
+        indices = None if levels is None else list(levels)
         return list(model.forward_intermediates(pixels, indices=indices, output_fmt="NCHW", intermediates_only=True))
 
-    return levels
+    return forward
 
 
 def _check_architecture(name: str, folder: Path) -> None:
-    """Refuse a folder that timm did not save."""
+    """Raise InvalidCheckpoint for a folder that timm did not save."""
     path = folder / "config.json"
     if not path.is_file():
         raise InvalidCheckpoint(name, "it has no config.json, so timm did not save it")
     with translate_errors(name, "its configuration"):
-        stated = json.loads(path.read_text(encoding="utf-8"))
-    architecture = stated.get("architecture") if isinstance(stated, dict) else None
+        config = json.loads(path.read_text(encoding="utf-8"))
+    architecture = config.get("architecture") if isinstance(config, dict) else None
     if architecture is None:
-        raise InvalidCheckpoint(name, "its config.json names no 'architecture', so timm did not save it")
+        raise InvalidCheckpoint(name, "its config.json has no 'architecture', so timm did not save it")
     if not isinstance(architecture, str) or not timm.is_model(architecture):
         raise InvalidCheckpoint(
             name,
-            f"its config.json names {architecture!r:.60} as 'architecture', which timm {timm.__version__} does not have",
+            f"its config.json has the architecture {architecture!r:.60}, which timm {timm.__version__} does not have",
         )
 
 
+def _hint(word: str, known: Sequence[str]) -> str:
+    suggestion = closest_match(word, known)
+    return f" Did you mean '{suggestion}'?" if suggestion else ""
+
+
 def _reason(error: Exception) -> str:
-    """Give what an error of timm or torch says, its first line."""
+    """Return the first line of an error of timm or torch."""
     return next(iter(str(error).splitlines()), type(error).__name__)[:200].rstrip(".")

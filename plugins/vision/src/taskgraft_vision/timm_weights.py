@@ -1,4 +1,4 @@
-"""Weights of a timm model, read with every tensor accounted for."""
+"""Load weights into a timm model, accounting for every tensor."""
 
 import json
 from collections.abc import Mapping
@@ -13,104 +13,89 @@ from taskgraft.plugin import (
     Checkpoint,
     InvalidCheckpoint,
     MissingTensors,
-    TaskgraftError,
     combined_digest,
     join_words,
     translate_errors,
     weight_files,
 )
-from taskgraft_vision.anatomy import shorten
+from taskgraft_vision.errors import VisionError
+from taskgraft_vision.structure import truncate
 from taskgraft_vision.timm_model import TimmModel
 
-COUNTERS = "num_batches_tracked"
-"""Counts the batches that a BatchNorm has seen; no feature depends on it, and checkpoints may lack it."""
-
-
-@dataclass(eq=False)
-class UnexpectedTensors(TaskgraftError):
-    """Weights that hold tensors of something else."""
-
-    name: str
-    model: str
-    unexpected: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"The weights '{self.name}' hold {len(self.unexpected):,} tensors that the model '{self.model}' does not have: "
-            f"{join_words(self.unexpected, 3)}.\nSo they are another model's, and nothing is loaded. Choose the model that they "
-            "belong to, or give the arguments that it was built with."
-        )
+BATCH_COUNTER = "num_batches_tracked"
+"""End of the name of BatchNorm's batch counters; no feature depends on them, and checkpoints may lack them."""
 
 
 @dataclass(frozen=True)
 class TimmWeights:
-    """The weights that settings name for a model."""
+    """The weights of a model, as settings name them."""
 
     model: TimmModel
 
     def load(self) -> tuple[nn.Module, str | None]:
-        """Make the model with its weights.
+        """Build the model with its weights.
 
         Returns:
-            the model, and the fingerprint of the weights that it uses; None when they were drawn at random.
+            the model, and the fingerprint of the weights that it uses; None for random weights.
 
         Raises:
-            MissingTensors: when a weight that the features use is not there.
-            UnexpectedTensors: when there are weights of another model.
-            InvalidCheckpoint, CheckpointNotFound: when there are none, or they cannot be read.
+            MissingTensors: if a weight that the features use is missing.
+            VisionError: if the weights are those of another model.
+            InvalidCheckpoint, CheckpointNotFound: if there are no weights, or they cannot be read.
         """
         model = self.model.build("cpu")
-        shorten(model, self.model.anatomy.removed, self.model.anatomy.stop)
+        truncate(model, self.model.structure.removed, self.model.structure.stop)
         if self.model.config.weights == "random":
             return model, None
-        folder, path = self._weights()
-        stored = self._stored(path)
-        needed = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTERS)}
-        state = self._native(stored, needed)
+        folder, path = self._find_file()
+        stored = self._read(path)
+        needed = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(BATCH_COUNTER)}
+        state = self._convert(stored, needed)
         self._check(state, needed)
         with translate_errors(self._name, "its weights"):
             model.load_state_dict({name: state[name] for name in needed}, strict=False)
-        beside = tuple(f"{name}." for name in self._classifiers)
+        classifiers = tuple(f"{name}." for name in self._classifiers)
         used = {
             name: tensor
             for name, tensor in stored.items()
-            if name in needed or (state is not stored and not name.startswith(beside) and not name.endswith(COUNTERS))
+            if name in needed
+            or (state is not stored and not name.startswith(classifiers) and not name.endswith(BATCH_COUNTER))
         }
-        return model, combined_digest(used, self._built(folder))
+        return model, combined_digest(used, self._model_files(folder))
 
-    def _built(self, folder: Path | None) -> dict[str, bytes]:
-        """Say what the model is built from besides tensors. The size of the images, the processor says."""
+    def _model_files(self, folder: Path | None) -> dict[str, bytes]:
+        """What the model is built from apart from tensors. The image size is part of the processor's settings instead."""
         arguments = {name: value for name, value in self.model.config.arguments.items() if name != "img_size"}
         architecture = self.model.config.model.partition(".")[0] if self.model.checkpoint is None else None
         files = {"model": json.dumps([architecture, arguments], sort_keys=True).encode()}
-        stated = folder / "config.json" if folder else None
-        return files | ({"config.json": stated.read_bytes()} if stated and stated.is_file() else {})
+        config = folder / "config.json" if folder else None
+        return files | ({"config.json": config.read_bytes()} if config and config.is_file() else {})
 
     @property
     def _name(self) -> str:
         return self.model.config.model if self.model.config.weights == "pretrained" else self.model.config.weights
 
-    def _weights(self) -> tuple[Path | None, Path]:
-        """Find the file of the weights, and the folder that it lies in where that is a checkpoint's."""
+    def _find_file(self) -> tuple[Path | None, Path]:
+        """Find the checkpoint's folder, None for a single file, and the file of weights."""
         if self.model.config.weights != "pretrained":
             path = Path(self.model.config.weights).expanduser()
             if path.is_dir():
                 raise InvalidCheckpoint(
-                    self.model.config.weights, "it is a folder; name a file in it, or the folder as the model"
+                    self.model.config.weights, "it is a folder; name a file in it, or use the folder as the model"
                 )
             if not path.is_file():
                 raise InvalidCheckpoint(
-                    self.model.config.weights, "there is no such file of weights (or say pretrained, or random)"
+                    self.model.config.weights, "there is no such weight file (other values: pretrained, random)"
                 )
             return None, path
         checkpoint = self.model.checkpoint
         if checkpoint is None:
-            stated = getattr(self.model.skeleton, "pretrained_cfg", {})
-            if not stated.get("hf_hub_id"):
+            pretrained_config = getattr(self.model.skeleton, "pretrained_cfg", {})
+            if not pretrained_config.get("hf_hub_id"):
                 raise InvalidCheckpoint(
-                    self.model.config.model, "timm names no weights for it; give a file of weights, or say random"
+                    self.model.config.model, "timm has no weights for it; name a weight file, or use random"
                 )
-            checkpoint = Checkpoint(str(stated["hf_hub_id"]), self.model.config.revision)
+            checkpoint = Checkpoint(str(pretrained_config["hf_hub_id"]), self.model.config.revision)
         folder = checkpoint.folder(weights=True)
         files = weight_files(folder)
         if not files:
@@ -119,44 +104,44 @@ class TimmWeights:
             )
         return folder, next((path for path in files if path.stem == "model"), files[0])
 
-    def _stored(self, path: Path) -> dict[str, Tensor]:
-        """Read a file of weights.
+    def _read(self, path: Path) -> dict[str, Tensor]:
+        """Read a weight file.
 
         Raises:
-            InvalidCheckpoint: when it is damaged, or holds anything but tensors by name.
+            InvalidCheckpoint: if it is damaged, or contains anything but named tensors.
         """
-        advice = "fetch them again, or save the tensors alone (model.state_dict())"
+        advice = "download them again, or save only the tensors (model.state_dict())"
         try:
             with translate_errors(self._name, "its weights"):
-                return _tensors(path)
+                return _load_tensors(path)
         except InvalidCheckpoint as error:
             raise InvalidCheckpoint(self._name, f"{error.problem}; {advice}") from None
 
     @cached_property
     def _classifiers(self) -> tuple[str, ...]:
-        """Paths of the layers that give a number per class."""
-        stated = getattr(self.model.skeleton, "pretrained_cfg", {}).get("classifier") or ()
-        return (stated,) if isinstance(stated, str) else tuple(stated)
+        """Paths of the classifier layers."""
+        paths = getattr(self.model.skeleton, "pretrained_cfg", {}).get("classifier") or ()
+        return (paths,) if isinstance(paths, str) else tuple(paths)
 
-    def _native(self, stored: dict[str, Tensor], needed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Bring tensors under the names and shapes of the model, by timm's own conversion, where they differ.
+    def _convert(self, stored: dict[str, Tensor], needed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Convert tensors to the names and shapes of the model with timm's own conversion, if they differ.
 
-        timm then loads into the whole model, classifier included, for only so does it insist on every tensor. So the
-        classifier is made for as many classes as that of the file; where it has none, for as many as the model's, or none.
+        timm checks every tensor only if it loads the whole model including the classifier. So the classifier gets as many
+        classes as that of the file; if the file has none, as many as the model's, or none.
         """
         if all(name in stored and stored[name].shape == tensor.shape for name, tensor in needed.items()):
             return stored
-        have = [stored[f"{name}.weight"].shape[0] for name in self._classifiers if f"{name}.weight" in stored]
-        for classes in have[:1] or dict.fromkeys((getattr(self.model.skeleton, "num_classes", 0), 0)):
-            converted = self._converted(stored, classes)
+        class_counts = [stored[f"{name}.weight"].shape[0] for name in self._classifiers if f"{name}.weight" in stored]
+        for classes in class_counts[:1] or dict.fromkeys((getattr(self.model.skeleton, "num_classes", 0), 0)):
+            converted = self._load_with_timm(stored, classes)
             if converted is not None:
                 return converted
-        return stored  # what is missing is told by name
+        return stored  # missing tensors are reported by name
 
-    def _converted(self, stored: Mapping[str, Tensor], classes: int) -> dict[str, Tensor] | None:
-        """Load tensors into a whole model by timm's own conversion; None when they do not fit."""
+    def _load_with_timm(self, stored: Mapping[str, Tensor], classes: int) -> dict[str, Tensor] | None:
+        """Load tensors into a whole model with timm's own conversion; None if they do not fit."""
         try:
-            converted = timm.create_model(
+            model = timm.create_model(
                 self.model.factory_name,
                 pretrained=True,
                 pretrained_cfg_overlay={"state_dict": dict(stored), "source": None, "num_classes": classes},
@@ -165,7 +150,7 @@ class TimmWeights:
             )
         except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError):
             return None
-        return dict(converted.state_dict())
+        return dict(model.state_dict())
 
     def _check(self, state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
         missing = tuple(sorted(name for name in needed if name not in state))
@@ -173,31 +158,38 @@ class TimmWeights:
         whole = self.model.build("meta").state_dict().keys()
         unexpected = tuple(sorted(name for name in state if name not in known and name not in whole))
         if missing and len(missing) == len(needed) and unexpected:
-            raise UnexpectedTensors(self._name, self.model.config.model, unexpected)
+            raise self._wrong_model(unexpected)
         if missing:
             raise MissingTensors(self._name, missing)
         if unexpected:
-            raise UnexpectedTensors(self._name, self.model.config.model, unexpected)
+            raise self._wrong_model(unexpected)
         for name, tensor in needed.items():
             if state[name].shape != tensor.shape:
-                have, need = (tuple(one.shape) for one in (state[name], tensor))
+                stored_shape, shape = tuple(state[name].shape), tuple(tensor.shape)
                 raise InvalidCheckpoint(
                     self._name,
-                    f"its tensor {name} is {have}, but the model '{self.model.config.model}' has {need}; choose the model that "
-                    "it belongs to, or give the arguments that it was built with",
+                    f"its tensor {name} is {stored_shape}, but the model '{self.model.config.model}' needs {shape}; choose the "
+                    "model that it belongs to, or set the arguments that it was built with",
                 )
 
+    def _wrong_model(self, unexpected: tuple[str, ...]) -> VisionError:
+        return VisionError(
+            f"The weights '{self._name}' have {len(unexpected):,} tensors that the model '{self.model.config.model}' does not "
+            f"have: {join_words(unexpected, 3)}.\nSo they belong to another model, and nothing is loaded. Choose that model, "
+            "or set the arguments that it was built with."
+        )
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """Read a file of weights, or what a training run left. Nothing in it runs.
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a weight file or a training checkpoint, without running code in it.
 
     Raises:
-        ValueError: when it holds anything but tensors by name.
+        ValueError: if it contains anything but named tensors.
     """
     try:
-        found: dict[str, Tensor] = timm.models.load_state_dict(str(path), weights_only=True)
-    except AttributeError:  # timm takes every pickle for a dict
-        found = {}
-    if not found or not all(isinstance(tensor, Tensor) for tensor in found.values()):
-        raise ValueError("they are not tensors by name")
-    return found
+        tensors: dict[str, Tensor] = timm.models.load_state_dict(str(path), weights_only=True)
+    except AttributeError:  # timm assumes that every pickle is a dict
+        tensors = {}
+    if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise ValueError("they are not named tensors")
+    return tensors

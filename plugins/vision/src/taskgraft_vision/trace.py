@@ -1,7 +1,7 @@
-"""What a forward pass does, seen on the meta device, where no number is computed and no weight needs memory.
+"""Trace a forward pass on the meta device, where nothing is computed and weights need no memory.
 
-Two questions are answered for any model: in which order its modules are called and what shapes they give; and at which modules
-everything that comes later depends on the input through that module's input alone, so that the pass can be cut there.
+This answers two questions about any model: in which order its modules are called and with which output shapes; and before which
+modules the pass can be cut, because everything later depends on the pixels only through that module's input.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 ROWS = 2
-"""Rows of the batch that is traced."""
+"""Batch size of a traced pass."""
 
-Run = Callable[[nn.Module, Tensor], Sequence[Tensor]]
-"""Calls a model on pixels, ``(batch, channel, height, width)``; gives the tensors that features are made of."""
+Forward = Callable[[nn.Module, Tensor], Sequence[Tensor]]
+"""Calls a model on pixels, ``(batch, channel, height, width)``; returns the tensors that features are made of."""
 
 Shapes = tuple[tuple[int, ...], ...]
-"""Shapes of the tensors in a module's output, with ``ROWS`` rows."""
+"""Shapes of a module's output tensors, with ``ROWS`` rows."""
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,26 @@ class Call:
     """One call of a module.
 
     Attributes:
-        start: when it began, and ``end`` when it ended, counted in beginnings and ends of calls.
-        shapes: of its output, a tensor or a list of tensors; None when it is something else.
-        many: whether the output is a list or tuple.
-        tainted: whether the output depends on the pixels.
+        start, end: position among the starts and ends of all calls.
+        shapes: of its output, a tensor or a list of tensors; None if it is something else.
+        is_list: whether the output is a list or tuple.
+        depends_on_pixels: whether the output depends on the pixels.
     """
 
     start: int
     end: int
     shapes: Shapes | None
-    many: bool
-    tainted: bool
+    is_list: bool
+    depends_on_pixels: bool
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a pass does.
+    """A traced pass.
 
     Attributes:
-        calls: path of a module → its calls, in their order.
-        outputs: the shapes of what the run gives.
+        calls: path of a module → its calls, in order.
+        outputs: the shapes of the outputs.
     """
 
     calls: Mapping[str, tuple[Call, ...]]
@@ -54,129 +54,140 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Flow:
-    """How information flows from the inputs of some modules to the outputs of a run.
+class DataFlow:
+    """How the outputs of a pass depend on the inputs of some modules.
 
     Attributes:
-        cuts: numbers of those modules, from 1, where all that comes later depends on the pixels through the module's input
-            alone.
-        sources: for each output of the run, the number of the last of those modules that it comes from; 0 when it comes from
-            before the first.
+        cuts: numbers of those modules, from 1, such that everything later depends on the pixels only through the module's
+            input.
+        sources: for each output, the number of the last of those modules that it depends on; 0 if it depends on none.
     """
 
     cuts: frozenset[int]
     sources: tuple[int, ...]
 
 
-def trace(model: nn.Module, run: Run, pixels: tuple[int, int, int]) -> Trace:
-    """Follow one pass.
+def trace(model: nn.Module, forward: Forward, pixels: tuple[int, int, int]) -> Trace:
+    """Trace one pass.
 
     Args:
         model: on the meta device, in eval mode.
         pixels: channels, height and width.
     """
-    found: dict[str, list[Call]] = {}
-    began: dict[str, list[int]] = {}
+    calls: dict[str, list[Call]] = {}
+    starts: dict[str, list[int]] = {}
     clock = iter(range(10**9))
 
-    def begin(path: str) -> Callable[..., None]:
-        return lambda *_: began.setdefault(path, []).append(next(clock))
+    def record_start(path: str) -> Callable[..., None]:
+        return lambda *_: starts.setdefault(path, []).append(next(clock))
 
-    def end(path: str) -> Callable[..., None]:
-        def note(module: nn.Module, inputs: object, output: object) -> None:
-            some = flat(output)
-            shapes = None if some is None else tuple(tuple(one.shape) for one in some)
-            tainted = some is None or any(one.requires_grad for one in some)
-            call = Call(began[path].pop(), next(clock), shapes, not isinstance(output, Tensor), tainted)
-            found.setdefault(path, []).append(call)
+    def record_end(path: str) -> Callable[..., None]:
+        def record(module: nn.Module, inputs: object, output: object) -> None:
+            tensors = as_tensors(output)
+            shapes = None if tensors is None else tuple(tuple(tensor.shape) for tensor in tensors)
+            depends_on_pixels = tensors is None or any(tensor.requires_grad for tensor in tensors)
+            call = Call(starts[path].pop(), next(clock), shapes, not isinstance(output, Tensor), depends_on_pixels)
+            calls.setdefault(path, []).append(call)
 
-        return note
+        return record
 
-    with ExitStack() as hooks, _graph():
+    with ExitStack() as hooks, _grad_enabled():
         for path, module in model.named_modules():
-            hooks.callback(module.register_forward_pre_hook(begin(path)).remove)
-            hooks.callback(module.register_forward_hook(end(path)).remove)
-        outputs = run(model, _pixels(model, pixels))
-    calls = {path: tuple(some) for path, some in found.items()}
-    return Trace(calls, tuple(tuple(output.shape) for output in outputs))
+            hooks.callback(module.register_forward_pre_hook(record_start(path)).remove)
+            hooks.callback(module.register_forward_hook(record_end(path)).remove)
+        outputs = forward(model, _meta_pixels(model, pixels))
+    return Trace(
+        {path: tuple(records) for path, records in calls.items()}, tuple(tuple(output.shape) for output in outputs)
+    )
 
 
-def follow(model: nn.Module, run: Run, pixels: tuple[int, int, int], entries: Sequence[str | None]) -> Flow:
-    """Find out at which of some modules a pass can be cut.
+def find_cuts(
+    model: nn.Module, forward: Forward, pixels: tuple[int, int, int], entries: Sequence[str | None]
+) -> DataFlow:
+    """Find out before which of some modules a pass can be cut.
+
+    The input of each is detached from the autograd graph, so what later tensors depend on shows which inputs they use.
 
     Args:
-        entries: paths of modules in the order in which they are called, each once; None for one where no cut is wanted.
+        entries: paths of modules in the order in which they are called, each once; None to skip one.
     """
     leaves: dict[int, int] = {}
-    reached: list[tuple[int, frozenset[int]]] = []
+    inputs_seen: list[tuple[int, frozenset[int]]] = []
+    alive: list[Tensor] = []
 
-    def cut(number: int) -> Callable[..., Any]:
-        def replace(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-            hidden = flat(first(inputs, named))
+    def detach_input(number: int) -> Callable[..., Any]:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            hidden = as_tensors(first_input(inputs, named))
             if hidden is None:
                 return None
-            reached.append((number, _sources(hidden, leaves)))
-            fresh = [one.detach().requires_grad_() for one in hidden]
-            kept.extend(fresh)
-            leaves.update({id(one): number for one in fresh})
-            return with_first(inputs, named, [one.clone() for one in fresh])
+            inputs_seen.append((number, _source_numbers(hidden, leaves)))
+            detached = [tensor.detach().requires_grad_() for tensor in hidden]
+            alive.extend(detached)  # leaves are known by id, so they must not be freed
+            leaves.update({id(tensor): number for tensor in detached})
+            return replace_first_input(inputs, named, [tensor.clone() for tensor in detached])
 
-        return replace
+        return hook
 
-    kept: list[Tensor] = []
-    with ExitStack() as hooks, _graph():
+    with ExitStack() as hooks, _grad_enabled():
         for number, path in enumerate(entries, start=1):
             if path is not None:
                 module = model.get_submodule(path)
-                hooks.callback(module.register_forward_pre_hook(cut(number), with_kwargs=True).remove)
-        start = _pixels(model, pixels)
+                hooks.callback(module.register_forward_pre_hook(detach_input(number), with_kwargs=True).remove)
+        start = _meta_pixels(model, pixels)
         leaves[id(start)] = 0
-        outputs = run(model, start)
-    ends = [_sources([output], leaves) for output in outputs]
-    sources = tuple(max(some, default=0) for some in ends)
+        outputs = forward(model, start)
+    output_sources = [_source_numbers([output], leaves) for output in outputs]
+    sources = tuple(max(numbers, default=0) for numbers in output_sources)
+    return DataFlow(frozenset(_valid_cuts(inputs_seen, output_sources, sources)), sources)
+
+
+def _valid_cuts(
+    inputs_seen: Sequence[tuple[int, frozenset[int]]], output_sources: Sequence[frozenset[int]], sources: Sequence[int]
+) -> Iterator[int]:
+    """Yield the modules that are called once and before which nothing is used afterwards but their own input."""
     last = max(sources, default=0)
-    final = [some for some, source in zip(ends, sources, strict=True) if source == last]
-    cuts = {
-        number
-        for place, (number, _) in enumerate(reached)
-        if all(min(some, default=number) >= number for _, some in reached[place + 1 :])
-        and all(min(some, default=number) >= number for some in final)
-        and all(min(some, default=0) >= number for some, source in zip(ends, sources, strict=True) if source >= number)
-        and [other for other, _ in reached].count(number) == 1
-    }
-    return Flow(frozenset(cuts), sources)
+    final = [numbers for numbers, source in zip(output_sources, sources, strict=True) if source == last]
+    for position, (number, _) in enumerate(inputs_seen):
+        later = [numbers for _, numbers in inputs_seen[position + 1 :]] + final
+        after = [numbers for numbers, source in zip(output_sources, sources, strict=True) if source >= number]
+        if (
+            all(min(numbers, default=number) >= number for numbers in later)
+            and all(min(numbers, default=0) >= number for numbers in after)
+            and [other for other, _ in inputs_seen].count(number) == 1
+        ):
+            yield number
 
 
-def reached(model: nn.Module, run: Run, pixels: tuple[int, int, int]) -> frozenset[str]:
+def used_parameters(model: nn.Module, forward: Forward, pixels: tuple[int, int, int]) -> frozenset[str]:
     """Name the parameters that the outputs of a pass depend on."""
-    named = {id(parameter.requires_grad_()): name for name, parameter in model.named_parameters()}
-    with _graph():
-        outputs = run(model, torch.empty(ROWS, *pixels, device="meta"))
-    found = frozenset(
-        named[number] for number in _leaves([output for output in outputs if output.requires_grad], named)
+    names = {id(parameter.requires_grad_()): name for name, parameter in model.named_parameters()}
+    with _grad_enabled():
+        outputs = forward(model, torch.empty(ROWS, *pixels, device="meta"))
+    used = frozenset(
+        names[leaf] for leaf in _find_leaves([output for output in outputs if output.requires_grad], names)
     )
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return found
+    return used
 
 
-def flat(value: object) -> list[Tensor] | None:
-    """Give a tensor, or a list or tuple of tensors, as a list; None for anything else."""
+def as_tensors(value: object) -> list[Tensor] | None:
+    """Return a tensor, or a list or tuple of tensors, as a list; None for anything else."""
     if isinstance(value, Tensor):
         return [value]
-    if isinstance(value, list | tuple) and value and all(isinstance(one, Tensor) for one in value):
+    if isinstance(value, list | tuple) and value and all(isinstance(item, Tensor) for item in value):
         return list(value)
     return None
 
 
-def first(inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-    """Give the first input of a call."""
+def first_input(inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    """Return the first input of a call."""
     return inputs[0] if inputs else next(iter(named.values()), None)
 
 
-def with_first(inputs: tuple[Any, ...], named: Mapping[str, Any], hidden: Sequence[Tensor]) -> Any:
-    """Give the inputs of a call with other tensors as the first, in the form that a pre-hook with keywords answers."""
-    old = first(inputs, named)
+def replace_first_input(inputs: tuple[Any, ...], named: Mapping[str, Any], hidden: Sequence[Tensor]) -> Any:
+    """Replace the first input of a call by other tensors; the result is what a pre-hook with keyword arguments returns."""
+    old = first_input(inputs, named)
     new = hidden[0] if isinstance(old, Tensor) else type(old)(hidden)
     if inputs:
         return (new, *inputs[1:]), dict(named)
@@ -184,34 +195,34 @@ def with_first(inputs: tuple[Any, ...], named: Mapping[str, Any], hidden: Sequen
 
 
 @contextmanager
-def _graph() -> Iterator[None]:
-    """Let autograd keep its graph, whatever the caller switched off."""
+def _grad_enabled() -> Iterator[None]:
+    """Record the autograd graph, also if the caller disabled it."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
-def _pixels(model: nn.Module, size: tuple[int, int, int]) -> Tensor:
+def _meta_pixels(model: nn.Module, size: tuple[int, int, int]) -> Tensor:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return torch.empty(ROWS, *size, device="meta", requires_grad=True)
 
 
-def _sources(tensors: Sequence[Tensor], leaves: Mapping[int, int]) -> frozenset[int]:
+def _source_numbers(tensors: Sequence[Tensor], leaves: Mapping[int, int]) -> frozenset[int]:
     """Find the numbers of the leaves that tensors depend on."""
-    return frozenset(leaves[leaf] for leaf in _leaves(tensors, leaves))
+    return frozenset(leaves[leaf] for leaf in _find_leaves(tensors, leaves))
 
 
-def _leaves(tensors: Sequence[Tensor], known: Collection[int]) -> set[int]:
-    """Find the leaves, by their identity, that tensors depend on, through the graph that autograd keeps."""
-    found = {id(tensor) for tensor in tensors if id(tensor) in known}
-    waiting: list[Any] = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
-    seen: set[Any] = set(waiting)
-    while waiting:
-        node = waiting.pop()
-        leaf = id(getattr(node, "variable", None))  # what an accumulating node belongs to
+def _find_leaves(tensors: Sequence[Tensor], known: Collection[int]) -> set[int]:
+    """Find the leaves, by id, that tensors depend on in the autograd graph."""
+    leaves = {id(tensor) for tensor in tensors if id(tensor) in known}
+    stack: list[Any] = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
+    visited: set[Any] = set(stack)
+    while stack:
+        node = stack.pop()
+        leaf = id(getattr(node, "variable", None))  # of an AccumulateGrad node
         if leaf in known:
-            found.add(leaf)
-        fresh = {before for before, _ in node.next_functions if before is not None} - seen
-        seen |= fresh
-        waiting += fresh
-    return found
+            leaves.add(leaf)
+        previous = {function for function, _ in node.next_functions if function is not None} - visited
+        visited |= previous
+        stack += previous
+    return leaves

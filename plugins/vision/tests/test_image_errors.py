@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 from commands import typed
-from drawing import encoded, noise
 from PIL import Image
 from refusals import SKIP, refused
-from stored import drawn, stored
+from sample_images import encode, noise_image
+from timm_files import random_model, save_weights
 
 RECIPE = """
 head = "classification"
@@ -38,13 +38,13 @@ epochs = 1
 def shelf(tmp_path_factory):
     """Weights of small models, and a table of images beside them: made once."""
     folder = tmp_path_factory.mktemp("shelf")
-    stored(drawn("test_resnet"), folder / "resnet.safetensors")
-    stored(drawn("test_vit"), folder / "vit.safetensors")
+    save_weights(random_model("test_resnet"), folder / "resnet.safetensors")
+    save_weights(random_model("test_vit"), folder / "vit.safetensors")
     (folder / "animals.toml").write_text(RECIPE)
     for number in range(6):
         path = folder / "pets" / ("cat" if number % 2 else "dog") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded(noise(40, 50, number)))
+        path.write_bytes(encode(noise_image(40, 50, number)))
     table(folder)
     return folder
 
@@ -96,17 +96,17 @@ def test_a_file_that_is_not_there_beside_a_table_elsewhere(place, monkeypatch):
 
 
 def test_a_photograph_cut_off(place):
-    content = encoded(noise(64, 64), "JPEG")
+    content = encode(noise_image(64, 64), "JPEG")
     assert (
         refused_image(place, "half.jpg", content[: len(content) // 2])
-        == f"pets.csv, line 8: pets/half.jpg is cut off or damaged (image file is truncated).\n{SKIP}"
+        == f"pets.csv, line 8: pets/half.jpg is truncated or damaged (image file is truncated).\n{SKIP}"
     )
 
 
 def test_a_text_that_is_called_an_image(place):
     assert (
         refused_image(place, "text.webp", b"no pixels here\n")
-        == f"pets.csv, line 8: pets/text.webp is no image that Pillow can read.\n{SKIP}"
+        == f"pets.csv, line 8: pets/text.webp is not an image that Pillow can read.\n{SKIP}"
     )
 
 
@@ -130,28 +130,28 @@ def test_an_image_without_a_label(place):
 
 
 def test_numbers_of_unknown_range(place):
-    content = encoded(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF")
+    content = encode(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF")
     assert refused_image(place, "height.tiff", content) == (
-        "pets.csv, line 8: pets/height.tiff has pixels of Pillow's mode F, whose range is not known; save it with 8"
+        "pets.csv, line 8: pets/height.tiff has Pillow's mode F, whose range is unknown; save it with 8"
         f" or 16 bits.\n{SKIP}"
     )
 
 
 def test_a_drawing_that_is_no_picture_of_pixels(place):
     assert (
-        refused_image(place, "drawing.eps", encoded(noise(8, 8), "EPS"))
-        == f"pets.csv, line 8: pets/drawing.eps is of the format EPS, which is not taken.\n{SKIP}"
+        refused_image(place, "drawing.eps", encode(noise_image(8, 8), "EPS"))
+        == f"pets.csv, line 8: pets/drawing.eps has the format EPS, which is not supported.\n{SKIP}"
     )
 
 
 def test_an_image_that_would_fill_the_memory(place, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
     assert refused_features("--set", "weights=random", "--set", "image_size=64") == (
-        "pets.csv, line 2: pets/cat/1.png has more pixels than Pillow opens (1,000).\n"
-        "pets.csv, line 3: pets/cat/3.png has more pixels than Pillow opens (1,000).\n"
-        "pets.csv, line 4: pets/cat/5.png has more pixels than Pillow opens (1,000).\n"
-        "pets.csv, line 5: pets/dog/0.png has more pixels than Pillow opens (1,000).\n"
-        "pets.csv, line 6: pets/dog/2.png has more pixels than Pillow opens (1,000).\n"
+        "pets.csv, line 2: pets/cat/1.png has more pixels than Pillow's limit (1,000).\n"
+        "pets.csv, line 3: pets/cat/3.png has more pixels than Pillow's limit (1,000).\n"
+        "pets.csv, line 4: pets/cat/5.png has more pixels than Pillow's limit (1,000).\n"
+        "pets.csv, line 5: pets/dog/0.png has more pixels than Pillow's limit (1,000).\n"
+        "pets.csv, line 6: pets/dog/2.png has more pixels than Pillow's limit (1,000).\n"
         "… and 1 more reasons.\n"
         "Fix these rows, or take them out of the data."
     )
@@ -212,8 +212,7 @@ def test_a_folder_of_other_files(place):
     (place / "pets").mkdir()
     (place / "pets" / "notes.md").write_text("")
     assert refused_fit("data.train=pets", "data.reader=image-folder") == (
-        "pets: the folder holds no image. The names of images end in .bmp, .gif, .jpeg, .jpg, .png, .ppm, .tif, "
-        ".tiff, .webp."
+        "pets: the folder has no image. Image files end in .bmp, .gif, .jpeg, .jpg, .png, .ppm, .tif, .tiff, .webp."
     )
 
 
@@ -221,18 +220,20 @@ def test_a_label_without_images(place):
     (place / "pets" / "horse").mkdir()
     assert (
         refused_fit("data.train=pets")
-        == "pets: the folder of the label 'horse' holds no image. Put images into it, or take it away."
+        == "pets: the folder of the label 'horse' has no image. Add images, or remove the folder."
     )
 
 
 def test_a_file_among_the_images_that_is_none(place):
     (place / "pets" / "cat" / "notes.txt").write_text("")
-    assert refused_fit("data.train=pets") == f"pets, row 3: cat/notes.txt is no image by its ending.\n{SKIP}"
+    assert refused_fit("data.train=pets") == f"pets, row 3: cat/notes.txt does not have the suffix of an image.\n{SKIP}"
 
 
 def test_a_damaged_image_in_a_folder(place):
     (place / "pets" / "cat" / "5.png").write_bytes(b"no pixels")
-    assert refused_fit("data.train=pets") == f"pets, row 2: pets/cat/5.png is no image that Pillow can read.\n{SKIP}"
+    assert (
+        refused_fit("data.train=pets") == f"pets, row 2: pets/cat/5.png is not an image that Pillow can read.\n{SKIP}"
+    )
 
 
 def test_a_folder_of_one_label(place):
@@ -291,7 +292,7 @@ def test_a_folder_of_a_model_that_is_not_there(place):
 
 def test_weights_that_are_not_there(place):
     assert refused_fit("backbone.weights=resnet.pth") == (
-        "The checkpoint 'resnet.pth' cannot be used: there is no such file of weights (or say pretrained, or random)."
+        "The checkpoint 'resnet.pth' cannot be used: there is no such weight file (other values: pretrained, random)."
     )
 
 
@@ -317,7 +318,7 @@ def test_weights_cut_off(place):
 def test_a_table_in_place_of_weights(place):
     assert refused_fit("backbone.weights=pets.csv") == (
         "The checkpoint 'pets.csv' cannot be used: its weights cannot be read (a file holds more than tensors, and "
-        "is not run); fetch them again, or save the tensors alone (model.state_dict())."
+        "is not run); download them again, or save only the tensors (model.state_dict())."
     )
 
 
@@ -330,7 +331,7 @@ def test_an_unknown_part(place):
 
 def test_an_unknown_argument(place):
     assert refused_fit("backbone.arguments.act_layers=gelu") == (
-        "The model 'test_resnet' takes no argument 'act_layers'. Did you mean 'act_layer'? Arguments: block, "
+        "The model 'test_resnet' has no argument 'act_layers'. Did you mean 'act_layer'? Arguments: block, "
         "layers, output_stride, global_pool, cardinality, base_width, stem_width, stem_type, replace_stem_pool, "
         "block_reduce_first, down_kernel_size, avg_down and 11 more."
     )
@@ -339,7 +340,7 @@ def test_an_unknown_argument(place):
 def test_an_argument_that_is_not_to_be_set(place):
     assert (
         refused_fit("backbone.arguments.num_classes=3")
-        == "The argument 'num_classes' of the model 'test_resnet' is decided by taskgraft. Leave it out."
+        == "The argument 'num_classes' of the model 'test_resnet' is set by taskgraft. Leave it out."
     )
 
 
@@ -368,7 +369,7 @@ def test_an_image_size_that_the_model_cannot_read(place):
     assert refused_fit("backbone.model=test_vit", "backbone.weights=vit.safetensors", "backbone.image_size=70") == (
         "The model 'test_vit' cannot read images of 70 × 70 pixels: Input height (70) should be divisible by patch "
         "size (16).\n"
-        "Choose another 'image_size' in the backbone's settings; its own is 160 × 160."
+        "Change 'image_size' in the backbone's settings; the model's own size is 160 × 160."
     )
 
 
@@ -450,7 +451,7 @@ def test_features_of_an_unknown_layout(place):
 def test_features_of_a_damaged_image(place):
     (place / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
     assert refused_features(*RANDOM) == (
-        "pets.csv, line 3: pets/cat/3.png is no image that Pillow can read.\n"
+        "pets.csv, line 3: pets/cat/3.png is not an image that Pillow can read.\n"
         "Fix these rows, or take them out of the data."
     )
 
@@ -466,7 +467,7 @@ def test_predicting_for_a_bad_image_among_good_ones(place):
     assert typed("fit", "animals.toml", "-q", "-o", "model").code == 0
     (place / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
     assert refused("predict", "model", "pets.csv", "-q", "-o", "out.csv") == (
-        "pets.csv, line 3: pets/cat/3.png is no image that Pillow can read.\n"
+        "pets.csv, line 3: pets/cat/3.png is not an image that Pillow can read.\n"
         "Fix these rows, or take them out of the data."
     )
 
@@ -492,13 +493,13 @@ def test_predicting_for_one_image(place):
 
 
 def test_of_an_animation_the_first_frame_counts_and_that_is_said(place):
-    frames = [noise(40, 40, number) for number in range(3)]
-    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    frames = [noise_image(40, 40, number) for number in range(3)]
+    content = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     (place / "pets" / "wave.gif").write_bytes(content)
     table(place, ("pets/wave.gif", "cat"))
     done = typed("fit", "animals.toml", "-o", "model")
     assert done.code == 0
-    assert done.err == "first of several frames taken: 1 of 7 training rows\n"
+    assert done.err == "used the first of several frames: 1 of 7 training rows\n"
 
 
 def test_rows_that_are_left_out_on_request_are_counted(place):
@@ -507,6 +508,6 @@ def test_rows_that_are_left_out_on_request_are_counted(place):
     done = typed("fit", "animals.toml", "-o", "model", "--set", "data.on_bad_row=skip")
     assert done.code == 0
     assert done.err == (
-        "skipped, since pets/cat/5.png is no image that Pillow can read: 1 of 7 training rows\n"
+        "skipped, since pets/cat/5.png is not an image that Pillow can read: 1 of 7 training rows\n"
         "skipped, since there is no file pets/gone.png: 1 of 7 training rows\n"
     )

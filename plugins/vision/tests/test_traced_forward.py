@@ -2,9 +2,9 @@ import pytest
 import timm
 import torch
 
-from taskgraft_vision.parts import groups_of, pieces
-from taskgraft_vision.resuming import Stretch
-from taskgraft_vision.trace import follow, trace
+from taskgraft_vision.blocks import layer_groups, split_into_blocks
+from taskgraft_vision.trace import find_cuts, trace
+from taskgraft_vision.traced_forward import TracedForward
 
 SIZE = (3, 64, 64)
 SMALL = {
@@ -37,9 +37,9 @@ def built(name):
 def stretch(name, run):
     with torch.device("meta"):
         skeleton = built(name)
-    found = pieces(skeleton, trace(skeleton, pooled, SIZE), groups_of(skeleton))
-    flow = follow(skeleton, run, SIZE, [piece.entry for piece in found[1:]])
-    return Stretch(run, trace(skeleton, run, SIZE), {cut: found[cut].entry for cut in flow.cuts}, flow.sources)
+    found = split_into_blocks(skeleton, trace(skeleton, pooled, SIZE), layer_groups(skeleton))
+    flow = find_cuts(skeleton, run, SIZE, [piece.entry for piece in found[1:]])
+    return TracedForward(run, trace(skeleton, run, SIZE), {cut: found[cut].entry for cut in flow.cuts}, flow.sources)
 
 
 @pytest.fixture(params=sorted(SMALL))

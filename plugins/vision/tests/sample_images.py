@@ -1,4 +1,4 @@
-"""Small pictures, drawn by code, and weights that let every tensor matter."""
+"""Small generated images, and random weights such that every tensor affects the output."""
 
 import io
 import struct
@@ -9,45 +9,45 @@ import torch
 from PIL import Image
 
 
-def noise(width, height, seed=0):
-    """A picture of random points."""
-    chance = np.random.default_rng(seed)
-    return Image.fromarray(chance.integers(0, 256, (height, width, 3), np.uint8))
+def noise_image(width, height, seed=0):
+    """An image of random pixels."""
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
 
 
-def encoded(picture, form="PNG", **settings):
-    """The bytes of a file of the picture."""
+def encode(image, form="PNG", **settings):
+    """Encode an image as the bytes of a file."""
     file = io.BytesIO()
-    picture.save(file, form, **settings)
+    image.save(file, form, **settings)
     return file.getvalue()
 
 
 def png(bits, colour, *lines):
-    """A PNG with samples of so many bits, written byte by byte.
+    """A PNG with this bit depth, written byte by byte.
 
     Args:
-        colour: 0 grey, 2 red, green and blue, 3 a palette, 4 grey and opacity, 6 red, green, blue and opacity.
-        lines: the bytes of each line.
+        colour: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
+        lines: the bytes of each row.
     """
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     width = len(lines[0]) * 8 // (bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour])
-    head = struct.pack(">IIBBBBB", width, len(lines), bits, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, len(lines), bits, colour, 0, 0, 0)
     palette = chunk(b"PLTE", bytes(range(48))) if colour == 3 else b""
     body = zlib.compress(b"".join(b"\0" + line for line in lines))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + palette + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def pictures(count=4):
-    """Encoded pictures of several sizes."""
-    return [encoded(noise(40 + 9 * number, 60 - 5 * number, number)) for number in range(count)]
+def encoded_images(count=4):
+    """Encoded images of several sizes."""
+    return [encode(noise_image(40 + 9 * number, 60 - 5 * number, number)) for number in range(count)]
 
 
 @torch.no_grad()
-def opened(module, seed=0):
-    """Draw all weights anew, no gate near zero and no activation far from one."""
+def randomize_weights(module, seed=0):
+    """Initialize all weights at random, without gates near zero and with activations near one."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if not tensor.is_floating_point():

@@ -3,7 +3,7 @@ import timm
 import torch
 
 from taskgraft.plugin import LayerRole
-from taskgraft_vision.parts import groups_of, pieces, roles
+from taskgraft_vision.blocks import layer_groups, layer_roles, split_into_blocks
 from taskgraft_vision.trace import trace
 
 
@@ -15,7 +15,7 @@ def taken_apart(name):
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=0).eval()
     size = model.pretrained_cfg["input_size"]
-    return model, pieces(model, trace(model, pooled, size), groups_of(model))
+    return model, split_into_blocks(model, trace(model, pooled, size), layer_groups(model))
 
 
 def names(name):
@@ -75,7 +75,7 @@ def test_every_tensor_belongs_to_one_part(name):
 def test_roles_of_a_vit_know_its_fused_layer():
     model, found = taken_apart("vit_tiny_patch16_224")
 
-    assert roles(model, found[1].owns) == {
+    assert layer_roles(model, found[1].owns) == {
         "blocks.1.attn.qkv": LayerRole.FUSED,
         "blocks.1.attn.proj": LayerRole.ATTENTION_OUTPUT,
         "blocks.1.mlp.fc1": LayerRole.FEED_FORWARD_IN,
@@ -86,7 +86,7 @@ def test_roles_of_a_vit_know_its_fused_layer():
 def test_roles_of_a_convnext_tell_depthwise_convolutions_from_others():
     model, found = taken_apart("convnext_atto")
 
-    assert roles(model, found[2].owns) == {
+    assert layer_roles(model, found[2].owns) == {
         "stages.1.downsample.1": LayerRole.CONVOLUTION,
         "stages.1.blocks.0.conv_dw": LayerRole.DEPTHWISE,
         "stages.1.blocks.0.mlp.fc1": LayerRole.FEED_FORWARD_IN,
@@ -97,4 +97,4 @@ def test_roles_of_a_convnext_tell_depthwise_convolutions_from_others():
 def test_a_grouped_convolution_is_a_convolution():
     model, found = taken_apart("resnext50_32x4d")
 
-    assert roles(model, found[1].owns)["layer1.1.conv2"] == LayerRole.CONVOLUTION
+    assert layer_roles(model, found[1].owns)["layer1.1.conv2"] == LayerRole.CONVOLUTION

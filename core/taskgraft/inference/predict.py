@@ -5,7 +5,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 import torch
 
@@ -23,6 +23,8 @@ from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.inference.errors import InferenceError
+from taskgraft.inference.prediction_table import PredictionColumns, write_predictions
+from taskgraft.inference.writers import check_output
 from taskgraft.progress import ProgressReporter
 
 
@@ -60,6 +62,38 @@ def predict_rows(
     if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and inputs.elements is not None:
         return _pad_truncated(predictions, inputs.elements)
     return predictions
+
+
+def predict_to_file(
+    fitted: FittedTask,
+    recipe: Recipe,
+    data: Any,
+    output: str | Path | TextIO,
+    form: Literal["csv", "jsonl"],
+    probabilities: bool,
+    top: int | None,
+    keep: Sequence[str],
+    overwrite: bool,
+    batch_size: int | None,
+    reporter: ProgressReporter,
+) -> int:
+    """Predict into a file or a text stream. Arguments, result and errors as for :meth:`taskgraft.TaskModel.predict_to`."""
+    if isinstance(output, str | Path):
+        output = Path(output)
+        check_output(output, "predictions", overwrite=overwrite, data=data)
+    rows, notes = read_inputs(recipe, data), Counter[str]()
+    report_notes(reporter, rows.notes, rows, "rows")
+    kind, names = fitted.head.description.target, recipe.data.target
+    if kind == TargetKind.INPUTS and (schema := fitted.task.backbone.processor.element_schema).by_position:
+        names = tuple(element.name for element in schema.kinds)
+
+    def predict(window: Rows) -> Predictions:
+        return predict_rows(fitted, recipe, window, batch_size, ProgressReporter(quiet=True), notes)
+
+    columns = PredictionColumns(kind, names, probabilities, top, tuple(keep))
+    count = write_predictions(rows, predict, columns, output, form=form, overwrite=overwrite, reporter=reporter)
+    report_notes(reporter, notes, rows, "rows")
+    return count
 
 
 def reference_features(fitted: FittedTask, recipe: Recipe, data: Any) -> Callable[[], Features]:

@@ -1,14 +1,12 @@
 """Fit a composition: read its data, train it, and evaluate the validation rows."""
 
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from taskgraft.composition.compose import Composition
-from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.recipe import DataConfig, Recipe, TrainingConfig
@@ -45,89 +43,76 @@ class FitReport:
     notes: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class FitData:
-    """What a fit starts from. ``began`` is the time before reading, of :func:`time.monotonic`, in seconds."""
-
-    recipe: Recipe
-    rows: Rows
-    validation_rows: Rows | None
-    run: RunOptions | None
-    began: float
-
-
-def parse_fit_settings(
+def recipe_of_arguments(
+    composition: Composition,
     train: Any,
     validation: Any,
-    split: ComponentReference | None,
-    reader: ComponentReference | None,
-    target: str | Sequence[str],
-    on_bad_row: str,
+    settings: Mapping[str, Any],
     training: TrainingConfig | Mapping[str, Any] | None,
-) -> tuple[DataConfig, TrainingConfig]:
-    """Validate the arguments of a fit. Data without a path are left out.
+) -> Recipe:
+    """Write the arguments of :meth:`taskgraft.TaskModel.fit` into a recipe. Data without a path are left out.
+
+    Args:
+        settings: the other arguments about the data.
 
     Raises:
         ModelError: for a target that is not a column name.
         ConfigError: for another invalid argument.
     """
-    if not isinstance(training, TrainingConfig):
-        training = parse_config(TrainingConfig, training or {}, "training")
+    target = settings["target"]
     names = [target] if isinstance(target, str) else target
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ModelError(f"The target is {target!r:.60}, not a column name. {_NAME_THE_TARGET}")
-    paths = {key: str(data) for key, data in (("train", train), ("validation", validation)) if _is_path(data)}
-    settings = {"split": split, "reader": reader, "target": tuple(names), "on_bad_row": on_bad_row}
-    return parse_config(DataConfig, paths | settings, "data"), training
+    data = {"train": train, "validation": validation}
+    paths = {key: str(value) for key, value in data.items() if isinstance(value, str | Path)}
+    if not isinstance(training, TrainingConfig):
+        training = parse_config(TrainingConfig, training or {}, "training")
+    config = parse_config(DataConfig, {**settings, **paths, "inputs": settings["inputs"] or ()}, "data")
+    return composition.to_recipe().model_copy(update={"data": config, "training": training})
 
 
 def read_fit_data(
-    composition: Composition,
-    train: Any,
-    validation: Any,
-    inputs: Any,
-    data: DataConfig,
-    training: TrainingConfig,
-    run: str | Path | None,
-    *,
-    resume: bool,
-) -> FitData:
+    composition: Composition, recipe: Recipe, train: Any, validation: Any
+) -> tuple[Recipe, Rows, Rows | None]:
     """Read training and validation rows, and match their columns to the inputs of the backbone.
 
     Args:
-        train: in place of the data that the config names; None reads those.
+        recipe: with the data and the training of the fit.
+        train: in place of the data that the recipe names; None reads those.
         validation: the same.
-        inputs, run, resume: as for :meth:`taskgraft.TaskModel.fit`.
+
+    Returns:
+        the complete recipe, the training rows and the validation rows.
 
     Raises:
-        ModelError: without a target column, or with one for a head that predicts masked elements; to resume without a folder.
+        ModelError: without a target column, or with one for a head that predicts masked elements.
         TaskgraftError: for data that cannot be read, or a missing column.
     """
-    began = time.monotonic()
-    if resume and run is None:
-        raise ModelError("A run is resumed from its folder, but none was named. Name it with run=….")
+    data, seed = recipe.data, recipe.training.seed
     data = data.model_copy(update={"target": tuple(dict.fromkeys(data.target))})
     _check_target(composition, data.target)
     train, validation = data.train if train is None else train, data.validation if validation is None else validation
-    rows, validation_rows = read_train_and_validation(train, validation, data, training.seed, catalog())
-    other_columns = (*data.target, *(() if inputs else split_columns(data, catalog())))
-    columns = match_columns(inputs, composition.backbone_description, rows, other_columns)
+    rows, validation_rows = read_train_and_validation(train, validation, data, seed, catalog())
+    other_columns = (*data.target, *(() if data.inputs else split_columns(data, catalog())))
+    columns = match_columns(data.inputs or None, composition.backbone_description, rows, other_columns)
     for column in data.target:
         rows.values(column, 0, 0)  # raises when there is no such column
-    data = data.model_copy(update={"inputs": columns})
-    recipe = composition.to_recipe().model_copy(update={"data": data, "training": training})
-    return FitData(recipe, rows, validation_rows, None if run is None else RunOptions(Path(run), resume), began)
+    complete = {"data": data.model_copy(update={"inputs": columns}), "training": recipe.training}
+    return composition.to_recipe().model_copy(update=complete), rows, validation_rows
 
 
-def fit_composition(
-    composition: Composition, data: FitData, shared_cache: SharedCache | None, *, quiet: bool
-) -> tuple[FitResult, FitReport]:
+def fit_and_evaluate(
+    composition: Composition,
+    recipe: Recipe,
+    rows: Rows,
+    validation_rows: Rows | None,
+    run: RunOptions | None,
+    shared_cache: SharedCache | None,
+    reporter: ProgressReporter,
+) -> tuple[FitResult, Mapping[str, float]]:
     """Train, and evaluate the validation rows. An error of that evaluation is reported; the model is fitted all the same."""
-    reporter = ProgressReporter(quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        result = fit(
-            composition, data.recipe, data.rows, data.validation_rows, reporter, Path(folder), data.run, shared_cache
-        )
+        result = fit(composition, recipe, rows, validation_rows, reporter, Path(folder), run, shared_cache)
     metrics: Mapping[str, float] = {}
     if result.validation is not None:
         try:
@@ -136,12 +121,7 @@ def fit_composition(
         except TaskgraftError as error:
             reporter.message(f"The model is fitted, but its validation rows could not be evaluated. {error}")
     result.fitted.metrics = dict(metrics)
-    seconds = time.monotonic() - data.began + result.seconds_before
-    return result, FitReport(metrics, result.stages, seconds, result.notes)
-
-
-def _is_path(data: Any) -> bool:
-    return isinstance(data, str | Path)
+    return result, metrics
 
 
 def _check_target(composition: Composition, target: tuple[str, ...]) -> None:

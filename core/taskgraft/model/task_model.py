@@ -1,6 +1,7 @@
 """The task model of the Python API: fit, evaluate, predict, merge, save and export."""
 
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +26,10 @@ from taskgraft.evaluation.bootstrap import RESAMPLES
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import LabelledPredictions, evaluate_predictions, prepare_evaluation
 from taskgraft.inference.errors import NoProbabilities
-from taskgraft.inference.predict import inference_budget, predict_rows, reference_features
-from taskgraft.model.fit import FitData, FitReport, ModelError, fit_composition, parse_fit_settings, read_fit_data
-from taskgraft.model.prediction_file import predict_to_file
+from taskgraft.inference.predict import inference_budget, predict_rows, predict_to_file, reference_features
+from taskgraft.model.fit import FitReport, ModelError, fit_and_evaluate, read_fit_data, recipe_of_arguments
 from taskgraft.progress import ProgressReporter
+from taskgraft.training.fit import RunOptions
 from taskgraft.training.shared_cache import SharedCache
 
 
@@ -89,9 +90,9 @@ class TaskModel:
         """
         if isinstance(validation, float):
             split, validation = f"fraction:{validation}", None
-        data, settings = parse_fit_settings(train, validation, split, reader, target, on_bad_row, training)
-        fit_data = read_fit_data(self._composed, train, validation, inputs, data, settings, run, resume=resume)
-        return self._fit(fit_data, quiet=quiet)
+        data = {"split": split, "reader": reader, "inputs": inputs, "target": target, "on_bad_row": on_bad_row}
+        recipe = recipe_of_arguments(self._composed, train, validation, data, training)
+        return self.fit_recipe(recipe, train=train, validation=validation, run=run, resume=resume, quiet=quiet)
 
     def fit_recipe(
         self,
@@ -112,10 +113,18 @@ class TaskModel:
 
         Returns, raises: as :meth:`fit`.
         """
-        data, training = recipe.data, recipe.training
-        inputs = data.inputs or None
-        fit_data = read_fit_data(self._composed, train, validation, inputs, data, training, run, resume=resume)
-        return self._fit(fit_data, quiet=quiet)
+        began, reporter = time.monotonic(), ProgressReporter(quiet=quiet)
+        if resume and run is None:
+            raise ModelError("A run is resumed from its folder, but none was named. Name it with run=….")
+        options = None if run is None else RunOptions(Path(run), resume)
+        recipe, rows, validation_rows = read_fit_data(self._composed, recipe, train, validation)
+        if self.fitted is not None:
+            remove_modules(self.fitted.task.backbone, self.fitted.inserted)
+            self.fitted = None
+        cache = self.shared_cache
+        result, metrics = fit_and_evaluate(self._composed, recipe, rows, validation_rows, options, cache, reporter)
+        self.composition, self.recipe, self.fitted = result.composition, result.recipe, result.fitted
+        return FitReport(metrics, result.stages, time.monotonic() - began + result.seconds_before, result.notes)
 
     def evaluate(
         self,
@@ -279,14 +288,6 @@ class TaskModel:
             )
         finally:
             merge.undo()
-
-    def _fit(self, data: FitData, *, quiet: bool) -> FitReport:
-        if self.fitted is not None:
-            remove_modules(self.fitted.task.backbone, self.fitted.inserted)
-            self.fitted = None
-        result, report = fit_composition(self._composed, data, self.shared_cache, quiet=quiet)
-        self.composition, self.recipe, self.fitted = result.composition, result.recipe, result.fitted
-        return report
 
     def _start_merge(self, action: str, check: Any) -> tuple[FittedTask, AdapterMerge]:
         fitted = self._require_fitted(action)

@@ -32,8 +32,7 @@ REFUSED = {
     "resnet": NO_FRONT
     | {
         "vera": "'vera:8' does not work in 'timm:test_resnet', as a dry run showed: peft cannot wrap a Conv2d "
-        "layer: No layers types compatible with VeRA were found. Please check `peft_config.target_modules`."
-        + ADVICE
+        "layer: No layers types compatible with VeRA were found. Please check `peft_config.target_modules`." + ADVICE
     },
     "esm": {
         "prefix-tuning": "'prefix-tuning:3' does not work in 'protein:FOLDER/esm', as a dry run showed: RuntimeError: "

@@ -24,7 +24,6 @@ from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.distributions import PluginSource
-from taskgraft.errors import TaskgraftError
 from taskgraft.storage.manifest import is_artifact
 
 PER_POSITION = PER_ELEMENT | {TargetKind.GRID_CATEGORIES}
@@ -161,7 +160,7 @@ def check_recipe_consent(catalog: Catalog, path: Path, recipe: Recipe, granted: 
 
 
 @dataclass(eq=False)
-class LayoutMismatch(TaskgraftError):
+class LayoutMismatch(CompositionError):
     """A head that reads no layout the backbone emits. ``matching_heads`` are the installed heads that would fit."""
 
     head: str

@@ -18,10 +18,7 @@ class StrategyOverrides(Config):
     """Settings that every strategy accepts. Each applies to the stages that do not set it themselves."""
 
     layer_decay: float | None = Field(
-        default=None,
-        gt=0,
-        le=1,
-        description="learning rate of each part, as a multiple of the rate of the part after it",
+        default=None, gt=0, le=1, description="learning rate of a part, as a multiple of that of the part after it"
     )
     epochs: int | None = Field(
         default=None, ge=1, le=100_000, description="passes over the training rows, in place of training.epochs"

@@ -35,7 +35,7 @@ class GradualConfig(Config):
         default=0.8,
         gt=0,
         le=1,
-        description="learning rate of each part, as a multiple of the rate of the part after it",
+        description="learning rate of a part, as a multiple of that of the part after it",
     )
     learning_rate: float = Field(default=1e-4, ge=0, description="peak rate of the last part, per step")
     head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")

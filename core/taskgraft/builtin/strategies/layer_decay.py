@@ -19,7 +19,7 @@ class LayerDecayConfig(Config):
         default=0.8,  # ELECTRA-Base (Clark et al., 2020, arXiv:2003.10555); vision transformers take 0.65 to 0.75
         gt=0,
         le=1,
-        description="learning rate of each part, as a multiple of the rate of the part after it",
+        description="learning rate of a part, as a multiple of that of the part after it",
     )
     learning_rate: float = Field(default=1e-4, ge=0, description="peak rate of the last part, per step")
     head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")

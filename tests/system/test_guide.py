@@ -9,12 +9,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from author_mistakes import Judge, told
+from author_mistakes import Catcher, guide_text
 from backbones import Table, Words
 from planting import HEALTHY, OPENING, garden_in
 from small_plugin import TableConfig
 
 import taskgraft as tg
+from taskgraft import testing as kit
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.composition.resolve import resolve
@@ -33,16 +34,16 @@ from taskgraft.discovery.catalog import (
 )
 from taskgraft.discovery.loader import SPEC_TYPES, PluginLoader
 from taskgraft.discovery.names import parse_name
-from taskgraft.testing import masking as of_hiding
-from taskgraft.testing import processor as of_processor
 
-GUIDE = (Path(__file__).parents[2] / "plugins" / "README.md").read_text()
+PLUGINS = Path(__file__).parents[2] / "plugins"
+GUIDE = (PLUGINS / "README.md").read_text()
+MESSAGES = (PLUGINS / "MESSAGES.md").read_text()
 BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def section(title, end="## "):
+def section(title, end="## ", page=GUIDE):
     """The text under a heading."""
-    return GUIDE.partition(f"\n{title}\n")[2].partition(f"\n{end}")[0]
+    return page.partition(f"\n{title}\n")[2].partition(f"\n{end}")[0]
 
 
 def signatures():
@@ -57,7 +58,8 @@ def signatures():
 SIGNATURES = dict(signatures())
 EXAMPLE = BLOCKS.findall(section("## A complete plugin"))
 RENAMED = 'replace(head("characters"), aliases=("letters",))'
-FROM_CATALOG = section("### From the catalog", "### ")
+FROM_CATALOG = section("## From the catalog", page=MESSAGES)
+FOR_USERS = BLOCKS.findall(section("## Messages your users meet", page=MESSAGES))
 
 
 def test_every_hook_has_its_section_with_its_signature():
@@ -85,9 +87,7 @@ def test_the_fields_of_every_spec_are_explained():
 
 
 def test_the_guide_states_the_contract_of_today():
-    assert set(re.findall(r'^TASKGRAFT_CONTRACT = "(.*)"$', GUIDE.partition("## Messages")[0], re.MULTILINE)) == {
-        CONTRACT_VERSION
-    }
+    assert set(re.findall(r'^TASKGRAFT_CONTRACT = "(.*)"$', GUIDE, re.MULTILINE)) == {CONTRACT_VERSION}
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def costs(tmp_path):
         yield garden
 
 
-def test_the_metric_and_the_baseline_of_the_guide_judge_a_model(costs):
+def test_the_metric_and_the_baseline_of_the_guide_evaluate_a_model(costs):
     backbone = Table(TableConfig(columns=("amount",), means=(0.0,), scales=(1.0,)))
     model = tg.compose(backbone, Compared(ClassificationConfig()), "linear-probe")
     model.fit({"amount": [1, 2, 3, 100], "kind": ["a", "a", "a", "b"]}, inputs="amount", target="kind", quiet=True)
@@ -178,7 +178,7 @@ class Compared(Classification):
         return dataclasses.replace(super().description, baselines=("dearest",))
 
 
-def test_the_processor_of_the_guide_hides_elements_and_keeps_the_laws():
+def test_the_processor_of_the_guide_masks_elements_and_keeps_the_laws():
     (_, code), *_ = BLOCKS.findall(section("### Elements that can be hidden", "## "))
     made = {}
     exec(code, made)
@@ -191,23 +191,27 @@ def test_the_processor_of_the_guide_hides_elements_and_keeps_the_laws():
             return super().embedded(Batch({"words": batch["beads"]}, {"words": (ELEMENT_AXIS,)}, batch.lengths))
 
     rows = {"beads": ["rgb", "gg", "rrbg", "bgr", "bb", "g"]}
-    for check in (of_processor.check_rows_are_preprocessed_independently, of_processor.check_invalid_rows_are_reported):
+    for check in (kit.check_rows_are_preprocessed_independently, kit.check_invalid_rows_are_reported):
         check(Beads().eval(), rows)
-    of_hiding.check_element_values_match_the_schema(Beads().eval(), rows)
-    of_hiding.check_masking_changes_only_masked_elements(Beads().eval(), rows)
-    of_hiding.check_masked_values_do_not_leak(Beads().eval(), rows)
+    kit.check_element_values_match_the_schema(Beads().eval(), rows)
+    kit.check_masking_changes_only_masked_elements(Beads().eval(), rows)
+    kit.check_masked_values_do_not_leak(Beads().eval(), rows)
     model = tg.compose(Beads(), "masked-elements", "full")
     model.fit(rows, quiet=True)
     assert {bead for row in model.predict(rows, quiet=True) for bead in row} <= {"red", "green", "blue"}
 
 
-@pytest.mark.parametrize("judge", Judge)
-def test_the_messages_of_the_guide_are_those_that_planted_mistakes_cause(judge):
-    assert f"```text\n{told(judge)}\n```\n" in section("## Messages you may meet", "### Messages your users meet")
+@pytest.mark.parametrize("catcher", Catcher)
+def test_the_messages_of_the_guide_are_those_that_planted_mistakes_cause(catcher):
+    assert f"```text\n{guide_text(catcher)}\n```\n" in MESSAGES
+
+
+def test_the_guide_links_to_the_messages():
+    assert "(MESSAGES.md)" in GUIDE
 
 
 @pytest.mark.parametrize("code", [OPENING, HEALTHY.replace("yield", "return [] and")])
-def test_a_module_without_specs_is_told_as_in_the_guide(garden, code):
+def test_the_message_about_a_module_without_specs_is_that_of_the_guide(garden, code):
     garden.plant(code)
     (failure,) = load_catalog().failures
     assert f"\n{failure}\n" in FROM_CATALOG
@@ -222,7 +226,9 @@ def test_the_messages_about_entry_points_are_those_of_the_guide(garden, entry_po
 
 def test_no_message_of_the_catalog_is_missing_from_the_guide():
     tree = ast.parse(Path(inspect.getfile(PluginLoader)).read_text())
-    refusals = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_InvalidPlugin"]
+    refusals = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_InvalidPlugin"
+    ]
     assert len(refusals) >= 10
     for refusal in refusals:
         pieces = [
@@ -247,7 +253,7 @@ def test_the_messages_for_users_are_those_of_the_guide(garden, monkeypatch):
     garden.before().plant(None, entry_points="again = acme_plugin\nmain = acme_plugin")
     with pytest.raises(AmbiguousComponent) as twice:
         load_catalog().find(HeadSpec, parse_name("letters"))
-    messages = [text for _, text in BLOCKS.findall(section("### Messages your users meet"))]
+    messages = [text for _, text in FOR_USERS]
     assert messages[:2] == [f"{unknown.value}\n", f"{two.value}\n{twice.value}\n"]
 
 
@@ -258,7 +264,7 @@ def test_the_messages_about_former_names_are_those_of_the_guide(garden):
     garden.plant(HEALTHY.replace("healthy", "letters"), distribution="bakery", version="2.0", module="bakery_plugin")
     with pytest.raises(AmbiguousComponent) as two:
         load_catalog().find(HeadSpec, parse_name("letters"))
-    messages = [text for _, text in BLOCKS.findall(section("### Messages your users meet"))]
+    messages = [text for _, text in FOR_USERS]
     assert messages[2:] == [f"{warned[0].message}\n{two.value}\n"]
 
 

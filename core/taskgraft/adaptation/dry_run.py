@@ -146,8 +146,9 @@ def _unfreeze_inserted(backbone: Backbone, inserted: Sequence[InsertedModule]) -
 def _find_shape_change(before: Features, after: Features) -> str | None:
     old, new = ([tuple(value.shape) for value in features.values] for features in (before, after))
     if before.lengths is not None and old[0][:2] != new[0][:2]:
-        counts = f"{new[0][1]} elements instead of {old[0][1]}"
-        return f"the features have {counts}, so they no longer line up with the inputs"
+        return (
+            f"the features have {new[0][1]} elements instead of {old[0][1]}, so they no longer line up with the inputs"
+        )
     if old != new:
         return f"the features have the shape {join_words(new)} instead of {join_words(old)}"
     return None

@@ -43,10 +43,7 @@ class InsertedModule:
 def insert_modules(
     backbone: Backbone, insertions: Iterable[Insertion], before: Sequence[InsertedModule] = ()
 ) -> tuple[InsertedModule, ...]:
-    """Wrap the layers that insertions select by part and role, or whole parts.
-
-    Args:
-        before: the modules inserted earlier.
+    """Wrap the layers that insertions select by part and role, or whole parts. Modules inserted ``before`` stay.
 
     Raises:
         InvalidInsertion: if an insertion selects no layer, or one that is wrapped under the same name already, or if its module
@@ -76,11 +73,7 @@ def insert_modules(
 def remove_modules(
     backbone: Backbone, inserted: Sequence[InsertedModule], before: Sequence[InsertedModule] = ()
 ) -> None:
-    """Remove inserted modules, the last one first.
-
-    Args:
-        before: modules inserted earlier, which stay.
-    """
+    """Remove inserted modules, the last one first. Those inserted ``before`` stay."""
     for index in reversed(range(len(inserted))):
         one = inserted[index]
         path = _outermost_path(one.path, (*before, *inserted[:index]))
@@ -88,11 +81,7 @@ def remove_modules(
 
 
 def current_path(one: InsertedModule, others: Sequence[InsertedModule]) -> str:
-    """Return the present dotted path of an inserted module.
-
-    Args:
-        others: the other modules that are inserted; those around the same layer are around this one.
-    """
+    """Return the present dotted path of an inserted module. ``others`` around the same layer are around this one."""
     around = [other.inside for other in others if other.path == one.path]
     return ".".join((_outermost_path(one.path, others), *reversed(around)))
 

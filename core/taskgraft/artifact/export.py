@@ -53,14 +53,14 @@ def _check_replaceable(folder: Path, *, overwrite: bool) -> None:
 
 
 def _description(recipe: Recipe, composition: Composition, folder: Path) -> str:
-    description = {
+    facts = {
         "what": "The backbone of a taskgraft model without its head, as its own library loads it. Inserted modules are merged.",
         "backbone": recipe.backbone.model_dump(mode="json"),
         "strategy": recipe.strategy.model_dump(mode="json"),
         "sources": {source.distribution: source.version for source in composition.sources()},
         "files": _files(folder),
     }
-    return json.dumps(description, indent=1) + "\n"
+    return json.dumps(facts, indent=1) + "\n"
 
 
 def _files(folder: Path) -> list[str]:

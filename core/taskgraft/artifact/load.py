@@ -75,8 +75,7 @@ def load_fitted(
     task.padding_invariant = manifest.pads
     fitted = FittedTask(task, built_head, target, (), frozenset(), base, manifest.metrics, baselines)
     _restore(folder, composition, fitted, manifest, content)
-    move_to_device(task, device)
-    task.eval()
+    move_to_device(task.eval(), device)
     return composition, recipe, fitted
 
 
@@ -113,11 +112,7 @@ def compose_from_manifest(
 
 
 def move_to_device(module: nn.Module, device: str) -> None:
-    """Move a module to a device.
-
-    Raises:
-        InvalidDevice: if the device is unknown, is not on this machine, or holds no data.
-    """
+    """Move a module to a device. Raises InvalidDevice if it is unknown, is not on this machine, or holds no data."""
     try:
         if device == "meta":
             raise RuntimeError("it holds no data")

@@ -138,7 +138,7 @@ def read_baselines(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> di
 
 
 def baseline_sources(names: Sequence[str]) -> list[PluginSource]:
-    """Return the distributions that baselines came from."""
+    """Return the sources of baselines."""
     return [resolve_baseline(name).source for name in names]
 
 

@@ -129,9 +129,8 @@ def _render(evaluation: Evaluation) -> RenderableType:
     parts: list[RenderableType] = [_metrics_table(evaluation), Text(_caption(evaluation))]
     if 2 <= len(evaluation.per_class) <= _MOST_CLASSES:
         parts += [Text(""), _class_table(evaluation)]
-        if evaluation.confusion is not None:
-            title = Text("\nrows by true class (down) and predicted class (across)")
-            parts += [title, _confusion_table(evaluation.confusion)]
+        if (matrix := evaluation.confusion) is not None:
+            parts += [Text("\nrows by true class (down) and predicted class (across)"), _confusion_table(matrix)]
     if evaluation.figures:
         parts.append(Text(f"\nFigures: {join_words(evaluation.figures)}."))
     return Group(*parts)

@@ -35,7 +35,7 @@ def main() -> None:
     """Run the demo."""
     console = Console(width=100)
     table = Table(title="500 held-out digits")
-    for column in ("", "accuracy", "seconds", "trained numbers", "artifact"):
+    for column in ("", "accuracy", "seconds", "trainable parameters", "artifact"):
         table.add_column(column, justify="right" if column else "left")
     with tempfile.TemporaryDirectory() as temporary:
         folder = save(temporary)

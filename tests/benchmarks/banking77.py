@@ -78,7 +78,7 @@ class Bench:
         self.rate = trainer_rate
 
     def ours(self, strategy: str) -> tuple[float, float, int, float]:
-        """Give seconds, accuracy, trained numbers and the artifact's size in KB."""
+        """Give seconds, accuracy, trainable parameters and the artifact's size in KB."""
         began = time.perf_counter()
         model = tg.compose(f"hf-text:{self.folder}", head="classification", strategy=strategy)
         run = model.fit(self.train, inputs="text", target="label", quiet=True)
@@ -167,7 +167,7 @@ def main() -> None:
                 found[name].append(way())
     probe = statistics.median(seconds for seconds, *_ in found["linear-probe"])
     table = Table(title=f"banking77, {len(bench.train):,} training rows, {len(bench.test):,} test rows")
-    for column in ("", "accuracy", "seconds", "linear-probe / this", "trained numbers", "artifact KB"):
+    for column in ("", "accuracy", "seconds", "linear-probe / this", "trainable parameters", "artifact KB"):
         table.add_column(column, justify="right" if column else "left")
     for name, runs in found.items():
         seconds = statistics.median(run[0] for run in runs)

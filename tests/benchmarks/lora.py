@@ -27,7 +27,7 @@ import taskgraft as tg
 STRATEGY = {"name": "lora", "rank": 8, "roles": ["query", "value"]}
 
 Found = tuple[float, float, int, float]
-"""Seconds, accuracy, trained numbers, KB of the artifact."""
+"""Seconds, accuracy, trainable parameters, KB of the artifact."""
 
 
 def ours(bench: Bench) -> Found:
@@ -107,7 +107,7 @@ def main() -> None:
     found = {name: [way() for _ in range(options.repeats)] for name, way in ways.items()}
     first = statistics.median(seconds for seconds, *_ in found["lora"])
     table = Table(title=f"LoRA r=8 on banking77, {len(bench.train):,} training rows, {len(bench.test):,} test rows")
-    for column in ("", "accuracy", "seconds", "lora's seconds / these", "trained numbers", "artifact KB"):
+    for column in ("", "accuracy", "seconds", "lora's seconds / these", "trainable parameters", "artifact KB"):
         table.add_column(column, justify="right" if column else "left")
     for name, runs in found.items():
         seconds = statistics.median(run[0] for run in runs)

@@ -190,7 +190,7 @@ def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_u
     assert list(out.glob("runs/*/artifact")) == list(out.glob("runs/*/run/state.safetensors")) == []
     assert "strategy" in third.out.splitlines()[0]
     assert "30 test rows" in third.out
-    assert third.out.endswith("Kept in intents.compare; figure: intents.compare/comparison.png.\n")
+    assert third.out.endswith("Saved in intents.compare; figure: intents.compare/comparison.png.\n")
 
     changed = typed(*compare_command("--resume", "--set", "training.epochs=5"))
     assert (changed.code, changed.err) == (

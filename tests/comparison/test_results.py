@@ -9,7 +9,7 @@ from taskgraft.comparison.figure import draw
 from taskgraft.comparison.results import Candidate, Comparison, RunResult, Score
 
 
-def trial(value: float = 0.9, seconds: float = 1.0, low: float | None = None, high: float | None = None, **others):
+def run_result(value: float = 0.9, seconds: float = 1.0, low: float | None = None, high: float | None = None, **others):
     known = {
         "shared_seconds": 0.0,
         "peak_memory": 900_000_000,
@@ -21,70 +21,77 @@ def trial(value: float = 0.9, seconds: float = 1.0, low: float | None = None, hi
     return RunResult(metrics={"accuracy": Score(value, low, high)}, seconds=seconds, **known | others)
 
 
-def contender(strategy: str, *trials: RunResult, problem: str | None = None, backbone: str = "small") -> Candidate:
-    return Candidate(backbone, strategy, dict(enumerate(trials)), problem)
+def candidate(strategy: str, *results: RunResult, problem: str | None = None, backbone: str = "small") -> Candidate:
+    return Candidate(backbone, strategy, dict(enumerate(results)), problem)
 
 
-def comparison(*contenders: Candidate, lower: bool = False) -> Comparison:
-    seeds = range(max(len(one.trials) for one in contenders))
-    return Comparison("accuracy", lower, "validation rows", 300, seeds, contenders)
+def comparison(*candidates: Candidate, lower: bool = False) -> Comparison:
+    seeds = range(max(len(one.results) for one in candidates))
+    return Comparison("accuracy", lower, "validation rows", 300, seeds, candidates)
 
 
 def best(*points: tuple[float, float], lower: bool = False) -> list[str]:
-    named = [contender(str(number), trial(value, seconds)) for number, (seconds, value) in enumerate(points)]
+    named = [candidate(str(number), run_result(value, seconds)) for number, (seconds, value) in enumerate(points)]
     return [one.strategy for one in comparison(*named, lower=lower).best]
 
 
-def test_the_best_trade_offs_are_those_that_nothing_beats_in_as_many_seconds():
+def test_the_best_trade_offs_are_not_beaten_in_the_same_time():
     assert best((5, 0.7), (1, 0.6), (9, 0.9), (6, 0.7), (9, 0.8), (2, 0.6)) == ["1", "0", "2"]
 
 
-def test_of_errors_the_lower_ones_are_better():
+def test_lower_is_better_for_errors():
     assert best((1, 0.6), (2, 0.7), (3, 0.5), lower=True) == ["0", "2"]
 
 
-def test_two_that_are_the_same_are_both_marked():
+def test_two_equal_candidates_are_both_best():
     assert best((1, 0.6), (1, 0.6), (1, 0.5)) == ["0", "1"]
 
 
-def test_what_had_a_problem_or_lacks_the_number_is_no_trade_off():
-    other = replace(trial(1.0, 0.1), metrics={"r2": Score(1.0)})
+def test_a_candidate_with_a_problem_or_without_the_metric_is_not_compared():
+    other = replace(run_result(1.0, 0.1), metrics={"r2": Score(1.0)})
     found = comparison(
-        contender("good", trial()), contender("half", trial(1.0), problem="seed 1: no"), contender("other", other)
+        candidate("good", run_result()),
+        candidate("half", run_result(1.0), problem="seed 1: no"),
+        candidate("other", other),
     )
     assert [one.strategy for one in found.best] == ["good"]
 
 
 def test_one_seed_has_the_interval_of_its_rows():
-    assert contender("one", trial(0.9, low=0.8, high=0.95)).score("accuracy") == Score(0.9, 0.8, 0.95)
+    one = candidate("one", run_result(0.9, low=0.8, high=0.95))
+    assert one.summary.metrics["accuracy"] == Score(0.9, 0.8, 0.95)
 
 
-def test_several_seeds_have_the_doubt_of_rows_and_of_seeds():
-    one = contender(
-        "one", trial(0.8, low=0.7, high=0.85), trial(0.9, low=0.82, high=0.93), trial(0.85, low=0.75, high=0.89)
+def test_the_interval_of_several_seeds_combines_the_errors_of_rows_and_seeds():
+    one = candidate(
+        "one",
+        run_result(0.8, low=0.7, high=0.85),
+        run_result(0.9, low=0.82, high=0.93),
+        run_result(0.85, low=0.75, high=0.89),
     )
-    score = one.score("accuracy")
+    score = one.summary.metrics["accuracy"]
     assert score.value == pytest.approx(0.85)
     seeds = 4.303 * 0.05 / math.sqrt(3)
     assert score.value - score.low == pytest.approx(math.hypot((0.1 + 0.08 + 0.1) / 3, seeds))
     assert score.high - score.value == pytest.approx(math.hypot((0.05 + 0.03 + 0.04) / 3, seeds))
 
 
-def test_a_seed_without_the_number_leaves_no_score():
-    other = replace(trial(), metrics={"r2": Score(1.0)})
-    assert contender("one", trial(), other).score("accuracy") is None
+def test_a_metric_that_one_seed_lacks_has_no_score():
+    other = replace(run_result(), metrics={"r2": Score(1.0)})
+    assert candidate("one", run_result(), other).summary.metrics == {}
 
 
-def test_costs_are_means_of_seconds_and_the_highest_peaks():
-    one = contender(
-        "one", trial(seconds=1.0), trial(seconds=3.0, peak_memory=10**9, artifact=30_000, shared_seconds=1.0)
+def test_the_summary_has_mean_seconds_and_the_highest_peaks():
+    one = candidate(
+        "one", run_result(seconds=1.0), run_result(seconds=3.0, peak_memory=10**9, artifact=30_000, shared_seconds=1.0)
     )
-    assert (one.seconds, one.shared_seconds, one.peak_memory, one.artifact) == (2.0, 0.5, 10**9, 30_000)
+    costs = one.summary
+    assert (costs.seconds, costs.shared_seconds, costs.peak_memory, costs.artifact) == (2.0, 0.5, 10**9, 30_000)
 
 
-def test_a_trial_is_read_from_its_json():
-    one = trial(0.9, low=0.8, high=0.95)
-    assert RunResult.of_json(asdict(one)) == one
+def test_a_run_result_is_read_from_its_json():
+    one = run_result(0.9, low=0.8, high=0.95)
+    assert RunResult.from_json(asdict(one)) == one
 
 
 def printed(found: Comparison) -> str:
@@ -93,50 +100,50 @@ def printed(found: Comparison) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def test_the_table_says_what_each_reaches_and_costs():
+def test_the_table_shows_scores_and_costs():
     found = comparison(
-        contender("linear-probe", trial(0.777, 2.5, 0.73, 0.8233)),
-        contender(
-            "partial:1", trial(0.7967, 9.8, 0.75, 0.84, trained=1_779_084, artifact=71_250_000, shared_seconds=1.5)
+        candidate("linear-probe", run_result(0.777, 2.5, 0.73, 0.8233)),
+        candidate(
+            "partial:1", run_result(0.7967, 9.8, 0.75, 0.84, trained=1_779_084, artifact=71_250_000, shared_seconds=1.5)
         ),
-        contender("full", problem="There is not enough memory."),
+        candidate("full", problem="There is not enough memory."),
     )
     assert (
         printed(found)
         == """\
-    strategy       accuracy      95 % interval   seconds   peak memory   trained numbers   artifact
-───────────────────────────────────────────────────────────────────────────────────────────────────
-●   linear-probe     0.7770   0.7300 to 0.8233       2.5        900 MB             1,234      22 KB
-●   partial:1        0.7967   0.7500 to 0.8400       9.8        900 MB         1,779,084      71 MB
-    full                  –                  –         –             –                 –          –
-300 validation rows. ● No other is better in as many seconds.
-What stays frozen was computed once; seconds count it for each that used it, as if it ran alone.
+    strategy       accuracy      95 % interval   seconds   peak memory   trainable parameters   artifact
+────────────────────────────────────────────────────────────────────────────────────────────────────────
+●   linear-probe     0.7770   0.7300 to 0.8233       2.5        900 MB                  1,234      22 KB
+●   partial:1        0.7967   0.7500 to 0.8400       9.8        900 MB              1,779,084      71 MB
+    full                  –                  –         –             –                      –          –
+300 validation rows. ● No other is better in the same time.
+Frozen features were computed once and shared; their time counts in every run that used them.
 
 full: There is not enough memory."""
     )
 
 
-def test_the_table_tells_backbones_seeds_devices_and_interruptions_where_there_are_any():
-    gone = trial(0.5, peak_device_memory=2 * 10**9, interrupted=True)
+def test_the_table_shows_backbones_seeds_devices_and_interruptions_where_there_are_any():
+    resumed = run_result(0.5, peak_device_memory=2 * 10**9, interrupted=True)
     found = comparison(
-        contender("full", gone, trial(0.5), backbone="one"),
-        contender("full", trial(0.6), trial(0.6), backbone="other"),
+        candidate("full", resumed, run_result(0.5), backbone="one"),
+        candidate("full", run_result(0.6), run_result(0.6), backbone="other"),
         lower=True,
     )
     lines = printed(found).splitlines()
     assert lines[0].split()[:3] == ["backbone", "strategy", "accuracy"]
     assert "2,000 MB" in lines[2]
     assert lines[4:] == [
-        "300 validation rows; means of 2 seeds, intervals of rows and seeds; peaks are the highest. "
-        "● No other is better in as many seconds (accuracy: lower is better).",
-        "Interrupted once, with the peak memory of what came after: full on one.",
+        "300 validation rows; means of 2 seeds, intervals over rows and seeds; peaks are the highest. "
+        "● No other is better in the same time (accuracy: lower is better).",
+        "Interrupted and resumed, with the peak memory of the last process: full on one.",
     ]
 
 
-def test_json_has_everything_and_says_what_is_not_known():
-    found = comparison(contender("one", trial(0.9, low=0.8, high=0.95)), contender("two", problem="no"))
-    said = found.to_json()
-    assert {key: said[key] for key in ("metric", "better", "judged", "rows", "seeds", "figure")} == {
+def test_json_has_everything_with_null_for_unknown_values():
+    found = comparison(candidate("one", run_result(0.9, low=0.8, high=0.95)), candidate("two", problem="no"))
+    document = found.to_json()
+    assert {key: document[key] for key in ("metric", "better", "judged", "rows", "seeds", "figure")} == {
         "metric": "accuracy",
         "better": "higher",
         "judged": "validation rows",
@@ -144,7 +151,7 @@ def test_json_has_everything_and_says_what_is_not_known():
         "seeds": [0],
         "figure": None,
     }
-    one, two = said["contenders"]
+    one, two = document["contenders"]
     assert two == {"backbone": "small", "strategy": "two", "problem": "no"}
     assert one["best_trade_off"] is True
     assert one["score"] == {"value": 0.9, "low": 0.8, "high": 0.95}
@@ -154,9 +161,9 @@ def test_json_has_everything_and_says_what_is_not_known():
 @pytest.mark.parametrize("seconds", [1.5, 900.0], ids=["near", "far"])
 def test_the_figure_is_a_png(tmp_path, seconds):
     found = comparison(
-        contender("one", trial(0.7, low=0.6, high=0.8)),
-        contender("two", trial(0.9, seconds)),
-        contender("no", problem="no"),
+        candidate("one", run_result(0.7, low=0.6, high=0.8)),
+        candidate("two", run_result(0.9, seconds)),
+        candidate("no", problem="no"),
     )
     draw(found, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")

@@ -1,34 +1,23 @@
-"""Comparing: several strategies on several backbones, by the same rows and seeds, each run in a process of its own.
+"""Compare strategies and backbones on the same rows and seeds, each run in a process of its own.
 
-The folder of a comparison holds which one it is (``run.json``), a folder for each run with its record, what they share
-while they run, and in the end ``comparison.json`` and ``comparison.png``. What is finished is never run again.
+The folder of a comparison holds its identity (``run.json``), a folder with a record for each run, the shared cache while it
+runs, and at the end ``comparison.json`` and ``comparison.png``. A finished run is never repeated.
 """
 
-import hashlib
 import json
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from taskgraft.comparison.figure import can_draw, draw
-from taskgraft.comparison.results import Candidate, Comparison, RunResult
-from taskgraft.comparison.worker import RunRecord, RunRequest
-from taskgraft.composition.compose import (
-    ComponentReference,
-    ResolvedComponent,
-    as_list,
-    check_recipe_consent,
-    combine,
-    resolve,
-)
+from taskgraft.comparison.figure import draw
+from taskgraft.comparison.results import Candidate, Comparison
+from taskgraft.comparison.runs import RUNS, SHARED_CACHE, CandidateSetup, Runs
+from taskgraft.composition.compose import check_recipe_consent
+from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.descriptions import HeadDescription, TargetKind
 from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, StrategySpec
@@ -42,9 +31,15 @@ from taskgraft.storage.atomic_write import atomic_file
 from taskgraft.storage.run_directory import RUN, RunDirectory
 from taskgraft.training.fit import run_identity
 
-RUNS, SHELF = "runs", "shelf"
-TABLE, FIGURE = "comparison.json", "comparison.png"
-"""What lies in the folder of a comparison."""
+_TABLE, _FIGURE = "comparison.json", "comparison.png"
+
+
+class CompareError(TaskgraftError):
+    """A comparison that cannot be made."""
+
+
+class NotDrawn(UserWarning):
+    """The figure was not drawn, since matplotlib is not installed."""
 
 
 def compare(
@@ -60,307 +55,172 @@ def compare(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Comparison:
-    """Fit each strategy on each backbone, by the same rows and seeds, and judge what it reaches and what it costs.
+    """Fit each strategy on each backbone with the same rows and seeds; report scores and costs.
 
-    What stays frozen is computed once, and lies in the folder as long as the comparison runs. Rows that a split holds out are
-    the same for all seeds. A run that fails is told among the others.
+    Runs share cached frozen features, which stay in the folder until the comparison is finished. Validation rows that are
+    split off are the same for all seeds. Failed runs are listed with the rest.
 
     Args:
-        recipe: a recipe, or where one lies.
-        strategies: names, or names with settings; the recipe's own when left out.
+        recipe: a recipe or its path.
+        strategies: names, or names with settings; by default that of the recipe.
         backbones: the same.
-        seeds: how many, from the recipe's own on.
-        folder: for what is found, and for what a comparison that is interrupted goes on from.
-        test: where the rows are that models are judged on; the validation rows when left out.
-        metric: the number that they are compared by; when left out, the one that the head's metric names.
-        resume: go on with the comparison in that folder, if there is one. More strategies and backbones may be named.
+        seeds: the number of seeds, counted up from that of the recipe.
+        folder: for results, and for resuming an interrupted comparison.
+        test: the path of the rows to evaluate on; by default the validation rows.
+        metric: the metric to compare by; by default the primary one of the head's metrics.
+        resume: resume the comparison in that folder, if there is one. Strategies and backbones may be added.
         overwrite: replace it.
         quiet: show no progress.
 
     Raises:
-        CompareError: when there is nothing to compare or to judge by, something is in the way, or no run ended well.
-        ResumeMismatch: when a comparison is to go on with other rows or settings.
-        TaskgraftError: for whatever else is wrong with names, settings and rows, before anything is run.
+        CompareError: if there is nothing to compare or to evaluate on, the folder is in use, or all runs failed.
+        ResumeMismatch: if a comparison to resume had other rows or settings.
+        TaskgraftError: for any other invalid name, setting or row, before anything runs.
     """
     if not isinstance(recipe, Recipe):
-        place, recipe = Path(recipe), read_recipe(recipe)
-        check_recipe_consent(catalog(), place, recipe, ())
-    entries = _entries(recipe, as_list(strategies), as_list(backbones))
+        path, recipe = Path(recipe), read_recipe(recipe)
+        check_recipe_consent(catalog(), path, recipe, ())
+    setups = _resolve_candidates(recipe, as_list(strategies), as_list(backbones))
     out, reporter = Path(folder), ProgressReporter(quiet=quiet)
-    _check(recipe, entries, seeds, test)
-    _check_place(out, resume=resume, overwrite=overwrite)
-    described = _identity(recipe, test)
-    kept = RunDirectory(out)
-    kept.open(described, resume=resume)
+    _check_recipe(recipe, seeds, has_test=test is not None)
+    _check_folder(out, resume=resume, overwrite=overwrite)
+    identity = _comparison_identity(recipe, test)
+    directory = RunDirectory(out)
+    directory.open(identity, resume=resume)
     try:
         if not resume:
             _clear(out)
-        runs = _Runs(out, recipe, None if test is None else str(test), reporter, quiet)
-        contenders, rows = runs.carried_out(entries, seeds, kept)
-        found = _found(recipe, metric, seeds, contenders, rows, test is not None)
-        found = _drawn(found, out)
-        with atomic_file(out / TABLE, "comparison") as path:
-            path.write_text(json.dumps(found.to_json(), indent=1, ensure_ascii=False), "utf-8")
-        shutil.rmtree(out / SHELF, ignore_errors=True)
+        runs = Runs(out, recipe, None if test is None else str(test), reporter, directory, quiet)
+        candidates, rows = runs.execute(setups, seeds)
+        comparison = _summarize(recipe, metric, seeds, candidates, rows, tested=test is not None)
+        comparison = _with_figure(comparison, out)
+        with atomic_file(out / _TABLE, "comparison") as temporary:
+            temporary.write_text(json.dumps(comparison.to_json(), indent=1, ensure_ascii=False), "utf-8")
+        shutil.rmtree(out / SHARED_CACHE, ignore_errors=True)
     finally:
-        kept.close()
-    return found
+        directory.close()
+    return comparison
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One way to compare, with what the table calls it."""
-
-    backbone: ResolvedComponent[BackboneSpec]
-    strategy: ResolvedComponent[StrategySpec]
-    names: tuple[str, str]
-
-
-def _entries(
+def _resolve_candidates(
     recipe: Recipe, strategies: Sequence[ComponentReference], backbones: Sequence[ComponentReference]
-) -> list[_Entry]:
-    """Look up what is named.
-
-    Raises:
-        UnknownComponent, AmbiguousComponent, InvalidName, ConfigError: for what is not there, or does not take its settings.
-        CompareError: for less than two ways, or one that is named twice.
-    """
-    ways = [(resolve(catalog(), StrategySpec, one), one) for one in strategies or [recipe.strategy]]
-    bases = [(resolve(catalog(), BackboneSpec, one), one) for one in backbones or [recipe.backbone]]
-    found = [_Entry(base, way, (_name(base, one), _name(way, two))) for base, one in bases for way, two in ways]
-    seen: dict[str, _Entry] = {}
-    for entry in found:
-        before = seen.setdefault(_digest(entry), entry)
-        if before is not entry:
-            raise CompareError(f"'{entry.names[1]}' on '{entry.names[0]}' is named twice", "Name it once")
-    if len(found) == 1:
-        strategy, backbone = found[0].names[1], found[0].names[0]
-        raise CompareError(f"there is only '{strategy}' on '{backbone}'", "Name more strategies, or more backbones")
-    return found
+) -> list[CandidateSetup]:
+    """Look up every pair of a backbone and a strategy; there must be several, and none twice."""
+    resolved_strategies = [(resolve(catalog(), StrategySpec, one), one) for one in strategies or [recipe.strategy]]
+    resolved_backbones = [(resolve(catalog(), BackboneSpec, one), one) for one in backbones or [recipe.backbone]]
+    setups = [
+        CandidateSetup(backbone, strategy, _label(backbone, backbone_reference), _label(strategy, strategy_reference))
+        for backbone, backbone_reference in resolved_backbones
+        for strategy, strategy_reference in resolved_strategies
+    ]
+    seen: set[str] = set()
+    for setup in setups:
+        if setup.digest in seen:
+            raise CompareError(f"{setup} is named twice. Name it once.")
+        seen.add(setup.digest)
+    if len(setups) == 1:
+        raise CompareError(f"There is only {setups[0]} to compare. Name more strategies, or more backbones.")
+    return setups
 
 
-def _name(chosen: ResolvedComponent[Any], reference: ComponentReference) -> str:
-    """Call it as its messages do, with the settings that were given beside its argument."""
+def _label(component: ResolvedComponent[Any], reference: ComponentReference) -> str:
+    """Name a component as messages do, with the settings given in addition to its argument."""
     if isinstance(reference, str):
-        return chosen.label
-    given = (
-        reference.settings
-        if isinstance(reference, ComponentRef)
-        else {k: v for k, v in reference.items() if k != "name"}
-    )
-    said = [f"{key} = {json.dumps(value)}" for key, value in given.items() if key != chosen.spec.config.positional]
-    return f"{chosen.label} ({', '.join(said)})" if said else chosen.label
+        return component.label
+    settings = reference.settings if isinstance(reference, ComponentRef) else reference
+    skipped = ("name", component.spec.config.positional)
+    shown = [f"{key} = {json.dumps(value)}" for key, value in settings.items() if key not in skipped]
+    return f"{component.label} ({', '.join(shown)})" if shown else component.label
 
 
-def _digest(entry: _Entry) -> str:
-    said = [one.choice().model_dump(mode="json") for one in (entry.backbone, entry.strategy)]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+# --- checks before anything runs
 
 
-# --- what is refused before anything runs
-
-
-def _check(recipe: Recipe, entries: Sequence[_Entry], seeds: int, test: str | Path | None) -> None:
+def _check_recipe(recipe: Recipe, seeds: int, *, has_test: bool) -> None:
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise CompareError(f"seeds is {seeds!r}", "Give a whole number from 1 on")
+        raise CompareError(f"The number of seeds is {seeds!r}. Give a whole number from 1 on.")
     if recipe.data.train is None:
-        raise CompareError("the recipe names no training data", "Say where they are: data.train")
-    if not recipe.data.target and _head(recipe).target != TargetKind.INPUTS:
-        raise CompareError("the recipe does not say what to predict", "Name the target column: data.target")
-    if test is None and recipe.data.validation is None and recipe.data.split is None:
+        raise CompareError("The recipe names no training data. Give their path: data.train.")
+    if not recipe.data.target and _head_description(recipe).target != TargetKind.INPUTS:
+        raise CompareError("The recipe does not say what to predict. Name the target column: data.target.")
+    if not has_test and recipe.data.validation is None and recipe.data.split is None:
         raise CompareError(
-            "the recipe has no validation rows to judge by", "Give data.validation, data.split, or test data (--test)"
+            "The recipe has no validation rows to evaluate on. Give data.validation, data.split, or test data (--test)."
         )
 
 
-def _head(recipe: Recipe) -> HeadDescription:
+def _head_description(recipe: Recipe) -> HeadDescription:
     head = resolve(catalog(), HeadSpec, recipe.head)
     return head.spec.describe(head.config)
 
 
-def _check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
+def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not (out / RUN).is_file() or "test rows" not in (out / RUN).read_text("utf-8"):
-        raise CompareError(f"something is in {out}, and it is no comparison", "Name another folder")
+        raise CompareError(f"'{out}' is not empty, and it is not a comparison. Name another folder.")
     if not (resume or overwrite):
         raise CompareError(
-            f"a comparison is in {out} already",
-            "Go on with resume (--resume), or replace it with overwrite (--overwrite)",
+            f"'{out}' already holds a comparison. Resume it (--resume), or replace it with overwrite (--overwrite)."
         )
 
 
 def _clear(out: Path) -> None:
-    for name in (RUNS, SHELF):
+    for name in (RUNS, SHARED_CACHE):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in (TABLE, FIGURE):
+    for name in (_TABLE, _FIGURE):
         (out / name).unlink(missing_ok=True)
 
 
-def _identity(recipe: Recipe, test: str | Path | None) -> dict[str, Any]:
-    """Say what must be the same for a comparison to go on: everything but what is compared. Reads all rows."""
+def _comparison_identity(recipe: Recipe, test: str | Path | None) -> dict[str, Any]:
+    """Return what must not change if a comparison is resumed: everything but the candidates. Reads all rows."""
     data = recipe.data
-    rows, held = read_train_and_validation(data.train, data.validation, data, recipe.training.seed, catalog())
-    judged = None
+    rows, validation = read_train_and_validation(data.train, data.validation, data, recipe.training.seed, catalog())
+    test_rows = None
     if test is not None:
-        judged = read_rows(str(test), catalog(), "the test data", reader=data.reader, on_bad_row=data.on_bad_row)
-    for some in filter(None, (rows, held, judged)):
+        test_rows = read_rows(str(test), catalog(), "the test data", reader=data.reader, on_bad_row=data.on_bad_row)
+    for some in filter(None, (rows, validation, test_rows)):
         for column in data.target:
-            some.column(column)
-    said = run_identity(recipe, rows, held) | {"test rows": None if judged is None else judged.digest()}
-    return {key: value for key, value in said.items() if key not in (BackboneSpec.axis, StrategySpec.axis)}
+            some.column(column)  # raises when there is no such column
+    identity = run_identity(recipe, rows, validation)
+    identity["test rows"] = None if test_rows is None else test_rows.digest()
+    return {key: value for key, value in identity.items() if key not in (BackboneSpec.axis, StrategySpec.axis)}
 
 
-# --- the runs
+# --- results
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """Carries out the runs of a comparison, one after another."""
-
-    out: Path
-    recipe: Recipe
-    test: str | None
-    reporter: ProgressReporter
-    quiet: bool
-
-    def carried_out(self, entries: Sequence[_Entry], seeds: int, kept: RunDirectory) -> tuple[list[Candidate], int]:
-        """Give what each contender did, and how many rows were judged."""
-        first, contenders, rows = self.recipe.training.seed, [], 0
-        for place, entry in enumerate(entries):
-            trials: dict[int, RunResult] = {}
-            problem = self._mismatch(entry)
-            for seed in range(first, first + seeds) if problem is None else ():
-                number = place * seeds + seed - first + 1
-                self.reporter.message(
-                    f"{number} of {len(entries) * seeds}: {entry.names[1]} on {entry.names[0]}, seed {seed}"
-                )
-                record = self._record(entry, seed, kept)
-                rows = max(rows, record.rows)
-                if record.trial is not None:
-                    trials[seed] = record.trial
-                elif problem is None:
-                    problem = record.problem if seeds == 1 else f"seed {seed}: {record.problem}"
-            contenders.append(Candidate(*entry.names, trials, problem))
-        return contenders, rows
-
-    def _mismatch(self, entry: _Entry) -> str | None:
-        """Say why three choices do not fit together, which needs no process."""
-        head = resolve(catalog(), HeadSpec, self.recipe.head)
-        try:
-            combine(catalog(), entry.backbone, head, entry.strategy)
-        except TaskgraftError as error:
-            return str(error)
-        return None
-
-    def _record(self, entry: _Entry, seed: int, kept: RunDirectory) -> RunRecord:
-        backbone = entry.names[0].rpartition("/")[2]
-        short = re.sub(r"[^a-z0-9]+", "-", f"{entry.names[1]}-{backbone}".lower())[:60].strip("-")
-        place = self.out / RUNS / f"{short}-seed-{seed}-{_digest(entry)[:8]}"
-        record = RunRecord.read(place)
-        if record is not None and record.lasts:
-            return record
-        place.mkdir(parents=True, exist_ok=True)
-        changed = {"backbone": entry.backbone.choice(), "strategy": entry.strategy.choice()}
-        training = self.recipe.training.model_copy(update={"seed": seed})
-        recipe = self.recipe.model_copy(update=changed | {"training": training})
-        RunRequest(recipe, self.recipe.training.seed, self.test, str(self.out / SHELF), self.quiet).write(place)
-        ended = _in_own_process(place)
-        record = RunRecord.read(place) if ended is None else RunRecord(None, problem=ended, lasts=False)
-        assert record is not None
-        kept.append_metrics(
-            {"strategy": entry.names[1], "backbone": entry.names[0], "seed": seed, "problem": record.problem}
-        )
-        return record
-
-
-def _in_own_process(place: Path) -> str | None:
-    """Run what a folder says in a process that sees the modules that this one sees, and ends with it.
-
-    Returns:
-        how it ended, when it left no record.
-    """
-    (place / "record.json").unlink(missing_ok=True)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "taskgraft.comparison.worker", str(place)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, env=environment)
-    assert process.stdin is not None
-    try:
-        code = process.wait()
-    finally:
-        process.stdin.close()  # ends it
-        process.wait()
-    if code == 0:
-        return None
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"its process was ended by {name}" + (", as happens when memory runs out." if name == "SIGKILL" else ".")
-    return f"its process ended with code {code}."
-
-
-# --- what was found
-
-
-def _found(
-    recipe: Recipe, metric: str | None, seeds: int, contenders: Sequence[Candidate], rows: int, tested: bool
+def _summarize(
+    recipe: Recipe, metric: str | None, seeds: int, candidates: Sequence[Candidate], rows: int, *, tested: bool
 ) -> Comparison:
-    trials = [trial for contender in contenders for trial in contender.trials.values()]
-    if not trials:
-        problems = dict.fromkeys(contender.problem for contender in contenders)
-        raise CompareError(
-            f"no run ended well. {' '.join(map(str, problems))}".rstrip("."), "Mend that, and begin anew"
-        )
-    specs = [resolve(catalog(), MetricSpec, one).spec for one in _head(recipe).metrics]
-    known = dict.fromkeys(name for trial in trials for name in trial.metrics)
+    results = [result for candidate in candidates for result in candidate.results.values()]
+    if not results:
+        problems = " ".join(dict.fromkeys(str(candidate.problem) for candidate in candidates))
+        raise CompareError(f"No run succeeded. {problems} Fix this, and start again.")
+    specs = [resolve(catalog(), MetricSpec, one).spec for one in _head_description(recipe).metrics]
+    known = dict.fromkeys(name for result in results for name in result.metrics)
     chosen = metric or next((spec.primary for spec in specs if spec.primary in known), None) or next(iter(known), "")
     if chosen not in known:
         near = closest_match(chosen, known)
-        meant = f" (did you mean '{near}'?)" if near else ""
-        raise NoSuchNumber(chosen, meant, tuple(known))
-    lower = frozenset[str]().union(*(spec.lower_is_better for spec in specs))
-    judged = "test rows" if tested else "validation rows"
+        hint = f" Did you mean '{near}'?" if near else ""
+        raise CompareError(
+            f"No run has the metric '{chosen}'.{hint} Metrics: {join_words(known)}. "
+            "The runs are finished: name one of these, and resume."
+        )
+    lower_is_better = any(chosen in spec.lower_is_better for spec in specs)
+    evaluated = "test rows" if tested else "validation rows"
     first = recipe.training.seed
-    return Comparison(chosen, chosen in lower, judged, rows, range(first, first + seeds), contenders)
+    return Comparison(chosen, lower_is_better, evaluated, rows, range(first, first + seeds), candidates)
 
 
-def _drawn(found: Comparison, out: Path) -> Comparison:
-    if not found.best:
-        return found
-    if not can_draw():
-        warnings.warn(
-            f"{out / FIGURE} is not drawn, for matplotlib is not installed: pip install 'taskgraft[figures]'", NotDrawn
-        )
-        return found
-    with atomic_file(out / FIGURE, "figure") as path:
-        draw(found, path)
-    return replace(found, figure=str(out / FIGURE))
-
-
-class NotDrawn(UserWarning):
-    """A figure that what draws it is missing for."""
-
-
-@dataclass(eq=False)
-class CompareError(TaskgraftError):
-    """A comparison that cannot be made."""
-
-    problem: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"Nothing was compared: {self.problem}. {self.advice}."
-
-
-@dataclass(eq=False)
-class NoSuchNumber(TaskgraftError):
-    """A number to compare by that nobody computed."""
-
-    name: str
-    meant: str
-    known: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"There is no number '{self.name}' to compare by{self.meant}; there are {join_words(self.known)}. "
-            "The runs are finished: name one of these, and go on with resume."
-        )
+def _with_figure(comparison: Comparison, out: Path) -> Comparison:
+    if not comparison.best:
+        return comparison
+    path = out / _FIGURE
+    if find_spec("matplotlib") is None:
+        advice = "pip install 'taskgraft[figures]'"
+        warnings.warn(f"{path} is not drawn, since matplotlib is not installed: {advice}", NotDrawn, stacklevel=3)
+        return comparison
+    with atomic_file(path, "figure") as temporary:
+        draw(comparison, temporary)
+    return replace(comparison, figure=str(path))

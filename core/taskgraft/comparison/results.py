@@ -1,4 +1,4 @@
-"""What a comparison found: how good each way is, what it costs, and which are worth their cost."""
+"""Results of a comparison: scores, costs and the best trade-offs; as JSON and as a table."""
 
 import math
 import statistics
@@ -12,15 +12,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from taskgraft.evaluation.evaluation import NOTHING, number_text
+from taskgraft.evaluation.evaluation import NO_VALUE, format_number
 
-STUDENT_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""The 97.5th percentile of Student's t for 2, 3, … 10 seeds; for more, the last is a little too wide, never too narrow."""
+_STUDENT_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""The 97.5th percentile of Student's t for 2, 3, … 10 seeds; for more seeds the last is slightly conservative."""
+
+_BEST_MARK = "●"
 
 
 @dataclass(frozen=True)
 class Score:
-    """A number, and from where to where it may be, at 95 %; no ends where that is not known."""
+    """The value of a metric, with the ends of its 95 % interval; None if there is no interval."""
 
     value: float
     low: float | None = None
@@ -29,17 +31,18 @@ class Score:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run that ended well.
+    """The result of one successful run.
 
     Attributes:
-        metrics: all numbers of the judged rows.
-        seconds: wall-clock of the fit, as if it had run alone: what it read of other runs is counted as they computed it.
-        shared_seconds: how many of those seconds other runs spent for it.
-        peak_memory: bytes of main memory that its process held at most, or one that computed what it read.
-        peak_device_memory: bytes that its tensors took on the accelerator at most; None without one.
-        trained: how many numbers learned, each counted once.
-        artifact: bytes of the saved model.
-        interrupted: whether it was interrupted and went on; the peaks are then of the process that ended it.
+        metrics: all metrics of the evaluated rows.
+        seconds: wall-clock time of the fit as if it had run alone, including the time that other runs spent on cached
+            features that it reused.
+        shared_seconds: how many of those seconds other runs spent.
+        peak_memory: the peak memory, in bytes, of its process, or of one that computed cached features that it reused.
+        peak_device_memory: the peak, in bytes, of its tensors on the accelerator; None without one.
+        trained: the number of trainable parameters, over all stages.
+        artifact: the size of the saved model in bytes.
+        interrupted: whether it was interrupted and resumed; the peaks are then those of the last process.
     """
 
     metrics: Mapping[str, Score]
@@ -52,221 +55,188 @@ class RunResult:
     interrupted: bool
 
     @classmethod
-    def of_json(cls, found: Mapping[str, Any]) -> Self:
-        """Read what :func:`dataclasses.asdict` made of one."""
-        return cls(**{**found, "metrics": {name: Score(**score) for name, score in found["metrics"].items()}})
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read the output of :func:`dataclasses.asdict`."""
+        return cls(**{**document, "metrics": {name: Score(**score) for name, score in document["metrics"].items()}})
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way of adapting one backbone.
+    """A strategy on a backbone.
 
     Attributes:
-        trials: by their seeds.
-        problem: why it could not run, or not by each seed; None when all went well.
+        results: by seed.
+        problem: why it could not run, or not with every seed; None if all runs succeeded.
     """
 
     backbone: str
     strategy: str
-    trials: Mapping[int, RunResult]
+    results: Mapping[int, RunResult]
     problem: str | None = None
 
-    def score(self, metric: str) -> Score | None:
-        """Give the mean over the seeds; None where a trial does not have the number.
-
-        The interval holds two doubts, added as independent ones are, by their squares: which rows were drawn (the mean distance
-        to the ends of the intervals of the trials, which are judged on the same rows), and which seeds (Student's t).
-        """
-        found = [trial.metrics.get(metric) for trial in self.trials.values()]
-        scores = [score for score in found if score is not None]
-        if not scores or len(scores) < len(found):
+    @cached_property
+    def summary(self) -> RunResult | None:
+        """The results of all seeds as one: mean scores and seconds, highest peaks and sizes. None if every run failed."""
+        if not self.results:
             return None
-        if len(scores) == 1:
-            return scores[0]
-        values = [score.value for score in scores]
-        mean = statistics.fmean(values)
-        lows = [score.value - score.low for score in scores if score.low is not None]
-        highs = [score.high - score.value for score in scores if score.high is not None]
-        if len(lows) < len(scores) or len(highs) < len(scores):
-            return Score(mean)
-        student = STUDENT_T_975[min(len(values) - 2, len(STUDENT_T_975) - 1)]
-        seeds = student * statistics.stdev(values) / math.sqrt(len(values))
-        low, high = (math.hypot(statistics.fmean(some), seeds) for some in (lows, highs))
-        return Score(mean, mean - low, mean + high)
+        first, *others = results = list(self.results.values())
+        names = [name for name in first.metrics if all(name in other.metrics for other in others)]
+        return RunResult(
+            metrics={name: _mean_score([result.metrics[name] for result in results]) for name in names},
+            seconds=statistics.fmean(result.seconds for result in results),
+            shared_seconds=statistics.fmean(result.shared_seconds for result in results),
+            peak_memory=max(result.peak_memory for result in results),
+            peak_device_memory=max(result.peak_device_memory or 0 for result in results) or None,
+            trained=first.trained,
+            artifact=max(result.artifact for result in results),
+            interrupted=any(result.interrupted for result in results),
+        )
 
-    @property
-    def seconds(self) -> float:
-        """The mean over the seeds, as of :class:`RunResult`."""
-        return statistics.fmean(trial.seconds for trial in self.trials.values())
 
-    @property
-    def shared_seconds(self) -> float:
-        """The mean over the seeds, as of :class:`RunResult`."""
-        return statistics.fmean(trial.shared_seconds for trial in self.trials.values())
+def _mean_score(scores: Sequence[Score]) -> Score:
+    """Average over seeds.
 
-    @property
-    def peak_memory(self) -> int:
-        """The highest of the seeds, as of :class:`RunResult`."""
-        return max(trial.peak_memory for trial in self.trials.values())
-
-    @property
-    def peak_device_memory(self) -> int | None:
-        """The highest of the seeds, as of :class:`RunResult`."""
-        return max(trial.peak_device_memory or 0 for trial in self.trials.values()) or None
-
-    @property
-    def trained(self) -> int:
-        """The same for all seeds."""
-        return next(iter(self.trials.values())).trained
-
-    @property
-    def artifact(self) -> int:
-        """The largest of the seeds, as of :class:`RunResult`."""
-        return max(trial.artifact for trial in self.trials.values())
+    The interval combines two independent sources of error, by the root of the sum of their squares: which rows were sampled
+    (the mean distance to the ends of the intervals of the runs, which share their rows), and which seeds (Student's t).
+    """
+    if len(scores) == 1:
+        return scores[0]
+    values = [score.value for score in scores]
+    mean = statistics.fmean(values)
+    lows = [score.value - score.low for score in scores if score.low is not None]
+    highs = [score.high - score.value for score in scores if score.high is not None]
+    if len(lows) < len(scores) or len(highs) < len(scores):
+        return Score(mean)
+    student = _STUDENT_T_975[min(len(values) - 2, len(_STUDENT_T_975) - 1)]
+    seed_error = student * statistics.stdev(values) / math.sqrt(len(values))
+    low, high = (math.hypot(statistics.fmean(row_errors), seed_error) for row_errors in (lows, highs))
+    return Score(mean, mean - low, mean + high)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ways of adapting, on the same rows with the same seeds.
+    """Candidates, fitted on the same rows with the same seeds.
 
     Attributes:
-        metric: the number that they are compared by.
-        lower: whether it is better when it is lower.
-        judged: what the rows are called that they were judged on ("validation rows").
-        rows: how many those are.
-        seeds: of every contender.
-        contenders: in the order in which they were named.
-        figure: the file that shows score against seconds; None when it could not be drawn.
+        metric: the metric to compare by.
+        evaluated: which rows were evaluated: "validation rows" or "test rows".
+        rows: how many.
+        seeds: of every candidate.
+        candidates: in the order in which they were named.
+        figure: the file that plots score against seconds; None if it was not drawn.
     """
 
     metric: str
-    lower: bool
-    judged: str
+    lower_is_better: bool
+    evaluated: str
     rows: int
     seeds: Sequence[int]
-    contenders: Sequence[Candidate]
+    candidates: Sequence[Candidate]
     figure: str | None = None
 
     @cached_property
-    def best(self) -> tuple[Candidate, ...]:
-        """The best trade-offs: no other scores as well in fewer seconds, or better in as many. Fastest first."""
-        ran = [(one.seconds, self._loss(one), one) for one in self.contenders if self.ran(one)]
-        ran.sort(key=lambda entry: entry[:2])
-        found: list[tuple[float, float, Candidate]] = []
-        for seconds, loss, one in ran:
-            if not found or loss < found[-1][1] or (seconds, loss) == found[-1][:2]:
-                found.append((seconds, loss, one))
-        return tuple(one for *_, one in found)
+    def points(self) -> list[tuple[Candidate, float, Score]]:
+        """Candidate, seconds and score where all runs succeeded and have the metric."""
+        return [
+            (one, one.summary.seconds, one.summary.metrics[self.metric])
+            for one in self.candidates
+            if one.problem is None and one.summary is not None and self.metric in one.summary.metrics
+        ]
 
-    def ran(self, contender: Candidate) -> bool:
-        """Say whether a contender can be compared: all its runs ended well, and have the number."""
-        return contender.problem is None and contender.score(self.metric) is not None
+    @cached_property
+    def best(self) -> list[Candidate]:
+        """The best trade-offs: no other has as good a score in less time, or a better one in the same time. Fastest first."""
+        sign = 1 if self.lower_is_better else -1
+        best: list[tuple[float, float, Candidate]] = []
+        points = [(seconds, sign * score.value, one) for one, seconds, score in self.points]
+        for seconds, loss, one in sorted(points, key=lambda point: point[:2]):
+            if not best or loss < best[-1][1] or (seconds, loss) == best[-1][:2]:
+                best.append((seconds, loss, one))
+        return [one for *_, one in best]
+
+    def label(self, candidate: Candidate) -> str:
+        """Name a candidate, with its backbone if there are several."""
+        several = len({one.backbone for one in self.candidates}) > 1
+        return f"{candidate.strategy} on {candidate.backbone}" if several else candidate.strategy
 
     def to_json(self) -> dict[str, Any]:
-        """Give everything as plain JSON: bytes, seconds, and None for what is not known."""
+        """Return everything as plain JSON: bytes, seconds, and None for unknown values."""
         return {
             "metric": self.metric,
-            "better": "lower" if self.lower else "higher",
-            "judged": self.judged,
+            "better": "lower" if self.lower_is_better else "higher",
+            "judged": self.evaluated,
             "rows": self.rows,
             "seeds": list(self.seeds),
-            "contenders": [self._plain(one) for one in self.contenders],
+            "contenders": [self._candidate_json(one) for one in self.candidates],
             "figure": self.figure,
         }
 
-    def __rich__(self) -> "RenderableType":
-        return render_comparison(self)
+    def __rich__(self) -> RenderableType:
+        return _render(self)
 
-    def _loss(self, contender: Candidate) -> float:
-        score = contender.score(self.metric)
-        assert score is not None
-        return score.value if self.lower else -score.value
-
-    def _plain(self, one: Candidate) -> dict[str, Any]:
-        said: dict[str, Any] = {"backbone": one.backbone, "strategy": one.strategy, "problem": one.problem}
-        if not one.trials:
-            return said
-        score = one.score(self.metric)
-        return said | {
+    def _candidate_json(self, one: Candidate) -> dict[str, Any]:
+        document: dict[str, Any] = {"backbone": one.backbone, "strategy": one.strategy, "problem": one.problem}
+        if one.summary is None:
+            return document
+        costs = asdict(one.summary)
+        del costs["interrupted"]
+        return document | {
             "best_trade_off": one in self.best,
-            "score": None if score is None else asdict(score),
-            "seconds": one.seconds,
-            "shared_seconds": one.shared_seconds,
-            "peak_memory": one.peak_memory,
-            "peak_device_memory": one.peak_device_memory,
-            "trained": one.trained,
-            "artifact": one.artifact,
-            "trials": {str(seed): asdict(trial) for seed, trial in one.trials.items()},
+            "score": costs.pop("metrics").get(self.metric),
+            **costs,
+            "trials": {str(seed): asdict(result) for seed, result in one.results.items()},
         }
 
 
-# --- as a person reads it
+# --- table
 
 
-MARK = "●"
-"""Stands before the best trade-offs."""
-
-
-def render_comparison(comparison: "Comparison") -> RenderableType:
-    """Draw what each contender reaches and costs, and below what is to be known of the numbers."""
-    several = len({one.backbone for one in comparison.contenders}) > 1
-    device = any(one.trials and one.peak_device_memory for one in comparison.contenders)
-    names = ["", *(["backbone"] if several else []), "strategy", comparison.metric, "95 % interval", "seconds"]
-    names += ["peak memory", *(["on the device"] if device else []), "trained numbers", "artifact"]
+def _render(comparison: Comparison) -> RenderableType:
+    """Render scores and costs of each candidate, with notes and problems below."""
+    several = len({one.backbone for one in comparison.candidates}) > 1
+    device = any(one.summary is not None and one.summary.peak_device_memory for one in comparison.candidates)
+    texts = ["", *(["backbone"] if several else []), "strategy"]
+    numbers = [comparison.metric, "95 % interval", "seconds", "peak memory", *(["on the device"] if device else [])]
+    numbers += ["trainable parameters", "artifact"]
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in names:
-        table.add_column(
-            Text(name), justify="left" if name in ("", "backbone", "strategy") else "right", overflow="fold"
-        )
-    for one in comparison.contenders:
-        named = [one.backbone, one.strategy] if several else [one.strategy]
-        mark = MARK if one in comparison.best else ""
-        numbers = _numbers(comparison, one, device=device) if one.trials else [NOTHING] * (len(names) - len(named) - 1)
-        table.add_row(*(Text(cell) for cell in (mark, *named, *numbers)))
-    said = [
-        f"{candidate_label(comparison, one)}: {one.problem}" for one in comparison.contenders if one.problem is not None
-    ]
-    return Group(table, Text(_about(comparison)), *(Text(f"\n{sentence}") for sentence in said))
+    for name in (*texts, *numbers):
+        table.add_column(Text(name), justify="left" if name in texts else "right", overflow="fold")
+    for one in comparison.candidates:
+        names = [_BEST_MARK if one in comparison.best else "", *([one.backbone] if several else []), one.strategy]
+        cells = [NO_VALUE] * len(numbers)
+        if one.summary is not None:
+            cells = _cells(one.summary, comparison.metric, device=device)
+        table.add_row(*map(Text, (*names, *cells)))
+    problems = [f"{comparison.label(one)}: {one.problem}" for one in comparison.candidates if one.problem is not None]
+    return Group(table, Text(_notes(comparison)), *(Text(f"\n{problem}") for problem in problems))
 
 
-def candidate_label(comparison: "Comparison", one: "Candidate") -> str:
-    """Name a contender, with its backbone where there are several."""
-    several = len({other.backbone for other in comparison.contenders}) > 1
-    return f"{one.strategy} on {one.backbone}" if several else one.strategy
+def _cells(summary: RunResult, metric: str, *, device: bool) -> list[str]:
+    score = summary.metrics.get(metric)
+    value = NO_VALUE if score is None else format_number(score.value)
+    interval = NO_VALUE
+    if score is not None and score.low is not None and score.high is not None:
+        interval = f"{format_number(score.low)} to {format_number(score.high)}"
+    costs = [f"{summary.seconds:,.1f}", _megabytes(summary.peak_memory)]
+    if device:
+        costs.append(_megabytes(summary.peak_device_memory) if summary.peak_device_memory else NO_VALUE)
+    size = _megabytes(summary.artifact) if summary.artifact >= 1e7 else f"{summary.artifact / 1e3:,.0f} KB"
+    return [value, interval, *costs, f"{summary.trained:,}", size]
 
 
-def _numbers(comparison: "Comparison", one: "Candidate", *, device: bool) -> list[str]:
-    score = one.score(comparison.metric)
-    value, between = NOTHING, NOTHING
-    if score is not None:
-        value = number_text(score.value)
-        if score.low is not None and score.high is not None:
-            between = f"{number_text(score.low)} to {number_text(score.high)}"
-    on_device = [NOTHING if one.peak_device_memory is None else _megabytes(one.peak_device_memory)] if device else []
-    costs = [f"{one.seconds:,.1f}", _megabytes(one.peak_memory), *on_device, f"{one.trained:,}", _size(one.artifact)]
-    return [value, between, *costs]
-
-
-def _about(comparison: "Comparison") -> str:
-    count = len(comparison.seeds)
-    said = f"{comparison.rows:,} {comparison.judged}"
-    if count > 1:
-        said += f"; means of {count} seeds, intervals of rows and seeds; peaks are the highest"
-    said += f". {MARK} No other is better in as many seconds"
-    said += f" ({comparison.metric}: lower is better)." if comparison.lower else "."
-    ran = [one for one in comparison.contenders if one.trials]
-    if any(one.shared_seconds for one in ran):
-        said += "\nWhat stays frozen was computed once; seconds count it for each that used it, as if it ran alone."
-    if gone := [
-        candidate_label(comparison, one) for one in ran if any(trial.interrupted for trial in one.trials.values())
-    ]:
-        said += f"\nInterrupted once, with the peak memory of what came after: {', '.join(gone)}."
-    return said
+def _notes(comparison: Comparison) -> str:
+    notes = f"{comparison.rows:,} {comparison.evaluated}"
+    if len(comparison.seeds) > 1:
+        notes += f"; means of {len(comparison.seeds)} seeds, intervals over rows and seeds; peaks are the highest"
+    notes += f". {_BEST_MARK} No other is better in the same time"
+    notes += f" ({comparison.metric}: lower is better)." if comparison.lower_is_better else "."
+    ran = [one for one in comparison.candidates if one.results]
+    if any(result.shared_seconds for one in ran for result in one.results.values()):
+        notes += "\nFrozen features were computed once and shared; their time counts in every run that used them."
+    if resumed := [comparison.label(one) for one in ran if one.summary is not None and one.summary.interrupted]:
+        notes += f"\nInterrupted and resumed, with the peak memory of the last process: {', '.join(resumed)}."
+    return notes
 
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
-
-
-def _size(size: int) -> str:
-    return _megabytes(size) if size >= 1e7 else f"{size / 1e3:,.0f} KB"

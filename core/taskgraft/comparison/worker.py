@@ -1,7 +1,7 @@
-"""One run of a comparison, in a process of its own: ``python -m taskgraft.comparison.worker FOLDER``.
+"""The worker process of one run of a comparison: ``python -m taskgraft.comparison.worker FOLDER``.
 
-The folder holds what is to be run (``job.json``); the run leaves its numbers there (``record.json``, written whole or not at
-all). A process of its own gives peak memory that is true, and takes nothing with it when it is ended for want of memory.
+It reads ``job.json`` in the folder and writes ``record.json``, complete or not at all. In a process of its own peak memory is
+that of the run, and if the process is killed for lack of memory, the comparison continues.
 """
 
 import json
@@ -19,8 +19,6 @@ from typing import Self
 import torch
 from torch import nn
 
-from taskgraft.adaptation.fitted import FittedTask
-from taskgraft.adaptation.trainable import TrainableTensors
 from taskgraft.comparison.results import RunResult, Score
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.recipe import Recipe
@@ -29,42 +27,45 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.memory import NotEnoughMemory, peak_memory
 from taskgraft.errors import TaskgraftError
 from taskgraft.evaluation.evaluation import Evaluation
-from taskgraft.model import compose
+from taskgraft.model.compose import compose
 from taskgraft.storage.atomic_write import atomic_file
 from taskgraft.storage.run_directory import STATE
 from taskgraft.training.shared_cache import SharedCache
 
-JOB, RECORD, RUN, TRACE, ARTIFACT = "job.json", "record.json", "run", "traceback.txt", "artifact"
-"""What lies in the folder of a run."""
+RECORD = "record.json"
+_JOB, _RUN, _TRACEBACK, _ARTIFACT = "job.json", "run", "traceback.txt", "artifact"
+"""In the folder of a run."""
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What is to be run.
+    """What to run.
 
     Attributes:
         recipe: with the seed of the run.
-        seed: by which rows are held out, the same for all runs.
-        test: where the rows are that it is judged on; None judges on the validation rows.
-        shelf: the folder of what runs share.
+        seed: of the validation split, the same for all runs.
+        test: the path of the rows to evaluate on; None for the validation rows.
+        shared_cache: the folder of the cache that runs share.
     """
 
     recipe: Recipe
     seed: int
     test: str | None
-    shelf: str
+    shared_cache: str
     quiet: bool
 
     def write(self, folder: Path) -> None:
-        """Leave it in the folder of the run."""
-        said = {**vars(self), "recipe": self.recipe.model_dump(mode="json")}
-        (folder / JOB).write_text(json.dumps(said, indent=1), "utf-8")
+        """Write it into the folder of the run."""
+        document = {**vars(self), "recipe": self.recipe.model_dump(mode="json")}
+        document["shelf"] = document.pop("shared_cache")
+        (folder / _JOB).write_text(json.dumps(document, indent=1), "utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Find it there."""
-        said = json.loads((folder / JOB).read_text("utf-8"))
-        return cls(**said | {"recipe": parse_config(Recipe, said["recipe"], JOB)})
+        """Read it from the folder of the run."""
+        document = json.loads((folder / _JOB).read_text("utf-8"))
+        recipe = parse_config(Recipe, document.pop("recipe"), _JOB)
+        return cls(recipe, shared_cache=document.pop("shelf"), **document)
 
 
 @dataclass(frozen=True)
@@ -72,114 +73,93 @@ class RunRecord:
     """How a run ended.
 
     Attributes:
-        trial: None when there was a problem.
-        rows: how many were judged; 0 when there was a problem.
-        lasts: whether it would end so again, so that nothing is gained by trying.
+        result: None if it failed.
+        rows: the number of evaluated rows; 0 if it failed.
+        final: whether it would end the same way again, so that there is no point in another try.
     """
 
-    trial: RunResult | None
+    result: RunResult | None
     rows: int = 0
     problem: str | None = None
-    lasts: bool = True
+    final: bool = True
 
     def write(self, folder: Path) -> None:
-        """Leave it in the folder of the run."""
+        """Write it into the folder of the run."""
+        result = None if self.result is None else asdict(self.result)
+        document = {"trial": result, "rows": self.rows, "problem": self.problem, "lasts": self.final}
         with atomic_file(folder / RECORD, "record") as path:
-            path.write_text(json.dumps(asdict(self), indent=1), "utf-8")
+            path.write_text(json.dumps(document, indent=1), "utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Find it there; None when the run has not ended."""
+        """Read it from the folder of the run; None if the run has not ended."""
         try:
-            said = json.loads((folder / RECORD).read_text("utf-8"))
+            document = json.loads((folder / RECORD).read_text("utf-8"))
         except FileNotFoundError:
             return None
-        return cls(**said | {"trial": None if said["trial"] is None else RunResult.of_json(said["trial"])})
+        result = None if document["trial"] is None else RunResult.from_json(document["trial"])
+        return cls(result, document["rows"], document["problem"], document["lasts"])
 
 
 def main(folder: Path) -> None:
-    """Carry out a run, and leave a record of how it ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; it is the parent that answers it
+    """Execute a run and record how it ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the parent handles it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.formatwarning = lambda message, *rest: f"Warning: {message}\n"
     try:
         record = run(folder, RunRequest.read(folder))
     except TaskgraftError as error:
-        record = RunRecord(None, problem=str(error), lasts=not isinstance(error, NotEnoughMemory))
+        record = RunRecord(None, problem=str(error), final=not isinstance(error, NotEnoughMemory))
     except Exception as error:
-        (folder / TRACE).write_text(traceback.format_exc(), "utf-8")
-        problem = f"{type(error).__name__}: {error} (a fault of taskgraft or of a plugin; {folder / TRACE} shows where)"
-        record = RunRecord(None, problem=problem, lasts=False)
+        path = folder / _TRACEBACK
+        path.write_text(traceback.format_exc(), "utf-8")
+        problem = f"{type(error).__name__}: {error} (a bug in taskgraft or in a plugin; see {path})"
+        record = RunRecord(None, problem=problem, final=False)
     record.write(folder)
-    if record.lasts:
-        (folder / RUN / STATE).unlink(missing_ok=True)
+    if record.final:
+        (folder / _RUN / STATE).unlink(missing_ok=True)
 
 
-def run(folder: Path, job: RunRequest) -> RunRecord:
-    """Fit, judge and measure, or go on with a fit that was interrupted.
-
-    Args:
-        folder: where the state of the fit is kept.
+def run(folder: Path, request: RunRequest) -> RunRecord:
+    """Fit, or resume an interrupted fit; evaluate, and measure the costs. Checkpoints are in the folder.
 
     Raises:
-        TaskgraftError: for whatever keeps it from ending well.
+        TaskgraftError: if the run fails.
     """
-    recipe = job.recipe
-    data = recipe.data
-    rows, held = read_train_and_validation(data.train, data.validation, data, job.seed, catalog())
+    recipe, data = request.recipe, request.recipe.data
+    rows, validation = read_train_and_validation(data.train, data.validation, data, request.seed, catalog())
     model = compose(recipe.backbone, recipe.head, recipe.strategy)
-    model.shelf = SharedCache(Path(job.shelf))
-    interrupted = (folder / RUN / STATE).is_file()
-    run = model.fit(
-        rows,
-        validation=held,
-        split=data.split,
-        reader=data.reader,
-        inputs=data.inputs or None,
-        target=data.target,
-        on_bad_row=data.on_bad_row,
-        training=recipe.training,
-        run=folder / RUN,
-        resume=True,
-        quiet=job.quiet,
+    model.shared_cache = shared_cache = SharedCache(Path(request.shared_cache))
+    interrupted = (folder / _RUN / STATE).is_file()
+    report = model.fit_recipe(
+        recipe, train=rows, validation=validation, run=folder / _RUN, resume=True, quiet=request.quiet
     )
+    memory = max(peak_memory(), shared_cache.memory)
+    device_memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    evaluation = report.metrics if request.test is None else model.evaluate(request.test, quiet=request.quiet)
+    if not isinstance(evaluation, Evaluation):  # raises the reason why the validation rows were not evaluated
+        evaluation = model.evaluate(validation, quiet=request.quiet)
     assert model.fitted is not None
-    places = {"train": data.train, "validation": data.validation}  # as a fit by itself would have written them down
-    model.recipe = model.recipe.model_copy(update={"data": model.recipe.data.model_copy(update=places)})
-    memory = max(peak_memory(), model.shelf.memory)
-    device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-    found = run.metrics if job.test is None else model.evaluate(job.test, quiet=job.quiet)
-    if not isinstance(found, Evaluation):  # says why the validation rows could not be judged
-        found = model.evaluate(held, quiet=job.quiet)
-    trial = RunResult(
-        metrics={name: Score(value, *found.intervals.get(name, ())) for name, value in found.items()},
-        seconds=run.seconds + model.shelf.seconds,
-        shared_seconds=model.shelf.seconds,
+    trained = [tensor for name, tensor in model.fitted.tensors().items() if name in model.fitted.trained]
+    artifact = model.save(folder / _ARTIFACT, overwrite=True)
+    result = RunResult(
+        metrics={name: Score(value, *evaluation.intervals.get(name, ())) for name, value in evaluation.items()},
+        seconds=report.seconds + shared_cache.seconds,
+        shared_seconds=shared_cache.seconds,
         peak_memory=memory,
-        peak_device_memory=device,
-        trained=_trained(model.fitted),
-        artifact=_size(model.save(folder / ARTIFACT, overwrite=True)),
+        peak_device_memory=device_memory,
+        trained=sum(tensor.numel() for tensor in trained if isinstance(tensor, nn.Parameter)),
+        artifact=sum(file.stat().st_size for file in artifact.iterdir()),
         interrupted=interrupted,
     )
-    shutil.rmtree(folder / ARTIFACT)
-    return RunRecord(trial, found.rows)
+    shutil.rmtree(artifact)
+    return RunRecord(result, evaluation.rows)
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, so that nobody works on where it is started again."""
+    """End this process when its parent is gone, so that two processes never work on one run."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
-
-
-def _trained(fitted: FittedTask) -> int:
-    """Count the numbers that learned in any stage."""
-    everything = TrainableTensors(fitted.task.backbone, fitted.task.head, fitted.inserted, ()).tensors()
-    learned = [tensor for name, tensor in everything.items() if name in fitted.learned]
-    return sum(tensor.numel() for tensor in learned if isinstance(tensor, nn.Parameter))
-
-
-def _size(artifact: Path) -> int:
-    return sum(file.stat().st_size for file in artifact.iterdir())
 
 
 if __name__ == "__main__":

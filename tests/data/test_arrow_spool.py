@@ -44,7 +44,7 @@ def test_nothing_is_left_after_an_error(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-def test_a_full_disk_is_told_with_the_folder(monkeypatch):
+def test_a_full_disk_is_reported_with_the_folder(monkeypatch):
     monkeypatch.setattr(tempfile, "mkstemp", lambda prefix, suffix: (os.open("/dev/full", os.O_WRONLY), "/dev/none"))
     monkeypatch.setattr(os, "unlink", lambda path: None)
     with ArrowSpool() as spill, pytest.raises(DataError) as caught:
@@ -55,7 +55,7 @@ def test_a_full_disk_is_told_with_the_folder(monkeypatch):
     )
 
 
-def test_a_refused_record_keeps_its_place_and_line():
+def test_an_invalid_record_keeps_its_place_and_line():
     with ArrowSpool() as spill:
         records = RecordWriter[int](spill, lambda some: pa.table({"a": pa.array(some, pa.int64())}))
         records.take([(2, 5), (3, "it is odd"), (7, 6)])

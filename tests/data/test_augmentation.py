@@ -1,4 +1,4 @@
-"""Training examples that vary at random: the same bits whoever prepares them, in whatever company."""
+"""Augmented training examples: the same bits from any worker, in any batch."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_the_number_of_workers_does_not_change_a_bit(kind, workers):
     assert_same_bits(weights(trained(kind())), weights(trained(kind(), workers=workers)))
 
 
-def test_training_examples_vary():
+def test_training_examples_are_augmented():
     plain, noisy = trained(Pictures()), trained(Noisy())
 
     assert any(
@@ -97,7 +97,7 @@ def test_a_seed_of_a_row_depends_on_seed_epoch_and_row_alone():
     assert all(0 <= seed < 2**32 for seed in turn.seeds(range(100)))
 
 
-def test_where_computation_is_stored_examples_do_not_vary_and_it_is_said(capsys):
+def test_where_frozen_features_are_cached_augmentation_is_off_and_that_is_reported(capsys):
     model = tg.compose(Noisy(), "classification", Planned(LAST))
     model.fit(images(), inputs={"image": "image"}, target="label", training={"epochs": 2, "batch_size": 5})
     still = trained(Pictures(), LAST)
@@ -106,7 +106,7 @@ def test_where_computation_is_stored_examples_do_not_vary_and_it_is_said(capsys)
     assert_same_bits(weights(model), weights(still))
 
 
-def test_inputs_that_are_not_kept_give_the_same_bits_as_kept_ones():
+def test_inputs_processed_on_the_fly_give_the_same_bits_as_cached_ones():
     class Forgetful(Pictures):
         @property
         def processor(self):
@@ -119,7 +119,7 @@ class NotKept(PicturesProcessor):
     cacheable = False
 
 
-def test_mixed_examples_need_a_head_that_takes_soft_targets():
+def test_mixed_examples_need_a_head_that_supports_soft_labels():
     with pytest.raises(CompositionError) as caught:
         tg.compose(Mixing(), "regression", Planned(ALL))
     assert str(caught.value) == (
@@ -128,7 +128,7 @@ def test_mixed_examples_need_a_head_that_takes_soft_targets():
     )
 
 
-def test_displaced_examples_need_a_head_without_a_target_per_position():
+def test_augmentation_that_moves_positions_needs_a_head_without_a_target_per_position():
     from taskgraft.builtin.heads.classification import Classification
     from taskgraft.builtin.heads.configs import ClassificationConfig
     from taskgraft.composition.compose import PER_POSITION

@@ -1,4 +1,4 @@
-"""Pretraining on rows without labels: what is hidden, from which seed, and what becomes of it."""
+"""Pretraining on rows without labels: masks, their seeds, and what is learned."""
 
 import csv
 import json
@@ -41,31 +41,31 @@ def pretrained(backbone=None, *stages, strategy=None, rows=TEXTS, quiet=True, ru
 
 
 def examples() -> EncodedDataset:
-    """Sentences as they are learned from: prepared once, and hidden from then on."""
+    """A training data set of sentences with masked words."""
     import pyarrow as pa
 
     head, backbone = MaskedElements(MaskedElementsConfig()), words()
-    hiding = ElementMasking(
+    masking = ElementMasking(
         OnTheFlyInputs(Rows(pa.table(TEXTS), "texts"), {"text": "text"}, backbone),
         backbone.processor,
         head.choose_masked,
         head.choose_scored,
     )
-    masked = FixedMaskRows(hiding)
-    return EncodedDataset(masked, masked, hiding)
+    masked = FixedMaskRows(masking)
+    return EncodedDataset(masked, masked, masking)
 
 
-# --- what is hidden when
+# --- masks
 
 
-def test_a_training_example_hides_what_its_seed_epoch_and_row_say_whatever_its_companions():
+def test_the_mask_of_a_training_example_depends_on_seed_epoch_and_row_and_not_on_its_batch():
     (alone,), (among,) = (list(iter_training_batches(examples(), [rows], EpochSeed(3, 1))) for rows in ([9], [4, 9, 6]))
     (row,) = alone.inputs.unbind()
     assert row["words"].equal(among.inputs.unbind()[1]["words"])
     assert alone.targets.unbind()[0][CATEGORY].equal(among.targets.unbind()[1][CATEGORY])
 
 
-def test_other_elements_are_hidden_in_another_epoch_and_by_another_seed():
+def test_another_epoch_or_seed_gives_another_mask():
     rows = list(range(24))
     turns = (EpochSeed(3, 1), EpochSeed(3, 1), EpochSeed(3, 2), EpochSeed(4, 1))
     first, again, epoch, seed = (next(iter_training_batches(examples(), [rows], turn)) for turn in turns)
@@ -74,7 +74,7 @@ def test_other_elements_are_hidden_in_another_epoch_and_by_another_seed():
     assert not first.inputs["words"].equal(seed.inputs["words"])
 
 
-def test_what_is_judged_is_the_same_each_time_and_fits_what_is_hidden():
+def test_the_mask_of_evaluation_is_fixed_and_inputs_fit_targets():
     found = examples()
     inputs, targets = found.inputs.gather([7, 2]), found.targets.select([7, 2])
     assert inputs["words"].equal(found.inputs.gather([2, 7]).select([1, 0])["words"])
@@ -100,7 +100,7 @@ class Stop(Exception):
     pass
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
+def test_an_interrupted_run_is_resumed_to_the_same_bits(tmp_path):
     def stop(backbone, step):
         if step == 7:
             raise Stop
@@ -110,25 +110,25 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
     assert_same_bits(weights(pretrained(run=tmp_path / "run")), weights(pretrained()))
 
 
-@pytest.mark.parametrize("store", [True, False])
-def test_where_computation_is_stored_the_same_elements_stay_hidden_and_it_is_said(store, capsys):
-    stage = training_stage("block-1", rate=0.0, head_learning_rate=0.0, cache_features=store)
+@pytest.mark.parametrize("cached", [True, False])
+def test_where_frozen_features_are_cached_the_mask_is_fixed_and_that_is_reported(cached, capsys):
+    stage = training_stage("block-1", rate=0.0, head_learning_rate=0.0, cache_features=cached)
     run = tg.compose(words(dropout=0.0), "masked-elements", Planned(stage)).fit(TEXTS)
     first, second = run.stages[0].losses
-    assert (first == pytest.approx(second, abs=1e-4)) == store
-    assert (AUGMENTATION_OFF in capsys.readouterr().err.replace("\n", " ")) == store
+    assert (first == pytest.approx(second, abs=1e-4)) == cached
+    assert (AUGMENTATION_OFF in capsys.readouterr().err.replace("\n", " ")) == cached
 
 
-def test_a_linear_probe_runs_by_descent_on_features_computed_once():
+def test_a_linear_probe_runs_by_descent_on_cached_features():
     model = pretrained(words(), strategy="linear-probe")
     assert model.composition.plan[0].solve == HeadSolver.DESCENT
     assert {name.partition(".")[0] for name in model.fitted.trained} == {"head"}
 
 
-# --- what comes of it
+# --- what is learned
 
 
-def test_what_is_hidden_is_recovered_better_than_by_its_mean():
+def test_masked_elements_are_recovered_better_than_by_their_mean():
     stage = training_stage("cells", "mixing", epochs=30)
     model = tg.compose(Cells(), "masked-elements", Planned(stage))
     found = model.fit(cells_rows(300), validation=cells_rows(200, seed=1), training={"batch_size": 16}, quiet=True)
@@ -148,7 +148,7 @@ def test_validation_rows_can_be_held_out_by_share():
     assert run.metrics.rows == 6
 
 
-def test_early_stopping_compares_the_same_hidden_elements():
+def test_early_stopping_compares_the_same_masked_elements():
     assert pretrained(validation=HELD, patience=1, epochs=3).fitted.metrics["hidden_accuracy"] >= 0
 
 
@@ -215,7 +215,7 @@ def test_what_was_pretrained_is_part_of_the_fingerprint(base, tmp_path):
     assert f"it was trained on another base than 'small-words:{other}' (" in str(caught.value)
 
 
-def test_a_base_that_was_changed_is_refused(base, tmp_path):
+def test_a_base_that_was_changed_is_rejected(base, tmp_path):
     fine_tuned(base).save(tmp_path / "tuned")
     manifest = base / MANIFEST
     manifest.write_text(manifest.read_text().replace('"word"', '"name"'))
@@ -230,7 +230,7 @@ def test_a_base_that_was_changed_is_refused(base, tmp_path):
 # --- what does not fit
 
 
-def test_a_backbone_that_hides_nothing_is_refused_before_it_is_built():
+def test_a_backbone_that_does_not_support_masking_is_rejected_before_it_is_built():
     class Open(type(words())):
         @property
         def description(self):
@@ -255,7 +255,7 @@ def test_examples_that_are_mixed_cannot_be_recovered():
         tg.compose(Mixing(), "masked-elements", "full")
 
 
-def test_a_target_column_is_refused():
+def test_a_target_column_is_rejected():
     with pytest.raises(ModelError) as caught:
         tg.compose(words(), "masked-elements", "full").fit(sentences(), target="label", quiet=True)
     assert str(caught.value) == (
@@ -264,12 +264,12 @@ def test_a_target_column_is_refused():
     )
 
 
-def test_other_heads_go_on_requiring_one():
+def test_other_heads_still_require_a_target_column():
     with pytest.raises(ModelError):
         tg.compose(words(), "classification", "full").fit(sentences(), quiet=True)
 
 
-def test_no_rows_are_refused_as_ever():
+def test_data_without_rows_are_rejected():
     with pytest.raises(DataError):
         pretrained(rows={"text": []})
 
@@ -299,7 +299,7 @@ def folder(tmp_path, monkeypatch, small_plugin_installed):
     return tmp_path
 
 
-def test_a_recipe_pretrains_judges_and_predicts(folder):
+def test_a_recipe_pretrains_evaluates_and_predicts(folder):
     fit = typed("fit", "pretrain.toml", "-q")
     assert (fit.code, fit.err) == (0, "")
     lines = fit.out.splitlines()
@@ -307,12 +307,12 @@ def test_a_recipe_pretrains_judges_and_predicts(folder):
     assert [line.split()[0] for line in lines[2:3]] == ["hidden_accuracy"]
     assert lines[3] == "10 rows; intervals from 1,000 resamples."
 
-    judged = json.loads(typed("evaluate", "pretrain", "train.csv", "--json", "-q").out)
-    assert 0 <= judged["metrics"]["hidden_accuracy"]["value"] <= 1
+    evaluated = json.loads(typed("evaluate", "pretrain", "train.csv", "--json", "-q").out)
+    assert 0 <= evaluated["metrics"]["hidden_accuracy"]["value"] <= 1
     assert typed("predict", "pretrain", "train.csv", "-q").out.splitlines()[0] == "prediction"
 
 
-def test_a_recipe_with_a_target_is_refused(folder):
+def test_a_recipe_with_a_target_is_rejected(folder):
     done = typed("fit", "pretrain.toml", "--set", "data.target=id", "-q")
     assert (done.code, done.err) == (
         2,
@@ -321,6 +321,6 @@ def test_a_recipe_with_a_target_is_refused(folder):
     )
 
 
-def test_the_head_is_shown_with_what_it_learns():
+def test_the_head_is_shown_with_what_it_predicts():
     shown = typed("show", "masked-elements", "--axis", "head")
     assert "Reads: sequence features. Predicts: inputs." in shown.out.splitlines()

@@ -23,9 +23,9 @@ class Sizes(Processor):
 
     def prepare(self, inputs):
         paths = [Path(value) for value in inputs["file"]]
-        refused = {row: f"there is no file {path.name}" for row, path in enumerate(paths) if not path.is_file()}
-        sizes = [0 if row in refused else path.stat().st_size for row, path in enumerate(paths)]
-        return ProcessedBatch(Batch({"size": torch.tensor(sizes)}), refused)
+        invalid = {row: f"there is no file {path.name}" for row, path in enumerate(paths) if not path.is_file()}
+        sizes = [0 if row in invalid else path.stat().st_size for row, path in enumerate(paths)]
+        return ProcessedBatch(Batch({"size": torch.tensor(sizes)}), invalid)
 
     def settings(self) -> Mapping[str, object]:
         return {}
@@ -58,9 +58,9 @@ def rows_of(path):
 
 def test_relative_paths_start_at_the_folder_of_the_data(table, monkeypatch, tmp_path_factory):
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    fresh = OnTheFlyInputs(rows_of(table), NAMES, Files())
+    inputs = OnTheFlyInputs(rows_of(table), NAMES, Files())
 
-    assert fresh.gather([2, 0])["size"].tolist() == [2, 0]
+    assert inputs.gather([2, 0])["size"].tolist() == [2, 0]
 
 
 def test_an_absolute_path_stays_as_it_is(table):
@@ -83,32 +83,32 @@ def test_some_rows_of_a_table_still_know_its_folder(table):
     assert rows.take([1]).folder == rows.drop({0: "empty"}).folder == table.parent
 
 
-def test_a_file_that_is_gone_since_it_was_checked_is_told(table):
-    fresh = OnTheFlyInputs(rows_of(table), NAMES, Files())
+def test_a_file_that_is_gone_since_it_was_checked_is_reported(table):
+    inputs = OnTheFlyInputs(rows_of(table), NAMES, Files())
     (table.parent / "1.txt").unlink()
 
     with pytest.raises(InvalidRows) as caught:
-        fresh.gather([2, 1])
+        inputs.gather([2, 1])
     assert str(caught.value) == (
         "files.csv, line 3: there is no file 1.txt.\nFix these rows, or take them out of the data."
     )
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_what_is_refused_is_told_whoever_prepared_it(table, workers, tmp_path):
+def test_invalid_rows_are_reported_by_workers_too(table, workers, tmp_path):
     rows = rows_of(table)
     (table.parent / "2.txt").unlink()
 
-    inputs = preprocess(rows, NAMES, Files(), tmp_path / "store", 1 << 20, workers)
+    inputs = preprocess(rows, NAMES, Files(), tmp_path / "cache", 1 << 20, workers)
 
     assert inputs.invalid == {2: "there is no file 2.txt"}
 
 
-def test_what_fits_in_memory_is_kept_and_the_rest_is_prepared_anew(table, tmp_path):
+def test_inputs_that_fit_in_memory_are_cached_and_larger_ones_processed_on_the_fly(table, tmp_path):
     rows = rows_of(table)
-    few, many = (preprocess(rows, NAMES, Files(), tmp_path / "store", memory) for memory in (24, 23))
+    few, many = (preprocess(rows, NAMES, Files(), tmp_path / "cache", memory) for memory in (24, 23))
 
     assert (few.source.heavy, few.source.bytes) == (False, 24)
     assert (many.source.heavy, many.source.bytes) == (True, 0)
     assert few.source.gather([1, 2])["size"].equal(many.source.gather([1, 2])["size"])
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "cache").exists()

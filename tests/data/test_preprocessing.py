@@ -71,14 +71,14 @@ def test_the_target_is_never_an_input_unasked():
         ),
     ],
 )
-def test_inputs_that_cannot_be_filled_are_refused(inputs, description, said):
+def test_inputs_that_cannot_be_filled_are_rejected(inputs, description, said):
     with pytest.raises(DataError) as caught:
         match_columns(inputs, description, ROWS, ("label",))
     assert str(caught.value) == said
 
 
 @pytest.mark.parametrize("description", [ONE, ANY])
-def test_a_column_that_is_missing_is_refused(description):
+def test_a_missing_column_is_rejected(description):
     with pytest.raises(MissingColumn) as caught:
         match_columns(["txt"], description, ROWS, ("label",))
     assert str(caught.value) == "train.csv has no column 'txt'. Did you mean 'text'? Columns: text, second, label."
@@ -87,7 +87,7 @@ def test_a_column_that_is_missing_is_refused(description):
 # --- inputs
 
 
-def test_inputs_are_prepared_in_pieces_and_kept_by_row(tmp_path):
+def test_inputs_are_processed_in_chunks_and_cached_by_row(tmp_path):
     rows = Rows(pa.table({"words": [" ".join(["w"] * (1 + row % 5)) for row in range(2_500)]}), "the data")
     made = preprocess(rows, {"text": "words"}, WORDS.build(), tmp_path, 1 << 20)
     assert len(made.source) == 2_500
@@ -103,7 +103,7 @@ def test_a_backbone_of_any_columns_reads_them_by_name(tmp_path):
     assert made.elements is None
 
 
-def test_refused_rows_are_told_with_their_lines_over_all_pieces(tmp_path):
+def test_invalid_rows_of_all_chunks_are_reported_with_their_lines(tmp_path):
     texts = ["some"] * 1_500
     texts[3] = texts[1_400] = ""
     rows = Rows(pa.table({"text": texts}), "train.csv", list(range(2, 1_502)))
@@ -122,7 +122,7 @@ def test_as_many_labels_as_elements_pass(labels):
     assert label_count_mismatches([2, 1], {"tags": labels}) == {}
 
 
-def test_rows_with_too_few_or_many_labels_are_refused():
+def test_rows_with_too_few_or_many_labels_are_reported():
     assert label_count_mismatches([2, 1, 1], {"tags": ["O", "O O", "O"]}) == {
         0: "'tags' has 1 labels for 2 elements",
         1: "'tags' has 2 labels for 1 elements",
@@ -160,7 +160,7 @@ def test_a_column_of_a_table_is_not_read_and_predicted_at_once_where_it_is_named
     )
 
 
-def test_inputs_that_name_nothing_are_refused():
+def test_inputs_that_name_nothing_are_rejected():
     with pytest.raises(DataError) as caught:
         match_columns(5, ONE, ROWS, ["label"])
     assert str(caught.value) == (
@@ -168,7 +168,7 @@ def test_inputs_that_name_nothing_are_refused():
     )
 
 
-def test_a_column_named_by_no_text_is_refused():
+def test_a_column_that_is_not_named_by_a_text_is_rejected():
     with pytest.raises(MissingColumn) as caught:
         match_columns([None], ONE, ROWS, ["label"])
     assert str(caught.value) == "train.csv has no column 'None'. Columns: text, second, label."

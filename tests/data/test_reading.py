@@ -97,7 +97,7 @@ def test_lists_in_cells_stay_lists():
         ({"a": 5}, "the training data cannot be made into columns (column 'a': 'int' object is not iterable)"),
     ],
 )
-def test_what_is_no_data_is_refused(data, said):
+def test_unsupported_data_are_rejected(data, said):
     with pytest.raises(DataError) as caught:
         rows_of(data)
     assert str(caught.value) == (
@@ -105,13 +105,13 @@ def test_what_is_no_data_is_refused(data, said):
     )
 
 
-def test_a_file_that_is_missing_is_told_before_its_kind():
+def test_a_missing_file_is_reported_before_its_kind():
     with pytest.raises(UnreadableFile) as caught:
         rows_of("none.docx")
     assert str(caught.value) == "none.docx: there is no such file."
 
 
-def test_a_file_that_no_reader_takes_is_refused(tmp_path):
+def test_a_file_that_no_reader_takes_is_rejected(tmp_path):
     (tmp_path / "train.docx").write_text("")
     with pytest.raises(UnreadableFile) as caught:
         rows_of(tmp_path / "train.docx")
@@ -124,21 +124,21 @@ def test_a_file_that_no_reader_takes_is_refused(tmp_path):
 def reader_of(name, distribution="acme-readers", **claims):
     """A reader that answers with its own name."""
 
-    def told(path, settings):
+    def read(path, settings):
         return Rows(pa.table({"reader": [name], "path": [path.as_posix()]}), name)
 
-    spec = ReaderSpec(name=name, summary="a planted reader", config=EmptyConfig, read=told, **claims)
+    spec = ReaderSpec(name=name, summary="a planted reader", config=EmptyConfig, read=read, **claims)
     return CatalogEntry(spec, PluginSource(distribution, "2.0", "main", "acme"))
 
 
-def told_by(data, *entries, **how):
+def read_by(data, *entries, **how):
     return read_rows(data, Catalog(entries), "the data", **how).values("reader")[0]
 
 
 def test_the_longest_suffix_wins(tmp_path):
     (tmp_path / "a.tar.gz").write_text("")
     assert (
-        told_by(tmp_path / "a.tar.gz", reader_of("short", suffixes=(".gz",)), reader_of("long", suffixes=(".tar.gz",)))
+        read_by(tmp_path / "a.tar.gz", reader_of("short", suffixes=(".gz",)), reader_of("long", suffixes=(".tar.gz",)))
         == "long"
     )
 
@@ -147,15 +147,15 @@ def test_a_reader_of_every_file_is_taken_where_it_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("")
     (tmp_path / "b.dat").write_text("")
     entries = (reader_of("any", suffixes=("",)), reader_of("csv", suffixes=(".csv",)))
-    assert told_by(tmp_path / "a.csv", *entries) == "csv"
-    assert told_by(tmp_path / "a.csv", *entries, reader="any") == "any"
-    assert told_by(tmp_path / "b.dat", *entries, reader="any") == "any"
+    assert read_by(tmp_path / "a.csv", *entries) == "csv"
+    assert read_by(tmp_path / "a.csv", *entries, reader="any") == "any"
+    assert read_by(tmp_path / "b.dat", *entries, reader="any") == "any"
     with pytest.raises(UnreadableFile) as caught:
-        told_by(tmp_path / "b.dat", *entries)
+        read_by(tmp_path / "b.dat", *entries)
     assert str(caught.value) == (f"{tmp_path / 'b.dat'}: no reader takes files of this kind. Readers take .csv.")
 
 
-def test_a_file_read_for_another_reader_keeps_its_refused_rows(tmp_path):
+def test_a_file_read_for_another_reader_keeps_its_invalid_rows(tmp_path):
     (tmp_path / "a.csv").write_text("a;b\n1;2\n3\n")
     rows = read_file(tmp_path / "a.csv", {"name": "csv", "delimiter": ";"})
     assert rows.values("a") == ["1", None]
@@ -167,21 +167,21 @@ def test_a_folder_is_read_by_the_reader_that_finds_its_pattern(tmp_path):
     (tmp_path / "cats").mkdir()
     (tmp_path / "cats" / "1.jpg").write_text("")
     entries = (reader_of("images", folder_patterns=("*/*.jpg",)), reader_of("other", folder_patterns=("state.json",)))
-    assert told_by(tmp_path, *entries) == "images"
+    assert read_by(tmp_path, *entries) == "images"
 
 
-def test_a_folder_that_nobody_reads_is_refused(tmp_path):
+def test_a_folder_that_no_reader_takes_is_rejected(tmp_path):
     with pytest.raises(UnreadableFile) as caught:
-        told_by(tmp_path, reader_of("images", folder_patterns=("*/*.jpg", "*/*.png")))
+        read_by(tmp_path, reader_of("images", folder_patterns=("*/*.jpg", "*/*.png")))
     assert str(caught.value) == f"{tmp_path}: no reader takes this folder. Readers look for *.jpg, *.png in it."
 
 
-def test_what_stands_behind_a_scheme_goes_to_its_reader():
+def test_the_text_after_a_scheme_goes_to_its_reader():
     rows = read_rows("store:a/b:c", Catalog((reader_of("store", scheme="store"),)), "the data")
     assert rows.values("path") == ["a/b:c"]
 
 
-def test_the_reader_that_is_named_reads_files_that_nobody_takes(tmp_path):
+def test_the_reader_that_is_named_reads_files_that_no_other_takes(tmp_path):
     (tmp_path / "data.txt").write_text("text,label\none,a\ntwo,b\n")
     assert rows_of(tmp_path / "data.txt", reader="csv").values("label") == ["a", "b"]
 
@@ -189,7 +189,7 @@ def test_the_reader_that_is_named_reads_files_that_nobody_takes(tmp_path):
 def test_the_reader_that_is_named_wins_over_others_of_its_suffix(tmp_path):
     (tmp_path / "a.dat").write_text("")
     entries = (reader_of("one", suffixes=(".dat",)), reader_of("two", suffixes=(".dat",)))
-    assert told_by(tmp_path / "a.dat", *entries, reader="two") == "two"
+    assert read_by(tmp_path / "a.dat", *entries, reader="two") == "two"
 
 
 def test_a_file_of_another_kind_is_read_by_its_suffix_whatever_was_named(tmp_path):
@@ -205,13 +205,13 @@ def test_settings_of_the_reader_that_is_named_are_used(tmp_path):
 def test_two_readers_of_one_suffix_are_both_named(tmp_path):
     (tmp_path / "a.dat").write_text("")
     with pytest.raises(UnreadableFile) as caught:
-        told_by(tmp_path / "a.dat", reader_of("one", suffixes=(".dat",)), reader_of("two", "b", suffixes=(".dat",)))
+        read_by(tmp_path / "a.dat", reader_of("one", suffixes=(".dat",)), reader_of("two", "b", suffixes=(".dat",)))
     assert str(caught.value) == (
         f"{tmp_path / 'a.dat'}: 'acme-readers/one' and 'b/two' both read it. Choose one with data.reader."
     )
 
 
-def test_a_file_of_bad_rows_alone_is_refused_even_where_rows_may_be_skipped(tmp_path):
+def test_a_file_of_invalid_rows_alone_is_an_error_even_where_rows_may_be_skipped(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1\n2\n")
     with pytest.raises(InvalidRows):
         rows_of(tmp_path / "a.csv", on_bad_row="skip")
@@ -225,7 +225,7 @@ def test_a_file_of_bad_rows_alone_is_refused_even_where_rows_may_be_skipped(tmp_
     ],
     ids=["DataFrame", "Arrow table"],
 )
-def test_two_columns_of_one_name_are_refused(data):
+def test_two_columns_of_one_name_are_rejected(data):
     with pytest.raises(DataError) as caught:
         rows_of(data)
     assert "text" in str(caught.value)
@@ -235,13 +235,13 @@ def test_two_columns_of_one_name_are_refused(data):
 
 
 @pytest.mark.parametrize("value", [1 << 80, "\ud800"], ids=["a number too large", "half a character"])
-def test_a_value_that_arrow_cannot_hold_is_refused(value):
+def test_a_value_that_arrow_cannot_hold_is_rejected(value):
     with pytest.raises(DataError) as caught:
         rows_of({"text": [value]})
     assert str(caught.value).startswith("the training data cannot be made into columns (")
 
 
-def test_a_path_too_long_to_look_at_is_refused():
+def test_a_path_that_is_too_long_is_rejected():
     with pytest.raises(UnreadableFile) as caught:
         rows_of("x" * 5_000 + ".csv")
     assert str(caught.value).endswith("it cannot be opened (File name too long).")

@@ -1,4 +1,4 @@
-"""Soft targets beside encoded ones: aligned with rows, padded by themselves, and mixed as the rows are."""
+"""Soft labels with encoded targets: aligned with rows, padded on their own, and mixed as the rows are."""
 
 import torch
 
@@ -20,36 +20,36 @@ def same(one: Batch, other: Batch) -> bool:
     )
 
 
-def test_what_is_put_together_comes_apart_again():
+def test_soft_labels_are_split_as_they_were_joined():
     own, soft = split_soft_labels(join_soft_labels(ENCODED, SOFT))
 
     assert same(own, ENCODED)
     assert same(soft, SOFT)
 
 
-def test_rows_keep_their_soft_targets_and_each_axis_its_own_lengths():
+def test_rows_keep_their_soft_labels_and_each_axis_its_own_lengths():
     own, soft = split_soft_labels(join_soft_labels(ENCODED, SOFT).select([1, 0, 1]))
 
     assert same(own, ENCODED.select([1, 0, 1]))
     assert same(soft, SOFT.select([1, 0, 1]))
 
 
-def test_micro_batches_take_the_soft_targets_of_their_rows():
-    piece = LocalBatch(Batch({"x": torch.arange(2)}), join_soft_labels(ENCODED, SOFT), 2)
+def test_micro_batches_take_the_soft_labels_of_their_rows():
+    batch = LocalBatch(Batch({"x": torch.arange(2)}), join_soft_labels(ENCODED, SOFT), 2)
 
-    assert same(split_soft_labels(piece.split(1)[1].targets)[1], SOFT.select([1]))
+    assert same(split_soft_labels(batch.split(1)[1].targets)[1], SOFT.select([1]))
 
 
-def test_two_processes_share_the_soft_targets_of_a_batch_by_its_rows():
+def test_two_processes_shard_the_soft_labels_of_a_batch_by_its_rows():
     numbers = Batch({"x": torch.arange(5)})
     examples = add_soft_labels(
         EncodedDataset(Whole(numbers), numbers), Whole(Batch({"shares": torch.arange(5.0) * 10}))
     )
     for index in (0, 1):
-        for piece in iter_training_batches(examples, [[4, 1, 3]], EpochSeed(0, 0), index=index, count=2):
-            own, soft = split_soft_labels(piece.targets)
+        for batch in iter_training_batches(examples, [[4, 1, 3]], EpochSeed(0, 0), index=index, count=2):
+            own, soft = split_soft_labels(batch.targets)
             assert torch.equal(soft["shares"], own["x"] * 10.0)
-            assert torch.equal(own["x"], piece.inputs["x"])
+            assert torch.equal(own["x"], batch.inputs["x"])
 
 
 class Whole:
@@ -81,7 +81,7 @@ class Mixed:
         return AugmentedBatch(Batch({"x": torch.tensor(rows)}), partners, torch.tensor([0.25, 1.0, 0.5]))
 
 
-def test_mixed_examples_get_the_soft_targets_of_both_by_the_same_shares():
+def test_mixed_examples_get_the_soft_labels_of_both_with_the_same_shares():
     labels = Batch({"label": torch.tensor([0.0, 1.0, 2.0])})
     shares = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
 
@@ -89,10 +89,10 @@ def test_mixed_examples_get_the_soft_targets_of_both_by_the_same_shares():
         assert list(own.tensors) == ["label"]
         return Batch({"label": torch.lerp(others["label"], own["label"], shares)})
 
-    drawn = AugmentedRows(Mixed(), labels, blend, heavy=False)
-    examples = add_soft_labels(EncodedDataset(Whole(labels), labels, drawn), Whole(Batch({"shares": shares})))
-    (piece,) = iter_training_batches(examples, [[0, 1, 2]], EpochSeed(0, 0))
-    own, soft = split_soft_labels(piece.targets)
+    augmenter = AugmentedRows(Mixed(), labels, blend, heavy=False)
+    examples = add_soft_labels(EncodedDataset(Whole(labels), labels, augmenter), Whole(Batch({"shares": shares})))
+    (batch,) = iter_training_batches(examples, [[0, 1, 2]], EpochSeed(0, 0))
+    own, soft = split_soft_labels(batch.targets)
 
     assert own["label"].tolist() == [0.75, 1.0, 1.0]
     assert soft["shares"].tolist() == [[0.25, 0.75], [0.0, 1.0], [0.75, 0.25]]

@@ -43,7 +43,7 @@ def test_a_fraction_can_be_held_out():
     assert held.source == "the training data (validation)"
 
 
-def test_parts_can_be_named_by_a_column():
+def test_rows_can_be_split_by_a_column():
     rows, held = read(TABLE | {"part": ["train"] * 18 + ["dev", "test"]}, split="column:part")
     assert (len(rows), held.values("text")) == (18, ["row 18"])
 
@@ -66,7 +66,7 @@ def test_rows_that_cannot_be_read_are_skipped_where_that_is_asked(tmp_path):
     assert rows.skipped == {"skipped, since the row has 1 value, but the header names 2 columns": 1}
 
 
-def test_rows_that_a_split_refuses_are_skipped_where_that_is_asked():
+def test_rows_that_a_split_reports_as_invalid_are_skipped_where_that_is_asked():
     table = TABLE | {"part": ["train", "valid", "?", "train", "valid"] * 4}
     with pytest.raises(InvalidRows):
         read(table, split="column:part")
@@ -77,12 +77,12 @@ def test_rows_that_a_split_refuses_are_skipped_where_that_is_asked():
     assert note[1] == 4
 
 
-def test_rows_are_not_skipped_when_a_split_refuses_all():
+def test_rows_are_not_skipped_when_a_split_reports_all_as_invalid():
     with pytest.raises(InvalidRows):
         read(TABLE | {"part": ["?"] * 20}, split="column:part", on_bad_row="skip")
 
 
-def test_a_validation_file_that_is_the_training_file_is_refused():
+def test_a_validation_file_that_is_the_training_file_is_rejected():
     with pytest.raises(DataError) as caught:
         read("train.csv", "./train.csv")
     assert str(caught.value) == (
@@ -104,7 +104,7 @@ def test_a_validation_file_that_is_the_training_file_is_refused():
         ({}, "leaves no row for 'train' (nothing)"),
     ],
 )
-def test_a_split_that_is_none_is_refused_with_its_source(parts, said):
+def test_an_invalid_split_is_rejected_with_its_source(parts, said):
     with pytest.raises(InvalidSplit) as caught:
         split_into(parts)
     assert str(caught.value) == (
@@ -112,6 +112,6 @@ def test_a_split_that_is_none_is_refused_with_its_source(parts, said):
     )
 
 
-def test_rows_of_other_parts_are_left_out():
+def test_rows_of_neither_training_nor_validation_are_left_out():
     rows, held = split_into({"train": [3, 1], "validation": [2], "test": [0]})
     assert (rows.values("text"), held.values("text")) == (["row 1", "row 3"], ["row 2"])

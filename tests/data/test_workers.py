@@ -58,7 +58,7 @@ def test_the_random_state_is_left_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_the_machine_decides_where_nobody_does():
+def test_the_machine_decides_where_the_user_does_not():
     cores = len(os.sched_getaffinity(0))
     assert worker_count(None, heavy=True) == min(cores, MAX_WORKERS)
     assert worker_count(None, heavy=False) == 0

@@ -78,7 +78,9 @@ def test_regression_agrees_with_the_closed_form_of_ridge():
     penalty = 0.1
     solve(module, training, penalty, training.scale(), tolerance=1e-7)
     # mean squared error + penalty · scale · ½‖w‖² is, times the rows, ‖Xw − y‖² + α‖w‖² with α = rows · penalty · scale / 2
-    baseline = Ridge(alpha=ROWS * penalty * training.scale() / 2).fit(features.numpy(), targets["numbers"][:, 0].numpy())
+    baseline = Ridge(alpha=ROWS * penalty * training.scale() / 2).fit(
+        features.numpy(), targets["numbers"][:, 0].numpy()
+    )
     np.testing.assert_allclose(module.readout.weight.detach()[0], baseline.coef_, atol=1e-4)
     np.testing.assert_allclose(module.readout.bias.detach()[0], baseline.intercept_, atol=1e-4)
 
@@ -116,7 +118,7 @@ def test_the_solution_does_not_depend_on_the_scale_of_the_features():
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_pieces_give_the_solution_of_one_piece():
+def test_several_batches_give_the_solution_of_one():
     features, labels = drawn()
     weights = []
     for size in (ROWS, 37):
@@ -127,7 +129,7 @@ def test_pieces_give_the_solution_of_one_piece():
     torch.testing.assert_close(weights[0], weights[1], atol=2e-3, rtol=1e-3)
 
 
-def test_the_gradient_of_pieces_is_that_of_one_piece():
+def test_the_gradient_of_several_batches_is_that_of_one():
     features, labels = drawn()
     gradients = []
     for size in (ROWS, 37):
@@ -148,7 +150,7 @@ def test_the_loss_that_is_given_is_the_mean_loss_without_the_penalty():
     assert given == pytest.approx(float(loss.total / loss.weight))
 
 
-def test_the_penalty_with_the_least_validation_loss_is_kept():
+def test_the_penalty_with_the_lowest_validation_loss_is_chosen():
     features, labels = drawn(80, noise=20.0)
     others, other_labels = drawn(400, seed=1, noise=20.0)
     module, targets = classifier(labels)
@@ -216,7 +218,7 @@ def test_no_gradient_is_left_behind():
     assert all(parameter.grad is None for parameter in module.parameters())
 
 
-def test_features_that_are_not_finite_are_refused():
+def test_features_that_are_not_finite_are_rejected():
     features, labels = drawn()
     _, targets = classifier(labels)
     features[3, 0] = float("nan")
@@ -225,7 +227,7 @@ def test_features_that_are_not_finite_are_refused():
     assert str(caught.value) == "The head cannot be solved for: the features hold values that are not finite."
 
 
-def test_targets_that_are_all_unknown_are_refused():
+def test_targets_that_are_all_unknown_are_rejected():
     features = Features(Layout.SEQUENCE, (torch.randn(2, 3, SIZE),), torch.tensor([3, 3]))
     head = ElementClassification(ElementClassificationConfig())
     target = head.fit_targets({"tags": ["a b"]})

@@ -1,4 +1,4 @@
-"""Distillation: a student of one backbone learns what a teacher of another says, and needs it no more."""
+"""Distillation: a student is trained on the soft labels of a teacher with another backbone, and then no longer needs it."""
 
 import hashlib
 import json
@@ -91,16 +91,16 @@ class TestDistill(StrategyLaws):
         return {"label": list("abcabc")}
 
 
-# --- what is learned
+# --- the loss
 
 
-def test_each_row_is_compared_with_what_the_teacher_says_of_it_by_the_formula(tmp_path):
+def test_the_loss_compares_each_row_with_the_soft_labels_of_its_teacher_by_the_formula(tmp_path):
     rows = sentences(8) | {"label": list("hgfedcba")}  # a label says which row it is
     teacher, temperature, mix = saved(tmp_path, rows), 3.0, 0.25
     said = (logits(tg.load(teacher), rows) / temperature).softmax(-1)
     seen = []
 
-    def heard(head, output, targets, features):
+    def checked_loss(head, output, targets, features):
         found = SoftLoss(temperature, mix)(head, output, targets, features)
         own, soft = split_soft_labels(targets)
         label = own["label"]
@@ -112,19 +112,19 @@ def test_each_row_is_compared_with_what_the_teacher_says_of_it_by_the_formula(tm
         seen.extend(label.tolist())
         return found
 
-    stage = replace(stage_of(teacher, temperature=temperature), loss=heard)
+    stage = replace(stage_of(teacher, temperature=temperature), loss=checked_loss)
     fit(words(), Planned(stage), rows, training={"micro_batch": 3})
 
     assert sorted(seen) == sorted([*range(8)] * 2)
 
 
-def test_a_mix_of_nothing_of_the_teacher_is_plain_training_bit_for_bit(teacher):
+def test_a_mix_of_zero_is_plain_training_bit_for_bit(teacher):
     plain, taught = fit("small-words", FULL), fit("small-words", distill(teacher, mix=0))
 
     assert_same_bits(weights(taught), weights(plain))
 
 
-def test_a_mix_of_the_teacher_alone_never_looks_at_labels():
+def test_a_mix_of_one_never_reads_labels():
     class Deaf:
         def loss(self, *_):
             raise AssertionError("the labels were looked at")
@@ -142,19 +142,19 @@ def test_a_mix_of_the_teacher_alone_never_looks_at_labels():
     ("head", "target"),
     [("classification", "label"), ("regression", "length"), ("multi-label", "has"), ("element-classification", "tags")],
 )
-def test_a_student_comes_to_say_what_its_teacher_says(tmp_path, head, target):
+def test_a_student_comes_to_predict_as_its_teacher_does(tmp_path, head, target):
     rows = sentences(32)
     split = [text.split() for text in rows["text"]]
     rows["length"] = [len(some) for some in split]
     rows["has"] = ["|".join(sorted({"xy"[len(word) % 2] for word in some})) for some in split]
     rows["tags"] = [["xy"[len(word) % 2] for word in some] for some in split]
-    told = {"head": head, "target": target, "inputs": "text"}
-    teacher = saved(tmp_path, rows, training={"epochs": 6}, **told)
+    options = {"head": head, "target": target, "inputs": "text"}
+    teacher = saved(tmp_path, rows, training={"epochs": 6}, **options)
     scratch = torch.Generator().manual_seed(0)
     if head == "classification":  # labels drawn at random: what the student knows, it has from the teacher
         rows["label"] = ["abc"[int(torch.randint(3, (), generator=scratch))] for _ in split]
-    first = fit(SMALLER, distill(teacher, mix=1), rows, training={"steps": 1}, **told)
-    last = fit(SMALLER, distill(teacher, mix=1), rows, training={"epochs": 12}, **told)
+    first = fit(SMALLER, distill(teacher, mix=1), rows, training={"steps": 1}, **options)
+    last = fit(SMALLER, distill(teacher, mix=1), rows, training={"epochs": 12}, **options)
     wanted = logits(tg.load(teacher), rows)
 
     assert (logits(last, rows) - wanted).square().mean() < 0.5 * (logits(first, rows) - wanted).square().mean()
@@ -170,14 +170,14 @@ def test_a_teacher_of_texts_teaches_a_student_of_pictures(tmp_path):
     assert set(model.predict(rows)) <= {"a", "b"}
 
 
-def test_what_lies_before_the_parts_that_learn_is_stored_and_taught_all_the_same(teacher):
+def test_distillation_works_with_cached_frozen_features(teacher):
     model = tg.compose("small-words", "classification", distill(teacher, learn=1))
     run = model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
 
     assert run.stages[0].stored_at == 2
 
 
-def test_the_head_takes_over_the_labels_of_the_teacher(teacher):
+def test_the_head_adopts_the_labels_of_the_teacher(teacher):
     rows = {
         name: [value for value, label in zip(some, sentences()["label"], strict=True) if label != "b"]
         for name, some in sentences().items()
@@ -215,23 +215,23 @@ def test_a_label_of_the_teacher_that_the_student_never_sees_weighs_as_if_seen_on
     assert student.fitted.target.weights[0] == len(kept) / len(set(rows["label"]))
 
 
-def test_a_stage_after_the_teacher_hears_nothing_of_it(teacher):
-    def deaf(head, output, targets, features):
+def test_a_stage_after_distillation_gets_no_soft_labels(teacher):
+    def own_loss(head, output, targets, features):
         assert list(targets.tensors) == ["label"]
         return head.loss(output, targets, features)
 
-    plain = replace(stage_of(teacher), name="plain", teacher=None, loss=deaf)
+    plain = replace(stage_of(teacher), name="plain", teacher=None, loss=own_loss)
     fit(words(), Planned(stage_of(teacher), plain))
 
 
-def test_a_student_goes_on_without_its_teacher_in_the_strategies_after(teacher):
+def test_a_student_is_trained_without_its_teacher_in_later_strategies(teacher):
     model = tg.compose(SMALLER, "classification", {"name": "stages", "strategies": [distill(teacher), "linear-probe"]})
     run = model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
 
     assert [stage.name for stage in run.stages] == ["1-distill", "2-linear-probe"]
 
 
-def test_a_row_that_the_teacher_cannot_use_is_told_or_skipped(tmp_path):
+def test_a_row_that_the_teacher_cannot_use_is_reported_or_skipped(tmp_path):
     rows = images(16) | {"text": [*sentences(15)["text"], ""]}
     teacher = saved(tmp_path, {name: values[:15] for name, values in rows.items()}, inputs="text")
 
@@ -246,7 +246,7 @@ def test_a_row_that_the_teacher_cannot_use_is_told_or_skipped(tmp_path):
     assert model.fitted is not None
 
 
-# --- the teacher is left alone, and needed no more
+# --- the teacher stays as it was, and is no longer needed
 
 
 def digests(folder: str) -> dict[str, str]:
@@ -282,7 +282,7 @@ def test_a_student_that_is_fitted_again_needs_its_teacher(teacher, tmp_path):
     assert str(raised.value) == f"The artifact {teacher} cannot be used: there is no such folder."
 
 
-def test_a_student_teaches_in_its_turn(teacher, tmp_path):
+def test_a_student_can_be_a_teacher(teacher, tmp_path):
     middle = fit(SMALLER, distill(teacher)).save(tmp_path / "middle")
     shutil.rmtree(teacher)
 
@@ -301,7 +301,7 @@ def stopping(backbone: torch.nn.Module, step: int) -> None:
         raise Stop
 
 
-def test_an_interrupted_run_goes_on_to_the_same_bits_and_with_the_same_teacher_alone(teacher, tmp_path):
+def test_an_interrupted_run_is_resumed_to_the_same_bits_and_with_the_same_teacher_only(teacher, tmp_path):
     stage, kept = stage_of(teacher), {"run": tmp_path / "run", "resume": True}
     whole = fit(words(), Planned(stage), training={"checkpoint_every": 1})
     with pytest.raises(Stop):
@@ -319,23 +319,23 @@ def test_an_interrupted_run_goes_on_to_the_same_bits_and_with_the_same_teacher_a
     assert_same_bits(weights(again), weights(whole))
 
 
-# --- teachers that cannot teach
+# --- teachers that cannot be used
 
 
-def refused(teacher: str, head: Any = "classification", error: type[Exception] = TrainingError) -> str:
+def error_of(teacher: str, head: Any = "classification", error: type[Exception] = TrainingError) -> str:
     with pytest.raises(error) as raised:
         tg.compose("small-words", head, distill(teacher))
     return str(raised.value)
 
 
-def test_a_folder_that_is_not_there_is_refused_when_composing(tmp_path):
+def test_a_missing_teacher_is_rejected_when_composing(tmp_path):
     assert (
-        refused(f"{tmp_path}/gone", error=InvalidArtifact)
+        error_of(f"{tmp_path}/gone", error=InvalidArtifact)
         == f"The artifact {tmp_path}/gone cannot be used: there is no such folder."
     )
 
 
-def test_a_damaged_teacher_is_refused_when_its_soft_labels_are_computed(teacher):
+def test_a_damaged_teacher_is_rejected_when_its_soft_labels_are_computed(teacher):
     path = Path(teacher, TENSORS)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -348,14 +348,14 @@ def test_a_damaged_teacher_is_refused_when_its_soft_labels_are_computed(teacher)
     )
 
 
-def test_a_teacher_of_another_kind_of_target_is_refused_when_composing(teacher):
-    assert refused(teacher, "regression") == (
+def test_a_teacher_of_another_kind_of_target_is_rejected_when_composing(teacher):
+    assert error_of(teacher, "regression") == (
         f"The teacher {teacher} cannot be used: its head 'classification' predicts category, but 'regression' predicts "
         "numbers. Choose another teacher, or the head 'classification'."
     )
 
 
-def test_a_teacher_that_knows_something_else_of_its_targets_is_refused_when_composing(teacher):
+def test_a_teacher_with_another_target_description_is_rejected_when_composing(teacher):
     from taskgraft.builtin.heads.classification import Classification
     from taskgraft.builtin.heads.configs import ClassificationConfig
     from taskgraft.contract.targets import TargetDescription
@@ -366,42 +366,42 @@ def test_a_teacher_that_knows_something_else_of_its_targets_is_refused_when_comp
     class Strange(Classification):
         target = Other
 
-    assert refused(teacher, Strange(ClassificationConfig())) == (
+    assert error_of(teacher, Strange(ClassificationConfig())) == (
         f"The teacher {teacher} cannot be used: 'Strange' cannot adopt the target description of its head "
         "'classification'. Choose another teacher, or the head 'classification'."
     )
 
 
-def test_a_teacher_composed_from_an_object_is_refused_when_composing(tmp_path):
+def test_a_teacher_composed_from_an_object_is_rejected_when_composing(tmp_path):
     folder = saved(tmp_path, backbone=words())
 
-    assert refused(folder) == (
+    assert error_of(folder) == (
         f"The teacher {folder} cannot be used: its backbone was an object of the class backbones.Words, which its folder does "
         "not contain. Choose a teacher whose components were all named."
     )
 
 
-def test_a_teacher_whose_plugin_is_not_installed_is_refused_when_composing(teacher):
+def test_a_teacher_whose_plugin_is_not_installed_is_rejected_when_composing(teacher):
     path = Path(teacher, MANIFEST)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sources": {"acme-backbones": "2.0"}}))
     files = {name: Path(teacher, name).read_bytes() for name in (TENSORS, MANIFEST)}
     Path(teacher, SUMS).write_text(checksums(files))
 
-    assert refused(teacher, error=InvalidArtifact) == (
+    assert error_of(teacher, error=InvalidArtifact) == (
         f"The artifact {teacher} cannot be used: it needs acme-backbones 2.0, not installed here: "
         "pip install acme-backbones."
     )
 
 
-def test_a_head_that_does_not_distil_is_refused_when_composing(teacher):
-    assert refused(teacher, "masked-elements", StrategyNotApplicable) == (
+def test_a_head_that_does_not_support_distillation_is_rejected_when_composing(teacher):
+    assert error_of(teacher, "masked-elements", StrategyNotApplicable) == (
         "'distill' needs a head that supports soft labels from a teacher, but this head, with targets of the kind inputs, "
         "does not. Choose another strategy, or a head that does (classification, multi-label, regression, "
         "element-classification)."
     )
 
 
-def test_more_parts_than_there_are_cannot_learn(teacher):
+def test_more_parts_than_there_are_cannot_be_trained(teacher):
     with pytest.raises(StrategyNotApplicable) as raised:
         tg.compose("small-words", "classification", distill(teacher, learn=4))
     assert str(raised.value) == (
@@ -423,7 +423,7 @@ def test_labels_that_the_teacher_does_not_know_are_named(teacher):
     )
 
 
-def test_a_teacher_of_another_column_is_refused_before_training(teacher):
+def test_a_teacher_of_another_column_is_rejected_before_training(teacher):
     rows = sentences()
     rows["intent"] = rows.pop("label")
 
@@ -435,7 +435,7 @@ def test_a_teacher_of_another_column_is_refused_before_training(teacher):
     )
 
 
-def test_rows_without_a_column_that_the_teacher_reads_are_refused_before_training(teacher):
+def test_rows_without_a_column_that_the_teacher_reads_are_rejected_before_training(teacher):
     with pytest.raises(TrainingError) as raised:
         fit("small-pictures", distill(teacher), images())
     assert str(raised.value) == (
@@ -444,7 +444,7 @@ def test_rows_without_a_column_that_the_teacher_reads_are_refused_before_trainin
     )
 
 
-def test_teachers_of_two_stages_must_know_the_same(teacher, tmp_path):
+def test_teachers_of_two_stages_must_share_a_target_description(teacher, tmp_path):
     other = saved(tmp_path / "other", sentences() | {"label": list("ab") * 12})
     second = replace(stage_of(other), name="second")
 
@@ -456,7 +456,9 @@ def test_teachers_of_two_stages_must_know_the_same(teacher, tmp_path):
     )
 
 
-def test_a_stage_with_a_teacher_needs_a_loss_that_learns_from_it(teacher):
+def test_a_stage_with_a_teacher_needs_a_loss_that_uses_its_soft_labels(teacher):
     with pytest.raises(InvalidStage) as raised:
         fit(words(), Planned(replace(stage_of(teacher), loss=None)))
-    assert str(raised.value) == "The stage 'distill' cannot run: it has a teacher, but no loss that uses its soft labels."
+    assert (
+        str(raised.value) == "The stage 'distill' cannot run: it has a teacher, but no loss that uses its soft labels."
+    )

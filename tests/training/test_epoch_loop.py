@@ -55,7 +55,7 @@ def test_the_number_of_loader_workers_does_not_change_a_bit(workers):
     assert_same_bits(weights(trained(words(), training_stage(*PARTS), workers=workers)), alone)
 
 
-def test_loader_workers_read_stored_computation_from_files():
+def test_loader_workers_read_cached_features_from_files():
     stage = training_stage("block-1", cache_features=True)
     alone = weights(trained(words(), stage))
     assert_same_bits(weights(trained(words(), stage, workers=2, memory=0)), alone)
@@ -165,7 +165,7 @@ def test_training_lowers_the_loss():
     assert losses[-1] < losses[0] - 0.1
 
 
-def test_parts_that_do_not_learn_keep_every_bit():
+def test_frozen_parts_keep_every_bit():
     backbone = words()
     before = copied(backbone)
     trained(backbone, training_stage("block-1"))
@@ -187,7 +187,7 @@ def test_a_loss_around_the_heads_own_is_used():
     assert twice[0] == pytest.approx(2 * plain[0])
 
 
-def test_what_a_stage_wants_after_each_step_is_called_with_the_number_of_the_step():
+def test_on_step_end_is_called_with_the_number_of_the_step():
     steps = []
     trained(words(), training_stage("block-1", on_step_end=lambda backbone, step: steps.append(step)))
     assert steps == [1, 2, 3, 4, 5, 6]
@@ -317,7 +317,7 @@ def test_patience_of_the_training_settings_needs_validation_rows():
     )
 
 
-def test_training_goes_on_in_training_mode_after_a_validation():
+def test_training_continues_in_training_mode_after_a_validation():
     modes = []
     stage = training_stage(
         "block-1", patience=9, on_step_end=lambda backbone, _: modes.append(backbone.blocks[1].dropout.training)

@@ -134,8 +134,8 @@ def assert_same_fit(one, other):
 INVALID = {
     "the reader cannot read it": ("lost", "classification"),
     "its label is empty": ("lost card,", "classification"),
-    "the processor refuses it": (",a", "classification"),
-    "the processor refuses it, and its label is new": (",q", "classification"),
+    "the processor cannot use it": (",a", "classification"),
+    "the processor cannot use it, and its label is new": (",q", "classification"),
     "its number of labels is not that of its elements": ("lost card,b", "element-classification"),
 }
 
@@ -185,7 +185,7 @@ def test_invalid_labels_are_reported_before_the_backbone_is_built(tmp_path):
     assert RandomWords.built == []
 
 
-def test_a_row_that_the_split_refuses_leaves_the_weights_of_the_file_without_it(tmp_path):
+def test_a_row_that_the_split_reports_as_invalid_leaves_the_weights_of_the_file_without_it(tmp_path):
     rows = [f"{line},{'valid' if index % 4 == 0 else 'train'}" for index, line in enumerate(lines(16))]
     skipped, built = fitted(tmp_path / "skipped", with_line(rows, "lost card,a,nowhere"), header="text,label,part")
     without, _ = fitted(tmp_path / "without", rows, header="text,label,part")
@@ -221,7 +221,7 @@ def teacher(tmp_path, small_plugin_installed):
 
 @pytest.fixture
 def reads_notes(tmp_path, small_plugin_installed):
-    """A teacher that reads a column of its own, so that it may refuse a row that its student can read."""
+    """A teacher that reads a column of its own, so that it may be unable to use a row that its student can read."""
     rows = sentences()
     model = tg.compose("small-words", "classification", "linear-probe")
     model.fit({"note": rows["text"], "label": rows["label"]}, target="label", inputs={"text": "note"}, quiet=True)

@@ -36,13 +36,13 @@ def fit(shelf: SharedCache | None, *stages: Stage, backbone: Backbone | None = N
 
 
 @pytest.mark.parametrize("stages", [(PROBE,), (LAST,), (PROBE, LAST)], ids=["features", "cut", "both"])
-def test_what_was_shared_gives_the_bits_that_computing_gives(tmp_path, stages):
+def test_shared_features_give_the_same_bits_as_computed_ones(tmp_path, stages):
     alone = fit(None, *stages)
     for _ in range(2):
         assert_same_bits(weights(fit(SharedCache(tmp_path), *stages)), weights(alone))
 
 
-def test_what_stays_frozen_is_computed_once(tmp_path):
+def test_frozen_features_are_computed_once(tmp_path):
     backbone = words()
     counted = Rows(backbone.blocks[0])
     fit(SharedCache(tmp_path), PROBE, backbone=backbone)
@@ -52,7 +52,7 @@ def test_what_stays_frozen_is_computed_once(tmp_path):
     assert counted.count < 24
 
 
-def test_the_seconds_of_what_was_read_are_told(tmp_path):
+def test_the_cost_of_reused_entries_is_reported(tmp_path):
     first, second = SharedCache(tmp_path), SharedCache(tmp_path)
     fit(first, PROBE)
     fit(second, PROBE)
@@ -80,7 +80,7 @@ def test_another_backbone_other_rows_and_other_batches_share_nothing(tmp_path, c
     assert len(list(tmp_path.iterdir())) == 4 - unchanged
 
 
-def test_what_lies_below_what_has_learned_is_still_shared(tmp_path):
+def test_states_below_trained_parts_are_still_shared(tmp_path):
     fit(SharedCache(tmp_path), LAST)
     other = SharedCache(tmp_path)
     alone = fit(None, LAST, LAST)
@@ -88,7 +88,7 @@ def test_what_lies_below_what_has_learned_is_still_shared(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_features_of_a_backbone_that_has_learned_are_others(tmp_path):
+def test_features_of_a_trained_backbone_are_not_shared(tmp_path):
     fit(SharedCache(tmp_path), PROBE)
     assert_same_bits(weights(fit(SharedCache(tmp_path), LAST, PROBE)), weights(fit(None, LAST, PROBE)))
 
@@ -102,7 +102,7 @@ def test_the_digest_covers_the_parts_before_the_cut_alone():
     assert copied(backbone).keys() == copied(words()).keys()
 
 
-def test_a_store_that_was_not_finished_is_not_found(tmp_path):
+def test_an_entry_that_was_not_finished_is_not_used(tmp_path):
     def broken(folder):
         (folder / "0.bin").write_bytes(b"half")
         raise KeyboardInterrupt
@@ -112,11 +112,11 @@ def test_a_store_that_was_not_finished_is_not_found(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_run_paid_for_before_it_was_interrupted_is_not_counted_again(tmp_path):
+def test_an_entry_that_an_interrupted_run_computed_is_not_counted_again(tmp_path):
     def made(folder):
-        store = TensorCache(folder, 0)
-        store.append([0], Batch({"value": torch.zeros(1, 2)}))
-        return store.finish()
+        cache = TensorCache(folder, 0)
+        cache.append([0], Batch({"value": torch.zeros(1, 2)}))
+        return cache.finish()
 
     SharedCache(tmp_path).get_or_compute({}, made, resumed=False)
     (note,) = tmp_path.glob(f"*/{COST_FILE}")

@@ -26,7 +26,7 @@ def fit(run=None, **training):
         ("zzz", "there is no such tracker; accelerate knows "),
     ],
 )
-def test_a_tracker_that_nobody_knows_is_refused(tmp_path, name, said):
+def test_an_unknown_tracker_is_rejected(tmp_path, name, said):
     with pytest.raises(TrainingError) as caught:
         make_accelerator((name,), tmp_path)
     assert str(caught.value).startswith(f"The tracker '{name}' cannot be used: {said}")
@@ -34,7 +34,7 @@ def test_a_tracker_that_nobody_knows_is_refused(tmp_path, name, said):
         assert known in str(caught.value)
 
 
-def test_a_tracker_without_its_package_is_refused(tmp_path):
+def test_a_tracker_without_its_package_is_rejected(tmp_path):
     assert "mlflow" not in sys.modules
     with pytest.raises(TrainingError) as caught:
         make_accelerator(("mlflow",), tmp_path)
@@ -51,19 +51,19 @@ def test_a_tracker_needs_a_folder():
     )
 
 
-def test_a_tracker_gets_the_numbers_of_each_step_and_epoch(tmp_path):
+def test_a_tracker_gets_the_metrics_of_each_step_and_epoch(tmp_path):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     fit(tmp_path / "run", trackers=["tensorboard"])
     events = event_accumulator.EventAccumulator(str(tmp_path / "run" / "taskgraft")).Reload()
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
-    told = events.Scalars("loss")
-    assert [one.step for one in told] == [1, 2, 3, 4, 5, 6]
-    assert [one.value for one in told] == pytest.approx(losses)
+    logged = events.Scalars("loss")
+    assert [one.step for one in logged] == [1, 2, 3, 4, 5, 6]
+    assert [one.value for one in logged] == pytest.approx(losses)
     assert [one.step for one in events.Scalars("training_loss")] == [3, 6]
 
 
-def test_a_refused_tracker_leaves_the_next_fit_alone(tmp_path):
+def test_a_rejected_tracker_does_not_affect_the_next_fit(tmp_path):
     with pytest.raises(TrainingError):
         fit(tmp_path / "run", trackers=["mlflow"])
     assert fit().stages[0].losses

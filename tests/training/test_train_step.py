@@ -64,7 +64,7 @@ def test_micro_batches_are_as_large_as_asked_for():
     assert backbone.seen == [3, 3, 2] * 3
 
 
-def test_a_last_row_joins_the_micro_batch_before_when_batchnorm_learns():
+def test_a_last_row_joins_the_micro_batch_before_when_batchnorm_is_trained():
     _, run = fitted(pictures(), training_stage("last"), rows=images(9), batch_size=9, micro_batch=4)
     assert all(math.isfinite(loss) for loss in run.stages[0].losses)
 
@@ -72,7 +72,7 @@ def test_a_last_row_joins_the_micro_batch_before_when_batchnorm_learns():
 # --- too little memory
 
 
-def test_less_memory_means_smaller_micro_batches_said_aloud(capfd):
+def test_out_of_memory_halves_micro_batches_and_that_is_reported(capfd):
     backbone = Cramped(2).eval()
     model = compose(backbone, classification(), Planned(training_stage(*PARTS, rate=1e-3)))
     model.fit(sentences(), target="label", training={"batch_size": 8})
@@ -100,7 +100,7 @@ def test_a_row_that_does_not_fit_alone_ends_training():
     )
 
 
-def test_another_error_is_no_lack_of_memory():
+def test_another_error_is_not_taken_for_out_of_memory():
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         trained(Cramped(2, RuntimeError("shapes do not fit")).eval(), training_stage(*PARTS))
 
@@ -116,7 +116,7 @@ def test_half_precision_multiplies_in_sixteen_bits_and_keeps_weights_in_full(pre
     assert 0 < max(differences(full, half).values()) < 2e-2
 
 
-def test_auto_is_full_precision_on_a_processor_and_the_recipe_says_so():
+def test_auto_is_full_precision_on_a_cpu_and_the_recipe_says_so():
     model = trained(words(**NO_DROPOUT), training_stage(*PARTS), precision="auto")
     assert model.recipe.training.precision == "fp32"
     assert_same_bits(weights(model), weights(trained(words(**NO_DROPOUT), training_stage(*PARTS))))
@@ -168,7 +168,7 @@ def test_each_schedule_gives_other_weights(schedule):
         )
 
 
-def test_only_what_learns_has_a_gradient():
+def test_only_trainable_tensors_have_a_gradient():
     backbone = words()
     with_gradient = []
 

@@ -47,33 +47,33 @@ class Rows:
         self.count += len(output)
 
 
-def stored_and_not(backbone, *learn: str, **training):
-    """Train with the frozen computation stored, and without."""
+def cached_and_not(backbone, *learn: str, **training):
+    """Train with cached frozen features, and without."""
     return (fitted(backbone(), training_stage(*learn, cache_features=store), **training) for store in (True, False))
 
 
 @pytest.mark.parametrize("learn", [("block-1",), ("block-0", "block-1"), PARTS])
-def test_stored_computation_gives_the_weights_that_computing_anew_gives(learn):
-    (stored, _), (anew, _) = stored_and_not(words, *learn)
-    for name, tensor in weights(stored).items():
-        torch.testing.assert_close(tensor, weights(anew)[name], atol=1e-5, rtol=1e-5)
+def test_cached_features_give_the_weights_that_recomputed_ones_give(learn):
+    (cached, _), (recomputed, _) = cached_and_not(words, *learn)
+    for name, tensor in weights(cached).items():
+        torch.testing.assert_close(tensor, weights(recomputed)[name], atol=1e-5, rtol=1e-5)
 
 
-def test_stored_grids_give_the_weights_that_computing_anew_gives():
-    (stored, _), (anew, _) = stored_and_not(pictures, "last")
-    for name, tensor in weights(stored).items():
-        torch.testing.assert_close(tensor, weights(anew)[name], atol=1e-5, rtol=1e-5)
+def test_cached_grids_give_the_weights_that_recomputed_ones_give():
+    (cached, _), (recomputed, _) = cached_and_not(pictures, "last")
+    for name, tensor in weights(cached).items():
+        torch.testing.assert_close(tensor, weights(recomputed)[name], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("learn", "cut"), [(("block-1",), 2), (("block-0", "block-1"), 1), (PARTS, None)])
-def test_inputs_are_stored_at_the_last_cut_before_anything_learns(learn, cut):
-    (_, stored), (_, anew) = stored_and_not(words, *learn)
-    assert stored.stages[0].stored_at == cut
-    assert anew.stages[0].stored_at is None
+def test_states_are_cached_at_the_last_cut_before_anything_trainable(learn, cut):
+    (_, cached), (_, recomputed) = cached_and_not(words, *learn)
+    assert cached.stages[0].stored_at == cut
+    assert recomputed.stages[0].stored_at is None
 
 
-class Anew(Words):
-    """Emits features that are not to be stored."""
+class NotCacheable(Words):
+    """Emits features that must not be cached."""
 
     @property
     def description(self):
@@ -81,25 +81,25 @@ class Anew(Words):
         return replace(right, features=tuple(replace(feature, cacheable=False) for feature in right.features))
 
 
-def test_features_that_are_not_kept_are_computed_anew_with_the_same_result():
-    (stored, _), (anew, run) = (
-        fitted(kind().eval(), training_stage("block-1", cache_features=True)) for kind in (Words, Anew)
+def test_features_that_are_not_cacheable_are_recomputed_with_the_same_result():
+    (cached, _), (recomputed, run) = (
+        fitted(kind().eval(), training_stage("block-1", cache_features=True)) for kind in (Words, NotCacheable)
     )
 
     assert run.stages[0].stored_at is None
-    for name, tensor in weights(stored).items():
-        torch.testing.assert_close(tensor, weights(anew)[name], atol=1e-5, rtol=1e-5)
+    for name, tensor in weights(cached).items():
+        torch.testing.assert_close(tensor, weights(recomputed)[name], atol=1e-5, rtol=1e-5)
 
 
-def test_a_probe_of_features_that_are_not_kept_reads_them_from_the_backbone():
-    backbone = Anew().eval()
+def test_a_probe_of_features_that_are_not_cacheable_reads_them_from_the_backbone():
+    backbone = NotCacheable().eval()
     embedded = Rows(backbone.embedding)
 
-    stored, anew = trained(Words().eval(), PROBE), trained(backbone, PROBE)
+    cached, recomputed = trained(Words().eval(), PROBE), trained(backbone, PROBE)
 
     assert embedded.count > 10 * 24
-    for name, tensor in weights(stored).items():
-        torch.testing.assert_close(tensor, weights(anew)[name], atol=1e-3, rtol=1e-3)
+    for name, tensor in weights(cached).items():
+        torch.testing.assert_close(tensor, weights(recomputed)[name], atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("epochs", [1, 5])
@@ -121,7 +121,7 @@ def test_a_probe_sends_each_example_through_the_backbone_once():
     assert embedded.count == 24 + 10 + tried
 
 
-def test_what_is_stored_in_files_gives_the_same_bits():
+def test_a_cache_in_files_gives_the_same_bits():
     for stage in (PROBE, training_stage("block-1", cache_features=True)):
         in_memory, in_files = (weights(trained(words(), stage, memory=memory)) for memory in (1 << 30, 0))
         assert_same_bits(in_memory, in_files)
@@ -222,7 +222,7 @@ def test_one_row_is_too_few_to_choose_a_penalty():
     )
 
 
-def test_a_report_says_what_was_done():
+def test_a_report_lists_what_was_done():
     _, run = fitted(words(), training_stage("block-1", cache_features=True, name="last part"))
     (report,) = run.stages
     assert report.name == "last part"

@@ -55,7 +55,7 @@ def test_a_head_completes_its_target_description_by_validation_rows():
     assert model.fitted.target.floor == pytest.approx(np.average(sure, weights=held["amount"]), abs=1e-6)
 
 
-def test_what_is_judged_is_what_the_settled_head_predicts():
+def test_the_tuned_head_is_evaluated():
     model, run = fitted()
     assert dict(run.metrics) == dict(model.evaluate(rows(10, seed=1), quiet=True))
     settled = model.predict(rows(10, seed=1), quiet=True)
@@ -63,7 +63,7 @@ def test_what_is_judged_is_what_the_settled_head_predicts():
     assert settled != likeliest  # the floor turns some answers
 
 
-def test_settling_leaves_the_weights_of_a_head_that_does_not_settle():
+def test_tuning_leaves_the_weights_of_a_head_that_does_not_tune():
     model, _ = fitted()
     plain = tg.compose(words(), "classification", Planned(training_stage("block-1")))
     plain.fit(
@@ -85,7 +85,7 @@ def refuse(backbone, step):
     raise AssertionError("something was trained")
 
 
-def test_a_column_that_the_head_settles_by_must_be_there():
+def test_a_column_that_the_head_tunes_on_must_be_there():
     with pytest.raises(MissingColumn) as caught:
         fitted(sentences(10, seed=1) | {"amounts": [1.0] * 10}, refuse)
     assert str(caught.value) == (
@@ -93,7 +93,7 @@ def test_a_column_that_the_head_settles_by_must_be_there():
     )
 
 
-def test_a_row_that_the_head_cannot_settle_by_is_told_before_training():
+def test_a_row_that_the_head_cannot_tune_on_is_reported_before_training():
     with pytest.raises(InvalidRows) as caught:
         fitted(rows(4, amount=[1.0, 0.0, 2.0, -3.0]), refuse)
     assert str(caught.value) == (
@@ -103,7 +103,7 @@ def test_a_row_that_the_head_cannot_settle_by_is_told_before_training():
     )
 
 
-def test_a_row_that_the_head_cannot_settle_by_may_be_skipped():
+def test_a_row_that_the_head_cannot_tune_on_may_be_skipped():
     model, run = fitted(rows(10, seed=1, amount=[1.0] * 9 + [0.0]), on_bad_row="skip")
     kept = {name: values[:9] for name, values in rows(10, seed=1).items()}
     sure = [max(row.values()) for row in model.predict_proba(kept, quiet=True)]
@@ -111,7 +111,7 @@ def test_a_row_that_the_head_cannot_settle_by_may_be_skipped():
     assert model.fitted.target.floor == pytest.approx(np.mean(sure), abs=1e-6)
 
 
-def test_what_was_settled_is_saved_and_loaded(tmp_path):
+def test_what_was_tuned_is_saved_and_loaded(tmp_path):
     model, _ = fitted()
     path = model.save(tmp_path / "artifact")
     again = tg.load(path, backbone=words(), head=Cautious(), strategy=model.composition.strategy.value)
@@ -124,7 +124,7 @@ class Stop(Exception):
     pass
 
 
-def test_a_run_that_goes_on_settles_as_one_that_was_not_interrupted(tmp_path):
+def test_a_resumed_run_tunes_as_one_that_was_not_interrupted(tmp_path):
     def stop(backbone, step):
         if step == 5:
             raise Stop
@@ -145,7 +145,7 @@ data = {train = "train.jsonl", validation = "valid.jsonl", inputs = "text", targ
 """
 
 
-def test_an_artifact_is_fitted_again_and_settles_the_same(beside_others, tmp_path, monkeypatch):
+def test_an_artifact_is_fitted_again_and_tunes_the_same(beside_others, tmp_path, monkeypatch):
     beside_others.plant(None, distribution="small", entry_points="main = small_plugin")
     beside_others.plant(PLUGIN)
     monkeypatch.chdir(tmp_path)
@@ -160,7 +160,7 @@ def test_an_artifact_is_fitted_again_and_settles_the_same(beside_others, tmp_pat
     assert second["target"] == first["target"]
 
 
-def test_show_says_what_a_head_settles(beside_others):
+def test_show_names_what_a_head_tunes(beside_others):
     beside_others.plant(PLUGIN)
     assert "Tunes a floor on validation rows and their amount.\n" in typed("show", "cautious").out
     about = json.loads(typed("show", "cautious", "--json").out)["x-taskgraft"]["description"]

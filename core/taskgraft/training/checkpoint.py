@@ -36,7 +36,7 @@ class StageReport:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class TrainingCheckpoint:
     """State from which an interrupted run is resumed.
 
     Attributes:

@@ -32,7 +32,7 @@ from taskgraft.progress import ProgressReporter
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import HEAD
 from taskgraft.storage.run_directory import RunDirectory
-from taskgraft.training.checkpoint import Checkpoint, StageReport, restore_tensors
+from taskgraft.training.checkpoint import TrainingCheckpoint, StageReport, restore_tensors
 from taskgraft.training.convex_solver import Solution, solve_head
 from taskgraft.training.epoch_loop import EpochLoop
 from taskgraft.training.frozen_features import FrozenFeatures
@@ -75,7 +75,7 @@ class Trainer:
     def run(self) -> list[StageReport]:
         """Run all stages; of a resumed run those that were not finished."""
         plan = self.prepared.composition.plan
-        checkpoint = None if self.directory is None else Checkpoint.load(self.directory)
+        checkpoint = None if self.directory is None else TrainingCheckpoint.load(self.directory)
         if checkpoint is not None:
             self._finished, self._steps = list(checkpoint.finished), checkpoint.steps
             self.seconds_before = sum(report.seconds for report in self._finished) + checkpoint.seconds
@@ -90,7 +90,7 @@ class Trainer:
                 self._save_checkpoint(self._resolve(stage))
         return self._finished
 
-    def _run_stage(self, index: int, stage: Stage, checkpoint: Checkpoint | None) -> StageReport:
+    def _run_stage(self, index: int, stage: Stage, checkpoint: TrainingCheckpoint | None) -> StageReport:
         """Run one stage, from a checkpoint or (None) from its start."""
         self._stage_start = time.monotonic() - (0.0 if checkpoint is None else checkpoint.seconds)
         digests = self._digests(checkpoint) if stage.insertions else {}
@@ -134,7 +134,7 @@ class Trainer:
         self.trained |= trainable.declared
         return trainable
 
-    def _digests(self, checkpoint: Checkpoint | None) -> dict[str, str]:
+    def _digests(self, checkpoint: TrainingCheckpoint | None) -> dict[str, str]:
         """Take digests of the backbone before a stage wraps its layers, but not of what a checkpoint restores afterwards."""
         tensors = original_named_tensors(self.task.backbone, self.inserted)
         restored = {} if checkpoint is None else checkpoint.weights
@@ -167,7 +167,7 @@ class Trainer:
                 parameter.data.copy_(broadcast(parameter.data))
         return solution
 
-    def _train(self, loop: EpochLoop, checkpoint: Checkpoint | None) -> list[float]:
+    def _train(self, loop: EpochLoop, checkpoint: TrainingCheckpoint | None) -> list[float]:
         """Train for epochs of steps; return the loss of each epoch."""
         if checkpoint is not None and checkpoint.epoch_loop is not None:
             loop.resume(checkpoint.epoch_loop, checkpoint.tensors)
@@ -183,7 +183,7 @@ class Trainer:
         weights = {name: tensors[name] for name in tensors if name in self.trained or name.startswith(f"{HEAD}.")}
         state, loop_tensors = (None, {}) if loop is None else loop.state()
         seconds = 0.0 if loop is None else time.monotonic() - self._stage_start
-        checkpoint = Checkpoint(tuple(self._finished), self._steps, seconds, state, loop_tensors, weights)
+        checkpoint = TrainingCheckpoint(tuple(self._finished), self._steps, seconds, state, loop_tensors, weights)
         checkpoint.save(self.directory)
 
 

@@ -1,5 +1,6 @@
 """Settings and descriptions of the built-in heads. Imports no torch."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -63,53 +64,32 @@ class MaskedElementsConfig(Config):
 
 def describe_classification(config: ClassificationConfig) -> HeadDescription:
     """Describe the classification head."""
-    return HeadDescription(
-        (Layout.VECTOR,),
-        TargetKind.CATEGORY,
-        supports_soft_labels=True,
-        supports_distillation=True,
-        convex=config.focal == 0,
-        metrics=("classification",),
-        baselines=("majority",),
-    )
+    description = _linear_head(Layout.VECTOR, TargetKind.CATEGORY, "classification", "majority")
+    return replace(description, supports_soft_labels=True, convex=config.focal == 0)
 
 
 def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
     """Describe the multi-label head."""
-    return HeadDescription(
-        (Layout.VECTOR,),
-        TargetKind.CATEGORIES,
-        supports_distillation=True,
-        convex=True,
-        metrics=("multi-label",),
-        baselines=("majority",),
-    )
+    return _linear_head(Layout.VECTOR, TargetKind.CATEGORIES, "multi-label", "majority")
 
 
 def describe_regression(config: RegressionConfig) -> HeadDescription:
     """Describe the regression head."""
-    return HeadDescription(
-        (Layout.VECTOR,),
-        TargetKind.NUMBERS,
-        supports_distillation=True,
-        convex=True,
-        metrics=("regression",),
-        baselines=("mean",),
-    )
+    return _linear_head(Layout.VECTOR, TargetKind.NUMBERS, "regression", "mean")
 
 
 def describe_element_classification(config: ElementClassificationConfig) -> HeadDescription:
     """Describe the element-classification head."""
-    return HeadDescription(
-        (Layout.SEQUENCE,),
-        TargetKind.ELEMENT_CATEGORIES,
-        supports_distillation=True,
-        convex=True,
-        metrics=("element-classification",),
-        baselines=("majority",),
-    )
+    return _linear_head(Layout.SEQUENCE, TargetKind.ELEMENT_CATEGORIES, "element-classification", "majority")
 
 
 def describe_masked_elements(config: MaskedElementsConfig) -> HeadDescription:
     """Describe the masked-elements head."""
     return HeadDescription((Layout.SEQUENCE,), TargetKind.INPUTS, metrics=("masked-elements",))
+
+
+def _linear_head(layout: Layout, target: TargetKind, metric: str, baseline: str) -> HeadDescription:
+    """Describe a linear head with a convex loss, which also supports distillation."""
+    return HeadDescription(
+        (layout,), target, supports_distillation=True, convex=True, metrics=(metric,), baselines=(baseline,)
+    )

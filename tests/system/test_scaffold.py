@@ -14,7 +14,7 @@ from commands import typed
 from planting import garden_in
 
 import taskgraft as tg
-from taskgraft.scaffold import KINDS, LONGEST
+from taskgraft.scaffold import KINDS, MAX_NAME_LENGTH
 
 ROOT = Path(__file__).parents[2]
 CORE = Path(tg.__file__).parents[1]
@@ -84,8 +84,8 @@ def test_a_written_head_and_a_written_strategy_pass_their_tests_and_their_types(
 
 @pytest.mark.parametrize("name", ["a", "acme-models", "Acme.Models_2", "abcdefghijklmnopqrstuvwxyzabcdef"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_the_name_what_is_written_is_linted_and_formatted(tmp_path, name, kind):
-    assert len(name) <= LONGEST
+def test_every_written_plugin_is_linted_and_formatted(tmp_path, name, kind):
+    assert len(name) <= MAX_NAME_LENGTH
     typed("new", "plugin", name, "--kind", kind, "--output", tmp_path / "written")
     for command in (["ruff", "check", "--no-cache", "."], ["ruff", "format", "--no-cache", "--check", "."]):
         run(command, tmp_path / "written")
@@ -122,7 +122,7 @@ def plant(garden, folder):
     importlib.invalidate_caches()
 
 
-# --- starting from what was written
+# --- starting from a written plugin
 
 
 NETWORK = """
@@ -143,9 +143,9 @@ class AcmeNetworkProcessor(Processor):
 
     def prepare(self, inputs: Columns) -> ProcessedBatch:
         rows = list(zip(inputs["length"], inputs["width"], strict=True))
-        refused = {row: "a number is missing" for row, numbers in enumerate(rows) if None in numbers}
+        invalid = {row: "a number is missing" for row, numbers in enumerate(rows) if None in numbers}
         numbers = [[float(number or 0) for number in row] for row in rows]
-        return ProcessedBatch(Batch({"values": torch.tensor(numbers, dtype=torch.float32)}), refused)
+        return ProcessedBatch(Batch({"values": torch.tensor(numbers, dtype=torch.float32)}), invalid)
 
     def settings(self) -> Mapping[str, Any]:
         return {}
@@ -207,7 +207,7 @@ def test_a_plain_torch_module_trains_with_three_heads_and_five_strategies(networ
             assert len(model.predict(rows, quiet=True)) == 12
 
 
-# --- what is refused
+# --- what is rejected
 
 
 def refused(*arguments):
@@ -221,49 +221,47 @@ def refused(*arguments):
     [
         (
             "acme models",
-            "a distribution is named with letters and digits, and points, hyphens and underscores between them",
+            "the name of a distribution has letters and digits, with dots, hyphens and underscores between them",
         ),
-        ("-acme", "a distribution is named with letters and digits, and points, hyphens and underscores between them"),
-        ("", "a distribution is named with letters and digits, and points, hyphens and underscores between them"),
-        ("a" * 33, "it has 33 letters, and 32 are the most"),
+        ("-acme", "the name of a distribution has letters and digits, with dots, hyphens and underscores between them"),
+        ("", "the name of a distribution has letters and digits, with dots, hyphens and underscores between them"),
+        ("a" * 33, "it has 33 characters; 32 are allowed"),
         ("3d-models", "the names of its module and its classes would begin with a digit"),
         ("taskgraft-3d", "the names of its module and its classes would begin with a digit"),
-        ("class", "its module would be called 'class', which is a word of Python's own"),
-        ("json", "its module would be called 'json', and there is one of that name already"),
-        ("Taskgraft", "its module would be called 'taskgraft', and there is one of that name already"),
+        ("class", "its module would be called 'class', which is a keyword of Python"),
+        ("json", "its module would be called 'json', which already exists"),
+        ("Taskgraft", "its module would be called 'taskgraft', which already exists"),
     ],
 )
-def test_a_name_that_would_not_work_is_refused(tmp_path, name, problem):
+def test_an_unusable_name_is_rejected(tmp_path, name, problem):
     found = refused("--kind", "head", "--output", tmp_path / "new", "--", name)
     assert found == f"Error: A plugin cannot be called '{name}': {problem}. A name like 'acme-models' works.\n"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_kind_that_there_is_none_of_is_refused(tmp_path):
+def test_an_unknown_kind_is_rejected(tmp_path):
     found = refused("acme", "--kind", "heads", "--output", tmp_path / "new")
     assert found == (
-        "Error: There is no kind 'heads' of plugin to begin with. Did you mean 'head'? "
-        "There are backbone, head, strategy.\n"
+        "Error: There is no template for the kind 'heads'. Did you mean 'head'? Kinds: backbone, head, strategy.\n"
     )
 
 
-def test_what_another_plugin_provides_is_refused(tmp_path):
+def test_a_name_that_another_plugin_provides_is_rejected(tmp_path):
     found = refused("taskgraft-full", "--kind", "strategy", "--output", tmp_path / "new")
     assert found == (
-        "Error: A plugin 'taskgraft-full' would provide the strategy 'full', which taskgraft 0.1.0 provides already; "
-        "using the name would be an error. Choose another, such as 'acme-full'.\n"
+        "Error: A plugin 'taskgraft-full' would provide the strategy 'full', which taskgraft 0.1.0 already provides; "
+        "the name would be ambiguous. Choose another, such as 'acme-full'.\n"
     )
 
 
-def test_a_folder_in_use_is_left_as_it_is(tmp_path):
+def test_a_folder_in_use_is_left_unchanged(tmp_path):
     tmp_path.joinpath("kept.txt").write_text("mine")
     assert refused("acme", "--kind", "head", "--output", tmp_path) == (
-        f"Error: The plugin cannot be written to {tmp_path}: something is there already; "
-        "name another folder (--output).\n"
+        f"Error: The plugin cannot be written to {tmp_path}: it is not empty; choose another folder (--output).\n"
     )
     assert refused("acme", "--kind", "head", "--output", tmp_path / "kept.txt") == (
-        f"Error: The plugin cannot be written to {tmp_path / 'kept.txt'}: there is a file of that name; "
-        "name another folder (--output).\n"
+        f"Error: The plugin cannot be written to {tmp_path / 'kept.txt'}: it is a file; "
+        "choose another folder (--output).\n"
     )
     assert refused("acme", "--kind", "head", "--output", tmp_path / "no" / "new") == (
         f"Error: The plugin cannot be written to {tmp_path / 'no' / 'new'}: there is no folder {tmp_path / 'no'}.\n"
@@ -271,21 +269,21 @@ def test_a_folder_in_use_is_left_as_it_is(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
 
-def test_an_empty_folder_is_filled_and_what_was_written_is_told(tmp_path, monkeypatch):
+def test_an_empty_folder_is_filled_and_json_lists_what_was_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tmp_path.joinpath("acme-models").mkdir()
     done = typed("new", "plugin", "acme-models", "--kind", "backbone", "--json")
-    told = json.loads(done.out)
+    printed = json.loads(done.out)
     files = {path.relative_to("acme-models").as_posix() for path in Path("acme-models").rglob("*") if path.is_file()}
-    assert set(told.pop("files")) == files
-    assert told == {"folder": "acme-models", "module": "acme_models", "axis": "backbone", "name": "acme-models"}
+    assert set(printed.pop("files")) == files
+    assert printed == {"folder": "acme-models", "module": "acme_models", "axis": "backbone", "name": "acme-models"}
     assert [path.name for path in tmp_path.iterdir()] == ["acme-models"]
 
 
-def test_what_to_do_next_is_said(tmp_path, monkeypatch):
+def test_the_next_steps_are_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert typed("new", "plugin", "acme-models", "--kind", "head").out == (
-        "Wrote acme-models: the head 'acme-models' in 8 files. It works as it stands; try it:\n\n"
+        "Created acme-models: the head 'acme-models' in 8 files. It works as it is; try it:\n\n"
         "  cd acme-models\n"
         '  python -m pip install --editable ".[test]"\n'
         "  pytest\n"

@@ -1,4 +1,4 @@
-"""``taskgraft new``: writes the beginning of a plugin, which works as it stands. The templates lie beside this module."""
+"""Create plugin projects that work, from templates beside this module."""
 
 import keyword
 import sys
@@ -14,33 +14,36 @@ from string import Template
 from taskgraft.contract.hooks import CONTRACT_VERSION
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.discovery.catalog import Catalog
-from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import is_distribution, normalize_distribution
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.storage.atomic_write import OutputError
 
 KINDS: Mapping[str, type[Spec]] = {kind.axis: kind for kind in (BackboneSpec, HeadSpec, StrategySpec)}
-"""What a plugin can be begun with."""
+"""The kinds of plugin that there is a template for."""
 
-LONGEST = 32
-"""Letters of a name. Written lines hold it twice and must not grow too long."""
+MAX_NAME_LENGTH = 32
+"""Characters of a name. Lines of the templates hold it twice and must not become too long."""
 
-SHARED = {
+_SHARED_TEMPLATES = {
     "pyproject.toml": "shared/pyproject.toml",
     ".gitignore": "shared/gitignore",
     ".github/workflows/tests.yml": "shared/workflow.yml",
 }
-"""Each written file that all kinds have, and its template."""
+"""File → its template, for the files that all kinds share."""
+
+
+class ScaffoldError(TaskgraftError):
+    """A plugin project that cannot be created as requested."""
 
 
 @dataclass(frozen=True)
 class PluginNames:
-    """What the name of a distribution makes of the names in it.
+    """The names derived from the name of a distribution.
 
     Attributes:
         module: the package to import.
-        spec: what a recipe says.
-        prefix: how the classes begin.
+        spec: the name in recipes.
+        prefix: the beginning of class names.
     """
 
     name: str
@@ -54,132 +57,98 @@ def derive_names(name: str, kind: str, known: Catalog) -> PluginNames:
     """Check the name and the kind of a plugin, and derive all other names.
 
     Raises:
-        UnknownKind: for another kind.
-        BadPluginName: for a name that would not work.
-        NameTaken: when an installed plugin provides what it would.
+        ScaffoldError: for an unknown kind, a name that would not work, or one that an installed plugin provides.
     """
     if kind not in KINDS:
-        raise UnknownKind(kind, closest_match(kind, KINDS))
+        near = closest_match(kind, KINDS)
+        hint = f" Did you mean '{near}'?" if near else ""
+        raise ScaffoldError(f"There is no template for the kind '{kind}'.{hint} Kinds: {join_words(KINDS)}.")
     module = normalize_distribution(name).replace("-", "_")
     words = normalize_distribution(name).removeprefix("taskgraft-").split("-")
-    own = words[:-1] if len(words) > 1 and words[-1] in (kind, f"{kind}s") else words
-    if problem := _problem(name, module, words):
-        raise BadPluginName(name, problem)
-    made = PluginNames(name, kind, module, "-".join(words), "".join(word.capitalize() for word in own))
+    if problem := _name_problem(name, module, words):
+        raise ScaffoldError(f"A plugin cannot be called '{name}': {problem}. A name like 'acme-models' works.")
+    own_words = words[:-1] if len(words) > 1 and words[-1] in (kind, f"{kind}s") else words
+    prefix = "".join(word.capitalize() for word in own_words)
+    names = PluginNames(name, kind, module, "-".join(words), prefix)
     for spec, source in known.specs(KINDS[kind]):
-        if spec.name == made.spec:
-            raise NameTaken(name, kind, made.spec, source)
-    return made
+        if spec.name == names.spec:
+            raise ScaffoldError(
+                f"A plugin '{name}' would provide the {kind} '{names.spec}', which {source} already provides; the name "
+                f"would be ambiguous. Choose another, such as 'acme-{names.spec}'."
+            )
+    return names
 
 
-def write_plugin(words: PluginNames, folder: Path) -> list[Path]:
-    """Write a plugin beside its place, and move it there when it is whole.
+def write_plugin(names: PluginNames, folder: Path) -> list[Path]:
+    """Write a plugin project, completely or not at all.
 
     Args:
-        folder: one that does not exist, or is empty.
+        folder: a folder that does not exist, or is empty.
 
     Returns:
         the files, relative to the folder.
 
     Raises:
-        OutputError: when something is there already, or it cannot be written.
+        OutputError: when the folder is in use, or cannot be written.
     """
+    elsewhere = "choose another folder (--output)"
     if folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(str(folder), "something is there already; name another folder (--output)", "plugin")
+        raise OutputError(str(folder), f"it is not empty; {elsewhere}", "plugin")
     if folder.exists() and not folder.is_dir():
-        raise OutputError(str(folder), "there is a file of that name; name another folder (--output)", "plugin")
+        raise OutputError(str(folder), f"it is a file; {elsewhere}", "plugin")
     if not folder.absolute().parent.is_dir():
         raise OutputError(str(folder), f"there is no folder {folder.parent}", "plugin")
-    texts = _texts(words)
+    texts = _fill_templates(names)
     try:
-        with tempfile.TemporaryDirectory(prefix=".taskgraft-", dir=folder.absolute().parent) as fresh:
-            whole = Path(fresh, "plugin")
+        with tempfile.TemporaryDirectory(prefix=".taskgraft-", dir=folder.absolute().parent) as temporary:
+            project = Path(temporary, "plugin")
             for path, text in texts.items():
-                whole.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
-                whole.joinpath(path).write_text(text, encoding="utf-8")
+                project.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
+                project.joinpath(path).write_text(text, encoding="utf-8")
             if folder.is_dir():
                 folder.rmdir()
-            whole.rename(folder)
+            project.rename(folder)
     except OSError as error:
         raise OutputError(str(folder), str(error.strerror or error), "plugin") from None
     return [Path(path) for path in texts]
 
 
-def _texts(words: PluginNames) -> dict[str, str]:
-    """Fill in the templates: path → text."""
-    package = f"src/{words.module}"
-    templates = SHARED | {
-        "README.md": f"{words.kind}/README.md",
-        f"{package}/__init__.py": f"{words.kind}/init.py",
-        f"{package}/{words.kind}.py": f"{words.kind}/{words.kind}.py",
-        f"tests/test_{words.module}.py": f"{words.kind}/test_plugin.py",
+def _fill_templates(names: PluginNames) -> dict[str, str]:
+    """Return path → text of all files."""
+    package = f"src/{names.module}"
+    templates = _SHARED_TEMPLATES | {
+        "README.md": f"{names.kind}/README.md",
+        f"{package}/__init__.py": f"{names.kind}/init.py",
+        f"{package}/{names.kind}.py": f"{names.kind}/{names.kind}.py",
+        f"tests/test_{names.module}.py": f"{names.kind}/test_plugin.py",
     }
     values = {
-        "name": words.name,
-        "kind": words.kind,
-        "module": words.module,
-        "spec": words.spec,
-        "Name": words.prefix,
+        "name": names.name,
+        "kind": names.kind,
+        "module": names.module,
+        "spec": names.spec,
+        "Name": names.prefix,
         "contract": CONTRACT_VERSION,
         "version": version("taskgraft"),
     }
-    place = files("taskgraft.scaffold") / "templates"
+    folder = files("taskgraft.scaffold") / "templates"
     texts = {
-        path: Template(place.joinpath(f"{template}.template").read_text(encoding="utf-8")).substitute(values)
+        path: Template(folder.joinpath(f"{template}.template").read_text(encoding="utf-8")).substitute(values)
         for path, template in templates.items()
     }
     return texts | {f"{package}/py.typed": ""}
 
 
-def _problem(name: str, module: str, words: list[str]) -> str | None:
-    """Say why a name would not work, or None."""
+def _name_problem(name: str, module: str, words: list[str]) -> str | None:
+    """Return why a name would not work, or None."""
     if not is_distribution(name):
-        return "a distribution is named with letters and digits, and points, hyphens and underscores between them"
-    if len(name) > LONGEST:
-        return f"it has {len(name)} letters, and {LONGEST} are the most"
+        return "the name of a distribution has letters and digits, with dots, hyphens and underscores between them"
+    if len(name) > MAX_NAME_LENGTH:
+        return f"it has {len(name)} characters; {MAX_NAME_LENGTH} are allowed"
     if not (module[0].isalpha() and words[0][:1].isalpha()):
         return "the names of its module and its classes would begin with a digit"
     if keyword.iskeyword(module):
-        return f"its module would be called '{module}', which is a word of Python's own"
+        return f"its module would be called '{module}', which is a keyword of Python"
     if module in sys.stdlib_module_names or find_spec(module) is not None:
-        return f"its module would be called '{module}', and there is one of that name already"
+        return f"its module would be called '{module}', which already exists"
     return None
-
-
-@dataclass(eq=False)
-class UnknownKind(TaskgraftError):
-    """A kind of plugin that there is none of."""
-
-    kind: str
-    near: str | None
-
-    def __str__(self) -> str:
-        meant = f" Did you mean '{self.near}'?" if self.near else ""
-        return f"There is no kind '{self.kind}' of plugin to begin with.{meant} There are {join_words(KINDS)}."
-
-
-@dataclass(eq=False)
-class BadPluginName(TaskgraftError):
-    """A name that a plugin could not be installed or imported by."""
-
-    name: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"A plugin cannot be called '{self.name}': {self.problem}. A name like 'acme-models' works."
-
-
-@dataclass(eq=False)
-class NameTaken(TaskgraftError):
-    """A name that an installed plugin has."""
-
-    name: str
-    kind: str
-    spec: str
-    source: PluginSource
-
-    def __str__(self) -> str:
-        return (
-            f"A plugin '{self.name}' would provide the {self.kind} '{self.spec}', which {self.source} provides already; "
-            f"using the name would be an error. Choose another, such as 'acme-{self.spec}'."
-        )

@@ -1,4 +1,4 @@
-"""What a person reads who makes a mistake: the whole text, the exit code, and that nothing is left half-written."""
+"""What a user reads after a mistake: the whole text, the exit code, and that no file is left incomplete."""
 
 import errno
 import gzip
@@ -23,7 +23,7 @@ GOOD = "001,lost my card,a\n002,the rain stops,b\n003,where is it,a\n"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, small_plugin_installed):
-    """The working directory, with a right recipe and right data."""
+    """The working directory, with a valid recipe and valid data."""
     place = tmp_path / "work"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -111,12 +111,12 @@ def test_a_ragged_row(folder):
     assert refused_fit() == f"train.csv, line 5: the row has 4 values, but the header names 3 columns.\n{SKIP}"
 
 
-def test_a_quoted_line_break_before_a_bad_row(folder):
+def test_a_quoted_line_break_before_an_invalid_row(folder):
     (folder / "train.csv").write_text(HEADER + '001,"lost\nmy\ncard",a\n' + GOOD + "004,my card\n")
     assert refused_fit() == f"train.csv, line 8: the row has 2 values, but the header names 3 columns.\n{SKIP}"
 
 
-def test_a_quotation_mark_that_never_ends(folder):
+def test_a_quotation_mark_without_an_end(folder):
     (folder / "train.csv").write_text(HEADER + GOOD + '004,"my card,b\n005,late,a\n')
     assert refused_fit() == "train.csv: line 5: a quoted value is never closed."
 
@@ -128,14 +128,14 @@ def test_a_gzip_file_cut_off(folder):
     )
 
 
-def test_a_line_that_is_no_json(folder):
+def test_a_line_that_is_not_json(folder):
     (folder / "train.jsonl").write_text('{"text": "a", "label": "b"}\n{"text": "c", "label": }\n')
     assert refused_fit("data.train=train.jsonl") == (
         f"train.jsonl, line 2: the line is not JSON (Expecting value).\n{SKIP}"
     )
 
 
-def test_a_file_that_is_no_parquet(folder):
+def test_a_file_that_is_not_parquet(folder):
     (folder / "train.parquet").write_text("text,label\n")
     assert refused_fit("data.train=train.parquet") == (
         "train.parquet: the file is not a complete Parquet file (Parquet magic bytes not found in footer. Either the file is "
@@ -143,7 +143,7 @@ def test_a_file_that_is_no_parquet(folder):
     )
 
 
-def test_a_kind_of_file_that_nobody_reads(folder):
+def test_a_kind_of_file_without_a_reader(folder):
     (folder / "train.xlsx").write_text("")
     assert refused_fit("data.train=train.xlsx") == (
         "train.xlsx: no reader takes files of this kind. Readers take .csv, .csv.gz, .fa, .fa.gz, .faa, "
@@ -151,7 +151,7 @@ def test_a_kind_of_file_that_nobody_reads(folder):
     )
 
 
-def test_a_folder_that_is_no_data_set(folder):
+def test_a_folder_without_a_reader(folder):
     (folder / "rows").mkdir()
     assert refused_fit("data.train=rows") == (
         "rows: no reader takes this folder. Readers look for *.bmp, *.gif, *.jpeg, *.jpg, *.png, *.ppm, *.tif, *.tiff, *.webp, "
@@ -159,7 +159,7 @@ def test_a_folder_that_is_no_data_set(folder):
     )
 
 
-def test_a_data_set_that_cannot_be_had(folder):
+def test_a_data_set_that_cannot_be_loaded(folder):
     assert refused_fit("data.train=hub:nobody/nothing") == (
         "hub:nobody/nothing: the dataset cannot be loaded "
         "(Couldn't reach 'nobody/nothing' on the Hub (OfflineModeIsEnabled))."
@@ -176,7 +176,7 @@ def test_one_class_only(folder):
     )
 
 
-def test_a_label_that_training_never_showed(folder):
+def test_a_label_outside_the_training_split(folder):
     (folder / "valid.csv").write_text(HEADER + GOOD + "004,slow,c\n")
     (folder / "train.csv").write_text(HEADER + GOOD)
     assert refused_fit() == (
@@ -185,7 +185,7 @@ def test_a_label_that_training_never_showed(folder):
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-Infinity"])
-def test_a_target_that_is_no_finite_number(folder, value):
+def test_a_target_that_is_not_a_finite_number(folder, value):
     (folder / "train.csv").write_text(HEADER + f"001,lost,1.5\n002,late,{value}\n003,my,2\n")
     assert refused_fit("head=regression", "strategy=full", "data.validation=null") == (
         f"train.csv, line 3: the target column 'label' is {value!r}, not a finite number.\n{SKIP}"
@@ -233,7 +233,7 @@ def test_a_key_that_a_recipe_does_not_have(folder):
     )
 
 
-def test_an_override_of_a_key_that_is_not_there(folder):
+def test_an_override_of_an_unknown_key(folder):
     assert refused_fit("training.epoch=3").startswith(
         "'training.epoch=3' cannot be set: a recipe has no 'training.epoch'. Did you mean 'training.epochs'? There are "
     )
@@ -247,15 +247,15 @@ def test_a_value_of_the_wrong_type(folder):
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("backbone=5", "the setting 'backbone' is 5: input should be a dict."),
         ("data.target=5", "the setting 'data.target' is 5: input should be a list."),
         ("training=fast", "the setting 'training' is 'fast': input should be a dict."),
     ],
 )
-def test_a_value_of_the_wrong_kind(folder, override, said):
-    assert refused_fit(override) == f"intents.toml (with {override}): {said}"
+def test_a_value_of_the_wrong_kind(folder, override, message):
+    assert refused_fit(override) == f"intents.toml (with {override}): {message}"
 
 
 def test_a_value_out_of_its_range(folder):
@@ -266,8 +266,8 @@ def test_a_value_out_of_its_range(folder):
 
 
 def test_an_unknown_head(folder):
-    said = refused_fit("head=clasification")
-    assert said.startswith("No head named 'clasification'. Did you mean 'classification' (from taskgraft 0.1.0)?\n")
+    message = refused_fit("head=clasification")
+    assert message.startswith("No head named 'clasification'. Did you mean 'classification' (from taskgraft 0.1.0)?\n")
 
 
 def test_a_setting_that_a_strategy_does_not_have(folder):
@@ -285,8 +285,10 @@ def test_a_strategy_without_what_it_needs(folder):
 
 
 def test_a_head_that_reads_what_the_backbone_does_not_emit(folder):
-    said = refused_fit("backbone=small-table", "head=element-classification")
-    assert said.splitlines()[0] == ("'element-classification' reads sequence features, but 'small-table' emits vector.")
+    message = refused_fit("backbone=small-table", "head=element-classification")
+    assert message.splitlines()[0] == (
+        "'element-classification' reads sequence features, but 'small-table' emits vector."
+    )
 
 
 def test_validation_rows_twice(folder):
@@ -321,7 +323,7 @@ def test_a_split_that_leaves_nothing(folder):
 
 def test_a_tracker_that_is_not_installed(folder):
     assert refused_fit('training.trackers=["mlflow"]') == (
-        "The tracker 'mlflow' cannot be used: its package is not installed here (pip install mlflow)."
+        "The tracker 'mlflow' cannot be used: its package is not installed (pip install mlflow)."
     )
 
 
@@ -340,7 +342,7 @@ def test_a_loss_that_is_not_finite(folder):
 # --- checkpoints
 
 
-def test_a_folder_that_is_no_checkpoint(folder):
+def test_a_folder_that_is_not_a_checkpoint(folder):
     (folder / "checkpoint").mkdir()
     assert refused_fit("backbone=hf-text:./checkpoint") == (
         "The checkpoint './checkpoint' cannot be used: it has no config.json, so it is not a transformers checkpoint."
@@ -365,28 +367,28 @@ def test_an_output_folder_that_holds_something_else(folder):
     (folder / "intents").mkdir()
     (folder / "intents" / "thesis.txt").write_text("")
     assert refused("fit", "intents.toml", "--overwrite") == (
-        "Nothing was fitted: intents is no artifact, so it is not overwritten. Name another folder with -o."
+        "Nothing was fitted: intents is not an artifact, so it is not overwritten. Choose another folder with -o."
     )
 
 
-def test_an_artifact_that_is_there_already(folder):
+def test_an_artifact_that_already_exists(folder):
     assert typed("fit", "intents.toml", "-q").code == 0
     assert refused("fit", "intents.toml") == (
-        "Nothing was fitted: something is in intents already. "
-        "Name another folder with -o, or replace the artifact with --overwrite."
+        "Nothing was fitted: intents already exists. "
+        "Choose another folder with -o, or replace the artifact with --overwrite."
     )
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder that nobody can write to")
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no read-only folder")
 def test_a_read_only_folder(folder):
     assert refused("fit", "intents.toml", "-o", "/proc/intents") == (
-        "Nothing was fitted: /proc cannot be written to (No such file or directory). Name another folder with -o."
+        "Nothing was fitted: /proc cannot be written to (No such file or directory). Choose another folder with -o."
     )
 
 
 def test_a_folder_below_a_file(folder):
     assert refused("fit", "intents.toml", "-o", "train.csv/intents") == (
-        f"Nothing was fitted: {folder / 'train.csv'} cannot be written to (Not a directory). Name another folder with -o."
+        f"Nothing was fitted: {folder / 'train.csv'} cannot be written to (Not a directory). Choose another folder with -o."
     )
 
 
@@ -402,7 +404,7 @@ def a_full_disk(size):
 
 
 @contextmanager
-def room_for_the_state_alone():
+def room_for_the_checkpoint_alone():
     """Let the folder of an artifact be made, and nothing be written into it."""
     write = Path.write_bytes
 
@@ -419,25 +421,35 @@ def room_for_the_state_alone():
 def test_no_room_for_the_artifact(folder):
     before = state_of(folder)
     with a_full_disk(8_000):
-        done = typed("fit", "intents.toml", "-q", "-o", "shelf/intents")
+        done = typed("fit", "intents.toml", "-q", "-o", "models/intents")
     assert (done.code, done.out) == (2, "")
-    assert done.err == f"Error: The artifact cannot be written to {folder / 'shelf' / 'intents'}: File too large.\n"
+    assert done.err == f"Error: The artifact cannot be written to {folder / 'models' / 'intents'}: File too large.\n"
     left = {name for name in state_of(folder) if name not in before}
-    assert left == {"shelf", "shelf/intents.run", *(f"shelf/intents.run/{name}" for name in RUN_FILES)}
+    assert left == {"models", "models/intents.run", *(f"models/intents.run/{name}" for name in RUN_FILES)}
 
 
 def test_no_room_for_the_artifact_loses_no_work(folder):
-    words = ("fit", "intents.toml", "-q", "--set", "strategy=full", "-o", "shelf/intents", "--set", "training.epochs=1")
-    with room_for_the_state_alone():
+    words = (
+        "fit",
+        "intents.toml",
+        "-q",
+        "--set",
+        "strategy=full",
+        "-o",
+        "models/intents",
+        "--set",
+        "training.epochs=1",
+    )
+    with room_for_the_checkpoint_alone():
         done = typed(*words)
     assert (done.code, done.out) == (2, "")
     assert done.err == (
-        f"Error: The artifact cannot be written to {folder / 'shelf' / 'intents'}: No space left on device.\n"
-        "What was learned is in shelf/intents.run. Once that is mended, go on: "
-        "taskgraft fit intents.toml --set strategy=full --set training.epochs=1 --output shelf/intents --resume\n"
+        f"Error: The artifact cannot be written to {folder / 'models' / 'intents'}: No space left on device.\n"
+        "The checkpoint is in models/intents.run. Once that is fixed, continue with: "
+        "taskgraft fit intents.toml -q --set strategy=full -o models/intents --set training.epochs=1 --resume\n"
     )
     assert typed(*words, "--resume").code == 0
-    lines = (folder / "shelf" / "intents.run" / "metrics.jsonl").read_text().splitlines()
+    lines = (folder / "models" / "intents.run" / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 2  # a step and an epoch, of the first run
 
 
@@ -502,7 +514,7 @@ def test_rows_to_predict_for_without_the_input(artifact, folder):
     )
 
 
-def test_a_row_that_cannot_be_predicted_for(artifact, folder):
+def test_an_invalid_row_to_predict_for(artifact, folder):
     (folder / "new.csv").write_text("id,text\n1,lost\n2,\n3,late\n")
     assert refused("predict", "intents", "new.csv", "-o", "out.csv") == (
         "new.csv, line 3: the text is empty.\nFix these rows, or take them out of the data."
@@ -516,17 +528,17 @@ def test_predictions_onto_the_rows_themselves(artifact):
 
 
 def test_an_evaluation_by_an_unknown_metric(artifact):
-    said = refused("evaluate", "intents", "valid.csv", "--metrics", "regresion", "--quiet")
-    assert said.startswith("No metric named 'regresion'. Did you mean 'regression' (from taskgraft 0.1.0)?\n")
+    message = refused("evaluate", "intents", "valid.csv", "--metrics", "regresion", "--quiet")
+    assert message.startswith("No metric named 'regresion'. Did you mean 'regression' (from taskgraft 0.1.0)?\n")
 
 
-def test_an_evaluation_by_groups_that_are_not_there(artifact):
+def test_an_evaluation_by_an_unknown_group_column(artifact):
     assert refused("evaluate", "intents", "valid.csv", "--groups", "customer", "--quiet") == (
         "valid.csv has no column 'customer'. Columns: id, text, label."
     )
 
 
-def test_a_device_that_is_not_there(artifact):
-    said = refused("predict", "intents", "valid.csv", "--device", "warp")
-    assert said.startswith("The device 'warp' cannot be used: ")
-    assert said.endswith(" 'cpu' always can.")
+def test_an_unknown_device(artifact):
+    message = refused("predict", "intents", "valid.csv", "--device", "warp")
+    assert message.startswith("The device 'warp' cannot be used: ")
+    assert message.endswith(" 'cpu' always can.")

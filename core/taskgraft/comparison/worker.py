@@ -101,7 +101,7 @@ class RunRecord:
         return cls(result, document["rows"], document["problem"], document["lasts"])
 
 
-def main(folder: Path) -> None:
+def execute(folder: Path) -> None:
     """Execute a run and record how it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the parent handles it
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -163,4 +163,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    execute(Path(sys.argv[1]))

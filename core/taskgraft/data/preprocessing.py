@@ -108,7 +108,8 @@ class ProcessedInputs:
         kept = [row for row in range(len(self.rows)) if row not in reasons]
         notes = Counter(self.notes)
         if notes:  # the processor counts over many rows, so what it notes on the dropped ones is subtracted
-            notes -= Counter(self.on_the_fly.process(sorted(reasons)).notes)
+            for _, dropped in _process_chunks(self.on_the_fly, sorted(reasons), heavy=True, workers=0):
+                notes -= Counter(dropped.notes)
         on_the_fly = self.on_the_fly.replace_rows(rows, kept)
         source = self.source.take(kept) if isinstance(self.source, TensorCache) else on_the_fly
         elements = None if self.elements is None else [self.elements[row] for row in kept]
@@ -130,7 +131,7 @@ def preprocess(
     on_the_fly, cacheable = OnTheFlyInputs(rows, names, backbone), backbone.processor.cacheable
     cache: TensorCache | None = TensorCache(folder, memory)
     notes, invalid, elements, sizes = Counter[str](), dict[int, str](), list[int](), list[int]()
-    for chunk, processed in _process_chunks(on_the_fly, heavy=not cacheable, workers=workers):
+    for chunk, processed in _process_chunks(on_the_fly, range(len(rows)), heavy=not cacheable, workers=workers):
         invalid |= {chunk[row]: reason for row, reason in processed.invalid.items()}
         notes.update(processed.notes)
         elements += processed.elements or ()
@@ -163,10 +164,10 @@ def label_count_mismatches(elements: Sequence[int] | None, labels: Columns) -> d
 
 
 def _process_chunks(
-    inputs: OnTheFlyInputs, *, heavy: bool, workers: int | None
+    inputs: OnTheFlyInputs, rows: Sequence[int], *, heavy: bool, workers: int | None
 ) -> Iterator[tuple[Sequence[int], ProcessedBatch]]:
     size = _HEAVY_CHUNK if heavy else _CHUNK
-    chunks = [range(start, min(start + size, len(inputs))) for start in range(0, len(inputs), size)]
+    chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
     return zip(chunks, parallel_map(inputs.process, chunks, worker_count(workers, heavy=heavy)), strict=True)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,10 @@ def read_train_and_validation(
             f"The validation data are the training data ({train!s:.60}), so they would say nothing about new rows. "
             'Name other rows, or hold some out with data.split = "fraction:0.1".'
         )
-    rows = read_rows(train, catalog, "the training data", reader=data.reader, on_bad_row=data.on_bad_row)
+    read = partial(read_rows, catalog=catalog, reader=data.reader, on_bad_row=data.on_bad_row)
+    rows = read(train, what="the training data")
     if validation is not None:
-        return rows, read_rows(
-            validation, catalog, "the validation data", reader=data.reader, on_bad_row=data.on_bad_row
-        )
+        return rows, read(validation, what="the validation data")
     if data.split is None:
         return rows, None
     split = resolve(catalog, SplitSpec, data.split)
@@ -66,12 +66,7 @@ def split_columns(data: DataConfig, catalog: Catalog) -> tuple[str, ...]:
 
 
 def split_rows(rows: Rows, targets: Sequence[str], split: ResolvedComponent[SplitSpec], seed: int) -> tuple[Rows, Rows]:
-    """Split rows into training and validation rows.
-
-    Raises:
-        InvalidSplit: as :func:`check_split` does.
-        InvalidRows: naming rows that the split reports as invalid.
-    """
+    """Split rows into training and validation rows; raises InvalidSplit, and InvalidRows as the split does."""
     assigned = split.spec.split(rows, targets, split.config, seed)
     check_split(assigned, rows, f"'{split.label}' (from {split.source})")
     validation = rows.take(sorted(assigned[VALIDATION]))

@@ -16,8 +16,6 @@ from torch import Tensor
 from taskgraft.contract.batch import Batch, RowIndices, length_mask
 from taskgraft.data.errors import DataError
 
-_DEFAULT_MEMORY = 1 << 30
-
 _INDEX, _EXAMPLE, _LENGTHS, _ORDER = "index.safetensors", "example", "lengths", "order"
 """The file that describes the other files, and the first words of its tensor names."""
 
@@ -53,7 +51,7 @@ class TensorCache:
         memory: bytes above which tensors are moved to files.
     """
 
-    def __init__(self, folder: Path, memory: int = _DEFAULT_MEMORY):
+    def __init__(self, folder: Path, memory: int = 1 << 30):
         self._folder = folder
         self._memory = memory
         self._chunks: dict[str, list[Tensor]] = {}

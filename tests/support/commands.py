@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from fcntl import ioctl
 from io import StringIO
 
+import taskgraft.cli.app  # a garden hides libraries that are not imported yet
+import taskgraft.cli.console  # noqa: F401
 from taskgraft.cli.main import main
 
 

@@ -1,4 +1,4 @@
-"""Learn to read digits from images in folders, from random weights."""
+"""Train a classifier of digits on images in folders, from random weights."""
 
 from save import save
 

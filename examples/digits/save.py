@@ -9,11 +9,11 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 TEST = 500
-"""Images held out, as many of each digit as of all."""
+"""Images held out, stratified by digit."""
 
 
 def save(folder: str | Path) -> Path:
-    """Write FOLDER/train/DIGIT/NUMBER.png and FOLDER/test/…: 8 x 8 pixels, from 0 to 255."""
+    """Write FOLDER/train/DIGIT/NUMBER.png and FOLDER/test/…: 8 x 8 pixels, 8 bits."""
     digits = load_digits()
     parts = train_test_split(range(len(digits.images)), test_size=TEST, stratify=digits.target, random_state=0)
     for name, rows in zip(("train", "test"), parts, strict=True):

@@ -1,4 +1,4 @@
-"""Graft CIFAR-10's ten classes onto a network of one's own: ``python examples/foreign/fit.py WEIGHTS TRAIN TEST``."""
+"""Train a classifier of CIFAR-10 on your own network: ``python examples/foreign/fit.py WEIGHTS TRAIN TEST``."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Draw noisy pictures of circles, squares and triangles, and their masks."""
+"""Generate noisy images of circles, squares and triangles, and their masks."""
 
 import argparse
 import csv
@@ -8,70 +8,70 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 CIRCLE, SQUARE, TRIANGLE = 1, 2, 3
-"""Class numbers. The background is 0; the edge of a shape, one pixel wide, is nobody's: 255."""
+"""Class ids. The background is 0; the edge of a shape, one pixel wide, is ignored: 255."""
 
 EDGE = 255
 COLOURS = {CIRCLE: (200, 70, 60), SQUARE: (70, 180, 80), TRIANGLE: (70, 90, 210)}
-"""Red, green and blue about which a shape's own colour is drawn; the background is drawn about grey."""
+"""Mean colours of shapes; that of the background is grey."""
 
 PALETTE = [40, 40, 40, 230, 80, 60, 70, 170, 90, 70, 110, 220] + [0] * 3 * 251 + [255] * 3
 
 
 def draw(folder: Path, count: int, seed: int) -> None:
-    """Draw pictures and masks into a folder, and a table of them, NAME.csv, beside it.
+    """Write images and masks into a folder, and a table of them, NAME.csv, next to it.
 
     Args:
-        count: how many pictures.
-        seed: the same seed draws the same pictures.
+        count: number of images.
+        seed: determines the images.
     """
     folder.mkdir(parents=True)
     with folder.with_suffix(".csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["image", "mask"])
         for number in range(count):
-            image, mask = picture(np.random.default_rng([seed, number]))
+            image, mask = random_image(np.random.default_rng([seed, number]))
             names = [f"{folder.name}/{number:04}.jpg", f"{folder.name}/{number:04}.png"]
             image.save(folder.parent / names[0], quality=90)
             mask.save(folder.parent / names[1])
             table.writerow(names)
 
 
-def picture(chance: np.random.Generator) -> tuple[Image.Image, Image.Image]:
-    """Draw one to three shapes, and the mask with a palette that shows its classes."""
-    width, height = chance.integers(64, 97, 2).tolist()
-    image = Image.new("RGB", (width, height), about((128, 128, 128), chance))
+def random_image(rng: np.random.Generator) -> tuple[Image.Image, Image.Image]:
+    """Draw one to three shapes, and a mask with a palette for its classes."""
+    width, height = rng.integers(64, 97, 2).tolist()
+    image = Image.new("RGB", (width, height), random_colour((128, 128, 128), rng))
     mask = Image.new("P", (width, height))
     mask.putpalette(PALETTE)
-    for _ in range(chance.integers(1, 4)):
-        shape = int(chance.integers(CIRCLE, TRIANGLE + 1))
-        corners = outline(shape, chance, width, height)
-        ImageDraw.Draw(image).polygon(corners, fill=about(COLOURS[shape], chance))
+    for _ in range(rng.integers(1, 4)):
+        shape = int(rng.integers(CIRCLE, TRIANGLE + 1))
+        corners = outline(shape, rng, width, height)
+        ImageDraw.Draw(image).polygon(corners, fill=random_colour(COLOURS[shape], rng))
         ImageDraw.Draw(mask).polygon(corners, fill=shape, outline=EDGE)
-    noisy = np.asarray(image, np.float64) + chance.normal(0, 15, (height, width, 3))
+    noisy = np.asarray(image, np.float64) + rng.normal(0, 15, (height, width, 3))
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8)), mask
 
 
-def outline(shape: int, chance: np.random.Generator, width: int, height: int) -> list[tuple[float, float]]:
-    """Give the corners of a shape somewhere in the picture, a little turned; of a circle, sixty."""
-    corners, upright = {CIRCLE: (60, 0.0), SQUARE: (4, np.pi / 4), TRIANGLE: (3, np.pi / 6)}[shape]
-    radius, turned = chance.uniform(12, 26), upright + chance.uniform(-0.3, 0.3)
-    left, top = chance.uniform(radius, width - radius), chance.uniform(radius, height - radius)
-    angles = turned + 2 * np.pi * np.arange(corners) / corners
-    return [(left + radius * float(np.cos(angle)), top + radius * float(np.sin(angle))) for angle in angles]
+def outline(shape: int, rng: np.random.Generator, width: int, height: int) -> list[tuple[float, float]]:
+    """Compute the corners of a shape at a random position and rotation; sixty for a circle."""
+    corners, base_angle = {CIRCLE: (60, 0.0), SQUARE: (4, np.pi / 4), TRIANGLE: (3, np.pi / 6)}[shape]
+    radius, angle = rng.uniform(12, 26), base_angle + rng.uniform(-0.3, 0.3)
+    x, y = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
+    angles = angle + 2 * np.pi * np.arange(corners) / corners
+    return [(x + radius * float(np.cos(angle)), y + radius * float(np.sin(angle))) for angle in angles]
 
 
-def about(colour: tuple[int, int, int], chance: np.random.Generator) -> tuple[int, int, int]:
-    """Draw a colour somewhere about another one."""
-    red, green, blue = (np.array(colour) + chance.integers(-75, 76, 3)).clip(0, 255).tolist()
+def random_colour(colour: tuple[int, int, int], rng: np.random.Generator) -> tuple[int, int, int]:
+    """Sample a colour around another one."""
+    red, green, blue = (np.array(colour) + rng.integers(-75, 76, 3)).clip(0, 255).tolist()
     return red, green, blue
 
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("folder", type=Path, help="gets train/, train.csv, test/ and test.csv")
-    arguments.add_argument("--train", type=int, default=400, help="pictures to learn from")
-    arguments.add_argument("--test", type=int, default=100, help="pictures to judge by")
+    arguments.add_argument("folder", type=Path, help="output folder of train/, train.csv, test/ and test.csv")
+    arguments.add_argument("--train", type=int, default=400, help="number of training images")
+    arguments.add_argument("--test", type=int, default=100, help="number of test images")
     arguments.add_argument("--seed", type=int, default=0)
-    given = arguments.parse_args()
-    draw(given.folder / "train", given.train, given.seed)
-    draw(given.folder / "test", given.test, given.seed + 1)
+    options = arguments.parse_args()
+    draw(options.folder / "train", options.train, options.seed)
+    draw(options.folder / "test", options.test, options.seed + 1)

@@ -1,4 +1,4 @@
-"""Find circles, squares and triangles, with a decoder that reads all levels of a backbone, and with one that reads the last."""
+"""Segment circles, squares and triangles, with a decoder over all levels of a backbone and with one over the last only."""
 
 import taskgraft as tg
 
@@ -9,5 +9,5 @@ training = {"epochs": 8, "batch_size": 16, "workers": 0}
 for layout in ("pyramid", "grid"):
     model = tg.compose(backbone, {"name": "segmentation", "layout": layout}, strategy)
     model.fit("runs/drawn/train.csv", inputs="image", target="mask", training=training)
-    found = model.evaluate("runs/drawn/test.csv", resamples=0)
-    print(f"{layout:8} mean_iou={found['mean_iou']:.4f}")
+    evaluation = model.evaluate("runs/drawn/test.csv", resamples=0)
+    print(f"{layout:8} mean_iou={evaluation['mean_iou']:.4f}")

@@ -8,7 +8,7 @@ from taskgraft.testing import BackboneLaws, LabelledRows, PluginLaws, SplitLaws
 import plugin_molecule
 from plugin_molecule.backbone import SmilesTransformer
 from plugin_molecule.settings import MorganForestConfig, ScaffoldConfig, SmilesTransformerConfig
-from plugin_molecule.tokens import learned
+from plugin_molecule.tokens import fit_config
 
 SMILES = [
     "OC(=O)c1ccccc1",
@@ -25,7 +25,7 @@ SMILES = [
 
 
 def small(**settings):
-    return learned(SmilesTransformerConfig(blocks=2, feature_size=16, heads=2, **settings), {"smiles": SMILES})
+    return fit_config(SmilesTransformerConfig(blocks=2, feature_size=16, heads=2, **settings), {"smiles": SMILES})
 
 
 @pytest.mark.parametrize("randomised", [False, True])

@@ -1,4 +1,4 @@
-"""What a person reads who makes a mistake with images: the whole text, the exit code, and that nothing is left behind."""
+"""Errors of users with images, on the command line: the whole message, the exit code, and that no file is left behind."""
 
 import csv
 import json
@@ -35,9 +35,9 @@ epochs = 1
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    """Weights of small models, and a table of images beside them: made once."""
-    folder = tmp_path_factory.mktemp("shelf")
+def template(tmp_path_factory):
+    """A valid recipe, weights of small models, and a table of images; made once."""
+    folder = tmp_path_factory.mktemp("template")
     save_weights(random_model("test_resnet"), folder / "resnet.safetensors")
     save_weights(random_model("test_vit"), folder / "vit.safetensors")
     (folder / "animals.toml").write_text(RECIPE)
@@ -45,22 +45,22 @@ def shelf(tmp_path_factory):
         path = folder / "pets" / ("cat" if number % 2 else "dog") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(noise_image(40, 50, number)))
-    table(folder)
+    write_table(folder)
     return folder
 
 
 @pytest.fixture
-def place(shelf, tmp_path, monkeypatch):
-    """The working directory, with a right recipe and right images."""
-    monkeypatch.chdir(shutil.copytree(shelf, tmp_path / "work"))
+def workdir(template, tmp_path, monkeypatch):
+    """The working directory: a copy of the template."""
+    monkeypatch.chdir(shutil.copytree(template, tmp_path / "work"))
     return tmp_path / "work"
 
 
-def table(folder, *further):
-    """Write a table of the images, and of further rows."""
+def write_table(folder, *extra):
+    """Write a table of the images and extra rows."""
     rows = [(str(path.relative_to(folder)), path.parent.name) for path in sorted((folder / "pets").rglob("*.png"))]
     with (folder / "pets.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("image", "label"), *rows, *further])
+        csv.writer(file).writerows([("image", "label"), *rows, *extra])
 
 
 def refused_fit(*overrides):
@@ -72,79 +72,79 @@ def refused_features(*words, data="pets.csv"):
     return refused("features", "timm:test_resnet", data, "-o", "out.npy", "--quiet", *words)
 
 
-def refused_image(place, name, content):
-    """What is said of a table with one file beside the right ones."""
-    (place / "pets" / name).write_bytes(content)
-    table(place, (f"pets/{name}", "cat"))
+def refused_image(workdir, name, content):
+    """The error about a table with one more file."""
+    (workdir / "pets" / name).write_bytes(content)
+    write_table(workdir, (f"pets/{name}", "cat"))
     return refused_fit()
 
 
 # --- files
 
 
-def test_a_file_that_is_not_there(place):
-    table(place, ("pets/gone.png", "cat"))
+def test_a_missing_file(workdir):
+    write_table(workdir, ("pets/gone.png", "cat"))
     assert refused_fit() == f"pets.csv, line 8: there is no file pets/gone.png.\n{SKIP}"
 
 
-def test_a_file_that_is_not_there_beside_a_table_elsewhere(place, monkeypatch):
-    table(place, ("pets/gone.png", "cat"))
-    (place / "below").mkdir()
-    monkeypatch.chdir(place / "below")
+def test_a_missing_file_of_a_table_in_another_folder(workdir, monkeypatch):
+    write_table(workdir, ("pets/gone.png", "cat"))
+    (workdir / "below").mkdir()
+    monkeypatch.chdir(workdir / "below")
     words = ("--set", "backbone.weights=../resnet.safetensors", "--quiet")
     assert refused("fit", "../animals.toml", *words) == f"pets.csv, line 8: there is no file ../pets/gone.png.\n{SKIP}"
 
 
-def test_a_photograph_cut_off(place):
+def test_a_truncated_photograph(workdir):
     content = encode(noise_image(64, 64), "JPEG")
     assert (
-        refused_image(place, "half.jpg", content[: len(content) // 2])
+        refused_image(workdir, "half.jpg", content[: len(content) // 2])
         == f"pets.csv, line 8: pets/half.jpg is truncated or damaged (image file is truncated).\n{SKIP}"
     )
 
 
-def test_a_text_that_is_called_an_image(place):
+def test_a_text_file_with_the_suffix_of_an_image(workdir):
     assert (
-        refused_image(place, "text.webp", b"no pixels here\n")
+        refused_image(workdir, "text.webp", b"no pixels here\n")
         == f"pets.csv, line 8: pets/text.webp is not an image that Pillow can read.\n{SKIP}"
     )
 
 
-def test_an_empty_file(place):
-    assert refused_image(place, "empty.jpg", b"") == f"pets.csv, line 8: pets/empty.jpg is an empty file.\n{SKIP}"
+def test_an_empty_file(workdir):
+    assert refused_image(workdir, "empty.jpg", b"") == f"pets.csv, line 8: pets/empty.jpg is an empty file.\n{SKIP}"
 
 
-def test_a_folder_in_place_of_a_file(place):
-    table(place, ("pets/cat", "cat"))
+def test_a_folder_instead_of_a_file(workdir):
+    write_table(workdir, ("pets/cat", "cat"))
     assert refused_fit() == f"pets.csv, line 8: pets/cat is a folder.\n{SKIP}"
 
 
-def test_an_empty_cell(place):
-    table(place, ("", "cat"))
+def test_an_empty_cell(workdir):
+    write_table(workdir, ("", "cat"))
     assert refused_fit() == f"pets.csv, line 8: the image is empty.\n{SKIP}"
 
 
-def test_an_image_without_a_label(place):
-    table(place, ("pets/cat/1.png", ""))
+def test_an_image_without_a_label(workdir):
+    write_table(workdir, ("pets/cat/1.png", ""))
     assert refused_fit() == f"pets.csv, line 8: the target column 'label' is empty.\n{SKIP}"
 
 
-def test_numbers_of_unknown_range(place):
+def test_pixels_of_unknown_range(workdir):
     content = encode(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF")
-    assert refused_image(place, "height.tiff", content) == (
+    assert refused_image(workdir, "height.tiff", content) == (
         "pets.csv, line 8: pets/height.tiff has Pillow's mode F, whose range is unknown; save it with 8"
         f" or 16 bits.\n{SKIP}"
     )
 
 
-def test_a_drawing_that_is_no_picture_of_pixels(place):
+def test_a_vector_drawing(workdir):
     assert (
-        refused_image(place, "drawing.eps", encode(noise_image(8, 8), "EPS"))
+        refused_image(workdir, "drawing.eps", encode(noise_image(8, 8), "EPS"))
         == f"pets.csv, line 8: pets/drawing.eps has the format EPS, which is not supported.\n{SKIP}"
     )
 
 
-def test_an_image_that_would_fill_the_memory(place, monkeypatch):
+def test_an_image_with_too_many_pixels(workdir, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
     assert refused_features("--set", "weights=random", "--set", "image_size=64") == (
         "pets.csv, line 2: pets/cat/1.png has more pixels than Pillow's limit (1,000).\n"
@@ -158,13 +158,13 @@ def test_an_image_that_would_fill_the_memory(place, monkeypatch):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_that_may_not_be_read(place):
-    (place / "pets" / "cat" / "1.png").chmod(0)
+def test_a_file_without_permission(workdir):
+    (workdir / "pets" / "cat" / "1.png").chmod(0)
     assert refused_fit() == f"pets.csv, line 2: pets/cat/1.png cannot be read (Permission denied).\n{SKIP}"
 
 
-def test_a_column_of_numbers(place):
-    (place / "pets.csv").write_text("image,label\n1,cat\n2,dog\n3,cat\n")
+def test_a_column_of_numbers(workdir):
+    (workdir / "pets.csv").write_text("image,label\n1,cat\n2,dog\n3,cat\n")
     assert refused_fit() == (
         "pets.csv, line 2: there is no file 1.\n"
         "pets.csv, line 3: there is no file 2.\n"
@@ -172,9 +172,9 @@ def test_a_column_of_numbers(place):
     )
 
 
-def test_images_that_are_numbers_of_another_form(place):
+def test_arrays_of_another_shape(workdir):
     lines = [json.dumps({"image": number, "label": label}) for number, label in enumerate(["cat", "dog"] * 2)]
-    (place / "pets.jsonl").write_text("\n".join(lines))
+    (workdir / "pets.jsonl").write_text("\n".join(lines))
     assert refused_fit("data.train=pets.jsonl") == (
         "pets.jsonl, line 1: the image is 0, not a path or an encoded image.\n"
         "pets.jsonl, line 2: the image is 1, not a path or an encoded image.\n"
@@ -183,12 +183,12 @@ def test_images_that_are_numbers_of_another_form(place):
     )
 
 
-def test_a_column_that_is_not_there(place):
+def test_a_missing_column(workdir):
     assert refused_fit("data.inputs=picture") == "pets.csv has no column 'picture'. Columns: image, label."
 
 
-def test_one_label_only(place):
-    (place / "pets.csv").write_text("image,label\npets/cat/1.png,cat\npets/cat/3.png,cat\n")
+def test_one_label_only(workdir):
+    (workdir / "pets.csv").write_text("image,label\npets/cat/1.png,cat\npets/cat/3.png,cat\n")
     assert refused_fit() == (
         "The target column 'label' has only the label 'cat' in the training split; a head needs two or more to tell"
         " apart."
@@ -198,73 +198,73 @@ def test_one_label_only(place):
 # --- folders
 
 
-def test_a_folder_without_images(place):
-    shutil.rmtree(place / "pets")
-    (place / "pets").mkdir()
+def test_a_folder_without_images(workdir):
+    shutil.rmtree(workdir / "pets")
+    (workdir / "pets").mkdir()
     assert refused_fit("data.train=pets") == (
         "pets: no reader takes this folder. Readers look for *.bmp, *.gif, *.jpeg, *.jpg, *.png, *.ppm, *.tif, *.tiff, "
         "*.webp, dataset_dict.json, dataset_info.json, history.* in it."
     )
 
 
-def test_a_folder_of_other_files(place):
-    shutil.rmtree(place / "pets")
-    (place / "pets").mkdir()
-    (place / "pets" / "notes.md").write_text("")
+def test_a_folder_of_other_files(workdir):
+    shutil.rmtree(workdir / "pets")
+    (workdir / "pets").mkdir()
+    (workdir / "pets" / "notes.md").write_text("")
     assert refused_fit("data.train=pets", "data.reader=image-folder") == (
         "pets: the folder has no image. Image files end in .bmp, .gif, .jpeg, .jpg, .png, .ppm, .tif, .tiff, .webp."
     )
 
 
-def test_a_label_without_images(place):
-    (place / "pets" / "horse").mkdir()
+def test_a_label_without_images(workdir):
+    (workdir / "pets" / "horse").mkdir()
     assert (
         refused_fit("data.train=pets")
         == "pets: the folder of the label 'horse' has no image. Add images, or remove the folder."
     )
 
 
-def test_a_file_among_the_images_that_is_none(place):
-    (place / "pets" / "cat" / "notes.txt").write_text("")
+def test_a_file_among_the_images_that_is_not_an_image(workdir):
+    (workdir / "pets" / "cat" / "notes.txt").write_text("")
     assert refused_fit("data.train=pets") == f"pets, row 3: cat/notes.txt does not have the suffix of an image.\n{SKIP}"
 
 
-def test_a_damaged_image_in_a_folder(place):
-    (place / "pets" / "cat" / "5.png").write_bytes(b"no pixels")
+def test_a_damaged_image_in_a_folder(workdir):
+    (workdir / "pets" / "cat" / "5.png").write_bytes(b"no pixels")
     assert (
         refused_fit("data.train=pets") == f"pets, row 2: pets/cat/5.png is not an image that Pillow can read.\n{SKIP}"
     )
 
 
-def test_a_folder_of_one_label(place):
-    shutil.rmtree(place / "pets" / "dog")
+def test_a_folder_of_one_label(workdir):
+    shutil.rmtree(workdir / "pets" / "dog")
     assert refused_fit("data.train=pets") == (
         "The target column 'label' has only the label 'cat' in the training split; a head needs two or more to tell"
         " apart."
     )
 
 
-def test_a_folder_that_is_not_there(place):
+def test_a_missing_folder(workdir):
     assert refused_fit("data.train=pet") == "pet: there is no such file."
 
 
 # --- models and weights
 
 
-def test_an_unknown_model(place):
+def test_an_unknown_model(workdir):
     assert refused_fit("backbone.model=test_resnot") == (
-        "timm has no model 'test_resnot'. Did you mean 'test_resnet'? timm.list_models() lists all; a folder that "
-        "timm saved, or hf-hub:OWNER/NAME, is read as well."
+        "timm has no model 'test_resnot'. Did you mean 'test_resnet'? timm.list_models() lists all; a folder "
+        "saved by timm, or hf-hub:OWNER/NAME, works as well."
     )
 
 
-def test_an_unknown_tag(place):
+def test_an_unknown_tag(workdir):
     assert refused_fit("backbone.model=test_resnet.r161_in1k") == (
         "timm has no weights 'r161_in1k' for the model 'test_resnet'. It has r160_in1k. Without a tag, timm chooses."
     )
 
 
-def test_a_model_of_the_hub_without_a_network(place):
+def test_a_model_of_the_hub_without_a_network(workdir):
     assert refused_fit("backbone.model=hf-hub:nobody/nothing") == (
         "No checkpoint 'nobody/nothing': it is no local folder, it is not in the hub's local cache, and the hub"
         " cannot be reached.\n"
@@ -273,7 +273,7 @@ def test_a_model_of_the_hub_without_a_network(place):
     )
 
 
-def test_weights_of_the_hub_without_a_network(place):
+def test_weights_of_the_hub_without_a_network(workdir):
     assert refused_fit("backbone.weights=pretrained") == (
         "No checkpoint 'timm/test_resnet.r160_in1k': it is no local folder, it is not in the hub's local cache,"
         " and the hub cannot be reached.\n"
@@ -282,7 +282,7 @@ def test_weights_of_the_hub_without_a_network(place):
     )
 
 
-def test_a_folder_of_a_model_that_is_not_there(place):
+def test_a_missing_folder_of_a_model(workdir):
     assert refused_fit("backbone.model=./saved", "backbone.weights=pretrained") == (
         "No checkpoint './saved': there is no such folder.\n"
         "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint where there "
@@ -290,46 +290,46 @@ def test_a_folder_of_a_model_that_is_not_there(place):
     )
 
 
-def test_weights_that_are_not_there(place):
+def test_missing_weights(workdir):
     assert refused_fit("backbone.weights=resnet.pth") == (
         "The checkpoint 'resnet.pth' cannot be used: there is no such weight file (other values: pretrained, random)."
     )
 
 
-def test_weights_of_another_model(place):
+def test_weights_of_another_model(workdir):
     assert refused_fit("backbone.weights=vit.safetensors") == (
-        "The weights 'vit.safetensors' hold 80 tensors that the model 'test_resnet' does not have: "
+        "The weights 'vit.safetensors' have 80 tensors that the model 'test_resnet' does not have: "
         "blocks.0.attn.proj.bias, blocks.0.attn.proj.weight, blocks.0.attn.qkv.bias and 77 more.\n"
-        "So they are another model's, and nothing is loaded. Choose the model that they belong to, or give the "
-        "arguments that it was built with."
+        "So they belong to another model, and nothing is loaded. Choose that model, or set the arguments that it was "
+        "built with."
     )
 
 
-def test_weights_cut_off(place):
-    content = (place / "resnet.safetensors").read_bytes()
-    (place / "resnet.safetensors").write_bytes(content[:10_000])
+def test_truncated_weights(workdir):
+    content = (workdir / "resnet.safetensors").read_bytes()
+    (workdir / "resnet.safetensors").write_bytes(content[:10_000])
     assert refused_fit() == (
         "The checkpoint 'resnet.safetensors' cannot be used: its weights cannot be read (Error while deserializing "
-        "header: incomplete metadata, file not fully covered); fetch them again, or save the tensors alone "
-        "(model.state_dict())."
+        "header: incomplete metadata, file not fully covered); download them again, or save only the "
+        "tensors (model.state_dict())."
     )
 
 
-def test_a_table_in_place_of_weights(place):
+def test_a_table_instead_of_weights(workdir):
     assert refused_fit("backbone.weights=pets.csv") == (
         "The checkpoint 'pets.csv' cannot be used: its weights cannot be read (a file holds more than tensors, and "
         "is not run); download them again, or save only the tensors (model.state_dict())."
     )
 
 
-def test_an_unknown_part(place):
+def test_an_unknown_part(workdir):
     assert (
         refused_fit("backbone.until=layer5")
         == "There is no part 'layer5' to keep as the last. The parts are layer1.0, layer2.0, layer3.0, layer4.0."
     )
 
 
-def test_an_unknown_argument(place):
+def test_an_unknown_argument(workdir):
     assert refused_fit("backbone.arguments.act_layers=gelu") == (
         "The model 'test_resnet' has no argument 'act_layers'. Did you mean 'act_layer'? Arguments: block, "
         "layers, output_stride, global_pool, cardinality, base_width, stem_width, stem_type, replace_stem_pool, "
@@ -337,7 +337,7 @@ def test_an_unknown_argument(place):
     )
 
 
-def test_an_argument_that_is_not_to_be_set(place):
+def test_an_argument_that_taskgraft_sets(workdir):
     assert (
         refused_fit("backbone.arguments.num_classes=3")
         == "The argument 'num_classes' of the model 'test_resnet' is set by taskgraft. Leave it out."
@@ -351,7 +351,7 @@ NO_SIDE = "input should be greater than or equal to 1, or input should be a list
 
 
 @pytest.mark.parametrize(
-    ("size", "said"),
+    ("size", "message"),
     [
         ("0", f"0: {NO_SIDE}"),
         ("-64", f"-64: {NO_SIDE}"),
@@ -361,11 +361,11 @@ NO_SIDE = "input should be greater than or equal to 1, or input should be a list
         ),
     ],
 )
-def test_an_image_size_that_is_none(place, size, said):
-    assert refused_fit(f"backbone.image_size={size}") == f"backbone 'timm': the setting 'image_size' is {said}"
+def test_an_invalid_image_size(workdir, size, message):
+    assert refused_fit(f"backbone.image_size={size}") == f"backbone 'timm': the setting 'image_size' is {message}"
 
 
-def test_an_image_size_that_the_model_cannot_read(place):
+def test_an_image_size_that_the_model_cannot_read(workdir):
     assert refused_fit("backbone.model=test_vit", "backbone.weights=vit.safetensors", "backbone.image_size=70") == (
         "The model 'test_vit' cannot read images of 70 × 70 pixels: Input height (70) should be divisible by patch "
         "size (16).\n"
@@ -374,53 +374,53 @@ def test_an_image_size_that_the_model_cannot_read(place):
 
 
 @pytest.mark.parametrize(
-    ("crop", "said"),
+    ("crop", "message"),
     [
         ("0", "0: input should be greater than 0."),
         ("1.5", "1.5: input should be less than or equal to 1."),
         ("center", "'center': input should be a valid number, unable to parse string as a number."),
     ],
 )
-def test_a_crop_that_is_no_share(place, crop, said):
-    assert refused_fit(f"backbone.crop={crop}") == f"backbone 'timm': the setting 'crop' is {said}"
+def test_an_invalid_crop(workdir, crop, message):
+    assert refused_fit(f"backbone.crop={crop}") == f"backbone 'timm': the setting 'crop' is {message}"
 
 
-def test_an_unknown_way_to_crop(place):
+def test_an_unknown_crop_mode(workdir):
     assert (
         refused_fit("backbone.crop_mode=middle")
         == "backbone 'timm': the setting 'crop_mode' is 'middle': input should be 'center', 'squash' or 'border'."
     )
 
 
-def test_a_scale_of_nothing(place):
+def test_a_standard_deviation_of_zero(workdir):
     assert (
         refused_fit("backbone.std=[0, 0.2, 0.2]")
         == "backbone 'timm': the setting 'std.0' is 0: input should be greater than 0."
     )
 
 
-def test_an_unknown_policy(place):
+def test_an_unknown_policy(workdir):
     assert refused_fit("backbone.augment=mixup") == (
         "backbone 'timm': the setting 'augment' is 'mixup': there is no policy 'mixup'. Did you mean 'mix-up'? "
         "Policies: light, rand-augment, mix-up, cut-mix."
     )
 
 
-def test_policies_that_are_no_list(place):
+def test_policies_that_are_not_a_list(workdir):
     assert refused_fit("backbone.augment=5") == (
         "backbone 'timm': the setting 'augment' is 5: input should be a policy's name, a dict with its name, or a "
         "list of these."
     )
 
 
-def test_mixed_images_for_a_head_of_numbers(place):
+def test_mixed_images_for_a_regression_head(workdir):
     assert refused_fit("head=regression", "strategy=full", "backbone.augment=mix-up") == (
         "'timm:test_resnet' mixes training examples (mixup), but 'regression' does not support soft labels.\n"
         "Choose another augmentation, or a head that supports them (classification)."
     )
 
 
-def test_a_head_that_reads_what_a_convolution_does_not_emit(place):
+def test_a_head_that_reads_a_layout_that_the_backbone_does_not_emit(workdir):
     assert refused_fit("head=element-classification", "strategy=full") == (
         "'element-classification' reads sequence features, but 'timm:test_resnet' emits vector and grid and "
         "pyramid.\n"
@@ -434,54 +434,54 @@ def test_a_head_that_reads_what_a_convolution_does_not_emit(place):
 RANDOM = ("--set", "weights=random", "--set", "image_size=64")
 
 
-def test_features_of_a_layout_that_does_not_exist(place):
+def test_features_of_a_layout_that_the_backbone_does_not_emit(workdir):
     assert (
         refused_features(*RANDOM, "--layout", "sequence")
         == "'timm:test_resnet' has no sequence features. Choose vector or grid."
     )
 
 
-def test_features_of_an_unknown_layout(place):
+def test_features_of_an_unknown_layout(workdir):
     assert (
         refused_features(*RANDOM, "--layout", "grids")
         == "'timm:test_resnet' has no grids features. Did you mean grid? Choose vector or grid."
     )
 
 
-def test_features_of_a_damaged_image(place):
-    (place / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
+def test_features_of_a_damaged_image(workdir):
+    (workdir / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
     assert refused_features(*RANDOM) == (
         "pets.csv, line 3: pets/cat/3.png is not an image that Pillow can read.\n"
         "Fix these rows, or take them out of the data."
     )
 
 
-def test_pooling_that_the_model_does_not_have(place):
+def test_pooling_that_the_model_does_not_have(workdir):
     assert refused_features(*RANDOM, "--pooling", "max") == (
         "backbone 'timm': there is no setting 'pooling'. Settings: model, revision, until, image_size, crop, crop_mode, "
         "interpolation, mean, std, augment, dtype, weights and 1 more."
     )
 
 
-def test_predicting_for_a_bad_image_among_good_ones(place):
+def test_predicting_for_an_invalid_image_among_valid_ones(workdir):
     assert typed("fit", "animals.toml", "-q", "-o", "model").code == 0
-    (place / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
+    (workdir / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
     assert refused("predict", "model", "pets.csv", "-q", "-o", "out.csv") == (
         "pets.csv, line 3: pets/cat/3.png is not an image that Pillow can read.\n"
         "Fix these rows, or take them out of the data."
     )
 
 
-def test_predicting_for_a_folder_without_images(place):
+def test_predicting_for_a_folder_without_images(workdir):
     assert typed("fit", "animals.toml", "-q", "-o", "model").code == 0
-    (place / "empty").mkdir()
+    (workdir / "empty").mkdir()
     assert refused("predict", "model", "empty", "-q", "-o", "out.csv") == (
         "empty: no reader takes this folder. Readers look for *.bmp, *.gif, *.jpeg, *.jpg, *.png, *.ppm, *.tif, *.tiff, "
         "*.webp, dataset_dict.json, dataset_info.json, history.* in it."
     )
 
 
-def test_predicting_for_one_image(place):
+def test_predicting_for_one_image(workdir):
     assert typed("fit", "animals.toml", "-q", "-o", "model").code == 0
     assert refused("predict", "model", "pets/cat/1.png", "-q", "-o", "out.csv") == (
         "pets/cat/1.png: no reader takes files of this kind. Readers take .csv, .csv.gz, .fa, .fa.gz, .faa, "
@@ -489,22 +489,22 @@ def test_predicting_for_one_image(place):
     )
 
 
-# --- what is used all the same
+# --- not errors
 
 
-def test_of_an_animation_the_first_frame_counts_and_that_is_said(place):
+def test_the_first_frame_of_an_animation_is_used_with_a_note(workdir):
     frames = [noise_image(40, 40, number) for number in range(3)]
     content = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    (place / "pets" / "wave.gif").write_bytes(content)
-    table(place, ("pets/wave.gif", "cat"))
+    (workdir / "pets" / "wave.gif").write_bytes(content)
+    write_table(workdir, ("pets/wave.gif", "cat"))
     done = typed("fit", "animals.toml", "-o", "model")
     assert done.code == 0
     assert done.err == "used the first of several frames: 1 of 7 training rows\n"
 
 
-def test_rows_that_are_left_out_on_request_are_counted(place):
-    (place / "pets" / "cat" / "5.png").write_bytes(b"no pixels")
-    table(place, ("pets/gone.png", "cat"))
+def test_skipped_rows_are_counted(workdir):
+    (workdir / "pets" / "cat" / "5.png").write_bytes(b"no pixels")
+    write_table(workdir, ("pets/gone.png", "cat"))
     done = typed("fit", "animals.toml", "-o", "model", "--set", "data.on_bad_row=skip")
     assert done.code == 0
     assert done.err == (

@@ -56,8 +56,8 @@ CUTS = {
     "xcit_nano_12_p16_224": (12, "cls_attn_blocks.0"),
     "hrnet_w18_small": (4, None),
 }
-"""Models that fail or give wrong features if their first blocks are simply skipped: the number of cuts, and the first part without
-a cut before it, since it reads more than the output of the previous block."""
+"""Models that fail or give wrong features if their first blocks are simply skipped: the number of cuts, and the first part
+without a cut before it, since it reads more than the output of the previous block."""
 
 
 @pytest.mark.parametrize("name", CUTS)

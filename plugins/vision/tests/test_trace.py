@@ -24,7 +24,7 @@ class Chain(nn.Module):
 
 
 class Skipping(Chain):
-    """The last block reads what the first gave, too."""
+    """The last block also reads the output of the first."""
 
     def forward(self, pixels):
         first = self.blocks[0](self.stem(pixels))
@@ -32,7 +32,7 @@ class Skipping(Chain):
 
 
 class WithTable(Chain):
-    """A table that does not depend on the pixels is made by a module."""
+    """One module computes a table that does not depend on the pixels."""
 
     def __init__(self):
         super().__init__()
@@ -46,19 +46,19 @@ class WithTable(Chain):
         return hidden
 
 
-class Lists(nn.Module):
-    """Hands on a list of two tensors."""
+class TensorLists(nn.Module):
+    """Passes a list of two tensors from module to module."""
 
     def __init__(self):
         super().__init__()
         self.split = nn.Conv2d(3, 4, 1)
-        self.join = Joining()
+        self.join = Join()
 
     def forward(self, pixels):
         return self.join(list(self.split(pixels).chunk(2, 1)))
 
 
-class Joining(nn.Module):
+class Join(nn.Module):
     def __init__(self):
         super().__init__()
         self.mix = nn.Conv2d(2, 2, 1)
@@ -67,7 +67,7 @@ class Joining(nn.Module):
         return self.mix(both[0]) + both[1]
 
 
-def run(model, pixels):
+def forward(model, pixels):
     return [model(pixels)]
 
 
@@ -76,53 +76,53 @@ def on_meta(kind):
         return kind().eval()
 
 
-def test_calls_are_noted_in_their_order_with_the_shapes_they_give():
-    calls = trace(on_meta(Chain), run, SIZE).calls
+def test_calls_are_recorded_in_order_with_their_output_shapes():
+    calls = trace(on_meta(Chain), forward, SIZE).calls
 
-    assert calls["stem"] == (Call(1, 2, ((ROWS, 5, 4, 4),), many=False, tainted=True),)
+    assert calls["stem"] == (Call(1, 2, ((ROWS, 5, 4, 4),), is_list=False, depends_on_pixels=True),)
     assert [calls[f"blocks.{number}"][0].start for number in range(3)] == [3, 5, 7]
     assert "idle" not in calls
 
 
-def test_what_does_not_depend_on_the_pixels_is_not_tainted():
-    calls = trace(on_meta(WithTable), run, SIZE).calls
+def test_the_trace_says_which_outputs_depend_on_the_pixels():
+    calls = trace(on_meta(WithTable), forward, SIZE).calls
 
-    assert (calls["table"][0].tainted, calls["stem"][0].tainted) == (False, True)
+    assert (calls["table"][0].depends_on_pixels, calls["stem"][0].depends_on_pixels) == (False, True)
 
 
 def test_a_chain_can_be_cut_before_each_block():
-    flow = find_cuts(on_meta(Chain), run, SIZE, ["blocks.0", "blocks.1", "blocks.2"])
+    flow = find_cuts(on_meta(Chain), forward, SIZE, ["blocks.0", "blocks.1", "blocks.2"])
 
     assert flow.cuts == {1, 2, 3}
     assert flow.sources == (3,)
 
 
-def test_a_pass_cannot_be_cut_where_an_earlier_value_is_read_later():
-    flow = find_cuts(on_meta(Skipping), run, SIZE, ["blocks.0", "blocks.1", "blocks.2"])
+def test_there_is_no_cut_where_an_earlier_value_is_read_later():
+    flow = find_cuts(on_meta(Skipping), forward, SIZE, ["blocks.0", "blocks.1", "blocks.2"])
 
     assert flow.cuts == {1, 3}
 
 
-def test_a_table_that_is_computed_again_hinders_no_cut():
-    assert find_cuts(on_meta(WithTable), run, SIZE, ["blocks.1", "blocks.2"]).cuts == {1, 2}
+def test_a_table_that_is_recomputed_prevents_no_cut():
+    assert find_cuts(on_meta(WithTable), forward, SIZE, ["blocks.1", "blocks.2"]).cuts == {1, 2}
 
 
-def test_no_cut_is_tried_where_there_is_no_entry():
-    assert find_cuts(on_meta(Chain), run, SIZE, ["blocks.0", None, "blocks.2"]).cuts == {1, 3}
+def test_there_is_no_cut_without_an_entry():
+    assert find_cuts(on_meta(Chain), forward, SIZE, ["blocks.0", None, "blocks.2"]).cuts == {1, 3}
 
 
-def test_a_pass_can_be_cut_where_a_list_of_tensors_is_handed_on():
-    assert find_cuts(on_meta(Lists), run, SIZE, ["join"]).cuts == {1}
+def test_there_can_be_a_cut_at_a_list_of_tensors():
+    assert find_cuts(on_meta(TensorLists), forward, SIZE, ["join"]).cuts == {1}
 
 
-def test_a_module_that_is_called_twice_is_no_place_to_cut():
+def test_there_is_no_cut_at_a_module_that_is_called_twice():
     def twice(model, pixels):
         return [model.blocks[1](model.blocks[1](model.stem(pixels)))]
 
     assert find_cuts(on_meta(Chain), twice, SIZE, ["blocks.1"]).cuts == frozenset()
 
 
-def test_outputs_from_before_a_cut_are_told_from_those_behind_it():
+def test_sources_separate_outputs_before_and_after_a_cut():
     def levels(model, pixels):
         stem = model.stem(pixels)
         first = model.blocks[0](stem)
@@ -134,7 +134,7 @@ def test_outputs_from_before_a_cut_are_told_from_those_behind_it():
     assert flow.sources == (0, 1, 3)
 
 
-def test_an_output_that_mixes_both_sides_of_a_cut_forbids_it():
+def test_an_output_that_uses_both_sides_prevents_a_cut():
     def levels(model, pixels):
         stem = model.stem(pixels)
         return [stem + model.blocks[0](stem), model.blocks[1](model.blocks[0](stem))]
@@ -142,7 +142,7 @@ def test_an_output_that_mixes_both_sides_of_a_cut_forbids_it():
     assert find_cuts(on_meta(Chain), levels, SIZE, ["blocks.0"]).cuts == frozenset()
 
 
-def test_a_residual_around_a_block_forbids_a_cut_before_it():
+def test_a_residual_around_a_block_prevents_a_cut_before_it():
     def residual(model, pixels):
         hidden = model.blocks[0](model.stem(pixels))
         return [model.blocks[2](hidden + model.blocks[1](hidden))]
@@ -150,24 +150,24 @@ def test_a_residual_around_a_block_forbids_a_cut_before_it():
     assert find_cuts(on_meta(Chain), residual, SIZE, ["blocks.0", "blocks.1", "blocks.2"]).cuts == {1, 3}
 
 
-@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
-def test_what_is_found_does_not_depend_on_gradients_being_on(without):
+@pytest.mark.parametrize("grad_mode", [torch.no_grad, torch.inference_mode])
+def test_results_do_not_depend_on_the_grad_mode(grad_mode):
     entries = ["blocks.0", "blocks.1", "blocks.2"]
     model = on_meta(Skipping)
-    with without():
-        flow, calls, found = (
-            find_cuts(model, run, SIZE, entries),
-            trace(model, run, SIZE).calls,
-            used_parameters(model, run, SIZE),
+    with grad_mode():
+        flow, calls, used = (
+            find_cuts(model, forward, SIZE, entries),
+            trace(model, forward, SIZE).calls,
+            used_parameters(model, forward, SIZE),
         )
 
-    assert flow == find_cuts(model, run, SIZE, entries)
-    assert calls == trace(model, run, SIZE).calls
-    assert found == used_parameters(model, run, SIZE)
+    assert flow == find_cuts(model, forward, SIZE, entries)
+    assert calls == trace(model, forward, SIZE).calls
+    assert used == used_parameters(model, forward, SIZE)
 
 
-def test_parameters_that_no_output_depends_on_are_not_reached():
+def test_used_parameters_are_those_that_an_output_depends_on():
     model = on_meta(Chain)
-    found = used_parameters(model, run, SIZE)
+    used = used_parameters(model, forward, SIZE)
 
-    assert {name for name, _ in model.named_parameters()} - found == {"idle.weight", "idle.bias"}
+    assert {name for name, _ in model.named_parameters()} - used == {"idle.weight", "idle.bias"}

@@ -21,25 +21,26 @@ SMALL = {
 }
 
 
-def pooled(model, pixels):
+def vector(model, pixels):
     return [model.forward_head(model.forward_features(pixels), pre_logits=True)]
 
 
-def levels(model, pixels):
+def pyramid(model, pixels):
     return model.forward_intermediates(pixels, output_fmt="NCHW", intermediates_only=True)
 
 
-def built(name):
+def build(name):
     torch.manual_seed(0)
     return timm.create_model(name, num_classes=0, **SMALL[name]).eval()
 
 
-def stretch(name, run):
+def traced(name, function):
     with torch.device("meta"):
-        skeleton = built(name)
-    found = split_into_blocks(skeleton, trace(skeleton, pooled, SIZE), layer_groups(skeleton))
-    flow = find_cuts(skeleton, run, SIZE, [piece.entry for piece in found[1:]])
-    return TracedForward(run, trace(skeleton, run, SIZE), {cut: found[cut].entry for cut in flow.cuts}, flow.sources)
+        skeleton = build(name)
+    blocks = split_into_blocks(skeleton, trace(skeleton, vector, SIZE), layer_groups(skeleton))
+    flow = find_cuts(skeleton, function, SIZE, [block.entry for block in blocks[1:]])
+    entries = {cut: blocks[cut].entry for cut in flow.cuts}
+    return TracedForward(function, trace(skeleton, function, SIZE), entries, flow.sources)
 
 
 @pytest.fixture(params=sorted(SMALL))
@@ -47,62 +48,62 @@ def name(request):
     return request.param
 
 
-@pytest.mark.parametrize("run", [pooled, levels])
-def test_resuming_equals_a_whole_pass_bit_for_bit(name, run):
-    found, model, pixels = stretch(name, run), built(name), torch.randn(3, *SIZE)
+@pytest.mark.parametrize("function", [vector, pyramid])
+def test_resuming_from_a_cut_gives_the_same_bits_as_a_whole_pass(name, function):
+    forward, model, pixels = traced(name, function), build(name), torch.randn(3, *SIZE)
 
-    assert found.entries
+    assert forward.entries
     with torch.no_grad():
-        whole = found.whole(model, pixels)
-        for cut in found.entries:
-            hidden, early = found.run_to(model, cut, pixels)
-            again = found.resume(model, cut, hidden, early, SIZE)
-            assert [one.equal(other) for one, other in zip(whole, again, strict=True)] == [True] * len(whole)
+        whole = forward.forward(model, pixels)
+        for cut in forward.entries:
+            hidden, early = forward.forward_to_cut(model, cut, pixels)
+            resumed = forward.forward_from_cut(model, cut, hidden, early, SIZE)
+            assert [output.equal(other) for output, other in zip(whole, resumed, strict=True)] == [True] * len(whole)
 
 
-def test_a_resumed_pass_does_not_run_what_lies_before_the_cut():
-    found, model = stretch("resnet18", pooled), built("resnet18")
+def test_a_resumed_pass_does_not_run_modules_before_the_cut():
+    forward, model = traced("resnet18", vector), build("resnet18")
     ran = []
     model.layer1[0].conv1.register_forward_hook(lambda *_: ran.append("before"))
-    model.layer4[1].conv1.register_forward_hook(lambda *_: ran.append("behind"))
-    last = max(found.entries)
+    model.layer4[1].conv1.register_forward_hook(lambda *_: ran.append("after"))
+    last = max(forward.entries)
     with torch.no_grad():
-        hidden, _ = found.run_to(model, last, torch.randn(1, *SIZE))
+        hidden, _ = forward.forward_to_cut(model, last, torch.randn(1, *SIZE))
         assert ran == ["before"]
-        found.resume(model, last, hidden, {}, SIZE)
+        forward.forward_from_cut(model, last, hidden, {}, SIZE)
 
-    assert ran == ["before", "behind"]
+    assert ran == ["before", "after"]
 
 
-def test_a_state_with_levels_does_not_run_what_lies_behind_the_cut():
-    found, model = stretch("resnet18", levels), built("resnet18")
+def test_a_pass_to_a_cut_does_not_run_modules_after_it():
+    forward, model = traced("resnet18", pyramid), build("resnet18")
     ran = []
-    model.layer4[1].conv1.register_forward_hook(lambda *_: ran.append("behind"))
+    model.layer4[1].conv1.register_forward_hook(lambda *_: ran.append("after"))
     with torch.no_grad():
-        _, early = found.run_to(model, max(found.entries), torch.randn(1, *SIZE))
+        _, early = forward.forward_to_cut(model, max(forward.entries), torch.randn(1, *SIZE))
 
     assert ran == []
     assert sorted(early) == [0, 1, 2, 3]
 
 
-def test_a_pass_leaves_the_model_as_it_was():
-    found, model = stretch("resnet18", pooled), built("resnet18")
+def test_the_model_is_unchanged_afterwards():
+    forward, model = traced("resnet18", vector), build("resnet18")
     pixels = torch.randn(1, *SIZE)
     with torch.no_grad():
         before = model(pixels)
-        hidden, _ = found.run_to(model, 2, pixels)
-        found.resume(model, 2, hidden, {}, SIZE)
+        hidden, _ = forward.forward_to_cut(model, 2, pixels)
+        forward.forward_from_cut(model, 2, hidden, {}, SIZE)
 
     assert not any("forward" in vars(module) for module in model.modules())
     assert not any(module._forward_pre_hooks for module in model.modules())
     assert before.equal(model(pixels))
 
 
-def test_gradients_reach_what_lies_behind_the_cut_and_nothing_before_it():
-    found, model = stretch("resnet18", pooled), built("resnet18")
+def test_gradients_reach_only_parameters_after_the_cut():
+    forward, model = traced("resnet18", vector), build("resnet18")
     with torch.no_grad():
-        hidden, _ = found.run_to(model, 4, torch.randn(2, *SIZE))
-    found.resume(model, 4, hidden, {}, SIZE)[0].sum().backward()
+        hidden, _ = forward.forward_to_cut(model, 4, torch.randn(2, *SIZE))
+    forward.forward_from_cut(model, 4, hidden, {}, SIZE)[0].sum().backward()
 
     assert [name for name, weight in model.named_parameters() if weight.grad is not None and "conv1" in name] == [
         "layer3.0.conv1.weight",

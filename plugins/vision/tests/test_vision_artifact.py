@@ -1,10 +1,11 @@
-"""What is learned over images: kept, loaded, refused and used again; the same from any source, and however it is read."""
+"""Models of images: artifacts and their verification, every source of rows, worker processes, augmentation."""
 
 import csv
 import json
 import os
 import tracemalloc
 
+import components
 import numpy as np
 import pytest
 import torch
@@ -14,16 +15,12 @@ from sample_images import encode, noise_image, randomize_weights
 from timm_files import SIZE, random_model, save_folder, save_weights
 
 import taskgraft as tg
-from taskgraft.builtin.heads.classification import Classification
-from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.builtin.strategies.full import Full, FullConfig
-from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
-from taskgraft.builtin.strategies.partial import Partial, PartialConfig
 from taskgraft.plugin import Layout, Predictions, TargetKind, TaskgraftError
-from taskgraft.storage.manifest import MANIFEST, TENSORS
 from taskgraft.testing import LabelledRows, PluginLaws, StrategyLaws
 from taskgraft_vision import processor, timm_backbone
 from taskgraft_vision.settings import TimmConfig
+
+MANIFEST, TENSORS = "taskgraft.json", "learned.safetensors"
 
 IMAGES = [encode(noise_image(40 + 9 * number, 60 - 5 * number, number)) for number in range(8)]
 LABELS = ["cat", "dog"] * 4
@@ -32,21 +29,21 @@ TRAINING = {"epochs": 2, "batch_size": 4, "precision": "fp32", "workers": 0}
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    """Weights of small models, made once."""
-    folder = tmp_path_factory.mktemp("shelf")
+def weight_folder(tmp_path_factory):
+    """A folder of weights of small models, made once."""
+    folder = tmp_path_factory.mktemp("weights")
     save_weights(random_model("test_resnet"), folder / "resnet.safetensors")
     save_weights(random_model("test_vit", img_size=SIZE), folder / "vit.safetensors")
     return folder
 
 
 @pytest.fixture
-def base(shelf):
-    return resnet(shelf)
+def base(weight_folder):
+    return resnet(weight_folder)
 
 
-def resnet(shelf, **settings):
-    weights = str(shelf / "resnet.safetensors")
+def resnet(weight_folder, **settings):
+    weights = str(weight_folder / "resnet.safetensors")
     return {"name": "timm", "model": "test_resnet", "weights": weights, "image_size": SIZE} | settings
 
 
@@ -66,7 +63,7 @@ def fingerprint(backbone):
     ).fingerprint()
 
 
-def refusal(artifact, **backbone):
+def error_message(artifact, **backbone):
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact, **({"backbone": backbone} if backbone else {}))
     return str(error.value).replace(str(artifact), "HERE")
@@ -75,14 +72,14 @@ def refusal(artifact, **backbone):
 # --- artifacts
 
 
-def test_statistics_of_batch_norms_are_learned_and_kept(base, shelf, tmp_path):
+def test_statistics_of_batch_norms_are_trained_and_saved(base, weight_folder, tmp_path):
     model = fitted(base, "full")
     artifact = model.save(tmp_path / "artifact")
 
-    kept, before = load_file(artifact / TENSORS), load_file(shelf / "resnet.safetensors")
+    saved, before = load_file(artifact / TENSORS), load_file(weight_folder / "resnet.safetensors")
     statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
     assert statistics
-    assert all(not torch.equal(kept[f"model.{name}"], before[name]) for name in statistics)
+    assert all(not torch.equal(saved[f"model.{name}"], before[name]) for name in statistics)
 
 
 @pytest.mark.parametrize("strategy", ["full", {"name": "partial", "learn": 1}, "linear-probe"])
@@ -93,7 +90,7 @@ def test_predictions_after_loading_are_the_same_bits(base, tmp_path, strategy):
     assert probabilities(tg.load(artifact)) == probabilities(model)
 
 
-def test_the_artifact_of_a_probe_is_small(base, tmp_path):
+def test_the_artifact_of_a_linear_probe_is_small(base, tmp_path):
     artifact = fitted(base).save(tmp_path / "artifact")
 
     assert sum(file.stat().st_size for file in artifact.iterdir()) < 200_000
@@ -106,8 +103,9 @@ def test_another_checkpoint_is_another_base(base, tmp_path):
     other = save_weights(random_model("test_resnet", seed=1), tmp_path / "other.safetensors")
 
     theirs, ours = fingerprint(base), fingerprint(base | {"weights": str(other)})
-    assert refusal(artifact, **(base | {"weights": str(other)})) == (
-        f"The artifact HERE cannot be used: it was trained on another base than 'timm:test_resnet' ({theirs} there, {ours} here)."
+    assert error_message(artifact, **(base | {"weights": str(other)})) == (
+        f"The artifact HERE cannot be used: it was trained on another base than 'timm:test_resnet' ({theirs} there, "
+        f"{ours} here)."
     )
 
 
@@ -125,8 +123,9 @@ def test_the_same_weights_in_another_model_are_another_base(base, tmp_path, sett
     artifact = fitted(base).save(tmp_path / "artifact")
 
     theirs, ours = fingerprint(base), fingerprint(base | settings)
-    assert refusal(artifact, **(base | settings)) == (
-        f"The artifact HERE cannot be used: it was trained on another base than 'timm:test_resnet' ({theirs} there, {ours} here)."
+    assert error_message(artifact, **(base | settings)) == (
+        f"The artifact HERE cannot be used: it was trained on another base than 'timm:test_resnet' ({theirs} there, "
+        f"{ours} here)."
     )
 
 
@@ -141,21 +140,21 @@ def test_the_same_weights_in_another_model_are_another_base(base, tmp_path, sett
         ({"std": (0.5, 0.5, 0.2)}, "std"),
     ],
 )
-def test_images_that_are_read_otherwise_are_refused(base, tmp_path, settings, differing):
+def test_other_preprocessing_settings_are_an_error(base, tmp_path, settings, differing):
     artifact = fitted(base).save(tmp_path / "artifact")
 
-    assert refusal(artifact, **(base | settings)) == (
+    assert error_message(artifact, **(base | settings)) == (
         f"The artifact HERE cannot be used: the processor's settings differ from those it was trained with: {differing}."
     )
 
 
-def test_a_flipped_bit_is_refused(base, tmp_path):
+def test_a_flipped_bit_is_an_error(base, tmp_path):
     artifact = fitted(base).save(tmp_path / "artifact")
     content = bytearray((artifact / TENSORS).read_bytes())
     content[-1] ^= 1
     (artifact / TENSORS).write_bytes(content)
 
-    assert refusal(artifact) == (
+    assert error_message(artifact) == (
         "The artifact HERE cannot be used: its files do not match SHA256SUMS, so it is damaged or was changed."
     )
 
@@ -172,7 +171,7 @@ def test_an_artifact_is_a_base_of_the_next_task(base, tmp_path):
     assert probabilities(tg.load(again)) == probabilities(second)
 
 
-def test_a_folder_of_timms_own_is_a_base(tmp_path):
+def test_a_folder_saved_by_timm_is_a_base(tmp_path):
     folder = save_folder(random_model(), tmp_path / "saved")
     model = fitted({"name": "timm", "model": str(folder), "image_size": SIZE})
 
@@ -182,16 +181,16 @@ def test_a_folder_of_timms_own_is_a_base(tmp_path):
 # --- heads
 
 
-def test_images_have_several_labels(base, tmp_path):
+def test_images_can_have_several_labels(base, tmp_path):
     rows = {"image": IMAGES, "label": [["red"], ["red", "round"], [], ["round"]] * 2}
     model = fitted(base, "full", "multi-label", rows)
 
     loaded = tg.load(model.save(tmp_path / "artifact"))
     assert loaded.predict_proba(IMAGES, quiet=True) == model.predict_proba(IMAGES, quiet=True)
-    assert all(set(some) <= {"red", "round"} for some in loaded.predict(IMAGES, quiet=True))
+    assert all(set(labels) <= {"red", "round"} for labels in loaded.predict(IMAGES, quiet=True))
 
 
-def test_images_have_a_number(base, tmp_path):
+def test_images_can_have_a_number(base, tmp_path):
     rows = {"image": IMAGES, "age": [float(number) for number in range(8)]}
     model = fitted(base, "full", "regression", rows, "age")
 
@@ -200,7 +199,7 @@ def test_images_have_a_number(base, tmp_path):
     assert all(isinstance(number, float) for number in loaded.predict(IMAGES, quiet=True))
 
 
-# --- where images come from
+# --- sources of rows
 
 
 @pytest.fixture
@@ -221,7 +220,7 @@ def as_folder(album):
 
 
 def as_csv(album):
-    """A table beside the images, whose paths start at its folder."""
+    """A table in the folder of the images, with relative paths."""
     with (album / "rows.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "label"])
@@ -242,7 +241,7 @@ def as_parquet(album):
 
 
 def as_parquet_of_paths(album):
-    """Paths in a table elsewhere, which start at the root."""
+    """A table in another folder, with absolute paths."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -259,13 +258,13 @@ def as_dataset(album):
 
 
 def as_dataset_folder(album):
-    """What Hugging Face's library saved, an Image column with the files inside."""
+    """A data set saved by Hugging Face's library, with the files inside its Image column."""
     as_dataset(album).save_to_disk(album.parent / "saved")
     return album.parent / "saved"
 
 
 def as_dataset_of_parquet(album):
-    """A data set as the hub holds it, by name and part."""
+    """A data set of the hub, by name and part."""
     (album.parent / "named").mkdir()
     as_dataset(album).to_parquet(album.parent / "named" / "train.parquet")
     return f"hub:{album.parent / 'named'}:train"
@@ -279,8 +278,8 @@ def as_dicts(album):
     "source",
     [as_csv, as_parquet, as_parquet_of_paths, as_dataset, as_dataset_folder, as_dataset_of_parquet, as_dicts],
 )
-def test_every_source_trains_and_predicts_alike(base, album, source, tmp_path, monkeypatch):
-    """From another working directory than that of the data."""
+def test_every_source_gives_the_same_model_and_predictions(base, album, source, tmp_path, monkeypatch):
+    """Run in another working directory than that of the data."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     expected = probabilities(fitted(base, rows=as_folder(album)), as_folder(album))
@@ -290,7 +289,7 @@ def test_every_source_trains_and_predicts_alike(base, album, source, tmp_path, m
     assert probabilities(fitted(base, rows=rows), rows) == expected
 
 
-def test_features_of_a_folder_are_written_by_a_command(shelf, base, album, tmp_path):
+def test_the_command_features_reads_an_image_folder(weight_folder, base, album, tmp_path):
     settings = ("--set", f"weights={base['weights']}", "--set", f"image_size={SIZE}")
     done = typed("features", "timm:test_resnet", album, "-o", tmp_path / "features.npy", "--quiet", *settings)
     backbone = timm_backbone.build(TimmConfig(**{key: value for key, value in base.items() if key != "name"}))
@@ -302,12 +301,12 @@ def test_features_of_a_folder_are_written_by_a_command(shelf, base, album, tmp_p
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "features.npy")), expected, rtol=1e-4, atol=1e-4)
 
 
-# --- how images are read
+# --- decoding
 
 
 @pytest.fixture
 def many(tmp_path):
-    """A folder of more images than are prepared at once."""
+    """A folder of more images than are processed at once."""
     for number in range(96):
         path = tmp_path / "many" / LABELS[number % 8] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -316,16 +315,16 @@ def many(tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["linear-probe", "full"])
-def test_images_are_decoded_by_worker_processes_alone(shelf, many, tmp_path, monkeypatch, strategy):
+def test_images_are_decoded_only_by_worker_processes(weight_folder, many, tmp_path, monkeypatch, strategy):
     decode, notes = processor.load_image, tmp_path / "notes"
 
-    def noted(image):
+    def record(image):
         with notes.open("a") as file:
             file.write(f"{os.getpid()}\n")
         return decode(image)
 
-    monkeypatch.setattr(processor, "picture", noted)
-    fitted(resnet(shelf, augment="light"), strategy, rows=many, workers=2, epochs=1)
+    monkeypatch.setattr(processor, "load_image", record)
+    fitted(resnet(weight_folder, augment="light"), strategy, rows=many, workers=2, epochs=1)
 
     decoders = notes.read_text().split()
     assert len(decoders) >= 96
@@ -333,45 +332,41 @@ def test_images_are_decoded_by_worker_processes_alone(shelf, many, tmp_path, mon
     assert len(set(decoders)) > 1
 
 
-def test_images_that_memory_may_not_hold_are_read_anew_and_take_none_of_it(shelf, many):
+def test_images_that_do_not_fit_in_memory_are_decoded_again(weight_folder, many):
     side = 2 * SIZE
     rows = [{"image": path.read_bytes(), "label": path.parent.name} for path in files(many)] * 2
 
     def peak(memory):
         tracemalloc.start()
         try:
-            fitted(resnet(shelf, image_size=side), rows=rows, memory=memory)
+            fitted(resnet(weight_folder, image_size=side), rows=rows, memory=memory)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
-    peak(0)  # what is imported on the way counts for nothing
-    prepared, kept, anew = len(rows) * 3 * side * side, peak(1 << 30), peak(0)
-    assert kept > prepared
-    assert anew < prepared / 2  # 32 of 192 are prepared at a time, while the 32 before them are read
+    peak(0)  # imports do not count
+    size, in_memory, on_the_fly = len(rows) * 3 * side * side, peak(1 << 30), peak(0)
+    assert in_memory > size
+    assert on_the_fly < size / 2  # 32 of 192 are processed at a time, while the previous 32 are used
 
 
-# --- images that vary
+# --- augmentation
 
 
 @pytest.mark.parametrize("augment", ["light", "rand-augment", ["mix-up", "cut-mix"]])
-def test_varied_images_train_the_same_with_any_number_of_workers(shelf, augment):
+def test_augmentation_does_not_depend_on_the_number_of_workers(weight_folder, augment):
     plain, alone, several = (
-        fitted(resnet(shelf, augment=some), "full", workers=workers)
-        for some, workers in (((), 0), (augment, 0), (augment, 2))
+        fitted(resnet(weight_folder, augment=policies), "full", workers=workers)
+        for policies, workers in (((), 0), (augment, 0), (augment, 2))
     )
 
     assert probabilities(alone) == probabilities(several)
     assert probabilities(alone) != probabilities(plain)
 
 
-# --- laws
+# --- conformance kit
 
-STRATEGIES = {
-    "full": lambda: Full(FullConfig()),
-    "partial": lambda: Partial(PartialConfig(learn=1)),
-    "linear-probe": lambda: LinearProbe(LinearProbeConfig()),
-}
+STRATEGIES = {"full": {}, "partial": {"learn": 1}, "linear-probe": {}}
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
@@ -379,7 +374,7 @@ STRATEGIES = {
 class TestStrategiesOnImages(StrategyLaws):
     @pytest.fixture
     def strategy(self, way):
-        return STRATEGIES[way]()
+        return components.strategy(way, **STRATEGIES[way])
 
     @pytest.fixture
     def backbone(self, name):
@@ -391,7 +386,7 @@ class TestStrategiesOnImages(StrategyLaws):
 
     @pytest.fixture
     def head(self):
-        return Classification(ClassificationConfig())
+        return components.head("classification")
 
     @pytest.fixture
     def targets(self):

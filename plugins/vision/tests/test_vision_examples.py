@@ -118,11 +118,11 @@ def test_the_demo_uses_real_weights_if_they_are_available(monkeypatch, capsys, t
     accuracies = {name: float(accuracy) for name, accuracy in re.findall(r"│ (\S.*?\S) +│ +([01]\.\d+) │", out)}
 
     skipped = (
-        "Left out: MobileNet, ImageNet weights, linear-probe. Set TASKGRAFT_DATA to the folder that holds "
+        "Skipped: MobileNet, ImageNet weights, linear-probe. Set TASKGRAFT_DATA to the folder that contains "
         "weights/mobilenetv1_imagenet_trunc/mobilenetv1_100_to_block4_0.safetensors."
     )
     assert accuracies.pop("test_resnet, random weights, full") >= 0.97
     assert (skipped in " ".join(out.split())) is not available
     assert accuracies.keys() == ({"MobileNet, ImageNet weights, linear-probe"} if available else set())
     assert all(accuracy >= 0.9 for accuracy in accuracies.values())
-    assert re.search(r"^ {2}0/\d+\.png +is read as 0$", out, re.MULTILINE)
+    assert re.search(r"^ {2}0/\d+\.png +is classified as 0$", out, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What plugin-molecule provides. Neither torch nor RDKit nor scikit-learn is imported here."""
+"""What plugin-molecule provides. Importing it imports neither torch, RDKit nor scikit-learn."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,11 @@ def taskgraft_backbones() -> Iterable[BackboneSpec]:
     """List the backbones of molecules."""
     yield BackboneSpec(
         name="smiles-transformer",
-        summary="a transformer over SMILES of any size with random weights, to be pretrained by masked-elements",
+        summary="a transformer over SMILES, of any size, with random weights; masked-elements can pretrain it",
         config=SmilesTransformerConfig,
         describe=describe,
         build=_build,
-        fit_config=_learn_tokens,
+        fit_config=_fit_config,
     )
 
 
@@ -36,7 +36,7 @@ def taskgraft_splits() -> Iterable[SplitSpec]:
         name="scaffold",
         summary="hold out whole Bemis-Murcko scaffolds, as MoleculeNet does",
         config=ScaffoldConfig,
-        split=_by_scaffold,
+        split=_split_by_scaffold,
     )
 
 
@@ -48,7 +48,7 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="a random forest over Morgan fingerprints",
         config=MorganForestConfig,
         targets=frozenset({TargetKind.NUMBERS, TargetKind.CATEGORY, TargetKind.CATEGORIES}),
-        fit=_learn_forest,
+        fit=_fit_forest,
         predict=_predict_forest,
     )
 
@@ -59,29 +59,29 @@ def _build(config: SmilesTransformerConfig) -> "SmilesTransformer":
     return SmilesTransformer(config)
 
 
-def _learn_tokens(config: SmilesTransformerConfig, inputs: Columns) -> SmilesTransformerConfig:
-    from plugin_molecule.tokens import learned
+def _fit_config(config: SmilesTransformerConfig, inputs: Columns) -> SmilesTransformerConfig:
+    from plugin_molecule.tokens import fit_config
 
-    return learned(config, inputs)
+    return fit_config(config, inputs)
 
 
-def _by_scaffold(
+def _split_by_scaffold(
     rows: "Rows", targets: Sequence[str], config: ScaffoldConfig, seed: int
 ) -> Mapping[str, Sequence[int]]:
-    from plugin_molecule.scaffold import by_scaffold
+    from plugin_molecule.scaffold import split_by_scaffold
 
-    return by_scaffold(rows, targets, config, seed)
+    return split_by_scaffold(rows, targets, config, seed)
 
 
-def _learn_forest(inputs: Columns, truth: Sequence[Any], config: MorganForestConfig) -> "Forest":
-    from plugin_molecule.forest import learn
+def _fit_forest(inputs: Columns, targets: Sequence[Any], config: MorganForestConfig) -> "Forest":
+    from plugin_molecule.forest import fit
 
-    return learn(inputs, truth, config)
+    return fit(inputs, targets, config)
 
 
 def _predict_forest(
-    learned: "Forest", inputs: Columns, elements: ElementCounts, config: MorganForestConfig
+    forest: "Forest", inputs: Columns, elements: ElementCounts, config: MorganForestConfig
 ) -> "Predictions":
     from plugin_molecule.forest import predict
 
-    return predict(learned, inputs, elements, config)
+    return predict(forest, inputs, elements, config)

@@ -33,11 +33,11 @@ class Block(nn.Module):
         Args:
             real: ``(batch, token)`` bool, False at padding.
         """
-        hidden = hidden + self.dropout(self.attention_out(self._attended(self.attention_norm(hidden), real)))
+        hidden = hidden + self.dropout(self.attention_out(self._attend(self.attention_norm(hidden), real)))
         inner = gelu(self.feed_forward_in(self.feed_forward_norm(hidden)))
         return hidden + self.dropout(self.feed_forward_out(inner))
 
-    def _attended(self, hidden: Tensor, real: Tensor) -> Tensor:
+    def _attend(self, hidden: Tensor, real: Tensor) -> Tensor:
         query, key, value = self.attention_in(hidden).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return scaled_dot_product_attention(query, key, value, real[:, None, None, :]).transpose(1, 2).flatten(2)
 
@@ -71,13 +71,13 @@ class SmilesTransformer(Backbone):
     def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
-        hidden, real = self._embedded(batch), batch.mask(TOKEN)
+        hidden, real = self._embed(batch), batch.mask(TOKEN)
         for block in self.blocks[: cut - 1]:
             hidden = block(hidden, real)
         return Batch({HIDDEN: hidden}, {HIDDEN: (TOKEN,)}, batch.lengths)
 
     def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
-        hidden, real = self._embedded(state) if cut == 0 else state[HIDDEN], state.mask(TOKEN)
+        hidden, real = self._embed(state) if cut == 0 else state[HIDDEN], state.mask(TOKEN)
         for block in self.blocks[max(cut - 1, 0) :]:
             hidden = block(hidden, real)
         hidden, atoms = self.norm(hidden), state.lengths[ELEMENT_AXIS]
@@ -86,10 +86,10 @@ class SmilesTransformer(Backbone):
         total = hidden.masked_fill(~real[..., None], 0).sum(1)
         return Features(layout, (total / state.lengths[TOKEN][:, None].to(total.dtype),))
 
-    def _embedded(self, batch: Batch) -> Tensor:
-        """Embed tokens, and add sines and cosines of where they stand."""
+    def _embed(self, batch: Batch) -> Tensor:
+        """Embed tokens, and add sinusoidal position embeddings."""
         size = self.embedding.embedding_dim
         steps = torch.arange(0, size, 2, device=batch[POSITIONS].device)
         angles = batch[POSITIONS][..., None] * 10_000 ** (-steps / size)
-        places = torch.cat([angles.sin(), angles.cos()], dim=-1)
-        return self.dropout(self.embedding(batch[TOKENS]) + places.to(self.embedding.weight.dtype))
+        position_embeddings = torch.cat([angles.sin(), angles.cos()], dim=-1)
+        return self.dropout(self.embedding(batch[TOKENS]) + position_embeddings.to(self.embedding.weight.dtype))

@@ -1,4 +1,4 @@
-"""Raw values → molecules of RDKit, or the reason why one is none; and molecules → SMILES."""
+"""Raw values → RDKit molecules, or the reason why a value is invalid; and molecules → SMILES."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,32 +10,31 @@ from taskgraft.plugin import TaskgraftError
 
 
 @dataclass(eq=False)
-class BadMolecule(TaskgraftError):
-    """A value that is no molecule, where only molecules were expected."""
+class InvalidMolecule(TaskgraftError):
+    """An invalid SMILES where every row must be valid."""
 
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.reason[0].upper()}{self.reason[1:]}. Mend this row, or take it out of the data."
+        return f"{self.reason[0].upper()}{self.reason[1:]}. Fix this row, or remove it from the data."
 
 
 @dataclass(frozen=True)
-class Written:
-    """A molecule as text.
+class SmilesWithOrder:
+    """A SMILES of a molecule.
 
     Attributes:
-        smiles: a SMILES of it.
-        atoms: the number of each atom in the molecule, in the order in which the text names them.
+        atoms: index of each atom in the molecule, in the order of the text.
     """
 
     smiles: str
     atoms: Sequence[int]
 
 
-def read(value: Any) -> "Chem.Mol | str":
-    """Read a SMILES: give the molecule, its atoms in the order of the text, or say why there is none.
+def parse_smiles(value: Any) -> "Chem.Mol | str":
+    """Parse a SMILES to a molecule, its atoms in the order of the text; or return why it is invalid.
 
-    Hydrogens that are written as atoms of their own are counted to their neighbours, as RDKit does.
+    Explicit hydrogen atoms are merged into their neighbours, as RDKit does.
     """
     if value is None or value == "":
         return "the SMILES is empty"
@@ -45,44 +44,44 @@ def read(value: Any) -> "Chem.Mol | str":
     if not text:
         return "the SMILES is empty"
     if len(text.split()) > 1:
-        return f"the SMILES {text!r:.60} has white space in it; names belong into a column of their own"
+        return f"the SMILES {text!r:.60} contains white space; put names in another column"
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(text)
         if molecule is not None:
             return molecule if molecule.GetNumAtoms() else f"the SMILES {text!r:.60} has no atom"
-        rough = Chem.MolFromSmiles(text, sanitize=False)
-        if rough is None:
-            return f"{text!r:.60} is no SMILES"
-        problems = Chem.DetectChemistryProblems(rough)
-    return f"{text!r:.60} is no molecule ({'; '.join(problem.Message() for problem in problems)})"
+        unchecked = Chem.MolFromSmiles(text, sanitize=False)
+        if unchecked is None:
+            return f"{text!r:.60} is not a SMILES"
+        problems = Chem.DetectChemistryProblems(unchecked)
+    return f"{text!r:.60} is not a molecule ({'; '.join(problem.Message() for problem in problems)})"
 
 
-def molecules(values: Sequence[Any]) -> "list[Chem.Mol]":
-    """Read SMILES that were read before.
+def parse_all(values: Sequence[Any]) -> "list[Chem.Mol]":
+    """Parse SMILES of which none may be invalid.
 
     Raises:
-        BadMolecule: for one that is none.
+        InvalidMolecule: for the first invalid one.
     """
-    found = [read(value) for value in values]
-    for one in found:
-        if isinstance(one, str):
-            raise BadMolecule(one)
-    return found
+    molecules = [parse_smiles(value) for value in values]
+    for molecule in molecules:
+        if isinstance(molecule, str):
+            raise InvalidMolecule(molecule)
+    return molecules
 
 
-def canonical(molecule: "Chem.Mol") -> Written:
-    """Write the canonical SMILES: the same for every writing of a molecule."""
-    return Written(Chem.MolToSmiles(molecule), _order(molecule))
+def canonical_smiles(molecule: "Chem.Mol") -> SmilesWithOrder:
+    """Write the canonical SMILES: the same for every SMILES of a molecule."""
+    return SmilesWithOrder(Chem.MolToSmiles(molecule), _atom_order(molecule))
 
 
-def drawn(molecule: "Chem.Mol", seed: int) -> Written:
-    """Write one of the many SMILES of a molecule, drawn by a seed (Bjerrum, 2017, SMILES enumeration as data augmentation)."""
-    numbers = np.random.default_rng(seed).permutation(molecule.GetNumAtoms()).tolist()
-    turned = Chem.RenumberAtoms(molecule, numbers)
-    smiles = Chem.MolToSmiles(turned, canonical=False)
-    return Written(smiles, [numbers[atom] for atom in _order(turned)])
+def random_smiles(molecule: "Chem.Mol", seed: int) -> SmilesWithOrder:
+    """Write a random SMILES of a molecule (Bjerrum, 2017, SMILES enumeration as data augmentation)."""
+    order = np.random.default_rng(seed).permutation(molecule.GetNumAtoms()).tolist()
+    renumbered = Chem.RenumberAtoms(molecule, order)
+    smiles = Chem.MolToSmiles(renumbered, canonical=False)
+    return SmilesWithOrder(smiles, [order[atom] for atom in _atom_order(renumbered)])
 
 
-def _order(molecule: "Chem.Mol") -> list[int]:
-    """Give the order in which RDKit wrote the atoms."""
+def _atom_order(molecule: "Chem.Mol") -> list[int]:
+    """Return the order in which RDKit wrote the atoms."""
     return list(molecule.GetPropsAsDict(includePrivate=True, includeComputed=True)["_smilesAtomOutputOrder"])

@@ -1,8 +1,9 @@
-"""The scaffold split: molecules that share a ring system stay together, so that what is judged has unseen ones.
+"""The scaffold split: molecules with the same ring system stay together, so the validation rows have unseen ones.
 
-Scaffolds are those of Bemis and Murcko (1996), without stereochemistry; molecules without a ring share the empty one. The
-commonest are learned from; each further one, the commoner first, goes to the first part that it fits into. Among equally common
-ones the later in the file comes first. All this is as in DeepChem, with which MoleculeNet (Wu and others, 2018) was measured.
+Scaffolds are those of Bemis and Murcko (1996), without stereochemistry; molecules without a ring share the empty one. The most
+common scaffold is in the training rows; each further one, in order of frequency, goes to the first part with room for it. Of
+equally frequent ones, the later in the file comes first. This is the algorithm of DeepChem, used for MoleculeNet (Wu and
+others, 2018).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,45 +11,47 @@ from collections.abc import Mapping, Sequence
 from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 from taskgraft.plugin import InvalidRows, Rows
 
-from plugin_molecule.molecule import read
+from plugin_molecule.molecule import parse_smiles
 from plugin_molecule.settings import ScaffoldConfig
 
 
-def by_scaffold(rows: Rows, targets: Sequence[str], config: ScaffoldConfig, seed: int) -> Mapping[str, Sequence[int]]:
-    """Divide rows so that no scaffold stands in two parts. The seed changes nothing.
+def split_by_scaffold(
+    rows: Rows, targets: Sequence[str], config: ScaffoldConfig, seed: int
+) -> Mapping[str, Sequence[int]]:
+    """Split rows so that no scaffold is in two parts. The seed has no effect.
 
     Raises:
-        InvalidRows: for rows without a molecule.
+        InvalidRows: for rows without a valid molecule.
     """
-    groups = scaffolds(rows, config.column)
+    groups = group_by_scaffold(rows, config.column)
     groups.sort(key=lambda members: (len(members), members[0]), reverse=True)
-    learned, judged = (1 - config.validation - config.test) * len(rows), (1 - config.test) * len(rows)
+    train_end, validation_end = (1 - config.validation - config.test) * len(rows), (1 - config.test) * len(rows)
     parts: dict[str, list[int]] = {"train": groups[0], "validation": [], "test": []}
     for members in groups[1:]:
         count = len(parts["train"]) + len(members)
-        if count <= learned:
+        if count <= train_end:
             parts["train"] += members
-        elif count + len(parts["validation"]) <= judged or not config.test:
+        elif count + len(parts["validation"]) <= validation_end or not config.test:
             parts["validation"] += members
         else:
             parts["test"] += members
     return {name: sorted(members) for name, members in parts.items()}
 
 
-def scaffolds(rows: Rows, column: str) -> list[list[int]]:
-    """Put rows with one scaffold together.
+def group_by_scaffold(rows: Rows, column: str) -> list[list[int]]:
+    """Group rows by scaffold.
 
     Raises:
-        InvalidRows: for rows without a molecule.
+        InvalidRows: for rows without a valid molecule.
     """
-    found: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     reasons: dict[int, str] = {}
     for row, value in enumerate(rows.values(column)):
-        molecule = read(value)
+        molecule = parse_smiles(value)
         if isinstance(molecule, str):
             reasons[row] = molecule
         else:
-            found.setdefault(MurckoScaffoldSmiles(mol=molecule, includeChirality=False), []).append(row)
+            groups.setdefault(MurckoScaffoldSmiles(mol=molecule, includeChirality=False), []).append(row)
     if reasons:
         raise InvalidRows(rows, reasons)
-    return list(found.values())
+    return list(groups.values())

@@ -4,7 +4,7 @@ import re
 
 from taskgraft.plugin import Columns
 
-from plugin_molecule.molecule import canonical, read
+from plugin_molecule.molecule import canonical_smiles, parse_smiles
 from plugin_molecule.settings import SMILES, SmilesTransformerConfig
 
 PATTERN = re.compile(
@@ -12,32 +12,34 @@ PATTERN = re.compile(
 )
 """Schwaller and others (2018), "Found in translation": predicting outcomes of complex organic chemistry reactions."""
 
-PLAIN = tuple("B Br C Cl N O S P F I b c n o s p * ( ) . = # - \\ / : ~ > $".split())
-PLAIN += (*map(str, range(10)), *(f"%{number}" for number in range(10, 30)))
-"""Tokens that every vocabulary has; atoms in brackets are learned."""
+BASE_VOCABULARY = tuple("B Br C Cl N O S P F I b c n o s p * ( ) . = # - \\ / : ~ > $".split())
+BASE_VOCABULARY += (*map(str, range(10)), *(f"%{number}" for number in range(10, 30)))
+"""Tokens of every vocabulary; atoms in brackets come from the training molecules."""
 
 UNKNOWN, MASK, FIRST = 1, 2, 3
-"""The number of a token that the vocabulary lacks, of a hidden one, and of the first of the vocabulary. 0 is padding."""
+"""Ids of an unknown token, of a masked one, and of the first of the vocabulary. 0 is padding."""
 
 
-def tokens_of(smiles: str) -> list[str]:
-    """Take a SMILES apart. What is no token is left out."""
+def tokenize(smiles: str) -> list[str]:
+    """Split a SMILES into tokens, ignoring characters that are not tokens."""
     return PATTERN.findall(smiles)
 
 
 def is_atom(token: str) -> bool:
-    """Say whether a token stands for an atom."""
+    """Whether a token is an atom."""
     return token[0].isalpha() or token[0] in "[*"
 
 
-def learned(config: SmilesTransformerConfig, inputs: Columns) -> SmilesTransformerConfig:
-    """Complete the settings by the tokens of the training molecules, unless they have some: those of an artifact.
+def fit_config(config: SmilesTransformerConfig, inputs: Columns) -> SmilesTransformerConfig:
+    """Add the tokens of the training molecules to the settings, unless they have a vocabulary from an artifact.
 
-    With an atom that has a hand goes its mirror image: another writing of the same molecule may have that one.
+    Each chiral atom comes with its mirror image, which another SMILES of the same molecule may contain.
     """
     if config.vocabulary:
         return config
-    known = [molecule for molecule in map(read, inputs[SMILES]) if not isinstance(molecule, str)]
-    seen = {token for molecule in known for token in tokens_of(canonical(molecule).smiles)} - set(PLAIN)
+    molecules = [molecule for molecule in map(parse_smiles, inputs[SMILES]) if not isinstance(molecule, str)]
+    seen = {token for molecule in molecules for token in tokenize(canonical_smiles(molecule).smiles)} - set(
+        BASE_VOCABULARY
+    )
     mirrored = {token.replace("@@", "@") if "@@" in token else token.replace("@", "@@") for token in seen}
-    return config.model_copy(update={"vocabulary": (*PLAIN, *sorted(seen | mirrored))})
+    return config.model_copy(update={"vocabulary": (*BASE_VOCABULARY, *sorted(seen | mirrored))})

@@ -1,6 +1,6 @@
 """The head ``segmentation``: a class per pixel of an image, by a light decoder over grids and softmax cross-entropy."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -220,8 +220,8 @@ def _pad_masks(masks: Sequence[NDArray[Any]], kind: type[np.integer[Any]]) -> Ba
     padded = np.zeros((len(masks), *sizes.max(0, initial=0)), kind)
     for row, mask in enumerate(masks):
         padded[row, : mask.shape[0], : mask.shape[1]] = mask
-    lengths: Mapping[str, Tensor] = {HEIGHT: torch.from_numpy(sizes[:, 0]), WIDTH: torch.from_numpy(sizes[:, 1])}
-    return Batch({"mask": torch.from_numpy(padded)}, {"mask": (HEIGHT, WIDTH)}, dict(lengths))
+    heights, widths = torch.from_numpy(sizes.T.copy())
+    return Batch({"mask": torch.from_numpy(padded)}, {"mask": (HEIGHT, WIDTH)}, {HEIGHT: heights, WIDTH: widths})
 
 
 def _sample_masks(targets: Batch, positions: tuple[Tensor, Tensor]) -> Tensor:

@@ -110,12 +110,14 @@ class Preparer:
         inputs = process_inputs(backbone, rows, self.recipe, self.folder / "training")
         inputs, dataset = train_dataset(head, target, inputs.drop(inputs.invalid, data.on_bad_row), data)
         inputs, soft_labels = self._soft_labels(inputs)
-        if len(inputs.rows) < len(rows):
+        if len(inputs.rows) < len(rows):  # what was fitted on rows that are dropped now is fitted again
             rows, refitted = self._fit_target(head, inputs.rows)
             if len(rows) < len(inputs.rows) or self._fit_backbone_config(rows).backbone != composition.backbone:
                 return self._prepare_training(rows)
             target = refitted or target
             inputs, dataset = train_dataset(head, target, inputs, data)
+            if len(inputs.rows) < len(rows):
+                return self._prepare_training(inputs.rows)
         recipe = self.recipe.model_copy(update={"backbone": composition.backbone.to_ref()})
         notes = {**rows.notes, **inputs.notes}
         return Preparation(composition, recipe, head, target, backbone, base, rows, dataset, soft_labels, notes)

@@ -32,7 +32,7 @@ from taskgraft.progress import ProgressReporter
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import HEAD
 from taskgraft.storage.run_directory import RunDirectory
-from taskgraft.training.checkpoint import TrainingCheckpoint, StageReport, restore_tensors
+from taskgraft.training.checkpoint import StageReport, TrainingCheckpoint, restore_tensors
 from taskgraft.training.convex_solver import Solution, solve_head
 from taskgraft.training.epoch_loop import EpochLoop
 from taskgraft.training.frozen_features import FrozenFeatures

@@ -70,42 +70,42 @@ FAULTS = {
     "companions": (
         (BACKBONE, "(self.layers(self._values(batch)),)", "(self.layers(self._values(batch)).sub(0.1 * len(batch)),)"),
         "features do not depend on the batch",
-        "AcmeModelsBackbone breaks the law 'an example's features do not depend on the rest of its batch or on padding':\n"
+        "AcmeModelsBackbone breaks the law 'features do not depend on the batch':\n"
         "vector features of row 0 alone and in a batch differ by 9.7e-01.\n"
         "Mask the positions past each example's length, and never combine rows of a batch.",
     ),
     "homeless": (
         (MODULE, 'owns=(f"layers.{k}",)', 'owns=(f"layers.{k}.0.weight",)'),
         "parts own every tensor once",
-        "AcmeModelsBackbone breaks the law 'parts own every tensor exactly once':\n"
+        "AcmeModelsBackbone breaks the law 'parts own every tensor once':\n"
         "no part owns layers.0.0.bias, layers.1.0.bias, layers.2.0.bias.\n"
         "Add the module to the 'owns' of the first part that uses it, or to 'unused' when the features do not need it.",
     ),
     "resumes-too-late": (
         (BACKBONE, "self.layers[cut:](hidden)", "self.layers[max(cut, 2):](hidden) if cut else self.layers(hidden)"),
         "resuming equals a full pass",
-        "AcmeModelsBackbone breaks the law 'the state at a cut gives the features of a full pass':\n"
+        "AcmeModelsBackbone breaks the law 'resuming equals a full pass':\n"
         "vector features resumed from cut 1 differ by 7.1e-01.\n"
         "Put everything that later parts need into the state, recompute what depends on length, or offer no such cut.",
     ),
     "takes-all": (
         (BACKBONE, "invalid = {row: ", "invalid = {} if texts else {row: "),
         "invalid rows are reported",
-        "AcmeModelsBackbone breaks the law 'an invalid row is reported, not raised':\n"
+        "AcmeModelsBackbone breaks the law 'invalid rows are reported':\n"
         "a row of empty cells is not invalid.\n"
         "Keep the row in the batch, and put its reason into 'invalid'.",
     ),
     "described-otherwise": (
         (BACKBONE, "describe(config)", 'describe(config.model_copy(update={"feature_size": 31}))'),
         "spec describes the backbone",
-        "AcmeModelsBackbone breaks the law 'describe matches what build returns':\n"
+        "AcmeModelsBackbone breaks the law 'spec describes the backbone':\n"
         "'features[0].feature_sizes[0]' is 32 as described by 'acme-models', but 31 as built.\n"
         "Let 'description' and the spec's 'describe' call one function.",
     ),
     "draws": (
         (BACKBONE, 'return batch["values"].to(', 'return torch.rand_like(batch["values"]).to('),
         "eval is deterministic",
-        "AcmeModelsBackbone breaks the law 'eval mode is deterministic':\n"
+        "AcmeModelsBackbone breaks the law 'eval is deterministic':\n"
         "two passes give vector features that differ by 5.1e-01.\n"
         "Use random numbers only where self.training is true, as dropout does.",
     ),
@@ -123,7 +123,7 @@ def test_torch_at_the_top_is_found_though_torch_is_imported_here(acme):
     assert broken("acme-models") == {
         "module is found": (
             "acme_models",
-            "acme_models breaks the law 'a plugin is found without heavy work':\n"
+            "acme_models breaks the law 'module is found':\n"
             "the catalog reports: imports torch during discovery; move that import into the spec's build function.\n"
             "Fix the module that the entry point names.",
         )
@@ -134,7 +134,7 @@ def test_an_example_with_invalid_settings_is_a_fault(acme):
     acme((MODULE, "example=Example(", 'example=Example({"feature_sise": 8}, '))
     assert broken("acme-models")["specs are valid"] == (
         "acme_models",
-        "backbone 'acme-models' of acme_models breaks the law 'a spec is plain and its settings are JSON':\n"
+        "backbone 'acme-models' of acme_models breaks the law 'specs are valid':\n"
         "its example: there is no setting 'feature_sise'. Did you mean 'feature_size'? Settings: feature_size, layers, seed.\n"
         "Give settings that its config accepts.",
     )
@@ -156,7 +156,7 @@ def test_a_fault_reads_well_in_print(acme):
     assert done.code == 1
     assert (
         "  BROKEN     invalid rows are reported:\n"
-        "             AcmeModelsBackbone breaks the law 'an invalid row is reported, not raised':\n"
+        "             AcmeModelsBackbone breaks the law 'invalid rows are reported':\n"
         "             a row of empty cells is not invalid.\n"
         "             Keep the row in the batch, and put its reason into 'invalid'.\n"
     ) in done.out

@@ -352,7 +352,7 @@ MISTAKES = (
             "        self.mean = getattr(self, 'mean', 0) + self.training * hidden.detach().mean()\n"
             "        hidden = hidden - self.mean\n"
         },
-        kit.check_training_changes_only_tensors,
+        kit.check_training_changes_only_parameters_and_buffers,
         "sequence features differ by # after a pass in training mode",
     ),
     violation(
@@ -611,9 +611,9 @@ MISTAKES = (
         Catcher.PLUGIN,
         "backbone",
         {"describe(config)\n": "describe(config.model_copy(update={'feature_size': 9}))\n"},
-        kit.check_spec_describes_the_backbone,
+        kit.check_descriptions_match_what_is_built,
         "'features[0].feature_sizes[0]' is 8 as described by 'strings', but 9 as built",
-        who="Strings",
+        who="backbone 'strings' of acme_strings",
     ),
     violation(
         "build modifies its settings.",

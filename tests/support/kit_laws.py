@@ -1,4 +1,4 @@
-"""The laws of the conformance kit, each with its advice, as its messages state them."""
+"""The advice of each check of the conformance kit, the messages it gives, and faults planted for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,285 +7,165 @@ from typing import Any
 import pytest
 
 from taskgraft import testing as kit
+from taskgraft.testing.check import title_of
+from taskgraft.testing.check_list import needs_of
 
 Check = Callable[..., None]
 
-LAWS = {
-    kit.check_description_is_valid: (
-        "the description is valid",
-        "Fix the description.",
-    ),
+ADVICE = {
+    kit.check_description_is_valid: "Fix the description.",
     kit.check_parts_own_every_tensor_once: (
-        "parts own every tensor exactly once",
-        "Add the module to the 'owns' of the first part that uses it, or to 'unused' when the features do not need it.",
+        "Add the module to the 'owns' of the first part that uses it, or to 'unused' when the features do not need it."
     ),
-    kit.check_roles_name_layers: (
-        "roles name linear and convolutional layers of their part",
-        "Fix the 'roles' of that part.",
-    ),
+    kit.check_roles_name_layers: "Fix the 'roles' of that part.",
     kit.check_output_modules_return_part_outputs: (
-        "the output module of a part returns the output of that part",
-        "Fix the 'output_module' of that part, or leave it out when no single module returns the part's output.",
+        "Fix the 'output_module' of that part, or leave it out when no single module returns the part's output."
     ),
     kit.check_export_changes_no_tensor: (
-        "export writes files and changes no tensor",
-        "Write into the given folder; raise ExportNotSupported with the reason when the library has no checkpoint format.",
+        "Write into the given folder; raise ExportNotSupported with the reason when the library has no checkpoint "
+        "format."
     ),
     kit.check_every_tensor_gets_a_gradient: (
-        "every tensor that is not declared unused gets a gradient",
-        "Use it in forward, declare it in 'unused', or (behind a zero gate) initialize the gate away from zero for the test.",
+        "Use it in forward, declare it in 'unused', or (behind a zero gate) start the gate away from zero in the test."
     ),
     kit.check_fingerprint_is_stable: (
-        "the fingerprint identifies the checkpoint as stored",
-        "Compute it from the checkpoint's files, or return None when there is no checkpoint.",
+        "Compute it from the checkpoint's files, or return None when there is no checkpoint."
     ),
-    kit.check_spec_describes_the_backbone: (
-        "describe matches what build returns",
-        "Let 'description' and the spec's 'describe' call one function.",
-    ),
-    kit.check_features_match_the_description: (
-        "features match their description",
-        "Fix forward or the description; heads are built from the description.",
-    ),
-    kit.check_eval_is_deterministic: (
-        "eval mode is deterministic",
-        "Use random numbers only where self.training is true, as dropout does.",
-    ),
+    kit.check_spec_describes_the_backbone: "Let 'description' and the spec's 'describe' call one function.",
+    kit.check_features_match_the_description: "Fix forward or the description; heads are built from the description.",
+    kit.check_eval_is_deterministic: "Use random numbers only where self.training is true, as dropout does.",
     kit.check_features_do_not_depend_on_the_batch: (
-        "an example's features do not depend on the rest of its batch or on padding",
-        "Mask the positions past each example's length, and never combine rows of a batch.",
+        "Mask the positions past each example's length, and never combine rows of a batch."
     ),
-    kit.check_no_state_is_kept_between_batches: (
-        "a backbone keeps no state between batches",
-        "Keep results in local variables, not on the module.",
+    kit.check_no_state_is_kept_between_batches: "Keep results in local variables, not on the module.",
+    kit.check_training_changes_only_parameters_and_buffers: (
+        "Register what training changes as a buffer, and let a part own it."
     ),
-    kit.check_training_changes_only_tensors: (
-        "training changes only parameters and buffers",
-        "Register what training changes as a buffer, and let a part own it.",
-    ),
-    kit.check_dtypes_work: (
-        "the weights can be cast to another dtype",
-        "Take dtypes from the weights or the hidden values, and cast floating-point inputs to them.",
-    ),
+    kit.check_dtypes_work: "Take dtypes from the weights or the hidden values, and cast floating-point inputs to them.",
     kit.check_devices_work: (
-        "a backbone runs on the device of its weights",
-        "Pass device=… (of an input or a weight) to every tensor that forward creates; never name a device.",
+        "Pass device=… (of an input or a weight) to every tensor that forward creates; never name a device."
     ),
     kit.check_resuming_equals_a_full_pass: (
-        "the state at a cut gives the features of a full pass",
-        "Put everything that later parts need into the state, recompute what depends on length, or offer no such cut.",
+        "Put everything that later parts need into the state, recompute what depends on length, or offer no such cut."
     ),
     kit.check_states_name_their_padded_axes: (
-        "the state at a cut gives the features of a full pass",
-        "Put everything that later parts need into the state, recompute what depends on length, or offer no such cut.",
+        "Put everything that later parts need into the state, recompute what depends on length, or offer no such cut."
     ),
     kit.check_states_hold_no_raw_input: (
-        "the state at a cut gives the features of a full pass",
-        "Keep the hidden values, and of the inputs only what later parts read (masks, positions).",
+        "Keep the hidden values, and of the inputs only what later parts read (masks, positions)."
     ),
     kit.check_states_do_not_depend_on_later_parts: (
-        "the state at a cut gives the features of a full pass",
-        "Let forward_to_cut stop before that part, or let an earlier part own what it uses.",
+        "Let forward_to_cut stop before that part, or let an earlier part own what it uses."
     ),
     kit.check_batches_can_be_interleaved: (
-        "the state at a cut gives the features of a full pass",
-        "Put everything that resuming needs into the state; keep nothing on the module.",
+        "Put everything that resuming needs into the state; keep nothing on the module."
     ),
     kit.check_preprocessing_is_deterministic: (
-        "preprocessing is deterministic, in any process",
-        "Use no random numbers in prepare; hold only settings, no module and no open file.",
+        "Use no random numbers in prepare; hold only settings, no module and no open file."
     ),
     kit.check_rows_are_preprocessed_independently: (
-        "a row is preprocessed independently of the rest of its batch",
-        "Pad on the right with 0, name padded axes with their lengths, and fit nothing to the rows of the batch.",
+        "Pad on the right with 0, name padded axes with their lengths, and fit nothing to the rows of the batch."
     ),
-    kit.check_invalid_rows_are_reported: (
-        "an invalid row is reported, not raised",
-        "Keep the row in the batch, and put its reason into 'invalid'.",
-    ),
+    kit.check_invalid_rows_are_reported: "Keep the row in the batch, and put its reason into 'invalid'.",
     kit.check_processor_settings_are_json: (
-        "the processor's settings are JSON",
-        "Return strings, numbers, true, false, null, and lists and objects of them, all fixed when it was built.",
+        "Return strings, numbers, true, false, null, and lists and objects of them, all fixed when it was built."
     ),
-    kit.check_element_schema_is_valid: (
-        "the values of elements are described as JSON",
-        "Return an ElementSchema that was fixed when the processor was built.",
-    ),
+    kit.check_element_schema_is_valid: "Return an ElementSchema that was fixed when the processor was built.",
     kit.check_element_values_match_the_schema: (
-        "element values match the schema, and depend on the row alone",
-        "Read them from the batch: -1 and NaN where there is nothing to recover, one element per vector of the sequence.",
+        "Read them from the batch: -1 and NaN where there is nothing to recover, one element per vector of the "
+        "sequence."
     ),
     kit.check_masking_changes_only_masked_elements: (
-        "masking changes the masked elements and no others",
-        "Replace the values at masked positions in a copy of the batch, and leave every other position as it is.",
+        "Replace the values at masked positions in a copy of the batch, and leave every other position as it is."
     ),
     kit.check_masked_values_do_not_leak: (
-        "nothing of a masked value is left",
-        "Clear every tensor of the batch that depends on a masked element; its replacement depends on the seed alone. "
-        "If rows hold something besides elements, give no two rows with the same number of elements that differ in the rest.",
+        "Clear every tensor of the batch that depends on a masked element; its replacement depends on the seed "
+        "alone. If rows hold something besides elements, give no two rows with the same number of elements that "
+        "differ in the rest."
     ),
-    kit.check_masking_depends_on_the_seed_alone: (
-        "masking of a row depends on the row and its seed alone",
-        "Take every random number for a row from its own seed.",
-    ),
-    kit.check_head_description_is_valid: (
-        "the description is valid",
-        "Fix the description.",
-    ),
-    kit.check_spec_describes_the_head: (
-        "describe matches what build returns",
-        "Let 'description' and the spec's 'describe' call one function.",
-    ),
-    kit.check_head_builds_from_json: (
-        "a head is built from its target description alone",
-        "Let build_module read nothing that fit_targets stored elsewhere.",
-    ),
+    kit.check_masking_depends_on_the_seed_alone: "Take every random number for a row from its own seed.",
+    kit.check_head_description_is_valid: "Fix the description.",
+    kit.check_spec_describes_the_head: "Let 'description' and the spec's 'describe' call one function.",
+    kit.check_head_builds_from_json: "Let build_module read nothing that fit_targets stored elsewhere.",
     kit.check_head_trains_in_any_precision: (
-        "a head reads features of any floating dtype, and each of its parameters gets a gradient",
-        "Cast features to the dtype of the head's weights; compute the loss in float32; build nothing unused.",
+        "Cast features to the dtype of the head's weights; compute the loss in float32; build nothing unused."
     ),
     kit.check_outputs_do_not_depend_on_the_batch: (
-        "loss and predictions do not depend on padding or on the rest of the batch",
-        "Never combine rows of a batch, and use the lengths: positions past them hold anything.",
+        "Never combine rows of a batch, and use the lengths: positions past them hold anything."
     ),
     kit.check_target_description_is_json: (
-        "a head stores what it fits in a frozen target description, as JSON",
-        "Let fit_targets return an instance of the class in 'target', a subclass of TargetDescription with plain fields.",
+        "Let fit_targets return an instance of the class in 'target', a subclass of TargetDescription with plain "
+        "fields."
     ),
     kit.check_targets_are_encoded_row_by_row: (
-        "encoding depends on the row and the target description alone",
-        "Let encode read nothing but its arguments; name padded axes with their lengths.",
+        "Let encode read nothing but its arguments; name padded axes with their lengths."
     ),
     kit.check_invalid_targets_are_reported: (
-        "an invalid target is InvalidTargets, naming its row",
-        "Raise InvalidTargets({row: reason}) from encode, with the label in the reason.",
+        "Raise InvalidTargets({row: reason}) from encode, with the label in the reason."
     ),
     kit.check_predictions_have_the_form_of_targets: (
-        "targets and predictions are one per row, in the user's labels or units",
-        "Decode both with the target description; list the labels of the class axis in 'classes'.",
+        "Decode both with the target description; list the labels of the class axis in 'classes'."
     ),
-    kit.check_loss_is_a_sum_over_rows: (
-        "the loss of a batch is the sum over its rows",
-        "Sum in 'total', do not average, and count in 'weight' what was summed.",
-    ),
+    kit.check_loss_is_a_sum_over_rows: "Sum in 'total', do not average, and count in 'weight' what was summed.",
     kit.check_lowest_loss_predicts_the_targets: (
-        "the output with the lowest loss is predicted as the target",
-        "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
+        "Let loss and predict read the output in one way: the order of labels, the scale, the units."
     ),
     kit.check_mixed_targets_have_the_mixed_loss: (
-        "the loss of mixed targets is that of both targets, weighted by their shares",
-        "Let mix_targets return a distribution over categories: the share of the own target, the rest of the other's.",
+        "Let mix_targets return a distribution over categories: the share of the own target, the rest of the other's."
     ),
-    kit.check_convex_loss_is_convex: (
-        "a loss described as convex is convex in the head's weights",
-        "Describe it with convex=False.",
-    ),
+    kit.check_convex_loss_is_convex: "Describe it with convex=False.",
     kit.check_soft_labels_match_the_teacher: (
-        "soft labels reproduce the teacher's output, row by row",
-        "Let soft_labels and distillation_loss use one temperature, sum over what is compared, and respect lengths.",
+        "Let soft_labels and distillation_loss use one temperature, sum over what is compared, and respect lengths."
     ),
     kit.check_masked_elements_are_chosen_by_seed: (
-        "which elements of a row are masked depends on their values and its seed alone",
-        "Use random numbers from the seed of the row, one per position; choose elements that have a value.",
+        "Use random numbers from the seed of the row, one per position; choose elements that have a value."
     ),
-    kit.check_tuning_is_described: (
-        "the description says what a head tunes",
-        "Name in 'tunes' what the method tune chooses on validation rows.",
-    ),
+    kit.check_tuning_is_described: "Name in 'tunes' what the method tune chooses on validation rows.",
     kit.check_tuning_is_pure: (
-        "tune is a pure function",
-        "Return a copy of the target description (model_copy), use no random numbers, and store nothing.",
+        "Return a copy of the target description (model_copy), use no random numbers, and store nothing."
     ),
-    kit.check_tuned_description_is_json: (
-        "the tuned description is JSON",
-        "Tune plain fields of the target description, with finite numbers.",
-    ),
-    kit.check_tuning_ignores_the_order_of_rows: (
-        "tuning does not depend on the order of the rows",
-        "Sort the rows, or sum over them.",
-    ),
+    kit.check_tuned_description_is_json: "Tune plain fields of the target description, with finite numbers.",
+    kit.check_tuning_ignores_the_order_of_rows: "Sort the rows, or sum over them.",
     kit.check_tuning_changes_no_tensor: (
-        "tuning changes no tensor of the head",
-        "Keep the tuned values in plain attributes or in buffers with persistent=False.",
+        "Keep the tuned values in plain attributes or in buffers with persistent=False."
     ),
-    kit.check_planning_is_pure: (
-        "a plan depends on the descriptions and settings alone",
-        "Keep nothing between calls; use no random numbers.",
-    ),
+    kit.check_planning_is_pure: "Keep nothing between calls; use no random numbers.",
     kit.check_stages_are_valid: (
-        "stages can be run",
-        "Select parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
+        "Select parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
+        "reason."
     ),
     kit.check_stages_fit_a_real_backbone: (
-        "stages can be run",
-        "Select parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
+        "Select parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "
+        "reason."
     ),
     kit.check_merging_keeps_the_features: (
-        "merged modules compute the same features",
-        "Return from 'merge' a layer that alone computes the same, or leave 'merge' out.",
+        "Return from 'merge' a layer that alone computes the same, or leave 'merge' out."
     ),
     kit.check_trained_model_reloads_bit_for_bit: (
-        "a trained model predicts the same after saving and loading",
-        "Keep everything that training changes in parameters and buffers that the stages declare.",
+        "Keep everything that training changes in parameters and buffers that the stages declare."
     ),
-    kit.check_module_is_found: (
-        "a plugin is found without heavy work",
-        "Fix the module that the entry point names.",
-    ),
-    kit.check_specs_are_valid: (
-        "a spec is plain and its settings are JSON",
-        "Fix the spec.",
-    ),
-    kit.check_descriptions_read_no_weights: (
-        "describe reads no weights",
-        "Read the checkpoint's configuration, or build on the device 'meta'.",
-    ),
+    kit.check_module_is_found: "Fix the module that the entry point names.",
+    kit.check_specs_are_valid: "Fix the spec.",
+    kit.check_descriptions_read_no_weights: "Read the checkpoint's configuration, or build on the device 'meta'.",
     kit.check_descriptions_match_what_is_built: (
-        "build needs only the settings",
-        "Build from the settings alone, and leave them unchanged.",
+        "Build from the settings alone, and let 'description' and the spec's 'describe' call one function."
     ),
-    kit.check_metrics_count_rows: (
-        "a metric counts each row as often as it is drawn",
-        "Return the values that a table of the drawn rows alone would have.",
-    ),
-    kit.check_figures_are_files: (
-        "figures are files in the given folder",
-        "Write figures into the folder, and return their paths.",
-    ),
+    kit.check_metrics_count_rows: "Return the values that a table of the drawn rows alone would have.",
+    kit.check_figures_are_files: "Write figures into the folder, and return their paths.",
     kit.check_baselines_predict_row_by_row: (
-        "the fitted state of a baseline is JSON, and it predicts row by row",
-        "Fit to the training rows alone, and predict from the fitted state and the row.",
+        "Fit to the training rows alone, and predict from the fitted state and the row."
     ),
-    kit.check_reading_is_repeatable: (
-        "reading changes nothing",
-        "Read only the path; keep no state, and write no file.",
-    ),
-    kit.check_rows_can_be_located: (
-        "a row can be located in its file",
-        "Give Rows the line on which each row starts, or no lines at all.",
-    ),
+    kit.check_reading_is_repeatable: "Read only the path; keep no state, and write no file.",
+    kit.check_rows_can_be_located: "Give Rows the line on which each row starts, or no lines at all.",
     kit.check_no_row_is_lost: (
-        "no row is lost",
-        "Keep an invalid row in the table, with missing values, and give its reason in 'invalid'.",
+        "Keep an invalid row in the table, with missing values, and give its reason in 'invalid'."
     ),
-    kit.check_suffixes_are_valid: (
-        "suffixes and folder patterns are valid",
-        'Write suffixes as (".csv",), and patterns as ("*/*.jpg",).',
-    ),
-    kit.check_unreadable_files_are_reported: (
-        "an unreadable file is reported",
-        "Raise UnreadableFile with the path and the reason.",
-    ),
-    kit.check_split_divides_the_rows: (
-        "a split divides the rows",
-        "Put each row number into one subset; 'train' and 'validation' need rows.",
-    ),
-    kit.check_split_is_repeatable: (
-        "a split depends on the rows and the seed alone",
-        "Use a random generator made from the seed, such as numpy.random.default_rng(seed).",
-    ),
+    kit.check_suffixes_are_valid: 'Write suffixes as (".csv",), and patterns as ("*/*.jpg",).',
+    kit.check_unreadable_files_are_reported: "Raise UnreadableFile with the path and the reason.",
+    kit.check_split_divides_the_rows: "Put each row number into one subset; 'train' and 'validation' need rows.",
+    kit.check_split_is_repeatable: "Use a random generator made from the seed, such as numpy.random.default_rng(seed).",
 }
-"""Check → its law, and the advice that it gives unless a violation has an advice of its own."""
+"""Check → its advice, unless a violation has an advice of its own."""
 
 
 def message(check: Check, who: str, found: str, advice: str | None = None) -> str:
@@ -295,8 +175,7 @@ def message(check: Check, who: str, found: str, advice: str | None = None) -> st
         who: the name of the implementation that breaks the law.
         advice: where it differs from the usual advice of the check.
     """
-    law, usual = LAWS[check]
-    return f"{who} breaks the law '{law}':\n{found}.\n{advice or usual}"
+    return f"{who} breaks the law '{title_of(check)}':\n{found}.\n{advice or ADVICE[check]}"
 
 
 @dataclass(frozen=True)
@@ -306,7 +185,6 @@ class Planted:
     Attributes:
         make: builds the implementation with the fault.
         advice: where it differs from the usual advice of the check.
-        law: another check, whose law this one reports as broken.
         given: the examples or targets that the check is tried with, where they differ from those of its test file.
     """
 
@@ -314,7 +192,6 @@ class Planted:
     make: Callable[[], Any]
     found: str
     advice: str | None = None
-    law: Check | None = None
     given: Any = None
 
     def __str__(self) -> str:
@@ -329,6 +206,6 @@ class Planted:
         """
         wrong = self.make()
         with pytest.raises(kit.ContractViolation) as caught:
-            self.check(wrong, *arguments[: self.check.__code__.co_argcount - 1])
-        expected = message(self.law or self.check, type(wrong).__name__, self.found, self.advice)
+            self.check(wrong, *arguments[: len(needs_of(self.check)) - 1])
+        expected = message(self.check, type(wrong).__name__, self.found, self.advice)
         assert stable(str(caught.value)) == expected

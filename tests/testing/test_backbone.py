@@ -633,7 +633,7 @@ PLANTED = (
     ),
     Planted(kit.check_no_state_is_kept_between_batches, CountsPasses, "a pass in eval mode changes the tensor passes"),
     Planted(
-        kit.check_training_changes_only_tensors,
+        kit.check_training_changes_only_parameters_and_buffers,
         HiddenStatistics,
         "vector features differ by # after a pass in training mode",
     ),

@@ -99,7 +99,7 @@ def test_a_module_with_heavy_work_is_caught(module, change, found):
     name = module("wrong", change)
     with pytest.raises(ContractViolation) as caught:
         kit.check_module_is_found(name)
-    assert str(caught.value).startswith(f"wrong breaks the law 'a plugin is found without heavy work':\n{found}")
+    assert str(caught.value).startswith(f"wrong breaks the law 'module is found':\n{found}")
     assert str(caught.value).endswith("\nFix the module that the entry point names.")
 
 
@@ -134,7 +134,7 @@ def test_settings_that_are_not_plain_are_caught(module, change, found, advice):
     name = module("wrong", change)
     with pytest.raises(ContractViolation) as caught:
         kit.check_specs_are_valid(name, {})
-    law = "backbone 'mine' of wrong breaks the law 'a spec is plain and its settings are JSON':\n"
+    law = "backbone 'mine' of wrong breaks the law 'specs are valid':\n"
     assert str(caught.value).startswith(law + found)
     assert str(caught.value).endswith(f".\n{advice}")
 
@@ -159,5 +159,5 @@ def test_a_describe_that_says_something_else_than_what_is_built_is_caught(module
     with pytest.raises(ContractViolation) as caught:
         kit.check_descriptions_match_what_is_built(module("wrong"), {})
     assert str(caught.value).startswith(
-        "Words breaks the law 'describe matches what build returns':\n'features' is (FeatureDescription("
+        "backbone 'mine' of wrong breaks the law 'descriptions match what is built':\n'features' is (FeatureDescription("
     )

@@ -31,7 +31,9 @@ from .features import check_eval_is_deterministic as check_eval_is_deterministic
 from .features import check_features_do_not_depend_on_the_batch as check_features_do_not_depend_on_the_batch
 from .features import check_features_match_the_description as check_features_match_the_description
 from .features import check_no_state_is_kept_between_batches as check_no_state_is_kept_between_batches
-from .features import check_training_changes_only_tensors as check_training_changes_only_tensors
+from .features import (
+    check_training_changes_only_parameters_and_buffers as check_training_changes_only_parameters_and_buffers,
+)
 from .head import check_head_builds_from_json as check_head_builds_from_json
 from .head import check_head_description_is_valid as check_head_description_is_valid
 from .head import check_head_trains_in_any_precision as check_head_trains_in_any_precision

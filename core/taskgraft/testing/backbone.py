@@ -15,16 +15,16 @@ from taskgraft.contract.descriptions import BackboneDescription, FeatureDescript
 from taskgraft.contract.specs import BackboneSpec
 from taskgraft.errors import join_words
 from taskgraft.testing.backbone_fixture import prepare_backbone
-from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.compare import require_same_description, same_bits
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def check_description_is_valid(backbone: Backbone) -> None:
+@law_check("Fix the description.")
+def check_description_is_valid(law: Law, backbone: Backbone) -> None:
     """The description holds only what the contract allows, and is the same on every call."""
-    law = law_of(backbone, "the description is valid", "Fix the description.")
     description = backbone.description
     if description != backbone.description:
         raise law.violation("two calls of 'description' differ", "Compute the description from the settings alone.")
@@ -48,13 +48,11 @@ def check_description_is_valid(backbone: Backbone) -> None:
         _check_feature(law, feature)
 
 
-def check_parts_own_every_tensor_once(backbone: Backbone) -> None:
+@law_check(
+    "Add the module to the 'owns' of the first part that uses it, or to 'unused' when the features do not need it."
+)
+def check_parts_own_every_tensor_once(law: Law, backbone: Backbone) -> None:
     """Every parameter and buffer belongs to exactly one part, or is declared unused; every dropout belongs to a part."""
-    law = law_of(
-        backbone,
-        "parts own every tensor exactly once",
-        "Add the module to the 'owns' of the first part that uses it, or to 'unused' when the features do not need it.",
-    )
     description = backbone.description
     tensors = named_tensors(backbone)
     paths = {*tensors, *(name for name, _ in backbone.named_modules()), *(n for n, _ in backbone.named_parameters())}
@@ -78,9 +76,9 @@ def check_parts_own_every_tensor_once(backbone: Backbone) -> None:
             raise law.violation(f"no part owns the dropout {path}, so it would not follow its part into eval mode")
 
 
-def check_roles_name_layers(backbone: Backbone) -> None:
+@law_check("Fix the 'roles' of that part.")
+def check_roles_name_layers(law: Law, backbone: Backbone) -> None:
     """Each role names a linear or convolutional layer inside its part, except the role of the whole model."""
-    law = law_of(backbone, "roles name linear and convolutional layers of their part", "Fix the 'roles' of that part.")
     modules = dict(backbone.named_modules())
     for number, part in enumerate(backbone.description.parts):
         for path, role in part.roles.items():
@@ -90,13 +88,9 @@ def check_roles_name_layers(backbone: Backbone) -> None:
                 raise law.violation(f"part '{part.name}' gives {path} the role '{role}', but {problem}")
 
 
-def check_output_modules_return_part_outputs(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Fix the 'output_module' of that part, or leave it out when no single module returns the part's output.")
+def check_output_modules_return_part_outputs(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """The ``output_module`` of a part belongs to that part, and its output has the feature size that the part states."""
-    law = law_of(
-        backbone,
-        "the output module of a part returns the output of that part",
-        "Fix the 'output_module' of that part, or leave it out when no single module returns the part's output.",
-    )
     tested = prepare_backbone(backbone, inputs)
     modules = dict(backbone.named_modules())
     part_of = {part.output_module: part for part in tested.description.parts if part.output_module is not None}
@@ -123,13 +117,11 @@ def check_output_modules_return_part_outputs(backbone: Backbone, inputs: Columns
             )
 
 
-def check_export_changes_no_tensor(backbone: Backbone) -> None:
+@law_check(
+    "Write into the given folder; raise ExportNotSupported with the reason when the library has no checkpoint format."
+)
+def check_export_changes_no_tensor(law: Law, backbone: Backbone) -> None:
     """A backbone that can be exported writes files into the given folder, and changes no tensor."""
-    law = law_of(
-        backbone,
-        "export writes files and changes no tensor",
-        "Write into the given folder; raise ExportNotSupported with the reason when the library has no checkpoint format.",
-    )
     before = {name: tensor.detach().clone() for name, tensor in named_tensors(backbone).items()}
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
         with law.must_succeed("export"):
@@ -144,16 +136,14 @@ def check_export_changes_no_tensor(backbone: Backbone) -> None:
         raise law.violation(f"export changed the tensor {changed[0]}")
 
 
-def check_every_tensor_gets_a_gradient(backbone: Backbone, inputs: Columns) -> None:
+@law_check(
+    "Use it in forward, declare it in 'unused', or (behind a zero gate) start the gate away from zero in the test."
+)
+def check_every_tensor_gets_a_gradient(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """In some layout every parameter receives a gradient, except those declared unused, which receive none.
 
     A copy runs in eval mode, so that dropout hides nothing. The loss is the features times random numbers.
     """
-    law = law_of(
-        backbone,
-        "every tensor that is not declared unused gets a gradient",
-        "Use it in forward, declare it in 'unused', or (behind a zero gate) initialize the gate away from zero for the test.",
-    )
     tested = prepare_backbone(deepcopy(backbone).requires_grad_(True), inputs)
     reached: dict[Layout, set[str]] = {}
     generator = torch.Generator().manual_seed(0)
@@ -184,13 +174,9 @@ def check_every_tensor_gets_a_gradient(backbone: Backbone, inputs: Columns) -> N
         _check_unused_by_layout(law, description, layout, names, in_layout)
 
 
-def check_fingerprint_is_stable(backbone: Backbone) -> None:
+@law_check("Compute it from the checkpoint's files, or return None when there is no checkpoint.")
+def check_fingerprint_is_stable(law: Law, backbone: Backbone) -> None:
     """The fingerprint is a string or None, and identifies the checkpoint, whatever happens to the weights in memory."""
-    law = law_of(
-        backbone,
-        "the fingerprint identifies the checkpoint as stored",
-        "Compute it from the checkpoint's files, or return None when there is no checkpoint.",
-    )
     fingerprint = backbone.fingerprint()
     if fingerprint is not None and (not isinstance(fingerprint, str) or not fingerprint):
         raise law.violation(f"it is {fingerprint!r}, not a string or None")
@@ -205,9 +191,10 @@ def check_fingerprint_is_stable(backbone: Backbone) -> None:
         raise law.violation("it changed when a weight in memory was changed, as training does")
 
 
-def check_spec_describes_the_backbone(backbone: Backbone, spec: BackboneSpec, config: Config) -> None:
+@law_check("Let 'description' and the spec's 'describe' call one function.")
+def check_spec_describes_the_backbone(law: Law, backbone: Backbone, spec: BackboneSpec, config: Config) -> None:
     """``describe`` returns for some settings the description of the backbone that ``build`` returns for them."""
-    require_same_description(backbone, spec, config)
+    require_same_description(law, backbone, spec, config)
 
 
 def _check_unused_by_layout(

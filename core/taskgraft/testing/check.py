@@ -1,11 +1,16 @@
-"""A law of the kit, the error that reports a violation, and the error for examples that cannot show one."""
+"""A check of the kit and its law, the error that reports a violation, and the error for examples that cannot show one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import wraps
+from inspect import signature
+from typing import Concatenate, ParamSpec
 
 from taskgraft.contract.specs import Spec
 from taskgraft.errors import TaskgraftError
+
+Arguments = ParamSpec("Arguments")
 
 
 @dataclass(eq=False)
@@ -55,6 +60,10 @@ class Law:
         """
         return ContractViolation(self.who, self.sentence, found, advice or self.advice)
 
+    def about(self, spec: Spec, module: str) -> "Law":
+        """Return the law for one spec of a plugin."""
+        return replace(self, who=f"{_name_of(spec)} of {module}")
+
     @contextmanager
     def must_succeed(self, action: str) -> Iterator[None]:
         """Report any exception that an implementation raises as a violation.
@@ -71,17 +80,32 @@ class Law:
             raise self.violation(f"{action} raises {type(error).__name__}: {text}") from error
 
 
-def law_of(implementation: object, sentence: str, advice: str, module: str = "") -> Law:
-    """State a law for an object. Messages call a spec by its name, a text as it is, and anything else by its class.
+def law_check(advice: str) -> Callable[[Callable[Concatenate[Law, Arguments], None]], Callable[Arguments, None]]:
+    """Make a check of a function ``check_…``, whose name in words is the law.
+
+    The function gets the law as its first argument, for the implementation that is the first argument of the check.
 
     Args:
-        module: of the plugin that provides a spec.
+        advice: what to do about a violation, unless that has an advice of its own.
     """
-    if isinstance(implementation, Spec):
-        name = f"{implementation.axis} '{implementation.name}'"
-        return Law(f"{name} of {module}" if module else name, sentence, advice)
-    who = implementation if isinstance(implementation, str) else type(implementation).__name__
-    return Law(who, sentence, advice)
+
+    def decorate(function: Callable[Concatenate[Law, Arguments], None]) -> Callable[Arguments, None]:
+        parameters = list(signature(function).parameters.values())[1:]
+
+        @wraps(function)
+        def check(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+            implementation = next(iter([*args, *kwargs.values()]))
+            function(Law(_name_of(implementation), title_of(check), advice), *args, **kwargs)
+
+        check.__signature__ = signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
+        return check
+
+    return decorate
+
+
+def title_of(check: Callable[..., None]) -> str:
+    """Return the name of a check in words: "eval is deterministic"."""
+    return check.__name__.removeprefix("check_").replace("_", " ").replace("json", "JSON")
 
 
 def describe_error(error: Exception) -> str:
@@ -89,3 +113,10 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, TaskgraftError):
         return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _name_of(implementation: object) -> str:
+    """Name a spec by its axis and name, a module as it is, and anything else by its class."""
+    if isinstance(implementation, Spec):
+        return f"{implementation.axis} '{implementation.name}'"
+    return implementation if isinstance(implementation, str) else type(implementation).__name__

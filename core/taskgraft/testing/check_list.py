@@ -34,8 +34,3 @@ def checks_of(subject: str) -> tuple[CheckFunction, ...]:
 def needs_of(check: CheckFunction) -> tuple[str, ...]:
     """Name the arguments of a check, in their order."""
     return tuple(signature(check).parameters)
-
-
-def title_of(check: CheckFunction) -> str:
-    """Return the name of a check in words: "eval is deterministic"."""
-    return check.__name__.removeprefix("check_").replace("_", " ")

@@ -16,7 +16,7 @@ from taskgraft.contract.head import Head
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import BackboneSpec, HeadSpec
 from taskgraft.engine.feature_checks import TOLERANCE, max_relative_difference
-from taskgraft.testing.check import law_of
+from taskgraft.testing.check import Law
 
 
 def same_bits(first: Tensor, second: Tensor) -> bool:
@@ -75,11 +75,10 @@ def nearly_equal(first: Any, second: Any, tolerance: float) -> bool:
     return bool(first == second)
 
 
-def require_same_description(built: Backbone | Head[Any], spec: BackboneSpec | HeadSpec, config: Config) -> None:
+def require_same_description(
+    law: Law, built: Backbone | Head[Any], spec: BackboneSpec | HeadSpec, config: Config
+) -> None:
     """Check that ``describe`` returns for some settings the description of what ``build`` returned for them."""
-    law = law_of(
-        built, "describe matches what build returns", "Let 'description' and the spec's 'describe' call one function."
-    )
     if difference := first_difference(spec.describe(config), built.description):
         place, one, other = difference
         raise law.violation(f"'{place}' is {one!r:.200} as described by '{spec.name}', but {other!r:.200} as built")

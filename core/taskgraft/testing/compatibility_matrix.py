@@ -16,9 +16,9 @@ from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError
 from taskgraft.model.compose import compose, load
-from taskgraft.testing.check import describe_error
+from taskgraft.testing.check import Law, describe_error, title_of
 from taskgraft.testing.plugin import config_to_try
-from taskgraft.testing.strategy import train_and_reload
+from taskgraft.testing.strategy import RELOAD_ADVICE, check_trained_model_reloads_bit_for_bit, train_and_reload
 
 
 class Verdict(StrEnum):
@@ -96,6 +96,7 @@ def _try_pair(backbone: Any, head: Any, strategy: Any, rows: Columns, target: st
     except TaskgraftError as error:
         return Verdict.REFUSED, str(error)
     who = f"'{model.composition.strategy.label}' in '{model.composition.backbone.label}'"
+    law = Law(who, title_of(check_trained_model_reloads_bit_for_bit), RELOAD_ADVICE)
     objects: dict[str, Any] = {
         axis: deepcopy(value)
         for axis, value in (("backbone", backbone), ("head", head), ("strategy", strategy))
@@ -103,7 +104,7 @@ def _try_pair(backbone: Any, head: Any, strategy: Any, rows: Columns, target: st
     }
     inputs = {name: values for name, values in rows.items() if name != target}
     try:
-        train_and_reload(who, model, lambda path: load(path, **objects), inputs, {target: rows[target]})
+        train_and_reload(law, model, lambda path: load(path, **objects), inputs, {target: rows[target]})
     except InsertionFailed as error:
         return Verdict.REFUSED, str(error)
     except Exception as error:  # any exception of a plugin is a fault, and the next pair is tried all the same

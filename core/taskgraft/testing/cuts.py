@@ -11,16 +11,18 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import Layout, Part
 from taskgraft.contract.features import Features
 from taskgraft.testing.backbone_fixture import BackboneUnderTest, prepare_backbone
-from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.compare import feature_distance, features_agree, same_bits, same_features
 
+_ADVICE = "Put everything that later parts need into the state, recompute what depends on length, or offer no such cut."
 
-def check_resuming_equals_a_full_pass(backbone: Backbone, inputs: Columns) -> None:
+
+@law_check(_ADVICE)
+def check_resuming_equals_a_full_pass(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """At every cut of a layout: directly, and split, stripped of padding, collated with other examples and padded longer.
 
     The cached state is resumed by a copy that never saw the batch, as after loading.
     """
-    law = _cut_law(backbone)
     tested = prepare_backbone(backbone, inputs)
     copy = deepcopy(tested.backbone)
     order = list(reversed(range(len(tested.batch))))
@@ -46,9 +48,9 @@ def check_resuming_equals_a_full_pass(backbone: Backbone, inputs: Columns) -> No
                     )
 
 
-def check_states_name_their_padded_axes(backbone: Backbone, inputs: Columns) -> None:
+@law_check(_ADVICE)
+def check_states_name_their_padded_axes(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """A state has one row per example, and no tensor whose shape depends on the batch, except along the axes it names."""
-    law = _cut_law(backbone)
     tested = prepare_backbone(backbone, inputs)
     for cut, layout in _cuts_and_layouts(tested):
         state = _state(law, tested, cut, layout)
@@ -67,9 +69,9 @@ def check_states_name_their_padded_axes(backbone: Backbone, inputs: Columns) -> 
                     )
 
 
-def check_states_hold_no_raw_input(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Keep the hidden values, and of the inputs only what later parts read (masks, positions).")
+def check_states_hold_no_raw_input(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """After cut 0 a state holds nothing that the processor made, except masks, positions, segments and a grid geometry."""
-    law = _cut_law(backbone, "Keep the hidden values, and of the inputs only what later parts read (masks, positions).")
     tested = prepare_backbone(backbone, inputs)
     raw = {name: tensor for name, tensor in tested.batch.tensors.items() if _differs_by_example(tested.batch, name)}
     for cut, layout in _cuts_and_layouts(tested):
@@ -83,9 +85,9 @@ def check_states_hold_no_raw_input(backbone: Backbone, inputs: Columns) -> None:
                     raise law.violation(f"the state at cut {cut} holds the raw input '{source}' as '{name}'")
 
 
-def check_states_do_not_depend_on_later_parts(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Let forward_to_cut stop before that part, or let an earlier part own what it uses.")
+def check_states_do_not_depend_on_later_parts(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """The state at a cut does not depend on the parts after it, which may be trained while the state stays cached."""
-    law = _cut_law(backbone, "Let forward_to_cut stop before that part, or let an earlier part own what it uses.")
     tested = prepare_backbone(backbone, inputs)
     for cut in tested.description.cuts:
         later = tested.description.parts[cut:]
@@ -98,9 +100,9 @@ def check_states_do_not_depend_on_later_parts(backbone: Backbone, inputs: Column
                 raise law.violation(f"'{tensor}' at cut {cut} changes with the weights of part '{name}', after it")
 
 
-def check_batches_can_be_interleaved(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Put everything that resuming needs into the state; keep nothing on the module.")
+def check_batches_can_be_interleaved(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """Two batches run to a cut one after the other, then resume in that order, as with a cache."""
-    law = _cut_law(backbone, "Put everything that resuming needs into the state; keep nothing on the module.")
     tested = prepare_backbone(backbone, inputs)
     last = len(tested.batch) - 1
     batches = tested.batch.select(range(last)), tested.batch.select([last, 0])
@@ -110,15 +112,6 @@ def check_batches_can_be_interleaved(backbone: Backbone, inputs: Columns) -> Non
         interleaved = [_resume(law, tested, cut, state, layout) for state in states]
         if not all(map(same_features, one_by_one, interleaved)):
             raise law.violation(f"{layout} features from cut {cut} differ when another batch ran in between")
-
-
-def _cut_law(backbone: Backbone, advice: str | None = None) -> Law:
-    return law_of(
-        backbone,
-        "the state at a cut gives the features of a full pass",
-        advice
-        or "Put everything that later parts need into the state, recompute what depends on length, or offer no such cut.",
-    )
 
 
 def _with_other_weights(tested: BackboneUnderTest, parts: Sequence[Part]) -> BackboneUnderTest:

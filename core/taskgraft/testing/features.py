@@ -12,7 +12,7 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features
 from taskgraft.testing.backbone_fixture import BackboneUnderTest, prepare_backbone
-from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.compare import feature_distance, features_agree, same_bits, same_features
 from taskgraft.testing.feature_mismatch import describe_mismatch
 
@@ -26,13 +26,9 @@ _LOW_PRECISION = 0.25
 """How far bfloat16 features may be from float32 features, relative to the largest."""
 
 
-def check_features_match_the_description(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Fix forward or the description; heads are built from the description.")
+def check_features_match_the_description(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """Layout, feature size, members, levels, lengths and rows are as described, and every real value is finite."""
-    law = law_of(
-        backbone,
-        "features match their description",
-        "Fix forward or the description; heads are built from the description.",
-    )
     tested = prepare_backbone(backbone, inputs)
     for description in tested.description.features:
         layout = description.layout
@@ -50,11 +46,9 @@ def check_features_match_the_description(backbone: Backbone, inputs: Columns) ->
         _check_lengths(law, tested, features, inputs)
 
 
-def check_eval_is_deterministic(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Use random numbers only where self.training is true, as dropout does.")
+def check_eval_is_deterministic(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """Two passes in eval mode give the same bits, whatever the state of the random number generator."""
-    law = law_of(
-        backbone, "eval mode is deterministic", "Use random numbers only where self.training is true, as dropout does."
-    )
     tested = prepare_backbone(backbone, inputs)
     if training := [name for name, module in tested.backbone.named_modules() if module.training]:
         raise law.violation(
@@ -73,13 +67,9 @@ def check_eval_is_deterministic(backbone: Backbone, inputs: Columns) -> None:
             raise law.violation(f"two passes give {layout} features that differ by {far:.1e}")
 
 
-def check_features_do_not_depend_on_the_batch(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Mask the positions past each example's length, and never combine rows of a batch.")
+def check_features_do_not_depend_on_the_batch(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """An example's features are the same in a batch of one, in another order, and padded to another length."""
-    law = law_of(
-        backbone,
-        "an example's features do not depend on the rest of its batch or on padding",
-        "Mask the positions past each example's length, and never combine rows of a batch.",
-    )
     tested = prepare_backbone(backbone, inputs)
     order = list(reversed(range(len(tested.batch))))
     for layout in tested.layouts:
@@ -100,13 +90,9 @@ def check_features_do_not_depend_on_the_batch(backbone: Backbone, inputs: Column
                 _compare(law, in_batch.select([row]), padded.select([row]), what)
 
 
-def check_no_state_is_kept_between_batches(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Keep results in local variables, not on the module.")
+def check_no_state_is_kept_between_batches(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """A pass in eval mode changes no tensor, and another batch in between changes no result."""
-    law = law_of(
-        backbone,
-        "a backbone keeps no state between batches",
-        "Keep results in local variables, not on the module.",
-    )
     tested = prepare_backbone(backbone, inputs)
     before = {name: tensor.clone() for name, tensor in named_tensors(tested.backbone).items()}
     other_batch = tested.batch.select([len(tested.batch) - 1, 0])
@@ -122,16 +108,12 @@ def check_no_state_is_kept_between_batches(backbone: Backbone, inputs: Columns) 
             raise law.violation(f"a pass in eval mode changes the tensor {name}")
 
 
-def check_training_changes_only_tensors(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Register what training changes as a buffer, and let a part own it.")
+def check_training_changes_only_parameters_and_buffers(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """After passes in training mode, with all tensors restored, features are as before.
 
     Everything that training changes is thus a parameter or buffer that a part owns, so it is guarded, saved and restored.
     """
-    law = law_of(
-        backbone,
-        "training changes only parameters and buffers",
-        "Register what training changes as a buffer, and let a part own it.",
-    )
     tested = prepare_backbone(deepcopy(backbone), inputs)
     before = {name: tensor.clone() for name, tensor in named_tensors(tested.backbone).items()}
     for layout in tested.layouts:
@@ -149,13 +131,9 @@ def check_training_changes_only_tensors(backbone: Backbone, inputs: Columns) -> 
             raise law.violation(f"{layout} features differ by {far:.1e} after a pass in training mode")
 
 
-def check_dtypes_work(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Take dtypes from the weights or the hidden values, and cast floating-point inputs to them.")
+def check_dtypes_work(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """Cast to float64 or bfloat16, a backbone gives features of that dtype, close to those of float32."""
-    law = law_of(
-        backbone,
-        "the weights can be cast to another dtype",
-        "Take dtypes from the weights or the hidden values, and cast floating-point inputs to them.",
-    )
     tested = prepare_backbone(deepcopy(backbone).float(), inputs)
     for dtype, limit in ((torch.float64, 1e-3), (torch.bfloat16, _LOW_PRECISION)):
         cast = BackboneUnderTest(deepcopy(tested.backbone).to(dtype), tested.batch)
@@ -170,17 +148,13 @@ def check_dtypes_work(backbone: Backbone, inputs: Columns) -> None:
                 )
 
 
-def check_devices_work(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Pass device=… (of an input or a weight) to every tensor that forward creates; never name a device.")
+def check_devices_work(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """New tensors are created on the device of the weights.
 
     Tried on any machine by moving tensors that are created without a device, or on a named one, to a device where nothing
     can be computed; where there is an accelerator, also by moving a copy to it.
     """
-    law = law_of(
-        backbone,
-        "a backbone runs on the device of its weights",
-        "Pass device=… (of an input or a weight) to every tensor that forward creates; never name a device.",
-    )
     tested = prepare_backbone(backbone, inputs)
     device = next(iter(named_tensors(backbone).values())).device
     for layout in tested.layouts:

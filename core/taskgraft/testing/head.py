@@ -14,7 +14,7 @@ from taskgraft.contract.descriptions import Layout, TargetKind
 from taskgraft.contract.head import Head
 from taskgraft.contract.masking import ElementSchema
 from taskgraft.contract.specs import HeadSpec
-from taskgraft.testing.check import law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.compare import nearly_equal, require_same_description, same_predictions
 from taskgraft.testing.head_fixture import heads_under_test
 
@@ -22,9 +22,9 @@ _TOLERANCE = 1e-4
 """How far losses and predictions may differ, absolutely and relative to their size."""
 
 
-def check_head_description_is_valid(head: Head[Any]) -> None:
+@law_check("Fix the description.")
+def check_head_description_is_valid(law: Law, head: Head[Any]) -> None:
     """The description names layouts, a kind of target, metrics and baselines, and is the same on every call."""
-    law = law_of(head, "the description is valid", "Fix the description.")
     description = head.description
     if description != head.description:
         raise law.violation("two calls of 'description' differ", "Compute the description from the settings alone.")
@@ -42,18 +42,15 @@ def check_head_description_is_valid(head: Head[Any]) -> None:
             raise law.violation(f"its metric {metric!r} is neither a name nor a dict with 'name' and settings")
 
 
-def check_spec_describes_the_head(head: Head[Any], spec: HeadSpec, config: Config) -> None:
+@law_check("Let 'description' and the spec's 'describe' call one function.")
+def check_spec_describes_the_head(law: Law, head: Head[Any], spec: HeadSpec, config: Config) -> None:
     """``describe`` returns for some settings the description of the head that ``build`` returns for them."""
-    require_same_description(head, spec, config)
+    require_same_description(law, head, spec, config)
 
 
-def check_head_builds_from_json(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Let build_module read nothing that fit_targets stored elsewhere.")
+def check_head_builds_from_json(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """With a target description read from JSON, the head builds the same module, which takes the saved weights."""
-    law = law_of(
-        head,
-        "a head is built from its target description alone",
-        "Let build_module read nothing that fit_targets stored elsewhere.",
-    )
     for tested in heads_under_test(head, targets):
         read = head.target.model_validate(json.loads(tested.target.model_dump_json()))
         with law.must_succeed(f"loading saved weights into the head for {tested}"):
@@ -62,13 +59,9 @@ def check_head_builds_from_json(head: Head[Any], targets: Columns | ElementSchem
             raise law.violation(f"for {tested}, the rebuilt head predicts something else")
 
 
-def check_head_trains_in_any_precision(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Cast features to the dtype of the head's weights; compute the loss in float32; build nothing unused.")
+def check_head_trains_in_any_precision(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Every parameter of the head gets a gradient, also from features in bfloat16 or float64."""
-    law = law_of(
-        head,
-        "a head reads features of any floating dtype, and each of its parameters gets a gradient",
-        "Cast features to the dtype of the head's weights; compute the loss in float32; build nothing unused.",
-    )
     for tested in heads_under_test(head, targets):
         for dtype in (torch.float32, torch.bfloat16, torch.float64):
             values = tuple(value.to(dtype) for value in tested.features.values)
@@ -81,13 +74,9 @@ def check_head_trains_in_any_precision(head: Head[Any], targets: Columns | Eleme
                     raise law.violation(f"for {tested} in {dtype}, {name} gets no gradient")
 
 
-def check_outputs_do_not_depend_on_the_batch(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Never combine rows of a batch, and use the lengths: positions past them hold anything.")
+def check_outputs_do_not_depend_on_the_batch(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A row's loss and prediction are the same in a batch of one, and for any content past its length."""
-    law = law_of(
-        head,
-        "loss and predictions do not depend on padding or on the rest of the batch",
-        "Never combine rows of a batch, and use the lengths: positions past them hold anything.",
-    )
     for tested in heads_under_test(head, targets):
         longer = tested.with_more_padding()
         one, other = float(tested.loss().total.detach()), float(longer.loss().total.detach())

@@ -13,7 +13,7 @@ from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.masking import ElementSchema
 from taskgraft.contract.predictions import Predictions
-from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.head_fixture import HeadUnderTest, heads_under_test
 
 _TOLERANCE = 1e-4
@@ -23,29 +23,21 @@ _KINDS = (TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.NUMBERS, Target
 """Kinds of target whose lowest loss is searched for. Their decoded targets are None where something is unknown."""
 
 
-def check_loss_is_a_sum_over_rows(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Sum in 'total', do not average, and count in 'weight' what was summed.")
+def check_loss_is_a_sum_over_rows(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Total and weight of a batch are the sums over its rows; the weight does not depend on the output."""
-    law = law_of(
-        head,
-        "the loss of a batch is the sum over its rows",
-        "Sum in 'total', do not average, and count in 'weight' what was summed.",
-    )
     for tested in heads_under_test(head, targets):
         loss = tested.loss()
         _check_form(law, loss)
         _check_sum(law, tested, loss, [tested.rows([row]).loss() for row in range(len(tested.encoded))])
 
 
-def check_lowest_loss_predicts_the_targets(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Let loss and predict read the output in one way: the order of labels, the scale, the units.")
+def check_lowest_loss_predicts_the_targets(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """The output with the lowest loss is decoded as the target, in most rows. The output is optimized, not the head.
 
     A head whose target is neither labels, numbers nor a label per element passes.
     """
-    law = law_of(
-        head,
-        "the output with the lowest loss is predicted as the target",
-        "Let loss and predict read the output in one way: the order of labels, the scale, the units.",
-    )
     if head.description.target not in _KINDS:
         return
     for tested in heads_under_test(head, targets):
@@ -60,13 +52,11 @@ def check_lowest_loss_predicts_the_targets(head: Head[Any], targets: Columns | E
             )
 
 
-def check_mixed_targets_have_the_mixed_loss(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check(
+    "Let mix_targets return a distribution over categories: the share of the own target, the rest of the other's."
+)
+def check_mixed_targets_have_the_mixed_loss(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """The loss of mixed targets is the weighted mean of both losses. A head that does not support soft labels passes."""
-    law = law_of(
-        head,
-        "the loss of mixed targets is that of both targets, weighted by their shares",
-        "Let mix_targets return a distribution over categories: the share of the own target, the rest of the other's.",
-    )
     if not head.description.supports_soft_labels:
         return
     for tested in heads_under_test(head, targets):
@@ -83,9 +73,9 @@ def check_mixed_targets_have_the_mixed_loss(head: Head[Any], targets: Columns | 
                 )
 
 
-def check_convex_loss_is_convex(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Describe it with convex=False.")
+def check_convex_loss_is_convex(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A loss described as convex is nowhere above the chord between two points of the weights. Other heads pass."""
-    law = law_of(head, "a loss described as convex is convex in the head's weights", "Describe it with convex=False.")
     if not head.description.convex:
         return
     for tested in heads_under_test(head, targets):
@@ -101,16 +91,12 @@ def check_convex_loss_is_convex(head: Head[Any], targets: Columns | ElementSchem
                 )
 
 
-def check_soft_labels_match_the_teacher(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Let soft_labels and distillation_loss use one temperature, sum over what is compared, and respect lengths.")
+def check_soft_labels_match_the_teacher(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A head that distills has no loss by its own soft labels, and some by those of another teacher, row by row.
 
     A head that does not support distillation passes.
     """
-    law = law_of(
-        head,
-        "soft labels reproduce the teacher's output, row by row",
-        "Let soft_labels and distillation_loss use one temperature, sum over what is compared, and respect lengths.",
-    )
     for tested in heads_under_test(head, targets) if head.description.supports_distillation else ():
         for temperature in (1.0, 3.0):
             with law.must_succeed(f"soft labels of {tested}"):

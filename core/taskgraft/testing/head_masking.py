@@ -10,20 +10,16 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.head import Head
 from taskgraft.contract.masking import ElementSchema, maskable
-from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.head_fixture import random_element_values
 
 
-def check_masked_elements_are_chosen_by_seed(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Use random numbers from the seed of the row, one per position; choose elements that have a value.")
+def check_masked_elements_are_chosen_by_seed(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """In each row some elements that have a value are masked and scored, by its seed alone.
 
     A head with a target column passes.
     """
-    law = law_of(
-        head,
-        "which elements of a row are masked depends on their values and its seed alone",
-        "Use random numbers from the seed of the row, one per position; choose elements that have a value.",
-    )
     if not isinstance(targets, ElementSchema):
         return
     values = random_element_values(targets)

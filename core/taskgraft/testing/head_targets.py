@@ -11,20 +11,18 @@ from taskgraft.contract.head import Head
 from taskgraft.contract.masking import ElementSchema
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
-from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.compare import batch_difference
 from taskgraft.testing.head_fixture import HeadUnderTest, fit_target, heads_under_test
 
 _UNKNOWN = "a_label_outside_the_training_split"
 
 
-def check_target_description_is_json(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check(
+    "Let fit_targets return an instance of the class in 'target', a subclass of TargetDescription with plain fields."
+)
+def check_target_description_is_json(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """``fit_targets`` returns a frozen target description that survives JSON and is the same each time."""
-    law = law_of(
-        head,
-        "a head stores what it fits in a frozen target description, as JSON",
-        "Let fit_targets return an instance of the class in 'target', a subclass of TargetDescription with plain fields.",
-    )
     target = fit_target(head, targets)
     if not (isinstance(getattr(head, "target", None), type) and issubclass(head.target, TargetDescription)):
         raise law.violation("its 'target' is not a subclass of TargetDescription")
@@ -42,16 +40,12 @@ def check_target_description_is_json(head: Head[Any], targets: Columns | Element
         raise law.violation(f"written as JSON and read again, {target!r:.200} becomes {read!r:.200}")
 
 
-def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Let encode read nothing but its arguments; name padded axes with their lengths.")
+def check_targets_are_encoded_row_by_row(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Encoding gives one row per target, the same alone as in a batch and after the description went through JSON.
 
     A head without a target column passes.
     """
-    law = law_of(
-        head,
-        "encoding depends on the row and the target description alone",
-        "Let encode read nothing but its arguments; name padded axes with their lengths.",
-    )
     if isinstance(targets, ElementSchema):
         return
     target = fit_target(head, targets)
@@ -68,16 +62,12 @@ def check_targets_are_encoded_row_by_row(head: Head[Any], targets: Columns | Ele
             raise law.violation(f"row {row} is encoded differently alone and in a batch")
 
 
-def check_invalid_targets_are_reported(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Raise InvalidTargets({row: reason}) from encode, with the label in the reason.")
+def check_invalid_targets_are_reported(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """A label outside the training split, or a text that is not a number, is InvalidTargets naming exactly its row.
 
     A head without a target column passes.
     """
-    law = law_of(
-        head,
-        "an invalid target is InvalidTargets, naming its row",
-        "Raise InvalidTargets({row: reason}) from encode, with the label in the reason.",
-    )
     if isinstance(targets, ElementSchema):
         return
     target = fit_target(head, targets)
@@ -96,13 +86,9 @@ def check_invalid_targets_are_reported(head: Head[Any], targets: Columns | Eleme
         raise law.violation(f"encode accepts {invalid!r}, which is not in the training split")
 
 
-def check_predictions_have_the_form_of_targets(head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check("Decode both with the target description; list the labels of the class axis in 'classes'.")
+def check_predictions_have_the_form_of_targets(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
     """Decoded targets and predictions are one per row, in the same labels or units; probabilities fit their classes."""
-    law = law_of(
-        head,
-        "targets and predictions are one per row, in the user's labels or units",
-        "Decode both with the target description; list the labels of the class axis in 'classes'.",
-    )
     for tested in heads_under_test(head, targets):
         rows = len(tested.encoded)
         truth = tested.head.decode_targets(tested.encoded, tested.target)

@@ -15,20 +15,16 @@ from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema, maskable
 from taskgraft.testing.backbone_fixture import BackboneUnderTest, prepare_backbone
-from taskgraft.testing.check import InsufficientExamples, Law, law_of
+from taskgraft.testing.check import InsufficientExamples, Law, law_check
 from taskgraft.testing.compare import batch_difference, features_agree, same_bits
 
 
-def check_element_schema_is_valid(backbone: Backbone) -> None:
+@law_check("Return an ElementSchema that was fixed when the processor was built.")
+def check_element_schema_is_valid(law: Law, backbone: Backbone) -> None:
     """The element schema survives JSON and the way to another process, and is the same on every call.
 
     A backbone that cannot mask elements passes this check and those below.
     """
-    law = law_of(
-        backbone,
-        "the values of elements are described as JSON",
-        "Return an ElementSchema that was fixed when the processor was built.",
-    )
     if not backbone.description.can_mask:
         return
     with law.must_succeed("element_schema"):
@@ -46,13 +42,11 @@ def check_element_schema_is_valid(backbone: Backbone) -> None:
             raise law.violation(f"{when}, {schema!r:.150} is {other!r:.150}")
 
 
-def check_element_values_match_the_schema(backbone: Backbone, inputs: Columns) -> None:
+@law_check(
+    "Read them from the batch: -1 and NaN where there is nothing to recover, one element per vector of the sequence."
+)
+def check_element_values_match_the_schema(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """Element values match the schema and the features, do not depend on the batch, and differ between rows."""
-    law = law_of(
-        backbone,
-        "element values match the schema, and depend on the row alone",
-        "Read them from the batch: -1 and NaN where there is nothing to recover, one element per vector of the sequence.",
-    )
     if (tested := _prepare(backbone, inputs)) is None:
         return
     with law.must_succeed("element_values"):
@@ -72,13 +66,9 @@ def check_element_values_match_the_schema(backbone: Backbone, inputs: Columns) -
         raise law.violation("all rows have the same element values")
 
 
-def check_masking_changes_only_masked_elements(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Replace the values at masked positions in a copy of the batch, and leave every other position as it is.")
+def check_masking_changes_only_masked_elements(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """An empty mask changes nothing; masking an element changes the features and leaves the values of all others."""
-    law = law_of(
-        backbone,
-        "masking changes the masked elements and no others",
-        "Replace the values at masked positions in a copy of the batch, and leave every other position as it is.",
-    )
     if (tested := _prepare(backbone, inputs)) is None:
         return
     values, can = tested.values(), maskable(tested.values())
@@ -104,7 +94,11 @@ def check_masking_changes_only_masked_elements(backbone: Backbone, inputs: Colum
                 raise law.violation(f"the features of row {row} are the same with one element masked and with all")
 
 
-def check_masked_values_do_not_leak(backbone: Backbone, inputs: Columns) -> None:
+@law_check(
+    "Clear every tensor of the batch that depends on a masked element; its replacement depends on the seed alone. "
+    "If rows hold something besides elements, give no two rows with the same number of elements that differ in the rest."
+)
+def check_masked_values_do_not_leak(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """Two rows with the same number of elements have the same features once all of them are masked with the same seed.
 
     Where rows hold something besides elements, those with the same number of elements must agree in it.
@@ -112,12 +106,6 @@ def check_masked_values_do_not_leak(backbone: Backbone, inputs: Columns) -> None
     Raises:
         InsufficientExamples: when no two rows have the same number of elements and different values.
     """
-    law = law_of(
-        backbone,
-        "nothing of a masked value is left",
-        "Clear every tensor of the batch that depends on a masked element; its replacement depends on the seed alone. "
-        "If rows hold something besides elements, give no two rows with the same number of elements that differ in the rest.",
-    )
     if (tested := _prepare(backbone, inputs)) is None:
         return
     values = tested.values()
@@ -134,13 +122,9 @@ def check_masked_values_do_not_leak(backbone: Backbone, inputs: Columns) -> None
             )
 
 
-def check_masking_depends_on_the_seed_alone(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Take every random number for a row from its own seed.")
+def check_masking_depends_on_the_seed_alone(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """The same seeds mask in the same way, row by row."""
-    law = law_of(
-        backbone,
-        "masking of a row depends on the row and its seed alone",
-        "Take every random number for a row from its own seed.",
-    )
     if (tested := _prepare(backbone, inputs)) is None:
         return
     can = maskable(tested.values())

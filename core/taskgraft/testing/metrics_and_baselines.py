@@ -12,50 +12,50 @@ from numpy.typing import NDArray
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
 from taskgraft.contract.specs import BaselineSpec, MetricFunction, MetricSpec, Spec
-from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.labelled_rows import LabelledRows, sample_rows
 from taskgraft.testing.plugin import config_to_try, json_round_trip, load_specs
+
+_Labelled = Mapping[str, LabelledRows]
+_Case = tuple[Law, Any, Config, LabelledRows]
 
 _TOLERANCE = 1e-5
 """How far metrics of the same rows may differ, relative to their size and absolutely."""
 
 
-def check_metrics_count_rows(module: str, configs: Mapping[str, Config], labelled: Mapping[str, LabelledRows]) -> None:
+@law_check("Return the values that a table of the drawn rows alone would have.")
+def check_metrics_count_rows(law: Law, module: str, configs: Mapping[str, Config], labelled: _Labelled) -> None:
     """A metric is finite, repeatable, independent of the order of rows, and counts a row as often as it is drawn.
 
     Args:
         configs: name of a spec → settings to try it with. A spec whose settings all have defaults needs none.
         labelled: name of a metric → rows to try it with, when it needs columns or labels of its own.
     """
-    for spec, config in _specs_to_try(MetricSpec, module, configs):
-        advice = "Return the values that a table of the drawn rows alone would have."
-        law = law_of(spec, "a metric counts each row as often as it is drawn", advice, module)
-        for rows in _rows_for(spec, spec.targets, labelled):
-            _check_metric(law, spec, config, rows)
+    for spec_law, spec, config, rows in _cases(MetricSpec, law, module, configs, labelled):
+        _check_metric(spec_law, spec, config, rows)
 
 
-def check_figures_are_files(module: str, configs: Mapping[str, Config], labelled: Mapping[str, LabelledRows]) -> None:
+@law_check("Write figures into the folder, and return their paths.")
+def check_figures_are_files(law: Law, module: str, configs: Mapping[str, Config], labelled: _Labelled) -> None:
     """A metric that plots writes files into the given folder, and returns all of them.
 
     Args: as for :func:`check_metrics_count_rows`.
     """
-    for spec, config in _specs_to_try(MetricSpec, module, configs):
+    for spec_law, spec, config, rows in _cases(MetricSpec, law, module, configs, labelled):
         if spec.plot is None:
             continue
-        advice = "Write figures into the folder, and return their paths."
-        law = law_of(spec, "figures are files in the given folder", advice, module)
-        for rows in _rows_for(spec, spec.targets, labelled):
-            with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-                with law.must_succeed("plot"):
-                    returned = spec.plot(rows.predictions, rows.truth, rows.columns, config, Path(folder))
-                written = sorted(path for path in Path(folder).iterdir() if path.stat().st_size)
-                if not written or sorted(returned) != written:
-                    names = [[path.name for path in paths] for paths in (sorted(returned), written)]
-                    raise law.violation(f"it returns {names[0]}, but the folder holds {names[1]}")
+        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+            with spec_law.must_succeed("plot"):
+                returned = spec.plot(rows.predictions, rows.truth, rows.columns, config, Path(folder))
+            written = sorted(path for path in Path(folder).iterdir() if path.stat().st_size)
+            if not written or sorted(returned) != written:
+                names = [[path.name for path in paths] for paths in (sorted(returned), written)]
+                raise spec_law.violation(f"it returns {names[0]}, but the folder holds {names[1]}")
 
 
+@law_check("Fit to the training rows alone, and predict from the fitted state and the row.")
 def check_baselines_predict_row_by_row(
-    module: str, configs: Mapping[str, Config], labelled: Mapping[str, LabelledRows]
+    law: Law, module: str, configs: Mapping[str, Config], labelled: _Labelled
 ) -> None:
     """The fitted state of a baseline is JSON, if it is stored, and it predicts each row by itself, in the labels of the truth.
 
@@ -63,11 +63,8 @@ def check_baselines_predict_row_by_row(
         configs: name of a spec → settings to try it with. A spec whose settings all have defaults needs none.
         labelled: name of a baseline → rows to try it with, when it needs inputs or labels of its own.
     """
-    for spec, config in _specs_to_try(BaselineSpec, module, configs):
-        advice = "Fit to the training rows alone, and predict from the fitted state and the row."
-        law = law_of(spec, "the fitted state of a baseline is JSON, and it predicts row by row", advice, module)
-        for rows in _rows_for(spec, spec.targets, labelled):
-            _check_baseline(law, spec, config, rows)
+    for spec_law, spec, config, rows in _cases(BaselineSpec, law, module, configs, labelled):
+        _check_baseline(spec_law, spec, config, rows)
 
 
 def _check_metric(law: Law, spec: MetricSpec, config: Config, rows: LabelledRows) -> None:
@@ -165,14 +162,14 @@ def _labels(kind: TargetKind, rows: Sequence[Any]) -> list[Any]:
     return [label for row in rows for label in row if label is not None]
 
 
-def _specs_to_try(kind: type[Any], module: str, configs: Mapping[str, Config]) -> Iterator[tuple[Any, Config]]:
+def _cases(
+    kind: type[Spec], law: Law, module: str, configs: Mapping[str, Config], labelled: _Labelled
+) -> Iterator[_Case]:
+    """List what to try: each spec of a kind, with the law for it, its settings, and rows of each kind of its targets."""
     for spec in load_specs(module):
-        if isinstance(spec, kind) and (config := config_to_try(spec, configs)) is not None:
-            yield spec, config
-
-
-def _rows_for(spec: Spec, kinds: frozenset[TargetKind], labelled: Mapping[str, LabelledRows]) -> Iterator[LabelledRows]:
-    if spec.name in labelled:
-        yield labelled[spec.name]
-    else:
-        yield from (sample_rows(kind) for kind in sorted(kinds))
+        if not isinstance(spec, MetricSpec | BaselineSpec) or not isinstance(spec, kind):
+            continue
+        if (config := config_to_try(spec, configs)) is not None:
+            given = labelled.get(spec.name)
+            for rows in map(sample_rows, sorted(spec.targets)) if given is None else (given,):
+                yield law.about(spec, module), spec, config, rows

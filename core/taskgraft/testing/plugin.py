@@ -23,7 +23,7 @@ from taskgraft.discovery.catalog import BLOCK_VARIABLE
 from taskgraft.discovery.distributions import iter_entry_points
 from taskgraft.discovery.loader import HEAVY_LIBRARIES, SPEC_TYPES
 from taskgraft.errors import join_words
-from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.compare import require_same_description
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
@@ -47,13 +47,13 @@ print(json.dumps({
 """
 
 
-def check_module_is_found(module: str) -> None:
+@law_check("Fix the module that the entry point names.")
+def check_module_is_found(law: Law, module: str) -> None:
     """In a new process, the catalog loads the module without remarks, and imports no heavy library.
 
     Args:
         module: the module that the entry point names.
     """
-    law = law_of(module, "a plugin is found without heavy work", "Fix the module that the entry point names.")
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
         about = Path(folder) / f"{_DISTRIBUTION.replace('-', '_')}-0.dist-info"
         about.mkdir()
@@ -78,14 +78,15 @@ def check_module_is_found(module: str) -> None:
         )
 
 
-def check_specs_are_valid(module: str, configs: Mapping[str, Config]) -> None:
+@law_check("Fix the spec.")
+def check_specs_are_valid(law: Law, module: str, configs: Mapping[str, Config]) -> None:
     """Each spec has a summary of one line, a config that is frozen, strict and JSON, and a usable example.
 
     Args:
         configs: name of a spec → settings to try it with. A spec with an example, or with defaults for all, needs none.
     """
     for spec in load_specs(module):
-        law = law_of(spec, "a spec is plain and its settings are JSON", "Fix the spec.", module)
+        law = law.about(spec, module)
         if not spec.summary.strip() or "\n" in spec.summary:
             raise law.violation(f"its summary is {spec.summary!r}", "Write one line for taskgraft list.")
         for setting, needed in (("frozen", True), ("extra", "forbid")):
@@ -101,14 +102,14 @@ def check_specs_are_valid(module: str, configs: Mapping[str, Config]) -> None:
             json_round_trip(law, config)
 
 
-def check_descriptions_read_no_weights(module: str, configs: Mapping[str, Config]) -> None:
+@law_check("Read the checkpoint's configuration, or build on the device 'meta'.")
+def check_descriptions_read_no_weights(law: Law, module: str, configs: Mapping[str, Config]) -> None:
     """``describe`` creates no parameter with data, opens no file of weights, and returns the same twice."""
     for spec in load_specs(module):
         config = config_to_try(spec, configs)
         if not isinstance(spec, BackboneSpec | HeadSpec) or config is None:
             continue
-        advice = "Read the checkpoint's configuration, or build on the device 'meta'."
-        law = law_of(spec, "describe reads no weights", advice, module)
+        law = law.about(spec, module)
         with _weight_log() as log, law.must_succeed("describe"):
             first: object = spec.describe(config)
         if log:
@@ -117,17 +118,17 @@ def check_descriptions_read_no_weights(module: str, configs: Mapping[str, Config
             raise law.violation("two calls of describe differ", "Compute the description from the settings alone.")
 
 
-def check_descriptions_match_what_is_built(module: str, configs: Mapping[str, Config]) -> None:
+@law_check("Build from the settings alone, and let 'description' and the spec's 'describe' call one function.")
+def check_descriptions_match_what_is_built(law: Law, module: str, configs: Mapping[str, Config]) -> None:
     """``describe`` returns the description of what ``build`` returns for the same settings."""
     for spec in load_specs(module):
         config = config_to_try(spec, configs)
         if not isinstance(spec, BackboneSpec | HeadSpec) or config is None:
             continue
-        advice = "Build from the settings alone, and leave them unchanged."
-        law = law_of(spec, "build needs only the settings", advice, module)
+        law = law.about(spec, module)
         with law.must_succeed("build"):
             built = spec.build(config)
-        require_same_description(built, spec, config)
+        require_same_description(law, built, spec, config)
 
 
 def load_specs(module: str) -> list[Spec]:

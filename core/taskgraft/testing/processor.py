@@ -10,17 +10,13 @@ from taskgraft.contract.batch import collate
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.processor import ProcessedBatch
 from taskgraft.testing.backbone_fixture import prepare_backbone
-from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.compare import batch_difference
 
 
-def check_preprocessing_is_deterministic(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Use no random numbers in prepare; hold only settings, no module and no open file.")
+def check_preprocessing_is_deterministic(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """Preprocessing twice, or with a processor sent to another process, gives the same bits."""
-    law = law_of(
-        backbone,
-        "preprocessing is deterministic, in any process",
-        "Use no random numbers in prepare; hold only settings, no module and no open file.",
-    )
     tested = prepare_backbone(backbone, inputs)
     if difference := batch_difference(tested.batch, backbone.processor.prepare(inputs).batch):
         raise law.violation(f"preprocessing the same examples twice gives another {difference}")
@@ -30,13 +26,9 @@ def check_preprocessing_is_deterministic(backbone: Backbone, inputs: Columns) ->
         raise law.violation(f"a processor sent to another process gives another {difference}")
 
 
-def check_rows_are_preprocessed_independently(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Pad on the right with 0, name padded axes with their lengths, and fit nothing to the rows of the batch.")
+def check_rows_are_preprocessed_independently(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """A row preprocessed alone equals its row of a batch without the padding, and padding is 0."""
-    law = law_of(
-        backbone,
-        "a row is preprocessed independently of the rest of its batch",
-        "Pad on the right with 0, name padded axes with their lengths, and fit nothing to the rows of the batch.",
-    )
     tested = prepare_backbone(backbone, inputs)
     rows = [tested.batch.select([row]) for row in range(len(tested.batch))]
     for row in range(len(rows)):
@@ -53,16 +45,12 @@ def check_rows_are_preprocessed_independently(backbone: Backbone, inputs: Column
         raise law.violation(f"stripped and padded again with 0, the examples have another {difference}")
 
 
-def check_invalid_rows_are_reported(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Keep the row in the batch, and put its reason into 'invalid'.")
+def check_invalid_rows_are_reported(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """A row of empty cells is reported as invalid with a reason, and no other row is; prepare does not raise.
 
     A backbone that reads any columns may accept an empty cell.
     """
-    law = law_of(
-        backbone,
-        "an invalid row is reported, not raised",
-        "Keep the row in the batch, and put its reason into 'invalid'.",
-    )
     prepare_backbone(backbone, inputs)
     with_empty_row = {name: [values[0], None, *values[2:]] for name, values in inputs.items()}
     with law.must_succeed("preprocessing a row of empty cells (None)"):
@@ -77,13 +65,9 @@ def check_invalid_rows_are_reported(backbone: Backbone, inputs: Columns) -> None
         raise law.violation("an invalid row has no reason")
 
 
-def check_processor_settings_are_json(backbone: Backbone, inputs: Columns) -> None:
+@law_check("Return strings, numbers, true, false, null, and lists and objects of them, all fixed when it was built.")
+def check_processor_settings_are_json(law: Law, backbone: Backbone, inputs: Columns) -> None:
     """The settings can be written to an artifact, read and compared, and do not change with use."""
-    law = law_of(
-        backbone,
-        "the processor's settings are JSON",
-        "Return strings, numbers, true, false, null, and lists and objects of them, all fixed when it was built.",
-    )
     settings = backbone.processor.settings()
     if not isinstance(settings, Mapping):
         raise law.violation(f"they are a {type(settings).__name__}, not a mapping")

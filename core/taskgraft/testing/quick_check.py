@@ -13,8 +13,8 @@ from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.testing import plugin
-from taskgraft.testing.check import describe_error, law_of
-from taskgraft.testing.check_list import CheckFunction, checks_of, needs_of, title_of
+from taskgraft.testing.check import Law, describe_error, title_of
+from taskgraft.testing.check_list import CheckFunction, checks_of, needs_of
 from taskgraft.testing.head_fixture import fit_target
 from taskgraft.testing.plugin import config_to_try
 from taskgraft.testing.sample_backbone import SAMPLE_INPUTS, SAMPLE_LABELS, SAMPLE_TARGETS, SampleBackbone
@@ -70,7 +70,7 @@ def run_checks(module: str, specs: Sequence[Spec], configs: Mapping[str, Config]
 def _check_spec(spec: Spec, configs: Mapping[str, Config]) -> Iterator[CheckResult]:
     """Build what a spec describes, and run all checks whose arguments are available."""
     subject = f"{spec.axis} '{spec.name}'"
-    law = law_of(spec, "it is built from settings", "Fix 'build' and what it calls, or the example of the spec.")
+    law = Law(subject, "it is built from settings", "Fix 'build' and what it calls, or the example of the spec.")
     try:
         if type(spec) not in _ARGUMENTS:
             raise _NotTried("Only the plugin's own tests try it, with rows that its author provides.")

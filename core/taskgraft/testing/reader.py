@@ -6,18 +6,18 @@ from tempfile import TemporaryDirectory
 from taskgraft.contract.config import Config
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
-from taskgraft.testing.check import InsufficientExamples, Law, law_of
+from taskgraft.testing.check import InsufficientExamples, Law, law_check
 
 _GARBAGE = bytes(range(256)) * 4
 
 
-def check_reading_is_repeatable(spec: ReaderSpec, path: Path, config: Config) -> None:
+@law_check("Read only the path; keep no state, and write no file.")
+def check_reading_is_repeatable(law: Law, spec: ReaderSpec, path: Path, config: Config) -> None:
     """Reading twice gives the same rows, and changes nothing on disk.
 
     Raises:
         InsufficientExamples: when the file has fewer than two rows.
     """
-    law = law_of(spec, "reading changes nothing", "Read only the path; keep no state, and write no file.")
     before = _files(path)
     rows = _read(law, spec, path, config)
     if len(rows) < 2:
@@ -28,11 +28,9 @@ def check_reading_is_repeatable(spec: ReaderSpec, path: Path, config: Config) ->
         raise law.violation(f"reading changes {changed[0]}")
 
 
-def check_rows_can_be_located(spec: ReaderSpec, path: Path, config: Config) -> None:
+@law_check("Give Rows the line on which each row starts, or no lines at all.")
+def check_rows_can_be_located(law: Law, spec: ReaderSpec, path: Path, config: Config) -> None:
     """Either every row has a line number, or none has; invalid rows and rows with remarks are rows of the table."""
-    law = law_of(
-        spec, "a row can be located in its file", "Give Rows the line on which each row starts, or no lines at all."
-    )
     rows = _read(law, spec, path, config)
     if not rows.source:
         raise law.violation("the source is empty, so no message can name it", "Name the file: path.name.")
@@ -59,26 +57,20 @@ def check_rows_can_be_located(spec: ReaderSpec, path: Path, config: Config) -> N
                 )
 
 
-def check_no_row_is_lost(spec: ReaderSpec, path: Path, config: Config, count: int) -> None:
+@law_check("Keep an invalid row in the table, with missing values, and give its reason in 'invalid'.")
+def check_no_row_is_lost(law: Law, spec: ReaderSpec, path: Path, config: Config, count: int) -> None:
     """All rows of the file are in the table, invalid ones too.
 
     Args:
         count: the number of rows of the file, from the author of the test.
     """
-    law = law_of(
-        spec,
-        "no row is lost",
-        "Keep an invalid row in the table, with missing values, and give its reason in 'invalid'.",
-    )
     if (rows := len(_read(law, spec, path, config))) != count:
         raise law.violation(f"{path.name} has {count} rows, but {rows} are read")
 
 
-def check_suffixes_are_valid(spec: ReaderSpec) -> None:
+@law_check('Write suffixes as (".csv",), and patterns as ("*/*.jpg",).')
+def check_suffixes_are_valid(law: Law, spec: ReaderSpec) -> None:
     """A suffix begins with a dot, or is empty and fits every file; a folder pattern is relative."""
-    law = law_of(
-        spec, "suffixes and folder patterns are valid", 'Write suffixes as (".csv",), and patterns as ("*/*.jpg",).'
-    )
     for suffix in spec.suffixes:
         if suffix and not suffix.startswith("."):
             raise law.violation(f"the suffix {suffix!r} does not begin with a dot")
@@ -87,9 +79,9 @@ def check_suffixes_are_valid(spec: ReaderSpec) -> None:
             raise law.violation(f"the pattern {pattern!r} is not a relative path")
 
 
-def check_unreadable_files_are_reported(spec: ReaderSpec, config: Config) -> None:
+@law_check("Raise UnreadableFile with the path and the reason.")
+def check_unreadable_files_are_reported(law: Law, spec: ReaderSpec, config: Config) -> None:
     """A missing, empty or random file gives rows or UnreadableFile, nothing else."""
-    law = law_of(spec, "an unreadable file is reported", "Raise UnreadableFile with the path and the reason.")
     if not spec.suffixes:
         return
     with TemporaryDirectory(prefix="taskgraft-") as folder:

@@ -6,16 +6,14 @@ from taskgraft.contract.config import Config
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import SplitSpec
 from taskgraft.data.splitting import InvalidSplit, check_split
-from taskgraft.testing.check import law_of
+from taskgraft.testing.check import Law, law_check
 
 _SEEDS = (0, 1, 12_345)
 
 
-def check_split_divides_the_rows(spec: SplitSpec, rows: Rows, targets: Sequence[str], config: Config) -> None:
+@law_check("Put each row number into one subset; 'train' and 'validation' need rows.")
+def check_split_divides_the_rows(law: Law, spec: SplitSpec, rows: Rows, targets: Sequence[str], config: Config) -> None:
     """There are training rows and validation rows, and each row is in one subset at most, under any seed."""
-    law = law_of(
-        spec, "a split divides the rows", "Put each row number into one subset; 'train' and 'validation' need rows."
-    )
     for seed in _SEEDS:
         with law.must_succeed(f"splitting with the seed {seed}"):
             subsets = spec.split(rows, targets, config, seed)
@@ -25,13 +23,9 @@ def check_split_divides_the_rows(spec: SplitSpec, rows: Rows, targets: Sequence[
             raise law.violation(f"with the seed {seed}, it {error.problem}") from None
 
 
-def check_split_is_repeatable(spec: SplitSpec, rows: Rows, targets: Sequence[str], config: Config) -> None:
+@law_check("Use a random generator made from the seed, such as numpy.random.default_rng(seed).")
+def check_split_is_repeatable(law: Law, spec: SplitSpec, rows: Rows, targets: Sequence[str], config: Config) -> None:
     """One seed gives one result, and the rows are left unchanged."""
-    law = law_of(
-        spec,
-        "a split depends on the rows and the seed alone",
-        "Use a random generator made from the seed, such as numpy.random.default_rng(seed).",
-    )
     before = rows.digest()
     for seed in _SEEDS:
         with law.must_succeed(f"splitting with the seed {seed}"):

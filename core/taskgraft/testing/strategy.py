@@ -39,8 +39,14 @@ from taskgraft.inference.errors import NoProbabilities
 from taskgraft.model.compose import compose, load
 from taskgraft.model.task_model import TaskModel
 from taskgraft.testing.backbone_fixture import prepare_backbone
-from taskgraft.testing.check import Law, law_of
+from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.compare import same_bits
+
+_STAGE_ADVICE = (
+    "Select parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason."
+)
+
+RELOAD_ADVICE = "Keep everything that training changes in parameters and buffers that the stages declare."
 
 _MINIMAL = BackboneDescription((InputField("text"),), (vector(4),), (Part("all", ("all",), vector(4)),))
 """The least that a backbone may be: one part, no roles, no cut but 0."""
@@ -54,38 +60,36 @@ _DEEP = BackboneDescription(
 """Many parts, none with roles."""
 
 
-def check_planning_is_pure(strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
-    """The same descriptions give the same plan, and any description gives a plan or StrategyNotApplicable."""
-    law = law_of(
-        strategy,
-        "a plan depends on the descriptions and settings alone",
-        "Keep nothing between calls; use no random numbers.",
-    )
+@law_check("Keep nothing between calls; use no random numbers.")
+def check_planning_is_pure(law: Law, strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
+    """The same descriptions give the same plan."""
     if not _same_plan(_plan(law, strategy, backbone, head), _plan(law, strategy, backbone, head)):
         raise law.violation("two plans for the same descriptions differ")
-    stage_law = _stage_law(strategy)
+
+
+@law_check(_STAGE_ADVICE)
+def check_stages_are_valid(law: Law, strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
+    """Stages have unique names, select existing parts, state possible numbers, and solve only for a convex head.
+
+    Any description gives a plan or StrategyNotApplicable.
+    """
+    _check_stages(law, _plan(law, strategy, backbone, head), backbone.description, head.description)
     for description in (_MINIMAL, _DEEP):
         for convex in (True, False):
             head_description = HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY, convex=convex)
-            with stage_law.must_succeed(f"a plan for a backbone without roles (parts: {len(description.parts)})"):
+            with law.must_succeed(f"a plan for a backbone without roles (parts: {len(description.parts)})"):
                 try:
                     plan = strategy.plan(description, head_description)
                 except StrategyNotApplicable:
                     continue
-            _check_stages(stage_law, plan, description, head_description)
+            _check_stages(law, plan, description, head_description)
 
 
-def check_stages_are_valid(strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
-    """Stages have unique names, select existing parts, state possible numbers, and solve only for a convex head."""
-    law = _stage_law(strategy)
-    _check_stages(law, _plan(law, strategy, backbone, head), backbone.description, head.description)
-
-
+@law_check(_STAGE_ADVICE)
 def check_stages_fit_a_real_backbone(
-    strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
+    law: Law, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
 ) -> None:
     """On a real backbone every selection finds tensors, and inserted modules can be removed without a trace."""
-    law = _stage_law(strategy)
     tested = prepare_backbone(deepcopy(backbone), inputs)
     layout = _shared_layout(tested.description, head)
     feature = tested.description.feature(layout)
@@ -109,13 +113,11 @@ def check_stages_fit_a_real_backbone(
         )
 
 
-def check_merging_keeps_the_features(strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns) -> None:
+@law_check("Return from 'merge' a layer that alone computes the same, or leave 'merge' out.")
+def check_merging_keeps_the_features(
+    law: Law, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns
+) -> None:
     """Inserted modules that can be merged give the same features after merging, whatever their weights are."""
-    law = law_of(
-        strategy,
-        "merged modules compute the same features",
-        "Return from 'merge' a layer that alone computes the same, or leave 'merge' out.",
-    )
     tested = prepare_backbone(deepcopy(backbone), inputs)
     layout = _shared_layout(tested.description, head)
     inserted: tuple[InsertedModule, ...] = ()
@@ -135,8 +137,9 @@ def check_merging_keeps_the_features(strategy: Strategy, backbone: Backbone, hea
             raise law.violation(str(error).rstrip(".")) from None
 
 
+@law_check(RELOAD_ADVICE)
 def check_trained_model_reloads_bit_for_bit(
-    strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
+    law: Law, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns, targets: Columns
 ) -> None:
     """The trainer runs the plan under the weight guard; saved and loaded, predictions are equal bit for bit.
 
@@ -148,23 +151,17 @@ def check_trained_model_reloads_bit_for_bit(
     def load_again(path: Path) -> TaskModel:
         return load(path, backbone=deepcopy(backbone), head=head, strategy=strategy)
 
-    train_and_reload(type(strategy).__name__, model, load_again, inputs, targets)
+    train_and_reload(law, model, load_again, inputs, targets)
 
 
 def train_and_reload(
-    who: str, model: TaskModel, load_again: Callable[[Path], TaskModel], inputs: Columns, targets: Columns
+    law: Law, model: TaskModel, load_again: Callable[[Path], TaskModel], inputs: Columns, targets: Columns
 ) -> None:
     """Train a model for two steps, save it, load it, and compare tensors and predictions bit for bit.
 
     Args:
-        who: the name of the strategy in messages.
         load_again: loads the model from a folder.
     """
-    law = law_of(
-        who,
-        "a trained model predicts the same after saving and loading",
-        "Keep everything that training changes in parameters and buffers that the stages declare.",
-    )
     rows = len(next(iter(targets.values())))
     with law.must_succeed("training"):
         model.fit(
@@ -191,14 +188,6 @@ def _predictions(model: TaskModel, inputs: Columns) -> list[Any]:
         return model.predict_proba(dict(inputs), quiet=True)
     except NoProbabilities:
         return model.predict(dict(inputs), quiet=True)
-
-
-def _stage_law(strategy: Strategy) -> Law:
-    return law_of(
-        strategy,
-        "stages can be run",
-        "Select parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason.",
-    )
 
 
 def _shared_layout(description: BackboneDescription, head: Head[Any]) -> Layout:

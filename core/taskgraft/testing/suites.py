@@ -12,7 +12,7 @@ from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config
 from taskgraft.contract.head import Head
-from taskgraft.contract.specs import ReaderSpec, Spec, SplitSpec
+from taskgraft.contract.specs import Spec
 from taskgraft.testing.check_list import CheckFunction, checks_of, needs_of
 from taskgraft.testing.labelled_rows import LabelledRows
 from taskgraft.testing.sample_backbone import SAMPLE_INPUTS, SAMPLE_LABELS, SampleBackbone
@@ -48,20 +48,24 @@ def _test_of(check: CheckFunction) -> Callable[..., None]:
     return test
 
 
-class _FromSpec:
-    """Fixtures to compare an implementation with the spec that builds it."""
-
-    @pytest.fixture
-    def spec(self) -> Any:
-        return None
+class _WithConfig:
+    """The default settings of a spec."""
 
     @pytest.fixture
     def config(self, spec: Spec | None) -> Config | None:
         return None if spec is None else spec.config()
 
 
+class _WithSpec(_WithConfig):
+    """A spec that authors may leave out."""
+
+    @pytest.fixture
+    def spec(self) -> Any:
+        return None
+
+
 @_with_tests_of("backbone")
-class BackboneLaws(_FromSpec):
+class BackboneLaws(_WithSpec):
     """The laws of every backbone.
 
     Fixtures to define:
@@ -73,7 +77,7 @@ class BackboneLaws(_FromSpec):
 
 
 @_with_tests_of("head")
-class HeadLaws(_FromSpec):
+class HeadLaws(_WithSpec):
     """The laws of every head.
 
     Fixtures to define:
@@ -118,7 +122,7 @@ class StrategyLaws:
 
 
 @_with_tests_of("reader")
-class ReaderLaws:
+class ReaderLaws(_WithConfig):
     """The laws of every reader.
 
     Fixtures to define:
@@ -132,13 +136,9 @@ class ReaderLaws:
     def count(self) -> int | None:
         return None
 
-    @pytest.fixture
-    def config(self, spec: ReaderSpec) -> Config:
-        return spec.config()
-
 
 @_with_tests_of("split")
-class SplitLaws:
+class SplitLaws(_WithConfig):
     """The laws of every split.
 
     Fixtures to define:
@@ -147,10 +147,6 @@ class SplitLaws:
         targets: their target columns, as a tuple.
         config: the settings to divide with; the defaults when left out.
     """
-
-    @pytest.fixture
-    def config(self, spec: SplitSpec) -> Config:
-        return spec.config()
 
 
 @_with_tests_of("plugin")

@@ -8,7 +8,7 @@ import torch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.head import Head
 from taskgraft.contract.targets import TargetDescription
-from taskgraft.testing.check import InsufficientExamples, Law, law_of
+from taskgraft.testing.check import InsufficientExamples, Law, law_check
 from taskgraft.testing.compare import nearly_equal, same_bits, same_predictions
 from taskgraft.testing.head_fixture import HeadUnderTest, heads_under_test
 
@@ -16,13 +16,9 @@ _TOLERANCE = 1e-6
 """How far numbers tuned on rows in another order may differ, absolutely and relative to their size."""
 
 
-def check_tuning_is_described(head: Head[Any], targets: Columns, columns: Columns) -> None:
+@law_check("Name in 'tunes' what the method tune chooses on validation rows.")
+def check_tuning_is_described(law: Law, head: Head[Any], targets: Columns, columns: Columns) -> None:
     """A head whose description says that it tunes overrides ``tune``; for any other, ``tune`` changes nothing."""
-    law = law_of(
-        head,
-        "the description says what a head tunes",
-        "Name in 'tunes' what the method tune chooses on validation rows.",
-    )
     description = head.description
     if description.tunes and type(head).tune is Head.tune:
         raise law.violation(f"it tunes {description.tunes!r}, but does not override tune")
@@ -35,13 +31,9 @@ def check_tuning_is_described(head: Head[Any], targets: Columns, columns: Column
             raise law.violation("tune changes the target description, but 'tunes' is empty, so it is never called")
 
 
-def check_tuning_is_pure(head: Head[Any], targets: Columns, columns: Columns) -> None:
+@law_check("Return a copy of the target description (model_copy), use no random numbers, and store nothing.")
+def check_tuning_is_pure(law: Law, head: Head[Any], targets: Columns, columns: Columns) -> None:
     """Tuning twice gives the same new target description, and leaves the old one as it was. Other heads pass."""
-    law = law_of(
-        head,
-        "tune is a pure function",
-        "Return a copy of the target description (model_copy), use no random numbers, and store nothing.",
-    )
     for tested in _heads_that_tune(head, targets, columns):
         before = _as_json(tested.target)
         tuned = _tune(law, tested, columns)
@@ -55,11 +47,9 @@ def check_tuning_is_pure(head: Head[Any], targets: Columns, columns: Columns) ->
             raise law.violation(f"for {tested}, tuning twice on the same rows differs")
 
 
-def check_tuned_description_is_json(head: Head[Any], targets: Columns, columns: Columns) -> None:
+@law_check("Tune plain fields of the target description, with finite numbers.")
+def check_tuned_description_is_json(law: Law, head: Head[Any], targets: Columns, columns: Columns) -> None:
     """The tuned description survives JSON, and a head built from that predicts the same. Other heads pass."""
-    law = law_of(
-        head, "the tuned description is JSON", "Tune plain fields of the target description, with finite numbers."
-    )
     for tested in _heads_that_tune(head, targets, columns):
         tuned = _tune(law, tested, columns)
         with law.must_succeed("writing the tuned description as JSON and reading it"):
@@ -71,9 +61,9 @@ def check_tuned_description_is_json(head: Head[Any], targets: Columns, columns: 
                 raise law.violation(f"for {tested}, the head built from JSON predicts something else")
 
 
-def check_tuning_ignores_the_order_of_rows(head: Head[Any], targets: Columns, columns: Columns) -> None:
+@law_check("Sort the rows, or sum over them.")
+def check_tuning_ignores_the_order_of_rows(law: Law, head: Head[Any], targets: Columns, columns: Columns) -> None:
     """Rows in another order give the same result. Other heads pass."""
-    law = law_of(head, "tuning does not depend on the order of the rows", "Sort the rows, or sum over them.")
     for tested in _heads_that_tune(head, targets, columns):
         order = list(reversed(range(len(tested.encoded))))
         reordered = {name: [values[row] for row in order] for name, values in columns.items()}
@@ -83,13 +73,9 @@ def check_tuning_ignores_the_order_of_rows(head: Head[Any], targets: Columns, co
             raise law.violation(f"for {tested}, {one!r:.200} is {other!r:.200} with the same rows in another order")
 
 
-def check_tuning_changes_no_tensor(head: Head[Any], targets: Columns, columns: Columns) -> None:
+@law_check("Keep the tuned values in plain attributes or in buffers with persistent=False.")
+def check_tuning_changes_no_tensor(law: Law, head: Head[Any], targets: Columns, columns: Columns) -> None:
     """The module built from the tuned description has the same tensors, so it takes the trained weights. Other heads pass."""
-    law = law_of(
-        head,
-        "tuning changes no tensor of the head",
-        "Keep the tuned values in plain attributes or in buffers with persistent=False.",
-    )
     for tested in _heads_that_tune(head, targets, columns):
         tuned = _tune(law, tested, columns)
         before, after = (_initial_tensors(tested, target) for target in (tested.target, tuned))

@@ -12,7 +12,6 @@ import torch
 from pydantic import ValidationError
 
 from taskgraft.artifact.load import compose_from_manifest, load_fitted
-from taskgraft.composition.compose import Composition, build_head
 from taskgraft.contract.descriptions import PER_ELEMENT
 from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Plan, Teacher
@@ -32,19 +31,6 @@ from taskgraft.training.errors import TrainingError
 def teachers_of(plan: Plan) -> tuple[Teacher, ...]:
     """List the teachers of all stages, each once."""
     return tuple(dict.fromkeys(stage.teacher for stage in plan if stage.teacher is not None))
-
-
-def check_teachers(composition: Composition) -> None:
-    """Check by their manifests that the head can adopt the target description of a plan's teachers.
-
-    Their tensors are read and verified where soft labels are computed.
-
-    Raises:
-        InvalidArtifact: for a teacher whose manifest is damaged, or that needs a plugin that is not installed.
-        TrainingError: for one that the head cannot be trained with.
-    """
-    if teachers_of(composition.plan):
-        teacher_target(composition.plan, build_head(composition), composition.head.label)
 
 
 def check_teacher_columns(plan: Plan, recipe: Recipe, rows: Rows) -> None:
@@ -74,7 +60,8 @@ def teacher_target(plan: Plan, head: Head[Any], label: str) -> TargetDescription
         head: the student's, which messages call ``label``.
 
     Raises:
-        InvalidArtifact, TrainingError: as :func:`check_teachers` does.
+        InvalidArtifact: for a teacher whose manifest is damaged, or that needs a plugin that is not installed.
+        TrainingError: for one that the head cannot be trained with.
     """
     shared: TargetDescription | None = None
     for teacher in teachers_of(plan):

@@ -395,7 +395,7 @@ MISTAKES = (
         "backbone",
         {
             '        return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)': "        return batch",
-            'self._looked_up(state) if cut == 0 else state["hidden"]': "self._looked_up(state)",
+            'self._embedded(state) if cut == 0 else state["hidden"]': "self._embedded(state)",
             "if cut < 2:": "if cut < 3:",
         },
         kit.check_states_hold_no_raw_input,
@@ -493,7 +493,8 @@ MISTAKES = (
         Catcher.HEAD,
         "head",
         {
-            "if bad:\n            raise InvalidTargets(bad)\n": "known = [*target.labels, *{labels[row] for row in bad}]\n",
+            "if invalid:\n            raise InvalidTargets(invalid)\n": "known = [*target.labels, "
+            "*{labels[row] for row in invalid}]\n",
             "[target.labels.index(label)": "[known.index(label)",
         },
         kit.check_invalid_targets_are_reported,
@@ -639,7 +640,7 @@ MISTAKES = (
         "A baseline returns a different number of predictions than rows.",
         Catcher.PLUGIN,
         "data",
-        {'[learned.label] * len(inputs["text"])': '[learned.label] * (len(inputs["text"]) // 2 + 1)'},
+        {'[state.label] * len(inputs["text"])': '[state.label] * (len(inputs["text"]) // 2 + 1)'},
         kit.check_baselines_predict_row_by_row,
         "it returns 7 values for 12 rows",
         "Predict once per row.",

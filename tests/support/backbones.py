@@ -1,7 +1,6 @@
-"""Four small unlike backbones, random but the same for a seed, with no zero gates: what core tests train and take apart."""
+"""Four small, different backbones with random weights from a seed and no zero gates, which the tests of the core train."""
 
 import math
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +21,14 @@ from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema
 from taskgraft.contract.processor import ProcessedBatch, Processor
 from taskgraft.contract.specs import BackboneSpec
+from taskgraft.testing import AttentionBlock, SampleProcessor
 
 VOCABULARY = 64
 HEADS = 2
 
 
 def draw(module: nn.Module, seed: int) -> None:
-    """Draw all weights from a seed: scales and variances in (0.5, 1.5), nothing all zero."""
+    """Initialize all weights from a seed: scales and variances in (0.5, 1.5), no tensor of zeros."""
     generator = torch.Generator().manual_seed(seed)
     buffers = {name: buffer for name, buffer in module.named_buffers() if "running_" in name}
     with torch.no_grad():
@@ -44,21 +44,11 @@ def draw(module: nn.Module, seed: int) -> None:
                 tensor.normal_(std=1 / math.sqrt(tensor[0].numel()), generator=generator)
 
 
-class WordsProcessor(Processor):
-    """Text → ``words`` ``(batch, element)`` int64, from 1; a text is split at white space, a list is taken as it is.
+class WordsProcessor(SampleProcessor):
+    """The kit's sample processor with more words. A masked word is 0; words have no names, since several share a number."""
 
-    A hidden word is 0. Words have no names, for several have one number.
-    """
-
-    def prepare(self, inputs: Columns) -> ProcessedBatch:
-        rows = [text.split() if isinstance(text, str) else list(text or ()) for text in inputs["text"]]
-        counts = [len(row) for row in rows]
-        words = torch.zeros(len(rows), max(counts), dtype=torch.int64)
-        for number, row in enumerate(rows):
-            words[number, : len(row)] = torch.tensor([1 + zlib.crc32(word.encode()) % (VOCABULARY - 1) for word in row])
-        refused = {number: "the text is empty" for number, row in enumerate(rows) if not row}
-        batch = Batch({"words": words}, {"words": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: torch.tensor(counts)})
-        return ProcessedBatch(batch, refused, elements=counts)
+    def __init__(self):
+        super().__init__(VOCABULARY)
 
     @property
     def element_schema(self) -> ElementSchema:
@@ -69,40 +59,8 @@ class WordsProcessor(Processor):
         tensors = {CATEGORY: words - 1, NUMBER: torch.zeros(*words.shape, 0)}
         return Batch(tensors, dict.fromkeys(tensors, (ELEMENT_AXIS,)), batch.lengths)
 
-    def mask_elements(self, batch: Batch, hidden: Tensor, seeds: Sequence[int]) -> Batch:
-        return Batch({"words": batch["words"].masked_fill(hidden, 0)}, batch.axes, batch.lengths)
-
-    def settings(self) -> Mapping[str, Any]:
-        return {"split": "white space", "vocabulary": VOCABULARY}
-
-
-class AttentionBlock(nn.Module):
-    """Attention and feed-forward, each after a norm and around a residual: ``(batch, element, feature)`` → the same."""
-
-    def __init__(self, dropout: float):
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(WORDS_SIZE)
-        self.query = nn.Linear(WORDS_SIZE, WORDS_SIZE)
-        self.key = nn.Linear(WORDS_SIZE, WORDS_SIZE)
-        self.value = nn.Linear(WORDS_SIZE, WORDS_SIZE)
-        self.attention_output = nn.Linear(WORDS_SIZE, WORDS_SIZE)
-        self.feed_forward_norm = nn.LayerNorm(WORDS_SIZE)
-        self.feed_forward_in = nn.Linear(WORDS_SIZE, 2 * WORDS_SIZE)
-        self.feed_forward_out = nn.Linear(2 * WORDS_SIZE, WORDS_SIZE)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        hidden = hidden + self.dropout(self.attention_output(self._attended(self.attention_norm(hidden), mask)))
-        inner = torch.nn.functional.gelu(self.feed_forward_in(self.feed_forward_norm(hidden)))
-        return hidden + self.dropout(self.feed_forward_out(inner))
-
-    def _attended(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        query, key, value = (
-            layer(hidden).unflatten(-1, (HEADS, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
-        )
-        scores = query @ key.transpose(-1, -2) / math.sqrt(WORDS_SIZE / HEADS)
-        scores = scores.masked_fill(~mask[:, None, None, :], torch.finfo(scores.dtype).min)
-        return (scores.softmax(-1) @ value).transpose(1, 2).flatten(-2)
+    def mask_elements(self, batch: Batch, masked: Tensor, seeds: Sequence[int]) -> Batch:
+        return Batch({"words": batch["words"].masked_fill(masked, 0)}, batch.axes, batch.lengths)
 
 
 class Words(Backbone):
@@ -113,7 +71,8 @@ class Words(Backbone):
         self.config = config or WordsConfig()
         self.embedding = nn.Embedding(VOCABULARY, WORDS_SIZE)
         self.embedding_norm = nn.LayerNorm(WORDS_SIZE)
-        self.blocks = nn.ModuleList(AttentionBlock(self.config.dropout) for _ in range(self.config.blocks))
+        blocks = (AttentionBlock(WORDS_SIZE, HEADS, self.config.dropout) for _ in range(self.config.blocks))
+        self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(WORDS_SIZE)
         self.register_buffer("frequencies", torch.arange(WORDS_SIZE) * 0.1, persistent=False)
         draw(self, self.config.seed)
@@ -163,14 +122,14 @@ class PicturesProcessor(Processor):
         self.side = side
 
     def prepare(self, inputs: Columns) -> ProcessedBatch:
-        images, refused = torch.zeros(len(inputs["image"]), 1, self.side, self.side), {}
+        images, invalid = torch.zeros(len(inputs["image"]), 1, self.side, self.side), {}
         for row, image in enumerate(inputs["image"]):
             numbers = torch.tensor(image or (), dtype=torch.float32).reshape(-1)
             if numbers.numel() == self.side**2:
                 images[row, 0] = numbers.reshape(self.side, self.side)
             else:
-                refused[row] = f"the image has {numbers.numel()} numbers, not {self.side} x {self.side}"
-        return ProcessedBatch(Batch({"image": images}), refused)
+                invalid[row] = f"the image has {numbers.numel()} numbers, not {self.side} x {self.side}"
+        return ProcessedBatch(Batch({"image": images}), invalid)
 
     def settings(self) -> Mapping[str, Any]:
         return {"side": self.side}
@@ -252,7 +211,7 @@ class TableProcessor(Processor):
 
     def prepare(self, inputs: Columns) -> ProcessedBatch:
         rows = len(next(iter(inputs.values())))
-        numbers, refused = torch.zeros(rows, len(self.config.columns)), {}
+        numbers, invalid = torch.zeros(rows, len(self.config.columns)), {}
         for place, column in enumerate(self.config.columns):
             mean, scale = self.config.means[place], self.config.scales[place]
             for row, value in enumerate(inputs[column]):
@@ -260,8 +219,8 @@ class TableProcessor(Processor):
                 if number is not None:
                     numbers[row, place] = (number - mean) / scale
                 elif value not in (None, ""):
-                    refused[row] = f"'{column}' is {value!r}, not a number"
-        return ProcessedBatch(Batch({"numbers": numbers}), refused)
+                    invalid[row] = f"'{column}' is {value!r}, not a number"
+        return ProcessedBatch(Batch({"numbers": numbers}), invalid)
 
     def settings(self) -> Mapping[str, Any]:
         return {
@@ -272,7 +231,7 @@ class TableProcessor(Processor):
 
 
 class Table(Backbone):
-    """An ensemble over columns of numbers: one shared layer, and scales and shifts of each member's own."""
+    """An ensemble over columns of numbers: one shared layer, with a scale and a shift per member."""
 
     def __init__(self, config: TableConfig):
         super().__init__()
@@ -316,16 +275,16 @@ class LettersProcessor(Processor):
         letters = torch.zeros(len(words), max(counts), dtype=torch.int64)
         for row, word in enumerate(words):
             letters[row, : len(word)] = torch.tensor([1 + ord(letter) % (VOCABULARY - 1) for letter in word])
-        refused = {row: "there are no letters" for row, word in enumerate(words) if not word}
+        invalid = {row: "there are no letters" for row, word in enumerate(words) if not word}
         batch = Batch({"letters": letters}, {"letters": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: torch.tensor(counts)})
-        return ProcessedBatch(batch, refused, elements=counts)
+        return ProcessedBatch(batch, invalid, elements=counts)
 
     def settings(self) -> Mapping[str, Any]:
         return {"vocabulary": VOCABULARY}
 
 
 class Pairs(Backbone):
-    """A network over pairs of letters; what lies at cut 1 is padded along two axes."""
+    """A network over pairs of letters; the state at cut 1 is padded along two axes."""
 
     def __init__(self, config: PairsConfig | None = None):
         super().__init__()
@@ -389,7 +348,7 @@ class Small:
     made: Callable[[Any], Backbone]
 
     def build(self) -> Backbone:
-        """Make it, with the same weights each time, in eval mode."""
+        """Build it in eval mode, with the same weights each time."""
         return self.made(self.config).eval()
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""A classification head that settles: it chooses how sure it must be by validation rows."""
+"""A classification head that tunes: it chooses a confidence threshold on validation rows."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ class CautiousTarget(ClassificationTarget):
 
 
 class Cautious(Classification):
-    """Answers with the first label where it is less sure than it was of the validation rows, in the mean over their amount."""
+    """Predicts the first label where its confidence is below its mean on the validation rows, weighted by their amount."""
 
     target = CautiousTarget
 

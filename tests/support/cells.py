@@ -1,4 +1,4 @@
-"""A small backbone over the columns of a table, which can hide each of them: what an element holds hangs on its position."""
+"""A small backbone over the columns of a table, which can mask each of them: the kind of an element depends on its position."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,7 +59,7 @@ class CellsProcessor(Processor):
 
 
 class Cells(Backbone):
-    """A vector per column, to which the mean of all is added; emits those, and their mean."""
+    """Emits a vector per column, with the mean of all added, and their mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Cells(Backbone):
 
 
 def cells_rows(count: int = 24, seed: int = 0) -> dict[str, list[Any]]:
-    """Rows in which the colour says the sign of the size, and a span lies around it. Every fifth cell of a column is empty."""
+    """Rows whose colour is the sign of the size, and whose span surrounds it. Every fifth cell of a column is empty."""
     chance = torch.Generator().manual_seed(seed)
     size = torch.randn(count, generator=chance)
     rows = {

@@ -1,4 +1,4 @@
-"""Types commands as a user does: in this process, or in one of its own, or at a terminal."""
+"""Run commands as a user does: in this process, in one of their own, or in a terminal."""
 
 import os
 import pty
@@ -19,7 +19,7 @@ from taskgraft.cli.main import main
 
 @dataclass(frozen=True)
 class Typed:
-    """What a command printed, and the code it ended with."""
+    """The output of a command, and its exit code."""
 
     code: int
     out: str
@@ -47,7 +47,7 @@ def apart(*arguments: object) -> Typed:
 
 
 def at_a_terminal(columns: int, arguments: Sequence[object]) -> str:
-    """Run a command at a terminal of some width, and give what it shows there."""
+    """Run a command in a terminal of some width, and return what it shows there."""
     master, terminal = pty.openpty()
     ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
@@ -61,7 +61,7 @@ def at_a_terminal(columns: int, arguments: Sequence[object]) -> str:
         while True:
             try:
                 piece = screen.read(65_536)
-            except OSError:  # Linux says so when the other side is closed
+            except OSError:  # raised on Linux when the other side is closed
                 break
             if not piece:
                 break

@@ -11,13 +11,13 @@ KINDS = ("bert", "gpt2", "vit", "resnet", "esm", "ft-transformer", "tabm")
 
 
 def backbones(folder: Path, kinds: tuple[str, ...] = KINDS) -> dict[str, tuple[Any, dict[str, list[Any]]]]:
-    """Write tiny checkpoints, and give what to compose with. All rows have the columns that the teacher reads."""
+    """Write tiny checkpoints, and return what to compose with. All rows have the columns that the teacher reads."""
     made = {kind: tiny_bases.base(kind, folder) for kind in kinds}
     return {kind: (backbone, tiny_bases.TABLE | rows) for kind, (backbone, rows) in made.items()}
 
 
 def strategies(folder: Path) -> dict[str, Any]:
-    """Give every strategy that is installed, small, by its name; those made of others by what they are made of."""
+    """Return every installed strategy with small settings, by its name; composed ones by their components."""
     teacher = folder / "teacher"
     if not teacher.is_dir():
         tiny_bases.fitted(tiny_bases.TABLES["tabm"], tiny_bases.TABLE, "linear-probe").save(teacher)

@@ -1,6 +1,6 @@
-"""Trains a model again and again, kills it after a random step, lets it go on, and writes the weights of each run.
+"""Trains a model many times, kills it after a random step, resumes it, and writes the weights of each run.
 
-Started as a process of its own, it trains once, so that all libraries are loaded, and forks a process for each run.
+Started as a process of its own, it trains once, to load all libraries, and forks a process for each run.
 """
 
 import os
@@ -25,7 +25,7 @@ SETTINGS = ({"checkpoint_every": 1}, {"checkpoint_every": 2, "micro_batch": 3}, 
 
 
 class Bottleneck(nn.Module):
-    """A layer with a low-rank path beside it, whose second matrix starts at zero."""
+    """A layer with a parallel low-rank path, whose second matrix starts at zero."""
 
     def __init__(self, layer: nn.Linear):
         super().__init__()
@@ -78,7 +78,7 @@ def run(folder: Path, setting: int, kill_after: int | None) -> None:
 
 
 def norms(folder: Path, setting: int, kill_after: int | None) -> None:
-    """Fit a network whose BatchNorm statistics learn."""
+    """Fit a network whose BatchNorm statistics are updated."""
     done = 0
 
     def on_step_end(backbone: nn.Module, step: int) -> None:
@@ -98,7 +98,7 @@ def norms(folder: Path, setting: int, kill_after: int | None) -> None:
 
 
 def forked(work, *arguments) -> int:
-    """Do some work in a process of its own; give the signal that ended it, 0 for none."""
+    """Run a function in a process of its own; return the signal that ended it, 0 for none."""
     child = os.fork()
     if child == 0:
         status = 1

@@ -1,4 +1,4 @@
-"""Plants plugins: real modules and what an installer leaves beside them, in a temporary folder."""
+"""Plants plugins: real modules with a real dist-info, in a temporary folder."""
 
 import importlib
 import sys
@@ -31,11 +31,11 @@ HEALTHY = f"""{OPENING}
 def taskgraft_heads():
     yield head("healthy")
 """
-"""A plugin without fault."""
+"""A plugin without a fault."""
 
 
 class Garden:
-    """Where plugins are planted. Nothing else is installed but the core, as far as the catalog can see."""
+    """A folder for planted plugins. The catalog sees nothing else installed but the core."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -72,7 +72,7 @@ class Garden:
         return Garden(folder)
 
     def write(self, module: str, code: str) -> Path:
-        """Write a module alone."""
+        """Write a module without a dist-info."""
         path = self.folder / f"{module.replace('.', '/')}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(code)
@@ -82,7 +82,7 @@ class Garden:
 
 @contextmanager
 def garden_in(folder: Path, alone: bool = True) -> Iterator[Garden]:
-    """Put a garden on the path, and take all traces of it away afterwards.
+    """Put a garden on the path, and remove all traces of it afterwards.
 
     Args:
         folder: a new one, whose parent is for gardens only.
@@ -113,7 +113,7 @@ def _core() -> Mapping[str, str]:
 
 @cache
 def _without_plugins(path: tuple[str, ...]) -> list[str]:
-    """Leave out each folder in which a plugin is installed. What was imported from there stays imported."""
+    """Remove each folder in which a plugin is installed. Modules imported from there stay imported."""
     return [
         folder
         for folder in path
@@ -124,7 +124,7 @@ def _without_plugins(path: tuple[str, ...]) -> list[str]:
 
 
 def install(folder: Path, distribution: str, module: str, version: str = "1.0") -> None:
-    """Write what an installer leaves of a distribution with one entry point, into a folder."""
+    """Write the dist-info of a distribution with one entry point into a folder."""
     about = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
     about.mkdir(parents=True)
     about.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")

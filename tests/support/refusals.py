@@ -1,4 +1,4 @@
-"""Commands that must be refused, and must leave the disk as it was."""
+"""Commands that must be rejected, and must leave the disk unchanged."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ SKIP = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
 
 
 def state_of(folder):
-    """All files with their contents, links and empty folders as such."""
+    """All files with their contents; links and empty folders too."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
@@ -16,7 +16,7 @@ def state_of(folder):
 
 
 def refused(*arguments):
-    """Type a command that must be refused, and give what it says. It must leave the disk as it was."""
+    """Run a command that must be rejected, and return its message. It must leave the disk unchanged."""
     before = state_of(Path.cwd())
     done = typed(*arguments)
     assert (done.code, done.out) == (2, "")

@@ -1,4 +1,4 @@
-"""A plugin of four small backbones: their settings and descriptions. The modules stand in ``backbones.py``."""
+"""A plugin of four small backbones: their settings and descriptions. The modules are in ``backbones.py``."""
 
 import math
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ class PicturesConfig(Config):
 
 
 class TableConfig(Config):
-    """A small ensemble over columns of numbers. What is learned from the training split is empty until then."""
+    """A small ensemble over columns of numbers. Columns, means and scales are fitted to the training split."""
 
     seed: int = 0
     members: int = Field(default=3, ge=1)
@@ -160,7 +160,7 @@ def describe_table(config: TableConfig) -> BackboneDescription:
 
 
 def learn_table(config: TableConfig, inputs: Columns) -> TableConfig:
-    """Complete the settings by the columns, and the mean and standard deviation of each."""
+    """Complete the settings with the columns, and the mean and standard deviation of each."""
     means, scales = [], []
     for values in inputs.values():
         read = [number for number in map(number_in, values) if number is not None]
@@ -172,7 +172,7 @@ def learn_table(config: TableConfig, inputs: Columns) -> TableConfig:
 
 
 def number_in(value: Any) -> float | None:
-    """Read a finite number; None where there is none."""
+    """Parse a finite number; None for anything else."""
     try:
         number = float(value)
     except (TypeError, ValueError):

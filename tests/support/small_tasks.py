@@ -1,4 +1,4 @@
-"""Small tasks over the small backbones: labelled rows, and a strategy that answers with the stages it was given."""
+"""Small tasks over the small backbones: labelled rows, and a strategy that returns given stages."""
 
 import random
 from typing import Any
@@ -15,7 +15,7 @@ from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.plan import Plan, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy
 
-torch.set_num_threads(1)  # over tensors this small, threads only wait for each other
+torch.set_num_threads(1)  # with tensors this small, threads only wait for each other
 
 WORD_LIST = (
     "card",
@@ -34,11 +34,11 @@ WORD_LIST = (
     "the",
 )
 PARTS = ("embedding", "block-0", "block-1")
-"""Of :class:`Words`."""
+"""The parts of :class:`Words`."""
 
 
 class Planned(Strategy):
-    """Answers with the stages it was given."""
+    """Returns the stages it was built with."""
 
     def __init__(self, *stages: Stage):
         self.stages = stages
@@ -89,7 +89,7 @@ def fitted(
     validation: Any = None,
     **training: Any,
 ) -> tuple[tg.TaskModel, tg.FitReport]:
-    """Fit a classification head, and what the stages say, on a backbone."""
+    """Fit a classification head on a backbone, with the given stages."""
     model = tg.compose(backbone, classification(), Planned(*stages))
     training = {"batch_size": 8} | training
     rows = rows or (images() if isinstance(backbone, Pictures) else sentences())
@@ -97,7 +97,7 @@ def fitted(
 
 
 def trained(backbone: Backbone, *stages: Stage, **data_and_training: Any) -> tg.TaskModel:
-    """Fit as :func:`fitted` does, and give the model."""
+    """Fit as :func:`fitted` does, and return the model."""
     return fitted(backbone, *stages, **data_and_training)[0]
 
 
@@ -120,5 +120,5 @@ def copied(backbone: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def changed(backbone: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
-    """The names of the tensors that are no longer what they were, bit for bit."""
+    """The names of the tensors that have changed, compared bit for bit."""
     return {name for name, tensor in named_tensors(backbone).items() if not torch.equal(tensor, before[name])}

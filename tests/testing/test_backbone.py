@@ -382,6 +382,7 @@ class DropsWords(WordsProcessor):
 
 class HoldsAFunction(WordsProcessor):
     def __init__(self):
+        super().__init__()
         self.split = lambda text: text.split()
 
 

@@ -76,6 +76,8 @@ from .sample_backbone import SAMPLE_LABELS as SAMPLE_LABELS
 from .sample_backbone import SAMPLE_TARGETS as SAMPLE_TARGETS
 from .sample_backbone import AttentionBlock as AttentionBlock
 from .sample_backbone import SampleBackbone as SampleBackbone
+from .sample_backbone import SampleProcessor as SampleProcessor
+from .sample_backbone import attention_roles as attention_roles
 from .split import check_split_divides_the_rows as check_split_divides_the_rows
 from .split import check_split_is_repeatable as check_split_is_repeatable
 from .strategy import check_merging_keeps_the_features as check_merging_keeps_the_features

@@ -1,31 +1,30 @@
-"""A right plugin with something for every hook: what tests of mistakes plant, with one thing made wrong."""
+"""A correct plugin with something for every hook. Tests of mistakes install it with one error."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from taskgraft.contract.config import Config, EmptyConfig
-from taskgraft.contract.descriptions import (
+from taskgraft.plugin import (
     BackboneDescription,
+    BackboneSpec,
+    BaselineSpec,
+    Config,
+    EmptyConfig,
     HeadDescription,
+    HeadSpec,
     InputField,
     LayerRole,
     Layout,
-    Part,
-    TargetKind,
-    sequence,
-    vector,
-)
-from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import (
-    BackboneSpec,
-    BaselineSpec,
-    HeadSpec,
     MetricSpec,
+    Part,
     ReaderSpec,
     SplitSpec,
     StrategySpec,
+    TargetKind,
+    hookimpl,
+    sequence,
+    vector,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ TASKGRAFT_CONTRACT = "1.0"
 
 
 class StringsConfig(Config):
-    """An encoder of letters, drawn at random."""
+    """An encoder of letters with random weights."""
 
     positional: ClassVar[str | None] = "feature_size"
 
@@ -48,7 +47,7 @@ class StringsConfig(Config):
 def taskgraft_backbones() -> Iterable[BackboneSpec]:
     yield BackboneSpec(
         name="strings",
-        summary="an encoder of letters, drawn at random",
+        summary="an encoder of letters with random weights",
         config=StringsConfig,
         describe=describe,
         build=build,
@@ -95,7 +94,7 @@ def build_kinds(config: EmptyConfig) -> "Kinds":
 @hookimpl
 def taskgraft_strategies() -> Iterable[StrategySpec]:
     yield StrategySpec(
-        name="last-part", summary="the last part learns, and a scale", config=EmptyConfig, build=build_last_part
+        name="last-part", summary="train the last part, and a scale", config=EmptyConfig, build=build_last_part
     )
 
 
@@ -123,22 +122,24 @@ def taskgraft_splits() -> Iterable[SplitSpec]:
 
 @hookimpl
 def taskgraft_metrics() -> Iterable[MetricSpec]:
-    from acme_strings.data import judge
+    from acme_strings.data import build_errors
 
     targets = frozenset({TargetKind.CATEGORY})
-    yield MetricSpec(name="errors", summary="share of wrong labels", config=EmptyConfig, targets=targets, build=judge)
+    yield MetricSpec(
+        name="errors", summary="share of wrong labels", config=EmptyConfig, targets=targets, build=build_errors
+    )
 
 
 @hookimpl
 def taskgraft_baselines() -> Iterable[BaselineSpec]:
-    from acme_strings.data import Commonest, learn, predict
+    from acme_strings.data import MostFrequent, fit, predict
 
     yield BaselineSpec(
         name="commonest",
-        summary="the commonest label",
+        summary="the most frequent label",
         config=EmptyConfig,
         targets=frozenset({TargetKind.CATEGORY}),
-        state=Commonest,
-        fit=learn,
+        state=MostFrequent,
+        fit=fit,
         predict=predict,
     )

@@ -8,10 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from acme_strings import StringsConfig, describe
-from taskgraft import Backbone, Batch, Features, ProcessedBatch, Processor
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.features import ELEMENT_AXIS
+from taskgraft.plugin import (
+    ELEMENT_AXIS,
+    Backbone,
+    BackboneDescription,
+    Batch,
+    Columns,
+    Features,
+    Layout,
+    ProcessedBatch,
+    Processor,
+)
 
 
 class StringsProcessor(Processor):
@@ -23,9 +30,9 @@ class StringsProcessor(Processor):
         letters = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
         for row, numbers in enumerate(rows):
             letters[row, : len(numbers)] = torch.tensor(numbers)
-        refused = {row: "the text is empty" for row, numbers in enumerate(rows) if not numbers}
+        invalid = {row: "the text is empty" for row, numbers in enumerate(rows) if not numbers}
         batch = Batch({"letters": letters}, {"letters": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: lengths})
-        return ProcessedBatch(batch, refused, elements=lengths.tolist())
+        return ProcessedBatch(batch, invalid, elements=lengths.tolist())
 
     def settings(self) -> Mapping[str, Any]:
         return {"alphabet": ascii_lowercase}
@@ -61,27 +68,27 @@ class Strings(Backbone):
     def forward_to_cut(self, cut: int, batch: Batch, layout: Layout) -> Batch:
         if cut == 0:
             return batch
-        hidden = self._looked_up(batch)
+        hidden = self._embedded(batch)
         if cut == 2:
-            hidden = self._mixed(hidden, batch)
+            hidden = self._mix(hidden, batch)
         return Batch({"hidden": hidden}, {"hidden": (ELEMENT_AXIS,)}, batch.lengths)
 
     def forward_from_cut(self, cut: int, state: Batch, layout: Layout) -> Features:
-        hidden = self._looked_up(state) if cut == 0 else state["hidden"]
+        hidden = self._embedded(state) if cut == 0 else state["hidden"]
         if cut < 2:
-            hidden = self._mixed(hidden, state)
+            hidden = self._mix(hidden, state)
         hidden = torch.tanh(self.last(hidden))
         if layout == Layout.VECTOR:
             return Features(layout, (self._mean(hidden, state),))
         return Features(layout, (hidden,), state.lengths[ELEMENT_AXIS])
 
-    def _looked_up(self, batch: Batch) -> Tensor:
+    def _embedded(self, batch: Batch) -> Tensor:
         return self.letters(batch["letters"]) + self.shift
 
-    def _mixed(self, hidden: Tensor, batch: Batch) -> Tensor:
+    def _mix(self, hidden: Tensor, batch: Batch) -> Tensor:
         return torch.tanh(self.mixing(self.dropout(hidden + self._mean(hidden, batch)[:, None])))
 
     def _mean(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Take the mean over the letters that a text has."""
+        """Average over the letters of a text."""
         real = torch.where(batch.mask(ELEMENT_AXIS)[:, :, None], hidden, 0)
         return real.sum(1) / batch.lengths[ELEMENT_AXIS][:, None].to(hidden.dtype)

@@ -6,19 +6,25 @@ import torch
 from torch import Tensor, nn
 
 from acme_strings import describe_kinds
-from taskgraft.contract.batch import Batch
-from taskgraft.contract.columns import Columns
-from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
-from taskgraft.contract.features import Features
-from taskgraft.contract.head import Head, HeadModule, LossSum
-from taskgraft.contract.labels import unseen_label_message
-from taskgraft.contract.predictions import Predictions
-from taskgraft.contract.targets import InvalidTargets, TargetDescription
+from taskgraft.plugin import (
+    Batch,
+    Columns,
+    EmptyConfig,
+    FeatureDescription,
+    Features,
+    Head,
+    HeadDescription,
+    HeadModule,
+    InvalidTargets,
+    LossSum,
+    Predictions,
+    TargetDescription,
+    unseen_label_message,
+)
 
 
 class KindsTarget(TargetDescription):
-    """What was learned of the labels."""
+    """The labels of the training split."""
 
     labels: tuple[str, ...]
 
@@ -38,11 +44,11 @@ class Kinds(Head[KindsTarget]):
 
     def encode(self, targets: Columns, target: KindsTarget) -> Batch:
         (labels,) = targets.values()
-        bad = {
+        invalid = {
             row: unseen_label_message(one, target.labels) for row, one in enumerate(labels) if one not in target.labels
         }
-        if bad:
-            raise InvalidTargets(bad)
+        if invalid:
+            raise InvalidTargets(invalid)
         return Batch({"label": torch.tensor([target.labels.index(label) for label in labels])})
 
     def decode_targets(self, encoded: Batch, target: KindsTarget) -> list[Any]:

@@ -1,11 +1,9 @@
-"""The strategy: the last part learns, and a scale around the layers before it."""
+"""The strategy: train the last part, and a scale around the layers before it."""
 
 import torch
 from torch import Tensor, nn
 
-from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, LayerRole
-from taskgraft.contract.plan import Insertion, Plan, Stage, Unfreeze
-from taskgraft.contract.strategy import Strategy
+from taskgraft.plugin import BackboneDescription, HeadDescription, Insertion, LayerRole, Plan, Stage, Strategy, Unfreeze
 
 SCALED = frozenset({LayerRole.FEED_FORWARD_IN})
 
@@ -21,7 +19,7 @@ class LastPart(Strategy):
 
 
 class Scaled(nn.Module):
-    """What a layer gives, times a number that learns."""
+    """The output of a layer, times a trainable scale."""
 
     def __init__(self, wrapped: nn.Module):
         super().__init__()

@@ -3,13 +3,17 @@ BIN := .venv/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 SOURCES := core/taskgraft $(wildcard plugins/*/src)
 
-.PHONY: demo test lint bench newest clean
+.PHONY: demo test quick lint bench newest clean
 
 demo: .venv/demo
 	$(BIN)/python examples/intents/demo.py
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --dist loadfile
+
+# The tests that are not marked slow, without lint.
+quick: .venv/test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n logical --dist loadfile
 
 lint: .venv/test
 	$(BIN)/ruff check .

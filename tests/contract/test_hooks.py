@@ -9,7 +9,7 @@ from taskgraft.contract.hooks import HookSpecs, hookspec
 from taskgraft.contract.specs import HeadSpec, Spec
 from taskgraft.discovery.catalog import load_catalog
 from taskgraft.discovery.distributions import PluginSource
-from taskgraft.discovery.loader import SPEC_TYPES, LoadWarning
+from taskgraft.discovery.loader import SPEC_TYPES, LoadProblem
 
 HOOKS = [name for name in vars(HookSpecs) if not name.startswith("_")]
 
@@ -30,13 +30,13 @@ class NextHooks:
     """A contract in which one argument is on its way out."""
 
     @hookspec(warn_on_impl_args={"layouts": DeprecationWarning("'layouts' goes in contract 2.0; read the description")})
-    def taskgraft_heads(self, layouts, version):
+    def taskgraft_heads(self, layouts, version) -> Iterable[HeadSpec]:
         """List the heads."""
 
 
 def next_catalog():
     arguments = {"layouts": ("vector",), "version": "1.1"}
-    return load_catalog(hooks=NextHooks, answers={"taskgraft_heads": HeadSpec}, arguments=arguments)
+    return load_catalog(hooks=NextHooks, arguments=arguments)
 
 
 def old_plugin(garden):
@@ -72,7 +72,7 @@ def test_a_deprecated_argument_is_remarked_on_where_warnings_are_silent(garden, 
         warnings.simplefilter("ignore")
         found = next_catalog()
     text = f"'layouts' goes in contract 2.0; read the description ({file}:{line})"
-    assert found.remarks == (LoadWarning(PluginSource("acme", "1.0", "main", "acme_plugin"), text),)
+    assert found.remarks == (LoadProblem(PluginSource("acme", "1.0", "main", "acme_plugin"), text),)
 
 
 def test_an_argument_that_stays_causes_no_warning(garden, without_core):

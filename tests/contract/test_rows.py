@@ -25,10 +25,6 @@ def test_values_of_some_rows_can_be_taken():
     assert IN_MEMORY.values("text", 1, 99) == ["b", "c"]
 
 
-def test_chunks_cover_all_rows_under_the_names_asked_for():
-    assert list(IN_MEMORY.chunks({"input": "text"}, 2)) == [(0, {"input": ["a", "b"]}), (2, {"input": ["c"]})]
-
-
 def test_selected_rows_have_their_order_and_lines():
     taken = IN_FILE.take([2, 0])
     assert taken.values("text") == ["c", "a"]

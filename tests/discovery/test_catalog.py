@@ -24,7 +24,7 @@ from taskgraft.discovery.catalog import (
     load_catalog,
 )
 from taskgraft.discovery.distributions import PluginSource
-from taskgraft.discovery.loader import LoadFailure
+from taskgraft.discovery.loader import LoadProblem
 from taskgraft.discovery.names import parse_name
 
 ACME = PluginSource("acme", "1.0", "main", "acme_plugin")
@@ -226,7 +226,7 @@ def test_a_broken_plugin_is_recorded_and_everything_else_works(garden, code, rea
     garden.plant(code)
     garden.plant(HEALTHY, distribution="health", version="3.2", module="health_plugin")
     found = load_catalog()
-    assert found.failures == (LoadFailure(ACME, reason),)
+    assert found.failures == (LoadProblem(ACME, reason),)
     assert str(found.failures[0]) == f"acme 1.0 ({reason})"
     assert works_but_for_acme(found)
 
@@ -244,7 +244,7 @@ def test_an_entry_point_to_nothing_is_recorded(garden, entry_point, reason):
     garden.plant(HEALTHY, entry_points=entry_point)
     garden.plant(HEALTHY, distribution="health", version="3.2", module="health_plugin")
     found = load_catalog()
-    assert [failure.reason for failure in found.failures] == [reason]
+    assert [failure.text for failure in found.failures] == [reason]
     assert works_but_for_acme(found)
 
 
@@ -253,7 +253,7 @@ def test_one_broken_entry_point_leaves_the_others_of_its_distribution(garden):
     garden.plant(HEALTHY, entry_points="broken = acme_broken\nmain = acme_plugin")
     found = load_catalog()
     assert found.failures == (
-        LoadFailure(
+        LoadProblem(
             PluginSource("acme", "1.0", "broken", "acme_broken"), "ModuleNotFoundError: No module named 'acme_core'"
         ),
     )

@@ -13,7 +13,7 @@ from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import HeadDescription, TargetKind
-from taskgraft.contract.rows import MissingColumn, RenamedColumns, to_arrow
+from taskgraft.contract.rows import MissingColumn, to_arrow
 from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.model.compose import load
@@ -71,7 +71,7 @@ def test_labels_keep_their_type_in_json(truth):
 
 def test_columns_are_read_lazily():
     rows = read_rows({"text": ["one", "two", "three"], "more": [1, 2, 3]}, catalog(), "the data")
-    columns = RenamedColumns(rows, {"input": "text"})
+    columns = rows.lazy_columns({"input": "text"})
     assert list(columns) == ["input"]
     column = columns["input"]
     assert (len(column), column[1], column[-1], column[1:], list(column)) == (
@@ -82,12 +82,12 @@ def test_columns_are_read_lazily():
         ["one", "two", "three"],
     )
     with pytest.raises(MissingColumn):
-        RenamedColumns(rows, {"input": "gone"})["input"]
+        rows.lazy_columns({"input": "gone"})
 
 
 def test_a_column_of_rows_becomes_arrow_without_a_copy_and_other_values_are_converted():
     rows = read_rows({"text": ["one", "two", "three"]}, catalog(), "the data")
-    assert to_arrow(RenamedColumns(rows, {"input": "text"})["input"]).equals(rows.table["text"])
+    assert to_arrow(rows.lazy_columns({"input": "text"})["input"]).equals(rows.table["text"])
     assert to_arrow([1.5, None, float("nan")]).to_pylist() == [1.5, None, None]
 
 

@@ -103,7 +103,7 @@ def diagnose(*, devices: bool, as_json: bool) -> bool:
         platform=platform.platform(),
         libraries=_libraries(),
         plugins=_plugins(known),
-        failures=[_as_json(failure.source, failure.reason) for failure in known.failures],
+        failures=[_as_json(failure.source, failure.text) for failure in known.failures],
         remarks=[_as_json(remark.source, remark.text) for remark in known.remarks],
         blocked=list(known.blocked),
         clashes=_clashes(known),

@@ -92,7 +92,7 @@ def _configs(known: Catalog, sources: Sequence[PluginSource], tries: Sequence[st
 
 def _results(known: Catalog, source: PluginSource, configs: Mapping[str, Config]) -> Iterator[CheckResult]:
     """Check a plugin, or report why it did not load."""
-    reasons = [failure.reason for failure in known.failures if failure.source == source]
+    reasons = [failure.text for failure in known.failures if failure.source == source]
     for reason in reasons:
         yield CheckResult(source.module, "it loads", Outcome.BROKEN, f"It did not load: {reason}.")
     if not reasons:

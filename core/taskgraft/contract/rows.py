@@ -75,25 +75,20 @@ class Rows:
         """Resolve a value that names a file relative to the folder of the data. An absolute path stays as it is."""
         return str(self.folder / value) if self.folder is not None and isinstance(value, str) and value else value
 
-    def chunks(self, names: Mapping[str, str], size: int) -> Iterator[tuple[int, dict[str, list[Any]]]]:
-        """Iterate over the rows in chunks.
+    def lazy_columns(self, names: Mapping[str, str]) -> "dict[str, LazyColumn]":
+        """Return columns under other names, without reading their values yet. Raises MissingColumn.
 
         Args:
-            names: output name → column.
-
-        Yields:
-            the number of the first row of a chunk, and its values by output name.
+            names: new name → column.
         """
-        for start in range(0, len(self), size):
-            yield start, {name: self.values(column, start, start + size) for name, column in names.items()}
+        return {name: LazyColumn(self.column(column)) for name, column in names.items()}
 
     def take(self, rows: Sequence[int]) -> "Rows":
         """Select rows, in the order given."""
         lines = None if self.lines is None else array("q", (self.lines[row] for row in rows))
         remarks = {text: np.flatnonzero(np.isin(rows, members)).tolist() for text, members in self.remarks.items()}
-        return replace(
-            self, table=self.table.take(pa.array(rows, pa.int64())), lines=lines, invalid={}, remarks=remarks
-        )
+        table = self.table.take(pa.array(rows, pa.int64()))
+        return replace(self, table=table, lines=lines, invalid={}, remarks=remarks)
 
     def drop(self, reasons: Mapping[int, str]) -> "Rows":
         """Drop rows, and count them by reason."""
@@ -118,24 +113,8 @@ class Rows:
         return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
 
 
-class RenamedColumns(Mapping[str, Sequence[Any]]):
-    """Columns of rows under other names. Values are read lazily; their number is known without reading them."""
-
-    def __init__(self, rows: Rows, names: Mapping[str, str]):
-        self._rows, self._names = rows, names
-
-    def __getitem__(self, name: str) -> "LazyColumn":
-        return LazyColumn(self._rows.column(self._names[name]))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
 class LazyColumn(Sequence[Any]):
-    """Raw values of one column. Reading them one by one is slow; use :func:`to_arrow` for whole columns."""
+    """Raw values of one column, converted when they are read. For a whole column, :func:`to_arrow` is much faster."""
 
     def __init__(self, values: pa.ChunkedArray):
         self.values = values

@@ -10,7 +10,7 @@ from typing import TypeVar
 from taskgraft.contract.hooks import CONTRACT_VERSION, ENTRY_POINT_GROUP, HookSpecs
 from taskgraft.contract.specs import ReaderSpec, Spec
 from taskgraft.discovery.distributions import PluginSource, iter_entry_points
-from taskgraft.discovery.loader import SPEC_TYPES, CatalogEntry, LoadFailure, LoadWarning, PluginLoader
+from taskgraft.discovery.loader import CatalogEntry, LoadProblem, PluginLoader
 from taskgraft.discovery.names import ComponentName, normalize_distribution
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 
@@ -32,8 +32,8 @@ class Catalog:
     """
 
     entries: tuple[CatalogEntry, ...] = ()
-    failures: tuple[LoadFailure, ...] = ()
-    remarks: tuple[LoadWarning, ...] = ()
+    failures: tuple[LoadProblem, ...] = ()
+    remarks: tuple[LoadProblem, ...] = ()
     blocked: tuple[str, ...] = ()
 
     def specs(self, kind: type[_AnySpec]) -> Iterator[tuple[_AnySpec, PluginSource]]:
@@ -94,7 +94,7 @@ class UnknownComponent(TaskgraftError):
     axis: str
     name: str
     known: tuple[tuple[Spec, PluginSource], ...]
-    failures: tuple[LoadFailure, ...]
+    failures: tuple[LoadProblem, ...]
     blocked: tuple[str, ...]
     missing: str | None = None
 
@@ -147,20 +147,16 @@ def catalog() -> Catalog:
 
 
 def load_catalog(
-    hooks: type = HookSpecs,
-    answers: Mapping[str, type[Spec]] = SPEC_TYPES,
-    arguments: Mapping[str, object] | None = None,
-    contract: str = CONTRACT_VERSION,
+    hooks: type = HookSpecs, arguments: Mapping[str, object] | None = None, contract: str = CONTRACT_VERSION
 ) -> Catalog:
     """Import every plugin and collect its specs. A plugin that fails is recorded and affects nothing else.
 
     Args:
         hooks: the class of hook specifications.
-        answers: hook → the class of the specs that it returns.
         arguments: values for arguments that hooks may take. The present contract has none.
         contract: the version of the contract.
     """
-    loader = PluginLoader(hooks, answers, arguments or {}, contract)
+    loader = PluginLoader(hooks, arguments or {}, contract)
     names = (name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(","))
     to_block = {normalize_distribution(name) for name in names if name}
     blocked = set()

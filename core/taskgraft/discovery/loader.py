@@ -11,35 +11,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from itertools import islice
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pluggy
 
 from taskgraft.contract.config import Config
-from taskgraft.contract.specs import (
-    BackboneSpec,
-    BaselineSpec,
-    HeadSpec,
-    MetricSpec,
-    ReaderSpec,
-    Spec,
-    SplitSpec,
-    StrategySpec,
-)
+from taskgraft.contract.hooks import HookSpecs
+from taskgraft.contract.specs import Spec
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import is_name
 from taskgraft.errors import closest_match, join_words
 
-SPEC_TYPES: Mapping[str, type[Spec]] = {
-    "taskgraft_backbones": BackboneSpec,
-    "taskgraft_heads": HeadSpec,
-    "taskgraft_strategies": StrategySpec,
-    "taskgraft_readers": ReaderSpec,
-    "taskgraft_splits": SplitSpec,
-    "taskgraft_metrics": MetricSpec,
-    "taskgraft_baselines": BaselineSpec,
-}
-"""Hook → the class of the specs that it returns."""
+
+def spec_types(hooks: type) -> dict[str, type[Spec]]:
+    """Return hook → the class of the specs that it returns, from the annotations of a class of hook specifications."""
+    functions = {name: hook for name, hook in vars(hooks).items() if name.startswith("taskgraft_")}
+    return {name: get_args(get_type_hints(hook)["return"])[0] for name, hook in functions.items()}
+
+
+SPEC_TYPES: Mapping[str, type[Spec]] = spec_types(HookSpecs)
+"""Hook → the class of the specs that it returns, for the present contract."""
 
 HEAVY_LIBRARIES = ("torch", "transformers", "timm", "peft")
 """Libraries that discovery must not import."""
@@ -59,22 +50,14 @@ class CatalogEntry:
 
 
 @dataclass(frozen=True)
-class LoadFailure:
-    """A plugin that could not be loaded, and why."""
-
-    source: PluginSource
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.source} ({self.reason})"
-
-
-@dataclass(frozen=True)
-class LoadWarning:
-    """A problem of a plugin that works."""
+class LoadProblem:
+    """A problem of a plugin: why it could not be loaded, or what to improve in one that works."""
 
     source: PluginSource
     text: str
+
+    def __str__(self) -> str:
+        return f"{self.source} ({self.text})"
 
 
 class _InvalidPlugin(Exception):
@@ -86,12 +69,14 @@ class PluginLoader:
     """Collects the specs of plugins."""
 
     hooks: type
-    answers: Mapping[str, type[Spec]]
     arguments: Mapping[str, object]
     contract: str
     entries: list[CatalogEntry] = field(default_factory=list)
-    failures: list[LoadFailure] = field(default_factory=list)
-    remarks: list[LoadWarning] = field(default_factory=list)
+    failures: list[LoadProblem] = field(default_factory=list)
+    remarks: list[LoadProblem] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.spec_types = spec_types(self.hooks)
 
     def load(self, source: PluginSource, point: EntryPoint) -> None:
         """Import one plugin and record its specs, or the reason why it has none."""
@@ -101,12 +86,12 @@ class PluginLoader:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may raise anything: SystemExit, a panic in compiled code
-            self.failures.append(LoadFailure(source, _error_text(error)))
+            self.failures.append(LoadProblem(source, _error_text(error)))
         else:
             self.entries += [CatalogEntry(spec, source) for spec in specs]
         if heavy := [name for name in not_loaded if name in sys.modules]:
             text = f"imports {join_words(heavy)} during discovery; move that import into the spec's build function"
-            self.remarks.append(LoadWarning(source, text))
+            self.remarks.append(LoadProblem(source, text))
 
     def _load_specs(self, source: PluginSource, point: EntryPoint) -> list[Spec]:
         if not _REFERENCE.fullmatch(point.value):
@@ -136,7 +121,7 @@ class PluginLoader:
     def _record_warnings(self, source: PluginSource, caught: list[warnings.WarningMessage]) -> None:
         """Record pluggy's warnings, and issue them again at the plugin's own line."""
         for warning in caught:
-            self.remarks.append(LoadWarning(source, f"{warning.message} ({warning.filename}:{warning.lineno})"))
+            self.remarks.append(LoadProblem(source, f"{warning.message} ({warning.filename}:{warning.lineno})"))
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
     def _check_contract(self, stated: Any) -> None:
@@ -157,16 +142,16 @@ class PluginLoader:
             name for name in vars(module) if name.startswith("taskgraft_") and callable(getattr(module, name))
         ]
         for name in (*marked, *named_like_hooks):
-            if name not in self.answers:
-                hooks = {hook.partition("_")[2]: hook for hook in self.answers}  # all share the prefix
+            if name not in self.spec_types:
+                hooks = {hook.partition("_")[2]: hook for hook in self.spec_types}  # all share the prefix
                 near = closest_match(name.partition("_")[2], hooks)
-                meant = f"did it mean '{hooks[near]}'?" if near else f"hooks: {join_words(self.answers)}"
+                meant = f"did it mean '{hooks[near]}'?" if near else f"hooks: {join_words(self.spec_types)}"
                 raise _InvalidPlugin(f"has a hook '{name}', which does not exist; {meant}")
         if unmarked := [name for name in named_like_hooks if name not in marked]:
             raise _InvalidPlugin(f"has {join_words(unmarked)} without @hookimpl, so it would never be called")
 
     def _check_specs(self, hook: str, returned: object) -> list[Spec]:
-        expected = self.answers[hook]
+        expected = self.spec_types[hook]
         if not isinstance(returned, Iterable):
             raise _InvalidPlugin(f"{hook} returned {returned!r:.60}, not an iterable of {expected.__name__}")
         specs = list(islice(returned, _SPEC_LIMIT + 1))
@@ -175,22 +160,18 @@ class PluginLoader:
         for spec in specs:
             if not isinstance(spec, expected):
                 raise _InvalidPlugin(f"{hook} returned {type(spec).__name__} {spec!r:.60}, not {expected.__name__}")
-            if not _is_spec_name(spec.name):
+            if not is_name(spec.name):
                 raise _InvalidPlugin(f"{hook}: {spec.name!r} is not a valid name (lower-case words joined by hyphens)")
             if not (isinstance(spec.config, type) and issubclass(spec.config, Config)):
                 raise _InvalidPlugin(
                     f"{hook}: the config of '{spec.name}' is {spec.config!r}, not a subclass of Config"
                 )
-            if not (isinstance(spec.aliases, tuple) and all(map(_is_spec_name, spec.aliases))):
+            if not (isinstance(spec.aliases, tuple) and all(map(is_name, spec.aliases))):
                 raise _InvalidPlugin(f"{hook}: the aliases of '{spec.name}' are {spec.aliases!r}, not a tuple of names")
         names = [name for spec in specs for name in spec.names]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise _InvalidPlugin(f"{hook} names {join_words(repeated)} more than once")
         return specs
-
-
-def _is_spec_name(name: object) -> bool:
-    return isinstance(name, str) and is_name(name)
 
 
 def _error_text(error: BaseException) -> str:
@@ -214,12 +195,7 @@ def _import_problem(error: ImportError) -> str | None:
     name = re.match(r"cannot import name '(\w+)'", str(error))
     if name is None or module not in _PUBLIC_MODULES:
         return f"it imports {module}, which is not public: plugins import from taskgraft.plugin"
-    near = closest_match(name[1], getattr(sys.modules.get(module), "__all__", ()))
-    advice = (
-        f"; did it mean '{near}'?"
-        if near
-        else ": plugins import from taskgraft.plugin"
-        if module == "taskgraft"
-        else ""
-    )
-    return f"it imports '{name[1]}' from {module}, which does not have it{advice}"
+    problem = f"it imports '{name[1]}' from {module}, which does not have it"
+    if near := closest_match(name[1], getattr(sys.modules.get(module), "__all__", ())):
+        return f"{problem}; did it mean '{near}'?"
+    return f"{problem}: plugins import from taskgraft.plugin" if module == "taskgraft" else problem

@@ -27,17 +27,8 @@ class ComponentName:
         return qualified if self.argument is None else f"{qualified}:{self.argument}"
 
 
-@dataclass(eq=False)
 class InvalidName(TaskgraftError):
     """A text that does not follow the grammar of names."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return (
-            f"'{self.text}' is not a name. A name is written [distribution/]name[:argument], with lower-case letters, "
-            "digits and single hyphens in the name: 'hf-text:some/checkpoint', 'taskgraft-text/hf-text:some/checkpoint'."
-        )
 
 
 def parse_name(text: str) -> ComponentName:
@@ -45,13 +36,16 @@ def parse_name(text: str) -> ComponentName:
     head, colon, argument = text.partition(":")
     distribution, slash, name = head.rpartition("/")
     if not is_name(name) or (slash and not is_distribution(distribution)):
-        raise InvalidName(text)
+        raise InvalidName(
+            f"'{text}' is not a name. A name is written [distribution/]name[:argument], with lower-case letters, digits "
+            "and single hyphens in the name: 'hf-text:some/checkpoint', 'taskgraft-text/hf-text:some/checkpoint'."
+        )
     return ComponentName(name, distribution or None, argument if colon else None)
 
 
-def is_name(text: str) -> bool:
-    """Tell whether a text is valid as the name of a spec."""
-    return _WORD.fullmatch(text) is not None
+def is_name(value: object) -> bool:
+    """Tell whether a value is a text that is valid as the name of a spec."""
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None
 
 
 def is_distribution(text: str) -> bool:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
 from taskgraft.contract.predictions import Predictions, probabilities_by_label
 from taskgraft.contract.rows import Rows
-from taskgraft.inference.errors import DuplicateColumn, InferenceError, NoProbabilities
-from taskgraft.inference.writers import CsvWriter, check_output, open_writer, writer_type
+from taskgraft.inference.errors import InferenceError, NoProbabilities
+from taskgraft.inference.writers import CsvWriter, check_output, check_unique, open_writer, writer_type
 from taskgraft.progress import ProgressReporter
 
 ROWS_PER_WINDOW, GRIDS_PER_WINDOW = 4_096, 64
@@ -51,19 +51,16 @@ def write_predictions(
     overwrite: bool = False,
     reporter: ProgressReporter,
 ) -> int:
-    """Predict for all rows into a file, in the format of its suffix, or into an open text stream.
+    """Predict for all rows into a file, in the format of its suffix, or into an open text stream; return their number.
 
     Args:
         predict: predicts for some of the rows.
         form: of a text stream.
 
-    Returns:
-        the number of rows.
-
     Raises:
         OutputError: if the file exists, has another suffix, or cannot be written.
-        DuplicateColumn, MissingColumn: for kept columns.
-        InferenceError, NoProbabilities: for what these predictions do not have.
+        MissingColumn: for a kept column.
+        InferenceError, NoProbabilities: for two columns of one name, or what these predictions do not have.
     """
     if isinstance(output, Path):
         check_output(output, "predictions", overwrite=overwrite)
@@ -73,7 +70,7 @@ def write_predictions(
             'file, or print JSON lines (--json, form="jsonl").'
         )
     for column in columns.keep:
-        rows.values(column, 0, 0)  # raises when there is no such column
+        rows.column(column)  # raises when there is no such column
     size = GRIDS_PER_WINDOW if columns.target in _GRID_TARGETS else ROWS_PER_WINDOW
     starts = range(0, len(rows), size) or (0,)
     with open_writer(output, "predictions", len(rows), form) as writer:
@@ -88,13 +85,11 @@ def _output_table(rows: Rows, predictions: Predictions, wanted: PredictionColumn
     columns += _prediction_columns(predictions, wanted)
     if wanted.probabilities or wanted.top is not None:
         if predictions.values and predictions.probabilities is None:
-            raise NoProbabilities()
+            raise NoProbabilities("This model predicts without probabilities. Ask for the predictions alone.")
         columns += [] if wanted.top is None else _top_columns(predictions, wanted.target, wanted.top)
         columns += _probability_columns(predictions, wanted.target) if wanted.probabilities else []
-    names = [name for name, _ in columns]
-    if duplicates := [name for name in names if names.count(name) > 1]:
-        raise DuplicateColumn(duplicates[0])
-    return pa.table([values for _, values in columns], names=names)
+    check_unique([name for name, _ in columns])
+    return pa.table(dict(columns))
 
 
 def _prediction_columns(predictions: Predictions, wanted: PredictionColumns) -> list[tuple[str, pa.Array]]:

@@ -41,7 +41,7 @@ from taskgraft.discovery.loader import HEAVY_LIBRARIES
 catalog = load_catalog()
 mine = lambda entries: [one for one in entries if one.source.distribution == sys.argv[2]]
 print(json.dumps({
-    "problems": [one.reason for one in mine(catalog.failures)] + [one.text for one in mine(catalog.remarks)],
+    "problems": [one.text for one in mine(catalog.failures + catalog.remarks)],
     "heavy": [name for name in HEAVY_LIBRARIES if name in sys.modules],
 }))
 """

@@ -26,7 +26,7 @@ from taskgraft.composition.compose import Composition, head_features
 from taskgraft.composition.resolve import ResolvedComponent
 from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import RenamedColumns, Rows
+from taskgraft.contract.rows import Rows
 from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import all_targets
 from taskgraft.engine.forward import predict_batches, show_progress
@@ -191,7 +191,7 @@ def _predict_validation(trainer: Trainer) -> LabelledPredictions | None:
 def _fit_baselines(prepared: Preparation, reporter: ProgressReporter) -> tuple[dict[str, Config], dict[str, int]]:
     """Fit the head's baselines on the training rows; return their states by name, and notes on those left out."""
     head, targets = prepared.head, prepared.training.targets
-    inputs = RenamedColumns(prepared.rows, prepared.recipe.data.columns)
+    inputs = prepared.rows.lazy_columns(prepared.recipe.data.columns)
     truth = cache(lambda: head.decode_targets(all_targets(targets), prepared.target))
     baselines, problems = fit_baselines(head.description, inputs, truth)
     for problem in problems:

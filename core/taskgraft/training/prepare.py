@@ -19,7 +19,7 @@ from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Teacher
 from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, RenamedColumns, Rows
+from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.dataset import (
     check_not_empty,
@@ -147,7 +147,7 @@ class Preparer:
         chosen = self.composition.backbone
         if isinstance(chosen, GivenObject) or chosen.spec.fit_config is None:
             return self.composition
-        config = chosen.spec.fit_config(chosen.config, RenamedColumns(rows, self.recipe.data.columns))
+        config = chosen.spec.fit_config(chosen.config, rows.lazy_columns(self.recipe.data.columns))
         chosen = replace(chosen, config=config)
         completed = combine(catalog(), chosen, self.composition.head, self.composition.strategy)
         return replace(completed, dry_run_done=self.composition.dry_run_done)

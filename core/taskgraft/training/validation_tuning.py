@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Plan
-from taskgraft.contract.rows import RenamedColumns, Rows
+from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.examples import Targets, all_targets
 from taskgraft.engine.task_module import TaskModule
@@ -64,5 +65,5 @@ def tune_on_validation(
     return tuned
 
 
-def _columns(head: Head[Any], rows: Rows) -> RenamedColumns:
-    return RenamedColumns(rows, {column: column for column in head.description.tuning_columns})
+def _columns(head: Head[Any], rows: Rows) -> Columns:
+    return rows.lazy_columns({column: column for column in head.description.tuning_columns})

@@ -21,6 +21,8 @@ from taskgraft.comparison.compare import CompareError, NotDrawn
 from taskgraft.comparison.worker import RunRequest, run
 from taskgraft.recipes.files import read_recipe
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 backbone = "small-words"
 head = "classification"

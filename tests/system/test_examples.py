@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from commands import typed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 INTENTS = EXAMPLES / "intents"

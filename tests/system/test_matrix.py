@@ -15,6 +15,8 @@ from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
 from taskgraft.testing import MatrixCell, Verdict, matrix, matrix_table
 
+pytestmark = pytest.mark.slow
+
 ROLES = "convolution, feed-forward-in, feed-forward-out, fused, query, value"
 NO_ROLES = (
     "'{}' wraps layers with one of the roles {}, but this backbone has no layer with a role. Choose adapters, bitfit, or "

@@ -12,6 +12,8 @@ from commands import typed
 
 from taskgraft.contract.rows import InvalidRows, Rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 

@@ -12,6 +12,8 @@ from taskgraft import compose
 from taskgraft.model.fit import ModelError
 from taskgraft.storage.run_directory import ResumeMismatch
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 
 

@@ -63,6 +63,7 @@ def steps(folder):
     return others
 
 
+@pytest.mark.slow
 def test_a_written_backbone_installs_and_all_that_its_ci_file_runs_passes(written, tmp_path):
     folder, site = written / "acme-backbones", tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -73,6 +74,7 @@ def test_a_written_backbone_installs_and_all_that_its_ci_file_runs_passes(writte
     assert "acme-backbones 0.1.0" in run(["taskgraft", "list", "backbones"], folder, site)
 
 
+@pytest.mark.slow
 def test_a_written_head_and_a_written_strategy_pass_their_tests_and_their_types(written):
     folders = [written / f"acme-{kind}s" for kind in ("head", "strategy")]
     sources = [folder / "src" for folder in folders]
@@ -82,6 +84,7 @@ def test_a_written_head_and_a_written_strategy_pass_their_tests_and_their_types(
     assert re.search(r"^\d+ passed", run(["pytest", "-q", "-p", "no:cacheprovider", *tests], written, *sources), re.M)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a", "acme-models", "Acme.Models_2", "abcdefghijklmnopqrstuvwxyzabcdef"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_written_plugin_is_linted_and_formatted(tmp_path, name, kind):
@@ -91,6 +94,7 @@ def test_every_written_plugin_is_linted_and_formatted(tmp_path, name, kind):
         run(command, tmp_path / "written")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_written_plugin_is_listed_and_keeps_its_promises(written, installed, kind):
     assert f"{kind}s" in typed("list").out.partition(f"acme-{kind}s 0.1.0")[0].splitlines()[-1]
@@ -99,6 +103,7 @@ def test_a_written_plugin_is_listed_and_keeps_its_promises(written, installed, k
     assert re.fullmatch(r"\d+ kept, 0 broken, 0 not tried\.", done.out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_the_lines_of_a_written_backbones_readme_run(written, installed, capsys):
     (code,) = re.findall(r"^```python\n(.*?)^```$", (written / "acme-backbones/README.md").read_text(), re.M | re.S)
     exec(code, {})
@@ -189,6 +194,7 @@ def network(tmp_path):
         yield tmp_path / "acme-network"
 
 
+@pytest.mark.slow
 def test_a_plain_torch_module_trains_with_three_heads_and_five_strategies(network):
     """Nothing but the files that were written for the backbone was edited."""
     assert typed("doctor", "acme-network").out.endswith(" 0 broken, 0 not tried.\n")

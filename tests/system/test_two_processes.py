@@ -17,6 +17,8 @@ from small_tasks import sentences
 from taskgraft import compose
 from taskgraft.discovery.catalog import catalog
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parents[1] / "support"
 
 

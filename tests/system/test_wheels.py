@@ -18,6 +18,8 @@ from zipfile import ZipFile
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MOLECULE = ROOT / "examples" / "plugin-molecule"
 OLD = ROOT / "tests" / "compatibility" / "contract_1_0"

@@ -16,6 +16,8 @@ from taskgraft.plugin import parse_config
 from taskgraft_fraud.head_settings import FraudConfig
 from taskgraft_fraud.transactions_settings import TransactionsConfig
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "plugins/fraud/README.md").read_text()
 

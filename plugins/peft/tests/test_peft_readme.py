@@ -8,6 +8,8 @@ import pytest
 
 from taskgraft_peft import plugin
 
+pytestmark = pytest.mark.slow
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 

@@ -16,6 +16,8 @@ from taskgraft_protein.data_settings import FastaConfig, SequenceIdentityConfig
 from taskgraft_protein.fasta import read_fasta
 from taskgraft_protein.sequence_identity import split_by_identity
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[3] / "examples" / "proteins"
 FILES = ("train.fasta", "train.labels.fasta", "test.fasta", "test.labels.fasta")
 

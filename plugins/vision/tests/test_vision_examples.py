@@ -18,6 +18,8 @@ import taskgraft as tg
 from taskgraft.plugin import MissingTensors
 from taskgraft.testing import BackboneLaws
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[3] / "examples"
 DATA = Path(os.environ.get("TASKGRAFT_DATA", EXAMPLES.parents[1] / "shared" / "data"))
 

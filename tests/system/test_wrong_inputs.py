@@ -124,7 +124,8 @@ def test_a_quotation_mark_without_an_end(folder):
 def test_a_gzip_file_cut_off(folder):
     (folder / "train.csv.gz").write_bytes(gzip.compress((HEADER + GOOD).encode())[:-12])
     assert refused_fit("data.train=train.csv.gz") == (
-        "train.csv.gz: the file is not a complete gzip file (Compressed file ended before the end-of-stream marker was reached)."
+        "train.csv.gz: the file is not a complete gzip file (Compressed file ended before the end-of-stream "
+        "marker was reached)."
     )
 
 

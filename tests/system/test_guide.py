@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from author_mistakes import Catcher, guide_text
 from backbones import Table, Words
+from commands import typed
 from planting import HEALTHY, OPENING, garden_in
 from small_plugin import TableConfig
 
@@ -56,7 +57,10 @@ def signatures():
 
 
 SIGNATURES = dict(signatures())
-EXAMPLE = BLOCKS.findall(section("## A complete plugin"))
+EXAMPLE = BLOCKS.findall(section("## A complete backbone"))
+HEAD = BLOCKS.findall(section("## A complete head"))
+STRATEGY = BLOCKS.findall(section("## A complete strategy"))
+TESTS = BLOCKS.findall(section("## Test it"))
 RENAMED = 'replace(head("characters"), aliases=("letters",))'
 FROM_CATALOG = section("## From the catalog", page=MESSAGES)
 FOR_USERS = BLOCKS.findall(section("## Messages your users meet", page=MESSAGES))
@@ -90,13 +94,18 @@ def test_the_guide_states_the_contract_of_today():
     assert set(re.findall(r'^TASKGRAFT_CONTRACT = "(.*)"$', GUIDE, re.MULTILINE)) == {CONTRACT_VERSION}
 
 
+def write_modules(garden, blocks):
+    """Write each block that begins with the path of a module."""
+    for _, code in blocks:
+        if path := re.match(r"# (\w+(?:/\w+)*)\.py\n", code):
+            garden.write(path[1].replace("/", "."), code)
+
+
 @pytest.fixture
 def complete_plugin(tmp_path):
     """The complete plugin of the guide, installed beside everything else."""
     with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
-        for _, code in EXAMPLE:
-            if path := re.match(r"# (\w+(?:/\w+)*)\.py\n", code):
-                garden.write(path[1].replace("/", "."), code)
+        write_modules(garden, EXAMPLE + TESTS)
         project = tomllib.loads(next(code for language, code in EXAMPLE if language == "toml"))["project"]
         lines = "\n".join(f"{name} = {module}" for name, module in project["entry-points"]["taskgraft"].items())
         garden.plant(None, distribution=project["name"], version=project["version"], entry_points=lines)
@@ -111,8 +120,9 @@ def test_the_complete_plugin_loads_and_the_lines_that_use_it_run(complete_plugin
     exec(uses[0], {})
 
 
+@pytest.mark.slow
 def test_every_strategy_is_tried_over_the_complete_plugin(complete_plugin, capsys):
-    ((_, code),) = BLOCKS.findall(section("## Every strategy over your backbone"))
+    ((_, code),) = BLOCKS.findall(section("### Every strategy over your backbone", "## "))
     exec(code, {"__name__": "guide"})
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split() == ["letters"]
@@ -129,6 +139,7 @@ def test_the_complete_plugin_describes_what_it_builds(complete_plugin):
     assert backbone(prepared.batch, backbone.description.features[0].layout).value.shape == (3, 3)
 
 
+@pytest.mark.slow
 def test_the_complete_plugin_keeps_the_laws(complete_plugin):
     assert passed(complete_plugin.folder, "test_letters.py")
 
@@ -145,6 +156,37 @@ def passed(folder, file):
     )
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
     return done.returncode == 0
+
+
+def test_the_complete_backbone_caches_what_its_first_part_computes(complete_plugin):
+    model = tg.compose("letters:8", "classification", "partial:1")
+    rows = {"text": ["abc", "xyz", "aab", "zzy"], "label": ["a", "z", "a", "z"]}
+    report = model.fit(rows, target="label", training={"epochs": 2}, quiet=True)
+    assert [stage.stored_at for stage in report.stages] == [1]
+
+
+@pytest.mark.parametrize(("blocks", "module"), [(HEAD, "acme_robust"), (STRATEGY, "acme_steps")])
+def test_the_complete_head_and_strategy_keep_the_laws(tmp_path, blocks, module):
+    with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
+        write_modules(garden, blocks)
+        garden.plant(None, distribution="acme-more", version="1.0", entry_points=f"more = {module}")
+        done = typed("doctor", "acme-more")
+    assert done.out.splitlines()[-1].endswith(" 0 broken, 0 not tried."), done.out
+
+
+def test_the_complete_head_and_strategy_train_over_the_complete_backbone(complete_plugin):
+    write_modules(complete_plugin, HEAD + STRATEGY)
+    for name in ("acme_robust", "acme_steps"):
+        complete_plugin.plant(None, distribution=name.replace("_", "-"), version="1.0", entry_points=f"one = {name}")
+    catalog.cache_clear()
+    model = tg.compose("letters:8", "robust", "steps:2")
+    rows = {"text": ["abc", "xyz", "aab", "zzy"], "price": [1.0, 5.0, 2.0, 1e6]}
+    model.fit(rows, target="price", training={"epochs": 1}, quiet=True)
+    assert len(model.predict(["abc"], quiet=True)) == 1
+
+
+def test_the_guide_has_at_most_5500_words():
+    assert len(GUIDE.split()) <= 5_500
 
 
 @pytest.fixture
@@ -166,6 +208,7 @@ def test_the_metric_and_the_baseline_of_the_guide_evaluate_a_model(costs):
     assert found.baselines == {"dearest": {"lost_amount": 2.0}}
 
 
+@pytest.mark.slow
 def test_the_metric_and_the_baseline_of_the_guide_keep_the_laws(costs):
     assert passed(costs.folder, "test_costs.py")
 
@@ -179,7 +222,7 @@ class Compared(Classification):
 
 
 def test_the_processor_of_the_guide_masks_elements_and_keeps_the_laws():
-    (_, code), *_ = BLOCKS.findall(section("### Elements that can be hidden", "## "))
+    (_, code), *_ = BLOCKS.findall(section("### Elements that can be masked", "## "))
     made = {}
     exec(code, made)
 

@@ -19,7 +19,7 @@ from taskgraft.contract.rows import InvalidRows, MissingColumn
 from taskgraft.data.errors import DataError
 from taskgraft.engine.feature_checks import UnreliableBackbone
 from taskgraft.inference import feature_windows as windows
-from taskgraft.inference.errors import DuplicateColumn, FeatureShapeMismatch, InferenceError
+from taskgraft.inference.errors import InferenceError
 from taskgraft.storage.atomic_write import OutputError
 from taskgraft.storage.manifest import InvalidArtifact
 
@@ -363,13 +363,13 @@ def error_message(kind, tmp_path, backbone=None, data=None, output="out.npz", **
             "Pyramid features are several arrays per row, which cannot be written. Choose vector or grid.",
         ),
         (
-            FeatureShapeMismatch,
+            InferenceError,
             {"backbone": PAIRS.build(), "data": {"letters": ["MKV", "AC"]}, "layout": "pair"},
             "The pair features of the rows have different shapes (2 × 2 × 8 and 3 × 3 × 8), so they do not fit into one "
             "array. Choose another layout, or give rows of one size.",
         ),
         (
-            FeatureShapeMismatch,
+            InferenceError,
             {"backbone": PAIRS.build(), "data": {"letters": ["MKV", "AC"]}, "layout": "pair", "batch_size": 1},
             "The pair features of the rows have different shapes (3 × 3 × 8 and 2 × 2 × 8), so they do not fit into one "
             "array. Choose another layout, or give rows of one size.",
@@ -401,12 +401,12 @@ def error_message(kind, tmp_path, backbone=None, data=None, output="out.npz", **
             "taskgraft.Backbone.",
         ),
         (
-            DuplicateColumn,
+            InferenceError,
             {"keep": ["text", "text"]},
             "The output would have two columns named 'text'. Keep other columns.",
         ),
         (
-            DuplicateColumn,
+            InferenceError,
             {"data": dict(WORDS.inputs) | {"features": [1] * 6}, "keep": ["features"]},
             "The output would have two columns named 'features'. Keep other columns.",
         ),

@@ -23,10 +23,7 @@ from taskgraft.storage.manifest import HEAD, INSERTED, TENSORS, InvalidArtifact,
 
 
 def build_backbone(chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbone]) -> tuple[Backbone, str | None]:
-    """Build a backbone with its base weights.
-
-    Returns:
-        the backbone, and the fingerprint of its base weights; None for random weights.
+    """Build a backbone; return it with the fingerprint of its base weights, None for random weights.
 
     Raises:
         InvalidArtifact: if the artifact it starts from is damaged, has another base, or contains inserted modules.
@@ -39,11 +36,7 @@ def build_backbone(chosen: ResolvedComponent[BackboneSpec] | GivenObject[Backbon
 
 
 def read_tensors(folder: Path, content: bytes, records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
-    """Read the tensors of an artifact and check that they are those of its manifest.
-
-    Raises:
-        InvalidArtifact: naming the first tensor that is missing or unexpected.
-    """
+    """Read the tensors of an artifact. Raises InvalidArtifact if they are not those of its manifest."""
     try:
         tensors = parse_tensors(content)
     except (SafetensorError, ValueError, KeyError) as error:
@@ -58,11 +51,7 @@ def read_tensors(folder: Path, content: bytes, records: Mapping[str, TensorRecor
 def copy_verified(
     folder: Path, tensors: Mapping[str, Tensor], records: Mapping[str, TensorRecord], destinations: Mapping[str, Tensor]
 ) -> None:
-    """Copy tensors into those of a model, after comparing every dtype, shape and checksum.
-
-    Raises:
-        InvalidArtifact: naming the first that differs.
-    """
+    """Copy tensors into those of a model. Raises InvalidArtifact before that if any dtype, shape or checksum differs."""
     for name, tensor in tensors.items():
         saved, expected = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, destinations[name]))
         if saved != expected:
@@ -88,11 +77,7 @@ def owner_of(name: str, description: BackboneDescription) -> str:
 
 
 def check_owners(folder: Path, manifest: Manifest, description: BackboneDescription) -> None:
-    """Compare the owner in each record with the owner by name and description.
-
-    Raises:
-        InvalidArtifact: naming the first tensor that differs.
-    """
+    """Compare the owner in each record with the owner by name and description. Raises InvalidArtifact if one differs."""
     for name, record in manifest.tensors.items():
         if record.owner != (owner := owner_of(name, description)):
             problem = f"the tensor {name} is listed under the owner {record.owner}, but belongs to {owner}"

@@ -6,7 +6,7 @@ otherwise on the first real rows, before training.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -33,30 +33,12 @@ DRY_RUN_ROWS = 2
 """Real rows that a dry run uses."""
 
 
-@dataclass(eq=False)
 class InsertionFailed(TaskgraftError):
     """Modules that a strategy inserts do not work in a backbone."""
 
-    strategy: str
-    backbone: str
-    problem: str
 
-    def __str__(self) -> str:
-        return (
-            f"'{self.strategy}' does not work in '{self.backbone}', as a dry run showed: {self.problem}.\n"
-            "Choose another strategy, or other layers for this one."
-        )
-
-
-@dataclass(eq=False)
 class BackboneFailed(TaskgraftError):
     """A backbone that fails with nothing inserted."""
-
-    backbone: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"'{self.backbone}' fails on its own, before anything is inserted into it: {self.problem}."
 
 
 def dry_run_composition(composition: Composition) -> Composition:
@@ -66,8 +48,7 @@ def dry_run_composition(composition: Composition) -> Composition:
         the composition, with ``dry_run_done`` where a dry run was possible or is not needed.
 
     Raises:
-        InvalidStage: if a selection of tensors is empty.
-        InsertionFailed: with the reason.
+        InvalidStage, InvalidInsertion, InsertionFailed: if the plan does not fit the backbone.
     """
     inserts = any(stage.insertions for stage in composition.plan)
     selects = any(unfreeze.chooses for stage in composition.plan for unfreeze in stage.unfreeze)
@@ -110,7 +91,10 @@ def dry_run(composition: Composition, backbone: Backbone, batch: Batch) -> None:
             with torch.no_grad():
                 before = backbone(batch, composition.layout)
         except Exception as error:
-            raise BackboneFailed(name, _error_text(error)) from error
+            reason = _error_text(error)
+            raise BackboneFailed(
+                f"'{name}' fails on its own, before anything is inserted into it: {reason}."
+            ) from error
         inserted: tuple[InsertedModule, ...] = ()
         try:
             for stage in composition.plan:
@@ -126,7 +110,10 @@ def dry_run(composition: Composition, backbone: Backbone, batch: Batch) -> None:
         finally:
             remove_modules(backbone, inserted)
     if problem is not None:
-        raise InsertionFailed(strategy, name, problem)
+        raise InsertionFailed(
+            f"'{strategy}' does not work in '{name}', as a dry run showed: {problem}.\n"
+            "Choose another strategy, or other layers for this one."
+        )
 
 
 def _error_text(error: Exception) -> str:

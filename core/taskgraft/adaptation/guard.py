@@ -96,13 +96,10 @@ class WeightGuard:
         self._left_eval_mode |= {name for name, module in self.frozen if module.training}
 
     def finish(self, *, solved: bool = False) -> None:
-        """Compare all tensors with those before the stage.
+        """Compare all tensors with those before the stage. Raises WeightGuardError, which lists every fault.
 
         Args:
             solved: whether a solver found the head, without gradients to watch.
-
-        Raises:
-            WeightGuardError: listing every fault.
         """
         now, declared = self.trainable.tensors(), self.trainable.declared
         changed = {name for name, digest in self._before.items() if name in now and tensor_digest(now[name]) != digest}

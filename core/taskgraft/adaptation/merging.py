@@ -46,11 +46,7 @@ class AdapterMerge:
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Merge all modules, and compare each layer and the features of the rows. Either all are merged, or none.
-
-        Raises:
-            MergeError: for the first module that cannot be merged, or that does not compute the same merged.
-        """
+        """Merge all modules, or none. Raises MergeError if one cannot be merged, or its layer or the features differ then."""
         for one in self.inserted:
             if one.insertion.merge is None:
                 problem = f"what it adds to {one.path} is not a change of that layer's weights"
@@ -82,12 +78,7 @@ class AdapterMerge:
         self._merged.clear()
 
     def _merge(self, one: InsertedModule, path: str, *, features_compared: bool) -> None:
-        """Merge one module.
-
-        Args:
-            path: its present one, below modules that were inserted around it later.
-            features_compared: whether a layer may pass whose input shape is unknown.
-        """
+        """Merge one module, whose present path is ``path``. If features are compared, its input shape may be unknown."""
         insertion, around = one.insertion, self.backbone.get_submodule(path)
         assert insertion.merge is not None
         layer = around.get_submodule(one.inside)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from taskgraft.adaptation.insertion import InsertedModule, is_inserted, named_modules, original_named_tensors
-from taskgraft.contract.backbone import Backbone
+from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.plan import HeadSolver, Stage, Unfreeze
 from taskgraft.errors import TaskgraftError
@@ -61,10 +61,8 @@ class TrainableTensors:
     def first_part(self) -> int:
         """Return the index of the first part with a trainable tensor; the number of parts if there is none."""
         parts = self.backbone.description.parts
-        for index, part in enumerate(parts):
-            if any(part.begins_with(name.partition(":")[0]) for name in self.declared if not _is_of_head(name)):
-                return index
-        return len(parts)
+        layers = {name.partition(":")[0] for name in self.declared if not _is_of_head(name)}
+        return next((index for index, part in enumerate(parts) if any(map(part.begins_with, layers))), len(parts))
 
     def set_train_modes(self) -> list[tuple[str, nn.Module]]:
         """Set training mode and ``requires_grad`` for what is trained, eval mode and no gradients for everything else.
@@ -107,7 +105,7 @@ class TrainableTensors:
 
 def task_tensors(backbone: Backbone, head: nn.Module, inserted: Sequence[InsertedModule]) -> dict[str, Tensor]:
     """Return all tensors: the backbone's as :func:`original_named_tensors` names them, the head's below ``head.``."""
-    of_head = {f"{HEAD}.{name}": tensor for name, tensor in (*head.named_parameters(), *head.named_buffers())}
+    of_head = {f"{HEAD}.{name}": tensor for name, tensor in named_tensors(head).items()}
     return original_named_tensors(backbone, inserted) | of_head
 
 
@@ -128,8 +126,8 @@ def resolve_trainable(
     if stage.layer_decay is not None:
         groups = [replace(group, factors=_decay_factors(stage.layer_decay, group, backbone)) for group in groups]
     if stage.head_learning_rate is not None:
-        of_head = (name for name, _ in (*head.named_parameters(), *head.named_buffers()))
-        groups.append(ParameterGroup(HEAD, stage.head_learning_rate, tuple(f"{HEAD}.{name}" for name in of_head)))
+        of_head = tuple(f"{HEAD}.{name}" for name in named_tensors(head))
+        groups.append(ParameterGroup(HEAD, stage.head_learning_rate, of_head))
     if (problem := _find_problem(stage, groups, names)) is not None:
         raise InvalidStage(stage.name, problem)
     return TrainableTensors(backbone, head, inserted, tuple(groups))

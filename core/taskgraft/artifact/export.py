@@ -20,7 +20,7 @@ def export_checkpoint(
 
     Raises:
         ExportNotSupported: if its library has no checkpoint format.
-        OutputError: if something is there that may not be overwritten, or the path cannot be written.
+        OutputError: if it cannot be written, or something is there that may not be overwritten.
     """
     try:
         folder = folder.resolve()

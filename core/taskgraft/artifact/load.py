@@ -1,7 +1,6 @@
 """Load an artifact: all of it is verified before anything in it is used."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from taskgraft.adaptation.insertion import InsertedModule, insert_modules, remov
 from taskgraft.adaptation.trainable import resolve_trainable
 from taskgraft.artifact.save import processor_settings, tensors_to_save
 from taskgraft.composition.compose import Composition, build_head, compose_components, head_features
-from taskgraft.composition.consent import check_consent
-from taskgraft.composition.resolve import ComponentReference, resolve
+from taskgraft.composition.resolve import ComponentReference, check_consent, resolve
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.head import Head
@@ -31,15 +29,8 @@ from taskgraft.evaluation.baselines import read_baselines
 from taskgraft.storage.manifest import MANIFEST, InvalidArtifact, Manifest, read_artifact, rebase_data_paths
 
 
-@dataclass(eq=False)
 class InvalidDevice(TaskgraftError):
     """A device that cannot be used."""
-
-    device: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"The device {self.device!r} cannot be used: {self.problem}. 'cpu' always can."
 
 
 def load_fitted(
@@ -118,7 +109,8 @@ def move_to_device(module: nn.Module, device: str) -> None:
             raise RuntimeError("it holds no data")
         module.to(device)
     except (RuntimeError, TypeError, AssertionError) as error:
-        raise InvalidDevice(device, str(error).splitlines()[0].rstrip(".")) from None
+        problem = str(error).splitlines()[0].rstrip(".")
+        raise InvalidDevice(f"The device {device!r} cannot be used: {problem}. 'cpu' always can.") from None
 
 
 def _check_sources(folder: Path, manifest: Manifest) -> None:

@@ -21,7 +21,7 @@ from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.recipe import Recipe
 from taskgraft.engine.precision import is_finite
 from taskgraft.errors import join_words
-from taskgraft.evaluation.baselines import baseline_sources
+from taskgraft.evaluation.baselines import resolve_baseline
 from taskgraft.storage.atomic_write import OutputError, atomic_folder
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import (
@@ -45,11 +45,7 @@ class SaveError(OutputError):
 
 
 def save(fitted: FittedTask, composition: Composition, recipe: Recipe, path: Path, *, overwrite: bool = False) -> Path:
-    """Write an artifact atomically, and return its absolute path.
-
-    Raises:
-        SaveError: if something is there already that may not be overwritten, or the path cannot be written.
-    """
+    """Write an artifact atomically, and return its absolute path. Raises SaveError if that is not possible or allowed."""
     try:
         path = path.resolve()
         _check_replaceable(path, overwrite=overwrite)
@@ -111,7 +107,7 @@ def _manifest(
         )
         for name, tensor in tensors.items()
     }
-    sources = (*composition.sources(), *baseline_sources(list(fitted.baselines)))
+    sources = (*composition.sources(), *(resolve_baseline(name).source for name in fitted.baselines))
     return Manifest(
         schema_version=SCHEMA,
         recipe=rebase_data_paths(recipe, Path.cwd(), path),

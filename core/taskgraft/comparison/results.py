@@ -7,12 +7,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Self
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from taskgraft.evaluation.evaluation import NO_VALUE, format_number
+from taskgraft.evaluation.evaluation import NO_VALUE, format_interval, format_number, text_table
 
 _STUDENT_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """The 97.5th percentile of Student's t for 2, 3, … 10 seeds; for more seeds the last is slightly conservative."""
@@ -172,7 +170,19 @@ class Comparison:
         }
 
     def __rich__(self) -> RenderableType:
-        return _render(self)
+        """Render scores and costs of each candidate, with notes and problems below."""
+        several = len({one.backbone for one in self.candidates}) > 1
+        device = any(one.summary is not None and one.summary.peak_device_memory for one in self.candidates)
+        texts = ["", *(["backbone"] if several else []), "strategy"]
+        numbers = [self.metric, "95 % interval", "seconds", "peak memory", *(["on the device"] if device else [])]
+        numbers += ["trainable parameters", "artifact"]
+        rows = []
+        for one in self.candidates:
+            names = [_BEST_MARK if one in self.best else "", *([one.backbone] if several else []), one.strategy]
+            cells = _cells(one.summary, self.metric, device=device) if one.summary else [NO_VALUE] * len(numbers)
+            rows.append([*names, *cells])
+        problems = [f"\n{self.label(one)}: {one.problem}" for one in self.candidates if one.problem is not None]
+        return Group(text_table([*texts, *numbers], rows, len(texts)), *map(Text, [_notes(self), *problems]))
 
     def _candidate_json(self, one: Candidate) -> dict[str, Any]:
         document: dict[str, Any] = {"backbone": one.backbone, "strategy": one.strategy, "problem": one.problem}
@@ -191,37 +201,12 @@ class Comparison:
 # --- table
 
 
-def _render(comparison: Comparison) -> RenderableType:
-    """Render scores and costs of each candidate, with notes and problems below."""
-    several = len({one.backbone for one in comparison.candidates}) > 1
-    device = any(one.summary is not None and one.summary.peak_device_memory for one in comparison.candidates)
-    texts = ["", *(["backbone"] if several else []), "strategy"]
-    numbers = [comparison.metric, "95 % interval", "seconds", "peak memory", *(["on the device"] if device else [])]
-    numbers += ["trainable parameters", "artifact"]
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in (*texts, *numbers):
-        table.add_column(Text(name), justify="left" if name in texts else "right", overflow="fold")
-    for one in comparison.candidates:
-        names = [_BEST_MARK if one in comparison.best else "", *([one.backbone] if several else []), one.strategy]
-        cells = [NO_VALUE] * len(numbers)
-        if one.summary is not None:
-            cells = _cells(one.summary, comparison.metric, device=device)
-        table.add_row(*map(Text, (*names, *cells)))
-    problems = [f"{comparison.label(one)}: {one.problem}" for one in comparison.candidates if one.problem is not None]
-    return Group(table, Text(_notes(comparison)), *(Text(f"\n{problem}") for problem in problems))
-
-
 def _cells(summary: RunResult, metric: str, *, device: bool) -> list[str]:
     score = summary.metrics.get(metric)
-    value = NO_VALUE if score is None else format_number(score.value)
-    interval = NO_VALUE
-    if score is not None and score.low is not None and score.high is not None:
-        interval = f"{format_number(score.low)} to {format_number(score.high)}"
-    costs = [f"{summary.seconds:,.1f}", _megabytes(summary.peak_memory)]
-    if device:
-        costs.append(_megabytes(summary.peak_device_memory) if summary.peak_device_memory else NO_VALUE)
+    scores = [format_number(score.value), format_interval(score.low, score.high)] if score else [NO_VALUE, NO_VALUE]
+    memory = [_megabytes(summary.peak_memory), *([_megabytes(summary.peak_device_memory)] if device else [])]
     size = _megabytes(summary.artifact) if summary.artifact >= 1e7 else f"{summary.artifact / 1e3:,.0f} KB"
-    return [value, interval, *costs, f"{summary.trained:,}", size]
+    return [*scores, f"{summary.seconds:,.1f}", *memory, f"{summary.trained:,}", size]
 
 
 def _notes(comparison: Comparison) -> str:
@@ -238,5 +223,5 @@ def _notes(comparison: Comparison) -> str:
     return notes
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
+def _megabytes(size: int | None) -> str:
+    return NO_VALUE if size is None else f"{size / 1e6:,.0f} MB"

@@ -15,17 +15,13 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8, torch.bfloat16: 5e-2, tor
 """How far two computations of the same features may differ, relative to the largest value (to 1, if that is larger)."""
 
 CHECKED_EXAMPLES = 4
-"""How many examples of the first batch are checked."""
 
 
 @dataclass(frozen=True)
 class FeatureChecks:
-    """Properties of a backbone that hold on real input.
+    """The cuts from which resumed features equal those of a whole pass, and whether padding leaves features unchanged.
 
-    Attributes:
-        cuts: the cuts from which resumed features equal those of a whole pass.
-        padding_invariant: whether padding to a longer batch leaves features unchanged. If not, each batch must hold examples
-            of one length.
+    If it does not, each batch must hold examples of one length.
     """
 
     cuts: tuple[int, ...]
@@ -44,7 +40,9 @@ def check_features(backbone: Backbone, batch: Batch, layout: Layout, cuts: Itera
         cuts: those at which states would be cached.
     """
     few = batch.select(_shortest_and_longest(batch))
-    padding_invariant = _all_close(one_by_one(backbone, few, layout), _features(backbone, few, layout))
+    together = _features(backbone, few, layout)
+    alone = enumerate(one_by_one(backbone, few, layout))
+    padding_invariant = all(_is_close(one, together.select([row])) for row, one in alone)
     if not padding_invariant:
         _warn(backbone, "its features depend on the padding, so each batch will hold examples of one length only")
         few = few.select([0])
@@ -52,11 +50,7 @@ def check_features(backbone: Backbone, batch: Batch, layout: Layout, cuts: Itera
 
 
 def through_cut(backbone: Backbone, cut: int, batch: Batch, layout: Layout, longer: int = 0) -> Features:
-    """Compute the state at a cut, split it into single examples, collate them to another length, and resume.
-
-    Args:
-        longer: how many positions of padding to add to the longest example.
-    """
+    """Compute the state at a cut, split it into examples, collate them with ``longer`` more positions, and resume."""
     with torch.no_grad():
         states = backbone.forward_to_cut(cut, batch, layout).unbind()
         longest = {axis: int(length.max()) + longer for axis, length in batch.lengths.items()}
@@ -91,19 +85,14 @@ def _same_geometry(first: GridGeometry | None, second: GridGeometry | None) -> b
 
 
 def _resumes(backbone: Backbone, batch: Batch, layout: Layout, cut: int) -> bool:
-    whole = _features(backbone, batch, layout)
-    resumed = through_cut(backbone, cut, batch, layout)
-    close = max_relative_difference(whole, resumed) <= TOLERANCE[whole.value.dtype]
+    close = _is_close(_features(backbone, batch, layout), through_cut(backbone, cut, batch, layout))
     if not close:
         _warn(backbone, f"features resumed from cut {cut} differ from a whole pass, so nothing will be cached there")
     return close
 
 
-def _all_close(alone: list[Features], together: Features) -> bool:
-    return all(
-        max_relative_difference(one, together.select([row])) <= TOLERANCE[one.value.dtype]
-        for row, one in enumerate(alone)
-    )
+def _is_close(first: Features, second: Features) -> bool:
+    return max_relative_difference(first, second) <= TOLERANCE[first.value.dtype]
 
 
 def _features(backbone: Backbone, batch: Batch, layout: Layout) -> Features:

@@ -25,11 +25,7 @@ ProgressIterator = Callable[[Sequence[RowIndices]], Iterator[RowIndices]]
 
 def show_progress(reporter: ProgressReporter, description: str = "predicting") -> ProgressIterator:
     """Return an iterator over batches that shows progress under a description."""
-
-    def track(batches: Sequence[RowIndices]) -> Iterator[RowIndices]:
-        return reporter.track(batches, description, len(batches))
-
-    return track
+    return lambda batches: reporter.track(batches, description, len(batches))
 
 
 def forward_batches(
@@ -40,14 +36,11 @@ def forward_batches(
     progress: ProgressIterator = iter,
     workers: int | None = None,
 ) -> Iterator[tuple[RowIndices, _Result]]:
-    """Compute something for batches of rows, without gradients; batches that do not fit into memory are halved.
+    """Yield row indices and what ``compute`` returns for them, without gradients; a batch that needs too much memory is halved.
 
     Args:
         compute: is called with a batch on the device.
         workers: processes that load heavy inputs; None chooses by the machine.
-
-    Yields:
-        row indices and the result for these rows.
     """
     loaded = iter_batches(inputs, batches, workers)
     for rows in progress(batches):

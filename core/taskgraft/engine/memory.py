@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,17 +14,8 @@ from taskgraft.errors import TaskgraftError
 _Result = TypeVar("_Result")
 
 
-@dataclass(eq=False)
 class NotEnoughMemory(TaskgraftError):
     """Work that does not fit into memory, however small the batch."""
-
-    doing: str
-    rows: int
-    advice: str
-
-    def __str__(self) -> str:
-        amount = "a single row" if self.rows == 1 else f"{self.rows:,} rows at once"
-        return f"There is not enough memory for {self.doing} with {amount}. {self.advice}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -38,10 +28,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def halve_on_oom(
     rows: Sequence[int], work: Callable[[Sequence[int]], _Result]
 ) -> Iterator[tuple[Sequence[int], _Result]]:
-    """Do some work for all rows at once, or for halves of them where memory runs out.
-
-    Yields:
-        rows and the result for them, in the order of the rows.
+    """Do some work for all rows at once, or for halves of them where memory runs out; yield rows and results in order.
 
     Raises:
         NotEnoughMemory: if a single row does not fit.
@@ -56,7 +43,8 @@ def halve_on_oom(
         return
     # Out of memory. The error is gone by now, and with it the tensors that its traceback referred to.
     if len(rows) == 1:
-        raise NotEnoughMemory("a forward pass", 1, "Shorten the inputs, or choose a smaller backbone.")
+        advice = "Shorten the inputs, or choose a smaller backbone."
+        raise NotEnoughMemory(f"There is not enough memory for a forward pass with a single row. {advice}")
     clear_device_cache()
     half = len(rows) // 2
     yield from halve_on_oom(rows[:half], work)

@@ -17,13 +17,11 @@ from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import PER_ELEMENT, HeadDescription, TargetKind
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import RenamedColumns
 from taskgraft.contract.specs import BaselineSpec
 from taskgraft.data.dataset import eval_dataset
 from taskgraft.data.examples import all_targets
 from taskgraft.data.splitting import read_train_and_validation
 from taskgraft.discovery.catalog import catalog
-from taskgraft.discovery.distributions import PluginSource
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.storage.manifest import InvalidArtifact
@@ -56,20 +54,16 @@ class FittedBaseline:
 def fit_baselines(
     head: HeadDescription, inputs: Columns, truth: Callable[[], Sequence[Any]]
 ) -> tuple[dict[str, Config], list[str]]:
-    """Fit the baselines that a head names on the training rows.
-
-    Returns:
-        name → state, as an artifact would return it; and a sentence for each baseline that was left out.
-    """
+    """Fit a head's baselines on the training rows; return their states, and a sentence for each that was left out."""
     states: dict[str, Config] = {}
     notes: list[str] = []
     for name in head.baselines:
         try:
             component = resolve_baseline(name)
             if head.target not in component.spec.targets:
-                notes.append(_note(name, f"it cannot predict {head.target}"))
+                notes.append(omission_note(name, f"it cannot predict {head.target}"))
             elif component.spec.state is None:
-                notes.append(_note(name, "its state cannot be stored, so request it when you evaluate"))
+                notes.append(omission_note(name, "its state cannot be stored, so request it when you evaluate"))
             else:
                 state = component.spec.fit(inputs, truth(), component.config)
                 states[name] = _parse_state(component, state.model_dump(mode="json"))
@@ -90,9 +84,6 @@ def fit_requested_baselines(
     Args:
         label: of the head, for messages.
         folder: a temporary one, for processed rows.
-
-    Returns:
-        fitted baselines, by label.
 
     Raises:
         EvaluationError: for a baseline that predicts other targets or fails, or if the recipe names no training data.
@@ -116,17 +107,13 @@ def fit_requested_baselines(
     requested = {}
     for component in components:
         with baseline_errors(component.label):
-            state = component.spec.fit(RenamedColumns(rows, data.columns), truth, component.config)
+            state = component.spec.fit(rows.lazy_columns(data.columns), truth, component.config)
             requested[component.label] = FittedBaseline(component, state)
     return requested
 
 
 def read_baselines(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> dict[str, Config]:
-    """Parse the states of baselines in an artifact.
-
-    Raises:
-        InvalidArtifact: if a baseline is not installed, or its state is invalid.
-    """
+    """Parse the states in an artifact. Raises InvalidArtifact if a baseline is not installed, or its state is invalid."""
     states: dict[str, Config] = {}
     for name, raw in written.items():
         try:
@@ -137,19 +124,14 @@ def read_baselines(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> di
     return states
 
 
-def baseline_sources(names: Sequence[str]) -> list[PluginSource]:
-    """Return the sources of baselines."""
-    return [resolve_baseline(name).source for name in names]
-
-
 def resolve_baseline(reference: ComponentReference) -> ResolvedComponent[BaselineSpec]:
     """Find a baseline. Raises as :func:`taskgraft.composition.resolve.resolve` does."""
     return resolve(catalog(), BaselineSpec, reference)
 
 
-def omission_note(name: str, error: Exception) -> str:
+def omission_note(name: str, reason: str | Exception) -> str:
     """Format why a baseline of a head was left out."""
-    return _note(name, _reason(error))
+    return f"the baseline '{name}' was left out: {_reason(reason) if isinstance(reason, Exception) else reason}"
 
 
 @contextmanager
@@ -162,10 +144,6 @@ def baseline_errors(name: str) -> Iterator[None]:
     except Exception as error:
         advice = "Evaluate without it, or request another"
         raise EvaluationError(f"The baseline '{name}' failed: {_reason(error)}. {advice}.") from error
-
-
-def _note(name: str, reason: str) -> str:
-    return f"the baseline '{name}' was left out: {reason}"
 
 
 def _reason(error: Exception) -> str:

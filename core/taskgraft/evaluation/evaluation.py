@@ -114,7 +114,25 @@ class Evaluation(Mapping[str, float]):
         }
 
     def __rich__(self) -> RenderableType:
-        return _render(self)
+        parts: list[RenderableType] = [_metrics_table(self), Text(_caption(self))]
+        if 2 <= len(self.per_class) <= _MOST_CLASSES:
+            parts += [Text(""), _class_table(self)]
+            if self.confusion is not None:
+                title = "\nrows by true class (down) and predicted class (across)"
+                parts += [Text(title), _confusion_table(self.confusion)]
+        if self.figures:
+            parts.append(Text(f"\nFigures: {join_words(self.figures)}."))
+        return Group(*parts)
+
+
+def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> Table:
+    """Make a table without markup; the first ``texts`` columns are text, the others are numbers."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(Text(column), justify="left" if index < texts else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
 
 
 def format_number(value: float | None) -> str:
@@ -124,25 +142,18 @@ def format_number(value: float | None) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
 
 
-def _render(evaluation: Evaluation) -> RenderableType:
-    """Render the metrics and, for few classes, the scores per class and the confusion matrix."""
-    parts: list[RenderableType] = [_metrics_table(evaluation), Text(_caption(evaluation))]
-    if 2 <= len(evaluation.per_class) <= _MOST_CLASSES:
-        parts += [Text(""), _class_table(evaluation)]
-        if (matrix := evaluation.confusion) is not None:
-            parts += [Text("\nrows by true class (down) and predicted class (across)"), _confusion_table(matrix)]
-    if evaluation.figures:
-        parts.append(Text(f"\nFigures: {join_words(evaluation.figures)}."))
-    return Group(*parts)
+def format_interval(low: float | None, high: float | None) -> str:
+    """Format the ends of an interval; None if there is none."""
+    return NO_VALUE if low is None or high is None else f"{format_number(low)} to {format_number(high)}"
 
 
 def _metrics_table(evaluation: Evaluation) -> Table:
     intervals, baselines = evaluation.intervals, evaluation.baselines
     rows = []
     for name, value in evaluation.items():
-        interval = [_format_interval(intervals.get(name))] if intervals else []
+        interval = [format_interval(*intervals.get(name, (None, None)))] if intervals else []
         rows.append([name, format_number(value), *interval, *(format_number(b.get(name)) for b in baselines.values())])
-    return _table(["metric", "value", *(["95 % interval"] if intervals else []), *baselines], rows)
+    return text_table(["metric", "value", *(["95 % interval"] if intervals else []), *baselines], rows)
 
 
 def _caption(evaluation: Evaluation) -> str:
@@ -158,24 +169,10 @@ def _class_table(evaluation: Evaluation) -> Table:
         [label, *(format_number(values.get(name)) for name in names), f"{values['support']:,}"]
         for label, values in evaluation.per_class.items()
     ]
-    return _table(["class", *names, "support"], rows)
+    return text_table(["class", *names, "support"], rows)
 
 
 def _confusion_table(matrix: Confusion) -> Table:
     labels = [label_key(label) for label in matrix.classes]
     rows = [[label, *(f"{count:,}" for count in counts)] for label, counts in zip(labels, matrix.counts, strict=True)]
-    return _table(["", *labels], rows)
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Make a table without markup; the first column is text, the others are numbers."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if index else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _format_interval(ends: tuple[float, float] | None) -> str:
-    return NO_VALUE if ends is None else f"{format_number(ends[0])} to {format_number(ends[1])}"
+    return text_table(["", *labels], rows)

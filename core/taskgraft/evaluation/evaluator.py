@@ -7,14 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import RenamedColumns, Rows
+from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import MetricFunction, MetricSpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import join_words
@@ -106,11 +105,12 @@ def evaluate_predictions(
     """
     rows, kind = labelled.rows, fitted.head.description.target
     truth = fitted.head.decode_targets(labelled.targets, fitted.target)
-    columns = RenamedColumns(rows, {column: column for column in rows.columns})
-    inputs = RenamedColumns(rows, recipe.data.columns)
+    columns = rows.lazy_columns({column: column for column in rows.columns})
+    inputs = rows.lazy_columns(recipe.data.columns)
 
     def metrics_of(predictions: Predictions) -> MetricFunction:
-        return _combine([one.spec.build(predictions, truth, columns, one.config) for one in settings.metrics])
+        functions = [one.spec.build(predictions, truth, columns, one.config) for one in settings.metrics]
+        return lambda some: {name: value for function in functions for name, value in function(some).items()}
 
     def evaluate_baseline(baseline: FittedBaseline) -> dict[str, float]:
         return finite_only(metrics_of(baseline.predict(kind, inputs, truth))(np.arange(len(truth))))
@@ -131,10 +131,3 @@ def evaluate_predictions(
             figures += move_into(settings.figures, plot, "figures")
     predictions = labelled.predictions
     return Evaluation(kind, predictions, truth, metrics_of(predictions), settings.bootstrap, baselines, figures)
-
-
-def _combine(functions: Sequence[MetricFunction]) -> MetricFunction:
-    def metrics(rows: NDArray[np.int64]) -> dict[str, float]:
-        return {name: value for function in functions for name, value in function(rows).items()}
-
-    return metrics

@@ -1,5 +1,6 @@
 """Feature extraction: the embeddings that a pretrained backbone computes for each row, without a head."""
 
+from collections import UserDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -183,33 +184,25 @@ def _find_backbone(backbone: ComponentReference | Path | Backbone) -> _Component
 
 
 def _fit_config(component: _Component, columns: Mapping[str, str]) -> _Component:
-    """Let the backbone fix the settings that depend on which input columns exist, without access to their values."""
+    """Let the backbone fix the settings that depend on which input columns exist."""
     if isinstance(component, GivenObject) or component.base is not None or component.spec.fit_config is None:
         return component
     names = _ColumnNames(component.label, columns)
     return replace(component, config=component.spec.fit_config(component.config, names))
 
 
-class _ColumnNames(Mapping[str, Sequence[Any]]):
+class _ColumnNames(UserDict[str, Any]):
     """Input columns whose values cannot be read: there is no training split to fit anything to."""
 
     def __init__(self, backbone: str, names: Mapping[str, str]):
-        self._backbone, self._names = backbone, names
+        super().__init__(names)
+        self._backbone = backbone
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __getitem__(self, name: str) -> Sequence[Any]:
+    def __getitem__(self, name: str) -> Any:
         raise InferenceError(
             f"'{self._backbone}' fits its preprocessing to the training rows, so it has no features before a fit. "
             "Fit and save a model with it, then name the artifact as the backbone."
         )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 def _description(component: _Component) -> BackboneDescription:

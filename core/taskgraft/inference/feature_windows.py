@@ -25,8 +25,7 @@ from taskgraft.engine.feature_checks import check_features
 from taskgraft.engine.forward import forward_batches
 from taskgraft.engine.precision import autocast
 from taskgraft.engine.task_module import module_device
-from taskgraft.inference.errors import FeatureShapeMismatch
-from taskgraft.inference.row_features import RaggedFeatures, from_features, in_row_order
+from taskgraft.inference.row_features import RaggedFeatures, check_shapes, from_features, in_row_order
 from taskgraft.progress import ProgressReporter
 
 WINDOW_ROWS, HEAVY_WINDOW_ROWS = 4_096, 256
@@ -50,12 +49,7 @@ class ExtractionConfig(Config):
 
 @dataclass
 class WindowedExtraction:
-    """What to extract, checked without reading any weights.
-
-    Attributes:
-        columns: input role → column.
-        notes: what happened to how many of the rows so far ("cut to 256 pieces" → 12).
-    """
+    """What to extract, checked without reading any weights; and the notes on the rows so far, as a result has them."""
 
     layout: Layout
     rows: Rows
@@ -72,15 +66,14 @@ class WindowedExtraction:
 
         Raises:
             InvalidRows: listing the invalid rows of a window.
-            FeatureShapeMismatch: for rows of different shapes.
+            InferenceError: for rows of different shapes.
         """
         shape: tuple[int, ...] | None = None
         chunk: list[tuple[RowIndices, RaggedFeatures]] = []
         batch_count = -(-len(self.rows) // self.settings.batch_size)
         for rows, features, missing in self.reporter.track(self._batches(backbone), "computing features", batch_count):
             shape = features.shape if shape is None else shape
-            if features.shape != shape:
-                raise FeatureShapeMismatch(self.layout, (shape, features.shape))
+            check_shapes(self.layout, shape, features.shape)
             chunk.append((rows, features))
             if not missing:
                 yield in_row_order(chunk)
@@ -88,11 +81,7 @@ class WindowedExtraction:
         report_notes(self.reporter, self.notes, self.rows, "rows")
 
     def _batches(self, backbone: Backbone) -> Iterator[tuple[RowIndices, RaggedFeatures, int]]:
-        """Compute batch after batch.
-
-        Yields:
-            row indices within a chunk, the features of these rows, and the number of rows that the chunk still lacks.
-        """
+        """Yield row indices within a chunk, the features of these rows, and how many rows the chunk still lacks."""
         device = module_device(backbone)
         budget = BatchBudget(self.settings.batch_size, self.settings.batch_elements)
         checks: tuple[bool, int] | None = None
@@ -113,7 +102,6 @@ class WindowedExtraction:
                     yield np.asarray(rows) - chunk.start, features, missing
 
     def _windows(self, backbone: Backbone) -> Iterator[RowSource]:
-        """Preprocess window after window."""
         size = self.settings.batch_size
         step = max((WINDOW_ROWS if backbone.processor.cacheable else HEAVY_WINDOW_ROWS) // size, 1) * size
         for start in range(0, len(self.rows), step):
@@ -137,12 +125,7 @@ class WindowedExtraction:
 
 
 def split_into_chunks(sizes: Sequence[int], batch_size: int, limit: int) -> Iterator[range]:
-    """Split rows into chunks of whole batches with a limited number of positions.
-
-    Args:
-        sizes: positions of each row.
-        batch_size: rows per batch. A single batch may exceed the limit.
-    """
+    """Split rows of these sizes into chunks of whole batches. A single batch may exceed the limit, the others do not."""
     start = total = 0
     for row in range(0, len(sizes), batch_size):
         positions = sum(sizes[row : row + batch_size])

@@ -97,10 +97,7 @@ def predict_to_file(
 
 
 def reference_features(fitted: FittedTask, recipe: Recipe, data: Any) -> Callable[[], Features]:
-    """Preprocess the first rows of some data, as many as one training batch has.
-
-    Returns:
-        a function that computes their features with the current weights.
+    """Preprocess as many first rows as a training batch has; return a function that computes features with current weights.
 
     Raises:
         InvalidRows: listing every invalid row.
@@ -142,11 +139,7 @@ def read_inputs(recipe: Recipe, data: Any) -> Rows:
 
 
 def inference_budget(recipe: Recipe, batch_size: int | None) -> BatchBudget:
-    """Return the budget of a forward pass.
-
-    Raises:
-        ConfigError: for an invalid batch size.
-    """
+    """Return the budget of a forward pass. Raises ConfigError for an invalid batch size."""
     size = recipe.training.batch_size if batch_size is None else batch_size
     settings = parse_config(TrainingConfig, {"batch_size": size}, "predicting")
     return BatchBudget(settings.batch_size, recipe.training.batch_elements)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from taskgraft.contract.batch import RowIndices
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features
-from taskgraft.inference.errors import FeatureShapeMismatch
+from taskgraft.inference.errors import InferenceError
 
 _Values = NDArray[np.float32]
 _Lengths = NDArray[np.int64]
@@ -61,29 +61,29 @@ class RaggedFeatures:
 
 
 def from_features(features: Features) -> RaggedFeatures:
-    """Copy the features of a batch to main memory, without padding.
-
-    Raises:
-        FeatureShapeMismatch: for pair features of rows with different numbers of elements.
-    """
+    """Copy the features of a batch to main memory, without padding. Raises InferenceError for pairs of different shapes."""
     value, lengths = features.value.to("cpu", torch.float32), features.lengths
     if lengths is None:
         return RaggedFeatures(features.layout, value.numpy())
     if features.layout == Layout.PAIR:
         shortest, longest = int(lengths.min()), int(lengths.max())
-        if shortest != longest:
-            shapes = tuple((size, size, value.shape[-1]) for size in (shortest, longest))
-            raise FeatureShapeMismatch(features.layout, shapes)
+        check_shapes(features.layout, (shortest,) * 2 + value.shape[3:], (longest,) * 2 + value.shape[3:])
         return RaggedFeatures(features.layout, value[:, :longest, :longest].numpy())
     return RaggedFeatures(features.layout, value[features.mask.cpu()].numpy(), lengths.cpu().numpy())
 
 
-def in_row_order(batches: Sequence[tuple[RowIndices, RaggedFeatures]]) -> RaggedFeatures:
-    """Put the features of batches, which have one shape, into row order.
+def check_shapes(layout: Layout, first: tuple[int, ...], second: tuple[int, ...]) -> None:
+    """Raise InferenceError if the features of two rows have different shapes."""
+    if first != second:
+        shapes = " and ".join(" × ".join(map(str, shape)) for shape in (first, second))
+        raise InferenceError(
+            f"The {layout} features of the rows have different shapes ({shapes}), so they do not fit into one array. "
+            "Choose another layout, or give rows of one size."
+        )
 
-    Args:
-        batches: row indices and the features of these rows. Together the indices are 0, 1, 2, ….
-    """
+
+def in_row_order(batches: Sequence[tuple[RowIndices, RaggedFeatures]]) -> RaggedFeatures:
+    """Join batches, given as row indices (together 0, 1, 2, …) and features of one shape, in row order."""
     first = batches[0][1]
     lengths = np.ones(sum(len(rows) for rows, _ in batches), np.int64)  # a row of fixed shape is one entry of `values`
     for rows, features in batches:
@@ -106,5 +106,4 @@ def concat_features(chunks: Sequence[RaggedFeatures]) -> RaggedFeatures:
 
 
 def _row_starts(lengths: _Lengths) -> _Lengths:
-    """Return the index of each row's first element."""
     return lengths.cumsum() - lengths

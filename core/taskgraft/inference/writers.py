@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from taskgraft.inference.errors import DuplicateColumn, InferenceError
+from taskgraft.inference.errors import InferenceError
 from taskgraft.storage.atomic_write import OutputError, atomic_file, check_output_path
 
 FEATURE_COLUMN = "features"
@@ -42,11 +42,7 @@ class Writer(AbstractContextManager["Writer"]):
     binary: ClassVar[bool] = True
 
     def __init__(self, file: IO[Any], rows: int):
-        """Write to an open file.
-
-        Args:
-            rows: of all tables together.
-        """
+        """Write to an open file. ``rows`` is the number in all tables together."""
         self._file, self._rows = file, rows
         self._has_header = False
 
@@ -59,41 +55,31 @@ class Writer(AbstractContextManager["Writer"]):
 
 
 def check_output(path: Path, what: _Output, *, overwrite: bool, data: object = None) -> None:
-    """Check that a file can be written, before any work is done.
-
-    Args:
-        data: what is read; where that is a file, it must be another one.
-
-    Raises:
-        OutputError: with the reason.
-    """
+    """Check that a file can be written, before any work is done, and is not the one with the data. Raises OutputError."""
     if isinstance(data, str | Path) and path.exists() and os.path.exists(data) and path.samefile(data):
         raise OutputError(str(path), "it holds the data; name another file", what)
     check_output_path(path, _FORMATS[what], what, overwrite=overwrite)
 
 
 def check_columns(path: Path, columns: pa.Table, *, sequences: bool) -> None:
-    """Check that a file of features can also hold some columns.
-
-    Args:
-        sequences: whether the rows have different numbers of elements.
-
-    Raises:
-        DuplicateColumn, OutputError, InferenceError: for what the format cannot hold.
-    """
+    """Check that a file of features, perhaps of sequences, can also hold columns. Raises OutputError or InferenceError."""
     suffix, names = path.suffix.lower(), columns.column_names
     if suffix == ".npy" and (sequences or names):
         limit = "holds one array, not sequences" if sequences else "cannot hold other columns"
         raise OutputError(str(path), f"a .npy file {limit}; write .npz or .parquet", "features")
-    reserved = (FEATURE_COLUMN, _STARTS, _LENGTHS) if suffix == ".npz" and sequences else (FEATURE_COLUMN,)
-    if duplicates := [name for name in names if name in reserved or names.count(name) > 1]:
-        raise DuplicateColumn(duplicates[0])
+    check_unique([FEATURE_COLUMN, *names, *((_STARTS, _LENGTHS) if suffix == ".npz" and sequences else ())])
     for name in names if suffix == ".npz" else ():
         if not _fits_npz(columns.column(name)) or "/" in name or "\\" in name:
             raise InferenceError(
                 f"The column '{name}' ({columns.column(name).type}) cannot be stored in an .npz file, which holds numbers, "
                 "text, and booleans without missing values. Write .parquet, or keep other columns."
             )
+
+
+def check_unique(names: Sequence[str]) -> None:
+    """Raise InferenceError if two output columns have one name."""
+    if duplicates := [name for name in names if names.count(name) > 1]:
+        raise InferenceError(f"The output would have two columns named '{duplicates[0]}'. Keep other columns.")
 
 
 def writer_type(output: Path | TextIO, what: _Output, form: str) -> type[Writer]:
@@ -103,14 +89,10 @@ def writer_type(output: Path | TextIO, what: _Output, form: str) -> type[Writer]
 
 @contextmanager
 def open_writer(output: Path | TextIO, what: _Output, rows: int, form: str = "csv") -> Iterator[Writer]:
-    """Open a file, which appears if all goes well, or use an open text stream.
+    """Open a file, which appears if all goes well, or use an open text stream of a form. Raises OutputError.
 
     Args:
         rows: the number of rows that will be written.
-        form: of a text stream.
-
-    Raises:
-        OutputError: if the file cannot be written.
     """
     create = writer_type(output, what, form)
     if not isinstance(output, Path):

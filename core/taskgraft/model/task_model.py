@@ -163,8 +163,8 @@ class TaskModel:
             report_notes(reporter, rows.notes, rows, "rows")
             settings = prepare_evaluation(fitted, recipe, label, rows, metrics, groups, resamples, figures)
             requested = fit_requested_baselines(baselines, fitted, recipe, label, Path(folder, "training_rows"))
-            budget, progress = inference_budget(recipe, batch_size), show_progress(reporter)
-            predictions = predict_batches(task, 0, dataset.inputs, budget, progress)
+            budget = inference_budget(recipe, batch_size)
+            predictions = predict_batches(task, 0, dataset.inputs, budget, show_progress(reporter))
         labelled = LabelledPredictions(predictions, all_targets(dataset.targets), rows)
         return evaluate_predictions(fitted, recipe, labelled, settings, reporter, requested)
 
@@ -194,7 +194,8 @@ class TaskModel:
         fitted = self._require_fitted("predict")
         predictions = predict_rows(fitted, self.recipe, data, batch_size, ProgressReporter(quiet=quiet))
         if predictions.values and predictions.probabilities is None:
-            raise NoProbabilities(self.composition.head.label)
+            label = self.composition.head.label
+            raise NoProbabilities(f"'{label}' predicts without probabilities. Ask for the predictions alone.")
         return [probabilities_by_label(row.tolist(), predictions.classes) for row in predictions.probabilities or ()]
 
     def predict_to(
@@ -228,9 +229,9 @@ class TaskModel:
         Raises:
             TaskgraftError: for invalid data, unavailable columns, or a file that cannot be written.
         """
-        fitted, reporter = self._require_fitted("predict"), ProgressReporter(quiet=quiet)
+        fitted, recipe, reporter = self._require_fitted("predict"), self.recipe, ProgressReporter(quiet=quiet)
         return predict_to_file(
-            fitted, self.recipe, data, output, form, probabilities, top, keep, overwrite, batch_size, reporter
+            fitted, recipe, data, output, form, probabilities, top, keep, overwrite, batch_size, reporter
         )
 
     def merge(self, *, check: Any = None) -> None:
@@ -281,11 +282,10 @@ class TaskModel:
             MergeError: when an inserted module cannot be merged.
         """
         fitted, merge = self._start_merge("be exported", check)
+        backbone, target = fitted.task.backbone, Path(folder)
         merge.merge()
         try:
-            return export_checkpoint(
-                fitted.task.backbone, self.recipe, self.composition, Path(folder), overwrite=overwrite
-            )
+            return export_checkpoint(backbone, self.recipe, self.composition, target, overwrite=overwrite)
         finally:
             merge.undo()
 

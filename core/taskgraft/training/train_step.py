@@ -160,9 +160,12 @@ class TrainStep:
 
     def _halve(self) -> None:
         """Halve the micro-batches from now on."""
-        advice = "Lower training.micro_batch, shorten the inputs, or train fewer parts."
         if self.accelerator.num_processes > 1 or self.micro_batch == 1:
-            raise NotEnoughMemory(f"training the stage '{self.stage.name}'", self.micro_batch, advice)
+            amount = "a single row" if self.micro_batch == 1 else f"{self.micro_batch:,} rows at once"
+            raise NotEnoughMemory(
+                f"There is not enough memory for training the stage '{self.stage.name}' with {amount}. "
+                "Lower training.micro_batch, shorten the inputs, or train fewer parts."
+            )
         clear_device_cache()
         before, self.micro_batch = self.micro_batch, self.micro_batch // 2
         self.reporter.message(

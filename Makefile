@@ -3,7 +3,7 @@ BIN := .venv/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 SOURCES := core/taskgraft $(wildcard plugins/*/src)
 
-.PHONY: demo test quick lint bench newest clean
+.PHONY: demo test quick lint docs bench newest clean
 
 demo: .venv/demo
 	$(BIN)/python examples/intents/demo.py
@@ -19,6 +19,10 @@ lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES)
+
+# The API reference of the public surface, in build/docs; fails on a public name without a docstring.
+docs: .venv/test
+	$(BIN)/python tests/support/reference.py build/docs
 
 bench: .venv/test
 	for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -68,11 +68,44 @@ def test_the_message_on_bad_rows_is_what_is_printed():
     )
 
 
-def test_the_commands_exist():
-    commands = [line for block in blocks("sh") for line in block.splitlines() if line and not line.startswith("#")]
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    scripts = re.findall(r"`(?:python|pytest) (\S+\.py)", (ROOT / "README.md").read_text())
+DOCUMENTS = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "core" / "README.md",
+        ROOT / "tests" / "benchmarks" / "README.md",
+        *list(ROOT.glob("plugins/**/*.md")),
+        *list(ROOT.glob("examples/*/README.md")),
+    ]
+)
 
-    assert {command.split()[1] for command in commands if command.startswith("make ")} <= targets
-    assert scripts
-    assert [script for script in scripts if not (ROOT / script).is_file()] == []
+
+def missing_paths(document: Path, text: str) -> list[str]:
+    """Find relative links, and test files and scripts in code spans, that name nothing."""
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    text = re.sub(r"^```python\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)  # of other projects
+    named = re.findall(r"(?:tests|plugins|examples)/[\w/-]+\.py", text)
+    return [link for link in links if link and not (document.parent / link).exists()] + [
+        path for path in named if not (ROOT / path).exists()
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_and_every_named_script_of_a_document_exists(document):
+    assert missing_paths(document, document.read_text()) == []
+
+
+def test_a_link_to_nothing_is_found():
+    text = "[a](nowhere.md), `pytest tests/test_nothing.py`, [b](README.md#try-it)"
+    assert missing_paths(ROOT / "README.md", text) == ["nowhere.md", "tests/test_nothing.py"]
+
+
+def test_the_first_page_has_at_most_9000_characters():
+    assert len((ROOT / "README.md").read_text()) <= 9_000
+
+
+def test_the_make_targets_of_the_first_page_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(
+        re.findall(r"[`\n]make ([a-z]+)", (ROOT / "README.md").read_text() + (ROOT / "core/README.md").read_text())
+    )
+    assert {"demo", "test", "quick", "docs"} <= named <= targets

@@ -1,0 +1,71 @@
+"""Builds the API reference of the public surface from docstrings, and fails on a public name that has none.
+
+python tests/support/reference.py FOLDER
+"""
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from pdoc import doc, render
+
+SURFACE = ("taskgraft", "taskgraft.plugin", "taskgraft.testing")
+"""The modules that users and plugin authors import from."""
+
+
+def reference(module: ModuleType) -> doc.Module:
+    """Read what a module exports. Its names are lazy, so all are loaded first."""
+    vars(module).update({name: getattr(module, name) for name in module.__all__})
+    found = doc.Module(module)
+    for name, member in found.members.items():
+        if isinstance(member, doc.Variable) and not member.docstring:
+            found.members[name] = _with_docstring(member)
+    return found
+
+
+def _with_docstring(member: doc.Variable) -> doc.Variable:
+    """Give a constant the docstring below its definition, which is in the module that its value names or any loaded one."""
+    for key, home in list(sys.modules.items()):
+        if key.startswith("taskgraft.") and key not in SURFACE and member.name in vars(home):
+            documented = doc.Module(home).members.get(member.name)
+            if documented is not None and documented.docstring:
+                return doc.Variable(
+                    member.modulename,
+                    member.qualname,
+                    taken_from=documented.taken_from,
+                    docstring=documented.docstring,
+                    annotation=documented.annotation,
+                    default_value=documented.default_value,
+                )
+    return member
+
+
+def undocumented(module: doc.Module) -> Iterator[str]:
+    """Find public names without a docstring: those of the module, and methods and properties of its classes."""
+    for member in module.members.values():
+        if not member.docstring:
+            yield member.fullname
+        if isinstance(member, doc.Class):
+            yield from (
+                part.fullname
+                for part in member.own_members
+                if isinstance(part, doc.Function) and not part.name.startswith("_") and not part.docstring
+            )
+
+
+def build(folder: Path) -> list[str]:
+    """Write a page per module into a folder, and list the public names without a docstring."""
+    modules = {name: reference(import_module(name)) for name in SURFACE}
+    render.configure(docformat="google", footer_text="taskgraft", search=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, module in modules.items():
+        (folder / f"{name}.html").write_text(render.html_module(module, modules), encoding="utf-8")
+    (folder / "index.html").write_text(render.html_index(modules), encoding="utf-8")
+    return [name for module in modules.values() for name in undocumented(module)]
+
+
+if __name__ == "__main__":
+    missing = build(Path(sys.argv[1]))
+    sys.exit("".join(f"{name} has no docstring.\n" for name in missing) or 0)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -32,8 +31,8 @@ class ProgressReporter:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         progress = Progress(*columns, console=self._console)
         task = progress.add_task(what, total=total)
-        with _stop_at_exit(progress):
-            start = updated = time.monotonic()
+        start = updated = time.monotonic()
+        try:
             for done, item in enumerate(items, 1):
                 if not progress.live.is_started and time.monotonic() - start > SHOW_AFTER_SECONDS:
                     progress.start()
@@ -41,12 +40,6 @@ class ProgressReporter:
                 if done == total or time.monotonic() - updated > REFRESH_SECONDS:
                     updated = time.monotonic()
                     progress.update(task, completed=done)
-
-
-@contextmanager
-def _stop_at_exit(progress: Progress) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        if progress.live.is_started:
-            progress.stop()
+        finally:
+            if progress.live.is_started:
+                progress.stop()

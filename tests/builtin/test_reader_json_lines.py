@@ -73,7 +73,7 @@ def test_each_line_without_an_object_is_reported_with_its_reason(tmp_path):
     assert str(InvalidRows(rows, rows.invalid)) == (
         "data.jsonl, line 2: the line contains a JSON list, not an object.\n"
         "data.jsonl, line 3: the line is not JSON (Expecting property name enclosed in double quotes).\n"
-        "data.jsonl, line 4: the line is not JSON (a key occurs twice).\n"
+        "data.jsonl, line 4: the line is not JSON (the key 'a' is used twice in one object).\n"
         "data.jsonl, line 5: the line contains a JSON str, not an object.\n"
         "data.jsonl, line 6: the byte 0xe9 is not UTF-8.\n"
         "… and 1 more reasons.\n"

@@ -222,6 +222,18 @@ def test_values_are_read_as_json_or_toml_and_else_as_text(write):
         assert read_recipe(path, [f"head.some={text}"]).head.settings == {"some": value}
 
 
+@pytest.mark.parametrize("name", ["r.toml", "r.json", "r.yaml"])
+def test_a_number_with_too_many_digits_is_rejected(write, name):
+    digits = "1" * 5_000
+    content = {"r.toml": f"a = {digits}", "r.json": f'{{"a": {digits}}}', "r.yaml": f"a: {digits}"}[name]
+    assert error_text(InvalidRecipe, write(content, name)).startswith(f"{name}: Exceeds the limit")
+
+
+def test_a_value_with_too_many_digits_is_taken_as_text(write):
+    digits = "1" * 5_000
+    assert read_recipe(write(TOML), [f"head.some={digits}"]).head.settings["some"] == digits
+
+
 def test_a_setting_can_be_changed_where_the_recipe_wrote_a_name(write, garden):
     path = write(START + 'strategy = "partial:2"')
     recipe = read_recipe(path, ["strategy.learn=3"])

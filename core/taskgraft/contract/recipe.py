@@ -1,6 +1,6 @@
 """The declarative description of a task model: backbone, head, strategy, data and training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
@@ -67,11 +67,6 @@ class DataConfig(Config):
         """Input role → column, once a fit has determined them."""
         assert isinstance(self.inputs, dict), "the columns of this recipe are not known yet"
         return self.inputs
-
-    def with_paths(self, rewrite: Callable[[str], str]) -> Self:
-        """Rewrite the paths of the data."""
-        paths = {"train": self.train, "validation": self.validation}
-        return self.model_copy(update={key: rewrite(path) for key, path in paths.items() if path is not None})
 
     @model_validator(mode="after")
     def _check_one_validation(self) -> Self:

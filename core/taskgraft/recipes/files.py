@@ -19,6 +19,7 @@ from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.recipes.overrides import apply_override
 from taskgraft.recipes.strict_yaml import InvalidDocument, read_yaml
 from taskgraft.storage.manifest import is_artifact, read_manifest, rebase_data_paths
+from taskgraft.storage.unique_keys import unique_keys
 
 
 @dataclass(eq=False)
@@ -89,6 +90,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise InvalidRecipe(str(path), f"the file is not UTF-8 (byte {content[error.start]:#04x}).", line) from None
     except InvalidDocument as error:
         raise InvalidRecipe(str(path), error.problem, error.line, error.column) from None
+    except ValueError as error:  # a duplicate key, or a number with too many digits
+        raise InvalidRecipe(str(path), f"{error}.") from None
     except RecursionError:
         raise InvalidRecipe(str(path), "it is nested too deeply.") from None
     if not isinstance(document, dict):
@@ -111,20 +114,13 @@ def _parse_toml(text: str) -> object:
 
 def _parse_json(text: str) -> object:
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_reject_constant)
+        return json.loads(text, object_pairs_hook=unique_keys, parse_constant=_reject_constant)
     except json.JSONDecodeError as error:
         raise InvalidDocument(_sentence(error.msg.removesuffix(" at")), error.lineno, error.colno) from None
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise InvalidDocument(f"the key '{repeated[0]}' is used twice in one object.")
-    return dict(pairs)
-
-
 def _reject_constant(constant: str) -> None:
-    raise InvalidDocument(f"{constant} is not a JSON value.")
+    raise ValueError(f"{constant} is not a JSON value")
 
 
 _PARSERS: Mapping[str, Callable[[str], object]] = {
@@ -181,14 +177,13 @@ def _resolve_component(value: Any, folder: Path) -> Any:
         return [_resolve_component(_resolve_text(one, folder), folder) for one in value]
     if not isinstance(value, Mapping):
         return value
-    return {
-        key: _resolve_component(one, folder)
-        if key == "name" or isinstance(one, Mapping | list)
-        else _in_folder(folder, one)
-        if key == "base" and isinstance(one, str)
-        else _resolve_text(one, folder)
-        for key, one in value.items()
-    }
+    return {key: _resolve_setting(key, one, folder) for key, one in value.items()}
+
+
+def _resolve_setting(key: str, value: Any, folder: Path) -> Any:
+    if key == "name" or isinstance(value, Mapping | list):
+        return _resolve_component(value, folder)
+    return _in_folder(folder, value) if key == "base" and isinstance(value, str) else _resolve_text(value, folder)
 
 
 def _resolve_text(value: Any, folder: Path) -> Any:

@@ -127,7 +127,7 @@ def _parse_value(text: str) -> Any:
         pass
     try:
         document = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text
     value = document.pop("value", text)
     not_finite = value in (float("inf"), -float("inf")) or value != value

@@ -33,16 +33,10 @@ def read_yaml(text: str) -> Any:
         InvalidDocument: for invalid YAML, and for values that YAML 1.1 reads as something else than they look like.
     """
     try:
-        loader = _Loader(text)
-        try:
-            root = loader.get_single_node()
-            if root is None:
-                return None
-            for node in _nodes(root, set()):
-                _check(node)
-            return loader.construct_document(root)
-        finally:
-            loader.dispose()
+        root = yaml.compose(text, _Loader)
+        for node in _nodes(root, set()) if root is not None else ():
+            _check(node)
+        return yaml.load(text, _Loader)  # noqa: S506, a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (None, None) if mark is None else (mark.line + 1, mark.column + 1)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import TaskgraftError
+from taskgraft.storage.unique_keys import unique_keys
 
 SCHEMA = 1
 """The version of the artifact format. Older versions stay readable; newer ones are rejected."""
@@ -91,18 +92,18 @@ def checksums(files: Mapping[str, bytes]) -> str:
 
 
 def rebase_data_paths(recipe: Recipe, start: Path, to: Path) -> Recipe:
-    """Rewrite data paths that are relative to ``start`` so that they are relative to ``to``; what is no file here stays."""
+    """Make data paths that are relative to ``start`` relative to ``to``. A path that does not exist here stays as it is."""
 
-    def rebase(value: str) -> str:
-        path = start / value
-        if not os.path.exists(path):
+    def rebase(value: str | None) -> str | None:
+        if value is None or not os.path.exists(path := start / value):
             return value
         try:
             return Path(os.path.relpath(path, to)).as_posix()
         except ValueError:  # Windows: on another drive
             return path.absolute().as_posix()
 
-    return recipe.model_copy(update={"data": recipe.data.with_paths(rebase)})
+    paths = {"train": rebase(recipe.data.train), "validation": rebase(recipe.data.validation)}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=paths)})
 
 
 def _read_verified(folder: Path, *names: str) -> dict[str, bytes]:
@@ -126,7 +127,7 @@ def _read_verified(folder: Path, *names: str) -> dict[str, bytes]:
 
 def _parse_manifest(folder: Path, content: bytes) -> Manifest:
     try:
-        document = json.loads(content.decode("utf-8"), object_pairs_hook=_unique_keys)
+        document = json.loads(content.decode("utf-8"), object_pairs_hook=unique_keys)
         version = document["schema_version"]
         if type(version) is not int or version < 1:
             raise ValueError(version)
@@ -146,10 +147,3 @@ def _backup_hint(folder: Path) -> str:
     """Point to the previous artifact if overwriting it was interrupted."""
     backups = sorted(folder.parent.glob(f".{folder.name}-old-*")) if folder.name else []
     return f"; an interrupted save left {backups[-1].name} next to it, which you can rename back" if backups else ""
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Reject a JSON object with a duplicate key; parsers differ in which value they take."""
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("duplicate key")
-    return dict(pairs)

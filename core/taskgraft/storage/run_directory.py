@@ -24,15 +24,8 @@ RUN, STATE, METRICS, LOCK = "run.json", "state.safetensors", "metrics.jsonl", "l
 _START_AGAIN = "start again without resume (on the command line: --overwrite instead of --resume)"
 
 
-@dataclass(eq=False)
 class RunDirectoryError(TaskgraftError):
     """A folder that a run cannot use."""
-
-    path: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"The run folder {self.path} cannot be used: {self.problem}."
 
 
 @dataclass(eq=False)
@@ -83,10 +76,10 @@ class RunDirectory:
             self._metrics = (self.path / METRICS).open("a", encoding="utf-8", buffering=1)
         except Timeout:
             self._lock = None
-            raise RunDirectoryError(str(self.path), "another run is using it; wait, or choose another folder") from None
+            raise self._error("another run is using it; wait, or choose another folder") from None
         except OSError as error:
             self.close()
-            raise RunDirectoryError(str(self.path), str(error.strerror or error)) from None
+            raise self._error(str(error.strerror or error)) from None
 
     def close(self) -> None:
         """Release the folder. Its files stay."""
@@ -117,7 +110,7 @@ class RunDirectory:
             temporary.replace(self.path / STATE)
         except (OSError, SafetensorError) as error:
             temporary.unlink(missing_ok=True)
-            raise RunDirectoryError(str(self.path), f"its checkpoint cannot be written ({error})") from None
+            raise self._error(f"its checkpoint cannot be written ({error})") from None
 
     def load_state(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """Read the checkpoint, None when there is none, and drop the metrics that were written after it.
@@ -133,7 +126,7 @@ class RunDirectory:
                 state = json.loads(file.metadata()["state"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise RunDirectoryError(str(self.path), f"its checkpoint is damaged ({error}); {_START_AGAIN}") from None
+            raise self._error(f"its checkpoint is damaged ({error}); {_START_AGAIN}") from None
         self._cut_metrics(state["metrics"])
         return state["values"], tensors
 
@@ -151,7 +144,10 @@ class RunDirectory:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise RunDirectoryError(str(self.path), f"its {RUN} cannot be read ({error})") from None
+            raise self._error(f"its {RUN} cannot be read ({error})") from None
+
+    def _error(self, problem: str) -> RunDirectoryError:
+        return RunDirectoryError(f"The run folder {self.path} cannot be used: {problem}.")
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:

@@ -11,6 +11,7 @@ from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.data.arrow_spool import ArrowSpool, RecordWriter
 from taskgraft.data.open_file import open_plain_or_gzip
+from taskgraft.storage.unique_keys import unique_keys
 
 
 def read_json_lines(path: Path, config: EmptyConfig) -> Rows:
@@ -35,7 +36,7 @@ def _read_records(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any] 
         if not line.strip():
             continue
         try:
-            value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
+            value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=unique_keys)
         except UnicodeDecodeError as error:
             yield number, f"the byte {line[error.start]:#04x} is not UTF-8"
         except RecursionError:
@@ -45,13 +46,6 @@ def _read_records(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any] 
         else:
             kind = type(value).__name__
             yield number, value if isinstance(value, dict) else f"the line contains a JSON {kind}, not an object"
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return record
 
 
 def _to_table(path: Path, records: Sequence[dict[str, Any] | None]) -> pa.Table:

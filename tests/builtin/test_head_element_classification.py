@@ -78,7 +78,7 @@ def test_truncated_elements_do_not_count():
 
 
 def test_a_truncated_element_is_ignored_in_its_own_row_only():
-    loss = built().loss(torch.randn(3, 4, 3), encoded(), emitted(torch.tensor([2, 2, 3])))
+    loss = built().loss(torch.randn(3, 3, 3), encoded(), emitted(torch.tensor([2, 2, 3])))
     assert loss.weight == 6
 
 

@@ -45,28 +45,28 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
         name="multi-label",
         summary="any number of labels per row; a label may be unknown",
         config=configs.MultiLabelConfig,
-        describe=configs.describe_multi_label,
+        describe=lambda config: configs.MULTI_LABEL,
         build=lambda config: heads.MultiLabel(config),
     )
     yield HeadSpec(
         name="regression",
         summary="one or more numbers per row, predicted in their original unit",
         config=configs.RegressionConfig,
-        describe=configs.describe_regression,
+        describe=lambda config: configs.REGRESSION,
         build=lambda config: heads.Regression(config),
     )
     yield HeadSpec(
         name="element-classification",
         summary="a label per element of a row; an element may have none",
         config=configs.ElementClassificationConfig,
-        describe=configs.describe_element_classification,
+        describe=lambda config: configs.ELEMENT_CLASSIFICATION,
         build=lambda config: heads.ElementClassification(config),
     )
     yield HeadSpec(
         name="masked-elements",
         summary="the values of masked elements of a row; needs no labels",
         config=configs.MaskedElementsConfig,
-        describe=configs.describe_masked_elements,
+        describe=lambda config: configs.MASKED_ELEMENTS,
         build=lambda config: heads.MaskedElements(config),
     )
 

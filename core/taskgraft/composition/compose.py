@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskgraft.composition.consent import check_consent
-from taskgraft.composition.resolve import ComponentReference, CompositionError, GivenObject, ResolvedComponent, resolve
+from taskgraft.composition.resolve import (
+    ComponentReference,
+    CompositionError,
+    GivenObject,
+    ResolvedComponent,
+    check_consent,
+    resolve,
+)
 from taskgraft.composition.strategy_overrides import NO_OVERRIDES, OverriddenStrategy
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import (
@@ -68,8 +74,8 @@ def compose_components(
     """Resolve the three components and check that they fit together. Reads at most a checkpoint's configuration.
 
     Raises:
-        LayoutMismatch: when the head reads no layout that the backbone emits.
-        CompositionError: when the backbone cannot mask elements for the head, or the head does not support its augmentation.
+        CompositionError: when the head reads no layout that the backbone emits, the backbone cannot mask elements for the head,
+            or the head does not support its augmentation.
         StrategyNotApplicable: when the strategy does not apply to the backbone or the head.
         TaskgraftError: for an unknown name or an invalid setting, as :func:`taskgraft.composition.resolve.resolve` does.
     """
@@ -92,14 +98,17 @@ def combine(
     reads = head.value.description if isinstance(head, GivenObject) else head.spec.describe(head.config)
     layout = next((layout for layout in reads.layouts if emits.feature(layout)), None)
     if layout is None:
-        emitted = tuple(feature.layout for feature in emits.features)
-        raise LayoutMismatch(head.label, reads.layouts, backbone.label, emitted, _matching_heads(catalog, emits))
+        needed, emitted = " or ".join(reads.layouts), " and ".join(feature.layout for feature in emits.features)
+        raise CompositionError(
+            f"'{head.label}' reads {needed} features, but '{backbone.label}' emits {emitted}.\n"
+            f"Choose a head that reads {'one of those' if len(emits.features) > 1 else 'that'}"
+            f"{_list_matching_heads(catalog, emits)}, or a backbone that emits {needed}."
+        )
     if reads.target == TargetKind.INPUTS and not emits.can_mask:
-        heads = _in_brackets(_matching_heads(catalog, emits))
         raise CompositionError(
             f"'{head.label}' predicts masked elements, but '{backbone.label}' does not support masking.\n"
             "Choose a backbone that does (some have a setting for it: taskgraft show NAME), or a head that is trained on a "
-            f"target column{heads}."
+            f"target column{_list_matching_heads(catalog, emits)}."
         )
     if emits.mixes_examples and not reads.supports_soft_labels:
         raise CompositionError(
@@ -159,27 +168,8 @@ def check_recipe_consent(catalog: Catalog, path: Path, recipe: Recipe, granted: 
                 check_consent(path, component.spec, component.config.model_dump(), settings)
 
 
-@dataclass(eq=False)
-class LayoutMismatch(CompositionError):
-    """A head that reads no layout the backbone emits. ``matching_heads`` are the installed heads that would fit."""
-
-    head: str
-    reads: tuple[Layout, ...]
-    backbone: str
-    emits: tuple[Layout, ...]
-    matching_heads: tuple[str, ...]
-
-    def __str__(self) -> str:
-        reads = " or ".join(self.reads)
-        return (
-            f"'{self.head}' reads {reads} features, but '{self.backbone}' emits {' and '.join(self.emits)}.\n"
-            f"Choose a head that reads {'one of those' if len(self.emits) > 1 else 'that'}"
-            f"{_in_brackets(self.matching_heads)}, or a backbone that emits {reads}."
-        )
-
-
-def _matching_heads(catalog: Catalog, backbone: BackboneDescription) -> tuple[str, ...]:
-    """Name the installed heads that fit a backbone with their default settings."""
+def _list_matching_heads(catalog: Catalog, backbone: BackboneDescription) -> str:
+    """List the installed heads that fit a backbone with their default settings, in brackets."""
     names = []
     for spec, _ in catalog.specs(HeadSpec):
         if any(field.is_required() for field in spec.config.model_fields.values()):
@@ -187,8 +177,4 @@ def _matching_heads(catalog: Catalog, backbone: BackboneDescription) -> tuple[st
         head = spec.describe(spec.config())
         if any(map(backbone.feature, head.layouts)) and (backbone.can_mask or head.target != TargetKind.INPUTS):
             names.append(spec.name)
-    return tuple(names)
-
-
-def _in_brackets(names: tuple[str, ...]) -> str:
     return f" ({', '.join(names)})" if names else ""

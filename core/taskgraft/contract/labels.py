@@ -54,6 +54,27 @@ def find_label(label: Any, numbers: Mapping[str, int], known: Sequence[Label]) -
     return unseen_label_message(to_json_label(label), known) if index is None else index
 
 
+def encode_label_lists(rows: Iterable[Iterable[Any]], vocabulary: Sequence[Label]) -> list[list[int]]:
+    """Return the indices of each row's labels in the vocabulary, -1 for a missing one.
+
+    Raises:
+        InvalidTargets: for each row with a label that is not in the vocabulary, naming the first.
+    """
+    index_of = label_indices(vocabulary)
+    encoded: list[list[int]] = []
+    reasons: dict[int, str] = {}
+    for number, row in enumerate(rows):
+        encoded.append([])
+        for label in row:
+            index = -1 if is_missing(label) else find_label(label, index_of, vocabulary)
+            if isinstance(index, int):
+                encoded[-1].append(index)
+            else:
+                reasons.setdefault(number, index)
+    raise_invalid(reasons)
+    return encoded
+
+
 def unseen_label_message(label: object, vocabulary: Sequence[object]) -> str:
     """Return the reason for a label that is not in the vocabulary."""
     return f"the label {label!r} does not occur in the training split, which has {join_words(map(repr, vocabulary), 6)}"

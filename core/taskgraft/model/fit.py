@@ -1,5 +1,6 @@
 """Fit a composition: read its data, train it, and evaluate the validation rows."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluator import evaluate_predictions, prepare_evaluation
 from taskgraft.progress import ProgressReporter
 from taskgraft.training.checkpoint import StageReport
-from taskgraft.training.fit import FitResult
+from taskgraft.training.fit import FitResult, RunOptions, fit
+from taskgraft.training.shared_cache import SharedCache
 
 
 class ModelError(TaskgraftError):
@@ -94,22 +96,32 @@ def read_fit_data(
     other_columns = (*data.target, *(() if data.inputs else split_columns(data, catalog())))
     columns = match_columns(data.inputs or None, composition.backbone_description, rows, other_columns)
     for column in data.target:
-        rows.column(column)  # raises when there is no such column
+        rows.values(column, 0, 0)  # raises when there is no such column
     complete = {"data": data.model_copy(update={"inputs": columns}), "training": recipe.training}
     return composition.to_recipe().model_copy(update=complete), rows, validation_rows
 
 
-def evaluate_validation(result: FitResult, reporter: ProgressReporter) -> Mapping[str, float]:
-    """Evaluate the validation rows of a fit. An error is reported, and the metrics are empty: the model is fitted all the same."""
-    fitted, recipe, validation = result.fitted, result.recipe, result.validation
-    if validation is None:
-        return {}
-    try:
-        settings = prepare_evaluation(fitted, recipe, result.composition.head.label, validation.rows)
-        return evaluate_predictions(fitted, recipe, validation, settings, reporter)
-    except TaskgraftError as error:
-        reporter.message(f"The model is fitted, but its validation rows could not be evaluated. {error}")
-        return {}
+def fit_and_evaluate(
+    composition: Composition,
+    recipe: Recipe,
+    rows: Rows,
+    validation_rows: Rows | None,
+    run: RunOptions | None,
+    shared_cache: SharedCache | None,
+    reporter: ProgressReporter,
+) -> tuple[FitResult, Mapping[str, float]]:
+    """Train, and evaluate the validation rows. An error of that evaluation is reported; the model is fitted all the same."""
+    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+        result = fit(composition, recipe, rows, validation_rows, reporter, Path(folder), run, shared_cache)
+    metrics: Mapping[str, float] = {}
+    if result.validation is not None:
+        try:
+            settings = prepare_evaluation(result.fitted, result.recipe, composition.head.label, result.validation.rows)
+            metrics = evaluate_predictions(result.fitted, result.recipe, result.validation, settings, reporter)
+        except TaskgraftError as error:
+            reporter.message(f"The model is fitted, but its validation rows could not be evaluated. {error}")
+    result.fitted.metrics = dict(metrics)
+    return result, metrics
 
 
 def _check_target(composition: Composition, target: tuple[str, ...]) -> None:

@@ -68,28 +68,17 @@ def describe_classification(config: ClassificationConfig) -> HeadDescription:
     return replace(description, supports_soft_labels=True, convex=config.focal == 0)
 
 
-def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
-    """Describe the multi-label head."""
-    return _linear_head(Layout.VECTOR, TargetKind.CATEGORIES, "multi-label", "majority")
-
-
-def describe_regression(config: RegressionConfig) -> HeadDescription:
-    """Describe the regression head."""
-    return _linear_head(Layout.VECTOR, TargetKind.NUMBERS, "regression", "mean")
-
-
-def describe_element_classification(config: ElementClassificationConfig) -> HeadDescription:
-    """Describe the element-classification head."""
-    return _linear_head(Layout.SEQUENCE, TargetKind.ELEMENT_CATEGORIES, "element-classification", "majority")
-
-
-def describe_masked_elements(config: MaskedElementsConfig) -> HeadDescription:
-    """Describe the masked-elements head."""
-    return HeadDescription((Layout.SEQUENCE,), TargetKind.INPUTS, metrics=("masked-elements",))
-
-
 def _linear_head(layout: Layout, target: TargetKind, metric: str, baseline: str) -> HeadDescription:
     """Describe a linear head with a convex loss, which also supports distillation."""
     return HeadDescription(
         (layout,), target, supports_distillation=True, convex=True, metrics=(metric,), baselines=(baseline,)
     )
+
+
+MULTI_LABEL = _linear_head(Layout.VECTOR, TargetKind.CATEGORIES, "multi-label", "majority")
+REGRESSION = _linear_head(Layout.VECTOR, TargetKind.NUMBERS, "regression", "mean")
+ELEMENT_CLASSIFICATION = _linear_head(
+    Layout.SEQUENCE, TargetKind.ELEMENT_CATEGORIES, "element-classification", "majority"
+)
+MASKED_ELEMENTS = HeadDescription((Layout.SEQUENCE,), TargetKind.INPUTS, metrics=("masked-elements",))
+"""The descriptions of the heads whose settings do not change them."""

@@ -7,20 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from taskgraft.builtin.heads.configs import ElementClassificationConfig, describe_element_classification
+from taskgraft.builtin.heads.configs import ELEMENT_CLASSIFICATION, ElementClassificationConfig
 from taskgraft.contract.batch import Batch, length_mask
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
+from taskgraft.contract.descriptions import FeatureDescription
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
-from taskgraft.contract.labels import (
-    Label,
-    build_vocabulary,
-    check_label_lists,
-    find_label,
-    label_indices,
-    to_json_label,
-)
+from taskgraft.contract.labels import Label, build_vocabulary, check_label_lists, encode_label_lists, to_json_label
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid, single_column
 from taskgraft.engine.linear_readout import LinearReadout, tempered_divergence
@@ -37,13 +30,10 @@ class ElementClassification(Head[ElementClassificationTarget]):
     """A label per element."""
 
     target = ElementClassificationTarget
+    description = ELEMENT_CLASSIFICATION
 
     def __init__(self, config: ElementClassificationConfig):
         self._config = config
-
-    @property
-    def description(self) -> HeadDescription:
-        return describe_element_classification(self._config)
 
     def fit_targets(self, targets: Columns) -> ElementClassificationTarget:
         column, values = single_column(targets, "element-classification")
@@ -54,20 +44,11 @@ class ElementClassification(Head[ElementClassificationTarget]):
     def encode(self, targets: Columns, target: ElementClassificationTarget) -> Batch:
         """Encode as ``labels``: ``(batch, element)`` int64, 0 where there is no label, else the index of the label plus 1."""
         column, values = single_column(targets, "element-classification")
-        index_of = label_indices(target.vocabulary)
-        rows = _label_lists(column, values)
-        longest = max((len(row) for row in rows), default=0)
-        labels = torch.zeros(len(rows), longest, dtype=torch.int64)
-        reasons: dict[int, str] = {}
-        for number, row in enumerate(rows):
-            indices = [-1 if is_missing(label) else find_label(label, index_of, target.vocabulary) for label in row]
-            reason = next((index for index in indices if isinstance(index, str)), None)
-            if reason is not None:
-                reasons[number] = reason
-            elif row:
-                labels[number, : len(row)] = torch.tensor(indices) + 1
-        raise_invalid(reasons)
-        lengths = torch.tensor([len(row) for row in rows])
+        rows = encode_label_lists(_label_lists(column, values), target.vocabulary)
+        lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+        labels = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
+        for row, indices in enumerate(rows):
+            labels[row, : len(indices)] = torch.tensor(indices) + 1
         return Batch({"labels": labels}, {"labels": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: lengths})
 
     def decode_targets(self, encoded: Batch, target: ElementClassificationTarget) -> list[Any]:
@@ -98,9 +79,7 @@ class _ElementClassifier(HeadModule):
         """Softmax cross-entropy, in nats, summed over labelled elements, without those that were truncated."""
         shared = min(output.shape[1], targets["labels"].shape[1])
         logits, labels = output[:, :shared], targets["labels"][:, :shared]
-        labelled = labels > 0
-        if features.lengths is not None:
-            labelled = labelled & length_mask(features.lengths, shared)
+        labelled = (labels > 0) & features.mask[:, :shared]
         total = cross_entropy(
             logits[labelled].float(), labels[labelled] - 1, reduction="sum", label_smoothing=self._smoothing
         )
@@ -108,28 +87,21 @@ class _ElementClassifier(HeadModule):
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
         probabilities = output.float().softmax(-1).cpu()
-        rows = [row[:count] for row, count in zip(probabilities, _lengths(output, features).tolist(), strict=True)]
+        rows = [row[:count] for row, count in zip(probabilities, features.mask.sum(1).tolist(), strict=True)]
         values = [[self._vocabulary[index] for index in row.argmax(-1).tolist()] for row in rows]
         return Predictions(values, [row.numpy() for row in rows], self._vocabulary)
 
     def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
         """Return ``shares``: ``(batch, element, class)`` float32, probabilities, without elements that were truncated."""
         shares = (output.float() / temperature).softmax(-1)
-        return Batch({"shares": shares}, {"shares": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: _lengths(output, features)})
+        return Batch({"shares": shares}, {"shares": (ELEMENT_AXIS,)}, {ELEMENT_AXIS: features.mask.sum(1)})
 
     def distillation_loss(self, output: Tensor, soft: Batch, features: Features, temperature: float) -> LossSum:
         """Tempered divergence, in nats, summed over the elements that neither teacher nor student truncated."""
         shared = min(output.shape[1], soft["shares"].shape[1])
-        both = length_mask(torch.minimum(_lengths(output, features), soft.lengths[ELEMENT_AXIS]), shared)
+        both = features.mask[:, :shared] & length_mask(soft.lengths[ELEMENT_AXIS], shared)
         total = tempered_divergence(output[:, :shared][both].float(), soft["shares"][:, :shared][both], temperature)
         return LossSum(total, both.sum().float())
-
-
-def _lengths(output: Tensor, features: Features) -> Tensor:
-    """Count the elements of each row, ``(batch,)`` int64."""
-    if features.lengths is not None:
-        return features.lengths
-    return torch.full((len(output),), output.shape[1], device=output.device)
 
 
 def _label_lists(column: str, values: Sequence[Any]) -> list[list[Any]]:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
-from taskgraft.builtin.heads.configs import MaskedElementsConfig, describe_masked_elements
+from taskgraft.builtin.heads.configs import MASKED_ELEMENTS, MaskedElementsConfig
 from taskgraft.contract.batch import Batch
-from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
+from taskgraft.contract.descriptions import FeatureDescription
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.masking import CATEGORY, NUMBER, ElementKind, ElementSchema, maskable
@@ -37,13 +37,10 @@ class MaskedElements(Head[MaskedElementsTarget]):
     """
 
     target = MaskedElementsTarget
+    description = MASKED_ELEMENTS
 
     def __init__(self, config: MaskedElementsConfig):
         self._config = config
-
-    @property
-    def description(self) -> HeadDescription:
-        return describe_masked_elements(self._config)
 
     def fit_element_schema(self, contents: ElementSchema) -> MaskedElementsTarget:
         return MaskedElementsTarget(contents=contents)
@@ -88,9 +85,7 @@ class _ElementPredictor(HeadModule):
         """Sum over scored elements: softmax cross-entropy, in nats, of a category; the mean squared error of numbers."""
         shared = min(output.shape[1], targets[CATEGORY].shape[1])
         scored = maskable(targets)[:, :shared]
-        value = output[:, :shared][
-            scored
-        ]  # indexed once, since the gradient of indexing is as large as the whole tensor
+        value = output[:, :shared][scored]  # once for all kinds: the gradient of indexing is as large as the tensor
         category, number = (targets[name][:, :shared][scored] for name in (CATEGORY, NUMBER))
         position = scored.nonzero()[:, 1] if self._schema.by_position else torch.zeros_like(category)
         totals = []
@@ -112,8 +107,7 @@ class _ElementPredictor(HeadModule):
             ]
             return Predictions(_rows_by_kind(self._schema, columns))
         ((kind, outputs),) = self._kinds()
-        lengths = [output.shape[1]] * len(output) if features.lengths is None else features.lengths.tolist()
-        pairs = zip(output, lengths, strict=True)
+        pairs = zip(output, features.mask.sum(1).tolist(), strict=True)
         return Predictions([_decode_output(kind, self._read(row[:length], outputs)) for row, length in pairs])
 
     def _kinds(self) -> Iterator[tuple[ElementKind, slice]]:

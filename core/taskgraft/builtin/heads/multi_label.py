@@ -7,20 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from taskgraft.builtin.heads.configs import MultiLabelConfig, describe_multi_label
+from taskgraft.builtin.heads.configs import MULTI_LABEL, MultiLabelConfig
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
+from taskgraft.contract.descriptions import FeatureDescription
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
-from taskgraft.contract.labels import (
-    Label,
-    build_vocabulary,
-    check_label_lists,
-    find_label,
-    label_indices,
-    to_json_label,
-)
+from taskgraft.contract.labels import Label, build_vocabulary, check_label_lists, encode_label_lists, to_json_label
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
@@ -41,13 +34,10 @@ class MultiLabel(Head[MultiLabelTarget]):
     """Any number of labels per row."""
 
     target = MultiLabelTarget
+    description = MULTI_LABEL
 
     def __init__(self, config: MultiLabelConfig):
         self._config = config
-
-    @property
-    def description(self) -> HeadDescription:
-        return describe_multi_label(self._config)
 
     def fit_targets(self, targets: Columns) -> MultiLabelTarget:
         if len(targets) > 1:
@@ -61,19 +51,11 @@ class MultiLabel(Head[MultiLabelTarget]):
         """Encode as ``labels``: ``(batch, label)`` float32, 1 present, 0 absent, -1 unknown."""
         if target.column is None:
             return self._from_columns([targets[str(label)] for label in target.vocabulary], target)
-        index_of = label_indices(target.vocabulary)
         values = targets[target.column]
         check_label_lists(target.column, values)
         rows = torch.zeros(len(values), len(target.vocabulary))
-        reasons: dict[int, str] = {}
-        for row, value in enumerate(values):
-            for label in self._labels(value):
-                index = find_label(label, index_of, target.vocabulary)
-                if isinstance(index, str):
-                    reasons[row] = index
-                else:
-                    rows[row, index] = 1.0
-        raise_invalid(reasons)
+        for row, indices in enumerate(encode_label_lists(map(self._labels, values), target.vocabulary)):
+            rows[row, indices] = 1.0
         return Batch({"labels": rows})
 
     def decode_targets(self, encoded: Batch, target: MultiLabelTarget) -> list[Any]:

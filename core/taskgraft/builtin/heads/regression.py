@@ -7,10 +7,10 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from taskgraft.builtin.heads.configs import RegressionConfig, describe_regression
+from taskgraft.builtin.heads.configs import REGRESSION, RegressionConfig
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
+from taskgraft.contract.descriptions import FeatureDescription
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.predictions import Predictions
@@ -41,13 +41,10 @@ class Regression(Head[RegressionTarget]):
     """One or more numbers per row."""
 
     target = RegressionTarget
+    description = REGRESSION
 
     def __init__(self, config: RegressionConfig):
         self._config = config
-
-    @property
-    def description(self) -> HeadDescription:
-        return describe_regression(self._config)
 
     def fit_targets(self, targets: Columns) -> RegressionTarget:
         numbers = _parse_numbers(targets, tuple(targets))

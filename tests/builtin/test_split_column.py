@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from taskgraft.builtin.splits.column import ColumnConfig, by_column
+from taskgraft.builtin.splits import ColumnConfig, by_column
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 
 

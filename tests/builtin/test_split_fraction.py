@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from taskgraft.builtin.splits.fraction import FractionConfig, by_fraction
+from taskgraft.builtin.splits import FractionConfig, by_fraction
 from taskgraft.contract.rows import Rows
 
 

@@ -20,7 +20,7 @@ from torch import nn
 
 import taskgraft as tg
 from taskgraft.adaptation.guard import WeightGuardError
-from taskgraft.builtin.strategies.full import Full, FullConfig
+from taskgraft.builtin.strategies.fine_tuning import Full, FullConfig
 from taskgraft.builtin.strategies.sequence import Stages
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import LayerRole
@@ -43,7 +43,7 @@ ACME = f"""{OPENING}
 from typing import ClassVar
 
 from taskgraft.plugin import StrategySpec
-from taskgraft.builtin.strategies.full import Full, FullConfig
+from taskgraft.builtin.strategies.fine_tuning import Full, FullConfig
 
 
 class Trusting(Config):
@@ -286,7 +286,7 @@ def test_an_unknown_nested_name_is_rejected():
 
 def test_invalid_nested_settings_are_rejected():
     assert settings_problem("partial") == (
-        "strategy 'partial': the setting 'learn' has no default, so decide it "
+        "strategy 'partial': the setting 'learn' has no default, so set it "
         "(number of parts that are trained, counted from the output)."
     )
     assert settings_problem({"learn": 2}) == "strategy: the setting 'name' is missing."

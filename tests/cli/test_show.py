@@ -8,7 +8,7 @@ from pydantic import Field
 from tiny import save
 
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.builtin.strategies.partial import PartialConfig
+from taskgraft.builtin.strategies.fine_tuning import PartialConfig
 from taskgraft.cli.config_help import settings_of
 from taskgraft.contract.config import Config, EmptyConfig
 

@@ -54,7 +54,7 @@ class FragileConfig(Config):
 
 
 def _fragile(config):
-    from taskgraft.builtin.strategies.partial import Partial, PartialConfig
+    from taskgraft.builtin.strategies.fine_tuning import Partial, PartialConfig
     from taskgraft.plugin import Strategy
 
     def on_step_end(backbone, step):
@@ -197,8 +197,8 @@ def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_u
     changed = typed(*compare_command("--resume", "--set", "training.epochs=5"))
     assert (changed.code, changed.err) == (
         2,
-        "Error: Cannot resume intents.compare: the settings or data changed: training.epochs was 3, is 5. "
-        "Use the same, or start again without resume (on the command line: --overwrite instead of --resume).\n",
+        "Error: Cannot resume intents.compare: its settings or data changed: training.epochs was 3, is 5. "
+        "Use the same ones, or start again without resume (on the command line: --overwrite instead of --resume).\n",
     )
     unknown = typed(*compare_command("--resume", "--metric", "acuracy"))
     assert unknown.code == 2

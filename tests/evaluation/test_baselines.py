@@ -7,8 +7,14 @@ from forged_artifact import rewrite_manifest
 from small_tasks import sentences, words
 
 import taskgraft as tg
-from taskgraft.builtin.baselines.majority import MajorityState, fit_majority, predict_majority
-from taskgraft.builtin.baselines.mean import MeanState, fit_mean, predict_mean
+from taskgraft.builtin.baselines import (
+    MajorityState,
+    MeanState,
+    fit_majority,
+    fit_mean,
+    predict_majority,
+    predict_mean,
+)
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.config import EmptyConfig
@@ -152,7 +158,7 @@ def test_an_artifact_without_baselines_stays_readable(tmp_path):
     [
         (
             {"majority": {"kind": "category", "labels": ["a"]}},
-            "its baseline 'majority': the setting 'shares' has no default, so decide it",
+            "its baseline 'majority': the setting 'shares' has no default, so set it",
         ),
         (
             {"majority": {"kind": "category", "labels": ["a"], "shares": ["half"]}},

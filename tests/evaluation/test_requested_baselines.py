@@ -8,7 +8,7 @@ from small_tasks import sentences, words
 import taskgraft as tg
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
-from taskgraft.builtin.splits.fraction import FractionConfig, by_fraction
+from taskgraft.builtin.splits import FractionConfig, by_fraction
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.rows import UnreadableFile
 from taskgraft.data.reading import read_rows

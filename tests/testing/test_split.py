@@ -1,4 +1,4 @@
-"""Each check of the conformance kit for splits catches a fault planted for it, and says so in the author's terms."""
+"""Each check of the conformance kit for splits catches a fault planted for it, and reports it in the author's terms."""
 
 import itertools
 
@@ -7,8 +7,7 @@ import pytest
 from kit_laws import message
 
 from taskgraft import testing as kit
-from taskgraft.builtin.splits.column import ColumnConfig, by_column
-from taskgraft.builtin.splits.fraction import FractionConfig, by_fraction
+from taskgraft.builtin.splits import ColumnConfig, FractionConfig, by_column, by_fraction
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import SplitSpec

@@ -6,7 +6,7 @@ from cells import Cells, CellsProcessor, cells_rows
 
 from taskgraft.builtin.heads.configs import ClassificationConfig, MultiLabelConfig
 from taskgraft.builtin.plugin import taskgraft_heads, taskgraft_strategies
-from taskgraft.builtin.strategies.partial import PartialConfig
+from taskgraft.builtin.strategies.fine_tuning import PartialConfig
 from taskgraft.builtin.strategies.sequence import StagesConfig
 from taskgraft.composition.compose import build_strategy
 from taskgraft.composition.resolve import resolve
@@ -119,7 +119,7 @@ PLANS = (
 
 def test_every_built_in_strategy_is_tried():
     tried = {plan.partition(":")[0] if isinstance(plan, str) else plan["name"] for plan in PLANS}
-    by_every_pair = {"distill"}  # it needs a teacher: tests/test_matrix.py
+    by_every_pair = {"distill"}  # it needs a teacher: tests/system/test_matrix.py
     assert tried | by_every_pair == {spec.name for spec in taskgraft_strategies()}
 
 

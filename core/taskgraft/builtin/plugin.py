@@ -6,22 +6,13 @@ Heads, readers and metrics are imported when a lambda is called: listing specs i
 
 from collections.abc import Iterable
 
-from taskgraft.builtin import heads, metrics, readers
-from taskgraft.builtin.baselines.majority import MajorityState, fit_majority, predict_majority
-from taskgraft.builtin.baselines.mean import MeanState, fit_mean, predict_mean
+from taskgraft.builtin import baselines, heads, metrics, readers, splits
 from taskgraft.builtin.heads import configs
 from taskgraft.builtin.readers.configs import CsvConfig, HubConfig
-from taskgraft.builtin.splits.column import ColumnConfig, by_column
-from taskgraft.builtin.splits.fraction import FractionConfig, by_fraction
+from taskgraft.builtin.strategies import fine_tuning, probing
 from taskgraft.builtin.strategies.adapters import Adapters, AdaptersConfig
-from taskgraft.builtin.strategies.bitfit import BitFit, BitFitConfig
 from taskgraft.builtin.strategies.distill import Distill, DistillConfig
-from taskgraft.builtin.strategies.full import Full, FullConfig
 from taskgraft.builtin.strategies.gradual_unfreezing import Gradual, GradualConfig
-from taskgraft.builtin.strategies.layer_decay import LayerDecay, LayerDecayConfig
-from taskgraft.builtin.strategies.linear_probe import LinearProbe, LinearProbeConfig
-from taskgraft.builtin.strategies.partial import Partial, PartialConfig
-from taskgraft.builtin.strategies.probe_then_tune import ProbeThenTune, ProbeThenTuneConfig
 from taskgraft.builtin.strategies.sequence import Stages, StagesConfig
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
@@ -83,13 +74,18 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
     yield StrategySpec(
         name="bitfit",
         summary="train the biases of the backbone, optionally its norms, and the head",
-        config=BitFitConfig,
-        build=BitFit,
+        config=fine_tuning.BitFitConfig,
+        build=fine_tuning.BitFit,
     )
     yield StrategySpec(
         name="distill", summary="train a student on the soft labels of a teacher", config=DistillConfig, build=Distill
     )
-    yield StrategySpec(name="full", summary="train the whole backbone and the head", config=FullConfig, build=Full)
+    yield StrategySpec(
+        name="full",
+        summary="train the whole backbone and the head",
+        config=fine_tuning.FullConfig,
+        build=fine_tuning.Full,
+    )
     yield StrategySpec(
         name="gradual",
         summary="unfreeze more and more parts, from the output down",
@@ -99,27 +95,27 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
     yield StrategySpec(
         name="layer-decay",
         summary="train the whole backbone, with rates that fall from output to input, and the head",
-        config=LayerDecayConfig,
-        build=LayerDecay,
+        config=fine_tuning.LayerDecayConfig,
+        build=fine_tuning.LayerDecay,
     )
     yield StrategySpec(
         name="linear-probe",
         summary="freeze the backbone; fit the head on cached features",
-        config=LinearProbeConfig,
-        build=LinearProbe,
+        config=probing.LinearProbeConfig,
+        build=probing.LinearProbe,
     )
     yield StrategySpec(
         name="partial",
         summary="train the last parts of the backbone and the head",
-        config=PartialConfig,
-        build=Partial,
+        config=fine_tuning.PartialConfig,
+        build=fine_tuning.Partial,
         example=Example({"learn": 1}),
     )
     yield StrategySpec(
         name="probe-then-tune",
         summary="fit the head on cached features, then train everything from there",
-        config=ProbeThenTuneConfig,
-        build=ProbeThenTune,
+        config=probing.ProbeThenTuneConfig,
+        build=probing.ProbeThenTune,
     )
     yield StrategySpec(
         name="stages",
@@ -176,14 +172,14 @@ def taskgraft_splits() -> Iterable[SplitSpec]:
     yield SplitSpec(
         name="fraction",
         summary="hold out a random share of each class",
-        config=FractionConfig,
-        split=by_fraction,
+        config=splits.FractionConfig,
+        split=splits.by_fraction,
     )
     yield SplitSpec(
         name="column",
         summary="split by a column that says train, validation or test",
-        config=ColumnConfig,
-        split=by_column,
+        config=splits.ColumnConfig,
+        split=splits.by_column,
         columns=lambda config: (config.column,),
     )
 
@@ -238,16 +234,16 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         summary="always the most frequent label of the training rows",
         config=EmptyConfig,
         targets=frozenset({TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.ELEMENT_CATEGORIES}),
-        state=MajorityState,
-        fit=fit_majority,
-        predict=predict_majority,
+        state=baselines.MajorityState,
+        fit=baselines.fit_majority,
+        predict=baselines.predict_majority,
     )
     yield BaselineSpec(
         name="mean",
         summary="always the mean of the training rows",
         config=EmptyConfig,
         targets=frozenset({TargetKind.NUMBERS}),
-        state=MeanState,
-        fit=fit_mean,
-        predict=predict_mean,
+        state=baselines.MeanState,
+        fit=baselines.fit_mean,
+        predict=baselines.predict_mean,
     )

@@ -22,7 +22,7 @@ def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> Metric
     where the true or the predicted numbers are.
     """
     all_predicted, all_true = _columns(predictions.values), _columns(truth)
-    ranks = [(_Ranks(first), _Ranks(second)) for first, second in zip(all_predicted.T, all_true.T, strict=True)]
+    orders = [(_order(first), _order(second)) for first, second in zip(all_predicted.T, all_true.T, strict=True)]
 
     def compute(rows: NDArray[np.int64]) -> Mapping[str, float]:
         if not len(rows):
@@ -38,28 +38,24 @@ def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> Metric
         metrics["r2"] = float(r2_score(*tensors))
         if _varies(predicted):
             metrics["pearson"] = _mean_correlation(zip(predicted.T, true.T, strict=True))
-            metrics["spearman"] = _mean_correlation((first.among(rows), second.among(rows)) for first, second in ranks)
+            metrics["spearman"] = _mean_correlation(
+                (_ranks(first[rows]), _ranks(second[rows])) for first, second in orders
+            )
         return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
     return compute
 
 
-class _Ranks:
-    """Ranks of numbers within resamples; equal numbers share their mean rank.
+def _order(numbers: _Numbers) -> NDArray[np.int64]:
+    """Replace each number by its position among the distinct numbers."""
+    return np.unique(numbers, return_inverse=True)[1]
 
-    torchmetrics resolves ties one by one, and every row that a resample draws twice is a tie.
-    """
 
-    def __init__(self, numbers: _Numbers):
-        distinct, self._index = np.unique(numbers, return_inverse=True)
-        self._distinct = len(distinct)
-
-    def among(self, rows: NDArray[np.int64]) -> _Numbers:
-        """Return the rank of each row of a resample within it, from 1."""
-        indices = self._index[rows]
-        counts = np.bincount(indices, minlength=self._distinct)
-        ranks: _Numbers = (np.cumsum(counts) - (counts - 1) / 2)[indices]
-        return ranks
+def _ranks(order: NDArray[np.int64]) -> _Numbers:
+    """Rank positions from 1; equal ones share their mean rank. In torchmetrics ties are slow, and a resample has many."""
+    counts = np.bincount(order)
+    ranks: _Numbers = (np.cumsum(counts) - (counts - 1) / 2)[order]
+    return ranks
 
 
 def _columns(rows: Sequence[Any]) -> _Numbers:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from taskgraft.builtin.strategies.partial import last_parts
+from taskgraft.builtin.strategies.fine_tuning import last_parts
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, HeadDescription, LayerRole, Part
 from taskgraft.contract.plan import Insertion, Plan, Stage

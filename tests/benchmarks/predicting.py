@@ -1,9 +1,9 @@
-"""Memory of predicting from file to file: 200,000 texts beside 2,000, each by the command in a process of its own.
+"""Peak memory of ``taskgraft predict`` from file to file: 2,000 and 200,000 texts, each in its own process.
 
     python tests/benchmarks/predicting.py
 
-The model is a linear probe on the real MiniLM, trained on 500 texts of banking77; the texts are those of its test set, over and
-over. Asked is a peak memory at most 300 MB above that of 2,000 texts.
+The model is a linear probe on the real MiniLM, trained on 500 texts of banking77; the texts are those of its test set,
+repeated. Goal: a peak memory at most 300 MB above that of 2,000 texts.
 """
 
 import argparse
@@ -21,23 +21,23 @@ import taskgraft as tg
 
 
 def peak(artifact: Path, rows: int, folder: Path) -> tuple[float, float]:
-    """Predict for some rows by the command; give its peak memory in MB and its seconds."""
+    """Run the command on some rows; return its peak memory in MB and its seconds."""
     texts = material.table("text/banking77/test.csv.gz")["text"]
     data, output = folder / f"{rows}.csv", folder / f"{rows}.out.csv"
     texts.sample(rows, replace=True, random_state=0).to_csv(data, index=False)
     command = [sys.executable, "-m", "taskgraft", "predict", str(artifact), str(data), "-o", str(output), "--quiet"]
-    began = time.perf_counter()
+    start = time.perf_counter()
     child = os.posix_spawn(sys.executable, command, os.environ)
-    _, status, used = os.wait4(child, 0)
+    _, status, usage = os.wait4(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     with output.open() as file:
         assert sum(1 for _ in file) == rows + 1
-    return used.ru_maxrss / 1024, time.perf_counter() - began
+    return usage.ru_maxrss / 1024, time.perf_counter() - start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=200_000, help="texts of the long file")
+    parser.add_argument("--rows", type=int, default=200_000, help="texts of the large file")
     options = parser.parse_args()
     train = material.table("text/banking77/train.csv.gz").sample(frac=1, random_state=0)[:500]
     model = tg.compose(f"hf-text:{material.minilm()}", head="classification", strategy="linear-probe")
@@ -45,8 +45,8 @@ def main() -> None:
     table = Table(title="taskgraft predict, file to file")
     for column in ("texts", "peak memory MB", "seconds"):
         table.add_column(column, justify="right")
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         artifact = model.save(folder / "artifact")
         for rows in (2_000, options.rows):
             memory, seconds = peak(artifact, rows, folder)

@@ -1,14 +1,14 @@
-"""A linear probe over 2,000 images, on real and on random weights, beside timm's frozen model in a loop written by hand.
+"""A linear probe on 2,000 images, with real and random weights, compared to timm's frozen model in a hand-written loop.
 
     python tests/benchmarks/probing.py                   # images of 112 x 112 pixels
-    python tests/benchmarks/probing.py --image-size 224  # as the checkpoint wants them
+    python tests/benchmarks/probing.py --image-size 224  # the checkpoint's own size
 
-The backbone is a MobileNet with real ImageNet weights, up to block 4.0, and once the same network with weights drawn at random,
-by another seed in each run. The probe is solved for on stored features, in more passes over them than 10 epochs are.
-The loop trains a linear layer for 10 epochs, as timm's and PyTorch's documentation show: timm's own transform, a loader, the
-model frozen in eval mode without gradients. The second loop takes what the performance guide adds: inference mode, the memory
-format "channels last", and loader workers. All run in turn, and medians of whole runs, images decoded and weights read, are
-compared. Asked are a ratio (the loop's seconds / ours) of at least 6, an artifact below 200 KB, and more accuracy with the real
+The backbone is a MobileNet with real ImageNet weights, up to block 4.0, and also the same network with random weights, of
+another seed in each run. The probe is solved on cached features, in more passes over them than 10 epochs. The loop trains a
+linear layer for 10 epochs, as in timm's and PyTorch's documentation: timm's own transform, a loader, the frozen model in eval
+mode without gradients. The second loop adds the advice of the performance guide: inference mode, the memory format "channels
+last", and loader workers. All run in turn, and medians of whole runs, including decoding and reading the weights, are
+compared. Goals: a ratio (the loop's seconds / ours) of at least 6, an artifact below 200 KB, and a higher accuracy with real
 weights than with random ones. Accuracy is on the first 2,000 test images.
 """
 
@@ -40,7 +40,7 @@ ARGUMENTS = {"pad_type": "same", "bn_eps": 1e-3}
 
 
 class Outcome(NamedTuple):
-    """What a run gave; ``artifact`` is its size in bytes, None where nothing is saved."""
+    """The result of a run; ``artifact`` is its size in bytes, None if nothing is saved."""
 
     seconds: float
     accuracy: float
@@ -52,48 +52,48 @@ REAL, RANDOM, LOOP = "linear-probe", "linear-probe, random weights", "timm froze
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image-size", type=int, default=112, help="pixels of a side")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median is given")
+    parser.add_argument("--image-size", type=int, default=112, help="pixels per side")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median is reported")
     options = parser.parse_args()
     train, test = (material.parquet(f"vision/cifar10_jpeg/{part}.parquet") for part in ("train", "test"))
     train = train.take(pa.array(np.random.default_rng(0).permutation(len(train))[:ROWS]))
     test = test.slice(0, ROWS)
     size = options.image_size
-    ways = {
+    methods = {
         REAL: lambda seed: ours(train, test, size, str(material.file(WEIGHTS)), seed),
         RANDOM: lambda seed: ours(train, test, size, "random", seed),
         LOOP: lambda seed: loop(train, test, size, fast=False),
         "the same, channels last, workers": lambda seed: loop(train, test, size, fast=True),
     }
-    found: dict[str, list[Outcome]] = {name: [] for name in ways}
+    results: dict[str, list[Outcome]] = {name: [] for name in methods}
     for seed in range(options.repeats):
-        for name, way in ways.items():
-            found[name].append(way(seed))
-            print(f"run {seed + 1}: {name}, {found[name][-1].seconds:.1f} s", flush=True)
-    report(found)
+        for name, method in methods.items():
+            results[name].append(method(seed))
+            print(f"run {seed + 1}: {name}, {results[name][-1].seconds:.1f} s", flush=True)
+    report(results)
 
 
-def report(found: dict[str, list[Outcome]]) -> None:
-    """Print a line per way, and whether what was asked is reached."""
-    seconds = {name: statistics.median(one.seconds for one in some) for name, some in found.items()}
-    accuracy = {name: [one.accuracy for one in some] for name, some in found.items()}
-    for name, some in accuracy.items():
+def report(results: dict[str, list[Outcome]]) -> None:
+    """Print a line per method, and whether the goals are reached."""
+    seconds = {name: statistics.median(run.seconds for run in runs) for name, runs in results.items()}
+    accuracy = {name: [run.accuracy for run in runs] for name, runs in results.items()}
+    for name, values in accuracy.items():
         print(
-            f"{name:34} accuracy {statistics.median(some):.4f} ({min(some):.4f} to {max(some):.4f})  {seconds[name]:6.1f} s  "
-            f"these seconds / linear-probe's {seconds[name] / seconds[REAL]:5.2f}"
+            f"{name:34} accuracy {statistics.median(values):.4f} ({min(values):.4f} to {max(values):.4f})  "
+            f"{seconds[name]:6.1f} s  these seconds / linear-probe's {seconds[name] / seconds[REAL]:5.2f}"
         )
-    ratio, artifact = seconds[LOOP] / seconds[REAL], max(one.artifact or 0 for one in found[REAL])
-    print(f"artifact of the probe: {artifact / 1e3:.0f} KB; {said(artifact < ARTIFACT)}")
-    print(f"asked: at least {RATIO}; {said(ratio >= RATIO)} ({ratio:.2f})")
-    print(f"real weights above random ones: {said(min(accuracy[REAL]) > max(accuracy[RANDOM]))}")
+    ratio, artifact = seconds[LOOP] / seconds[REAL], max(run.artifact or 0 for run in results[REAL])
+    print(f"artifact of the probe: {artifact / 1e3:.0f} KB; {verdict(artifact < ARTIFACT)}")
+    print(f"goal: at least {RATIO}; {verdict(ratio >= RATIO)} ({ratio:.2f})")
+    print(f"real weights better than random ones: {verdict(min(accuracy[REAL]) > max(accuracy[RANDOM]))}")
 
 
-def said(reached: bool) -> str:
+def verdict(reached: bool) -> str:
     return "reached" if reached else "MISSED"
 
 
 def ours(train: pa.Table, test: pa.Table, size: int, weights: str, seed: int) -> Outcome:
-    """Fit, judge and save a probe."""
+    """Fit, evaluate and save a probe."""
     backbone = {
         "name": "timm:mobilenetv1_100",
         "weights": weights,
@@ -110,7 +110,7 @@ def ours(train: pa.Table, test: pa.Table, size: int, weights: str, seed: int) ->
 
 
 class Images(Dataset):
-    """Images as timm's documentation reads them."""
+    """Images as in timm's documentation."""
 
     def __init__(self, table: pa.Table, transform: nn.Module):
         self.files, self.labels = table.column("image").to_pylist(), table.column("label").to_pylist()
@@ -125,9 +125,9 @@ class Images(Dataset):
 
 
 def loop(train: pa.Table, test: pa.Table, size: int, *, fast: bool) -> Outcome:
-    """Train a linear layer for ten epochs, and judge it."""
+    """Train a linear layer for ten epochs and evaluate it."""
     torch.manual_seed(0)
-    began = time.perf_counter()
+    start = time.perf_counter()
     model = timm.create_model("mobilenetv1_100", num_classes=0, **ARGUMENTS)
     model.load_state_dict(load_file(material.file(WEIGHTS)), strict=False)
     model.blocks[4][1] = nn.Identity()  # the checkpoint ends before it
@@ -149,12 +149,12 @@ def loop(train: pa.Table, test: pa.Table, size: int, *, fast: bool) -> Outcome:
             optimizer.zero_grad()
             nn.functional.cross_entropy(head(features(pixels).clone()), labels).backward()
             optimizer.step()
-    seconds = time.perf_counter() - began
-    right = 0
+    seconds = time.perf_counter() - start
+    correct = 0
     for pixels, labels in DataLoader(Images(test, transform), 128):
         with torch.no_grad():
-            right += int((head(model(pixels)).argmax(-1) == labels).sum())
-    return Outcome(seconds, right / len(test))
+            correct += int((head(model(pixels)).argmax(-1) == labels).sum())
+    return Outcome(seconds, correct / len(test))
 
 
 if __name__ == "__main__":

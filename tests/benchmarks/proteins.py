@@ -1,16 +1,16 @@
-"""A small ESM, pretrained here, on secondary structure and on the fitness of GB1 variants, beside its like with random weights.
+"""A small ESM, pretrained here, on secondary structure and on the fitness of GB1 variants, compared to random weights.
 
-    python tests/benchmarks/proteins.py                      # an hour of computing to pretrain
+    python tests/benchmarks/proteins.py                      # an hour of CPU time for pretraining
     python tests/benchmarks/proteins.py --minutes 10 --blocks 4 --feature-size 128 --heads 4
-    python tests/benchmarks/proteins.py --pretrained runs/esm  # leave out pretraining; made by --save runs/esm
+    python tests/benchmarks/proteins.py --pretrained runs/esm  # skip pretraining; from --save runs/esm
 
-Needed: protein/flip_secondary_structure and protein/flip_gb1 of the shared data (FLIP: Dallago et al., 2021). Pretraining
-hides residues of the training proteins of secondary structure, and of those variants of GB1 that all five splits train on,
-and sees no label. Then each strategy learns each task from both networks. Q3 is the share of right labels over resolved
-residues of the 364 test proteins, GB1 the Spearman correlation over the test variants of each split, its validation variants
-held out; its 56 residues are read, not what follows in the construct, which is the same in all. The rivals read residues
-one-hot: a logistic regression over windows of 15 (of at most 600 proteins), and ridge regression over all positions. A number
-of the networks hangs on the seed; --seed gives another.
+Data: protein/flip_secondary_structure and protein/flip_gb1 (FLIP: Dallago et al., 2021). Pretraining masks residues of the
+training proteins of secondary structure, and of the GB1 variants that are training rows in all five splits, without labels.
+Then each strategy is trained on each task from both networks. Q3 is the accuracy over resolved residues of the 364 test
+proteins, GB1 the Spearman correlation over the test variants of each split, with its validation variants held out; the input
+is GB1's 56 residues without the rest of the construct, which is the same in all. The baselines read residues one-hot: a
+logistic regression over windows of 15 (of at most 600 proteins), and ridge regression over all positions. Results of the
+networks depend on --seed.
 """
 
 import argparse
@@ -42,36 +42,34 @@ STRATEGIES: Mapping[str, Any] = {
 }
 RANDOM, PRETRAINED = NETWORKS = ("random", "pretrained")
 AROUND = 7
-"""Residues on each side of the one that a window is about."""
+"""Residues on each side of the center of a window."""
 
-RIVAL_PROTEINS = 600
+BASELINE_PROTEINS = 600
 
 DOMAIN = 56
-"""Residues of GB1 itself, in which the variants differ; what follows in the construct is the same in all."""
+"""Residues of GB1 itself, in which the variants differ; the rest of the construct is the same in all."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--minutes", type=float, default=60, help="of computing that pretraining takes, all threads together"
-    )
+    parser.add_argument("--minutes", type=float, default=60, help="CPU time of pretraining, over all threads")
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--feature-size", type=int, default=320)
     parser.add_argument("--heads", type=int, default=20)
-    parser.add_argument("--length", type=int, default=128, help="residues of the windows that pretraining reads")
-    parser.add_argument("--batch-elements", type=int, default=2_048, help="residues per step of pretraining")
-    parser.add_argument("--share", type=float, default=0.25, help="of residues that pretraining hides")
-    parser.add_argument("--shown", type=float, default=0.1, help="of residues that it asks for though they are shown")
-    parser.add_argument("--rate", type=float, default=2e-3, help="of pretraining, at its peak")
-    parser.add_argument("--epochs", type=int, default=3, help="over the labelled rows, where weights descend")
+    parser.add_argument("--length", type=int, default=128, help="residues per window in pretraining")
+    parser.add_argument("--batch-elements", type=int, default=2_048, help="residues per step in pretraining")
+    parser.add_argument("--share", type=float, default=0.25, help="share of residues that pretraining masks")
+    parser.add_argument("--shown", type=float, default=0.1, help="share of scored residues that are not masked")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate of pretraining")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs over labelled rows, for gradient descent")
     parser.add_argument(
-        "--rows", type=int, help="labelled rows that a task is learned from at most; all it is tested by"
+        "--rows", type=int, help="maximum training and validation rows per task; all test rows are used"
     )
     parser.add_argument("--labelled-batch-size", type=int, default=8, help="rows per step over labelled rows")
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--tasks", nargs="+", choices=(Q3, *SPLITS), default=[Q3, *SPLITS])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--pretrained", type=Path, help="an artifact to take instead of pretraining")
+    parser.add_argument("--pretrained", type=Path, help="an artifact to use instead of pretraining")
     parser.add_argument("--save", type=Path, help="folder for the artifact of pretraining")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -79,101 +77,107 @@ def main() -> None:
     structures = material.parquet("protein/flip_secondary_structure/sampled.parquet")
     variants = material.parquet("protein/flip_gb1/gb1.parquet")
     tasks = {name: task(name, structures, variants, options.rows) for name in options.tasks}
-    new = {
+    untrained = {
         "name": "new-esm",
         "blocks": options.blocks,
         "feature_size": options.feature_size,
         "heads": options.heads,
         "long": "windows",
     }
-    found: dict[str, dict[str, float]] = {"one-hot": {name: rival(name, *parts) for name, parts in tasks.items()}}
+    results: dict[str, dict[str, float]] = {
+        "one-hot": {name: one_hot_baseline(name, *parts) for name, parts in tasks.items()}
+    }
     with tempfile.TemporaryDirectory() as folder:
-        networks = {RANDOM: new}
+        networks = {RANDOM: untrained}
         if PRETRAINED in options.networks:
             into = options.save or Path(folder) / "esm"
-            place = options.pretrained or pretrained(new, structures, variants, into, options)
-            networks[PRETRAINED] = {"name": f"new-esm:{place}", "long": "windows"}
+            artifact = options.pretrained or pretrain(untrained, structures, variants, into, options)
+            networks[PRETRAINED] = {"name": f"new-esm:{artifact}", "long": "windows"}
         for label, backbone in ((label, networks[label]) for label in options.networks):
             for strategy in options.strategies:
                 row = f"{label}, {strategy}"
-                found[row] = {}
+                results[row] = {}
                 for name, parts in tasks.items():
-                    began = time.perf_counter()
-                    found[row][name] = learned(backbone, STRATEGIES[strategy], name, *parts, options)
-                    print(f"{row}, {name}: {found[row][name]:.3f} ({time.perf_counter() - began:,.0f} s)", flush=True)
-    report(found, options.tasks, options.networks)
+                    start = time.perf_counter()
+                    results[row][name] = fit_and_test(backbone, STRATEGIES[strategy], name, *parts, options)
+                    print(f"{row}, {name}: {results[row][name]:.3f} ({time.perf_counter() - start:,.0f} s)", flush=True)
+    report(results, options.tasks, options.networks)
 
 
-def pretrained(new: Mapping[str, Any], structures: pa.Table, variants: pa.Table, folder: Path, options: Any) -> Path:
-    """Pretrain for as many steps as fit into the minutes of computing, and give the artifact."""
+def pretrain(
+    untrained: Mapping[str, Any], structures: pa.Table, variants: pa.Table, folder: Path, options: Any
+) -> Path:
+    """Pretrain for as many steps as fit into the CPU time; return the artifact."""
     sequences = [
         row["sequence"] for row in structures.select(["sequence", "split"]).to_pylist() if row["split"] == "train"
     ]
     every = (row["sequence"] for row in variants.to_pylist() if all(row[split] == "train" for split in SPLITS))
     rows = {"sequence": [*sequences, *every]}
-    backbone = {**new, "max_length": options.length, "overlap": 0}
+    backbone = {**untrained, "max_length": options.length, "overlap": 0}
     head = {"name": "masked-elements", "share": options.share, "shown": options.shown}
     strategy = {"name": "full", "learning_rate": options.rate, "head_learning_rate": options.rate}
 
-    def fitted(steps: int) -> tg.TaskModel:
+    def fit(steps: int) -> tg.TaskModel:
         model = tg.compose(backbone, head=head, strategy=strategy)
         training = {"steps": steps, "batch_size": 64, "batch_elements": options.batch_elements, "seed": options.seed}
-        with sdpa_kernel(SDPBackend.MATH):  # torch's other way back through attention is slow in bf16 on a CPU
+        with sdpa_kernel(SDPBackend.MATH):  # the backward pass of other backends is slow in bf16 on CPUs
             run = model.fit(rows, training={**training, "schedule": "cosine", "precision": "bf16"}, quiet=True)
-        print(f"pretrained {steps:,} steps: loss {run.stages[0].losses[-1]:.3f} nats per residue asked for", flush=True)
+        print(f"pretrained {steps:,} steps: loss {run.stages[0].losses[-1]:.3f} nats per scored residue", flush=True)
         return model
 
-    tried = 20
-    fitted(1)  # what is done once does not count
-    began = time.process_time()
-    fitted(tried)
-    per_step = (time.process_time() - began) / tried
-    model = fitted(max(int(60 * options.minutes / per_step), 1))
-    held = {"sequence": [row["sequence"] for row in structures.to_pylist() if row["split"] == "validation"]}
-    numbers = model.evaluate(held, quiet=True)
-    print(f"hidden residues of validation proteins recovered: {numbers['hidden_accuracy']:.3f}", flush=True)
+    trial_steps = 20
+    fit(1)  # warm-up
+    start = time.process_time()
+    fit(trial_steps)
+    per_step = (time.process_time() - start) / trial_steps
+    model = fit(max(int(60 * options.minutes / per_step), 1))
+    validation = {"sequence": [row["sequence"] for row in structures.to_pylist() if row["split"] == "validation"]}
+    metrics = model.evaluate(validation, quiet=True)
+    print(f"masked residues of validation proteins recovered: {metrics['hidden_accuracy']:.3f}", flush=True)
     return model.save(folder)
 
 
 Rows = dict[str, list[Any]]
 
 
-def task(name: str, structures: pa.Table, variants: pa.Table, most: int | None) -> tuple[Rows, Rows, Rows]:
-    """Give training, validation and test rows: ``sequence`` and ``target``."""
+def task(name: str, structures: pa.Table, variants: pa.Table, limit: int | None) -> tuple[Rows, Rows, Rows]:
+    """Return training, validation and test rows: ``sequence`` and ``target``."""
     column, rows = ("split", structures.to_pylist()) if name == Q3 else (name, variants.to_pylist())
     parts: dict[str, Rows] = {part: {"sequence": [], "target": []} for part in ("train", "validation", "test")}
     for row in np.random.default_rng(0).permutation(len(rows)).tolist():
-        some = parts[rows[row][column]]
-        if most is None or rows[row][column] == "test" or len(some["target"]) < most:
-            some["sequence"].append(rows[row]["sequence"][: None if name == Q3 else DOMAIN])
-            some["target"].append(residue_labels(rows[row]) if name == Q3 else rows[row]["target"])
+        part = parts[rows[row][column]]
+        if limit is None or rows[row][column] == "test" or len(part["target"]) < limit:
+            part["sequence"].append(rows[row]["sequence"][: None if name == Q3 else DOMAIN])
+            part["target"].append(residue_labels(rows[row]) if name == Q3 else rows[row]["target"])
     return parts["train"], parts["validation"], parts["test"]
 
 
 def residue_labels(row: Mapping[str, Any]) -> list[str | None]:
-    """Give the label of each residue, None where it is not resolved."""
+    """Return the label of each residue, None if it is not resolved."""
     return [label if known == "1" else None for label, known in zip(row["labels"], row["resolved_mask"], strict=True)]
 
 
-def learned(backbone: Any, strategy: Any, name: str, train: Rows, held: Rows, test: Rows, options: Any) -> float:
-    """Learn a task, and give its number on the test rows."""
-    head, number = ("element-classification", "accuracy") if name == Q3 else ("regression", "spearman")
+def fit_and_test(
+    backbone: Any, strategy: Any, name: str, train: Rows, validation: Rows, test: Rows, options: Any
+) -> float:
+    """Train on a task; return its score on the test rows."""
+    head, metric = ("element-classification", "accuracy") if name == Q3 else ("regression", "spearman")
     model = tg.compose(backbone, head=head, strategy=strategy)
     training = {"epochs": options.epochs, "seed": options.seed, "batch_size": options.labelled_batch_size}
-    model.fit(train, validation=held, inputs="sequence", target="target", training=training, quiet=True)
-    return model.evaluate(test, resamples=0, quiet=True)[number]
+    model.fit(train, validation=validation, inputs="sequence", target="target", training=training, quiet=True)
+    return model.evaluate(test, resamples=0, quiet=True)[metric]
 
 
-def rival(name: str, train: Rows, held: Rows, test: Rows) -> float:
-    """Give the number of a model that reads residues one-hot."""
+def one_hot_baseline(name: str, train: Rows, validation: Rows, test: Rows) -> float:
+    """Return the score of a model that reads residues one-hot."""
     if name != Q3:
         encoder = OneHotEncoder(handle_unknown="ignore").fit([list(text) for text in train["sequence"]])
         ridge = RidgeCV(alphas=np.logspace(-3, 3, 7))
         ridge.fit(encoder.transform([list(text) for text in train["sequence"]]), train["target"])
-        found = ridge.predict(encoder.transform([list(text) for text in test["sequence"]]))
-        return float(spearmanr(found, test["target"]).statistic)
-    some = {column: values[:RIVAL_PROTEINS] for column, values in train.items()}
-    windows, labels = one_hot_windows(some)
+        predictions = ridge.predict(encoder.transform([list(text) for text in test["sequence"]]))
+        return float(spearmanr(predictions, test["target"]).statistic)
+    subset = {column: values[:BASELINE_PROTEINS] for column, values in train.items()}
+    windows, labels = one_hot_windows(subset)
     encoder = OneHotEncoder(handle_unknown="ignore").fit(windows)
     model = LogisticRegression(max_iter=300).fit(encoder.transform(windows), labels)
     windows, labels = one_hot_windows(test)
@@ -181,31 +185,31 @@ def rival(name: str, train: Rows, held: Rows, test: Rows) -> float:
 
 
 def one_hot_windows(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Give the residues around each resolved one, ``(residue, window)``, and the labels, ``(residue,)``."""
+    """Return a window around each resolved residue, ``(residue, window)``, and the labels, ``(residue,)``."""
     windows, labels = [], []
-    for text, some in zip(rows["sequence"], rows["target"], strict=True):
+    for text, targets in zip(rows["sequence"], rows["target"], strict=True):
         padded = list("-" * AROUND + text + "-" * AROUND)
-        windows += [padded[place : place + 2 * AROUND + 1] for place, label in enumerate(some) if label]
-        labels += [label for label in some if label]
+        windows += [padded[start : start + 2 * AROUND + 1] for start, label in enumerate(targets) if label]
+        labels += [label for label in targets if label]
     return np.array(windows), np.array(labels)
 
 
-def report(found: Mapping[str, Mapping[str, float]], tasks: Sequence[str], networks: Sequence[str]) -> None:
-    """Print all numbers in one table, and what is asked of them."""
+def report(results: Mapping[str, Mapping[str, float]], tasks: Sequence[str], networks: Sequence[str]) -> None:
+    """Print all scores in one table, and whether the goals are reached."""
     table = Table(title="Secondary structure (Q3) and fitness of GB1 variants (Spearman)")
     for column in ("model", *tasks):
         table.add_column(column)
-    for row, numbers in found.items():
-        table.add_row(row, *(f"{numbers[name]:.3f}" for name in tasks))
+    for row, scores in results.items():
+        table.add_row(row, *(f"{scores[name]:.3f}" for name in tasks))
     Console(width=120).print(table)
     if Q3 in tasks and len(networks) == len(NETWORKS):
         best = {
-            label: max(numbers[Q3] for row, numbers in found.items() if row.startswith(label))
+            label: max(scores[Q3] for row, scores in results.items() if row.startswith(label))
             for label in (*NETWORKS, "one-hot")
         }
-        for rival_of in (RANDOM, "one-hot"):
-            reached = "reached" if best[PRETRAINED] > best[rival_of] else "MISSED"
-            print(f"asked: pretrained beats {rival_of} on Q3; {reached} ({best[PRETRAINED]:.3f}, {best[rival_of]:.3f})")
+        for other in (RANDOM, "one-hot"):
+            reached = "reached" if best[PRETRAINED] > best[other] else "MISSED"
+            print(f"goal: pretrained beats {other} on Q3; {reached} ({best[PRETRAINED]:.3f}, {best[other]:.3f})")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Similarity of sentence pairs (STS-B) with a real MiniLM: frozen, apart and together, and fully trained.
+"""Similarity of sentence pairs (STS-B) with a real MiniLM: linear probes on separate and joined sentences, and full training.
 
 python tests/benchmarks/stsb.py
 """
@@ -14,7 +14,7 @@ from torchmetrics.functional import spearman_corrcoef
 
 import taskgraft as tg
 
-WAYS = (("linear-probe", "apart"), ("linear-probe", "together"), ("full", "apart"))
+METHODS = (("linear-probe", "apart"), ("linear-probe", "together"), ("full", "apart"))
 
 
 def main() -> None:
@@ -26,17 +26,17 @@ def main() -> None:
     first, second = (
         encoder.encode(test[column].tolist(), convert_to_tensor=True) for column in ("sentence1", "sentence2")
     )
-    truth = torch.tensor([float(score) for score in test["score"]])
-    alone = spearman_corrcoef(torch.cosine_similarity(first, second), truth)
-    table.add_row("(cosine alone)", "apart", f"{alone:.4f}", "", "")
-    for strategy, pair in WAYS:
-        began = time.perf_counter()
+    scores = torch.tensor([float(score) for score in test["score"]])
+    untrained = spearman_corrcoef(torch.cosine_similarity(first, second), scores)
+    table.add_row("(cosine, no training)", "apart", f"{untrained:.4f}", "", "")
+    for strategy, pair in METHODS:
+        start = time.perf_counter()
         backbone = {"name": "hf-text", "checkpoint": material.minilm(), "pair": pair}
         model = tg.compose(backbone, head="regression", strategy=strategy)
         model.fit(train, inputs=["sentence1", "sentence2"], target="score", quiet=True)
-        seconds = time.perf_counter() - began
-        found = model.evaluate(test, quiet=True)
-        table.add_row(strategy, pair, f"{found['spearman']:.4f}", f"{found['pearson']:.4f}", f"{seconds:.1f}")
+        seconds = time.perf_counter() - start
+        evaluation = model.evaluate(test, quiet=True)
+        table.add_row(strategy, pair, f"{evaluation['spearman']:.4f}", f"{evaluation['pearson']:.4f}", f"{seconds:.1f}")
     Console(width=110).print(table)
 
 

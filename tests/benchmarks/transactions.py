@@ -1,9 +1,9 @@
-"""1,754,155 raw transactions of 183 days: read with their history, prepared and predicted, from file to file.
+"""1,754,155 raw transactions of 183 days: read with their history, processed and predicted, from file to file.
 
     python tests/benchmarks/transactions.py
 
-A small mlp-plr learns from the first month; then ``taskgraft predict`` reads all days with the reader ``transactions``, in a
-process of its own, and writes a Parquet file. Asked is a peak memory under 3 GB.
+A small mlp-plr is trained on the first month; then ``taskgraft predict`` reads all days with the reader ``transactions``, in
+its own process, and writes a Parquet file. Goal: a peak memory under 3 GB.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import taskgraft as tg
 
 RAW = "tabular/fraud_handbook_simulated/transactions_all_183days.parquet"
-ASKED = 3_000
+GOAL = 3_000
 READER = {
     "name": "transactions",
     "time": "TX_TIME_SECONDS",
@@ -38,8 +38,8 @@ def main() -> None:
     parser.parse_args()
     data = material.file(RAW)
     rows = pq.read_table(data)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         pq.write_table(rows.slice(0, 290_000), folder / "month.parquet")
         model = tg.compose({"name": "mlp-plr", "feature_size": 64}, "classification", "full")
         windows = [f"CUSTOMER_ID_{what}_{days}d" for what in ("count", "mean") for days in (1, 7, 30)]
@@ -53,15 +53,15 @@ def main() -> None:
         output = folder / "predictions.parquet"
         command = [sys.executable, "-m", "taskgraft", "predict", str(artifact), str(data), "-o", str(output), "--quiet"]
         command += ["--probabilities"]
-        began = time.perf_counter()
+        start = time.perf_counter()
         child = os.posix_spawn(sys.executable, command, os.environ)
-        _, status, used = os.wait4(child, 0)
+        _, status, usage = os.wait4(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0
-        memory = used.ru_maxrss / 1024
-        seconds = time.perf_counter() - began
+        memory = usage.ru_maxrss / 1024
+        seconds = time.perf_counter() - start
         assert pq.read_metadata(output).num_rows == len(rows)
         print(f"{len(rows):,} rows, peak memory {memory:,.0f} MB, {seconds:.1f} s")
-        print(f"asked: under {ASKED:,} MB; {'reached' if memory < ASKED else 'MISSED'}")
+        print(f"goal: under {GOAL:,} MB; {'reached' if memory < GOAL else 'MISSED'}")
 
 
 if __name__ == "__main__":

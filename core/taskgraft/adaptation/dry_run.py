@@ -30,7 +30,6 @@ from taskgraft.engine.task_module import module_device, restore_modes
 from taskgraft.errors import TaskgraftError, join_words
 
 DRY_RUN_ROWS = 2
-"""Real rows that a dry run uses."""
 
 
 class InsertionFailed(TaskgraftError):

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.plan import Insertion, SharedWrap, Wrap
 from taskgraft.errors import TaskgraftError
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(eq=False)
@@ -91,14 +94,12 @@ def original_named_tensors(backbone: Backbone, inserted: Sequence[InsertedModule
 
     An inserted tensor is called ``<path of the layer>:<name of the insertion>.<tensor>``.
     """
-    around = _outermost_first(inserted)
-    return {_original_name(name, around): tensor for name, tensor in named_tensors(backbone).items()}
+    return dict(_with_original_names(named_tensors(backbone).items(), inserted))
 
 
 def named_modules(backbone: Backbone, inserted: Sequence[InsertedModule]) -> list[tuple[str, nn.Module]]:
     """Return all modules of a backbone, under the names that they have without insertions."""
-    around = _outermost_first(inserted)
-    return [(_original_name(name, around), module) for name, module in backbone.named_modules()]
+    return _with_original_names(backbone.named_modules(), inserted)
 
 
 def is_inserted(name: str) -> bool:
@@ -149,10 +150,12 @@ def _outermost_path(path: str, inserted: Sequence[InsertedModule]) -> str:
     return path
 
 
-def _outermost_first(inserted: Sequence[InsertedModule]) -> list[InsertedModule]:
-    """Sort inserted modules in the order in which they appear in a dotted path."""
-    numbered = sorted(enumerate(inserted), key=lambda pair: (len(pair[1].path), -pair[0]))
-    return [one for _, one in numbered]
+def _with_original_names(
+    named: Iterable[tuple[str, _Value]], inserted: Sequence[InsertedModule]
+) -> list[tuple[str, _Value]]:
+    around = list(reversed(inserted))
+    around.sort(key=lambda one: len(one.path))  # as in a dotted path; of modules at one path, the last is the outermost
+    return [(_original_name(name, around), value) for name, value in named]
 
 
 def _original_name(name: str, around: Sequence[InsertedModule]) -> str:

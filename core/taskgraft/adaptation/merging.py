@@ -33,11 +33,7 @@ class MergeError(TaskgraftError):
 
 @dataclass
 class AdapterMerge:
-    """Merges inserted modules, and can undo it.
-
-    Attributes:
-        features: computes the features of some rows with the present weights; None if no rows are to be compared.
-    """
+    """Merges inserted modules, and can undo it. ``features`` computes those of some rows to compare before and after."""
 
     backbone: Backbone
     inserted: Sequence[InsertedModule]
@@ -55,8 +51,7 @@ class AdapterMerge:
         before = self.features() if self.features else None
         try:
             for index, one in enumerate(self.inserted):
-                path = current_path(one, self.inserted[index + 1 :])
-                self._merge(one, path, features_compared=before is not None)
+                self._merge(one, current_path(one, self.inserted[index + 1 :]))
             if before is not None and self.features is not None:
                 difference = max_relative_difference(before, self.features())
                 if not difference <= _tolerance(before.value.dtype):
@@ -77,8 +72,8 @@ class AdapterMerge:
             self.backbone.set_submodule(path, around)
         self._merged.clear()
 
-    def _merge(self, one: InsertedModule, path: str, *, features_compared: bool) -> None:
-        """Merge one module, whose present path is ``path``. If features are compared, its input shape may be unknown."""
+    def _merge(self, one: InsertedModule, path: str) -> None:
+        """Merge the module at a path. If features are compared, the input shape of its layer may be unknown."""
         insertion, around = one.insertion, self.backbone.get_submodule(path)
         assert insertion.merge is not None
         layer = around.get_submodule(one.inside)
@@ -87,7 +82,7 @@ class AdapterMerge:
         if _shapes_and_dtypes(new) != _shapes_and_dtypes(old):
             raise MergeError(insertion.name, f"the merged {one.path} does not have the tensors of that layer")
         value = next(_random_inputs(layer, around), None)
-        if value is None and not features_compared:
+        if value is None and self.features is None:
             problem = f"the input shape of {one.path} is unknown, so it cannot be compared; pass some rows as check=…"
             raise MergeError(insertion.name, problem)
         if value is not None:

@@ -20,7 +20,6 @@ from taskgraft.contract.head import Head
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.contract.strategy import Strategy
-from taskgraft.contract.targets import TargetDescription
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import is_installed
 from taskgraft.engine.task_module import TaskModule
@@ -45,8 +44,7 @@ def load_fitted(
 
     Args:
         backbone: the present reference of the base, if it has moved; or the object that was composed.
-        head: the object, if the head was composed from one.
-        strategy: the object, if the strategy was composed from one.
+        head, strategy: the objects, if they were composed from objects.
 
     Raises:
         InvalidArtifact: for damage, another base, another processor, a newer format, a missing or unexpected tensor.
@@ -60,7 +58,11 @@ def load_fitted(
     built, base = build_backbone(composition.backbone)
     _check_backbone(folder, manifest, built, base, composition.backbone.label)
     built_head = build_head(composition)
-    target = _parse_target(folder, manifest, built_head)
+    try:
+        target = built_head.target.model_validate(manifest.target)
+    except ValidationError as error:
+        problem = f"its target description does not fit the head ({error.error_count()} errors)"
+        raise InvalidArtifact(str(folder), problem) from None
     baselines = read_baselines(folder, manifest.baselines)
     task = TaskModule(built, built_head.build_module(head_features(composition), target), composition.layout)
     task.padding_invariant = manifest.pads
@@ -137,14 +139,6 @@ def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone, base: 
         differing = sorted(key for key in {*settings, *saved} if settings.get(key) != saved.get(key))
         problem = f"the processor's settings differ from those it was trained with: {join_words(differing)}"
         raise InvalidArtifact(str(folder), problem)
-
-
-def _parse_target(folder: Path, manifest: Manifest, head: Head[Any]) -> TargetDescription:
-    try:
-        return head.target.model_validate(manifest.target)
-    except ValidationError as error:
-        problem = f"its target description does not fit the head ({error.error_count()} errors)"
-        raise InvalidArtifact(str(folder), problem) from None
 
 
 def _restore(folder: Path, composition: Composition, fitted: FittedTask, manifest: Manifest, content: bytes) -> None:

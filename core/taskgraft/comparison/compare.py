@@ -133,9 +133,6 @@ def _label(component: ResolvedComponent[Any], reference: ComponentReference) -> 
     return f"{component.label} ({', '.join(shown)})" if shown else component.label
 
 
-# --- checks before anything runs
-
-
 def _check_recipe(recipe: Recipe, seeds: int, *, has_test: bool) -> None:
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise CompareError(f"The number of seeds is {seeds!r}. Give a whole number from 1 on.")
@@ -185,9 +182,6 @@ def _comparison_identity(recipe: Recipe, test: str | Path | None) -> dict[str, A
     identity = run_identity(recipe, rows, validation)
     identity["test rows"] = None if test_rows is None else test_rows.digest()
     return {key: value for key, value in identity.items() if key not in (BackboneSpec.axis, StrategySpec.axis)}
-
-
-# --- results
 
 
 def _summarize(

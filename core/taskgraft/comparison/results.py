@@ -198,9 +198,6 @@ class Comparison:
         }
 
 
-# --- table
-
-
 def _cells(summary: RunResult, metric: str, *, device: bool) -> list[str]:
     score = summary.metrics.get(metric)
     scores = [format_number(score.value), format_interval(score.low, score.high)] if score else [NO_VALUE, NO_VALUE]

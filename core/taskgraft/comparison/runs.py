@@ -48,11 +48,7 @@ class CandidateSetup:
 
 @dataclass(frozen=True)
 class Runs:
-    """Executes the runs of a comparison.
-
-    Attributes:
-        test: the path of the rows to evaluate on; None for the validation rows.
-    """
+    """Executes the runs of a comparison. ``test`` is the path of the rows to evaluate on; None for the validation rows."""
 
     folder: Path
     recipe: Recipe
@@ -96,14 +92,8 @@ class Runs:
         crash = _run_worker(folder)
         record = RunRecord.read(folder) if crash is None else RunRecord(None, problem=crash, final=False)
         assert record is not None
-        self.directory.append_metrics(
-            {
-                "strategy": setup.strategy_label,
-                "backbone": setup.backbone_label,
-                "seed": seed,
-                "problem": record.problem,
-            }
-        )
+        facts = {"strategy": setup.strategy_label, "backbone": setup.backbone_label, "seed": seed}
+        self.directory.append_metrics(facts | {"problem": record.problem})
         return record
 
 

@@ -55,14 +55,12 @@ class RunRequest:
     quiet: bool
 
     def write(self, folder: Path) -> None:
-        """Write it into the folder of the run."""
         document = {**vars(self), "recipe": self.recipe.model_dump(mode="json")}
         document["shelf"] = document.pop("shared_cache")
         (folder / _JOB).write_text(json.dumps(document, indent=1), "utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read it from the folder of the run."""
         document = json.loads((folder / _JOB).read_text("utf-8"))
         recipe = parse_config(Recipe, document.pop("recipe"), _JOB)
         return cls(recipe, shared_cache=document.pop("shelf"), **document)
@@ -84,7 +82,6 @@ class RunRecord:
     final: bool = True
 
     def write(self, folder: Path) -> None:
-        """Write it into the folder of the run."""
         result = None if self.result is None else asdict(self.result)
         document = {"trial": result, "rows": self.rows, "problem": self.problem, "lasts": self.final}
         with atomic_file(folder / RECORD, "record") as path:

@@ -15,8 +15,6 @@ from taskgraft.evaluation.errors import EvaluationError
 RESAMPLES = 1000
 """The default number of resamples."""
 
-_CONFIDENCE_LEVEL = 0.95
-
 
 @dataclass(frozen=True)
 class Bootstrap:
@@ -68,8 +66,7 @@ class Bootstrap:
             for name in drawn.keys() & values.keys():
                 drawn[name].append(values[name])
         enough = {name: values for name, values in drawn.items() if values and 2 * len(values) >= self.count}
-        ends = ((1 - _CONFIDENCE_LEVEL) / 2, (1 + _CONFIDENCE_LEVEL) / 2)
-        bounds = {name: np.quantile(values, ends).tolist() for name, values in enough.items()}
+        bounds = {name: np.quantile(values, (0.025, 0.975)).tolist() for name, values in enough.items()}
         return {name: (low, high) for name, (low, high) in bounds.items()}
 
     def _units(self, rows: int) -> tuple[NDArray[np.int64], int]:

@@ -36,13 +36,7 @@ class LabelledPredictions:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How predictions are evaluated.
-
-    Attributes:
-        metrics: at least one.
-        bootstrap: for the intervals.
-        figures: the folder for figures of the metrics; None draws none.
-    """
+    """How predictions are evaluated: by at least one metric. ``figures`` is the folder to draw in; None draws none."""
 
     metrics: tuple[ResolvedComponent[MetricSpec], ...]
     bootstrap: Bootstrap
@@ -103,7 +97,7 @@ def evaluate_predictions(
         EvaluationError: for a requested baseline that fails.
         OutputError: if figures cannot be written.
     """
-    rows, kind = labelled.rows, fitted.head.description.target
+    rows, predictions, kind = labelled.rows, labelled.predictions, fitted.head.description.target
     truth = fitted.head.decode_targets(labelled.targets, fitted.target)
     columns = rows.lazy_columns({column: column for column in rows.columns})
     inputs = rows.lazy_columns(recipe.data.columns)
@@ -127,7 +121,6 @@ def evaluate_predictions(
     figures: list[Path] = []
     for one in settings.metrics:
         if settings.figures is not None and one.spec.plot is not None:
-            plot = partial(one.spec.plot, labelled.predictions, truth, columns, one.config)
+            plot = partial(one.spec.plot, predictions, truth, columns, one.config)
             figures += move_into(settings.figures, plot, "figures")
-    predictions = labelled.predictions
     return Evaluation(kind, predictions, truth, metrics_of(predictions), settings.bootstrap, baselines, figures)

@@ -12,12 +12,7 @@ from taskgraft.contract.predictions import Predictions
 
 @dataclass(frozen=True)
 class Confusion:
-    """A confusion matrix.
-
-    Attributes:
-        classes: the labels.
-        counts: for each true class (down) a tuple with the number of rows for each predicted class (across).
-    """
+    """A confusion matrix: labels, and the number of rows for each true class (down) and predicted class (across)."""
 
     classes: tuple[Any, ...]
     counts: tuple[tuple[int, ...], ...]

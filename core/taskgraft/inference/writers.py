@@ -209,9 +209,6 @@ _FORMATS: Mapping[_Output, Mapping[str, type[Writer]]] = {
 """What is written → suffix → the format of the file."""
 
 
-# --- text
-
-
 def _python_values(column: pa.ChunkedArray) -> Sequence[Any]:
     """Convert to Python values. A float32 gets the fewest digits that distinguish it from its neighbours."""
     if pa.types.is_float32(column.type):
@@ -221,9 +218,6 @@ def _python_values(column: pa.ChunkedArray) -> Sequence[Any]:
 
 def _csv_cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
-
-
-# --- arrays
 
 
 def _feature_arrays(table: pa.Table) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:

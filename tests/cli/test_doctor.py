@@ -20,7 +20,7 @@ def test_a_healthy_installation_ends_with_0(beside_others):
     assert "strategy: adapters, bitfit, distill, full, gradual, layer-decay" in done.out
 
 
-def test_versions_of_what_the_core_needs_are_given(beside_others):
+def test_versions_of_the_dependencies_are_listed(beside_others):
     code, found = diagnosis()
     assert (code, found["healthy"]) == (0, True)
     assert found["libraries"]["torch"] == version("torch")
@@ -36,7 +36,7 @@ def test_a_library_that_is_missing_is_a_fault(garden):
     assert ", torch, torchmetrics, typer. Install missing libraries with pip." in done.out
 
 
-def test_every_plugin_is_given_with_what_it_provides(beside_others):
+def test_every_plugin_is_listed_with_what_it_provides(beside_others):
     beside_others.plant(HEALTHY, distribution="acme-heads", version="2.5")
     _, found = diagnosis()
     assert {
@@ -47,7 +47,7 @@ def test_every_plugin_is_given_with_what_it_provides(beside_others):
     } in found["plugins"]
 
 
-def test_a_plugin_that_failed_is_given_with_the_reason_and_the_code_is_1(beside_others):
+def test_a_plugin_that_failed_is_listed_with_the_reason_and_the_code_is_1(beside_others):
     beside_others.plant("import acme_core", distribution="broken", module="broken_plugin")
     done = typed("doctor")
     assert done.code == 1

@@ -36,7 +36,7 @@ def acme(beside_others, tmp_path):
 
 
 def broken(*arguments):
-    """The promises that are found broken, with what is told."""
+    """The broken promises, with their messages."""
     done = typed("doctor", *arguments, "--json")
     found = json.loads(done.out)
     findings = [one for plugin in found["plugins"] for one in plugin["findings"]]
@@ -239,7 +239,7 @@ def test_a_first_party_plugin_keeps_the_promises_that_need_no_download(plugin):
         ),
     ],
 )
-def test_what_cannot_be_tried_is_a_mistake(acme, arguments, text):
+def test_what_cannot_be_tried_is_a_user_error(acme, arguments, text):
     acme()
     done = typed("doctor", *arguments)
     assert (done.code, done.out) == (2, "")
@@ -253,7 +253,7 @@ def test_what_cannot_be_tried_is_a_mistake(acme, arguments, text):
         (("taskgraft", "--devices"), "it works only without a plugin."),
     ],
 )
-def test_options_that_do_not_go_together_are_a_mistake(arguments, text):
+def test_options_that_do_not_go_together_are_a_user_error(arguments, text):
     done = typed("doctor", *arguments)
     assert done.code == 2
     assert text in " ".join(done.err.replace("│", " ").split())

@@ -79,7 +79,7 @@ def test_features_of_a_named_backbone_go_to_a_file(place):
     assert sorted(path.name for path in place.iterdir()) == ["out.npy", "rows.csv"]
 
 
-def test_kept_columns_stand_beside_them(place):
+def test_kept_columns_are_written_next_to_them(place):
     assert typed("features", "small-words", "rows.csv", "-o", "out.parquet", "--keep", "id,label", "-q").code == 0
     table = parquet.read_table("out.parquet")
     with open("rows.csv", newline="") as file:
@@ -89,7 +89,7 @@ def test_kept_columns_stand_beside_them(place):
     assert np.array_equal(np.array(table.column("features").to_pylist(), np.float32), expected().values)
 
 
-def test_sequences_are_written_on_request_and_told_as_json(place):
+def test_sequences_are_written_on_request_and_reported_as_json(place):
     done = typed("features", "small-words", "rows.csv", "-o", "out.npz", "--layout", "sequence", "--json")
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out) == {"output": "out.npz", "rows": 12, "layout": "sequence", "shape": [16], "notes": {}}
@@ -98,7 +98,7 @@ def test_sequences_are_written_on_request_and_told_as_json(place):
     assert np.array_equal(arrays["lengths"], wanted.lengths)
 
 
-def test_a_quiet_command_says_nothing(place):
+def test_a_quiet_command_prints_nothing(place):
     done = typed("features", "small-words", "rows.csv", "-o", "out.npy", "-q", "--device", "cpu", "--batch-size", "5")
     assert (done.code, done.out, done.err) == (0, "", "")
 
@@ -135,7 +135,7 @@ def test_an_artifact_gives_its_trained_backbone(place):
     assert np.abs(np.load("out.npy") - expected().values).max() > 1e-4
 
 
-def test_a_file_that_is_there_is_overwritten_on_request_alone(place):
+def test_an_existing_file_is_overwritten_on_request_only(place):
     (place / "out.npz").write_text("precious")
     assert refusal("small-words", "rows.csv", "-o", "out.npz") == (
         "The features cannot be written to out.npz: the file exists; choose another one, or pass overwrite (--overwrite)."
@@ -207,7 +207,7 @@ def test_no_traceback_leaves_a_process_of_its_own(place):
         ),
     ],
 )
-def test_what_cannot_be_had_is_one_sentence_and_leaves_no_file(place, arguments, message):
+def test_an_impossible_request_is_one_sentence_and_leaves_no_file(place, arguments, message):
     (place / "empty.csv").write_text("id,text\n")
     (place / "numbers.csv").write_text("amount\n1\n2\n")
     before = sorted(path.name for path in place.iterdir())
@@ -218,23 +218,23 @@ def test_what_cannot_be_had_is_one_sentence_and_leaves_no_file(place, arguments,
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("out.csv", "files that end in .parquet, .npz, .npy can be written"),
+        ("out.csv", "supported file endings are .parquet, .npz, .npy"),
         ("nowhere/out.npy", "there is no folder nowhere"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_refused(place, name, problem):
+def test_an_unwritable_path_is_rejected(place, name, problem):
     message = refusal("small-words", "rows.csv", "-o", name, "-q")
     assert message == f"The features cannot be written to {name}: {problem}."
 
 
-def test_a_backbone_that_nobody_provides_is_told_with_what_is_installed(place):
+def test_an_unknown_backbone_is_reported_with_what_is_installed(place):
     message = refusal("small-word", "rows.csv", "-o", "out.npy", "-q")
     assert message.startswith(
         "No backbone named 'small-word'. Did you mean 'small-words' (from taskgraft-small 1.0)?\n"
     )
 
 
-def test_a_bad_row_is_named_by_its_line_and_leaves_no_file(place):
+def test_an_invalid_row_is_reported_with_its_line_and_leaves_no_file(place):
     with (place / "rows.csv").open("a") as file:
         file.write('012," ",a\n')
     message = refusal("small-words", "rows.csv", "-o", "out.npz", "-q")

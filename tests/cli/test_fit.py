@@ -25,7 +25,7 @@ def taskgraft_strategies():
     yield StrategySpec(name="impatient", summary="is interrupted at once", config=EmptyConfig, build=_stopped)
 """
 
-STRANGER = f"""{OPENING}
+PLUGIN = f"""{OPENING}
 from taskgraft.plugin import MetricSpec, ReaderSpec, SplitSpec, TargetKind
 
 
@@ -171,7 +171,7 @@ def test_a_plugins_reader_split_and_metric_work_by_name(folder, tmp_path):
     (folder / "train.bars").write_text("\n".join(lines))
     changes = ("--set", "data.train=train.bars", "--set", "data.validation=null", "--set", "data.split=last-four")
     with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
-        garden.plant(STRANGER)
+        garden.plant(PLUGIN)
         fit = json.loads(typed("fit", "intents.toml", *changes, "--json", "-q").out)
         judged = json.loads(typed("evaluate", "intents", "train.bars", "--metrics", "long", "--json", "-q").out)
     assert fit["metrics"]["rows"] == 4
@@ -215,7 +215,7 @@ def test_ctrl_c_before_the_first_checkpoint_says_so(folder, tmp_path):
     )
 
 
-# --- refusals, before any training
+# --- rejected before any training
 
 
 @pytest.mark.parametrize(
@@ -251,11 +251,11 @@ def test_ctrl_c_before_the_first_checkpoint_says_so(folder, tmp_path):
         (
             ("intents.toml", "--set", "epoch=3"),
             "'epoch=3' cannot be set: a recipe has no 'epoch'. Did you mean 'training.epochs'? "
-            "There are backbone, head, strategy, data, training.",
+            "Keys: backbone, head, strategy, data, training.",
         ),
     ],
 )
-def test_what_could_not_end_well_is_refused_at_once(folder, arguments, message):
+def test_what_must_fail_is_rejected_at_once(folder, arguments, message):
     (folder / "taken").mkdir()
     (folder / "taken" / "letter").write_text("precious")
     (folder / "untrained.toml").write_text(RECIPE.replace('train = "train.csv"', ""))

@@ -80,7 +80,7 @@ def test_a_file_holds_a_prediction_for_each_row(place, name):
     assert sorted(path.name for path in place.iterdir()) == sorted(["intents", "valid.csv", name])
 
 
-def test_a_file_that_is_there_is_overwritten_on_request_alone(place):
+def test_an_existing_file_is_overwritten_on_request_only(place):
     (place / "out.csv").write_text("precious")
     assert refusal("predict", "intents", "valid.csv", "-o", "out.csv") == (
         "The predictions cannot be written to out.csv: the file exists; choose another one, or pass overwrite (--overwrite)."
@@ -97,7 +97,7 @@ def test_data_are_never_overwritten_by_their_predictions(place):
     assert (place / "valid.csv").read_bytes() == before
 
 
-def test_a_bad_row_is_named_by_its_line_and_leaves_no_file(place):
+def test_an_invalid_row_is_reported_with_its_line_and_leaves_no_file(place):
     with (place / "valid.csv").open("a") as file:
         file.write('012,"",a\n')
     message = refusal("predict", "intents", "valid.csv", "-o", "out.csv", "-q")
@@ -111,7 +111,7 @@ def test_a_bad_row_is_named_by_its_line_and_leaves_no_file(place):
         (("nowhere", "valid.csv"), "The artifact nowhere cannot be used: there is no such folder."),
         (("intents", "valid.csv", "--device", "abacus"), "The device 'abacus' cannot be used: "),
         (("intents", "missing.csv"), "missing.csv: there is no such file."),
-        (("intents", "valid.csv", "-o", "out.xls"), "The predictions cannot be written to out.xls: files that end in "),
+        (("intents", "valid.csv", "-o", "out.xls"), "The predictions cannot be written to out.xls: supported file endings are "),
         (("intents", "valid.csv", "--keep", "idd"), "valid.csv has no column 'idd'. Did you mean 'id'?"),
     ],
 )
@@ -157,13 +157,13 @@ def test_baselines_are_requested_by_name(place, fitted):
     )
 
 
-def test_figures_of_metrics_that_draw_none_are_refused(place):
+def test_figures_of_metrics_that_plot_none_are_rejected(place):
     message = refusal("evaluate", "intents", "valid.csv", "--figures", "figures", "-q")
     assert message.startswith("Figures were requested, but no figure is drawn by 'classification'. ")
     assert not (place / "figures").exists()
 
 
-def test_a_damaged_artifact_is_refused(place, fitted):
+def test_a_damaged_artifact_is_rejected(place, fitted):
     (place / "damaged").mkdir()
     for file in (fitted / "intents").iterdir():
         (place / "damaged" / file.name).write_bytes(file.read_bytes())

@@ -17,7 +17,9 @@ from taskgraft.errors import TaskgraftError
 from taskgraft.testing.check_list import checks_of, needs_of
 from taskgraft.testing.plugin import load_specs
 
-RIGHT = {path.stem: path.read_text() for path in (Path(__file__).parents[1] / "support" / "acme_strings").glob("*.py")}
+CORRECT = {
+    path.stem: path.read_text() for path in (Path(__file__).parents[1] / "support" / "acme_strings").glob("*.py")
+}
 TEXTS = ("to be", "or not to be", "that is", "the question whether", "it is", "nobler in the mind")
 INPUTS = {"text": list(TEXTS)}
 TARGETS = {"kind": ["a", "b", "a", "c", "b", "c"]}
@@ -27,8 +29,8 @@ LINES = "".join(f"{kind}: {text}\n" for kind, text in zip(TARGETS["kind"], TEXTS
 
 
 def written(garden, place=None, changes=()):
-    """Write the right plugin, with some text of one module changed."""
-    for module, code in RIGHT.items():
+    """Write the correct plugin, with some text of one module changed."""
+    for module, code in CORRECT.items():
         for right, wrong in dict(changes).items() if module == place else ():
             assert code.count(right) == 1, right
             code = code.replace(right, wrong)
@@ -38,7 +40,7 @@ def written(garden, place=None, changes=()):
 
 
 def given(catcher, folder):
-    """The fixtures that an author gives, made anew."""
+    """New fixtures, as an author defines them."""
     found = {spec.axis: spec for spec in load_specs("acme_strings")}
     backbone, head, strategy, reader, split = (found[axis] for axis in AXES)
     data = folder / "data.pairs"
@@ -75,7 +77,7 @@ def faults(catcher, folder):
 
 
 def stable(message):
-    """Leave out numbers that depend on the weights, and what torch and the disk say themselves."""
+    """Leave out numbers that depend on the weights, and texts of torch and of the disk."""
     message = re.sub(r"RuntimeError: .*", "RuntimeError: ….", message)
     message = re.sub(r"'/\S*/", "'…/", message)
     return re.sub(r"\d+\.\de[+-]\d\d|\d+\.\d{3,}", "#", message)
@@ -86,7 +88,7 @@ def of(*catchers):
 
 
 @pytest.mark.parametrize("catcher", KIT)
-def test_the_right_plugin_has_no_fault(beside_others, tmp_path, catcher):
+def test_the_correct_plugin_has_no_fault(beside_others, tmp_path, catcher):
     written(beside_others)
     assert list(faults(catcher, tmp_path)) == []
 

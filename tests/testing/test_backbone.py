@@ -1,4 +1,4 @@
-"""Each check of the conformance kit for backbones catches a fault planted for it, and says so in the author's terms."""
+"""Each check of the conformance kit for backbones catches a fault planted for it, and reports it in the author's terms."""
 
 import random
 import re
@@ -216,7 +216,7 @@ class NumberAsFingerprint(Words):
         return 7
 
 
-# --- the resume law ---
+# --- cuts ---
 
 
 class ForgetsAPart(Words):
@@ -237,7 +237,7 @@ class KeepsTheBatch(Words):
         return super().forward_from_cut(0, self.kept if cut else state, layout)
 
 
-class KeepsTheMask(Words):
+class KeepsTheLengths(Words):
     """Keeps on the module what belongs into the state, as if the next batch had the same lengths."""
 
     shift = None
@@ -272,7 +272,7 @@ class CarriesTheInput(Words):
 
 
 class NarrowGrid(Pictures):
-    """Says that its grid does not need what it needs."""
+    """Declares unused what its grid depends on."""
 
     @property
     def description(self):
@@ -282,7 +282,7 @@ class NarrowGrid(Pictures):
 
 
 class SparseVector(Pictures):
-    """Gives a vector without the last part, and does not say so."""
+    """Emits a vector that does not depend on the last part, and does not declare it."""
 
     def forward_from_cut(self, cut, state, layout):
         if layout != Layout.VECTOR:
@@ -292,7 +292,7 @@ class SparseVector(Pictures):
 
 
 class SizedProcessor(PicturesProcessor):
-    """Adds where the image lies in a raw one of another size per row."""
+    """Adds the geometry of each image, whose raw size differs by row."""
 
     def prepare(self, inputs):
         made = super().prepare(inputs)
@@ -303,7 +303,7 @@ class SizedProcessor(PicturesProcessor):
 
 
 class Sized(Pictures):
-    """Its grids have a place, which states carry."""
+    """Its grids have a geometry, which states hold."""
 
     @property
     def processor(self):
@@ -322,7 +322,7 @@ class Sized(Pictures):
         return replace(features, geometry=GridGeometry(state["transform"], state["sizes"]))
 
 
-class ForgetsThePlace(Sized):
+class ForgetsTheGeometry(Sized):
     def forward_from_cut(self, cut, state, layout):
         features = super().forward_from_cut(cut, state, layout)
         return replace(features, geometry=None) if cut else features
@@ -334,7 +334,7 @@ class UnnamedAxes(Pairs):
         return state if cut == 0 else Batch(state.tensors, {"pair": (ELEMENT_AXIS,)}, state.lengths)
 
 
-class LooksAhead(Words):
+class RunsTooFar(Words):
     """Applies the last norm before the cut."""
 
     def forward_to_cut(self, cut, batch, layout):
@@ -406,12 +406,12 @@ class Raises(WordsProcessor):
         return super().prepare({"text": [text.strip() for text in inputs["text"]]})
 
 
-class TakesNothing(WordsProcessor):
+class AcceptsEverything(WordsProcessor):
     def prepare(self, inputs):
         return replace(super().prepare({"text": [text or "nothing" for text in inputs["text"]]}), invalid={})
 
 
-class DropsBadRows(WordsProcessor):
+class DropsInvalidRows(WordsProcessor):
     def prepare(self, inputs):
         made = super().prepare(inputs)
         good = [row for row in range(len(made.batch)) if row not in made.invalid]
@@ -655,7 +655,7 @@ PLANTED = (
     ),
     Planted(
         kit.check_resuming_equals_a_full_pass,
-        ForgetsThePlace,
+        ForgetsTheGeometry,
         "grid features resumed from cut 1 differ by inf",
         given=PICTURES,
     ),
@@ -671,12 +671,12 @@ PLANTED = (
     ),
     Planted(
         kit.check_states_do_not_depend_on_later_parts,
-        LooksAhead,
+        RunsTooFar,
         "'hidden' at cut 1 changes with the weights of part 'block-1', after it",
     ),
     Planted(
         kit.check_batches_can_be_interleaved,
-        KeepsTheMask,
+        KeepsTheLengths,
         "vector features from cut 1 differ when another batch ran in between",
     ),
     Planted(
@@ -712,12 +712,12 @@ PLANTED = (
     ),
     Planted(
         kit.check_invalid_rows_are_reported,
-        lambda: processed(Words, TakesNothing()),
+        lambda: processed(Words, AcceptsEverything()),
         "a row of empty cells is not invalid",
     ),
     Planted(
         kit.check_invalid_rows_are_reported,
-        lambda: processed(Words, DropsBadRows()),
+        lambda: processed(Words, DropsInvalidRows()),
         "with a row of empty cells, the batch has another number of rows than the examples",
     ),
     Planted(
@@ -761,7 +761,7 @@ def test_a_spec_that_describes_something_else_is_caught():
         (["a b", "c d", "e f"], "all have 2 positions along 'element'; give different lengths"),
     ],
 )
-def test_examples_that_prove_nothing_are_refused(texts, problem):
+def test_examples_that_prove_nothing_are_rejected(texts, problem):
     with pytest.raises(InsufficientExamples) as caught:
         kit.check_features_do_not_depend_on_the_batch(Words(), {"text": texts})
     assert str(caught.value) == f"The examples given for Words prove nothing: {problem}."
@@ -776,12 +776,12 @@ def test_examples_that_prove_nothing_are_refused(texts, problem):
         kit.check_features_match_the_description,
     ],
 )
-def test_a_state_may_carry_the_place_of_its_features(check):
+def test_a_state_may_hold_the_geometry_of_its_features(check):
     check(Sized(), PICTURES.inputs)
 
 
 class WholeVectors(Words):
-    """Gives vector features by a whole pass alone."""
+    """Computes vector features in a full pass only."""
 
     def forward_to_cut(self, cut, batch, layout):
         assert cut == 0 or layout != Layout.VECTOR
@@ -798,7 +798,7 @@ CHECKS_OF_CUTS = [
 
 
 @pytest.mark.parametrize("check", CHECKS_OF_CUTS)
-def test_features_that_are_not_kept_need_no_cut_but_0(check):
+def test_features_that_are_not_cached_need_no_cut_but_0(check):
     check(
         described(WholeVectors, features=lambda features: tuple(replace(one, cacheable=False) for one in features)),
         WORDS.inputs,
@@ -806,6 +806,6 @@ def test_features_that_are_not_kept_need_no_cut_but_0(check):
 
 
 @pytest.mark.parametrize("check", CHECKS_OF_CUTS)
-def test_of_features_that_are_kept_every_cut_is_tried(check):
+def test_for_cached_features_every_cut_is_tried(check):
     with pytest.raises(AssertionError):
         check(WholeVectors(), WORDS.inputs)

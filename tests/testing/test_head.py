@@ -1,4 +1,4 @@
-"""Each check of the conformance kit for heads catches a fault planted for it, and says so in the author's terms."""
+"""Each check of the conformance kit for heads catches a fault planted for it, and reports it in the author's terms."""
 
 import re
 from dataclasses import replace
@@ -28,7 +28,7 @@ CELLS = {"mask": [np.array([[0, row % 2]]) for row in range(4)]}
 
 
 class Labels(Classification):
-    """A head that does right, to be spoiled."""
+    """A correct head, to be changed."""
 
     def __init__(self):
         super().__init__(ClassificationConfig())
@@ -45,7 +45,7 @@ class Tags(ElementClassification):
 
 
 def spoiled(head, **methods):
-    """The head, with methods of its module replaced: each is given what the right one answers, and its arguments."""
+    """The head with changed methods of its module: each gets the correct result and the arguments."""
 
     class Spoiled(head):
         def build_module(self, features, target):
@@ -73,8 +73,8 @@ class OneBaseline(Labels):
         return replace(super().description, baselines="majority")
 
 
-class KeepsTheVocabulary(Labels):
-    """What build needs stays in the head."""
+class KeepsACount(Labels):
+    """Returns another result on the second call."""
 
     def fit_targets(self, targets):
         self.learned = getattr(self, "learned", 0) + 1
@@ -90,7 +90,7 @@ class OtherTarget(Labels):
         return Mine(**super().fit_targets(targets).model_dump())
 
 
-class LearnsNothingFinite(Numbers):
+class FitsNaN(Numbers):
     def fit_targets(self, targets):
         return super().fit_targets(targets).model_copy(update={"means": (float("nan"),)})
 
@@ -110,7 +110,7 @@ class NumbersByAppearance(Labels):
         return super().encode(targets, target.model_copy(update={"vocabulary": seen + rest}))
 
 
-class TakesAnyLabel(Labels):
+class AcceptsAnyLabel(Labels):
     def encode(self, targets, target):
         known = [label if label in target.vocabulary else target.vocabulary[0] for label in targets["label"]]
         return super().encode({"label": known}, target)
@@ -132,13 +132,13 @@ class BlamesTheFirstRow(Labels):
             raise InvalidTargets({0: next(iter(error.reasons.values()))}) from None
 
 
-class SpeaksInNumbers(Labels):
+class DecodesToNumbers(Labels):
     def decode_targets(self, encoded, target):
         return encoded["label"].tolist()
 
 
 class BuildsWhatItSaw(Labels):
-    """What build makes depends on what happened before."""
+    """The built module depends on earlier calls."""
 
     built = 0
 
@@ -156,7 +156,7 @@ def one_row_weight(loss, output, targets, features):
     return LossSum(loss.total, torch.ones(()))
 
 
-def learned_weight(loss, output, targets, features):
+def weight_of_the_output(loss, output, targets, features):
     return LossSum(loss.total, output.float().abs().sum())
 
 
@@ -194,20 +194,20 @@ class OnlyFloat32(Labels):
         return module
 
 
-class BlendsTheOtherWay(Labels):
+class MixesTheOtherWay(Labels):
     def mix_targets(self, encoded, others, shares, target):
         return super().mix_targets(others, encoded, shares, target)
 
 
-class BlendsNothing(Labels):
-    """Says that it takes soft targets, and does not make any."""
+class MixesNothing(Labels):
+    """Describes support of soft labels, and has none."""
 
     def mix_targets(self, encoded, others, shares, target):
         raise NotImplementedError("no soft targets")
 
 
-class SaysItTeaches(Numbers):
-    """Says that it distils, and gives no soft targets."""
+class GivesNoSoftLabels(Numbers):
+    """Describes support of distillation, and has none."""
 
     def build_module(self, features, target):
         module = super().build_module(features, target)
@@ -298,7 +298,7 @@ class CouplesModule(CellsModule):
         return Predictions(values, shares, (0, 1))
 
 
-def surer_in_company(found, output, features):
+def more_confident_in_a_batch(found, output, features):
     sure = 1 / len(output)
     shares = [row * (1 - sure) + sure / len(row) for row in found.probabilities]
     return replace(found, probabilities=shares)
@@ -313,15 +313,15 @@ def the_label_after(found, output, features):
     return replace(found, values=[[following[label] for label in row] for row in found.values])
 
 
-def half_a_share(found, output, features):
+def half_the_probability(found, output, features):
     return replace(found, probabilities=[shares / 2 for shares in found.probabilities])
 
 
-def one_line_less(found, output, features):
+def one_row_less(found, output, features):
     return replace(found, values=[value[1:] for value in found.values])
 
 
-def small_by_the_companions(found, output, features):
+def depends_on_the_batch(found, output, features):
     return replace(found, values=[np.array([[len(output) % 2]])] * len(output))
 
 
@@ -330,7 +330,7 @@ PLANTED = (
     Planted(kit.check_head_description_is_valid, OneBaseline, "its baselines are 'majority', not a tuple of names"),
     Planted(
         kit.check_target_description_is_json,
-        KeepsTheVocabulary,
+        KeepsACount,
         "fitting twice to the same targets differs",
         advice="Use no random numbers in fit_targets.",
     ),
@@ -341,18 +341,21 @@ PLANTED = (
     ),
     Planted(
         kit.check_target_description_is_json,
-        LearnsNothingFinite,
+        FitsNaN,
         "writing the target description as JSON raises …",
         given=NUMBERS,
     ),
     Planted(
         kit.check_mixed_targets_have_the_mixed_loss,
-        BlendsTheOtherWay,
+        MixesTheOtherWay,
         "for vector features, with a share of #, the loss is #, not #",
     ),
-    Planted(kit.check_mixed_targets_have_the_mixed_loss, BlendsNothing, "mixing targets with shares of # raises …"),
+    Planted(kit.check_mixed_targets_have_the_mixed_loss, MixesNothing, "mixing targets with shares of # raises …"),
     Planted(
-        kit.check_soft_labels_match_the_teacher, SaysItTeaches, "soft labels of vector features raises …", given=NUMBERS
+        kit.check_soft_labels_match_the_teacher,
+        GivesNoSoftLabels,
+        "soft labels of vector features raises …",
+        given=NUMBERS,
     ),
     Planted(
         kit.check_soft_labels_match_the_teacher,
@@ -373,7 +376,7 @@ PLANTED = (
     ),
     Planted(
         kit.check_invalid_targets_are_reported,
-        TakesAnyLabel,
+        AcceptsAnyLabel,
         "encode accepts 'a_label_outside_the_training_split', which is not in the training split",
     ),
     Planted(kit.check_invalid_targets_are_reported, RaisesKeyError, "encode raises …"),
@@ -382,7 +385,7 @@ PLANTED = (
     ),
     Planted(
         kit.check_predictions_have_the_form_of_targets,
-        SpeaksInNumbers,
+        DecodesToNumbers,
         "1 is not one of the classes ('bird', 'cat', 'dog')",
     ),
     Planted(
@@ -413,7 +416,7 @@ PLANTED = (
     ),
     Planted(
         kit.check_loss_is_a_sum_over_rows,
-        lambda: spoiled(Labels, loss=learned_weight),
+        lambda: spoiled(Labels, loss=weight_of_the_output),
         "the weight depends on the head's weights",
         advice="Count rows or labels in it.",
     ),
@@ -436,7 +439,7 @@ PLANTED = (
     ),
     Planted(
         kit.check_outputs_do_not_depend_on_the_batch,
-        lambda: spoiled(Labels, predict=surer_in_company),
+        lambda: spoiled(Labels, predict=more_confident_in_a_batch),
         "for vector features, row 0 has other probabilities in a batch than alone",
     ),
     Planted(
@@ -454,25 +457,25 @@ PLANTED = (
     ),
     Planted(
         kit.check_predictions_have_the_form_of_targets,
-        lambda: spoiled(Cells, predict=one_line_less),
+        lambda: spoiled(Cells, predict=one_row_less),
         "the prediction for row 0 has the shape (7, 8), not (8, 8)",
         given=CELLS,
     ),
     Planted(
         kit.check_predictions_have_the_form_of_targets,
-        lambda: spoiled(Couples, predict=one_line_less),
+        lambda: spoiled(Couples, predict=one_row_less),
         "the prediction for row 0 has the shape (0, 1), not (1, 1)",
         given=CELLS,
     ),
     Planted(
         kit.check_predictions_have_the_form_of_targets,
-        lambda: spoiled(Couples, predict=half_a_share),
+        lambda: spoiled(Couples, predict=half_the_probability),
         "the probabilities of row 0 sum to #, not to 1",
         given=CELLS,
     ),
     Planted(
         kit.check_outputs_do_not_depend_on_the_batch,
-        lambda: spoiled(Cells, predict=small_by_the_companions),
+        lambda: spoiled(Cells, predict=depends_on_the_batch),
         "for grid features, row 0 is predicted as array([[0]]) in a batch and as array([[1]]) alone",
         given=CELLS,
     ),
@@ -517,7 +520,7 @@ def test_a_spec_that_describes_something_else_is_caught():
     assert str(caught.value) == message(kit.check_spec_describes_the_head, "Labels", f"{found} as built")
 
 
-def test_targets_that_prove_nothing_are_refused():
+def test_targets_that_prove_nothing_are_rejected():
     with pytest.raises(InsufficientExamples) as caught:
         kit.check_loss_is_a_sum_over_rows(Labels(), {"label": ["a", "b"]})
     assert str(caught.value) == "The examples given for Labels prove nothing: there are 2 targets; give four or more."

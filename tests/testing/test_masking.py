@@ -1,4 +1,4 @@
-"""Each check of the conformance kit for hiding catches a fault planted for it, and says so in the author's terms."""
+"""Each check of the conformance kit for masking catches a fault planted for it, and reports it in the author's terms."""
 
 import re
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def processing(kind: type, processor: type) -> Callable[[], Any]:
 
 
 def holding(change: Callable[[Batch], dict[str, torch.Tensor]]) -> Callable[[], Any]:
-    """Words that hold something else."""
+    """Words with other element values."""
 
     class Spoiled(WordsProcessor):
         def element_values(self, batch):
@@ -45,7 +45,7 @@ def holding(change: Callable[[Batch], dict[str, torch.Tensor]]) -> Callable[[], 
 
 
 def hiding(kind: type, processor: type, change: Callable[..., Batch]) -> Callable[[], Any]:
-    """A backbone that hides otherwise: the change is given what the right one makes, the batch, what is hidden, and seeds."""
+    """A backbone that masks differently: the change gets the correct result, the batch, the mask and the seeds."""
 
     class Spoiled(processor):
         def mask_elements(self, batch, hidden, seeds):
@@ -61,7 +61,7 @@ class Nothing(WordsProcessor):
 
 
 class Growing(WordsProcessor):
-    """Counts one more category whenever it is asked."""
+    """Counts one more category on every call."""
 
     asked = 0
 
@@ -93,7 +93,7 @@ class OneNumber(CellsProcessor):
         return ElementSchema(kinds=(kinds[0], ElementKind(name="span", numbers=1), kinds[2]), by_position=True)
 
 
-class HoldsTheSame(CellsProcessor):
+class AllRowsEqual(CellsProcessor):
     def element_values(self, batch):
         right = super().element_values(batch)
         return Batch(
@@ -104,7 +104,7 @@ class HoldsTheSame(CellsProcessor):
 
 
 class KeepsACopy(WordsProcessor):
-    """Says from a copy of the words what elements hold, and hides whole rows."""
+    """Reads element values from a copy of the words, and masks whole rows."""
 
     def prepare(self, inputs):
         right = super().prepare(inputs)
@@ -141,12 +141,12 @@ def in_place(right, batch, hidden, seeds):
 
 
 def the_next(right, batch, hidden, seeds):
-    """Hides the element after the one that is meant."""
+    """Masks the element after the requested one."""
     return words(batch, batch["words"].masked_fill(hidden.roll(1, 1) & batch.mask(ELEMENT_AXIS), 0))
 
 
 def every(right, batch, hidden, seeds):
-    """Hides the whole row once something is to be hidden."""
+    """Masks the whole row once an element is masked."""
     return words(batch, torch.where(hidden.any(1, keepdim=True), 0, batch["words"]))
 
 
@@ -159,15 +159,15 @@ def always(right, batch, hidden, seeds):
 
 
 def nearly(right, batch, hidden, seeds):
-    """Even and odd words are hidden by different signs."""
+    """Masks even and odd words by different numbers."""
     return words(batch, torch.where(hidden, 1 + batch["words"] % 2, batch["words"]))
 
 
-def the_number_stays(right, batch, hidden, seeds):
+def keeps_the_number(right, batch, hidden, seeds):
     return Batch({**right.tensors, "numbers": batch["numbers"]})
 
 
-def at_random(right, batch, hidden, seeds):
+def with_random_words(right, batch, hidden, seeds):
     drawn = torch.randint(1, 64, hidden.shape)
     return words(batch, torch.where(hidden, drawn, batch["words"]))
 
@@ -177,7 +177,7 @@ def by_the_first_seed(right, batch, hidden, seeds):
 
 
 class Choosing(MaskedElements):
-    """A head that chooses otherwise."""
+    """A head that masks other elements."""
 
     def __init__(self, change: Callable[..., torch.Tensor]):
         super().__init__(MaskedElementsConfig())
@@ -187,8 +187,8 @@ class Choosing(MaskedElements):
         return self.change(super().choose_masked(held, seeds), held, seeds)
 
 
-class Asking(MaskedElements):
-    """A head that asks for other elements."""
+class Scoring(MaskedElements):
+    """A head that scores other elements."""
 
     def __init__(self, change: Callable[..., torch.Tensor]):
         super().__init__(MaskedElementsConfig())
@@ -198,7 +198,7 @@ class Asking(MaskedElements):
         return self.change(super().choose_scored(held, seeds), held, seeds)
 
 
-class OtherTruth(MaskedElements):
+class OtherForm(MaskedElements):
     def __init__(self):
         super().__init__(MaskedElementsConfig())
 
@@ -206,7 +206,7 @@ class OtherTruth(MaskedElements):
         return [list(row.values()) for row in super().decode_targets(encoded, target)]
 
 
-class HidesGrids(Pictures):
+class MasksGrids(Pictures):
     @property
     def description(self):
         return replace(super().description, can_mask=True)
@@ -219,7 +219,7 @@ SEED, CHOICE = kit.check_masking_depends_on_the_seed_alone, kit.check_masked_ele
 PLANTED = (
     Planted(
         kit.check_description_is_valid,
-        HidesGrids,
+        MasksGrids,
         "it can mask elements, but emits no sequence",
         advice="Emit sequence features as well, or set can_mask=False.",
     ),
@@ -260,7 +260,7 @@ PLANTED = (
         holding(lambda right: {CATEGORY: right[CATEGORY] % right.longest(ELEMENT_AXIS)}),
         "row 0 has other element values with more padding",
     ),
-    Planted(FITS, processing(Cells, HoldsTheSame), "all rows have the same element values", given=CELLS),
+    Planted(FITS, processing(Cells, AllRowsEqual), "all rows have the same element values", given=CELLS),
     Planted(REST, hiding(Words, WordsProcessor, always), "an empty mask changes the batch"),
     Planted(REST, hiding(Words, WordsProcessor, in_place), "masking changes the batch that was passed in"),
     Planted(
@@ -280,11 +280,11 @@ PLANTED = (
     ),
     Planted(
         LEAK,
-        hiding(Cells, CellsProcessor, the_number_stays),
+        hiding(Cells, CellsProcessor, keeps_the_number),
         "the features of rows 0 and 1 differ, although all their elements are masked",
         given=CELLS,
     ),
-    Planted(SEED, hiding(Words, WordsProcessor, at_random), "masking twice with the same seeds differs"),
+    Planted(SEED, hiding(Words, WordsProcessor, with_random_words), "masking twice with the same seeds differs"),
     Planted(SEED, hiding(Words, WordsProcessor, by_the_first_seed), "row 1 is masked differently alone and in a batch"),
     Planted(
         CHOICE,
@@ -325,38 +325,38 @@ PLANTED = (
     ),
     Planted(
         CHOICE,
-        lambda: Asking(lambda right, held, seeds: right.int()),
+        lambda: Scoring(lambda right, held, seeds: right.int()),
         "choose_scored returns torch.int32 (32, 3), not torch.bool (32, 3)",
         given=KINDS,
     ),
     Planted(
         CHOICE,
-        lambda: Asking(lambda right, held, seeds: right & (held[CATEGORY] >= 0)),
+        lambda: Scoring(lambda right, held, seeds: right & (held[CATEGORY] >= 0)),
         "an element is masked but not scored",
         advice="Score at least what the same seeds mask.",
         given=KINDS,
     ),
     Planted(
         CHOICE,
-        lambda: Asking(lambda right, held, seeds: right | ~maskable(held)),
+        lambda: Scoring(lambda right, held, seeds: right | ~maskable(held)),
         "an element is scored that has no value to recover",
         given=KINDS,
     ),
     Planted(
         CHOICE,
-        lambda: Asking(lambda right, held, seeds: right | (maskable(held) & right[:1])),
+        lambda: Scoring(lambda right, held, seeds: right | (maskable(held) & right[:1])),
         "in row 1, other elements are scored alone than in a batch",
         given=KINDS,
     ),
     Planted(
         CHOICE,
-        lambda: Asking(lambda right, held, seeds: right | (maskable(held) & (torch.rand(right.shape) < 0.3))),
+        lambda: Scoring(lambda right, held, seeds: right | (maskable(held) & (torch.rand(right.shape) < 0.3))),
         "choose_scored twice with the same seeds differs",
         given=KINDS,
     ),
     Planted(
         kit.check_predictions_have_the_form_of_targets,
-        OtherTruth,
+        OtherForm,
         "the target [None, [#, #], None] is predicted as {'size': #, 'span': [#, #], 'colour': 'blue'}",
         given=KINDS,
     ),
@@ -368,7 +368,7 @@ def test_a_planted_fault_is_caught(planted):
     planted.assert_caught(planted.given or WORDS, stable=lambda text: re.sub(r"-?\d+\.\d+", "#", text))
 
 
-def test_examples_of_which_no_two_can_be_compared_are_refused():
+def test_examples_without_a_pair_to_compare_are_rejected():
     texts = {"text": ["one", "two words", "three words here", "four words are there"]}
     with pytest.raises(InsufficientExamples) as caught:
         LEAK(Words().eval(), texts)
@@ -378,7 +378,7 @@ def test_examples_of_which_no_two_can_be_compared_are_refused():
     )
 
 
-def test_examples_that_hold_nothing_are_refused():
+def test_examples_without_values_are_rejected():
     with pytest.raises(InsufficientExamples) as caught:
         FITS(holding(lambda right: {CATEGORY: torch.full_like(right[CATEGORY], -1)})(), WORDS)
     assert str(caught.value) == (
@@ -386,7 +386,7 @@ def test_examples_that_hold_nothing_are_refused():
     )
 
 
-def test_a_backbone_that_hides_nothing_passes():
+def test_a_backbone_that_cannot_mask_passes():
     class Bare(CellsProcessor):
         element_schema = property(lambda self: 1 / 0)
 

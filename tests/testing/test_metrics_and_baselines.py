@@ -15,7 +15,7 @@ from taskgraft.testing import ContractViolation, LabelledRows
 from taskgraft.testing.labelled_rows import sample_rows
 from taskgraft.testing.plugin import config_to_try, load_specs
 
-RIGHT = """
+CORRECT = """
     from taskgraft.plugin import BaselineSpec, Config, EmptyConfig, MetricSpec, TargetKind, hookimpl
 
     TASKGRAFT_CONTRACT = "1.0"
@@ -67,10 +67,10 @@ RIGHT = """
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Writes a plugin's module, with a part of the right one replaced, and gives its name."""
+    """Writes a plugin's module, with a part of the correct one replaced, and returns its name."""
 
     def write(name, *changes):
-        code = RIGHT
+        code = CORRECT
         for old, new in changes:
             assert old in code
             code = code.replace(old, new)
@@ -82,7 +82,7 @@ def module(tmp_path, monkeypatch):
     return write
 
 
-def test_right_metrics_and_baselines_pass(module):
+def test_correct_metrics_and_baselines_pass(module):
     name = module("right")
     kit.check_metrics_count_rows(name, {}, {})
     kit.check_figures_are_files(name, {}, {})
@@ -257,7 +257,7 @@ def test_a_state_that_is_not_stored_is_fitted_the_same_again(module):
     )
 
 
-def test_a_label_for_each_element_is_asked_of_a_baseline_of_elements(module):
+def test_a_baseline_of_elements_must_predict_a_label_for_each_element(module):
     name = module(
         "wrong",
         ("TargetKind.CATEGORY", "TargetKind.ELEMENT_CATEGORIES"),
@@ -280,7 +280,7 @@ def test_an_author_can_give_rows_where_the_sample_rows_do_not_fit(module):
     assert caught.value.found == "build raises KeyError: 'amount'"
 
 
-def test_settings_are_given_by_axis_and_name_where_two_specs_have_a_name(module):
+def test_settings_are_given_by_axis_and_name_where_two_specs_share_a_name(module):
     (metric, baseline) = load_specs(module("right"))
     one, other = EmptyConfig(), EmptyConfig()
     assert config_to_try(metric, {"cost": one, "metric cost": other}) is other

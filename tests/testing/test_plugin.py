@@ -1,4 +1,4 @@
-"""Each check of the conformance kit for plugins catches a fault planted for it, and says so in the author's terms."""
+"""Each check of the conformance kit for plugins catches a fault planted for it, and reports it in the author's terms."""
 
 import sys
 import textwrap
@@ -9,7 +9,7 @@ from kit_laws import message
 from taskgraft import testing as kit
 from taskgraft.testing import ContractViolation
 
-RIGHT = """
+CORRECT = """
     from taskgraft.plugin import BackboneDescription, BackboneSpec, Config, InputField, Part, hookimpl, vector
 
     TASKGRAFT_CONTRACT = "1.0"
@@ -33,10 +33,10 @@ RIGHT = """
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Writes a plugin's module, with parts of the right one replaced, and gives its name."""
+    """Writes a plugin's module, with parts of the correct one replaced, and returns its name."""
 
     def write(name, *changes):
-        code = RIGHT
+        code = CORRECT
         for old, new in changes:
             assert old in code
             code = code.replace(old, new)
@@ -68,7 +68,7 @@ def test_a_spec_without_settings_to_try_it_with_is_not_tried(module):
     kit.check_descriptions_read_no_weights(name, {})
 
 
-def test_a_right_plugin_passes(module):
+def test_a_correct_plugin_passes(module):
     name = module("right")
     kit.check_module_is_found(name)
     kit.check_specs_are_valid(name, {})
@@ -130,7 +130,7 @@ def test_a_module_with_heavy_work_is_caught(module, change, found):
     ],
     ids=["no-summary", "not-frozen", "argument", "not-finite", "bytes"],
 )
-def test_settings_that_are_not_plain_are_caught(module, change, found, advice):
+def test_settings_that_are_not_json_are_caught(module, change, found, advice):
     name = module("wrong", change)
     with pytest.raises(ContractViolation) as caught:
         kit.check_specs_are_valid(name, {})
@@ -155,7 +155,7 @@ def test_a_describe_that_reads_weights_is_caught(module, tmp_path, work, found):
     assert str(caught.value) == message(kit.check_descriptions_read_no_weights, "backbone 'mine' of wrong", found)
 
 
-def test_a_describe_that_says_something_else_than_what_is_built_is_caught(module):
+def test_a_description_that_differs_from_what_is_built_is_caught(module):
     with pytest.raises(ContractViolation) as caught:
         kit.check_descriptions_match_what_is_built(module("wrong"), {})
     assert str(caught.value).startswith(

@@ -1,4 +1,4 @@
-"""Each check of the conformance kit for readers catches a fault planted for it, and says so in the author's terms."""
+"""Each check of the conformance kit for readers catches a fault planted for it, and reports it in the author's terms."""
 
 import itertools
 from dataclasses import replace
@@ -53,7 +53,7 @@ def check_all(spec, path):
     kit.check_unreadable_files_are_reported(spec, spec.config())
 
 
-def test_a_right_reader_passes(file):
+def test_a_correct_reader_passes(file):
     check_all(planted(right), file)
 
 

@@ -1,4 +1,4 @@
-"""What the kit tries strategies and heads with keeps the laws itself."""
+"""The sample backbone and the sample targets of the kit keep the laws themselves."""
 
 import pytest
 

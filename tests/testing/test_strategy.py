@@ -1,5 +1,4 @@
-"""Each check of the conformance kit for strategies catches a fault planted for it, and says so in the author's "
-"terms."""
+"""Each check of the conformance kit for strategies catches a fault planted for it, and reports it in the author's terms."""
 
 import random
 from dataclasses import replace
@@ -38,7 +37,7 @@ def planning(*stages):
 
 
 class Cautious(Strategy):
-    """Refuses a backbone without roles, as it should."""
+    """Rejects a backbone without roles, as it should."""
 
     def plan(self, backbone, head):
         if not any(part.roles for part in backbone.parts):
@@ -60,7 +59,7 @@ class Random(Strategy):
 
 
 class NeedsRoles(Strategy):
-    """Takes for granted that the first part has roles."""
+    """Assumes that the first part has roles."""
 
     def plan(self, backbone, head):
         with_roles = [part for part in backbone.parts if part.roles]
@@ -78,7 +77,7 @@ class Scaled(nn.Module):
 
 
 class Halved(Scaled):
-    """Changes the layer it stands around."""
+    """Changes the layer it wraps."""
 
     def __init__(self, wrapped):
         super().__init__(wrapped)
@@ -97,7 +96,7 @@ def inserting(wrap):
 
 
 def nudge(backbone, step):
-    """Moves a weight that no stage declares."""
+    """Changes a weight that no stage declares."""
     with torch.no_grad():
         backbone.embedding.weight.add_(0.1)
 
@@ -197,7 +196,7 @@ def tried(check, strategy):
     check(strategy, *given[: len(needs_of(check)) - 1])
 
 
-def test_a_strategy_may_refuse_a_backbone():
+def test_a_strategy_may_reject_a_backbone():
     for check in (kit.check_stages_are_valid, kit.check_trained_model_reloads_bit_for_bit):
         tried(check, Cautious())
 
@@ -212,7 +211,7 @@ def test_inserted_modules_are_trained_saved_and_loaded():
 
 
 class Shifted(Words):
-    """Features are moved by a number that no tensor holds."""
+    """Features are scaled by a number that is not a tensor."""
 
     shift = 0.0
 
@@ -221,7 +220,7 @@ class Shifted(Words):
         return Features(layout, tuple(value * (1 + self.shift) for value in features.values), features.lengths)
 
 
-def test_what_training_changes_outside_of_tensors_is_missed_after_loading():
+def test_a_change_outside_of_tensors_is_missing_after_loading():
     def flip(backbone, step):
         backbone.shift = -2.0
 
@@ -233,7 +232,7 @@ def test_what_training_changes_outside_of_tensors_is_missed_after_loading():
     assert str(caught.value) == message(kit.check_trained_model_reloads_bit_for_bit, "Planned", found)
 
 
-def test_a_weight_that_moves_undeclared_is_caught_by_the_guard():
+def test_an_undeclared_change_of_a_weight_is_caught_by_the_guard():
     stage = Stage("last", (LAST,), head_learning_rate=1e-3, on_step_end=nudge)
     with pytest.raises(WeightGuardError) as caught:
         tried(kit.check_trained_model_reloads_bit_for_bit, planning(stage))

@@ -17,18 +17,12 @@ COMMANDS = {
     "schema": ("schema:schema_command", "Print the JSON schema of a recipe, for editors."),
     "fit": ("fit:fit_command", "Fit a recipe, evaluate the model and save it as an artifact."),
     "evaluate": ("evaluate:evaluate_command", "Evaluate a fitted model on labelled rows."),
-    "compare": (
-        "compare:compare_command",
-        "Compare strategies on the same rows and seeds: score, time, memory, size, and the best trade-offs.",
-    ),
+    "compare": ("compare:compare_command", "Compare strategies on the same rows and seeds: score, time, memory, size."),
     "predict": (
         "predict:predict_command",
         "Predict for a file of any length, row by row, into a file or the terminal.",
     ),
-    "export": (
-        "export:export_command",
-        "Export the trained backbone as its own library loads it, without taskgraft and without the head.",
-    ),
+    "export": ("export:export_command", "Export the trained backbone as its own library loads it, without the head."),
     "features": ("features:features_command", "Extract a backbone's features for a file of any length, into a file."),
     "new": ("new_plugin:new_app", "Create a project from a template."),
 }

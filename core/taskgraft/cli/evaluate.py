@@ -14,16 +14,12 @@ def evaluate_command(
     data: options.DataArgument,
     metrics: Annotated[
         str,
-        typer.Option(
-            help='Names separated by commas, or {"name": …, settings} as JSON; the head\'s metrics by default.'
-        ),
+        typer.Option(help='Names separated by commas, or {"name": …, settings} as JSON; the head\'s by default.'),
     ] = "",
     baselines: Annotated[
         list[str] | None,
         typer.Option(
-            "--baseline",
-            metavar="NAME",
-            help="Also fit this baseline on the training rows and report it; repeatable.",
+            "--baseline", metavar="NAME", help="Also fit this baseline on the training rows and report it; repeatable."
         ),
     ] = None,
     groups: Annotated[

@@ -19,7 +19,10 @@ def features_command(
     ],
     data: options.DataArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet, .npz or .npy file.", show_default=False)],
-    overrides: options.SetOption = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the backbone; repeatable."),
+    ] = None,
     until: Annotated[
         str | None, typer.Option(metavar="PART", help="The last part of the backbone to run; all by default.")
     ] = None,

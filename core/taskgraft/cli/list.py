@@ -1,14 +1,16 @@
 """``taskgraft list``: the installed components."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from taskgraft.cli import options
 from taskgraft.cli.console import console, print_json, table
 from taskgraft.cli.errors import CliError
-from taskgraft.discovery.catalog import Catalog, catalog
+from taskgraft.contract.specs import Spec
+from taskgraft.discovery.catalog import catalog
+from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.loader import SPEC_TYPES, CatalogEntry
 from taskgraft.errors import closest_match, join_words
 
@@ -35,7 +37,7 @@ def list_command(
         for plural in axes
     }
     if as_json:
-        print_json([_as_json(entry) for of_axis in entries.values() for entry in of_axis])
+        print_json([spec_facts(entry.spec, entry.source) for of_axis in entries.values() for entry in of_axis])
         return
     rows = [
         (plural, entry.spec.name, entry.spec.summary, str(entry.source)) for plural in axes for entry in entries[plural]
@@ -45,7 +47,9 @@ def list_command(
     else:
         print(f"No {axes[0] if axis else 'plugins'} are installed.")  # noqa: T201
     if known.failures:
-        print(_failure_note(known), file=sys.stderr)  # noqa: T201
+        sources = "; ".join(str(failure.source) for failure in known.failures)
+        plugins = "1 plugin" if len(known.failures) == 1 else f"{len(known.failures):,} plugins"
+        print(f"{plugins} did not load: {sources}. See taskgraft doctor.", file=sys.stderr)  # noqa: T201
 
 
 def parse_axis(word: str) -> str:
@@ -66,17 +70,12 @@ def parse_axis(word: str) -> str:
     return plurals[word]
 
 
-def _as_json(entry: CatalogEntry) -> dict[str, str]:
+def spec_facts(spec: Spec, source: PluginSource) -> dict[str, Any]:
+    """Return what the JSON of ``list`` and ``show`` says about a spec."""
     return {
-        "axis": entry.spec.axis,
-        "name": entry.spec.name,
-        "summary": entry.spec.summary,
-        "distribution": entry.source.distribution,
-        "version": entry.source.version,
+        "axis": spec.axis,
+        "name": spec.name,
+        "summary": spec.summary,
+        "distribution": source.distribution,
+        "version": source.version,
     }
-
-
-def _failure_note(known: Catalog) -> str:
-    count = len(known.failures)
-    plugins = "1 plugin" if count == 1 else f"{count:,} plugins"
-    return f"{plugins} did not load: {'; '.join(str(one.source) for one in known.failures)}. See taskgraft doctor."

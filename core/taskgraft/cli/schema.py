@@ -11,7 +11,7 @@ from taskgraft.contract.recipe import Recipe
 
 def schema_command(
     as_json: Annotated[
-        bool, typer.Option("--json", help="Accepted for consistency; the output is always JSON.")
+        bool, typer.Option("--json", help="Has no effect: the output is always JSON.", show_default=False)
     ] = True,
     debug: options.DebugOption = False,
 ) -> None:

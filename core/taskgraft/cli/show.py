@@ -9,7 +9,7 @@ from taskgraft.cli import options
 from taskgraft.cli.config_help import settings_of
 from taskgraft.cli.console import console, print_json, table
 from taskgraft.cli.errors import CliError
-from taskgraft.cli.list import SPEC_TYPES_BY_AXIS, parse_axis
+from taskgraft.cli.list import SPEC_TYPES_BY_AXIS, parse_axis, spec_facts
 from taskgraft.composition.strategy_overrides import config_with_overrides
 from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import AXES, BackboneDescription, HeadDescription
@@ -110,13 +110,7 @@ def _settings(text: str, spec: Spec) -> Config:
 def _schema(component: _Component) -> dict[str, Any]:
     """Return the JSON schema of the settings, with everything else that is known under ``x-taskgraft``."""
     spec, description = component.spec, component.description
-    about: dict[str, Any] = {
-        "axis": spec.axis,
-        "name": spec.name,
-        "summary": spec.summary,
-        "distribution": component.source.distribution,
-        "version": component.source.version,
-    }
+    about = spec_facts(spec, component.source)
     if isinstance(spec, BackboneSpec):
         about["licence"] = spec.licence
     if description is not None:

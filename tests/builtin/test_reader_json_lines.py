@@ -76,7 +76,7 @@ def test_each_line_without_an_object_is_reported_with_its_reason(tmp_path):
         "data.jsonl, line 4: the line is not JSON (the key 'a' is used twice in one object).\n"
         "data.jsonl, line 5: the line contains a JSON str, not an object.\n"
         "data.jsonl, line 6: the byte 0xe9 is not UTF-8.\n"
-        "… and 1 more reasons.\n"
+        "Further reasons: 1.\n"
         'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
     assert rows.invalid[6] == "the line is nested too deeply"

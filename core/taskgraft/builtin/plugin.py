@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from taskgraft.builtin import baselines, heads, metrics, readers, splits
 from taskgraft.builtin.heads import configs
 from taskgraft.builtin.readers.configs import CsvConfig, HubConfig
-from taskgraft.builtin.strategies import fine_tuning, probing
+from taskgraft.builtin.strategies import fine_tuning, linear_probe
 from taskgraft.builtin.strategies.adapters import Adapters, AdaptersConfig
 from taskgraft.builtin.strategies.distill import Distill, DistillConfig
 from taskgraft.builtin.strategies.gradual_unfreezing import Gradual, GradualConfig
@@ -101,8 +101,8 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
     yield StrategySpec(
         name="linear-probe",
         summary="freeze the backbone; fit the head on cached features",
-        config=probing.LinearProbeConfig,
-        build=probing.LinearProbe,
+        config=linear_probe.LinearProbeConfig,
+        build=linear_probe.LinearProbe,
     )
     yield StrategySpec(
         name="partial",
@@ -114,8 +114,8 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
     yield StrategySpec(
         name="probe-then-tune",
         summary="fit the head on cached features, then train everything from there",
-        config=probing.ProbeThenTuneConfig,
-        build=probing.ProbeThenTune,
+        config=linear_probe.ProbeThenTuneConfig,
+        build=linear_probe.ProbeThenTune,
     )
     yield StrategySpec(
         name="stages",

@@ -24,8 +24,7 @@ def compose(
 
     Args:
         backbone: a name (``"hf-text:some/checkpoint"``), a dict with ``name`` and settings, or an object.
-        head: the same.
-        strategy: the same.
+        head, strategy: the same.
 
     Returns:
         a model that is not fitted yet.
@@ -53,8 +52,7 @@ def load(
     Args:
         path: the folder of the artifact.
         backbone: the backbone at another location, if it has moved; the object, if it was composed from one.
-        head: the object, if it was composed from one.
-        strategy: the object, if it was composed from one.
+        head, strategy: the object, if it was composed from one.
         device: where to put the model, such as ``"cuda:0"``.
 
     Returns:

@@ -78,8 +78,7 @@ def read_fit_data(
 
     Args:
         recipe: with the data and the training of the fit.
-        train: in place of the data that the recipe names; None reads those.
-        validation: the same.
+        train, validation: in place of the data that the recipe names; None reads those.
 
     Returns:
         the complete recipe, the training rows and the validation rows.

@@ -19,13 +19,13 @@ from taskgraft.contract.labels import (
     Label,
     build_vocabulary,
     check_labels_present,
-    find_label,
+    encode_label_lists,
     label_indices,
     label_key,
     to_json_label,
 )
 from taskgraft.contract.predictions import Predictions
-from taskgraft.contract.targets import TargetDescription, raise_invalid, single_column
+from taskgraft.contract.targets import TargetDescription, single_column
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member, tempered_divergence
 from taskgraft.errors import join_words
 
@@ -72,10 +72,8 @@ class Classification(Head[ClassificationTarget]):
     def encode(self, targets: Columns, target: ClassificationTarget) -> Batch:
         column, values = single_column(targets, "classification")
         check_labels_present(column, values)
-        index_of = label_indices(target.vocabulary)
-        indices = [find_label(value, index_of, target.vocabulary) for value in values]
-        raise_invalid({row: reason for row, reason in enumerate(indices) if isinstance(reason, str)})
-        return Batch({"label": torch.tensor(indices, dtype=torch.int64)})
+        indices = encode_label_lists([[value] for value in values], target.vocabulary)
+        return Batch({"label": torch.tensor(indices, dtype=torch.int64).flatten()})
 
     def decode_targets(self, encoded: Batch, target: ClassificationTarget) -> list[Any]:
         return [target.vocabulary[index] for index in encoded["label"].tolist()]

@@ -61,8 +61,7 @@ class Adapters(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         parts = last_parts("adapters", "last", self._config.last, backbone)
-        layout = next((layout for layout in head.layouts if backbone.feature(layout)), None)
-        feature = backbone.feature(layout) if layout else None
+        feature = next(filter(None, map(backbone.feature, head.layouts)), None)
         unused = (*backbone.unused, *(feature.unused if feature else ()))
         if any(part.roles for part in parts):
             chosen = ((part, self._roles(part, unused)) for part in parts)

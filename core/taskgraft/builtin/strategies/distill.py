@@ -29,7 +29,7 @@ class DistillConfig(Config):
         default=2.0,
         gt=0,
         le=100,
-        description="divisor of the logits of teacher and student; has no effect on regression",
+        description="divisor of the logits of teacher and student; without effect on regression",
     )
     mix: float = Field(
         default=0.5,

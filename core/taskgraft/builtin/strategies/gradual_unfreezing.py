@@ -32,10 +32,7 @@ class GradualConfig(Config):
         default=1, ge=1, le=100_000, description="passes over the training rows in each stage but the last"
     )
     layer_decay: float = Field(
-        default=0.8,
-        gt=0,
-        le=1,
-        description="learning rate of a part, as a multiple of that of the part after it",
+        default=0.8, gt=0, le=1, description="learning rate of a part, as a multiple of that of the part after it"
     )
     learning_rate: float = Field(default=1e-4, ge=0, description="peak rate of the last part, per step")
     head_learning_rate: float = Field(default=3e-3, ge=0, description="peak rate of the head, per step")

@@ -1,4 +1,4 @@
-"""Probing: solve for the head on frozen features, each computed once; alone, or before fine-tuning."""
+"""Linear probe: solve for the head on frozen features, each computed once; alone, or before fine-tuning."""
 
 from typing import ClassVar
 

@@ -40,9 +40,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument(
-        "--epochs", type=int, default=60, help="maximum; stops after 8 without a lower validation loss"
-    )
+    parser.add_argument("--epochs", type=int, default=60, help="maximum; stops after 8 without a lower validation loss")
     parser.add_argument("--pretraining", type=int, default=40, help="epochs of pretraining")
     parser.add_argument("--blocks", type=int, default=2)
     parser.add_argument("--feature-size", type=int, default=64)

@@ -13,7 +13,8 @@ from taskgraft.adaptation.insertion import InsertedModule, insert_modules, remov
 from taskgraft.adaptation.trainable import resolve_trainable
 from taskgraft.artifact.save import processor_settings, tensors_to_save
 from taskgraft.composition.compose import Composition, build_head, compose_components, head_features
-from taskgraft.composition.resolve import ComponentReference, check_consent, resolve
+from taskgraft.composition.consent import check_consent
+from taskgraft.composition.resolve import ComponentReference, resolve
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.head import Head

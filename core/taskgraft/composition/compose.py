@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from taskgraft.composition.consent import check_consent
 from taskgraft.composition.resolve import (
     ComponentReference,
     CompositionError,
     GivenObject,
     ResolvedComponent,
-    check_consent,
     resolve,
 )
 from taskgraft.composition.strategy_overrides import NO_OVERRIDES, OverriddenStrategy

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from taskgraft.composition.consent import check_consent
 from taskgraft.composition.strategy_overrides import NO_OVERRIDES, StrategyOverrides, parse_settings
 from taskgraft.contract.config import Config, ConfigError
 from taskgraft.contract.recipe import ComponentRef
@@ -110,23 +111,6 @@ def resolve(catalog: Catalog, kind: type[_AnySpec], reference: ComponentReferenc
 def as_list(references: ComponentReference | Sequence[ComponentReference]) -> Sequence[ComponentReference]:
     """Wrap a single reference in a list."""
     return (references,) if isinstance(references, str | Mapping | ComponentRef) else references
-
-
-def check_consent(folder: Path, spec: Spec, settings: Mapping[str, Any], granted: Mapping[str, Any]) -> None:
-    """Reject an artifact that switches on a setting for which the user's consent is needed.
-
-    Args:
-        folder: of the artifact, for the message.
-        settings: stated by the artifact.
-        granted: stated by the user.
-
-    Raises:
-        InvalidArtifact: naming the setting.
-    """
-    for key in sorted(spec.config.needs_consent):
-        if settings.get(key) and not granted.get(key):
-            advice = f'pass {spec.axis}={{"name": "{spec.name}", "{key}": True, …}} if you trust it'
-            raise InvalidArtifact(str(folder), f"it asks for '{key}', which only you can grant: {advice}")
 
 
 def _parse_reference(kind: type[Spec], reference: ComponentReference) -> tuple[str, dict[str, Any], str | None]:

@@ -1,4 +1,4 @@
-"""The base class of all errors, and pieces of their messages. Each error class is defined beside the code that raises it."""
+"""The base class of all errors, and pieces of their messages. Each error class is defined next to the code that raises it."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -198,7 +198,7 @@ def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_u
     assert (changed.code, changed.err) == (
         2,
         "Error: Cannot resume intents.compare: its settings or data changed: training.epochs was 3, is 5. "
-        "Use the same ones, or start again without resume (on the command line: --overwrite instead of --resume).\n",
+        "Restore them, or start again without resume (on the command line: --overwrite instead of --resume).\n",
     )
     unknown = typed(*compare_command("--resume", "--metric", "acuracy"))
     assert unknown.code == 2

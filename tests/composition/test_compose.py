@@ -136,7 +136,7 @@ def test_an_unknown_setting_is_rejected_with_the_closest_match():
 
 def test_a_required_setting_is_named():
     assert settings_problem(strategy="partial") == (
-        "strategy 'partial': the setting 'learn' has no default, so decide it "
+        "strategy 'partial': the setting 'learn' has no default, so set it "
         "(number of parts that are trained, counted from the output)."
     )
 

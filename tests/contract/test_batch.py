@@ -80,7 +80,7 @@ def test_moving_a_batch_moves_its_lengths_too():
 
 
 def test_tensors_with_different_numbers_of_rows_are_rejected():
-    with pytest.raises(ValueError, match=r"must have one number of rows, not .'a': 2, 'b': 3"):
+    with pytest.raises(ValueError, match=r"must have the same number of rows, not .'a': 2, 'b': 3"):
         Batch({"a": torch.zeros(2), "b": torch.zeros(3)})
 
 

@@ -89,7 +89,7 @@ def test_a_config_without_settings_names_none():
 
 def test_what_must_be_decided_is_asked_for_with_its_meaning():
     assert problem(Oven, {}) == (
-        "oven 'acme': the setting 'minutes' has no default, so decide it (how long it bakes, in minutes)."
+        "oven 'acme': the setting 'minutes' has no default, so set it (how long it bakes, in minutes)."
     )
 
 
@@ -123,7 +123,7 @@ def test_a_problem_that_the_config_itself_raises_is_reported_in_its_own_words():
 
 def test_settings_inside_settings_are_named_by_their_path():
     assert problem(Kitchen, {"oven": {"minuts": 1, "guests": ["ann", 3]}}) == (
-        "oven 'acme': the setting 'oven.minutes' has no default, so decide it (how long it bakes, in minutes). "
+        "oven 'acme': the setting 'oven.minutes' has no default, so set it (how long it bakes, in minutes). "
         "the setting 'oven.guests.1' is 3: input should be a valid string. "
         "there is no setting 'oven.minuts'. Did you mean 'oven.minutes'? Settings: minutes, heat, shelf, guests."
     )

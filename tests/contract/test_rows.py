@@ -90,7 +90,7 @@ def test_many_reasons_are_shortened_to_a_count():
     rows = Rows(pa.table({"a": list(range(9))}), "a.csv", list(range(2, 11)))
     lines = str(InvalidRows(rows, {row: f"reason {row}" for row in range(7)})).splitlines()
     assert lines == [f"a.csv, line {row + 2}: reason {row}." for row in range(5)] + [
-        "… and 2 more reasons.",
+        "Further reasons: 2.",
         'Fix these rows, or drop them with data.on_bad_row = "skip".',
     ]
 

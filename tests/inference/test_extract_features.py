@@ -419,7 +419,7 @@ def error_message(kind, tmp_path, backbone=None, data=None, output="out.npz", **
         (
             OutputError,
             {"output": "out.txt"},
-            "The features cannot be written to out.txt: files that end in .parquet, .npz, .npy can be written.",
+            "The features cannot be written to out.txt: supported file endings are .parquet, .npz, .npy.",
         ),
         (
             OutputError,

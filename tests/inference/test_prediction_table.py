@@ -190,7 +190,7 @@ def test_no_rows_are_a_file_with_a_header(tmp_path):
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("out.txt", "files that end in .csv, .jsonl, .ndjson, .parquet can be written"),
+        ("out.txt", "supported file endings are .csv, .jsonl, .ndjson, .parquet"),
         ("folder.csv", "it is a folder"),
         (
             "there.csv",

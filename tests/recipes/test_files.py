@@ -141,13 +141,13 @@ def test_a_missing_file_suggests_a_similar_one(write):
 
 def test_a_folder_without_artifact_is_not_a_recipe(write):
     write(TOML, "folder/recipe.toml")
-    assert error_text(InvalidRecipe, "folder") == "folder: this is a folder, and not an artifact."
+    assert error_text(InvalidRecipe, "folder") == "folder: this is a folder, but not an artifact."
 
 
 def test_every_unknown_key_and_invalid_value_is_named(write):
     text = START + 'stratgy = "full"\n[training]\nepoch = 3\nwarmup = 2\n'
     assert error_text(ConfigError, write(text)) == (
-        "recipe.toml: the setting 'strategy' has no default, so decide it. "
+        "recipe.toml: the setting 'strategy' has no default, so set it. "
         "the setting 'training.warmup' is 2: input should be less than 1. "
         "there is no setting 'training.epoch'. Did you mean 'training.epochs'? Settings: epochs, steps, batch_size, "
         "batch_elements, micro_batch, seed, schedule, warmup, weight_decay, clip, patience, precision and 4 more. "
@@ -272,16 +272,16 @@ def test_a_later_override_wins(write):
         (
             "epochs=5",
             "'epochs=5' cannot be set: a recipe has no 'epochs'. Did you mean 'training.epochs'? "
-            "There are backbone, head, strategy, data, training.",
+            "Keys: backbone, head, strategy, data, training.",
         ),
         (
             "data.traim=5",
-            "'data.traim=5' cannot be set: a recipe has no 'data.traim'. Did you mean 'data.train'? There are data.train, "
+            "'data.traim=5' cannot be set: a recipe has no 'data.traim'. Did you mean 'data.train'? Keys: data.train, "
             "data.validation, data.split, data.reader, data.inputs, data.target, data.on_bad_row.",
         ),
         (
             "zzz=5",
-            "'zzz=5' cannot be set: a recipe has no 'zzz'. There are backbone, head, strategy, data, training.",
+            "'zzz=5' cannot be set: a recipe has no 'zzz'. Keys: backbone, head, strategy, data, training.",
         ),
         ("training.epochs.x=5", "'training.epochs.x=5' cannot be set: 'training.epochs' has no settings below it."),
     ],

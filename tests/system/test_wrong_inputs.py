@@ -236,7 +236,7 @@ def test_a_key_that_a_recipe_does_not_have(folder):
 
 def test_an_override_of_an_unknown_key(folder):
     assert refused_fit("training.epoch=3").startswith(
-        "'training.epoch=3' cannot be set: a recipe has no 'training.epoch'. Did you mean 'training.epochs'? There are "
+        "'training.epoch=3' cannot be set: a recipe has no 'training.epoch'. Did you mean 'training.epochs'? Keys: "
     )
 
 
@@ -280,7 +280,7 @@ def test_a_setting_that_a_strategy_does_not_have(folder):
 
 def test_a_strategy_without_what_it_needs(folder):
     assert refused_fit("strategy=partial") == (
-        "strategy 'partial': the setting 'learn' has no default, so decide it (number of parts that are trained, "
+        "strategy 'partial': the setting 'learn' has no default, so set it (number of parts that are trained, "
         "counted from the output)."
     )
 

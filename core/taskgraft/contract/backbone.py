@@ -59,34 +59,34 @@ class Backbone(nn.Module, ABC):
         return self(state, layout)  # type: ignore[no-any-return]
 
     def example_batch(self) -> Batch | None:
-        """Return a small processed batch for trying insertions, best with two rows of different lengths.
+        """Return a small processed batch to try insertions on, ideally two rows of different lengths.
 
-        None: the first training rows are used.
+        With None, the first training rows are used.
         """
         return None
 
     def fingerprint(self) -> str | None:
-        """Identify the checkpoint: its stored tensors that the features use, and the processor's files.
+        """Return a digest of the checkpoint's tensors that the features use, and of the processor's files.
 
-        None: there is no checkpoint (random initialization); an artifact then holds the whole backbone.
+        None means that there is no checkpoint (random initialization); an artifact then contains the whole backbone.
         """
         return None
 
     def export(self, folder: Path) -> None:
-        """Write the current weights and the processor's files so that the underlying library loads them by itself.
+        """Write the current weights and the processor's files in the format of the underlying library.
 
         Args:
             folder: exists, and is empty.
 
         Raises:
-            ExportNotSupported: when the library has no format for it.
+            ExportNotSupported: when the library has no format for them.
         """
         raise ExportNotSupported(type(self).__name__, "its library has no checkpoint format for it")
 
 
 @dataclass(eq=False)
 class ExportNotSupported(TaskgraftError):
-    """A backbone that its own library could not load."""
+    """A backbone that cannot be written in the format of its own library."""
 
     backbone: str
     reason: str

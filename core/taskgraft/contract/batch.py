@@ -32,7 +32,7 @@ class Batch:
     def __post_init__(self) -> None:
         sizes = {name: tensor.shape[0] for name, tensor in (self.tensors | self.lengths).items()}  # type: ignore[operator]
         if len(set(sizes.values())) != 1:
-            raise ValueError(f"the tensors of a batch must have one number of rows, not {sizes}")
+            raise ValueError(f"the tensors of a batch must have the same number of rows, not {sizes}")
         for name, axes in self.axes.items():
             if missing := [axis for axis in axes if axis not in self.lengths]:
                 raise ValueError(f"tensor '{name}' is padded along {missing[0]}, which has no lengths")
@@ -45,7 +45,7 @@ class Batch:
 
     @property
     def bytes(self) -> int:
-        """The size of all tensors, padding included."""
+        """The size of all tensors in bytes, padding included."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
     def mask(self, axis: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Raw values by column, as a table holds them."""
+"""Raw values by column, as in a table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

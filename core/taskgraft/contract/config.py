@@ -12,7 +12,7 @@ from taskgraft.errors import TaskgraftError, closest_match, join_words
 
 
 class Config(BaseModel):
-    """Settings that a recipe can hold. A field without a default is one that the user must decide."""
+    """Settings that a recipe can contain. The user must set every field without a default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
@@ -89,7 +89,7 @@ def _problem(config: type[Config], path: tuple[str, ...], details: list[ErrorDet
         return f"the setting '{'.'.join(path[:-1])}' is {first['input']!r}, which is too short."
     if first["type"] == "missing":
         about = fields[path[-1]].description if fields and path[-1] in fields else None
-        return f"the setting '{key}' has no default, so decide it{f' ({about})' if about else ''}."
+        return f"the setting '{key}' has no default, so set it{f' ({about})' if about else ''}."
     reasons = ", or ".join(dict.fromkeys(_reason(detail) for detail in details))
     return f"the setting '{key}' is {first['input']!r}: {reasons}." if key else f"{reasons}."
 

@@ -1,4 +1,4 @@
-"""What one particular backbone or head is, known without its weights. Plain values; no torch."""
+"""Descriptions of one particular backbone or head, available without its weights. Plain values; no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,8 +53,8 @@ class FeatureDescription:
         ensemble_size: length of the member axis of a vector, or None when it has none.
         strides: input positions per cell along each axis, for grid and pyramid, one per level; else empty.
         unused: dotted paths of modules that other layouts need and these features do not depend on.
-        cacheable: whether these features and the states on the way to them may be cached. If not, as is right when they are
-            much larger than the inputs, their only cut is 0, and they are recomputed batch by batch.
+        cacheable: whether these features and the states at the cuts before them may be cached. Use False when they are much
+            larger than the inputs: their only cut is then 0, and they are recomputed batch by batch.
     """
 
     layout: Layout
@@ -82,7 +82,7 @@ def sequence(feature_size: int) -> FeatureDescription:
 
 @dataclass(frozen=True)
 class Part:
-    """One consecutive piece of a backbone.
+    """One section of a backbone; the sections follow each other from input to output.
 
     Attributes:
         name: unique in its backbone; used by the setting ``until`` and in messages.
@@ -128,7 +128,7 @@ class InputField:
 
 @dataclass(frozen=True)
 class BackboneDescription:
-    """What one particular backbone is.
+    """The properties of one particular backbone.
 
     Attributes:
         inputs: the named inputs it reads, in order. Empty when it reads any number of columns (a table).
@@ -139,7 +139,7 @@ class BackboneDescription:
         licence: of the weights, as their publisher states it, or None when unknown.
         mixes_examples: whether training examples are mixed with each other (mixup), so that the head must support soft labels.
         moves_positions_in: layouts in which augmentation moves positions, so that a target per position no longer fits. Grid
-            features with a geometry still fit, since it tells where every position went.
+            features with a geometry still fit, since it states where every position moved to.
         can_mask: whether elements of its sequence can be masked, so that a head can be trained to recover them.
     """
 
@@ -183,7 +183,7 @@ def _covers(paths: tuple[str, ...], path: str) -> bool:
 
 
 class TargetKind(StrEnum):
-    """What one row's target is. ``inputs`` has no target column: masked elements of the backbone's inputs are recovered."""
+    """The form of a row's target. ``inputs`` has no target column: the head recovers masked elements of the inputs."""
 
     CATEGORY = "category"
     CATEGORIES = "categories"
@@ -200,7 +200,7 @@ PER_ELEMENT = frozenset({TargetKind.ELEMENT_CATEGORIES, TargetKind.PAIR_CATEGORI
 
 @dataclass(frozen=True)
 class HeadDescription:
-    """What one particular head is.
+    """The properties of one particular head.
 
     Attributes:
         layouts: the layouts it can read, the preferred one first.

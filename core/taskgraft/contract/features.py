@@ -1,4 +1,4 @@
-"""What a backbone emits and a head reads."""
+"""Features: what a backbone emits and a head reads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Features:
 
     Attributes:
         layout: determines the axes (:data:`taskgraft.contract.descriptions.AXES`).
-        values: floating-point tensors, one; for a pyramid one per level, finest first.
+        values: floating-point tensors: one, or one per level of a pyramid, finest first.
         lengths: ``(batch,)`` int64, the number of elements of each example, for sequence and pair; else None. Positions
             past the length hold any value.
         geometry: the position of the grids in the raw input, for grid and pyramid, if the backbone knows it; else None.

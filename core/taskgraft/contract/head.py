@@ -30,7 +30,10 @@ class LossSum:
 
 
 class HeadModule(nn.Module, ABC):
-    """The built head: features → output → loss or predictions."""
+    """The built head: features → output → loss or predictions.
+
+    A method that takes an ``output`` also takes the ``features`` that it was computed from.
+    """
 
     @abstractmethod
     def forward(self, features: Features) -> Tensor:
@@ -48,22 +51,16 @@ class HeadModule(nn.Module, ABC):
 
         Args:
             targets: encoded by the head's ``encode``.
-            features: those that gave the output.
         """
 
     @abstractmethod
     def predict(self, output: Tensor, features: Features) -> Predictions:
-        """Decode an output to the user's own labels or units.
-
-        Args:
-            features: those that gave the output.
-        """
+        """Decode an output to the user's own labels or units."""
 
     def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
         """Compute soft labels for a student. For a head that supports distillation.
 
         Args:
-            features: those that gave the output.
             temperature: divides the logits before the softmax; without effect on numbers.
 
         Returns:
@@ -75,11 +72,10 @@ class HeadModule(nn.Module, ABC):
         """Compute the loss of an output against a teacher's soft labels. For a head that supports distillation.
 
         For probabilities: squared temperature times KL(teacher || student), both at that temperature, so that its gradients
-            have the scale of those of :meth:`loss` (Hinton, Vinyals and Dean, 2015, section 2).
+        have the scale of those of :meth:`loss` (Hinton, Vinyals and Dean, 2015, section 2).
 
         Args:
             soft: from :meth:`soft_labels` of a head with the same target description, at the same temperature.
-            features: those that gave the output.
         """
         raise NotImplementedError(f"{type(self).__name__} has no distillation loss")
 
@@ -157,7 +153,7 @@ class Head(ABC, Generic[AnyTarget]):
 
     @abstractmethod
     def decode_targets(self, encoded: Batch, target: AnyTarget) -> list[Any]:
-        """Return encoded targets in the form of prediction values, one per row, None where something is not known.
+        """Return encoded targets in the form of prediction values, one per row, None for an unknown target.
 
         Metrics compare them with the values of :class:`Predictions`.
         """

@@ -32,10 +32,7 @@ class HookSpecs:
 
     @hookspec
     def taskgraft_backbones(self) -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
-        """List the backbones you provide.
-
-        Return specs, not models: no torch, no network, no weights. That work belongs in a spec's ``build``.
-        """
+        """List the backbones you provide. Models, weights and downloads belong in a spec's ``build``."""
 
     @hookspec
     def taskgraft_heads(self) -> Iterable[HeadSpec]:  # type: ignore[empty-body]
@@ -55,7 +52,7 @@ class HookSpecs:
 
     @hookspec
     def taskgraft_metrics(self) -> Iterable[MetricSpec]:  # type: ignore[empty-body]
-        """List the metrics you provide: predictions, targets and named columns → numbers."""
+        """List the metrics you provide: predictions, targets and named columns → values by name."""
 
     @hookspec
     def taskgraft_baselines(self) -> Iterable[BaselineSpec]:  # type: ignore[empty-body]

@@ -73,7 +73,6 @@ def keep_masked(values: Batch, masked: Tensor) -> Batch:
     """Keep the values of masked elements, the ones to recover, and mark all others as having none.
 
     Args:
-        values: element values.
         masked: ``(batch, element)`` bool.
     """
     category = torch.where(masked, values[CATEGORY], -1)

@@ -35,7 +35,7 @@ class Unfreeze:
         parts: names of parts.
         learning_rate: the peak learning rate, per step.
         roles: only layers with one of these roles; None selects every layer.
-        modules: only tensors held by a module of one of these torch types; None selects every type.
+        modules: only tensors that belong to a module of one of these torch types; None selects every type.
         tensors: only tensors with one of these own names ("bias"); None selects every name.
         norms: whether tensors of normalization layers are selected even where ``tensors`` does not name them.
     """

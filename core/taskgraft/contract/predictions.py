@@ -24,15 +24,15 @@ class Predictions:
     classes: tuple[Any, ...] = ()
 
 
-def probabilities_by_label(shares: list[Any], classes: Sequence[Any]) -> Any:
+def probabilities_by_label(row: list[Any], classes: Sequence[Any]) -> Any:
     """Turn the probabilities of a row into a dict, label → probability; of elements or pairs of them, into lists of dicts.
 
     Args:
-        shares: a row of ``probabilities`` as a list.
+        row: a row of ``probabilities`` as a list.
     """
-    if shares and isinstance(shares[0], list):
-        return [probabilities_by_label(one, classes) for one in shares]
-    return dict(zip(classes, shares, strict=True)) if shares else []
+    if row and isinstance(row[0], list):
+        return [probabilities_by_label(one, classes) for one in row]
+    return dict(zip(classes, row, strict=True)) if row else []
 
 
 def concat_predictions(batches: Sequence[Predictions], order: Sequence[int]) -> Predictions:

@@ -34,10 +34,9 @@ class AugmentedBatch:
     """Training examples, randomly augmented and turned into model inputs.
 
     Attributes:
-        batch: as in :class:`ProcessedBatch`.
+        batch, invalid: as in :class:`ProcessedBatch`.
         partners: ``(batch,)`` int64, the row of this batch that each row was mixed with (mixup); None without mixing.
         shares: ``(batch,)`` float32 in [0, 1], the weight of each row's own target; None without mixing.
-        invalid: row → why it cannot be used, as in :class:`ProcessedBatch`.
     """
 
     batch: Batch
@@ -47,11 +46,11 @@ class AugmentedBatch:
 
 
 class Processor(ABC):
-    """Raw examples → model inputs. Is sent to loader workers, so it holds no module and no open file.
+    """Raw examples → model inputs. It is sent to loader workers, so it must hold no module and no open file.
 
     Attributes:
-        cacheable: whether processed examples that do not fit in memory are written to files of the run. If not, as is right
-            when they are much larger than the raw ones, worker processes recompute them whenever they are needed.
+        cacheable: whether processed examples that do not fit in memory are written to files of the run. Use False when they
+            are much larger than the raw ones: worker processes then recompute them whenever they are needed.
     """
 
     cacheable: ClassVar[bool] = True

@@ -50,9 +50,7 @@ class DataConfig(Config):
 
     train: str | None = Field(default=None, description="file or folder of training rows, or hub:NAME")
     validation: str | None = Field(default=None, description="file or folder of validation rows")
-    split: ComponentRef | None = Field(
-        default=None, description="how to split validation rows from the training rows: fraction:0.1"
-    )
+    split: ComponentRef | None = Field(default=None, description="split that holds out validation rows: fraction:0.1")
     reader: ComponentRef | None = Field(default=None, description="reader of the files; default: found by their suffix")
     inputs: dict[str, str] | tuple[str, ...] = Field(
         default=(), description="input role → column, or columns in the order of the roles; default: matched by name"
@@ -78,9 +76,7 @@ class DataConfig(Config):
 class TrainingConfig(Config):
     """Training arguments, for all stages."""
 
-    epochs: int = Field(
-        default=3, ge=1, le=100_000, description="passes over the training rows, unless a stage sets them"
-    )
+    epochs: int = Field(default=3, ge=1, le=100_000, description="passes over the training rows, if a stage sets none")
     steps: int | None = Field(default=None, ge=1, description="optimizer steps instead of epochs")
     batch_size: int = Field(default=32, ge=1, description="rows per step, over all processes")
     batch_elements: int | None = Field(
@@ -88,9 +84,7 @@ class TrainingConfig(Config):
         ge=1,
         description="elements per step at most, with padding, where rows differ in length; a longer row is a batch of its own",
     )
-    micro_batch: int | None = Field(
-        default=None, ge=1, description="rows per forward pass; gradients are accumulated until batch_size is reached"
-    )
+    micro_batch: int | None = Field(default=None, ge=1, description="rows per forward pass, with gradient accumulation")
     seed: int = Field(default=0, ge=0, lt=2**31, description="of all random choices")
     schedule: Literal["linear", "cosine", "constant"] = Field(
         default="linear", description="how learning rates decay to 0 after the warm-up; constant: no decay"
@@ -99,9 +93,7 @@ class TrainingConfig(Config):
     weight_decay: float = Field(default=0.01, ge=0, description="of AdamW, on matrices; never on biases and norms")
     clip: float | None = Field(default=1.0, gt=0, description="clip gradients to this total norm")
     patience: int | None = Field(
-        default=None,
-        ge=1,
-        description="epochs without a lower validation loss before a stage stops and restores its best",
+        default=None, ge=1, description="early stopping: epochs without a lower validation loss; the best is restored"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="fp32", description="numeric precision of training; auto: the fastest safe one on the device"
@@ -110,10 +102,7 @@ class TrainingConfig(Config):
         default=None, ge=1, description="steps between checkpoints, in addition to one after each epoch"
     )
     workers: int | None = Field(
-        default=None,
-        ge=0,
-        description="loader processes, 0 uses the main one; default: one per core where examples are preprocessed on the fly, "
-        "else 0",
+        default=None, ge=0, description="loader processes; default: one per core if preprocessing is on the fly, else 0"
     )
     memory: int = Field(default=1 << 30, ge=0, description="bytes of cached features in memory; the rest is in files")
     trackers: tuple[str, ...] = Field(default=(), description="trackers of accelerate: tensorboard, wandb, mlflow, …")

@@ -109,7 +109,7 @@ class Rows:
         return digest.hexdigest()
 
     def location(self, row: int) -> str:
-        """Name the place of a row, for messages."""
+        """Return the line of a row in its file, or its number, for messages."""
         return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
 
 
@@ -144,7 +144,7 @@ def to_arrow(values: Sequence[Any]) -> pa.ChunkedArray:
 
 @dataclass(eq=False)
 class MissingColumn(TaskgraftError):
-    """A column that the data lack."""
+    """A column that is missing from the data."""
 
     column: str
     source: str
@@ -177,7 +177,7 @@ class InvalidRows(TaskgraftError):
                 sentence += f" {len(rows):,} of {len(self.rows):,} rows are like this ({kind} {numbers})."
             sentences.append(sentence)
         if len(by_reason) > _REASONS:
-            sentences.append(f"… and {len(by_reason) - _REASONS:,} more reasons.")
+            sentences.append(f"Further reasons: {len(by_reason) - _REASONS:,}.")
         return "\n".join([*sentences, self.advice])
 
 

@@ -40,7 +40,7 @@ class Spec:
     """One implementation. ``build`` does the work; a spec itself does none.
 
     Attributes:
-        name: lower-case words joined by hyphens; unique in its distribution, best unique everywhere.
+        name: lower-case words joined by hyphens; unique in its distribution, ideally everywhere.
         summary: one line for ``taskgraft list``.
         config: the class of the settings.
         aliases: former names, which still work in recipes and artifacts, with a warning.
@@ -114,7 +114,7 @@ class ReaderSpec(Spec):
         suffixes: file endings it reads (".csv"); the longest that matches a path wins. An empty one matches every file, but
             only when the user names the reader.
         folder_patterns: patterns for :meth:`pathlib.Path.glob`. It reads a folder in which one of them matches something.
-        scheme: a prefix for data that are no file (``hub:NAME``); ``read`` is given the text after the colon.
+        scheme: a prefix for data that are not files (``hub:NAME``); ``read`` is given the text after the colon.
     """
 
     axis: ClassVar[str] = "reader"

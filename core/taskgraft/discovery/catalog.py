@@ -10,7 +10,7 @@ from typing import TypeVar
 from taskgraft.contract.hooks import CONTRACT_VERSION, ENTRY_POINT_GROUP, HookSpecs
 from taskgraft.contract.specs import ReaderSpec, Spec
 from taskgraft.discovery.distributions import PluginSource, iter_entry_points
-from taskgraft.discovery.loader import CatalogEntry, LoadProblem, PluginLoader
+from taskgraft.discovery.loader import CatalogEntry, LoadProblem, PluginLoader, spec_types
 from taskgraft.discovery.names import ComponentName, normalize_distribution
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 
@@ -27,7 +27,7 @@ class Catalog:
     Attributes:
         entries: all usable specs.
         failures: plugins that failed to load.
-        remarks: problems of plugins that work all the same.
+        remarks: problems of plugins that still work.
         blocked: distributions that ``TASKGRAFT_BLOCK`` blocks.
     """
 
@@ -43,7 +43,7 @@ class Catalog:
                 yield entry.spec, entry.source
 
     def find(self, kind: type[_AnySpec], name: ComponentName) -> tuple[_AnySpec, PluginSource]:
-        """Return the one spec that a name means. Warns when it is a former name.
+        """Return the only spec that a name matches. Warns when it is a former name.
 
         Raises:
             UnknownComponent: no plugin provides it.
@@ -156,7 +156,7 @@ def load_catalog(
         arguments: values for arguments that hooks may take. The present contract has none.
         contract: the version of the contract.
     """
-    loader = PluginLoader(hooks, arguments or {}, contract)
+    loader = PluginLoader(hooks, spec_types(hooks), arguments or {}, contract)
     names = (name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(","))
     to_block = {normalize_distribution(name) for name in names if name}
     blocked = set()

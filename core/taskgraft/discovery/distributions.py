@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions
+from importlib.metadata import Distribution, EntryPoint, distributions
 
 from taskgraft.discovery.names import normalize_distribution
 
@@ -43,11 +43,7 @@ def iter_entry_points(group: str) -> Iterator[tuple[PluginSource, EntryPoint]]:
 
 def is_installed(name: str) -> bool:
     """Tell whether a distribution is installed."""
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
+    return next(iter(distributions(name=name)), None) is not None
 
 
 def _read_metadata(one: Distribution) -> tuple[str, str, str] | None:

@@ -69,14 +69,12 @@ class PluginLoader:
     """Collects the specs of plugins."""
 
     hooks: type
+    spec_types: Mapping[str, type[Spec]]
     arguments: Mapping[str, object]
     contract: str
     entries: list[CatalogEntry] = field(default_factory=list)
     failures: list[LoadProblem] = field(default_factory=list)
     remarks: list[LoadProblem] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.spec_types = spec_types(self.hooks)
 
     def load(self, source: PluginSource, point: EntryPoint) -> None:
         """Import one plugin and record its specs, or the reason why it has none."""

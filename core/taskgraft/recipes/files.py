@@ -78,7 +78,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InvalidRecipe(str(path), f"there is no such file.{_similar_file(path)}") from None
     except IsADirectoryError:
-        raise InvalidRecipe(str(path), "this is a folder, and not an artifact.") from None
+        raise InvalidRecipe(str(path), "this is a folder, but not an artifact.") from None
     except (OSError, ValueError) as error:
         raise InvalidRecipe(str(path)[:200], f"the file cannot be read ({error.args[-1]!s:.80}).") from None
     if parse is None:

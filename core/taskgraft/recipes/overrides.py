@@ -61,25 +61,16 @@ def override_error(text: str, problem: str) -> ConfigError:
 
 def _check_key(text: str, steps: Sequence[str]) -> None:
     """Reject a key that a recipe does not have. The settings of a component are checked by its own config."""
-    config: type[Config] = Recipe
-    for depth, step in enumerate(steps):
-        above = ".".join(steps[:depth])
-        if step not in config.model_fields:
-            known = [*_keys(Recipe), *_COMPONENTS]
-            near = closest_match(".".join(steps), known) or _key_ending_in(step, known)
-            meant = f" Did you mean '{near}'?" if near else ""
-            here = [f"{above}.{name}" if above else name for name in config.model_fields]
-            raise override_error(text, f"a recipe has no '{'.'.join(steps)}'.{meant} There are {join_words(here, 40)}.")
-        path = ".".join(steps[: depth + 1])
-        if path in _COMPONENTS:
-            return
-        kind = config.model_fields[step].annotation
-        if isinstance(kind, type) and issubclass(kind, Config):
-            config = kind
-        elif path != "data.inputs" and depth + 1 < len(steps):
-            raise override_error(text, f"'{path}' has no settings below it.")
-        else:
-            return
+    key, known = ".".join(steps), _keys(Recipe)
+    if key in known or key.startswith(tuple(f"{above}." for above in (*_COMPONENTS, "data.inputs"))):
+        return
+    section = f"{steps[0]}." if any(one.startswith(f"{steps[0]}.") for one in known) else ""
+    siblings = [one for one in known if one.startswith(section) and "." not in one.removeprefix(section)]
+    if setting := next((one for one in siblings if key.startswith(f"{one}.")), None):
+        raise override_error(text, f"'{setting}' has no settings below it.")
+    near = closest_match(key, known) or _key_ending_in(steps[-1], known)
+    meant = f" Did you mean '{near}'?" if near else ""
+    raise override_error(text, f"a recipe has no '{key}'.{meant} Keys: {join_words(siblings, 40)}.")
 
 
 def _keys(config: type[Config], above: str = "") -> list[str]:

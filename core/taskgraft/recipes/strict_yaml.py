@@ -30,7 +30,7 @@ def read_yaml(text: str) -> Any:
     """Parse a document.
 
     Raises:
-        InvalidDocument: for invalid YAML, and for values that YAML 1.1 reads as something else than they look like.
+        InvalidDocument: for invalid YAML, and for values that YAML 1.1 reads differently from what they look like.
     """
     try:
         root = yaml.compose(text, _Loader)

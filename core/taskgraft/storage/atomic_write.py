@@ -1,4 +1,4 @@
-"""Atomic writes: output goes to a temporary path beside its place, and is renamed once it is complete."""
+"""Atomic writes: output goes to a temporary path in the same folder, and is renamed once it is complete."""
 
 import shutil
 import tempfile
@@ -19,7 +19,7 @@ def check_output_path(path: Path, suffixes: Iterable[str], what: str, *, overwri
         what: what the file will hold ("predictions").
     """
     if path.suffix.lower() not in suffixes:
-        raise OutputError(str(path), f"files that end in {join_words(suffixes)} can be written", what)
+        raise OutputError(str(path), f"supported file endings are {join_words(suffixes)}", what)
     if path.is_dir():
         raise OutputError(str(path), "it is a folder", what)
     if path.exists() and not overwrite:
@@ -59,9 +59,9 @@ def move_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: str) 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside ``path``; on success it takes the place of ``path``.
+    """Yield an empty temporary folder next to ``path``; on success it replaces ``path``.
 
-    If the process is killed during the swap, the previous folder is left beside it as ``.<name>-old-…``. Raises OSError.
+    If the process is killed during the swap, the previous folder is left next to it as ``.<name>-old-…``. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))

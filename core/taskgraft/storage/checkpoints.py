@@ -35,7 +35,7 @@ class Checkpoint:
         """Return the folder with the files, downloading them when the name is on the hub. Raises CheckpointNotFound.
 
         Args:
-            weights: whether the weights are needed, too.
+            weights: whether to download the weights too.
         """
         try:
             local = Path(self.name).expanduser()
@@ -56,17 +56,17 @@ class Checkpoint:
         try:
             return Path(snapshot_download(self.name, revision=self.revision, allow_patterns=list(patterns)))
         except (LocalEntryNotFoundError, OfflineModeIsEnabled):
-            problem = "it is no local folder, it is not in the hub's local cache, and the hub cannot be reached"
+            problem = "it is not a local folder, it is not in the local hub cache, and the hub cannot be reached"
         except HFValidationError:
             problem = "it is neither a local folder nor a valid hub name"
         except HfHubHTTPError as error:
-            problem = f"it is no local folder, and the hub responds: {str(error).splitlines()[0]}"
+            problem = f"it is not a local folder, and the hub responds: {str(error).splitlines()[0]}"
         raise CheckpointNotFound(self.name, problem)
 
 
 @dataclass(eq=False)
 class CheckpointNotFound(TaskgraftError):
-    """A checkpoint that is neither here nor on the hub."""
+    """A checkpoint that is neither on this machine nor on the hub."""
 
     name: str
     problem: str
@@ -74,7 +74,7 @@ class CheckpointNotFound(TaskgraftError):
     def __str__(self) -> str:
         return (
             f"No checkpoint '{self.name}': {self.problem}.\nCheck the spelling, give the path of a folder with config.json "
-            "in it, or download the checkpoint where there is a network."
+            "in it, or download the checkpoint on a machine with network access."
         )
 
 
@@ -111,7 +111,7 @@ class UnknownPart(TaskgraftError):
     parts: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"There is no part '{self.until}' to keep as the last. The parts are {', '.join(self.parts)}."
+        return f"The setting 'until' names no part of the backbone: '{self.until}'. Parts: {', '.join(self.parts)}."
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def translate_errors(name: str, what: str) -> Iterator[None]:
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         if "weights_only" in str(error):  # the library's advice is to run the file
-            reason = "a file holds more than tensors, and is not run"
+            reason = "a file contains more than tensors, so it was not loaded"
         raise InvalidCheckpoint(name, f"{what} cannot be read ({reason:.200})") from None
 
 

@@ -37,7 +37,7 @@ class ResumeMismatch(TaskgraftError):
 
     def __str__(self) -> str:
         changes = "; ".join(self.changed)
-        return f"Cannot resume {self.path}: the settings or data changed: {changes}. Use the same, or {_START_AGAIN}."
+        return f"Cannot resume {self.path}: its settings or data changed: {changes}. Restore them, or {_START_AGAIN}."
 
 
 @dataclass
@@ -113,10 +113,7 @@ class RunDirectory:
             raise self._error(f"its checkpoint cannot be written ({error})") from None
 
     def load_state(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """Read the checkpoint, None when there is none, and drop the metrics that were written after it.
-
-        Raises RunDirectoryError when it is damaged.
-        """
+        """Read the checkpoint, if there is one, and drop later metrics. Raises RunDirectoryError when it is damaged."""
         path = self.path / STATE
         if not path.is_file():
             self._cut_metrics(0)

@@ -370,5 +370,5 @@ def test_a_checkpoint_without_weights_is_invalid(saved, tmp_path):
 
 def test_until_without_such_a_part_lists_the_parts(saved):
     assert error_of(saved("esm2"), until="layer.1") == (
-        "There is no part 'layer.1' to keep as the last. The parts are block.0, block.1, block.2."
+        "The setting 'until' names no part of the backbone: 'layer.1'. Parts: block.0, block.1, block.2."
     )

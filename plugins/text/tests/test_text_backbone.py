@@ -159,7 +159,7 @@ def test_until_without_such_a_part_lists_the_parts(saved):
     with pytest.raises(TaskgraftError) as error:
         describe(TextConfig(checkpoint=str(saved("bert")), until="layer.1"))
     assert str(error.value) == (
-        "There is no part 'layer.1' to keep as the last. The parts are block.0, block.1, block.2."
+        "The setting 'until' names no part of the backbone: 'layer.1'. Parts: block.0, block.1, block.2."
     )
 
 
@@ -329,10 +329,10 @@ def test_a_name_that_is_nowhere_says_what_to_do():
     with pytest.raises(TaskgraftError) as error:
         tg.compose("hf-text:nobody/has-this-model", head="classification", strategy="full")
     assert str(error.value) == (
-        "No checkpoint 'nobody/has-this-model': it is no local folder, it is not in the hub's local cache, and the hub "
+        "No checkpoint 'nobody/has-this-model': it is not a local folder, it is not in the local hub cache, and the hub "
         "cannot be reached.\n"
-        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint where there is a "
-        "network."
+        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint on a machine "
+        "with network access."
     )
 
 

@@ -163,7 +163,7 @@ def test_an_unknown_part_is_an_error(checkpoints):
     with pytest.raises(UnknownPart) as caught:
         build(checkpoints["vit"], until="block.9")
     assert str(caught.value) == (
-        "There is no part 'block.9' to keep as the last. The parts are block.0, block.1, block.2."
+        "The setting 'until' names no part of the backbone: 'block.9'. Parts: block.0, block.1, block.2."
     )
 
 

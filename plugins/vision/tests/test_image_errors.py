@@ -152,7 +152,7 @@ def test_an_image_with_too_many_pixels(workdir, monkeypatch):
         "pets.csv, line 4: pets/cat/5.png has more pixels than Pillow's limit (1,000).\n"
         "pets.csv, line 5: pets/dog/0.png has more pixels than Pillow's limit (1,000).\n"
         "pets.csv, line 6: pets/dog/2.png has more pixels than Pillow's limit (1,000).\n"
-        "… and 1 more reasons.\n"
+        "Further reasons: 1.\n"
         "Fix these rows, or take them out of the data."
     )
 
@@ -266,27 +266,27 @@ def test_an_unknown_tag(workdir):
 
 def test_a_model_of_the_hub_without_a_network(workdir):
     assert refused_fit("backbone.model=hf-hub:nobody/nothing") == (
-        "No checkpoint 'nobody/nothing': it is no local folder, it is not in the hub's local cache, and the hub"
+        "No checkpoint 'nobody/nothing': it is not a local folder, it is not in the local hub cache, and the hub"
         " cannot be reached.\n"
-        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint where there "
-        "is a network."
+        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint on a machine "
+        "with network access."
     )
 
 
 def test_weights_of_the_hub_without_a_network(workdir):
     assert refused_fit("backbone.weights=pretrained") == (
-        "No checkpoint 'timm/test_resnet.r160_in1k': it is no local folder, it is not in the hub's local cache,"
+        "No checkpoint 'timm/test_resnet.r160_in1k': it is not a local folder, it is not in the local hub cache,"
         " and the hub cannot be reached.\n"
-        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint where there "
-        "is a network."
+        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint on a machine "
+        "with network access."
     )
 
 
 def test_a_missing_folder_of_a_model(workdir):
     assert refused_fit("backbone.model=./saved", "backbone.weights=pretrained") == (
         "No checkpoint './saved': there is no such folder.\n"
-        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint where there "
-        "is a network."
+        "Check the spelling, give the path of a folder with config.json in it, or download the checkpoint on a machine "
+        "with network access."
     )
 
 
@@ -317,15 +317,15 @@ def test_truncated_weights(workdir):
 
 def test_a_table_instead_of_weights(workdir):
     assert refused_fit("backbone.weights=pets.csv") == (
-        "The checkpoint 'pets.csv' cannot be used: its weights cannot be read (a file holds more than tensors, and "
-        "is not run); download them again, or save only the tensors (model.state_dict())."
+        "The checkpoint 'pets.csv' cannot be used: its weights cannot be read (a file contains more than tensors, "
+        "so it was not loaded); download them again, or save only the tensors (model.state_dict())."
     )
 
 
 def test_an_unknown_part(workdir):
     assert (
         refused_fit("backbone.until=layer5")
-        == "There is no part 'layer5' to keep as the last. The parts are layer1.0, layer2.0, layer3.0, layer4.0."
+        == "The setting 'until' names no part of the backbone: 'layer5'. Parts: layer1.0, layer2.0, layer3.0, layer4.0."
     )
 
 

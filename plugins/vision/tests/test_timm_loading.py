@@ -314,8 +314,8 @@ def test_a_pickle_with_more_than_tensors_is_an_error_and_not_run(tmp_path, name)
     (tmp_path / name).write_bytes(pickle.dumps({"state_dict": {"conv1.weight": Trap(tmp_path / "ran")}}))
 
     assert error_message("test_resnet", tmp_path / name) == (
-        "The checkpoint 'HERE' cannot be used: its weights cannot be read (a file holds more than tensors, and is not run); "
-        "download them again, or save only the tensors (model.state_dict())."
+        "The checkpoint 'HERE' cannot be used: its weights cannot be read (a file contains more than tensors, so it was not "
+        "loaded); download them again, or save only the tensors (model.state_dict())."
     )
     assert not (tmp_path / "ran").exists()
 
@@ -324,8 +324,8 @@ def test_a_zipped_pickle_with_more_than_tensors_is_an_error_and_not_run(tmp_path
     torch.save({"conv1.weight": Trap(tmp_path / "ran")}, tmp_path / "weights.pth")
 
     assert error_message("test_resnet", tmp_path / "weights.pth") == (
-        "The checkpoint 'HERE' cannot be used: its weights cannot be read (a file holds more than tensors, and is not run); "
-        "download them again, or save only the tensors (model.state_dict())."
+        "The checkpoint 'HERE' cannot be used: its weights cannot be read (a file contains more than tensors, so it was not "
+        "loaded); download them again, or save only the tensors (model.state_dict())."
     )
     assert not (tmp_path / "ran").exists()
 
@@ -511,7 +511,7 @@ def test_an_unknown_tag_is_an_error():
 
 def test_an_unknown_part_is_an_error():
     assert error_message("test_resnet", weights="random", until="layer5") == (
-        "There is no part 'layer5' to keep as the last. The parts are layer1.0, layer2.0, layer3.0, layer4.0."
+        "The setting 'until' names no part of the backbone: 'layer5'. Parts: layer1.0, layer2.0, layer3.0, layer4.0."
     )
 
 
@@ -523,9 +523,9 @@ def test_a_model_without_weights_in_timm_is_an_error():
 
 def test_weights_of_the_hub_without_a_network_are_an_error():
     assert error_message("test_resnet") == (
-        "No checkpoint 'timm/test_resnet.r160_in1k': it is no local folder, it is not in the hub's local cache, and the "
+        "No checkpoint 'timm/test_resnet.r160_in1k': it is not a local folder, it is not in the local hub cache, and the "
         "hub cannot be reached.\nCheck the spelling, give the path of a folder with config.json in it, or download the "
-        "checkpoint where there is a network."
+        "checkpoint on a machine with network access."
     )
 
 

@@ -134,7 +134,7 @@ class BackboneDescription:
         inputs: the named inputs it reads, in order. Empty when it reads any number of columns (a table).
         features: the layouts it emits, the default first.
         parts: from input to output.
-        cuts: the boundaries where the cut law holds: cut k lies before part k. 0 is always one.
+        cuts: the boundaries where the cut law holds: cut k is before part k. They always include 0.
         unused: dotted paths of modules or tensors that exist but do not affect the features.
         licence: of the weights, as their publisher states it, or None when unknown.
         mixes_examples: whether training examples are mixed with each other (mixup), so that the head must support soft labels.

@@ -25,11 +25,7 @@ class Predictions:
 
 
 def probabilities_by_label(row: list[Any], classes: Sequence[Any]) -> Any:
-    """Turn the probabilities of a row into a dict, label → probability; of elements or pairs of them, into lists of dicts.
-
-    Args:
-        row: a row of ``probabilities`` as a list.
-    """
+    """Turn a row of ``probabilities``, as a list, into a dict, label → probability; for elements or pairs, lists of dicts."""
     if row and isinstance(row[0], list):
         return [probabilities_by_label(one, classes) for one in row]
     return dict(zip(classes, row, strict=True)) if row else []

@@ -80,9 +80,7 @@ class TrainingConfig(Config):
     steps: int | None = Field(default=None, ge=1, description="optimizer steps instead of epochs")
     batch_size: int = Field(default=32, ge=1, description="rows per step, over all processes")
     batch_elements: int | None = Field(
-        default=None,
-        ge=1,
-        description="elements per step at most, with padding, where rows differ in length; a longer row is a batch of its own",
+        default=None, ge=1, description="limit on elements per step, with padding; a longer row is a batch of its own"
     )
     micro_batch: int | None = Field(default=None, ge=1, description="rows per forward pass, with gradient accumulation")
     seed: int = Field(default=0, ge=0, lt=2**31, description="of all random choices")

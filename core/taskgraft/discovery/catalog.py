@@ -119,10 +119,10 @@ class AmbiguousComponent(TaskgraftError):
 
     axis: str
     name: str
-    found: tuple[tuple[Spec, PluginSource], ...]
+    matches: tuple[tuple[Spec, PluginSource], ...]
 
     def __str__(self) -> str:
-        sources = [source for _, source in self.found]
+        sources = [source for _, source in self.matches]
         qualified = sorted({f"'{source.distribution}/{self.name}'" for source in sources})
         if len(qualified) == 1:
             points = join_words(sorted(f"{source.entry_point} = {source.module}" for source in sources))
@@ -132,7 +132,7 @@ class AmbiguousComponent(TaskgraftError):
             )
         providers = dict.fromkeys(
             str(source) if spec.name == self.name else f"{source} (a former name of '{spec.name}')"
-            for spec, source in self.found
+            for spec, source in self.matches
         )
         return (
             f"The {self.axis} '{self.name}' is provided by {' and by '.join(providers)}. "

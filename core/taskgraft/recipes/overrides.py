@@ -111,7 +111,7 @@ def _as_table(kind: type[Spec], component: Any, key: str) -> Any:
 
 
 def _parse_value(text: str) -> Any:
-    """Parse the value of an override. ``007``, dates and ``nan`` are not values of settings, so they stay text."""
+    """Parse the value of an override. ``007``, dates and ``nan`` are not valid values of settings, so they are text."""
     try:
         return json.loads(text, parse_constant=lambda constant: constant)
     except (ValueError, RecursionError):

@@ -12,11 +12,11 @@ from taskgraft.errors import TaskgraftError, join_words
 
 
 def check_output_path(path: Path, suffixes: Iterable[str], what: str, *, overwrite: bool) -> None:
-    """Reject an output file that could not be written, before any work is done. Raises OutputError.
+    """Check before any work is done that an output file can be written. Raises OutputError.
 
     Args:
         suffixes: supported file endings, in lower case.
-        what: what the file will hold ("predictions").
+        what: what the file will contain ("predictions").
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(str(path), f"supported file endings are {join_words(suffixes)}", what)
@@ -47,7 +47,7 @@ def move_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: str) 
     Existing files of the same names are replaced. Raises OutputError when they cannot be written.
 
     Args:
-        write: is given an empty temporary folder, and returns the files that it wrote there.
+        write: called with an empty temporary folder; returns the files that it wrote there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """The directory of a training run: its checkpoint, its identity, its metrics and a lock.
 
 ``run.json`` identifies the run; ``state.safetensors`` is the checkpoint: tensors and, in its header, JSON; ``metrics.jsonl``
-holds a line per step and epoch. A checkpoint is replaced by a rename, so it is complete whenever the run is killed.
+has a line per step and epoch. A checkpoint is replaced by a rename, so it is complete even if the run is killed.
 """
 
 import json

@@ -86,8 +86,8 @@ def test_what_cannot_be_merged_is_not_exported(tmp_path):
 def test_a_backbone_whose_library_has_no_checkpoints_is_rejected(tmp_path):
     model = trained(pictures(), training_stage("last"), rows=images())
     assert refusal(model, tmp_path / "plain") == (
-        "'Pictures' cannot be exported: its library has no checkpoint format for it. An artifact (save) holds what was "
-        "trained."
+        "'Pictures' cannot be exported: its library has no checkpoint format for it. To store what was trained, "
+        "save an artifact."
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -54,8 +54,8 @@ def test_it_is_overwritten_on_request(place):
 def test_what_cannot_be_exported_is_reported(place):
     fitted("small-pictures", images(), "partial:1").save("halves")
     assert refusal("halves", "plain") == (
-        "'small-pictures' cannot be exported: its library has no checkpoint format for it. An artifact (save) holds what was "
-        "trained."
+        "'small-pictures' cannot be exported: its library has no checkpoint format for it. To store what was trained, "
+        "save an artifact."
     )
 
 

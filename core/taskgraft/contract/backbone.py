@@ -92,7 +92,7 @@ class ExportNotSupported(TaskgraftError):
     reason: str
 
     def __str__(self) -> str:
-        return f"'{self.backbone}' cannot be exported: {self.reason}. An artifact (save) holds what was trained."
+        return f"'{self.backbone}' cannot be exported: {self.reason}. To store what was trained, save an artifact."
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:

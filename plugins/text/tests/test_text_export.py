@@ -128,6 +128,6 @@ def test_a_model_that_ends_at_an_inner_block_cannot_be_exported(saved, tmp_path)
         model.export(tmp_path / "plain")
     assert str(caught.value) == (
         f"'hf-text:{saved('bert')}' cannot be exported: it ends at block.1 (until), and transformers would run all blocks. "
-        "An artifact (save) holds what was trained."
+        "To store what was trained, save an artifact."
     )
     assert list(tmp_path.iterdir()) == []

@@ -115,8 +115,8 @@ def test_a_truncated_model_cannot_be_exported(weight_folder, tmp_path):
     with pytest.raises(TaskgraftError) as caught:
         model.export(tmp_path / "export")
     assert str(caught.value) == (
-        "'timm:test_vit' cannot be exported: it ends at blocks.2 (until), but timm would run all blocks. An artifact (save) "
-        "holds what was trained."
+        "'timm:test_vit' cannot be exported: it ends at blocks.2 (until), but timm would run all blocks. To store what was "
+        "trained, save an artifact."
     )
 
 

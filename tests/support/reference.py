@@ -26,18 +26,18 @@ def reference(module: ModuleType) -> doc.Module:
 
 
 def _with_docstring(member: doc.Variable) -> doc.Variable:
-    """Give a constant the docstring below its definition, which is in the module that its value names or any loaded one."""
-    for key, home in list(sys.modules.items()):
-        if key.startswith("taskgraft.") and key not in SURFACE and member.name in vars(home):
-            documented = doc.Module(home).members.get(member.name)
-            if documented is not None and documented.docstring:
+    """Give a constant the docstring below its definition, in whichever loaded module that is."""
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("taskgraft.") and name not in SURFACE and member.name in vars(module):
+            home = doc.Module(module).members.get(member.name)
+            if home is not None and home.docstring:
                 return doc.Variable(
                     member.modulename,
                     member.qualname,
-                    taken_from=documented.taken_from,
-                    docstring=documented.docstring,
-                    annotation=documented.annotation,
-                    default_value=documented.default_value,
+                    taken_from=home.taken_from,
+                    docstring=home.docstring,
+                    annotation=home.annotation,
+                    default_value=home.default_value,
                 )
     return member
 

@@ -24,7 +24,9 @@ ENTRY_POINT_GROUP = "taskgraft"
 """The entry point group of plugins."""
 
 hookspec = pluggy.HookspecMarker("taskgraft")
+
 hookimpl = pluggy.HookimplMarker("taskgraft")
+"""Marks a function of a plugin as an implementation of the hook of its name."""
 
 
 class HookSpecs:

@@ -7,6 +7,7 @@ from taskgraft.contract.targets import TargetError, is_missing, raise_invalid
 from taskgraft.errors import join_words
 
 Label = str | bool | int | float
+"""A label as JSON holds it."""
 
 
 def to_json_label(value: Any) -> Label:

@@ -10,8 +10,11 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.config import Config
 from taskgraft.contract.features import ELEMENT_AXIS
 
-CATEGORY, NUMBER = "category", "number"
-"""The names of the tensors of element values."""
+CATEGORY = "category"
+"""The name of the tensor that holds the category of each element."""
+
+NUMBER = "number"
+"""The name of the tensor that holds the numbers of each element."""
 
 
 class ElementKind(Config):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from taskgraft.contract.head import HeadModule, LossSum
 
 Wrap = Callable[["nn.Module"], "nn.Module"]
+"""Layer → the module that takes its place."""
+
 StageLoss = Callable[["HeadModule", "Tensor", "Batch", "Features"], "LossSum"]
 Regularizer = Callable[["nn.Module"], "Tensor"]
 StepCallback = Callable[["nn.Module", int], None]
@@ -147,3 +149,4 @@ class Stage:
 
 
 Plan = tuple[Stage, ...]
+"""The stages of a strategy, in order."""

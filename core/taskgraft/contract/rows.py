@@ -14,8 +14,10 @@ import pyarrow as pa
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 
 FIX_OR_SKIP_ADVICE = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
+"""Advice on invalid rows where they may be dropped."""
+
 FIX_ADVICE = "Fix these rows, or take them out of the data."
-"""Advice on invalid rows: where they may be dropped, and where every row needs a result."""
+"""Advice on invalid rows where every row needs a result."""
 
 _REASONS = 5  # reasons that are counted separately; further ones are counted together
 _CHUNK = 65_536  # rows hashed at a time

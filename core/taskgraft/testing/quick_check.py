@@ -19,7 +19,7 @@ from taskgraft.testing.head_fixture import fit_target
 from taskgraft.testing.plugin import config_to_try
 from taskgraft.testing.sample_backbone import SAMPLE_INPUTS, SAMPLE_LABELS, SAMPLE_TARGETS, SampleBackbone
 
-Arguments = Mapping[str, Any]
+CheckArguments = Mapping[str, Any]
 """The arguments of checks, by name."""
 
 
@@ -92,7 +92,7 @@ def _check_spec(spec: Spec, configs: Mapping[str, Config]) -> Iterator[CheckResu
         yield CheckResult(subject, f"{len(checks) - len(possible)} more", Outcome.NOT_TRIED, missing)
 
 
-def _run(subject: str, check: CheckFunction, arguments: Arguments) -> CheckResult:
+def _run(subject: str, check: CheckFunction, arguments: CheckArguments) -> CheckResult:
     title = title_of(check)
     try:
         check(**{name: arguments[name] for name in needs_of(check)})
@@ -103,7 +103,7 @@ def _run(subject: str, check: CheckFunction, arguments: Arguments) -> CheckResul
     return CheckResult(subject, title, Outcome.KEPT)
 
 
-def _backbone_arguments(spec: BackboneSpec, configs: Mapping[str, Config]) -> Arguments:
+def _backbone_arguments(spec: BackboneSpec, configs: Mapping[str, Config]) -> CheckArguments:
     if spec.example is None and f"{spec.axis} {spec.name}" not in configs:
         raise _NotTried(f"It has no example, and building it may download weights. {_how_to_try(spec)}")
     config = _config(spec, configs)
@@ -116,7 +116,7 @@ def _backbone_arguments(spec: BackboneSpec, configs: Mapping[str, Config]) -> Ar
     return arguments if inputs is None else {**arguments, "inputs": inputs}
 
 
-def _head_arguments(spec: HeadSpec, configs: Mapping[str, Config]) -> Arguments:
+def _head_arguments(spec: HeadSpec, configs: Mapping[str, Config]) -> CheckArguments:
     config = _config(spec, configs)
     head = spec.build(config)
     rows = None if spec.example is None else spec.example.rows
@@ -143,7 +143,7 @@ def _sample_targets(head: Head[Any]) -> Any:
     return SAMPLE_TARGETS[kind]
 
 
-def _strategy_arguments(spec: StrategySpec, configs: Mapping[str, Config]) -> Arguments:
+def _strategy_arguments(spec: StrategySpec, configs: Mapping[str, Config]) -> CheckArguments:
     return {
         "strategy": spec.build(_config(spec, configs)),
         "backbone": SampleBackbone(),
@@ -153,7 +153,7 @@ def _strategy_arguments(spec: StrategySpec, configs: Mapping[str, Config]) -> Ar
     }
 
 
-_ARGUMENTS: Mapping[type[Spec], Callable[..., Arguments]] = {
+_ARGUMENTS: Mapping[type[Spec], Callable[..., CheckArguments]] = {
     BackboneSpec: _backbone_arguments,
     HeadSpec: _head_arguments,
     StrategySpec: _strategy_arguments,

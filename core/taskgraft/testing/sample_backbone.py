@@ -28,8 +28,10 @@ from taskgraft.contract.processor import ProcessedBatch, Processor
 _SIZE, _VOCABULARY, _BLOCKS = 8, 32, 3
 
 SAMPLE_INPUTS: Columns = {"text": ["a", "b c", "a b c", "c d e f", "d d", "e f a"]}
+"""Inputs of :class:`SampleBackbone`."""
 
 SAMPLE_LABELS = ["x", "y", "x", "z", "y", "z"]
+"""A label for each row of :data:`SAMPLE_INPUTS`."""
 
 SAMPLE_TARGETS: Mapping[TargetKind, Columns | ElementSchema] = {
     TargetKind.CATEGORY: {"label": SAMPLE_LABELS},

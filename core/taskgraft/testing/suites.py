@@ -91,6 +91,7 @@ class HeadLaws(_WithSpec):
 
     @pytest.fixture
     def columns(self) -> Columns:
+        """No columns: most heads tune on none."""
         return {}
 
 
@@ -106,18 +107,22 @@ class StrategyLaws:
 
     @pytest.fixture
     def backbone(self) -> Backbone:
+        """The small encoder of the kit."""
         return SampleBackbone()
 
     @pytest.fixture
     def inputs(self) -> Columns:
+        """Six texts for it."""
         return SAMPLE_INPUTS
 
     @pytest.fixture
     def head(self) -> Head[Any]:
+        """A classification head."""
         return Classification(ClassificationConfig())
 
     @pytest.fixture
     def targets(self) -> Columns:
+        """A label per text."""
         return {"label": SAMPLE_LABELS}
 
 
@@ -134,6 +139,7 @@ class ReaderLaws(_WithConfig):
 
     @pytest.fixture
     def count(self) -> int | None:
+        """Unknown: the number of rows is not compared."""
         return None
 
 
@@ -163,8 +169,10 @@ class PluginLaws:
 
     @pytest.fixture
     def configs(self) -> dict[str, Config]:
+        """No settings: specs are tried with their examples or defaults."""
         return {}
 
     @pytest.fixture
     def labelled(self) -> dict[str, LabelledRows]:
+        """No rows: metrics and baselines are tried with those of the kit."""
         return {}

@@ -100,7 +100,9 @@ class TrainingConfig(Config):
         default=None, ge=1, description="steps between checkpoints, in addition to one after each epoch"
     )
     workers: int | None = Field(
-        default=None, ge=0, description="loader processes; default: one per core if preprocessing is on the fly, else 0"
+        default=None,
+        ge=0,
+        description="loader processes, 0 for none; default: one per core if preprocessing is on the fly, else 0",
     )
     memory: int = Field(default=1 << 30, ge=0, description="bytes of cached features in memory; the rest is in files")
     trackers: tuple[str, ...] = Field(default=(), description="trackers of accelerate: tensorboard, wandb, mlflow, …")

@@ -25,7 +25,7 @@ from taskgraft.contract.plan import Insertion, Stage, Unfreeze
 from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.training.errors import ValidationRequired
-from taskgraft.training.train_step import parameter_groups
+from taskgraft.training.optimizer import parameter_groups
 
 THIRD_PARTY = f"""{OPENING}
 from taskgraft.plugin import Stage, Strategy, StrategySpec, Unfreeze

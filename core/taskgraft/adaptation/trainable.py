@@ -67,7 +67,8 @@ class TrainableTensors:
     def set_train_modes(self) -> list[tuple[str, nn.Module]]:
         """Set training mode and ``requires_grad`` for what is trained, eval mode and no gradients for everything else.
 
-        A frozen part runs in eval mode, also inside inserted modules; so does a module whose statistics are not declared.
+        A frozen part runs in eval mode (no dropout, no BatchNorm updates), also inside inserted modules; so does a module whose
+        statistics are not declared.
 
         Returns:
             the modules that must stay in eval mode, by name.

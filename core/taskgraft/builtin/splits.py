@@ -39,7 +39,7 @@ class FractionConfig(Config):
 
 
 def by_fraction(rows: "Rows", targets: Sequence[str], config: FractionConfig, seed: int) -> Mapping[str, Sequence[int]]:
-    """Hold out a share of each class; the only row of a class stays in training.
+    """Split stratified by class: hold out a share of each; the only row of a class stays in training.
 
     Where more than half of the targets are distinct, as with numbers and texts, rows are sampled without regard to them.
     """

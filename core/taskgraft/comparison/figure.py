@@ -1,4 +1,4 @@
-"""The figure of a comparison: score against seconds, with the best trade-offs marked."""
+"""The figure of a comparison: score against seconds, with the Pareto front marked."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,7 @@ _BLUE, _GREY = "#1f5fa8", "#8a8a8a"
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Plot each candidate that ran, with its interval, into a PNG file; the best trade-offs are filled and joined by steps."""
+    """Plot each candidate that ran, with its interval, into a PNG file; the Pareto front is filled and joined by steps."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter

@@ -1,4 +1,4 @@
-"""Results of a comparison: scores, costs and the best trade-offs; as JSON and as a table."""
+"""Results of a comparison: scores, costs and the Pareto front; as JSON and as a table."""
 
 import math
 import statistics
@@ -143,7 +143,7 @@ class Comparison:
 
     @cached_property
     def best(self) -> list[Candidate]:
-        """The best trade-offs: no other has as good a score in less time, or a better one in the same time. Fastest first."""
+        """The Pareto front: no other has as good a score in less time, or a better one in the same time. Fastest first."""
         sign = 1 if self.lower_is_better else -1
         best: list[tuple[float, float, Candidate]] = []
         points = [(seconds, sign * score.value, one) for one, seconds, score in self.points]

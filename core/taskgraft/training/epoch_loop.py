@@ -59,7 +59,7 @@ class EpochLoop:
         return self.stepper.stage.patience or self.stepper.settings.patience
 
     def run(self, save_checkpoint: Callable[[], None] | None = None) -> None:
-        """Train until the last epoch or step, or until patience ends; then restore the best epoch if there is patience.
+        """Train until the last epoch or step, or until early stopping; with patience, restore the best epoch at the end.
 
         Raises:
             TrainingDiverged, NotEnoughMemory: when training cannot continue.
@@ -69,7 +69,7 @@ class EpochLoop:
         every, stage = settings.checkpoint_every, self.stepper.stage
         if stage.on_stage_start is not None:
             stage.on_stage_start(self.stepper.task.backbone, steps)
-        while (progress.step < steps or progress.within) and not self._patience_ended():
+        while (progress.step < steps or progress.within) and not self._stops_early():
             for batch in self._load(self._batches(progress.epoch)[progress.within :][: steps - progress.step]):
                 self._step(batch, schedule.factor(progress.step))
                 if save_checkpoint is not None and every is not None and progress.step % every == 0:
@@ -137,7 +137,7 @@ class EpochLoop:
         line = {"stage": self.stepper.stage.name, "epoch": self.progress.epoch + 1, **values}
         log_metrics(self.stepper.accelerator, self.directory, self.steps_before + self.progress.step, line)
 
-    def _patience_ended(self) -> bool:
+    def _stops_early(self) -> bool:
         return self.patience is not None and self.progress.waited >= self.patience
 
     def _count_steps(self) -> int:

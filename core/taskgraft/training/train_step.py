@@ -8,7 +8,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils.memory import clear_device_cache
 from torch import Tensor, nn
-from torch.optim import AdamW
 
 from taskgraft.adaptation.guard import WeightGuard
 from taskgraft.adaptation.trainable import TrainableTensors
@@ -21,13 +20,10 @@ from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
 from taskgraft.progress import ProgressReporter
 from taskgraft.training.checkpoint import restore_tensors
+from taskgraft.training.optimizer import make_optimizer
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 """Modules that cannot be trained on a batch of one row."""
-
-_ADAMW_EPSILON = 1e-6
-"""As BERT was trained with. It must be large compared with a gradient that is zero but for rounding (that of the bias of the
-keys, which a softmax ignores), or the step follows the rounding, which differs with the number of processes."""
 
 _MIN_LOSS_SCALE = 1e-4
 """Below this scale of fp16 losses, a gradient that is not finite is not the fault of the number format."""
@@ -74,9 +70,7 @@ class TrainStep:
         self._parameters = [parameter for parameter in self.task.parameters() if parameter.requires_grad]
         self.micro_batch = self.settings.micro_batch or self.settings.batch_size
         device = self.task.device.type
-        self.optimizer = AdamW(
-            parameter_groups(self.trainable, self.settings), eps=_ADAMW_EPSILON, fused=device in ("cpu", "cuda")
-        )
+        self.optimizer = make_optimizer(self.trainable, self.settings, device)
         self._peak_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(device, enabled=self.settings.precision == "fp16")
         self.no_single = any(isinstance(module, _BATCH_NORMS) and module.training for module in self.task.modules())
@@ -187,19 +181,3 @@ def seed_device(seed: int, device: torch.device) -> None:
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
-
-
-def parameter_groups(trainable: TrainableTensors, settings: TrainingConfig) -> list[dict[str, object]]:
-    """Group parameters by learning rate, and by weight decay: matrices decay, biases and norms do not."""
-    tensors = trainable.tensors()
-    groups: list[dict[str, object]] = []
-    for group in trainable.groups:
-        by_options: dict[tuple[float, bool], list[Tensor]] = {}
-        for name in group.tensors:
-            if isinstance(tensors[name], nn.Parameter):
-                is_matrix = tensors[name].dim() > 1 and not name.endswith("bias")
-                by_options.setdefault((group.factors.get(name, 1.0), is_matrix), []).append(tensors[name])
-        for (factor, is_matrix), parameters in sorted(by_options.items(), key=lambda item: item[0], reverse=True):
-            decay = settings.weight_decay if is_matrix else 0.0
-            groups.append({"params": parameters, "lr": group.learning_rate * factor, "weight_decay": decay})
-    return groups

@@ -12,12 +12,15 @@ import taskgraft
 ROOT = Path(__file__).parents[1]
 CORE = Path(taskgraft.__file__).parent
 MODULES = sorted(CORE.rglob("*.py"))
-READ = sorted(
-    path
-    for folder in ("core", "plugins", "examples", "tests")
-    for path in (ROOT / folder).rglob("*")
-    if path.suffix in (".py", ".md", ".template", ".pyi") and "contract_1_0" not in path.parts
-) + [ROOT / "README.md"]
+READ = [
+    ROOT / "README.md",
+    *sorted(
+        path
+        for folder in ("core", "plugins", "examples", "tests")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".md", ".template", ".pyi") and "contract_1_0" not in path.parts
+    ),
+]
 
 RETIRED = re.compile(
     r"\b(is told|are told|whoever|rivals?|what stays frozen|mend|hangs? on|judged by|trained numbers)\b", re.IGNORECASE
@@ -25,13 +28,50 @@ RETIRED = re.compile(
 """Phrases of a former private dialect; see the style guide of the project."""
 
 FIELD_NOUNS = frozenset(
-    "batching masking merging preprocessing ranking reading splitting string tracking training".split()
+    [
+        "batching",
+        "masking",
+        "merging",
+        "preprocessing",
+        "ranking",
+        "reading",
+        "splitting",
+        "string",
+        "tracking",
+        "training",
+    ]
 )
 """Nouns of the field that end like a participle."""
 
 IRREGULAR = frozenset(
-    "begun bound built chosen drawn done found given gone held hidden kept known left lost made said seen shown spoken "
-    "stood taken taught told understood written".split()
+    [
+        "begun",
+        "bound",
+        "built",
+        "chosen",
+        "drawn",
+        "done",
+        "found",
+        "given",
+        "gone",
+        "held",
+        "hidden",
+        "kept",
+        "known",
+        "left",
+        "lost",
+        "made",
+        "said",
+        "seen",
+        "shown",
+        "spoken",
+        "stood",
+        "taken",
+        "taught",
+        "told",
+        "understood",
+        "written",
+    ]
 )
 
 

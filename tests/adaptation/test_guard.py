@@ -546,6 +546,7 @@ def resnet() -> Backbone:
 SHAPES = {"BERT": bert, "ESM": esm, "ViT": vit, "ResNet": resnet}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["weights fp32", "weights bf16"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("parts", [("first", "block-0", "block-1"), ("block-1",), ()], ids=["full", "last", "head"])

@@ -201,6 +201,7 @@ def test_a_missing_head_or_strategy_is_asked_for_by_its_class(tmp_path):
 # --- damage and mix-ups
 
 
+@pytest.mark.slow
 def test_500_single_bit_flips_are_all_rejected(artifact):
     chance, backbone = random.Random(0), Based()
     names = (MANIFEST, TENSORS, SUMS)

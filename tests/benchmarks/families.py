@@ -1,10 +1,10 @@
-"""Every model family of timm: its parts, and the error of features that are resumed from its cuts.
+"""Every model family of timm: its parts, and the error of features computed from its cuts.
 
     python tests/benchmarks/families.py             # the smallest model of each family, up to 100 million parameters
     python tests/benchmarks/families.py --most 1e9
 
 Weights are random. For each model the first, middle and last cut are tried, for each layout that it emits, in eval mode with
-fp32. A whole pass is compared with one that is resumed from the state at the cut, by the largest difference.
+fp32. The features of a full forward pass are compared with those computed from the state at the cut, by the largest difference.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
         exact += worst == 0
         uncut += [family] if cuts == 0 else []
         print(f"{family:28} {name:34} {parts:3} parts, {cuts:3} cuts, largest difference {worst:.1e}", flush=True)
-    print(f"{len(families)} families; {exact} resumed bit for bit; no cut but 0: {', '.join(uncut) or 'none'}")
+    print(f"{len(families)} families; {exact} bit for bit; no cut but 0: {', '.join(uncut) or 'none'}")
     print(f"too large: {', '.join(too_large) or 'none'}; failed: {', '.join(failed) or 'none'}")
 
 
@@ -75,8 +75,8 @@ def measure(name: str) -> tuple[int, int, float]:
     for layout in (feature.layout for feature in backbone.description.features):
         whole = backbone(batch, layout)
         for cut in sorted({cuts[0], cuts[len(cuts) // 2], cuts[-1]}) if cuts else ():
-            resumed = backbone.forward_from_cut(cut, backbone.forward_to_cut(cut, batch, layout), layout)
-            pairs = zip(whole.values, resumed.values, strict=True)
+            from_cut = backbone.forward_from_cut(cut, backbone.forward_to_cut(cut, batch, layout), layout)
+            pairs = zip(whole.values, from_cut.values, strict=True)
             worst = max(worst, *(float((first - second).abs().max()) for first, second in pairs))
     return len(backbone.description.parts), len(cuts), worst
 

@@ -126,6 +126,7 @@ def test_a_broken_pipe_is_quiet():
     os.close(write)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -194,6 +195,7 @@ def test_elsewhere_than_at_a_terminal_each_row_is_one_line_without_colours(besid
     assert any("to here" in line and "healthy" in line for line in out.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [200, 60, 30])
 def test_a_narrow_terminal_loses_no_text(columns):
     wide = apart("list", "strategies").out

@@ -112,12 +112,14 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "check", "text"), FAULTS.values(), ids=FAULTS)
 def test_a_broken_promise_is_reported(acme, change, check, text):
     acme(change)
     assert broken("acme-models")[check] == ("backbone 'acme-models'", text)
 
 
+@pytest.mark.slow
 def test_torch_at_the_top_is_found_though_torch_is_imported_here(acme):
     acme((MODULE, "from pydantic import Field\n", "import torch\nfrom pydantic import Field\n"))
     assert broken("acme-models") == {
@@ -212,6 +214,7 @@ def test_what_has_no_default_is_not_tried_until_it_is_given(beside_others):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plugin", ["taskgraft-fraud", "taskgraft-protein", "taskgraft-text"])
 def test_a_first_party_plugin_keeps_the_promises_that_need_no_download(plugin):
     assert broken(plugin) == {}
@@ -270,6 +273,7 @@ def test_all_that_the_kit_checks_with_pytest_is_checked_without(subject, suite):
     assert {check.__name__.removeprefix("check_") for check in checks_of(subject)} == tests
 
 
+@pytest.mark.slow
 def test_the_core_keeps_its_promises_and_pytest_is_not_imported():
     code = (
         "import sys; sys.modules['pytest'] = None; from taskgraft.cli.main import main; main(['doctor', 'taskgraft'])"

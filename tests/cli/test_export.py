@@ -73,6 +73,7 @@ def test_rows_to_check_with_are_read(place):
     assert not (place / "plain").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_an_artifact_is_reported(tmp_path):
     done = apart("export", tmp_path / "nothing", tmp_path / "plain")
     assert (done.code, done.out) == (2, "")

@@ -145,6 +145,7 @@ def test_an_existing_file_is_overwritten_on_request_only(place):
     assert np.array_equal(np.load("out.npz")["features"], expected().values)
 
 
+@pytest.mark.slow
 def test_no_traceback_leaves_a_process_of_its_own(place):
     done = apart("features", "nothing", "rows.csv", "-o", "out.npy")
     assert (done.code, done.out, "Traceback" in done.err) == (2, "", False)

@@ -181,6 +181,7 @@ def test_a_plugins_reader_split_and_metric_work_by_name(folder, tmp_path):
 # --- resuming
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_weights(folder):
     typed("fit", "long.toml", "-o", "whole", "-q")
     interrupt_when_there_is(folder / "long.run" / "state.safetensors")

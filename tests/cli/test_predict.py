@@ -111,7 +111,10 @@ def test_an_invalid_row_is_reported_with_its_line_and_leaves_no_file(place):
         (("nowhere", "valid.csv"), "The artifact nowhere cannot be used: there is no such folder."),
         (("intents", "valid.csv", "--device", "abacus"), "The device 'abacus' cannot be used: "),
         (("intents", "missing.csv"), "missing.csv: there is no such file."),
-        (("intents", "valid.csv", "-o", "out.xls"), "The predictions cannot be written to out.xls: supported file endings are "),
+        (
+            ("intents", "valid.csv", "-o", "out.xls"),
+            "The predictions cannot be written to out.xls: supported file endings are ",
+        ),
         (("intents", "valid.csv", "--keep", "idd"), "valid.csv has no column 'idd'. Did you mean 'id'?"),
     ],
 )

@@ -74,6 +74,7 @@ def trained(backbone, stage=ALL, **training):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Noisy, Mixing])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_number_of_workers_does_not_change_a_bit(kind, workers):

@@ -82,6 +82,7 @@ def test_the_mask_of_evaluation_is_fixed_and_inputs_fit_targets():
     assert FIXED_MASK.seeds([7]) == EpochSeed(0, 0).seeds([7])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_number_of_workers_does_not_change_a_bit(workers):
     assert_same_bits(weights(pretrained(workers=0)), weights(pretrained(workers=workers)))

@@ -114,6 +114,7 @@ def test_a_baseline_is_evaluated_on_the_same_rows():
     assert run.metrics.baselines["majority"]["accuracy"] == pytest.approx(most / len(rows["label"]))
 
 
+@pytest.mark.slow
 def test_baselines_are_fitted_on_the_training_rows_alone():
     model = tg.compose(words(), "regression", "linear-probe")
     rows = sentences() | {"number": [1.0, 3.0] * 12}

@@ -159,6 +159,7 @@ def test_intervals_of_a_correlation_have_their_nominal_coverage():
     assert 0.90 <= coverage(draw, "correlation", 0.6) <= 0.98
 
 
+@pytest.mark.slow
 def test_if_rows_of_a_group_are_alike_only_drawing_groups_has_the_nominal_coverage():
     groups = np.repeat(np.arange(40), 5)
 

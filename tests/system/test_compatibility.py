@@ -10,8 +10,8 @@ from commands import typed
 from planting import Garden, garden_in
 
 import taskgraft as tg
-from taskgraft.artifact.artifact import InvalidArtifact
 from taskgraft.discovery.catalog import UnknownComponent, load_catalog
+from taskgraft.storage.manifest import InvalidArtifact
 
 FOLDER = Path(__file__).parents[1] / "compatibility"
 
@@ -63,6 +63,7 @@ def test_an_old_plugin_loads_without_a_word(old_plugin):
     assert found == set(NAMES)
 
 
+@pytest.mark.slow
 def test_an_old_recipe_fits(old_plugin, tmp_path, monkeypatch):
     shutil.copytree(OLD, tmp_path / "old")
     monkeypatch.chdir(tmp_path / "old")

@@ -9,6 +9,8 @@ from small_plugin import TableConfig
 import taskgraft as tg
 from taskgraft.plugin import ComponentRef
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def rows(tmp_path, monkeypatch) -> pd.DataFrame:

@@ -22,6 +22,7 @@ def rows(rate: float, size: int = 400):
     return Predictions(["01"[int(score > 0.5)] for score in scores], list(both), ("0", "1")), truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.02, 0.4])
 def test_two_figures_are_drawn(tmp_path, rate):
     paths = draw(*rows(rate), FraudMetricConfig(), tmp_path)

@@ -349,7 +349,9 @@ def test_the_model_is_saved_even_if_its_metric_cannot_use_the_validation_rows(tm
     model = tg.compose(table(), head(calibration="none", threshold=0.2, time="day", customer="who"), "linear-probe")
     run = model.fit(transactions(), validation=validation, inputs=["amount", "far"], target="fraud")
     assert dict(run.metrics) == {}
-    warning = "The model is fitted, but its validation rows could not be judged. Row 400: the column 'day' is 'soon', "
+    warning = (
+        "The model is fitted, but its validation rows could not be evaluated. Row 400: the column 'day' is 'soon', "
+    )
     assert warning in capsys.readouterr().err
     assert tg.load(model.save(tmp_path / "artifact"), backbone=table(), head=model.fitted.head) is not None
 

@@ -90,6 +90,7 @@ def refused_fit(*overrides):
 # --- cells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
@@ -242,8 +243,8 @@ def test_pretraining_on_a_backbone_without_missing_indicators(workdir):
 
 def test_pretraining_with_a_target(workdir):
     assert refused_fit("head=masked-elements", TRANSFORMER % ", hides=true") == (
-        "'masked-elements' recovers what the backbone reads, so there is no target column, but the target is named as 'fraud'. "
-        "Leave the target out; to keep a column from being read, name the inputs."
+        "'masked-elements' predicts masked elements of the inputs, so it has no target column, but the target is "
+        "'fraud'. Leave the target out; to exclude a column, name the inputs."
     )
 
 

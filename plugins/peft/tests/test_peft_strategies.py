@@ -29,6 +29,7 @@ RARE = [
 """Pairs that tests/system/test_matrix.py does not try, and one that it does."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "strategy"), RARE)
 def test_it_trains_and_predicts_the_same_after_loading(base, tmp_path, kind, strategy):
     backbone, rows = base(kind)
@@ -103,6 +104,7 @@ def test_only_inserted_modules_run_in_training_mode(base):
     assert dropouts & in_training_mode == {name for name in dropouts if "lora_dropout" in name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "roles"),
     [

@@ -129,6 +129,7 @@ def test_several_numbers_are_predicted_together():
     assert ridge(sequences, truth, ["ACC", "CAC"]) == [pytest.approx(row, abs=0.2) for row in ([1, 0], [0, 1])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("split", "reference"),
     [("one_vs_rest", 0.227), ("two_vs_rest", 0.563), ("three_vs_rest", 0.750), ("low_vs_high", 0.345)],

@@ -63,6 +63,7 @@ def table_error(place, content, *overrides):
     return fit_error("data.reader.table=activity.csv", "data.target=activity", "head=regression", *overrides)
 
 
+@pytest.mark.slow
 def test_valid_files_are_accepted(place):
     assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
     table = ("data.reader.table=activity.csv", "data.target=activity", "head=regression")

@@ -10,6 +10,8 @@ from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer
 import taskgraft as tg
 from taskgraft.plugin import LayerRole
 
+pytestmark = pytest.mark.slow
+
 SEQUENCES = ["MKTAYIAKQRQISFVK", "GAVLI", "MSTNPKPQRKTKRNTNRRPQDV", "WYFHC"]
 ROWS = {"sequence": SEQUENCES, "label": ["in", "out", "in", "out"]}
 WAYS = {

@@ -12,6 +12,8 @@ from taskgraft_protein import plugin
 from taskgraft_protein.backbone import ProteinBackbone
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig
 
+pytestmark = pytest.mark.slow
+
 SEQUENCES = ["MKTAYIAKQRQISFVK", "GAVLI", "MSTNPKPQRKTKRNTNRRPQDV", "WYFHC", "ACDUX"]
 
 PROTEIN, NEW_ESM = plugin.taskgraft_backbones()

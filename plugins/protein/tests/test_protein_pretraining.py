@@ -6,6 +6,8 @@ import torch
 import taskgraft as tg
 from taskgraft.plugin import Stage, TaskgraftError, Unfreeze
 
+pytestmark = pytest.mark.slow
+
 MOTIFS = ("ACDEFGHIKL", "WYWYWYWYWY", "MNPQRSTVMN")
 SEQUENCES = {"sequence": [motif[start:] + motif[: start + 3] for motif in MOTIFS for start in range(8)]}
 LABELLED = SEQUENCES | {"fold": [name for name in "abc" for _ in range(8)]}

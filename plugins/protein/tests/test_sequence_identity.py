@@ -49,6 +49,7 @@ class TestLaws(SplitLaws):
 # --- families
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "mutated"), [(60, 0.1), (120, 0.2), (150, 0.05), (150, 0.2), (400, 0.2)])
 def test_fifty_families_are_fifty_clusters_and_none_is_in_two_parts(length, mutated):
     sequences, family_of = families(50, 10, length, mutated)
@@ -188,6 +189,7 @@ def test_exactly_one_of_validation_and_part_is_required(settings):
 # --- many
 
 
+@pytest.mark.slow
 def test_ten_thousand_sequences_take_less_than_a_minute_of_work():
     sequences, family_of = families(1_000, 10, 200, 0.1)
 

@@ -4,6 +4,8 @@ import pytest
 
 import taskgraft as tg
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["lost card", "late parcel", "my card", "where is my parcel, please help"]
 ROWS = {"text": TEXTS, "label": ["card", "parcel", "card", "parcel"]}
 PLACES = {

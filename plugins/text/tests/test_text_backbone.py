@@ -49,6 +49,7 @@ def crop(features: Features, like: Features) -> Features:
     return Features(features.layout, (features.value[:, : like.value.shape[1]],), features.lengths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", RESUMABLE + WHOLE_ONLY)
 def test_features_are_the_hidden_states_of_the_model_itself(saved, family):
     folder = saved(family)

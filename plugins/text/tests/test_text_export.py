@@ -14,6 +14,8 @@ from transformers import AutoModel, AutoTokenizer
 import taskgraft as tg
 from taskgraft.plugin import LayerRole, TaskgraftError
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["lost card", "late parcel", "my card", "where is my parcel, please help"]
 ROWS = {"text": TEXTS, "label": ["card", "parcel", "card", "parcel"]}
 ATTENTION = (LayerRole.QUERY, LayerRole.VALUE, LayerRole.FUSED)

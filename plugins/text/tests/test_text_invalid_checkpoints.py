@@ -97,6 +97,7 @@ def test_a_tokenizer_that_cannot_be_read_is_invalid(copy):
     assert error_of(copy).startswith("The checkpoint 'HERE' cannot be used: its tokenizer cannot be read (")
 
 
+@pytest.mark.slow
 def test_a_rejected_artifact_runs_no_code(copy, tmp_path):
     """Runs in a process of its own, since a module that was imported once would not run again."""
     model = tg.compose(f"hf-text:{copy}", head="classification", strategy="linear-probe")

@@ -9,6 +9,8 @@ from taskgraft_text import plugin
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.settings import TextConfig
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     "where is my parcel please?",
     "help",

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from transformers import BertConfig, EsmConfig, GPT2Config, MobileBertConfig, T5Config
 
@@ -7,6 +8,7 @@ from taskgraft_transformers.structure import find_structure
 SMALL = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 
 
+@pytest.mark.slow
 def test_no_memory_is_allocated():
     """A model larger than any memory can be described."""
     huge = BertConfig(hidden_size=65_536, num_attention_heads=8, intermediate_size=262_144, num_hidden_layers=100)

@@ -23,6 +23,8 @@ from taskgraft_vision import hf_backbone, plugin
 from taskgraft_vision.errors import VisionError
 from taskgraft_vision.settings import HfVisionConfig
 
+pytestmark = pytest.mark.slow
+
 HF_VISION = next(spec for spec in plugin.taskgraft_backbones() if spec.name == "hf-vision")
 SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
 EXACT = {"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.25, 0.3]}

@@ -382,6 +382,7 @@ def model(squares):
     return model
 
 
+@pytest.mark.slow
 def test_a_model_learns_to_segment_the_square(model, squares):
     masks = [load_mask(str(squares / f"{row}.png")) for row in range(16)]
     background = np.mean(np.concatenate([mask.ravel() for mask in masks]) == 0)

@@ -8,6 +8,8 @@ from taskgraft_vision import timm_backbone
 from taskgraft_vision.plugin import taskgraft_backbones
 from taskgraft_vision.settings import TimmConfig
 
+pytestmark = pytest.mark.slow
+
 TIMM = next(spec for spec in taskgraft_backbones() if spec.name == "timm")
 
 MODELS = {

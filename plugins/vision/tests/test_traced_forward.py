@@ -48,6 +48,7 @@ def name(request):
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [vector, pyramid])
 def test_resuming_from_a_cut_gives_the_same_bits_as_a_whole_pass(name, function):
     forward, model, pixels = traced(name, function), build(name), torch.randn(3, *SIZE)

@@ -6,6 +6,8 @@ from timm_files import SIZE, random_model, save_weights
 
 import taskgraft as tg
 
+pytestmark = pytest.mark.slow
+
 IMAGES = [encode(noise_image(40 + 9 * number, 60 - 5 * number, number)) for number in range(4)]
 ROWS = {"image": IMAGES, "label": ["cat", "dog"] * 2}
 INSERTED_AT = {

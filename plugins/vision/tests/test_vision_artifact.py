@@ -20,6 +20,8 @@ from taskgraft.testing import LabelledRows, PluginLaws, StrategyLaws
 from taskgraft_vision import processor, timm_backbone
 from taskgraft_vision.settings import TimmConfig
 
+pytestmark = pytest.mark.slow
+
 MANIFEST, TENSORS = "taskgraft.json", "learned.safetensors"
 
 IMAGES = [encode(noise_image(40 + 9 * number, 60 - 5 * number, number)) for number in range(8)]

@@ -13,6 +13,8 @@ from transformers import AutoModel, ViTConfig, ViTImageProcessor
 import taskgraft as tg
 from taskgraft.plugin import LayerRole, TaskgraftError
 
+pytestmark = pytest.mark.slow
+
 IMAGES = [encode(noise_image(40 + 9 * number, 60 - 5 * number, number)) for number in range(4)]
 ROWS = {"image": IMAGES, "label": ["cat", "dog"] * 2}
 TRAINING = {"epochs": 1, "batch_size": 2, "precision": "fp32", "workers": 0}

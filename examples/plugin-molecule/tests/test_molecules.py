@@ -1,4 +1,4 @@
-"""Molecules are parsed, reported if invalid, tokenized in canonical form, split by scaffold, learned from and saved."""
+"""Molecules are parsed, reported if invalid, tokenized in canonical form, split by scaffold, fitted and saved."""
 
 import subprocess
 import sys

@@ -105,3 +105,8 @@ def test_a_pickle_that_would_run_code_is_rejected(tmp_path):
     torch.save({"a": Bomb()}, tmp_path / "model.bin")
     with pytest.raises(pickle.UnpicklingError):
         checkpoint_fingerprint([tmp_path / "model.bin"], every, FILES)
+
+
+def test_a_single_element_of_any_stride_has_the_digest_of_its_value():
+    strided = torch.arange(6.0).as_strided((1,), (3,))
+    assert tensor_digest(strided) == tensor_digest(torch.zeros(1))

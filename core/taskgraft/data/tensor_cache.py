@@ -15,6 +15,7 @@ from torch import Tensor
 
 from taskgraft.contract.batch import Batch, RowIndices, length_mask
 from taskgraft.data.errors import DataError
+from taskgraft.storage.fingerprints import tensor_bytes
 
 _INDEX, _EXAMPLE, _LENGTHS, _ORDER = "index.safetensors", "example", "lengths", "order"
 """The file that describes the other files, and the first words of its tensor names."""
@@ -166,7 +167,7 @@ class TensorCache:
         else:
             chunks = [flat]
         for chunk in chunks:
-            self._files[name].write(chunk.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            self._files[name].write(tensor_bytes(chunk).numpy().data)
 
     def _build_index(self) -> None:
         for name in self._example.tensors if self._example else ():

@@ -12,10 +12,17 @@ from torch import Tensor
 
 def tensor_digest(tensor: Tensor) -> str:
     """Digest the dtype, shape and bytes of a tensor. SHA-256, in hexadecimal."""
-    contiguous = tensor.detach().cpu().contiguous()
-    digest = hashlib.sha256(f"{contiguous.dtype} {tuple(contiguous.shape)}\n".encode())
-    digest.update(contiguous.reshape(-1).view(torch.uint8).numpy().data)
+    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    digest.update(tensor_bytes(tensor).numpy().data)
     return digest.hexdigest()
+
+
+def tensor_bytes(tensor: Tensor) -> Tensor:
+    """View the values of a tensor as bytes: uint8 ``(byte,)`` on the CPU, in the order of its elements."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    if flat.stride(0) != 1:  # a single element counts as contiguous, whatever its stride
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8)
 
 
 def combined_digest(tensors: Mapping[str, Tensor], files: Mapping[str, bytes]) -> str:

@@ -16,6 +16,7 @@ from taskgraft.contract.head import Head
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import BackboneSpec, HeadSpec
 from taskgraft.engine.feature_checks import TOLERANCE, max_relative_difference
+from taskgraft.storage.fingerprints import tensor_bytes
 from taskgraft.testing.check import Law
 
 
@@ -23,8 +24,7 @@ def same_bits(first: Tensor, second: Tensor) -> bool:
     """Say whether two tensors are equal bit for bit, NaN included."""
     if first.dtype != second.dtype or first.shape != second.shape:
         return False
-    one, other = (tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for tensor in (first, second))
-    return torch.equal(one, other)
+    return torch.equal(tensor_bytes(first), tensor_bytes(second))
 
 
 def same_features(first: Features, second: Features) -> bool:

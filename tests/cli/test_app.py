@@ -115,6 +115,7 @@ def test_a_warning_is_one_line(beside_others):
     assert (done.code, done.err) == (0, "Warning: the tide is high\n")
 
 
+@pytest.mark.slow
 def test_a_broken_pipe_is_quiet():
     read, write = os.pipe()
     os.close(read)

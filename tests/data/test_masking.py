@@ -129,6 +129,7 @@ def test_a_linear_probe_runs_by_descent_on_cached_features():
 # --- what is learned
 
 
+@pytest.mark.slow
 def test_masked_elements_are_recovered_better_than_by_their_mean():
     stage = training_stage("cells", "mixing", epochs=30)
     model = tg.compose(Cells(), "masked-elements", Planned(stage))

@@ -131,6 +131,7 @@ def coverage(draw: Callable[[np.random.Generator], Evaluation], name: str, true:
     return float(np.mean([low <= true <= high for low, high in ends]))
 
 
+@pytest.mark.slow
 def test_intervals_of_an_accuracy_have_their_nominal_coverage():
     def draw(chance):
         return measured(chance.random(200) < 0.8, Bootstrap(400), "accuracy")
@@ -138,6 +139,7 @@ def test_intervals_of_an_accuracy_have_their_nominal_coverage():
     assert 0.90 <= coverage(draw, "accuracy", 0.8) <= 0.98
 
 
+@pytest.mark.slow
 def test_intervals_of_an_error_have_their_nominal_coverage():
     def draw(chance):
         return measured(np.abs(chance.normal(size=200)), Bootstrap(400), "error")
@@ -145,6 +147,7 @@ def test_intervals_of_an_error_have_their_nominal_coverage():
     assert 0.90 <= coverage(draw, "error", math.sqrt(2 / math.pi)) <= 0.98
 
 
+@pytest.mark.slow
 def test_intervals_of_a_correlation_have_their_nominal_coverage():
     def draw(chance):
         one, noise = chance.normal(size=(2, 200))

@@ -75,6 +75,7 @@ def test_a_correct_plugin_passes(module):
     kit.check_descriptions_read_no_weights(name, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "found"),
     [

@@ -8,6 +8,8 @@ from taskgraft.plugin import Config, Predictions, TargetKind
 from taskgraft.testing import LabelledRows, PluginLaws
 from taskgraft_fraud.metric_settings import FraudMetricConfig
 
+pytestmark = pytest.mark.slow
+
 
 def transactions(size: int = 40) -> LabelledRows:
     """Transactions of a few customers on four days, with equal scores among them, and some without customer."""

@@ -8,6 +8,8 @@ from taskgraft.plugin import StrategySpec
 from taskgraft.testing import PluginLaws, StrategyLaws
 from taskgraft_peft import plugin
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"lora": {"rank": 2}, "dora": {"rank": 2}, "adalora": {"rank": 2}, "vera": {"rank": 4}}
 
 

@@ -21,6 +21,8 @@ from taskgraft_peft.layers import PeftError
 from taskgraft_peft.low_rank import LowRank
 from taskgraft_peft.settings import LowRankConfig
 
+pytestmark = pytest.mark.slow
+
 MERGED = [
     *[("bert", strategy) for strategy in ("lora:4", "dora:4", "rslora:4", "ia3", "adalora:2", "vera:8")],
     ("gpt2", "lora:4"),

@@ -198,6 +198,7 @@ def rows(count, length=32):
     return texts, positions
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_to_find_contacts(tmp_path):
     texts, positions = rows(64)
     data = {"letters": texts, "positions": positions}

@@ -102,6 +102,7 @@ def test_lower_case_equals_upper_case():
 # --- shares
 
 
+@pytest.mark.slow
 def test_about_the_share_is_held_out_and_never_more():
     sequences, _ = families(50, 10, 60, 0.1)
     for seed in range(3):
@@ -200,6 +201,7 @@ def test_ten_thousand_sequences_take_less_than_a_minute_of_work():
     assert families_in_two_parts(family_of, parts["train"], parts["validation"]) == set()
 
 
+@pytest.mark.slow
 def test_real_proteins_without_homologs_are_clusters_of_one():
     path = DATA / "protein" / "flip_secondary_structure" / "sampled.parquet"
     if not path.is_file():

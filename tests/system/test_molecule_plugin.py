@@ -1,4 +1,4 @@
-"""The plugin of a stranger in examples/ is one: it stands apart, and uses nothing but what the author guide names."""
+"""The third-party plugin in examples/ is self-contained, and imports only public names."""
 
 import ast
 import tomllib
@@ -17,7 +17,7 @@ FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.p
 
 
 def imported(path: Path) -> list[tuple[str, str]]:
-    """What a file imports of taskgraft: module and name."""
+    """List what a file imports from taskgraft: module and name."""
     tree = ast.walk(ast.parse(path.read_text()))
     found = [node for node in tree if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("taskgraft")]
     return [(node.module, alias.name) for node in found for alias in node.names]
@@ -38,7 +38,7 @@ def test_a_name_that_is_not_public_is_found():
     assert is_public("taskgraft.plugin", "InvalidRows")
 
 
-def test_it_stands_outside_the_lists_of_this_repository():
+def test_it_is_not_part_of_this_repositorys_lists():
     settings = (ROOT / "pyproject.toml").read_text()
     assert "molecule" not in settings
     assert "molecule" not in (ROOT / "Makefile").read_text()

@@ -90,7 +90,7 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 
 @dataclass(frozen=True)
 class Place:
-    """Where the wheels are.
+    """The wheels, and an environment to try them in.
 
     Attributes:
         wheels: those that were built.
@@ -105,7 +105,7 @@ class Place:
     unpacked: Path
 
     def path(self, *packages: str) -> dict[str, str]:
-        """An environment for processes that see some distributions."""
+        """The environment of processes that see some distributions."""
         return os.environ | {"PYTHONPATH": os.pathsep.join(str(self.unpacked / package) for package in packages)}
 
 
@@ -130,7 +130,7 @@ def place(tmp_path_factory) -> Place:
 
 
 def environment(folder: Path, heavy: Path) -> Path:
-    """Make an environment that sees the heavy libraries, and give its Python."""
+    """Create an environment that sees the heavy libraries, and return its Python."""
     venv.create(folder, with_pip=False, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "heavy.pth").write_text(f"{heavy}\n")
@@ -138,14 +138,14 @@ def environment(folder: Path, heavy: Path) -> Path:
 
 
 def done(command: list[str], **more) -> str:
-    """Run a command that succeeds, and give what it printed."""
+    """Run a command that must succeed, and return its output."""
     run = subprocess.run(command, capture_output=True, text=True, check=False, **more)
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
 
 
 def requires(package: str) -> list[str]:
-    """Those of our distributions that one needs, itself last."""
+    """The distributions of this repository that one needs, itself last."""
     project = tomllib.loads((FOLDERS[package] / "pyproject.toml").read_text())["project"]
     named = [re.match(r"[\w-]+", one)[0].replace("-", "_") for one in project["dependencies"]]
     return [*(one for one in FOLDERS if one in named), package]
@@ -189,7 +189,7 @@ def test_each_distribution_builds_one_wheel(place):
 
 
 def test_all_wheels_together_fit_and_are_found(place, alone):
-    """The processes of ``alone`` run meanwhile."""
+    """The processes of ``alone`` run in parallel."""
     said = done([sys.executable, "-m", "pip", "--python", str(place.python), "check"], env=place.path())
     assert said == "No broken requirements found.\n"
     command = str(place.python.with_name("taskgraft"))
@@ -212,7 +212,7 @@ def test_alone_with_the_core_it_works_and_imports_nothing_of_the_others(alone, p
     assert set(json.loads(out.splitlines()[-1])) & set(FOLDERS) == {*requires(package)}
 
 
-def test_the_molecule_plugin_keeps_the_laws_beside_the_wheel_of_the_core(alone):
+def test_the_molecule_plugin_keeps_the_laws_with_the_wheel_of_the_core(alone):
     out, err = alone["plugin_molecule"].communicate()
     assert alone["plugin_molecule"].returncode == 0, out + err
     assert " passed" in out

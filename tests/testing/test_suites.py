@@ -123,6 +123,7 @@ def test_every_built_in_strategy_is_tried():
     assert tried | by_every_pair == {spec.name for spec in taskgraft_strategies()}
 
 
+@pytest.mark.slow
 class TestBuiltInStrategies(StrategyLaws):
     @pytest.fixture(params=GRAFTS, ids=lambda graft: f"{graft[0]}-{graft[1]}")
     def graft(self, request):

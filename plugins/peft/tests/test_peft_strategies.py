@@ -18,6 +18,8 @@ from taskgraft_peft.adalora import AdaLora
 from taskgraft_peft.low_rank import LowRank
 from taskgraft_peft.settings import AdaLoraConfig, LowRankConfig
 
+pytestmark = pytest.mark.slow
+
 RARE = [
     ("bert", "lora:4"),
     ("qwen2", "vera:8"),
@@ -29,7 +31,6 @@ RARE = [
 """Pairs that tests/system/test_matrix.py does not try, and one that it does."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "strategy"), RARE)
 def test_it_trains_and_predicts_the_same_after_loading(base, tmp_path, kind, strategy):
     backbone, rows = base(kind)
@@ -104,7 +105,6 @@ def test_only_inserted_modules_run_in_training_mode(base):
     assert dropouts & in_training_mode == {name for name in dropouts if "lora_dropout" in name}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "roles"),
     [

@@ -14,6 +14,8 @@ from taskgraft_protein.backbone import ProteinBackbone
 from taskgraft_protein.checkpoint import describe
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig
 
+pytestmark = pytest.mark.slow
+
 SEQUENCES = ["MKTAYIAKQRQISFVK", "GAVLI", "MSTNPKPQRKTKRNTNRRPQDV", "WYFHC"]
 MODELS = {"esm2": EsmModel, "esm1b": EsmModel, "protbert": BertModel, "prott5": T5EncoderModel, "ankh": T5EncoderModel}
 FAMILIES = list(MODELS)

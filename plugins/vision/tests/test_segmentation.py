@@ -24,6 +24,8 @@ from taskgraft_vision.plugin import taskgraft_heads
 from taskgraft_vision.segmentation_head import SegmentationHead, SegmentationTarget
 from taskgraft_vision.settings import SegmentationConfig
 
+pytestmark = pytest.mark.slow
+
 SEGMENTATION = next(spec for spec in taskgraft_heads() if spec.name == "segmentation")
 
 GRID = FeatureDescription(Layout.GRID, (3,), strides=(1,))
@@ -382,7 +384,6 @@ def model(squares):
     return model
 
 
-@pytest.mark.slow
 def test_a_model_learns_to_segment_the_square(model, squares):
     masks = [load_mask(str(squares / f"{row}.png")) for row in range(16)]
     background = np.mean(np.concatenate([mask.ravel() for mask in masks]) == 0)

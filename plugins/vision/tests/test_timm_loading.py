@@ -18,6 +18,8 @@ from taskgraft.plugin import Layout, MissingTensors, TaskgraftError
 from taskgraft_vision.settings import TimmConfig
 from taskgraft_vision.timm_backbone import build, describe
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(os.environ.get("TASKGRAFT_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
@@ -61,7 +63,6 @@ def assert_close(actual, expected):
 # --- features
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet", "test_convnext"])
 def test_the_vector_equals_the_input_of_timms_classifier(tmp_path, name):
     own = random_model(name, **({"img_size": SIZE} if name == "test_vit" else {}))
@@ -182,7 +183,6 @@ def hub(tmp_path, monkeypatch):
         save_folder(random_model(seed=seed), repository / "snapshots" / commit)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_resnet.r160_in1k", "test_resnet", "hf-hub:timm/test_resnet.r160_in1k"])
 def test_weights_of_the_hub_are_loaded_by_name_with_or_without_a_tag(hub, expected, name):
     assert torch.equal(features(build(config(name))), expected)
@@ -272,7 +272,6 @@ def test_weights_of_a_larger_model_are_an_error(tmp_path):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("classes", [0, 1, 7, 21_843])
 def test_a_classifier_of_any_size_is_ignored(tmp_path, expected, classes):
     own = random_model()
@@ -380,7 +379,6 @@ def test_a_truncated_vision_transformer_has_no_final_norm(vit):
     }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_a_real_truncated_checkpoint_is_loaded():
     weights = DATA / "weights/mobilenetv1_imagenet_trunc/mobilenetv1_100_to_block4_0.safetensors"
     if not weights.is_file():
@@ -400,7 +398,6 @@ def test_a_real_truncated_checkpoint_is_loaded():
 # --- image size
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1000, 7, 0])
 def test_position_embeddings_are_resized_as_in_timm(tmp_path, classes):
     path = save_weights(random_model("test_vit", num_classes=classes), tmp_path / "large.safetensors")
@@ -421,7 +418,6 @@ def test_image_size_and_the_argument_img_size_are_equivalent(tmp_path):
     assert torch.equal(features(load(path, "test_vit")), features(load(path, "test_vit", **settings)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1000, 7, 0])
 def test_a_missing_tensor_is_an_error_at_another_size_too(tmp_path, classes):
     """timm itself ignores it if the number of classes differs."""
@@ -602,7 +598,6 @@ def test_a_fingerprint_changes_with_a_tensor_that_is_used(resnet):
     assert load(resnet).fingerprint() != before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [SIZE, 160])
 @pytest.mark.parametrize(("name", "classifier"), [("test_resnet", "fc.weight"), ("test_vit", "head.weight")])
 def test_a_fingerprint_stays_when_the_classifier_changes(tmp_path, name, classifier, size):
@@ -645,7 +640,6 @@ def test_a_folder_that_changed_is_described_again(tmp_path):
     assert describe(config(folder)).parts[0].name == "blocks.0"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vit_large_patch16_224", "convnext_large"])
 def test_a_large_model_is_described_quickly(name):
     start = time.perf_counter()

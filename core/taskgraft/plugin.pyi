@@ -91,11 +91,11 @@ from .contract.targets import (
     raise_invalid as raise_invalid,
     single_column as single_column,
 )
-from .data.arrow_spool import ArrowSpool as ArrowSpool, RecordWriter as RecordWriter
-from .data.open_file import open_plain_or_gzip as open_plain_or_gzip
-from .data.reading import read_file as read_file
+from .reading.arrow_spool import ArrowSpool as ArrowSpool, RecordWriter as RecordWriter
+from .reading.open_file import open_plain_or_gzip as open_plain_or_gzip
+from .reading.read import read_file as read_file
 from .data.soft_labels import split_soft_labels as split_soft_labels
-from .data.splitting import split_by_column as split_by_column
+from .reading.splitting import split_by_column as split_by_column
 from .engine.linear_readout import (
     LinearReadout as LinearReadout,
     mean_of_members as mean_of_members,

@@ -8,7 +8,7 @@ from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.builtin.readers.csv import read_csv
 from taskgraft.contract.config import ConfigError, parse_config
 from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
-from taskgraft.data.arrow_spool import ROWS_PER_WRITE
+from taskgraft.reading.arrow_spool import ROWS_PER_WRITE
 
 
 def rows_of(folder: Path, content: str | bytes, **settings: str) -> Rows:

@@ -6,7 +6,7 @@ import pytest
 from taskgraft.builtin.readers.json_lines import read_json_lines
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
-from taskgraft.data.arrow_spool import ROWS_PER_WRITE
+from taskgraft.reading.arrow_spool import ROWS_PER_WRITE
 
 
 def rows_of(folder: Path, content: str | bytes) -> Rows:

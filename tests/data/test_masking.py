@@ -18,12 +18,12 @@ from taskgraft.contract.features import ELEMENT_AXIS
 from taskgraft.contract.masking import CATEGORY
 from taskgraft.contract.plan import HeadSolver
 from taskgraft.contract.rows import Rows
-from taskgraft.data.errors import DataError
 from taskgraft.data.examples import EncodedDataset, EpochSeed, iter_training_batches
 from taskgraft.data.masking import FIXED_MASK, ElementMasking, FixedMaskRows
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.errors import TaskgraftError
 from taskgraft.model.fit import ModelError
+from taskgraft.reading.errors import DataError
 from taskgraft.storage.manifest import MANIFEST
 from taskgraft.training.frozen_features import AUGMENTATION_OFF
 

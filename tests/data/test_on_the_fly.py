@@ -12,8 +12,8 @@ from taskgraft.contract.processor import ProcessedBatch, Processor
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.data.preprocessing import preprocess
-from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
+from taskgraft.reading.read import read_rows
 
 
 class Sizes(Processor):

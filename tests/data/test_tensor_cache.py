@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from taskgraft.contract.batch import Batch, collate
-from taskgraft.data.errors import DataError
 from taskgraft.data.tensor_cache import TensorCache
+from taskgraft.reading.errors import DataError
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool)
 IN_MEMORY, IN_FILES = 1 << 30, 0

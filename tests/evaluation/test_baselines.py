@@ -20,9 +20,9 @@ from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import HeadDescription, TargetKind
 from taskgraft.contract.rows import MissingColumn, to_arrow
-from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.model.compose import load
+from taskgraft.reading.read import read_rows
 from taskgraft.storage.manifest import MANIFEST, InvalidArtifact
 
 SETTINGS = EmptyConfig()

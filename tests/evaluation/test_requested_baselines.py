@@ -11,10 +11,10 @@ from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.builtin.splits import FractionConfig, by_fraction
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.rows import UnreadableFile
-from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.model.compose import load
+from taskgraft.reading.read import read_rows
 from taskgraft.storage.manifest import InvalidArtifact
 
 PLUGIN = """

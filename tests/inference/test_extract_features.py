@@ -16,10 +16,10 @@ from taskgraft.composition.resolve import CompositionError
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.features import Features
 from taskgraft.contract.rows import InvalidRows, MissingColumn
-from taskgraft.data.errors import DataError
 from taskgraft.engine.feature_checks import UnreliableBackbone
 from taskgraft.inference import feature_windows as windows
 from taskgraft.inference.errors import InferenceError
+from taskgraft.reading.errors import DataError
 from taskgraft.storage.atomic_write import OutputError
 from taskgraft.storage.manifest import InvalidArtifact
 

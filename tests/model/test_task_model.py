@@ -30,10 +30,10 @@ from taskgraft.contract.plan import Insertion
 from taskgraft.contract.processor import ProcessedBatch, Processor
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
-from taskgraft.data.errors import DataError
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.inference.errors import InferenceError, NoProbabilities
 from taskgraft.model.fit import ModelError
+from taskgraft.reading.errors import DataError
 
 ADVICE = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
 PROBE = {"name": "linear-probe", "penalty": 1e-3}

@@ -33,7 +33,7 @@ def test_it_imports_public_names_only(file):
 
 
 def test_a_name_that_is_not_public_is_found():
-    assert not is_public("taskgraft.data.splitting", "split_rows")
+    assert not is_public("taskgraft.reading.splitting", "split_rows")
     assert not is_public("taskgraft", "descent")
     assert is_public("taskgraft.plugin", "InvalidRows")
 

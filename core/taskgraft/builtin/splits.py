@@ -24,8 +24,8 @@ class ColumnConfig(Config):
 
 
 def by_column(rows: "Rows", targets: Sequence[str], config: ColumnConfig, seed: int) -> Mapping[str, Sequence[int]]:
-    """Split rows as :func:`taskgraft.data.splitting.split_by_column` does."""
-    from taskgraft.data.splitting import split_by_column
+    """Split rows as :func:`taskgraft.reading.splitting.split_by_column` does."""
+    from taskgraft.reading.splitting import split_by_column
 
     return split_by_column(rows, config.column, config.train, config.validation)
 

@@ -21,11 +21,11 @@ from taskgraft.composition.resolve import ComponentReference, ResolvedComponent,
 from taskgraft.contract.descriptions import HeadDescription, TargetKind
 from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, StrategySpec
-from taskgraft.data.reading import read_rows
-from taskgraft.data.splitting import read_train_and_validation
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.read import read_rows
+from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.recipes.files import read_recipe
 from taskgraft.storage.atomic_write import atomic_file
 from taskgraft.storage.run_directory import RUN, RunDirectory

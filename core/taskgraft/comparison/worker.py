@@ -22,12 +22,12 @@ from torch import nn
 from taskgraft.comparison.results import RunResult, Score
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.recipe import Recipe
-from taskgraft.data.splitting import read_train_and_validation
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.memory import NotEnoughMemory, peak_memory
 from taskgraft.errors import TaskgraftError
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.model.compose import compose
+from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.storage.atomic_write import atomic_file
 from taskgraft.storage.run_directory import STATE
 from taskgraft.training.shared_cache import SharedCache

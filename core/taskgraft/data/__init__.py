@@ -1,1 +1,1 @@
-"""Rows to batches: reading, splitting, preprocessing, caching, augmentation."""
+"""Rows to batches: preprocessing, caching, augmentation."""

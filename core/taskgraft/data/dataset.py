@@ -13,11 +13,11 @@ from taskgraft.contract.head import Head
 from taskgraft.contract.recipe import DataConfig, Recipe
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
-from taskgraft.data.errors import DataError
 from taskgraft.data.examples import AugmentedRows, EncodedDataset
 from taskgraft.data.masking import ElementMasking, FixedMaskRows
 from taskgraft.data.preprocessing import ProcessedInputs, label_count_mismatches, preprocess
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.errors import DataError
 
 
 def process_inputs(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> ProcessedInputs:

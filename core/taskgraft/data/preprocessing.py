@@ -14,12 +14,12 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.processor import ProcessedBatch
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, MissingColumn, Rows
-from taskgraft.data.errors import DataError
-from taskgraft.data.invalid_rows import OnBadRow, drop_invalid
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.data.workers import parallel_map, worker_count
 from taskgraft.errors import join_words
+from taskgraft.reading.errors import DataError
+from taskgraft.reading.invalid_rows import OnBadRow, drop_invalid
 
 _CHUNK, _HEAVY_CHUNK = 1_024, 32
 """Rows processed at a time; fewer where processed rows are large and several processes make them."""

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from taskgraft.contract.batch import Batch, RowIndices, length_mask
-from taskgraft.data.errors import DataError
+from taskgraft.reading.errors import DataError
 from taskgraft.storage.fingerprints import tensor_bytes
 
 _INDEX, _EXAMPLE, _LENGTHS, _ORDER = "index.safetensors", "example", "lengths", "order"

@@ -20,10 +20,10 @@ from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BaselineSpec
 from taskgraft.data.dataset import eval_dataset
 from taskgraft.data.examples import all_targets
-from taskgraft.data.splitting import read_train_and_validation
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.errors import EvaluationError
+from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.storage.manifest import InvalidArtifact
 
 

@@ -17,7 +17,6 @@ from taskgraft.contract.rows import FIX_ADVICE
 from taskgraft.contract.specs import BackboneSpec
 from taskgraft.data.dataset import check_not_empty
 from taskgraft.data.preprocessing import match_columns
-from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.task_module import restore_modes
 from taskgraft.errors import closest_match
@@ -26,6 +25,7 @@ from taskgraft.inference.feature_windows import ExtractionConfig, WindowedExtrac
 from taskgraft.inference.row_features import RaggedFeatures, concat_features
 from taskgraft.inference.writers import FEATURE_COLUMN, check_columns, check_output, open_writer
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.read import read_rows
 from taskgraft.storage.manifest import InvalidArtifact, is_artifact, read_manifest
 
 _Component = ResolvedComponent[BackboneSpec] | GivenObject[Backbone]

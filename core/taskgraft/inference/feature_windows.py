@@ -18,7 +18,6 @@ from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.rows import FIX_ADVICE, Rows
 from taskgraft.data.batching import BatchBudget, inference_batches
 from taskgraft.data.dataset import report_notes
-from taskgraft.data.invalid_rows import drop_invalid
 from taskgraft.data.preprocessing import preprocess
 from taskgraft.data.tensor_cache import RowSource
 from taskgraft.engine.feature_checks import check_features
@@ -27,6 +26,7 @@ from taskgraft.engine.precision import autocast
 from taskgraft.engine.task_module import module_device
 from taskgraft.inference.row_features import RaggedFeatures, check_shapes, from_features, in_row_order
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.invalid_rows import drop_invalid
 
 WINDOW_ROWS, HEAVY_WINDOW_ROWS = 4_096, 256
 """Rows that are preprocessed and sorted by length together; fewer if processed rows are too large for cache files."""

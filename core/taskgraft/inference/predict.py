@@ -18,14 +18,14 @@ from taskgraft.contract.recipe import Recipe, TrainingConfig
 from taskgraft.contract.rows import FIX_ADVICE, Rows
 from taskgraft.data.batching import BatchBudget
 from taskgraft.data.dataset import process_inputs, report_notes
-from taskgraft.data.invalid_rows import drop_invalid
-from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.inference.errors import InferenceError
 from taskgraft.inference.prediction_table import PredictionColumns, write_predictions
 from taskgraft.inference.writers import check_output
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.invalid_rows import drop_invalid
+from taskgraft.reading.read import read_rows
 
 
 def predict_rows(
@@ -39,7 +39,7 @@ def predict_rows(
     """Predict for all rows, in order, and report the notes of preprocessing ("cut to 256 pieces": 12 of 100 rows).
 
     Args:
-        data: as for :func:`taskgraft.data.reading.read_rows`, or a plain list of inputs if the backbone reads one.
+        data: as for :func:`taskgraft.reading.read.read_rows`, or a plain list of inputs if the backbone reads one.
         batch_size: rows per forward pass; that of training if None.
         notes: collects the notes instead, for a caller that predicts in several windows and reports once.
 

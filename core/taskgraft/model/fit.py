@@ -12,11 +12,11 @@ from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.data.preprocessing import match_columns
-from taskgraft.data.splitting import read_train_and_validation, split_columns
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluator import evaluate_predictions, prepare_evaluation
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.splitting import read_train_and_validation, split_columns
 from taskgraft.training.checkpoint import StageReport
 from taskgraft.training.fit import FitResult, RunOptions, fit
 from taskgraft.training.shared_cache import SharedCache

@@ -18,7 +18,6 @@ from taskgraft.contract.predictions import probabilities_by_label
 from taskgraft.contract.recipe import Recipe, TrainingConfig
 from taskgraft.data.dataset import eval_dataset, report_notes
 from taskgraft.data.examples import all_targets
-from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.evaluation.baselines import fit_requested_baselines
@@ -29,6 +28,7 @@ from taskgraft.inference.errors import NoProbabilities
 from taskgraft.inference.predict import inference_budget, predict_rows, predict_to_file, reference_features
 from taskgraft.model.fit import FitReport, ModelError, fit_and_evaluate, read_fit_data, recipe_of_arguments
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.read import read_rows
 from taskgraft.training.fit import RunOptions
 from taskgraft.training.shared_cache import SharedCache
 

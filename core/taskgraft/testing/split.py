@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from taskgraft.contract.config import Config
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import SplitSpec
-from taskgraft.data.splitting import InvalidSplit, check_split
+from taskgraft.reading.splitting import InvalidSplit, check_split
 from taskgraft.testing.check import Law, law_check
 
 _SEEDS = (0, 1, 12_345)

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import ArrowSpool, RecordWriter
-from taskgraft.data.open_file import find_undecodable_line, open_plain_or_gzip
 from taskgraft.errors import join_words
+from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
+from taskgraft.reading.open_file import find_undecodable_line, open_plain_or_gzip
 
 _MAX_CHARACTERS = 2**31 - 1
 """Limit of one value. The default of the csv module is 131,072, which documents and genomes exceed."""

@@ -9,9 +9,9 @@ import pyarrow as pa
 from taskgraft.builtin.readers.configs import HubConfig
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import ROWS_PER_WRITE, ArrowSpool
-from taskgraft.data.reading import dataset_to_arrow
 from taskgraft.errors import join_words
+from taskgraft.reading.arrow_spool import ROWS_PER_WRITE, ArrowSpool
+from taskgraft.reading.read import dataset_to_arrow
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.data.arrow_spool import ArrowSpool, RecordWriter
-from taskgraft.data.open_file import open_plain_or_gzip
+from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
+from taskgraft.reading.open_file import open_plain_or_gzip
 from taskgraft.storage.unique_keys import unique_keys
 
 

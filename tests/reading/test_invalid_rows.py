@@ -6,8 +6,8 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import BackboneDescription, InputField, vector
 from taskgraft.contract.processor import ProcessedBatch, Processor
 from taskgraft.contract.rows import InvalidRows, Rows
-from taskgraft.data.invalid_rows import drop_invalid
 from taskgraft.data.preprocessing import preprocess
+from taskgraft.reading.invalid_rows import drop_invalid
 
 ROWS = Rows(pa.table({"text": ["a", "b", "c"]}), "train.csv", [2, 3, 4])
 

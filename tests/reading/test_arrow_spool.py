@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from taskgraft.data.arrow_spool import ArrowSpool, RecordWriter
-from taskgraft.data.errors import DataError
+from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
+from taskgraft.reading.errors import DataError
 
 
 def test_tables_come_back_as_one():

@@ -10,11 +10,11 @@ from taskgraft.composition.resolve import ResolvedComponent, resolve
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import SplitSpec
-from taskgraft.data.errors import DataError
-from taskgraft.data.invalid_rows import drop_invalid
-from taskgraft.data.reading import read_rows
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.reading.errors import DataError
+from taskgraft.reading.invalid_rows import drop_invalid
+from taskgraft.reading.read import read_rows
 
 TRAINING, VALIDATION = "train", "validation"
 """What a split must return rows for."""
@@ -29,7 +29,7 @@ def read_train_and_validation(
     """Read the training rows and the validation rows; None without validation.
 
     Args:
-        train: a path or data, as :func:`taskgraft.data.reading.read_rows` takes them.
+        train: a path or data, as :func:`taskgraft.reading.read.read_rows` takes them.
         validation: the same, or None to split the training data as ``data.split`` says.
         seed: for a random split.
 

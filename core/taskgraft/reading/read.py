@@ -12,12 +12,12 @@ from taskgraft.composition.resolve import ComponentReference, ResolvedComponent,
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
-from taskgraft.data.errors import DataError
-from taskgraft.data.invalid_rows import OnBadRow, drop_invalid
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.catalog import catalog as installed_catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.errors import join_words
+from taskgraft.reading.errors import DataError
+from taskgraft.reading.invalid_rows import OnBadRow, drop_invalid
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -8,10 +8,10 @@ import pytest
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
-from taskgraft.data.reading import DataError, read_file, read_rows
 from taskgraft.discovery.catalog import Catalog, catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.loader import CatalogEntry
+from taskgraft.reading.read import DataError, read_file, read_rows
 
 WANTED = {"text": ["one", "two"], "label": ["a", "b"]}
 ROWS = Rows(pa.table({"text": ["a"], "second": ["b"], "label": ["x"]}), "train.csv")

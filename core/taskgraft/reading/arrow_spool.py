@@ -11,7 +11,7 @@ from typing import Generic, Self, TypeVar
 import pyarrow as pa
 
 from taskgraft.contract.rows import Rows
-from taskgraft.data.errors import DataError
+from taskgraft.reading.errors import DataError
 
 ROWS_PER_WRITE = 4_096
 """Rows that a reader should write at a time."""

@@ -27,6 +27,7 @@ LAYERS = [
     "adaptation",
     "evaluation",
     "artifact",
+    "preparation",
     "training",
     "inference",
     "model",

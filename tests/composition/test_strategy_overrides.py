@@ -24,7 +24,7 @@ from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion, Stage, Unfreeze
 from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.contract.strategy import StrategyNotApplicable
-from taskgraft.training.errors import ValidationRequired
+from taskgraft.preparation.errors import ValidationRequired
 from taskgraft.training.optimizer import parameter_groups
 
 THIRD_PARTY = f"""{OPENING}

@@ -10,6 +10,7 @@ from taskgraft.builtin.heads.regression import Regression
 from taskgraft.contract.descriptions import Layout, sequence, vector
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import HeadModule
+from taskgraft.preparation.errors import TrainingError
 from taskgraft.training.convex_solver import (
     PENALTIES,
     ConvexProblem,
@@ -17,7 +18,6 @@ from taskgraft.training.convex_solver import (
     solve_with_penalty_search,
     start_at_zero,
 )
-from taskgraft.training.errors import TrainingError
 
 ROWS, SIZE = 240, 8
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from taskgraft import Batch, Features, LossSum, compose
 from taskgraft.contract.head import HeadModule
-from taskgraft.training.errors import ValidationRequired
+from taskgraft.preparation.errors import ValidationRequired
 from taskgraft.training.train_step import TrainingDiverged
 
 ADVICE = (

@@ -6,7 +6,7 @@ from accelerate.state import AcceleratorState
 from small_tasks import Planned, classification, sentences, training_stage, words
 
 from taskgraft import compose
-from taskgraft.training.errors import TrainingError
+from taskgraft.preparation.errors import TrainingError
 from taskgraft.training.tracking import make_accelerator
 
 

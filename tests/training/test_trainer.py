@@ -30,8 +30,8 @@ from taskgraft.builtin.heads.regression import Regression
 from taskgraft.contract.plan import HeadSolver, Stage, Unfreeze
 from taskgraft.data.batching import BatchBudget
 from taskgraft.engine.feature_checks import CHECKED_EXAMPLES
+from taskgraft.preparation.errors import TrainingError
 from taskgraft.training import convex_solver
-from taskgraft.training.errors import TrainingError
 
 PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
 

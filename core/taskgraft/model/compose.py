@@ -12,7 +12,7 @@ from taskgraft.contract.head import Head
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
 from taskgraft.model.task_model import TaskModel
-from taskgraft.training.distillation import teacher_target, teachers_of
+from taskgraft.preparation.distillation import teacher_target, teachers_of
 
 
 def compose(

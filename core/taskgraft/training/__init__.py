@@ -1,1 +1,1 @@
-"""Training: prepare the rows, run the stages of a plan, tune on validation rows."""
+"""Training: run the stages of a plan."""

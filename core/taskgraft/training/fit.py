@@ -34,15 +34,15 @@ from taskgraft.engine.precision import resolve_precision
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.evaluation.baselines import fit_baselines
 from taskgraft.evaluation.evaluator import LabelledPredictions
+from taskgraft.preparation.distillation import check_teacher_columns, teacher_checksums
+from taskgraft.preparation.prepare import Preparation, Preparer
+from taskgraft.preparation.validation_tuning import check_validation, tune_on_validation
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import StageReport
-from taskgraft.training.distillation import check_teacher_columns, teacher_checksums
-from taskgraft.training.prepare import Preparation, Preparer
 from taskgraft.training.shared_cache import SharedCache, SharedCacheKeys
 from taskgraft.training.tracking import make_accelerator
 from taskgraft.training.trainer import Trainer
-from taskgraft.training.validation_tuning import check_validation, tune_on_validation
 
 _FREE_TRAINING_SETTINGS = ("workers", "memory", "checkpoint_every", "trackers")
 """May change when a run is resumed: they do not change its weights."""

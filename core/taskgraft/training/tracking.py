@@ -10,8 +10,8 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 
 from taskgraft.errors import closest_match, join_words
+from taskgraft.preparation.errors import TrainingError
 from taskgraft.storage.run_directory import RunDirectory
-from taskgraft.training.errors import TrainingError
 
 
 def log_metrics(accelerator: Accelerator, directory: RunDirectory | None, step: int, values: Mapping[str, Any]) -> None:

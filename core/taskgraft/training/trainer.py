@@ -28,6 +28,7 @@ from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.data.soft_labels import add_soft_labels
 from taskgraft.engine.task_module import TaskModule
+from taskgraft.preparation.prepare import Preparation
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import HEAD
@@ -36,7 +37,6 @@ from taskgraft.training.checkpoint import StageReport, TrainingCheckpoint, resto
 from taskgraft.training.convex_solver import Solution, solve_head
 from taskgraft.training.epoch_loop import EpochLoop
 from taskgraft.training.frozen_features import FrozenFeatures
-from taskgraft.training.prepare import Preparation
 from taskgraft.training.shared_cache import SharedCacheKeys
 from taskgraft.training.train_step import TrainStep
 

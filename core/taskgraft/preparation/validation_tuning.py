@@ -11,7 +11,7 @@ from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.examples import Targets, all_targets
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.evaluation.evaluator import LabelledPredictions
-from taskgraft.training.errors import ValidationRequired
+from taskgraft.preparation.errors import ValidationRequired
 
 
 def check_validation(

@@ -21,10 +21,10 @@ from taskgraft.contract.plan import Stage
 from taskgraft.contract.rows import InvalidRows
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.data.soft_labels import join_soft_labels, split_soft_labels
+from taskgraft.preparation.errors import TrainingError
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, InvalidArtifact, checksums
 from taskgraft.storage.run_directory import ResumeMismatch
 from taskgraft.testing import StrategyLaws
-from taskgraft.training.errors import TrainingError
 
 pytestmark = pytest.mark.usefixtures("small_plugin_installed")
 

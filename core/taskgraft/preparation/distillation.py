@@ -24,8 +24,8 @@ from taskgraft.data.preprocessing import label_count_mismatches, preprocess
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.forward import ProgressIterator, compute_soft_labels
 from taskgraft.errors import join_words
+from taskgraft.preparation.errors import TrainingError
 from taskgraft.storage.manifest import SUMS, read_manifest
-from taskgraft.training.errors import TrainingError
 
 
 def teachers_of(plan: Plan) -> tuple[Teacher, ...]:

@@ -9,7 +9,7 @@ from small_tasks import Planned, assert_same_bits, sentences, training_stage, we
 
 import taskgraft as tg
 from taskgraft.contract.rows import InvalidRows, MissingColumn
-from taskgraft.training.errors import ValidationRequired
+from taskgraft.preparation.errors import ValidationRequired
 
 PLUGIN = f"""{OPENING}
 from taskgraft.builtin.heads.configs import ClassificationConfig

@@ -34,10 +34,10 @@ from taskgraft.data.preprocessing import ProcessedInputs
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.forward import show_progress
+from taskgraft.preparation.distillation import teacher_advice, teacher_soft_labels, teacher_target, teachers_of
+from taskgraft.preparation.validation_tuning import check_tuning_rows
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.invalid_rows import drop_invalid
-from taskgraft.training.distillation import teacher_advice, teacher_soft_labels, teacher_target, teachers_of
-from taskgraft.training.validation_tuning import check_tuning_rows
 
 
 @dataclass(frozen=True)

@@ -277,7 +277,8 @@ def test_a_later_override_wins(write):
         (
             "data.traim=5",
             "'data.traim=5' cannot be set: a recipe has no 'data.traim'. Did you mean 'data.train'? Keys: data.train, "
-            "data.validation, data.split, data.reader, data.inputs, data.target, data.on_bad_row.",
+            "data.validation, data.split, data.reader, data.inputs, data.target, data.on_bad_row, "
+            "data.exclude, data.labels, data.missing, data.decimal, data.thousands, data.units, data.dates.",
         ),
         (
             "zzz=5",

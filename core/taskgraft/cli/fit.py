@@ -176,6 +176,7 @@ def _as_json(artifact: Path, run_folder: Path, reports: "Mapping[int, FitReport]
         "seconds": round(report.seconds, 3),
         "stages": [stage.name for stage in report.stages],
         "notes": dict(report.notes),
+        "warnings": list(report.warnings),
     }
     if len(reports) > 1:
         document["seeds"] = {str(seed): dict(reports[seed].metrics) for seed in sorted(reports)}

@@ -57,8 +57,24 @@ class DataConfig(Config):
     )
     target: tuple[str, ...] = Field(default=(), description="target columns")
     on_bad_row: Literal["error", "skip"] = Field(default="error", description="what to do with invalid rows")
+    exclude: tuple[str, ...] = Field(default=(), description="columns that are never inputs")
+    labels: dict[str, str] = Field(
+        default={}, description="label as the data have it → label to use instead; empty: the label is missing"
+    )
+    missing: tuple[str, ...] = Field(default=(), description='texts that stand for an empty cell: ["NA", "?"]')
+    decimal: Literal[".", ","] = Field(default=".", description="decimal mark of numbers that are texts")
+    thousands: Literal[".", ",", " ", "'"] | None = Field(
+        default=None, description="mark between thousands in numbers that are texts"
+    )
+    units: tuple[str, ...] = Field(
+        default=(), description='signs before or after a number that are dropped: ["€", "%"]'
+    )
+    dates: Literal["iso", "day-first", "month-first"] = Field(
+        default="iso",
+        description="order of day and month in dates that are texts: 2026-11-30, 30.11.2026 or 11/30/2026",
+    )
 
-    _one_column = field_validator("inputs", "target", mode="before")(_as_list)
+    _one_column = field_validator("inputs", "target", "exclude", "missing", "units", mode="before")(_as_list)
 
     @property
     def columns(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from taskgraft.composition.compose import Composition
 from taskgraft.contract.config import parse_config
@@ -35,12 +35,19 @@ class FitReport:
         stages: one report per training stage.
         seconds: wall-clock, from reading the data to the last metric, including the time before an interruption.
         notes: note → number of training rows that it applies to (``{"cut to 256 pieces": 12}``).
+        warnings: what the data may mean instead, a sentence each, with the setting to write.
     """
 
     metrics: Mapping[str, float]
     stages: tuple[StageReport, ...]
     seconds: float
     notes: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, result: FitResult, metrics: Mapping[str, float], seconds: float) -> Self:
+        """Report a fit that took some seconds since it began or was resumed."""
+        return cls(metrics, result.stages, seconds + result.seconds_before, result.notes, result.warnings)
 
 
 def recipe_of_arguments(

@@ -1,6 +1,5 @@
 """The task model of the Python API: fit, evaluate, predict, merge, save and export."""
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,19 +15,13 @@ from taskgraft.composition.compose import Composition
 from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.predictions import probabilities_by_label
 from taskgraft.contract.recipe import Recipe, TrainingConfig
-from taskgraft.data.dataset import eval_dataset, report_notes
-from taskgraft.data.examples import all_targets
-from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.forward import predict_batches, show_progress
-from taskgraft.evaluation.baselines import fit_requested_baselines
 from taskgraft.evaluation.bootstrap import RESAMPLES
 from taskgraft.evaluation.evaluation import Evaluation
-from taskgraft.evaluation.evaluator import LabelledPredictions, evaluate_predictions, prepare_evaluation
 from taskgraft.inference.errors import NoProbabilities
-from taskgraft.inference.predict import inference_budget, predict_rows, predict_to_file, reference_features
+from taskgraft.inference.predict import predict_rows, predict_to_file, reference_features
+from taskgraft.model.evaluate import EvaluationRequest, evaluate_rows
 from taskgraft.model.fit import FitReport, ModelError, fit_and_evaluate, read_fit_data, recipe_of_arguments
 from taskgraft.progress import ProgressReporter
-from taskgraft.reading.read import read_rows
 from taskgraft.training.fit import RunOptions
 from taskgraft.training.shared_cache import SharedCache
 
@@ -62,6 +55,7 @@ class TaskModel:
         inputs: str | Sequence[str] | Mapping[str, str] | None = None,
         target: str | Sequence[str] = (),
         on_bad_row: str = "error",
+        data: Mapping[str, Any] | None = None,
         training: TrainingConfig | Mapping[str, Any] | None = None,
         run: str | Path | None = None,
         resume: bool = False,
@@ -77,6 +71,7 @@ class TaskModel:
             inputs: a column, columns in the order of the backbone's inputs, or input → column; matched by name by default.
             target: the target column or columns; none for a head that predicts masked elements.
             on_bad_row: ``"error"`` lists all invalid rows and stops; ``"skip"`` drops and counts them.
+            data: further settings about the data, as a recipe has them: ``{"missing": ["NA"], "labels": {"Spam": "spam"}}``.
             training: settings such as ``{"epochs": 5}``; defaults apply to the rest.
             run: a folder for checkpoints and metrics of this run.
             resume: continue the interrupted run in that folder, if there is one.
@@ -90,8 +85,8 @@ class TaskModel:
         """
         if isinstance(validation, float):
             split, validation = f"fraction:{validation}", None
-        data = {"split": split, "reader": reader, "inputs": inputs, "target": target, "on_bad_row": on_bad_row}
-        recipe = recipe_of_arguments(self._composed, train, validation, data, training)
+        named = {"split": split, "reader": reader, "inputs": inputs, "target": target, "on_bad_row": on_bad_row}
+        recipe = recipe_of_arguments(self._composed, train, validation, {**(data or {}), **named}, training)
         return self.fit_recipe(recipe, train=train, validation=validation, run=run, resume=resume, quiet=quiet)
 
     def fit_recipe(
@@ -124,7 +119,7 @@ class TaskModel:
         cache = self.shared_cache
         result, metrics = fit_and_evaluate(self._composed, recipe, rows, validation_rows, options, cache, reporter)
         self.composition, self.recipe, self.fitted = result.composition, result.recipe, result.fitted
-        return FitReport(metrics, result.stages, time.monotonic() - began + result.seconds_before, result.notes)
+        return FitReport.of(result, metrics, time.monotonic() - began)
 
     def evaluate(
         self,
@@ -155,18 +150,9 @@ class TaskModel:
         Raises:
             TaskgraftError: when the model is not fitted, or for invalid data or settings.
         """
-        fitted, recipe, label = self._require_fitted("evaluate"), self.recipe, self.composition.head.label
-        task, reporter = fitted.task, ProgressReporter(quiet=quiet)
-        rows = read_rows(data, catalog(), "the data", reader=recipe.data.reader, on_bad_row=recipe.data.on_bad_row)
-        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            rows, dataset = eval_dataset(fitted.head, fitted.target, task.backbone, rows, recipe, Path(folder, "rows"))
-            report_notes(reporter, rows.notes, rows, "rows")
-            settings = prepare_evaluation(fitted, recipe, label, rows, metrics, groups, resamples, figures)
-            requested = fit_requested_baselines(baselines, fitted, recipe, label, Path(folder, "training_rows"))
-            budget = inference_budget(recipe, batch_size)
-            predictions = predict_batches(task, 0, dataset.inputs, budget, show_progress(reporter))
-        labelled = LabelledPredictions(predictions, all_targets(dataset.targets), rows)
-        return evaluate_predictions(fitted, recipe, labelled, settings, reporter, requested)
+        fitted, label = self._require_fitted("evaluate"), self.composition.head.label
+        request = EvaluationRequest(metrics, baselines, groups, resamples, figures, batch_size)
+        return evaluate_rows(fitted, self.recipe, label, data, request, ProgressReporter(quiet=quiet))
 
     def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
         """Predict for each row, in the labels and units of the target column.

@@ -34,6 +34,7 @@ from taskgraft.data.preprocessing import ProcessedInputs
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.forward import show_progress
+from taskgraft.preparation.data_warnings import data_warnings
 from taskgraft.preparation.distillation import teacher_advice, teacher_soft_labels, teacher_target, teachers_of
 from taskgraft.preparation.validation_tuning import check_tuning_rows
 from taskgraft.progress import ProgressReporter
@@ -50,6 +51,7 @@ class Preparation:
         rows: the training rows without invalid ones; ``training`` is their data set.
         soft_labels: of the training rows, by teacher.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
+        warnings: what the data may mean instead, a sentence each.
     """
 
     composition: Composition
@@ -64,6 +66,7 @@ class Preparation:
     notes: Mapping[str, int]
     validation_rows: Rows | None = None
     validation: EncodedDataset | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,13 @@ class Preparer:
         if validation_rows is not None:
             validation_rows, validation = self._prepare_validation(prepared, validation_rows)
             prepared = replace(prepared, validation_rows=validation_rows, validation=validation)
+        warnings = data_warnings(prepared.head, self.recipe.data, prepared.rows, validation_rows)
+        for line in warnings:
+            self.reporter.message(line)
         report_notes(self.reporter, prepared.notes, prepared.rows, "training rows")
         if validation_rows is not None:
             report_notes(self.reporter, validation_rows.notes, validation_rows, "validation rows")
-        return prepared
+        return replace(prepared, warnings=warnings)
 
     def _prepare_training(self, rows: Rows) -> Preparation:
         """Prepare the training rows and the backbone.

@@ -67,6 +67,7 @@ class FitResult:
         composition: with the settings that the backbone fitted on the inputs, and so the recipe.
         validation: predictions for the validation rows; None if there were none.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
+        warnings: what the data may mean instead, a sentence each.
         seconds_before: wall-clock seconds of the process that was interrupted, if this one resumed its run.
     """
 
@@ -76,6 +77,7 @@ class FitResult:
     stages: tuple[StageReport, ...]
     validation: LabelledPredictions | None
     notes: Mapping[str, int]
+    warnings: tuple[str, ...]
     seconds_before: float
 
 
@@ -127,8 +129,16 @@ def fit(
         predictions = _predict_validation(trainer)
     baselines, problems = _fit_baselines(prepared, reporter)
     fitted = FittedTask(task, prepared.head, target, trainer.inserted, trainer.trained, prepared.base, {}, baselines)
-    notes, seconds = {**prepared.notes, **problems}, trainer.seconds_before
-    return FitResult(prepared.composition, prepared.recipe, fitted, tuple(stages), predictions, notes, seconds)
+    return FitResult(
+        prepared.composition,
+        prepared.recipe,
+        fitted,
+        tuple(stages),
+        predictions,
+        {**prepared.notes, **problems},
+        prepared.warnings,
+        trainer.seconds_before,
+    )
 
 
 def run_identity(recipe: Recipe, rows: Rows, validation_rows: Rows | None) -> dict[str, Any]:

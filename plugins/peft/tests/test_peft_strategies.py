@@ -45,6 +45,19 @@ def test_it_trains_and_predicts_the_same_after_loading(base, tmp_path, kind, str
         assert owners == {"head", "inserted"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "until"), [("vit", "blocks.1"), ("resnet", "layer2.0"), ("gpt2", "block.1"), ("esm", "block.1")]
+)
+def test_the_last_layers_of_a_truncated_model_are_wrapped_and_the_rest_is_cached(base, kind, until):
+    reference, rows = base(kind)
+    settings = reference if isinstance(reference, dict) else {"name": reference}
+    model = tg.compose(settings | {"until": until}, "classification", {"name": "lora", "rank": 2, "last": 1})
+    report = model.fit(rows, target="label", training={"epochs": 1}, quiet=True)
+
+    assert inserted_paths(model)
+    assert [stage.stored_at for stage in report.stages] == [1]
+
+
 @pytest.mark.parametrize("strategy", ["lora:4", "vera:8", "prefix-tuning:3", "prompt-tuning:3"])
 def test_removing_it_restores_the_backbone(base, strategy):
     reference, rows = base("bert")

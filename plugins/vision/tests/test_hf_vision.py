@@ -64,11 +64,13 @@ def images(*sizes):
     return {"image": [encode(noise_image(width, height, width)) for width, height in sizes]}
 
 
-@pytest.mark.parametrize("family", ["vit", "dinov2", "swin"])
+@pytest.mark.parametrize(
+    ("family", "settings"), [("vit", {}), ("dinov2", {}), ("swin", {}), ("vit", {"until": "block.1"})]
+)
 class TestHfVision(BackboneLaws):
     @pytest.fixture
-    def config(self, checkpoints, family):
-        return HfVisionConfig(model=str(checkpoints[family]))
+    def config(self, checkpoints, family, settings):
+        return HfVisionConfig(model=str(checkpoints[family]), **settings)
 
     @pytest.fixture
     def backbone(self, config):

@@ -3,6 +3,7 @@
 import pytest
 from sample_images import encoded_images, randomize_weights
 
+import taskgraft as tg
 from taskgraft.testing import BackboneLaws
 from taskgraft_vision import timm_backbone
 from taskgraft_vision.plugin import taskgraft_backbones
@@ -51,6 +52,42 @@ class TimmLaws(BackboneLaws):
 @pytest.mark.parametrize("name", MODELS)
 class TestTimm(TimmLaws):
     pass
+
+
+UNTIL = {
+    "convnext_atto": "stages.2.blocks.0",
+    "hiera_tiny_224": "blocks.2",
+    "mobilenetv3_small_050": "blocks.2.0",
+    "resnet18": "layer3.0",
+    "swin_tiny_patch4_window7_224": "layers.2.blocks.0",
+    "vit_tiny_patch16_224": "blocks.1",
+}
+"""The last part of truncated models, of which each has a cut."""
+
+
+@pytest.mark.parametrize("name", UNTIL)
+class TestTruncatedTimm(TimmLaws):
+    @pytest.fixture
+    def config(self, name):
+        settings = {"image_size": 64, "until": UNTIL[name]}
+        return TimmConfig(model=name, weights="random", arguments=MODELS[name], **settings)
+
+
+ADAPTER = {"name": "adapters", "last": 1}
+STRATEGIES = ["partial:1", "gradual", "probe-then-tune", ADAPTER, "full", "bitfit"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+@pytest.mark.parametrize("name", UNTIL)
+def test_strategies_train_a_truncated_model_and_cache_what_is_frozen(name, strategy):
+    settings = {"weights": "random", "image_size": 64, "arguments": MODELS[name], "until": UNTIL[name]}
+    model = tg.compose({"name": f"timm:{name}"} | settings, head="classification", strategy=strategy)
+    rows = {"image": encoded_images(4), "label": ["a", "b", "a", "b"]}
+    report = model.fit(rows, target="label", training={"epochs": 1, "batch_size": 4}, quiet=True)
+
+    assert len(model.composition.backbone_description.cuts) > 1
+    assert report.stages[0].stored_at is not None or strategy not in ("partial:1", ADAPTER)
+    assert len(model.predict(rows)) == 4
 
 
 CUTS = {

@@ -16,8 +16,12 @@ from torch import Tensor, nn
 from taskgraft_vision.trace import ROWS, Call, Forward, Trace, as_tensors, first_input, replace_first_input
 
 
+class CutReached(Exception):
+    """Ends a pass at a cut, whose input was recorded. Forward functions let it pass: only the cut's own caller catches it."""
+
+
 class ForwardStopped(Exception):
-    """Ends a pass early; carries the input of the module that would run next."""
+    """Ends the pass of a truncated model; carries the input of the module that would run next."""
 
     def __init__(self, hidden: Any):
         super().__init__()
@@ -64,7 +68,7 @@ class TracedForward:
             assert hidden is not None, "the input at a cut is a tensor or a list of tensors"
             caught.append(hidden)
             if not early:
-                raise ForwardStopped(None)
+                raise CutReached
 
         with ExitStack() as changes:
             block = model.get_submodule(self.entries[cut])
@@ -74,7 +78,7 @@ class TracedForward:
                     changes.enter_context(_returning_zeros(model, path, self.trace.calls[path], pixels))
             try:
                 outputs = self.function(model, pixels)
-            except ForwardStopped:
+            except CutReached:
                 return caught[0], {}
         return caught[0], {number: outputs[number] for number in early}
 

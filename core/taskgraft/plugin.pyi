@@ -94,6 +94,7 @@ from .contract.targets import (
 from .reading.arrow_spool import ArrowSpool as ArrowSpool, RecordWriter as RecordWriter
 from .reading.open_file import open_plain_or_gzip as open_plain_or_gzip
 from .reading.read import read_file as read_file
+from .data.scaling import is_constant as is_constant, mean_and_scale as mean_and_scale
 from .data.soft_labels import split_soft_labels as split_soft_labels
 from .reading.splitting import split_by_column as split_by_column
 from .engine.linear_readout import (

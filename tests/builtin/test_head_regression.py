@@ -43,6 +43,12 @@ def test_a_constant_column_keeps_its_unit():
     assert HEAD.decode_targets(HEAD.encode({"price": [5, 7]}, learned), learned) == [5.0, 7.0]
 
 
+@pytest.mark.parametrize("rows", [7, 500])
+def test_a_constant_column_has_scale_1_whatever_its_deviation(rows):
+    learned = HEAD.fit_targets({"price": [14.62] * rows})
+    assert (learned.means, learned.scales) == ((14.62,), (1.0,))
+
+
 def test_decoded_numbers_are_in_the_columns_unit():
     learned = HEAD.fit_targets(ONE)
     assert HEAD.decode_targets(HEAD.encode(ONE, learned), learned) == pytest.approx([10.0, 20.0, 30.0])

@@ -15,6 +15,7 @@ from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid
+from taskgraft.data.scaling import mean_and_scale
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 
 _MAX_ABS = 1e100
@@ -48,12 +49,8 @@ class Regression(Head[RegressionTarget]):
 
     def fit_targets(self, targets: Columns) -> RegressionTarget:
         numbers = _parse_numbers(targets, tuple(targets))
-        deviations = numbers.std(0, correction=0).tolist()
-        return RegressionTarget(
-            columns=tuple(targets),
-            means=tuple(numbers.mean(0).tolist()),
-            scales=tuple(deviation or 1.0 for deviation in deviations),
-        )
+        means, scales = zip(*(mean_and_scale(column.numpy()) for column in numbers.T), strict=True)
+        return RegressionTarget(columns=tuple(targets), means=means, scales=scales)
 
     def encode(self, targets: Columns, target: RegressionTarget) -> Batch:
         """Encode as ``numbers``: ``(batch, column)`` float32, standardised."""

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.plugin import Columns, join_words
+from taskgraft.plugin import Columns, is_constant, join_words, mean_and_scale
 from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.parse_cells import (
     NUMBER_PATTERN,
@@ -104,14 +104,13 @@ def _fit_column(config: TableConfig, name: str, values: Any, signs: bool) -> Col
 def _number_column(config: TableConfig, name: str, present: NDArray[np.float64], sign: bool) -> NumberColumn:
     if config.scaling == "none":
         return NumberColumn(name=name, mean=0.0, scale=1.0, sign=sign)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = float(present.mean()), float(present.std())
-    if not np.isfinite(deviation):
+    mean, scale = mean_and_scale(present)
+    if not np.isfinite(scale):
         raise _unusable(name, "its numbers are so large that their squares overflow")
     quantiles: tuple[float, ...] = ()
-    if config.scaling == "quantile":
+    if config.scaling == "quantile" and not is_constant(present):  # the ranks of equal numbers are all or nothing
         quantiles = tuple(np.quantile(present, np.linspace(0, 1, QUANTILES + 1)).tolist())
-    return NumberColumn(name=name, mean=mean, scale=deviation or 1.0, quantiles=quantiles, sign=sign)
+    return NumberColumn(name=name, mean=mean, scale=scale, quantiles=quantiles, sign=sign)
 
 
 def _category_column(config: TableConfig, name: str, text: pa.Array, sign: bool) -> CategoryColumn:
@@ -134,13 +133,14 @@ def _time_column(config: TableConfig, name: str, present: NDArray[np.int64], sig
     elapsed = "elapsed" in config.times
     if not cycles and not elapsed:
         raise _unusable(name, "it is a time, and the setting 'times' selects nothing that can be computed from it")
+    mean, scale = mean_and_scale(days)
     return TimeColumn(
         name=name,
         cycles=tuple(cycles),
         first=format_time(first),
         elapsed=elapsed,
-        mean=float(days.mean()),
-        scale=float(days.std()) or 1.0,
+        mean=mean,
+        scale=scale,
         sign=sign,
     )
 

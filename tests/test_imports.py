@@ -16,6 +16,7 @@ FOLDER = Path(taskgraft.__file__).parent
 LAYERS = [
     "errors",
     "progress",
+    "text_table",
     "contract",
     "discovery",
     "storage",

@@ -278,8 +278,9 @@ def test_figures_are_listed_below_the_tables():
     assert printed(found).endswith("\nFigures: new/one.png, new/two.png.")
 
 
-def test_tables_of_very_many_classes_are_left_to_json():
+def test_of_very_many_classes_the_worst_are_printed_and_json_has_all():
     labels = [f"label-{number}" for number in range(21)]
     found = Evaluation(CATEGORY, Predictions(labels, classes=tuple(labels)), labels, lambda rows: {"accuracy": 1.0})
-    assert "label-0" not in printed(found)
+    assert "the 10 of 21 classes with the lowest F1" in printed(found)
+    assert "label-20" not in printed(found)
     assert len(found.to_json()["per_class"]) == 21

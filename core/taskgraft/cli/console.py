@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+
+from taskgraft.text_table import TextTable
 
 _UNLIMITED_WIDTH = 100_000
 """Columns of an output that is not a terminal: each row of a table stays on one line."""
@@ -19,14 +19,9 @@ def console() -> Console:
     return Console(width=width, markup=False, highlight=False, emoji=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Make a table. Where the terminal is narrow, cells wrap, and words that are too long are broken."""
-    result = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in columns:
-        result.add_column(column, overflow="fold")
-    for row in rows:
-        result.add_row(*row)
-    return result
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], wrapped: Sequence[str]) -> TextTable:
+    """Make a table of texts. Where the terminal is narrow, the cells of the ``wrapped`` columns wrap between words."""
+    return TextTable(columns, list(rows), len(columns), wrapped)
 
 
 def print_json(value: Any) -> None:

@@ -173,13 +173,13 @@ def _devices() -> list[str]:
 
 def _print(diagnosis: Diagnosis) -> None:
     out = console()
-    out.print(f"taskgraft {diagnosis.taskgraft}, Python {diagnosis.python}, {diagnosis.platform}", soft_wrap=True)
+    out.print(f"taskgraft {diagnosis.taskgraft}, Python {diagnosis.python}, {diagnosis.platform}")
     if diagnosis.devices is not None:
         out.print(f"Devices: {', '.join(diagnosis.devices)}.")
     libraries = [(name, number or "NOT INSTALLED") for name, number in diagnosis.libraries.items()]
-    out.print(table(("library", "version"), libraries))
+    out.print(table(("library", "version"), libraries, ()))
     plugins = [(f"{one.distribution} {one.version}", one.module, _provided_names(one)) for one in diagnosis.plugins]
-    out.print(table(("plugin", "module", "provides"), plugins))
+    out.print(table(("plugin", "module", "provides"), plugins, ("plugin", "provides")))
     for kind, problems in (("FAILED", diagnosis.failures), ("Remark", diagnosis.remarks)):
         for one in problems:
             source = f"{one['distribution']} {one['version']} ({one['entry_point']})"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from taskgraft.cli import options
-from taskgraft.cli.console import console, print_json, table
+from taskgraft.cli.console import console, print_json
 from taskgraft.cli.errors import CliError, Interrupted
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.recipe import Recipe
@@ -18,6 +18,7 @@ from taskgraft.errors import join_words
 from taskgraft.recipes.files import read_recipe
 from taskgraft.recipes.overrides import override_keys
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, is_artifact
+from taskgraft.text_table import TextTable
 
 if TYPE_CHECKING:
     from taskgraft.model.fit import FitReport
@@ -177,6 +178,8 @@ def _as_json(artifact: Path, run_folder: Path, reports: "Mapping[int, FitReport]
         "stages": [stage.name for stage in report.stages],
         "notes": dict(report.notes),
         "warnings": list(report.warnings),
+        "rows": "validation rows" if report.metrics else None,
+        "chosen": dict(report.chosen),
     }
     if len(reports) > 1:
         document["seeds"] = {str(seed): dict(reports[seed].metrics) for seed in sorted(reports)}
@@ -192,11 +195,14 @@ def _print(artifact: Path, run_folder: Path, reports: "Mapping[int, FitReport]",
         rows = [
             (name, f"{means[name]:.4f}", f"{deviations[name]:.4f}", f"{report.metrics[name]:.4f}") for name in means
         ]
-        printer.print(table(("metric", f"mean of {len(reports)} seeds", "standard deviation", f"seed {first}"), rows))
+        columns = ("metric", f"mean of {len(reports)} seeds", "standard deviation", f"seed {first}")
+        printer.print(TextTable(columns, rows))
     elif not report.metrics:
         printer.print("There were no validation rows to evaluate on.")
     else:
         printer.print(report.metrics)
+    if report.selection_note:
+        printer.print(report.selection_note, soft_wrap=True)
     for note, count in report.notes.items():
         printer.print(f"{note}: {count:,} training rows", soft_wrap=True)
     printer.print(

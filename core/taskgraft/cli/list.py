@@ -43,7 +43,7 @@ def list_command(
         (plural, entry.spec.name, entry.spec.summary, str(entry.source)) for plural in axes for entry in entries[plural]
     ]
     if rows:
-        console().print(table(("axis", "name", "summary", "from"), rows))
+        console().print(table(("axis", "name", "summary", "from"), rows, ("summary", "from")))
     else:
         print(f"No {axes[0] if axis else 'plugins'} are installed.")  # noqa: T201
     if known.failures:

@@ -149,7 +149,8 @@ def _print(component: _Component) -> None:
     settings = settings_of(config_with_overrides(spec))
     if settings:
         rows = [(one.name, one.type, one.default, one.range, one.description) for one in settings]
-        out.print(table(("setting", "type", "default", "range", "description"), rows))
+        wrapped = ("type", "default", "range", "description")
+        out.print(table(("setting", *wrapped), rows, wrapped))
     else:
         out.print("It has no settings.")
     if spec.config.positional is not None:

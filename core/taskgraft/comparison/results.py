@@ -10,7 +10,8 @@ from typing import Any, Self
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from taskgraft.evaluation.evaluation import NO_VALUE, format_interval, format_number, text_table
+from taskgraft.evaluation.tables import NO_VALUE, format_interval, format_number
+from taskgraft.text_table import TextTable
 
 _STUDENT_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """The 97.5th percentile of Student's t for 2, 3, … 10 seeds; for more seeds the last is slightly conservative."""
@@ -182,7 +183,7 @@ class Comparison:
             cells = _cells(one.summary, self.metric, device=device) if one.summary else [NO_VALUE] * len(numbers)
             rows.append([*names, *cells])
         problems = [f"\n{self.label(one)}: {one.problem}" for one in self.candidates if one.problem is not None]
-        return Group(text_table([*texts, *numbers], rows, len(texts)), *map(Text, [_notes(self), *problems]))
+        return Group(TextTable([*texts, *numbers], rows, len(texts)), *map(Text, [_notes(self), *problems]))
 
     def _candidate_json(self, one: Candidate) -> dict[str, Any]:
         document: dict[str, Any] = {"backbone": one.backbone, "strategy": one.strategy, "problem": one.problem}

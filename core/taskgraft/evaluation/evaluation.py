@@ -1,29 +1,23 @@
 """The result of an evaluation: metrics with intervals, baselines, scores per class, and how it is printed."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.labels import label_key
+from taskgraft.contract.labels import to_json_label
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
 from taskgraft.errors import join_words
 from taskgraft.evaluation.bootstrap import Bootstrap, finite_only
 from taskgraft.evaluation.per_class import Confusion, confusion, per_class
-
-_MOST_CLASSES = 20
-"""With more classes no table per class is printed; :meth:`Evaluation.to_json` has them all."""
-
-NO_VALUE = "–"
-"""Printed where a metric is undefined."""
+from taskgraft.evaluation.tables import class_tables, metric_label, metrics_table
 
 
 class Evaluation(Mapping[str, float]):
@@ -35,6 +29,7 @@ class Evaluation(Mapping[str, float]):
         groups: the column whose equal values are drawn together, or None.
         baselines: name of a baseline → its metrics on the same rows.
         figures: the files that metrics drew.
+        positive: metric → the class that it is about, for metrics of one class.
     """
 
     def __init__(
@@ -46,6 +41,7 @@ class Evaluation(Mapping[str, float]):
         bootstrap: Bootstrap | None = None,
         baselines: Mapping[str, Mapping[str, float]] | None = None,
         figures: Sequence[Path] = (),
+        positive: Mapping[str, Any] = MappingProxyType({}),
     ):
         """Compute the metrics of all rows.
 
@@ -59,7 +55,7 @@ class Evaluation(Mapping[str, float]):
         self._metrics, self._bootstrap = metrics, bootstrap or Bootstrap()
         self.rows, self.resamples, self.groups = len(truth), self._bootstrap.count, self._bootstrap.groups
         self.baselines: Mapping[str, Mapping[str, float]] = baselines or {}
-        self.figures = tuple(figures)
+        self.figures, self.positive = tuple(figures), dict(positive)
         self._values = finite_only(metrics(np.arange(self.rows)))
 
     def __getitem__(self, name: str) -> float:
@@ -72,7 +68,7 @@ class Evaluation(Mapping[str, float]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        values = "".join(f"{name}={value:.4f}, " for name, value in self.items())
+        values = "".join(f"{metric_label(name, self.positive)}={value:.4f}, " for name, value in self.items())
         return f"Evaluation({values}rows={self.rows})"
 
     @cached_property
@@ -98,10 +94,12 @@ class Evaluation(Mapping[str, float]):
         """Return everything as plain JSON. A metric without interval has None for its ends."""
         matrix = self.confusion
         bounds = {name: self.intervals.get(name, (None, None)) for name in self}
+        positive = {name: {"positive": to_json_label(label)} for name, label in self.positive.items()}
         return {
             "rows": self.rows,
             "metrics": {
-                name: {"value": value, "low": bounds[name][0], "high": bounds[name][1]} for name, value in self.items()
+                name: {"value": value, "low": bounds[name][0], "high": bounds[name][1]} | positive.get(name, {})
+                for name, value in self.items()
             },
             "baselines": {name: dict(values) for name, values in self.baselines.items()},
             "per_class": {label: dict(values) for label, values in self.per_class.items()},
@@ -114,46 +112,11 @@ class Evaluation(Mapping[str, float]):
         }
 
     def __rich__(self) -> RenderableType:
-        parts: list[RenderableType] = [_metrics_table(self), Text(_caption(self))]
-        if 2 <= len(self.per_class) <= _MOST_CLASSES:
-            parts += [Text(""), _class_table(self)]
-            if self.confusion is not None:
-                title = "\nrows by true class (down) and predicted class (across)"
-                parts += [Text(title), _confusion_table(self.confusion)]
+        parts: list[RenderableType] = [metrics_table(self, self.intervals, self.baselines, self.positive)]
+        parts += [Text(_caption(self)), *class_tables(self.per_class, self.confusion)]
         if self.figures:
             parts.append(Text(f"\nFigures: {join_words(self.figures)}."))
         return Group(*parts)
-
-
-def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> Table:
-    """Make a table without markup; the first ``texts`` columns are text, the others are numbers."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="left" if index < texts else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
-
-
-def format_number(value: float | None) -> str:
-    """Format with four decimals, or with four digits where that is too large or too small."""
-    if value is None:
-        return NO_VALUE
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
-
-
-def format_interval(low: float | None, high: float | None) -> str:
-    """Format the ends of an interval; None if there is none."""
-    return NO_VALUE if low is None or high is None else f"{format_number(low)} to {format_number(high)}"
-
-
-def _metrics_table(evaluation: Evaluation) -> Table:
-    intervals, baselines = evaluation.intervals, evaluation.baselines
-    rows = []
-    for name, value in evaluation.items():
-        interval = [format_interval(*intervals.get(name, (None, None)))] if intervals else []
-        rows.append([name, format_number(value), *interval, *(format_number(b.get(name)) for b in baselines.values())])
-    return text_table(["metric", "value", *(["95 % interval"] if intervals else []), *baselines], rows)
 
 
 def _caption(evaluation: Evaluation) -> str:
@@ -161,18 +124,3 @@ def _caption(evaluation: Evaluation) -> str:
         return f"{evaluation.rows:,} rows."
     groups = f" of whole groups by '{evaluation.groups}'" if evaluation.groups is not None else ""
     return f"{evaluation.rows:,} rows; intervals from {evaluation.resamples:,} resamples{groups}."
-
-
-def _class_table(evaluation: Evaluation) -> Table:
-    names = ("precision", "recall", "f1")
-    rows = [
-        [label, *(format_number(values.get(name)) for name in names), f"{values['support']:,}"]
-        for label, values in evaluation.per_class.items()
-    ]
-    return text_table(["class", *names, "support"], rows)
-
-
-def _confusion_table(matrix: Confusion) -> Table:
-    labels = [label_key(label) for label in matrix.classes]
-    rows = [[label, *(f"{count:,}" for count in counts)] for label, counts in zip(labels, matrix.counts, strict=True)]
-    return text_table(["", *labels], rows)

@@ -237,6 +237,78 @@ def test_rows_show_a_difference_that_single_layers_do_not():
     assert message.startswith("The insertion 'graft' cannot be merged: features before and after differ by ")
 
 
+def tied_weight(backbone):
+    backbone.blocks[1].query.weight = backbone.blocks[0].query.weight
+    return "blocks.0.query shares its weight with blocks.1.query.weight"
+
+
+def tied_inside_a_block(backbone):
+    backbone.blocks[0].key.weight = backbone.blocks[0].query.weight
+    return "blocks.0.query shares its weight with blocks.0.key.weight"
+
+
+def tied_layer(backbone):
+    backbone.blocks[1].query = backbone.blocks[0].query
+    return "blocks.0.query shares its weight with blocks.1.query.weight"
+
+
+def tied_bias(backbone):
+    backbone.blocks[1].key.bias = backbone.blocks[1].value.bias
+    return "blocks.1.value shares its bias with blocks.1.key.bias"
+
+
+def tied_embedding(backbone):
+    backbone.blocks[1].value.weight = nn.Parameter(backbone.embedding.weight.data[8:24].t())
+    return "blocks.1.value shares its weight with embedding.weight"
+
+
+@pytest.mark.parametrize("tie", [tied_weight, tied_inside_a_block, tied_layer, tied_bias, tied_embedding])
+def test_a_layer_that_shares_a_tensor_with_another_module_is_not_merged(tie):
+    backbone = words()
+    shared = tie(backbone)
+    model = grafted(backbone)
+    before = model.predict_proba(TEXTS)
+
+    assert refusal(model) == (
+        f"The insertion 'graft' cannot be merged: {shared}, which would change too. "
+        "The model is unchanged; it can be saved and used with its insertions."
+    )
+    assert model.predict_proba(TEXTS) == before
+
+
+def test_a_block_that_is_used_twice_is_wrapped_once_and_merged():
+    backbone = words()
+    backbone.blocks[1] = backbone.blocks[0]
+    model = grafted(backbone)
+    before = model.predict_proba(TEXTS)
+
+    assert [one.path for one in model.fitted.inserted] == ["blocks.0.query", "blocks.0.value"]
+    model.merge()
+    after = model.predict_proba(TEXTS)
+    assert max(abs(one[label] - other[label]) for one, other in zip(before, after, strict=True) for label in one) < 1e-5
+
+
+class HiddenTie(type(words())):
+    """Uses a weight that another layer has, too, without owning it as a parameter or buffer."""
+
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
+        again = features.value @ self.blocks[0].query.__dict__.get("stored", torch.eye(16))
+        return type(features)(layout, (again,), features.lengths)
+
+    def example_batch(self):
+        return self.processor.prepare({"text": ["two words", "one"]}).batch
+
+
+def test_features_of_the_backbones_example_batch_show_what_the_layers_do_not():
+    model = grafted(HiddenTie().eval(), Grafts(LayerRole.QUERY))
+    wrapped = model.fitted.task.backbone.blocks[0].query.wrapped
+    wrapped.__dict__["stored"] = wrapped.weight.detach()
+
+    message = refusal(model)
+    assert message.startswith("The insertion 'graft' cannot be merged: features before and after differ by ")
+
+
 def test_a_model_without_a_head_is_not_merged():
     with pytest.raises(TaskgraftError) as caught:
         tg.compose(words(), classification(), Grafts(*ROLES)).merge()

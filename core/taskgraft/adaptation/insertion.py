@@ -48,11 +48,13 @@ def insert_modules(
 ) -> tuple[InsertedModule, ...]:
     """Wrap the layers that insertions select by part and role, or whole parts. Modules inserted ``before`` stay.
 
+    A layer in a module that the backbone uses in several places is wrapped once, under its first path.
+
     Raises:
         InvalidInsertion: if an insertion selects no layer, or one that is wrapped under the same name already, or if its module
             does not contain the layer. Nothing is inserted then.
     """
-    selected = [(insertion, path) for insertion in insertions for path in _select_layers(backbone, insertion)]
+    selected = [(insertion, path) for insertion in insertions for path in _select_layers(backbone, insertion, before)]
     inserted: list[InsertedModule] = []
     shared: dict[SharedWrap, Wrap] = {}
     try:
@@ -83,6 +85,12 @@ def remove_modules(
         backbone.set_submodule(path, backbone.get_submodule(f"{path}.{one.inside}"))
 
 
+def put_back_modules(backbone: Backbone, inserted: Sequence[InsertedModule], around: Sequence[nn.Module]) -> None:
+    """Undo :func:`remove_modules`, with the modules that were removed in the order of their insertion."""
+    for index, (one, module) in enumerate(zip(inserted, around, strict=True)):
+        backbone.set_submodule(_outermost_path(one.path, inserted[:index]), module)
+
+
 def current_path(one: InsertedModule, others: Sequence[InsertedModule]) -> str:
     """Return the present dotted path of an inserted module. ``others`` around the same layer are around this one."""
     around = [other.inside for other in others if other.path == one.path]
@@ -102,12 +110,17 @@ def named_modules(backbone: Backbone, inserted: Sequence[InsertedModule]) -> lis
     return _with_original_names(backbone.named_modules(), inserted)
 
 
+def original_name(name: str, inserted: Sequence[InsertedModule]) -> str:
+    """Return the name that a present tensor or module has without insertions."""
+    return _with_original_names([(name, None)], inserted)[0][0]
+
+
 def is_inserted(name: str) -> bool:
     """Return whether a name, as :func:`original_named_tensors` returns it, belongs to an inserted module."""
     return ":" in name
 
 
-def _select_layers(backbone: Backbone, insertion: Insertion) -> list[str]:
+def _select_layers(backbone: Backbone, insertion: Insertion, before: Sequence[InsertedModule]) -> list[str]:
     parts = [part for part in backbone.description.parts if part.name in insertion.parts]
     if insertion.roles is None:
         modules = dict(backbone.named_modules())
@@ -118,7 +131,11 @@ def _select_layers(backbone: Backbone, insertion: Insertion) -> list[str]:
     if not paths:
         roles = ", ".join(sorted(insertion.roles))
         raise InvalidInsertion(insertion.name, f"no layer of {', '.join(insertion.parts)} has one of the roles {roles}")
-    return paths
+    first: dict[tuple[nn.Module, str], str] = {}
+    for path in paths:
+        parent, _, name = path.rpartition(".")
+        first.setdefault((backbone.get_submodule(_outermost_path(parent, before)), name), path)
+    return list(first.values())
 
 
 def _insert(

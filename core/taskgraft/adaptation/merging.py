@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from taskgraft.adaptation.insertion import InsertedModule, current_path
+from taskgraft.adaptation.insertion import InsertedModule, current_path, original_name
 from taskgraft.contract.backbone import Backbone, named_tensors
+from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features
 from taskgraft.engine.feature_checks import max_relative_difference
+from taskgraft.engine.task_module import module_device
 from taskgraft.errors import TaskgraftError
 
 _TOLERANCE = 1e-5
@@ -33,7 +35,11 @@ class MergeError(TaskgraftError):
 
 @dataclass
 class AdapterMerge:
-    """Merges inserted modules, and can undo it. ``features`` computes those of some rows to compare before and after."""
+    """Merges inserted modules, and can undo it. ``features`` computes those of some rows to compare before and after.
+
+    A layer that shares a weight with a module elsewhere (tied embeddings, a layer that is called in two places) is not merged:
+    the other module would change too.
+    """
 
     backbone: Backbone
     inserted: Sequence[InsertedModule]
@@ -51,7 +57,7 @@ class AdapterMerge:
         before = self.features() if self.features else None
         try:
             for index, one in enumerate(self.inserted):
-                self._merge(one, current_path(one, self.inserted[index + 1 :]))
+                self._merge(one, self.inserted[index:])
             if before is not None and self.features is not None:
                 difference = max_relative_difference(before, self.features())
                 if not difference <= _tolerance(before.value.dtype):
@@ -72,11 +78,16 @@ class AdapterMerge:
             self.backbone.set_submodule(path, around)
         self._merged.clear()
 
-    def _merge(self, one: InsertedModule, path: str) -> None:
-        """Merge the module at a path. If features are compared, the input shape of its layer may be unknown."""
+    def _merge(self, one: InsertedModule, present: Sequence[InsertedModule]) -> None:
+        """Merge the first of the present modules. If features are compared, the input shape of its layer may be unknown."""
+        path = current_path(one, present[1:])
         insertion, around = one.insertion, self.backbone.get_submodule(path)
         assert insertion.merge is not None
         layer = around.get_submodule(one.inside)
+        if (shared := _shared_tensor(self.backbone, path, layer)) is not None:
+            own, other = shared
+            problem = f"{one.path} shares its {own} with {original_name(other, present)}, which would change too"
+            raise MergeError(insertion.name, problem)
         merged = insertion.merge(deepcopy(around)).eval()
         new, old = named_tensors(merged), named_tensors(layer)
         if _shapes_and_dtypes(new) != _shapes_and_dtypes(old):
@@ -102,6 +113,56 @@ def merged_tensors(backbone: Backbone, inserted: Sequence[InsertedModule]) -> fr
     return frozenset(
         f"{one.path}.{name}" for one in inserted for name in named_tensors(backbone.get_submodule(one.path))
     )
+
+
+def example_features(backbone: Backbone, layout: Layout) -> Callable[[], Features] | None:
+    """Return a function that computes features of the backbone's own example batch; None if it has none."""
+    example = backbone.example_batch()
+    if example is None:
+        return None
+    batch = example.to(module_device(backbone))
+
+    def features() -> Features:
+        with torch.no_grad():
+            return backbone(batch, layout)  # type: ignore[no-any-return]
+
+    return features
+
+
+def _shared_tensor(backbone: Backbone, path: str, layer: nn.Module) -> tuple[str, str] | None:
+    """Find a tensor of a layer that lies in the same memory as one outside the module at a path. Return both names."""
+    own = named_tensors(layer)
+    for other, tensor in _tensors_outside(backbone, "", backbone.get_submodule(path), set()):
+        name = next((name for name, mine in own.items() if _overlap(mine, tensor)), None)
+        if name is not None:
+            return name, other
+    return None
+
+
+def _tensors_outside(
+    module: nn.Module, prefix: str, skipped: nn.Module, visited: set[int]
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of all modules but one and those below it, each module once."""
+    if module is skipped or id(module) in visited:
+        return
+    visited.add(id(module))
+    for name, tensor in (*module.named_parameters("", False), *module.named_buffers("", False)):
+        yield f"{prefix}{name}", tensor
+    for name, child in module.named_children():
+        yield from _tensors_outside(child, f"{prefix}{name}.", skipped, visited)
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors share memory. Their strides are taken to cover the whole range that they span."""
+    if one.device != other.device or not one.numel() or not other.numel():
+        return False
+    (first, first_end), (second, second_end) = map(_memory_range, (one, other))
+    return first < second_end and second < first_end
+
+
+def _memory_range(tensor: Tensor) -> tuple[int, int]:
+    steps = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.data_ptr(), tensor.data_ptr() + (steps + 1) * tensor.element_size()
 
 
 def _shapes_and_dtypes(named: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:

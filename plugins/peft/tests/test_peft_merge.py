@@ -7,6 +7,7 @@ import torch
 from tiny_bases import fitted
 from torch import nn
 
+import taskgraft as tg
 from taskgraft.plugin import (
     BackboneDescription,
     HeadDescription,
@@ -51,6 +52,37 @@ def test_merged_and_unmerged_features_are_equal(base, kind, strategy):
         after = task.features(0, batch).value
     assert changed > 0
     torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["lora:4", "dora:4", "ia3", "vera:8"])
+def test_blocks_that_share_their_layers_are_merged_and_loaded_with_the_same_probabilities(base, tmp_path, strategy):
+    reference, rows = base("albert")
+    name, _, rank = strategy.partition(":")
+    model = fitted(reference, rows, {"name": name, "learning_rate": 0.05} | ({"rank": int(rank)} if rank else {}))
+    before = model.predict_proba(rows, quiet=True)
+    model.merge()
+    after = tg.load(model.save(tmp_path / "merged")).predict_proba(rows, quiet=True)
+
+    assert max(abs(one[label] - other[label]) for one, other in zip(before, after, strict=True) for label in one) < 1e-5
+
+
+def test_a_layer_whose_weight_another_layer_has_too_is_not_merged(base):
+    reference, rows = base("bert")
+    chosen = tg.compose(reference, "classification", "linear-probe").composition.backbone
+    backbone = chosen.spec.build(chosen.config)
+    blocks = backbone.model.encoder.layer
+    blocks[2].attention.self.value.weight = blocks[0].attention.self.value.weight
+    model = fitted(backbone, rows, {"name": "lora", "learning_rate": 0.05})
+    before = model.predict_proba(rows, quiet=True)
+
+    with pytest.raises(tg.TaskgraftError) as caught:
+        model.merge()
+    assert str(caught.value) == (
+        "The insertion 'lora' cannot be merged: model.encoder.layer.0.attention.self.value shares its weight with "
+        "model.encoder.layer.2.attention.self.value.weight, which would change too. The model is unchanged; it can be saved "
+        "and used with its insertions."
+    )
+    assert model.predict_proba(rows, quiet=True) == before
 
 
 @pytest.mark.parametrize("strategy", ["prompt-tuning:3", "prefix-tuning:3"])

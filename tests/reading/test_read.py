@@ -80,7 +80,7 @@ def test_lists_in_cells_stay_lists():
     [
         (5, "the training data are of the type int"),
         (None, "the training data are of the type NoneType"),
-        (["a text"], "the training data cannot be made into columns ('str' object has no attribute 'keys')"),
+        (["a text"], "the training data cannot be made into columns (row 0 is 'a text', not a dict)"),
         (
             {"a": [1], "b": [1, 2]},
             "the training data cannot be made into columns (Column 1 named b expected length 1 but got length 2)",

@@ -73,6 +73,14 @@ class Processor(ABC):
             inputs: input role (or column, when the backbone reads any columns) → one raw value per row.
         """
 
+    def raw_values(self, role: str, value: Any) -> Sequence[Any]:
+        """Turn an object in memory that a caller predicts for (an array, an opened file) into raw values, one per row.
+
+        Raises:
+            ValueError: with a clause that says what to pass instead.
+        """
+        return [value]
+
     def augment(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
         """Turn training examples into model inputs, with random augmentation.
 

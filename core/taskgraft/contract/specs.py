@@ -1,6 +1,6 @@
 """What plugins return: frozen values that name an implementation and describe how to build it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -115,6 +115,8 @@ class ReaderSpec(Spec):
             only when the user names the reader.
         folder_patterns: patterns for :meth:`pathlib.Path.glob`. It reads a folder in which one of them matches something.
         scheme: a prefix for data that are not files (``hub:NAME``); ``read`` is given the text after the colon.
+        read_columns: (path, settings, columns) → the same rows for prediction, which needs these columns alone: nothing that only
+            brings others (a table of labels) has to exist. None if ``read`` needs no such thing.
     """
 
     axis: ClassVar[str] = "reader"
@@ -122,6 +124,7 @@ class ReaderSpec(Spec):
     suffixes: tuple[str, ...] = ()
     folder_patterns: tuple[str, ...] = ()
     scheme: str | None = None
+    read_columns: "Callable[[Path, Any, Collection[str]], Rows] | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +154,8 @@ class MetricSpec(Spec):
             without figures.
         primary: the value that models are compared by unless the user names another; if left out, the first one.
         lower_is_better: the values that are better when lower.
+        descriptive: the values that are better neither when lower nor when higher.
+        positive: (predictions, settings) → the values that are about one class, each with its label. None if there are none.
     """
 
     axis: ClassVar[str] = "metric"
@@ -159,6 +164,8 @@ class MetricSpec(Spec):
     plot: "Callable[[Predictions, Sequence[Any], Columns, Any, Path], Sequence[Path]] | None" = None
     primary: str | None = None
     lower_is_better: frozenset[str] = frozenset()
+    descriptive: frozenset[str] = frozenset()
+    positive: "Callable[[Predictions, Any], Mapping[str, Any]] | None" = None
 
 
 MetricFunction = Callable[["NDArray[np.int64]"], Mapping[str, float]]

@@ -1,11 +1,12 @@
 """Load any supported input as rows: files by their readers, tables of other libraries through Arrow."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, resolve
@@ -29,6 +30,7 @@ def read_rows(
     what: str,
     *,
     reader: ComponentReference | None = None,
+    any_file: bool = False,
     on_bad_row: OnBadRow = "error",
     advice: str = FIX_OR_SKIP_ADVICE,
 ) -> Rows:
@@ -37,6 +39,7 @@ def read_rows(
     Args:
         what: what to call data that have no name ("the training data").
         reader: reads files of its kind, and files of a kind that no reader takes; any other file is read by its suffix.
+        any_file: the reader reads the file whatever its suffix, since the user named it for this file.
         on_bad_row: whether rows that the reader reports as invalid are an error, or skipped.
         advice: ends the message on invalid rows.
 
@@ -48,19 +51,27 @@ def read_rows(
     if isinstance(data, Rows):
         return data
     if isinstance(data, str | Path):
-        rows = read_file(data, reader, catalog=catalog)
+        rows = read_file(data, reader, any_file=any_file, catalog=catalog)
         return drop_invalid(rows, rows.invalid, on_bad_row, advice)
-    return Rows(_to_table(data, what), what)
+    return Rows(_to_table(data, what), what, index=_row_labels(data))
 
 
 # --- files
 
 
-def read_file(path: str | Path, reader: ComponentReference | None = None, *, catalog: Catalog | None = None) -> Rows:
+def read_file(
+    path: str | Path,
+    reader: ComponentReference | None = None,
+    *,
+    columns: Collection[str] | None = None,
+    any_file: bool = False,
+    catalog: Catalog | None = None,
+) -> Rows:
     """Read a file or folder. Invalid rows stay in the result, in ``Rows.invalid``.
 
     Args:
-        reader: as for :func:`read_rows`.
+        reader, any_file: as for :func:`read_rows`.
+        columns: the only columns that are needed, so that a reader can do without tables of labels; None for all.
         catalog: where readers are looked up; everything installed if left out.
 
     Raises:
@@ -68,18 +79,33 @@ def read_file(path: str | Path, reader: ComponentReference | None = None, *, cat
     """
     catalog = catalog or installed_catalog()
     named = None if reader is None else resolve(catalog, ReaderSpec, reader)
-    rows, path = _read_path(path, catalog, named), Path(path)
+    place, spec, config = _choose_reader(path, catalog, named, any_file=any_file)
+    if columns is None or spec.read_columns is None:
+        rows = spec.read(place, config)
+    else:
+        rows = spec.read_columns(place, config, columns)
+    path = Path(path)
     folder = path if path.is_dir() else path.parent
     if rows.folder is not None or not folder.is_dir():
         return rows
     return replace(rows, folder=folder)  # relative paths in the rows start there
 
 
-def _read_path(data: str | Path, catalog: Catalog, named: ResolvedComponent[ReaderSpec] | None) -> Rows:
+def has_reader(path: Path, reader: ComponentReference | None = None) -> bool:
+    """Tell whether an existing file or folder is read as rows, by its suffix or by the named reader."""
+    named = None if reader is None else resolve(installed_catalog(), ReaderSpec, reader)
+    matches = list(_match_readers(path, installed_catalog(), is_folder=path.is_dir()))
+    return any(length > 0 or (named is not None and spec is named.spec) for length, spec, _ in matches)
+
+
+def _choose_reader(
+    data: str | Path, catalog: Catalog, named: ResolvedComponent[ReaderSpec] | None, *, any_file: bool
+) -> tuple[Path, ReaderSpec, Any]:
+    """Return the path to read, the reader that reads it, and its settings."""
     scheme, colon, rest = str(data).partition(":")
     by_scheme = [reader for reader in catalog.specs(ReaderSpec) if colon and reader[0].scheme == scheme]
     if by_scheme:
-        return _read_with(Path(rest), _single_reader(str(data), by_scheme), named)
+        return Path(rest), *_with_config(_single_reader(str(data), by_scheme), named)
     path = Path(data)
     try:
         is_folder = S_ISDIR(path.stat().st_mode)
@@ -90,11 +116,11 @@ def _read_path(data: str | Path, catalog: Catalog, named: ResolvedComponent[Read
         raise UnreadableFile(str(path)[:200], f"it cannot be opened ({error.args[-1]!s:.80}).") from None
     longest = max((length for length, _, _ in matches), default=0)
     best = [(spec, source) for length, spec, source in matches if length == longest > 0]
-    if named is not None and (not best or any(spec is named.spec for _, spec, _ in matches)):
-        return named.spec.read(path, named.config)
+    if named is not None and (any_file or not best or any(spec is named.spec for _, spec, _ in matches)):
+        return path, named.spec, named.config
     if not best:
         raise UnreadableFile(str(path), _no_reader_message(catalog, is_folder=is_folder))
-    return _read_with(path, _single_reader(str(path), best), named)
+    return path, *_with_config(_single_reader(str(path), best), named)
 
 
 def _match_readers(path: Path, catalog: Catalog, *, is_folder: bool) -> Iterator[tuple[int, ReaderSpec, PluginSource]]:
@@ -118,11 +144,11 @@ def _single_reader(path: str, readers: Sequence[tuple[ReaderSpec, PluginSource]]
     return readers[0][0]
 
 
-def _read_with(path: Path, spec: ReaderSpec, named: ResolvedComponent[ReaderSpec] | None) -> Rows:
-    """Read with the settings of the named reader if it is this one, else with the defaults."""
+def _with_config(spec: ReaderSpec, named: ResolvedComponent[ReaderSpec] | None) -> tuple[ReaderSpec, Any]:
+    """Return a reader with the settings of the named reader if it is this one, else with the defaults."""
     if named is not None and named.spec is spec:
-        return spec.read(path, named.config)
-    return spec.read(path, parse_config(spec.config, {}, f"reader '{spec.name}'"))
+        return spec, named.config
+    return spec, parse_config(spec.config, {}, f"reader '{spec.name}'")
 
 
 def _no_reader_message(catalog: Catalog, *, is_folder: bool) -> str:
@@ -156,6 +182,14 @@ def _to_table(data: Any, what: str) -> pa.Table:
     return table
 
 
+def _row_labels(data: Any) -> Sequence[Any] | None:
+    """Return the index of a DataFrame if its labels are not the places of the rows."""
+    if not hasattr(data, "index") or not hasattr(data, "iloc"):
+        return None
+    labels: Sequence[Any] = data.index
+    return None if np.array_equal(labels, np.arange(len(labels))) else labels
+
+
 def _convert(data: Any) -> pa.Table | None:
     kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__name__}"  # imports no library to find out
     if isinstance(data, pa.Table):
@@ -167,10 +201,15 @@ def _convert(data: Any) -> pa.Table | None:
     if isinstance(data, Mapping):
         return pa.table({name: _to_array(name, values) for name, values in data.items()})
     if isinstance(data, Sequence):
-        names = dict.fromkeys(name for row in data for name in row.keys())  # noqa: SIM118, raises for a row that is not a dict
+        for number, row in enumerate(data):
+            if not isinstance(row, Mapping):
+                raise ValueError(f"row {number:,} is {row!r:.40}, not a dict")
+        names = dict.fromkeys(name for row in data for name in row)
         return pa.table({name: _to_array(name, [row.get(name) for row in data]) for name in names})
     if kind == "pandas.DataFrame":
         return pa.Table.from_pandas(data, preserve_index=False)
+    if hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns"):
+        return pa.table(data)  # a table of another library, such as Polars
     return None
 
 

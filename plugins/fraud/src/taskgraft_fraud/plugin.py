@@ -1,6 +1,6 @@
 """What taskgraft-fraud provides. Start reading here; importing this module imports no model code."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
         summary="transactions in any file format, with aggregates over each customer's and terminal's past",
         config=TransactionsConfig,
         read=_read_transactions,
+        read_columns=_read_transaction_columns,
         suffixes=("",),
         folder_patterns=("history.*",),
     )
@@ -113,6 +114,12 @@ def _read_transactions(path: Path, config: TransactionsConfig) -> "Rows":
     from taskgraft_fraud.transactions_reader import read_transactions
 
     return read_transactions(path, config)
+
+
+def _read_transaction_columns(path: Path, config: TransactionsConfig, columns: Collection[str]) -> "Rows":
+    from taskgraft_fraud.transactions_reader import read_transaction_columns
+
+    return read_transaction_columns(path, config, columns)
 
 
 def _part_columns(config: TimeSplitConfig | CustomerSplitConfig) -> Sequence[str]:

@@ -4,7 +4,7 @@ A file is its own history. To predict, give a folder: ``history.SUFFIX`` has ear
 ``transactions.SUFFIX`` those to predict. Only the latter are the rows of the folder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.plugin import FIX_ADVICE, InvalidRows, Rows, UnreadableFile, join_words, read_file
+from taskgraft.plugin import FIX_ADVICE, InvalidRows, MissingColumn, Rows, UnreadableFile, join_words, read_file
 from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.parse_cells import factorize, null_mask
 from taskgraft_fraud.parse_times import DAY
@@ -34,33 +34,57 @@ def read_transactions(path: Path, config: TransactionsConfig) -> Rows:
         UnreadableFile: for a file that no reader reads, or a folder that lacks one of its two files.
         TaskgraftError: as :func:`add_window_columns` does.
     """
+    return _read(path, config, labelled=True)
+
+
+def read_transaction_columns(path: Path, config: TransactionsConfig, columns: Collection[str]) -> Rows:
+    """Read the same transactions for these columns alone: labels are required only if one of them is the risk of a terminal.
+
+    Raises: as :func:`read_transactions`.
+    """
+    labelled = any(column.startswith(f"{config.terminal}_risk_") for column in columns)
+    try:
+        return _read(path, config, labelled=labelled)
+    except MissingColumn as error:
+        if not labelled or error.column != config.label:
+            raise
+        problem = (
+            f"it has no column '{config.label}', and the windows of '{config.terminal}' need the labels of the past. Give a "
+            f"folder with {HISTORY}.SUFFIX, earlier transactions with their labels, and {TRANSACTIONS}.SUFFIX, those to predict."
+        )
+        raise UnreadableFile(error.source, problem) from None
+
+
+def _read(path: Path, config: TransactionsConfig, *, labelled: bool) -> Rows:
     if not path.is_dir():
-        return add_window_columns(read_file(path, config.reader), None, config)
+        return add_window_columns(read_file(path, config.reader), None, config, labelled=labelled)
     history, rows = (read_file(_find_file(path, name), config.reader) for name in (HISTORY, TRANSACTIONS))
-    return add_window_columns(rows, history, config)
+    return add_window_columns(rows, history, config, labelled=labelled)
 
 
-def add_window_columns(rows: Rows, history: Rows | None, config: TransactionsConfig) -> Rows:
+def add_window_columns(rows: Rows, history: Rows | None, config: TransactionsConfig, *, labelled: bool = True) -> Rows:
     """Append the window columns to rows.
 
     Args:
         history: earlier transactions, none of which is in ``rows``; None if the rows are their own history.
+        labelled: whether the past needs labels, for the risk of terminals.
 
     Raises:
         MissingColumn, UnreadableFile: for a column that is missing, has an unsupported type, or would be overwritten.
         InvalidRows: if a row of the history is invalid.
         FraudError: if no row has the label of fraud, or if transactions are in both the history and the rows.
     """
-    own, invalid = parse_transactions(rows, config, labelled=history is None)
+    own, invalid = parse_transactions(rows, config, labelled=history is None and labelled)
     known = own
     if history is not None:
-        earlier, invalid_history = parse_transactions(history, config, labelled=True)
+        earlier, invalid_history = parse_transactions(history, config, labelled=labelled)
         if invalid_history:
             raise InvalidRows(history, invalid_history, FIX_ADVICE)
         known = earlier.concat(own)
         if config.customer is not None:  # without it, different transactions may agree in every column that is parsed
             _check_no_duplicates(known, rows, history)
-    _check_fraud_label(known, (history or rows).source, config)
+    if labelled:
+        _check_fraud_label(known, (history or rows).source, config)
     table, start = rows.table, len(known) - len(rows)
     for name, values in _window_columns(known, config):
         if name in table.column_names:

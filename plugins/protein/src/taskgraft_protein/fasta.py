@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,21 @@ def read_fasta(path: Path, config: FastaConfig) -> Rows:
     if config.labels is not None:
         rows = _with_labels(rows, path, config.labels, config.unresolved)
     return rows if config.table is None else _with_table(rows, path, config.table)
+
+
+def read_fasta_columns(path: Path, config: FastaConfig, columns: Collection[str]) -> Rows:
+    """Read the same records with these columns alone: without the labels and the table, unless one of the columns is there.
+
+    Raises: as :func:`read_fasta`.
+    """
+    needed = set(columns) - set(COLUMNS)
+    from_table = needed - set(config.names) - ({"labels"} if config.labels is not None else set())
+    unneeded = {
+        "label": needed.isdisjoint(config.names),
+        "labels": "labels" not in needed,
+        "table": not from_table,
+    }
+    return read_fasta(path, config.model_copy(update={name: None for name, unused in unneeded.items() if unused}))
 
 
 def _read_sequences(path: Path, config: FastaConfig) -> Rows:

@@ -1,6 +1,6 @@
 """What taskgraft-protein provides. Start reading here; no model code is imported."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
         summary="FASTA; labels from the header, a second FASTA file or a table",
         config=FastaConfig,
         read=_read_fasta,
+        read_columns=_read_fasta_columns,
         suffixes=(*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES)),
     )
     yield ReaderSpec(
@@ -90,6 +91,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
         summary="sequences in any file, with one letter per residue as labels",
         config=ResidueLabelsConfig,
         read=_read_residue_labels,
+        read_columns=_read_residue_columns,
         suffixes=("",),
     )
 
@@ -185,10 +187,22 @@ def _read_fasta(path: Path, config: FastaConfig) -> "Rows":
     return read_fasta(path, config)
 
 
+def _read_fasta_columns(path: Path, config: FastaConfig, columns: Collection[str]) -> "Rows":
+    from taskgraft_protein.fasta import read_fasta_columns
+
+    return read_fasta_columns(path, config, columns)
+
+
 def _read_residue_labels(path: Path, config: ResidueLabelsConfig) -> "Rows":
     from taskgraft_protein.residue_labels import read_residue_labels
 
     return read_residue_labels(path, config)
+
+
+def _read_residue_columns(path: Path, config: ResidueLabelsConfig, columns: Collection[str]) -> "Rows":
+    from taskgraft_protein.residue_labels import read_residue_columns
+
+    return read_residue_columns(path, config, columns)
 
 
 def _split_by_identity(

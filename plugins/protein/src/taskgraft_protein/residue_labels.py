@@ -1,6 +1,6 @@
 """One letter per residue as its label: split such texts into the lists that ``element-classification`` reads."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,16 @@ def read_residue_labels(path: Path, config: ResidueLabelsConfig) -> Rows:
     lists, invalid = split_labels(texts, labels, resolved, config.unresolved, lambda row: f"'{config.labels}'")
     table = rows.table.set_column(rows.columns.index(config.labels), config.labels, lists)
     return replace(rows, table=table, invalid={**invalid, **rows.invalid})
+
+
+def read_residue_columns(path: Path, config: ResidueLabelsConfig, columns: Collection[str]) -> Rows:
+    """Read the same sequences with these columns alone; labels are not read, and not checked, unless they are among them.
+
+    Raises: as :func:`read_residue_labels`.
+    """
+    if config.labels in columns:
+        return read_residue_labels(path, config)
+    return read_file(path, config.reader, columns=columns)
 
 
 def split_labels(

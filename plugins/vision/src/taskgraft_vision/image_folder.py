@@ -1,7 +1,7 @@
 """The reader of image folders: one subfolder per label. It imports pyarrow only when it reads."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,17 +39,29 @@ def read_image_folder(path: Path, config: EmptyConfig) -> "Rows":
     Raises:
         UnreadableFile: for a folder that cannot be listed, has no image, or has a label without images.
     """
+    return _read(path, labelled=True)
+
+
+def read_image_columns(path: Path, config: EmptyConfig, columns: Collection[str]) -> "Rows":
+    """Read the images of a folder for these columns alone. Without the label, subfolders mean nothing, and other files are ignored.
+
+    Raises: as :func:`read_image_folder`.
+    """
+    return _read(path, labelled="label" in columns)
+
+
+def _read(path: Path, *, labelled: bool) -> "Rows":
     from taskgraft.plugin import ArrowSpool, Rows
 
     root = os.path.realpath(path)
     entries = _list_folder(path, root, "")
-    labels = [entry.name for entry in entries if entry.is_folder]
+    labelled = labelled and any(entry.is_folder for entry in entries)
     invalid: dict[int, str] = {}
     row = 0
     with ArrowSpool() as spool:
-        images = _iter_images(path, root, entries, labelled=bool(labels))
+        images = _iter_images(path, root, entries, labelled=labelled)
         while chunk := list(islice(images, ROWS_PER_WRITE)):
-            spool.write(_table(chunk, labelled=bool(labels)))
+            spool.write(_table(chunk, labelled=labelled))
             invalid |= {number: image.problem for number, image in enumerate(chunk, row) if image.problem is not None}
             row += len(chunk)
         if row == 0:
@@ -81,9 +93,11 @@ def _iter_images(path: Path, root: str, entries: list[_Entry], *, labelled: bool
         if entry.is_folder:
             images = 0
             for name, problem in _iter_files(path, root, entry.name):
+                if not labelled and not _is_image(name):
+                    continue
                 images += _is_image(name)
                 yield _Image(_as_text(name), _as_text(entry.name), problem)
-            if images == 0:
+            if labelled and images == 0:
                 advice = "Add images, or remove the folder."
                 raise _unreadable_file(path, f"the folder of the label '{_as_text(entry.name)}' has no image. {advice}")
         elif _is_image(entry.name) or (entry.is_link and os.path.isdir(os.path.join(root, entry.name))):

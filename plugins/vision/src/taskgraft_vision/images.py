@@ -73,6 +73,46 @@ def load_image(value: Any) -> tuple[Image.Image, str | None]:
     raise InvalidImage(f"the image is {value!r:.40}, not a path or an encoded image")
 
 
+def encode_images(value: Any) -> list[bytes]:
+    """Encode images in memory without loss, as rows of data hold them.
+
+    Args:
+        value: a Pillow image, as it was opened; or an array of uint8: ``(height, width)``, ``(height, width, channel)`` with 1, 3
+            or 4 channels, or ``(image, height, width, channel)`` for several images.
+
+    Raises:
+        ValueError: with a clause that says what to pass instead.
+    """
+    if isinstance(value, Image.Image):
+        return [_encode_upright(value)]
+    shape = getattr(value, "shape", None)
+    if not isinstance(value, np.ndarray):
+        arrays = "a uint8 array (height, width, channel)"
+        array = "; a tensor with the channels first becomes one by .permute(1, 2, 0).numpy()" if shape else ""
+        raise ValueError(f"a {type(value).__name__} is not an image: pass a path, a Pillow image or {arrays}{array}")
+    if value.dtype != np.uint8 or value.size == 0:
+        raise ValueError(f"an array {value.shape} of {value.dtype} is not an image: pass values from 0 to 255 of uint8")
+    images = list(value) if value.ndim == 4 else [value]
+    if images[0].ndim != 2 and not (images[0].ndim == 3 and images[0].shape[2] in (1, 3, 4)):
+        raise ValueError(
+            f"an array {value.shape} is not an image: pass (height, width), (height, width, channel) or (image, height, "
+            "width, channel), with 1, 3 or 4 channels"
+        )
+    return [_encode_upright(Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)) for image in images]
+
+
+def _encode_upright(image: Image.Image) -> bytes:
+    try:
+        upright, _ = _to_upright_rgb(image, "the image")
+    except InvalidImage as reason:
+        raise ValueError(str(reason)) from None
+    except OSError as error:  # opened, but not read so far
+        raise ValueError(f"the image is truncated or damaged ({error!s:.100})") from None
+    file = io.BytesIO()
+    upright.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
 def unwrap(value: Any) -> tuple[Any, str]:
     """Take the value out of a dict with ``bytes`` and ``path``; also return the name of an encoded file for messages."""
     if isinstance(value, dict) and value and value.keys() <= {"bytes", "path"}:

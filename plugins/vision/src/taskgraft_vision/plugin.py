@@ -17,7 +17,7 @@ from taskgraft.plugin import (
     hookimpl,
 )
 from taskgraft_vision.errors import VisionError
-from taskgraft_vision.image_folder import PATTERNS, read_image_folder
+from taskgraft_vision.image_folder import PATTERNS, read_image_columns, read_image_folder
 from taskgraft_vision.settings import HfVisionConfig, SegmentationConfig, TimmConfig, describe_segmentation
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
         summary="a folder of images with one subfolder per label",
         config=EmptyConfig,
         read=read_image_folder,
+        read_columns=read_image_columns,
         folder_patterns=PATTERNS,
     )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from taskgraft.plugin import AugmentedBatch, Batch, Columns, ProcessedBatch, Processor
 from taskgraft_vision import augmentation
 from taskgraft_vision.augmentation_settings import PolicyList
-from taskgraft_vision.images import InvalidImage, load_image
+from taskgraft_vision.images import InvalidImage, encode_images, load_image
 
 IMAGE = "image"
 """Name of the input."""
@@ -162,6 +162,9 @@ class ImageProcessor(Processor):
             builder.put(row, image, *self._resize_and_crop(image))
             builder.notes.update([note] if note else [])
         return ProcessedBatch(builder.batch(), builder.invalid, dict(builder.notes))
+
+    def raw_values(self, role: str, value: Any) -> Sequence[Any]:
+        return encode_images(value)
 
     def augment(self, inputs: Columns, seeds: Sequence[int]) -> AugmentedBatch:
         images = inputs[IMAGE]

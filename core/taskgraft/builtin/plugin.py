@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from taskgraft.builtin import baselines, heads, metrics, readers, splits
 from taskgraft.builtin.heads import configs
-from taskgraft.builtin.readers.configs import CsvConfig, HubConfig
+from taskgraft.builtin.metrics.configs import ClassificationMetricConfig
+from taskgraft.builtin.readers.configs import CsvConfig, HubConfig, LinesConfig
 from taskgraft.builtin.strategies import fine_tuning, linear_probe
 from taskgraft.builtin.strategies.adapters import Adapters, AdaptersConfig
 from taskgraft.builtin.strategies.distill import Distill, DistillConfig
@@ -36,7 +37,7 @@ def taskgraft_heads() -> Iterable[HeadSpec]:
         name="multi-label",
         summary="any number of labels per row; a label may be unknown",
         config=configs.MultiLabelConfig,
-        describe=lambda config: configs.MULTI_LABEL,
+        describe=configs.describe_multi_label,
         build=lambda config: heads.MultiLabel(config),
     )
     yield HeadSpec(
@@ -144,6 +145,14 @@ def taskgraft_readers() -> Iterable[ReaderSpec]:
         read=lambda path, config: readers.read_json_lines(path, config),
     )
     yield ReaderSpec(
+        name="lines",
+        summary="one text per line, without a header",
+        config=LinesConfig,
+        suffixes=("",),
+        read=lambda path, config: readers.read_lines(path, config),
+        read_columns=lambda path, config, columns: readers.read_line_columns(path, config, columns),
+    )
+    yield ReaderSpec(
         name="parquet",
         summary="Parquet",
         config=EmptyConfig,
@@ -190,9 +199,12 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="classification",
         summary="accuracy, precision, recall, F1, Matthews correlation, areas under curves",
-        config=EmptyConfig,
+        config=ClassificationMetricConfig,
         targets=frozenset({TargetKind.CATEGORY}),
-        build=lambda predictions, truth, columns, config: metrics.classification_metrics(predictions, truth),
+        build=lambda predictions, truth, columns, config: metrics.classification_metrics(
+            predictions, truth, config.positive
+        ),
+        positive=lambda predictions, config: metrics.positive_values(predictions, config.positive),
     )
     yield MetricSpec(
         name="element-classification",

@@ -215,6 +215,8 @@ class HeadDescription:
             have it and the user names no other.
         tunes: what it tunes on validation rows after training, in words ("a threshold"); empty for nothing.
         tuning_columns: columns of those rows, besides the targets, that the tuning or its metrics read.
+        separator: what separates the labels of a row where they are one text, for the target kind ``categories``; empty if the
+            head splits such texts itself.
     """
 
     layouts: tuple[Layout, ...]
@@ -228,3 +230,4 @@ class HeadDescription:
     group_column: str | None = None
     tunes: str = ""
     tuning_columns: tuple[str, ...] = ()
+    separator: str = ""

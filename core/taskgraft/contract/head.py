@@ -109,6 +109,10 @@ class Head(ABC, Generic[AnyTarget]):
         """
         raise NotImplementedError(f"{type(self).__name__} reads no target column")
 
+    def summary(self, target: AnyTarget) -> Sequence[str]:
+        """Return lines to print before training: what was fitted to the targets (which label is to be detected)."""
+        return ()
+
     def adopt_from_teacher(self, target: AnyTarget, targets: Columns) -> AnyTarget:
         """Take over a teacher's target description, except for what this head's own settings determine.
 

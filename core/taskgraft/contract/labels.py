@@ -1,6 +1,9 @@
 """Label vocabularies: the labels of a task, as the user writes them. Imports no torch."""
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from taskgraft.contract.targets import TargetError, is_missing, raise_invalid
@@ -8,6 +11,12 @@ from taskgraft.errors import join_words
 
 Label = str | bool | int | float
 """A label as JSON holds it."""
+
+_JOINERS = re.compile("[\u034f\u200c\u200d\ufe00-\ufe0f]")
+"""Invisible characters that shape their neighbours: joiners of emoji, Indic and Arabic script, and variation selectors."""
+
+_TAGS = range(0xE0020, 0xE0080)
+"""Invisible characters that spell the region of a flag, so they do distinguish labels."""
 
 
 def to_json_label(value: Any) -> Label:
@@ -17,19 +26,45 @@ def to_json_label(value: Any) -> Label:
     return value.item() if hasattr(value, "item") else str(value)
 
 
+@lru_cache(maxsize=65_536)
+def tidy_label(text: str) -> str:
+    """Return the spelling of a label to show: Unicode NFC, single spaces, trimmed, no invisible characters but joiners."""
+    if not text.isascii():
+        kept = (c for c in text if unicodedata.category(c) != "Cf" or _JOINERS.match(c) or ord(c) in _TAGS)
+        text = unicodedata.normalize("NFC", "".join(kept))
+    return " ".join(text.split())
+
+
+@lru_cache(maxsize=65_536)
+def _text_key(text: str) -> str:
+    return tidy_label(text if text.isascii() else _JOINERS.sub("", text))
+
+
 def label_key(label: Label) -> str:
-    """Return the text that identifies a label: 7, "7" and 7.0 are one label, as they are in a file."""
+    """Return the text that identifies a label: 7, "7" and 7.0 are one label, as they are in a file.
+
+    White space, Unicode form and invisible characters do not distinguish labels; case does.
+    """
+    if isinstance(label, str):
+        return _text_key(label)
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
 def build_vocabulary(labels: Iterable[Label], column: str) -> tuple[Label, ...]:
-    """Collect the distinct labels, sorted as :func:`sort_labels` does.
+    """Collect the distinct labels, sorted as :func:`sort_labels` does. Of several spellings, the shortest is used.
 
     Raises:
         TargetError: with fewer than two.
     """
-    unique: dict[str, Label] = {label_key(label): label for label in labels}
-    vocabulary = sort_labels(unique.values())
+    unique: dict[str, Label] = {}
+    for label in labels:
+        spelling = tidy_label(label) if isinstance(label, str) else label
+        known = unique.setdefault(label_key(label), spelling)
+        if _spelling_order(spelling) < _spelling_order(known):
+            unique[label_key(label)] = spelling
+    texts = {key: str(label) if isinstance(label, str) else key for key, label in unique.items()}
+    mixed = any(isinstance(label, str) for label in unique.values())
+    vocabulary = sort_labels(texts.values() if mixed else unique.values())
     if len(vocabulary) < 2:
         only = f"only the label {vocabulary[0]!r}" if vocabulary else "no label at all"
         raise TargetError(
@@ -46,34 +81,25 @@ def sort_labels(labels: Collection[Label]) -> tuple[Label, ...]:
 
 def label_indices(labels: Sequence[Label]) -> dict[str, int]:
     """Return label key → index in the vocabulary."""
-    return {label_key(label): index for index, label in enumerate(labels)}
+    return {label_key(label): index for index, label in reversed([*enumerate(labels)])}
+
+
+def match_label(label: object, known: Sequence[Label]) -> int | None:
+    """Find a label of any type among the known ones: 1, "1", "1.0" and, of two labels, True are one; None without a match."""
+    wanted = label_key(to_json_label(label))
+    for form in (str, plain_form, *((_as_number,) if len(known) == 2 else ())):
+        matches = [index for index, one in enumerate(known) if form(label_key(one)) == form(wanted)]
+        if len(matches) == 1:
+            return matches[0]
+    return None
 
 
 def find_label(label: Any, numbers: Mapping[str, int], known: Sequence[Label]) -> int | str:
     """Return the index of a label, or the reason why it has none."""
-    index = numbers.get(label_key(to_json_label(label)))
-    return unseen_label_message(to_json_label(label), known) if index is None else index
-
-
-def encode_label_lists(rows: Iterable[Iterable[Any]], vocabulary: Sequence[Label]) -> list[list[int]]:
-    """Return the indices of each row's labels in the vocabulary, -1 for a missing one.
-
-    Raises:
-        InvalidTargets: for each row with a label that is not in the vocabulary, naming the first.
-    """
-    index_of = label_indices(vocabulary)
-    encoded: list[list[int]] = []
-    reasons: dict[int, str] = {}
-    for number, row in enumerate(rows):
-        encoded.append([])
-        for label in row:
-            index = -1 if is_missing(label) else find_label(label, index_of, vocabulary)
-            if isinstance(index, int):
-                encoded[-1].append(index)
-            else:
-                reasons.setdefault(number, index)
-    raise_invalid(reasons)
-    return encoded
+    value = to_json_label(label)
+    index = numbers.get(label_key(value))
+    index = match_label(value, known) if index is None else index
+    return unseen_label_message(value, known) if index is None else index
 
 
 def unseen_label_message(label: object, vocabulary: Sequence[object]) -> str:
@@ -92,12 +118,16 @@ def check_labels_present(column: str, values: Sequence[Any]) -> None:
     raise_invalid(reasons)
 
 
-def check_label_lists(column: str, values: Sequence[Any]) -> None:
-    """Raise InvalidTargets for cells that hold neither a list of labels nor a text that can be split. Empty cells pass."""
-    raise_invalid(
-        {
-            row: f"the target column '{column}' is {value!r}, not a list of labels"
-            for row, value in enumerate(values)
-            if not isinstance(value, Iterable) and not is_missing(value)
-        }
-    )
+def _spelling_order(label: Label) -> tuple[int, str, str]:
+    return len(str(label)), str(label), type(label).__name__
+
+
+def plain_form(key: str) -> str:
+    """Return the common form of truth values and whole numbers, as different sources write them."""
+    lower = key.lower()
+    return lower if lower in ("true", "false") else re.sub(r"^([+-]?\d+)\.0+$", r"\1", key)
+
+
+def _as_number(key: str) -> str:
+    plain = plain_form(key)
+    return {"true": "1", "false": "0"}.get(plain, plain)

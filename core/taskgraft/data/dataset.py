@@ -14,6 +14,7 @@ from taskgraft.contract.recipe import DataConfig, Recipe
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.examples import AugmentedRows, EncodedDataset
+from taskgraft.data.label_reading import LabelReader
 from taskgraft.data.masking import ElementMasking, FixedMaskRows
 from taskgraft.data.preprocessing import ProcessedInputs, label_count_mismatches, preprocess
 from taskgraft.progress import ProgressReporter
@@ -87,11 +88,19 @@ def eval_dataset(
 
 
 def target_columns(head: Head[Any], rows: Rows, data: DataConfig) -> dict[str, list[Any]]:
-    """Return the raw targets by column. If they are paths of files, a relative path starts at the folder of the data."""
+    """Return the raw targets by column, the labels among them as :class:`LabelReader` reads them.
+
+    If they are paths of files, a relative path starts at the folder of the data.
+
+    Raises:
+        InvalidTargets: naming rows with a text that looks like a list of labels, but cannot be read as one.
+        DataError: for an ambiguous mapping of labels.
+    """
+    reader = LabelReader.of(head.description, data)
     columns = {column: rows.values(column) for column in data.target}
-    if not head.description.files:
-        return columns
-    return {column: [*map(rows.resolve_path, values)] for column, values in columns.items()}
+    if head.description.files:
+        return {column: [*map(rows.resolve_path, values)] for column, values in columns.items()}
+    return columns if reader is None else {column: reader.read(column, values) for column, values in columns.items()}
 
 
 def check_not_empty(rows: Rows) -> None:
@@ -111,8 +120,8 @@ def _encode(
     head: Head[Any], target: TargetDescription, inputs: ProcessedInputs, data: DataConfig
 ) -> tuple[Batch | None, Mapping[int, str]]:
     """Encode targets; return them, or why rows are invalid."""
-    columns = target_columns(head, inputs.rows, data)
     try:
+        columns = target_columns(head, inputs.rows, data)
         targets = head.encode(columns, target)
     except InvalidTargets as error:
         return None, error.reasons

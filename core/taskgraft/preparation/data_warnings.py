@@ -5,12 +5,15 @@ from typing import Any
 from taskgraft.contract.head import Head
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import Rows
+from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.dataset import target_columns
 from taskgraft.preparation.column_checks import column_warnings
 from taskgraft.preparation.label_checks import label_warnings
 
 
-def data_warnings(head: Head[Any], data: DataConfig, training: Rows, validation: Rows | None) -> tuple[str, ...]:
+def data_warnings(
+    head: Head[Any], target: TargetDescription, data: DataConfig, training: Rows, validation: Rows | None
+) -> tuple[str, ...]:
     """Check the input columns and the labels of the rows that are trained and validated on.
 
     Args:
@@ -19,8 +22,7 @@ def data_warnings(head: Head[Any], data: DataConfig, training: Rows, validation:
     """
     kind = head.description.target
     targets = target_columns(head, training, data)
-    held_out = None if validation is None else target_columns(head, validation, data)
     return (
         *column_warnings(training, list(data.columns.values()), targets, kind),
-        *label_warnings(kind, targets, held_out),
+        *label_warnings(head, target, data, training, validation),
     )

@@ -36,6 +36,7 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.forward import show_progress
 from taskgraft.preparation.data_warnings import data_warnings
 from taskgraft.preparation.distillation import teacher_advice, teacher_soft_labels, teacher_target, teachers_of
+from taskgraft.preparation.label_checks import check_label_marks
 from taskgraft.preparation.validation_tuning import check_tuning_rows
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.invalid_rows import drop_invalid
@@ -88,12 +89,12 @@ class Preparer:
         """
         check_not_empty(rows)
         prepared = self._prepare_training(rows)
-        for line in prepared.backbone.processor.summary:
+        for line in (*prepared.backbone.processor.summary, *prepared.head.summary(prepared.target)):
             self.reporter.message(line)
         if validation_rows is not None:
             validation_rows, validation = self._prepare_validation(prepared, validation_rows)
             prepared = replace(prepared, validation_rows=validation_rows, validation=validation)
-        warnings = data_warnings(prepared.head, self.recipe.data, prepared.rows, validation_rows)
+        warnings = data_warnings(prepared.head, prepared.target, self.recipe.data, prepared.rows, validation_rows)
         for line in warnings:
             self.reporter.message(line)
         report_notes(self.reporter, prepared.notes, prepared.rows, "training rows")
@@ -139,8 +140,9 @@ class Preparer:
             return rows, None
         advice = FIX_OR_SKIP_ADVICE if adopted is None else teacher_advice(plan)
         while True:
-            columns = target_columns(head, rows, data)
             try:
+                check_label_marks(head.description, rows, data)
+                columns = target_columns(head, rows, data)
                 if adopted is None:
                     return rows, head.fit_targets(columns)
                 head.encode(columns, adopted)

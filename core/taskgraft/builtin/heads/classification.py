@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from taskgraft.builtin.heads.configs import ClassificationConfig, describe_classification
+from taskgraft.builtin.heads.label_lists import encode_label_lists
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import ConfigError
@@ -19,9 +20,8 @@ from taskgraft.contract.labels import (
     Label,
     build_vocabulary,
     check_labels_present,
-    encode_label_lists,
-    label_indices,
     label_key,
+    match_label,
     to_json_label,
 )
 from taskgraft.contract.predictions import Predictions
@@ -39,7 +39,7 @@ class ClassificationTarget(TargetDescription):
 
     @model_validator(mode="after")
     def _fits(self) -> "ClassificationTarget":
-        if len(set(label_indices(self.vocabulary))) != len(self.vocabulary) or len(self.vocabulary) < 2:
+        if len(set(map(str, self.vocabulary))) != len(self.vocabulary) or len(self.vocabulary) < 2:
             raise ValueError("the vocabulary needs two or more different labels")
         if self.weights is not None and len(self.weights) != len(self.vocabulary):
             raise ValueError("there must be one weight per label")
@@ -98,14 +98,18 @@ class Classification(Head[ClassificationTarget]):
         if weights == "balanced":
             counts = Counter(map(label_key, labels))
             return tuple(len(labels) / (len(keys) * max(counts[key], 1)) for key in keys)
+        matches = {name: match_label(name, vocabulary) for name in weights}
+        by_index = {index: float(weights[name]) for name, index in matches.items() if index is not None}
         problems = []
-        if missing := [label for label in vocabulary if label_key(label) not in weights]:
+        if missing := [label for index, label in enumerate(vocabulary) if index not in by_index]:
             problems.append(f"class_weights has no weight for {join_words(map(repr, missing))}.")
-        if unknown := sorted(weights.keys() - set(keys)):
+        if unknown := sorted(name for name, index in matches.items() if index is None):
             problems.append(f"class_weights names {join_words(map(repr, unknown))}, which does not occur in the data.")
+        if len(by_index) + len(unknown) < len(matches):
+            problems.append("class_weights names a label twice.")
         if problems:
             raise ConfigError("head 'classification'", (*problems, "Give each label one weight."))
-        return tuple(float(weights[key]) for key in keys)
+        return tuple(by_index[index] for index in range(len(vocabulary)))
 
 
 class _Classifier(HeadModule):

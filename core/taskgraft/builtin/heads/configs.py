@@ -1,12 +1,14 @@
 """Settings and descriptions of the built-in heads. Imports no torch."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
+from taskgraft.contract.labels import label_key, to_json_label
 
 
 class ClassificationConfig(Config):
@@ -21,14 +23,44 @@ class ClassificationConfig(Config):
         default=0.0, ge=0, description="gamma of the focal loss, which down-weights easy examples; 0: cross-entropy"
     )
 
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _label_keys(cls, value: Any) -> Any:
+        """Accept labels of any type as keys."""
+        if not isinstance(value, Mapping):
+            return value
+        weights = {label_key(to_json_label(label)): weight for label, weight in value.items()}
+        if len(weights) < len(value):
+            raise ValueError("two keys name the same label")
+        return weights
+
 
 class MultiLabelConfig(Config):
-    """Any number of labels per row: several columns of 0 and 1 (empty: unknown), or one column of lists."""
+    """Any number of labels per row: several columns of 0 and 1 (empty: unknown), or one column of lists.
+
+    A list holds the labels of the row, or 0 or 1 for each label (one-hot); a dict has 0 or 1 for each label.
+    """
 
     threshold: float = Field(default=0.5, gt=0, lt=1, description="lowest probability at which a label is predicted")
     separator: str = Field(
         default="|", min_length=1, description="separator of labels, where a row's labels are one text"
     )
+    lists: Literal["labels", "one-hot"] | None = Field(
+        default=None, description="what a list holds: labels, or 0 or 1 for each label; by default one-hot if it can be"
+    )
+    classes: tuple[str, ...] = Field(default=(), description="names of the labels, in the order of one-hot lists")
+
+    @model_validator(mode="after")
+    def _are_names(self) -> Self:
+        if self.classes and self.lists == "labels":
+            raise ValueError("classes names the places of one-hot lists, so lists cannot be labels")
+        if len({label_key(name) for name in self.classes}) < len(self.classes):
+            raise ValueError("classes names a label twice")
+        if numbers := [
+            name for name in self.classes if name.strip().lower() in ("0", "1", "0.0", "1.0", "true", "false")
+        ]:
+            raise ValueError(f"the class '{numbers[0]}' would look like a value of a one-hot list; choose another name")
+        return self
 
 
 class RegressionConfig(Config):
@@ -68,6 +100,11 @@ def describe_classification(config: ClassificationConfig) -> HeadDescription:
     return replace(description, supports_soft_labels=True, convex=config.focal == 0)
 
 
+def describe_multi_label(config: MultiLabelConfig) -> HeadDescription:
+    """Describe the multi-label head."""
+    return replace(_MULTI_LABEL, separator=config.separator)
+
+
 def _linear_head(layout: Layout, target: TargetKind, metric: str, baseline: str) -> HeadDescription:
     """Describe a linear head with a convex loss, which also supports distillation."""
     return HeadDescription(
@@ -75,7 +112,7 @@ def _linear_head(layout: Layout, target: TargetKind, metric: str, baseline: str)
     )
 
 
-MULTI_LABEL = _linear_head(Layout.VECTOR, TargetKind.CATEGORIES, "multi-label", "majority")
+_MULTI_LABEL = _linear_head(Layout.VECTOR, TargetKind.CATEGORIES, "multi-label", "majority")
 REGRESSION = _linear_head(Layout.VECTOR, TargetKind.NUMBERS, "regression", "mean")
 ELEMENT_CLASSIFICATION = _linear_head(
     Layout.SEQUENCE, TargetKind.ELEMENT_CATEGORIES, "element-classification", "majority"

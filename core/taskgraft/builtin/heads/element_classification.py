@@ -8,12 +8,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from taskgraft.builtin.heads.configs import ELEMENT_CLASSIFICATION, ElementClassificationConfig
+from taskgraft.builtin.heads.label_lists import check_label_lists, encode_label_lists
 from taskgraft.contract.batch import Batch, length_mask
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
-from taskgraft.contract.labels import Label, build_vocabulary, check_label_lists, encode_label_lists, to_json_label
+from taskgraft.contract.labels import Label, build_vocabulary, to_json_label
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid, single_column
 from taskgraft.engine.linear_readout import LinearReadout, tempered_divergence

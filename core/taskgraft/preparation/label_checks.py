@@ -149,7 +149,7 @@ def _ignored_elements(column: str, labels: _LabelCounts) -> Iterable[str]:
     if labels.ignored:
         total = labels.ignored + sum(labels.used.values())
         yield (
-            f"{labels.ignored:,} of {total:,} elements have the label {IGNORE_INDEX} in the target column '{column}' and count as "
+            f"{labels.ignored:,} of {total:,} elements have the label {IGNORE_INDEX} in the target column '{column}': they are "
             f"unlabelled, as in PyTorch. If it is a class, set {_setting({IGNORE_INDEX: IGNORE_INDEX})}."
         )
 

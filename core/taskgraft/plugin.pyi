@@ -33,12 +33,10 @@ from .contract.labels import (
     Label as Label,
     build_vocabulary as build_vocabulary,
     check_labels_present as check_labels_present,
-    find_label as find_label,
     label_indices as label_indices,
     label_key as label_key,
     sort_labels as sort_labels,
     to_json_label as to_json_label,
-    unseen_label_message as unseen_label_message,
 )
 from .contract.masking import (
     CATEGORY as CATEGORY,
@@ -92,6 +90,18 @@ from .contract.targets import (
     single_column as single_column,
 )
 from .reading.arrow_spool import ArrowSpool as ArrowSpool, RecordWriter as RecordWriter
+from .reading.cell_formats import CODE_PATTERN as CODE_PATTERN, NUMBER_PATTERN as NUMBER_PATTERN
+from .reading.format_advice import (
+    FormatAdvice as FormatAdvice,
+    advise_dates as advise_dates,
+    advise_numbers as advise_numbers,
+    format_hint as format_hint,
+)
+from .reading.known_labels import (
+    find_label as find_label,
+    match_label as match_label,
+    unseen_label_message as unseen_label_message,
+)
 from .reading.open_file import open_plain_or_gzip as open_plain_or_gzip
 from .reading.read import read_file as read_file
 from .data.scaling import is_constant as is_constant, mean_and_scale as mean_and_scale
@@ -103,6 +113,7 @@ from .engine.linear_readout import (
     per_member as per_member,
 )
 from .errors import TaskgraftError as TaskgraftError, closest_match as closest_match, join_words as join_words
+from .evaluation.positive_class import positive_class as positive_class
 from .evaluation.ranking import RankingCurves as RankingCurves
 from .storage.checkpoints import (
     Checkpoint as Checkpoint,

@@ -2,12 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from taskgraft.contract.targets import TargetError, is_missing, raise_invalid
-from taskgraft.errors import join_words
 
 Label = str | bool | int | float
 """A label as JSON holds it."""
@@ -84,29 +83,6 @@ def label_indices(labels: Sequence[Label]) -> dict[str, int]:
     return {label_key(label): index for index, label in reversed([*enumerate(labels)])}
 
 
-def match_label(label: object, known: Sequence[Label]) -> int | None:
-    """Find a label of any type among the known ones: 1, "1", "1.0" and, of two labels, True are one; None without a match."""
-    wanted = label_key(to_json_label(label))
-    for form in (str, plain_form, *((_as_number,) if len(known) == 2 else ())):
-        matches = [index for index, one in enumerate(known) if form(label_key(one)) == form(wanted)]
-        if len(matches) == 1:
-            return matches[0]
-    return None
-
-
-def find_label(label: Any, numbers: Mapping[str, int], known: Sequence[Label]) -> int | str:
-    """Return the index of a label, or the reason why it has none."""
-    value = to_json_label(label)
-    index = numbers.get(label_key(value))
-    index = match_label(value, known) if index is None else index
-    return unseen_label_message(value, known) if index is None else index
-
-
-def unseen_label_message(label: object, vocabulary: Sequence[object]) -> str:
-    """Return the reason for a label that is not in the vocabulary."""
-    return f"the label {label!r} does not occur in the training split, which has {join_words(map(repr, vocabulary), 6)}"
-
-
 def check_labels_present(column: str, values: Sequence[Any]) -> None:
     """Raise InvalidTargets for cells that are empty or hold something other than a single label."""
     reasons = {}
@@ -120,14 +96,3 @@ def check_labels_present(column: str, values: Sequence[Any]) -> None:
 
 def _spelling_order(label: Label) -> tuple[int, str, str]:
     return len(str(label)), str(label), type(label).__name__
-
-
-def plain_form(key: str) -> str:
-    """Return the common form of truth values and whole numbers, as different sources write them."""
-    lower = key.lower()
-    return lower if lower in ("true", "false") else re.sub(r"^([+-]?\d+)\.0+$", r"\1", key)
-
-
-def _as_number(key: str) -> str:
-    plain = plain_form(key)
-    return {"true": "1", "false": "0"}.get(plain, plain)

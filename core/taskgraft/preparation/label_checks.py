@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from taskgraft.contract.descriptions import HeadDescription, TargetKind
 from taskgraft.contract.head import Head
-from taskgraft.contract.labels import Label, label_key, plain_form, to_json_label
+from taskgraft.contract.labels import Label, label_key, to_json_label
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.targets import TargetDescription, is_missing
@@ -19,6 +19,7 @@ from taskgraft.data.dataset import target_columns
 from taskgraft.data.label_reading import IGNORE_INDEX, LabelReader, flat_labels, parse_list
 from taskgraft.errors import closest_match, join_words
 from taskgraft.reading.errors import DataError
+from taskgraft.reading.known_labels import plain_form
 
 _MISSING_WORDS = frozenset({"nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "nat"})
 _MISSING_SIGNS = frozenset({"?", "-", "--", "."})

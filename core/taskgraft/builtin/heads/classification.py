@@ -21,13 +21,13 @@ from taskgraft.contract.labels import (
     build_vocabulary,
     check_labels_present,
     label_key,
-    match_label,
     to_json_label,
 )
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, single_column
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member, tempered_divergence
 from taskgraft.errors import join_words
+from taskgraft.reading.known_labels import match_label
 
 
 class ClassificationTarget(TargetDescription):

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from taskgraft.contract.labels import Label, find_label, label_indices, label_key, to_json_label
+from taskgraft.contract.labels import Label, label_indices, label_key, to_json_label
 from taskgraft.contract.targets import is_missing, raise_invalid
+from taskgraft.reading.known_labels import find_label
 
 
 def encode_label_lists(rows: Iterable[Iterable[Any]], vocabulary: Sequence[Label]) -> list[list[int]]:

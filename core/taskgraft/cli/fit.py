@@ -178,7 +178,7 @@ def _as_json(artifact: Path, run_folder: Path, reports: "Mapping[int, FitReport]
         "stages": [stage.name for stage in report.stages],
         "notes": dict(report.notes),
         "warnings": list(report.warnings),
-        "rows": "validation rows" if report.metrics else None,
+        "metrics_of": "validation rows" if report.metrics else None,
         "chosen": dict(report.chosen),
     }
     if len(reports) > 1:

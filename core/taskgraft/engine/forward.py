@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from taskgraft.contract.batch import Batch, RowIndices
@@ -130,22 +131,32 @@ def predict_batches(
 
 
 @torch.no_grad()
-def evaluate_loss(
+def evaluate_batches(
     task: TaskModule,
     cut: int | None,
     inputs: RowSource,
     targets: Targets,
+    rows: RowIndices,
     budget: BatchBudget,
     workers: int | None = None,
-) -> float:
-    """Compute the head's own loss, averaged over all rows. Arguments as for :func:`cache_features`."""
+) -> tuple[float, Predictions]:
+    """Compute the head's own loss, averaged over some rows, and predict for them, in their order, in the same pass.
+
+    Arguments as for :func:`cache_features`; ``rows`` in ascending order.
+    """
     task.eval()
     total, weight, output_of = 0.0, 0.0, partial(task.output, cut)
-    batches = _batches(task, inputs, budget)
-    for rows, (output, features) in forward_batches(inputs, batches, task.device, output_of, workers=workers):
-        loss = task.head.loss(output, targets.select(rows).to(task.device), features)
+    chunks: list[Predictions] = []
+    order: list[int] = []
+    chosen, sizes = np.asarray(rows), np.asarray(inputs.sizes())
+    batches = inference_batches(sizes[chosen].tolist(), budget, even=not task.padding_invariant)
+    numbers: list[RowIndices] = [chosen[batch] for batch in batches]
+    for some, (output, features) in forward_batches(inputs, numbers, task.device, output_of, workers=workers):
+        loss = task.head.loss(output, targets.select(some).to(task.device), features)
         total, weight = total + float(loss.total), weight + float(loss.weight)
-    return total / max(weight, 1e-12)
+        chunks.append(task.head.predict(output, features))
+        order.extend(np.searchsorted(chosen, some).tolist())
+    return total / max(weight, 1e-12), concat_predictions(chunks, order)
 
 
 def _batches(task: TaskModule, inputs: RowSource, budget: BatchBudget) -> Sequence[RowIndices]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,14 +11,16 @@ from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.contract.rows import Rows
-from taskgraft.data.preprocessing import match_columns
+from taskgraft.data.column_matching import match_columns
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import evaluate_predictions, prepare_evaluation
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.splitting import read_train_and_validation, split_columns
 from taskgraft.training.checkpoint import StageReport
 from taskgraft.training.fit import FitResult, RunOptions, fit
+from taskgraft.training.selection import selection_note
 from taskgraft.training.shared_cache import SharedCache
 
 
@@ -36,6 +38,8 @@ class FitReport:
         seconds: wall-clock, from reading the data to the last metric, including the time before an interruption.
         notes: note → number of training rows that it applies to (``{"cut to 256 pieces": 12}``).
         warnings: what the data may mean instead, a sentence each, with the setting to write.
+        chosen: what the validation rows decided besides, so that their metrics are a little too kind: the ``penalty``, the
+            ``epoch`` of early stopping, the ``threshold``, …; None for what is not a single number.
     """
 
     metrics: Mapping[str, float]
@@ -43,11 +47,18 @@ class FitReport:
     seconds: float
     notes: Mapping[str, int]
     warnings: tuple[str, ...] = ()
+    chosen: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def selection_note(self) -> str:
+        """One sentence about ``chosen``; empty if the validation rows chose nothing."""
+        return selection_note(self.chosen, self.metrics.rows) if isinstance(self.metrics, Evaluation) else ""
 
     @classmethod
     def of(cls, result: FitResult, metrics: Mapping[str, float], seconds: float) -> Self:
         """Report a fit that took some seconds since it began or was resumed."""
-        return cls(metrics, result.stages, seconds + result.seconds_before, result.notes, result.warnings)
+        seconds += result.seconds_before
+        return cls(metrics, result.stages, seconds, result.notes, result.warnings, result.chosen)
 
 
 def recipe_of_arguments(
@@ -99,8 +110,9 @@ def read_fit_data(
     _check_target(composition, data.target)
     train, validation = data.train if train is None else train, data.validation if validation is None else validation
     rows, validation_rows = read_train_and_validation(train, validation, data, seed, catalog())
-    other_columns = (*data.target, *(() if data.inputs else split_columns(data, catalog())))
-    columns = match_columns(data.inputs or None, composition.backbone_description, rows, other_columns)
+    by_split = () if data.inputs else split_columns(data, catalog())
+    exclude = (*data.exclude, *(column for column in by_split if column not in data.target))
+    columns = match_columns(data.inputs or None, composition.backbone_description, rows, data.target, exclude)
     for column in data.target:
         rows.values(column, 0, 0)  # raises when there is no such column
     complete = {"data": data.model_copy(update={"inputs": columns}), "training": recipe.training}

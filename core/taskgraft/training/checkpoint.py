@@ -1,7 +1,7 @@
 """The checkpoint of a run: reports of finished stages, the state of the current one, and the trained weights."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import torch
@@ -24,6 +24,8 @@ class StageReport:
         stored_at: the cut at which states were cached; None when features were cached, or nothing was.
         penalty: the L2 penalty of the solver, given or chosen.
         excused: parameters whose gradient was always zero, with the reason.
+        validation_losses: the same of the validation rows, of each epoch; a solver has one. Empty without validation rows.
+        chosen: what the validation rows decided: the ``penalty``, or the ``epoch`` whose weights were restored, from 1.
     """
 
     name: str
@@ -33,6 +35,14 @@ class StageReport:
     stored_at: int | None
     penalty: float | None
     excused: dict[str, str]
+    validation_losses: tuple[float, ...] = ()
+    chosen: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Read a report of a checkpoint."""
+        tuples = {name: tuple(values.get(name, ())) for name in ("losses", "validation_losses")}
+        return cls(**{**values, **tuples})
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class TrainingCheckpoint:
         if state is None:
             return None
         values, tensors = state
-        finished = tuple(StageReport(**report | {"losses": tuple(report["losses"])}) for report in values["finished"])
+        finished = tuple(StageReport.from_json(report) for report in values["finished"])
         weights = {name.removeprefix(_WEIGHTS): tensors[name] for name in tensors if name.startswith(_WEIGHTS)}
         return cls(finished, values["steps"], values["seconds"], values["descent"], tensors, weights)
 

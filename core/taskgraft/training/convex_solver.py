@@ -5,7 +5,7 @@ without its biases and E‖x‖² is the mean squared norm of the features, whic
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,11 +34,18 @@ BatchReader = Callable[[], Iterable[tuple[Features, Batch]]]
 
 @dataclass(frozen=True)
 class Solution:
-    """A solved head: the penalty, and the mean loss on training and validation rows, in the head's unit."""
+    """A solved head.
+
+    Attributes:
+        training_loss: the mean loss on the training rows, in the head's unit.
+        validation_loss: the same on the rows that the penalty was chosen on; None if it was given.
+        chosen_on: those rows, in words; empty if the penalty was given.
+    """
 
     penalty: float
     training_loss: float
     validation_loss: float | None
+    chosen_on: str = ""
 
 
 def solve_head(
@@ -65,7 +72,8 @@ def solve_head(
         return Solution(penalty, solve(head, problem, penalty, scale), None)
     if validation is not None:
         held_out = _problem(task, settings, validation, range(len(validation)))
-        return solve_with_penalty_search(head, problem, held_out, scale)
+        found = solve_with_penalty_search(head, problem, held_out, scale)
+        return replace(found, chosen_on="the validation rows")
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(settings.seed)).tolist()
     rest = [row for index, row in enumerate(order) if index % _HOLD_OUT_EVERY]
     if not rest:
@@ -76,7 +84,8 @@ def solve_head(
     held_out = _problem(task, settings, training, order[::_HOLD_OUT_EVERY])
     found = solve_with_penalty_search(head, _problem(task, settings, training, rest), held_out, scale)
     penalty = found.penalty * len(rest) / len(rows)
-    return Solution(penalty, solve(head, problem, penalty, scale), found.validation_loss)
+    held_out_rows = f"{len(rows) - len(rest):,} of {len(rows):,} training rows"
+    return Solution(penalty, solve(head, problem, penalty, scale), found.validation_loss, held_out_rows)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The epoch loop of a stage: epochs of train steps, early stopping, checkpoints."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,15 +10,18 @@ from torch import Tensor
 
 from taskgraft.data.batching import IndexArray, batch_budget, training_batches
 from taskgraft.data.examples import EncodedDataset, EpochSeed, LocalBatch, iter_training_batches
-from taskgraft.engine.forward import evaluate_loss
 from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import restore_tensors
+from taskgraft.training.epoch_validation import EpochScores, EpochValidation
 from taskgraft.training.lr_schedule import LearningRateSchedule
 from taskgraft.training.tracking import log_metrics
 from taskgraft.training.train_step import TrainStep
 
 _BEST, _OPTIMIZER = "best", "optimizer"
 """First words of the names of tensors in a checkpoint."""
+
+_PRINTED_EPOCHS = 20
+"""Of a stage with more epochs, not every one is printed."""
 
 
 @dataclass
@@ -27,7 +31,7 @@ class EpochProgress:
     Attributes:
         epoch: the current one, from 0; ``within`` are the steps done in it, ``step`` those done in all.
         total: the loss of the current epoch so far, summed; ``weight`` is what it is summed over.
-        losses: the mean training loss of each epoch.
+        losses: the mean training loss of each epoch; ``validation_losses`` are those of the validation rows.
         best: the lowest validation loss; None before the first. ``waited`` are the epochs since then.
     """
 
@@ -37,6 +41,7 @@ class EpochProgress:
     total: float = 0.0
     weight: float = 0.0
     losses: list[float] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
     best: float | None = None
     waited: int = 0
 
@@ -47,7 +52,7 @@ class EpochLoop:
 
     stepper: TrainStep
     training: EncodedDataset
-    validation: EncodedDataset | None
+    validation: EpochValidation | None
     directory: RunDirectory | None
     steps_before: int = 0
     progress: EpochProgress = field(default_factory=EpochProgress)
@@ -57,6 +62,11 @@ class EpochLoop:
     def patience(self) -> int | None:
         """Epochs without a lower validation loss before it stops at its best; None trains to the end."""
         return self.stepper.stage.patience or self.stepper.settings.patience
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch with the lowest validation loss, from 1; None without early stopping."""
+        return len(self.progress.losses) - self.progress.waited if self._best else None
 
     def run(self, save_checkpoint: Callable[[], None] | None = None) -> None:
         """Train until the last epoch or step, or until early stopping; with patience, restore the best epoch at the end.
@@ -78,7 +88,10 @@ class EpochLoop:
             if save_checkpoint is not None:
                 save_checkpoint()
         self.stepper.guard.finish()
-        restore_tensors(self.stepper.trainable.tensors(), self._best)
+        if self._best:
+            restore_tensors(self.stepper.trainable.tensors(), self._best)
+            restored = f"the weights of epoch {self.best_epoch}, with the lowest validation loss, are restored"
+            self.stepper.reporter.message(f"{stage.name}, {progress.epoch} epochs: {restored}.")
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what a checkpoint needs besides the weights: plain JSON, and tensors."""
@@ -122,16 +135,22 @@ class EpochLoop:
     def _end_epoch(self) -> None:
         progress = self.progress
         progress.losses.append(progress.total / max(progress.weight, 1e-12))
-        line = {"training_loss": progress.losses[-1]}
-        if self.patience is not None and self.validation is not None:
-            loss = self._validate(self.validation)
-            line["validation_loss"] = loss
-            if progress.best is None or loss < progress.best:
-                progress.best, progress.waited, self._best = loss, 0, self._copy_trained()
-            else:
-                progress.waited += 1
+        line: dict[str, float] = {"training_loss": progress.losses[-1]}
+        if self.validation is not None:
+            scores = self._validate(self.validation)
+            progress.validation_losses.append(scores.loss)
+            line |= scores.to_line()
+            if self.patience is not None:
+                self._keep_best(scores.loss)
         self._log(line)
         progress.epoch, progress.within, progress.total, progress.weight = progress.epoch + 1, 0, 0.0, 0.0
+
+    def _keep_best(self, loss: float) -> None:
+        progress = self.progress
+        if progress.best is None or loss < progress.best:
+            progress.best, progress.waited, self._best = loss, 0, self._copy_trained()
+        else:
+            progress.waited += 1
 
     def _log(self, values: Mapping[str, Any]) -> None:
         line = {"stage": self.stepper.stage.name, "epoch": self.progress.epoch + 1, **values}
@@ -163,12 +182,15 @@ class EpochLoop:
         description = f"{self.stepper.stage.name}, epoch {self.progress.epoch + 1}"
         return self.stepper.reporter.track(loader, description, len(batches))
 
-    def _validate(self, validation: EncodedDataset) -> float:
-        task, settings = self.stepper.task, self.stepper.settings
-        budget = batch_budget(settings)
-        loss = evaluate_loss(task, self.stepper.cut, validation.inputs, validation.targets, budget, settings.workers)
+    def _validate(self, validation: EpochValidation) -> EpochScores:
+        """Evaluate the validation rows, and print the scores of the epoch, of at most about twenty epochs."""
+        epoch, epochs = self.progress.epoch + 1, self.stepper.stage.epochs or self.stepper.settings.epochs
+        scores = validation.evaluate(self.stepper.task, self.stepper.cut)
         self.stepper.trainable.set_train_modes()
-        return loss
+        if epoch % math.ceil(epochs / _PRINTED_EPOCHS) == 0 or epoch == epochs:
+            text = f"training loss {self.progress.losses[-1]:.4g}, {scores}{validation.count}"
+            self.stepper.reporter.message(f"{self.stepper.stage.name}, epoch {epoch} of {epochs}: {text}")
+        return scores
 
     def _copy_trained(self) -> dict[str, Tensor]:
         tensors = self.stepper.trainable.tensors()

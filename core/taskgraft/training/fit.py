@@ -10,8 +10,8 @@ if the head tunes something on them: tune it, and predict again                 
 fit the head's baselines
 """
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,7 @@ from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import all_targets
 from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.engine.precision import resolve_precision
+from taskgraft.engine.random_state import seed_generators
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.evaluation.baselines import fit_baselines
 from taskgraft.evaluation.evaluator import LabelledPredictions
@@ -40,6 +41,7 @@ from taskgraft.preparation.validation_tuning import check_validation, tune_on_va
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import StageReport
+from taskgraft.training.selection import Chosen, chosen_on_validation
 from taskgraft.training.shared_cache import SharedCache, SharedCacheKeys
 from taskgraft.training.tracking import make_accelerator
 from taskgraft.training.trainer import Trainer
@@ -68,6 +70,7 @@ class FitResult:
         validation: predictions for the validation rows; None if there were none.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
         warnings: what the data may mean instead, a sentence each.
+        chosen: what the validation rows decided, by name ("threshold" → 0.41); None for what is not a single number.
         seconds_before: wall-clock seconds of the process that was interrupted, if this one resumed its run.
     """
 
@@ -78,6 +81,7 @@ class FitResult:
     validation: LabelledPredictions | None
     notes: Mapping[str, int]
     warnings: tuple[str, ...]
+    chosen: Chosen
     seconds_before: float
 
 
@@ -105,6 +109,7 @@ def fit(
     plan, settings = composition.plan, recipe.training
     check_validation(plan, settings.patience, composition.head.label, composition.head_description, validation_rows)
     check_teacher_columns(plan, recipe, rows)
+    seed_generators(settings.seed)
     accelerator = make_accelerator(settings.trackers, None if run_options is None else run_options.folder)
     precision = resolve_precision(settings.precision, accelerator.device)
     recipe = recipe.model_copy(update={"training": settings.model_copy(update={"precision": precision})})
@@ -113,30 +118,23 @@ def fit(
     features = head_features(prepared.composition)
     module = prepared.head.build_module(features, prepared.target)
     task = TaskModule(prepared.backbone, module, prepared.composition.layout)
-    with ExitStack() as stack:
-        directory = None if run_options is None else _open_run(run_options, accelerator, prepared)
-        if directory is not None:
-            stack.callback(directory.close)
-        if settings.trackers:
-            accelerator.init_trackers("taskgraft")
-            stack.callback(accelerator.end_training)
-        shared = None if shared_cache is None else _cache_keys(shared_cache, prepared)
-        trainer = Trainer(task, prepared, accelerator, reporter, folder, directory, shared)
-        stages = _train(trainer)
-    target, predictions = prepared.target, _predict_validation(trainer)
-    if predictions is not None and prepared.head.description.tunes:
-        target = tune_on_validation(prepared.head, target, task, features, predictions)
-        predictions = _predict_validation(trainer)
-    baselines, problems = _fit_baselines(prepared, reporter)
-    fitted = FittedTask(task, prepared.head, target, trainer.inserted, trainer.trained, prepared.base, {}, baselines)
+    trainer = Trainer(task, prepared, accelerator, reporter, folder)
+    with _removed_on_failure(trainer):
+        stages = _run_stages(trainer, run_options, shared_cache)
+        target, predictions = prepared.target, _predict_validation(trainer)
+        if predictions is not None and prepared.head.description.tunes:
+            target = tune_on_validation(prepared.head, target, task, features, predictions)
+            predictions = _predict_validation(trainer)
+        baselines, problems = _fit_baselines(prepared, reporter)
     return FitResult(
         prepared.composition,
         prepared.recipe,
-        fitted,
+        FittedTask(task, prepared.head, target, trainer.inserted, trainer.trained, prepared.base, {}, baselines),
         tuple(stages),
         predictions,
         {**prepared.notes, **problems},
         prepared.warnings,
+        chosen_on_validation(stages, prepared.target, target),
         trainer.seconds_before,
     )
 
@@ -174,16 +172,33 @@ def _cache_keys(cache: SharedCache, prepared: Preparation) -> SharedCacheKeys:
     return SharedCacheKeys(cache, {kind: key | {"rows": some.digest()} for kind, some in rows.items() if some})
 
 
-def _train(trainer: Trainer) -> list[StageReport]:
-    """Run the stages of the plan. If that fails, the backbone is left without inserted modules."""
-    prepared = trainer.prepared
-    if not prepared.composition.dry_run_done:
-        batch = prepared.training.inputs.gather(range(min(DRY_RUN_ROWS, len(prepared.rows))))
-        dry_run(prepared.composition, prepared.backbone, batch)
-    try:
+def _run_stages(
+    trainer: Trainer, run_options: RunOptions | None, shared_cache: SharedCache | None
+) -> list[StageReport]:
+    """Open the run directory, try the strategy's insertions, and run the stages of the plan."""
+    prepared, accelerator = trainer.prepared, trainer.accelerator
+    with ExitStack() as stack:
+        if run_options is not None:
+            trainer.directory = _open_run(run_options, accelerator, prepared)
+            stack.callback(trainer.directory.close)
+        if trainer.settings.trackers:
+            accelerator.init_trackers("taskgraft")
+            stack.callback(accelerator.end_training)
+        if shared_cache is not None:
+            trainer.shared = _cache_keys(shared_cache, prepared)
+        if not prepared.composition.dry_run_done:
+            batch = prepared.training.inputs.gather(range(min(DRY_RUN_ROWS, len(prepared.rows))))
+            dry_run(prepared.composition, prepared.backbone, batch)
         return trainer.run()
+
+
+@contextmanager
+def _removed_on_failure(trainer: Trainer) -> Iterator[None]:
+    """Leave the backbone without inserted modules if the block fails."""
+    try:
+        yield
     except BaseException:
-        remove_modules(prepared.backbone, trainer.inserted)
+        remove_modules(trainer.prepared.backbone, trainer.inserted)
         raise
 
 

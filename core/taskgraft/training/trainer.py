@@ -36,8 +36,10 @@ from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import StageReport, TrainingCheckpoint, restore_tensors
 from taskgraft.training.convex_solver import Solution, solve_head
 from taskgraft.training.epoch_loop import EpochLoop
+from taskgraft.training.epoch_validation import EpochValidation
 from taskgraft.training.frozen_features import FrozenFeatures
 from taskgraft.training.shared_cache import SharedCacheKeys
+from taskgraft.training.tracking import log_metrics
 from taskgraft.training.train_step import TrainStep
 
 
@@ -109,19 +111,33 @@ class Trainer:
             validation = features.cache(cut, self.prepared.validation, "validation", index, resumed=resumed)
         self.evaluated = None if validation is None else (cut, validation)
         trainable.set_train_modes()
-        penalty = stage.l2_penalty
+        epoch_validation, penalty = self._epoch_validation(stage, validation), stage.l2_penalty
+        chosen: dict[str, float] = {}
         if stage.solve == HeadSolver.CONVEX:
             solution = self._solve(stage, training, validation)
             guard.finish(solved=True)
             losses, penalty = [solution.training_loss], solution.penalty
+            validation_losses = self._report_solution(stage, cut, solution, epoch_validation)
+            if stage.l2_penalty is None and validation is not None:
+                chosen = {"penalty": penalty}
         else:
             stepper = TrainStep(stage, self.task, trainable, guard, cut, self.settings, self.accelerator, self.reporter)
-            loop = EpochLoop(stepper, training, validation, self.directory, self._steps)
-            losses = self._train(loop, checkpoint)
+            loop = EpochLoop(stepper, training, epoch_validation, self.directory, self._steps)
+            losses, validation_losses = self._train(loop, checkpoint), loop.progress.validation_losses
+            if loop.best_epoch is not None:
+                chosen = {"epoch": loop.best_epoch}
         self.task.eval()
-        count = _count_parameters(trainable)
-        seconds = time.monotonic() - self._stage_start
-        return StageReport(stage.name, seconds, count, tuple(losses), cut or None, penalty, guard.zero_gradients)
+        return StageReport(
+            stage.name,
+            time.monotonic() - self._stage_start,
+            _count_parameters(trainable),
+            tuple(losses),
+            cut or None,
+            penalty,
+            guard.zero_gradients,
+            tuple(validation_losses),
+            chosen,
+        )
 
     def _resolve(self, stage: Stage) -> TrainableTensors:
         return resolve_trainable(stage, self.task.backbone, self.task.layout, self.task.head, self.inserted)
@@ -166,6 +182,35 @@ class Trainer:
             for parameter in self.task.head.parameters():
                 parameter.data.copy_(broadcast(parameter.data))
         return solution
+
+    def _epoch_validation(self, stage: Stage, validation: EncodedDataset | None) -> EpochValidation | None:
+        """Evaluate all validation rows if something is chosen by them; else no more than there are training rows."""
+        prepared = self.prepared
+        chooses = stage.patience or self.settings.patience or stage.solve == HeadSolver.CONVEX
+        if validation is None or prepared.validation_rows is None:
+            return None
+        return EpochValidation(
+            prepared.head,
+            prepared.target,
+            validation,
+            prepared.validation_rows,
+            self.settings,
+            self.reporter,
+            most=None if chooses else len(prepared.rows),
+        )
+
+    def _report_solution(
+        self, stage: Stage, cut: int | None, solution: Solution, validation: EpochValidation | None
+    ) -> list[float]:
+        """Print and log a solved head; return the validation loss, if there is one."""
+        scores = None if validation is None else validation.evaluate(self.task, cut)
+        text = f"training loss {solution.training_loss:.4g}" + ("" if scores is None else f", {scores}")
+        chosen = f", chosen on {solution.chosen_on}" if solution.chosen_on else ""
+        self.reporter.message(f"{stage.name}: {text}; penalty {solution.penalty:.4g}{chosen}")
+        scored = {} if scores is None else scores.to_line()
+        line = {"stage": stage.name, "training_loss": solution.training_loss, **scored, "penalty": solution.penalty}
+        log_metrics(self.accelerator, self.directory, self._steps, line)
+        return [] if scores is None else [scores.loss]
 
     def _train(self, loop: EpochLoop, checkpoint: TrainingCheckpoint | None) -> list[float]:
         """Train for epochs of steps; return the loss of each epoch."""

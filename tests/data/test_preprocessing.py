@@ -4,7 +4,8 @@ from backbones import PAIRS, TABLE, WORDS
 
 from taskgraft.contract.descriptions import BackboneDescription, InputField, vector
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
-from taskgraft.data.preprocessing import label_count_mismatches, match_columns, preprocess
+from taskgraft.data.column_matching import match_columns
+from taskgraft.data.preprocessing import label_count_mismatches, preprocess
 from taskgraft.reading.errors import DataError
 
 

@@ -1,79 +1,24 @@
-"""Preprocessing: columns matched to the backbone's inputs, rows processed, the result cached."""
+"""Preprocessing: rows processed to model inputs, and the result cached."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.columns import Columns
-from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.processor import ProcessedBatch
-from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, MissingColumn, Rows
+from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, Rows
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.data.workers import parallel_map, worker_count
-from taskgraft.errors import join_words
-from taskgraft.reading.errors import DataError
 from taskgraft.reading.invalid_rows import OnBadRow, drop_invalid
 
 _CHUNK, _HEAVY_CHUNK = 1_024, 32
 """Rows processed at a time; fewer where processed rows are large and several processes make them."""
-
-
-# --- columns
-
-
-def match_columns(inputs: Any, description: BackboneDescription, rows: Rows, targets: Sequence[str]) -> dict[str, str]:
-    """Decide which column feeds which input role.
-
-    Args:
-        inputs: a column, a list of columns in the order of the roles, role → column, or None to match by name.
-
-    Returns:
-        role → column; for a backbone that reads any columns, column → column.
-
-    Raises:
-        DataError: when the roles cannot be filled.
-        MissingColumn: for a column that the data do not have.
-    """
-    roles, named = description.inputs, [inputs] if isinstance(inputs, str) else inputs
-    known = tuple(role.name for role in roles)
-    if not (named is None or isinstance(named, Mapping | Sequence)):
-        raise _inputs_error(known, f"inputs is {inputs!r:.60}, which names no columns")
-    if isinstance(named, Mapping):
-        chosen = dict(named)
-    elif not roles:
-        chosen = {name: name for name in named or [column for column in rows.columns if column not in targets]}
-    elif named is None:
-        chosen = {name: name for name in known if name in rows.columns and name not in targets}
-    elif len(named) > len(roles):
-        raise _inputs_error(known, f"{len(named)} columns were named: {join_words(named)}")
-    else:
-        chosen = dict(zip(known, named, strict=False))
-    if roles and (unknown := [role for role in chosen if role not in known]):
-        raise _inputs_error(known, f"there is no input '{unknown[0]}'")
-    if missing := [role.name for role in roles if role.required and role.name not in chosen]:
-        columns = join_words(rows.columns)
-        raise _inputs_error(known, f"no column was named for '{missing[0]}', and {rows.source} has {columns}")
-    for column in chosen.values():
-        if column not in rows.columns:
-            raise MissingColumn(column, rows.source, rows.columns)
-        if column in targets:
-            raise _inputs_error(known, f"the column '{column}' is the target, so it cannot be an input as well")
-    return chosen
-
-
-def _inputs_error(roles: Sequence[str], problem: str) -> DataError:
-    reads = join_words(roles) if roles else "the columns of a table"
-    return DataError(f"The backbone reads {reads}, but {problem}. Name the columns to read with inputs=….")
-
-
-# --- inputs
 
 
 @dataclass(frozen=True)

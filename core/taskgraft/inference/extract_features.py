@@ -15,9 +15,10 @@ from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
 from taskgraft.contract.rows import FIX_ADVICE
 from taskgraft.contract.specs import BackboneSpec
+from taskgraft.data.column_matching import index_note, match_columns
 from taskgraft.data.dataset import check_not_empty
-from taskgraft.data.preprocessing import match_columns
 from taskgraft.discovery.catalog import catalog
+from taskgraft.engine.random_state import restored_random_state
 from taskgraft.engine.task_module import restore_modes
 from taskgraft.errors import closest_match
 from taskgraft.inference.errors import InferenceError
@@ -46,6 +47,7 @@ class ExtractionResult:
     notes: Mapping[str, int]
 
 
+@restored_random_state()
 def extract_features(
     backbone: ComponentReference | Path | Backbone,
     data: Any,
@@ -84,6 +86,7 @@ def extract_features(
         return concat_features(list(extraction.features(ready)))
 
 
+@restored_random_state()
 def extract_features_to(
     backbone: ComponentReference | Path | Backbone,
     data: Any,
@@ -154,7 +157,10 @@ def _prepare(
     columns = match_columns(inputs, _description(component), rows, ())
     component = _fit_config(component, columns)
     emitted = _choose_layout(layout, component)
-    return component, WindowedExtraction(emitted, rows, columns, config, ProgressReporter(quiet=quiet))
+    reporter = ProgressReporter(quiet=quiet)
+    if not _description(component).inputs and (note := index_note(rows, list(columns.values()), ())):
+        reporter.message(note)
+    return component, WindowedExtraction(emitted, rows, columns, config, reporter)
 
 
 @contextmanager

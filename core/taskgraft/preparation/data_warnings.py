@@ -2,27 +2,46 @@
 
 from typing import Any
 
+from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.head import Head
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import TargetDescription
+from taskgraft.data.column_matching import index_note
 from taskgraft.data.dataset import target_columns
-from taskgraft.preparation.column_checks import column_warnings
+from taskgraft.discovery.catalog import catalog
+from taskgraft.preparation.column_checks import column_warnings, constant_inputs
 from taskgraft.preparation.label_checks import label_warnings
+from taskgraft.reading.splitting import split_columns
 
 
 def data_warnings(
-    head: Head[Any], target: TargetDescription, data: DataConfig, training: Rows, validation: Rows | None
+    backbone: BackboneDescription,
+    head: Head[Any],
+    target: TargetDescription,
+    data: DataConfig,
+    training: Rows,
+    validation: Rows | None,
 ) -> tuple[str, ...]:
     """Check the input columns and the labels of the rows that are trained and validated on.
 
     Args:
+        backbone: what it reads decides which checks apply to the columns.
         data: with the input columns that the fit reads.
         training, validation: without invalid rows; None without validation.
     """
-    kind = head.description.target
-    targets = target_columns(head, training, data)
     return (
-        *column_warnings(training, list(data.columns.values()), targets, kind),
+        *_column_warnings(backbone, head, data, training),
         *label_warnings(head, target, data, training, validation),
     )
+
+
+def _column_warnings(
+    backbone: BackboneDescription, head: Head[Any], data: DataConfig, training: Rows
+) -> tuple[str, ...]:
+    columns = list(data.columns.values())
+    if backbone.inputs:
+        return constant_inputs(training, columns)
+    note = index_note(training, columns, (*data.target, *data.exclude, *split_columns(data, catalog())))
+    targets = target_columns(head, training, data)
+    return (*([note] if note else []), *column_warnings(training, columns, targets, head.description.target))

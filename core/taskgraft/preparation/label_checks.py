@@ -19,11 +19,8 @@ from taskgraft.data.dataset import target_columns
 from taskgraft.data.label_reading import IGNORE_INDEX, LabelReader, flat_labels, parse_list
 from taskgraft.errors import closest_match, join_words
 from taskgraft.reading.errors import DataError
+from taskgraft.reading.format_advice import MISSING_MARKS
 from taskgraft.reading.known_labels import plain_form
-
-_MISSING_WORDS = frozenset({"nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "nat"})
-_MISSING_SIGNS = frozenset({"?", "-", "--", "."})
-"""Texts that often stand for a missing value; signs are common labels of elements (punctuation)."""
 
 _MANY_NUMBERS = 20
 """More classes than this that are numbers, some with a fraction, are hardly classes."""
@@ -183,8 +180,8 @@ def _similar_labels(reader: LabelReader, column: str, labels: _LabelCounts) -> I
 
 def _missing_words(reader: LabelReader, column: str, labels: _LabelCounts) -> Iterable[str]:
     elements = reader.kind == TargetKind.ELEMENT_CATEGORIES
-    words = _MISSING_WORDS if elements else _MISSING_WORDS | _MISSING_SIGNS
-    found = sorted(key for key in labels.used if key.lower() in words and reader.names.get(key) != key)
+    marks = {key for key in labels.used if key.lower() in MISSING_MARKS and reader.names.get(key) != key}
+    found = sorted(key for key in marks if not elements or key.isalpha())  # punctuation has labels, too
     if found:
         skip = ' with data.on_bad_row = "skip"' if reader.kind == TargetKind.CATEGORY else ""
         texts = join_words((f"'{key}' ({labels.used[key]:,})" for key in found), _SHOWN)

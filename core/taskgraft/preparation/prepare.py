@@ -94,7 +94,8 @@ class Preparer:
         if validation_rows is not None:
             validation_rows, validation = self._prepare_validation(prepared, validation_rows)
             prepared = replace(prepared, validation_rows=validation_rows, validation=validation)
-        warnings = data_warnings(prepared.head, prepared.target, self.recipe.data, prepared.rows, validation_rows)
+        backbone, data = prepared.composition.backbone_description, self.recipe.data
+        warnings = data_warnings(backbone, prepared.head, prepared.target, data, prepared.rows, validation_rows)
         for line in warnings:
             self.reporter.message(line)
         report_notes(self.reporter, prepared.notes, prepared.rows, "training rows")

@@ -98,7 +98,10 @@ def test_rows_of_another_length_are_invalid(tmp_path):
 
 def test_a_row_with_a_misplaced_quotation_mark_is_invalid(tmp_path):
     rows = rows_of(tmp_path, 'a,b\n"x"y,1\nz,2\n')
-    assert rows.invalid == {0: "the row cannot be parsed (',' expected after '\"')"}
+    assert rows.invalid == {
+        0: "the row cannot be parsed (',' expected after '\"'); if quotation marks are ordinary characters, set "
+        'data.reader = {name = "csv", quoting = "none"}'
+    }
     assert rows.values("b") == [None, "2"]
 
 
@@ -107,20 +110,14 @@ def test_a_gzipped_file_is_read(tmp_path):
     assert read_csv(tmp_path / "data.csv.gz", CsvConfig()).values("b") == ["2"]
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (gzip.compress(b"a,b\n1,2\n")[:-9], "Compressed file ended before the end-of-stream marker was reached"),
-        (b"a,b\n1,2\n", "Not a gzipped file (b'a,')"),
-    ],
-    ids=["cut", "another"],
-)
-def test_a_damaged_gzip_file_is_rejected(tmp_path, content, reason):
+def test_a_damaged_gzip_file_is_rejected(tmp_path):
     path = tmp_path / "data.csv.gz"
-    path.write_bytes(content)
+    path.write_bytes(gzip.compress(b"a,b\n1,2\n")[:-9])
     with pytest.raises(UnreadableFile) as caught:
         read_csv(path, CsvConfig())
-    assert str(caught.value) == f"{path}: the file is not a complete gzip file ({reason})."
+    assert str(caught.value) == (
+        f"{path}: the file is not a complete gzip file (Compressed file ended before the end-of-stream marker was reached)."
+    )
 
 
 @pytest.mark.parametrize("name", ["data.tsv", "data.tsv.gz"])
@@ -165,19 +162,15 @@ def test_a_duplicate_column_is_rejected(tmp_path):
     assert problem_of(tmp_path, "a,b,a\n1,2,3\n") == "line 1: 'a' names more than one column."
 
 
-def test_another_encoding_is_reported(tmp_path):
-    assert problem_of(tmp_path, "a,b\ncafé,1\n".encode("latin-1")) == (
-        "line 2: the byte 0xe9 is not UTF-8. If the file has another encoding, name it: "
-        'data.reader = {name = "csv", encoding = "latin-1"}.'
-    )
-
-
 def test_an_empty_header_is_rejected(tmp_path):
     assert problem_of(tmp_path, "\na,b\n") == "line 1 is empty; a header line with the names of the columns is needed."
 
 
 def test_a_quoted_value_that_is_never_closed_is_rejected(tmp_path):
-    assert problem_of(tmp_path, 'a,b\n"x,1\n') == "line 2: a quoted value is never closed."
+    assert problem_of(tmp_path, 'a,b\n"x,1\n') == (
+        "line 2: a quoted value is never closed; if quotation marks are ordinary characters, set "
+        'data.reader = {name = "csv", quoting = "none"}.'
+    )
 
 
 def test_a_missing_file_is_rejected(tmp_path):

@@ -37,18 +37,23 @@ def test_a_file_without_rows_keeps_its_columns(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "problem"),
     [
-        (b"text", "Parquet file size is 4 bytes, smaller than the minimum file footer (8 bytes)"),
-        (b"", "Parquet file size is 0 bytes"),
+        (b"text,label", "is not a Parquet file: it begins with 'text,label'."),
+        (
+            b"PAR1",
+            "is not a complete Parquet file (Parquet file size is 4 bytes, smaller than the minimum file footer (8 bytes)).",
+        ),
+        (b"", "is not a complete Parquet file (Parquet file size is 0 bytes)."),
     ],
+    ids=["text", "cut", "empty"],
 )
-def test_a_file_that_is_not_parquet_is_rejected(tmp_path, content, reason):
+def test_a_file_that_is_not_parquet_is_rejected(tmp_path, content, problem):
     path = tmp_path / "data.parquet"
     path.write_bytes(content)
     with pytest.raises(UnreadableFile) as caught:
         read_parquet(path, EmptyConfig())
-    assert str(caught.value) == f"{path}: the file is not a complete Parquet file ({reason})."
+    assert str(caught.value) == f"{path}: the file {problem}"
 
 
 def test_a_truncated_file_is_rejected(tmp_path):

@@ -30,11 +30,15 @@ class Rows:
     Attributes:
         table: the columns, in Arrow memory. Values are as in the source; nothing is converted.
         source: its name in messages: a file name, "the DataFrame".
-        lines: the line of the file on which each row starts, from 1; None where there is no file.
+        lines: the line of the file on which each row starts, from 1; None where there are no lines.
+        numbers: the place of each row in what the user gave, from 0, as in a list or ``DataFrame.iloc``; left out, all rows in
+            their order. A split, a drop or a window keeps them.
+        index: label of each place in the index of a DataFrame; None where it is 0, 1, 2, …, or there is no DataFrame.
         invalid: row → why it cannot be used, for rows that the reader could not parse.
         skipped: what was dropped so far, with its count ("skipped, since the target column 'label' is empty" → 3).
         remarks: a reader's remark on usable rows → those rows ("the customer is new" → 3, 8).
         folder: the folder that relative paths in the values start from; None for the working directory.
+        formatted: whether the settings ``data.missing``, ``decimal``, ``thousands``, ``units`` and ``dates`` have been applied.
     """
 
     table: pa.Table
@@ -44,6 +48,9 @@ class Rows:
     skipped: Mapping[str, int] = field(default_factory=dict)
     folder: Path | None = None
     remarks: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    numbers: Sequence[int] | None = None
+    index: Sequence[Any] | None = None
+    formatted: bool = False
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -87,10 +94,11 @@ class Rows:
 
     def take(self, rows: Sequence[int]) -> "Rows":
         """Select rows, in the order given."""
-        lines = None if self.lines is None else array("q", (self.lines[row] for row in rows))
-        remarks = {text: np.flatnonzero(np.isin(rows, members)).tolist() for text, members in self.remarks.items()}
+        lines = None if self.lines is None else _select(self.lines, rows)
+        numbers = _select(range(len(self)) if self.numbers is None else self.numbers, rows)
+        remarks = {text: _positions(members, rows) for text, members in self.remarks.items()}
         table = self.table.take(pa.array(rows, pa.int64()))
-        return replace(self, table=table, lines=lines, invalid={}, remarks=remarks)
+        return replace(self, table=table, lines=lines, numbers=numbers, invalid={}, remarks=remarks)
 
     def drop(self, reasons: Mapping[int, str]) -> "Rows":
         """Drop rows, and count them by reason."""
@@ -111,8 +119,25 @@ class Rows:
         return digest.hexdigest()
 
     def location(self, row: int) -> str:
-        """Return the line of a row in its file, or its number, for messages."""
-        return f"row {row:,}" if self.lines is None else f"line {self.lines[row]:,}"
+        """Return the line of a row in the user's file, or its number in the user's data, for messages."""
+        if self.lines is not None:
+            return f"line {self.lines[row]:,}"
+        number = row if self.numbers is None else self.numbers[row]
+        return f"row {number:,}" if self.index is None else f"row {number:,} (index {self.index[number]!s:.40})"
+
+
+def _select(numbers: Sequence[int], rows: Sequence[int]) -> Sequence[int]:
+    """Select some of the lines or numbers of rows; consecutive rows of a range stay one."""
+    if isinstance(rows, range) and rows.step == 1:
+        return numbers[rows.start : rows.stop]
+    return array("q", (numbers[row] for row in rows))
+
+
+def _positions(members: Sequence[int], rows: Sequence[int]) -> Sequence[int]:
+    """Find where members are among the selected rows."""
+    if isinstance(members, range) and isinstance(rows, range) and members.step == rows.step == 1:
+        return range(max(members.start - rows.start, 0), max(min(members.stop, rows.stop) - rows.start, 0))
+    return np.flatnonzero(np.isin(rows, members)).tolist()
 
 
 class LazyColumn(Sequence[Any]):

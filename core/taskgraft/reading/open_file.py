@@ -2,27 +2,41 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from taskgraft.contract.rows import UnreadableFile
+from taskgraft.reading.file_kinds import HEAD, find_text_problem, recognize
+
+EncodingSetting = Callable[[str], str]
+"""Encoding → how a recipe names it for a reader."""
 
 
 @contextmanager
-def open_plain_or_gzip(path: Path) -> Iterator[BinaryIO]:
+def open_plain_or_gzip(
+    path: Path, encoding: str | None = None, setting: EncodingSetting | None = None
+) -> Iterator[BinaryIO]:
     """Open a file as bytes; decompress it if its name ends in ``.gz``.
 
+    Args:
+        encoding: of the text that the file must be, as Python names it; None for any content.
+        setting: writes the setting for another encoding, for a reader that has one.
+
     Raises:
-        UnreadableFile: when it cannot be opened, or reading it fails half-way.
+        UnreadableFile: when it cannot be opened, reading it fails half-way, or its first bytes are no text in this encoding: it
+            is a workbook, an archive, a web page, UTF-16, …
     """
     try:
         with path.open("rb") as file:
-            if path.name.endswith(".gz"):
+            if is_gzip_name(path):
+                _check_gzip(path, file.peek(2))
                 with gzip.open(file) as plain:
+                    _check_text(path, _first_bytes(plain), encoding, setting)
                     yield cast(BinaryIO, plain)
             else:
+                _check_text(path, _first_bytes(file), encoding, setting)
                 yield file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UnreadableFile(str(path), f"the file is not a complete gzip file ({str(error).rstrip('.')}).") from None
@@ -30,13 +44,39 @@ def open_plain_or_gzip(path: Path) -> Iterator[BinaryIO]:
         raise UnreadableFile(str(path), f"the file cannot be read ({error.strerror}).") from None
 
 
-def find_undecodable_line(path: Path, encoding: str) -> int:
-    """Find the first line that is not valid text in an encoding, counted from 1."""
-    number = 0
-    with open_plain_or_gzip(path) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode(encoding)
-            except UnicodeDecodeError:
-                return number
-    return number
+def check_magic(path: Path, file: BinaryIO, magic: bytes, kind: str) -> None:
+    """Reject a file that does not begin with the bytes of its kind, and say what it is. An empty file passes.
+
+    Args:
+        file: from :func:`open_plain_or_gzip`, at its start.
+        kind: what messages call a file that begins with these bytes.
+    """
+    head = _first_bytes(file)
+    if head and not head.startswith(magic):
+        begin = head[:16].decode("ascii", "backslashreplace")
+        what = recognize(path, head) or f"it begins with {begin!r}."
+        raise UnreadableFile(str(path), f"the file is not {kind}: {what.removeprefix('the file is ')}")
+
+
+def is_gzip_name(path: Path) -> bool:
+    """Tell by its name whether a file is compressed."""
+    return path.name.lower().endswith(".gz")
+
+
+def _check_gzip(path: Path, head: bytes) -> None:
+    if head and not head.startswith(b"\x1f\x8b"):
+        plain = path.name[: -len(".gz")]
+        raise UnreadableFile(
+            str(path), f"its name ends in .gz, but the file is not gzipped. If it is plain, rename it to {plain}."
+        )
+
+
+def _first_bytes(file: Any) -> bytes:
+    """Look at the first bytes without reading them; at least those of the magic number, if the file has so many."""
+    return bytes(file.peek(HEAD)[:HEAD])
+
+
+def _check_text(path: Path, head: bytes, encoding: str | None, setting: EncodingSetting | None) -> None:
+    problem = None if encoding is None else find_text_problem(path, head, encoding, setting)
+    if problem is not None:
+        raise UnreadableFile(str(path), problem)

@@ -17,8 +17,11 @@ from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.catalog import catalog as installed_catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.errors import join_words
+from taskgraft.reading.class_labels import name_class_labels
 from taskgraft.reading.errors import DataError
+from taskgraft.reading.file_kinds import unread_file_problem
 from taskgraft.reading.invalid_rows import OnBadRow, drop_invalid
+from taskgraft.reading.mojibake import with_mojibake_remark
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,8 +55,8 @@ def read_rows(
         return data
     if isinstance(data, str | Path):
         rows = read_file(data, reader, any_file=any_file, catalog=catalog)
-        return drop_invalid(rows, rows.invalid, on_bad_row, advice)
-    return Rows(_to_table(data, what), what, index=_row_labels(data))
+        return with_mojibake_remark(drop_invalid(rows, rows.invalid, on_bad_row, advice))
+    return with_mojibake_remark(Rows(name_class_labels(_to_table(data, what), what), what, index=_row_labels(data)))
 
 
 # --- files
@@ -84,7 +87,7 @@ def read_file(
         rows = spec.read(place, config)
     else:
         rows = spec.read_columns(place, config, columns)
-    path = Path(path)
+    rows, path = replace(rows, table=name_class_labels(rows.table, rows.source)), Path(path)
     folder = path if path.is_dir() else path.parent
     if rows.folder is not None or not folder.is_dir():
         return rows
@@ -119,7 +122,7 @@ def _choose_reader(
     if named is not None and (any_file or not best or any(spec is named.spec for _, spec, _ in matches)):
         return path, named.spec, named.config
     if not best:
-        raise UnreadableFile(str(path), _no_reader_message(catalog, is_folder=is_folder))
+        raise UnreadableFile(str(path), _no_reader_message(path, catalog, is_folder=is_folder))
     return path, *_with_config(_single_reader(str(path), best), named)
 
 
@@ -132,7 +135,7 @@ def _match_readers(path: Path, catalog: Catalog, *, is_folder: bool) -> Iterator
         if is_folder:
             matches = [pattern for pattern in spec.folder_patterns if next(path.glob(pattern), None) is not None]
         else:
-            matches = [suffix for suffix in spec.suffixes if path.name.endswith(suffix)]
+            matches = [suffix for suffix in spec.suffixes if path.name.lower().endswith(suffix.lower())]
         if matches:
             yield max(map(len, matches)), spec, source
 
@@ -151,15 +154,20 @@ def _with_config(spec: ReaderSpec, named: ResolvedComponent[ReaderSpec] | None) 
     return spec, parse_config(spec.config, {}, f"reader '{spec.name}'")
 
 
-def _no_reader_message(catalog: Catalog, *, is_folder: bool) -> str:
+def _no_reader_message(path: Path, catalog: Catalog, *, is_folder: bool) -> str:
     kinds = (spec.folder_patterns if is_folder else spec.suffixes for spec, _ in catalog.specs(ReaderSpec))
     known = join_words(sorted({kind.rpartition("/")[2].lower() for some in kinds for kind in some if kind}))
     if is_folder:
         return f"no reader takes this folder. Readers look for {known} in it."
-    return f"no reader takes files of this kind. Readers take {known}."
+    return unread_file_problem(path) or f"no reader takes files of this kind. Readers take {known}."
 
 
 # --- tables
+
+
+def library_type(value: Any) -> str:
+    """Return the library and the name of a type ("pandas.DataFrame"), to recognize it without importing the library."""
+    return f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
 
 
 def dataset_to_arrow(dataset: "Dataset") -> pa.Table:
@@ -191,7 +199,7 @@ def _row_labels(data: Any) -> Sequence[Any] | None:
 
 
 def _convert(data: Any) -> pa.Table | None:
-    kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__name__}"  # imports no library to find out
+    kind = library_type(data)
     if isinstance(data, pa.Table):
         return data
     if kind == "datasets.Dataset":
@@ -208,9 +216,8 @@ def _convert(data: Any) -> pa.Table | None:
         return pa.table({name: _to_array(name, [row.get(name) for row in data]) for name in names})
     if kind == "pandas.DataFrame":
         return pa.Table.from_pandas(data, preserve_index=False)
-    if hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns"):
-        return pa.table(data)  # a table of another library, such as Polars
-    return None
+    other_table = hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")  # of Polars, for example
+    return pa.table(data) if other_table else None
 
 
 def _to_array(name: object, values: Any) -> pa.Array:

@@ -1,89 +1,100 @@
 """CSV files, read verbatim: every value is the text in the file, so ``007`` stays ``007`` and ``NA`` stays text."""
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from taskgraft.builtin.readers.configs import CsvConfig
+from taskgraft.builtin.readers.csv_header import check_first_records, drop_unnamed_column, header_remarks, read_header
+from taskgraft.builtin.readers.csv_records import RecordChecks
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.errors import join_words
 from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
-from taskgraft.reading.open_file import find_undecodable_line, open_plain_or_gzip
+from taskgraft.reading.open_file import open_plain_or_gzip
+from taskgraft.reading.undecodable_text import undecodable_text
 
 _MAX_CHARACTERS = 2**31 - 1
 """Limit of one value. The default of the csv module is 131,072, which documents and genomes exceed."""
 
-_DELIMITERS = {";": ";", "\t": "\\t", "|": "|"}
-"""Delimiters of files that are not comma-separated → how a recipe writes them."""
+_FIRST_RECORDS = 20
+"""Records below the header that show whether it is one."""
 
 
 def read_csv(path: Path, config: CsvConfig) -> Rows:
     """Read a CSV file, also gzipped. A row with another number of values than the header is invalid.
 
     Raises:
-        UnreadableFile: for a file that is empty, or has another encoding or delimiter.
+        UnreadableFile: for a file that is empty, no text, or has another encoding, delimiter or header than the settings say.
     """
-    delimiter = config.delimiter or ("\t" if path.name.removesuffix(".gz").endswith(".tsv") else ",")
-    with _long_values(), open_plain_or_gzip(path) as file, ArrowSpool() as spool:
-        encoding = "utf-8-sig" if config.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else config.encoding
-        try:
-            reader = csv.reader(io.TextIOWrapper(file, encoding, newline=""), delimiter=delimiter, strict=True)
-            header = _read_header(path, reader, config)
-            writer = RecordWriter[list[str]](spool, lambda records: _to_table(header, records))
-            writer.take(_read_records(path, reader, len(header)))
-        except UnicodeDecodeError as error:
-            line, byte = find_undecodable_line(path, config.encoding), error.object[error.start]
-            raise UnreadableFile(
-                str(path),
-                f"line {line:,}: the byte {byte:#04x} is not {config.encoding.upper()}. If the file has another "
-                'encoding, name it: data.reader = {name = "csv", encoding = "latin-1"}.',
-            ) from None
-        return writer.rows(path.name)
-
-
-def _read_header(path: Path, reader: Any, config: CsvConfig) -> list[str]:
+    delimiter = config.delimiter or ("\t" if _is_tsv(path) else ",")
     try:
-        header: list[str] | None = next(reader, None)
-    except csv.Error as error:
-        raise UnreadableFile(str(path), f"line {reader.line_num:,}: {error}.") from None
-    if not header:
-        problem = "the file is empty" if header is None else "line 1 is empty"
-        raise UnreadableFile(str(path), f"{problem}; a header line with the names of the columns is needed.")
-    if duplicates := sorted({name for name in header if header.count(name) > 1}):
-        raise UnreadableFile(str(path), f"line 1: {join_words(map(repr, duplicates))} names more than one column.")
-    delimiters = [delimiter for delimiter in _DELIMITERS if delimiter in header[0]]
-    if len(header) == 1 and config.delimiter is None and delimiters:
-        raise UnreadableFile(
-            str(path),
-            f"line 1 names a single column, {header[0]!r}. If values are not separated by commas, name the delimiter: "
-            f'data.reader = {{name = "csv", delimiter = "{_DELIMITERS[delimiters[0]]}"}}.',
-        )
-    return header
+        with (
+            _long_values(),
+            open_plain_or_gzip(path, config.encoding, lambda name: config.with_setting(encoding=name)) as file,
+            ArrowSpool() as spool,
+        ):
+            lines = io.TextIOWrapper(file, _decoder(file, config.encoding), newline="")
+            skipped = sum(1 for _ in islice(lines, config.skip))
+            quoting: Any = csv.QUOTE_NONE if config.quoting == "none" else csv.QUOTE_MINIMAL
+            reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+            header = read_header(path, reader, delimiter, config)
+            records = _read_records(path, reader, skipped, config)
+            first = list(islice(records, _FIRST_RECORDS))
+            check_first_records(path, header, first, config)
+            checks = RecordChecks(header, delimiter, config)
+            writer = RecordWriter[list[str]](spool, lambda some: _to_table(header, some))
+            writer.take(checks.check(chain(first, records)))
+            rows = writer.rows(path.name)
+    except UnicodeError:
+        raise undecodable_text(path, config.encoding, lambda name: config.with_setting(encoding=name)) from None
+    remarks = header_remarks(header, config.skip + 1, len(rows)) | checks.remarks(len(rows))
+    return drop_unnamed_column(path, replace(rows, remarks=remarks), config.skip + 1)
 
 
-def _read_records(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str] | str]]:
-    """Iterate over records, each with the line where it starts. A text instead of values says why a record is invalid."""
+def _is_tsv(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(".tsv")
+
+
+def _decoder(file: BinaryIO, encoding: str) -> str:
+    """Return the codec that drops a byte order mark, if the encoding has one."""
+    name = codecs.lookup(encoding).name
+    if name == "utf-8":
+        return "utf-8-sig"
+    first: bytes = file.peek(2)[:2]  # type: ignore[attr-defined]
+    return "utf-16" if name.startswith("utf-16-") and first in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else name
+
+
+def _read_records(
+    path: Path, reader: Any, skipped: int, config: CsvConfig
+) -> Iterator[tuple[int, int, list[str] | str]]:
+    """Iterate over records, each with its first and last line. A text instead of values says why a record is invalid."""
+    advice = f"if quotation marks are ordinary characters, set {config.with_setting(quoting='none')}"
     while True:
-        line = reader.line_num + 1
+        line = reader.line_num + skipped + 1
         try:
             record = next(reader, None)
         except csv.Error as error:
             if "unexpected end of data" in str(error):
-                raise UnreadableFile(str(path), f"line {line:,}: a quoted value is never closed.") from None
-            yield line, f"the row cannot be parsed ({error})"
+                raise UnreadableFile(str(path), f"line {line:,}: a quoted value is never closed; {advice}.") from None
+            last = reader.line_num + skipped
+            where = f", after a quoted value up to line {last:,}" if last > line else ""
+            yield line, last, f"the row cannot be parsed ({error}{where}); {advice}"
             continue
         if record is None:
             return
-        if record and len(record) != width:
-            values = "value" if len(record) == 1 else "values"
-            yield line, f"the row has {len(record):,} {values}, but the header names {width:,} columns"
-        elif record:
-            yield line, record
+        if record and record != [_END_OF_FILE]:
+            yield line, reader.line_num + skipped, record
+
+
+_END_OF_FILE = "\x1a"
+"""The last character of files of DOS."""
 
 
 def _to_table(header: Sequence[str], records: Sequence[list[str] | None]) -> pa.Table:

@@ -1,6 +1,7 @@
 """JSON lines files: one object per line, each key a column."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
 from taskgraft.reading.open_file import open_plain_or_gzip
 from taskgraft.storage.unique_keys import unique_keys
 
+_LONGER_VALUE = re.compile(rb"(\xef\xbb\xbf)?\s*([\[{]\s*$|\[\s*\{)")
+"""The first line of a list of objects, or of an object over many lines."""
+
+_ADVICE = "write one object per line, as DataFrame.to_json(…, orient='records', lines=True) does"
+
 
 def read_json_lines(path: Path, config: EmptyConfig) -> Rows:
     """Read a file of JSON objects, also gzipped. A line without an object is invalid; an absent key is a missing value.
@@ -20,21 +26,26 @@ def read_json_lines(path: Path, config: EmptyConfig) -> Rows:
     A column with both texts and numbers becomes a column of texts.
 
     Raises:
-        UnreadableFile: for a file without objects, or with a column that mixes lists or objects with other values.
+        UnreadableFile: for a file without objects, with one JSON value over many lines, or with a column that mixes lists or
+            objects with other values.
     """
-    with open_plain_or_gzip(path) as file, ArrowSpool() as spool:
+    with open_plain_or_gzip(path, "utf-8") as file, ArrowSpool() as spool:
         writer = RecordWriter[dict[str, Any]](spool, lambda records: _to_table(path, records))
-        writer.take(_read_records(file))
+        writer.take(_read_records(path, file))
         rows = writer.rows(path.name, lambda schemas: _unify_schemas(path, schemas))
     if not rows.columns:
         raise UnreadableFile(str(path), "the file contains no JSON object; one per line is needed.")
     return rows
 
 
-def _read_records(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _read_records(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    first = True
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        if first and _LONGER_VALUE.match(line):
+            raise UnreadableFile(str(path), f"line {number:,} begins a JSON value of more than one row; {_ADVICE}.")
+        first = False
         try:
             value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=unique_keys)
         except UnicodeDecodeError as error:

@@ -10,7 +10,7 @@ from pyarrow import parquet
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.reading.arrow_spool import ROWS_PER_WRITE, ArrowSpool
-from taskgraft.reading.open_file import open_plain_or_gzip
+from taskgraft.reading.open_file import check_magic, is_gzip_name, open_plain_or_gzip
 
 
 def read_parquet(path: Path, config: EmptyConfig) -> Rows:
@@ -24,7 +24,8 @@ def read_parquet(path: Path, config: EmptyConfig) -> Rows:
         ArrowSpool() as spool,
         tempfile.TemporaryFile(prefix="taskgraft-") as decompressed,
     ):
-        if path.name.endswith(".gz"):
+        check_magic(path, file, b"PAR1", "a Parquet file")
+        if is_gzip_name(path):
             shutil.copyfileobj(file, decompressed)
             file = decompressed
         try:

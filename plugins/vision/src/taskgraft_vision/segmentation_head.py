@@ -1,5 +1,6 @@
 """The head ``segmentation``: a class per pixel of an image, by a light decoder over grids and softmax cross-entropy."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -44,11 +45,13 @@ class SegmentationTarget(TargetDescription):
     Attributes:
         vocabulary: the class ids that occur, ascending.
         ignore: the mask value of pixels ignored in training and evaluation.
+        ignored: how many training masks have such pixels.
     """
 
     column: str
     vocabulary: tuple[int, ...]
     ignore: int
+    ignored: int = 0
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -74,19 +77,36 @@ class SegmentationHead(Head[SegmentationTarget]):
 
         Raises:
             InvalidTargets: naming each row whose mask is missing or invalid.
-            VisionError: if there are fewer than two classes.
+            VisionError: if there are fewer than two classes, or one is negative.
         """
         column, values = single_column(targets, "segmentation")
         reasons: dict[int, str] = {}
-        ids: set[int] = set()
+        masks_with = Counter[int]()
         for _, mask in _iter_masks(column, values, reasons):
-            ids.update(np.unique(mask).tolist())
+            masks_with.update(np.unique(mask).tolist())
         raise_invalid(reasons)
-        ignore = self._config.ignore
+        ignore, ids = self._config.ignore, set(masks_with)
         vocabulary = tuple(sorted(ids - {ignore}))
+        if vocabulary and vocabulary[0] < 0:
+            raise VisionError(
+                f"The masks of the target column '{column}' have the negative value {vocabulary[0]} "
+                f"({masks_with[vocabulary[0]]:,} of {len(values):,} masks), but classes are numbers from 0. If it marks pixels "
+                f"without a class, set head.ignore = {vocabulary[0]}."
+            )
         if len(vocabulary) < 2:
             raise _too_few_classes(column, vocabulary, ignore if ignore in ids else None)
-        return SegmentationTarget(column=column, vocabulary=vocabulary, ignore=ignore)
+        return SegmentationTarget(
+            column=column, vocabulary=vocabulary, ignore=ignore, ignored=masks_with[ignore] if ignore in ids else 0
+        )
+
+    def summary(self, target: SegmentationTarget) -> Sequence[str]:
+        """Say that pixels are ignored, unless the settings name their value."""
+        if not target.ignored or "ignore" in self._config.model_fields_set:
+            return ()
+        return (
+            f"Pixels of {target.ignore} are ignored; {target.ignored:,} training masks have some. If that is a class, set "
+            "head.ignore to another number (-1).",
+        )
 
     def encode(self, targets: Columns, target: SegmentationTarget) -> Batch:
         """Encode masks.

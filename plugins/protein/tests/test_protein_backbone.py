@@ -199,9 +199,21 @@ def test_the_limit_is_that_of_the_checkpoint_without_special_tokens(saved, famil
     assert build(saved(family)).processor.settings()["residues"] == residues
 
 
-def test_max_length_beyond_the_positions_is_an_error(saved):
+def test_a_vocabulary_with_more_tokens_than_the_embedding_has_rows_is_an_error(saved, tmp_path):
+    folder = shutil.copytree(saved("esm2"), tmp_path / "esm2")
+    (folder / "vocab.txt").write_text((folder / "vocab.txt").read_text() + "\n<one>\n<two>")
     with pytest.raises(TaskgraftError) as error:
-        build(saved("protbert"), max_length=59)
+        describe(ProteinConfig(checkpoint=str(folder)))
+    assert str(error.value) == (
+        f"The checkpoint '{folder}' cannot be used: its tokenizer gives token numbers up to 34 ('<two>'), but its embedding "
+        "has only 33 rows (vocab_size in config.json); use the tokenizer that the weights were trained with, or enlarge the "
+        "embedding with model.resize_token_embeddings(35) of transformers and save model and tokenizer together."
+    )
+
+
+def test_max_length_beyond_the_positions_is_an_error_when_describing(saved):
+    with pytest.raises(TaskgraftError) as error:
+        describe(ProteinConfig(checkpoint=str(saved("protbert")), max_length=59))
     assert str(error.value) == (
         f"The checkpoint '{saved('protbert')}' cannot be used: it has positions for 58 residues, fewer than max_length = 59."
     )

@@ -9,10 +9,10 @@ import sys
 import pytest
 import torch
 from forged_artifact import remove_tensor, rewrite_manifest
-from transformers import ViTConfig, ViTModel
+from transformers import AutoModel, AutoTokenizer, ViTConfig, ViTModel
 
 import taskgraft as tg
-from taskgraft.plugin import TaskgraftError
+from taskgraft.plugin import Layout, TaskgraftError
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.settings import TextConfig
 
@@ -83,11 +83,63 @@ def test_a_configuration_that_builds_no_model_is_invalid(copy, changes):
 
 
 def test_a_vocabulary_of_another_size_is_named(copy):
-    change_config(copy, vocab_size=50)
+    change_config(copy, vocab_size=150)
 
     assert error_of(copy) == (
         "The checkpoint 'HERE' cannot be used: the shapes of these tensors differ from its configuration: "
         "embeddings.word_embeddings.weight."
+    )
+
+
+def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows_is_refused_when_composing(copy):
+    tokenizer = AutoTokenizer.from_pretrained(copy)
+    tokenizer.add_tokens(["zebra", "yak"])
+    tokenizer.save_pretrained(copy)
+
+    for strategy in ("linear-probe", "full"):
+        with pytest.raises(TaskgraftError) as error:
+            tg.compose(f"hf-text:{copy}", head="classification", strategy=strategy)
+        assert str(error.value) == (
+            f"The checkpoint '{copy}' cannot be used: its tokenizer gives token numbers up to 99 ('yak'), but its embedding "
+            "has only 98 rows (vocab_size in config.json); use the tokenizer that the weights were trained with, or enlarge the "
+            "embedding with model.resize_token_embeddings(100) of transformers and save model and tokenizer together."
+        )
+
+
+def test_a_tokenizer_with_fewer_tokens_than_the_embedding_has_rows_is_read(copy):
+    model = AutoModel.from_pretrained(copy)
+    model.resize_token_embeddings(128)
+    model.save_pretrained(copy)
+    model = tg.compose(f"hf-text:{copy}", head="classification", strategy="linear-probe")
+    model.fit(ROWS, target="label", quiet=True)
+
+    assert len(model.predict(ROWS, quiet=True)) == 4
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "roberta", "t5"])
+def test_a_tokenizer_without_a_padding_token_pads_all_the_same(saved, tmp_path, family):
+    folder = shutil.copytree(saved(family), tmp_path / "checkpoint")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    del config["pad_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    assert AutoTokenizer.from_pretrained(folder).pad_token is None
+    texts = {"text": ["my card is lost, where is it", "late", "the parcel"]}
+    with_padding, without = (TextBackbone(TextConfig(checkpoint=str(one))) for one in (saved(family), folder))
+
+    expected, features = (
+        one(one.processor.prepare(texts).batch, Layout.VECTOR).value for one in (with_padding, without)
+    )
+    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_max_length_beyond_the_positions_is_refused_before_weights_are_read(copy):
+    (copy / "model.safetensors").unlink()
+    model = tg.compose({"name": f"hf-text:{copy}", "max_length": 1_000}, head="classification", strategy="linear-probe")
+    with pytest.raises(TaskgraftError) as error:
+        model.fit(ROWS, target="label", quiet=True)
+    assert str(error.value) == (
+        f"The checkpoint '{copy}' cannot be used: it takes 40 tokens at once, fewer than max_length = 1,000; choose 40 or "
+        "less, or leave max_length out."
     )
 
 

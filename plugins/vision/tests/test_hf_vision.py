@@ -206,3 +206,31 @@ def test_without_the_extra_the_error_names_its_distribution(monkeypatch):
     assert str(caught.value) == (
         "'hf-vision' needs taskgraft-transformers, which is not installed: pip install 'taskgraft-vision[transformers]'."
     )
+
+
+def refused(folder, **settings):
+    with pytest.raises(tg.TaskgraftError) as error:
+        tg.compose({"name": f"hf-vision:{folder}"} | settings, head="classification", strategy="linear-probe")
+    return str(error.value).replace(str(folder), "HERE")
+
+
+@pytest.mark.parametrize(("family", "channels"), [("vit", 1), ("vit", 4), ("convnext", 1)])
+def test_a_model_of_another_number_of_channels_is_an_error(tmp_path, family, channels):
+    config, processor, settings = FAMILIES[family]
+    changed = config()
+    changed.num_channels = channels
+    AutoModel.from_config(changed).save_pretrained(tmp_path)
+    processor(**settings).save_pretrained(tmp_path)
+
+    assert refused(tmp_path) == (
+        f"The checkpoint 'HERE' cannot be used: it reads {channels} channels, not red, green and blue; choose a model of "
+        "colour images."
+    )
+
+
+@pytest.mark.parametrize(("size", "text"), [(64, "64 × 64"), ((32, 40), "32 × 40")])
+def test_an_image_size_that_the_positions_do_not_allow_is_an_error(checkpoints, size, text):
+    assert refused(checkpoints["vit"], image_size=size) == (
+        f"The model 'HERE' cannot read images of {text} pixels: Input image size ({text.replace(' × ', '*')}) doesn't match "
+        "model (32*32).\nChange 'image_size' in the backbone's settings; the model's own size is 32 × 32."
+    )

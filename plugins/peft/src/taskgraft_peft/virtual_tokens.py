@@ -24,7 +24,7 @@ from taskgraft.plugin import (
 )
 from taskgraft_peft.layers import PeftError, ignore_warnings
 from taskgraft_peft.settings import VirtualTokenConfig
-from taskgraft_transformers.runner import max_positions
+from taskgraft_transformers.structure import max_positions
 
 
 class PromptTuning(Strategy):

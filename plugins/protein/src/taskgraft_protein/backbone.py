@@ -14,23 +14,19 @@ from taskgraft.plugin import (
     BackboneDescription,
     Batch,
     Features,
-    InvalidCheckpoint,
     LayerRole,
     Layout,
     base_fingerprint,
 )
 from taskgraft_protein.alphabet import ESM_TOKENS
-from taskgraft_protein.checkpoint import NEW_ESM, ProteinModelInfo, inspect_model, new_esm_info
-from taskgraft_protein.processor import RESIDUE_TENSOR, SEQUENCE, LengthLimit, ProteinProcessor
-from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig
+from taskgraft_protein.checkpoint import NEW_ESM, inspect_model, new_esm_info
+from taskgraft_protein.processor import RESIDUE_TENSOR, SEQUENCE, ProteinProcessor
+from taskgraft_protein.settings import NewEsmConfig, ProteinConfig
 from taskgraft_protein.windows import Windows, residue_vectors, split_windows, window_tokens
 from taskgraft_transformers.export import export_checkpoint, write_checkpoint
-from taskgraft_transformers.runner import Runner, attention_maps, max_positions
+from taskgraft_transformers.runner import Runner, attention_maps
 from taskgraft_transformers.tokenizer import TOKENIZER_FILES
 from taskgraft_transformers.weights import DTYPES, load_model, random_model
-
-DEFAULT_LENGTH = 2_048
-"""Residues per forward pass of a model that states no limit (T5)."""
 
 BIAS_STD = 1.5
 """Standard deviation of the query and key biases of a new model. Its square is the standard deviation of attention logits."""
@@ -55,7 +51,7 @@ class ProteinBackbone(Backbone):
             loaded = load_model(info.checkpoint, info.model_config, info.structure, dtype)
             self.model, self._used = loaded.model, loaded.used
         self._runner = Runner(self.model, info.structure, info.alphabet.padding)
-        self._limit = _length_limit(config, info, max_positions(self.model))
+        self._limit = info.limit
         self._processor = ProteinProcessor(info.alphabet, self._limit)
 
     @property
@@ -148,23 +144,3 @@ def build_on_meta(config: ProteinConfig | NewEsmConfig) -> ProteinBackbone:
         config = config.model_copy(update={"weights": "random"})
     with torch.device("meta"):
         return ProteinBackbone(config)
-
-
-def _length_limit(config: SequenceConfig, info: ProteinModelInfo, positions: int | None) -> LengthLimit:
-    """Decide how many residues go through a model at once.
-
-    Args:
-        positions: the number of tokens that it has positions for, if it has a table of positions.
-
-    Raises:
-        InvalidCheckpoint: if ``max_length`` is more than there are positions for.
-    """
-    special = info.alphabet.special
-    limits = [limit for limit in (info.length, positions) if limit is not None]
-    residues = config.max_length or (min(limits) - special if limits else DEFAULT_LENGTH)
-    if positions is not None and residues > positions - special:
-        problem = f"it has positions for {positions - special:,} residues, fewer than max_length = {residues:,}"
-        raise InvalidCheckpoint("" if info.checkpoint is None else info.checkpoint.name, problem)
-    return LengthLimit(
-        residues, config.long, residues // 4 if config.overlap is None else min(config.overlap, residues - 1)
-    )

@@ -18,12 +18,15 @@ from taskgraft.plugin import (
     vector,
 )
 from taskgraft_protein.alphabet import ESM, Alphabet, read_alphabet
-from taskgraft_protein.processor import SEQUENCE
+from taskgraft_protein.processor import SEQUENCE, LengthLimit
 from taskgraft_protein.settings import NewEsmConfig, ProteinConfig, SequenceConfig
 from taskgraft_transformers.runner import attention_maps
 from taskgraft_transformers.structure import Structure, find_structure, read_config
-from taskgraft_transformers.tokenizer import max_tokens, read_tokenizer
+from taskgraft_transformers.tokenizer import check_vocabulary, max_tokens, read_tokenizer
 from taskgraft_transformers.weights import remove_unused
+
+DEFAULT_LENGTH = 2_048
+"""Residues per forward pass of a model that states no limit (T5)."""
 
 NEW_ESM = "new-esm"
 """What error messages call a model without a checkpoint."""
@@ -35,14 +38,14 @@ class ProteinModelInfo:
 
     Attributes:
         checkpoint: None for a model that is built from settings alone.
-        length: the limit in tokens that the model states, if any.
+        limit: how many residues go through the model at once, and what is done with a longer sequence.
     """
 
     checkpoint: Checkpoint | None
     model_config: PretrainedConfig
     structure: Structure
     alphabet: Alphabet
-    length: int | None
+    limit: LengthLimit
     description: BackboneDescription
 
 
@@ -50,13 +53,15 @@ def inspect_model(config: ProteinConfig) -> ProteinModelInfo:
     """Read the configuration and the vocabulary of a checkpoint and find the structure of its model.
 
     Raises:
-        CheckpointNotFound, InvalidCheckpoint, UnknownPart: if the checkpoint cannot be used.
+        CheckpointNotFound, InvalidCheckpoint, UnknownPart: if the checkpoint cannot be used with these settings.
     """
     checkpoint = Checkpoint(config.checkpoint, config.revision)
     model_config = read_config(checkpoint)
     tokenizer = read_tokenizer(checkpoint, "sequences")
     alphabet = read_alphabet(checkpoint.name, model_config, tokenizer)
-    return _model_info(checkpoint, model_config, alphabet, max_tokens(model_config, tokenizer), config)
+    info = _model_info(checkpoint, model_config, alphabet, max_tokens(model_config, tokenizer), config)
+    check_vocabulary(checkpoint, tokenizer, info.structure.embeddings)
+    return info
 
 
 def new_esm_info(config: NewEsmConfig) -> ProteinModelInfo:
@@ -120,7 +125,31 @@ def _model_info(
         structure.kept_cuts(),
         can_mask=alphabet.mask is not None,
     )
-    return ProteinModelInfo(checkpoint, model_config, structure, alphabet, length, description)
+    limit = _length_limit(name, config, alphabet.special, length, structure.positions)
+    return ProteinModelInfo(checkpoint, model_config, structure, alphabet, limit, description)
+
+
+def _length_limit(
+    name: str, config: SequenceConfig, special: int, length: int | None, positions: int | None
+) -> LengthLimit:
+    """Decide how many residues go through a model at once.
+
+    Args:
+        special: the number of special tokens around a sequence.
+        length: the number of tokens that it states as its limit, if any.
+        positions: the number of tokens that it has positions for, if it has a table of positions.
+
+    Raises:
+        InvalidCheckpoint: if ``max_length`` is more than there are positions for.
+    """
+    limits = [limit for limit in (length, positions) if limit is not None]
+    residues = config.max_length or (min(limits) - special if limits else DEFAULT_LENGTH)
+    if positions is not None and residues > positions - special:
+        problem = f"it has positions for {positions - special:,} residues, fewer than max_length = {residues:,}"
+        raise InvalidCheckpoint(name, problem)
+    return LengthLimit(
+        residues, config.long, residues // 4 if config.overlap is None else min(config.overlap, residues - 1)
+    )
 
 
 def _pair_features(config: PretrainedConfig, structure: Structure) -> FeatureDescription | None:

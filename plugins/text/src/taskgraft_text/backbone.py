@@ -18,20 +18,17 @@ from taskgraft.plugin import (
     Layout,
     base_fingerprint,
 )
-from taskgraft_text.checkpoint import SECOND, TEXT, TextModelInfo, inspect_model
+from taskgraft_text.checkpoint import SECOND, TEXT, inspect_model
 from taskgraft_text.masking import FIRST, IDS, SEGMENTS, TEXT_AXIS
 from taskgraft_text.processor import SECOND_PREFIX, TextProcessor
 from taskgraft_text.settings import Pair, Pooling, TextConfig
 from taskgraft_transformers.export import export_checkpoint
-from taskgraft_transformers.runner import Runner, max_positions
-from taskgraft_transformers.tokenizer import TOKENIZER_FILES, max_tokens
+from taskgraft_transformers.runner import Runner
+from taskgraft_transformers.tokenizer import TOKENIZER_FILES
 from taskgraft_transformers.weights import DTYPES, load_model, random_model
 
 PROCESSOR_FILES = (*TOKENIZER_FILES, "modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
 """Files of a checkpoint that determine the processor and the pooling."""
-
-DEFAULT_LENGTH = 512
-"""Tokens per text if a checkpoint states no limit."""
 
 HIDDEN = "hidden"
 """The tensor of a state: the hidden states at a cut."""
@@ -58,7 +55,7 @@ class TextBackbone(Backbone):
             self.model, "token_type_ids"
         )
         self._runner = Runner(self.model, info.structure, int(tokenizer.pad_token_id or 0))
-        self._processor = TextProcessor(tokenizer, info.pair, _max_length(info, self.model), segments=self._segments)
+        self._processor = TextProcessor(tokenizer, info.pair, info.max_length, segments=self._segments)
 
     @property
     def description(self) -> BackboneDescription:
@@ -164,12 +161,6 @@ def _element_features(hidden: Tensor, batch: Batch) -> Features:
         return Features(Layout.SEQUENCE, (hidden,), batch.lengths[TEXT_AXIS])
     first = batch[FIRST].unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
     return Features(Layout.SEQUENCE, (hidden.gather(1, first),), batch.lengths[ELEMENT_AXIS])
-
-
-def _max_length(info: TextModelInfo, model: torch.nn.Module) -> int:
-    """The smallest of the limits in tokens that settings, checkpoint and model state."""
-    limits = [info.max_length, max_tokens(info.model_config, info.tokenizer), max_positions(model)]
-    return min((limit for limit in limits if limit is not None), default=DEFAULT_LENGTH)
 
 
 def _has_input(model: torch.nn.Module, name: str) -> bool:

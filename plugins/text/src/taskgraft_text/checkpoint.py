@@ -22,10 +22,13 @@ from taskgraft.plugin import (
 )
 from taskgraft_text.settings import Pair, Pooling, TextConfig
 from taskgraft_transformers.structure import Structure, find_structure, read_config
-from taskgraft_transformers.tokenizer import read_tokenizer
+from taskgraft_transformers.tokenizer import check_vocabulary, max_tokens, read_tokenizer
 
 TEXT, SECOND = "text", "text_pair"
 """The input roles of a text backbone."""
+
+DEFAULT_LENGTH = 512
+"""Tokens per text if a checkpoint states no limit."""
 
 _SENTENCE_POOLING = {
     "pooling_mode_cls_token": Pooling.CLS,
@@ -55,7 +58,8 @@ class TextModelInfo:
     """Everything that is known of a text backbone without weights.
 
     Attributes:
-        max_length: the limit in tokens that the settings or a sentence-transformers folder state, else None.
+        length: the number of tokens that the checkpoint takes at once; None if it states no limit.
+        max_length: the number of tokens that a text is cut to.
     """
 
     checkpoint: Checkpoint
@@ -66,7 +70,8 @@ class TextModelInfo:
     pooling: Pooling
     normalize: bool
     pair: Pair
-    max_length: int | None
+    length: int | None
+    max_length: int
 
 
 def inspect_model(config: TextConfig) -> TextModelInfo:
@@ -85,8 +90,10 @@ def inspect_model(config: TextConfig) -> TextModelInfo:
         raise InvalidCheckpoint(config.checkpoint, f"its model, {structure.model_class.__name__}, does not read text")
     structure = structure.truncate(config.until)
     tokenizer = read_tokenizer(checkpoint, "texts")
+    check_vocabulary(checkpoint, tokenizer, structure.embeddings)
     stated = _read_sentence_transformers(checkpoint.folder())
     can_mask = tokenizer.mask_token_id is not None and not structure.causal
+    length = _smallest(max_tokens(model_config, tokenizer), structure.positions)
     return TextModelInfo(
         checkpoint,
         model_config,
@@ -96,7 +103,8 @@ def inspect_model(config: TextConfig) -> TextModelInfo:
         config.pooling or stated.pooling or _default_pooling(model_config, structure),
         stated.normalize if config.normalize is None else config.normalize,
         config.pair or Pair.NONE,
-        config.max_length or stated.max_length,
+        length,
+        _smallest(config.max_length or stated.max_length, length) or DEFAULT_LENGTH,
     )
 
 
@@ -106,13 +114,28 @@ def describe(config: TextConfig) -> BackboneDescription:
 
 
 def fit_config(config: TextConfig, inputs: Columns) -> TextConfig:
-    """Set ``pair`` once it is known whether there is a second text."""
+    """Set ``pair`` once it is known whether there is a second text.
+
+    Raises:
+        InvalidCheckpoint: if ``max_length`` is more than the checkpoint takes at once.
+    """
+    length = inspect_model(config).length
+    if config.max_length is not None and length is not None and config.max_length > length:
+        raise InvalidCheckpoint(
+            config.checkpoint,
+            f"it takes {length:,} tokens at once, fewer than max_length = {config.max_length:,}; choose {length} or less, or "
+            "leave max_length out",
+        )
     if SECOND not in inputs:
         return config.model_copy(update={"pair": Pair.NONE})
     if config.pair is not None:
         return config
     sentences = _read_sentence_transformers(Checkpoint(config.checkpoint, config.revision).folder()).sentences
     return config.model_copy(update={"pair": Pair.APART if sentences else Pair.TOGETHER})
+
+
+def _smallest(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _default_pooling(model_config: PretrainedConfig, structure: Structure) -> Pooling:

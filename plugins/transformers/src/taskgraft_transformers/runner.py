@@ -70,16 +70,6 @@ class Runner:
         return run
 
 
-def max_positions(model: nn.Module) -> int | None:
-    """Count the tokens that a model has positions for; None if it has no table of positions."""
-    counts = [
-        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-        for name, module in model.named_modules()
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
-    ]
-    return min(counts, default=None)
-
-
 def attention_maps(model: Any, ids: Tensor, real: Tensor | None = None) -> Tensor:
     """Run the model with eager attention and return all attention maps.
 

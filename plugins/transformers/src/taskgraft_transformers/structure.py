@@ -36,6 +36,8 @@ class Structure:
         after: modules that run after the last block.
         unused: modules outside the blocks that the features do not use, such as a head that the bare model has.
         causal: whether each token sees only the tokens before it.
+        embeddings: the number of tokens that it has an embedding for; None if it embeds in another way.
+        positions: the number of tokens that it has positions for; None if it has no table of positions.
     """
 
     model_class: type[nn.Module]
@@ -47,6 +49,8 @@ class Structure:
     after: tuple[str, ...]
     unused: tuple[str, ...]
     causal: bool
+    embeddings: int | None
+    positions: int | None
 
     @property
     def truncated(self) -> bool:
@@ -136,14 +140,36 @@ def _structure(
     model.eval()
     blocks = _find_blocks(model, config)
     causal = any(getattr(module, "is_causal", False) is True for module in model.modules())
+    sizes = _embedded_tokens(model), max_positions(model)
     if blocks is None:
         paths = tuple(modules_outside(model, None))
         part = Part("whole", paths, output, layer_roles(model, paths))
-        return Structure(type(model), init_kwargs, None, 1, (part,), (0,), (), (), causal)
+        return Structure(type(model), init_kwargs, None, 1, (part,), (0,), (), (), causal, *sizes)
     trace = trace_blocks(model, blocks, inputs)
     parts = _parts(model, blocks, trace, output)
     cuts = tuple(range(len(parts))) if trace.skippable else (0,)
-    return Structure(type(model), init_kwargs, blocks, len(parts), parts, cuts, trace.after, trace.unused, causal)
+    return Structure(
+        type(model), init_kwargs, blocks, len(parts), parts, cuts, trace.after, trace.unused, causal, *sizes
+    )
+
+
+def max_positions(model: nn.Module) -> int | None:
+    """Count the tokens that a model has positions for; None if it has no table of positions."""
+    counts = [
+        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
+    ]
+    return min(counts, default=None)
+
+
+def _embedded_tokens(model: Any) -> int | None:
+    """Count the tokens that a model has an embedding for; None if its embedding is not a table."""
+    try:
+        table = model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):  # how transformers says that there is none
+        return None
+    return table.num_embeddings if isinstance(table, nn.Embedding) else None
 
 
 def _meta_model(config: PretrainedConfig, name: str, remote_code: bool) -> nn.Module:

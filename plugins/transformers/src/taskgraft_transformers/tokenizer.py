@@ -1,5 +1,8 @@
 """The tokenizer of a checkpoint, and how many tokens the checkpoint takes at once."""
 
+from functools import cache
+from operator import itemgetter
+
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from taskgraft.plugin import Checkpoint, InvalidCheckpoint, translate_errors
@@ -52,6 +55,33 @@ def read_tokenizer(checkpoint: Checkpoint, inputs: str) -> PreTrainedTokenizerBa
 
 
 _CACHE: dict[tuple[object, ...], PreTrainedTokenizerBase] = {}
+
+
+def check_vocabulary(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, embeddings: int | None) -> None:
+    """Compare the tokens that a tokenizer can give with those that the model has an embedding for.
+
+    Args:
+        embeddings: the rows of the model's table of embeddings; None skips the comparison.
+
+    Raises:
+        InvalidCheckpoint: if a token has no embedding, so that a text with it could not be read.
+    """
+    if embeddings is None or (last := _last_token(tokenizer))[1] < embeddings:
+        return
+    text, number = last
+    raise InvalidCheckpoint(
+        checkpoint.name,
+        f"its tokenizer gives token numbers up to {number:,} ('{text}'), but its embedding has only {embeddings:,} rows "
+        f"(vocab_size in config.json); use the tokenizer that the weights were trained with, or enlarge the embedding with "
+        f"model.resize_token_embeddings({number + 1}) of transformers and save model and tokenizer together",
+    )
+
+
+@cache
+def _last_token(tokenizer: PreTrainedTokenizerBase) -> tuple[str, int]:
+    """Find the token with the highest number, added ones included."""
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    return max(vocabulary.items(), key=itemgetter(1), default=("", -1))
 
 
 def max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -1,7 +1,8 @@
 """Image encoders of transformers as backbones. Needs the distribution taskgraft-transformers."""
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from taskgraft_transformers.weights import load_model, quiet, random_model, remo
 from taskgraft_vision.augmentation_settings import PolicyList
 from taskgraft_vision.backbone import DTYPES, ImageBackbone, describe_backbone
 from taskgraft_vision.blocks import Block
+from taskgraft_vision.errors import not_colour, reason, unreadable_size
 from taskgraft_vision.grids import Size, prefix_length, to_grid
 from taskgraft_vision.processor import Geometry, ImageProcessor
 from taskgraft_vision.settings import HfVisionConfig
@@ -121,9 +123,17 @@ _CACHE: dict[tuple[Any, ...], EncoderInfo] = {}
 
 
 def _skeleton(model_config: PretrainedConfig, config: HfVisionConfig, size: Size) -> tuple[Structure, nn.Module]:
-    """Build the model on the meta device, without the blocks after ``until``."""
+    """Build the model on the meta device, without the blocks after ``until``.
+
+    Raises:
+        InvalidCheckpoint, UnknownPart, VisionError: if it does not read colour images of that size, or has no such part.
+    """
+    channels = getattr(model_config, "num_channels", None)
+    if channels not in (3, None):
+        raise InvalidCheckpoint(config.model, not_colour(channels))
     output = FeatureDescription(Layout.GRID, (1,), strides=(1,))  # a placeholder; the parts are described later
-    encoder = find_structure(model_config, output, config.model, inputs=(("pixel_values", (1, *size)),))
+    with _unreadable_sizes(model_config, config, size):
+        encoder = find_structure(model_config, output, config.model, inputs=(("pixel_values", (1, *size)),))
     if "pixel_values" not in inspect.signature(encoder.model_class.forward).parameters:
         raise InvalidCheckpoint(config.model, f"its model, {encoder.model_class.__name__}, does not read images")
     if config.until is not None:
@@ -134,8 +144,23 @@ def _skeleton(model_config: PretrainedConfig, config: HfVisionConfig, size: Size
     model_class: Any = encoder.model_class
     with translate_errors(config.model, "its configuration"), torch.device("meta"):
         skeleton: nn.Module = model_class(model_config, **encoder.init_kwargs)
-    remove_unused(skeleton, encoder)
-    return encoder, skeleton.eval()
+    remove_unused(skeleton.eval(), encoder)
+    with _unreadable_sizes(model_config, config, size), torch.no_grad():
+        _hidden(skeleton, torch.empty(1, *size, device="meta"))
+    return encoder, skeleton
+
+
+@contextmanager
+def _unreadable_sizes(model_config: PretrainedConfig, config: HfVisionConfig, size: Size) -> Iterator[None]:
+    """Turn the errors of a first pass on the meta device into a sentence on the image size."""
+    try:
+        yield
+    except (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError) as error:
+        own = getattr(model_config, "image_size", None)
+        if config.image_size is None or own is None:
+            raise InvalidCheckpoint(config.model, f"its model does not run: {reason(error)}") from None
+        own_sides = tuple(own) if isinstance(own, list | tuple) else (own, own)
+        raise unreadable_size(config.model, size[1:], own_sides, error) from None
 
 
 def _interface(skeleton: nn.Module, encoder: Structure, size: Size) -> LibraryInterface:

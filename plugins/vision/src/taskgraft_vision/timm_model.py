@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from taskgraft.plugin import Checkpoint, InvalidCheckpoint, closest_match, join_words, translate_errors
 from taskgraft_vision.blocks import layer_groups, layer_roles, split_into_blocks
-from taskgraft_vision.errors import VisionError
+from taskgraft_vision.errors import VisionError, not_colour, reason, unreadable_size
 from taskgraft_vision.grids import Size, to_grid
 from taskgraft_vision.settings import TimmConfig
 from taskgraft_vision.structure import LibraryInterface, ModelStructure, analyze_model
@@ -96,10 +96,7 @@ class TimmModel:
         """Timm's settings of the model's images: input_size, mean, std, interpolation, crop_pct, crop_mode."""
         data = dict(resolve_model_data_config(self.skeleton))
         if data["input_size"][0] != 3:
-            raise InvalidCheckpoint(
-                self.config.model,
-                f"it reads {data['input_size'][0]} channels, not red, green and blue; choose a model of colour images",
-            )
+            raise InvalidCheckpoint(self.config.model, not_colour(data["input_size"][0]))
         return data
 
     @cached_property
@@ -153,14 +150,14 @@ class TimmModel:
         except TypeError as error:
             unknown = next((name for name in arguments if f"unexpected keyword argument '{name}'" in str(error)), None)
             if unknown is None:
-                raise self._invalid_arguments(arguments, _reason(error)) from None
+                raise self._invalid_arguments(arguments, reason(error)) from None
             known = tuple(name for name in self._signature if name not in RESERVED_ARGUMENTS)
             raise VisionError(
                 f"The model '{self.config.model}' has no argument '{unknown}'.{_hint(unknown, known)} "
                 f"Arguments: {join_words(known)}."
             ) from None
         except (ValueError, RuntimeError, AssertionError, LookupError, AttributeError) as error:
-            raise self._invalid_arguments(arguments, _reason(error)) from None
+            raise self._invalid_arguments(arguments, reason(error)) from None
         return model
 
     def _invalid_arguments(self, arguments: Mapping[str, object], problem: str) -> VisionError:
@@ -186,11 +183,7 @@ class TimmModel:
             with torch.no_grad():
                 return model.forward_features(torch.empty(1, *self.size, device="meta"))
         except (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError) as error:
-            (_, height, width), (own_height, own_width) = self.size, self.data["input_size"][1:]
-            raise VisionError(
-                f"The model '{self.config.model}' cannot read images of {height} × {width} pixels: {_reason(error)}.\n"
-                f"Change 'image_size' in the backbone's settings; the model's own size is {own_height} × {own_width}."
-            ) from None
+            raise unreadable_size(self.config.model, self.size[1:], self.data["input_size"][1:], error) from None
 
     def _interface(self, model: Any) -> LibraryInterface:
         hidden = self._hidden(model)
@@ -262,8 +255,3 @@ def _check_architecture(name: str, folder: Path) -> None:
 def _hint(word: str, known: Sequence[str]) -> str:
     suggestion = closest_match(word, known)
     return f" Did you mean '{suggestion}'?" if suggestion else ""
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of an error of timm or torch."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200].rstrip(".")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from small_tasks import sentences, words
 from torch.nn.functional import cross_entropy, one_hot
 
@@ -283,3 +284,40 @@ def test_two_target_columns_are_rejected():
     with pytest.raises(TargetError) as caught:
         head().fit_targets({"label": LABELS, "other": LABELS})
     assert str(caught.value) == "'classification' reads one target column, but was given 2: label, other."
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {1: 3.0, 0: 2.0},
+        {"1": 3.0, "0": 2.0},
+        {1.0: 3.0, 0.0: 2.0},
+        {True: 3.0, False: 2.0},
+        {"true": 3.0, "FALSE": 2.0},
+    ],
+)
+@pytest.mark.parametrize(
+    "labels", [[0, 1, 1], ["0", "1"], [0.0, 1.0], [False, True], ["false", "true"], ["0.0", "1.0"]]
+)
+def test_class_weights_take_labels_of_any_type(weights, labels):
+    assert head(class_weights=weights).fit_targets({"label": labels}).weights == (2.0, 3.0)
+
+
+def test_class_weights_take_any_spelling_of_a_label():
+    weights = {" b\u200b": 3.0, "a": 2.0}
+    assert head(class_weights=weights).fit_targets({"label": ["a", "b "]}).weights == (2.0, 3.0)
+
+
+def test_two_keys_of_one_label_are_rejected():
+    with pytest.raises(ValidationError, match="two keys name the same label"):
+        head(class_weights={1: 2.0, "1": 3.0})
+    with pytest.raises(ConfigError) as caught:
+        head(class_weights={"1": 2.0, "true": 3.0, "0": 1.0}).fit_targets({"label": [0, 1]})
+    assert str(caught.value) == (
+        "head 'classification': class_weights names a label twice. Give each label one weight."
+    )
+
+
+def test_a_vocabulary_of_an_old_artifact_may_spell_a_label_twice():
+    target = ClassificationTarget(column="label", vocabulary=("a", "a ", "b"))
+    assert head().encode({"label": ["a ", "b"]}, target)["label"].tolist() == [0, 2]

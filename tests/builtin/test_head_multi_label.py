@@ -5,6 +5,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from taskgraft.builtin.heads.configs import MultiLabelConfig
 from taskgraft.builtin.heads.multi_label import MultiLabel, MultiLabelTarget
+from taskgraft.contract.config import ConfigError, parse_config
 from taskgraft.contract.descriptions import Layout, vector
 from taskgraft.contract.features import Features
 from taskgraft.contract.targets import InvalidTargets, TargetError
@@ -135,3 +136,178 @@ def test_lists_without_any_label_are_rejected():
     assert str(caught.value) == (
         "The target column 'tags' has no label at all in the training split; a head needs two or more to tell apart."
     )
+
+
+# --- one-hot lists, dicts, and what can mean two things
+
+ONE_HOT = [[0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]]
+BITS = [[0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda row: row,
+        lambda row: [*map(float, row)],
+        lambda row: [*map(bool, row)],
+        lambda row: [*map(str, row)],
+        np.array,
+        lambda row: np.array(row, np.float32),
+        lambda row: "|".join(map(str, row)),
+    ],
+)
+def test_lists_of_zeros_and_ones_of_one_length_are_one_hot(convert):
+    targets = {"tags": [convert(row) for row in ONE_HOT]}
+    target = head().fit_targets(targets)
+    assert target == MultiLabelTarget(vocabulary=("tags_0", "tags_1", "tags_2"), column="tags", cells="one-hot")
+    assert head().encode(targets, target)["labels"].tolist() == BITS
+
+
+def test_the_places_of_one_hot_lists_can_be_named():
+    named = head(classes=("wet", "cold", "dry"))
+    target = named.fit_targets({"tags": ONE_HOT})
+    assert target.vocabulary == ("wet", "cold", "dry")
+    assert named.summary(target) == ()
+    assert named.encode({"tags": [["cold"], [], ["dry", "wet"]]}, target)["labels"].tolist() == [
+        [0, 1, 0],
+        [0, 0, 0],
+        [1, 0, 1],
+    ]
+
+
+def test_places_without_names_are_reported():
+    assert head().summary(head().fit_targets({"tags": ONE_HOT})) == (
+        "The target column 'tags' holds 0 or 1 for each of 3 labels, called 'tags_0' to 'tags_2' by their place. Name them with "
+        'head.classes = [...]; if 0 and 1 are labels, set head.lists = "labels".',
+    )
+
+
+def test_a_missing_place_and_an_empty_cell_are_unknown_in_one_hot_data():
+    targets = {"tags": [[0, None], None, [1, float("nan")], [0, 1]]}
+    target = head().fit_targets(targets)
+    assert head().encode(targets, target)["labels"].tolist() == [[0, -1], [-1, -1], [1, -1], [0, 1]]
+
+
+def test_zeros_and_ones_are_labels_where_the_settings_say_so():
+    target = head(lists="labels").fit_targets({"tags": [[0, 1], [1], [0]]})
+    assert target == MultiLabelTarget(vocabulary=(0, 1), column="tags")
+    assert head(lists="labels").encode({"tags": [[0, 1], [1]]}, target)["labels"].tolist() == [[1, 1], [0, 1]]
+
+
+def test_predicted_places_are_read_back_as_they_were_predicted():
+    target = head().fit_targets({"tags": [[0, 1], [1, 0], [1, 1]]})
+    predicted = [["tags_0", "tags_1"], [], ["tags_1"]]
+    assert head().encode({"tags": predicted}, target)["labels"].tolist() == [[1, 1], [0, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("no", [0, False, 0.0, "0", "false"])
+def test_a_dict_has_a_value_for_each_label(no):
+    targets = {"tags": [{"wet": 1, "cold": no}, {"wet": no, "cold": None}, None, {"cold": True}]}
+    target = head().fit_targets(targets)
+    assert target == MultiLabelTarget(vocabulary=("cold", "wet"), column="tags", cells="dicts")
+    assert head().encode(targets, target)["labels"].tolist() == [[0, 1], [-1, 0], [-1, -1], [1, -1]]
+
+
+def test_decoded_targets_can_be_encoded_again():
+    for targets in (COLUMNS, LISTS, {"tags": ONE_HOT}):
+        target = head().fit_targets(targets)
+        encoded = head().encode(targets, target)
+        again = MultiLabelTarget(vocabulary=target.vocabulary, column="again")
+        assert (
+            head().encode({"again": head().decode_targets(encoded, target)}, again)["labels"].equal(encoded["labels"])
+        )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            [[0, 1], [1], [0, 1, 1]],
+            "The target column 'tags' holds lists of 0 and 1 of different lengths (1 to 3). If each list has 0 or 1 for every "
+            'label, all need one length; if 0 and 1 are labels, set head.lists = "labels".',
+        ),
+        (
+            ["0", "1", "1"],
+            "The target column 'tags' holds a single 0 or 1 per row. To predict one label per row, choose the head "
+            "'classification'; if 0 and 1 are labels of which a row may have several, set head.lists = \"labels\".",
+        ),
+        (
+            ["wet,cold", "cold,dry", "dry"],
+            "The target column 'tags' has no '|' (head.separator), but ',' in 2 of 3 different texts ('cold,dry'), each of which "
+            "would be a label of its own. If ',' separates labels, set head.separator = ','; if each text is one label, choose "
+            "the head 'classification'.",
+        ),
+        (
+            ["python pandas", "pandas numpy", "numpy", "python"],
+            "The target column 'tags' has no '|' (head.separator), but ' ' in 2 of 4 different texts ('pandas numpy'), each of "
+            "which would be a label of its own. If ' ' separates labels, set head.separator = ' '; if each text is one label, "
+            "choose the head 'classification'.",
+        ),
+        (
+            [{"wet": 1}, {"cold": 1, "wet": None}],
+            "The target column 'tags' holds 1 and no other value, so there is nothing to tell apart. If an empty cell means 0, "
+            'set data.labels = {"" = "0"}.',
+        ),
+        ([[0, 0], [0, 0]], "The target column 'tags' holds 0 and no other value, so there is nothing to tell apart."),
+    ],
+)
+def test_values_that_can_mean_two_things_are_rejected(values, message):
+    with pytest.raises(TargetError) as caught:
+        head().fit_targets({"tags": values})
+    assert str(caught.value) == message
+
+
+def test_columns_that_say_yes_or_nothing_are_rejected():
+    with pytest.raises(TargetError) as caught:
+        head().fit_targets({"wet": [1, None, 1], "cold": ["", "1", "1"]})
+    assert str(caught.value) == (
+        "The target columns 'wet', 'cold' hold 1 and no other value, so there is nothing to tell apart. If an empty cell means "
+        '0, set data.labels = {"" = "0"}.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([["a"], [["b"]]], "row 1: the target column 'tags' holds ['b'], which is not a label (text or integer)"),
+        ([["a"], [0.2, 0.8]], "row 1: the target column 'tags' holds 0.2, which is not a label (text or integer)"),
+        ([{"a": 1}, {"a": 0.7}], "row 1: the target column 'tags' has 0.7, not 0, 1 or empty for the label 'a'"),
+        (
+            [{"a": 1}, {"a": -1}],
+            "row 1: the target column 'tags' has -1, not 0, 1 or empty (if -1 stands for unknown, set "
+            'data.labels = {"-1" = ""}) for the label \'a\'',
+        ),
+        ([["a"], 5], "row 1: the target column 'tags' is 5, not a list of labels"),
+    ],
+)
+def test_a_cell_that_holds_neither_labels_nor_zeros_and_ones_is_reported(values, reason):
+    with pytest.raises(InvalidTargets) as caught:
+        head().fit_targets({"tags": values})
+    assert str(caught.value) == reason
+
+
+def test_a_one_hot_list_of_another_length_is_reported():
+    target = head().fit_targets({"tags": ONE_HOT})
+    with pytest.raises(InvalidTargets) as caught:
+        head().encode({"tags": [[0, 1, 1], [0, 1]]}, target)
+    assert str(caught.value) == "row 1: the target column 'tags' has 2 values for 3 labels"
+    with pytest.raises(InvalidTargets) as caught:
+        head(classes=("wet", "cold")).fit_targets({"tags": [[0, 1], [0, 1, 1]]})
+    assert str(caught.value) == "row 1: the target column 'tags' is [0, 1, 1], not 0 or 1 for each of 2 labels"
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"classes": ("a", "a ")}, "classes names a label twice"),
+        ({"classes": ("0", "b")}, "the class '0' would look like a value of a one-hot list; choose another name"),
+        (
+            {"classes": ("a", "b"), "lists": "labels"},
+            "classes names the places of one-hot lists, so lists cannot be labels",
+        ),
+    ],
+)
+def test_settings_of_one_hot_lists_that_contradict_are_rejected(settings, problem):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(MultiLabelConfig, settings, "head 'multi-label'")
+    assert str(caught.value) == f"head 'multi-label': {problem}."

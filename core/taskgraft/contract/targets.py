@@ -44,4 +44,4 @@ def single_column(targets: Columns, head: str) -> tuple[str, Sequence[Any]]:
 
 def is_missing(value: object) -> bool:
     """Tell whether a raw value is an empty cell: None, an empty text, or NaN."""
-    return value is None or value == "" or (isinstance(value, float) and value != value)
+    return value is None or (isinstance(value, str) and not value) or (isinstance(value, float) and value != value)

@@ -103,9 +103,29 @@ class TestEither(SegmentationLaws):
 
 def test_the_classes_are_the_ids_that_occur_except_the_ignored_one():
     assert fit_targets([[7, 3], [255, 0]], [[3, 3]]) == SegmentationTarget(
-        column="mask", vocabulary=(0, 3, 7), ignore=255
+        column="mask", vocabulary=(0, 3, 7), ignore=255, ignored=1
     )
     assert fit_targets([[7, 3], [255, 0]], ignore=0).vocabulary == (3, 7, 255)
+
+
+def test_ignored_pixels_are_reported_unless_their_value_was_named():
+    masks = [[[7, 3], [255, 0]], [[3, 3]], [[255, 3]]]
+    assert segmentation().summary(fit_targets(*masks)) == (
+        "Pixels of 255 are ignored; 2 training masks have some. If that is a class, set head.ignore to another number (-1).",
+    )
+    assert segmentation(ignore=255).summary(fit_targets(*masks, ignore=255)) == ()
+    assert segmentation().summary(fit_targets([[0, 1]])) == ()
+
+
+@pytest.mark.parametrize("mark", [-1, -100])
+def test_a_negative_value_is_no_class(mark):
+    with pytest.raises(VisionError) as caught:
+        fit_targets([[0, 1]], [[mark, 1]])
+    assert str(caught.value) == (
+        f"The masks of the target column 'mask' have the negative value {mark} (1 of 2 masks), but classes are numbers from 0. "
+        f"If it marks pixels without a class, set head.ignore = {mark}."
+    )
+    assert fit_targets([[0, 1]], [[mark, 1]], ignore=mark).vocabulary == (0, 1)
 
 
 def test_masks_of_different_sizes_are_padded_with_ignored_pixels():

@@ -153,7 +153,7 @@ def test_predictions_in_windows_number_the_rows_from_the_first(tmp_path):
     ):
         with pytest.raises(InvalidRows) as caught:
             model.predict_to(give(), tmp_path / "out.csv", quiet=True)
-        assert str(caught.value) == f"{place}: the text is empty.\nFix these rows, or take them out of the data."
+        assert str(caught.value).splitlines()[0] == f"{place}: the text is empty."
 
 
 def test_an_evaluation_names_rows_as_the_user_does(tmp_path):

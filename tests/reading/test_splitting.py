@@ -94,8 +94,8 @@ def test_a_validation_file_that_is_the_training_file_is_rejected():
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"train": [0, 1], "validation": [1]}, "puts row 1 into 'train' and into 'validation'"),
-        ({"train": [0, 0], "validation": [1]}, "puts row 0 into 'train' twice"),
+        ({"train": [0, 1], "validation": [1]}, "puts line 3 into 'train' and into 'validation'"),
+        ({"train": [0, 0], "validation": [1]}, "puts line 2 into 'train' twice"),
         ({"train": [0], "validation": [20]}, "puts row 20 into 'validation', but there are 20 rows"),
         ({"train": [-1], "validation": [1]}, "puts row -1 into 'train', but there are 20 rows"),
         ({"train": [0], "validation": []}, "leaves no row for 'validation' (train 1, validation 0)"),

@@ -152,7 +152,7 @@ def find_text_problem(path: Path, head: bytes, encoding: str, setting: Callable[
     if named.split("-")[:2] == found.split("-")[:2]:
         return None
     advice = "Save it as UTF-8." if setting is None else f"Name the encoding: {setting(found)}."
-    return f"the file is {found.upper()} text, not {named.upper()}. {advice}"
+    return f"the file is {found.upper()} text, not {encoding.upper()}. {advice}"
 
 
 def _marked_encoding(head: bytes) -> str | None:

@@ -91,7 +91,7 @@ def check_split(assigned: Mapping[str, Sequence[int]], rows: Rows, split: str) -
                 raise InvalidSplit(split, f"puts row {row:,} into '{name}', but there are {len(rows):,} rows")
             if row in seen:
                 where = f"'{name}' twice" if seen[row] == name else f"'{seen[row]}' and into '{name}'"
-                raise InvalidSplit(split, f"puts row {row:,} into {where}")
+                raise InvalidSplit(split, f"puts {rows.location(row)} into {where}")
             seen[row] = name
     for name in (TRAINING, VALIDATION):
         if not len(assigned.get(name, ())):

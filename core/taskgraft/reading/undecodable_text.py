@@ -3,6 +3,7 @@
 import codecs
 import io
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from taskgraft.contract.rows import UnreadableFile
@@ -28,30 +29,27 @@ def undecodable_text(path: Path, encoding: str, setting: EncodingSetting) -> Unr
         setting: writes the setting for another encoding.
     """
     name = codecs.lookup(encoding).name
-    if name.startswith(("utf-16", "utf-32")):  # without the error handler that keeps each byte
-        return UnreadableFile(
-            str(path), f"the file is not {name.upper()} text. If it is UTF-8, leave out the encoding."
-        )
     number, earlier, bad, line = 0, "", None, ""
-    with open_plain_or_gzip(path) as file:
-        text = io.TextIOWrapper(file, encoding, errors="surrogateescape")
+    with suppress(UnicodeError), open_plain_or_gzip(path) as file:
+        text = io.TextIOWrapper(file, encoding, errors="surrogateescape")  # wide encodings raise nevertheless
         for number, line in enumerate(text, 1):
             if bad := _ESCAPED.search(line):
                 break
-            if not earlier and not line.isascii() and name == "utf-8":
+            if not earlier and not line.isascii() and name.startswith("utf-8"):
                 earlier = f"line {number:,} is ({_excerpt(line)!r})"
-    assert bad is not None, "all lines can be decoded"
+    if bad is None:
+        advice = "If it is UTF-8, leave out the encoding."
+        return UnreadableFile(str(path), f"the file is not {encoding.upper()} text throughout. {advice}")
     problem = f"line {number:,}: the byte {ord(bad[0]) - 0xDC00:#04x} is not {encoding.upper()}"
     if earlier:
-        return UnreadableFile(
-            str(path), f"{problem}, but {earlier}: the line is damaged, or of another file. Replace it."
-        )
+        return UnreadableFile(str(path), f"{problem}, but {earlier}. Save all of the file in one encoding.")
     raw = line.encode(encoding, "surrogateescape")
     for candidate in _CANDIDATES:
         if candidate != name and (read := _decode(raw, candidate)) is not None:
             advice = f'As {candidate} the line reads "{read}": {setting(candidate)}.'
             return UnreadableFile(str(path), f"{problem}. {advice}")
-    advice = f"If the file has another encoding, name it, for example {setting('shift_jis')}."
+    known = "cp1251 for Cyrillic, shift_jis for Japanese, gb18030 for Chinese"
+    advice = f"If the file has another encoding ({known}, …), name it: {setting('…')}."
     return UnreadableFile(str(path), f"{problem}. {advice}")
 
 

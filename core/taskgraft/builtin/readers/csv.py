@@ -85,7 +85,8 @@ def _read_records(
                 raise UnreadableFile(str(path), f"line {line:,}: a quoted value is never closed; {advice}.") from None
             last = reader.line_num + skipped
             where = f", after a quoted value up to line {last:,}" if last > line else ""
-            yield line, last, f"the row cannot be parsed ({error}{where}); {advice}"
+            reason = str(error).replace("\t", "\\t")
+            yield line, last, f"the row cannot be parsed ({reason}{where}); {advice}"
             continue
         if record is None:
             return

@@ -59,7 +59,7 @@ def read_fasta_columns(path: Path, config: FastaConfig, columns: Collection[str]
 
 def _read_sequences(path: Path, config: FastaConfig) -> Rows:
     names = (*COLUMNS, *config.names)
-    with open_plain_or_gzip(path) as file, ArrowSpool() as spool:
+    with open_plain_or_gzip(path, "utf-8") as file, ArrowSpool() as spool:
         writer = RecordWriter[_Record](spool, lambda records: _table(names, records))
         lines = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline=None)
         writer.take(_parse_records(path, lines, config))

@@ -114,6 +114,7 @@ from .engine.linear_readout import (
 )
 from .errors import TaskgraftError as TaskgraftError, closest_match as closest_match, join_words as join_words
 from .evaluation.positive_class import positive_class as positive_class
+from .evaluation.detailed_metric import DetailedMetric as DetailedMetric
 from .evaluation.ranking import RankingCurves as RankingCurves
 from .storage.checkpoints import (
     Checkpoint as Checkpoint,

@@ -69,7 +69,9 @@ def fit_command(
             with_seed = document.model_copy(update={"training": seeded})
             reports[seed] = model.fit_recipe(with_seed, run=folder, resume=resume, quiet=quiet)
             if seeds > 1 and not quiet:
-                metrics = ", ".join(f"{name} {value:.4f}" for name, value in reports[seed].metrics.items())
+                metrics = ", ".join(
+                    f"{_label(reports[seed], name)} {value:.4f}" for name, value in reports[seed].metrics.items()
+                )
                 print(f"seed {seed}: {metrics}", file=sys.stderr)  # noqa: T201
         _save(context, model, artifact, run_folder, overwrite=overwrite)
     except KeyboardInterrupt:
@@ -193,7 +195,8 @@ def _print(artifact: Path, run_folder: Path, reports: "Mapping[int, FitReport]",
     if len(reports) > 1:
         means, deviations = _means(reports), _standard_deviations(reports)
         rows = [
-            (name, f"{means[name]:.4f}", f"{deviations[name]:.4f}", f"{report.metrics[name]:.4f}") for name in means
+            (_label(report, name), f"{means[name]:.4f}", f"{deviations[name]:.4f}", f"{report.metrics[name]:.4f}")
+            for name in means
         ]
         columns = ("metric", f"mean of {len(reports)} seeds", "standard deviation", f"seed {first}")
         printer.print(TextTable(columns, rows))
@@ -208,6 +211,14 @@ def _print(artifact: Path, run_folder: Path, reports: "Mapping[int, FitReport]",
     printer.print(
         f"Saved in {artifact} after {report.seconds:.1f} s. Metrics of each step: {run_folder}.", soft_wrap=True
     )
+
+
+def _label(report: "FitReport", name: str) -> str:
+    """Name a metric with the class that it is about."""
+    from taskgraft.evaluation.evaluation import Evaluation
+    from taskgraft.evaluation.tables import metric_label
+
+    return metric_label(name, report.metrics.positive) if isinstance(report.metrics, Evaluation) else name
 
 
 def _shared_metrics(reports: "Mapping[int, FitReport]") -> list[str]:

@@ -38,8 +38,8 @@ def draw(comparison: Comparison, path: Path) -> None:
     better = "lower" if comparison.lower_is_better else "higher"
     axes.set(
         xlabel="seconds of the fit",
-        ylabel=f"{comparison.metric} ({better} is better), with 95 % intervals",
-        title=f"{comparison.metric} and its cost, {comparison.rows:,} {comparison.evaluated}",
+        ylabel=f"{comparison.metric_label} ({better} is better), with 95 % intervals",
+        title=f"{comparison.metric_label} and its cost, {comparison.rows:,} {comparison.evaluated}",
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e6", linewidth=0.6)

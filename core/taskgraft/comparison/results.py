@@ -3,14 +3,14 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from taskgraft.evaluation.tables import NO_VALUE, format_interval, format_number
+from taskgraft.evaluation.tables import NO_VALUE, format_interval, format_number, metric_label
 from taskgraft.text_table import TextTable
 
 _STUDENT_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -42,6 +42,7 @@ class RunResult:
         trained: the number of trainable parameters, over all stages.
         artifact: the size of the saved model in bytes.
         interrupted: whether it was interrupted and resumed; the peaks are then those of the last process.
+        positive: metric → the class that it is about, for metrics of one class.
     """
 
     metrics: Mapping[str, Score]
@@ -52,6 +53,7 @@ class RunResult:
     trained: int
     artifact: int
     interrupted: bool
+    positive: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -89,6 +91,7 @@ class Candidate:
             trained=first.trained,
             artifact=max(result.artifact for result in results),
             interrupted=any(result.interrupted for result in results),
+            positive=first.positive,
         )
 
 
@@ -134,6 +137,17 @@ class Comparison:
     figure: str | None = None
 
     @cached_property
+    def positive(self) -> Any:
+        """The class that the metric is about; None if it is about all."""
+        summaries = (one.summary for one in self.candidates if one.summary is not None)
+        return next((summary.positive[self.metric] for summary in summaries if self.metric in summary.positive), None)
+
+    @property
+    def metric_label(self) -> str:
+        """The metric, with the class that it is about."""
+        return metric_label(self.metric, {} if self.positive is None else {self.metric: self.positive})
+
+    @cached_property
     def points(self) -> list[tuple[Candidate, float, Score]]:
         """Candidate, seconds and score where all runs succeeded and have the metric."""
         return [
@@ -162,6 +176,7 @@ class Comparison:
         """Return everything as plain JSON: bytes, seconds, and None for unknown values."""
         return {
             "metric": self.metric,
+            "positive": self.positive,
             "better": "lower" if self.lower_is_better else "higher",
             "judged": self.evaluated,
             "rows": self.rows,
@@ -175,7 +190,7 @@ class Comparison:
         several = len({one.backbone for one in self.candidates}) > 1
         device = any(one.summary is not None and one.summary.peak_device_memory for one in self.candidates)
         texts = ["", *(["backbone"] if several else []), "strategy"]
-        numbers = [self.metric, "95 % interval", "seconds", "peak memory", *(["on the device"] if device else [])]
+        numbers = [self.metric_label, "95 % interval", "seconds", "peak memory", *(["on the device"] if device else [])]
         numbers += ["trainable parameters", "artifact"]
         rows = []
         for one in self.candidates:
@@ -212,7 +227,7 @@ def _notes(comparison: Comparison) -> str:
     if len(comparison.seeds) > 1:
         notes += f"; means of {len(comparison.seeds)} seeds, intervals over rows and seeds; peaks are the highest"
     notes += f". {_BEST_MARK} No other is better in the same time"
-    notes += f" ({comparison.metric}: lower is better)." if comparison.lower_is_better else "."
+    notes += f" ({comparison.metric_label}: lower is better)." if comparison.lower_is_better else "."
     ran = [one for one in comparison.candidates if one.results]
     if any(result.shared_seconds for one in ran for result in one.results.values()):
         notes += "\nFrozen features were computed once and shared; their time counts in every run that used them."

@@ -21,6 +21,7 @@ from torch import nn
 
 from taskgraft.comparison.results import RunResult, Score
 from taskgraft.contract.config import parse_config
+from taskgraft.contract.labels import to_json_label
 from taskgraft.contract.recipe import Recipe
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.memory import NotEnoughMemory, peak_memory
@@ -148,6 +149,7 @@ def run(folder: Path, request: RunRequest) -> RunRecord:
         trained=sum(tensor.numel() for tensor in trained if isinstance(tensor, nn.Parameter)),
         artifact=sum(file.stat().st_size for file in artifact.iterdir()),
         interrupted=interrupted,
+        positive={name: to_json_label(label) for name, label in evaluation.positive.items()},
     )
     shutil.rmtree(artifact)
     return RunRecord(result, evaluation.rows)

@@ -1,7 +1,7 @@
 """What a head predicts, in the user's own labels and units. Imports no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ class Predictions:
         probabilities: one array per row, or None for a head that has none. ``(class,)`` for one label or several
             independent ones, ``(element, class)`` for a label per element, ``(element, element, class)`` for one per pair.
         classes: the labels along the class axis.
+        positive: the label to detect, for a head that detects one of two.
     """
 
     values: list[Any]
     probabilities: list[NDArray[np.float32]] | None = None
     classes: tuple[Any, ...] = ()
+    positive: Any = None
 
 
 def probabilities_by_label(row: list[Any], classes: Sequence[Any]) -> Any:
@@ -40,5 +42,5 @@ def concat_predictions(batches: Sequence[Predictions], order: Sequence[int]) -> 
     index = np.argsort(np.asarray(order, dtype=np.int64), kind="stable")
     values = [value for batch in batches for value in batch.values]
     rows = [row for batch in batches for row in batch.probabilities or ()]
-    probabilities = [rows[row] for row in index] if rows else None
-    return Predictions([values[row] for row in index], probabilities, batches[0].classes if batches else ())
+    values, probabilities = [values[row] for row in index], [rows[row] for row in index] if rows else None
+    return replace(batches[0], values=values, probabilities=probabilities) if batches else Predictions([])

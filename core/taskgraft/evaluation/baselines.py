@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import PER_ELEMENT, HeadDescription, TargetKind
+from taskgraft.contract.labels import label_indices, label_key
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BaselineSpec
@@ -112,6 +115,23 @@ def fit_requested_baselines(
     return requested
 
 
+def align_classes(predictions: Predictions, model: Predictions) -> Predictions:
+    """Put the classes of a baseline in the order of the model's, with its positive class, so that metrics mean the same.
+
+    A baseline that has classes which the model lacks stays as it is.
+    """
+    index_of, known = label_indices(predictions.classes), [label_key(label) for label in model.classes]
+    if not index_of or not index_of.keys() <= set(known):
+        return predictions
+    labels = dict(zip(known, model.classes, strict=True))
+    probabilities = predictions.probabilities
+    if probabilities is not None:
+        order = [index_of.get(key, len(index_of)) for key in known]  # one column of zeros for classes that it lacks
+        probabilities = [np.append(row, np.zeros_like(row[..., :1]), axis=-1)[..., order] for row in probabilities]
+    values = [_translate(value, labels) for value in predictions.values]
+    return Predictions(values, probabilities, model.classes, model.positive)
+
+
 def read_baselines(folder: Path, written: Mapping[str, Mapping[str, Any]]) -> dict[str, Config]:
     """Parse the states in an artifact. Raises InvalidArtifact if a baseline is not installed, or its state is invalid."""
     states: dict[str, Config] = {}
@@ -144,6 +164,13 @@ def baseline_errors(name: str) -> Iterator[None]:
     except Exception as error:
         advice = "Evaluate without it, or request another"
         raise EvaluationError(f"The baseline '{name}' failed: {_reason(error)}. {advice}.") from error
+
+
+def _translate(value: Any, labels: Mapping[str, Any]) -> Any:
+    """Replace labels, alone or in lists, by the model's own of the same key."""
+    if isinstance(value, list):
+        return [_translate(one, labels) for one in value]
+    return labels.get(label_key(value), value) if isinstance(value, str | bool | int | float) else value
 
 
 def _reason(error: Exception) -> str:

@@ -16,6 +16,7 @@ from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
 from taskgraft.errors import join_words
 from taskgraft.evaluation.bootstrap import Bootstrap, finite_only
+from taskgraft.evaluation.intervals import Intervals, estimate_intervals
 from taskgraft.evaluation.per_class import Confusion, confusion, per_class
 from taskgraft.evaluation.tables import class_tables, metric_label, metrics_table
 
@@ -55,8 +56,9 @@ class Evaluation(Mapping[str, float]):
         self._metrics, self._bootstrap = metrics, bootstrap or Bootstrap()
         self.rows, self.resamples, self.groups = len(truth), self._bootstrap.count, self._bootstrap.groups
         self.baselines: Mapping[str, Mapping[str, float]] = baselines or {}
-        self.figures, self.positive = tuple(figures), dict(positive)
+        self.figures = tuple(figures)
         self._values = finite_only(metrics(np.arange(self.rows)))
+        self.positive = {name: label for name, label in positive.items() if name in self._values}
 
     def __getitem__(self, name: str) -> float:
         return self._values[name]
@@ -71,14 +73,22 @@ class Evaluation(Mapping[str, float]):
         values = "".join(f"{metric_label(name, self.positive)}={value:.4f}, " for name, value in self.items())
         return f"Evaluation({values}rows={self.rows})"
 
-    @cached_property
+    @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
-        """The 95 % interval of each metric, by the bootstrap. See :meth:`Bootstrap.intervals`.
+        """The 95 % interval of each metric that has one. See :func:`estimate_intervals`.
 
-        With fewer than about 30 rows or groups they are too narrow. They estimate the variation between samples of rows, not
-        between training runs.
+        They estimate the variation between samples of rows, not between training runs.
         """
-        return self._bootstrap.intervals(self._metrics, list(self), self.rows)
+        return self._estimated.ends
+
+    @property
+    def missing_intervals(self) -> Mapping[str, str]:
+        """Metric → why it has no interval. Empty where no intervals were requested."""
+        return self._estimated.missing
+
+    @cached_property
+    def _estimated(self) -> Intervals:
+        return estimate_intervals(self._metrics, self, self.rows, self._bootstrap)
 
     @cached_property
     def confusion(self) -> Confusion | None:
@@ -106,6 +116,7 @@ class Evaluation(Mapping[str, float]):
             "confusion": None
             if matrix is None
             else {"classes": list(matrix.classes), "counts": [list(row) for row in matrix.counts]},
+            "no_interval": dict(self.missing_intervals),
             "resamples": self.resamples,
             "groups": self.groups,
             "figures": [str(path) for path in self.figures],
@@ -120,7 +131,11 @@ class Evaluation(Mapping[str, float]):
 
 
 def _caption(evaluation: Evaluation) -> str:
-    if not evaluation.intervals:
-        return f"{evaluation.rows:,} rows."
+    """Say how many rows there are, what the intervals are over, and which metrics have none, each reason once."""
     groups = f" of whole groups by '{evaluation.groups}'" if evaluation.groups is not None else ""
-    return f"{evaluation.rows:,} rows; intervals from {evaluation.resamples:,} resamples{groups}."
+    drawn = f"; intervals over samples{groups or ' of rows'}" if evaluation.intervals else ""
+    names_by_reason: dict[str, list[str]] = {}
+    for name, reason in evaluation.missing_intervals.items():
+        names_by_reason.setdefault(reason, []).append(name)
+    lines = [f"No interval for {join_words(names)}: {reason}." for reason, names in names_by_reason.items()]
+    return "\n".join([f"{evaluation.rows:,} rows{drawn}.", *lines])

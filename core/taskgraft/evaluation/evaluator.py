@@ -17,8 +17,15 @@ from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import MetricFunction, MetricSpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import join_words
-from taskgraft.evaluation.baselines import FittedBaseline, baseline_errors, omission_note, resolve_baseline
+from taskgraft.evaluation.baselines import (
+    FittedBaseline,
+    align_classes,
+    baseline_errors,
+    omission_note,
+    resolve_baseline,
+)
 from taskgraft.evaluation.bootstrap import RESAMPLES, Bootstrap, finite_only
+from taskgraft.evaluation.detailed_metric import combine
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.progress import ProgressReporter
@@ -103,11 +110,13 @@ def evaluate_predictions(
     inputs = rows.lazy_columns(recipe.data.columns)
 
     def metrics_of(predictions: Predictions) -> MetricFunction:
-        functions = [one.spec.build(predictions, truth, columns, one.config) for one in settings.metrics]
-        return lambda some: {name: value for function in functions for name, value in function(some).items()}
+        return combine(
+            [one.spec.build(predictions, truth, columns, one.config) for one in settings.metrics], len(truth)
+        )
 
     def evaluate_baseline(baseline: FittedBaseline) -> dict[str, float]:
-        return finite_only(metrics_of(baseline.predict(kind, inputs, truth))(np.arange(len(truth))))
+        own = align_classes(baseline.predict(kind, inputs, truth), predictions)
+        return finite_only(metrics_of(own)(np.arange(len(truth))))
 
     baselines: dict[str, Mapping[str, float]] = {}
     for name, state in fitted.baselines.items():
@@ -123,4 +132,11 @@ def evaluate_predictions(
         if settings.figures is not None and one.spec.plot is not None:
             plot = partial(one.spec.plot, predictions, truth, columns, one.config)
             figures += move_into(settings.figures, plot, "figures")
-    return Evaluation(kind, predictions, truth, metrics_of(predictions), settings.bootstrap, baselines, figures)
+    positive = {
+        name: label
+        for one in settings.metrics
+        if one.spec.positive is not None
+        for name, label in one.spec.positive(predictions, one.config).items()
+    }
+    metrics = metrics_of(predictions)
+    return Evaluation(kind, predictions, truth, metrics, settings.bootstrap, baselines, figures, positive)

@@ -69,6 +69,7 @@ def check_baselines_predict_row_by_row(
 
 def _check_metric(law: Law, spec: MetricSpec, config: Config, rows: LabelledRows) -> None:
     metric = _build(law, spec, config, rows)
+    _check_positive(law, spec, config, rows)
     count = len(rows.truth)
     one, other = np.random.default_rng(0).integers(count, size=(2, count))
     draws = {"all rows": np.arange(count), "a resample": one, "another resample": other, "one row": np.array([0])}
@@ -83,6 +84,20 @@ def _check_metric(law: Law, spec: MetricSpec, config: Config, rows: LabelledRows
         if (name := _difference(values, of_table)) is not None:
             raise law.violation(
                 f"'{name}' of {what} is {values.get(name)}, but {of_table.get(name)} for a table of those rows"
+            )
+
+
+def _check_positive(law: Law, spec: MetricSpec, config: Config, rows: LabelledRows) -> None:
+    """Check that values which are about one class name a class of the predictions."""
+    if spec.positive is None:
+        return
+    with law.must_succeed("positive"):
+        positive = dict(spec.positive(rows.predictions, config))
+    for name, label in positive.items():
+        if label not in rows.predictions.classes:
+            raise law.violation(
+                f"positive says that '{name}' is about {label!r}, which is not a class",
+                "Name a label of the predictions.",
             )
 
 

@@ -32,7 +32,8 @@ def test_two_figures_are_drawn(tmp_path, rate):
 
 def test_a_point_of_the_reliability_diagram_is_the_mean_probability_and_the_share_of_fraud_of_a_bin():
     scores, fraud = np.repeat([0.1, 0.8], 50), np.tile([True, False, False, False, False], 20)
-    axes, below = figures._reliability(scores, fraud).axes
+    axes, below = figures._reliability(scores, fraud, "1").axes
+    assert axes.get_title() == "Reliability of the probability of '1'"
     assert axes.lines[1].get_xdata() == pytest.approx([0.1, 0.8])
     assert axes.lines[1].get_ydata() == pytest.approx([0.2, 0.2])
     assert axes.get_legend().get_texts()[1].get_text() == "2 bins of 50 rows, with 95 % intervals"
@@ -47,8 +48,10 @@ def test_the_intervals_of_bins_are_wilson_intervals():
 
 def test_the_alerts_are_at_their_precision_and_recall():
     scores, fraud = np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, True])
-    (axes,) = figures._precision_recall(scores, fraud, scores > 0.5).axes
+    (axes,) = figures._precision_recall(scores, fraud, scores > 0.5, "stolen").axes
     curve, _, alerts = axes.lines
+    assert axes.get_title() == "Precision and recall of 'stolen', 3 of 4 rows"
+    assert axes.get_ylabel() == "precision: share of 'stolen' above the threshold"
     assert curve.get_xdata().tolist() == pytest.approx([0, 1 / 3, 1 / 3, 2 / 3, 1])
     assert curve.get_ydata().tolist() == pytest.approx([1, 1, 1 / 2, 2 / 3, 3 / 4])
     assert (alerts.get_xdata()[0], alerts.get_ydata()[0]) == pytest.approx((2 / 3, 2 / 3))

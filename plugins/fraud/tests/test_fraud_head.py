@@ -89,8 +89,58 @@ def test_the_rarer_label_is_positive():
     assert (flipped.negative, flipped.positive) == (1, 0)
 
 
-def test_of_two_equally_frequent_labels_the_second_is_positive():
-    assert head().fit_targets({"label": [0, 1]}).positive == 1
+@pytest.mark.parametrize(
+    ("labels", "shares", "settings"),
+    [
+        (["fraud"] * 52 + ["ok"] * 48, "'fraud' 52 % and 'ok' 48 %", 'positive = "fraud" or positive = "ok"'),
+        ([0] * 50 + [1] * 50, "0 50 % and 1 50 %", "positive = 0 or positive = 1"),
+        ([False] * 66 + [True] * 34, "False 66 % and True 34 %", "positive = false or positive = true"),
+        (["0"] * 36 + ["1"] * 64, "'0' 36 % and '1' 64 %", 'positive = "0" or positive = "1"'),
+    ],
+    ids=["undersampled", "half", "a-little-over-a-third", "texts"],
+)
+def test_near_balance_the_positive_label_must_be_named(labels, shares, settings):
+    with pytest.raises(FraudError) as caught:
+        head().fit_targets({"label": labels})
+    assert str(caught.value) == (
+        "'fraud' detects the rarer of two labels, but in the target column 'label' neither is clearly rarer: "
+        f"{shares} of 100 training rows. Name the label to detect in the head's settings: {settings}."
+    )
+    named = head(positive=labels[0]).fit_targets({"label": labels})
+    assert (named.positive, named.share) == (labels[0], labels.count(labels[0]) / 100)
+
+
+def test_a_third_of_the_training_rows_is_rare():
+    assert head().fit_targets({"label": ["ok"] * 2 + ["fraud"]}).positive == "fraud"
+
+
+def test_a_label_that_is_rarer_in_training_and_commoner_in_validation_must_be_named():
+    target = head().fit_targets({"label": ["fraud"] * 7 + ["ok"] * 3})
+    assert target.positive == "ok"
+    with pytest.raises(FraudError) as caught:
+        head().check_tuning_rows(head().encode({"label": ["ok"] * 199 + ["fraud"]}, target), {}, target)
+    assert str(caught.value) == (
+        "'fraud' detects the rarer of two labels: in the training rows that is 'ok' (30 %), but in the validation rows it is "
+        "the commoner one (99.5 %). Name the label to detect in the head's settings: "
+        'positive = "fraud" or positive = "ok".'
+    )
+    named = head(positive="ok")
+    named.check_tuning_rows(named.encode({"label": ["ok"] * 199 + ["fraud"]}, target), {}, target)
+
+
+def test_the_positive_label_and_its_share_are_said_before_training():
+    rows = {"label": ["ok"] * 9 + ["fraud"]}
+    assert head().summary(head().fit_targets(rows)) == (
+        "'fraud' detects the label 'fraud', 10 % of the training rows: the rarer one. To detect the other, set the head's "
+        'positive = "ok".',
+    )
+    named = head(positive="ok")
+    assert named.summary(named.fit_targets(rows)) == ("'fraud' detects the label 'ok', 90 % of the training rows.",)
+
+
+def test_predictions_name_the_positive_label():
+    chosen = head(positive="no")
+    assert build(chosen).predict(torch.zeros(2, 1), UNREAD).positive == "no"
 
 
 def test_the_positive_label_may_be_given_as_text():

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from taskgraft.plugin import MissingColumn, Predictions
+from taskgraft.plugin import MissingColumn, Predictions, TaskgraftError
 from taskgraft_fraud.errors import FraudError
-from taskgraft_fraud.fraud_metric import fraud_metric
+from taskgraft_fraud.fraud_metric import fraud_metric, positive_values
 from taskgraft_fraud.metric_settings import FraudMetricConfig
 from taskgraft_fraud.parse_cells import InvalidCells
+from taskgraft_fraud.positive_label import metric_label
 
 COLUMNS = {
     "id": [1, 2, 3, 4],
@@ -120,11 +123,35 @@ def test_three_classes_are_an_error():
 
 
 def test_an_unknown_label_of_fraud_is_an_error():
-    with pytest.raises(FraudError) as caught:
+    with pytest.raises(TaskgraftError) as caught:
         evaluate([0.1, 0.2], ["0", "1"], positive="fraud")
     assert str(caught.value) == (
-        "The label of fraud (positive) of the metric 'fraud' is 'fraud', but the labels are '0', '1'. Name one of these."
+        "The positive class of the metric 'fraud' is 'fraud', but the labels are '0', '1'. Name one of these."
     )
+
+
+def test_labels_that_do_not_say_which_is_fraud_are_an_error():
+    """Sorted by text, the second of fraud and ok is ok."""
+    found = predictions([0.9, 0.2], classes=("fraud", "ok"))
+    with pytest.raises(FraudError) as caught:
+        fraud_metric(found, ["ok", "fraud"], {}, FraudMetricConfig())
+    assert str(caught.value) == (
+        "The metric 'fraud' cannot tell which of the labels 'fraud', 'ok' is fraud, since the head detects none of them. Name "
+        'it in the metric\'s settings: positive = "fraud" or positive = "ok".'
+    )
+
+
+def test_the_label_that_the_head_detects_is_fraud():
+    found = replace(predictions([0.9, 0.2], classes=("fraud", "ok")), positive="fraud")
+    metric = fraud_metric(found, ["ok", "fraud"], {}, FraudMetricConfig())
+    assert metric(np.arange(2))["average_precision"] == 1.0
+    assert set(positive_values(found, FraudMetricConfig()).values()) == {"fraud"}
+    assert metric(np.arange(2)).keys() <= positive_values(found, FraudMetricConfig()).keys()
+
+
+@pytest.mark.parametrize("classes", [(0, 1), (False, True), ("false", "true"), ("0", "1")])
+def test_of_0_and_1_the_1_is_fraud(classes):
+    assert metric_label(Predictions([], None, classes), None) == 1
 
 
 def test_a_missing_column_is_an_error():

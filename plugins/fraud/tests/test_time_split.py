@@ -57,7 +57,7 @@ def test_the_last_days_are_validation_and_the_days_before_the_delay_are_training
 def test_customers_with_a_known_fraud_are_left_out_of_validation():
     days, who = [0, 5, 7, 8, 8, 9], ["a", "b", "a", "b", "c", "b"]
     rows = table(day=days, who=who, fraud=["1", "1", "0", "0", "1", "0"])
-    assert parts(rows, validation=3, delay=3, known="who") == {
+    assert parts(rows, validation=3, delay=3, known="who", positive="1") == {
         "train": [0],
         "validation": [3, 4],  # on day 8, the fraud of b on day 5 is not known yet
         "delay": [1],
@@ -74,6 +74,18 @@ def test_the_label_of_fraud_can_be_set_and_be_a_number():
         "train.csv has no row in which 'fraud' is '3', so no customer is a known fraud. Name the label of fraud with the "
         "setting 'positive', or leave out 'known'."
     )
+
+
+def test_a_label_of_fraud_that_is_not_rare_must_be_named():
+    """In a column where 1 means a good payment, nearly all customers would be known frauds."""
+    rows = table(day=list(range(10)), who=["a", "b"] * 5, fraud=["1"] * 9 + ["0"])
+    with pytest.raises(FraudError) as caught:
+        parts(rows, validation=3, known="who")
+    assert str(caught.value) == (
+        "train.csv: 'fraud' is '1' in 90 % of 10 rows, which is not rare, and 'known' leaves out customers with a fraud. Name "
+        "the label of fraud with the split's setting 'positive', also if it is '1'."
+    )
+    assert parts(rows, validation=3, known="who", positive="0")["validation"] == [7, 8, 9]
 
 
 def test_a_part_column_is_used():

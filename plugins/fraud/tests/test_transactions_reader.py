@@ -225,6 +225,13 @@ def test_rows_whose_windows_start_before_the_history_have_a_remark(tmp_path):
     assert rows.remarks == {note: [0, 1, 2]}
 
 
+def test_a_label_of_fraud_that_is_not_rare_has_a_remark_unless_it_is_named(tmp_path):
+    path = save(tmp_path / "rows.csv", [transaction(day, fraud=day % 2) for day in range(4)])
+    note = "'fraud' is '1', which counts as fraud (the reader's setting positive) but is not rare"
+    assert read_transactions(path, settings()).remarks[note] == [1, 3]
+    assert note not in read_transactions(path, settings(positive=1)).remarks
+
+
 def test_rows_whose_windows_contain_unlabelled_transactions_have_a_remark(tmp_path):
     save(tmp_path / "history.csv", [transaction(-20), {**EARLIER[1], "fraud": ""}, EARLIER[0]])
     save(tmp_path / "transactions.csv", LATER)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.plugin import Predictions
+from taskgraft.plugin import Predictions, label_key
 from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.fraud_metric import to_outcomes
 from taskgraft_fraud.metric_settings import FraudMetricConfig
+from taskgraft_fraud.positive_label import metric_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,21 +41,22 @@ def draw(predictions: Predictions, truth: Sequence[Any], settings: FraudMetricCo
     if find_spec("matplotlib") is None:
         raise FraudError("Figures need matplotlib, which is not installed: pip install 'taskgraft-fraud[figures]'.")
     outcomes = to_outcomes(predictions, truth, settings.positive)
+    label = label_key(predictions.classes[metric_label(predictions, settings.positive)])
     if outcomes.scores is None or outcomes.fraud.all() or not outcomes.fraud.any():
         problem = "the predictions have no probabilities" if outcomes.scores is None else "all rows are of one class"
         raise FraudError(
             f"The metric 'fraud' cannot draw figures: {problem}. Evaluate without figures, or on other rows."
         )
     figures = {
-        "reliability.png": _reliability(outcomes.scores, outcomes.fraud),
-        "precision_recall.png": _precision_recall(outcomes.scores, outcomes.fraud, outcomes.alert),
+        "reliability.png": _reliability(outcomes.scores, outcomes.fraud, label),
+        "precision_recall.png": _precision_recall(outcomes.scores, outcomes.fraud, outcomes.alert, label),
     }
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=DOTS_PER_INCH)
     return [folder / name for name in figures]
 
 
-def _reliability(scores: NDArray[np.float64], fraud: NDArray[np.bool_]) -> "Figure":
+def _reliability(scores: NDArray[np.float64], fraud: NDArray[np.bool_], label: str) -> "Figure":
     """Plot the share of fraud against the mean probability of each bin; below, a histogram of the probabilities.
 
     With mean probabilities below 0.01, axes are logarithmic, and bins without fraud are at the lower edge.
@@ -81,11 +83,15 @@ def _reliability(scores: NDArray[np.float64], fraud: NDArray[np.bool_]) -> "Figu
         elinewidth=1,
         label=f"{len(counts)} bins of {_count_range(counts)} rows, with 95 % intervals{note}",
     )
-    axes.set(ylim=(edge, 1.0), ylabel="share of fraud in the bin", title="Reliability of the probability of fraud")
+    axes.set(
+        ylim=(edge, 1.0), ylabel=f"share of '{label}' in the bin", title=f"Reliability of the probability of '{label}'"
+    )
     axes.legend(loc="upper left", frameon=False)
     edges = np.geomspace(edge, 1, HISTOGRAM_EDGES) if logarithmic else np.linspace(0, 1, HISTOGRAM_EDGES)
     below.hist(np.clip(scores, edge, 1), edges, color=BLUE, alpha=0.6)
-    below.set(xlim=(edge, 1.0), xlabel="predicted probability of fraud (mean of each bin)", ylabel="rows", yscale="log")
+    below.set(
+        xlim=(edge, 1.0), xlabel=f"predicted probability of '{label}' (mean of each bin)", ylabel="rows", yscale="log"
+    )
     below.set_ylim(bottom=0.5)
     if logarithmic:
         axes.set(xscale="log", yscale="log")
@@ -105,7 +111,7 @@ def _wilson_interval(
 
 
 def _zero_bins_note(observed: NDArray[np.float64]) -> str:
-    return "" if observed.all() else f"\n({(observed == 0).sum()} of them, without fraud, at the lower edge)"
+    return "" if observed.all() else f"\n({(observed == 0).sum()} of them, without any, at the lower edge)"
 
 
 def _count_range(counts: NDArray[np.int64]) -> str:
@@ -113,7 +119,9 @@ def _count_range(counts: NDArray[np.int64]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _precision_recall(scores: NDArray[np.float64], fraud: NDArray[np.bool_], alert: NDArray[np.bool_]) -> "Figure":
+def _precision_recall(
+    scores: NDArray[np.float64], fraud: NDArray[np.bool_], alert: NDArray[np.bool_], label: str
+) -> "Figure":
     """Plot precision against recall, and the point of the alerts."""
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # rows of equal score are together
@@ -144,9 +152,9 @@ def _precision_recall(scores: NDArray[np.float64], fraud: NDArray[np.bool_], ale
     axes.set(
         xlim=(0, 1.02),
         ylim=(0, 1.05),
-        title=f"Precision and recall, {fraud.sum():,} frauds in {len(fraud):,} rows",
-        xlabel="recall: share of frauds above the threshold",
-        ylabel="precision: share of rows above the threshold that are fraud",
+        title=f"Precision and recall of '{label}', {fraud.sum():,} of {len(fraud):,} rows",
+        xlabel=f"recall: share of '{label}' above the threshold",
+        ylabel=f"precision: share of '{label}' above the threshold",
     )
     figure.legend(loc="outside lower center", frameon=False, ncols=1)
     _style_axes(axes)

@@ -1,7 +1,7 @@
 """The head ``fraud``: a rare binary outcome with a logistic loss; calibration and threshold are tuned on validation rows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from taskgraft.plugin import (
     join_words,
     label_indices,
     label_key,
+    match_label,
     mean_of_members,
     per_member,
     raise_invalid,
@@ -40,6 +41,7 @@ from taskgraft_fraud.days import parse_days
 from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.head_settings import FraudConfig, describe_fraud
 from taskgraft_fraud.parse_cells import InvalidCells
+from taskgraft_fraud.positive_label import percent, positive_setting, rarer_label
 from taskgraft_fraud.threshold import Threshold, choose_by_capacity, choose_by_costs, fraud_losses
 
 
@@ -47,6 +49,7 @@ class FraudTarget(TargetDescription):
     """The two labels of a task, the calibration, and the threshold.
 
     Attributes:
+        share: of the training rows with the label ``positive``, from 0 to 1; None in artifacts that lack it.
         calibration: None before tuning, or if the settings ask for none.
         threshold: a row whose calibrated probability exceeds it is predicted as ``positive``.
     """
@@ -54,6 +57,7 @@ class FraudTarget(TargetDescription):
     column: str
     negative: Label
     positive: Label
+    share: float | None = None
     calibration: Temperature | Isotonic | None = None
     threshold: Threshold
 
@@ -75,7 +79,7 @@ class FraudHead(Head[FraudTarget]):
 
         Raises:
             InvalidTargets: naming each row without a label.
-            FraudError: if there are more than two labels, or the label to detect is not one of them.
+            FraudError: if there are more than two labels, neither is clearly rarer, or the label to detect is not one of them.
         """
         column, values = single_column(targets, "fraud")
         check_labels_present(column, values)
@@ -86,14 +90,24 @@ class FraudHead(Head[FraudTarget]):
                 f"'fraud' predicts two labels, but the target column '{column}' has {len(vocabulary)}: "
                 f"{join_words(map(repr, vocabulary), 6)}. Choose the head 'classification', or merge labels."
             )
-        positive = self._positive_index(labels, vocabulary, column)
+        counts = Counter(map(label_key, labels))
+        positive = self._positive_index(counts, vocabulary, column)
         value = 0.5 if self._config.threshold is None else self._config.threshold
         return FraudTarget(
             column=column,
             negative=vocabulary[1 - positive],
             positive=vocabulary[positive],
+            share=counts[label_key(vocabulary[positive])] / len(labels),
             threshold=Threshold(value=value, chosen="stated"),
         )
+
+    def summary(self, target: FraudTarget) -> Sequence[str]:
+        """Say which label is positive, its share, and if it was not named, how to name the other."""
+        assert target.share is not None
+        said = f"'fraud' detects the label {target.positive!r}, {percent(target.share, 1)} of the training rows"
+        if self._config.positive is not None:
+            return (f"{said}.",)
+        return (f"{said}: the rarer one. To detect the other, set the head's {positive_setting(target.negative)}.",)
 
     def encode(self, targets: Columns, target: FraudTarget) -> Batch:
         """Encode labels as ``label``, ``(batch,)`` int64: 1 for the positive label."""
@@ -120,7 +134,7 @@ class FraudHead(Head[FraudTarget]):
 
         Raises:
             InvalidTargets: naming rows with an invalid amount or time.
-            FraudError: if all rows have the same label.
+            FraudError: if all rows have the same label, or the label that is rarer in training is the commoner one here.
         """
         frauds = _is_fraud(encoded)
         try:
@@ -137,6 +151,13 @@ class FraudHead(Head[FraudTarget]):
                 f"{missing!r} in the column '{target.column}'. Provide other rows with data.validation, or hold out more "
                 "training rows with data.split."
             )
+        if self._config.positive is None and target.share is not None and 2 * frauds.sum() > len(frauds):
+            raise FraudError(
+                f"'fraud' detects the rarer of two labels: in the training rows that is {target.positive!r} "
+                f"({percent(target.share, 1)}), but in the validation rows it is the commoner one "
+                f"({percent(frauds.sum(), len(frauds))}). Name the label to detect in the head's settings: "
+                f"{positive_setting(target.negative, target.positive)}."
+            )
 
     def tune(self, predictions: Predictions, encoded: Batch, columns: Columns, target: FraudTarget) -> FraudTarget:
         """Fit the calibration, then choose the threshold on calibrated probabilities."""
@@ -146,13 +167,12 @@ class FraudHead(Head[FraudTarget]):
         threshold = self._choose_threshold(scores, frauds, columns) or target.threshold
         return target.model_copy(update={"calibration": calibration, "threshold": threshold})
 
-    def _positive_index(self, labels: Sequence[Label], vocabulary: tuple[Label, ...], column: str) -> int:
-        """Find the label to detect: the configured one, else the rarer, else the second."""
+    def _positive_index(self, counts: Mapping[str, int], vocabulary: tuple[Label, ...], column: str) -> int:
+        """Find the label to detect: the configured one, else the rarer."""
         positive = self._config.positive
         if positive is None:
-            counts = Counter(map(label_key, labels))
-            return 0 if counts[label_key(vocabulary[0])] < counts[label_key(vocabulary[1])] else 1
-        index = label_indices(vocabulary).get(label_key(positive))
+            return rarer_label(counts, (vocabulary[0], vocabulary[1]), column)
+        index = match_label(positive, vocabulary)
         if index is None:
             raise FraudError(
                 f"The label to detect (positive) is {positive!r}, but the target column '{column}' has "
@@ -212,7 +232,7 @@ class _FraudModule(HeadModule):
         probabilities, target = apply_calibration(raw, self._target.calibration), self._target
         alerts = probabilities[:, 1].astype(np.float64) > target.threshold.value
         values = [target.positive if alert else target.negative for alert in alerts.tolist()]
-        return Predictions(values, list(probabilities), (target.negative, target.positive))
+        return Predictions(values, list(probabilities), (target.negative, target.positive), target.positive)
 
 
 def _is_fraud(encoded: Batch) -> NDArray[np.bool_]:

@@ -14,13 +14,12 @@ from taskgraft.plugin import (
     MissingColumn,
     Predictions,
     RankingCurves,
-    join_words,
     label_key,
 )
 from taskgraft_fraud.card_precision import CardPrecision
 from taskgraft_fraud.days import parse_days
-from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.metric_settings import FraudMetricConfig
+from taskgraft_fraud.positive_label import metric_label
 from taskgraft_fraud.threshold import fraud_losses
 
 Metrics = Mapping[str, float]
@@ -55,7 +54,7 @@ def fraud_metric(
     mean cost per row, in their unit, of missed frauds and alerts.
 
     Raises:
-        FraudError: if there are not two classes, or the label of fraud is not one of them.
+        TaskgraftError: as :func:`taskgraft_fraud.positive_label.metric_label` does.
         MissingColumn, InvalidCells: for a column of the settings that is missing or has invalid cells.
     """
     outcomes = to_outcomes(predictions, truth, settings.positive)
@@ -76,31 +75,28 @@ def fraud_metric(
     return compute
 
 
+def positive_values(predictions: Predictions, settings: FraudMetricConfig) -> dict[str, Label]:
+    """Return all values of :func:`fraud_metric`, each with the label of fraud, which they are about."""
+    at_k = [f"{name}_at_{settings.k}" for name in ("precision", "recall", "card_precision")]
+    names = ("average_precision", "auroc", "precision", "recall", "alerts_share", "expected_cost", *at_k)
+    return dict.fromkeys(names, predictions.classes[metric_label(predictions, settings.positive)])
+
+
 def to_outcomes(predictions: Predictions, truth: Sequence[Any], positive: Label | None) -> Outcomes:
     """Reduce labels and predictions to fraud or not.
 
     Args:
-        positive: the label of fraud; None for the second class.
+        positive: the label of fraud; None for the one that the head detects, or 1 of 0 and 1.
 
     Raises:
-        FraudError: if there are not two classes, or ``positive`` is not one of them.
+        TaskgraftError: as :func:`taskgraft_fraud.positive_label.metric_label` does.
     """
-    classes = tuple(map(label_key, predictions.classes))
-    if len(classes) != 2:
-        raise FraudError(
-            f"The metric 'fraud' evaluates two classes, but there are {len(classes)}: {join_words(classes)}. "
-            "Choose another metric (classification), or a target of two labels."
-        )
-    label = classes[1] if positive is None else label_key(positive)
-    if label not in classes:
-        raise FraudError(
-            f"The label of fraud (positive) of the metric 'fraud' is '{label}', but the labels are "
-            f"{join_words(map(repr, classes))}. Name one of these."
-        )
+    index = metric_label(predictions, positive)
+    label = label_key(predictions.classes[index])
     fraud, alert = (np.array([label_key(value) == label for value in labels]) for labels in (truth, predictions.values))
     scores = None
     if predictions.probabilities:
-        scores = np.stack(predictions.probabilities)[:, classes.index(label)].astype(np.float64)
+        scores = np.stack(predictions.probabilities)[:, index].astype(np.float64)
     return Outcomes(fraud, alert, scores)
 
 

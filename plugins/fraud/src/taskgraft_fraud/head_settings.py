@@ -15,7 +15,7 @@ class FraudConfig(Config):
     """
 
     positive: str | bool | int | float | None = Field(
-        default=None, description="the label to detect; by default the rarer one in training"
+        default=None, description="the label to detect; by default the one of at most a third of the training rows"
     )
     positive_weight: float = Field(default=1.0, gt=0, description="loss weight of rows with that label")
     focal: float = Field(

@@ -10,7 +10,7 @@ class FraudMetricConfig(Config):
     """Metrics of a fraud team: how well scores rank the rows, what the alerts catch, and what they cost."""
 
     positive: str | bool | int | float | None = Field(
-        default=None, description="the label of fraud; by default the second class"
+        default=None, description="the label of fraud; by default the one that the head detects, or 1 of 0 and 1"
     )
     k: int = Field(default=100, ge=1, description="number of highest scores that are reviewed: rows, or cards per day")
     customer: str | None = Field(default=None, description="column of the customer whose card a row is")

@@ -95,6 +95,8 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         plot=_plot_fraud_metric,
         primary="average_precision",
         lower_is_better=frozenset({"expected_cost"}),
+        descriptive=frozenset({"alerts_share"}),
+        positive=_positive_values,
     )
 
 
@@ -148,6 +150,12 @@ def _build_fraud_metric(
     from taskgraft_fraud.fraud_metric import fraud_metric
 
     return fraud_metric(predictions, truth, columns, settings)
+
+
+def _positive_values(predictions: "Predictions", settings: FraudMetricConfig) -> Mapping[str, Any]:
+    from taskgraft_fraud.fraud_metric import positive_values
+
+    return positive_values(predictions, settings)
 
 
 def _plot_fraud_metric(

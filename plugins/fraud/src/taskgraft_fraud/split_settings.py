@@ -24,7 +24,7 @@ class TimeSplitConfig(Config):
     known: str | None = Field(
         default=None, description="column of customers; those with a known fraud by that day are left out of validation"
     )
-    positive: str = Field(default="1", description="the label of fraud, for 'known'")
+    positive: str = Field(default="1", description="the label of fraud, for 'known'; the default must be rare")
     part: str | None = Field(
         default=None, description="column that already says train or validation; it is checked, then used"
     )

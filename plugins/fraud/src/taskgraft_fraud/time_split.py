@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.plugin import InvalidRows, Rows, join_words, label_key
+from taskgraft.plugin import InvalidRows, Rows, join_words, match_label
 from taskgraft_fraud.days import Days, parse_days
 from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.leak_checks import (
@@ -21,6 +21,7 @@ from taskgraft_fraud.leak_checks import (
     parts_from_column,
 )
 from taskgraft_fraud.parse_cells import InvalidCells
+from taskgraft_fraud.positive_label import is_rare, percent
 from taskgraft_fraud.split_settings import TimeSplitConfig
 
 
@@ -36,7 +37,7 @@ def split_by_time(
     Raises:
         DataLeak: if a row or a customer is in both parts, or training rows are too late.
         InvalidRows: naming rows whose time is missing or invalid.
-        FraudError: if ``known`` is set and no row is a fraud.
+        FraudError: if ``known`` is set and no row is a fraud, or its label is not named and not rare.
     """
     days = _days(rows, config)
     if config.part is None:
@@ -73,17 +74,25 @@ def _split(rows: Rows, targets: Sequence[str], config: TimeSplitConfig, days: Da
 def _customer_known(rows: Rows, targets: Sequence[str], config: TimeSplitConfig, days: Days) -> NDArray[np.bool_]:
     """Mark the rows whose customer had, by that day, a fraud with a known label: ``(row,)``."""
     assert config.known is not None
+    ids, count = customer_ids(rows, config.known)
     fraud = np.zeros(len(rows), dtype=np.bool_)
     for target in targets:
         values = rows.table.column(target)
-        positive = [value for value in pc.unique(values).to_pylist() if label_key(value) == config.positive]
+        positive = [
+            value for value in pc.unique(values).to_pylist() if match_label(value, [config.positive]) is not None
+        ]
         fraud |= pc.is_in(values, pa.array(positive, values.type)).to_numpy()
+    if "positive" not in config.model_fields_set and not is_rare(int(fraud.sum()), len(rows)):
+        raise FraudError(
+            f"{rows.source}: {join_words(map(repr, targets))} is '{config.positive}' in {percent(fraud.sum(), len(rows))} of "
+            f"{len(rows):,} rows, which is not rare, and 'known' leaves out customers with a fraud. Name the label of fraud "
+            f"with the split's setting 'positive', also if it is '{config.positive}'."
+        )
     if not fraud.any():
         raise FraudError(
             f"{rows.source} has no row in which {join_words(map(repr, targets))} is '{config.positive}', so no customer is a "
             "known fraud. Name the label of fraud with the setting 'positive', or leave out 'known'."
         )
-    ids, count = customer_ids(rows, config.known)
     first_fraud_day = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(first_fraud_day, ids[fraud], days.numbers[fraud])
     known: NDArray[np.bool_] = first_fraud_day[ids] < days.numbers - config.delay

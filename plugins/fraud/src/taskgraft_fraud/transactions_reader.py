@@ -19,6 +19,7 @@ from taskgraft.plugin import FIX_ADVICE, InvalidRows, MissingColumn, Rows, Unrea
 from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.parse_cells import factorize, null_mask
 from taskgraft_fraud.parse_times import DAY
+from taskgraft_fraud.positive_label import is_rare
 from taskgraft_fraud.time_windows import customer_windows, terminal_windows
 from taskgraft_fraud.transactions import Transactions, parse_transactions
 from taskgraft_fraud.transactions_settings import TransactionsConfig
@@ -50,7 +51,7 @@ def read_transaction_columns(path: Path, config: TransactionsConfig, columns: Co
             raise
         problem = (
             f"it has no column '{config.label}', and the windows of '{config.terminal}' need the labels of the past. Give a "
-            f"folder with {HISTORY}.SUFFIX, earlier transactions with their labels, and {TRANSACTIONS}.SUFFIX, those to predict."
+            f"folder with {HISTORY}.SUFFIX, earlier transactions with their labels, and {TRANSACTIONS}.SUFFIX, these."
         )
         raise UnreadableFile(error.source, problem) from None
 
@@ -91,6 +92,7 @@ def add_window_columns(rows: Rows, history: Rows | None, config: TransactionsCon
             raise UnreadableFile(rows.source, f"it already has a column '{name}'. Rename or remove that column.")
         table = table.append_column(name, pa.array(values[start:], mask=~own.usable))
     remarks = {text: np.flatnonzero(mask[start:] & own.usable).tolist() for text, mask in _remarks(known, config)}
+    remarks |= _label_remark(own, config)
     return replace(rows, table=table, invalid=invalid, remarks={**rows.remarks, **remarks})
 
 
@@ -146,6 +148,15 @@ def _remarks(known: Transactions, config: TransactionsConfig) -> Iterator[tuple[
         keys = _keys(known, known.terminals)
         (window,) = terminal_windows(keys, known.times, unlabelled, [max(config.windows)], config.delay)
         yield "windows contain transactions without a label, which count as not fraud", window.mean > 0
+
+
+def _label_remark(own: Transactions, config: TransactionsConfig) -> dict[str, list[int]]:
+    """Say which rows count as fraud if nobody named the label and it is not rare."""
+    labelled, fraud = own.usable & ~null_mask(own.labels), _is_fraud(own, config) & own.usable
+    if "positive" in config.model_fields_set or is_rare(int(fraud.sum()), int(labelled.sum())):
+        return {}
+    note = f"'{config.label}' is '{config.positive}', which counts as fraud (the reader's setting positive) but is not rare"
+    return {note: np.flatnonzero(fraud).tolist()}
 
 
 def _keys(known: Transactions, names: pa.Array) -> NDArray[np.int64]:

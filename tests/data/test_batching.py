@@ -14,10 +14,10 @@ def flat(batches) -> list[int]:
 
 
 @pytest.mark.parametrize("even", [False, True])
-@pytest.mark.parametrize("no_single", [False, True])
+@pytest.mark.parametrize("fewest", [1, 2, 4])
 @pytest.mark.parametrize("size", [1, 7, 32, 2_000])
-def test_every_row_is_trained_on_once_per_epoch(size, even, no_single):
-    batches = training_batches(SIZES, BatchBudget(size), seed=3, epoch=2, even=even, no_single=no_single)
+def test_every_row_is_trained_on_once_per_epoch(size, even, fewest):
+    batches = training_batches(SIZES, BatchBudget(size), seed=3, epoch=2, even=even, fewest=fewest)
     assert sorted(flat(batches)) == list(range(len(SIZES)))
 
 
@@ -55,18 +55,26 @@ def test_no_batch_is_larger_than_asked_for():
 
 
 def test_a_last_batch_of_one_row_joins_the_one_before():
-    batches = training_batches([1] * 9, BatchBudget(4), seed=0, epoch=0, no_single=True)
+    batches = training_batches([1] * 9, BatchBudget(4), seed=0, epoch=0, fewest=2)
     assert sorted(map(len, batches)) == [4, 5]
 
 
 def test_a_last_batch_of_one_row_joins_the_window_before():
-    batches = training_batches([1] * (_SORT_WINDOW * 2 + 1), BatchBudget(2), seed=0, epoch=0, no_single=True)
+    batches = training_batches([1] * (_SORT_WINDOW * 2 + 1), BatchBudget(2), seed=0, epoch=0, fewest=2)
     assert sorted(map(len, batches))[-1] == 3
     assert min(map(len, batches)) == 2
 
 
+@pytest.mark.parametrize("fewest", [2, 4])
+def test_batches_of_fewer_rows_join_the_next_and_no_more_than_that(fewest):
+    batches = training_batches(SIZES, BatchBudget(8, elements=60), seed=0, epoch=0, fewest=fewest)
+    assert min(map(len, batches)) >= fewest
+    assert max(map(len, batches)) < 8 + fewest
+    assert len(batches) > len(SIZES) // 8
+
+
 def test_one_row_alone_stays_a_batch():
-    assert training_batches([5], BatchBudget(4), seed=0, epoch=0, no_single=True) == [[0]]
+    assert training_batches([5], BatchBudget(4), seed=0, epoch=0, fewest=2) == [[0]]
 
 
 def test_even_batches_hold_one_length_each():

@@ -53,14 +53,14 @@ def batch_budget(settings: TrainingConfig) -> BatchBudget:
 
 
 def training_batches(
-    sizes: Sequence[int], budget: BatchBudget, seed: int, epoch: int, *, even: bool = False, no_single: bool = False
+    sizes: Sequence[int], budget: BatchBudget, seed: int, epoch: int, *, even: bool = False, fewest: int = 1
 ) -> list[IndexArray]:
     """Shuffle rows into batches of similar length.
 
     Args:
         sizes: the length of each row.
         even: put only rows of one length into a batch.
-        no_single: join a batch of one row to the one before (BatchNorm cannot be trained on one row).
+        fewest: join a batch of fewer rows to the next one, and the last to the one before (BatchNorm needs two rows).
     """
     generator = torch.Generator().manual_seed((seed << 20) + epoch)
     order, lengths = torch.randperm(len(sizes), generator=generator).numpy(), np.asarray(sizes)
@@ -68,8 +68,7 @@ def training_batches(
     for start in range(0, len(order), _SORT_WINDOW * budget.rows):
         window = order[start : start + _SORT_WINDOW * budget.rows]
         batches += _cut(window[np.argsort(lengths[window], kind="stable")], lengths, budget, even)
-    if no_single:
-        batches = _join_single_rows(batches)
+    batches = _join_short(batches, fewest)
     shuffled = torch.randperm(len(batches), generator=generator).tolist()
     return [batches[index] for index in shuffled]
 
@@ -96,11 +95,14 @@ def _cut(order: IndexArray, lengths: IndexArray, budget: BatchBudget, even: bool
     return [batch for run in runs for batch in budget.cut(run, lengths)]
 
 
-def _join_single_rows(batches: list[IndexArray]) -> list[IndexArray]:
+def _join_short(batches: Sequence[IndexArray], fewest: int) -> list[IndexArray]:
     joined: list[IndexArray] = []
     for batch in batches:
-        if joined and (len(batch) == 1 or len(joined[-1]) == 1):
+        if joined and len(joined[-1]) < fewest:
             joined[-1] = np.concatenate([joined[-1], batch])
         else:
             joined.append(batch)
+    if len(joined) > 1 and len(joined[-1]) < fewest:
+        last = joined.pop()
+        joined[-1] = np.concatenate([joined[-1], last])
     return joined

@@ -102,17 +102,17 @@ class LocalBatch:
     targets: Batch
     counted: int
 
-    def split(self, size: int, *, no_single: bool = False) -> "list[LocalBatch]":
+    def split(self, size: int, fewest: int = 1) -> "list[LocalBatch]":
         """Split into micro-batches of at most ``size`` rows.
 
         Args:
-            no_single: join a last micro-batch of one row to the one before.
+            fewest: join a last micro-batch of fewer rows to the one before.
         """
         count = len(self.targets)
         if count <= size:
             return [self]
         starts = list(range(0, count, size))
-        if no_single and starts[-1] == count - 1:
+        if count - starts[-1] < fewest:
             starts.pop()
         return [
             LocalBatch(self.inputs.select(rows), self.targets.select(rows), min(self.counted, len(rows)))

@@ -171,8 +171,8 @@ class EpochLoop:
     def _batches(self, epoch: int) -> list[IndexArray]:
         stepper, settings = self.stepper, self.stepper.settings
         sizes, even = self.training.inputs.sizes(), not stepper.task.padding_invariant
-        budget = batch_budget(settings)
-        return training_batches(sizes, budget, settings.seed, epoch, even=even, no_single=stepper.no_single)
+        budget, fewest = batch_budget(settings), stepper.fewest * stepper.accelerator.num_processes
+        return training_batches(sizes, budget, settings.seed, epoch, even=even, fewest=fewest)
 
     def _load(self, batches: list[IndexArray]) -> Iterator[LocalBatch]:
         accelerator, settings = self.stepper.accelerator, self.stepper.settings

@@ -19,11 +19,9 @@ from taskgraft.engine.precision import autocast
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
 from taskgraft.progress import ProgressReporter
+from taskgraft.training.batch_norms import ROWS_PER_PASS, trains_batch_norm
 from taskgraft.training.checkpoint import restore_tensors
 from taskgraft.training.optimizer import make_optimizer
-
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-"""Modules that cannot be trained on a batch of one row."""
 
 _MIN_LOSS_SCALE = 1e-4
 """Below this scale of fp16 losses, a gradient that is not finite is not the fault of the number format."""
@@ -51,7 +49,7 @@ class TrainingDiverged(TaskgraftError):
 class TrainStep:
     """Takes the steps of one stage, whose inputs were cached at a cut (None: as features).
 
-    ``micro_batch`` are the rows per forward and backward pass; it is halved when memory runs out.
+    ``micro_batch`` are the rows per forward and backward pass; it is halved when memory runs out, down to ``fewest``.
     """
 
     stage: Stage
@@ -63,6 +61,7 @@ class TrainStep:
     accelerator: Accelerator
     reporter: ProgressReporter
     micro_batch: int = field(init=False)
+    fewest: int = field(init=False)
 
     def __post_init__(self) -> None:
         tensors, declared = self.trainable.tensors(), self.trainable.declared
@@ -73,7 +72,7 @@ class TrainStep:
         self.optimizer = make_optimizer(self.trainable, self.settings, device)
         self._peak_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(device, enabled=self.settings.precision == "fp16")
-        self.no_single = any(isinstance(module, _BATCH_NORMS) and module.training for module in self.task.modules())
+        self.fewest = ROWS_PER_PASS if trains_batch_norm(self.task) else 1
         self._module = self.accelerator.prepare_model(self.task)
 
     def step(self, batch: LocalBatch, number: int, factor: float) -> tuple[float, float]:
@@ -122,7 +121,7 @@ class TrainStep:
         seed = (self.settings.seed * 1_000_003 + number) * 1_009 + self.accelerator.process_index
         device, sums = self.task.device, torch.zeros(2, device=self.task.device)
         seed_device(seed % 2**63, device)
-        micros = batch.split(self.micro_batch, no_single=self.no_single)
+        micros = batch.split(self.micro_batch, self.fewest)
         for micro in micros:
             is_last = micro is micros[-1]
             with nullcontext() if is_last else self.accelerator.no_sync(self._module):
@@ -154,14 +153,14 @@ class TrainStep:
 
     def _halve(self) -> None:
         """Halve the micro-batches from now on."""
-        if self.accelerator.num_processes > 1 or self.micro_batch == 1:
+        if self.accelerator.num_processes > 1 or self.micro_batch <= self.fewest:
             amount = "a single row" if self.micro_batch == 1 else f"{self.micro_batch:,} rows at once"
             raise NotEnoughMemory(
                 f"There is not enough memory for training the stage '{self.stage.name}' with {amount}. "
                 "Lower training.micro_batch, shorten the inputs, or train fewer parts."
             )
         clear_device_cache()
-        before, self.micro_batch = self.micro_batch, self.micro_batch // 2
+        before, self.micro_batch = self.micro_batch, max(self.micro_batch // 2, self.fewest)
         self.reporter.message(
             f"Out of memory with {before:,} rows per pass. Continuing with {self.micro_batch:,}; gradients still add up to "
             f"batches of {self.settings.batch_size:,} (set training.micro_batch = {self.micro_batch} to start like this)."

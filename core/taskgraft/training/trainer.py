@@ -33,6 +33,7 @@ from taskgraft.progress import ProgressReporter
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import HEAD
 from taskgraft.storage.run_directory import RunDirectory
+from taskgraft.training.batch_norms import check_rows_per_pass
 from taskgraft.training.checkpoint import StageReport, TrainingCheckpoint, restore_tensors
 from taskgraft.training.convex_solver import Solution, solve_head
 from taskgraft.training.epoch_loop import EpochLoop
@@ -82,6 +83,8 @@ class Trainer:
             self._finished, self._steps = list(checkpoint.finished), checkpoint.steps
             self.seconds_before = sum(report.seconds for report in self._finished) + checkpoint.seconds
         self.accelerator.wait_for_everyone()  # no process may save before all have loaded
+        rows, processes = len(self.prepared.rows), self.accelerator.num_processes
+        check_rows_per_pass(plan[len(self._finished) :], self.task, self.inserted, self.settings, rows, processes)
         for index, stage in enumerate(plan):
             if index < len(self._finished):
                 self._insert(index, stage)

@@ -65,7 +65,7 @@ def test_a_head_for_numbers_shows_its_own_first_metric(capfd):
         training_stage("block-1", epochs=1), capfd, rows, held_out, Regression(RegressionConfig())
     )
     (line,) = (line for line in lines if ", epoch " in line)
-    assert line.rpartition(", ")[2].startswith("rmse ")
+    assert line.rpartition(", ")[2].startswith("mean_squared_error ")
 
 
 def test_validation_changes_no_bit_of_the_weights():

@@ -52,17 +52,20 @@ def column_warnings(
     identifiers = [name for name, values in varying.items() if _is_identifier(name, values)]
     warnings = []
     if constant:
-        warnings.append(f"{_names(constant)} the same value in all training rows.{leave_out(constant)}")
+        warnings.append(f"{_names(constant)} the same value in all training rows.{_leave_out(constant)}")
     if identifiers:
         problem = "a different value in every training row, as an identifier has"
-        warnings.append(f"{_names(identifiers)} {problem}.{leave_out(identifiers)}")
+        warnings.append(f"{_names(identifiers)} {problem}.{_leave_out(identifiers)}")
     for first, copies in _find_copies(varying).items():
-        warnings.append(f"{_names(copies)} the same values as '{first}' in all training rows.{leave_out(copies)}")
-    for leak in find_leaks(varying, targets, kind):
+        warnings.append(f"{_names(copies)} the same values as '{first}' in all training rows.{_leave_out(copies)}")
+    leaks = find_leaks(varying, targets, kind)
+    for leak in leaks[:_SHOWN]:
         warnings.append(
             f"'{leak.column}' alone predicts {leak.target} almost perfectly ({leak.score}), which may be a leak. If it is not "
-            f"known yet when the model predicts:{leave_out([leak.column])}"
+            f"known when the model predicts, leave it out with {_setting([leak.column])}."
         )
+    if len(leaks) > _SHOWN:
+        warnings.append(f"{len(leaks) - _SHOWN:,} more columns alone predict a target almost perfectly.")
     return tuple(warnings)
 
 
@@ -70,14 +73,6 @@ def constant_inputs(rows: Rows, columns: Sequence[str]) -> tuple[str, ...]:
     """Check the inputs of a backbone that reads named ones: nothing can be learned from a constant one."""
     constant = [name for name in columns if len(rows) > 1 and _is_constant(_plain(rows.column(name)))]
     return (f"{_names(constant)} the same value in all training rows.",) if constant else ()
-
-
-def leave_out(names: Sequence[str]) -> str:
-    """Say how to leave columns out, with the setting to write."""
-    shown = [json.dumps(name, ensure_ascii=False) for name in names[:_SHOWN]]
-    more = [] if len(names) <= _SHOWN else ["…"]
-    pronoun = "it" if len(names) == 1 else "them"
-    return f" Leave {pronoun} out with data.exclude = [{', '.join([*shown, *more])}]."
 
 
 # --- constant columns and identifiers
@@ -89,7 +84,7 @@ def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _is_constant(cells: pa.ChunkedArray) -> bool:
     if pa.types.is_nested(cells.type) or pa.types.is_null(cells.type):
-        return pa.types.is_null(cells.type)
+        return bool(pa.types.is_null(cells.type))
     return len(pc.unique(cells.slice(0, _LEAST_TEXTS))) == 1 and len(pc.unique(cells)) == 1
 
 
@@ -139,7 +134,7 @@ def _find_copies(cells: Mapping[str, pa.ChunkedArray]) -> dict[str, list[str]]:
     alike: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for name, values in cells.items():
         if not pa.types.is_nested(values.type):
-            alike[values.type, *values.slice(0, 100).to_pylist()].append(name)
+            alike[values.type, repr(values.slice(0, 100).to_pylist())].append(name)
     copies: dict[str, list[str]] = {}
     for names in alike.values():
         while len(names) > 1:
@@ -158,3 +153,14 @@ def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
 
 def _names(names: Sequence[str]) -> str:
     return f"{join_words(map(repr, names), _SHOWN)} {'has' if len(names) == 1 else 'have'}"
+
+
+def _leave_out(names: Sequence[str]) -> str:
+    return f" Leave {'it' if len(names) == 1 else 'them'} out with {_setting(names)}."
+
+
+def _setting(names: Sequence[str]) -> str:
+    """Write the line of a recipe that leaves columns out."""
+    shown = [json.dumps(name, ensure_ascii=False) for name in names[:_SHOWN]]
+    more = [] if len(names) <= _SHOWN else ["…"]
+    return f"data.exclude = [{', '.join([*shown, *more])}]"

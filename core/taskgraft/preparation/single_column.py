@@ -19,6 +19,9 @@ LEAST = 12
 _CLASSES, _NUMBERS = 0.995, 0.999
 """What a column must reach: area under the ROC curve or balanced accuracy for classes, R² for numbers."""
 
+_HALF = 0.98
+"""What it must reach in either half of the rows, so that chance in one of them does not count."""
+
 _NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -66,10 +69,10 @@ def score_classes(numbers: Numbers, classes: Indices) -> Score | None:
     if classes.max() == 1:
         areas = [_area_under_roc(values[some], classes[some] == 1) for some in (half, ~half)]
         areas = [1 - area for area in areas] if areas[0] < 0.5 else areas
-        if min(areas) >= _CLASSES:
-            return Score("AUROC", min(areas), len(values))
-    found = min(_nearest_class_accuracy(values, classes, some) for some in (half, ~half))
-    return Score("balanced accuracy", found, len(values)) if found >= _CLASSES else None
+        if _reach(areas, _CLASSES):
+            return Score("AUROC", float(np.mean(areas)), len(values))
+    shares = [_nearest_class_accuracy(values, classes, some) for some in (half, ~half)]
+    return Score("balanced accuracy", float(np.mean(shares)), len(values)) if _reach(shares, _CLASSES) else None
 
 
 def score_numbers(numbers: Numbers, targets: Numbers) -> Score | None:
@@ -77,8 +80,12 @@ def score_numbers(numbers: Numbers, targets: Numbers) -> Score | None:
     if len(targets) < 2 * LEAST or targets.min() == targets.max():
         return None
     values, half = _with_missing_as_lowest(numbers), _halves(np.zeros(len(targets), np.int64))
-    found = min(_interpolation_fit(values, targets, some) for some in (half, ~half))
-    return Score("R²", found, len(values)) if found >= _NUMBERS else None
+    shares = [_interpolation_fit(values, targets, some) for some in (half, ~half)]
+    return Score("R²", float(np.mean(shares)), len(values)) if _reach(shares, _NUMBERS) else None
+
+
+def _reach(scores: list[float], least: float) -> bool:
+    return float(np.mean(scores)) >= least and min(scores) >= _HALF
 
 
 def _texts_to_numbers(texts: pa.Array) -> Numbers:
@@ -90,7 +97,7 @@ def _texts_to_numbers(texts: pa.Array) -> Numbers:
     else:
         numbers = pc.rank(distinct).to_numpy(zero_copy_only=False).astype(np.float64)
     codes = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
-    return np.append(numbers, np.nan)[codes]
+    return np.asarray(np.append(numbers, np.nan)[codes], dtype=np.float64)
 
 
 def _with_missing_as_lowest(numbers: Numbers) -> Numbers:

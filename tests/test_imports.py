@@ -23,6 +23,7 @@ LAYERS = [
     "recipes",
     "composition",
     "reading",
+    "inputs",
     "data",
     "engine",
     "adaptation",

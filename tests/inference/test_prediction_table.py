@@ -13,12 +13,8 @@ from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.rows import MissingColumn, Rows
 from taskgraft.inference.errors import InferenceError, NoProbabilities
-from taskgraft.inference.prediction_table import (
-    GRIDS_PER_WINDOW,
-    ROWS_PER_WINDOW,
-    PredictionColumns,
-    write_predictions,
-)
+from taskgraft.inference.prediction_table import PredictionColumns
+from taskgraft.inference.write_predictions import GRIDS_PER_WINDOW, ROWS_PER_WINDOW, write_predictions
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.atomic_write import OutputError
 
@@ -41,17 +37,38 @@ def predict_abc(rows):
     return Predictions([CLASSES[number] for number in numbers], list(chances), CLASSES)
 
 
+class Windows:
+    """Predicts with a function of rows; rows whose number is in ``invalid`` are invalid."""
+
+    def __init__(self, predict, invalid=()):
+        self.predict_valid, self.invalid = predict, invalid
+        self.computed = 0
+
+    def predict(self, rows, *, unless_invalid):
+        found = self.check(rows)
+        if found and unless_invalid:
+            return Predictions([]), found
+        valid = [row for row in range(len(rows)) if row not in found]
+        self.computed += len(valid)
+        return (self.predict_valid(rows.take(valid)) if valid else Predictions([])), found
+
+    def check(self, rows):
+        reasons = {row: "it is planted" for row, number in enumerate(rows.values("number")) if number in self.invalid}
+        return {**reasons, **rows.invalid}
+
+
 def wanted(**more):
     return PredictionColumns(TargetKind.CATEGORY, ("label",), **more)
 
 
 def written(path, count=3, predict=predict_abc, what=LABEL, **more):
-    return write_predictions(numbered(count), predict, what, path, **{"overwrite": False, "reporter": QUIET} | more)
+    settings = {"overwrite": False, "reporter": QUIET} | more
+    return write_predictions(numbered(count), Windows(predict), what, path, **settings)[0]
 
 
 def printed(predict=predict_abc, what=LABEL, form="csv", count=3):
     stream = StringIO()
-    write_predictions(numbered(count), predict, what, stream, form=form, reporter=QUIET)
+    write_predictions(numbered(count), Windows(predict), what, stream, form=form, reporter=QUIET)
     return stream.getvalue()
 
 
@@ -163,7 +180,7 @@ def test_labels_of_elements_are_a_list_with_nothing_where_the_input_was_cut(tmp_
 
     lines = [json.loads(line) for line in printed(predict, elements, "jsonl", count=2).splitlines()]
     assert lines[0] == {"prediction": ["x", None], "probabilities": [{"x": 0.75, "y": 0.25}]}
-    write_predictions(numbered(2), predict, elements, tmp_path / "o.parquet", overwrite=False, reporter=QUIET)
+    write_predictions(numbered(2), Windows(predict), elements, tmp_path / "o.parquet", overwrite=False, reporter=QUIET)
     assert parquet.read_table(tmp_path / "o.parquet").to_pylist() == lines
 
 

@@ -31,7 +31,7 @@ from taskgraft.contract.processor import ProcessedBatch, Processor
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 from taskgraft.evaluation.errors import EvaluationError
-from taskgraft.inference.errors import InferenceError, NoProbabilities
+from taskgraft.inference.errors import NoProbabilities
 from taskgraft.model.fit import ModelError
 from taskgraft.reading.errors import DataError
 
@@ -420,10 +420,10 @@ def test_a_plain_list_for_several_inputs_is_rejected():
     model = composed(backbone=TABLE.build())
     rows: Mapping[str, Any] = {name: list(values) for name, values in TABLE.inputs.items()} | {"label": list("abbaab")}
     model.fit(rows, target="label", quiet=True)
-    with pytest.raises(InferenceError) as caught:
+    with pytest.raises(DataError) as caught:
         model.predict([1, 2])
     assert str(caught.value) == (
-        "A plain list was given, but the model reads amount, age, balance. Give a list of dicts."
+        "A plain list was given. The model reads amount, age, balance: pass a list of dicts, or a table."
     )
 
 
@@ -434,13 +434,9 @@ def test_a_target_that_is_not_a_column_name_is_rejected(target, shown):
     assert str(caught.value) == (f"The target is {shown}, not a column name. Name the column to predict with target=….")
 
 
-def test_a_single_text_is_rejected_with_advice():
+def test_a_single_text_is_a_list_of_one():
     model = trained(words(), training_stage("block-1"))
-    with pytest.raises(InferenceError) as caught:
-        model.predict("I lost my card")
-    assert str(caught.value) == (
-        "'I lost my card' is not a readable file. To predict for one input, put it in a list: predict([…])."
-    )
+    assert model.predict("I lost my card") == model.predict(["I lost my card"])
 
 
 def test_a_folder_is_data_to_predict_for(tmp_path):
@@ -483,7 +479,8 @@ def test_invalid_rows_are_skipped_on_request(tmp_path, capfd):
         model.predict(tmp_path / "train.csv")
     assert str(caught.value) == (
         "train.csv, line 16: the row has 1 value, but the header names 2 columns.\n"
-        "Fix these rows, or take them out of the data."
+        'Fix these rows, or go on without them: on_bad_row = "null" (--on-bad-row null) leaves their predictions empty, "skip" '
+        "leaves them out."
     )
 
 

@@ -29,6 +29,8 @@ def evaluate_command(
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the figures of the metrics here.")
     ] = None,
+    reader: options.ReaderOption = None,
+    overrides: options.DataSetOption = None,
     batch_size: options.BatchSizeOption = None,
     device: options.DeviceOption = "auto",
     as_json: options.JsonOption = False,
@@ -36,8 +38,12 @@ def evaluate_command(
     debug: options.DebugOption = False,
 ) -> None:
     """Evaluate predictions and print the metrics."""
+    source, settings = (
+        options.input_data([data], (), quiet=quiet),
+        options.data_settings(artifact, reader, overrides or ()),
+    )
     evaluation = options.load_artifact(artifact, device).evaluate(
-        data,
+        source,
         metrics=options.parse_json_reference(metrics, "metric")
         if metrics.lstrip().startswith("{")
         else options.split_names(metrics),
@@ -45,6 +51,7 @@ def evaluate_command(
         groups=groups,
         resamples=resamples,
         figures=figures,
+        settings=settings,
         batch_size=batch_size,
         quiet=quiet,
     )

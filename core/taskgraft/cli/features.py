@@ -37,6 +37,7 @@ def features_command(
         typer.Option("--input", metavar="COLUMN", help="A column to read, in the order of the inputs; repeatable."),
     ] = None,
     keep: options.KeepOption = "",
+    reader: options.ReaderOption = None,
     precision: Annotated[str, typer.Option(help="Precision of matrix products: fp32 or bf16.")] = "fp32",
     batch_size: Annotated[int, typer.Option(help="Rows per batch.")] = 32,
     batch_elements: Annotated[
@@ -54,11 +55,12 @@ def features_command(
 
     result = extract_features_to(
         reference,
-        data,
+        options.input_data([data], (), quiet=quiet),
         output,
         inputs=inputs or None,
         layout=layout,
         keep=options.split_names(keep),
+        reader=None if reader is None else options.parse_reference(reader, "reader"),
         overwrite=overwrite,
         batch_size=batch_size,
         batch_elements=batch_elements,

@@ -2,10 +2,14 @@
 
 import json
 import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from taskgraft.cli.errors import CliError
 
 if TYPE_CHECKING:
     from taskgraft.model.task_model import TaskModel
@@ -16,6 +20,25 @@ RecipeArgument = Annotated[
 ArtifactArgument = Annotated[Path, typer.Argument(help="The folder of a fitted model.", show_default=False)]
 DataArgument = Annotated[str, typer.Argument(help="A file or folder of rows, or hub:NAME.", show_default=False)]
 
+InputsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="DATA",
+        help="A file or folder of rows, hub:NAME, a text, input files or a pattern of them, or - for standard input.",
+        show_default=False,
+    ),
+]
+TextsOption = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="TEXT", help="A text itself, even if it looks like a path; repeatable."),
+]
+ReaderOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Reader of the data: csv, lines, …, or {name: csv, settings}.")
+]
+DataSetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="data.KEY=VALUE", help="How these data are read: data.inputs=message; repeatable."),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: training.epochs=5; repeatable."),
@@ -62,6 +85,50 @@ def resolve_device(device: str) -> str:
 
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     return "cpu" if accelerator is None else accelerator.type
+
+
+def data_settings(artifact: Path, reader: str | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return settings of the data to predict for or to evaluate, from ``--reader`` and ``--set data.KEY=VALUE``.
+
+    Raises:
+        ConfigError: for an override of anything else.
+    """
+    from taskgraft.recipes.overrides import apply_override, override_error
+    from taskgraft.storage.manifest import read_manifest
+
+    data: dict[str, Any] = {} if reader is None else {"reader": parse_reference(reader, "reader")}
+    if reader is None and any(text.lstrip().startswith("data.reader.") for text in overrides):
+        fitted = read_manifest(artifact).recipe.data.reader
+        data |= {} if fitted is None else {"reader": fitted.model_dump(exclude_defaults=True)}
+    document: dict[str, Any] = {"data": data}
+    for text in overrides:
+        if not text.lstrip().startswith("data."):
+            raise override_error(text, "only settings of the data can be changed after the fit: data.KEY=VALUE.")
+        apply_override(document, text)
+    return dict(document["data"])
+
+
+def input_data(names: Sequence[str], texts: Sequence[str], *, quiet: bool) -> Any:
+    """Return what the arguments DATA and the options ``--text`` name, as the data of a prediction.
+
+    Raises:
+        CliError: when nothing is named, or too much.
+    """
+    from taskgraft.inputs.input_files import InputFiles, InputTexts
+    from taskgraft.inputs.standard_input import StandardInput
+    from taskgraft.progress import ProgressReporter
+
+    if not names and not texts:
+        raise CliError("Name the data: a file or folder, a pattern, a text (--text), or - for standard input.")
+    if (names and texts) or ("-" in names and len(names) > 1):
+        raise CliError("Give either DATA, --text, or - for standard input, not several of them.")
+    if texts:
+        return InputTexts(tuple(texts))
+    if list(names) == ["-"]:
+        if sys.stdin.isatty():
+            print("Reading rows from the terminal; end with Ctrl-D.", file=sys.stderr)  # noqa: T201
+        return StandardInput(sys.stdin.buffer, ProgressReporter(quiet=quiet))
+    return names[0] if len(names) == 1 else InputFiles(tuple(names))
 
 
 def split_names(text: str) -> tuple[str, ...]:

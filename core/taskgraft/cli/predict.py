@@ -11,7 +11,8 @@ from taskgraft.cli import options
 
 def predict_command(
     artifact: options.ArtifactArgument,
-    data: options.DataArgument,
+    data: options.InputsArgument = None,
+    texts: options.TextsOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="A .csv, .jsonl or .parquet file; CSV in the terminal by default."),
@@ -19,6 +20,15 @@ def predict_command(
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Add the probability of every class.")] = False,
     top: Annotated[int | None, typer.Option(min=1, metavar="K", help="Add the k most likely classes.")] = None,
     keep: options.KeepOption = "",
+    on_bad_row: Annotated[
+        str,
+        typer.Option(
+            metavar="error|skip|null",
+            help="Invalid rows: list them and stop; leave them out; or write them without a prediction, with the reason.",
+        ),
+    ] = "error",
+    reader: options.ReaderOption = None,
+    overrides: options.DataSetOption = None,
     overwrite: options.OverwriteOption = False,
     batch_size: options.BatchSizeOption = None,
     device: options.DeviceOption = "auto",
@@ -31,18 +41,22 @@ def predict_command(
     Raises:
         OutputError: before anything is loaded, when the file could not be written in the end.
     """
+    source = options.input_data(data or (), texts or (), quiet=quiet)
+    settings = options.data_settings(artifact, reader, overrides or ())
     if output is not None:
         from taskgraft.inference.writers import check_output
 
-        check_output(output, "predictions", overwrite=overwrite, data=data)
+        check_output(output, "predictions", overwrite=overwrite, data=source)
     rows = options.load_artifact(artifact, device).predict_to(
-        data,
+        source,
         sys.stdout if output is None else output,
         form="jsonl" if as_json else "csv",
         probabilities=probabilities,
         top=top,
         keep=options.split_names(keep),
         overwrite=overwrite,
+        on_bad_row=on_bad_row,
+        settings=settings,
         batch_size=batch_size,
         quiet=quiet,
     )

@@ -1,9 +1,10 @@
 """Feature extraction: the embeddings that a pretrained backbone computes for each row, without a head."""
 
-from collections import UserDict
+from collections import Counter, UserDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from taskgraft.composition.resolve import ComponentReference, GivenObject, Resol
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.rows import FIX_ADVICE
+from taskgraft.contract.recipe import DataConfig
+from taskgraft.contract.rows import FIX_ADVICE, Rows
 from taskgraft.contract.specs import BackboneSpec
 from taskgraft.data.column_matching import index_note, match_columns
 from taskgraft.data.dataset import check_not_empty
@@ -25,8 +27,11 @@ from taskgraft.inference.errors import InferenceError
 from taskgraft.inference.feature_windows import ExtractionConfig, WindowedExtraction
 from taskgraft.inference.row_features import RaggedFeatures, concat_features
 from taskgraft.inference.writers import FEATURE_COLUMN, check_columns, check_output, open_writer
+from taskgraft.inputs.input_request import InputRequest
+from taskgraft.inputs.read_inputs import read_inputs
 from taskgraft.progress import ProgressReporter
-from taskgraft.reading.read import read_rows
+from taskgraft.reading.cell_formats import format_cells
+from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.storage.manifest import InvalidArtifact, is_artifact, read_manifest
 
 _Component = ResolvedComponent[BackboneSpec] | GivenObject[Backbone]
@@ -66,7 +71,7 @@ def extract_features(
     Args:
         backbone: a name (``"hf-text:some/checkpoint"``), a dict with the name and settings, an object, or the folder of
             an artifact, for its trained backbone.
-        data: a path, ``hub:NAME``, a DataFrame, an Arrow table, a dataset, a list of dicts or a dict of columns.
+        data: as for :meth:`taskgraft.TaskModel.predict`.
         inputs: a column, columns in the order of the backbone's inputs, or input → column. By default columns are matched
             by name; for the backbone of an artifact, they are those that it was trained on.
         layout: ``"vector"``, ``"sequence"``, …; by default the first that the backbone emits.
@@ -74,14 +79,14 @@ def extract_features(
         batch_elements: elements per forward pass, padding included, if rows differ in length; by default unlimited.
         precision: ``"fp32"``, or ``"bf16"`` for matrix products in bfloat16. Features are float32 in either case.
         device: as in torch. By default the CPU; an object stays on its device.
-        reader: the reader of files; by default chosen by suffix.
+        reader: the reader of these files; by default chosen by suffix.
         quiet: show no progress.
 
     Raises:
         TaskgraftError: for any error that the user can fix.
     """
     settings = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
-    component, extraction = _prepare(backbone, data, inputs, layout, reader, settings, quiet=quiet)
+    component, extraction, _ = _prepare(backbone, data, inputs, layout, reader, settings, quiet=quiet)
     with _ready_backbone(component, device) as ready:
         return concat_features(list(extraction.features(ready)))
 
@@ -122,8 +127,7 @@ def extract_features_to(
     path = Path(output)
     check_output(path, "features", overwrite=overwrite, data=data)
     settings = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
-    component, extraction = _prepare(backbone, data, inputs, layout, reader, settings, quiet=quiet)
-    rows = extraction.rows
+    component, extraction, rows = _prepare(backbone, data, inputs, layout, reader, settings, keep, quiet=quiet)
     for column in keep:
         rows.column(column)  # raises when there is no such column
     kept = rows.table.select(list(keep))
@@ -144,23 +148,30 @@ def _prepare(
     layout: str | None,
     reader: ComponentReference | None,
     settings: Mapping[str, Any],
+    keep: Sequence[str] = (),
     *,
     quiet: bool,
-) -> tuple[_Component, WindowedExtraction]:
-    """Check the request without reading any weights."""
+) -> tuple[_Component, WindowedExtraction, Rows]:
+    """Check the request without reading any weights; also return the rows as they were read."""
     config = parse_config(ExtractionConfig, settings, "features")
     component = _find_backbone(backbone)
-    rows = read_rows(data, catalog(), "the data", reader=reader, advice=FIX_ADVICE)
+    formats = DataConfig()
+    if isinstance(component, ResolvedComponent) and component.base is not None:
+        formats = read_manifest(component.base).recipe.data
+        inputs = formats.columns if inputs is None else inputs
+    rows = read_inputs(_input_request(component, inputs, reader, keep), data)
+    drop_invalid(rows, rows.invalid, "error", FIX_ADVICE)
     check_not_empty(rows)
-    if inputs is None and isinstance(component, ResolvedComponent) and component.base is not None:
-        inputs = read_manifest(component.base).recipe.data.columns
     columns = match_columns(inputs, _description(component), rows, ())
     component = _fit_config(component, columns)
     emitted = _choose_layout(layout, component)
     reporter = ProgressReporter(quiet=quiet)
     if not _description(component).inputs and (note := index_note(rows, list(columns.values()), ())):
         reporter.message(note)
-    return component, WindowedExtraction(emitted, rows, columns, config, reporter)
+    described = _description(component)
+    read = format_cells(rows, formats, frozenset(columns.values()) if described.inputs else ())
+    drop_invalid(read, read.invalid, "error", FIX_ADVICE)
+    return component, WindowedExtraction(emitted, read, columns, config, reporter, Counter(read.notes)), rows
 
 
 @contextmanager
@@ -209,6 +220,38 @@ class _ColumnNames(UserDict[str, Any]):
             f"'{self._backbone}' fits its preprocessing to the training rows, so it has no features before a fit. "
             "Fit and save a model with it, then name the artifact as the backbone."
         )
+
+
+def _input_request(
+    component: _Component, inputs: Any, reader: ComponentReference | None, keep: Sequence[str]
+) -> InputRequest:
+    """Return what is needed of the data, as far as it is known before they are read."""
+    roles = _description(component).inputs
+    names = [role.name for role in roles]
+    named = [inputs] if isinstance(inputs, str) else inputs
+    if not roles:
+        columns = {}
+    elif named is None:
+        columns = {role.name: role.name for role in roles if role.required}
+    else:
+        columns = dict(named) if isinstance(named, Mapping) else dict(zip(names, named, strict=False))
+    return InputRequest(
+        columns,
+        tuple(names),
+        frozenset(role.name for role in roles if role.files),
+        partial(_raw_values, component),
+        reader,
+        reader is not None,
+        (*keep, *(names if named is None else ())),
+    )
+
+
+def _raw_values(component: _Component, role: str, value: Any) -> Sequence[Any]:
+    """Turn an object in memory into raw values, with a processor that needs no weights."""
+    if isinstance(component, GivenObject):
+        return component.value.processor.raw_values(role, value)
+    build = component.spec.build_on_meta
+    return [value] if build is None else build(component.config).processor.raw_values(role, value)
 
 
 def _description(component: _Component) -> BackboneDescription:

@@ -1,9 +1,9 @@
-"""Prediction with a fitted model: read the rows, preprocess them, run the model. No row is skipped."""
+"""Prediction with a fitted model: read the rows, preprocess them, run the model."""
 
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -13,55 +13,81 @@ from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.features import Features
-from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.predictions import Predictions, probabilities_by_label
 from taskgraft.contract.recipe import Recipe, TrainingConfig
-from taskgraft.contract.rows import FIX_ADVICE, Rows
+from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows
 from taskgraft.data.batching import BatchBudget
 from taskgraft.data.dataset import process_inputs, report_notes
-from taskgraft.discovery.catalog import catalog
+from taskgraft.data.preprocessing import ProcessedInputs
 from taskgraft.engine.forward import predict_batches, show_progress
-from taskgraft.inference.errors import InferenceError
-from taskgraft.inference.prediction_table import PredictionColumns, write_predictions
+from taskgraft.inference.errors import NoProbabilities
+from taskgraft.inference.prediction_table import PredictionColumns
+from taskgraft.inference.row_results import (
+    ADVICE,
+    OnInvalidRow,
+    RowResults,
+    check_choice,
+    invalid_row_notes,
+    pad_truncated,
+)
+from taskgraft.inference.write_predictions import write_predictions
 from taskgraft.inference.writers import check_output
+from taskgraft.inputs.data_settings import change_data_settings
+from taskgraft.inputs.input_files import file_column
+from taskgraft.inputs.input_request import InputRequest
+from taskgraft.inputs.read_inputs import read_inputs
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.cell_formats import format_cells, format_notes, verbatim_columns
 from taskgraft.reading.invalid_rows import drop_invalid
-from taskgraft.reading.read import read_rows
 
 
-def predict_rows(
-    fitted: FittedTask,
-    recipe: Recipe,
-    data: Any,
-    batch_size: int | None,
-    reporter: ProgressReporter,
-    notes: Counter[str] | None = None,
-) -> Predictions:
-    """Predict for all rows, in order, and report the notes of preprocessing ("cut to 256 pieces": 12 of 100 rows).
+@dataclass(frozen=True)
+class PredictionOptions:
+    """Arguments that all ways to predict share, as :meth:`taskgraft.TaskModel.predict` describes them."""
 
-    Args:
-        data: as for :func:`taskgraft.reading.read.read_rows`, or a plain list of inputs if the backbone reads one.
-        batch_size: rows per forward pass; that of training if None.
-        notes: collects the notes instead, for a caller that predicts in several windows and reports once.
+    on_bad_row: str = "error"
+    settings: Mapping[str, Any] | None = None
+    batch_size: int | None = None
+    quiet: bool = False
+
+
+def predict_rows(fitted: FittedTask, recipe: Recipe, data: Any, options: PredictionOptions) -> RowResults:
+    """Predict for rows. Result and errors as for :meth:`taskgraft.TaskModel.predict`."""
+    predictions, arrange = _predict_all(fitted, recipe, data, options)
+    return arrange(predictions.values)
+
+
+def predict_probabilities(
+    fitted: FittedTask, recipe: Recipe, data: Any, options: PredictionOptions, label: str
+) -> RowResults:
+    """Predict probabilities. ``label`` is that of the head; result, errors as for :meth:`taskgraft.TaskModel.predict_proba`."""
+    predictions, arrange = _predict_all(fitted, recipe, data, options)
+    if predictions.values and predictions.probabilities is None:
+        raise NoProbabilities(f"'{label}' predicts without probabilities. Ask for the predictions alone.")
+    rows = predictions.probabilities or ()
+    return arrange([probabilities_by_label(row.tolist(), predictions.classes) for row in rows])
+
+
+def _predict_all(
+    fitted: FittedTask, recipe: Recipe, data: Any, options: PredictionOptions
+) -> tuple[Predictions, Callable[[Sequence[Any]], RowResults]]:
+    """Predict for all rows at once, and report the notes of preprocessing ("cut to 256 pieces": 12 of 100 rows).
+
+    Returns:
+        the predictions of the valid rows, in order; and a function that arranges results of them as the results of all rows.
 
     Raises:
-        InvalidRows: listing every invalid row.
+        InvalidRows: listing every invalid row, where these are an error.
+        TaskgraftError: for data that cannot be read, or invalid options.
     """
-    rows = read_inputs(recipe, data)
-    report_notes(reporter, rows.notes, rows, "rows")
-    if not len(rows):
-        return Predictions([])
-    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        inputs = process_inputs(fitted.task.backbone, rows, recipe, Path(folder))
-        drop_invalid(rows, inputs.invalid, "error", FIX_ADVICE)
-        budget, progress = inference_budget(recipe, batch_size), show_progress(reporter)
-        predictions = predict_batches(fitted.task, 0, inputs.source, budget, progress, recipe.training.workers)
-    if notes is None:
-        report_notes(reporter, inputs.notes, rows, "rows")
-    else:
-        notes.update(inputs.notes)
-    if fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and inputs.elements is not None:
-        return _pad_truncated(predictions, inputs.elements)
-    return predictions
+    predictor = Predictor.create(fitted, recipe, options)
+    rows = predictor.read(data)
+    on_bad_row, count = predictor.on_bad_row, len(rows)
+    predictions, invalid = predictor.predict(rows, unless_invalid=on_bad_row == "error")
+    if invalid and (on_bad_row == "error" or (on_bad_row == "skip" and len(invalid) == count)):
+        raise InvalidRows(rows, invalid, ADVICE)
+    predictor.report(rows, invalid)
+    return predictions, lambda results: RowResults.arrange(results, count, invalid, on_bad_row)
 
 
 def predict_to_file(
@@ -70,30 +96,119 @@ def predict_to_file(
     data: Any,
     output: str | Path | TextIO,
     form: Literal["csv", "jsonl"],
-    probabilities: bool,
-    top: int | None,
-    keep: Sequence[str],
+    columns: tuple[bool, int | None, tuple[str, ...]],
     overwrite: bool,
-    batch_size: int | None,
-    reporter: ProgressReporter,
+    options: PredictionOptions,
 ) -> int:
-    """Predict into a file or a text stream. Arguments, result and errors as for :meth:`taskgraft.TaskModel.predict_to`."""
+    """Predict into a file or a text stream. Arguments, result and errors as for :meth:`taskgraft.TaskModel.predict_to`.
+
+    Args:
+        columns: whether to add probabilities, how many of the most likely classes, and the columns to keep.
+    """
     if isinstance(output, str | Path):
         output = Path(output)
         check_output(output, "predictions", overwrite=overwrite, data=data)
-    rows, notes = read_inputs(recipe, data), Counter[str]()
-    report_notes(reporter, rows.notes, rows, "rows")
-    kind, names = fitted.head.description.target, recipe.data.target
+    predictor = Predictor.create(fitted, recipe, options, columns[-1])
+    rows = predictor.read(data)
+    kind, names, files = fitted.head.description.target, recipe.data.target, file_column(predictor.request, data, rows)
     if kind == TargetKind.INPUTS and (schema := fitted.task.backbone.processor.element_schema).by_position:
         names = tuple(element.name for element in schema.kinds)
-
-    def predict(window: Rows) -> Predictions:
-        return predict_rows(fitted, recipe, window, batch_size, ProgressReporter(quiet=True), notes)
-
-    columns = PredictionColumns(kind, names, probabilities, top, tuple(keep))
-    count = write_predictions(rows, predict, columns, output, form=form, overwrite=overwrite, reporter=reporter)
-    report_notes(reporter, notes, rows, "rows")
+    count, invalid = write_predictions(
+        rows,
+        replace(predictor, reporter=ProgressReporter(quiet=True)),  # one progress bar, over the windows
+        PredictionColumns(kind, names, *columns, files),
+        output,
+        form=form,
+        overwrite=overwrite,
+        on_bad_row=predictor.on_bad_row,
+        reporter=predictor.reporter,
+    )
+    predictor.report(rows, invalid)
     return count
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Predicts for some rows after another, and collects the notes on them.
+
+    Attributes:
+        recipe: with the settings of the data to predict for.
+        reporter: shows progress.
+        notes: of the rows so far.
+    """
+
+    fitted: FittedTask
+    recipe: Recipe
+    request: InputRequest
+    budget: BatchBudget
+    on_bad_row: OnInvalidRow
+    reporter: ProgressReporter
+    notes: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def create(
+        cls, fitted: FittedTask, recipe: Recipe, options: PredictionOptions, keep: Sequence[str] = ()
+    ) -> "Predictor":
+        """Check the options. Raises ConfigError or InferenceError."""
+        on_bad_row, budget = check_choice(options.on_bad_row), inference_budget(recipe, options.batch_size)
+        settings = options.settings or {}
+        recipe = change_data_settings(recipe, settings, "a prediction")
+        request = InputRequest.of(fitted.task.backbone, recipe, any_file="reader" in settings, keep=keep)
+        return cls(fitted, recipe, request, budget, on_bad_row, ProgressReporter(quiet=options.quiet))
+
+    def read(self, data: Any) -> Rows:
+        """Read rows. Invalid ones stay, unless they are an error; remarks on all are reported.
+
+        Raises:
+            InvalidRows: listing every row that the reader rejects, before anything is computed.
+        """
+        rows = read_inputs(self.request, data)
+        if self.on_bad_row == "error":
+            drop_invalid(rows, rows.invalid, "error", ADVICE)
+        report_notes(self.reporter, rows.notes, rows, "rows")
+        return rows
+
+    def predict(self, rows: Rows, *, unless_invalid: bool) -> tuple[Predictions, Mapping[int, str]]:
+        """Predict for the valid ones among some rows.
+
+        Args:
+            unless_invalid: predict nothing if a row is invalid.
+
+        Returns:
+            their predictions, in order; and row → why it is invalid.
+        """
+        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+            inputs, invalid = self._process(rows, Path(folder))
+            if inputs is None or (invalid and unless_invalid):
+                return Predictions([]), invalid
+            progress, workers = show_progress(self.reporter), self.recipe.training.workers
+            predictions = predict_batches(self.fitted.task, 0, inputs.source, self.budget, progress, workers)
+        self.notes.update({**inputs.notes, **format_notes(rows, inputs.rows)})
+        if self.fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and inputs.elements is not None:
+            return pad_truncated(predictions, inputs.elements), invalid
+        return predictions, invalid
+
+    def check(self, rows: Rows) -> Mapping[int, str]:
+        """Find the invalid ones among some rows, without running the model: row → why it is invalid."""
+        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+            return self._process(rows, Path(folder))[1]
+
+    def report(self, rows: Rows, invalid: Mapping[int, str]) -> None:
+        """Report the notes on all rows."""
+        report_notes(self.reporter, {**self.notes, **invalid_row_notes(invalid, self.on_bad_row)}, rows, "rows")
+
+    def _process(self, rows: Rows, folder: Path) -> tuple[ProcessedInputs | None, dict[int, str]]:
+        """Process the valid rows; None if there are none. Also return row → why it is invalid."""
+        rows = format_inputs(rows, self.fitted, self.recipe)
+        usable = [row for row in range(len(rows)) if row not in rows.invalid]
+        if not usable:
+            return None, dict(rows.invalid)
+        some = rows.take(usable) if rows.invalid else rows
+        inputs = process_inputs(self.fitted.task.backbone, some, self.recipe, folder)
+        invalid = {**rows.invalid, **{usable[row]: reason for row, reason in inputs.invalid.items()}}
+        if len(inputs.invalid) == len(usable):
+            return None, invalid
+        return inputs.drop(inputs.invalid, "skip"), invalid
 
 
 def reference_features(fitted: FittedTask, recipe: Recipe, data: Any) -> Callable[[], Features]:
@@ -103,8 +218,10 @@ def reference_features(fitted: FittedTask, recipe: Recipe, data: Any) -> Callabl
         InvalidRows: listing every invalid row.
         DataError: if there are no rows.
     """
-    rows = read_inputs(recipe, data)
-    rows = rows.take(range(min(len(rows), recipe.training.batch_size)))
+    rows = read_inputs(InputRequest.of(fitted.task.backbone, recipe), data)
+    drop_invalid(rows, rows.invalid, "error", FIX_ADVICE)
+    rows = format_inputs(rows.take(range(min(len(rows), recipe.training.batch_size))), fitted, recipe)
+    drop_invalid(rows, rows.invalid, "error", FIX_ADVICE)
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
         inputs = process_inputs(fitted.task.backbone, rows, recipe, Path(folder))
         drop_invalid(rows, inputs.invalid, "error", FIX_ADVICE)
@@ -117,25 +234,10 @@ def reference_features(fitted: FittedTask, recipe: Recipe, data: Any) -> Callabl
     return features
 
 
-def read_inputs(recipe: Recipe, data: Any) -> Rows:
-    """Read rows with the reader of the recipe.
-
-    Raises:
-        InferenceError: for a single text, or a plain list where the backbone reads several inputs.
-        InvalidRows: listing every row that the reader rejects.
-    """
-    names = recipe.data.columns
-    if isinstance(data, str) and len(names) == 1 and not _is_data_source(data):
-        raise InferenceError(
-            f"{data!r:.60} is not a readable file. To predict for one input, put it in a list: predict([…])."
-        )
-    if isinstance(data, Sequence) and not isinstance(data, str) and data and not isinstance(data[0], Mapping):
-        if len(names) != 1:
-            raise InferenceError(
-                f"A plain list was given, but the model reads {', '.join(names)}. Give a list of dicts."
-            )
-        data = {next(iter(names.values())): list(data)}
-    return read_rows(data, catalog(), "the data", reader=recipe.data.reader, advice=FIX_ADVICE)
+def format_inputs(rows: Rows, fitted: FittedTask, recipe: Recipe) -> Rows:
+    """Rewrite the cells of rows to canonical text, as the fit did; rows with cells that are two numbers are invalid."""
+    kind = fitted.head.description.target
+    return format_cells(rows, recipe.data, verbatim_columns(recipe.data, fitted.task.backbone.description, kind))
 
 
 def inference_budget(recipe: Recipe, batch_size: int | None) -> BatchBudget:
@@ -143,15 +245,3 @@ def inference_budget(recipe: Recipe, batch_size: int | None) -> BatchBudget:
     size = recipe.training.batch_size if batch_size is None else batch_size
     settings = parse_config(TrainingConfig, {"batch_size": size}, "predicting")
     return BatchBudget(settings.batch_size, recipe.training.batch_elements)
-
-
-def _pad_truncated(predictions: Predictions, elements: Sequence[int]) -> Predictions:
-    """Predict None for elements that preprocessing cut off."""
-    rows = zip(predictions.values, elements, strict=True)
-    values = [[*value, *[None] * (count - len(value))] for value, count in rows]
-    return Predictions(values, predictions.probabilities, predictions.classes)
-
-
-def _is_data_source(text: str) -> bool:
-    """Return whether a text looks like the location of data, and not like an input itself."""
-    return bool(Path(text).suffix) or os.path.exists(text) or catalog().has_scheme(text)

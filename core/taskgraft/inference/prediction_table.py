@@ -1,9 +1,8 @@
-"""Predictions as output tables, written in row order, one window of rows after another."""
+"""Predictions as output tables, one window of rows after another."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +12,11 @@ from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
 from taskgraft.contract.predictions import Predictions, probabilities_by_label
 from taskgraft.contract.rows import Rows
 from taskgraft.inference.errors import InferenceError, NoProbabilities
-from taskgraft.inference.writers import CsvWriter, check_output, check_unique, open_writer, writer_type
-from taskgraft.progress import ProgressReporter
+from taskgraft.inference.row_results import OnInvalidRow
+from taskgraft.inference.writers import check_unique
 
-ROWS_PER_WINDOW, GRIDS_PER_WINDOW = 4_096, 64
-"""Rows that are predicted and written at a time; fewer where the prediction of a row is a grid of labels."""
-
-_GRID_TARGETS = frozenset({TargetKind.GRID_CATEGORIES, TargetKind.PAIR_CATEGORIES})
+GRID_TARGETS = frozenset({TargetKind.GRID_CATEGORIES, TargetKind.PAIR_CATEGORIES})
+"""Kinds of target of which the prediction of a row is a grid of labels."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,7 @@ class PredictionColumns:
         probabilities: whether to add the probability of every class.
         top: how many of the most likely classes to add, with their probabilities.
         keep: columns of the data, placed before the predictions.
+        files: a column of the data that names the file of each row, written as ``file``.
     """
 
     target: TargetKind
@@ -39,50 +37,66 @@ class PredictionColumns:
     probabilities: bool = False
     top: int | None = None
     keep: tuple[str, ...] = ()
+    files: str | None = None
 
 
-def write_predictions(
-    rows: Rows,
-    predict: Callable[[Rows], Predictions],
-    columns: PredictionColumns,
-    output: Path | TextIO,
-    *,
-    form: Literal["csv", "jsonl"] = "csv",
-    overwrite: bool = False,
-    reporter: ProgressReporter,
-) -> int:
-    """Predict for all rows into a file, in the format of its suffix, or into an open text stream; return their number.
+class OutputTable:
+    """Makes output tables of windows. Those before the first valid row wait until the columns are known."""
 
-    Args:
-        predict: predicts for some of the rows.
-        form: of a text stream.
+    def __init__(self, wanted: PredictionColumns, on_bad_row: OnInvalidRow):
+        self._wanted, self._on_bad_row = wanted, on_bad_row
+        self._schema: pa.Schema | None = None
+        self._waiting: list[tuple[Rows, Mapping[int, str]]] = []
 
-    Raises:
-        OutputError: if the file exists, has another suffix, or cannot be written.
-        MissingColumn: for a kept column.
-        InferenceError, NoProbabilities: for two columns of one name, or what these predictions do not have.
-    """
-    if isinstance(output, Path):
-        check_output(output, "predictions", overwrite=overwrite)
-    if columns.target in _GRID_TARGETS and writer_type(output, "predictions", form) is CsvWriter:
-        raise InferenceError(
-            "This model predicts a grid of labels for each row, which a CSV cell cannot hold. Write a .jsonl or .parquet "
-            'file, or print JSON lines (--json, form="jsonl").'
-        )
-    for column in columns.keep:
-        rows.column(column)  # raises when there is no such column
-    size = GRIDS_PER_WINDOW if columns.target in _GRID_TARGETS else ROWS_PER_WINDOW
-    starts = range(0, len(rows), size) or (0,)
-    with open_writer(output, "predictions", len(rows), form) as writer:
-        for start in reporter.track(starts, "predicting", len(starts)):
-            window = rows.take(range(start, min(start + size, len(rows))))
-            writer.write(_output_table(window, predict(window), columns))
-    return len(rows)
+    def add(self, rows: Rows, predictions: Predictions, invalid: Mapping[int, str]) -> Iterator[pa.Table]:
+        """Yield the tables that are complete with the predictions for the valid ones of these rows."""
+        if invalid and len(invalid) == len(rows) and self._schema is None:
+            self._waiting.append((rows, invalid))
+            return
+        predicted = None if len(invalid) == len(rows) > 0 else _prediction_table(predictions, self._wanted)
+        if predicted is not None and self._schema is None:
+            self._schema = predicted.schema
+            yield from self.finish()
+        yield self._table(rows, predicted, invalid)
+
+    def finish(self) -> Iterator[pa.Table]:
+        """Yield the tables of rows that wait."""
+        for rows, invalid in self._waiting:
+            yield self._table(rows, None, invalid)
+        self._waiting = []
+
+    def _table(self, rows: Rows, predicted: pa.Table | None, invalid: Mapping[int, str]) -> pa.Table:
+        skip = self._on_bad_row == "skip"
+        written = [row for row in range(len(rows)) if not (skip and row in invalid)]
+        if skip and invalid:
+            rows = rows.take(written)
+        columns = [_place_column(rows)] if skip else []
+        if self._wanted.files is not None and "file" not in self._wanted.keep:
+            columns.append(("file", rows.table.column(self._wanted.files)))
+        columns += [(name, rows.table.column(name)) for name in self._wanted.keep]
+        columns += self._prediction_columns(predicted, written, invalid)
+        if self._on_bad_row == "null":
+            columns.append(("reason", pa.array([invalid.get(row) for row in written], pa.large_string())))
+        check_unique([name for name, _ in columns])
+        return pa.table(dict(columns))
+
+    def _prediction_columns(
+        self, predicted: pa.Table | None, written: Sequence[int], invalid: Mapping[int, str]
+    ) -> list[tuple[str, Any]]:
+        """Return the columns of predictions, null for rows that have none."""
+        if predicted is None:
+            schema = self._schema or pa.schema([(name, pa.string()) for name in _names_without_types(self._wanted)])
+            return [(field.name, pa.nulls(len(written), field.type)) for field in schema]
+        if len(predicted) < len(written):
+            valid = iter(range(len(predicted)))
+            predicted = predicted.take(
+                pa.array([None if row in invalid else next(valid) for row in written], pa.int64())
+            )
+        return list(zip(predicted.column_names, predicted.columns, strict=True))
 
 
-def _output_table(rows: Rows, predictions: Predictions, wanted: PredictionColumns) -> pa.Table:
-    columns = [(name, rows.table.column(name)) for name in wanted.keep]
-    columns += _prediction_columns(predictions, wanted)
+def _prediction_table(predictions: Predictions, wanted: PredictionColumns) -> pa.Table:
+    columns = _prediction_columns(predictions, wanted)
     if wanted.probabilities or wanted.top is not None:
         if predictions.values and predictions.probabilities is None:
             raise NoProbabilities("This model predicts without probabilities. Ask for the predictions alone.")
@@ -90,6 +104,19 @@ def _output_table(rows: Rows, predictions: Predictions, wanted: PredictionColumn
         columns += _probability_columns(predictions, wanted.target) if wanted.probabilities else []
     check_unique([name for name, _ in columns])
     return pa.table(dict(columns))
+
+
+def _place_column(rows: Rows) -> tuple[str, pa.Array]:
+    """Return the lines of rows in their file, or their numbers in the data."""
+    if rows.lines is not None:
+        return "line", pa.array(rows.lines, pa.int64())
+    return "row", pa.array(range(len(rows)) if rows.numbers is None else rows.numbers, pa.int64())
+
+
+def _names_without_types(wanted: PredictionColumns) -> list[str]:
+    """Return the columns of predictions if no row has one."""
+    several = wanted.target in (TargetKind.NUMBERS, TargetKind.INPUTS) and len(wanted.names) > 1
+    return [f"prediction_{name}" for name in wanted.names] if several else ["prediction"]
 
 
 def _prediction_columns(predictions: Predictions, wanted: PredictionColumns) -> list[tuple[str, pa.Array]]:
@@ -104,7 +131,7 @@ def _prediction_columns(predictions: Predictions, wanted: PredictionColumns) -> 
         ]
     if wanted.target == TargetKind.INPUTS and wanted.names:
         return [(f"prediction_{name}", pa.array([value[name] for value in values])) for name in wanted.names]
-    if wanted.target in _GRID_TARGETS:
+    if wanted.target in GRID_TARGETS:
         return [("prediction", _grid_column(predictions))]
     label_type = pa.array(predictions.classes).type if predictions.classes else None
     if wanted.target != TargetKind.CATEGORY and label_type is not None:

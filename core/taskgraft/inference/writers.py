@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal, TextIO
@@ -88,11 +88,18 @@ def writer_type(output: Path | TextIO, what: _Output, form: str) -> type[Writer]
 
 
 @contextmanager
-def open_writer(output: Path | TextIO, what: _Output, rows: int, form: str = "csv") -> Iterator[Writer]:
+def open_writer(
+    output: Path | TextIO,
+    what: _Output,
+    rows: int,
+    form: str = "csv",
+    destination: Callable[[], Path] | None = None,
+) -> Iterator[Writer]:
     """Open a file, which appears if all goes well, or use an open text stream of a form. Raises OutputError.
 
     Args:
         rows: the number of rows that will be written.
+        destination: returns the path at which the file appears, once it is complete; ``output`` by default.
     """
     create = writer_type(output, what, form)
     if not isinstance(output, Path):
@@ -100,7 +107,7 @@ def open_writer(output: Path | TextIO, what: _Output, rows: int, form: str = "cs
         return
     mode, encoding, newline = ("wb", None, None) if create.binary else ("w", "utf-8", "")
     with (
-        atomic_file(output, what) as temporary,
+        atomic_file(output, what, destination) as temporary,
         temporary.open(mode, encoding=encoding, newline=newline) as file,
         create(file, rows) as writer,
     ):

@@ -1,7 +1,7 @@
 """Evaluate a fitted task on labelled rows: read them, predict, compute metrics."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,12 @@ from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.evaluation.baselines import fit_requested_baselines
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import LabelledPredictions, evaluate_predictions, prepare_evaluation
-from taskgraft.inference.predict import inference_budget
+from taskgraft.inference.predict import format_inputs, inference_budget
+from taskgraft.inputs.data_settings import change_data_settings
+from taskgraft.inputs.input_request import InputRequest
+from taskgraft.inputs.standard_input import StandardInput, read_standard_input
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.reading.read import read_rows
 
 _References = ComponentReference | Sequence[ComponentReference]
@@ -32,6 +36,7 @@ class EvaluationRequest:
     groups: str | None
     resamples: int
     figures: str | Path | None
+    settings: Mapping[str, Any] | None
     batch_size: int | None
 
 
@@ -39,16 +44,25 @@ def evaluate_rows(
     fitted: FittedTask, recipe: Recipe, label: str, data: Any, request: EvaluationRequest, reporter: ProgressReporter
 ) -> Evaluation:
     """Evaluate labelled rows. ``label`` is that of the head; result and errors as for :meth:`taskgraft.TaskModel.evaluate`."""
-    task, settings = fitted.task, recipe.data
-    rows = read_rows(data, catalog(), "the data", reader=settings.reader, on_bad_row=settings.on_bad_row)
+    task, settings, fit_recipe = fitted.task, request.settings or {}, recipe
+    recipe = change_data_settings(recipe, settings, "an evaluation")
+    reader, any_file, on_bad_row = recipe.data.reader, "reader" in settings, recipe.data.on_bad_row
+    if isinstance(data, StandardInput):
+        columns = InputRequest.of(task.backbone, recipe, any_file=any_file, keep=recipe.data.target)
+        data = read_standard_input(columns, data)
+        data = drop_invalid(data, data.invalid, on_bad_row)
+    rows = read_rows(data, catalog(), "the data", reader=reader, any_file=any_file, on_bad_row=on_bad_row)
+    rows = format_inputs(rows, fitted, recipe)
+    rows = drop_invalid(rows, rows.invalid, on_bad_row)
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        rows, dataset = eval_dataset(fitted.head, fitted.target, task.backbone, rows, recipe, Path(folder, "rows"))
-        report_notes(reporter, rows.notes, rows, "rows")
+        labelled = eval_dataset(fitted.head, fitted.target, task.backbone, rows, recipe, Path(folder, "rows"))
+        rows, dataset = labelled.rows, labelled.dataset
+        report_notes(reporter, labelled.notes, rows, "rows")
         evaluation = prepare_evaluation(
             fitted, recipe, label, rows, request.metrics, request.groups, request.resamples, request.figures
         )
-        requested = fit_requested_baselines(request.baselines, fitted, recipe, label, Path(folder, "training_rows"))
+        requested = fit_requested_baselines(request.baselines, fitted, fit_recipe, label, Path(folder, "training_rows"))
         budget = inference_budget(recipe, request.batch_size)
         predictions = predict_batches(task, 0, dataset.inputs, budget, show_progress(reporter))
-    labelled = LabelledPredictions(predictions, all_targets(dataset.targets), rows)
-    return evaluate_predictions(fitted, recipe, labelled, evaluation, reporter, requested)
+    predicted = LabelledPredictions(predictions, all_targets(dataset.targets), rows, labelled.notes)
+    return evaluate_predictions(fitted, recipe, predicted, evaluation, reporter, requested)

@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from taskgraft.adaptation.fitted_task import FittedTask
-from taskgraft.adaptation.insertion import remove_modules
-from taskgraft.adaptation.merging import AdapterMerge
-from taskgraft.artifact.export import export_checkpoint
+from taskgraft.adaptation.second_fit import undone_on_failure
 from taskgraft.artifact.save import save
 from taskgraft.composition.compose import Composition
-from taskgraft.composition.resolve import ComponentReference
-from taskgraft.contract.predictions import probabilities_by_label
+from taskgraft.composition.resolve import ComponentReference, GivenObject
 from taskgraft.contract.recipe import Recipe, TrainingConfig
+from taskgraft.engine.random_state import restored_random_state
 from taskgraft.evaluation.bootstrap import RESAMPLES
 from taskgraft.evaluation.evaluation import Evaluation
-from taskgraft.inference.errors import NoProbabilities
-from taskgraft.inference.predict import predict_rows, predict_to_file, reference_features
+from taskgraft.inference.predict import PredictionOptions, predict_probabilities, predict_rows, predict_to_file
+from taskgraft.inference.row_results import RowResults
 from taskgraft.model.evaluate import EvaluationRequest, evaluate_rows
 from taskgraft.model.fit import FitReport, ModelError, fit_and_evaluate, read_fit_data, recipe_of_arguments
+from taskgraft.model.merge import export_merged, merge_inserted
 from taskgraft.progress import ProgressReporter
 from taskgraft.training.fit import RunOptions
 from taskgraft.training.shared_cache import SharedCache
@@ -33,7 +32,7 @@ class TaskModel:
     Attributes:
         composition: the three components, resolved and checked.
         recipe: the components, and once fitted also the data and the training.
-        fitted: the trained module and what belongs to it; None before :meth:`fit`, and after a fit that failed.
+        fitted: the trained module and what belongs to it; None before :meth:`fit`. A fit that fails leaves it as it was.
         shared_cache: frozen features that the fits of one comparison share; None computes them in each fit.
     """
 
@@ -63,6 +62,8 @@ class TaskModel:
     ) -> FitReport:
         """Train on labelled rows. A backbone that was given as an object is trained in place.
 
+        If a later fit fails, the model that was fitted before stays, also on a backbone object; until then both are in memory.
+
         Args:
             train: a path, ``hub:NAME``, a DataFrame, an Arrow table, a dataset, a list of dicts or a dict of columns.
             validation: the same, for early stopping, tuning and evaluation; or the share of the training rows to hold out.
@@ -87,8 +88,12 @@ class TaskModel:
             split, validation = f"fraction:{validation}", None
         named = {"split": split, "reader": reader, "inputs": inputs, "target": target, "on_bad_row": on_bad_row}
         recipe = recipe_of_arguments(self._composed, train, validation, {**(data or {}), **named}, training)
-        return self.fit_recipe(recipe, train=train, validation=validation, run=run, resume=resume, quiet=quiet)
+        report = self.fit_recipe(recipe, train=train, validation=validation, run=run, resume=resume, quiet=quiet)
+        if report.selection_note:
+            ProgressReporter(quiet=quiet).message(report.selection_note)
+        return report
 
+    @restored_random_state(start_device=True)
     def fit_recipe(
         self,
         recipe: Recipe,
@@ -113,14 +118,13 @@ class TaskModel:
             raise ModelError("A run is resumed from its folder, but none was named. Name it with run=….")
         options = None if run is None else RunOptions(Path(run), resume)
         recipe, rows, validation_rows = read_fit_data(self._composed, recipe, train, validation)
-        if self.fitted is not None:
-            remove_modules(self.fitted.task.backbone, self.fitted.inserted)
-            self.fitted = None
-        cache = self.shared_cache
-        result, metrics = fit_and_evaluate(self._composed, recipe, rows, validation_rows, options, cache, reporter)
+        cache, given = self.shared_cache, isinstance(self._composed.backbone, GivenObject)
+        with undone_on_failure(self.fitted if given else None):
+            result, metrics = fit_and_evaluate(self._composed, recipe, rows, validation_rows, options, cache, reporter)
         self.composition, self.recipe, self.fitted = result.composition, result.recipe, result.fitted
         return FitReport.of(result, metrics, time.monotonic() - began)
 
+    @restored_random_state()
     def evaluate(
         self,
         data: Any,
@@ -130,6 +134,7 @@ class TaskModel:
         groups: str | None = None,
         resamples: int = RESAMPLES,
         figures: str | Path | None = None,
+        settings: Mapping[str, Any] | None = None,
         batch_size: int | None = None,
         quiet: bool = False,
     ) -> Evaluation:
@@ -142,33 +147,55 @@ class TaskModel:
             groups: a column of groups (customers, patients) to resample as a whole, where rows of a group are alike.
             resamples: number of bootstrap resamples for the intervals; 0 computes none.
             figures: a folder for figures of the metrics. It is created; files of the same names are replaced.
-            batch_size, quiet: as for :meth:`predict`.
+            settings, batch_size, quiet: as for :meth:`predict`.
 
         Returns:
             metric → value, with intervals, the values of the baselines, and the files of the figures.
-
-        Raises:
-            TaskgraftError: when the model is not fitted, or for invalid data or settings.
         """
         fitted, label = self._require_fitted("evaluate"), self.composition.head.label
-        request = EvaluationRequest(metrics, baselines, groups, resamples, figures, batch_size)
+        request = EvaluationRequest(metrics, baselines, groups, resamples, figures, settings, batch_size)
         return evaluate_rows(fitted, self.recipe, label, data, request, ProgressReporter(quiet=quiet))
 
-    def predict(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
+    @restored_random_state()
+    def predict(
+        self,
+        data: Any,
+        *,
+        on_bad_row: str = "error",
+        settings: Mapping[str, Any] | None = None,
+        batch_size: int | None = None,
+        quiet: bool = False,
+    ) -> RowResults:
         """Predict for each row, in the labels and units of the target column.
 
         Args:
-            data: as for :meth:`fit`, or a plain list of inputs for a backbone with one input.
+            data: as for :meth:`fit`; or for a backbone with one input a text, the path of an image or a pattern of paths, an
+                object in memory, or several in a list, an array, a Series or an iterator; or a dict of one row.
+            on_bad_row: ``"error"`` lists all invalid rows and stops, ``"skip"`` leaves them out, ``"null"`` predicts None.
+            settings: about these data, as a recipe has them: ``{"reader": "lines", "inputs": "message", "missing": ["NA"]}``.
             batch_size: rows per forward pass; that of training by default.
             quiet: show no progress.
 
         Returns:
-            a label, a number, or a list of them, per row.
+            a list: per row a label, a number, or a list of them; its attributes ``rows`` and ``reasons`` say which row each is
+            for, and which rows are invalid.
         """
-        fitted = self._require_fitted("predict")
-        return predict_rows(fitted, self.recipe, data, batch_size, ProgressReporter(quiet=quiet)).values
+        fitted, options = (
+            self._require_fitted("predict"),
+            PredictionOptions(on_bad_row, settings, batch_size, quiet),
+        )
+        return predict_rows(fitted, self.recipe, data, options)
 
-    def predict_proba(self, data: Any, *, batch_size: int | None = None, quiet: bool = False) -> list[Any]:
+    @restored_random_state()
+    def predict_proba(
+        self,
+        data: Any,
+        *,
+        on_bad_row: str = "error",
+        settings: Mapping[str, Any] | None = None,
+        batch_size: int | None = None,
+        quiet: bool = False,
+    ) -> RowResults:
         """Predict probabilities. Arguments as for :meth:`predict`.
 
         Returns:
@@ -177,13 +204,13 @@ class TaskModel:
         Raises:
             NoProbabilities: for a head that predicts none.
         """
-        fitted = self._require_fitted("predict")
-        predictions = predict_rows(fitted, self.recipe, data, batch_size, ProgressReporter(quiet=quiet))
-        if predictions.values and predictions.probabilities is None:
-            label = self.composition.head.label
-            raise NoProbabilities(f"'{label}' predicts without probabilities. Ask for the predictions alone.")
-        return [probabilities_by_label(row.tolist(), predictions.classes) for row in predictions.probabilities or ()]
+        fitted, options = (
+            self._require_fitted("predict"),
+            PredictionOptions(on_bad_row, settings, batch_size, quiet),
+        )
+        return predict_probabilities(fitted, self.recipe, data, options, self.composition.head.label)
 
+    @restored_random_state()
     def predict_to(
         self,
         data: Any,
@@ -194,32 +221,36 @@ class TaskModel:
         top: int | None = None,
         keep: Sequence[str] = (),
         overwrite: bool = False,
+        on_bad_row: str = "error",
+        settings: Mapping[str, Any] | None = None,
         batch_size: int | None = None,
         quiet: bool = False,
     ) -> int:
         """Predict for any number of rows into a file, in bounded memory and in the order of the rows.
 
+        Input files of a folder or a pattern are named in a column ``file``. With ``on_bad_row="skip"`` a column has the line or
+        number of each row; with ``"null"`` the column ``reason`` says why a row has no prediction.
+
         Args:
-            data: as for :meth:`fit`.
             output: a .csv, .jsonl or .parquet file, or an open text stream.
             form: the format of a text stream.
             probabilities: whether to add the probability of every class.
             top: number of most likely classes to add, with their probabilities.
             keep: columns of the data to copy, placed before the predictions.
             overwrite: whether to replace an existing file.
-            batch_size, quiet: as for :meth:`predict`.
+            data, on_bad_row, settings, batch_size, quiet: as for :meth:`predict`.
 
         Returns:
-            the number of rows.
-
-        Raises:
-            TaskgraftError: for invalid data, unavailable columns, or a file that cannot be written.
+            the number of predictions.
         """
-        fitted, recipe, reporter = self._require_fitted("predict"), self.recipe, ProgressReporter(quiet=quiet)
-        return predict_to_file(
-            fitted, recipe, data, output, form, probabilities, top, keep, overwrite, batch_size, reporter
+        fitted, options = (
+            self._require_fitted("predict"),
+            PredictionOptions(on_bad_row, settings, batch_size, quiet),
         )
+        columns = probabilities, top, tuple(keep)
+        return predict_to_file(fitted, self.recipe, data, output, form, columns, overwrite, options)
 
+    @restored_random_state()
     def merge(self, *, check: Any = None) -> None:
         """Merge inserted modules, such as LoRA, into the weights of the layers they wrap. Without any it does nothing.
 
@@ -232,53 +263,35 @@ class TaskModel:
         Raises:
             MergeError: when a module cannot be merged, or does not compute the same. The model is then unchanged.
         """
-        fitted, merge = self._start_merge("be merged", check)
-        merge.merge()
-        if fitted.inserted:
-            fitted.mark_merged()
+        merge_inserted(self._require_fitted("be merged"), self.recipe, check)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write an artifact: a folder with the trained weights, the recipe and checksums.
+        """Write an artifact, a folder with the trained weights, the recipe and checksums; return its absolute path.
 
         Args:
             path: the folder, which is created.
             overwrite: whether to replace an artifact that is there.
-
-        Returns:
-            its absolute path.
 
         Raises:
             SaveError: when something else is there, or the folder cannot be written.
         """
         return save(self._require_fitted("be saved"), self.composition, self.recipe, Path(path), overwrite=overwrite)
 
+    @restored_random_state()
     def export(self, folder: str | Path, *, check: Any = None, overwrite: bool = False) -> Path:
-        """Write the trained backbone as a checkpoint of its own library, with inserted modules merged, without the head.
+        """Write the trained backbone, with inserted modules merged, as a checkpoint of its library; return its absolute path.
 
         Args:
             folder: is created.
             check: rows on which features are compared, as for :meth:`merge`.
             overwrite: whether to replace an earlier export.
 
-        Returns:
-            its absolute path.
-
         Raises:
             ExportNotSupported: when the library has no checkpoint format for this backbone.
             MergeError: when an inserted module cannot be merged.
         """
-        fitted, merge = self._start_merge("be exported", check)
-        backbone, target = fitted.task.backbone, Path(folder)
-        merge.merge()
-        try:
-            return export_checkpoint(backbone, self.recipe, self.composition, target, overwrite=overwrite)
-        finally:
-            merge.undo()
-
-    def _start_merge(self, action: str, check: Any) -> tuple[FittedTask, AdapterMerge]:
-        fitted = self._require_fitted(action)
-        features = None if check is None else reference_features(fitted, self.recipe, check)
-        return fitted, AdapterMerge(fitted.task.backbone, fitted.inserted, features)
+        fitted, target = self._require_fitted("be exported"), Path(folder)
+        return export_merged(fitted, self.composition, self.recipe, target, check, overwrite=overwrite)
 
     def _require_fitted(self, action: str) -> FittedTask:
         if self.fitted is None:

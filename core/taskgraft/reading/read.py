@@ -55,7 +55,7 @@ def read_rows(
         return data
     if isinstance(data, str | Path):
         rows = read_file(data, reader, any_file=any_file, catalog=catalog)
-        return with_mojibake_remark(drop_invalid(rows, rows.invalid, on_bad_row, advice))
+        return drop_invalid(rows, rows.invalid, on_bad_row, advice)
     return with_mojibake_remark(Rows(name_class_labels(_to_table(data, what), what), what, index=_row_labels(data)))
 
 
@@ -87,7 +87,8 @@ def read_file(
         rows = spec.read(place, config)
     else:
         rows = spec.read_columns(place, config, columns)
-    rows, path = replace(rows, table=name_class_labels(rows.table, rows.source)), Path(path)
+    rows = with_mojibake_remark(replace(rows, table=name_class_labels(rows.table, rows.source)))
+    path = Path(path)
     folder = path if path.is_dir() else path.parent
     if rows.folder is not None or not folder.is_dir():
         return rows
@@ -215,7 +216,9 @@ def _convert(data: Any) -> pa.Table | None:
         names = dict.fromkeys(name for row in data for name in row)
         return pa.table({name: _to_array(name, [row.get(name) for row in data]) for name in names})
     if kind == "pandas.DataFrame":
-        return pa.Table.from_pandas(data, preserve_index=False)
+        table, names = pa.Table.from_pandas(data, preserve_index=False), list(data.columns)
+        unnamed = [name is None or name != name for name in names]  # pyarrow calls such a column 'None' or 'nan'
+        return table.rename_columns(["" if no else text for no, text in zip(unnamed, table.column_names, strict=True)])
     other_table = hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")  # of Polars, for example
     return pa.table(data) if other_table else None
 

@@ -29,12 +29,16 @@ def check_output_path(path: Path, suffixes: Iterable[str], what: str, *, overwri
 
 
 @contextmanager
-def atomic_file(path: Path, what: str) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success, move the file to ``path``. Raises OutputError when it cannot."""
+def atomic_file(path: Path, what: str, destination: Callable[[], Path] | None = None) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success, move the file to ``path``. Raises OutputError when it cannot.
+
+    Args:
+        destination: returns the path to move the file to instead, once it is complete.
+    """
     temporary = path.with_name(f".{path.name}-{uuid4().hex[:8]}")
     try:
         yield temporary
-        temporary.replace(path)
+        temporary.replace(path if destination is None else destination())
     except OSError as error:
         raise OutputError(str(path), str(error.strerror or error), what) from None
     finally:

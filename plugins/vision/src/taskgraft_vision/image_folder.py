@@ -43,7 +43,7 @@ def read_image_folder(path: Path, config: EmptyConfig) -> "Rows":
 
 
 def read_image_columns(path: Path, config: EmptyConfig, columns: Collection[str]) -> "Rows":
-    """Read the images of a folder for these columns alone. Without the label, subfolders mean nothing, and other files are ignored.
+    """Read a folder for these columns alone. Without the label, subfolders mean nothing, and files without an image are ignored.
 
     Raises: as :func:`read_image_folder`.
     """

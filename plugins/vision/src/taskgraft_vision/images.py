@@ -77,8 +77,8 @@ def encode_images(value: Any) -> list[bytes]:
     """Encode images in memory without loss, as rows of data hold them.
 
     Args:
-        value: a Pillow image, as it was opened; or an array of uint8: ``(height, width)``, ``(height, width, channel)`` with 1, 3
-            or 4 channels, or ``(image, height, width, channel)`` for several images.
+        value: a Pillow image; or an array of uint8: ``(height, width)``, ``(height, width, channel)`` with 1, 3 or 4 channels,
+            or ``(image, height, width, channel)`` for several images.
 
     Raises:
         ValueError: with a clause that says what to pass instead.

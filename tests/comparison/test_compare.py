@@ -159,9 +159,12 @@ def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_u
     )
 
     second = typed(*compare_command("--resume", "--json"))  # the run that kills itself is listed as failed
-    assert (second.code, second.err) == (0, "")
+    failed = "Failed: partial:9, fragile ({}) (2 of 4). The reasons are in the result.\n"
+    own = 'victim = "self", mark = "two"'
+    assert (second.code, second.err) == (1, failed.format(own))
     second_result = json.loads(second.out)
     assert second_result == json.loads((out / "comparison.json").read_text()) | {"folder": "intents.compare"}
+    assert second_result["failed"] == ["partial:9", f"fragile ({own})"]
     assert [one["problem"] for one in second_result["contenders"]] == [
         None,
         "'partial' has learn = 9, but the backbone has only 3 parts: embedding, block-0, block-1. "
@@ -171,7 +174,7 @@ def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_u
     ]
 
     third = typed(*compare_command("--resume"))  # and it is tried again
-    assert (third.code, third.err) == (0, "")
+    assert (third.code, third.err) == (1, "Failed: partial:9 (1 of 4). The reasons are in the result.\n")
     found = json.loads((out / "comparison.json").read_text())
     assert first.stat().st_mtime_ns == before
     probe, _, parent, own = found["contenders"]

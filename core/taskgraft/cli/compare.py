@@ -1,5 +1,6 @@
 """``taskgraft compare``: what each strategy reaches, and what it costs."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from taskgraft.cli import options
 from taskgraft.cli.console import console, print_json
 from taskgraft.cli.errors import Interrupted
+from taskgraft.errors import join_words
 from taskgraft.recipes.files import read_recipe
 from taskgraft.recipes.overrides import override_keys
 from taskgraft.storage.manifest import is_artifact
@@ -45,7 +47,7 @@ def compare_command(
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
 ) -> None:
-    """Compare strategies and print the result.
+    """Compare strategies and print the result. The exit code is 1 when a run failed, or something did not fit.
 
     Raises:
         Interrupted: on Ctrl-C, with the command that continues.
@@ -78,8 +80,12 @@ def compare_command(
         raise Interrupted(f"Interrupted. Finished runs are in {folder}. Continue with: {again}") from None
     if as_json:
         print_json(comparison.to_json() | {"folder": str(folder)})
-        return
-    figure = "" if comparison.figure is None else f"; figure: {comparison.figure}"
-    printer = console()
-    printer.print(comparison)
-    printer.print(f"Saved in {folder}{figure}.", soft_wrap=True)
+    else:
+        figure = "" if comparison.figure is None else f"; figure: {comparison.figure}"
+        printer = console()
+        printer.print(comparison)
+        printer.print(f"Saved in {folder}{figure}.", soft_wrap=True)
+    if failed := comparison.failed:
+        count = f"{len(failed)} of {len(comparison.candidates)}"
+        print(f"Failed: {join_words(failed)} ({count}). The reasons are in the result.", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1)

@@ -167,6 +167,11 @@ class Comparison:
                 best.append((seconds, loss, one))
         return [one for *_, one in best]
 
+    @property
+    def failed(self) -> list[str]:
+        """The labels of candidates that could not run, or not with every seed."""
+        return [self.label(one) for one in self.candidates if one.problem is not None]
+
     def label(self, candidate: Candidate) -> str:
         """Name a candidate, with its backbone if there are several."""
         several = len({one.backbone for one in self.candidates}) > 1
@@ -182,6 +187,7 @@ class Comparison:
             "rows": self.rows,
             "seeds": list(self.seeds),
             "contenders": [self._candidate_json(one) for one in self.candidates],
+            "failed": self.failed,
             "figure": self.figure,
         }
 

@@ -18,12 +18,13 @@ from taskgraft.comparison.results import Candidate, Comparison
 from taskgraft.comparison.runs import RUNS, SHARED_CACHE, CandidateSetup, Runs
 from taskgraft.composition.compose import check_recipe_consent
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
-from taskgraft.contract.descriptions import HeadDescription, TargetKind
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, TargetKind
 from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.read import read_rows
 from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.recipes.files import read_recipe
@@ -151,6 +152,11 @@ def _head_description(recipe: Recipe) -> HeadDescription:
     return head.spec.describe(head.config)
 
 
+def _backbone_description(recipe: Recipe) -> BackboneDescription:
+    backbone = resolve(catalog(), BackboneSpec, recipe.backbone)
+    return backbone.spec.describe(backbone.config)
+
+
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -172,7 +178,9 @@ def _clear(out: Path) -> None:
 def _comparison_identity(recipe: Recipe, test: str | Path | None) -> dict[str, Any]:
     """Return what must not change if a comparison is resumed: everything but the candidates. Reads all rows."""
     data = recipe.data
-    rows, validation = read_train_and_validation(data.train, data.validation, data, recipe.training.seed, catalog())
+    verbatim = verbatim_columns(data, _backbone_description(recipe), _head_description(recipe).target)
+    seed = recipe.training.seed
+    rows, validation = read_train_and_validation(data.train, data.validation, data, seed, catalog(), verbatim)
     test_rows = None
     if test is not None:
         test_rows = read_rows(str(test), catalog(), "the test data", reader=data.reader, on_bad_row=data.on_bad_row)

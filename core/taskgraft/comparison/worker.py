@@ -28,6 +28,7 @@ from taskgraft.engine.memory import NotEnoughMemory, peak_memory
 from taskgraft.errors import TaskgraftError
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.model.compose import compose
+from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.storage.atomic_write import atomic_file
 from taskgraft.storage.run_directory import STATE
@@ -125,8 +126,10 @@ def run(folder: Path, request: RunRequest) -> RunRecord:
         TaskgraftError: if the run fails.
     """
     recipe, data = request.recipe, request.recipe.data
-    rows, validation = read_train_and_validation(data.train, data.validation, data, request.seed, catalog())
     model = compose(recipe.backbone, recipe.head, recipe.strategy)
+    backbone, kind = model.composition.backbone_description, model.composition.head_description.target
+    verbatim = verbatim_columns(data, backbone, kind)
+    rows, validation = read_train_and_validation(data.train, data.validation, data, request.seed, catalog(), verbatim)
     model.shared_cache = shared_cache = SharedCache(Path(request.shared_cache))
     interrupted = (folder / _RUN / STATE).is_file()
     report = model.fit_recipe(

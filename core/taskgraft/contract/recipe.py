@@ -88,6 +88,15 @@ class DataConfig(Config):
             raise ValueError("give validation rows by 'validation' or by 'split', not by both")
         return self
 
+    @model_validator(mode="after")
+    def _check_formats(self) -> Self:
+        if self.decimal == self.thousands:
+            other = "," if self.decimal == "." else "."
+            raise ValueError(f"decimal and thousands are both '{self.decimal}'; with this thousands, decimal = \"{other}\"")
+        if wrong := [unit for unit in self.units if not unit.strip() or set(unit) & set("0123456789+-.,")]:
+            raise ValueError(f"units has {wrong[0]!r}; a unit is a sign or letters, such as '€' or 'EUR'")
+        return self
+
 
 class TrainingConfig(Config):
     """Training arguments, for all stages."""

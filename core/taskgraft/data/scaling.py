@@ -14,7 +14,7 @@ def is_constant(numbers: NDArray[np.float64]) -> bool:
         numbers: ``(row,)``, finite, at least one.
     """
     low, high = float(numbers.min()), float(numbers.max())
-    return low == high or high - low <= ROUNDING * max(abs(low), abs(high))
+    return low == high or bool(high - low <= ROUNDING * max(abs(low), abs(high)))
 
 
 def mean_and_scale(numbers: NDArray[np.float64]) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from taskgraft.data.examples import all_targets
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.errors import EvaluationError
+from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.storage.manifest import InvalidArtifact
 
@@ -104,13 +105,14 @@ def fit_requested_baselines(
             f"Baselines ({names}) are fitted on the training rows, but those came from memory, so the recipe names no file to "
             "read them from. Write them to one, such as Parquet, and fit the model from that."
         )
-    rows, _ = read_train_and_validation(data.train, None, data, recipe.training.seed, catalog())
-    rows, dataset = eval_dataset(fitted.head, fitted.target, fitted.task.backbone, rows, recipe, folder)
-    truth = fitted.head.decode_targets(all_targets(dataset.targets), fitted.target)
+    verbatim = verbatim_columns(data, fitted.task.backbone.description, fitted.head.description.target)
+    rows, _ = read_train_and_validation(data.train, None, data, recipe.training.seed, catalog(), verbatim)
+    training = eval_dataset(fitted.head, fitted.target, fitted.task.backbone, rows, recipe, folder)
+    truth = fitted.head.decode_targets(all_targets(training.dataset.targets), fitted.target)
     requested = {}
     for component in components:
         with baseline_errors(component.label):
-            state = component.spec.fit(rows.lazy_columns(data.columns), truth, component.config)
+            state = component.spec.fit(training.rows.lazy_columns(data.columns), truth, component.config)
             requested[component.label] = FittedBaseline(component, state)
     return requested
 

@@ -17,6 +17,7 @@ from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import evaluate_predictions, prepare_evaluation
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation, split_columns
 from taskgraft.training.checkpoint import StageReport
 from taskgraft.training.fit import FitResult, RunOptions, fit
@@ -109,7 +110,8 @@ def read_fit_data(
     data = data.model_copy(update={"target": tuple(dict.fromkeys(data.target))})
     _check_target(composition, data.target)
     train, validation = data.train if train is None else train, data.validation if validation is None else validation
-    rows, validation_rows = read_train_and_validation(train, validation, data, seed, catalog())
+    verbatim = verbatim_columns(data, composition.backbone_description, composition.head_description.target)
+    rows, validation_rows = read_train_and_validation(train, validation, data, seed, catalog(), verbatim)
     by_split = () if data.inputs else split_columns(data, catalog())
     exclude = (*data.exclude, *(column for column in by_split if column not in data.target))
     columns = match_columns(data.inputs or None, composition.backbone_description, rows, data.target, exclude)

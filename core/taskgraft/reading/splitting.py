@@ -1,8 +1,7 @@
 """Train/validation split: by a split plugin, or by separate validation data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import SplitSpec
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.reading.cell_formats import format_cells
 from taskgraft.reading.errors import DataError
 from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.reading.read import read_rows
@@ -24,14 +24,15 @@ _TEST_VALUES = ("test", "testing")
 
 
 def read_train_and_validation(
-    train: Any, validation: Any, data: DataConfig, seed: int, catalog: Catalog
+    train: Any, validation: Any, data: DataConfig, seed: int, catalog: Catalog, verbatim: Collection[str]
 ) -> tuple[Rows, Rows | None]:
-    """Read the training rows and the validation rows; None without validation.
+    """Read the training rows and the validation rows, with their cells in canonical text; None without validation.
 
     Args:
         train: a path or data, as :func:`taskgraft.reading.read.read_rows` takes them.
         validation: the same, or None to split the training data as ``data.split`` says.
         seed: for a random split.
+        verbatim: columns whose texts stay as they are, as :func:`taskgraft.reading.cell_formats.verbatim_columns` says.
 
     Raises:
         DataError: when the validation data are the training data.
@@ -43,10 +44,15 @@ def read_train_and_validation(
             f"The validation data are the training data ({train!s:.60}), so they would say nothing about new rows. "
             'Name other rows, or hold some out with data.split = "fraction:0.1".'
         )
-    read = partial(read_rows, catalog=catalog, reader=data.reader, on_bad_row=data.on_bad_row)
-    rows = read(train, what="the training data")
+
+    def read(source: Any, what: str) -> Rows:
+        rows = read_rows(source, catalog, what, reader=data.reader, on_bad_row=data.on_bad_row)
+        rows = format_cells(rows, data, verbatim)
+        return drop_invalid(rows, rows.invalid, data.on_bad_row)
+
+    rows = read(train, "the training data")
     if validation is not None:
-        return rows, read(validation, what="the validation data")
+        return rows, read(validation, "the validation data")
     if data.split is None:
         return rows, None
     split = resolve(catalog, SplitSpec, data.split)

@@ -95,7 +95,12 @@ def test_invalid_cells_do_not_count():
         (
             [[1], [2]],
             {},
-            "The column 'x' cannot be used: its type list<item: int64> is not supported. Leave it out of data.inputs.",
+            "The column 'x' cannot be used: it holds lists or structures. Leave it out of data.inputs.",
+        ),
+        (
+            [b"a", b"b"],
+            {},
+            "The column 'x' cannot be used: its type binary is not supported. Leave it out of data.inputs.",
         ),
         (
             ["a", "b"],

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from taskgraft_fraud import parse_cells
-from taskgraft_fraud.columns import infer_kind
+from taskgraft_fraud.column_kinds import infer_kind
 
 
 def numbers(values):
@@ -31,25 +31,24 @@ def texts(values, name="amount"):
         (["1", "nan"], "category"),
         ([*map(str, range(10, 30)), "12,5"], "number"),
         (["2024-01-05"] * 20 + ["soon"], "time"),
-        (["1", "1,5"], "category"),
         (["a", "b"], "category"),
         ([True, False], "category"),
         (["2024-01-05", "2024-01-05 10:30", "2024-01-05T10:30:00.25Z", "2024-01-05T10:30+02:00"], "time"),
         (["2024-13-05"], "category"),
         ([datetime.date(2024, 1, 5)], "time"),
         ([datetime.datetime(2024, 1, 5, 1)], "time"),
-        ([[1], [2]], None),
-        ([b"a"], None),
+        (["2024/01/05", "2024.1.5", "2024-1-5 9:30", "2024-01"], "time"),
+        (["1", "2", "a", "b"], "category"),
     ],
 )
 def test_the_kind_of_a_column_is_inferred_from_its_values(values, kind):
-    assert infer_kind(parse_cells.to_arrow_array(values)) == kind
+    assert infer_kind(parse_cells.to_arrow_array(values), "x") == kind
 
 
 def test_a_pandas_categorical_is_a_column_of_its_values():
     pandas = pytest.importorskip("pandas")
     column = pa.Table.from_pandas(pandas.DataFrame({"shop": pandas.Categorical(["a", "b", None])}))["shop"]
-    assert infer_kind(parse_cells.to_arrow_array(column.to_pylist())) == "category"
+    assert infer_kind(parse_cells.to_arrow_array(column.to_pylist()), "shop") == "category"
     assert parse_cells.to_arrow_array(column.combine_chunks().to_pylist()).to_pylist() == ["a", "b", None]
 
 
@@ -116,9 +115,22 @@ def test_numbers_of_every_type_are_parsed(values, expected):
     assert (parsed.values.tolist(), parsed.invalid) == (expected, {})
 
 
-@pytest.mark.parametrize("text", ["x", "1,5", "1 000", "0x10", "nan", "."])
-def test_a_text_that_resembles_a_number_is_invalid(text):
-    assert numbers(["1", text]).invalid == {1: f"the column 'amount' is {text!r}, which is not a number"}
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("x", ""),
+        ("0x10", ""),
+        ("1,5", '; in another format, write data.decimal = ","'),
+        ("1,500", '; in another format, write data.thousands = "," or data.decimal = ","'),
+        ("1.500,5", '; in another format, write data.decimal = "," and data.thousands = "."'),
+        ("1 000", '; in another format, write data.thousands = " "'),
+        ("12 %", '; in another format, write data.units = ["%"]'),
+        ("nan", '; if it stands for an empty cell, write data.missing = ["nan"]'),
+        (".", '; if it stands for an empty cell, write data.missing = ["."]'),
+    ],
+)
+def test_a_text_that_resembles_a_number_is_invalid_and_the_reason_names_the_setting(text, hint):
+    assert numbers(["1", text]).invalid == {1: f"the column 'amount' is {text!r}, which is not a number{hint}"}
 
 
 def test_a_list_is_not_a_text():

@@ -87,7 +87,7 @@ def test_only_days_that_exist_are_parsed():
 
 
 def test_a_text_that_is_not_a_time_is_invalid_and_the_others_are_parsed():
-    bad = ["soon", "2018-02-30", "2018-13-01", "2018-04-01 25:00", "01.04.2018", "12", "2018-04-01Z"]
+    bad = ["soon", "2018-02-30", "2018-13-01", "2018-04-01 25:00", "12", "2018-04-01Z"]
     days = [f"2018-04-{day:02}" for day in range(1, 31)]
     parsed = parse(days + bad + days)
     assert parsed.values.tolist() == [*map(micros, days), *[0] * len(bad), *map(micros, days)]

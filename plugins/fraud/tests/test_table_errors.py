@@ -47,6 +47,8 @@ ROWS = [
 NUMBERS_ONLY = 'data.inputs=["amount","visits"]'
 BY_TIME = 'data.split={name="time", column="when", %s}'
 READER = 'data.reader={name="transactions", time="when", amount="amount", %s}'
+AS_FORMAT, AS_EMPTY = "; in another format, write %s", '; if it stands for an empty cell, write data.missing = ["%s"]'
+AS_DATE = AS_FORMAT % 'data.dates = "day-first" or data.dates = "month-first"'
 TRANSFORMER = 'backbone={name="ft-transformer", feature_size=8%s}'
 
 
@@ -94,9 +96,14 @@ def refused_fit(*overrides):
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("amount", "12,5", "the column 'amount' is '12,5', which is not a number"),
+        ("amount", "12,5", "the column 'amount' is '12,5', which is not a number" + AS_FORMAT % 'data.decimal = ","'),
         ("amount", "inf", "the column 'amount' is 'inf', which is not a number"),
-        ("amount", "NaN", "the column 'amount' is 'NaN', which is not a number"),
+        ("amount", "NaN", "the column 'amount' is 'NaN', which is not a number" + AS_EMPTY % "NaN"),
+        (
+            "when",
+            "03/04/2024",
+            "the column 'when' is '03/04/2024', which is not a time such as 2018-07-25 13:05:00" + AS_DATE,
+        ),
         ("when", "2024-02-30", "the column 'when' is '2024-02-30', which is not a time such as 2018-07-25 13:05:00"),
         ("when", "yesterday", "the column 'when' is 'yesterday', which is not a time such as 2018-07-25 13:05:00"),
         ("fraud", "", "the target column 'fraud' is empty"),

@@ -9,19 +9,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from taskgraft.plugin import Columns, is_constant, join_words, mean_and_scale
+from taskgraft_fraud.column_kinds import CATEGORY_ALTERNATIVE, infer_kind, unusable_column
 from taskgraft_fraud.errors import FraudError
-from taskgraft_fraud.parse_cells import (
-    NUMBER_PATTERN,
-    ParsedColumn,
-    is_number,
-    is_text,
-    is_time,
-    matching_share,
-    parse_numbers,
-    parse_texts,
-    to_arrow_array,
-)
-from taskgraft_fraud.parse_times import DAY, TIME_PATTERN, format_time, parse_formatted_time, parse_times
+from taskgraft_fraud.parse_cells import ParsedColumn, parse_numbers, parse_texts, to_arrow_array
+from taskgraft_fraud.parse_times import DAY, format_time, parse_formatted_time, parse_times
 from taskgraft_fraud.settings import AnyTable, CategoryColumn, Column, Cycle, NumberColumn, TableConfig, TimeColumn
 
 QUANTILES = 200
@@ -36,12 +27,6 @@ PARSERS: Mapping[str, Callable[[pa.Array, str], ParsedColumn]] = {
     "category": parse_texts,
 }
 """Kind of column → parser of its cells, given its name."""
-
-CODE_PATTERN = r"^[+-]?0\d"
-"""Digits with a leading zero: a code, not a number."""
-
-PATTERN_SHARE = 0.9
-"""Share of a text column that must match numbers, or times, for the column to be of that kind."""
 
 
 def fit_config(config: AnyTable, inputs: Columns, *, signs: bool = False) -> AnyTable:
@@ -66,33 +51,14 @@ def fit_config(config: AnyTable, inputs: Columns, *, signs: bool = False) -> Any
     )
 
 
-def infer_kind(cells: pa.Array) -> str | None:
-    """Infer the kind of a column: "number", "category" or "time"; None for types that table models do not read, such as lists.
-
-    Texts are numbers, or times, if nearly all non-empty ones match: one typo must not turn a column of amounts into
-    categories; it becomes an invalid row. They are not numbers if one looks like a code ("007").
-    """
-    if is_text(cells.type):
-        if matching_share(cells, NUMBER_PATTERN) >= PATTERN_SHARE:
-            return "category" if pc.any(pc.match_substring_regex(cells, CODE_PATTERN)).as_py() else "number"
-        return "time" if matching_share(cells, TIME_PATTERN) >= PATTERN_SHARE else "category"
-    if pa.types.is_boolean(cells.type):
-        return "category"
-    if is_number(cells.type):
-        return "number"
-    return "time" if is_time(cells.type) else None
-
-
 def _fit_column(config: TableConfig, name: str, values: Any, signs: bool) -> Column:
     cells = to_arrow_array(values)
-    kind = config.columns.get(name) or infer_kind(cells)
-    if kind is None:
-        raise _unusable(name, f"its type {cells.type} is not supported")
+    kind = config.columns.get(name) or infer_kind(cells, name)
     if cells.null_count == len(cells):
-        raise _unusable(name, "it is empty in every training row")
+        raise unusable_column(name, "it is empty in every training row")
     parsed, sign = PARSERS[kind](cells, name), signs or cells.null_count > 0
     if not parsed.usable.any():
-        raise _unusable(name, f"none of its values is a {kind}")
+        raise unusable_column(name, f"none of its values is a {kind}")
     if kind == "category":
         return _category_column(config, name, parsed.values, sign)
     present = parsed.values[parsed.usable]  # the processor reports invalid rows later
@@ -106,7 +72,7 @@ def _number_column(config: TableConfig, name: str, present: NDArray[np.float64],
         return NumberColumn(name=name, mean=0.0, scale=1.0, sign=sign)
     mean, scale = mean_and_scale(present)
     if not np.isfinite(scale):
-        raise _unusable(name, "its numbers are so large that their squares overflow")
+        raise unusable_column(name, "its numbers are so large that their squares overflow")
     quantiles: tuple[float, ...] = ()
     if config.scaling == "quantile" and not is_constant(present):  # the ranks of equal numbers are all or nothing
         quantiles = tuple(np.quantile(present, np.linspace(0, 1, QUANTILES + 1)).tolist())
@@ -118,7 +84,7 @@ def _category_column(config: TableConfig, name: str, text: pa.Array, sign: bool)
     values, counts = value_counts.field("values").to_pylist(), value_counts.field("counts").to_numpy()
     if name not in config.columns and len(text) >= DISTINCT_CHECK_ROWS and 2 * len(values) > len(text):
         problem = f"it has {len(values):,} distinct values in {len(text):,} rows, so few of them will occur again"
-        raise _unusable(name, problem, f', or declare it a category: columns = {{{name} = "category"}}')
+        raise unusable_column(name, problem, CATEGORY_ALTERNATIVE)
     by_count = sorted(zip(-counts, values, strict=True))
     categories = tuple(value for count, value in by_count if -count >= config.least)[: config.categories]
     return CategoryColumn(name=name, categories=categories, sign=sign)
@@ -132,7 +98,9 @@ def _time_column(config: TableConfig, name: str, present: NDArray[np.int64], sig
         cycles = [cycle for cycle in cycles if cycle != "hour"]  # dates have no hour
     elapsed = "elapsed" in config.times
     if not cycles and not elapsed:
-        raise _unusable(name, "it is a time, and the setting 'times' selects nothing that can be computed from it")
+        raise unusable_column(
+            name, "it is a time, and the setting 'times' selects nothing that can be computed from it"
+        )
     mean, scale = mean_and_scale(days)
     return TimeColumn(
         name=name,
@@ -143,7 +111,3 @@ def _time_column(config: TableConfig, name: str, present: NDArray[np.int64], sig
         scale=scale,
         sign=sign,
     )
-
-
-def _unusable(name: str, problem: str, alternative: str = "") -> FraudError:
-    return FraudError(f"The column '{name}' cannot be used: {problem}. Leave it out of data.inputs{alternative}.")

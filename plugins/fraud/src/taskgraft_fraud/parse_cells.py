@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.plugin import to_arrow
+from taskgraft.plugin import NUMBER_PATTERN, format_hint, to_arrow
 from taskgraft_fraud.errors import FraudError
 
-NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-"""A number as text. "inf" and "nan" do not match."""
+_DAY, _CLOCK = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d:\d\d"
+
+HINTS = 20
+"""Different invalid cells of a column for which a reason says which setting gives them a meaning."""
 
 LARGEST_EXACT_INTEGER = 2.0**53
 """Integers below this are exact in float64."""
@@ -51,7 +53,10 @@ class ParsedColumn:
 
 
 def to_arrow_array(values: Sequence[Any] | pa.ChunkedArray) -> pa.Array:
-    """Convert raw cells to one Arrow array: trim texts, turn mixed types into texts, and empty cells and NaN into null."""
+    """Convert raw cells to one Arrow array: trim texts, turn mixed types, times of day and durations into texts.
+
+    Empty cells and NaN become null. Cells of a type and their texts in a file give the same numbers, times and categories.
+    """
     try:
         column = values if isinstance(values, pa.ChunkedArray) else to_arrow(values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -63,7 +68,10 @@ def to_arrow_array(values: Sequence[Any] | pa.ChunkedArray) -> pa.Array:
         column = pc.if_else(pc.equal(text, ""), pa.scalar(None, text.type), text)
     elif pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    return column.combine_chunks()
+    cells = column.combine_chunks()
+    if pa.types.is_time(cells.type):
+        return pc.replace_substring_regex(cells.cast(pa.large_string()), r"\.0+$", "")
+    return _duration_texts(cells) if pa.types.is_duration(cells.type) else cells
 
 
 def parse_numbers(cells: pa.Array, name: str, why: str = "which is not a number") -> ParsedColumn:
@@ -76,7 +84,9 @@ def parse_numbers(cells: pa.Array, name: str, why: str = "which is not a number"
     """
     missing, numeric, invalid = null_mask(cells), cells, np.zeros(len(cells), np.bool_)
     if is_text(cells.type):
-        numeric, invalid = drop_unmatched(cells, NUMBER_PATTERN)
+        numeric, invalid = drop_unmatched(_truth_values(cells, "1", "0"), NUMBER_PATTERN)
+    elif pa.types.is_floating(cells.type) and cells.type != pa.float64():
+        numeric = cells.cast(pa.float32()).cast(pa.large_string())  # 0.1, as a file has it, and not 0.10000000149
     elif not (is_number(cells.type) or pa.types.is_boolean(cells.type)):
         invalid, numeric = ~missing, pa.nulls(len(cells), pa.float64())
     values = pc.fill_null(numeric.cast(pa.float64(), safe=False), 0.0).to_numpy(zero_copy_only=False)
@@ -85,12 +95,16 @@ def parse_numbers(cells: pa.Array, name: str, why: str = "which is not a number"
 
 
 def parse_texts(cells: pa.Array, name: str) -> ParsedColumn:
-    """Parse cells as the texts that identify categories and keys: 7 and 7.0 are both "7"; empty cells are null.
+    """Parse cells as the texts that identify categories and keys; empty cells are null.
+
+    7, 7.0 and the text "7.0" are "7"; True and the texts "True" and "TRUE" are "true"; times are in UTC.
 
     Args:
         name: the column, for the reasons.
     """
     missing = null_mask(cells)
+    if pa.types.is_timestamp(cells.type):
+        cells = cells.cast(pa.timestamp("us"), safe=False)
     try:
         text = cells.cast(pa.large_string())
     except pa.ArrowException:
@@ -101,7 +115,18 @@ def parse_texts(cells: pa.Array, name: str) -> ParsedColumn:
     if pa.types.is_floating(cells.type):
         whole = pc.and_(pc.equal(cells, pc.floor(cells)), pc.less(pc.abs(cells), LARGEST_EXACT_INTEGER))
         text = pc.if_else(whole, cells.cast(pa.int64(), safe=False).cast(pa.large_string()), text)
-    return ParsedColumn(name, text, missing)
+    elif pa.types.is_decimal(cells.type):  # all have as many digits as the longest
+        text = pc.replace_substring_regex(text, r"(\.\d*[1-9])0+$", r"\1")
+    return ParsedColumn(name, canonical_texts(text), missing)
+
+
+def canonical_texts(text: pa.Array) -> pa.Array:
+    """Give texts that mean the same category one form: "7.0" is "7", "True" is "true", a day at midnight is the day."""
+    encoded = text.dictionary_encode()
+    distinct = pc.replace_substring_regex(encoded.dictionary, r"^([+-]?\d+)\.0+$", r"\1")
+    distinct = pc.replace_substring_regex(distinct, rf"^({_DAY})[T ]({_CLOCK})(\.0+)?$", r"\1 \2")
+    distinct = pc.replace_substring_regex(distinct, rf"^({_DAY}) 00:00:00$", r"\1")
+    return _truth_values(distinct, "true", "false").take(encoded.indices)
 
 
 def factorize(text: pa.Array) -> tuple[NDArray[np.int64], list[str]]:
@@ -112,13 +137,19 @@ def factorize(text: pa.Array) -> tuple[NDArray[np.int64], list[str]]:
 
 
 def invalid_reasons(cells: pa.Array, invalid: NDArray[np.bool_], name: str, why: str) -> dict[int, str]:
-    """Write a reason for each invalid row: its cell, and why it cannot be used."""
+    """Write a reason for each invalid row: its cell, why it cannot be used, and the setting that gives it a meaning."""
     rows = np.flatnonzero(invalid)
     values = cells.take(pa.array(rows))
     if is_time(cells.type):  # Python lacks such times, or needs other libraries for them
         values = values.cast(pa.timestamp("us"), safe=False).cast(pa.large_string())
     pairs = zip(rows.tolist(), values.to_pylist(), strict=True)
-    return {row: f"the column '{name}' is {value!r:.60}, {why}" for row, value in pairs}
+    hints: dict[Any, str] = {}
+    if is_text(cells.type):
+        hints = {value: format_hint(value) for value in pc.unique(values).slice(0, HINTS).to_pylist()}
+    return {
+        row: f"the column '{name}' is {value!r:.60}, {why}{hints.get(value, '') if hints else ''}"
+        for row, value in pairs
+    }
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -168,6 +199,25 @@ class InvalidCells(FraudError):
         row, reason = min(self.reasons.items())
         count = f" {len(self.reasons):,} rows have no usable value." if len(self.reasons) > 1 else ""
         return f"Row {row + 1:,}: {reason}.{count} Fix or remove these rows, or name another column."
+
+
+def _truth_values(text: pa.Array, true: str, false: str) -> pa.Array:
+    """Replace the texts of truth values, in any case."""
+    return pc.replace_substring_regex(pc.replace_substring_regex(text, "(?i)^true$", true), "(?i)^false$", false)
+
+
+def _duration_texts(cells: pa.Array) -> pa.Array:
+    """Format durations as pandas does in a file: "1 days 02:00:00"."""
+    micros = pc.fill_null(cells.cast(pa.duration("us"), safe=False).cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    seconds, fraction = np.divmod(micros, 1_000_000)
+    days, seconds = np.divmod(seconds, 86_400)
+    parts = zip(days.tolist(), seconds.tolist(), fraction.tolist(), strict=True)
+    texts = [
+        f"{day} days {'+' * (day < 0)}{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+        + f".{micro:06}" * (micro > 0)
+        for day, rest, micro in parts
+    ]
+    return pa.array(texts, pa.large_string(), mask=null_mask(cells))
 
 
 def _cell_text(value: Any) -> str | None:

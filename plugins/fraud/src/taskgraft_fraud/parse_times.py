@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taskgraft.plugin import NUMBER_PATTERN
 from taskgraft_fraud.parse_cells import (
-    NUMBER_PATTERN,
     ParsedColumn,
     drop_unmatched,
     invalid_reasons,
@@ -27,7 +27,7 @@ DATE = (
 )
 ZONE = r"(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)"
 TIME_PATTERN = rf"^{DATE}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{{1,9}})?)?{ZONE}?)?$"
-"""An ISO 8601 text on a day that exists: Arrow parses every text that matches."""
+"""An ISO 8601 text on a day that exists: Arrow parses every text that matches, after :func:`_with_hyphens`."""
 
 MICROSECONDS = 1_000_000
 DAY = 86_400 * MICROSECONDS
@@ -57,8 +57,13 @@ def parse_times(cells: pa.Array, name: str, unit: TimeUnit | None = None, since:
 def are_numeric(cells: pa.Array) -> bool:
     """Whether a column of times holds numbers (more texts match a number than a date), not timestamps or dates."""
     if is_text(cells.type):
-        return matching_share(cells, NUMBER_PATTERN) > matching_share(cells, TIME_PATTERN)
+        return matching_share(cells, NUMBER_PATTERN) > time_share(cells)
     return is_number(cells.type)
+
+
+def time_share(text: pa.Array) -> float:
+    """Compute the share of non-null texts that are times, from 0 to 1; 1 if all are null."""
+    return matching_share(_with_hyphens(text), TIME_PATTERN)
 
 
 def format_time(microseconds: int) -> str:
@@ -84,7 +89,7 @@ def _parse_dated(cells: pa.Array, name: str) -> tuple[ParsedColumn, str]:
     """Parse timestamps, dates and ISO texts, as :func:`_parse_numeric` does numbers."""
     kind = pa.timestamp("us", getattr(cells.type, "tz", None))
     if is_text(cells.type):
-        text, invalid = drop_unmatched(cells, TIME_PATTERN)
+        text, invalid = drop_unmatched(_with_hyphens(cells), TIME_PATTERN)
         times = _parse_text(text)
     elif is_time(cells.type):
         times, invalid = cells.cast(kind, safe=False), np.zeros(len(cells), np.bool_)
@@ -93,6 +98,21 @@ def _parse_dated(cells: pa.Array, name: str) -> tuple[ParsedColumn, str]:
     micros = pc.fill_null(times.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
     reasons = invalid_reasons(cells, invalid, name, "which is not a time such as 2018-07-25 13:05:00")
     return ParsedColumn(name, micros, null_mask(cells), reasons), "which is outside the years 1 to 9999"
+
+
+def _with_hyphens(text: pa.Array) -> pa.Array:
+    """Write 2026/11/3, 2026.11.03 and the month 2026-11 as days in ISO 8601: with the year first there is only one reading."""
+    if not pc.any(pc.match_substring_regex(text, r"^\d{4}([/.]|-\d{1,2}$|-\d-|-\d\d-\d\b|.* \d:)")).as_py():
+        return text
+    for pattern, canonical in (
+        (r"^(\d{4}-(0[1-9]|1[0-2]))$", r"\1-01"),
+        (r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\b", r"\1-\2-\3"),
+        (r"^(\d{4})-(\d)-", r"\1-0\2-"),
+        (r"^(\d{4}-\d\d)-(\d)\b", r"\1-0\2"),
+        (r"^(\d{4}-\d\d-\d\d) (\d):", r"\1 0\2:"),
+    ):
+        text = pc.replace_substring_regex(text, pattern, canonical)
+    return text
 
 
 def _parse_text(text: pa.Array) -> pa.Array:

@@ -25,7 +25,7 @@ from taskgraft.plugin import (
     join_words,
 )
 from taskgraft_fraud.columns import PARSERS
-from taskgraft_fraud.parse_cells import ParsedColumn, to_arrow_array
+from taskgraft_fraud.parse_cells import ParsedColumn, canonical_texts, to_arrow_array
 from taskgraft_fraud.parse_times import DAY, parse_formatted_time
 from taskgraft_fraud.settings import CategoryColumn, Column, NumberColumn, TimeColumn
 
@@ -34,6 +34,8 @@ NUMBERS, CATEGORIES = "numbers", "categories"
 
 UNKNOWN, MISSING = 0, 1
 """Category indices of an unknown category, and of a missing value if the column has a missing indicator."""
+
+TRUTH_VALUES = frozenset({"true", "false"})
 
 RANK_MARGIN = 1e-4
 """Quantile scaling clips ranks to this margin from 0 and 1, so to 3.7 standard deviations."""
@@ -182,8 +184,12 @@ def _time_features(column: TimeColumn, cells: ParsedColumn) -> NDArray[np.float3
 
 
 def _category_indices(column: CategoryColumn, cells: ParsedColumn) -> NDArray[np.int64]:
-    """Look up the index of each category: ``(row,)``."""
-    matches = pc.index_in(cells.values, value_set=pa.array(column.categories, pa.large_string()))
+    """Look up the index of each category: ``(row,)``. In a column of truth values 1 is true."""
+    known = canonical_texts(pa.array(column.categories, pa.large_string()))
+    values = cells.values
+    if set(known.to_pylist()) <= TRUTH_VALUES:
+        values = pc.if_else(pc.equal(values, "1"), "true", pc.if_else(pc.equal(values, "0"), "false", values))
+    matches = pc.index_in(values, value_set=known)
     positions = pc.fill_null(matches, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     absent = MISSING if column.sign else UNKNOWN
     return np.where(positions >= 0, positions + 1 + column.sign, np.where(cells.usable, UNKNOWN, absent))

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from taskgraft.plugin import Rows, UnreadableFile
-from taskgraft_fraud.columns import infer_kind
-from taskgraft_fraud.parse_cells import is_text, parse_numbers, parse_texts, to_arrow_array
+from taskgraft_fraud.parse_cells import is_number, is_text, is_time, parse_numbers, parse_texts, to_arrow_array
 from taskgraft_fraud.parse_times import parse_times
 from taskgraft_fraud.transactions_settings import TransactionsConfig
 
@@ -85,7 +85,7 @@ def parse_transactions(
 
 def _column(rows: Rows, name: str) -> pa.Array:
     cells = to_arrow_array(rows.column(name))
-    if not is_text(cells.type) and infer_kind(cells) is None:
+    if not (is_text(cells.type) or is_number(cells.type) or is_time(cells.type) or pa.types.is_boolean(cells.type)):
         raise UnreadableFile(
             rows.source, f"the column '{name}' has the type {cells.type}; texts, numbers and times are supported."
         )
@@ -93,5 +93,8 @@ def _column(rows: Rows, name: str) -> pa.Array:
 
 
 def _labels(cells: pa.Array, name: str) -> pa.Array:
-    """Convert labels to texts. Booleans become "1" and "0", as in files without booleans."""
-    return parse_texts(cells.cast(pa.int8()) if pa.types.is_boolean(cells.type) else cells, name).values
+    """Convert labels to texts. Truth values become "1" and "0", as in files without booleans."""
+    text = parse_texts(cells, name).values
+    for value, number in (("true", "1"), ("false", "0")):
+        text = pc.if_else(pc.equal(text, value), number, text)
+    return text

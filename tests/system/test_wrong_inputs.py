@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import json
 import os
 import re
 import resource
@@ -9,15 +10,19 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import tiny
 from commands import typed
+from pyarrow import parquet
 from refusals import SKIP, refused, state_of
 from safetensors.torch import load_file, save_file
 from small_recipe import RECIPE, write_rows
+from small_tasks import sentences
 
 HEADER = "id,text,label\n"
 RUN_FILES = ("lock", "metrics.jsonl", "run.json")
+PLAIN_MARKS = 'if quotation marks are ordinary characters, set data.reader = {name = "csv", quoting = "none"}'
 GOOD = "001,lost my card,a\n002,the rain stops,b\n003,where is it,a\n"
 
 
@@ -57,11 +62,13 @@ def test_a_header_without_rows(folder):
 
 
 def test_another_encoding(folder):
-    (folder / "train.csv").write_bytes((HEADER + GOOD + "004,café,b\n").encode("latin-1"))
+    (folder / "train.csv").write_bytes((HEADER + GOOD + "004,café,c\n").encode("latin-1"))
     assert refused_fit() == (
-        "train.csv: line 5: the byte 0xe9 is not UTF-8. If the file has another encoding, name it: "
-        'data.reader = {name = "csv", encoding = "latin-1"}.'
+        'train.csv: line 5: the byte 0xe9 is not UTF-8. As cp1252 the line reads "004,café,c": '
+        'data.reader = {name = "csv", encoding = "cp1252"}.'
     )
+    done = typed("fit", "intents.toml", "--quiet", "--set", 'data.reader = {name = "csv", encoding = "cp1252"}')
+    assert done.code == 0
 
 
 def test_another_delimiter(folder):
@@ -118,7 +125,7 @@ def test_a_quoted_line_break_before_an_invalid_row(folder):
 
 def test_a_quotation_mark_without_an_end(folder):
     (folder / "train.csv").write_text(HEADER + GOOD + '004,"my card,b\n005,late,a\n')
-    assert refused_fit() == "train.csv: line 5: a quoted value is never closed."
+    assert refused_fit() == f"train.csv: line 5: a quoted value is never closed; {PLAIN_MARKS}."
 
 
 def test_a_gzip_file_cut_off(folder):
@@ -139,9 +146,110 @@ def test_a_line_that_is_not_json(folder):
 def test_a_file_that_is_not_parquet(folder):
     (folder / "train.parquet").write_text("text,label\n")
     assert refused_fit("data.train=train.parquet") == (
-        "train.parquet: the file is not a complete Parquet file (Parquet magic bytes not found in footer. Either the file is "
-        "corrupted or this is not a parquet file)."
+        "train.parquet: the file is not a Parquet file: it begins with 'text,label\\n'."
     )
+
+
+OTHER_FILES = {
+    "gzip": (
+        "train.csv",
+        gzip.compress((HEADER + GOOD).encode()),
+        "the file is gzipped, but its name does not end in .gz. Rename it to train.csv.gz.",
+    ),
+    "UTF-16": (
+        "train.csv",
+        (HEADER + GOOD).encode("utf-16"),
+        'the file is UTF-16 text, not UTF-8. Name the encoding: data.reader = {name = "csv", encoding = "utf-16"}.',
+    ),
+    "a web page": (
+        "train.csv",
+        b"<html><body>Please sign in</body></html>",
+        "the file is a web page, perhaps a login or an error page saved under this name. Download the file again.",
+    ),
+    "a Git LFS pointer": (
+        "train.csv",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123\n",
+        "the file is a Git LFS pointer, not the data themselves. Fetch them with git lfs pull.",
+    ),
+    "an old workbook": (
+        "train.xls",
+        bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500),
+        "the file is an Excel workbook in the old format, or another Office document with a password. Save the sheet as CSV, "
+        "or read it with pandas.read_excel and pass the DataFrame.",
+    ),
+    "a pickle": (
+        "train.pkl",
+        b"\x80\x04\x95\x0b\0\0\0\0\0\0\0.",
+        "the file is a pickle, which is never opened, since that can run code. Save the data as CSV or Parquet.",
+    ),
+    "a JSON array": (
+        "train.jsonl",
+        b'[{"text": "a", "label": "b"}]',
+        "line 1 begins a JSON value of more than one row; write one object per line, as DataFrame.to_json(…, orient='records', "
+        "lines=True) does.",
+    ),
+    "a title": (
+        "train.csv",
+        f"Export of May\n{HEADER}{GOOD}".encode(),
+        "line 1 names 1 column, 'Export of May', but from line 2 there are 3 values in a line. If line 2 is the header, skip "
+        'the lines above it: data.reader = {name = "csv", skip = 1}.',
+    ),
+    "Excel's note": (
+        "train.csv",
+        f"sep=;\n{HEADER}{GOOD}".replace(",", ";").encode(),
+        "line 1 is Excel's note on the delimiter, 'sep=;'. Skip it, and name the delimiter: "
+        'data.reader = {name = "csv", delimiter = ";", skip = 1}.',
+    ),
+    "two encodings": (
+        "train.csv",
+        (HEADER + "001,thé,a\n").encode() + "002,café,b\n".encode("cp1252"),
+        "line 3: the byte 0xe9 is not UTF-8, but line 2 is ('001,thé,a'). Save all of the file in one encoding.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_FILES)
+def test_a_file_that_is_something_else(folder, case):
+    name, content, message = OTHER_FILES[case]
+    (folder / name).write_bytes(content)
+    assert refused_fit(f"data.train={name}") == f"{name}: {message}"
+
+
+def test_files_joined_with_their_headers(folder):
+    (folder / "train.csv").write_text(HEADER + GOOD + HEADER + GOOD)
+    assert refused_fit() == f"train.csv, line 5: the row repeats the header, as of a file that was appended.\n{SKIP}"
+
+
+def test_a_nul_byte(folder):
+    (folder / "train.csv").write_text(HEADER + GOOD + "004,my \0card,a\n")
+    assert refused_fit() == f"train.csv, line 5: the value of 'text' has a NUL byte.\n{SKIP}"
+
+
+def test_what_is_odd_about_a_file_is_printed_once_and_in_json(folder):
+    rows = [f"{number:03}\tthe card {number}\t{'abc'[number % 3]}\n" for number in range(30)]
+    rows[5], rows[9] = '005\t"the card\ta\n', '009\t12"\ta\n'
+    rows[12] = "012\tcafÃ©\ta\n"
+    (folder / "train.tsv").write_text(HEADER.replace(",", "\t") + "".join(rows))
+    done = typed("fit", "intents.toml", "--set", "data.train=train.tsv", "--json", "--quiet")
+    swallowed = f"a quoted value holds lines that look like rows (the first on lines 7 to 11); {PLAIN_MARKS}"
+    wrong = "the text looks like UTF-8 that was read as cp1252 ('cafÃ©' for 'café')"
+    assert done.code == 0
+    assert json.loads(done.out)["notes"] == {swallowed: 1, wrong: 1}
+    done = typed("fit", "intents.toml", "--set", "data.train=train.tsv", "--overwrite")
+    assert [line for line in done.err.splitlines() if line.startswith((swallowed, wrong))] == [
+        f"{swallowed}: 1 of 26 training rows",
+        f"{wrong}: 1 of 26 training rows",
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_row_of_parquet_keeps_its_number_after_a_split(folder, seed):
+    rows = sentences(60)
+    rows["text"][40] = ""
+    parquet.write_table(pa.table(rows), folder / "rows.parquet")
+    (folder / "intents.toml").write_text(RECIPE.replace('validation = "valid.csv"', 'split = "fraction:0.3"'))
+    message = refused_fit("data.train=rows.parquet", f"training.seed={seed}")
+    assert message.replace(" (validation)", "") == f"rows.parquet, row 40: the text is empty.\n{SKIP}"
 
 
 def test_a_kind_of_file_without_a_reader(folder):

@@ -216,8 +216,8 @@ def _convert(data: Any) -> pa.Table | None:
         names = dict.fromkeys(name for row in data for name in row)
         return pa.table({name: _to_array(name, [row.get(name) for row in data]) for name in names})
     if kind == "pandas.DataFrame":
-        table, names = pa.Table.from_pandas(data, preserve_index=False), list(data.columns)
-        unnamed = [name is None or name != name for name in names]  # pyarrow calls such a column 'None' or 'nan'
+        table, labels = pa.Table.from_pandas(data, preserve_index=False), list(data.columns)
+        unnamed = [label is None or label != label for label in labels]  # pyarrow calls such a column 'None' or 'nan'
         return table.rename_columns(["" if no else text for no, text in zip(unnamed, table.column_names, strict=True)])
     other_table = hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")  # of Polars, for example
     return pa.table(data) if other_table else None

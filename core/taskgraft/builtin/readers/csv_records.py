@@ -43,7 +43,7 @@ class RecordChecks:
             if record[0].startswith(_MARK):
                 record[0] = record[0].removeprefix(_MARK)
                 self._marked.append(row)
-            reason = self._find_problem(record)
+            reason = self._find_problem(line, last, record)
             if reason is None and last > line:
                 self._inspect_lines(row, line, last, record)
             yield line, record if reason is None else reason
@@ -60,10 +60,11 @@ class RecordChecks:
         remarks["a byte order mark at the start of the row is left out, as of a file that was appended"] = self._marked
         return {remark: rows for remark, rows in remarks.items() if rows}
 
-    def _find_problem(self, record: list[str]) -> str | None:
+    def _find_problem(self, line: int, last: int, record: list[str]) -> str | None:
         if len(record) != len(self._header):
             values = "value" if len(record) == 1 else "values"
-            return f"the row has {len(record):,} {values}, but the header names {len(self._header):,} columns"
+            lines = f" (lines {line:,} to {last:,}); {self._advice}" if last > line else ""
+            return f"the row has {len(record):,} {values}, but the header names {len(self._header):,} columns{lines}"
         if record == self._header and len(record) > 1:
             return "the row repeats the header, as of a file that was appended"
         if any("\0" in value for value in record):

@@ -38,6 +38,8 @@ def saved(how, folder):
         return read_rows(folder / "train.parquet", catalog(), "the data")
     elif how == "frame":
         return read_rows(TABLE.reset_index(), catalog(), "the data")
+    elif how == "frame without a name":
+        return read_rows(TABLE.reset_index().rename(columns={"index": None}), catalog(), "the data")
     return read_rows(folder / "train.csv", catalog(), "the data")
 
 
@@ -50,6 +52,7 @@ def saved(how, folder):
         ("reset", ["index"]),
         ("parquet", ["__index_level_0__"]),
         ("frame", ["index"]),
+        ("frame without a name", [""]),
     ],
 )
 def test_an_index_that_pandas_saved_is_not_an_input(how, index, tmp_path):

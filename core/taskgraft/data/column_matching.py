@@ -54,6 +54,11 @@ def match_columns(
     if missing := [role.name for role in roles if role.required and role.name not in chosen]:
         columns = join_words(rows.columns)
         raise _inputs_error(known, f"no column was named for '{missing[0]}', and {rows.source} has {columns}")
+    if not chosen:
+        raise DataError(
+            f"{rows.source} has no input column besides the target, excluded columns and a saved index. Columns: "
+            f"{join_words(map(repr, rows.columns))}. List those to read in data.inputs."
+        )
     for column in chosen.values():
         _check_chosen(column, known, rows, targets, exclude)
     return chosen

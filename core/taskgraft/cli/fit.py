@@ -206,8 +206,10 @@ def _print(artifact: Path, run_folder: Path, reports: "Mapping[int, FitReport]",
         printer.print(report.metrics)
     if report.selection_note:
         printer.print(report.selection_note, soft_wrap=True)
-    for note, count in report.notes.items():
-        printer.print(f"{note}: {count:,} training rows", soft_wrap=True)
+    validation_notes = getattr(report.metrics, "notes", {})
+    for notes, what in ((report.notes, "training rows"), (validation_notes, "validation rows")):
+        for note, count in notes.items():
+            printer.print(f"{note}: {count:,} {what}", soft_wrap=True)
     printer.print(
         f"Saved in {artifact} after {report.seconds:.1f} s. Metrics of each step: {run_folder}.", soft_wrap=True
     )

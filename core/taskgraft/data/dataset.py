@@ -1,7 +1,7 @@
 """Data sets for training and evaluation, from the rows and columns that a recipe names."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,15 @@ from taskgraft.data.masking import ElementMasking, FixedMaskRows
 from taskgraft.data.preprocessing import ProcessedInputs, label_count_mismatches, preprocess
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.errors import DataError
+
+
+@dataclass(frozen=True)
+class LabelledDataset:
+    """Rows without invalid ones, their data set, and what happened to how many rows ("cut to 256 pieces" → 12)."""
+
+    rows: Rows
+    dataset: EncodedDataset
+    notes: Mapping[str, int]
 
 
 def process_inputs(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path) -> ProcessedInputs:
@@ -73,18 +82,15 @@ def encode_dataset(
 
 def eval_dataset(
     head: Head[Any], target: TargetDescription, backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path
-) -> tuple[Rows, EncodedDataset]:
+) -> LabelledDataset:
     """Make a data set for evaluation: process the inputs of some rows, and encode their targets.
-
-    Returns:
-        the rows without invalid ones, and their data set.
 
     Raises:
         DataError, InvalidRows: as :func:`process_inputs` and :func:`encode_dataset` do.
     """
     inputs = process_inputs(backbone, rows, recipe, folder)
     inputs, dataset = encode_dataset(head, target, inputs.drop(inputs.invalid, recipe.data.on_bad_row), recipe.data)
-    return inputs.rows, dataset
+    return LabelledDataset(inputs.rows, dataset, inputs.all_notes)
 
 
 def target_columns(head: Head[Any], rows: Rows, data: DataConfig) -> dict[str, list[Any]]:

@@ -43,6 +43,11 @@ class ProcessedInputs:
         """The raw rows."""
         return self.on_the_fly.rows
 
+    @property
+    def all_notes(self) -> dict[str, int]:
+        """What a user should know of these rows: what the reader remarked, what was skipped, and what the processor did."""
+        return {**self.rows.notes, **self.notes}
+
     def drop(
         self, reasons: Mapping[int, str], on_bad_row: OnBadRow, advice: str = FIX_OR_SKIP_ADVICE
     ) -> "ProcessedInputs":

@@ -31,6 +31,7 @@ class Evaluation(Mapping[str, float]):
         baselines: name of a baseline → its metrics on the same rows.
         figures: the files that metrics drew.
         positive: metric → the class that it is about, for metrics of one class.
+        notes: note → the number of rows that it applies to (``{"cut to 256 pieces": 12}``).
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Evaluation(Mapping[str, float]):
         baselines: Mapping[str, Mapping[str, float]] | None = None,
         figures: Sequence[Path] = (),
         positive: Mapping[str, Any] = MappingProxyType({}),
+        notes: Mapping[str, int] = MappingProxyType({}),
     ):
         """Compute the metrics of all rows.
 
@@ -56,7 +58,7 @@ class Evaluation(Mapping[str, float]):
         self._metrics, self._bootstrap = metrics, bootstrap or Bootstrap()
         self.rows, self.resamples, self.groups = len(truth), self._bootstrap.count, self._bootstrap.groups
         self.baselines: Mapping[str, Mapping[str, float]] = baselines or {}
-        self.figures = tuple(figures)
+        self.figures, self.notes = tuple(figures), dict(notes)
         self._values = finite_only(metrics(np.arange(self.rows)))
         self.positive = {name: label for name, label in positive.items() if name in self._values}
 
@@ -120,6 +122,7 @@ class Evaluation(Mapping[str, float]):
             "resamples": self.resamples,
             "groups": self.groups,
             "figures": [str(path) for path in self.figures],
+            "notes": dict(self.notes),
         }
 
     def __rich__(self) -> RenderableType:

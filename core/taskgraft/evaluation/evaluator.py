@@ -1,7 +1,7 @@
 """The evaluator: metrics of predictions for labelled rows, and of baselines on the same rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -34,11 +34,12 @@ from taskgraft.storage.atomic_write import move_into
 
 @dataclass(frozen=True)
 class LabelledPredictions:
-    """Predictions for labelled rows, their encoded targets, and the rows."""
+    """Predictions for labelled rows, their encoded targets, the rows, and what happened to how many of them."""
 
     predictions: Predictions
     targets: Batch
     rows: Rows
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,12 @@ def evaluate_predictions(
         return finite_only(metrics_of(own)(np.arange(len(truth))))
 
     baselines: dict[str, Mapping[str, float]] = {}
+    notes = dict(labelled.notes)
     for name, state in fitted.baselines.items():
         try:
             baselines[name] = evaluate_baseline(FittedBaseline(resolve_baseline(name), state))
         except Exception as error:
+            notes[omission_note(name, error)] = len(truth)
             reporter.message(omission_note(name, error))
     for name, baseline in requested.items():
         with baseline_errors(name):
@@ -139,4 +142,4 @@ def evaluate_predictions(
         for name, label in one.spec.positive(predictions, one.config).items()
     }
     metrics = metrics_of(predictions)
-    return Evaluation(kind, predictions, truth, metrics, settings.bootstrap, baselines, figures, positive)
+    return Evaluation(kind, predictions, truth, metrics, settings.bootstrap, baselines, figures, positive, notes)

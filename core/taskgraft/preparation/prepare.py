@@ -5,7 +5,7 @@ dropped row: the weights are those of data without it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.dataset import (
+    LabelledDataset,
     check_not_empty,
     encode_dataset,
     process_inputs,
@@ -68,6 +69,7 @@ class Preparation:
     validation_rows: Rows | None = None
     validation: EncodedDataset | None = None
     warnings: tuple[str, ...] = ()
+    validation_notes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,18 @@ class Preparer:
         for line in (*prepared.backbone.processor.summary, *prepared.head.summary(prepared.target)):
             self.reporter.message(line)
         if validation_rows is not None:
-            validation_rows, validation = self._prepare_validation(prepared, validation_rows)
-            prepared = replace(prepared, validation_rows=validation_rows, validation=validation)
+            held_out = self._prepare_validation(prepared, validation_rows)
+            validation_rows = held_out.rows
+            prepared = replace(
+                prepared, validation_rows=held_out.rows, validation=held_out.dataset, validation_notes=held_out.notes
+            )
         backbone, data = prepared.composition.backbone_description, self.recipe.data
         warnings = data_warnings(backbone, prepared.head, prepared.target, data, prepared.rows, validation_rows)
         for line in warnings:
             self.reporter.message(line)
         report_notes(self.reporter, prepared.notes, prepared.rows, "training rows")
         if validation_rows is not None:
-            report_notes(self.reporter, validation_rows.notes, validation_rows, "validation rows")
+            report_notes(self.reporter, prepared.validation_notes, validation_rows, "validation rows")
         return replace(prepared, warnings=warnings)
 
     def _prepare_training(self, rows: Rows) -> Preparation:
@@ -127,7 +132,7 @@ class Preparer:
             if len(inputs.rows) < len(rows):
                 return self._prepare_training(inputs.rows)
         recipe = self.recipe.model_copy(update={"backbone": composition.backbone.to_ref()})
-        notes = {**rows.notes, **inputs.notes}
+        notes = inputs.all_notes
         return Preparation(composition, recipe, head, target, backbone, base, rows, dataset, soft_labels, notes)
 
     def _fit_target(self, head: Head[Any], rows: Rows) -> tuple[Rows, TargetDescription | None]:
@@ -174,7 +179,7 @@ class Preparer:
             soft_labels[teacher] = cache
         return inputs, soft_labels
 
-    def _prepare_validation(self, prepared: Preparation, rows: Rows) -> tuple[Rows, EncodedDataset]:
+    def _prepare_validation(self, prepared: Preparation, rows: Rows) -> LabelledDataset:
         """Make the data set of the validation rows, without invalid ones and those that the head cannot tune on."""
         head, target, data = prepared.head, prepared.target, self.recipe.data
         inputs = process_inputs(prepared.backbone, rows, self.recipe, self.folder / "validation")
@@ -186,4 +191,4 @@ class Preparer:
             except InvalidTargets as error:
                 invalid = error.reasons
             else:
-                return inputs.rows, dataset
+                return LabelledDataset(inputs.rows, dataset, inputs.all_notes)

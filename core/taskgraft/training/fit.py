@@ -210,7 +210,7 @@ def _predict_validation(trainer: Trainer) -> LabelledPredictions | None:
     cut, dataset = trainer.evaluated
     budget, progress = batch_budget(trainer.settings), show_progress(trainer.reporter)
     predictions = predict_batches(trainer.task, cut, dataset.inputs, budget, progress)
-    return LabelledPredictions(predictions, all_targets(dataset.targets), rows)
+    return LabelledPredictions(predictions, all_targets(dataset.targets), rows, trainer.prepared.validation_notes)
 
 
 def _fit_baselines(prepared: Preparation, reporter: ProgressReporter) -> tuple[dict[str, Config], dict[str, int]]:

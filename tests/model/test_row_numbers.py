@@ -90,7 +90,7 @@ def test_a_row_keeps_its_number_through_a_split(tmp_path, source, seed):
     give, _, place = SOURCES[source]
     data = give(rows_with(BAD), tmp_path)
     config = DataConfig(target=("label",), split="fraction:0.4")
-    for rows in read_train_and_validation(data, None, config, seed, catalog()):
+    for rows in read_train_and_validation(data, None, config, seed, catalog(), ()):
         texts = rows.values("text")
         if "" in texts:
             assert rows.location(texts.index("")) == place
@@ -136,7 +136,7 @@ def test_rows_dropped_before_do_not_shift_the_numbers():
 def test_a_column_split_that_skips_rows_keeps_the_numbers():
     rows = rows_with(BAD) | {"part": ["?"] * 5 + ["train"] * 30 + ["valid"] * 25}
     config = DataConfig(target=("label",), split="column:part", on_bad_row="skip")
-    training, validation = read_train_and_validation(rows, None, config, 0, catalog())
+    training, validation = read_train_and_validation(rows, None, config, 0, catalog(), ())
     assert [training.location(0), training.location(29)] == ["row 5", "row 34"]
     assert [validation.location(0), validation.location(24)] == ["row 35", "row 59"]
 

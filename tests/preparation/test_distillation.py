@@ -246,6 +246,16 @@ def test_a_row_that_the_teacher_cannot_use_is_reported_or_skipped(tmp_path):
     assert model.fitted is not None
 
 
+def test_a_row_that_the_teacher_cannot_use_keeps_its_number_after_a_split(tmp_path):
+    rows = images(20) | {"text": [*sentences(19)["text"], ""], "part": ["valid"] * 4 + ["train"] * 16}
+    teacher = saved(tmp_path, {name: values[:19] for name, values in rows.items()}, inputs="text")
+
+    with pytest.raises(InvalidRows) as raised:
+        fit("small-pictures", distill(teacher), rows, inputs="image", split="column:part")
+
+    assert str(raised.value).startswith("the training data, row 19: the teacher cannot use it: the text is empty.\n")
+
+
 # --- the teacher stays as it was, and is no longer needed
 
 

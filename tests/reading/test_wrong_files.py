@@ -412,6 +412,15 @@ def test_rows_that_end_within_an_invalid_row_are_named(tmp_path):
     )
 
 
+def test_rows_that_end_within_a_row_of_another_length_are_named(tmp_path):
+    with pytest.raises(InvalidRows) as caught:
+        read(tmp_path, "train.tsv", (OPENED + '12"\tb\tc\nlast\ta\n').encode())
+    assert str(caught.value) == (
+        "train.tsv, line 5: the row has 3 values, but the header names 2 columns (lines 5 to 15); "
+        f"{PLAIN_MARKS}.\n{SKIP}"
+    )
+
+
 def test_a_value_of_many_lines_is_reported_where_it_is_rare(tmp_path):
     letter = '"' + "a line\n" * 12 + '",a\n'
     rows = read(tmp_path, "train.csv", ("text,label\n" + letter + "x,b\n" * 30).encode())

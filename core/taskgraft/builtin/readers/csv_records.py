@@ -67,7 +67,7 @@ class RecordChecks:
             return f"the row has {len(record):,} {values}, but the header names {len(self._header):,} columns{lines}"
         if record == self._header and len(record) > 1:
             return "the row repeats the header, as of a file that was appended"
-        if any("\0" in value for value in record):
+        if "\0" in "".join(record):
             name = next(name for name, value in zip(self._header, record, strict=True) if "\0" in value)
             return f"the value of '{name}' has a NUL byte"
         return None

@@ -102,7 +102,7 @@ class Head(ABC, Generic[AnyTarget]):
         """Fit the target description to the training split alone.
 
         Args:
-            targets: column → raw values, as the user wrote them.
+            targets: column → values as the user wrote them, but labels tidied and mapped (``data.labels``), lists as lists.
 
         Raises:
             InvalidTargets: with each row that cannot be read.

@@ -407,8 +407,7 @@ def test_rows_that_end_within_an_invalid_row_are_named(tmp_path):
     with pytest.raises(InvalidRows) as caught:
         read(tmp_path, "train.tsv", (OPENED + 'he said "yes"\tb\nlast\ta\n').encode())
     assert str(caught.value) == (
-        "train.tsv, line 5: the row cannot be parsed ('\\t' expected after '\"', after a quoted value up to line 15); "
-        f"{PLAIN_MARKS}.\n{SKIP}"
+        f"train.tsv, line 5: a quoted value swallows the next lines ('\\t' expected after '\"'); {PLAIN_MARKS}.\n{SKIP}"
     )
 
 
@@ -416,7 +415,7 @@ def test_rows_that_end_within_a_row_of_another_length_are_named(tmp_path):
     with pytest.raises(InvalidRows) as caught:
         read(tmp_path, "train.tsv", (OPENED + '12"\tb\tc\nlast\ta\n').encode())
     assert str(caught.value) == (
-        "train.tsv, line 5: the row has 3 values, but the header names 2 columns (lines 5 to 15); "
+        "train.tsv, line 5: the row has 3 values, but the header names 2 columns, and spans several lines; "
         f"{PLAIN_MARKS}.\n{SKIP}"
     )
 

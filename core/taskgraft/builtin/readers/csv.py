@@ -83,10 +83,9 @@ def _read_records(
         except csv.Error as error:
             if "unexpected end of data" in str(error):
                 raise UnreadableFile(str(path), f"line {line:,}: a quoted value is never closed; {advice}.") from None
-            last = reader.line_num + skipped
-            where = f", after a quoted value up to line {last:,}" if last > line else ""
-            reason = str(error).replace("\t", "\\t")
-            yield line, last, f"the row cannot be parsed ({reason}{where}); {advice}"
+            last, reason = reader.line_num + skipped, str(error).replace("\t", "\\t")
+            what = "a quoted value swallows the next lines" if last > line else "the row cannot be parsed"
+            yield line, last, f"{what} ({reason}); {advice}"
             continue
         if record is None:
             return

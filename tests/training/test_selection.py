@@ -107,5 +107,24 @@ def test_the_command_prints_the_note_with_the_result_and_in_json(tmp_path, small
     document = json.loads(result.out)
     assert document["metrics_of"] == "validation rows"
     assert list(document["chosen"]) == ["penalty"]
+    manifest = json.loads((tmp_path / "one" / "taskgraft.json").read_text())
+    assert manifest["chosen"] == document["chosen"]
+    assert tg.load("one").fitted.chosen == document["chosen"]
     shown = typed("fit", "intents.toml", "-q", "-o", "two").out
     assert f"which also chose the penalty {document['chosen']['penalty']:.4g}: expect a little less" in shown
+
+
+def test_an_evaluation_of_rows_that_the_fit_saw_says_so(tmp_path, small_plugin_installed, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("train.csv", 0), ("valid.csv", 1), ("test.csv", 2)):
+        write_rows(tmp_path / name, 24, seed)
+    (tmp_path / "intents.toml").write_text(RECIPE.replace('{name = "linear-probe", penalty = 1e-3}', '"linear-probe"'))
+    assert typed("fit", "intents.toml", "-q").code == 0
+    penalty = tg.load("intents").fitted.chosen["penalty"]
+    said = {name: typed("evaluate", "intents", name).err for name in ("train.csv", "valid.csv", "test.csv")}
+    assert "from the file that the model was trained on, so expect less on new rows: 24 of 24 rows\n" in said["train.csv"]
+    validated = f"from the validation file, which also chose the penalty {penalty:.4g}, so expect a little less on new rows"
+    assert f"{validated}: 24 of 24 rows\n" in said["valid.csv"]
+    assert "expect" not in said["test.csv"]
+    document = json.loads(typed("evaluate", "intents", "train.csv", "--json", "-q").out)
+    assert document["notes"] == {"from the file that the model was trained on, so expect less on new rows": 24}

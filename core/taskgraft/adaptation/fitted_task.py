@@ -1,7 +1,7 @@
 """The fitted task: the trained module, the head's target description, and which tensors were trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -25,6 +25,7 @@ class FittedTask:
         metrics: on the validation rows; empty if there were none.
         baselines: name of a baseline → its state, fitted on the training rows.
         merged: whether inserted modules were merged into the base tensors.
+        chosen: what the validation rows decided ("threshold" → 0.41); None for what is not a single number.
     """
 
     task: TaskModule
@@ -36,6 +37,7 @@ class FittedTask:
     metrics: Mapping[str, float]
     baselines: Mapping[str, Config]
     merged: bool = False
+    chosen: Mapping[str, float | None] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all present tensors by name. See :func:`taskgraft.adaptation.trainable.task_tensors`."""

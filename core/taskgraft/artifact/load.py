@@ -26,7 +26,9 @@ from taskgraft.discovery.distributions import is_installed
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.baselines import read_baselines
-from taskgraft.storage.manifest import MANIFEST, InvalidArtifact, Manifest, read_artifact, rebase_data_paths
+from taskgraft.storage.checkpoints import CheckpointNotFound
+from taskgraft.storage.component_paths import WHERE_IS_THE_BASE, check_base, located_recipe, with_base_at
+from taskgraft.storage.manifest import MANIFEST, InvalidArtifact, Manifest, read_artifact
 
 
 class InvalidDevice(TaskgraftError):
@@ -36,7 +38,7 @@ class InvalidDevice(TaskgraftError):
 def load_fitted(
     path: str | Path,
     *,
-    backbone: ComponentReference | Backbone | None = None,
+    backbone: ComponentReference | Path | Backbone | None = None,
     head: Head[Any] | None = None,
     strategy: Strategy | None = None,
     device: str = "cpu",
@@ -44,7 +46,8 @@ def load_fitted(
     """Load an artifact after verifying all of it.
 
     Args:
-        backbone: the present reference of the base, if it has moved; or the object that was composed.
+        backbone: where the base is, if it has moved: its path, or the backbone's name with it. Another name, or a dict, stands
+            for the whole backbone with its settings. Or the object that was composed.
         head, strategy: the objects, if they were composed from objects.
 
     Raises:
@@ -53,7 +56,10 @@ def load_fitted(
     """
     folder = Path(path)
     manifest, content = read_artifact(folder)
-    recipe = rebase_data_paths(manifest.recipe, folder, Path.cwd())
+    recipe = located_recipe(manifest, folder)
+    if isinstance(backbone, str | Path):
+        with_base = with_base_at(manifest, folder, str(backbone), catalog())
+        recipe, backbone = (recipe, str(backbone)) if with_base is None else (with_base, None)
     composition = compose_from_manifest(folder, manifest, recipe, backbone, head, strategy)
     recipe = recipe.model_copy(update={"backbone": composition.backbone.to_ref()})
     built, base = build_backbone(composition.backbone)
@@ -67,7 +73,9 @@ def load_fitted(
     baselines = read_baselines(folder, manifest.baselines)
     task = TaskModule(built, built_head.build_module(head_features(composition), target), composition.layout)
     task.padding_invariant = manifest.pads
-    fitted = FittedTask(task, built_head, target, (), frozenset(), base, manifest.metrics, baselines)
+    fitted = FittedTask(
+        task, built_head, target, (), frozenset(), base, manifest.metrics, baselines, chosen=manifest.chosen
+    )
     _restore(folder, composition, fitted, manifest, content)
     move_to_device(task.eval(), device)
     return composition, recipe, fitted
@@ -87,6 +95,8 @@ def compose_from_manifest(
         InvalidArtifact: if a plugin is not installed, a setting needs the user's consent, or the inputs do not fit.
     """
     _check_sources(folder, manifest)
+    if backbone is None:
+        check_base(manifest, folder, recipe)
     chosen: list[Any] = []
     for kind, saved, given in (
         (BackboneSpec, recipe.backbone, backbone),
@@ -100,7 +110,11 @@ def compose_from_manifest(
             problem = f"its {kind.axis} was an object of the class {saved.object}; pass it as {kind.axis}=…"
             raise InvalidArtifact(str(folder), problem)
         chosen.append(saved if given is None else given)
-    composition = compose_components(catalog(), *chosen)
+    try:
+        composition = compose_components(catalog(), *chosen)
+    except CheckpointNotFound as error:
+        problem = f"its base cannot be found: no checkpoint '{error.name}' ({error.problem}); {WHERE_IS_THE_BASE}"
+        raise InvalidArtifact(str(folder), problem) from None
     _check_inputs(folder, manifest, composition.backbone_description)
     return composition
 

@@ -19,10 +19,12 @@ from taskgraft.adaptation.insertion import is_inserted
 from taskgraft.composition.compose import Composition
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.recipe import Recipe
+from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.precision import is_finite
 from taskgraft.errors import join_words
 from taskgraft.evaluation.baselines import resolve_baseline
 from taskgraft.storage.atomic_write import OutputError, atomic_folder
+from taskgraft.storage.component_paths import component_paths
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import (
     MANIFEST,
@@ -118,6 +120,8 @@ def _manifest(
         merged=fitted.merged,
         sources={source.distribution: source.version for source in sources},
         metrics=dict(fitted.metrics),
+        chosen=dict(fitted.chosen),
         baselines={name: state.model_dump(mode="json") for name, state in fitted.baselines.items()},
         tensors=records,
+        paths=component_paths(recipe, path, catalog()),
     )

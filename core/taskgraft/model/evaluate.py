@@ -23,6 +23,7 @@ from taskgraft.inputs.standard_input import StandardInput, read_standard_input
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.reading.read import read_rows
+from taskgraft.training.selection import seen_rows_note
 
 _References = ComponentReference | Sequence[ComponentReference]
 
@@ -57,12 +58,14 @@ def evaluate_rows(
     with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
         labelled = eval_dataset(fitted.head, fitted.target, task.backbone, rows, recipe, Path(folder, "rows"))
         rows, dataset = labelled.rows, labelled.dataset
-        report_notes(reporter, labelled.notes, rows, "rows")
+        seen = seen_rows_note(data, fit_recipe.data, fitted.chosen)
+        notes = {**({seen: len(rows)} if seen else {}), **labelled.notes}
+        report_notes(reporter, notes, rows, "rows")
         evaluation = prepare_evaluation(
             fitted, recipe, label, rows, request.metrics, request.groups, request.resamples, request.figures
         )
         requested = fit_requested_baselines(request.baselines, fitted, fit_recipe, label, Path(folder, "training_rows"))
         budget = inference_budget(recipe, request.batch_size)
         predictions = predict_batches(task, 0, dataset.inputs, budget, show_progress(reporter))
-    predicted = LabelledPredictions(predictions, all_targets(dataset.targets), rows, labelled.notes)
+    predicted = LabelledPredictions(predictions, all_targets(dataset.targets), rows, notes)
     return evaluate_predictions(fitted, recipe, predicted, evaluation, reporter, requested)

@@ -59,7 +59,7 @@ class FitReport:
     def of(cls, result: FitResult, metrics: Mapping[str, float], seconds: float) -> Self:
         """Report a fit that took some seconds since it began or was resumed."""
         seconds += result.seconds_before
-        return cls(metrics, result.stages, seconds, result.notes, result.warnings, result.chosen)
+        return cls(metrics, result.stages, seconds, result.notes, result.warnings, result.fitted.chosen)
 
 
 def recipe_of_arguments(

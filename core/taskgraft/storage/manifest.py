@@ -39,7 +39,13 @@ class TensorRecord(Config):
 
 
 class Manifest(Config):
-    """The description of an artifact. ``merged``: inserted modules have been merged into the base tensors they changed."""
+    """The description of an artifact.
+
+    Attributes:
+        merged: whether inserted modules have been merged into the base tensors they changed.
+        chosen: what the validation rows decided, so that ``metrics`` are a little too kind: name → value, if it is one number.
+        paths: place of a path in the recipe's components → the same path relative to the artifact; see ``component_paths``.
+    """
 
     schema_version: int
     recipe: Recipe
@@ -50,8 +56,10 @@ class Manifest(Config):
     merged: bool = False
     sources: dict[str, str]
     metrics: dict[str, float]
+    chosen: dict[str, float | None] = {}
     baselines: dict[str, dict[str, Any]] = {}
     tensors: dict[str, TensorRecord]
+    paths: dict[str, str] = {}
 
 
 @dataclass(eq=False)
@@ -97,13 +105,18 @@ def rebase_data_paths(recipe: Recipe, start: Path, to: Path) -> Recipe:
     def rebase(value: str | None) -> str | None:
         if value is None or not os.path.exists(path := start / value):
             return value
-        try:
-            return Path(os.path.relpath(path, to)).as_posix()
-        except ValueError:  # Windows: on another drive
-            return path.absolute().as_posix()
+        return relative_path(path, to)
 
     paths = {"train": rebase(recipe.data.train), "validation": rebase(recipe.data.validation)}
     return recipe.model_copy(update={"data": recipe.data.model_copy(update=paths)})
+
+
+def relative_path(path: Path, to: Path) -> str:
+    """Write a path relative to a folder."""
+    try:
+        return Path(os.path.relpath(path, to)).as_posix()
+    except ValueError:  # Windows: on another drive
+        return path.absolute().as_posix()
 
 
 def _read_verified(folder: Path, *names: str) -> dict[str, bytes]:

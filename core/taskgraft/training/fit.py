@@ -41,7 +41,7 @@ from taskgraft.preparation.validation_tuning import check_validation, tune_on_va
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import StageReport
-from taskgraft.training.selection import Chosen, chosen_on_validation
+from taskgraft.training.selection import chosen_on_validation
 from taskgraft.training.shared_cache import SharedCache, SharedCacheKeys
 from taskgraft.training.tracking import make_accelerator
 from taskgraft.training.trainer import Trainer
@@ -70,7 +70,6 @@ class FitResult:
         validation: predictions for the validation rows; None if there were none.
         notes: what happened to how many training rows ("cut to 256 pieces" → 12).
         warnings: what the data may mean instead, a sentence each.
-        chosen: what the validation rows decided, by name ("threshold" → 0.41); None for what is not a single number.
         seconds_before: wall-clock seconds of the process that was interrupted, if this one resumed its run.
     """
 
@@ -81,7 +80,6 @@ class FitResult:
     validation: LabelledPredictions | None
     notes: Mapping[str, int]
     warnings: tuple[str, ...]
-    chosen: Chosen
     seconds_before: float
 
 
@@ -126,15 +124,16 @@ def fit(
             target = tune_on_validation(prepared.head, target, task, features, predictions)
             predictions = _predict_validation(trainer)
         baselines, problems = _fit_baselines(prepared, reporter)
+    chosen = chosen_on_validation(stages, prepared.target, target)
+    inserted, trained, base = trainer.inserted, trainer.trained, prepared.base
     return FitResult(
         prepared.composition,
         prepared.recipe,
-        FittedTask(task, prepared.head, target, trainer.inserted, trainer.trained, prepared.base, {}, baselines),
+        FittedTask(task, prepared.head, target, inserted, trained, base, {}, baselines, chosen=chosen),
         tuple(stages),
         predictions,
         {**prepared.notes, **problems},
         prepared.warnings,
-        chosen_on_validation(stages, prepared.target, target),
         trainer.seconds_before,
     )
 

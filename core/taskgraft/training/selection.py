@@ -1,14 +1,14 @@
 """What was chosen by the validation rows: a penalty, the epoch to stop at, a threshold. Their scores are a little too kind."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.errors import join_words
 from taskgraft.training.checkpoint import StageReport
-
-Chosen = Mapping[str, float | None]
-"""What was chosen ("threshold") → its value; None for what is not a single number."""
 
 
 def chosen_on_validation(
@@ -29,16 +29,34 @@ def chosen_on_validation(
     return chosen
 
 
-def selection_note(chosen: Chosen, rows: int) -> str:
+def selection_note(chosen: Mapping[str, float | None], rows: int) -> str:
     """Say that metrics are of rows that also chose something; empty if they chose nothing."""
     if not chosen:
         return ""
-    names = join_words(
-        [f"the {name}" if value is None else f"the {name} {value:.4g}" for name, value in chosen.items()]
-    )
-    return (
-        f"The metrics are of the {rows:,} validation rows, which also chose {names}: expect a little less on new rows."
-    )
+    also = f"which also chose {_names(chosen)}: expect a little less on new rows"
+    return f"The metrics are of the {rows:,} validation rows, {also}."
+
+
+def seen_rows_note(data: Any, recipe: DataConfig, chosen: Mapping[str, float | None]) -> str:
+    """Say that rows to evaluate are from the file that the model was trained on, or that chose something; else empty."""
+    if not isinstance(data, str | Path):
+        return ""
+    if _is_same_file(data, recipe.train):
+        return "from the file that the model was trained on, so expect less on new rows"
+    if chosen and _is_same_file(data, recipe.validation):
+        return f"from the validation file, which also chose {_names(chosen)}, so expect a little less on new rows"
+    return ""
+
+
+def _names(chosen: Mapping[str, float | None]) -> str:
+    return join_words(f"the {name}" if value is None else f"the {name} {value:.4g}" for name, value in chosen.items())
+
+
+def _is_same_file(path: str | Path, other: str | None) -> bool:
+    try:
+        return other is not None and os.path.samefile(path, other)
+    except (OSError, ValueError):  # one of them is not a file
+        return False
 
 
 def _named_number(name: str, value: Any) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""Bootstrap: resamples of the rows, and the confidence intervals that they give."""
+"""Bootstrap: resamples of the rows, or of whole groups of them."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.contract.specs import MetricFunction
 from taskgraft.contract.targets import is_missing
 from taskgraft.evaluation.errors import EvaluationError
 
@@ -18,7 +17,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How rows are resampled for the intervals.
+    """What varies between samples of rows: single rows or whole groups; and how they are resampled.
 
     Attributes:
         count: the number of resamples; 0 gives no intervals.
@@ -44,7 +43,7 @@ class Bootstrap:
         Yields:
             row indices, ``(row,)`` int64, each as often as it was drawn. Nothing if there are no two rows or groups.
         """
-        unit, units = self._units(rows)
+        unit, units = self.units(rows)
         if units < 2:
             return
         generator = np.random.default_rng(self.seed)
@@ -52,24 +51,7 @@ class Bootstrap:
             times = np.bincount(generator.integers(units, size=units), minlength=units)
             yield np.repeat(np.arange(rows), times[unit])
 
-    def intervals(self, metrics: MetricFunction, names: Sequence[str], rows: int) -> dict[str, tuple[float, float]]:
-        """Compute 95 % intervals: the 2.5th and 97.5th percentile over resamples of the rows, or of whole groups.
-
-        Source: Efron and Tibshirani, 1993, An introduction to the bootstrap, chapter 13.
-
-        Returns:
-            metric → lowest and highest value. A metric that is undefined in more than half of the resamples is left out.
-        """
-        drawn: dict[str, list[float]] = {name: [] for name in names}
-        for some in self.resamples(rows):
-            values = finite_only(metrics(some))
-            for name in drawn.keys() & values.keys():
-                drawn[name].append(values[name])
-        enough = {name: values for name, values in drawn.items() if values and 2 * len(values) >= self.count}
-        bounds = {name: np.quantile(values, (0.025, 0.975)).tolist() for name, values in enough.items()}
-        return {name: (low, high) for name, (low, high) in bounds.items()}
-
-    def _units(self, rows: int) -> tuple[NDArray[np.int64], int]:
+    def units(self, rows: int) -> tuple[NDArray[np.int64], int]:
         """Return the index of each row's unit, ``(row,)``, and the number of units, which are rows or groups."""
         if self.members is None:
             return np.arange(rows), rows

@@ -1,5 +1,6 @@
 """The metric of masked elements: how well their categories and numbers are predicted from the rest of the row."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgraft.contract.predictions import Predictions
-from taskgraft.contract.specs import MetricFunction
+from taskgraft.evaluation.detailed_metric import DetailedMetric
 
 
-def masked_element_metrics(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
+def masked_element_metrics(predictions: Predictions, truth: Sequence[Any]) -> DetailedMetric:
     """Compute accuracy over all masked categories; mean squared error and R² over masked numbers, averaged over kinds.
 
     Undefined values are left out: each where nothing of the sort is masked, R² also of a kind whose numbers are constant.
@@ -47,7 +48,9 @@ def masked_element_metrics(predictions: Predictions, truth: Sequence[Any]) -> Me
             metrics["hidden_r2"] = float(np.mean(r2))
         return metrics
 
-    return compute
+    bounds = {"hidden_mean_squared_error": (0.0, math.inf), "hidden_r2": (-math.inf, 1.0)}
+    sizes = {"hidden_accuracy": len(np.unique(row_of))}
+    return DetailedMetric(compute, bounds | {"hidden_accuracy": (0.0, 1.0)}, sizes)
 
 
 def _masked(predictions: Sequence[Any], truth: Sequence[Any]) -> Iterator[tuple[int, Any, Any, Any]]:

@@ -1,21 +1,22 @@
-"""Metrics of numbers, computed on many resamples of the rows."""
+"""Metrics of numbers."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
 
 from taskgraft.contract.predictions import Predictions
-from taskgraft.contract.specs import MetricFunction
+from taskgraft.evaluation.detailed_metric import DetailedMetric
 
 _Numbers = NDArray[np.float64]
 
+_LEAST_ROWS = 20
+"""With fewer, one large error decides what the others say about its likes."""
 
-def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> MetricFunction:
+
+def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> DetailedMetric:
     """Compute mean squared and absolute error in the target's unit, R², and the correlations of Pearson and Spearman.
 
     With several columns each is the mean. Undefined values are left out: R² where the true numbers are constant, a correlation
@@ -28,14 +29,14 @@ def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> Metric
         if not len(rows):
             return {}
         predicted, true = all_predicted[rows], all_true[rows]
-        tensors = torch.from_numpy(predicted), torch.from_numpy(true)
+        errors = predicted - true
         metrics = {
-            "mean_squared_error": float(mean_squared_error(*tensors)),
-            "mean_absolute_error": float(mean_absolute_error(*tensors)),
+            "mean_squared_error": float((errors**2).mean()),
+            "mean_absolute_error": float(np.abs(errors).mean()),
         }
         if not _varies(true):
             return metrics
-        metrics["r2"] = float(r2_score(*tensors))
+        metrics["r2"] = float((1 - (errors**2).sum(0) / ((true - true.mean(0)) ** 2).sum(0)).mean())
         if _varies(predicted):
             metrics["pearson"] = _mean_correlation(zip(predicted.T, true.T, strict=True))
             metrics["spearman"] = _mean_correlation(
@@ -43,7 +44,47 @@ def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> Metric
             )
         return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
-    return compute
+    def leave_one_out() -> dict[str, _Numbers]:
+        return _without_each(all_predicted, all_true)
+
+    correlation, error = (-1.0, 1.0), (0.0, math.inf)
+    bounds = {"mean_squared_error": error, "mean_absolute_error": error, "r2": (-math.inf, 1.0)}
+    bounds |= {"pearson": correlation, "spearman": correlation}
+    reason = None if len(truth) >= _LEAST_ROWS else f"fewer than {_LEAST_ROWS} rows"
+    reasons = dict.fromkeys(bounds, reason) if reason is not None else {}
+    return DetailedMetric(compute, bounds, no_intervals=reasons, leave_one_out=leave_one_out)
+
+
+def _without_each(predicted: _Numbers, true: _Numbers) -> dict[str, _Numbers]:
+    """Compute all values but Spearman's correlation without each row in turn, from sums; NaN where little varies.
+
+    Args: ``(row, column)`` each.
+    """
+    rest = len(true) - 1
+    errors = predicted - true
+    squares, absolutes = errors**2, np.abs(errors)
+    first, second = predicted - predicted.mean(0), true - true.mean(0)  # sums of these lose no digits
+
+    def products(one: _Numbers, other: _Numbers) -> _Numbers:
+        """Sum products of deviations from the mean of the rest."""
+        return np.asarray((one * other).sum(0) - one * other - one * other / rest)
+
+    of_true, of_predicted = products(second, second), products(first, first)
+    with np.errstate(all="ignore"):
+        r2 = np.where(_is_spread(of_true, second), 1 - (squares.sum(0) - squares) / of_true, np.nan).mean(1)
+        correlation = products(first, second) / np.sqrt(of_true * of_predicted)
+    usable = _is_spread(of_true, second) & _is_spread(of_predicted, first)
+    return {
+        "mean_squared_error": (squares.mean(1).sum() - squares.mean(1)) / rest,
+        "mean_absolute_error": (absolutes.mean(1).sum() - absolutes.mean(1)) / rest,
+        "r2": r2,
+        "pearson": np.where(usable, correlation, np.nan).mean(1),
+    }
+
+
+def _is_spread(deviations: _Numbers, centered: _Numbers) -> NDArray[np.bool_]:
+    """Say whether sums of squared deviations are more than rounding."""
+    return np.asarray(deviations > 1e-12 * (centered**2).sum(0))
 
 
 def _order(numbers: _Numbers) -> NDArray[np.int64]:
@@ -52,7 +93,7 @@ def _order(numbers: _Numbers) -> NDArray[np.int64]:
 
 
 def _ranks(order: NDArray[np.int64]) -> _Numbers:
-    """Rank positions from 1; equal ones share their mean rank. In torchmetrics ties are slow, and a resample has many."""
+    """Rank positions from 1; equal ones share their mean rank."""
     counts = np.bincount(order)
     ranks: _Numbers = (np.cumsum(counts) - (counts - 1) / 2)[order]
     return ranks

@@ -1,0 +1,89 @@
+"""Metric functions that say more about themselves, for intervals that hold and take less time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskgraft.contract.specs import MetricFunction
+
+LEAST_ROWS_OF_A_CLASS = 5
+"""With fewer rows, an average over classes is biased by more than its intervals can make up for."""
+
+_MOST_THIN_CLASSES = 0.1
+"""The largest share of classes with fewer rows."""
+
+
+@dataclass(frozen=True)
+class DetailedMetric:
+    """A metric function, and what is known about its values. A plain function works too; its intervals take longer.
+
+    Attributes:
+        compute: the metric function.
+        bounds: name → the least and the largest possible value; infinite for none. A name that is left out has no bounds.
+        sizes: name → the number of rows that a share is taken over: all of them, or, for an average over classes, the number of
+            classes times the rows of the rarest one. Intervals of a share of 0 or 1, where rows show no variation, need it.
+        least_errors: name → the smallest standard error to believe, where few rows may show too little variation.
+        no_intervals: name → why no 95 % interval of these rows would hold.
+        rough: the values that jump when one row is left out (those of the k highest rows). Their error comes from resamples;
+            that of the others from leaving out rows (the jackknife).
+        leave_one_out: computes name → the values without each row in turn, ``(row,)`` float64, NaN where undefined; for any of
+            the names. None calls the metric function for blocks of rows.
+    """
+
+    compute: MetricFunction
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    least_errors: Mapping[str, float] = field(default_factory=dict)
+    no_intervals: Mapping[str, str] = field(default_factory=dict)
+    rough: frozenset[str] = frozenset()
+    leave_one_out: Callable[[], Mapping[str, NDArray[np.float64]]] | None = None
+
+    def __call__(self, rows: NDArray[np.int64]) -> Mapping[str, float]:
+        """Compute the values. Arguments as for every metric function."""
+        return self.compute(rows)
+
+
+def combine(functions: Sequence[MetricFunction], rows: int) -> DetailedMetric:
+    """Make one metric function of several; where two compute the same name, the last counts.
+
+    Args:
+        rows: the number of rows; of a plain function, which says nothing about its values, every one is rough.
+    """
+    detailed = [
+        one if isinstance(one, DetailedMetric) else DetailedMetric(one, rough=frozenset(one(np.arange(rows))))
+        for one in functions
+    ]
+
+    def compute(some: NDArray[np.int64]) -> Mapping[str, float]:
+        return {name: value for function in functions for name, value in function(some).items()}
+
+    def leave_one_out() -> Mapping[str, NDArray[np.float64]]:
+        found: dict[str, NDArray[np.float64]] = {}
+        for one in detailed:
+            if one.leave_one_out is not None:
+                found |= one.leave_one_out()
+        return found
+
+    return DetailedMetric(
+        compute,
+        {name: ends for one in detailed for name, ends in one.bounds.items()},
+        {name: size for one in detailed for name, size in one.sizes.items()},
+        {name: error for one in detailed for name, error in one.least_errors.items()},
+        {name: reason for one in detailed for name, reason in one.no_intervals.items()},
+        frozenset(name for one in detailed for name in one.rough),
+        leave_one_out,
+    )
+
+
+def thin_classes(counts: NDArray[np.int64], what: str = "rows") -> str | None:
+    """Say why an average over classes has no interval: more than a tenth of the classes have fewer than five rows.
+
+    Args:
+        counts: ``(class,)``, of the classes that the average is over.
+    """
+    thin = int((counts < LEAST_ROWS_OF_A_CLASS).sum())
+    if thin <= _MOST_THIN_CLASSES * len(counts):
+        return None
+    return f"fewer than {LEAST_ROWS_OF_A_CLASS} {what} in {thin:,} of {len(counts):,} classes"

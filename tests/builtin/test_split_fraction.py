@@ -61,3 +61,8 @@ def test_lists_of_labels_can_be_classes():
 def test_the_validation_share_must_be_below_one(fraction):
     with pytest.raises(ValueError, match="validation"):
         FractionConfig(validation=fraction)
+
+
+def test_spellings_of_one_label_are_one_class():
+    plain, spelled = ["a", "b"] * 10, [label + " " * (row % 3) for row, label in enumerate(["a", "b"] * 10)]
+    assert divided(spelled, 0.3) == divided(plain, 0.3)

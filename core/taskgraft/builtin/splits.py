@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from taskgraft.contract.config import Config
+from taskgraft.contract.labels import tidy_label
 
 if TYPE_CHECKING:
     from taskgraft.contract.rows import Rows
@@ -59,12 +60,13 @@ def by_fraction(rows: "Rows", targets: Sequence[str], config: FractionConfig, se
 
 
 def _rows_by_class(rows: "Rows", targets: Sequence[str]) -> list[list[int]]:
-    """Group rows with equal targets; without targets, all rows are one class."""
+    """Group rows with equal targets, however texts are spelled; without targets, all rows are one class."""
     if not targets:
         return [list(range(len(rows)))]
     members: dict[str, list[int]] = {}
     for row, values in enumerate(zip(*(rows.values(target) for target in targets), strict=True)):
-        members.setdefault(repr(values), []).append(row)
+        spelled = [tidy_label(value) if isinstance(value, str) else value for value in values]
+        members.setdefault(repr(spelled), []).append(row)
     return list(members.values())
 
 

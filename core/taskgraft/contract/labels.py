@@ -1,6 +1,5 @@
 """Label vocabularies: the labels of a task, as the user writes them. Imports no torch."""
 
-import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
@@ -11,11 +10,11 @@ from taskgraft.contract.targets import TargetError, is_missing, raise_invalid
 Label = str | bool | int | float
 """A label as JSON holds it."""
 
-_JOINERS = re.compile("[\u034f\u200c\u200d\ufe00-\ufe0f]")
-"""Invisible characters that shape their neighbours: joiners of emoji, Indic and Arabic script, and variation selectors."""
+_JOINERS, _JOINED = "\u200c\u200d", frozenset({"Lo", "Mn", "Mc", "So", "Sk"})
+"""Invisible characters that shape emoji and the letters of Indic and Arabic script; the categories of these."""
 
 _TAGS = range(0xE0020, 0xE0080)
-"""Invisible characters that spell the region of a flag, so they do distinguish labels."""
+"""Invisible characters that spell the region of a flag."""
 
 
 def to_json_label(value: Any) -> Label:
@@ -27,16 +26,15 @@ def to_json_label(value: Any) -> Label:
 
 @lru_cache(maxsize=65_536)
 def tidy_label(text: str) -> str:
-    """Return the spelling of a label to show: Unicode NFC, single spaces, trimmed, no invisible characters but joiners."""
+    """Return the text of a label as it is used: Unicode NFC, single spaces, trimmed, without invisible characters.
+
+    Those that shape their neighbours stay.
+    """
     if not text.isascii():
-        kept = (c for c in text if unicodedata.category(c) != "Cf" or _JOINERS.match(c) or ord(c) in _TAGS)
+        text = unicodedata.normalize("NFC", text)
+        kept = (character for index, character in enumerate(text) if _is_visible(text, index, character))
         text = unicodedata.normalize("NFC", "".join(kept))
     return " ".join(text.split())
-
-
-@lru_cache(maxsize=65_536)
-def _text_key(text: str) -> str:
-    return tidy_label(text if text.isascii() else _JOINERS.sub("", text))
 
 
 def label_key(label: Label) -> str:
@@ -45,7 +43,7 @@ def label_key(label: Label) -> str:
     White space, Unicode form and invisible characters do not distinguish labels; case does.
     """
     if isinstance(label, str):
-        return _text_key(label)
+        return tidy_label(label)
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
@@ -96,3 +94,11 @@ def check_labels_present(column: str, values: Sequence[Any]) -> None:
 
 def _spelling_order(label: Label) -> tuple[int, str, str]:
     return len(str(label)), str(label), type(label).__name__
+
+
+def _is_visible(text: str, index: int, character: str) -> bool:
+    if unicodedata.category(character) != "Cf" or ord(character) in _TAGS:
+        return True
+    neighbours = text[max(index - 1, 0) : index + 2]
+    joined = len(neighbours) == 3 and {unicodedata.category(one) for one in neighbours} <= {"Cf", *_JOINED}
+    return character in _JOINERS and joined

@@ -1,5 +1,6 @@
 """Checks of the labels: marks that stand for no label, spellings, and classes that are hardly learned or never validated."""
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,9 @@ from taskgraft.errors import closest_match, join_words
 from taskgraft.reading.errors import DataError
 from taskgraft.reading.format_advice import MISSING_MARKS
 from taskgraft.reading.known_labels import plain_form
+
+_SHAPING = re.compile("[\u034f\u200c\u200d\ufe00-\ufe0f]")
+"""Invisible characters that shape their neighbours, so that they are kept in labels: joiners and variation selectors."""
 
 _MANY_NUMBERS = 20
 """More classes than this that are numbers, some with a fraction, are hardly classes."""
@@ -166,7 +170,7 @@ def _similar_labels(reader: LabelReader, column: str, labels: _LabelCounts) -> I
     groups: dict[str, list[str]] = defaultdict(list)
     for key in labels.used:
         if reader.names.get(key) != key:
-            groups[unicodedata.normalize("NFKC", plain_form(key)).casefold()].append(key)
+            groups[unicodedata.normalize("NFKC", _SHAPING.sub("", plain_form(key))).casefold()].append(key)
     similar = [sorted(keys, key=lambda key: (-labels.used[key], key)) for keys in groups.values() if len(keys) > 1]
     if similar:
         similar.sort()

@@ -444,6 +444,12 @@ def test_an_invalid_row_is_numbered_from_the_first_window(monkeypatch, tmp_path)
     assert message == "the data, row 9: the text is empty.\nFix these rows, or take them out of the data."
 
 
+def test_remarks_of_a_reader_are_among_the_notes(tmp_path):
+    (tmp_path / "rows.csv").write_text("text\ncafÃ©\nlost card\n")
+    result = tg.extract_features_to(words(), tmp_path / "rows.csv", tmp_path / "out.npy", quiet=True)
+    assert result.notes == {"the text looks like UTF-8 that was read as cp1252 ('cafÃ©' for 'café')": 1}
+
+
 def test_features_never_overwrite_their_data(tmp_path):
     parquet.write_table(pa.table({"text": WORDS.inputs["text"]}), tmp_path / "rows.parquet")
     message = error_message(

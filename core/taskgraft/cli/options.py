@@ -12,6 +12,7 @@ import typer
 from taskgraft.cli.errors import CliError
 
 if TYPE_CHECKING:
+    from taskgraft.contract.recipe import Recipe
     from taskgraft.model.task_model import TaskModel
 
 RecipeArgument = Annotated[
@@ -50,6 +51,10 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue an interr
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 KeepOption = Annotated[str, typer.Option(help="Columns of the data to copy to the output, separated by commas.")]
 BatchSizeOption = Annotated[int | None, typer.Option(help="Rows per batch; that of training by default.")]
+BaseOption = Annotated[
+    str | None,
+    typer.Option("--backbone", metavar="PATH", help="Where the base of the artifact is, if it has moved."),
+]
 DeviceOption = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:1, mps, …")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress.")]
@@ -62,8 +67,11 @@ def command_line(context: typer.Context, option: str = "") -> str:
     return shlex.join(["taskgraft", *arguments, *([option] if option and option not in arguments else [])])
 
 
-def load_artifact(artifact: Path, device: str) -> "TaskModel":
+def load_artifact(artifact: Path, device: str, base: str | None = None) -> "TaskModel":
     """Load an artifact on a device.
+
+    Args:
+        base: where its base is, if it has moved.
 
     Raises:
         InvalidArtifact, InvalidDevice: as :func:`taskgraft.load` does.
@@ -73,7 +81,38 @@ def load_artifact(artifact: Path, device: str) -> "TaskModel":
     read_manifest(artifact)  # reports a missing or damaged one before torch is imported
     from taskgraft.model.compose import load
 
-    return load(artifact, device=resolve_device(device))
+    reference = None if base is None else parse_reference(base, "backbone")
+    return load(artifact, backbone=reference, device=resolve_device(device))
+
+
+def read_fit_recipe(path: Path, overrides: Sequence[str], backbone: str | None) -> "tuple[Recipe, list[str]]":
+    """Read a recipe, or that of an artifact, with overrides and another backbone.
+
+    Args:
+        backbone: a name, or a name with settings in one line; for an artifact also the path of its base, if it has moved.
+
+    Returns:
+        the recipe, and the dotted keys that the user set.
+    """
+    from taskgraft.recipes.files import read_recipe
+    from taskgraft.recipes.overrides import override_keys
+
+    keys = override_keys(overrides)
+    reference = None if backbone is None else parse_reference(backbone, "backbone")
+    if reference is not None and not is_base_of(path, [reference]):
+        keys.append("backbone")
+    return read_recipe(path, overrides, reference), keys
+
+
+def is_base_of(path: Path, backbones: Sequence[Any]) -> bool:
+    """Say whether a single backbone that was named is the one of an artifact at another path."""
+    from taskgraft.discovery.catalog import catalog
+    from taskgraft.storage.component_paths import with_base_at
+    from taskgraft.storage.manifest import is_artifact, read_manifest
+
+    if len(backbones) != 1 or not isinstance(backbones[0], str) or not is_artifact(path):
+        return False
+    return with_base_at(read_manifest(path), path, backbones[0], catalog()) is not None
 
 
 def resolve_device(device: str) -> str:
@@ -99,7 +138,9 @@ def data_settings(artifact: Path, reader: str | None, overrides: Sequence[str]) 
     data: dict[str, Any] = {} if reader is None else {"reader": parse_reference(reader, "reader")}
     if reader is None and any(text.lstrip().startswith("data.reader.") for text in overrides):
         fitted = read_manifest(artifact).recipe.data.reader
-        data |= {} if fitted is None else {"reader": fitted.model_dump(exclude_defaults=True)}
+        if fitted is None:
+            raise override_error(next(iter(overrides)), "name the reader as well: --reader NAME.")
+        data["reader"] = fitted.model_dump(exclude_defaults=True)
     document: dict[str, Any] = {"data": data}
     for text in overrides:
         if not text.lstrip().startswith("data."):

@@ -127,8 +127,8 @@ def _read_existing(request: InputRequest, text: str, *, is_text: bool) -> Rows:
     except UnreadableFile as error:
         if not is_text or request.text_role is None or not error.problem.startswith("no reader takes"):
             raise
-        lines = " For one text per line, name the reader: lines (--reader lines)." if path.is_file() else ""
-        raise UnreadableFile(error.path, f"{error.problem}{lines} {TEXT_ADVICE}") from None
+        advice = "For one text per line, name the reader: lines (--reader lines)." if path.is_file() else TEXT_ADVICE
+        raise UnreadableFile(error.path, f"{error.problem} {advice}") from None
 
 
 def _matches(request: InputRequest, pattern: str) -> list[str]:

@@ -25,6 +25,23 @@ _TABLES = frozenset({"pandas.DataFrame", "pyarrow.Table", "datasets.Dataset", "d
 _COLUMNS = frozenset({"pandas.Series", "pandas.Index", "pyarrow.Array", "pyarrow.ChunkedArray", "polars.Series"})
 """Types of one column. Subclasses of pyarrow.Array are found by their base class."""
 
+_SINGLE = (
+    bytes,
+    bytearray,
+    memoryview,
+    bool,
+    int,
+    float,
+    complex,
+    Decimal,
+    date,
+    time,
+    timedelta,
+    np.generic,
+    type(None),
+)
+"""Types of single values that are no text."""
+
 _VALUES = (str, bytes, bool, int, float, Decimal, date, time, timedelta, list, tuple, dict, np.generic, type(None))
 """Types of values that a table holds as they are."""
 
@@ -107,27 +124,29 @@ def _frame_row(request: InputRequest, data: Any) -> Mapping[str, Any] | None:
 
 def _values(request: InputRequest, data: Any) -> list[Any]:
     """Return several inputs as a list, and one input as a list of one."""
-    kind = library_type(data)
+    if isinstance(data, bytes | bytearray | memoryview) and request.file_role is not None:
+        return [bytes(data)]
+    if isinstance(data, _SINGLE):
+        kind = "None" if data is None else f"{data!r:.40}, of the type {type(data).__name__},"
+        raise DataError(f"{kind} cannot be predicted for. {request.accepted_forms}")
     if isinstance(data, set | frozenset):
         raise DataError("A set has no order, so its predictions could not be matched. Pass a list.")
     if isinstance(data, IOBase) or hasattr(data, "readline"):
         raise DataError(f"An open file was given, of the type {type(data).__name__}. Pass its path.")
-    if isinstance(data, bytes | bytearray | memoryview) and request.file_role is not None:
-        return [bytes(data)]
-    if kind == "numpy.ndarray" and data.ndim < 2:
-        return list(data) if data.ndim else [data.item()]
-    if kind in _COLUMNS or isinstance(data, pa.Array) or (isinstance(data, Collection) and kind != "torch.Tensor"):
-        return _as_list(data)
+    kind, axes = library_type(data), len(getattr(data, "shape", ()))
+    if kind == "numpy.ndarray" and axes < 2:
+        return list(data) if axes else [data.item()]
     if isinstance(data, Iterator):
         values = list(data)
         if not values:
             raise DataError(f"The {type(data).__name__} has no items. An iterator can be read once; pass a list.")
         return values
-    role = request.only_role if request.only_role in request.roles else None
-    if role is None or isinstance(data, (*_VALUES, bytearray, memoryview)):
-        kind = "None" if data is None else f"{data!r:.40}, of the type {type(data).__name__},"
-        raise DataError(f"{kind} cannot be predicted for. {request.accepted_forms}")
-    return _encode_one(request, role, data, 0)
+    if kind in _COLUMNS or isinstance(data, pa.Array) or (isinstance(data, Collection) and axes == 0):
+        return _as_list(data)
+    if request.only_role is None or request.only_role not in request.roles:
+        shape = f" of the shape {data.shape}" if axes else ""
+        raise DataError(f"A {type(data).__name__}{shape} was given. {request.accepted_forms}")
+    return _encode_one(request, request.only_role, data, 0)
 
 
 def _read_values(request: InputRequest, values: list[Any]) -> Rows:
@@ -157,7 +176,8 @@ def _several_inputs(request: InputRequest) -> str:
 
 def _is_value_dict(request: InputRequest, value: Mapping[str, Any]) -> bool:
     """Return whether a dict is one value of the only input (``{"bytes": …, "path": …}``), and not a row."""
-    return request.file_role is not None and bool(value) and value.keys() <= {"bytes", "path"}
+    role = request.file_role
+    return role is not None and request.columns[role] not in value and {"bytes"} <= value.keys() <= {"bytes", "path"}
 
 
 # --- objects in memory

@@ -24,7 +24,7 @@ _TEST_VALUES = ("test", "testing")
 
 
 def read_train_and_validation(
-    train: Any, validation: Any, data: DataConfig, seed: int, catalog: Catalog, verbatim: Collection[str]
+    train: Any, validation: Any, data: DataConfig, seed: int, catalog: Catalog, verbatim: Collection[str] = ()
 ) -> tuple[Rows, Rows | None]:
     """Read the training rows and the validation rows, with their cells in canonical text; None without validation.
 

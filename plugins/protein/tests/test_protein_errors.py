@@ -112,8 +112,20 @@ def test_a_table_named_fasta(place):
 
 def test_a_file_in_utf_16(place):
     assert fasta_error(place, GOOD.encode("utf-16")) == (
-        "proteins.fasta: line 1: the line is not UTF-8 text. Save the file as UTF-8, with a header before each "
-        "sequence, '>id'."
+        "proteins.fasta: the file is UTF-16 text, not UTF-8. Save it as UTF-8."
+    )
+
+
+def test_a_gzipped_file_without_the_suffix(place):
+    assert fasta_error(place, gzip.compress(GOOD.encode())) == (
+        "proteins.fasta: the file is gzipped, but its name does not end in .gz. Rename it to proteins.fasta.gz."
+    )
+
+
+def test_a_web_page_named_fasta(place):
+    assert fasta_error(place, b"<!doctype html><html><body>Sign in</body></html>") == (
+        "proteins.fasta: the file is a web page, perhaps a login or an error page saved under this name. Download the file "
+        "again."
     )
 
 
@@ -129,7 +141,7 @@ def test_a_gzip_file_cut_off(place):
 def test_a_plain_file_named_gzip(place):
     (place / "proteins.fasta.gz").write_text(GOOD)
     assert fit_error("data.train=proteins.fasta.gz") == (
-        "proteins.fasta.gz: the file is not a complete gzip file (Not a gzipped file (b'>p'))."
+        "proteins.fasta.gz: its name ends in .gz, but the file is not gzipped. If it is plain, rename it to proteins.fasta."
     )
 
 

@@ -140,6 +140,17 @@ def test_the_table_shows_backbones_seeds_devices_and_interruptions_where_there_a
     ]
 
 
+def test_what_the_validation_rows_chose_is_said():
+    found = comparison(
+        candidate("probe", run_result(chosen={"penalty": 0.03})),
+        candidate("tune", run_result(0.8, 2.0, chosen={"epoch": 3.0, "threshold": 0.4})),
+        candidate("full", run_result(0.7, 3.0)),
+    )
+    said = "The validation rows also chose settings of probe (penalty), tune (epoch, threshold): "
+    assert f"{said}expect a little less there on new rows." in " ".join(printed(found).split())
+    assert "also chose" not in printed(replace(found, evaluated="test rows"))
+
+
 def test_json_has_everything_with_null_for_unknown_values():
     found = comparison(candidate("one", run_result(0.9, low=0.8, high=0.95)), candidate("two", problem="no"))
     document = found.to_json()

@@ -10,6 +10,7 @@ from typing import Any, Self
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from taskgraft.errors import join_words
 from taskgraft.evaluation.tables import NO_VALUE, format_interval, format_number, metric_label
 from taskgraft.text_table import TextTable
 
@@ -43,6 +44,7 @@ class RunResult:
         artifact: the size of the saved model in bytes.
         interrupted: whether it was interrupted and resumed; the peaks are then those of the last process.
         positive: metric → the class that it is about, for metrics of one class.
+        chosen: what the validation rows decided, so that their metrics are a little too kind; see :class:`FitReport`.
     """
 
     metrics: Mapping[str, Score]
@@ -54,6 +56,7 @@ class RunResult:
     artifact: int
     interrupted: bool
     positive: Mapping[str, Any] = field(default_factory=dict)
+    chosen: Mapping[str, float | None] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -92,6 +95,7 @@ class Candidate:
             artifact=max(result.artifact for result in results),
             interrupted=any(result.interrupted for result in results),
             positive=first.positive,
+            chosen=first.chosen,
         )
 
 
@@ -237,6 +241,12 @@ def _notes(comparison: Comparison) -> str:
     ran = [one for one in comparison.candidates if one.results]
     if any(result.shared_seconds for one in ran for result in one.results.values()):
         notes += "\nFrozen features were computed once and shared; their time counts in every run that used them."
+    chosen = [
+        (comparison.label(one), one.summary.chosen) for one in ran if one.summary is not None and one.summary.chosen
+    ]
+    if chosen and comparison.evaluated == "validation rows":
+        found = join_words(f"{label} ({', '.join(names)})" for label, names in chosen)
+        notes += f"\nThe validation rows also chose settings of {found}: expect a little less there on new rows."
     if resumed := [comparison.label(one) for one in ran if one.summary is not None and one.summary.interrupted]:
         notes += f"\nInterrupted and resumed, with the peak memory of the last process: {', '.join(resumed)}."
     return notes

@@ -153,6 +153,7 @@ def run(folder: Path, request: RunRequest) -> RunRecord:
         artifact=sum(file.stat().st_size for file in artifact.iterdir()),
         interrupted=interrupted,
         positive={name: to_json_label(label) for name, label in evaluation.positive.items()},
+        chosen=dict(report.chosen),
     )
     shutil.rmtree(artifact)
     return RunRecord(result, evaluation.rows)

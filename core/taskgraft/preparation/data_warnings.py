@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from taskgraft.contract.descriptions import BackboneDescription
+from taskgraft.contract.descriptions import BackboneDescription, TargetKind
 from taskgraft.contract.head import Head
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import Rows
@@ -12,6 +12,7 @@ from taskgraft.data.dataset import target_columns
 from taskgraft.discovery.catalog import catalog
 from taskgraft.preparation.column_checks import column_warnings, constant_inputs
 from taskgraft.preparation.label_checks import label_warnings
+from taskgraft.reading.format_advice import unclear_points
 from taskgraft.reading.splitting import split_columns
 
 
@@ -30,7 +31,10 @@ def data_warnings(
         data: with the input columns that the fit reads.
         training, validation: without invalid rows; None without validation.
     """
+    numbers = data.target if head.description.target == TargetKind.NUMBERS else ()
+    inputs = () if backbone.inputs else data.columns.values()
     return (
+        *unclear_points(training, (*inputs, *numbers), data),
         *_column_warnings(backbone, head, data, training),
         *label_warnings(head, target, data, training, validation),
     )

@@ -50,8 +50,9 @@ def format_cells(rows: Rows, data: DataConfig, verbatim: Collection[str]) -> Row
     for index, name in enumerate(table.column_names):
         cells = replace_missing(_decode(table.column(index)), data.missing)
         if name not in verbatim and is_text(cells.type):
-            unclear, foreign = _find_points(cells, data)
-            invalid = {**{row: _two_numbers(name, cells[row].as_py()) for row in unclear}, **invalid}
+            unclear, foreign = _find_points(cells, data) if _is_read(name, data) else ([], [])
+            if unclear:
+                invalid = {**dict.fromkeys(unclear, _two_numbers(name, cells[unclear[0]].as_py())), **invalid}
             if foreign:
                 remarks[f"'{name}' has a decimal point, although data.decimal is ','"] = foreign
             cells = canonical_dates(canonical_numbers(cells, data), data.dates)
@@ -122,7 +123,7 @@ def canonical_numbers(cells: Any, data: DataConfig) -> Any:
 
 def match_numbers(cells: Any, data: DataConfig) -> Any:
     """Find the texts that are numbers in the format of some settings: boolean, null where a cell is."""
-    return pc.match_substring_regex(cells, _number_pattern(data.decimal, data.thousands, data.units))
+    return pc.match_substring_regex(cells, number_pattern(data))
 
 
 def canonical_dates(cells: Any, order: str) -> Any:
@@ -153,6 +154,11 @@ def date_patterns(order: str) -> tuple[str, ...]:
 def is_text(kind: pa.DataType) -> bool:
     """Whether an Arrow type is text."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def number_pattern(data: DataConfig) -> str:
+    """Return the regular expression of numbers in the format of some settings."""
+    return _number_pattern(data.decimal, data.thousands, data.units)
 
 
 @cache
@@ -210,9 +216,17 @@ def _true_rows(mask: pa.ChunkedArray) -> list[int]:
     return np.flatnonzero(pc.fill_null(mask, False).to_numpy()).tolist()
 
 
+def _is_read(column: str, data: DataConfig) -> bool:
+    """Whether a column may be an input, or is a target."""
+    if not data.inputs:
+        return column not in data.exclude
+    named = data.inputs.values() if isinstance(data.inputs, Mapping) else data.inputs
+    return column in named or column in data.target
+
+
 def _two_numbers(name: str, cell: str) -> str:
     point, thousands = cell.strip(), cell.strip().replace(".", "")
     return (
-        f"the column '{name}' is {cell!r:.60}, which is {thousands} if the point is between thousands, or {point} although "
-        'data.decimal is ","; in the first case, write data.thousands = "."'
+        f"the column '{name}' has a number with a point, such as {cell!r:.60}, which is {thousands} if the point is between "
+        f'thousands, or {point} although data.decimal is ","; in the first case, write data.thousands = "."'
     )

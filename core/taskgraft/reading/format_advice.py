@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import Any
 
@@ -17,13 +17,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from taskgraft.contract.recipe import DataConfig
+from taskgraft.contract.rows import Rows
 from taskgraft.errors import join_words
 from taskgraft.reading.cell_formats import (
     NUMBER_PATTERN,
     canonical_dates,
     canonical_numbers,
+    date_patterns,
+    is_text,
     match_dates,
     match_numbers,
+    number_pattern,
 )
 
 _MARKS = """
@@ -112,10 +116,10 @@ class FormatAdvice:
         return sentences
 
     def _marks(self) -> list[str]:
-        """The misfits that may be marks of empty cells: all if there are few, else the known ones."""
-        if len(self.misfits) <= _EXAMPLES:
-            return list(self.misfits)
-        return [value for value in self.misfits if value.lower() in MISSING_MARKS][:_EXAMPLES]
+        """The misfits that may be marks of empty cells: all texts if they are few, else the known ones."""
+        texts = [value for value in self.misfits if not any(map(str.isdigit, value))]
+        known = [value for value in texts if value.lower() in MISSING_MARKS]
+        return (texts if len(texts) <= _EXAMPLES else known)[:_EXAMPLES]
 
 
 def advise_numbers(text: pa.Array) -> FormatAdvice:
@@ -139,6 +143,20 @@ def advise_dates(text: pa.Array) -> FormatAdvice:
     return _best("dates", values, counts, _date_readings(values))
 
 
+def unclear_points(rows: Rows, columns: Sequence[str], data: DataConfig) -> tuple[str, ...]:
+    """Say of which columns of texts every value is a number that may have a point between thousands: a sentence, or none."""
+    if data.decimal != "." or data.thousands:
+        return ()
+    found = [(name, example) for name in columns if (example := _first_if_all_unclear(rows.column(name)))]
+    if not found:
+        return ()
+    (_, example), names = found[0], join_words((repr(name) for name, _ in found), 5)
+    return (
+        f"All numbers in {names} have three digits after the point: '{example}' is read as {float(example):g}. If the point is "
+        'between thousands, write data.decimal = "," and data.thousands = ".".',
+    )
+
+
 @lru_cache(maxsize=1024)
 def format_hint(cell: str) -> str:
     """Say which setting makes a number or a date of a cell, or a missing value; empty if none does. To follow a comma."""
@@ -146,27 +164,41 @@ def format_hint(cell: str) -> str:
         return f"; if it stands for an empty cell, write data.missing = {_toml_list([cell.strip()])}"
     if not _NUMBER_LIKE.match(cell):
         return ""
-    text = pa.array([cell.strip()], pa.large_string())
-    for advice in (advise_numbers(text), advise_dates(text)):
-        if advice.share and (settings := [reading.settings for reading in advice.readings if reading.settings]):
-            return f"; in another format, write {' or '.join(' and '.join(some) for some in settings)}"
-    return ""
+    found = _UNIT.fullmatch(cell.strip())
+    units = tuple({unit: None for unit in found.groupdict().values() if unit in _UNITS}) if found else ()
+    ways = [
+        (len(settings), settings)
+        for data, settings in _number_formats(units)
+        if _python(number_pattern(data)).match(cell) and settings
+    ]
+    for order in _DATES:
+        if any(_python(pattern).match(cell) for pattern in date_patterns(order)):
+            ways.append((1, (f'data.dates = "{order}"',)))
+    best = [" and ".join(settings) for count, settings in ways if count == min(ways)[0]]
+    return f"; in another format, write {' or '.join(best)}" if best and not re.match(NUMBER_PATTERN, cell) else ""
+
+
+@cache
+def _python(pattern: str) -> re.Pattern[str]:
+    """Compile a regular expression of Arrow."""
+    return re.compile(re.sub(r"\\x\{([0-9a-f]+)\}", lambda code: f"\\u{code[1]:0>4}", pattern), re.ASCII)
+
+
+@cache
+def _number_formats(units: tuple[str, ...]) -> tuple[tuple[DataConfig, tuple[str, ...]], ...]:
+    """List the formats of numbers, with the settings to write for each."""
+    formats = []
+    for signs, decimal, thousands in product({(): None, units: None}, (".", ","), (None, ",", ".", " ", "'")):
+        if decimal != thousands:
+            written = {"decimal": decimal if decimal == "," else None, "thousands": thousands}
+            settings = [f'data.{name} = "{mark}"' for name, mark in written.items() if mark]
+            settings += [f"data.units = {_toml_list(signs)}"] if signs else []
+            formats.append((DataConfig(decimal=decimal, thousands=thousands, units=signs), tuple(settings)))  # type: ignore[arg-type]
+    return tuple(formats)
 
 
 def _number_readings(values: pa.Array, units: tuple[str, ...]) -> Iterator[Reading]:
-    for marks, (decimal, thousands) in product(
-        ((), units) if units else ((),), product((".", ","), (None, ",", ".", " ", "'"))
-    ):
-        if decimal == thousands:
-            continue
-        data = DataConfig(decimal=decimal, thousands=thousands, units=marks)  # type: ignore[arg-type]
-        settings = []
-        if decimal != ".":
-            settings.append('data.decimal = ","')
-        if thousands:
-            settings.append(f'data.thousands = "{thousands}"')
-        if marks:
-            settings.append(f"data.units = {_toml_list(marks)}")
+    for data, settings in _number_formats(units):
         yield _reading(values, settings, match_numbers(values, data), canonical_numbers(values, data))
 
 
@@ -215,6 +247,16 @@ def _count_values(text: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
     """Count the distinct values: ``(value,)`` texts, and int64."""
     counted = pc.value_counts(text.drop_null())
     return counted.field("values").cast(pa.large_string()), counted.field("counts").to_numpy()
+
+
+def _first_if_all_unclear(cells: pa.ChunkedArray) -> str | None:
+    """Return the first value of a column in which each may have a point between thousands, and at least two differ."""
+    if not is_text(cells.type):
+        return None
+    values = pc.unique(cells).drop_null()
+    every = pc.all(pc.match_substring_regex(values, r"^\s*([1-9]\d{0,2}\.\d{3})?\s*$")).as_py()
+    numbers = [value.strip() for value in values.to_pylist() if value.strip()] if every else []
+    return numbers[0] if len(numbers) > 1 else None
 
 
 def _toml_list(texts: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid
 from taskgraft.data.scaling import mean_and_scale
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
+from taskgraft.reading.format_advice import format_hint
 
 _MAX_ABS = 1e100
 """Larger numbers, whose squares may not be finite, are invalid."""
@@ -133,9 +134,11 @@ def _parse_number(value: Any) -> float | str:
     if is_missing(value):
         return "is empty"
     try:
-        number = float(value)
+        number = (
+            float("") if isinstance(value, str) and "_" in value else float(value)
+        )  # "1_000" is no number but in Python
     except (TypeError, ValueError):
-        return f"is {value!r}, not a number"
+        return f"is {value!r}, not a number{format_hint(value) if isinstance(value, str) else ''}"
     if not math.isfinite(number):
         return f"is {value!r}, not a finite number"
     return number if abs(number) <= _MAX_ABS else f"is {value!r}, too large to standardise"

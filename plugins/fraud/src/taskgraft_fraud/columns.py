@@ -21,6 +21,9 @@ QUANTILES = 200
 DISTINCT_CHECK_ROWS = 200
 """With at least this many rows, a text column whose values hardly ever repeat is rejected."""
 
+MAX_PROBLEMS = 10
+"""Columns that cannot be used and are named in one message."""
+
 PARSERS: Mapping[str, Callable[[pa.Array, str], ParsedColumn]] = {
     "number": parse_numbers,
     "time": parse_times,
@@ -46,9 +49,16 @@ def fit_config(config: AnyTable, inputs: Columns, *, signs: bool = False) -> Any
         raise FraudError(
             f"The setting 'columns' names {join_words(map(repr, unknown))}, but the input columns are {join_words(inputs)}."
         )
-    return config.model_copy(
-        update={"learned": tuple(_fit_column(config, name, inputs[name], signs) for name in inputs)}
-    )
+    columns, problems = [], []
+    for name in inputs:
+        try:
+            columns.append(_fit_column(config, name, inputs[name], signs))
+        except FraudError as error:  # all are reported together
+            problems.append(str(error))
+    if problems:
+        further = [f"Further columns: {len(problems) - MAX_PROBLEMS:,}."] if len(problems) > MAX_PROBLEMS else []
+        raise FraudError("\n".join([*problems[:MAX_PROBLEMS], *further]))
+    return config.model_copy(update={"learned": tuple(columns)})
 
 
 def _fit_column(config: TableConfig, name: str, values: Any, signs: bool) -> Column:

@@ -14,9 +14,6 @@ from taskgraft_fraud.errors import FraudError
 
 _DAY, _CLOCK = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d:\d\d"
 
-HINTS = 20
-"""Different invalid cells of a column for which a reason says which setting gives them a meaning."""
-
 LARGEST_EXACT_INTEGER = 2.0**53
 """Integers below this are exact in float64."""
 
@@ -143,13 +140,8 @@ def invalid_reasons(cells: pa.Array, invalid: NDArray[np.bool_], name: str, why:
     if is_time(cells.type):  # Python lacks such times, or needs other libraries for them
         values = values.cast(pa.timestamp("us"), safe=False).cast(pa.large_string())
     pairs = zip(rows.tolist(), values.to_pylist(), strict=True)
-    hints: dict[Any, str] = {}
-    if is_text(cells.type):
-        hints = {value: format_hint(value) for value in pc.unique(values).slice(0, HINTS).to_pylist()}
-    return {
-        row: f"the column '{name}' is {value!r:.60}, {why}{hints.get(value, '') if hints else ''}"
-        for row, value in pairs
-    }
+    hint = format_hint if is_text(cells.type) else lambda _: ""
+    return {row: f"the column '{name}' is {value!r:.60}, {why}{hint(value)}" for row, value in pairs}
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -101,6 +101,24 @@ def test_of_many_epochs_about_twenty_are_printed(capfd):
     assert len(report.stages[0].validation_losses) == 50
 
 
+def test_steps_are_counted_as_epochs(capfd):
+    stage = training_stage("block-1", epochs=None)
+    _, _, lines = printed_fit(stage, capfd, training={"steps": 7, "batch_size": 8})
+    assert [line.partition(":")[0] for line in lines if ", epoch " in line] == [
+        "first, epoch 1 of 3",
+        "first, epoch 2 of 3",
+        "first, epoch 3 of 3",
+    ]
+
+
+def test_nothing_is_restored_if_the_last_epoch_is_the_best(capfd):
+    _, report, lines = printed_fit(
+        training_stage("block-1", epochs=2, patience=2, rate=1e-4), capfd, validation=sentences()
+    )
+    assert report.chosen == {"epoch": 2}
+    assert not [line for line in lines if "restored" in line]
+
+
 def test_early_stopping_says_which_epoch_it_kept(capfd):
     def away(head, output, targets, features):
         loss = head.loss(output, targets, features)
@@ -108,7 +126,7 @@ def test_early_stopping_says_which_epoch_it_kept(capfd):
 
     stage = training_stage("block-1", loss=away, epochs=9, patience=2)
     _, report, lines = printed_fit(stage, capfd, validation=sentences(16, seed=1))
-    assert "first, 3 epochs: the weights of epoch 1, with the lowest validation loss, are restored." in lines
+    assert "first: restored the weights of epoch 1 of 3, which have the lowest validation loss." in lines
     assert report.chosen == {"epoch": 1}
     assert lines[-1] == (
         "The metrics are of the 16 validation rows, which also chose the epoch 1: expect a little less on new rows."

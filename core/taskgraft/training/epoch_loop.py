@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -90,8 +91,10 @@ class EpochLoop:
         self.stepper.guard.finish()
         if self._best:
             restore_tensors(self.stepper.trainable.tensors(), self._best)
-            restored = f"the weights of epoch {self.best_epoch}, with the lowest validation loss, are restored"
-            self.stepper.reporter.message(f"{stage.name}, {progress.epoch} epochs: {restored}.")
+            best, last = self.best_epoch, progress.epoch
+            if best != last:
+                restored = f"restored the weights of epoch {best} of {last}, which have the lowest validation loss"
+                self.stepper.reporter.message(f"{stage.name}: {restored}.")
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what a checkpoint needs besides the weights: plain JSON, and tensors."""
@@ -159,6 +162,14 @@ class EpochLoop:
     def _stops_early(self) -> bool:
         return self.patience is not None and self.progress.waited >= self.patience
 
+    @cached_property
+    def _epochs(self) -> int:
+        """How many epochs there are without early stopping; the last may be incomplete."""
+        stage, settings = self.stepper.stage, self.stepper.settings
+        if settings.steps is not None and stage.epochs is None:
+            return math.ceil(settings.steps / len(self._batches(0)))
+        return stage.epochs or settings.epochs
+
     def _count_steps(self) -> int:
         stage, settings = self.stepper.stage, self.stepper.settings
         if settings.steps is not None and stage.epochs is None:
@@ -184,7 +195,7 @@ class EpochLoop:
 
     def _validate(self, validation: EpochValidation) -> EpochScores:
         """Evaluate the validation rows, and print the scores of the epoch, of at most about twenty epochs."""
-        epoch, epochs = self.progress.epoch + 1, self.stepper.stage.epochs or self.stepper.settings.epochs
+        epoch, epochs = self.progress.epoch + 1, self._epochs
         scores = validation.evaluate(self.stepper.task, self.stepper.cut)
         self.stepper.trainable.set_train_modes()
         if epoch % math.ceil(epochs / _PRINTED_EPOCHS) == 0 or epoch == epochs:

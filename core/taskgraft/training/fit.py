@@ -27,13 +27,15 @@ from taskgraft.composition.resolve import ResolvedComponent
 from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import Rows
+from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import all_targets
 from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.engine.precision import resolve_precision
 from taskgraft.engine.random_state import seed_generators
 from taskgraft.engine.task_module import TaskModule
-from taskgraft.evaluation.baselines import fit_baselines
+from taskgraft.evaluation.baseline_tuning import TuningRows, threshold_note, tunes_baselines
+from taskgraft.evaluation.baselines import FittedBaseline, fit_baselines, resolve_baseline
 from taskgraft.evaluation.evaluator import LabelledPredictions
 from taskgraft.preparation.distillation import check_teacher_columns, teacher_checksums
 from taskgraft.preparation.prepare import Preparation, Preparer
@@ -124,12 +126,15 @@ def fit(
             target = tune_on_validation(prepared.head, target, task, features, predictions)
             predictions = _predict_validation(trainer)
         baselines, problems = _fit_baselines(prepared, reporter)
+        baseline_targets = _tune_baselines(prepared, baselines, predictions, reporter)
     chosen = chosen_on_validation(stages, prepared.target, target)
     inserted, trained, base = trainer.inserted, trainer.trained, prepared.base
     return FitResult(
         prepared.composition,
         prepared.recipe,
-        FittedTask(task, prepared.head, target, inserted, trained, base, {}, baselines, chosen=chosen),
+        FittedTask(
+            task, prepared.head, target, inserted, trained, base, {}, baselines, False, chosen, baseline_targets
+        ),
         tuple(stages),
         predictions,
         {**prepared.notes, **problems},
@@ -221,3 +226,25 @@ def _fit_baselines(prepared: Preparation, reporter: ProgressReporter) -> tuple[d
     for problem in problems:
         reporter.message(f"{problem}.")
     return baselines, dict.fromkeys(problems, len(prepared.rows))
+
+
+def _tune_baselines(
+    prepared: Preparation,
+    baselines: Mapping[str, Config],
+    predictions: LabelledPredictions | None,
+    reporter: ProgressReporter,
+) -> dict[str, TargetDescription]:
+    """Let the head tune its threshold for each baseline, on the same validation rows as for the model."""
+    tuned: dict[str, TargetDescription] = {}
+    if predictions is None or not tunes_baselines(prepared.head):
+        return tuned
+    validation, columns = TuningRows(predictions.rows, predictions.targets), prepared.recipe.data.columns
+    for name, state in baselines.items():
+        try:
+            baseline = FittedBaseline(resolve_baseline(name), state, validation=validation)
+            target = baseline.tune(prepared.head, prepared.target, predictions.predictions, columns)
+        except Exception as error:  # any exception of a plugin; the baseline is evaluated with a note
+            reporter.message(threshold_note(name, f"{type(error).__name__}: {error}"))
+        else:
+            tuned |= {} if target is None else {name: target}
+    return tuned

@@ -207,6 +207,11 @@ FORMATS = {
         b'[{"text": "a"}]',
         "the file is JSON. Write one object per line, into a file whose name ends in .jsonl.",
     ),
+    "JSON lines named .json": (
+        "train.json",
+        b'{"text": "a"}\n{"text": "b"}\n',
+        'the file has JSON objects in lines. Name the reader: data.reader = "json-lines".',
+    ),
     "text of an unknown suffix": (
         "train.dat",
         CSV.encode(),

@@ -98,7 +98,10 @@ def unread_file_problem(path: Path) -> str | None:
         return None
     if problem := recognize(path, head):
         return problem
-    if head.lstrip().startswith((b"{", b"[")):
+    first = head.strip().partition(b"\n")[0].rstrip()
+    if first.startswith(b"{") and first.endswith(b"}"):
+        return 'the file has JSON objects in lines. Name the reader: data.reader = "json-lines".'
+    if first.startswith((b"{", b"[")):
         return "the file is JSON. Write one object per line, into a file whose name ends in .jsonl."
     if not head or _is_binary(head):
         return None

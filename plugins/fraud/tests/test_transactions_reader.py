@@ -388,3 +388,29 @@ def test_incomplete_settings_are_an_error(chosen, message):
     with pytest.raises(ConfigError) as caught:
         parse_config(TransactionsConfig, chosen, "reader 'transactions'")
     assert str(caught.value) == f"reader 'transactions': {message}"
+
+
+# --- what the reader of the files advises
+
+
+def test_a_setting_of_the_files_own_reader_is_named_within_this_one(tmp_path):
+    path = save(tmp_path / "rows.csv", [transaction(0, who="josé"), transaction(1, fraud=1)])
+    path.write_bytes(path.read_text().encode("cp1252"))
+    with pytest.raises(UnreadableFile) as caught:
+        read_transactions(path, settings())
+    assert str(caught.value) == (
+        f'{path}: line 2: the byte 0xe9 is not UTF-8. As cp1252 the line reads "2018-04-01 12:00:00,josé,s1,10.0,0": '
+        'data.reader = {name = "transactions", reader = {name = "csv", encoding = "cp1252"}, …}.'
+    )
+    rows = read_transactions(path, settings(reader={"name": "csv", "encoding": "cp1252"}))
+    assert rows.values("who") == ["josé", "ann"]
+
+
+def test_an_invalid_row_names_the_setting_within_this_one(tmp_path):
+    path = save(tmp_path / "rows.csv", [transaction(0), transaction(1, fraud=1)])
+    path.write_text(path.read_text().replace("ann", '"an"n', 1))
+    rows = read_transactions(path, settings())
+    assert rows.invalid == {
+        0: "the row cannot be parsed (',' expected after '\"'); if quotation marks are ordinary characters, set "
+        'data.reader = {name = "transactions", reader = {name = "csv", quoting = "none"}, …}'
+    }

@@ -4,6 +4,7 @@ A file is its own history. To predict, give a folder: ``history.SUFFIX`` has ear
 ``transactions.SUFFIX`` those to predict. Only the latter are the rows of the folder.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -58,8 +59,8 @@ def read_transaction_columns(path: Path, config: TransactionsConfig, columns: Co
 
 def _read(path: Path, config: TransactionsConfig, *, labelled: bool) -> Rows:
     if not path.is_dir():
-        return add_window_columns(read_file(path, config.reader), None, config, labelled=labelled)
-    history, rows = (read_file(_find_file(path, name), config.reader) for name in (HISTORY, TRANSACTIONS))
+        return add_window_columns(_read_file(path, config), None, config, labelled=labelled)
+    history, rows = (_read_file(_find_file(path, name), config) for name in (HISTORY, TRANSACTIONS))
     return add_window_columns(rows, history, config, labelled=labelled)
 
 
@@ -94,6 +95,26 @@ def add_window_columns(rows: Rows, history: Rows | None, config: TransactionsCon
     remarks = {text: np.flatnonzero(mask[start:] & own.usable).tolist() for text, mask in _remarks(known, config)}
     remarks |= _label_remark(own, config)
     return replace(rows, table=table, invalid=invalid, remarks={**rows.remarks, **remarks})
+
+
+_READER_SETTING = re.compile(r"data\.reader = (\{[^}]*\})")
+
+
+def _read_file(path: Path, config: TransactionsConfig) -> Rows:
+    """Read a file with its own reader. What that reader advises to set is the setting ``reader`` of this one."""
+    try:
+        rows = read_file(path, config.reader)
+    except UnreadableFile as error:
+        raise UnreadableFile(error.path, _as_nested(error.problem)) from None
+    return replace(
+        rows,
+        invalid={row: _as_nested(reason) for row, reason in rows.invalid.items()},
+        remarks={_as_nested(remark): members for remark, members in rows.remarks.items()},
+    )
+
+
+def _as_nested(message: str) -> str:
+    return _READER_SETTING.sub(r'data.reader = {name = "transactions", reader = \1, …}', message)
 
 
 def _find_file(folder: Path, name: str) -> Path:

@@ -21,6 +21,10 @@ from small_recipe import RECIPE, write_rows
 from small_tasks import sentences
 
 HEADER = "id,text,label\n"
+PREDICT_ADVICE = (
+    'Fix these rows, or go on without them: on_bad_row = "null" (--on-bad-row null) leaves their predictions empty, "skip" '
+    "leaves them out."
+)
 RUN_FILES = ("lock", "metrics.jsonl", "run.json")
 PLAIN_MARKS = 'if quotation marks are ordinary characters, set data.reader = {name = "csv", quoting = "none"}'
 GOOD = "001,lost my card,a\n002,the rain stops,b\n003,where is it,a\n"
@@ -626,7 +630,7 @@ def test_rows_to_predict_for_without_the_input(artifact, folder):
 def test_an_invalid_row_to_predict_for(artifact, folder):
     (folder / "new.csv").write_text("id,text\n1,lost\n2,\n3,late\n")
     assert refused("predict", "intents", "new.csv", "-o", "out.csv") == (
-        "new.csv, line 3: the text is empty.\nFix these rows, or take them out of the data."
+        f"new.csv, line 3: the text is empty.\n{PREDICT_ADVICE}"
     )
 
 

@@ -57,7 +57,7 @@ def check_choice(on_bad_row: str) -> OnInvalidRow:
 def invalid_row_notes(reasons: Mapping[int, str], on_bad_row: OnInvalidRow) -> dict[str, int]:
     """Count the rows without a result by reason, for messages; rare reasons are counted together."""
     action = "skipped" if on_bad_row == "skip" else "without a prediction"
-    counted = Counter(reasons.values()).most_common()
+    counted = Counter(reason for _, reason in sorted(reasons.items())).most_common()
     notes = {f"{action}, since {reason}": count for reason, count in counted[:_REASONS]}
     if others := sum(count for _, count in counted[_REASONS:]):
         notes[f"{action} for other reasons"] = others

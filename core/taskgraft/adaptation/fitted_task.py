@@ -24,6 +24,7 @@ class FittedTask:
         base: the fingerprint of the base weights; None for random weights.
         metrics: on the validation rows; empty if there were none.
         baselines: name of a baseline → its state, fitted on the training rows.
+        baseline_targets: name of a baseline → the target description that the head tuned for it on the validation rows.
         merged: whether inserted modules were merged into the base tensors.
         chosen: what the validation rows decided ("threshold" → 0.41); None for what is not a single number.
     """
@@ -38,6 +39,7 @@ class FittedTask:
     baselines: Mapping[str, Config]
     merged: bool = False
     chosen: Mapping[str, float | None] = field(default_factory=dict)
+    baseline_targets: Mapping[str, TargetDescription] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all present tensors by name. See :func:`taskgraft.adaptation.trainable.task_tensors`."""

@@ -66,15 +66,18 @@ def load_fitted(
     _check_backbone(folder, manifest, built, base, composition.backbone.label)
     built_head = build_head(composition)
     try:
-        target = built_head.target.model_validate(manifest.target)
+        parse_target = built_head.target.model_validate
+        target = parse_target(manifest.target)
+        baseline_targets = {name: parse_target(tuned) for name, tuned in manifest.baseline_targets.items()}
     except ValidationError as error:
         problem = f"its target description does not fit the head ({error.error_count()} errors)"
         raise InvalidArtifact(str(folder), problem) from None
     baselines = read_baselines(folder, manifest.baselines)
     task = TaskModule(built, built_head.build_module(head_features(composition), target), composition.layout)
     task.padding_invariant = manifest.pads
+    metrics, chosen = manifest.metrics, manifest.chosen
     fitted = FittedTask(
-        task, built_head, target, (), frozenset(), base, manifest.metrics, baselines, chosen=manifest.chosen
+        task, built_head, target, (), frozenset(), base, metrics, baselines, False, chosen, baseline_targets
     )
     _restore(folder, composition, fitted, manifest, content)
     move_to_device(task.eval(), device)

@@ -122,6 +122,7 @@ def _manifest(
         metrics=dict(fitted.metrics),
         chosen=dict(fitted.chosen),
         baselines={name: state.model_dump(mode="json") for name, state in fitted.baselines.items()},
+        baseline_targets={name: target.model_dump(mode="json") for name, target in fitted.baseline_targets.items()},
         tensors=records,
         paths=component_paths(recipe, path, catalog()),
     )

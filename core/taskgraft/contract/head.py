@@ -198,3 +198,10 @@ class Head(ABC, Generic[AnyTarget]):
             encoded: as for :meth:`check_tuning_rows`, and so are ``columns``.
         """
         return target
+
+    def decide(self, predictions: Predictions, target: AnyTarget) -> Predictions:
+        """Decide on predictions of a baseline as the head does on its own: with the calibration and threshold of ``target``.
+
+        For a head that tunes, they are tuned for the baseline on the same validation rows. The default changes nothing.
+        """
+        return predictions

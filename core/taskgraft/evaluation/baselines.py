@@ -17,14 +17,18 @@ from taskgraft.composition.resolve import ComponentReference, ResolvedComponent,
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import PER_ELEMENT, HeadDescription, TargetKind
+from taskgraft.contract.head import Head
 from taskgraft.contract.labels import label_indices, label_key
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.recipe import Recipe
+from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import BaselineSpec
-from taskgraft.data.dataset import eval_dataset
+from taskgraft.contract.targets import TargetDescription
+from taskgraft.data.dataset import LabelledDataset, eval_dataset
 from taskgraft.data.examples import all_targets
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.evaluation.baseline_tuning import TuningRows, tunes_baselines, tuning_columns
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation
@@ -33,10 +37,22 @@ from taskgraft.storage.manifest import InvalidArtifact
 
 @dataclass(frozen=True)
 class FittedBaseline:
-    """A baseline and its state: what its ``fit`` returned."""
+    """A baseline and its state: what its ``fit`` returned.
+
+    Attributes:
+        target: the target description that the head tuned for it; None if it has not been tuned.
+        validation: the rows to tune it on when it is evaluated; None for one that is tuned already, or not at all.
+    """
 
     component: ResolvedComponent[BaselineSpec]
     state: Any
+    target: TargetDescription | None = None
+    validation: TuningRows | None = None
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the head tunes something for it, or has done so."""
+        return self.target is not None or self.validation is not None
 
     def predict(self, kind: TargetKind, inputs: Columns, truth: Sequence[Any]) -> Predictions:
         """Predict for some rows.
@@ -53,6 +69,41 @@ class FittedBaseline:
             label = self.component.label
             raise EvaluationError(f"The baseline '{label}' made {count:,} predictions for {len(truth):,} rows.")
         return predictions
+
+    def predict_as_model(
+        self, fitted: FittedTask, model: Predictions, columns: Mapping[str, str], rows: Rows, truth: Sequence[Any]
+    ) -> Predictions:
+        """Predict for some rows, with the classes of the model in its order, and decided by its threshold rule.
+
+        Args:
+            model: predictions of the model for any rows.
+            columns: input role → column.
+        """
+        head = fitted.head
+        own = align_classes(self.predict(head.description.target, rows.lazy_columns(columns), truth), model)
+        if own.probabilities is None:
+            return own
+        if not tunes_baselines(head):
+            return own if head.description.tunes else head.decide(own, fitted.target)
+        target = self.target if self.validation is None else self.tune(head, fitted.target, model, columns)
+        return own if target is None else head.decide(own, target)
+
+    def tune(
+        self, head: Head[Any], target: TargetDescription, model: Predictions, columns: Mapping[str, str]
+    ) -> TargetDescription | None:
+        """Let the head tune its target description for this baseline, as for the model; None if there are no probabilities.
+
+        Args, with those of :meth:`predict_as_model`:
+            target: that of the head.
+        """
+        assert self.validation is not None
+        rows, encoded = self.validation.rows, self.validation.targets
+        truth = head.decode_targets(encoded, target)
+        own = align_classes(self.predict(head.description.target, rows.lazy_columns(columns), truth), model)
+        if own.probabilities is None:
+            return None
+        tuned: TargetDescription = head.tune(own, encoded, tuning_columns(head, rows), target)
+        return tuned
 
 
 def fit_baselines(
@@ -106,14 +157,22 @@ def fit_requested_baselines(
             "read them from. Write them to one, such as Parquet, and fit the model from that."
         )
     verbatim = verbatim_columns(data, fitted.task.backbone.description, fitted.head.description.target)
-    rows, _ = read_train_and_validation(data.train, None, data, recipe.training.seed, catalog(), verbatim)
-    training = eval_dataset(fitted.head, fitted.target, fitted.task.backbone, rows, recipe, folder)
+    held_out = data.validation if tunes_baselines(fitted.head) else None
+    rows, others = read_train_and_validation(data.train, held_out, data, recipe.training.seed, catalog(), verbatim)
+
+    def labelled(some: Rows, name: str) -> LabelledDataset:
+        return eval_dataset(fitted.head, fitted.target, fitted.task.backbone, some, recipe, folder / name)
+
+    training, validation = labelled(rows, "training"), None
+    if others is not None and tunes_baselines(fitted.head):
+        tuning = labelled(others, "validation")
+        validation = TuningRows(tuning.rows, all_targets(tuning.dataset.targets))
     truth = fitted.head.decode_targets(all_targets(training.dataset.targets), fitted.target)
     requested = {}
     for component in components:
         with baseline_errors(component.label):
             state = component.spec.fit(training.rows.lazy_columns(data.columns), truth, component.config)
-            requested[component.label] = FittedBaseline(component, state)
+            requested[component.label] = FittedBaseline(component, state, validation=validation)
     return requested
 
 

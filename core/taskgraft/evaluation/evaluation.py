@@ -15,10 +15,11 @@ from taskgraft.contract.labels import to_json_label
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
 from taskgraft.errors import join_words
+from taskgraft.evaluation.better_baselines import BaselineComparison, Differences
 from taskgraft.evaluation.bootstrap import Bootstrap, finite_only
 from taskgraft.evaluation.intervals import Intervals, estimate_intervals
 from taskgraft.evaluation.per_class import Confusion, confusion, per_class
-from taskgraft.evaluation.tables import class_tables, metric_label, metrics_table
+from taskgraft.evaluation.tables import class_tables, format_number, metric_label, metrics_table
 
 
 class Evaluation(Mapping[str, float]):
@@ -45,6 +46,7 @@ class Evaluation(Mapping[str, float]):
         figures: Sequence[Path] = (),
         positive: Mapping[str, Any] = MappingProxyType({}),
         notes: Mapping[str, int] = MappingProxyType({}),
+        comparison: BaselineComparison | None = None,
     ):
         """Compute the metrics of all rows.
 
@@ -53,7 +55,9 @@ class Evaluation(Mapping[str, float]):
             truth: as the head's ``decode_targets`` returns it.
             metrics: computes the metrics of any rows.
             bootstrap: for the intervals; None takes the default.
+            comparison: of the baselines with the model; None compares none.
         """
+        self._comparison = comparison
         self._kind, self._predictions, self._truth = kind, predictions, truth
         self._metrics, self._bootstrap = metrics, bootstrap or Bootstrap()
         self.rows, self.resamples, self.groups = len(truth), self._bootstrap.count, self._bootstrap.groups
@@ -93,6 +97,11 @@ class Evaluation(Mapping[str, float]):
         return estimate_intervals(self._metrics, self, self.rows, self._bootstrap)
 
     @cached_property
+    def better_baselines(self) -> Differences:
+        """Which baselines are better than the model beyond the intervals, and in what. See :class:`BaselineComparison`."""
+        return {} if self._comparison is None else self._comparison.better(self.rows, self._bootstrap)
+
+    @cached_property
     def confusion(self) -> Confusion | None:
         """The confusion matrix; None unless each row has one label."""
         return confusion(self._kind, self._predictions, self._truth)
@@ -114,6 +123,10 @@ class Evaluation(Mapping[str, float]):
                 for name, value in self.items()
             },
             "baselines": {name: dict(values) for name, values in self.baselines.items()},
+            "better_baselines": {
+                name: {metric: {"low": low, "high": high} for metric, (low, high) in differences.items()}
+                for name, differences in self.better_baselines.items()
+            },
             "per_class": {label: dict(values) for label, values in self.per_class.items()},
             "confusion": None
             if matrix is None
@@ -127,10 +140,26 @@ class Evaluation(Mapping[str, float]):
 
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = [metrics_table(self, self.intervals, self.baselines, self.positive)]
-        parts += [Text(_caption(self)), *class_tables(self.per_class, self.confusion)]
+        parts += [
+            Text(_caption(self)),
+            *map(Text, _better_baselines(self)),
+            *class_tables(self.per_class, self.confusion),
+        ]
         if self.figures:
             parts.append(Text(f"\nFigures: {join_words(self.figures)}."))
         return Group(*parts)
+
+
+def _better_baselines(evaluation: Evaluation) -> Iterator[str]:
+    """Yield a sentence for each baseline that is better than the model."""
+    for name, differences in evaluation.better_baselines.items():
+        values = (
+            f"{metric_label(metric, evaluation.positive)} ({format_number(evaluation.baselines[name][metric])} against "
+            f"{format_number(evaluation[metric])})"
+            for metric in differences
+        )
+        intervals = "the 95 % interval of the difference excludes 0"
+        yield f"The baseline '{name}' is better than the model in {join_words(values)}: {intervals}."
 
 
 def _caption(evaluation: Evaluation) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -14,18 +15,19 @@ from taskgraft.contract.batch import Batch
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import Rows
-from taskgraft.contract.specs import MetricFunction, MetricSpec
+from taskgraft.contract.specs import MetricSpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import join_words
+from taskgraft.evaluation.baseline_tuning import threshold_note, tunes_baselines
 from taskgraft.evaluation.baselines import (
     FittedBaseline,
-    align_classes,
     baseline_errors,
     omission_note,
     resolve_baseline,
 )
+from taskgraft.evaluation.better_baselines import BaselineComparison
 from taskgraft.evaluation.bootstrap import RESAMPLES, Bootstrap, finite_only
-from taskgraft.evaluation.detailed_metric import combine
+from taskgraft.evaluation.detailed_metric import DetailedMetric, combine
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.progress import ProgressReporter
@@ -49,6 +51,21 @@ class EvaluationSettings:
     metrics: tuple[ResolvedComponent[MetricSpec], ...]
     bootstrap: Bootstrap
     figures: Path | None = None
+
+    @property
+    def lower_is_better(self) -> frozenset[str]:
+        """The values of all metrics that are better when lower."""
+        return frozenset(name for one in self.metrics for name in one.spec.lower_is_better)
+
+    @property
+    def descriptive(self) -> frozenset[str]:
+        """The values of all metrics that are better neither way."""
+        return frozenset(name for one in self.metrics for name in one.spec.descriptive)
+
+    def positive(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the values of all metrics that are about one class, each with its label."""
+        of_each = [one.spec.positive(predictions, one.config) for one in self.metrics if one.spec.positive is not None]
+        return {name: label for positive in of_each for name, label in positive.items()}
 
 
 def prepare_evaluation(
@@ -108,38 +125,39 @@ def evaluate_predictions(
     rows, predictions, kind = labelled.rows, labelled.predictions, fitted.head.description.target
     truth = fitted.head.decode_targets(labelled.targets, fitted.target)
     columns = rows.lazy_columns({column: column for column in rows.columns})
-    inputs = rows.lazy_columns(recipe.data.columns)
 
-    def metrics_of(predictions: Predictions) -> MetricFunction:
+    def metrics_of(predictions: Predictions) -> DetailedMetric:
         return combine(
             [one.spec.build(predictions, truth, columns, one.config) for one in settings.metrics], len(truth)
         )
 
-    def evaluate_baseline(baseline: FittedBaseline) -> dict[str, float]:
-        own = align_classes(baseline.predict(kind, inputs, truth), predictions)
-        return finite_only(metrics_of(own)(np.arange(len(truth))))
+    def evaluate_baseline(name: str, baseline: FittedBaseline) -> None:
+        own = baseline.predict_as_model(fitted, predictions, recipe.data.columns, rows, truth)
+        functions[name] = metrics_of(own)
+        baselines[name] = finite_only(functions[name](np.arange(len(truth))))
+        if own.probabilities is not None and tunes_baselines(fitted.head) and not baseline.is_tuned:
+            note(threshold_note(name, "there are no validation rows to tune it on"))
 
+    def note(text: str) -> None:
+        notes[text] = len(truth)
+        reporter.message(text)
+
+    functions: dict[str, DetailedMetric] = {}
     baselines: dict[str, Mapping[str, float]] = {}
     notes = dict(labelled.notes)
     for name, state in fitted.baselines.items():
         try:
-            baselines[name] = evaluate_baseline(FittedBaseline(resolve_baseline(name), state))
+            evaluate_baseline(name, FittedBaseline(resolve_baseline(name), state, fitted.baseline_targets.get(name)))
         except Exception as error:
-            notes[omission_note(name, error)] = len(truth)
-            reporter.message(omission_note(name, error))
+            note(omission_note(name, error))
     for name, baseline in requested.items():
         with baseline_errors(name):
-            baselines[name] = evaluate_baseline(baseline)
+            evaluate_baseline(name, baseline)
     figures: list[Path] = []
     for one in settings.metrics:
         if settings.figures is not None and one.spec.plot is not None:
             plot = partial(one.spec.plot, predictions, truth, columns, one.config)
             figures += move_into(settings.figures, plot, "figures")
-    positive = {
-        name: label
-        for one in settings.metrics
-        if one.spec.positive is not None
-        for name, label in one.spec.positive(predictions, one.config).items()
-    }
-    metrics = metrics_of(predictions)
-    return Evaluation(kind, predictions, truth, metrics, settings.bootstrap, baselines, figures, positive, notes)
+    comparison = BaselineComparison(metrics_of(predictions), functions, settings.lower_is_better, settings.descriptive)
+    positive, how = settings.positive(predictions), settings.bootstrap
+    return Evaluation(kind, predictions, truth, comparison.model, how, baselines, figures, positive, notes, comparison)

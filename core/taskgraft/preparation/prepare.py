@@ -39,6 +39,7 @@ from taskgraft.preparation.data_warnings import data_warnings
 from taskgraft.preparation.distillation import teacher_advice, teacher_soft_labels, teacher_target, teachers_of
 from taskgraft.preparation.label_checks import check_label_marks
 from taskgraft.preparation.validation_tuning import check_tuning_rows
+from taskgraft.preparation.weight_checks import weight_warnings
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.invalid_rows import drop_invalid
 
@@ -100,7 +101,10 @@ class Preparer:
                 prepared, validation_rows=held_out.rows, validation=held_out.dataset, validation_notes=held_out.notes
             )
         backbone, data = prepared.composition.backbone_description, self.recipe.data
-        warnings = data_warnings(backbone, prepared.head, prepared.target, data, prepared.rows, validation_rows)
+        warnings = (
+            *weight_warnings(prepared.composition, prepared.base),
+            *data_warnings(backbone, prepared.head, prepared.target, data, prepared.rows, validation_rows),
+        )
         for line in warnings:
             self.reporter.message(line)
         report_notes(self.reporter, prepared.notes, prepared.rows, "training rows")

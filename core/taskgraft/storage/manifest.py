@@ -58,6 +58,7 @@ class Manifest(Config):
     metrics: dict[str, float]
     chosen: dict[str, float | None] = {}
     baselines: dict[str, dict[str, Any]] = {}
+    baseline_targets: dict[str, dict[str, Any]] = {}
     tensors: dict[str, TensorRecord]
     paths: dict[str, str] = {}
 

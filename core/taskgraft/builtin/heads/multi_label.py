@@ -1,6 +1,7 @@
 """Multi-label classification: any number of labels per row, by binary cross-entropy; a label may be unknown."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -124,6 +125,14 @@ class MultiLabel(Head[MultiLabelTarget]):
 
     def build_module(self, features: FeatureDescription, target: MultiLabelTarget) -> HeadModule:
         return _MultiLabelClassifier(features, target, self._config.threshold)
+
+    def decide(self, predictions: Predictions, target: MultiLabelTarget) -> Predictions:
+        """Predict the labels that reach the threshold in the probabilities of a baseline."""
+        values = [
+            [label for label, share in zip(predictions.classes, row, strict=True) if share >= self._config.threshold]
+            for row in predictions.probabilities or ()
+        ]
+        return replace(predictions, values=values) if predictions.probabilities else predictions
 
     def _find_labels(self, targets: Columns) -> MultiLabelTarget:
         if len(targets) > 1:

@@ -167,6 +167,13 @@ class FraudHead(Head[FraudTarget]):
         threshold = self._choose_threshold(scores, frauds, columns) or target.threshold
         return target.model_copy(update={"calibration": calibration, "threshold": threshold})
 
+    def decide(self, predictions: Predictions, target: FraudTarget) -> Predictions:
+        """Calibrate the probabilities of a baseline, and compare them with the threshold."""
+        known = tuple(map(label_key, (target.negative, target.positive)))
+        if predictions.probabilities is None or tuple(map(label_key, predictions.classes)) != known:
+            return predictions
+        return _decide(np.stack(predictions.probabilities), target)
+
     def _positive_index(self, counts: Mapping[str, int], vocabulary: tuple[Label, ...], column: str) -> int:
         """Find the label to detect: the configured one, else the rarer."""
         positive = self._config.positive
@@ -229,10 +236,15 @@ class _FraudModule(HeadModule):
         """Average the members' probabilities, calibrate the mean, and compare it with the threshold."""
         odds = output.float().cpu()
         raw: Probabilities = mean_of_members(torch.cat([-odds, odds], -1).sigmoid(), self._members).numpy()
-        probabilities, target = apply_calibration(raw, self._target.calibration), self._target
-        alerts = probabilities[:, 1].astype(np.float64) > target.threshold.value
-        values = [target.positive if alert else target.negative for alert in alerts.tolist()]
-        return Predictions(values, list(probabilities), (target.negative, target.positive), target.positive)
+        return _decide(raw, self._target)
+
+
+def _decide(raw: Probabilities, target: FraudTarget) -> Predictions:
+    """Calibrate probabilities, ``(row, 2)``, and predict the positive label where its probability exceeds the threshold."""
+    probabilities = apply_calibration(raw, target.calibration)
+    alerts = probabilities[:, 1].astype(np.float64) > target.threshold.value
+    values = [target.positive if alert else target.negative for alert in alerts.tolist()]
+    return Predictions(values, list(probabilities), (target.negative, target.positive), target.positive)
 
 
 def _is_fraud(encoded: Batch) -> NDArray[np.bool_]:

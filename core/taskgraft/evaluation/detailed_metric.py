@@ -1,5 +1,6 @@
 """Metric functions that say more about themselves, for intervals that hold and take less time."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,9 @@ from taskgraft.contract.specs import MetricFunction
 
 LEAST_ROWS_OF_A_CLASS = 5
 """With fewer rows, an average over classes is biased by more than its intervals can make up for."""
+
+_LEAST_ROWS_OF_ALL = 20
+"""With fewer than four classes, each needs its part of these rows."""
 
 _MOST_THIN_CLASSES = 0.1
 """The largest share of classes with fewer rows."""
@@ -78,12 +82,13 @@ def combine(functions: Sequence[MetricFunction], rows: int) -> DetailedMetric:
 
 
 def thin_classes(counts: NDArray[np.int64], what: str = "rows") -> str | None:
-    """Say why an average over classes has no interval: more than a tenth of the classes have fewer than five rows.
+    """Say why an average over classes has no interval: more than a tenth of the classes have too few rows.
 
     Args:
         counts: ``(class,)``, of the classes that the average is over.
     """
-    thin = int((counts < LEAST_ROWS_OF_A_CLASS).sum())
+    least = max(LEAST_ROWS_OF_A_CLASS, math.ceil(_LEAST_ROWS_OF_ALL / max(len(counts), 1)))
+    thin = int((counts < least).sum())
     if thin <= _MOST_THIN_CLASSES * len(counts):
         return None
-    return f"fewer than {LEAST_ROWS_OF_A_CLASS} {what} in {thin:,} of {len(counts):,} classes"
+    return f"fewer than {least} {what} in {thin:,} of {len(counts):,} classes"

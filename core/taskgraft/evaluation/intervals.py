@@ -29,6 +29,9 @@ _MOST_BIAS = 1.5
 _MOST_UNDEFINED = 0.1
 """The largest share of rows without which, or of resamples in which, a value may be undefined."""
 
+_MOST_POWER = 30.0
+"""The end of an interval is at most this power of e from its value: far beyond what such an interval can say."""
+
 _NO_ERROR = 1e-9
 """A standard error below this is rounding, relative to the value."""
 
@@ -166,9 +169,10 @@ def _interval(
     if size is not None:
         size = min(size, spread.units)
     width = highest - lowest
-    if size is not None and value in (lowest, highest):
-        ends = _wilson((value - lowest) / width, size, student_quantile(size - 1))
-        return lowest + width * ends[0], lowest + width * ends[1]
+    share = min(max((value - lowest) / width, 0.0), 1.0) if math.isfinite(width) else math.nan
+    if size and min(share, 1 - share) < _NO_ERROR:
+        low, high = (lowest + width * end for end in _wilson(round(share), size, student_quantile(size - 1)))
+        return min(low, value), max(high, value)
     error = max(spread.error, metric.least_errors.get(name, 0.0))
     if error <= _NO_ERROR * max(abs(value), 1e-300):
         return f"the same without any of the {'rows' if how.members is None else 'groups'}"
@@ -176,11 +180,10 @@ def _interval(
         return "over so few rows its bias is larger than its standard error"
     if math.isfinite(width):
         degrees = spread.degrees if size is None or how.members is not None else size - 1
-        share = (value - lowest) / width
         center = min(max(share - spread.bias / width, 0.0), 1.0)
         trials = share * (1 - share) * (width / error) ** 2
         ends = _wilson(center, trials, student_quantile(degrees)) if trials > 0 else (center, center)
-        low, high = lowest + width * ends[0], lowest + width * ends[1]
+        low, high = (lowest + width * end for end in ends)
     else:
         low, high = _by_bootstrap_t(value, spread, (lowest, highest), how)
     return min(low, value), max(high, value)
@@ -204,15 +207,13 @@ def _by_bootstrap_t(value: float, spread: _Spread, bounds: tuple[float, float], 
     """Compute ends from Student's t, and from the t statistics of resampled influences where those reach further."""
     student = student_quantile(spread.degrees)
     reach_up, reach_down = max(student, -_t_quantile(spread, 0.025, how)), max(student, _t_quantile(spread, 0.975, how))
-    lowest, highest = bounds
-    if math.isfinite(lowest) and value > lowest:
-        relative = spread.error / (value - lowest)
-        center = value - lowest
-        return lowest + center * math.exp(-reach_down * relative), lowest + center * math.exp(reach_up * relative)
-    if math.isfinite(highest) and value < highest:
-        center = highest - value
-        relative = spread.error / center
-        return highest - center * math.exp(reach_down * relative), highest - center * math.exp(-reach_up * relative)
+    for bound, (toward, away) in zip(bounds, ((reach_down, reach_up), (reach_up, reach_down)), strict=True):
+        if math.isfinite(bound) and value != bound:
+            distance = value - bound
+            relative = spread.error / abs(distance)
+            ends = (bound + distance * math.exp(min(reach * relative, _MOST_POWER)) for reach in (-toward, away))
+            low, high = sorted(ends)
+            return low, high
     center = value - spread.bias
     return center - reach_down * spread.error, center + reach_up * spread.error
 

@@ -28,6 +28,9 @@ _Values = NDArray[np.float64]
 _Indices = NDArray[np.int64]
 
 _AREAS = ("auroc", "average_precision")
+_LEAST_FOR_CORRELATION = 15
+"""Rows of the rarer of two classes, for an interval of their correlation."""
+
 _MACRO = ("precision_macro", "recall_macro", "f1_macro")
 
 
@@ -115,7 +118,8 @@ def multi_label_metrics(predictions: Predictions, truth: Sequence[Any]) -> Detai
         return in_chunks(without, len(truth), true.shape[1]) | _areas_without_each(ranking)
 
     support, predictions_of = (np.asarray(flags.sum(0)) for flags in (true == 1, predicted & (true >= 0)))
-    least = min(len(truth), int(len(support) * support.min(initial=len(truth))))
+    known = support[support > 0]
+    least = min(len(truth), int(len(known) * known.min(initial=len(truth))))
     reasons = too_few(support, predictions_of, "true rows") | (ranking.too_few_rows() if ranking is not None else {})
     names = ("precision_macro", "recall_macro", "f1_macro", "f1_micro")
     bounds = dict.fromkeys((*names, *_AREAS), (0.0, 1.0))
@@ -179,6 +183,8 @@ def _of_elements(
     reasons = too_few(labels[:classes][seen], predictions[:classes][seen], what)
     if (reason := reasons.get("recall_macro")) is not None:
         reasons["balanced_accuracy"] = reason
+    if classes == 2 and labels[:2].min() < _LEAST_FOR_CORRELATION:
+        reasons["mcc"] = f"fewer than {_LEAST_FOR_CORRELATION} {what} of one class"
     reasons |= ranking.too_few_rows() if ranking is not None else {}
     errors = least_errors(*(counts[:classes][seen] for counts in (correct, predictions, labels)))
     if "recall_macro" in errors:

@@ -51,7 +51,7 @@ def multi_label(true_positive: _Values, false_positive: _Values, false_negative:
 
 
 def least_errors(correct: _Values, predictions: _Values, labels: _Values) -> dict[str, float]:
-    """Compute standard errors of averages over classes as if two right and two wrong rows more were spread over the classes.
+    """Compute standard errors of averages over classes as if one right and one wrong row more were spread over the classes.
 
     Counts of a class with few rows, none of them right (or wrong), show no error. F1 is a function of the share of right rows
     among those that belong to the class or are predicted as it. Source: Agresti and Coull, 1998, Approximate is better than
@@ -64,7 +64,7 @@ def least_errors(correct: _Values, predictions: _Values, labels: _Values) -> dic
         return {}
 
     def error(whole: _Values, slope: Callable[[_Values], _Values]) -> float:
-        share = (correct + 2 / classes) / (whole + 4 / classes)
+        share = (correct + 1 / classes) / (whole + 2 / classes)
         variances = slope(share) ** 2 * share * (1 - share) / np.maximum(whole, 1)
         return float(np.sqrt(variances.sum()) / classes)
 

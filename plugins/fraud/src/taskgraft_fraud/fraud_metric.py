@@ -1,5 +1,6 @@
 """The metric ``fraud``: ranking, alerts, costs and card precision for two classes, over many resamples of the same rows."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 
 from taskgraft.plugin import (
     Columns,
+    DetailedMetric,
     Label,
-    MetricFunction,
     MissingColumn,
     Predictions,
     RankingCurves,
@@ -25,6 +26,11 @@ from taskgraft_fraud.threshold import fraud_losses
 Metrics = Mapping[str, float]
 Counts = NDArray[np.int64]
 """How often each row is in a resample, ``(row,)``."""
+
+_AREAS = ("auroc", "average_precision")
+
+_LEAST = 10
+"""Frauds, or alerts, for intervals of their shares."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Outcomes:
 
 def fraud_metric(
     predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: FraudMetricConfig
-) -> MetricFunction:
+) -> DetailedMetric:
     """Evaluate alerts and scores. Shares are from 0 to 1; an undefined metric is left out.
 
     ``average_precision`` and ``auroc`` of the scores. ``precision`` and ``recall`` of the alerts (rows predicted as fraud), and
@@ -59,8 +65,10 @@ def fraud_metric(
     """
     outcomes = to_outcomes(predictions, truth, settings.positive)
     metrics = [_alert_metrics(outcomes)]
+    ranking = None
     if outcomes.scores is not None:
-        metrics.append(_ranking_metrics(outcomes.fraud, outcomes.scores))
+        ranking = RankingCurves(outcomes.scores[:, None], outcomes.fraud[:, None])
+        metrics.append(_ranking_metrics(ranking))
         metrics.append(_top_k_metrics(outcomes.fraud, outcomes.scores, settings.k))
         if settings.customer is not None and settings.time is not None:
             metrics.append(_card_precision(outcomes.fraud, outcomes.scores, columns, settings))
@@ -72,7 +80,31 @@ def fraud_metric(
         counts = np.bincount(rows, minlength=len(truth))
         return {name: value for metric in metrics for name, value in metric(counts).items()} if len(rows) else {}
 
-    return compute
+    return _detailed(compute, outcomes, ranking, settings.k)
+
+
+def _detailed(
+    compute: Callable[[NDArray[np.int64]], Metrics], outcomes: Outcomes, ranking: RankingCurves | None, k: int
+) -> DetailedMetric:
+    """Say what the intervals need to know about each value."""
+    rows, frauds, alerts = len(outcomes.fraud), int(outcomes.fraud.sum()), int(outcomes.alert.sum())
+    at_k = [f"{name}_at_{k}" for name in ("precision", "recall", "card_precision")]
+    shares = ("precision", "recall", "alerts_share", "auroc", "average_precision", *at_k)
+    sizes = {"precision": alerts, "recall": frauds, "alerts_share": rows, f"precision_at_{k}": min(k, rows)}
+    reasons = dict(ranking.too_few_rows()) if ranking is not None else {}
+    few_frauds = f"fewer than {_LEAST} frauds" if frauds < _LEAST else None
+    few_alerts = f"fewer than {_LEAST} alerts" if alerts < _LEAST else None
+    for name, reason in (*((name, few_frauds) for name in ("recall", *at_k)), ("precision", few_alerts)):
+        if reason is not None:
+            reasons[name] = reason
+    return DetailedMetric(
+        compute,
+        bounds=dict.fromkeys(shares, (0.0, 1.0)) | {"expected_cost": (0.0, math.inf)},
+        sizes=sizes,
+        no_intervals=reasons,
+        rough=frozenset(at_k),
+        leave_one_out=None if ranking is None else lambda: dict(zip(_AREAS, ranking.leave_one_out(), strict=True)),
+    )
 
 
 def positive_values(predictions: Predictions, settings: FraudMetricConfig) -> dict[str, Label]:
@@ -115,11 +147,9 @@ def _alert_metrics(outcomes: Outcomes) -> Callable[[Counts], Metrics]:
     return compute
 
 
-def _ranking_metrics(fraud: NDArray[np.bool_], scores: NDArray[np.float64]) -> Callable[[Counts], Metrics]:
-    ranking = RankingCurves(scores[:, None], fraud[:, None])
-
+def _ranking_metrics(ranking: RankingCurves) -> Callable[[Counts], Metrics]:
     def compute(counts: Counts) -> Metrics:
-        areas = zip(("auroc", "average_precision"), ranking.areas(counts), strict=True)
+        areas = zip(_AREAS, ranking.areas(counts), strict=True)
         return {name: float(area[0]) for name, area in areas if not np.isnan(area[0])}
 
     return compute

@@ -7,6 +7,7 @@ from small_tasks import sentences, words
 
 import taskgraft as tg
 from taskgraft.contract.rows import InvalidRows
+from taskgraft.model.fit import ModelError
 from taskgraft.reading.errors import DataError
 
 TEXTS = sentences(24)["text"]
@@ -99,7 +100,8 @@ def test_a_word_for_a_missing_value_is_reported(word):
     labels = ["a", "b", word, "a", "b", word]
     assert warned(labels) == (
         f"The target column 'label' has the label '{word}' (2), which is read as a class. If it means that there is none, set "
-        f'data.labels = {{"{word}" = ""}} with data.on_bad_row = "skip"; if it is a class, data.labels = {{"{word}" = "{word}"}}.',
+        f'data.labels = {{"{word}" = ""}} with data.on_bad_row = "skip"; if it is a class, data.labels = {{"{word}" = '
+        f'"{word}"}}.',
     )
     assert warned(labels, data={"labels": {word: word}}) == ()
     assert vocabulary(labels, data={"labels": {word: ""}}, on_bad_row="skip") == ("a", "b")
@@ -120,8 +122,8 @@ def test_labels_that_differ_in_white_space_or_unicode_form_are_one():
     model, warnings = fit(labels)
     assert model.fitted.target.vocabulary == ("caf\u00e9", "tea")
     assert warnings == (
-        "The target column 'label' spells 2 of 2 labels in several ways, which differ in white space, Unicode form or invisible "
-        "characters ('cafe\\u0301 ', 'caf\\xe9'). They are read as one label each.",
+        "The target column 'label' spells 2 of 2 labels in several ways, which differ in white space, Unicode form or "
+        "invisible characters ('cafe\\u0301 ', 'caf\\xe9'). They are read as one label each.",
     )
 
 
@@ -214,7 +216,15 @@ def test_warnings_are_in_the_json_of_a_fit(tmp_path, monkeypatch, small_plugin_i
     )
     done = typed("fit", "fit.toml", "--quiet", "--json", "-o", "run")
     assert done.code == 0, done.err
-    assert json.loads(done.out)["warnings"] == [
+    assert json.loads(done.out)["warnings"][1:] == [  # after that about random weights
         "The target column 'label' has labels that differ only in case or in characters that look alike: 'A' (6) and 'a' (6). "
         'They are different classes. To merge them, set data.labels = {"a" = "A"}.'
     ]
+
+
+def test_a_setting_that_is_an_argument_of_fit_is_not_ignored_in_data():
+    with pytest.raises(ModelError) as caught:
+        fit(["a", "b"] * 4, data={"on_bad_row": "skip"})
+    assert (
+        str(caught.value) == "'on_bad_row' is an argument of fit: write fit(…, on_bad_row=…), and leave it out of data."
+    )

@@ -68,14 +68,16 @@ def recipe_of_arguments(
     validation: Any,
     settings: Mapping[str, Any],
     training: TrainingConfig | Mapping[str, Any] | None,
+    more: Mapping[str, Any],
 ) -> Recipe:
     """Write the arguments of :meth:`taskgraft.TaskModel.fit` into a recipe. Data without a path are left out.
 
     Args:
         settings: the other arguments about the data.
+        more: settings about the data that have no argument.
 
     Raises:
-        ModelError: for a target that is not a column name.
+        ModelError: for a target that is not a column name, or an argument among the other settings.
         ConfigError: for another invalid argument.
     """
     target = settings["target"]
@@ -83,10 +85,12 @@ def recipe_of_arguments(
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ModelError(f"The target is {target!r:.60}, not a column name. {_NAME_THE_TARGET}")
     data = {"train": train, "validation": validation}
+    if both := sorted((settings.keys() | data.keys()) & more.keys()):
+        raise ModelError(f"'{both[0]}' is an argument of fit: write fit(…, {both[0]}=…), and leave it out of data.")
     paths = {key: str(value) for key, value in data.items() if isinstance(value, str | Path)}
     if not isinstance(training, TrainingConfig):
         training = parse_config(TrainingConfig, training or {}, "training")
-    config = parse_config(DataConfig, {**settings, **paths, "inputs": settings["inputs"] or ()}, "data")
+    config = parse_config(DataConfig, {**more, **settings, **paths, "inputs": settings["inputs"] or ()}, "data")
     return composition.to_recipe().model_copy(update={"data": config, "training": training})
 
 

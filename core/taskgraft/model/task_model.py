@@ -87,7 +87,7 @@ class TaskModel:
         if isinstance(validation, float):
             split, validation = f"fraction:{validation}", None
         named = {"split": split, "reader": reader, "inputs": inputs, "target": target, "on_bad_row": on_bad_row}
-        recipe = recipe_of_arguments(self._composed, train, validation, {**(data or {}), **named}, training)
+        recipe = recipe_of_arguments(self._composed, train, validation, named, training, data or {})
         report = self.fit_recipe(recipe, train=train, validation=validation, run=run, resume=resume, quiet=quiet)
         if report.selection_note:
             ProgressReporter(quiet=quiet).message(report.selection_note)

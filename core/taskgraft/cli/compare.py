@@ -10,8 +10,6 @@ from taskgraft.cli import options
 from taskgraft.cli.console import console, print_json
 from taskgraft.cli.errors import Interrupted
 from taskgraft.errors import join_words
-from taskgraft.recipes.files import read_recipe
-from taskgraft.recipes.overrides import override_keys
 from taskgraft.storage.manifest import is_artifact
 
 
@@ -27,7 +25,12 @@ def compare_command(
         ),
     ] = None,
     backbones: Annotated[
-        list[str] | None, typer.Option("--backbone", metavar="NAME", help="The recipe's by default; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--backbone",
+            metavar="NAME",
+            help="The recipe's by default; of an artifact also the path of its base; repeatable.",
+        ),
     ] = None,
     overrides: options.SetOption = None,
     output: Annotated[
@@ -52,16 +55,18 @@ def compare_command(
     Raises:
         Interrupted: on Ctrl-C, with the command that continues.
     """
-    document = read_recipe(recipe, overrides or [])
+    backbones = backbones or []
+    moved = all(Path(text).exists() for text in backbones) and options.is_base_of(recipe, backbones)
+    document, keys = options.read_fit_recipe(recipe, overrides or [], backbones[0] if moved else None)
     stem = recipe if is_artifact(recipe) else recipe.with_suffix("")
     folder = output or stem.with_name(f"{stem.name}.compare")
     strategy_references = [options.parse_reference(text, "strategy") for text in strategies or []]
-    backbone_references = [options.parse_reference(text, "backbone") for text in backbones or []]
+    backbone_references = [options.parse_reference(text, "backbone") for text in ([] if moved else backbones)]
     from taskgraft.comparison.compare import compare
     from taskgraft.composition.compose import check_recipe_consent
     from taskgraft.discovery.catalog import catalog
 
-    check_recipe_consent(catalog(), recipe, document, override_keys(overrides or []))
+    check_recipe_consent(catalog(), recipe, document, keys)
     try:
         comparison = compare(
             document,

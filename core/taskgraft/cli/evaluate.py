@@ -32,6 +32,7 @@ def evaluate_command(
     reader: options.ReaderOption = None,
     overrides: options.DataSetOption = None,
     batch_size: options.BatchSizeOption = None,
+    base: options.BaseOption = None,
     device: options.DeviceOption = "auto",
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -42,7 +43,7 @@ def evaluate_command(
         options.input_data([data], (), quiet=quiet),
         options.data_settings(artifact, reader, overrides or ()),
     )
-    evaluation = options.load_artifact(artifact, device).evaluate(
+    evaluation = options.load_artifact(artifact, device, base).evaluate(
         source,
         metrics=options.parse_json_reference(metrics, "metric")
         if metrics.lstrip().startswith("{")

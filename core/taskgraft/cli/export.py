@@ -18,6 +18,7 @@ def export_command(
         str | None,
         typer.Option(metavar="DATA", help="Rows whose features must not change when inserted modules are merged."),
     ] = None,
+    base: options.BaseOption = None,
     overwrite: options.OverwriteOption = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -26,7 +27,7 @@ def export_command(
     """Load an artifact, export its backbone, and report what was written."""
     from taskgraft.artifact.export import EXPORTED
 
-    model = options.load_artifact(artifact, "cpu")
+    model = options.load_artifact(artifact, "cpu", base)
     path = model.export(folder, check=check, overwrite=overwrite)
     if as_json:
         files = json.loads((path / EXPORTED).read_text(encoding="utf-8"))["files"]

@@ -9,6 +9,7 @@ import typer
 
 from taskgraft.cli import options
 from taskgraft.cli.console import print_json
+from taskgraft.cli.errors import CliError
 from taskgraft.recipes.overrides import apply_override, override_error
 
 
@@ -43,6 +44,7 @@ def features_command(
     batch_elements: Annotated[
         int | None, typer.Option(help="Limit of elements per batch, padding included; none by default.")
     ] = None,
+    base: options.BaseOption = None,
     device: options.DeviceOption = "auto",
     overwrite: options.OverwriteOption = False,
     as_json: options.JsonOption = False,
@@ -50,7 +52,8 @@ def features_command(
     debug: options.DebugOption = False,
 ) -> None:
     """Extract features, write them, and report what was written."""
-    reference = _with_settings(backbone, overrides or [], {"until": until, "pooling": pooling})
+    settings = ({} if base is None else _base_settings(backbone, base)) | {"until": until, "pooling": pooling}
+    reference = _with_settings(backbone, overrides or [], settings)
     from taskgraft.inference.extract_features import extract_features_to
 
     result = extract_features_to(
@@ -77,7 +80,32 @@ def features_command(
         print(f"{layout_name} features ({shape}) of {result.rows:,} rows are in {output}.", file=sys.stderr)  # noqa: T201
 
 
-def _with_settings(backbone: str, overrides: Sequence[str], settings: Mapping[str, str | None]) -> str | dict[str, Any]:
+def _base_settings(backbone: str, base: str) -> dict[str, Any]:
+    """Return the settings of an artifact's backbone that another path of its base changes.
+
+    Raises:
+        CliError: when the backbone is not an artifact, or the path is not that of its base.
+    """
+    from taskgraft.discovery.catalog import catalog
+    from taskgraft.storage.component_paths import located_recipe, with_base_at
+    from taskgraft.storage.manifest import is_artifact, read_manifest
+
+    folder = next(
+        (Path(text) for text in (backbone, backbone.partition(":")[2]) if text and is_artifact(Path(text))), None
+    )
+    if folder is None:
+        raise CliError(
+            f"--backbone says where the base of an artifact is, but '{backbone}' is not an artifact. Leave it out."
+        )
+    manifest = read_manifest(folder)
+    moved = with_base_at(manifest, folder, base, catalog())
+    if moved is None:
+        raise CliError(f"'{base}' is not the base of the artifact {folder}. Give the path of its base.")
+    before = located_recipe(manifest, folder).backbone.settings
+    return {key: value for key, value in moved.backbone.settings.items() if before.get(key) != value}
+
+
+def _with_settings(backbone: str, overrides: Sequence[str], settings: Mapping[str, Any]) -> str | dict[str, Any]:
     """Return a reference to a backbone with ``KEY=VALUE`` overrides and those settings that are not None."""
     document: dict[str, Any] = {"backbone": backbone}
     for text in overrides:

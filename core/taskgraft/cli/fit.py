@@ -15,8 +15,6 @@ from taskgraft.cli.errors import CliError, Interrupted
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import join_words
-from taskgraft.recipes.files import read_recipe
-from taskgraft.recipes.overrides import override_keys
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, is_artifact
 from taskgraft.text_table import TextTable
 
@@ -32,6 +30,10 @@ def fit_command(
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The artifact's folder; the recipe's name without suffix by default."),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="In place of the recipe's; for an artifact also the path of its base."),
     ] = None,
     resume: options.ResumeOption = False,
     seeds: options.SeedsOption = 1,
@@ -52,7 +54,7 @@ def fit_command(
     artifact = output or _default_output(recipe)
     _check_output(artifact, overwrite=overwrite)
     run_folder = artifact.with_name(f"{artifact.name}.run")
-    document = read_recipe(recipe, overrides or [])
+    document, keys = options.read_fit_recipe(recipe, overrides or [], backbone)
     _check_recipe(recipe, document, seeds)
     if not (resume or overwrite) and (checkpoints := _checkpoints(run_folder)):
         raise _nothing_fitted(
@@ -64,7 +66,7 @@ def fit_command(
     try:
         for seed in reversed(range(first, first + seeds)):  # the recipe's own seed comes last, and is saved
             folder = run_folder if seeds == 1 else run_folder / f"seed-{seed}"
-            model = _compose(recipe, document, overrides or [])
+            model = _compose(recipe, document, keys)
             seeded = document.training.model_copy(update={"seed": seed})
             with_seed = document.model_copy(update={"training": seeded})
             reports[seed] = model.fit_recipe(with_seed, run=folder, resume=resume, quiet=quiet)
@@ -121,12 +123,12 @@ def _check_recipe(path: Path, recipe: Recipe, seeds: int) -> None:
         )
 
 
-def _compose(path: Path, recipe: Recipe, overrides: list[str]) -> "TaskModel":
+def _compose(path: Path, recipe: Recipe, keys: list[str]) -> "TaskModel":
     from taskgraft.composition.compose import check_recipe_consent
     from taskgraft.discovery.catalog import catalog
     from taskgraft.model.compose import compose
 
-    check_recipe_consent(catalog(), path, recipe, override_keys(overrides))
+    check_recipe_consent(catalog(), path, recipe, keys)
     model = compose(recipe.backbone, recipe.head, recipe.strategy)
     if not recipe.data.target and model.composition.head_description.target != TargetKind.INPUTS:
         raise _nothing_fitted(f"{path} names no target column", "Set data.target")

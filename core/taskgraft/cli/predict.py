@@ -31,6 +31,7 @@ def predict_command(
     overrides: options.DataSetOption = None,
     overwrite: options.OverwriteOption = False,
     batch_size: options.BatchSizeOption = None,
+    base: options.BaseOption = None,
     device: options.DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="In the terminal: JSON lines instead of CSV.")] = False,
     quiet: options.QuietOption = False,
@@ -47,7 +48,7 @@ def predict_command(
         from taskgraft.inference.writers import check_output
 
         check_output(output, "predictions", overwrite=overwrite, data=source)
-    rows = options.load_artifact(artifact, device).predict_to(
+    rows = options.load_artifact(artifact, device, base).predict_to(
         source,
         sys.stdout if output is None else output,
         form="jsonl" if as_json else "csv",

@@ -14,6 +14,7 @@ from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import parse_name
 from taskgraft.errors import TaskgraftError
+from taskgraft.storage.component_paths import check_base, located_recipe
 from taskgraft.storage.manifest import InvalidArtifact, is_artifact, read_manifest
 
 _AnySpec = TypeVar("_AnySpec", bound=Spec)
@@ -149,9 +150,12 @@ def _backbone_settings(folder: Path, spec: Spec, source: PluginSource, granted: 
         InvalidArtifact: when it is damaged, contains another backbone, or switches on a setting that needs consent.
     """
     manifest = read_manifest(folder)
-    trained = manifest.recipe.backbone
+    recipe = located_recipe(manifest, folder)
+    trained = recipe.backbone
     if trained.name not in [f"{source.distribution}/{name}" for name in spec.names]:
         actual = trained.name or trained.object
         raise InvalidArtifact(str(folder), f"its backbone is '{actual}', so it cannot be the base of '{spec.name}'")
     check_consent(folder, spec, trained.settings, granted)
+    given = trained.model_copy(update={"settings": {**trained.settings, **granted}})
+    check_base(manifest, folder, recipe.model_copy(update={"backbone": given}), as_base=True)
     return dict(trained.settings)

@@ -45,7 +45,7 @@ def compose(
 def load(
     path: str | Path,
     *,
-    backbone: ComponentReference | Backbone | None = None,
+    backbone: ComponentReference | Path | Backbone | None = None,
     head: Head[Any] | None = None,
     strategy: Strategy | None = None,
     device: str = "cpu",
@@ -54,7 +54,8 @@ def load(
 
     Args:
         path: the folder of the artifact.
-        backbone: the backbone at another location, if it has moved; the object, if it was composed from one.
+        backbone: the path of the base, if it has moved without the artifact, or the backbone's name with it; its other settings
+            stay. A dict stands for the whole backbone. The object, if it was composed from one.
         head, strategy: the object, if it was composed from one.
         device: where to put the model, such as ``"cuda:0"``.
 

@@ -25,6 +25,7 @@ from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.forward import ProgressIterator, compute_soft_labels
 from taskgraft.errors import join_words
 from taskgraft.preparation.errors import TrainingError
+from taskgraft.storage.component_paths import located_recipe
 from taskgraft.storage.manifest import SUMS, read_manifest
 
 
@@ -114,7 +115,7 @@ def teacher_soft_labels(
 def _read_target(teacher: Teacher, head: Head[Any], label: str) -> TargetDescription:
     folder = Path(teacher.artifact)
     manifest = read_manifest(folder)
-    recipe = manifest.recipe
+    recipe = located_recipe(manifest, folder)
     for axis, choice in (("backbone", recipe.backbone), ("head", recipe.head), ("strategy", recipe.strategy)):
         if choice.object is not None:
             problem = f"its {axis} was an object of the class {choice.object}, which its folder does not contain"

@@ -18,7 +18,8 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.recipes.overrides import apply_override
 from taskgraft.recipes.strict_yaml import InvalidDocument, read_yaml
-from taskgraft.storage.manifest import is_artifact, read_manifest, rebase_data_paths
+from taskgraft.storage.component_paths import check_base, located_recipe, with_base_at
+from taskgraft.storage.manifest import is_artifact, read_manifest
 from taskgraft.storage.unique_keys import unique_keys
 
 
@@ -37,13 +38,16 @@ class InvalidRecipe(TaskgraftError):
         return f"{self.path}{line}{column}: {self.problem}"
 
 
-def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def read_recipe(
+    path: str | Path, overrides: Sequence[str] = (), backbone: str | Mapping[str, Any] | None = None
+) -> Recipe:
     """Read a recipe.
 
     Args:
         path: a file, or the folder of an artifact, for the recipe of that artifact.
         overrides: each ``KEY=VALUE`` with a dotted key (``training.epochs=5``). The value is parsed as JSON or TOML if
             possible, else taken as text.
+        backbone: in place of that of the recipe; for an artifact also the path of its base, if it has moved.
 
     Raises:
         InvalidRecipe: for a file that cannot be read, with line and column where they are known.
@@ -51,11 +55,15 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         InvalidArtifact: for a folder that is a damaged artifact.
     """
     path = Path(path)
-    if is_artifact(path):
-        recipe = rebase_data_paths(read_manifest(path).recipe, path, Path.cwd())
-        document = recipe.model_dump(mode="json", exclude_none=True)
-    else:
+    manifest = read_manifest(path) if is_artifact(path) else None
+    if manifest is None:
         document = _resolve_paths(_read_file(path), path.parent)
+    else:
+        moved = with_base_at(manifest, path, backbone, catalog()) if isinstance(backbone, str) else None
+        backbone = backbone if moved is None else None
+        document = (moved or located_recipe(manifest, path)).model_dump(mode="json", exclude_none=True)
+    if backbone is not None:
+        document["backbone"] = backbone
     for text in overrides:
         apply_override(document, text)
     changed = f" (with {join_words(overrides)})" if overrides else ""
@@ -65,6 +73,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         if component.name is None:
             what = f"was an object of the class {component.object}" if component.object else "has no name"
             raise InvalidRecipe(str(path), f"the {axis} {what}. Name one that is installed.")
+    if manifest is not None:
+        check_base(manifest, path, recipe)
     return recipe
 
 

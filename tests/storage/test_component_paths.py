@@ -53,8 +53,13 @@ class Based(Words):
 
 @hookimpl
 def taskgraft_backbones():
-    build = lambda config: Based(config).eval()
-    yield BackboneSpec(name="based", summary="words from a folder", config=BasedConfig, describe=lambda config: describe_words(_words(config)), build=build)
+    yield BackboneSpec(
+        name="based",
+        summary="words from a folder",
+        config=BasedConfig,
+        describe=lambda config: describe_words(_words(config)),
+        build=lambda config: Based(config).eval(),
+    )
 '''
 
 TEXTS = sentences(8)["text"]
@@ -171,7 +176,8 @@ def test_another_base_at_that_path_is_refused(artifact):
     with pytest.raises(InvalidArtifact) as caught:
         tg.load(folder, backbone="bases/two")
     assert str(caught.value) == (
-        f"The artifact {folder} cannot be used: it was trained on another base than 'based:bases/two' (seed 3 there, seed 5 here)."
+        f"The artifact {folder} cannot be used: it was trained on another base than 'based:bases/two' (seed 3 there, seed 5 "
+        "here)."
     )
 
 

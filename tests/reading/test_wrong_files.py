@@ -5,9 +5,11 @@ import gzip
 import io
 import json
 import lzma
+import os
 import pickle
 import sqlite3
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -206,6 +208,16 @@ FORMATS = {
         "train.json",
         b'[{"text": "a"}]',
         "the file is JSON. Write one object per line, into a file whose name ends in .jsonl.",
+    ),
+    "XML": (
+        "train.xml",
+        b'<?xml version="1.0"?>\n<rows/>',
+        "the file is XML. Read it with pandas.read_xml and pass the DataFrame.",
+    ),
+    "XML named .csv": (
+        "train.csv",
+        b'<?xml version="1.0"?>\n<rows/>',
+        "line 1 is XML. Read the file with pandas.read_xml, and pass the DataFrame.",
     ),
     "JSON lines named .json": (
         "train.json",
@@ -487,6 +499,11 @@ HEADERS = {
         "1,1,0\n4,3,0\n",
         "line 1: '1' names more than one column. If the file has no header, add a line with the names of the columns.",
     ),
+    "a quotation mark that opens in the header": (
+        "train.csv",
+        'text,"label\na,b\nc,d\n',
+        f"line 1: the header cannot be parsed (unexpected end of data); {PLAIN_MARKS}.",
+    ),
     "values without a name": (
         "train.csv",
         "text,label,\na,b,\nc,d,7\n",
@@ -589,3 +606,28 @@ def test_line_ends_of_other_systems_are_read(tmp_path, end):
     rows = read(tmp_path, "train.csv", (CSV.replace("\n", end) + "\x1a").encode())
     assert rows.table.to_pydict() == FRAME.to_dict("list")
     assert list(rows.lines) == [2, 3, 4]
+
+
+# --- files that can be read only once
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            CSV.encode("cp1252").replace(b"rain", b"caf\xe9"),
+            f"it is not UTF-8 text. Name its encoding: {setting(encoding='…')}.",
+        ),
+        (zipped("rows.csv"), f"the file is a ZIP archive. {UNPACK}"),
+    ],
+    ids=["text", "archive"],
+)
+def test_a_pipe_is_not_opened_again(tmp_path, content, message):
+    pipe = tmp_path / "rows.csv"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    with pytest.raises(UnreadableFile) as caught:
+        read_rows(pipe, catalog(), "the data")
+    writer.join(timeout=10)
+    assert str(caught.value) == f"{pipe}: {message}"

@@ -1,6 +1,7 @@
 """What a file is by its first bytes: the sentence for a file that is something else than the text its name promises."""
 
 import codecs
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ HEAD = 4_096
 _FRAME = "and pass the DataFrame"
 _SHEET = f"Save the sheet as CSV, or read it with pandas.read_excel {_FRAME}."
 _DECOMPRESS = "Decompress it; of compressed files only gzip is read."
+_UNPACK = "Unpack it, and name a file in it."
 _NO_ROWS = "It has no rows to read."
 
 _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
@@ -41,9 +43,9 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\xfd7zXZ\0", "compressed with xz", _DECOMPRESS),
     (0, b"\x28\xb5\x2f\xfd", "compressed with zstd", _DECOMPRESS),
     (0, b"\x04\x22\x4d\x18", "compressed with lz4", _DECOMPRESS),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it, and name a file in it."),
-    (0, b"Rar!\x1a\x07", "a RAR archive", "Unpack it, and name a file in it."),
-    (257, b"ustar", "a tar archive", "Unpack it, and name a file in it."),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+    (0, b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
+    (257, b"ustar", "a tar archive", _UNPACK),
     (0, b"%PDF-", "a PDF document", _NO_ROWS),
     (0, b"{\\rtf", "an RTF document", "Save it as plain text."),
     (0, b"\x89PNG\r\n\x1a\n", "a PNG file", _NO_ROWS),
@@ -99,13 +101,19 @@ def unread_file_problem(path: Path) -> str | None:
     if problem := recognize(path, head):
         return problem
     first = head.strip().partition(b"\n")[0].rstrip()
-    if first.startswith(b"{") and first.endswith(b"}"):
-        return 'the file has JSON objects in lines. Name the reader: data.reader = "json-lines".'
-    if first.startswith((b"{", b"[")):
-        return "the file is JSON. Write one object per line, into a file whose name ends in .jsonl."
+    for pattern, problem in _FIRST_LINES:
+        if re.fullmatch(pattern, first):
+            return problem
     if not head or _is_binary(head):
         return None
     return 'no reader takes files of this kind. If it is a table in text, name the reader: data.reader = "csv".'
+
+
+_FIRST_LINES = (
+    (rb"\{.*\}", 'the file has JSON objects in lines. Name the reader: data.reader = "json-lines".'),
+    (rb"[{[].*", "the file is JSON. Write one object per line, into a file whose name ends in .jsonl."),
+    (rb"<\?xml.*", f"the file is XML. Read it with pandas.read_xml {_FRAME}."),
+)
 
 
 def _unnamed_gzip(path: Path) -> str:
@@ -114,20 +122,27 @@ def _unnamed_gzip(path: Path) -> str:
 
 def _zip_content(path: Path) -> str:
     """Say what is in a ZIP archive; Office documents are such archives."""
+    if not path.is_file():  # a pipe can be read once
+        return f"a ZIP archive. {_UNPACK}"
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
-        return "a ZIP archive, or an incomplete one. Unpack it, and name a file in it."
-    if any(name.startswith("xl/workbook.") for name in names):
-        return f"an Excel workbook. {_SHEET}"
-    if "mimetype" in names and "content.xml" in names:
-        return f"an OpenDocument file. {_SHEET}"
-    if "word/document.xml" in names:
-        return "a Word document. Save its table as CSV."
-    if any(name.endswith("data.pkl") for name in names):
-        return "a checkpoint of PyTorch, not a table of rows. Name a file of rows."
-    return f"a ZIP archive with {join_words(names, 3)}. Unpack it, and name a file in it."
+        return f"a ZIP archive, or an incomplete one. {_UNPACK}"
+    for member, content in _OFFICE.items():
+        if any(name.endswith(member) for name in names):
+            return content
+    return f"a ZIP archive with {join_words(names, 3)}. {_UNPACK}"
+
+
+_OFFICE = {
+    "xl/workbook.xml": f"an Excel workbook. {_SHEET}",
+    "xl/workbook.bin": f"an Excel workbook. {_SHEET}",
+    "word/document.xml": "a Word document. Save its table as CSV.",
+    "content.xml": f"an OpenDocument file. {_SHEET}",
+    "data.pkl": "a checkpoint of PyTorch, not a table of rows. Name a file of rows.",
+}
+"""A file in a ZIP archive → what the archive is."""
 
 
 # --- text

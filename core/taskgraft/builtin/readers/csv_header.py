@@ -37,7 +37,8 @@ def read_header(path: Path, reader: Any, delimiter: str, config: CsvConfig) -> l
     try:
         header: list[str] | None = next(reader, None)
     except csv.Error as error:
-        raise UnreadableFile(str(path), f"line {line:,}: {error}.") from None
+        advice = f"if quotation marks are ordinary characters, set {config.with_setting(quoting='none')}"
+        raise UnreadableFile(str(path), f"line {line:,}: the header cannot be parsed ({error}); {advice}.") from None
     if not header:
         problem = "the file is empty" if header is None else f"line {line:,} is empty"
         raise UnreadableFile(str(path), f"{problem}; a header line with the names of the columns is needed.")
@@ -126,6 +127,8 @@ def _other_format(header: Sequence[str], delimiter: str, config: CsvConfig) -> s
     whole = delimiter.join(header)
     if _JSON.match(whole):
         return " is JSON. Let the name of a file with one JSON object per line end in .jsonl."
+    if whole.lstrip().startswith("<?xml"):
+        return " is XML. Read the file with pandas.read_xml, and pass the DataFrame."
     if note := _EXCEL_NOTE.fullmatch(whole.strip()):
         mark = note[1] or delimiter
         advice = config.with_setting(delimiter=mark, skip=config.skip + 1)

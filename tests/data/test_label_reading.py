@@ -1,5 +1,6 @@
 import pytest
 
+from taskgraft.contract.config import ConfigError, parse_config
 from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.targets import InvalidTargets
@@ -94,13 +95,20 @@ def test_the_ignore_index_of_pytorch_is_no_label_of_an_element():
     [
         ({"a": "b", "b": "c"}, "data.labels maps 'a' to 'b', and 'b' to 'c'. Map each label to its final name."),
         ({"a": "b", "b": ""}, "data.labels maps 'a' to 'b', and 'b' to missing. Map each label to its final name."),
-        ({"a": "b", "a ": "c"}, "data.labels has two names for the label 'a': 'b' and 'c'. Keep one."),
     ],
 )
 def test_an_ambiguous_mapping_is_rejected(labels, message):
     with pytest.raises(DataError) as caught:
         read(["a"], **labels)
     assert str(caught.value) == message
+
+
+def test_the_labels_of_a_mapping_have_any_type():
+    config = parse_config(DataConfig, {"labels": {-1: "", 2.0: "7", True: "yes", " b": "B"}}, "data")
+    assert config.labels == {"-1": "", "2": "7", "True": "yes", "b": "B"}
+    with pytest.raises(ConfigError) as caught:
+        parse_config(DataConfig, {"labels": {"a": "b", "a ": "c"}}, "data")
+    assert str(caught.value) == "data: the setting 'labels' is {'a': 'b', 'a ': 'c'}: two keys name the same label."
 
 
 def test_an_identity_and_a_merge_into_it_are_no_chain():

@@ -1,7 +1,7 @@
 """Label vocabularies: the labels of a task, as the user writes them. Imports no torch."""
 
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -45,6 +45,16 @@ def label_key(label: Label) -> str:
     if isinstance(label, str):
         return tidy_label(label)
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
+def by_label_key(value: Any) -> Any:
+    """Return a setting by label key if it is a mapping of labels of any type. Raises ValueError for two keys of one label."""
+    if not isinstance(value, Mapping):
+        return value
+    by_key = {label_key(to_json_label(label)): one for label, one in value.items()}
+    if len(by_key) < len(value):
+        raise ValueError("two keys name the same label")
+    return by_key
 
 
 def build_vocabulary(labels: Iterable[Label], column: str) -> tuple[Label, ...]:

@@ -8,6 +8,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from taskgraft.contract.config import Config
+from taskgraft.contract.labels import by_label_key
 
 
 class ComponentRef(Config):
@@ -75,6 +76,7 @@ class DataConfig(Config):
     )
 
     _one_column = field_validator("inputs", "target", "exclude", "missing", "units", mode="before")(_as_list)
+    _names_by_label = field_validator("labels", mode="before")(by_label_key)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -92,7 +94,9 @@ class DataConfig(Config):
     def _check_formats(self) -> Self:
         if self.decimal == self.thousands:
             other = "," if self.decimal == "." else "."
-            raise ValueError(f"decimal and thousands are both '{self.decimal}'; with this thousands, decimal = \"{other}\"")
+            raise ValueError(
+                f"decimal and thousands are both '{self.decimal}'; with this thousands, decimal = \"{other}\""
+            )
         if wrong := [unit for unit in self.units if not unit.strip() or set(unit) & set("0123456789+-.,")]:
             raise ValueError(f"units has {wrong[0]!r}; a unit is a sign or letters, such as '€' or 'EUR'")
         return self

@@ -159,12 +159,8 @@ def flat_labels(cells: Iterable[Any]) -> Iterator[Any]:
 
 
 def _label_names(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return label key → tidy name. Raises DataError for two names of one label, and for chains."""
-    names: dict[str, str] = {}
-    for written, name in labels.items():
-        key, tidy = label_key(written), tidy_label(name)
-        if names.setdefault(key, tidy) != tidy:
-            raise DataError(f"data.labels has two names for the label '{key}': '{names[key]}' and '{tidy}'. Keep one.")
+    """Return label key → tidy name. Raises DataError for a chain of names."""
+    names = {label_key(written): tidy_label(name) for written, name in labels.items()}
     for key, name in names.items():
         last = names.get(label_key(name), name) if name else name
         if last != name:

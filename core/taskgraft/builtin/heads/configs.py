@@ -1,14 +1,13 @@
 """Settings and descriptions of the built-in heads. Imports no torch."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
-from taskgraft.contract.labels import label_key, to_json_label
+from taskgraft.contract.labels import by_label_key, label_key
 
 
 class ClassificationConfig(Config):
@@ -23,16 +22,7 @@ class ClassificationConfig(Config):
         default=0.0, ge=0, description="gamma of the focal loss, which down-weights easy examples; 0: cross-entropy"
     )
 
-    @field_validator("class_weights", mode="before")
-    @classmethod
-    def _label_keys(cls, value: Any) -> Any:
-        """Accept labels of any type as keys."""
-        if not isinstance(value, Mapping):
-            return value
-        weights = {label_key(to_json_label(label)): weight for label, weight in value.items()}
-        if len(weights) < len(value):
-            raise ValueError("two keys name the same label")
-        return weights
+    _by_key = field_validator("class_weights", mode="before")(by_label_key)
 
 
 class MultiLabelConfig(Config):

@@ -307,7 +307,7 @@ def test_a_recipe_pretrains_evaluates_and_predicts(folder):
     lines = fit.out.splitlines()
     assert lines[0].split() == ["metric", "value", "95", "%", "interval"]
     assert [line.split()[0] for line in lines[2:3]] == ["hidden_accuracy"]
-    assert lines[3] == "10 rows; intervals from 1,000 resamples."
+    assert lines[3] == "10 rows; intervals over samples of rows."
 
     evaluated = json.loads(typed("evaluate", "pretrain", "train.csv", "--json", "-q").out)
     assert 0 <= evaluated["metrics"]["hidden_accuracy"]["value"] <= 1

@@ -32,6 +32,7 @@ class DetailedMetric:
         no_intervals: name → why no 95 % interval of these rows would hold.
         rough: the values that jump when one row is left out (those of the k highest rows). Their error comes from resamples;
             that of the others from leaving out rows (the jackknife).
+        uneven: the shares over several elements of a row, whose rows count unevenly.
         leave_one_out: computes name → the values without each row in turn, ``(row,)`` float64, NaN where undefined; for any of
             the names. None calls the metric function for blocks of rows.
     """
@@ -42,6 +43,7 @@ class DetailedMetric:
     least_errors: Mapping[str, float] = field(default_factory=dict)
     no_intervals: Mapping[str, str] = field(default_factory=dict)
     rough: frozenset[str] = frozenset()
+    uneven: frozenset[str] = frozenset()
     leave_one_out: Callable[[], Mapping[str, NDArray[np.float64]]] | None = None
 
     def __call__(self, rows: NDArray[np.int64]) -> Mapping[str, float]:
@@ -77,6 +79,7 @@ def combine(functions: Sequence[MetricFunction], rows: int) -> DetailedMetric:
         {name: error for one in detailed for name, error in one.least_errors.items()},
         {name: reason for one in detailed for name, reason in one.no_intervals.items()},
         frozenset(name for one in detailed for name in one.rough),
+        frozenset(name for one in detailed for name in one.uneven),
         leave_one_out,
     )
 

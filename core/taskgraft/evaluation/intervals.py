@@ -179,7 +179,8 @@ def _interval(
     if abs(spread.bias) > _MOST_BIAS * error:
         return "over so few rows its bias is larger than its standard error"
     if math.isfinite(width):
-        degrees = spread.degrees if size is None or how.members is not None else size - 1
+        uneven = size is None or how.members is not None or name in metric.uneven
+        degrees = spread.degrees if size is None or uneven else size - 1
         center = min(max(share - spread.bias / width, 0.0), 1.0)
         trials = share * (1 - share) * (width / error) ** 2
         ends = _wilson(center, trials, student_quantile(degrees)) if trials > 0 else (center, center)

@@ -124,7 +124,8 @@ def multi_label_metrics(predictions: Predictions, truth: Sequence[Any]) -> Detai
     names = ("precision_macro", "recall_macro", "f1_macro", "f1_micro")
     bounds = dict.fromkeys((*names, *_AREAS), (0.0, 1.0))
     errors = least_errors(totals[0], predictions_of, support)
-    return DetailedMetric(compute, bounds, dict.fromkeys(names, least), errors, reasons, leave_one_out=leave_one_out)
+    sizes = dict.fromkeys(names, least)
+    return DetailedMetric(compute, bounds, sizes, errors, reasons, uneven=frozenset(names), leave_one_out=leave_one_out)
 
 
 def _positive_of_two(predictions: Predictions, positive: Label | None) -> int | None:
@@ -194,7 +195,8 @@ def _of_elements(
     bounds = {"mcc": (-1.0, 1.0)} | dict.fromkeys(
         ("accuracy", "balanced_accuracy", "f1_micro", *_MACRO, *_AREAS), (0.0, 1.0)
     )
-    return DetailedMetric(compute, bounds, sizes, errors, reasons, leave_one_out=leave_one_out)
+    uneven = frozenset() if len(row_of) == rows else frozenset(sizes)
+    return DetailedMetric(compute, bounds, sizes, errors, reasons, uneven=uneven, leave_one_out=leave_one_out)
 
 
 def _distinct_rows(

@@ -50,7 +50,7 @@ def masked_element_metrics(predictions: Predictions, truth: Sequence[Any]) -> De
 
     bounds = {"hidden_mean_squared_error": (0.0, math.inf), "hidden_r2": (-math.inf, 1.0)}
     sizes = {"hidden_accuracy": len(np.unique(row_of))}
-    return DetailedMetric(compute, bounds | {"hidden_accuracy": (0.0, 1.0)}, sizes)
+    return DetailedMetric(compute, bounds | {"hidden_accuracy": (0.0, 1.0)}, sizes, uneven=frozenset(sizes))
 
 
 def _masked(predictions: Sequence[Any], truth: Sequence[Any]) -> Iterator[tuple[int, Any, Any, Any]]:

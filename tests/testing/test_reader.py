@@ -49,6 +49,7 @@ def file(tmp_path):
 def check_all(spec, path):
     kit.check_reading_is_repeatable(spec, path, spec.config())
     kit.check_rows_can_be_located(spec, path, spec.config())
+    kit.check_columns_are_the_same_alone(spec, path, spec.config())
     kit.check_suffixes_are_valid(spec)
     kit.check_unreadable_files_are_reported(spec, spec.config())
 
@@ -68,6 +69,26 @@ def test_the_built_in_readers_keep_the_laws(tmp_path, name, content):
     else:
         path.write_text(content)
     check_all(spec, path)
+
+
+def test_a_column_that_is_read_alone_has_the_same_rows(file):
+    def alone(path, settings, columns):
+        return right(path, settings).take(range(2))
+
+    def other(path, settings, columns):
+        rows = right(path, settings)
+        return replace(rows, table=pa.table({"text": ["1", "2", "3"]}))
+
+    spec = planted(right)
+    kit.check_columns_are_the_same_alone(
+        replace(spec, read_columns=lambda path, settings, _: right(path, settings)), file, EmptyConfig()
+    )
+    for read_columns, problem in (
+        (alone, "there are 3 rows, but 2 if only 'text' is read"),
+        (other, "the column 'text' has other values when it is read alone"),
+    ):
+        with pytest.raises(ContractViolation, match=problem):
+            kit.check_columns_are_the_same_alone(replace(spec, read_columns=read_columns), file, EmptyConfig())
 
 
 class TestOfAPlugin(ReaderLaws):

@@ -203,10 +203,15 @@ def _encode_columns(request: InputRequest, columns: dict[str, list[Any]]) -> dic
 
 
 def _encode(request: InputRequest, role: str, values: list[Any]) -> list[Any]:
-    return [
+    encoded = [
         value if isinstance(value, _VALUES) else _encode_single(request, role, value, row)
         for row, value in enumerate(values)
     ]
+    first = {type(value): row for row, value in reversed([*enumerate(encoded)])}
+    if str in first and bytes in first:  # Arrow would make bytes of the texts
+        texts, others = first[str], first[bytes]
+        raise DataError(f"Row {texts:,} is a text, but row {others:,} is an object in memory. Pass either, not both.")
+    return encoded
 
 
 def _encode_single(request: InputRequest, role: str, value: Any, row: int) -> Any:

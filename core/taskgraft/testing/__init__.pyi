@@ -66,6 +66,7 @@ from .processor import check_invalid_rows_are_reported as check_invalid_rows_are
 from .processor import check_preprocessing_is_deterministic as check_preprocessing_is_deterministic
 from .processor import check_processor_settings_are_json as check_processor_settings_are_json
 from .processor import check_rows_are_preprocessed_independently as check_rows_are_preprocessed_independently
+from .reader import check_columns_are_the_same_alone as check_columns_are_the_same_alone
 from .reader import check_no_row_is_lost as check_no_row_is_lost
 from .reader import check_reading_is_repeatable as check_reading_is_repeatable
 from .reader import check_rows_can_be_located as check_rows_can_be_located

@@ -68,6 +68,24 @@ def check_no_row_is_lost(law: Law, spec: ReaderSpec, path: Path, config: Config,
         raise law.violation(f"{path.name} has {count} rows, but {rows} are read")
 
 
+@law_check("Give the same rows; leave out only what other columns need.")
+def check_columns_are_the_same_alone(law: Law, spec: ReaderSpec, path: Path, config: Config) -> None:
+    """Reading one column alone, if the spec can, gives the same rows with the same values in it."""
+    if spec.read_columns is None:
+        return
+    rows = _read(law, spec, path, config)
+    for column in rows.columns:
+        with law.must_succeed(f"reading the column '{column}' alone"):
+            alone = spec.read_columns(path, config, frozenset({column}))
+        if len(alone) != len(rows):
+            raise law.violation(f"there are {len(rows)} rows, but {len(alone)} if only '{column}' is read")
+        valid = [row for row in range(len(rows)) if row not in rows.invalid and row not in alone.invalid]
+        if column not in alone.columns or [rows.value(column, row) for row in valid] != [
+            alone.value(column, row) for row in valid
+        ]:
+            raise law.violation(f"the column '{column}' has other values when it is read alone")
+
+
 @law_check('Write suffixes as (".csv",), and patterns as ("*/*.jpg",).')
 def check_suffixes_are_valid(law: Law, spec: ReaderSpec) -> None:
     """A suffix begins with a dot, or is empty and fits every file; a folder pattern is relative."""

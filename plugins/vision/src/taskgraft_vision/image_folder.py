@@ -43,7 +43,7 @@ def read_image_folder(path: Path, config: EmptyConfig) -> "Rows":
 
 
 def read_image_columns(path: Path, config: EmptyConfig, columns: Collection[str]) -> "Rows":
-    """Read a folder for these columns alone. Without the label, subfolders mean nothing, and files without an image are ignored.
+    """Read the same images for these columns alone. Without the label, subfolders mean nothing, and may be empty.
 
     Raises: as :func:`read_image_folder`.
     """
@@ -93,8 +93,6 @@ def _iter_images(path: Path, root: str, entries: list[_Entry], *, labelled: bool
         if entry.is_folder:
             images = 0
             for name, problem in _iter_files(path, root, entry.name):
-                if not labelled and not _is_image(name):
-                    continue
                 images += _is_image(name)
                 yield _Image(_as_text(name), _as_text(entry.name), problem)
             if labelled and images == 0:

@@ -50,6 +50,20 @@ def test_an_interval_of_a_share_stays_between_zero_and_one():
         assert 0 <= low < high <= 1
 
 
+@pytest.mark.parametrize("rows", [10, 30, 100])
+def test_intervals_of_an_accuracy_hold_it_in_more_than_90_percent_whatever_it_is(rows):
+    """Computed, not simulated: the chance of each number of right rows. Few rows take few values, so it may be over 98 %."""
+    ends = []
+    for right in range(rows + 1):
+        values = (np.arange(rows) < right).astype(int).tolist()
+        metric = classification_metrics(Predictions(values, None, (0, 1)), [1] * rows)
+        ends.append(estimated(metric, rows, Bootstrap(1)).ends["accuracy"])
+    low, high = np.array(ends).T
+    for true in np.linspace(0.5, 0.9999, 500):
+        chances = stats.binom.pmf(np.arange(rows + 1), rows, true)
+        assert chances[(low <= true) & (true <= high)].sum() > 0.915
+
+
 # --- no interval
 
 

@@ -25,7 +25,7 @@ def evaluate_command(
     groups: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Resample rows that share a value of this column together.")
     ] = None,
-    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for the intervals; 0 for none.")] = 1_000,
+    resamples: Annotated[int, typer.Option(min=0, help="Resamples for the intervals; 0 for no intervals.")] = 1_000,
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the figures of the metrics here.")
     ] = None,

@@ -36,6 +36,10 @@ _NO_ERROR = 1e-9
 """A standard error below this is rounding, relative to the value."""
 
 
+_LEAST_MEANS = (0.0, 0.0513, 0.3554, 0.8177)
+"""The lowest mean of a Poisson distribution that gives at least 0, 1, 2 and 3 with a chance of 5 %."""
+
+
 @dataclass(frozen=True)
 class Intervals:
     """The lowest and highest value of each metric that has an interval, and for the others why they have none."""
@@ -184,6 +188,8 @@ def _interval(
         center = min(max(share - spread.bias / width, 0.0), 1.0)
         trials = share * (1 - share) * (width / error) ** 2
         ends = _wilson(center, trials, student_quantile(degrees)) if trials > 0 else (center, center)
+        if not uneven:
+            ends = _widen_for_few(share, size or 0, ends)
         low, high = (lowest + width * end for end in ends)
     else:
         low, high = _by_bootstrap_t(value, spread, (lowest, highest), how)
@@ -202,6 +208,16 @@ def _wilson(share: float, trials: float, quantile: float) -> tuple[float, float]
     center = (share + square / (2 * trials)) / (1 + square / trials)
     half = quantile / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
     return max(min(center - half, share), 0.0), min(max(center + half, share), 1.0)
+
+
+def _widen_for_few(share: float, size: int, ends: tuple[float, float]) -> tuple[float, float]:
+    """Move the end beside 0 or 1 outwards, where up to three rows are on the rarer side; without, it holds in 84 % there.
+
+    Source: Brown, Cai and DasGupta, 2001, Interval estimation for a binomial proportion, section 4.1.2.
+    """
+    least = [float(np.interp(part * size, range(4), _LEAST_MEANS)) / size for part in (share, 1 - share)]
+    few = [part * size <= 3 for part in (share, 1 - share)]
+    return min(ends[0], least[0]) if few[0] else ends[0], max(ends[1], 1 - least[1]) if few[1] else ends[1]
 
 
 def _by_bootstrap_t(value: float, spread: _Spread, bounds: tuple[float, float], how: Bootstrap) -> tuple[float, float]:

@@ -145,7 +145,7 @@ class TaskModel:
             metrics: names of metrics, or dicts with ``name`` and settings; the head's own by default.
             baselines: the same of baselines that are fitted now, on the training rows of the recipe, besides the head's own.
             groups: a column of groups (customers, patients) to resample as a whole, where rows of a group are alike.
-            resamples: number of bootstrap resamples for the intervals; 0 computes none.
+            resamples: number of resamples, where intervals need them; 0 computes no intervals.
             figures: a folder for figures of the metrics. It is created; files of the same names are replaced.
             settings, batch_size, quiet: as for :meth:`predict`.
 

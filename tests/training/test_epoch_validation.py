@@ -19,6 +19,7 @@ from small_tasks import (
 import taskgraft as tg
 from taskgraft.builtin.heads.configs import RegressionConfig
 from taskgraft.builtin.heads.regression import Regression
+from taskgraft.training.epoch_validation import EpochScores
 
 VALIDATION = sentences(12, seed=1)
 
@@ -148,3 +149,9 @@ def test_cached_features_give_the_same_losses(memory):
     _, one = fitted(words(), training_stage("block-1", cache_features=True), validation=VALIDATION, memory=memory)
     _, other = fitted(words(), training_stage("block-1", cache_features=False), validation=VALIDATION, memory=memory)
     assert one.stages[0].validation_losses == pytest.approx(other.stages[0].validation_losses, rel=1e-5)
+
+
+def test_the_metric_of_one_class_names_it():
+    scores = EpochScores(0.25, {"average_precision": 0.5}, {"average_precision": "fraud"})
+    assert str(scores) == "validation loss 0.25, average_precision (fraud) 0.5"
+    assert scores.to_line() == {"validation_loss": 0.25, "validation_average_precision": 0.5}

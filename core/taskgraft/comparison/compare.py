@@ -209,12 +209,6 @@ def _summarize(
             f"No run has the metric '{chosen}'.{hint} Metrics: {join_words(known)}. "
             "The runs are finished: name one of these, and resume."
         )
-    if any(chosen in spec.descriptive for spec in specs):
-        others = join_words(name for name in known if not any(name in spec.descriptive for spec in specs))
-        raise CompareError(
-            f"The metric '{chosen}' is better neither when higher nor when lower, so runs cannot be compared by it. "
-            f"The runs are finished: name one of {others}, and resume."
-        )
     lower_is_better = any(chosen in spec.lower_is_better for spec in specs)
     evaluated = "test rows" if tested else "validation rows"
     first = recipe.training.seed

@@ -154,7 +154,7 @@ class MetricSpec(Spec):
             without figures.
         primary: the value that models are compared by unless the user names another; if left out, the first one.
         lower_is_better: the values that are better when lower.
-        descriptive: the values that are better neither when lower nor when higher.
+        descriptive: the values that alone do not say which of two models is better, such as the share of alerts.
         positive: (predictions, settings) → the values that are about one class, each with its label. None if there are none.
     """
 

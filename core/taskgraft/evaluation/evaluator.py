@@ -59,7 +59,7 @@ class EvaluationSettings:
 
     @property
     def descriptive(self) -> frozenset[str]:
-        """The values of all metrics that are better neither way."""
+        """The values of all metrics that alone do not say which of two models is better."""
         return frozenset(name for one in self.metrics for name in one.spec.descriptive)
 
     def positive(self, predictions: Predictions) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Validation after each epoch: the loss of the validation rows, and the first metric of the head."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -21,18 +21,25 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.forward import evaluate_batches
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.evaluation.bootstrap import finite_only
+from taskgraft.evaluation.tables import metric_label
 from taskgraft.progress import ProgressReporter
 
 
 @dataclass(frozen=True)
 class EpochScores:
-    """The scores of one epoch: the mean validation loss, in the head's unit, and the first metric by its name, if defined."""
+    """The scores of one epoch: the mean validation loss, in the head's unit, and the first metric by its name, if defined.
+
+    Attributes:
+        positive: metric → the class that it is about.
+    """
 
     loss: float
     metric: Mapping[str, float]
+    positive: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        values = {"validation loss": self.loss, **self.metric}
+        metric = {metric_label(name, self.positive): value for name, value in self.metric.items()}
+        values = {"validation loss": self.loss, **metric}
         return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
 
     def to_line(self) -> dict[str, float]:
@@ -62,7 +69,10 @@ class EpochValidation:
         inputs, targets, settings = self.dataset.inputs, self.dataset.targets, self.settings
         budget = batch_budget(settings)
         loss, predictions = evaluate_batches(task, cut, inputs, targets, self._numbers, budget, settings.workers)
-        return EpochScores(loss, self._compute_metric(predictions))
+        metric, chosen = self._compute_metric(predictions), self._metric
+        find = None if chosen is None else chosen.spec.positive
+        positive = {} if chosen is None or find is None else find(predictions, chosen.config)
+        return EpochScores(loss, metric, positive)
 
     @property
     def count(self) -> str:

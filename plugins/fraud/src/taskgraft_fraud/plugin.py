@@ -95,7 +95,7 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
         plot=_plot_fraud_metric,
         primary="average_precision",
         lower_is_better=frozenset({"expected_cost"}),
-        descriptive=frozenset({"alerts_share"}),
+        descriptive=frozenset({"alerts_share", "precision", "recall"}),  # any threshold trades one for another
         positive=_positive_values,
     )
 

@@ -27,6 +27,21 @@ def test_without_output_csv_goes_to_the_terminal(place):
     assert [row["prediction"] for row in rows] == tg.load("intents").predict(sentences(12, 1)["text"])
 
 
+def test_the_setting_that_a_message_advises_can_be_pasted(place):
+    (place / "new.csv").write_bytes("text\nthe card\nlost café\n".encode("cp1252"))
+    message = refusal("predict", "intents", "new.csv", "--quiet")
+    assert message == (
+        'new.csv: line 3: the byte 0xe9 is not UTF-8. As cp1252 the line reads "lost café": '
+        'data.reader = {name = "csv", encoding = "cp1252"}.'
+    )
+    setting = message.partition('": ')[2].rstrip(".")
+    pasted = typed("predict", "intents", "new.csv", "--quiet", "--set", setting)
+    as_option = typed("predict", "intents", "new.csv", "--quiet", "--reader", setting.partition(" = ")[2])
+    assert (pasted.code, as_option.code) == (0, 0)
+    assert pasted.out == as_option.out
+    assert len(pasted.out.splitlines()) == 3
+
+
 def test_json_lines_go_to_the_terminal_on_request(place):
     lines = typed("predict", "intents", "valid.csv", "--json", "--probabilities", "--top", "1", "-q").out.splitlines()
     first = json.loads(lines[0])

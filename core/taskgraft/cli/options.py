@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -178,16 +179,20 @@ def split_names(text: str) -> tuple[str, ...]:
 
 
 def parse_reference(text: str, axis: str) -> Any:
-    """Read a name, or a name with settings, written in one line of YAML or JSON: ``{name: full, learning_rate: 1e-4}``.
+    """Read a name, or a name with settings, written in one line of YAML, JSON or TOML: ``{name: full, learning_rate: 1e-4}``.
 
     Raises:
         ConfigError: when the settings are not valid YAML.
     """
+    import tomllib
+
     from taskgraft.contract.config import ConfigError
     from taskgraft.recipes.strict_yaml import InvalidDocument, read_yaml
 
     if not text.lstrip().startswith("{"):
         return text
+    with suppress(tomllib.TOMLDecodeError):  # as messages write settings: {name = "csv", encoding = "cp1252"}
+        return tomllib.loads(f"value = {text}")["value"]
     try:
         return read_yaml(text)
     except InvalidDocument as error:

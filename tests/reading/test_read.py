@@ -86,9 +86,8 @@ def test_lists_in_cells_stay_lists():
             "the training data cannot be made into columns (Column 1 named b expected length 1 but got length 2)",
         ),
         (
-            {"a": [1, "x"]},
-            "the training data cannot be made into columns "
-            "(column 'a': Could not convert 'x' with type str: tried to convert to int64)",
+            {"a": [1, [2]]},
+            "the training data cannot be made into columns (column 'a': cannot mix list and non-list, non-null values)",
         ),
         (
             datasets.DatasetDict(),
@@ -234,10 +233,9 @@ def test_two_columns_of_one_name_are_rejected(data):
     )
 
 
-@pytest.mark.parametrize("value", [1 << 80, "\ud800"], ids=["a number too large", "half a character"])
-def test_a_value_that_arrow_cannot_hold_is_rejected(value):
+def test_a_value_that_arrow_cannot_hold_is_rejected():
     with pytest.raises(DataError) as caught:
-        rows_of({"text": [value]})
+        rows_of({"text": ["\ud800"]})
     assert str(caught.value).startswith("the training data cannot be made into columns (")
 
 

@@ -17,11 +17,12 @@ from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.catalog import catalog as installed_catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.errors import join_words
+from taskgraft.files.file_kinds import unread_file_problem
 from taskgraft.reading.class_labels import name_class_labels
 from taskgraft.reading.errors import DataError
-from taskgraft.reading.file_kinds import unread_file_problem
 from taskgraft.reading.invalid_rows import OnBadRow, drop_invalid
 from taskgraft.reading.mojibake import with_mojibake_remark
+from taskgraft.reading.plain_columns import frame_to_table, plain_table, to_array
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -87,7 +88,8 @@ def read_file(
         rows = spec.read(place, config)
     else:
         rows = spec.read_columns(place, config, columns)
-    rows = with_mojibake_remark(replace(rows, table=name_class_labels(rows.table, rows.source)))
+    table = plain_table(name_class_labels(rows.table, rows.source))
+    rows = with_mojibake_remark(replace(rows, table=table))
     path = Path(path)
     folder = path if path.is_dir() else path.parent
     if rows.folder is not None or not folder.is_dir():
@@ -188,7 +190,7 @@ def _to_table(data: Any, what: str) -> pa.Table:
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
         columns = join_words(map(repr, duplicates))
         raise DataError(f"{what} have more than one column named {columns}. Give {kinds}.")
-    return table
+    return plain_table(table)
 
 
 def _row_labels(data: Any) -> Sequence[Any] | None:
@@ -208,28 +210,16 @@ def _convert(data: Any) -> pa.Table | None:
     if kind == "datasets.DatasetDict":
         raise ValueError(f"they are a DatasetDict; choose one of its parts {join_words(data)}")
     if isinstance(data, Mapping):
-        return pa.table({name: _to_array(name, values) for name, values in data.items()})
+        return pa.table({name: to_array(name, values) for name, values in data.items()})
     if isinstance(data, Sequence):
         for number, row in enumerate(data):
             if not isinstance(row, Mapping):
                 raise ValueError(f"row {number:,} is {row!r:.40}, not a dict")
         names = dict.fromkeys(name for row in data for name in row)
-        return pa.table({name: _to_array(name, [row.get(name) for row in data]) for name in names})
+        return pa.table({name: to_array(name, [row.get(name) for row in data]) for name in names})
     if kind == "pandas.DataFrame":
-        table, labels = pa.Table.from_pandas(data, preserve_index=False), list(data.columns)
+        table, labels = frame_to_table(data), list(data.columns)
         unnamed = [label is None or label != label for label in labels]  # pyarrow calls such a column 'None' or 'nan'
         return table.rename_columns(["" if no else text for no, text in zip(unnamed, table.column_names, strict=True)])
     other_table = hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")  # of Polars, for example
     return pa.table(data) if other_table else None
-
-
-def _to_array(name: object, values: Any) -> pa.Array:
-    """Make a column. A NaN or pandas' NA among texts is a missing value."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        problem = f"column {name!r}: {error}"
-    try:
-        return pa.array(values, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        raise ValueError(problem) from None

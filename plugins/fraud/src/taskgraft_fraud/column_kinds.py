@@ -8,10 +8,13 @@ import pyarrow.compute as pc
 
 from taskgraft.plugin import CODE_PATTERN, NUMBER_PATTERN, FormatAdvice, advise_dates, advise_numbers
 from taskgraft_fraud.errors import FraudError
-from taskgraft_fraud.parse_cells import is_number, is_text, is_time, matching_share
+from taskgraft_fraud.parse_cells import is_number, is_text, is_time, matching_share, truth_values
 from taskgraft_fraud.parse_times import time_share
 
 Kind = Literal["number", "category", "time"]
+
+INFINITY_PATTERN = "(?i)^[+-]?inf(inity)?$"
+"""Infinity as text: its row is invalid, as that of an infinite number."""
 
 PATTERN_SHARE = 0.9
 """A text column of whose values this share are numbers, or times, is of that kind; the other cells are invalid."""
@@ -73,9 +76,11 @@ def unusable_column(name: str, problem: str, alternative: str = "") -> FraudErro
 
 def _infer_text_kind(text: pa.Array, name: str) -> Kind:
     numbers = pc.match_substring_regex(text, NUMBER_PATTERN)
+    if pc.any(numbers).as_py():  # truth values among numbers are numbers, as they are to Arrow
+        text = truth_values(text, "1", "0")
     if pc.any(pc.and_(numbers, pc.match_substring_regex(text, CODE_PATTERN))).as_py():
         return "category"
-    if matching_share(text, NUMBER_PATTERN) >= PATTERN_SHARE:
+    if matching_share(text, rf"{NUMBER_PATTERN}|{INFINITY_PATTERN}") >= PATTERN_SHARE:
         return "number"
     if time_share(text) >= PATTERN_SHARE:
         return "time"

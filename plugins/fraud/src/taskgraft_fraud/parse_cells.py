@@ -81,9 +81,12 @@ def parse_numbers(cells: pa.Array, name: str, why: str = "which is not a number"
     """
     missing, numeric, invalid = null_mask(cells), cells, np.zeros(len(cells), np.bool_)
     if is_text(cells.type):
-        numeric, invalid = drop_unmatched(_truth_values(cells, "1", "0"), NUMBER_PATTERN)
+        numeric, invalid = drop_unmatched(truth_values(cells, "1", "0"), NUMBER_PATTERN)
     elif pa.types.is_floating(cells.type) and cells.type != pa.float64():
-        numeric = cells.cast(pa.float32()).cast(pa.large_string())  # 0.1, as a file has it, and not 0.10000000149
+        numeric = pa.array(cells.to_numpy(zero_copy_only=False).astype(str), pa.large_string())  # 0.1, as a file has it
+        numeric = pc.if_else(pc.is_null(cells), pa.scalar(None, numeric.type), numeric)
+    elif pa.types.is_decimal(cells.type):
+        numeric = cells.cast(pa.large_string())  # correctly rounded, which Arrow's conversion is not
     elif not (is_number(cells.type) or pa.types.is_boolean(cells.type)):
         invalid, numeric = ~missing, pa.nulls(len(cells), pa.float64())
     values = pc.fill_null(numeric.cast(pa.float64(), safe=False), 0.0).to_numpy(zero_copy_only=False)
@@ -121,9 +124,10 @@ def canonical_texts(text: pa.Array) -> pa.Array:
     """Give texts that mean the same category one form: "7.0" is "7", "True" is "true", a day at midnight is the day."""
     encoded = text.dictionary_encode()
     distinct = pc.replace_substring_regex(encoded.dictionary, r"^([+-]?\d+)\.0+$", r"\1")
-    distinct = pc.replace_substring_regex(distinct, rf"^({_DAY})[T ]({_CLOCK})(\.0+)?$", r"\1 \2")
+    distinct = pc.replace_substring_regex(distinct, rf"^({_DAY})T({_CLOCK})", r"\1 \2")
+    distinct = pc.replace_substring_regex(distinct, rf"^({_DAY} {_CLOCK})\.0+$", r"\1")
     distinct = pc.replace_substring_regex(distinct, rf"^({_DAY}) 00:00:00$", r"\1")
-    return _truth_values(distinct, "true", "false").take(encoded.indices)
+    return truth_values(distinct, "true", "false").take(encoded.indices)
 
 
 def factorize(text: pa.Array) -> tuple[NDArray[np.int64], list[str]]:
@@ -193,7 +197,7 @@ class InvalidCells(FraudError):
         return f"Row {row + 1:,}: {reason}.{count} Fix or remove these rows, or name another column."
 
 
-def _truth_values(text: pa.Array, true: str, false: str) -> pa.Array:
+def truth_values(text: pa.Array, true: str, false: str) -> pa.Array:
     """Replace the texts of truth values, in any case."""
     return pc.replace_substring_regex(pc.replace_substring_regex(text, "(?i)^true$", true), "(?i)^false$", false)
 

@@ -22,6 +22,7 @@ LAYERS = [
     "storage",
     "recipes",
     "composition",
+    "files",
     "reading",
     "inputs",
     "data",

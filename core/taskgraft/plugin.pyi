@@ -102,7 +102,7 @@ from .reading.known_labels import (
     match_label as match_label,
     unseen_label_message as unseen_label_message,
 )
-from .reading.open_file import open_plain_or_gzip as open_plain_or_gzip
+from .files.open_file import open_plain_or_gzip as open_plain_or_gzip
 from .reading.read import read_file as read_file
 from .data.scaling import is_constant as is_constant, mean_and_scale as mean_and_scale
 from .data.soft_labels import split_soft_labels as split_soft_labels

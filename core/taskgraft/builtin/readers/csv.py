@@ -16,9 +16,9 @@ from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.builtin.readers.csv_header import check_first_records, drop_unnamed_column, header_remarks, read_header
 from taskgraft.builtin.readers.csv_records import RecordChecks
 from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.files.open_file import open_plain_or_gzip
+from taskgraft.files.undecodable_text import undecodable_text
 from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
-from taskgraft.reading.open_file import open_plain_or_gzip
-from taskgraft.reading.undecodable_text import undecodable_text
 
 _MAX_CHARACTERS = 2**31 - 1
 """Limit of one value. The default of the csv module is 131,072, which documents and genomes exceed."""

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from taskgraft.builtin.readers.configs import LinesConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.files.open_file import open_plain_or_gzip
 from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
-from taskgraft.reading.open_file import open_plain_or_gzip
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

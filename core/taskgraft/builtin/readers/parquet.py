@@ -9,8 +9,8 @@ from pyarrow import parquet
 
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.files.open_file import check_magic, is_gzip_name, open_plain_or_gzip
 from taskgraft.reading.arrow_spool import ROWS_PER_WRITE, ArrowSpool
-from taskgraft.reading.open_file import check_magic, is_gzip_name, open_plain_or_gzip
 
 
 def read_parquet(path: Path, config: EmptyConfig) -> Rows:

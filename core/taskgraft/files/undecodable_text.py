@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from taskgraft.contract.rows import UnreadableFile
-from taskgraft.reading.open_file import EncodingSetting, open_plain_or_gzip
+from taskgraft.files.open_file import EncodingSetting, open_plain_or_gzip
 
 _CANDIDATES = ("utf-8", "cp1252")
 """UTF-8, and the encoding of Windows in Western Europe and America, by far the most frequent one after it."""

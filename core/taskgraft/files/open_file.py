@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from taskgraft.contract.rows import UnreadableFile
-from taskgraft.reading.file_kinds import HEAD, find_text_problem, recognize
+from taskgraft.files.file_kinds import HEAD, find_text_problem, recognize
 
 EncodingSetting = Callable[[str], str]
 """Encoding → how a recipe names it for a reader."""

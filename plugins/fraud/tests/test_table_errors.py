@@ -1,6 +1,7 @@
 """Errors of users with tables, on the command line: the whole message, the exit code, and that no file is left behind."""
 
 import csv
+import io
 import random
 import shutil
 
@@ -339,7 +340,8 @@ def test_an_invalid_row_to_predict(workdir):
     write(workdir / "new.csv", with_cells("amount", {3: "twelve"}))
     assert refused("predict", "run", "new.csv") == (
         "new.csv, line 5: the column 'amount' is 'twelve', which is not a number.\n"
-        "Fix these rows, or take them out of the data."
+        'Fix these rows, or go on without them: on_bad_row = "null" (--on-bad-row null) leaves their predictions empty, "skip" '
+        "leaves them out."
     )
 
 
@@ -371,3 +373,25 @@ def test_a_folder_for_figures_that_is_a_file(workdir):
     assert refused("evaluate", "run", "payments.csv", "--figures", "fraud.toml", "--resamples", "0", "--quiet") == (
         "The figures cannot be written to fraud.toml: File exists."
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a card",), "a card: there is no such file."),
+        (("--text", "a card"), "The model does not read single texts. Pass the path of a file, a DataFrame, an Arrow table, a "
+         "Dataset, a dict or a list of dicts."),
+        (("new.csv", "newer.csv"), "newer.csv: there is no such file."),
+        (("*.csv",), "2 files were given: new.csv, payments.csv. Predict for one file of rows at a time, or join them."),
+        (("new.csv", "--reader", "lines"), "new.csv has no column 'amount'. Columns: text."),
+    ],
+)  # fmt: skip
+def test_what_a_table_model_cannot_predict_for(workdir, arguments, message):
+    write(workdir / "new.csv", ROWS, HEADER)
+    assert refused("predict", "run", *arguments, "-q") == message
+
+
+def test_standard_input_without_a_header(workdir, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"12.5,3\n7.5,2\n")))
+    message = refused("predict", "run", "-", "-q")
+    assert message == "standard input has no column 'amount'. Columns: 12.5, 3."

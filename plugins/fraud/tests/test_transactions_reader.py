@@ -19,7 +19,7 @@ from taskgraft.plugin import (
     read_file,
 )
 from taskgraft.testing import ReaderLaws
-from taskgraft_fraud.transactions_reader import add_window_columns, read_transactions
+from taskgraft_fraud.transactions_reader import add_window_columns, read_transaction_columns, read_transactions
 from taskgraft_fraud.transactions_settings import TransactionsConfig
 
 COLUMNS = {"time": "when", "customer": "who", "terminal": "shop", "amount": "amount", "label": "fraud", "delay": 7}
@@ -414,3 +414,40 @@ def test_an_invalid_row_names_the_setting_within_this_one(tmp_path):
         0: "the row cannot be parsed (',' expected after '\"'); if quotation marks are ordinary characters, set "
         'data.reader = {name = "transactions", reader = {name = "csv", quoting = "none"}, …}'
     }
+
+
+# --- columns alone
+
+
+def without_labels(transactions):
+    return [{name: value for name, value in one.items() if name != "fraud"} for one in transactions]
+
+
+def test_windows_of_customers_alone_need_no_labels(tmp_path):
+    path = save(tmp_path / "bare.csv", without_labels([*EARLIER, *LATER]))
+    labelled = save(tmp_path / "labelled.csv", [*EARLIER, *LATER])
+
+    rows = read_transaction_columns(path, settings(), ["amount", "who_count_7d", "who_mean_7d", "shop_count_7d"])
+
+    expected = read_transactions(labelled, settings())
+    for name in ("who_count_7d", "who_mean_7d", "shop_count_7d"):
+        assert rows.values(name) == expected.values(name)
+
+
+def test_the_risk_of_a_terminal_needs_the_labels_of_the_past(tmp_path):
+    path = save(tmp_path / "bare.csv", without_labels(LATER))
+
+    with pytest.raises(UnreadableFile) as caught:
+        read_transaction_columns(path, settings(), ["shop_risk_7d"])
+
+    assert str(caught.value) == (
+        "bare.csv: it has no column 'fraud', and the windows of 'shop' need the labels of the past. Give a folder with "
+        "history.SUFFIX, earlier transactions with their labels, and transactions.SUFFIX, these."
+    )
+
+
+def test_a_folder_needs_labels_in_its_history_alone(tmp_path):
+    save(tmp_path / "history.csv", EARLIER)
+    save(tmp_path / "transactions.csv", without_labels(LATER))
+
+    assert added(read_transaction_columns(tmp_path, settings(), ADDED)) == WINDOWS[3:]

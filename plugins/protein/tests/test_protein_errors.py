@@ -1,6 +1,7 @@
 """Mistakes with sequences on the command line: the whole message, the exit code, and no files left behind."""
 
 import gzip
+import io
 
 import pytest
 from commands import typed
@@ -8,6 +9,10 @@ from planting import garden_in
 from refusals import SKIP, refused
 
 ADVICE = "Fix these rows, or take them out of the data."
+PREDICT_ADVICE = (
+    'Fix these rows, or go on without them: on_bad_row = "null" (--on-bad-row null) leaves their predictions empty, "skip" '
+    "leaves them out."
+)
 RECIPE = """
 backbone = "small-words"
 head = "classification"
@@ -348,7 +353,7 @@ def test_predicting_for_an_invalid_record_among_valid_ones(place):
     assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
     (place / "new.fasta").write_text(">n1\nMKV\n>n2\n>n3\nGG\n")
     assert refused("predict", "model", "new.fasta", "-q", "-o", "out.csv") == (
-        f"new.fasta, line 3: there is no sequence below the header.\n{ADVICE}"
+        f"new.fasta, line 3: there is no sequence below the header.\n{PREDICT_ADVICE}"
     )
 
 
@@ -357,3 +362,79 @@ def test_predicting_needs_no_labels_in_headers(place):
     (place / "new.fasta").write_text(">n1\nMKV\n>n2\nGG\n")
     assert typed("predict", "model", "new.fasta", "-q", "-o", "out.csv", "--keep", "id").code == 0
     assert [line.split(",")[0] for line in (place / "out.csv").read_text().split()] == ["id", "n1", "n2"]
+
+
+ENCODER = 'backbone={name="new-esm", blocks=1, feature_size=8, heads=2}'
+BARE = ">n1\nMKV\n>n2\nGG\n"
+
+
+def predicted(place, *arguments):
+    done = typed("predict", "model", *arguments, "-q")
+    assert (done.code, done.err) == (0, "")
+    return done.out.splitlines()
+
+
+def test_predicting_needs_no_table_of_labels(place):
+    settings = ("--set", "data.reader.table=activity.csv", "--set", "data.target=activity", "--set", "head=regression")
+    assert typed("fit", "sort.toml", "-q", "-o", "model", *settings, "--set", "data.reader.label=null").code == 0
+    (place / "other").mkdir()
+    (place / "other" / "new.fasta").write_text(BARE)
+    lines = predicted(place, "other/new.fasta", "--keep", "id")
+    assert [line.split(",")[0] for line in lines] == ["id", "n1", "n2"]
+    (place / "plain.csv").write_text("sequence\nMKV\nGG\n")
+    assert predicted(place, "plain.csv")[1:] == [line.split(",")[1] for line in lines[1:]]
+    assert float(predicted(place, "--text", "MKV")[1]) == pytest.approx(float(lines[1].split(",")[1]))
+
+
+def test_predicting_needs_no_labels_in_a_second_file(place):
+    head = ("--set", "head=element-classification", "--set", "data.target=labels", "--set", ENCODER)
+    settings = ("--set", "data.reader.labels=secondary.fasta", "--set", "data.reader.label=null", *head)
+    assert typed("fit", "sort.toml", "-q", "-o", "model", *settings).code == 0
+    (place / "other").mkdir()
+    (place / "other" / "new.fasta").write_text(BARE)
+    assert len(predicted(place, "other/new.fasta")) == 3
+
+
+def test_a_kept_column_of_the_table_is_read_from_it(place):
+    settings = ["data.reader.table=activity.csv", "data.reader.label=null", "data.target=activity", "head=regression"]
+    words = [word for text in settings for word in ("--set", text)]
+    assert typed("fit", "sort.toml", "-q", "-o", "model", *words).code == 0
+    lines = predicted(place, "proteins.fasta", "--keep", "activity")
+    assert [line.split(",")[0] for line in lines] == ["activity", "0.5", "1.5", "0.6", "1.4"]
+
+
+def test_an_invalid_last_record_of_many(place):
+    assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
+    (place / "new.fasta").write_text("".join(f">n{number}\nMKV\n" for number in range(5_000)) + ">last\n")
+    assert refused("predict", "model", "new.fasta", "-q", "-o", "out.csv") == (
+        f"new.fasta, line 10,001: there is no sequence below the header.\n{PREDICT_ADVICE}"
+    )
+    done = typed("predict", "model", "new.fasta", "-q", "--on-bad-row", "null")
+    assert done.out.splitlines()[-1] == ",there is no sequence below the header"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("new.fasta", "--reader", "csv"), "new.fasta has no column 'sequence'. Columns: >n1."),
+        (("new.fsta",), "new.fsta: there is no such file. To predict for the text itself, put it in a list (--text on the "
+         "command line)."),
+        (("new.fasta", "proteins.fasta"), "2 files were given: new.fasta, proteins.fasta. Predict for one file of rows at a "
+         "time, or join them."),
+        (("new.fasta", "--set", "data.reader.lable=x"), "reader 'fasta': there is no setting 'lable'. Did you mean 'table'? "
+         "Settings: label, labels, table, unresolved."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_predicted_for(place, arguments, message):
+    assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
+    (place / "new.fasta").write_text(BARE)
+    assert refused("predict", "model", *arguments, "-q", "-o", "out.csv") == message
+
+
+def test_fasta_on_standard_input_needs_its_reader(place, monkeypatch):
+    assert typed("fit", "sort.toml", "-q", "-o", "model").code == 0
+    (place / "new.fasta").write_text(BARE)
+    expected = predicted(place, "new.fasta")
+    for arguments in (("-",), ("-", "--reader", "fasta")):  # the recipe names the reader, too
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(BARE.encode())))
+        assert predicted(place, *arguments) == expected

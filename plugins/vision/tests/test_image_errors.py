@@ -468,7 +468,8 @@ def test_predicting_for_an_invalid_image_among_valid_ones(workdir):
     (workdir / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
     assert refused("predict", "model", "pets.csv", "-q", "-o", "out.csv") == (
         "pets.csv, line 3: pets/cat/3.png is not an image that Pillow can read.\n"
-        "Fix these rows, or take them out of the data."
+        'Fix these rows, or go on without them: on_bad_row = "null" (--on-bad-row null) leaves their predictions empty, "skip" '
+        "leaves them out."
     )
 
 
@@ -481,11 +482,13 @@ def test_predicting_for_a_folder_without_images(workdir):
     )
 
 
-def test_predicting_for_one_image(workdir):
+def test_predicting_for_a_file_that_is_no_image(workdir):
     assert typed("fit", "animals.toml", "-q", "-o", "model").code == 0
-    assert refused("predict", "model", "pets/cat/1.png", "-q", "-o", "out.csv") == (
-        "pets/cat/1.png: no reader takes files of this kind. Readers take .csv, .csv.gz, .fa, .fa.gz, .faa, "
-        ".faa.gz, .fas, .fas.gz, .fasta, .fasta.gz, .jsonl, .jsonl.gz and 6 more."
+    (workdir / "notes.md").write_text("no pixels")
+    assert refused("predict", "model", "notes.md", "-q", "-o", "out.csv") == (
+        "notes.md, row 0: notes.md is not an image that Pillow can read.\n"
+        'Fix these rows, or go on without them: on_bad_row = "null" (--on-bad-row null) leaves their predictions empty, "skip" '
+        "leaves them out."
     )
 
 

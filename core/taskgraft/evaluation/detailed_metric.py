@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,13 +85,14 @@ def combine(functions: Sequence[MetricFunction], rows: int) -> DetailedMetric:
     )
 
 
-def thin_classes(counts: NDArray[np.int64], what: str = "rows") -> str | None:
+def thin_classes(counts: NDArray[Any], what: str = "rows", of_all: int = _LEAST_ROWS_OF_ALL) -> str | None:
     """Say why an average over classes has no interval: more than a tenth of the classes have too few rows.
 
     Args:
         counts: ``(class,)``, of the classes that the average is over.
+        of_all: the number of rows of which each class needs its part.
     """
-    least = max(LEAST_ROWS_OF_A_CLASS, math.ceil(_LEAST_ROWS_OF_ALL / max(len(counts), 1)))
+    least = max(LEAST_ROWS_OF_A_CLASS, math.ceil(of_all / max(len(counts), 1)))
     thin = int((counts < least).sum())
     if thin <= _MOST_THIN_CLASSES * len(counts):
         return None

@@ -301,7 +301,12 @@ ENCODINGS = {
     "UTF-8 as UTF-16": (
         CSV.encode(),
         {"encoding": "utf-16"},
-        "the file is not UTF-16 text throughout. If it is UTF-8, leave out the encoding.",
+        "the file is not UTF-16 text throughout. It may be cut off, or UTF-8: then leave out the encoding.",
+    ),
+    "UTF-16 that is cut off": (
+        CSV.encode("utf-16")[:-1],
+        {"encoding": "utf-16"},
+        "the file is not UTF-16 text throughout. It may be cut off, or UTF-8: then leave out the encoding.",
     ),
     "UTF-8 as ASCII": (
         "text,label\nok,a\ncafé,b\n".encode(),
@@ -378,6 +383,14 @@ def test_text_is_read_right_in_the_named_encoding(tmp_path, written_as, named):
     assert rows.columns == ("text", "label")
     assert rows.values("text") == [text.split('"')[3]]
     assert list(rows.lines) == [2]
+
+
+@pytest.mark.parametrize(
+    "text", ["語" * 300, "привет\xad" * 50, "\u0600\u0604" * 90], ids=["Chinese", "Cyrillic", "Arabic"]
+)
+def test_text_with_few_latin_letters_is_read_in_utf_16_where_it_is_named(tmp_path, text):
+    rows = read(tmp_path, "train.csv", f"{text},label\n{text},a\n".encode("utf-16-le"), encoding="utf-16-le")
+    assert rows.values(text) == [text]
 
 
 def test_json_lines_are_utf_8_alone(tmp_path):

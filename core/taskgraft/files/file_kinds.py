@@ -166,7 +166,8 @@ def find_text_problem(path: Path, head: bytes, encoding: str, setting: Callable[
     found, named = _marked_encoding(head), codecs.lookup(encoding).name
     if found is None:
         begin = head[:8].hex(" ")
-        return f"the file is not text: it begins with the bytes {begin}." if _is_binary(head) else None
+        binary = not named.startswith(("utf-16", "utf-32")) and _is_binary(head)
+        return f"the file is not text: it begins with the bytes {begin}." if binary else None
     if named.split("-")[:2] == found.split("-")[:2]:
         return None
     advice = "Save it as UTF-8." if setting is None else f"Name the encoding: {setting(found)}."

@@ -29,23 +29,23 @@ def undecodable_text(path: Path, encoding: str, setting: EncodingSetting) -> Unr
         setting: writes the setting for another encoding.
     """
     name = codecs.lookup(encoding).name
-    number, earlier, bad, line = 0, "", None, ""
+    number, earlier, bad, raw = 0, "", None, b""
     if not path.is_file():  # a pipe can be read once
         return UnreadableFile(str(path), f"it is not {encoding.upper()} text. Name its encoding: {setting('…')}.")
     with suppress(UnicodeError), open_plain_or_gzip(path) as file:
         text = io.TextIOWrapper(file, encoding, errors="surrogateescape")  # wide encodings raise nevertheless
         for number, line in enumerate(text, 1):
             if bad := _ESCAPED.search(line):
+                raw = line.encode(encoding, "surrogateescape")
                 break
             if not earlier and not line.isascii() and name.startswith("utf-8"):
                 earlier = f"line {number:,} is ({_excerpt(line)!r})"
-    if bad is None:
-        advice = "If it is UTF-8, leave out the encoding."
+    if bad is None or not raw:
+        advice = "It may be cut off, or UTF-8: then leave out the encoding."
         return UnreadableFile(str(path), f"the file is not {encoding.upper()} text throughout. {advice}")
     problem = f"line {number:,}: the byte {ord(bad[0]) - 0xDC00:#04x} is not {encoding.upper()}"
     if earlier:
         return UnreadableFile(str(path), f"{problem}, but {earlier}. Save all of the file in one encoding.")
-    raw = line.encode(encoding, "surrogateescape")
     for candidate in _CANDIDATES:
         if candidate != name and (read := _decode(raw, candidate)) is not None:
             advice = f'As {candidate} the line reads "{read}": {setting(candidate)}.'

@@ -149,7 +149,7 @@ FORMATS = {
     "a workbook named .parquet": (
         "train.parquet",
         zipped("xl/workbook.xml"),
-        f"the file is not a Parquet file: an Excel workbook. {SHEET}",
+        f"the file is an Excel workbook. {SHEET}",
     ),
     "Arrow": (
         "train.csv",
@@ -182,7 +182,7 @@ FORMATS = {
     "a Git LFS pointer named .parquet": (
         "train.parquet",
         b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
-        "the file is not a Parquet file: a Git LFS pointer, not the data themselves. Fetch them with git lfs pull.",
+        "the file is a Git LFS pointer, not the data themselves. Fetch them with git lfs pull.",
     ),
     "bytes": (
         "train.csv",

@@ -54,8 +54,8 @@ def check_magic(path: Path, file: BinaryIO, magic: bytes, kind: str) -> None:
     head = _first_bytes(file)
     if head and not head.startswith(magic):
         begin = head[:16].decode("ascii", "backslashreplace")
-        what = recognize(path, head) or f"it begins with {begin!r}."
-        raise UnreadableFile(str(path), f"the file is not {kind}: {what.removeprefix('the file is ')}")
+        problem = recognize(path, head) or f"the file is not {kind}: it begins with {begin!r}."
+        raise UnreadableFile(str(path), problem)
 
 
 def is_gzip_name(path: Path) -> bool:

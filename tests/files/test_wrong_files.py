@@ -590,6 +590,10 @@ ROWS = {
         f"train.csv, line 3: the row repeats the header, as of a file that was appended.\n{SKIP}",
     ),
     "a NUL byte": ("text,label\nlo\0st,a\nok,b\n", f"train.csv, line 2: the value of 'text' has a NUL byte.\n{SKIP}"),
+    "a comma in a table of one column": (
+        "text\nlost card\nwell, yes\nrain\n",
+        f"train.csv, line 3: the row has 2 values, but the header names 1 column.\n{SKIP}",
+    ),
     "one name fewer than values": (
         "text,label\n1,a,b\n2,c,d\n",
         "train.csv, line 2: the row has 3 values, but the header names 2 columns. 2 of 2 rows are like this (lines 2, 3).\n"

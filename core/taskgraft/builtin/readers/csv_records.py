@@ -63,8 +63,9 @@ class RecordChecks:
     def _find_problem(self, line: int, last: int, record: list[str]) -> str | None:
         if len(record) != len(self._header):
             values = "value" if len(record) == 1 else "values"
+            names = "1 column" if len(self._header) == 1 else f"{len(self._header):,} columns"
             several = f", and spans several lines; {self._advice}" if last > line else ""
-            return f"the row has {len(record):,} {values}, but the header names {len(self._header):,} columns{several}"
+            return f"the row has {len(record):,} {values}, but the header names {names}{several}"
         if record == self._header and len(record) > 1:
             return "the row repeats the header, as of a file that was appended"
         if "\0" in "".join(record):

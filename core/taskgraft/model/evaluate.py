@@ -20,10 +20,10 @@ from taskgraft.inference.predict import format_inputs, inference_budget
 from taskgraft.inputs.data_settings import change_data_settings
 from taskgraft.inputs.input_request import InputRequest
 from taskgraft.inputs.standard_input import StandardInput, read_standard_input
+from taskgraft.preparation.validation_choices import seen_rows_note
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.reading.read import read_rows
-from taskgraft.training.selection import seen_rows_note
 
 _References = ComponentReference | Sequence[ComponentReference]
 

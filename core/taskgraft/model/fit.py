@@ -16,12 +16,12 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import evaluate_predictions, prepare_evaluation
+from taskgraft.preparation.validation_choices import selection_note
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation, split_columns
 from taskgraft.training.checkpoint import StageReport
 from taskgraft.training.fit import FitResult, RunOptions, fit
-from taskgraft.training.selection import selection_note
 from taskgraft.training.shared_cache import SharedCache
 
 

@@ -12,9 +12,9 @@ from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.labels import label_key
 from taskgraft.preparation.single_column import (
     LEAST,
+    ColumnScore,
     Indices,
     Numbers,
-    Score,
     score_classes,
     score_numbers,
     to_numbers,
@@ -33,11 +33,11 @@ class Leak:
 
     column: str
     target: str
-    score: Score
+    score: ColumnScore
 
 
 class _Scorer(Protocol):
-    def __call__(self, numbers: Numbers) -> Score | None: ...
+    def __call__(self, numbers: Numbers) -> ColumnScore | None: ...
 
 
 @dataclass(frozen=True)

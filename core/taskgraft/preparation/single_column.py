@@ -26,7 +26,7 @@ _NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 @dataclass(frozen=True)
-class Score:
+class ColumnScore:
     """A column that predicts almost perfectly: by which measure, how well, and on how many rows."""
 
     measure: str
@@ -59,7 +59,7 @@ def to_numbers(cells: pa.Array) -> Numbers | None:
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
-def score_classes(numbers: Numbers, classes: Indices) -> Score | None:
+def score_classes(numbers: Numbers, classes: Indices) -> ColumnScore | None:
     """Return the score of a column that tells classes apart almost perfectly; None for any other.
 
     Args:
@@ -70,18 +70,18 @@ def score_classes(numbers: Numbers, classes: Indices) -> Score | None:
         areas = [_area_under_roc(values[some], classes[some] == 1) for some in (half, ~half)]
         areas = [1 - area for area in areas] if areas[0] < 0.5 else areas
         if _reach(areas, _CLASSES):
-            return Score("AUROC", float(np.mean(areas)), len(values))
+            return ColumnScore("AUROC", float(np.mean(areas)), len(values))
     shares = [_nearest_class_accuracy(values, classes, some) for some in (half, ~half)]
-    return Score("balanced accuracy", float(np.mean(shares)), len(values)) if _reach(shares, _CLASSES) else None
+    return ColumnScore("balanced accuracy", float(np.mean(shares)), len(values)) if _reach(shares, _CLASSES) else None
 
 
-def score_numbers(numbers: Numbers, targets: Numbers) -> Score | None:
+def score_numbers(numbers: Numbers, targets: Numbers) -> ColumnScore | None:
     """Return the score of a column that gives the target almost exactly; None for any other, or for few rows."""
     if len(targets) < 2 * LEAST or targets.min() == targets.max():
         return None
     values, half = _with_missing_as_lowest(numbers), _halves(np.zeros(len(targets), np.int64))
     shares = [_interpolation_fit(values, targets, some) for some in (half, ~half)]
-    return Score("R²", float(np.mean(shares)), len(values)) if _reach(shares, _NUMBERS) else None
+    return ColumnScore("R²", float(np.mean(shares)), len(values)) if _reach(shares, _NUMBERS) else None
 
 
 def _reach(scores: list[float], least: float) -> bool:

@@ -39,11 +39,11 @@ from taskgraft.evaluation.baselines import FittedBaseline, fit_baselines, resolv
 from taskgraft.evaluation.evaluator import LabelledPredictions
 from taskgraft.preparation.distillation import check_teacher_columns, teacher_checksums
 from taskgraft.preparation.prepare import Preparation, Preparer
+from taskgraft.preparation.validation_choices import chosen_on_validation
 from taskgraft.preparation.validation_tuning import check_validation, tune_on_validation
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import StageReport
-from taskgraft.training.selection import chosen_on_validation
 from taskgraft.training.shared_cache import SharedCache, SharedCacheKeys
 from taskgraft.training.tracking import make_accelerator
 from taskgraft.training.trainer import Trainer
@@ -127,7 +127,7 @@ def fit(
             predictions = _predict_validation(trainer)
         baselines, problems = _fit_baselines(prepared, reporter)
         baseline_targets = _tune_baselines(prepared, baselines, predictions, reporter)
-    chosen = chosen_on_validation(stages, prepared.target, target)
+    chosen = chosen_on_validation([(stage.name, stage.chosen) for stage in stages], prepared.target, target)
     inserted, trained, base = trainer.inserted, trainer.trained, prepared.base
     return FitResult(
         prepared.composition,

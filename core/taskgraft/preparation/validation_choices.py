@@ -8,20 +8,22 @@ from typing import Any
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.errors import join_words
-from taskgraft.training.checkpoint import StageReport
 
 
 def chosen_on_validation(
-    stages: Sequence[StageReport], target: TargetDescription, tuned: TargetDescription
+    stages: Sequence[tuple[str, Mapping[str, float]]], target: TargetDescription, tuned: TargetDescription
 ) -> dict[str, float | None]:
     """Collect what the validation rows decided: in the stages, and in the target description that the head tuned.
 
     With several stages, what a stage chose has the name of the stage in front: ``tune.epoch``.
+
+    Args:
+        stages: the name of each, and what was chosen in it.
     """
     chosen: dict[str, float | None] = {}
-    for stage in stages:
-        prefix = f"{stage.name}." if len(stages) > 1 else ""
-        chosen |= {f"{prefix}{name}": value for name, value in stage.chosen.items()}
+    for stage, found in stages:
+        prefix = f"{stage}." if len(stages) > 1 else ""
+        chosen |= {f"{prefix}{name}": value for name, value in found.items()}
     before, after = target.model_dump(mode="json"), tuned.model_dump(mode="json")
     for name, value in after.items():
         if value != before[name]:

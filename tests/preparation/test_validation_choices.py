@@ -11,7 +11,7 @@ import taskgraft as tg
 from taskgraft.contract.config import Config
 from taskgraft.contract.plan import HeadSolver, Stage
 from taskgraft.contract.targets import TargetDescription
-from taskgraft.training.selection import chosen_on_validation, selection_note
+from taskgraft.preparation.validation_choices import chosen_on_validation, selection_note
 
 VALIDATION = sentences(12, seed=1)
 
@@ -122,8 +122,12 @@ def test_an_evaluation_of_rows_that_the_fit_saw_says_so(tmp_path, small_plugin_i
     assert typed("fit", "intents.toml", "-q").code == 0
     penalty = tg.load("intents").fitted.chosen["penalty"]
     said = {name: typed("evaluate", "intents", name).err for name in ("train.csv", "valid.csv", "test.csv")}
-    assert "from the file that the model was trained on, so expect less on new rows: 24 of 24 rows\n" in said["train.csv"]
-    validated = f"from the validation file, which also chose the penalty {penalty:.4g}, so expect a little less on new rows"
+    assert (
+        "from the file that the model was trained on, so expect less on new rows: 24 of 24 rows\n" in said["train.csv"]
+    )
+    validated = (
+        f"from the validation file, which also chose the penalty {penalty:.4g}, so expect a little less on new rows"
+    )
     assert f"{validated}: 24 of 24 rows\n" in said["valid.csv"]
     assert "expect" not in said["test.csv"]
     document = json.loads(typed("evaluate", "intents", "train.csv", "--json", "-q").out)

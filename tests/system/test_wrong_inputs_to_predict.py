@@ -163,7 +163,7 @@ PIPED = [
     (b"late\n\nlost\n", f"standard input, line 2: the text is empty.\n{ADVICE}"),
     (
         b"text\nlate\nlost, now\n",
-        f"standard input, line 3: the row has 2 values, but the header names 1 columns.\n{ADVICE}",
+        f"standard input, line 3: the row has 2 values, but the header names 1 column.\n{ADVICE}",
     ),
 ]
 
@@ -212,5 +212,5 @@ def test_a_bad_last_line_after_a_window_of_predictions(folder):
 def test_a_bad_last_line_that_the_reader_finds_costs_nothing(folder):
     Path("long.csv").write_text("text\n" + "late card\n" * 4_096 + "late, card\n")
     assert refused_prediction("long.csv") == (
-        f"long.csv, line 4,098: the row has 2 values, but the header names 1 columns.\n{ADVICE}"
+        f"long.csv, line 4,098: the row has 2 values, but the header names 1 column.\n{ADVICE}"
     )

@@ -185,6 +185,10 @@ def test_results_in_memory_say_which_rows_they_are_for(model, capfd):
     )
 
 
+def test_invalid_rows_are_skipped_by_a_setting_of_the_data_too(model):
+    assert model.predict(DATA, settings={"on_bad_row": "skip"}, quiet=True).reasons == REASONS
+
+
 def test_results_are_plain_json(model):
     assert json.loads(json.dumps(model.predict(["late"], quiet=True))) == model.predict(["late"], quiet=True)
 

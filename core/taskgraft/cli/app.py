@@ -20,7 +20,7 @@ COMMANDS = {
     "compare": ("compare:compare_command", "Compare strategies on the same rows and seeds: score, time, memory, size."),
     "predict": (
         "predict:predict_command",
-        "Predict for a file of any length, row by row, into a file or the terminal.",
+        "Predict for files of any length, texts or standard input, into a file or the terminal.",
     ),
     "export": ("export:export_command", "Export the trained backbone as its own library loads it, without the head."),
     "features": ("features:features_command", "Extract a backbone's features for a file of any length, into a file."),

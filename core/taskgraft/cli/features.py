@@ -18,7 +18,7 @@ def features_command(
         str,
         typer.Argument(help="A backbone as in a recipe: hf-text:CHECKPOINT, …; or an artifact.", show_default=False),
     ],
-    data: options.DataArgument,
+    data: options.InputsArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet, .npz or .npy file.", show_default=False)],
     overrides: Annotated[
         list[str] | None,
@@ -58,7 +58,7 @@ def features_command(
 
     result = extract_features_to(
         reference,
-        options.input_data([data], (), quiet=quiet),
+        options.input_data(data or (), (), quiet=quiet),
         output,
         inputs=inputs or None,
         layout=layout,

@@ -20,7 +20,9 @@ RecipeArgument = Annotated[
     Path, typer.Argument(help="A .toml, .yaml or .json recipe, or an artifact's folder.", show_default=False)
 ]
 ArtifactArgument = Annotated[Path, typer.Argument(help="The folder of a fitted model.", show_default=False)]
-DataArgument = Annotated[str, typer.Argument(help="A file or folder of rows, or hub:NAME.", show_default=False)]
+DataArgument = Annotated[
+    str, typer.Argument(help="A file or folder of rows, hub:NAME, or - for standard input.", show_default=False)
+]
 
 InputsArgument = Annotated[
     list[str] | None,
@@ -58,7 +60,7 @@ BaseOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:1, mps, …")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and notes on standard error.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 

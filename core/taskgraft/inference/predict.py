@@ -150,8 +150,8 @@ class Predictor:
         cls, fitted: FittedTask, recipe: Recipe, options: PredictionOptions, keep: Sequence[str] = ()
     ) -> "Predictor":
         """Check the options. Raises ConfigError or InferenceError."""
-        on_bad_row, budget = check_choice(options.on_bad_row), inference_budget(recipe, options.batch_size)
-        settings = options.settings or {}
+        settings, budget = options.settings or {}, inference_budget(recipe, options.batch_size)
+        on_bad_row = check_choice(settings.get("on_bad_row", options.on_bad_row))
         recipe = change_data_settings(recipe, settings, "a prediction")
         request = InputRequest.of(fitted.task.backbone, recipe, any_file="reader" in settings, keep=keep)
         return cls(fitted, recipe, request, budget, on_bad_row, ProgressReporter(quiet=options.quiet))

@@ -179,7 +179,7 @@ def _of_elements(
     sizes = dict.fromkeys(("accuracy", "f1_micro", "mcc"), rows)
     if occurs.any():
         least = min(rows, int(occurs.sum() * labels[:classes][occurs].min()))
-        sizes |= dict.fromkeys((*_MACRO, "balanced_accuracy", "mcc"), least)
+        sizes |= dict.fromkeys((*_MACRO, "balanced_accuracy", *(["mcc"] if classes == 2 else [])), least)
     what = "rows" if len(row_of) == rows else "elements"
     reasons = too_few(labels[:classes][seen], predictions[:classes][seen], what)
     if (reason := reasons.get("recall_macro")) is not None:

@@ -78,10 +78,7 @@ def least_errors(correct: _Values, predictions: _Values, labels: _Values) -> dic
 def too_few(labels: NDArray[Any], predictions: NDArray[Any], what: str = "rows") -> dict[str, str]:
     """Say which averages over classes have no interval, and why."""
     found = {}
-    rows, predicted = (
-        thin_classes(labels, what),
-        thin_classes(np.minimum(labels, predictions), f"{what} or predictions"),
-    )
+    rows, predicted = thin_classes(labels, what), thin_classes(predictions, "predictions", of_all=0)
     for name, reason in (("recall_macro", rows), ("f1_macro", rows), ("precision_macro", rows or predicted)):
         if reason is not None:
             found[name] = reason

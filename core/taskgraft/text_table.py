@@ -113,7 +113,7 @@ class TextTable:
             yield Text(name)
             for text in ("; ".join(f"{column}: {cell}" for column, cell in named if cell), last):
                 if text:
-                    yield Padding(Text(text), (0, 0, 0, 4))
+                    yield Padding(Text(text), (0, 0, 0, 4), expand=False)
 
     def _table(self, columns: Sequence[int], widths: Sequence[int]) -> Table:
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)

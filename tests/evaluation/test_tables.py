@@ -34,7 +34,7 @@ def test_of_many_classes_the_worst_and_the_largest_confusions_are_printed():
     assert [line.split()[0][-2:] for line in shown[4:14]] == ["09", *map(str, range(10, 19))]
     assert shown[15] == "the 10 largest of 24 confusions, with the share of the true class"
     assert shown[16].split("  ")[0] == "true class"
-    assert shown[18] == "a_class_with_a_…_name_number_09   a_class_with_a_…_name_number_08      9   90.0%"
+    assert shown[18] == "a_class_with_a_…name_number_09   a_class_with_a_…_name_number_08      9   90.0 %"
     assert len(shown) == 28
 
 
@@ -52,11 +52,11 @@ def test_a_confusion_matrix_that_does_not_fit_becomes_the_list_of_confusions():
     assert printed(*class_tables(scores, matrix), width=120).splitlines()[-5].split() == list(names)
     assert printed(*class_tables(scores, matrix)).splitlines()[-6:] == [
         "3 confusions, with the share of the true class",
-        "true class                    predicted class               rows   share",
-        "────────────────────────────────────────────────────────────────────────",
-        "reports_an_unknown_payment    asks_for_the_opening_hours       3   30.0%",
-        "requests_a_replacement_card   asks_for_the_opening_hours       2   20.0%",
-        "reports_an_unknown_payment    requests_a_replacement_card      1   10.0%",
+        "true class                    predicted class               rows    share",
+        "─────────────────────────────────────────────────────────────────────────",
+        "reports_an_unknown_payment    asks_for_the_opening_hours       3   30.0 %",
+        "requests_a_replacement_card   asks_for_the_opening_hours       2   20.0 %",
+        "reports_an_unknown_payment    requests_a_replacement_card      1   10.0 %",
     ]
 
 

@@ -92,7 +92,9 @@ class ConfusionTable:
             return
         some = f"the {len(largest)} largest of {confused:,}" if confused > len(largest) else f"{confused:,}"
         yield Text(f"\n{some} confusion{'s' if confused > 1 else ''}, with the share of the true class")
-        rows = [[labels[true], labels[other], f"{count:,}", f"{share:.1%}"] for true, other, count, share in largest]
+        rows = [
+            [labels[true], labels[other], f"{count:,}", f"{100 * share:.1f} %"] for true, other, count, share in largest
+        ]
         columns = ["true class", "predicted class", "rows", "share"]
         yield TextTable(columns, rows, texts=2, shorten=True)
 

@@ -138,6 +138,11 @@ def test_the_positive_label_and_its_share_are_said_before_training():
     assert named.summary(named.fit_targets(rows)) == ("'fraud' detects the label 'ok', 90 % of the training rows.",)
 
 
+def test_of_a_target_of_an_older_teacher_no_share_is_known():
+    target = head().fit_targets({"label": LABELS}).model_copy(update={"share": None})
+    assert head().summary(target) == ("'fraud' detects the label 'yes'.",)
+
+
 def test_predictions_name_the_positive_label():
     chosen = head(positive="no")
     assert build(chosen).predict(torch.zeros(2, 1), UNREAD).positive == "no"

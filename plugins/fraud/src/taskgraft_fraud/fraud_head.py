@@ -103,9 +103,9 @@ class FraudHead(Head[FraudTarget]):
 
     def summary(self, target: FraudTarget) -> Sequence[str]:
         """Say which label is positive, its share, and if it was not named, how to name the other."""
-        assert target.share is not None
-        said = f"'fraud' detects the label {target.positive!r}, {percent(target.share, 1)} of the training rows"
-        if self._config.positive is not None:
+        share = "" if target.share is None else f", {percent(target.share, 1)} of the training rows"
+        said = f"'fraud' detects the label {target.positive!r}{share}"
+        if self._config.positive is not None or target.share is None:
             return (f"{said}.",)
         return (f"{said}: the rarer one. To detect the other, set the head's {positive_setting(target.negative)}.",)
 

@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -117,6 +118,53 @@ def test_few_rows_show_nothing(count):
     _random, labels = drawn(0, count)
     columns = {"a": list(range(count)), "b": [f"t{row}" for row in range(count)], "c": labels}
     assert warned(columns, labels) == ()
+
+
+TYPES = [
+    *(
+        (kind, (0, 1))
+        for kind in (pa.int8(), pa.uint64(), pa.float32(), pa.date32(), pa.timestamp("ns"), pa.time64("us"))
+    ),
+    *((kind, (0, 1)) for kind in (pa.duration("s"), pa.dictionary(pa.int32(), pa.int64()))),
+    (pa.float16(), (np.float16(0), np.float16(1))),
+    (pa.decimal128(10, 2), (Decimal(0), Decimal(1))),
+    (pa.bool_(), (False, True)),
+    *((kind, ("a", "b")) for kind in (pa.string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string()))),
+    *((kind, (b"a", b"b")) for kind in (pa.binary(), pa.binary_view())),
+]
+
+
+@pytest.mark.parametrize(("kind", "values"), TYPES, ids=[str(kind) for kind, _ in TYPES])
+def test_columns_of_every_type_are_checked(kind, values):
+    columns = {"x": pa.array(list(values) * 30, kind), "fee": pa.array([values[0]] * 60, kind)}
+    (line,) = warned(columns, random_labels())
+    assert line == "'fee' has the same value in all training rows. Leave it out with data.exclude = [\"fee\"]."
+
+
+class Shapes(pa.ExtensionType):
+    def __init__(self):
+        super().__init__(pa.list_(pa.int64()), "shapes")
+
+    def __arrow_ext_serialize__(self):
+        return b""
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage, serialized):
+        return cls()
+
+
+def test_values_that_cannot_be_compared_are_not_checked():
+    lists = pa.array([[1]] * 60)
+    columns = {
+        "lists": lists,
+        "structs": pa.array([{"a": 1}] * 60),
+        "shapes": pa.ExtensionArray.from_storage(Shapes(), lists),
+    }
+    assert warned(columns, random_labels()) == ()
+
+
+def random_labels(count=60):
+    return drawn(0, count)[1]
 
 
 def test_a_copy_is_reported():

@@ -100,6 +100,32 @@ def test_a_missing_input_column(folder):
     )
 
 
+def test_an_excluded_column_that_does_not_exist(folder):
+    assert refused_fit("data.exclude=idd") == (
+        "data.exclude names 'idd', which train.csv does not have. Did you mean 'id'? Columns: id, text, label."
+    )
+
+
+def test_an_excluded_target(folder):
+    assert refused_fit("data.exclude=label") == (
+        "data.exclude names 'label', which is the target. Take it out of data.exclude."
+    )
+
+
+def test_an_excluded_input(folder):
+    assert refused_fit('data.exclude=["id", "text"]') == (
+        "'text' is in data.inputs and in data.exclude. Take it out of one of them."
+    )
+
+
+def test_an_excluded_column_that_would_be_matched_by_name(folder):
+    (folder / "intents.toml").write_text(RECIPE.replace('inputs = "text"\n', ""))
+    assert refused_fit("data.exclude=text") == (
+        "The backbone reads text, but no column was named for 'text', and train.csv has id, text, label. "
+        "Name the columns to read with inputs=…."
+    )
+
+
 def test_a_validation_file_without_the_target(folder):
     (folder / "valid.csv").write_text("id,text\n001,lost\n")
     assert refused_fit() == "valid.csv has no column 'label'. Columns: id, text."

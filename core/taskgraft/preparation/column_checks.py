@@ -46,7 +46,7 @@ def column_warnings(
     """
     if len(rows) < 2:
         return ()
-    cells = {name: _plain(rows.column(name)) for name in columns}
+    cells = _plain_columns(rows, columns)
     constant = [name for name, values in cells.items() if _is_constant(values)]
     varying = {name: values for name, values in cells.items() if name not in constant}
     identifiers = [name for name, values in varying.items() if _is_identifier(name, values)]
@@ -71,20 +71,28 @@ def column_warnings(
 
 def constant_inputs(rows: Rows, columns: Sequence[str]) -> tuple[str, ...]:
     """Check the inputs of a backbone that reads named ones: nothing can be learned from a constant one."""
-    constant = [name for name in columns if len(rows) > 1 and _is_constant(_plain(rows.column(name)))]
+    constant = [name for name, cells in _plain_columns(rows, columns).items() if len(rows) > 1 and _is_constant(cells)]
     return (f"{_names(constant)} the same value in all training rows.",) if constant else ()
 
 
 # --- constant columns and identifiers
 
 
-def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    return cells.cast(cells.type.value_type) if pa.types.is_dictionary(cells.type) else cells
+def _plain_columns(rows: Rows, columns: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+    """Return the cells of the columns whose values can be compared: not lists, structs or types of extensions."""
+    plain = {}
+    for name in columns:
+        cells = rows.column(name)
+        if pa.types.is_dictionary(cells.type):
+            cells = cells.cast(cells.type.value_type)
+        if pa.types.is_string_view(cells.type) or pa.types.is_binary_view(cells.type):
+            cells = cells.cast(pa.large_string() if pa.types.is_string_view(cells.type) else pa.large_binary())
+        if not (pa.types.is_nested(cells.type) or isinstance(cells.type, pa.BaseExtensionType)):
+            plain[name] = cells
+    return plain
 
 
 def _is_constant(cells: pa.ChunkedArray) -> bool:
-    if pa.types.is_nested(cells.type) or pa.types.is_null(cells.type):
-        return bool(pa.types.is_null(cells.type))
     return len(pc.unique(cells.slice(0, _LEAST_TEXTS))) == 1 and len(pc.unique(cells)) == 1
 
 
@@ -113,7 +121,7 @@ def _is_identifier(name: str, cells: pa.ChunkedArray) -> bool:
 
 
 def _all_differ(cells: pa.ChunkedArray) -> bool:
-    return not pa.types.is_nested(cells.type) and len(pc.unique(cells)) == len(cells)
+    return len(pc.unique(cells)) == len(cells)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -133,8 +141,7 @@ def _find_copies(cells: Mapping[str, pa.ChunkedArray]) -> dict[str, list[str]]:
     """Find columns of equal cells: the first of them → the others."""
     alike: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for name, values in cells.items():
-        if not pa.types.is_nested(values.type):
-            alike[values.type, repr(values.slice(0, 100).to_pylist())].append(name)
+        alike[values.type, repr(values.slice(0, 100).to_pylist())].append(name)
     copies: dict[str, list[str]] = {}
     for names in alike.values():
         while len(names) > 1:

@@ -30,6 +30,7 @@ class DetailedMetric:
         sizes: name → the number of rows that a share is taken over: all of them, or, for an average over classes, the number of
             classes times the rows of the rarest one. Intervals of a share of 0 or 1, where rows show no variation, need it.
         least_errors: name → the smallest standard error to believe, where few rows may show too little variation.
+        biases: name → how far its mean over samples is above the true value, where rows left out say it less well.
         no_intervals: name → why no 95 % interval of these rows would hold.
         rough: the values that jump when one row is left out (those of the k highest rows). Their error comes from resamples;
             that of the others from leaving out rows (the jackknife).
@@ -42,6 +43,7 @@ class DetailedMetric:
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     least_errors: Mapping[str, float] = field(default_factory=dict)
+    biases: Mapping[str, float] = field(default_factory=dict)
     no_intervals: Mapping[str, str] = field(default_factory=dict)
     rough: frozenset[str] = frozenset()
     uneven: frozenset[str] = frozenset()
@@ -78,6 +80,7 @@ def combine(functions: Sequence[MetricFunction], rows: int) -> DetailedMetric:
         {name: ends for one in detailed for name, ends in one.bounds.items()},
         {name: size for one in detailed for name, size in one.sizes.items()},
         {name: error for one in detailed for name, error in one.least_errors.items()},
+        {name: bias for one in detailed for name, bias in one.biases.items()},
         {name: reason for one in detailed for name, reason in one.no_intervals.items()},
         frozenset(name for one in detailed for name in one.rough),
         frozenset(name for one in detailed for name in one.uneven),

@@ -140,7 +140,7 @@ def _spreads(
                 spreads[name] = f"undefined in {how.count - len(again):,} of {how.count:,} resamples"
                 continue
             error, bias = float(again.std()) * math.sqrt(units / (units - 1)), float(again.mean() - value)
-        spreads[name] = _Spread(error, float(bias), influences, units)
+        spreads[name] = _Spread(error, float(metric.biases.get(name, bias)), influences, units)
     return spreads
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgraft.builtin.metrics.label_counts import (
+    biases,
     in_chunks,
     least_errors,
     multi_label,
@@ -118,14 +119,17 @@ def multi_label_metrics(predictions: Predictions, truth: Sequence[Any]) -> Detai
         return in_chunks(without, len(truth), true.shape[1]) | _areas_without_each(ranking)
 
     support, predictions_of = (np.asarray(flags.sum(0)) for flags in (true == 1, predicted & (true >= 0)))
-    known = support[support > 0]
-    least = min(len(truth), int(len(known) * known.min(initial=len(truth))))
+    occurring = support[support > 0]
+    least = min(len(truth), int(len(occurring) * occurring.min(initial=len(truth))))
     reasons = too_few(support, predictions_of, "true rows") | (ranking.too_few_rows() if ranking is not None else {})
     names = ("precision_macro", "recall_macro", "f1_macro", "f1_micro")
     bounds = dict.fromkeys((*names, *_AREAS), (0.0, 1.0))
-    errors = least_errors(totals[0], predictions_of, support)
+    counts_of = (totals[0], predictions_of, support)
+    errors, known = least_errors(*counts_of), biases(*counts_of)
     sizes = dict.fromkeys(names, least)
-    return DetailedMetric(compute, bounds, sizes, errors, reasons, uneven=frozenset(names), leave_one_out=leave_one_out)
+    return DetailedMetric(
+        compute, bounds, sizes, errors, known, reasons, uneven=frozenset(names), leave_one_out=leave_one_out
+    )
 
 
 def _positive_of_two(predictions: Predictions, positive: Label | None) -> int | None:
@@ -187,7 +191,8 @@ def _of_elements(
     if classes == 2 and labels[:2].min() < _LEAST_FOR_CORRELATION:
         reasons["mcc"] = f"fewer than {_LEAST_FOR_CORRELATION} {what} of one class"
     reasons |= ranking.too_few_rows() if ranking is not None else {}
-    errors = least_errors(*(counts[:classes][seen] for counts in (correct, predictions, labels)))
+    of_seen = [counts[:classes][seen] for counts in (correct, predictions, labels)]
+    errors, known = least_errors(*of_seen), biases(*of_seen) | {"balanced_accuracy": 0.0}
     if "recall_macro" in errors:
         errors["balanced_accuracy"] = errors["recall_macro"]
         if classes == 2:
@@ -196,7 +201,7 @@ def _of_elements(
         ("accuracy", "balanced_accuracy", "f1_micro", *_MACRO, *_AREAS), (0.0, 1.0)
     )
     uneven = frozenset() if len(row_of) == rows else frozenset(sizes)
-    return DetailedMetric(compute, bounds, sizes, errors, reasons, uneven=uneven, leave_one_out=leave_one_out)
+    return DetailedMetric(compute, bounds, sizes, errors, known, reasons, uneven=uneven, leave_one_out=leave_one_out)
 
 
 def _distinct_rows(

@@ -41,6 +41,12 @@ def test_line_numbers_are_those_of_the_file(tmp_path):
     assert list(rows_of(tmp_path, '\n{"a": 1}\n\n{"a": 2}').lines) == [2, 4]
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_line_ends_of_other_systems_are_read(tmp_path, end):
+    rows = rows_of(tmp_path, end.join(['{"a": "x\\ry"}', "", '{"a": "z"}', ""]))
+    assert (rows.values("a"), list(rows.lines)) == (["x\ry", "z"], [1, 3])
+
+
 def test_numbers_among_texts_become_texts(tmp_path):
     assert rows_of(tmp_path, '{"a": 7}\n{"a": "007"}\n{"a": null}\n{"a": 1.5}\n').values("a") == [
         "7",

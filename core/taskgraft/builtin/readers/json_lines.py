@@ -17,6 +17,9 @@ from taskgraft.storage.unique_keys import unique_keys
 _LONGER_VALUE = re.compile(rb"(\xef\xbb\xbf)?\s*([\[{]\s*$|\[\s*\{)")
 """The first line of a list of objects, or of an object over many lines."""
 
+_BARE_RETURN = re.compile(rb"\r(?!\n)")
+"""The line end of old Macs; within a JSON value it is never written as it is."""
+
 _ADVICE = "write one object per line, as DataFrame.to_json(…, orient='records', lines=True) does"
 
 
@@ -40,7 +43,8 @@ def read_json_lines(path: Path, config: EmptyConfig) -> Rows:
 
 def _read_records(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any] | str]]:
     first = True
-    for number, line in enumerate(lines, 1):
+    parts = (part for line in lines for part in (_BARE_RETURN.split(line) if b"\r" in line else (line,)))
+    for number, line in enumerate(parts, 1):
         if not line.strip():
             continue
         if first and _LONGER_VALUE.match(line):

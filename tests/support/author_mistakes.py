@@ -637,6 +637,16 @@ MISTAKES = (
         who="metric 'errors' of acme_strings",
     ),
     violation(
+        "A metric says that a value is about a label which does not exist.",
+        Catcher.PLUGIN,
+        "__init__",
+        {"build=build_errors\n": "build=build_errors,\n        positive=lambda predictions, config: {'errors': 1},\n"},
+        kit.check_metrics_count_rows,
+        "positive says that 'errors' is about 1, which is not a class",
+        "Name a label of the predictions.",
+        who="metric 'errors' of acme_strings",
+    ),
+    violation(
         "A baseline returns a different number of predictions than rows.",
         Catcher.PLUGIN,
         "data",

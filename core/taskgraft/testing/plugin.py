@@ -146,11 +146,13 @@ def config_to_try(spec: Spec, configs: Mapping[str, Config]) -> Config | None:
     """Choose the settings to try a spec with: given ones, its example's, its defaults. None when something has no default.
 
     Args:
-        configs: by the name of a spec, or by axis and name ("metric cost") when several specs share the name.
+        configs: by the name of a spec, or by axis and name ("metric cost") when several specs share the name; of those, a
+            config by the name alone counts for specs of its class.
     """
-    for key in (f"{spec.axis} {spec.name}", spec.name):
-        if key in configs:
-            return configs[key]
+    if (key := f"{spec.axis} {spec.name}") in configs:
+        return configs[key]
+    if isinstance(config := configs.get(spec.name), spec.config):
+        return config
     try:
         return spec.config.model_validate({} if spec.example is None else dict(spec.example.settings))
     except ValidationError:

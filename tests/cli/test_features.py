@@ -239,5 +239,23 @@ def test_an_invalid_row_is_reported_with_its_line_and_leaves_no_file(place):
     with (place / "rows.csv").open("a") as file:
         file.write('012," ",a\n')
     message = refusal("small-words", "rows.csv", "-o", "out.npz", "-q")
-    assert message == "rows.csv, line 14: the text is empty.\nFix these rows, or take them out of the data."
+    assert message == (
+        "rows.csv, line 14: the text is empty.\n"
+        'Fix these rows, or leave them out: on_bad_row = "skip" (--on-bad-row skip).'
+    )
+
+
+def test_invalid_rows_are_left_out_on_request(place):
+    (place / "bad.csv").write_text('id,text\n1,late\n2,""\n3,late,again\n4,lost\n')
+    done = typed("features", "small-words", "bad.csv", "-o", "out.parquet", "--keep", "id", "--on-bad-row", "skip")
+    assert done.err.endswith("are in out.parquet.\n")
+    assert "skipped, since the text is empty: 1 of 4 rows\n" in done.err
+    assert "skipped, since the row has 3 values, but the header names 2 columns: 1 of 4 rows\n" in done.err
+    table = parquet.read_table(place / "out.parquet")
+    assert table.select(["line", "id"]).to_pydict() == {"line": [2, 5], "id": ["1", "4"]}
+    expected = tg.extract_features("small-words", ["late", "lost"], quiet=True).values
+    np.testing.assert_allclose(np.array(table["features"].to_pylist()), expected, atol=1e-6)
+    assert refusal("small-words", "bad.csv", "-o", "out.npy", "--on-bad-row", "skip", "-q") == (
+        "The features cannot be written to out.npy: a .npy file cannot hold other columns; write .npz or .parquet."
+    )
     assert [path.name for path in place.iterdir()] == ["rows.csv"]

@@ -441,7 +441,23 @@ def test_an_invalid_row_is_numbered_from_the_first_window(monkeypatch, tmp_path)
     monkeypatch.setattr(windows, "WINDOW_ROWS", 4)
     rows = {"text": [*sentences(9)["text"], "  "]}
     message = error_message(InvalidRows, tmp_path, data=rows, batch_size=4)
-    assert message == "the data, row 9: the text is empty.\nFix these rows, or take them out of the data."
+    assert message == (
+        "the data, row 9: the text is empty.\n"
+        'Fix these rows, or leave them out: on_bad_row = "skip" (--on-bad-row skip).'
+    )
+
+
+def test_all_invalid_rows_of_all_windows_are_listed_and_left_out_on_request(monkeypatch):
+    monkeypatch.setattr(windows, "WINDOW_ROWS", 4)
+    texts = ["late", "", "lost card", "late", "", "", "", "", "my card", None, "late"]
+    with pytest.raises(InvalidRows) as caught:
+        tg.extract_features(words(), texts, batch_size=4, quiet=True)
+    assert "6 of 11 rows are like this (rows 1, 4, 5, 6, 7 and 1 more)" in str(caught.value)
+    left = tg.extract_features(words(), texts, batch_size=4, on_bad_row="skip", quiet=True)
+    expected = tg.extract_features(words(), [text for text in texts if text], batch_size=4, quiet=True)
+    np.testing.assert_allclose(left.values, expected.values, atol=1e-6)
+    with pytest.raises(InvalidRows):
+        tg.extract_features(words(), ["", ""], on_bad_row="skip", quiet=True)
 
 
 def test_remarks_of_a_reader_are_among_the_notes(tmp_path):

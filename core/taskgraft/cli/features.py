@@ -39,6 +39,9 @@ def features_command(
     ] = None,
     keep: options.KeepOption = "",
     reader: options.ReaderOption = None,
+    on_bad_row: Annotated[
+        str, typer.Option(metavar="error|skip", help="Invalid rows: list them and stop, or leave them out.")
+    ] = "error",
     precision: Annotated[str, typer.Option(help="Precision of matrix products: fp32 or bf16.")] = "fp32",
     batch_size: Annotated[int, typer.Option(help="Rows per batch.")] = 32,
     batch_elements: Annotated[
@@ -63,6 +66,7 @@ def features_command(
         inputs=inputs or None,
         layout=layout,
         keep=options.split_names(keep),
+        on_bad_row=on_bad_row,
         reader=None if reader is None else options.parse_reference(reader, "reader"),
         overwrite=overwrite,
         batch_size=batch_size,

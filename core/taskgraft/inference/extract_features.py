@@ -5,8 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from taskgraft.adaptation.base_weights import build_backbone
 from taskgraft.artifact.load import move_to_device
@@ -15,16 +18,17 @@ from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
 from taskgraft.contract.recipe import DataConfig
-from taskgraft.contract.rows import FIX_ADVICE, Rows
+from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import BackboneSpec
 from taskgraft.data.column_matching import index_note, match_columns
 from taskgraft.data.dataset import check_not_empty
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.random_state import restored_random_state
+from taskgraft.engine.entry_point import entry_point
 from taskgraft.engine.task_module import restore_modes
 from taskgraft.errors import closest_match
 from taskgraft.inference.errors import InferenceError
-from taskgraft.inference.feature_windows import ExtractionConfig, WindowedExtraction
+from taskgraft.inference.feature_windows import ADVICE, ExtractionConfig, WindowedExtraction
+from taskgraft.inference.prediction_table import place_column
 from taskgraft.inference.row_features import RaggedFeatures, concat_features
 from taskgraft.inference.writers import FEATURE_COLUMN, check_columns, check_output, open_writer
 from taskgraft.inputs.input_request import InputRequest
@@ -52,7 +56,7 @@ class ExtractionResult:
     notes: Mapping[str, int]
 
 
-@restored_random_state()
+@entry_point()
 def extract_features(
     backbone: ComponentReference | Path | Backbone,
     data: Any,
@@ -64,6 +68,7 @@ def extract_features(
     precision: str = "fp32",
     device: str | None = None,
     reader: ComponentReference | None = None,
+    on_bad_row: str = "error",
     quiet: bool = False,
 ) -> RaggedFeatures:
     """Compute the features of all rows, in order.
@@ -80,18 +85,20 @@ def extract_features(
         precision: ``"fp32"``, or ``"bf16"`` for matrix products in bfloat16. Features are float32 in either case.
         device: as in torch. By default the CPU; an object stays on its device.
         reader: the reader of these files; by default chosen by suffix.
+        on_bad_row: ``"error"`` lists all invalid rows and stops, ``"skip"`` leaves them out.
         quiet: show no progress.
 
     Raises:
         TaskgraftError: for any error that the user can fix.
     """
     settings = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
+    settings["on_bad_row"] = on_bad_row
     component, extraction, _ = _prepare(backbone, data, inputs, layout, reader, settings, quiet=quiet)
     with _ready_backbone(component, device) as ready:
         return concat_features(list(extraction.features(ready)))
 
 
-@restored_random_state()
+@entry_point()
 def extract_features_to(
     backbone: ComponentReference | Path | Backbone,
     data: Any,
@@ -106,6 +113,7 @@ def extract_features_to(
     precision: str = "fp32",
     device: str | None = None,
     reader: ComponentReference | None = None,
+    on_bad_row: str = "error",
     quiet: bool = False,
 ) -> ExtractionResult:
     """Compute the features of any number of rows, in order, into a file.
@@ -116,7 +124,8 @@ def extract_features_to(
 
     Args:
         output: a .parquet, .npz or .npy file.
-        keep: columns of the data to write with the features.
+        keep: columns of the data to write with the features. With ``on_bad_row="skip"`` a column has the line or number of
+            each row.
         overwrite: replace an existing file.
 
     The other arguments are those of :func:`extract_features`.
@@ -127,18 +136,24 @@ def extract_features_to(
     path = Path(output)
     check_output(path, "features", overwrite=overwrite, data=data)
     settings = {"batch_size": batch_size, "batch_elements": batch_elements, "precision": precision}
+    settings["on_bad_row"] = on_bad_row
     component, extraction, rows = _prepare(backbone, data, inputs, layout, reader, settings, keep, quiet=quiet)
     for column in keep:
         rows.column(column)  # raises when there is no such column
     kept = rows.table.select(list(keep))
+    if on_bad_row == "skip":
+        name, places = place_column(rows)
+        kept = kept.add_column(0, name, places)
     check_columns(path, kept, sequences=extraction.layout == Layout.SEQUENCE)
+    valid = (row for row in range(len(rows)) if row not in extraction.invalid)
     written, shape = 0, tuple[int, ...]()
     with _ready_backbone(component, device) as ready, open_writer(path, "features", len(rows)) as writer:
         for features in extraction.features(ready):
-            columns = kept.slice(written, len(features))
-            writer.write(columns.append_column(FEATURE_COLUMN, features.to_arrow()))
+            places = pa.array(islice(valid, len(features)), pa.int64())
+            columns = {name: kept.column(name).take(places) for name in kept.column_names}
+            writer.write(pa.table({**columns, FEATURE_COLUMN: features.to_arrow()}))
             written, shape = written + len(features), features.shape
-    return ExtractionResult(len(rows), extraction.layout, shape, dict(extraction.notes))
+    return ExtractionResult(written, extraction.layout, shape, dict(extraction.notes))
 
 
 def _prepare(
@@ -160,7 +175,7 @@ def _prepare(
         formats = read_manifest(component.base).recipe.data
         inputs = formats.columns if inputs is None else inputs
     rows = read_inputs(_input_request(component, inputs, reader, keep), data)
-    drop_invalid(rows, rows.invalid, "error", FIX_ADVICE)
+    rows = drop_invalid(rows, rows.invalid, config.on_bad_row, ADVICE)
     check_not_empty(rows)
     columns = match_columns(inputs, _description(component), rows, ())
     component = _fit_config(component, columns)
@@ -170,7 +185,7 @@ def _prepare(
         reporter.message(note)
     described = _description(component)
     read = format_cells(rows, formats, frozenset(columns.values()) if described.inputs else ())
-    drop_invalid(read, read.invalid, "error", FIX_ADVICE)
+    rows, read = (drop_invalid(some, read.invalid, config.on_bad_row, ADVICE) for some in (rows, read))
     return component, WindowedExtraction(emitted, read, columns, config, reporter, Counter(read.notes)), rows
 
 

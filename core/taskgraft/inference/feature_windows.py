@@ -15,7 +15,7 @@ from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import Layout
-from taskgraft.contract.rows import FIX_ADVICE, Rows
+from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.data.batching import BatchBudget, inference_batches
 from taskgraft.data.dataset import report_notes
 from taskgraft.data.preprocessing import preprocess
@@ -25,11 +25,14 @@ from taskgraft.engine.forward import forward_batches
 from taskgraft.engine.precision import autocast
 from taskgraft.engine.task_module import module_device
 from taskgraft.inference.row_features import RaggedFeatures, check_shapes, from_features, in_row_order
+from taskgraft.inference.row_results import invalid_row_notes
 from taskgraft.progress import ProgressReporter
-from taskgraft.reading.invalid_rows import drop_invalid
 
 WINDOW_ROWS, HEAVY_WINDOW_ROWS = 4_096, 256
 """Rows that are preprocessed and sorted by length together; fewer if processed rows are too large for cache files."""
+
+ADVICE = 'Fix these rows, or leave them out: on_bad_row = "skip" (--on-bad-row skip).'
+"""Ends the message on invalid rows."""
 
 WINDOW_BYTES = 1 << 28
 """Bytes of processed rows, and about as many of features, that are held in memory."""
@@ -45,11 +48,19 @@ class ExtractionConfig(Config):
         description="elements per forward pass, padding included, if rows differ in length; a longer row is a batch alone",
     )
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="precision of matrix products")
+    on_bad_row: Literal["error", "skip"] = Field(
+        default="error", description="list invalid rows and stop, or leave them out"
+    )
 
 
 @dataclass
 class WindowedExtraction:
-    """What to extract, checked without reading any weights; and the notes on the rows so far, as a result has them."""
+    """What to extract, checked without reading any weights.
+
+    Attributes:
+        notes: what happened to how many of the rows so far, as a result has it.
+        invalid: row → why it was left out, for the rows so far.
+    """
 
     layout: Layout
     rows: Rows
@@ -57,15 +68,16 @@ class WindowedExtraction:
     settings: ExtractionConfig
     reporter: ProgressReporter
     notes: Counter[str] = field(default_factory=Counter)
+    invalid: dict[int, str] = field(default_factory=dict)
 
     def features(self, backbone: Backbone) -> Iterator[RaggedFeatures]:
-        """Compute the features of all rows, in chunks of consecutive rows; at the end report the notes.
+        """Compute the features of all valid rows, in chunks of consecutive ones; at the end report the notes.
 
         Args:
             backbone: in eval mode.
 
         Raises:
-            InvalidRows: listing the invalid rows of a window.
+            InvalidRows: listing all invalid rows, if they are an error or no other row is left.
             InferenceError: for rows of different shapes.
         """
         shape: tuple[int, ...] | None = None
@@ -78,6 +90,7 @@ class WindowedExtraction:
             if not missing:
                 yield in_row_order(chunk)
                 chunk = []
+        self.notes.update(invalid_row_notes(self.invalid, "skip"))
         report_notes(self.reporter, self.notes, self.rows, "rows")
 
     def _batches(self, backbone: Backbone) -> Iterator[tuple[RowIndices, RaggedFeatures, int]]:
@@ -108,10 +121,14 @@ class WindowedExtraction:
             with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
                 rows = self.rows.take(range(start, min(start + step, len(self.rows))))
                 processed = preprocess(rows, self.columns, backbone, Path(folder), WINDOW_BYTES)
-                reasons = {start + row: reason for row, reason in processed.invalid.items()}
-                drop_invalid(self.rows, reasons, "error", FIX_ADVICE)
+                self.invalid |= {start + row: reason for row, reason in processed.invalid.items()}
+                if len(processed.invalid) == len(rows) or (self.invalid and self.settings.on_bad_row == "error"):
+                    continue  # nothing more is computed, but all invalid rows are listed
+                processed = processed.drop(processed.invalid, "skip")
                 self.notes.update(processed.notes)
                 yield processed.source
+        if self.invalid and (self.settings.on_bad_row == "error" or len(self.invalid) == len(self.rows)):
+            raise InvalidRows(self.rows, self.invalid, ADVICE)
 
     @torch.no_grad()
     def _inspect_first_batch(self, inputs: RowSource, backbone: Backbone) -> tuple[bool, int]:

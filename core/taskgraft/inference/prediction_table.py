@@ -70,7 +70,7 @@ class OutputTable:
         written = [row for row in range(len(rows)) if not (skip and row in invalid)]
         if skip and invalid:
             rows = rows.take(written)
-        columns = [_place_column(rows)] if skip else []
+        columns = [place_column(rows)] if skip else []
         if self._wanted.files is not None and "file" not in self._wanted.keep:
             columns.append(("file", rows.table.column(self._wanted.files)))
         columns += [(name, rows.table.column(name)) for name in self._wanted.keep]
@@ -106,7 +106,7 @@ def _prediction_table(predictions: Predictions, wanted: PredictionColumns) -> pa
     return pa.table(dict(columns))
 
 
-def _place_column(rows: Rows) -> tuple[str, pa.Array]:
+def place_column(rows: Rows) -> tuple[str, pa.Array]:
     """Return the lines of rows in their file, or their numbers in the data."""
     if rows.lines is not None:
         return "line", pa.array(rows.lines, pa.int64())

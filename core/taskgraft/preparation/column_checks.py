@@ -18,6 +18,9 @@ from taskgraft.preparation.leak_checks import find_leaks
 _LEAST_TEXTS = 50
 """Rows in which all texts must differ for their column to be an identifier."""
 
+_FIRST_TEXTS = 10_000
+"""Texts by which a column is one of numbers or dates."""
+
 _DENSE, _EVIDENCE = 20, 10.0
 """Numbers of an identifier: at most so many times as far apart as there are rows; and by chance they all differ with a
 probability below exp(-10)."""
@@ -129,8 +132,8 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _match(texts: pa.ChunkedArray, pattern: str, share: float) -> bool:
-    """Whether at least a share of the texts match a pattern; the first ones are looked at first."""
-    parts = (texts.slice(0, _LEAST_TEXTS), texts)
+    """Whether at least a share of the first texts match a pattern; for all of them, every text is looked at."""
+    parts = (texts.slice(0, _LEAST_TEXTS), texts.slice(0, _FIRST_TEXTS), *([texts] if share == 1 else []))
     return all(pc.mean(pc.match_substring_regex(part, pattern).cast(pa.int8())).as_py() >= share for part in parts)
 
 

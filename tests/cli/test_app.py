@@ -89,8 +89,8 @@ def test_a_bug_is_not_blamed_on_the_user(beside_others):
     done = typed("show", "divides")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
-        "Internal error: ZeroDivisionError: division by zero\n"
-        "This is a bug in taskgraft or in a plugin, not in your input; --debug shows the traceback.\n"
+        "Error: The plugin acme 1.0 failed in its head 'divides', _divides (acme_plugin.py, line 27): ZeroDivisionError: "
+        "division by zero\nThis is a bug in that plugin, not in your input; --debug shows the traceback.\n"
     )
     assert "in _divides" in typed("show", "divides", "--debug").err
 

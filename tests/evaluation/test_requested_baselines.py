@@ -177,7 +177,8 @@ def test_a_requested_baseline_that_fails_is_an_error(place, name):
     with pytest.raises(EvaluationError) as caught:
         fitted()[0].evaluate(sentences(), baselines=name, quiet=True)
     assert str(caught.value) == (
-        f"The baseline '{name}' failed: it raised ValueError (no luck today). Evaluate without it, or request another."
+        f"The baseline '{name}' failed: it raised ValueError (no luck today) in acme 1.0. Evaluate without it, or request "
+        "another."
     )
 
 

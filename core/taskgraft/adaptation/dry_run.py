@@ -22,6 +22,7 @@ from taskgraft.adaptation.insertion import (
 )
 from taskgraft.adaptation.trainable import resolve_trainable
 from taskgraft.composition.compose import Composition
+from taskgraft.composition.plugin_errors import find_plugin_failure
 from taskgraft.composition.resolve import GivenObject
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
@@ -90,7 +91,8 @@ def dry_run(composition: Composition, backbone: Backbone, batch: Batch) -> None:
             with torch.no_grad():
                 before = backbone(batch, composition.layout)
         except Exception as error:
-            reason = _error_text(error)
+            failure, reason = find_plugin_failure(error), _error_text(error)
+            reason = reason if failure is None else f"{reason}. {failure}"
             raise BackboneFailed(
                 f"'{name}' fails on its own, before anything is inserted into it: {reason}."
             ) from error

@@ -48,11 +48,22 @@ def _exit_code_and_text(error: BaseException) -> tuple[int, str]:
             return INTERRUPTED, str(error) or "Interrupted."
         case TaskgraftError():
             return USER_ERROR, f"Error: {error}"
-        case OSError():
-            path = "" if error.filename is None else f"{error.filename}: "
-            return USER_ERROR, f"Error: {path}{error.strerror or error}."
-    advice = "This is a bug in taskgraft or in a plugin, not in your input; --debug shows the traceback."
-    return BUG, f"Internal error: {type(error).__name__}: {error}\n{advice}"
+        case OSError() if error.filename is not None:
+            return USER_ERROR, f"Error: {error.filename}: {error.strerror or error}."
+    from taskgraft.composition.plugin_errors import find_plugin_failure
+
+    problem = f"{type(error).__name__}: {error}".rstrip(": ")
+    if (failure := find_plugin_failure(error)) is not None:
+        return (
+            BUG,
+            f"Error: {failure}: {problem}\nThis is a bug in that plugin, not in your input; --debug shows the traceback.",
+        )
+    if isinstance(error, OSError):
+        return USER_ERROR, f"Error: {error.strerror or error}."
+    return (
+        BUG,
+        f"Internal error: {problem}\nThis is a bug in taskgraft, not in your input; --debug shows the traceback.",
+    )
 
 
 def _print_warning(

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from taskgraft.comparison.results import RunResult, Score
+from taskgraft.composition.plugin_errors import find_plugin_failure
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.labels import to_json_label
 from taskgraft.contract.recipe import Recipe
@@ -112,7 +113,10 @@ def execute(folder: Path) -> None:
     except Exception as error:
         path = folder / _TRACEBACK
         path.write_text(traceback.format_exc(), "utf-8")
-        problem = f"{type(error).__name__}: {error} (a bug in taskgraft or in a plugin; see {path})"
+        failure, reason = find_plugin_failure(error), f"{type(error).__name__}: {error}"
+        problem = (
+            f"{reason} (a bug in taskgraft; see {path})" if failure is None else f"{failure}: {reason} (see {path})"
+        )
         record = RunRecord(None, problem=problem, final=False)
     record.write(folder)
     if record.final:

@@ -1,12 +1,16 @@
 """Map a function over items in worker processes, results in the order of the items."""
 
 import os
+import pickle
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Generic, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from taskgraft.composition.plugin_errors import note_plugin
 from taskgraft.errors import TaskgraftError
 
 _Item = TypeVar("_Item")
@@ -34,7 +38,7 @@ def parallel_map(work: Callable[[_Item], _Result], items: Sequence[_Item], worke
         the results, in the order of the items.
 
     Raises:
-        TaskgraftError: as the function raised it.
+        Exception: as the function raised it, with a note on the plugin that it comes from and its traceback in the worker.
     """
     count = workers if len(items) > 1 else 0
     if not count:
@@ -53,7 +57,7 @@ def parallel_map(work: Callable[[_Item], _Result], items: Sequence[_Item], worke
 class _Failed:
     """Carries an error out of a worker: torch would raise a new one there, with other arguments."""
 
-    def __init__(self, error: TaskgraftError):
+    def __init__(self, error: Exception):
         self.error = error
 
 
@@ -71,6 +75,20 @@ class _MappedItems(Dataset[_Result | _Failed], Generic[_Item, _Result]):
             return self._work(self._items[index])
         except TaskgraftError as error:
             return _Failed(error)
+        except Exception as error:
+            note_plugin(error)
+            error.add_note(f"In a worker process:\n{traceback.format_exc()}")
+            if not _can_be_sent(error):
+                raise
+            return _Failed(error)
+
+
+def _can_be_sent(error: Exception) -> bool:
+    """Say whether an exception arrives in another process as it is."""
+    try:
+        return bool(pickle.dumps(copy(error)))  # a copy is made as one that arrives is
+    except Exception:  # classes of plugins may fail in any way
+        return False
 
 
 def _cores() -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from taskgraft.adaptation.fitted_task import FittedTask
+from taskgraft.composition.plugin_errors import find_plugin_failure
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config, ConfigError, parse_config
@@ -28,7 +29,7 @@ from taskgraft.data.dataset import LabelledDataset, eval_dataset
 from taskgraft.data.examples import all_targets
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.evaluation.baseline_tuning import TuningRows, tunes_baselines, tuning_columns
+from taskgraft.evaluation.baseline_tuning import TuningRows, select_tuning_columns, tunes_baselines
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation
@@ -102,7 +103,7 @@ class FittedBaseline:
         own = align_classes(self.predict(head.description.target, rows.lazy_columns(columns), truth), model)
         if own.probabilities is None:
             return None
-        tuned: TargetDescription = head.tune(own, encoded, tuning_columns(head, rows), target)
+        tuned: TargetDescription = head.tune(own, encoded, select_tuning_columns(head, rows), target)
         return tuned
 
 
@@ -235,8 +236,9 @@ def _translate(value: Any, labels: Mapping[str, Any]) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())[:200].rstrip(".")
-    return f"it raised {type(error).__name__}{f' ({text})' if text else ''}"
+    text, failure = " ".join(str(error).split())[:200].rstrip("."), find_plugin_failure(error)
+    plugin = "" if failure is None else f" in {failure.source}"
+    return f"it raised {type(error).__name__}{f' ({text})' if text else ''}{plugin}"
 
 
 def _parse_state(component: ResolvedComponent[BaselineSpec], raw: Mapping[str, Any], whose: str = "") -> Config:

@@ -11,12 +11,12 @@ from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.head import Head
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.random_state import restored_random_state
+from taskgraft.engine.entry_point import entry_point
 from taskgraft.model.task_model import TaskModel
 from taskgraft.preparation.distillation import teacher_target, teachers_of
 
 
-@restored_random_state()
+@entry_point()
 def compose(
     backbone: ComponentReference | Backbone,
     head: ComponentReference | Head[Any],
@@ -41,7 +41,7 @@ def compose(
     return TaskModel(composition, composition.to_recipe())
 
 
-@restored_random_state()
+@entry_point()
 def load(
     path: str | Path,
     *,

@@ -12,7 +12,7 @@ from taskgraft.artifact.save import save
 from taskgraft.composition.compose import Composition
 from taskgraft.composition.resolve import ComponentReference, GivenObject
 from taskgraft.contract.recipe import Recipe, TrainingConfig
-from taskgraft.engine.random_state import restored_random_state
+from taskgraft.engine.entry_point import entry_point
 from taskgraft.evaluation.bootstrap import RESAMPLES
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.inference.predict import PredictionOptions, predict_probabilities, predict_rows, predict_to_file
@@ -93,7 +93,7 @@ class TaskModel:
             ProgressReporter(quiet=quiet).message(report.selection_note)
         return report
 
-    @restored_random_state(start_device=True)
+    @entry_point(start_device=True)
     def fit_recipe(
         self,
         recipe: Recipe,
@@ -124,7 +124,7 @@ class TaskModel:
         self.composition, self.recipe, self.fitted = result.composition, result.recipe, result.fitted
         return FitReport.of(result, metrics, time.monotonic() - began)
 
-    @restored_random_state()
+    @entry_point()
     def evaluate(
         self,
         data: Any,
@@ -156,7 +156,7 @@ class TaskModel:
         request = EvaluationRequest(metrics, baselines, groups, resamples, figures, settings, batch_size)
         return evaluate_rows(fitted, self.recipe, label, data, request, ProgressReporter(quiet=quiet))
 
-    @restored_random_state()
+    @entry_point()
     def predict(
         self,
         data: Any,
@@ -186,7 +186,7 @@ class TaskModel:
         )
         return predict_rows(fitted, self.recipe, data, options)
 
-    @restored_random_state()
+    @entry_point()
     def predict_proba(
         self,
         data: Any,
@@ -210,7 +210,7 @@ class TaskModel:
         )
         return predict_probabilities(fitted, self.recipe, data, options, self.composition.head.label)
 
-    @restored_random_state()
+    @entry_point()
     def predict_to(
         self,
         data: Any,
@@ -250,7 +250,7 @@ class TaskModel:
         columns = probabilities, top, tuple(keep)
         return predict_to_file(fitted, self.recipe, data, output, form, columns, overwrite, options)
 
-    @restored_random_state()
+    @entry_point()
     def merge(self, *, check: Any = None) -> None:
         """Merge inserted modules, such as LoRA, into the weights of the layers they wrap. Without any it does nothing.
 
@@ -277,7 +277,7 @@ class TaskModel:
         """
         return save(self._require_fitted("be saved"), self.composition, self.recipe, Path(path), overwrite=overwrite)
 
-    @restored_random_state()
+    @entry_point()
     def export(self, folder: str | Path, *, check: Any = None, overwrite: bool = False) -> Path:
         """Write the trained backbone, with inserted modules merged, as a checkpoint of its library; return its absolute path.
 

@@ -17,7 +17,7 @@ class TuningRows:
     targets: Batch
 
 
-def tuning_columns(head: Head[Any], rows: Rows) -> Columns:
+def select_tuning_columns(head: Head[Any], rows: Rows) -> Columns:
     """Return the columns that a head's tuning reads."""
     return rows.lazy_columns({column: column for column in head.description.tuning_columns})
 

@@ -9,7 +9,7 @@ from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.examples import Targets, all_targets
 from taskgraft.engine.task_module import TaskModule
-from taskgraft.evaluation.baseline_tuning import tuning_columns
+from taskgraft.evaluation.baseline_tuning import select_tuning_columns
 from taskgraft.evaluation.evaluator import LabelledPredictions
 from taskgraft.preparation.errors import ValidationRequired
 
@@ -46,7 +46,7 @@ def check_tuning_rows(head: Head[Any], target: TargetDescription, rows: Rows, ta
         InvalidTargets: naming those that it cannot tune on.
     """
     if head.description.tunes:
-        head.check_tuning_rows(all_targets(targets), tuning_columns(head, rows), target)
+        head.check_tuning_rows(all_targets(targets), select_tuning_columns(head, rows), target)
 
 
 def tune_on_validation(
@@ -57,7 +57,7 @@ def tune_on_validation(
     validation: LabelledPredictions,
 ) -> TargetDescription:
     """Let a head complete its target description; its module is built again with the trained weights."""
-    columns = tuning_columns(head, validation.rows)
+    columns = select_tuning_columns(head, validation.rows)
     tuned: TargetDescription = head.tune(validation.predictions, validation.targets, columns, target)
     module = head.build_module(feature, tuned).to(task.device)
     module.load_state_dict(task.head.state_dict())

@@ -78,8 +78,8 @@ def least_errors(correct: _Values, predictions: _Values, labels: _Values) -> dic
 def biases(correct: _Values, predictions: _Values, labels: _Values) -> dict[str, float]:
     """Compute how far averages over classes are above those of all rows, on average over samples.
 
-    By a second-order Taylor expansion. Right rows t, missed rows m and false alarms f of a class are independent, their variances
-    equal to their means; if all classes have the same number of rows, that number was chosen: t is binomial, m the rest.
+    By a second-order Taylor expansion. Right rows t, missed rows m and false alarms f of a class are independent; variances are
+    equal to means. If all classes have the same number of rows, that number was chosen: t is binomial, m is the rest.
 
     Args: counts of the classes that the averages are over, ``(class,)``.
     """

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.plugin import Columns, EmptyConfig, MetricFunction, Predictions
+from taskgraft.plugin import Columns, DetailedMetric, EmptyConfig, Predictions
 
 RANGES = {"long": (24, None), "medium": (12, 24)}
 """Name of a range → least distance along the sequence, and the distance at which it ends, exclusive."""
@@ -17,7 +17,7 @@ DIVISORS = {"l": 1, "l2": 2, "l5": 5}
 
 def contact_precision(
     predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
-) -> MetricFunction:
+) -> DetailedMetric:
     """Compute the precision of the L, L/2 and L/5 most likely pairs of a sequence of length L; the mean over sequences, 0 to 1.
 
     ``contact_precision_long_l`` and so on are over pairs 24 or more apart along the sequence, ``…_medium_…`` over pairs 12 to
@@ -39,7 +39,7 @@ def contact_precision(
                 scores[name] = float(np.average(column[counted], weights=times[counted]))
         return scores
 
-    return score
+    return DetailedMetric(score, dict.fromkeys(names, (0.0, 1.0)))
 
 
 def _precisions(probabilities: NDArray[np.float32], truth: NDArray[Any], classes: Sequence[Any]) -> list[float]:

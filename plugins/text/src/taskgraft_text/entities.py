@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.plugin import MetricFunction
+from taskgraft.plugin import DetailedMetric
 
 Entity = tuple[str, int, int]
 """Type, first element, element after the last."""
 
 
-def entity_scores(predicted: Sequence[Sequence[str | None]], truth: Sequence[Sequence[str | None]]) -> MetricFunction:
+def entity_scores(predicted: Sequence[Sequence[str | None]], truth: Sequence[Sequence[str | None]]) -> DetailedMetric:
     """Compute precision, recall and F1 over entities whose type and borders are right; each from 0 to 1.
 
     Labels are ``O``, ``B-type`` and ``I-type``. An ``I-`` label that continues no entity begins one. Words that were truncated
@@ -29,7 +29,11 @@ def entity_scores(predicted: Sequence[Sequence[str | None]], truth: Sequence[Seq
         f1 = 2 * precision * recall / (precision + recall) if correct else 0.0
         return {"entity_precision": precision, "entity_recall": recall, "entity_f1": f1}
 
-    return score
+    names = ("entity_precision", "entity_recall", "entity_f1")
+    with_entities = int((counts[:, 1:] > 0).any(1).sum())
+    return DetailedMetric(
+        score, dict.fromkeys(names, (0.0, 1.0)), dict.fromkeys(names, with_entities), uneven=frozenset(names)
+    )
 
 
 def extract_entities(labels: Sequence[str | None]) -> list[Entity]:

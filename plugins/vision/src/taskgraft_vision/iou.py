@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.plugin import Columns, EmptyConfig, MetricFunction, Predictions
+from taskgraft.plugin import Columns, DetailedMetric, EmptyConfig, Predictions
 
 
 def segmentation_metric(
     predictions: Predictions, truth: Sequence[Any], columns: Columns, settings: EmptyConfig
-) -> MetricFunction:
+) -> DetailedMetric:
     """Evaluate predicted regions over the pixels of all rows together; from 0 to 1.
 
     ``mean_iou``: intersection over union of each class (the Jaccard index), averaged over the classes that are predicted or
@@ -37,7 +37,7 @@ def segmentation_metric(
             "pixel_accuracy": float(hits.sum() / true.sum()),
         }
 
-    return compute
+    return DetailedMetric(compute, {"mean_iou": (0.0, 1.0), "pixel_accuracy": (0.0, 1.0)})
 
 
 def _pixel_counts(value: NDArray[Any], mask: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:

@@ -27,7 +27,7 @@ from taskgraft.engine.entry_point import entry_point
 from taskgraft.engine.task_module import restore_modes
 from taskgraft.errors import closest_match
 from taskgraft.inference.errors import InferenceError
-from taskgraft.inference.feature_windows import ADVICE, ExtractionConfig, WindowedExtraction
+from taskgraft.inference.feature_windows import FEATURE_ADVICE, ExtractionConfig, WindowedExtraction
 from taskgraft.inference.prediction_table import place_column
 from taskgraft.inference.row_features import RaggedFeatures, concat_features
 from taskgraft.inference.writers import FEATURE_COLUMN, check_columns, check_output, open_writer
@@ -175,7 +175,7 @@ def _prepare(
         formats = read_manifest(component.base).recipe.data
         inputs = formats.columns if inputs is None else inputs
     rows = read_inputs(_input_request(component, inputs, reader, keep), data)
-    rows = drop_invalid(rows, rows.invalid, config.on_bad_row, ADVICE)
+    rows = drop_invalid(rows, rows.invalid, config.on_bad_row, FEATURE_ADVICE)
     check_not_empty(rows)
     columns = match_columns(inputs, _description(component), rows, ())
     component = _fit_config(component, columns)
@@ -185,7 +185,7 @@ def _prepare(
         reporter.message(note)
     described = _description(component)
     read = format_cells(rows, formats, frozenset(columns.values()) if described.inputs else ())
-    rows, read = (drop_invalid(some, read.invalid, config.on_bad_row, ADVICE) for some in (rows, read))
+    rows, read = (drop_invalid(some, read.invalid, config.on_bad_row, FEATURE_ADVICE) for some in (rows, read))
     return component, WindowedExtraction(emitted, read, columns, config, reporter, Counter(read.notes)), rows
 
 

@@ -31,7 +31,7 @@ from taskgraft.progress import ProgressReporter
 WINDOW_ROWS, HEAVY_WINDOW_ROWS = 4_096, 256
 """Rows that are preprocessed and sorted by length together; fewer if processed rows are too large for cache files."""
 
-ADVICE = 'Fix these rows, or leave them out: on_bad_row = "skip" (--on-bad-row skip).'
+FEATURE_ADVICE = 'Fix these rows, or leave them out: on_bad_row = "skip" (--on-bad-row skip).'
 """Ends the message on invalid rows."""
 
 WINDOW_BYTES = 1 << 28
@@ -128,7 +128,7 @@ class WindowedExtraction:
                 self.notes.update(processed.notes)
                 yield processed.source
         if self.invalid and (self.settings.on_bad_row == "error" or len(self.invalid) == len(self.rows)):
-            raise InvalidRows(self.rows, self.invalid, ADVICE)
+            raise InvalidRows(self.rows, self.invalid, FEATURE_ADVICE)
 
     @torch.no_grad()
     def _inspect_first_batch(self, inputs: RowSource, backbone: Backbone) -> tuple[bool, int]:

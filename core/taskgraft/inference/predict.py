@@ -23,7 +23,7 @@ from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.inference.errors import NoProbabilities
 from taskgraft.inference.prediction_table import PredictionColumns
 from taskgraft.inference.row_results import (
-    ADVICE,
+    PREDICTION_ADVICE,
     OnInvalidRow,
     RowResults,
     check_choice,
@@ -85,7 +85,7 @@ def _predict_all(
     on_bad_row, count = predictor.on_bad_row, len(rows)
     predictions, invalid = predictor.predict(rows, unless_invalid=on_bad_row == "error")
     if invalid and (on_bad_row == "error" or (on_bad_row == "skip" and len(invalid) == count)):
-        raise InvalidRows(rows, invalid, ADVICE)
+        raise InvalidRows(rows, invalid, PREDICTION_ADVICE)
     predictor.report(rows, invalid)
     return predictions, lambda results: RowResults.arrange(results, count, invalid, on_bad_row)
 
@@ -164,7 +164,7 @@ class Predictor:
         """
         rows = read_inputs(self.request, data)
         if self.on_bad_row == "error":
-            drop_invalid(rows, rows.invalid, "error", ADVICE)
+            drop_invalid(rows, rows.invalid, "error", PREDICTION_ADVICE)
         report_notes(self.reporter, rows.notes, rows, "rows")
         return rows
 

@@ -12,7 +12,7 @@ from taskgraft.inference.errors import InferenceError
 OnInvalidRow = Literal["error", "skip", "null"]
 """What a prediction does with invalid rows: list all of them and stop, leave them out, or give them no result and a reason."""
 
-ADVICE = (
+PREDICTION_ADVICE = (
     'Fix these rows, or go on without them: on_bad_row = "null" (--on-bad-row null) leaves their predictions empty, "skip" '
     "leaves them out."
 )

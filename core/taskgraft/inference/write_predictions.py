@@ -9,7 +9,7 @@ from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.inference.errors import InferenceError
 from taskgraft.inference.prediction_table import GRID_TARGETS, OutputTable, PredictionColumns
-from taskgraft.inference.row_results import ADVICE, OnInvalidRow
+from taskgraft.inference.row_results import PREDICTION_ADVICE, OnInvalidRow
 from taskgraft.inference.writers import CsvWriter, check_output, open_writer, writer_type
 from taskgraft.progress import ProgressReporter
 
@@ -87,14 +87,14 @@ def write_predictions(
             rest = range(start + size, len(rows), size)
             for later in reporter.track(rest, "checking the other rows", len(rest)):
                 invalid |= _shifted(predictor.check(_window(rows, later, size)), later)
-            raise InvalidRows(rows, invalid, ADVICE)
+            raise InvalidRows(rows, invalid, PREDICTION_ADVICE)
         if invalid and on_bad_row == "skip" and len(invalid) == len(rows):
-            raise InvalidRows(rows, invalid, ADVICE)
+            raise InvalidRows(rows, invalid, PREDICTION_ADVICE)
         for part in table.finish():
             writer.write(part)
     if invalid and on_bad_row == "error":
         kept = f"The other {len(rows) - len(invalid):,} predictions are in {place}, where these rows have none."
-        raise InvalidRows(rows, invalid, f"{kept} {ADVICE}")
+        raise InvalidRows(rows, invalid, f"{kept} {PREDICTION_ADVICE}")
     return len(rows) - len(invalid), invalid
 
 

@@ -153,7 +153,7 @@ def test_an_image_with_too_many_pixels(workdir, monkeypatch):
         "pets.csv, line 5: pets/dog/0.png has more pixels than Pillow's limit (1,000).\n"
         "pets.csv, line 6: pets/dog/2.png has more pixels than Pillow's limit (1,000).\n"
         "Further reasons: 1.\n"
-        "Fix these rows, or take them out of the data."
+        'Fix these rows, or leave them out: on_bad_row = "skip" (--on-bad-row skip).'
     )
 
 
@@ -452,7 +452,7 @@ def test_features_of_a_damaged_image(workdir):
     (workdir / "pets" / "cat" / "3.png").write_bytes(b"no pixels")
     assert refused_features(*RANDOM) == (
         "pets.csv, line 3: pets/cat/3.png is not an image that Pillow can read.\n"
-        "Fix these rows, or take them out of the data."
+        'Fix these rows, or leave them out: on_bad_row = "skip" (--on-bad-row skip).'
     )
 
 

@@ -245,9 +245,7 @@ def test_a_broken_image_is_written_without_a_prediction(workdir, expected):
 
 
 def test_a_broken_last_image_of_many_keeps_the_predictions(workdir, expected, monkeypatch):
-    from taskgraft.inference import write_predictions
-
-    monkeypatch.setattr(write_predictions, "ROWS_PER_WINDOW", 2)
+    monkeypatch.setattr("taskgraft.inference.write_predictions.ROWS_PER_WINDOW", 2)
     (workdir / "photos" / "d.png").write_bytes(b"")
     done = typed("predict", "pets", "photos", "-o", "out.csv", "-q")
     assert (done.code, Path("out.csv").exists()) == (2, False)

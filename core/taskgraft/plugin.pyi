@@ -104,7 +104,7 @@ from .reading.known_labels import (
 )
 from .files.open_file import open_plain_or_gzip as open_plain_or_gzip
 from .reading.read import read_file as read_file
-from .data.scaling import is_constant as is_constant, mean_and_scale as mean_and_scale
+from .data.standardization import is_constant as is_constant, mean_and_scale as mean_and_scale
 from .data.soft_labels import split_soft_labels as split_soft_labels
 from .reading.splitting import split_by_column as split_by_column
 from .engine.linear_readout import (

@@ -62,7 +62,10 @@ def test_numbers_of_days_are_rounded_down():
         (["2018-07-25", "", None], dict.fromkeys([1, 2], "the column 'time' is empty")),
         (
             ["2018-07-25", "25.7.2018"],
-            {1: "the column 'time' is '25.7.2018', which is not a time such as 2018-07-25 13:05:00"},
+            {
+                1: "the column 'time' is '25.7.2018', which is not a time such as 2018-07-25 13:05:00; in another format, "
+                'write data.dates = "day-first"'
+            },
         ),
         (
             ["1", "soon", "2018-07-25", "2"],

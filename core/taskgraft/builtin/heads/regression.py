@@ -15,7 +15,7 @@ from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid
-from taskgraft.data.scaling import mean_and_scale
+from taskgraft.data.standardization import mean_and_scale
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 from taskgraft.reading.format_advice import format_hint
 

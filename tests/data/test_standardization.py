@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from taskgraft.data.scaling import is_constant, mean_and_scale
+from taskgraft.data.standardization import is_constant, mean_and_scale
 
 
 @pytest.mark.parametrize("constant", [14.62, 0.1, 0.0, -7.3, 1e-300, 1e300, 3.3e9])

@@ -182,7 +182,9 @@ class EpochLoop:
     def _batches(self, epoch: int) -> list[IndexArray]:
         stepper, settings = self.stepper, self.stepper.settings
         sizes, even = self.training.inputs.sizes(), not stepper.task.padding_invariant
-        budget, fewest = batch_budget(settings), stepper.fewest * stepper.accelerator.num_processes
+        budget, fewest = batch_budget(settings), stepper.fewest
+        if fewest > 1:  # each process needs as many of its own
+            fewest *= stepper.accelerator.num_processes
         return training_batches(sizes, budget, settings.seed, epoch, even=even, fewest=fewest)
 
     def _load(self, batches: list[IndexArray]) -> Iterator[LocalBatch]:

@@ -30,3 +30,10 @@ def test_an_unseen_label_is_a_reason():
     assert find_label("c", {"a": 0, "b": 1}, ("a", "b")) == (
         "the label 'c' does not occur in the training split, which has 'a', 'b'"
     )
+
+
+def test_an_unseen_label_that_looks_like_a_known_one_comes_with_the_setting_that_maps_it():
+    assert find_label("BILLING", {"Billing": 0, "b": 1}, ("Billing", "b")) == (
+        "the label 'BILLING' does not occur in the training split, which has 'Billing', 'b'; to read it as 'Billing', fit with "
+        'data.labels = {"BILLING" = "Billing"}'
+    )

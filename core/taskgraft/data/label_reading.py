@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ class LabelReader:
 
     def read(self, column: str, values: Sequence[Any]) -> list[Any]:
         """Return the values with lists as lists, and each label as it is used. Raises InvalidTargets."""
-        known: dict[tuple[type, Any], Any] = {}
+        known: dict[type, dict[Any, Any]] = {kind: _Known(self.label) for kind in (str, bool, int, float)}
         return [self._read(value, known) for value in self.cells(column, values)]
 
     def cells(self, column: str, values: Sequence[Any]) -> list[Any]:
@@ -97,17 +97,15 @@ class LabelReader:
             return None
         return tidy_label(value) if isinstance(value, str) else value
 
-    def _read(self, value: Any, known: dict[tuple[type, Any], Any]) -> Any:
+    def _read(self, value: Any, known: Mapping[type, Mapping[Any, Any]]) -> Any:
         """Read one cell. ``known`` remembers labels by type and value."""
+        if type(value) in known:
+            return known[type(value)][value]
         if isinstance(value, list | tuple):
             return [self._read(one, known) for one in value]
         if isinstance(value, Mapping):
             return {self._read(key, known): self._read(one, known) for key, one in value.items()}
-        if not isinstance(value, str | bool | int | float):
-            return self.label(value)
-        if (type(value), value) not in known:
-            known[type(value), value] = self.label(value)
-        return known[type(value), value]
+        return self.label(value)
 
     def _split(self, text: str) -> Any:
         """Split a text of labels. Raises ValueError if it looks like a list, but cannot be read as one."""
@@ -117,6 +115,18 @@ class LabelReader:
         if self.separator == "" or not text.strip():
             return text
         return [part.strip() for part in text.split(self.separator) if part.strip()]
+
+
+class _Known(dict[Any, Any]):
+    """Labels of one type that were read, by value; others are read when they are looked up."""
+
+    def __init__(self, read: Callable[[Any], Any]):
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, value: Any) -> Any:
+        self[value] = self._read(value)
+        return self[value]
 
 
 def parse_list(text: str) -> Any:

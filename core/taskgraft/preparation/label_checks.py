@@ -1,7 +1,5 @@
 """Checks of the labels: marks that stand for no label, spellings, and classes that are hardly learned or never validated."""
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,10 +19,7 @@ from taskgraft.data.label_reading import IGNORE_INDEX, LabelReader, flat_labels,
 from taskgraft.errors import closest_match, join_words
 from taskgraft.reading.errors import DataError
 from taskgraft.reading.format_advice import MISSING_MARKS
-from taskgraft.reading.known_labels import plain_form
-
-_SHAPING = re.compile("[\u034f\u200c\u200d\ufe00-\ufe0f]")
-"""Invisible characters that shape their neighbours, so that they are kept in labels: joiners and variation selectors."""
+from taskgraft.reading.known_labels import alike_form
 
 _MANY_NUMBERS = 20
 """More classes than this that are numbers, some with a fraction, are hardly classes."""
@@ -120,11 +115,13 @@ class _LabelCounts:
 
 def _count_raw(reader: LabelReader, column: str, rows: Rows) -> Mapping[Any, int]:
     cells = rows.column(column)
-    if reader.lists or pa.types.is_nested(cells.type):
-        labels = flat_labels(reader.cells(column, rows.values(column)))
-        return Counter(label if isinstance(label, str | bool | int | float) else str(label) for label in labels)
-    pairs = pc.value_counts(cells.combine_chunks() if cells.num_chunks else cells).to_pylist()
-    return {pair["values"]: pair["counts"] for pair in pairs if not is_missing(pair["values"])}
+    is_list = reader.lists and pa.types.is_list(cells.type)
+    flat = pc.list_flatten(cells) if is_list else cells
+    if is_list == reader.lists and not pa.types.is_nested(flat.type):
+        pairs = pc.value_counts(flat.combine_chunks()).to_pylist()
+        return {pair["values"]: pair["counts"] for pair in pairs if not is_missing(pair["values"])}
+    labels = flat_labels(reader.cells(column, rows.values(column)))
+    return Counter(label if isinstance(label, str | bool | int | float) else str(label) for label in labels)
 
 
 def _rows_per_label(
@@ -170,7 +167,7 @@ def _similar_labels(reader: LabelReader, column: str, labels: _LabelCounts) -> I
     groups: dict[str, list[str]] = defaultdict(list)
     for key in labels.used:
         if reader.names.get(key) != key:
-            groups[unicodedata.normalize("NFKC", _SHAPING.sub("", plain_form(key))).casefold()].append(key)
+            groups[alike_form(key)].append(key)
     similar = [sorted(keys, key=lambda key: (-labels.used[key], key)) for keys in groups.values() if len(keys) > 1]
     if similar:
         similar.sort()

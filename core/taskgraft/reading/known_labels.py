@@ -1,11 +1,15 @@
 """Labels found among the known ones, as different sources and settings write them. Imports no torch."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskgraft.contract.labels import Label, label_key, to_json_label
 from taskgraft.errors import join_words
+
+_SHAPING = re.compile("[\u034f\u200c\u200d\ufe00-\ufe0f]")
+"""Invisible characters that shape their neighbours, so that they are kept in labels: joiners and variation selectors."""
 
 
 def match_label(label: object, known: Sequence[Label]) -> int | None:
@@ -27,8 +31,22 @@ def find_label(label: Any, numbers: Mapping[str, int], known: Sequence[Label]) -
 
 
 def unseen_label_message(label: object, vocabulary: Sequence[object]) -> str:
-    """Return the reason for a label that is not in the vocabulary."""
-    return f"the label {label!r} does not occur in the training split, which has {join_words(map(repr, vocabulary), 6)}"
+    """Return the reason for a label that is not in the vocabulary, with the setting that maps it to one that looks alike."""
+    reason = (
+        f"the label {label!r} does not occur in the training split, which has {join_words(map(repr, vocabulary), 6)}"
+    )
+    form = alike_form(str(label))
+    alike = [one for one in vocabulary if isinstance(one, str) and alike_form(one) == form]
+    return (
+        f'{reason}; to read it as {alike[0]!r}, fit with data.labels = {{"{label}" = "{alike[0]}"}}'
+        if alike
+        else reason
+    )
+
+
+def alike_form(key: str) -> str:
+    """Return the common form of labels that look alike: but for case, compatible characters, and the end of a whole number."""
+    return unicodedata.normalize("NFKC", _SHAPING.sub("", plain_form(key))).casefold()
 
 
 def plain_form(key: str) -> str:

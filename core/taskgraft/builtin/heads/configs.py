@@ -58,7 +58,7 @@ class RegressionConfig(Config):
 
 
 class ElementClassificationConfig(Config):
-    """A label per element; elements with an empty label are ignored in training."""
+    """A label per element; elements with an empty label, or -100, are ignored in training and evaluation."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
 

@@ -60,7 +60,7 @@ from .contract.processor import (
     ProcessedBatch as ProcessedBatch,
     Processor as Processor,
 )
-from .contract.recipe import ComponentRef as ComponentRef
+from .contract.recipe import CellFormats as CellFormats, ComponentRef as ComponentRef
 from .contract.rows import (
     FIX_ADVICE as FIX_ADVICE,
     FIX_OR_SKIP_ADVICE as FIX_OR_SKIP_ADVICE,
@@ -90,7 +90,11 @@ from .contract.targets import (
     single_column as single_column,
 )
 from .reading.arrow_spool import ArrowSpool as ArrowSpool, RecordWriter as RecordWriter
-from .reading.cell_formats import CODE_PATTERN as CODE_PATTERN, NUMBER_PATTERN as NUMBER_PATTERN
+from .reading.cell_formats import (
+    CODE_PATTERN as CODE_PATTERN,
+    NUMBER_PATTERN as NUMBER_PATTERN,
+    format_cells as format_cells,
+)
 from .reading.format_advice import (
     FormatAdvice as FormatAdvice,
     advise_dates as advise_dates,

@@ -24,7 +24,7 @@ from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, Strateg
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.progress import ProgressReporter
-from taskgraft.reading.cell_formats import verbatim_columns
+from taskgraft.reading.cell_formats import reader_with_formats, verbatim_columns
 from taskgraft.reading.read import read_rows
 from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.recipes.files import read_recipe
@@ -183,7 +183,13 @@ def _comparison_identity(recipe: Recipe, test: str | Path | None) -> dict[str, A
     rows, validation = read_train_and_validation(data.train, data.validation, data, seed, catalog(), verbatim)
     test_rows = None
     if test is not None:
-        test_rows = read_rows(str(test), catalog(), "the test data", reader=data.reader, on_bad_row=data.on_bad_row)
+        test_rows = read_rows(
+            str(test),
+            catalog(),
+            "the test data",
+            reader=reader_with_formats(data, catalog()),
+            on_bad_row=data.on_bad_row,
+        )
     for some in filter(None, (rows, validation, test_rows)):
         for column in data.target:
             some.column(column)  # raises when there is no such column

@@ -46,7 +46,33 @@ def _as_list(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-class DataConfig(Config):
+class CellFormats(Config):
+    """What cells that are texts mean: numbers, dates, and marks of empty cells."""
+
+    missing: tuple[str, ...] = Field(default=(), description='texts that stand for an empty cell: ["NA", "?"]')
+    decimal: Literal[".", ","] = Field(default=".", description="decimal mark of numbers that are texts")
+    thousands: Literal[".", ",", " ", "'"] | None = Field(default=None, description="mark between thousands")
+    units: tuple[str, ...] = Field(default=(), description='signs beside numbers, which are dropped: ["€", "%"]')
+    dates: Literal["iso", "day-first", "month-first"] = Field(
+        default="iso",
+        description="order of day and month in dates that are texts: 2026-11-30, 30.11.2026 or 11/30/2026",
+    )
+
+    _one_text = field_validator("missing", "units", mode="before")(_as_list)
+
+    @model_validator(mode="after")
+    def _check_formats(self) -> Self:
+        if self.decimal == self.thousands:
+            other = "," if self.decimal == "." else "."
+            raise ValueError(
+                f"decimal and thousands are both '{self.decimal}'; with this thousands, decimal = \"{other}\""
+            )
+        if wrong := [unit for unit in self.units if not unit.strip() or set(unit) & set("0123456789+-.,")]:
+            raise ValueError(f"units has {wrong[0]!r}; a unit is a sign or letters, such as '€' or 'EUR'")
+        return self
+
+
+class _DataSources(Config):
     """Training and validation data, and the columns that are read."""
 
     train: str | None = Field(default=None, description="file or folder of training rows, or hub:NAME")
@@ -62,20 +88,8 @@ class DataConfig(Config):
     labels: dict[str, str] = Field(
         default={}, description="label as the data have it → label to use instead; empty: the label is missing"
     )
-    missing: tuple[str, ...] = Field(default=(), description='texts that stand for an empty cell: ["NA", "?"]')
-    decimal: Literal[".", ","] = Field(default=".", description="decimal mark of numbers that are texts")
-    thousands: Literal[".", ",", " ", "'"] | None = Field(
-        default=None, description="mark between thousands in numbers that are texts"
-    )
-    units: tuple[str, ...] = Field(
-        default=(), description='signs before or after a number that are dropped: ["€", "%"]'
-    )
-    dates: Literal["iso", "day-first", "month-first"] = Field(
-        default="iso",
-        description="order of day and month in dates that are texts: 2026-11-30, 30.11.2026 or 11/30/2026",
-    )
 
-    _one_column = field_validator("inputs", "target", "exclude", "missing", "units", mode="before")(_as_list)
+    _one_column = field_validator("inputs", "target", "exclude", mode="before")(_as_list)
     _names_by_label = field_validator("labels", mode="before")(by_label_key)
 
     @property
@@ -90,16 +104,9 @@ class DataConfig(Config):
             raise ValueError("give validation rows by 'validation' or by 'split', not by both")
         return self
 
-    @model_validator(mode="after")
-    def _check_formats(self) -> Self:
-        if self.decimal == self.thousands:
-            other = "," if self.decimal == "." else "."
-            raise ValueError(
-                f"decimal and thousands are both '{self.decimal}'; with this thousands, decimal = \"{other}\""
-            )
-        if wrong := [unit for unit in self.units if not unit.strip() or set(unit) & set("0123456789+-.,")]:
-            raise ValueError(f"units has {wrong[0]!r}; a unit is a sign or letters, such as '€' or 'EUR'")
-        return self
+
+class DataConfig(CellFormats, _DataSources):
+    """Training and validation data, the columns that are read, and what their cells mean."""
 
 
 class TrainingConfig(Config):

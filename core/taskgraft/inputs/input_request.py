@@ -7,6 +7,8 @@ from typing import Any
 from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.recipe import Recipe
+from taskgraft.discovery.catalog import catalog
+from taskgraft.reading.cell_formats import reader_with_formats
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class InputRequest:
             tuple(role.name for role in inputs),
             frozenset(role.name for role in inputs if role.files),
             backbone.processor.raw_values,
-            recipe.data.reader,
+            reader_with_formats(recipe.data, catalog()),
             any_file,
             tuple(keep),
             recipe.data.target,

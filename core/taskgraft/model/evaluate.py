@@ -22,6 +22,7 @@ from taskgraft.inputs.input_request import InputRequest
 from taskgraft.inputs.standard_input import StandardInput, read_standard_input
 from taskgraft.preparation.validation_choices import seen_rows_note
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.cell_formats import reader_with_formats
 from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.reading.read import read_rows
 
@@ -47,7 +48,8 @@ def evaluate_rows(
     """Evaluate labelled rows. ``label`` is that of the head; result and errors as for :meth:`taskgraft.TaskModel.evaluate`."""
     task, settings, fit_recipe = fitted.task, request.settings or {}, recipe
     recipe = change_data_settings(recipe, settings, "an evaluation")
-    reader, any_file, on_bad_row = recipe.data.reader, "reader" in settings, recipe.data.on_bad_row
+    reader = reader_with_formats(recipe.data, catalog())
+    any_file, on_bad_row = "reader" in settings, recipe.data.on_bad_row
     if isinstance(data, StandardInput):
         columns = InputRequest.of(task.backbone, recipe, any_file=any_file, keep=recipe.data.target)
         data = read_standard_input(columns, data)

@@ -14,9 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taskgraft.composition.resolve import resolve
 from taskgraft.contract.descriptions import BackboneDescription, TargetKind
-from taskgraft.contract.recipe import DataConfig
+from taskgraft.contract.recipe import CellFormats, ComponentRef, DataConfig
 from taskgraft.contract.rows import Rows
+from taskgraft.contract.specs import ReaderSpec
+from taskgraft.discovery.catalog import Catalog
 
 NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 """A canonical number as text. "inf" and "nan" do not match."""
@@ -34,7 +37,7 @@ _CLOCK = rf"(?:,?[ T]+{_TIME}(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?(?P<zone> ?(?:Z|[+
 _ORDERS = {"day-first": (_DAY, _MONTH, _YEAR), "month-first": (_MONTH, _DAY, _YEAR)}
 
 
-def format_cells(rows: Rows, data: DataConfig, verbatim: Collection[str]) -> Rows:
+def format_cells(rows: Rows, data: CellFormats, verbatim: Collection[str]) -> Rows:
     """Rewrite the cells of rows to canonical text, once: a number is "1234.5", a date is ISO 8601, a missing mark is null.
 
     Args:
@@ -65,7 +68,7 @@ def format_notes(before: Rows, after: Rows) -> dict[str, int]:
     return {note: len(rows) for note, rows in after.remarks.items() if rows and note not in before.remarks}
 
 
-def uses_formats(data: DataConfig) -> bool:
+def uses_formats(data: CellFormats) -> bool:
     """Whether any cell could be rewritten."""
     return bool(data.missing or data.thousands or data.units) or data.decimal != "." or data.dates != "iso"
 
@@ -75,6 +78,17 @@ def verbatim_columns(data: DataConfig, description: BackboneDescription, kind: T
     roles = tuple(role.name for role in description.inputs)
     named = tuple(data.inputs.values()) if isinstance(data.inputs, Mapping) else data.inputs
     return frozenset([*((named or roles) if roles else ()), *(() if kind == TargetKind.NUMBERS else data.target)])
+
+
+def reader_with_formats(data: DataConfig, catalog: Catalog) -> ComponentRef | None:
+    """Return the reader of the data; one with a setting ``formats``, which parses cells itself, gets those of the data."""
+    reader = data.reader
+    if reader is None or reader.name is None or "formats" in reader.settings or not uses_formats(data):
+        return reader
+    if "formats" not in resolve(catalog, ReaderSpec, reader).spec.config.model_fields:
+        return reader
+    formats = data.model_dump(mode="json", include=set(CellFormats.model_fields))
+    return reader.model_copy(update={"settings": {**reader.settings, "formats": formats}})
 
 
 # --- one column
@@ -107,7 +121,7 @@ def replace_missing(cells: pa.ChunkedArray, marks: Collection[str]) -> pa.Chunke
     return pc.if_else(found, pa.scalar(None, kind), cells) if pc.any(found).as_py() else cells
 
 
-def canonical_numbers(cells: Any, data: DataConfig) -> Any:
+def canonical_numbers(cells: Any, data: CellFormats) -> Any:
     """Rewrite the texts that are numbers in the format of some settings, to "1234.5"; the others stay."""
     if data.decimal == "." and not data.thousands and not data.units:
         return cells
@@ -121,7 +135,7 @@ def canonical_numbers(cells: Any, data: DataConfig) -> Any:
     return pc.coalesce(text, cells)
 
 
-def match_numbers(cells: Any, data: DataConfig) -> Any:
+def match_numbers(cells: Any, data: CellFormats) -> Any:
     """Find the texts that are numbers in the format of some settings: boolean, null where a cell is."""
     return pc.match_substring_regex(cells, number_pattern(data))
 
@@ -156,7 +170,7 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def number_pattern(data: DataConfig) -> str:
+def number_pattern(data: CellFormats) -> str:
     """Return the regular expression of numbers in the format of some settings."""
     return _number_pattern(data.decimal, data.thousands, data.units)
 
@@ -202,7 +216,7 @@ def _decode(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     return cells.cast(pa.large_string() if pa.types.is_string_view(kind) else kind)
 
 
-def _find_points(cells: pa.ChunkedArray, data: DataConfig) -> tuple[list[int], list[int]]:
+def _find_points(cells: pa.ChunkedArray, data: CellFormats) -> tuple[list[int], list[int]]:
     """Find numbers with a point where the decimal mark is a comma: rows in which it may be between thousands, and others."""
     if data.decimal != ",":
         return [], []
@@ -216,8 +230,10 @@ def _true_rows(mask: pa.ChunkedArray) -> list[int]:
     return np.flatnonzero(pc.fill_null(mask, False).to_numpy()).tolist()
 
 
-def _is_read(column: str, data: DataConfig) -> bool:
+def _is_read(column: str, data: CellFormats) -> bool:
     """Whether a column may be an input, or is a target."""
+    if not isinstance(data, DataConfig):
+        return True
     if not data.inputs:
         return column not in data.exclude
     named = data.inputs.values() if isinstance(data.inputs, Mapping) else data.inputs

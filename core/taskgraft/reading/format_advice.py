@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.contract.recipe import DataConfig
+from taskgraft.contract.recipe import CellFormats
 from taskgraft.contract.rows import Rows
 from taskgraft.errors import join_words
 from taskgraft.reading.cell_formats import (
@@ -143,7 +143,7 @@ def advise_dates(text: pa.Array) -> FormatAdvice:
     return _best("dates", values, counts, _date_readings(values))
 
 
-def unclear_points(rows: Rows, columns: Sequence[str], data: DataConfig) -> tuple[str, ...]:
+def unclear_points(rows: Rows, columns: Sequence[str], data: CellFormats) -> tuple[str, ...]:
     """Say of which columns of texts every value is a number that may have a point between thousands: a sentence, or none."""
     if data.decimal != "." or data.thousands:
         return ()
@@ -185,7 +185,7 @@ def _python(pattern: str) -> re.Pattern[str]:
 
 
 @cache
-def _number_formats(units: tuple[str, ...]) -> tuple[tuple[DataConfig, tuple[str, ...]], ...]:
+def _number_formats(units: tuple[str, ...]) -> tuple[tuple[CellFormats, tuple[str, ...]], ...]:
     """List the formats of numbers, with the settings to write for each."""
     formats = []
     for signs, decimal, thousands in product({(): None, units: None}, (".", ","), (None, ",", ".", " ", "'")):
@@ -193,7 +193,7 @@ def _number_formats(units: tuple[str, ...]) -> tuple[tuple[DataConfig, tuple[str
             written = {"decimal": decimal if decimal == "," else None, "thousands": thousands}
             settings = [f'data.{name} = "{mark}"' for name, mark in written.items() if mark]
             settings += [f"data.units = {_toml_list(signs)}"] if signs else []
-            formats.append((DataConfig(decimal=decimal, thousands=thousands, units=signs), tuple(settings)))  # type: ignore[arg-type]
+            formats.append((CellFormats(decimal=decimal, thousands=thousands, units=signs), tuple(settings)))  # type: ignore[arg-type]
     return tuple(formats)
 
 

@@ -11,7 +11,7 @@ from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import SplitSpec
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.reading.cell_formats import format_cells
+from taskgraft.reading.cell_formats import format_cells, reader_with_formats
 from taskgraft.reading.errors import DataError
 from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.reading.read import read_rows
@@ -44,9 +44,10 @@ def read_train_and_validation(
             f"The validation data are the training data ({train!s:.60}), so they would say nothing about new rows. "
             'Name other rows, or hold some out with data.split = "fraction:0.1".'
         )
+    reader = reader_with_formats(data, catalog)
 
     def read(source: Any, what: str) -> Rows:
-        rows = read_rows(source, catalog, what, reader=data.reader, on_bad_row=data.on_bad_row)
+        rows = read_rows(source, catalog, what, reader=reader, on_bad_row=data.on_bad_row)
         rows = format_cells(rows, data, verbatim)
         return drop_invalid(rows, rows.invalid, data.on_bad_row)
 

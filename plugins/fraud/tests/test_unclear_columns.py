@@ -199,7 +199,11 @@ def test_a_name_that_is_no_bare_key_is_quoted(workdir):
 @pytest.mark.parametrize(
     ("values", "settings", "kind"),
     [
-        ([*NUMBERS, "NA", "?"], ['data.missing=["NA","?"]'], "number, mean 3.1875, standard deviation 6.92228, may be missing"),
+        (
+            [*NUMBERS, "NA", "?"],
+            ['data.missing=["NA","?"]'],
+            "number, mean 3.1875, standard deviation 6.92228, may be missing",
+        ),
         (
             ["1.234,50", "7,50"],
             ['data.decimal=","', 'data.thousands="."'],
@@ -286,4 +290,29 @@ def test_a_time_split_and_a_regression_target_use_the_formats(workdir):
     assert message.splitlines()[0].startswith(
         "rows.csv, line 2: the target column 'late' is '1.000,50', not a number; in another format, write "
         'data.decimal = "," and data.thousands = ".".'
+    )
+
+
+def test_the_reader_of_transactions_parses_cells_in_the_formats_of_the_data(workdir):
+    """It parses times and amounts itself, before the rows are formatted."""
+    reader = 'data.reader={name="transactions", time="x", amount="y", customer="c", windows=[7]}'
+    formats = ['data.decimal=","', 'data.thousands="."', "data.dates=day-first", 'data.missing=["NA"]']
+    header, kept = ("x", "y", "c", "late"), []
+    for german in (False, True):
+        days = [f"{1 + row // 2:02}.11.2026" if german else f"2026-11-{1 + row // 2:02}" for row in range(40)]
+        amounts = [f"1.0{row:02},50" if german else f"10{row:02}.50" for row in range(40)]
+        with (workdir / "rows.csv").open("w", newline="") as file:
+            rows = zip(days, amounts, [f"c{row % 3}" for row in range(40)], [late for _, late in ROWS], strict=True)
+            csv.writer(file).writerows([header, *rows])
+        changes = [reader, 'data.inputs=["y","c_count_7d","c_mean_7d"]', *(formats if german else ())]
+        said = fit(*changes)
+        done = typed("predict", "run", "rows.csv", "--probabilities")
+        evaluated = typed("evaluate", "run", "rows.csv", "--json", "-q")
+        assert (done.code, evaluated.code) == (0, 0), done.err + evaluated.err
+        kept.append((said.splitlines()[:3], done.out, evaluated.out))
+    assert kept[0] == kept[1]
+    message = refused("fit", "late.toml", "-o", "other", "-q", *with_sets([reader, "data.inputs=y"]))
+    assert message.splitlines()[0] == (
+        "rows.csv, line 2: the column 'x' is '01.11.2026', which is not a time such as 2018-07-25 13:05:00; in another format, "
+        'write data.dates = "day-first" or data.dates = "month-first". 2 of 40 rows are like this (lines 2, 3).'
     )

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.plugin import Rows, UnreadableFile
+from taskgraft.plugin import Rows, UnreadableFile, format_cells
 from taskgraft_fraud.parse_cells import is_number, is_text, is_time, parse_numbers, parse_texts, to_arrow_array
 from taskgraft_fraud.parse_times import parse_times
 from taskgraft_fraud.transactions_settings import TransactionsConfig
@@ -62,6 +62,8 @@ def parse_transactions(
     Raises:
         MissingColumn, UnreadableFile: for a column that is missing or has an unsupported type.
     """
+    verbatim = set(rows.columns) - {config.time, config.amount}
+    rows = format_cells(rows, config.formats, verbatim)  # for parsing: the caller's rows stay as they were read
     time = parse_times(_column(rows, config.time), config.time, "seconds", config.since)
     required = [time]
     nulls = pa.nulls(len(rows), pa.large_string())

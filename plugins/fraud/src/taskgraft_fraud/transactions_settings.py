@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from taskgraft.plugin import Config
+from taskgraft.plugin import CellFormats, Config
 
 
 class TransactionsConfig(Config):
@@ -31,6 +31,10 @@ class TransactionsConfig(Config):
     since: date = Field(default=date(1970, 1, 1), description="the day on which second 0 falls, if times are seconds")
     reader: str | dict[str, Any] | None = Field(
         default=None, description="reader of the files themselves; chosen by their suffix by default"
+    )
+
+    formats: CellFormats = Field(
+        default=CellFormats(), description="what cells that are texts mean; by default as the settings of the data say"
     )
 
     @model_validator(mode="after")

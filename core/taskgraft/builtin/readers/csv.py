@@ -23,7 +23,10 @@ from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
 _MAX_CHARACTERS = 2**31 - 1
 """Limit of one value. The default of the csv module is 131,072, which documents and genomes exceed."""
 
-_FIRST_RECORDS = 20
+Record = tuple[int, int, list[str] | str]
+"""First line, last line, and the values; a text instead of values says why the record is invalid."""
+
+FIRST_RECORDS = 20
 """Records below the header that show whether it is one."""
 
 
@@ -33,36 +36,47 @@ def read_csv(path: Path, config: CsvConfig) -> Rows:
     Raises:
         UnreadableFile: for a file that is empty, no text, or has another encoding, delimiter or header than the settings say.
     """
+    with open_records(path, config) as (header, delimiter, records), ArrowSpool() as spool:
+        checks = RecordChecks(header, delimiter, config)
+        writer = RecordWriter[list[str]](spool, lambda some: _to_table(header, some))
+        writer.take(checks.check(records))
+        rows = writer.rows(path.name)
+    remarks = header_remarks(header, config.skip + 1, len(rows)) | checks.remarks(len(rows))
+    return drop_unnamed_column(path, replace(rows, remarks=remarks), config.skip + 1)
+
+
+@contextmanager
+def open_records(path: Path, config: CsvConfig) -> Iterator[tuple[list[str], str, Iterator[Record]]]:
+    """Open a CSV file: give its header, the delimiter, and its records.
+
+    Raises:
+        UnreadableFile: as :func:`read_csv` does; a wrong encoding may be found only while the records are read.
+    """
+
+    def setting(encoding: str) -> str:
+        return config.with_setting(encoding=encoding)
+
     delimiter = config.delimiter or ("\t" if _is_tsv(path) else ",")
     try:
-        with (
-            _long_values(),
-            open_plain_or_gzip(path, config.encoding, lambda name: config.with_setting(encoding=name)) as file,
-            ArrowSpool() as spool,
-        ):
-            lines = io.TextIOWrapper(file, _decoder(file, config.encoding), newline="")
+        with _long_values(), open_plain_or_gzip(path, config.encoding, setting) as file:
+            lines = io.TextIOWrapper(file, _text_decoder(file, config.encoding), newline="")
             skipped = sum(1 for _ in islice(lines, config.skip))
             quoting: Any = csv.QUOTE_NONE if config.quoting == "none" else csv.QUOTE_MINIMAL
             reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
             header = read_header(path, reader, delimiter, config)
-            records = _read_records(path, reader, skipped, config)
-            first = list(islice(records, _FIRST_RECORDS))
+            records = read_records(path, reader, skipped, config)
+            first = list(islice(records, FIRST_RECORDS))
             check_first_records(path, header, first, config)
-            checks = RecordChecks(header, delimiter, config)
-            writer = RecordWriter[list[str]](spool, lambda some: _to_table(header, some))
-            writer.take(checks.check(chain(first, records)))
-            rows = writer.rows(path.name)
+            yield header, delimiter, chain(first, records)
     except UnicodeError:
-        raise undecodable_text(path, config.encoding, lambda name: config.with_setting(encoding=name)) from None
-    remarks = header_remarks(header, config.skip + 1, len(rows)) | checks.remarks(len(rows))
-    return drop_unnamed_column(path, replace(rows, remarks=remarks), config.skip + 1)
+        raise undecodable_text(path, config.encoding, setting) from None
 
 
 def _is_tsv(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(".tsv")
 
 
-def _decoder(file: BinaryIO, encoding: str) -> str:
+def _text_decoder(file: BinaryIO, encoding: str) -> str:
     """Return the codec that drops a byte order mark, if the encoding has one."""
     name = codecs.lookup(encoding).name
     if name == "utf-8":
@@ -71,9 +85,7 @@ def _decoder(file: BinaryIO, encoding: str) -> str:
     return "utf-16" if name.startswith("utf-16-") and first in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else name
 
 
-def _read_records(
-    path: Path, reader: Any, skipped: int, config: CsvConfig
-) -> Iterator[tuple[int, int, list[str] | str]]:
+def read_records(path: Path, reader: Any, skipped: int, config: CsvConfig) -> Iterator[Record]:
     """Iterate over records, each with its first and last line. A text instead of values says why a record is invalid."""
     advice = f"if quotation marks are ordinary characters, set {config.with_setting(quoting='none')}"
     while True:
@@ -105,6 +117,7 @@ def _to_table(header: Sequence[str], records: Sequence[list[str] | None]) -> pa.
 
 @contextmanager
 def _long_values() -> Iterator[None]:
+    """Let the csv module read values of any length."""
     limit = csv.field_size_limit(_MAX_CHARACTERS)
     try:
         yield

@@ -20,6 +20,9 @@ _Numbers = NDArray[np.float64]
 _LEAST_UNITS = 10
 """With fewer rows, or groups of rows, nothing is said."""
 
+_LEAST_UNEVEN_UNITS = 20
+"""With fewer rows or groups, shares over several elements of each have no interval."""
+
 _BLOCKS = 200
 """Rows are left out one by one up to this number; more are left out in that many blocks."""
 
@@ -169,6 +172,8 @@ def _interval(
 ) -> tuple[float, float] | str:
     """Compute the ends of an interval, or say why there is none."""
     lowest, highest = metric.bounds.get(name, (-math.inf, math.inf))
+    if name in metric.uneven and spread.units < _LEAST_UNEVEN_UNITS:
+        return f"fewer than {_LEAST_UNEVEN_UNITS} {'rows' if how.members is None else 'groups'}"
     size = metric.sizes.get(name)
     if size is not None:
         size = min(size, spread.units)

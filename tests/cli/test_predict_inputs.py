@@ -138,3 +138,10 @@ def test_invalid_rows_are_written_without_a_prediction_on_request(bad):
         None, "the text is empty", "the row has 3 values, but the header names 2 columns", None,
     ]  # fmt: skip
     assert [row["id"] for row in rows] == ["1", "2", None, "4"]
+
+
+def test_invalid_rows_are_left_out_of_an_evaluation_on_request(bad):
+    Path("bad.csv").write_text('id,text,label\n1,late,a\n2,"",b\n4,lost,b\n')
+    assert typed("evaluate", "intents", "bad.csv", "--resamples", "0", "-q").code == 2
+    done = typed("evaluate", "intents", "bad.csv", "--set", "data.on_bad_row=skip", "--resamples", "0", "--json", "-q")
+    assert json.loads(done.out)["rows"] == 2

@@ -502,7 +502,7 @@ def test_the_first_frame_of_an_animation_is_used_with_a_note(workdir):
     write_table(workdir, ("pets/wave.gif", "cat"))
     done = typed("fit", "animals.toml", "-o", "model")
     assert done.code == 0
-    assert done.err == "used the first of several frames: 1 of 7 training rows\n"
+    assert "used the first of several frames: 1 of 7 training rows\n" in done.err
 
 
 def test_skipped_rows_are_counted(workdir):
@@ -510,7 +510,7 @@ def test_skipped_rows_are_counted(workdir):
     write_table(workdir, ("pets/gone.png", "cat"))
     done = typed("fit", "animals.toml", "-o", "model", "--set", "data.on_bad_row=skip")
     assert done.code == 0
-    assert done.err == (
+    assert (
         "skipped, since pets/cat/5.png is not an image that Pillow can read: 1 of 7 training rows\n"
         "skipped, since there is no file pets/gone.png: 1 of 7 training rows\n"
-    )
+    ) in done.err

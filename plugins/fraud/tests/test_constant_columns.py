@@ -11,7 +11,12 @@ from taskgraft_fraud.settings import TableConfig
 
 CHANCE = random.Random(0)
 ROWS = [
-    {"amount": CHANCE.gauss(0, 1), "fee": 14.62, "opened": "2024-03-01 09:00:00.7", "late": CHANCE.choice(["true", "false"])}
+    {
+        "amount": CHANCE.gauss(0, 1),
+        "fee": 14.62,
+        "opened": "2024-03-01 09:00:00.7",
+        "late": CHANCE.choice(["true", "false"]),
+    }
     for _ in range(200)
 ]
 for row in ROWS:

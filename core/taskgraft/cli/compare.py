@@ -62,6 +62,9 @@ def compare_command(
     folder = output or stem.with_name(f"{stem.name}.compare")
     strategy_references = [options.parse_reference(text, "strategy") for text in strategies or []]
     backbone_references = [options.parse_reference(text, "backbone") for text in ([] if moved else backbones)]
+    from taskgraft.cli.column_checks import check_recipe_columns
+
+    check_recipe_columns(document, test)
     from taskgraft.comparison.compare import compare
     from taskgraft.composition.compose import check_recipe_consent
     from taskgraft.discovery.catalog import catalog

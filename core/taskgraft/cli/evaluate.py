@@ -39,15 +39,17 @@ def evaluate_command(
     debug: options.DebugOption = False,
 ) -> None:
     """Evaluate predictions and print the metrics."""
-    source, settings = (
-        options.input_data([data], (), quiet=quiet),
-        options.data_settings(artifact, reader, overrides or ()),
-    )
+    settings = options.data_settings(artifact, reader, overrides or ())
+    from taskgraft.cli.column_checks import check_artifact_columns, check_metrics
+
+    is_json = metrics.lstrip().startswith("{")
+    chosen = [options.parse_json_reference(metrics, "metric")] if is_json else options.split_names(metrics)
+    check_metrics(chosen, baselines or [])
+    check_artifact_columns(artifact, [data], settings, target=True, keep=[] if groups is None else [groups])
+    source = options.input_data([data], (), quiet=quiet)
     evaluation = options.load_artifact(artifact, device, base).evaluate(
         source,
-        metrics=options.parse_json_reference(metrics, "metric")
-        if metrics.lstrip().startswith("{")
-        else options.split_names(metrics),
+        metrics=chosen,
         baselines=baselines or [],
         groups=groups,
         resamples=resamples,

@@ -56,6 +56,9 @@ def fit_command(
     run_folder = artifact.with_name(f"{artifact.name}.run")
     document, keys = options.read_fit_recipe(recipe, overrides or [], backbone)
     _check_recipe(recipe, document, seeds)
+    from taskgraft.cli.column_checks import check_recipe_columns
+
+    check_recipe_columns(document)
     if not (resume or overwrite) and (checkpoints := _checkpoints(run_folder)):
         raise _nothing_fitted(
             f"an interrupted run is in {checkpoints[0].parent}",

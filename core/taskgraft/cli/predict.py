@@ -42,8 +42,12 @@ def predict_command(
     Raises:
         OutputError: before anything is loaded, when the file could not be written in the end.
     """
-    source = options.input_data(data or (), texts or (), quiet=quiet)
+    from taskgraft.cli.column_checks import check_artifact_columns
+
     settings = options.data_settings(artifact, reader, overrides or ())
+    if len(data or ()) == 1 and not texts:
+        check_artifact_columns(artifact, data, settings, target=False, keep=options.split_names(keep))
+    source = options.input_data(data or (), texts or (), quiet=quiet)
     if output is not None:
         from taskgraft.inference.writers import check_output
 

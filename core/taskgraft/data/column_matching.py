@@ -35,7 +35,7 @@ def match_columns(
     """
     roles, named = description.inputs, [inputs] if isinstance(inputs, str) else inputs
     known = tuple(role.name for role in roles)
-    _check_excluded(exclude, rows, targets)
+    check_excluded(exclude, rows, targets)
     if not (named is None or isinstance(named, Mapping | Sequence)):
         raise _inputs_error(known, f"inputs is {inputs!r:.60}, which names no columns")
     left = [name for name in rows.columns if name not in (*targets, *exclude)]
@@ -104,7 +104,8 @@ def _counts(rows: Rows, name: str) -> bool:
     return len(cells) > 1 and not cells.null_count and len(pc.unique(cells)) == len(cells)
 
 
-def _check_excluded(exclude: Sequence[str], rows: Rows, targets: Sequence[str]) -> None:
+def check_excluded(exclude: Sequence[str], rows: Rows, targets: Sequence[str]) -> None:
+    """Raise DataError for an excluded column that is not there, or is a target."""
     for column in exclude:
         if column not in rows.columns:
             near = closest_match(column, rows.columns)

@@ -97,6 +97,16 @@ def read_file(
     return replace(rows, folder=folder)  # relative paths in the rows start there
 
 
+def reader_of(path: str | Path, reader: ComponentReference | None, catalog: Catalog) -> tuple[Path, ReaderSpec, Any]:
+    """Return the path that is read, its reader, and the settings of that, as :func:`read_file` chooses them.
+
+    Raises:
+        UnreadableFile: for a file that is not there, or that no reader takes.
+    """
+    named = None if reader is None else resolve(catalog, ReaderSpec, reader)
+    return _choose_reader(path, catalog, named, any_file=False)
+
+
 def has_reader(path: Path, reader: ComponentReference | None = None) -> bool:
     """Tell whether an existing file or folder is read as rows, by its suffix or by the named reader."""
     named = None if reader is None else resolve(installed_catalog(), ReaderSpec, reader)

@@ -82,6 +82,10 @@ def test_lists_in_cells_stay_lists():
         (None, "the training data are of the type NoneType"),
         (["a text"], "the training data cannot be made into columns (row 0 is 'a text', not a dict)"),
         (
+            {"text": "late"},
+            "the training data cannot be made into columns (column 'text' is 'late', not a list of values)",
+        ),
+        (
             {"a": [1], "b": [1, 2]},
             "the training data cannot be made into columns (Column 1 named b expected length 1 but got length 2)",
         ),

@@ -220,6 +220,9 @@ def _convert(data: Any) -> pa.Table | None:
     if kind == "datasets.DatasetDict":
         raise ValueError(f"they are a DatasetDict; choose one of its parts {join_words(data)}")
     if isinstance(data, Mapping):
+        for name, values in data.items():
+            if isinstance(values, str | bytes):
+                raise ValueError(f"column {name!r} is {values!r:.40}, not a list of values")
         return pa.table({name: to_array(name, values) for name, values in data.items()})
     if isinstance(data, Sequence):
         for number, row in enumerate(data):

@@ -92,7 +92,7 @@ def test_an_empty_file(place):
 def test_a_file_with_another_suffix(place):
     (place / "proteins.fasta").rename(place / "proteins.seq")
     assert fit_error("data.train=proteins.seq", "data.reader=csv") == (
-        "proteins.seq has no column 'sequence'. Columns: >p1 class=a."
+        "proteins.seq has no column 'label'. Columns: >p1 class=a."
     )
 
 

@@ -8,7 +8,7 @@ from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.predictions import Predictions
 from taskgraft.evaluation.better_baselines import BaselineComparison
 from taskgraft.evaluation.bootstrap import Bootstrap
-from taskgraft.evaluation.detailed_metric import DetailedMetric, combine
+from taskgraft.evaluation.detailed_metric import DetailedMetric, combine_metrics
 from taskgraft.evaluation.evaluation import Evaluation
 
 ROWS = 200
@@ -18,7 +18,7 @@ HOW = Bootstrap(200)
 def metric(values, name="accuracy") -> DetailedMetric:
     """The mean of a value per row."""
     array = np.asarray(values, dtype=np.float64)
-    return combine([lambda rows: {name: float(array[rows].mean())}], len(array))
+    return combine_metrics([lambda rows: {name: float(array[rows].mean())}], len(array))
 
 
 def right(share: float, shift: int = 0) -> np.ndarray:

@@ -13,7 +13,7 @@ from taskgraft.builtin.metrics.classification import classification_metrics
 from taskgraft.builtin.metrics.regression import regression_metrics
 from taskgraft.contract.predictions import Predictions
 from taskgraft.evaluation.bootstrap import Bootstrap
-from taskgraft.evaluation.detailed_metric import DetailedMetric, combine
+from taskgraft.evaluation.detailed_metric import DetailedMetric, combine_metrics
 from taskgraft.evaluation.intervals import Intervals, estimate_intervals
 from taskgraft.evaluation.student import student_quantile
 
@@ -124,7 +124,7 @@ def test_a_metric_says_what_it_is_about_in_company_too():
     one = DetailedMetric(
         lambda rows: {"a": float(rows.mean())}, {"a": (0.0, 99.0)}, {"a": 20}, no_intervals={"a": "so"}
     )
-    both = combine([one, lambda rows: {"b": float(rows.max())}], 20)
+    both = combine_metrics([one, lambda rows: {"b": float(rows.max())}], 20)
     assert (both.bounds, both.sizes, both.rough) == ({"a": (0.0, 99.0)}, {"a": 20}, frozenset({"b"}))
     found = estimated(both, 20)
     assert found.missing["a"] == "so"

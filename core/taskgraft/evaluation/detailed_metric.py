@@ -54,7 +54,7 @@ class DetailedMetric:
         return self.compute(rows)
 
 
-def combine(functions: Sequence[MetricFunction], rows: int) -> DetailedMetric:
+def combine_metrics(functions: Sequence[MetricFunction], rows: int) -> DetailedMetric:
     """Make one metric function of several; where two compute the same name, the last counts.
 
     Args:

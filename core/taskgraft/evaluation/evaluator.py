@@ -27,7 +27,7 @@ from taskgraft.evaluation.baselines import (
 )
 from taskgraft.evaluation.better_baselines import BaselineComparison
 from taskgraft.evaluation.bootstrap import RESAMPLES, Bootstrap, finite_only
-from taskgraft.evaluation.detailed_metric import DetailedMetric, combine
+from taskgraft.evaluation.detailed_metric import DetailedMetric, combine_metrics
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.progress import ProgressReporter
@@ -127,7 +127,7 @@ def evaluate_predictions(
     columns = rows.lazy_columns({column: column for column in rows.columns})
 
     def metrics_of(predictions: Predictions) -> DetailedMetric:
-        return combine(
+        return combine_metrics(
             [one.spec.build(predictions, truth, columns, one.config) for one in settings.metrics], len(truth)
         )
 

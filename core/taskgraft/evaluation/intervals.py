@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from taskgraft.contract.specs import MetricFunction
 from taskgraft.evaluation.bootstrap import Bootstrap, finite_only
-from taskgraft.evaluation.detailed_metric import DetailedMetric, combine
+from taskgraft.evaluation.detailed_metric import DetailedMetric, combine_metrics
 from taskgraft.evaluation.student import student_quantile
 
 _Numbers = NDArray[np.float64]
@@ -97,7 +97,7 @@ def estimate_intervals(metrics: MetricFunction, values: Mapping[str, float], row
     if units < _LEAST_UNITS:
         what = "rows" if how.members is None else "groups" if how.groups is None else f"groups by '{how.groups}'"
         return Intervals({}, dict.fromkeys(values, f"fewer than {_LEAST_UNITS} {what}"))
-    metric = metrics if isinstance(metrics, DetailedMetric) else combine([metrics], rows)
+    metric = metrics if isinstance(metrics, DetailedMetric) else combine_metrics([metrics], rows)
     missing = {name: reason for name, reason in metric.no_intervals.items() if name in values}
     wanted = {name: value for name, value in values.items() if name not in missing}
     ends = {}

@@ -214,7 +214,9 @@ def test_intervals_are_printed_with_what_they_are_over():
     alone = DetailedMetric(lambda rows: {"right": values[rows].mean()}, {"right": (0.0, 1.0)}, {"right": 100})
     for groups, over in ((None, "rows"), ("writer", "whole groups by 'writer'")):
         members = None if groups is None else np.arange(100) // 2
-        found = Evaluation(TargetKind.NUMBERS, Predictions([]), values, alone, Bootstrap(20, groups=groups, members=members))
+        found = Evaluation(
+            TargetKind.NUMBERS, Predictions([]), values, alone, Bootstrap(20, groups=groups, members=members)
+        )
         assert printed(found).splitlines()[-1] == f"100 rows; intervals over samples of {over}."
         assert printed(found).splitlines()[2].startswith("right    0.7500   0.")
 

@@ -1,6 +1,7 @@
 """Columns and metrics that do not exist, found before torch is imported: it takes seconds."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from taskgraft.contract.recipe import DataConfig, Recipe
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import BaselineSpec, MetricSpec
 from taskgraft.data.column_matching import check_excluded
-from taskgraft.discovery.catalog import catalog
+from taskgraft.discovery.catalog import UnknownComponent, catalog
 from taskgraft.reading.read import has_reader, reader_of
 from taskgraft.reading.splitting import split_columns
 from taskgraft.storage.manifest import read_manifest
@@ -27,7 +28,11 @@ def check_recipe_columns(recipe: Recipe, test: str | None = None) -> None:
     Raises:
         MissingColumn, UnreadableFile: for a column, or a file, that is not there.
     """
-    data = recipe.data
+    with suppress(UnknownComponent):  # composing says which plugin is missing
+        _check_recipe_columns(recipe.data, test)
+
+
+def _check_recipe_columns(data: DataConfig, test: str | None) -> None:
     columns = (*data.target, *_inputs(data))
     with_split = (*columns, *split_columns(data, catalog()))
     check_header(data.train, with_split, data.reader, data.exclude, data.target)

@@ -101,8 +101,8 @@ def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows_is_refused_whe
             tg.compose(f"hf-text:{copy}", head="classification", strategy=strategy)
         assert str(error.value) == (
             f"The checkpoint '{copy}' cannot be used: its tokenizer gives token numbers up to 99 ('yak'), but its embedding "
-            "has only 98 rows (vocab_size in config.json); use the tokenizer that the weights were trained with, or enlarge the "
-            "embedding with model.resize_token_embeddings(100) of transformers and save model and tokenizer together."
+            "has only 98 rows (vocab_size in config.json); use the tokenizer that the weights were trained with, or enlarge "
+            "the embedding with model.resize_token_embeddings(100) of transformers and save model and tokenizer together."
         )
 
 

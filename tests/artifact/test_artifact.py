@@ -156,15 +156,18 @@ def test_the_manifest_can_be_read_by_a_person(saved):
     assert manifest["target"]["vocabulary"] == ["a", "b", "c"]
     assert manifest["recipe"]["backbone"]["object"] == f"{Based.__module__}.Based"
     assert manifest["paths"] == {}
-    assert manifest["recipe"]["data"].items() >= {
-        "train": None,
-        "validation": None,
-        "split": None,
-        "reader": None,
-        "inputs": {"text": "text"},
-        "target": ["label"],
-        "on_bad_row": "error",
-    }.items()
+    assert (
+        manifest["recipe"]["data"].items()
+        >= {
+            "train": None,
+            "validation": None,
+            "split": None,
+            "reader": None,
+            "inputs": {"text": "text"},
+            "target": ["label"],
+            "on_bad_row": "error",
+        }.items()
+    )
     assert manifest["processor"] == {"split": "white space", "vocabulary": 64}
     assert manifest["tensors"]["head.readout.bias"] == {
         "owner": "head",

@@ -177,8 +177,8 @@ def test_the_places_of_one_hot_lists_can_be_named():
 
 def test_places_without_names_are_reported():
     assert head().summary(head().fit_targets({"tags": ONE_HOT})) == (
-        "The target column 'tags' holds 0 or 1 for each of 3 labels, called 'tags_0' to 'tags_2' by their place. Name them with "
-        'head.classes = [...]; if 0 and 1 are labels, set head.lists = "labels".',
+        "The target column 'tags' holds 0 or 1 for each of 3 labels, called 'tags_0' to 'tags_2' by their place. Name them "
+        'with head.classes = [...]; if 0 and 1 are labels, set head.lists = "labels".',
     )
 
 
@@ -233,9 +233,9 @@ def test_decoded_targets_can_be_encoded_again():
         ),
         (
             ["wet,cold", "cold,dry", "dry"],
-            "The target column 'tags' has no '|' (head.separator), but ',' in 2 of 3 different texts ('cold,dry'), each of which "
-            "would be a label of its own. If ',' separates labels, set head.separator = ','; if each text is one label, choose "
-            "the head 'classification'.",
+            "The target column 'tags' has no '|' (head.separator), but ',' in 2 of 3 different texts ('cold,dry'), each of "
+            "which would be a label of its own. If ',' separates labels, set head.separator = ','; if each text is one label, "
+            "choose the head 'classification'.",
         ),
         (
             ["python pandas", "pandas numpy", "numpy", "python"],

@@ -50,7 +50,14 @@ def test_the_commands_run_on_the_recipe_as_it_stands(tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
 
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("taskgraft ")]
-    assert [command.split()[1] for command in commands] == ["fit", "evaluate", "predict", "predict", "features", "compare"]
+    assert [command.split()[1] for command in commands] == [
+        "fit",
+        "evaluate",
+        "predict",
+        "predict",
+        "features",
+        "compare",
+    ]
     for command in commands:
         done = typed(*shlex.split(command.replace(HUB_NAME, here), comments=True)[1:], "--quiet")
         assert (done.code, done.err) == (0, ""), command

@@ -115,8 +115,8 @@ class ReaderSpec(Spec):
             only when the user names the reader.
         folder_patterns: patterns for :meth:`pathlib.Path.glob`. It reads a folder in which one of them matches something.
         scheme: a prefix for data that are not files (``hub:NAME``); ``read`` is given the text after the colon.
-        read_columns: (path, settings, columns) → the same rows for prediction, which needs these columns alone: what only brings
-            others (a table of labels) need not exist. None if ``read`` needs no such thing.
+        read_columns: (path, settings, columns) → the same rows for prediction, which needs these columns alone: what only
+            brings others (a table of labels) need not exist. None if ``read`` needs no such thing.
     """
 
     axis: ClassVar[str] = "reader"

@@ -1,4 +1,4 @@
-"""Columns matched to the inputs of a backbone: those that the user names, or all but targets, excluded ones and a saved index."""
+"""Columns matched to the inputs of a backbone: those named, or all but targets, excluded ones and a saved index."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -75,7 +75,7 @@ def test_json_has_the_notes_also_if_nothing_is_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_text_encoder("bert", tmp_path / "encoder")
     texts = ["please help " * 40, *["my card is lost", "where is the parcel"] * 9]
-    for name in ("rows.csv", "valid.csv"):
+    for name in ("rows.csv", "valid.csv", "test.csv"):
         with open(name, "w", newline="") as file:
             csv.writer(file).writerows([("text", "label"), *zip(texts, "ab" * 10, strict=False)])
     (tmp_path / "recipe.toml").write_text(
@@ -87,10 +87,10 @@ def test_json_has_the_notes_also_if_nothing_is_shown(tmp_path, monkeypatch):
     fitted = typed("fit", "recipe.toml", "-o", "run", "-q", "--json")
     assert (fitted.code, fitted.err) == (0, "")
     assert (json.loads(fitted.out)["notes"], json.loads(fitted.out)["metrics"]["notes"]) == (notes, notes)
-    evaluated = typed("evaluate", "run", "rows.csv", "-q", "--json")
+    evaluated = typed("evaluate", "run", "test.csv", "-q", "--json")
     assert (json.loads(evaluated.out)["notes"], evaluated.err) == (notes, "")
-    assert typed("evaluate", "run", "rows.csv").err == "truncated to 16 tokens: 1 of 19 rows\n"
-    predicted = typed("predict", "run", "rows.csv", "--json")
+    assert typed("evaluate", "run", "test.csv").err == "truncated to 16 tokens: 1 of 19 rows\n"
+    predicted = typed("predict", "run", "test.csv", "--json")
     assert predicted.err == "truncated to 16 tokens: 1 of 19 rows\n"
     assert len(predicted.out.splitlines()) == 19
-    assert typed("predict", "run", "rows.csv", "-q").err == ""
+    assert typed("predict", "run", "test.csv", "-q").err == ""

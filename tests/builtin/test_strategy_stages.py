@@ -214,7 +214,8 @@ def test_an_artifact_that_switches_on_a_setting_that_needs_consent_is_rejected_a
         f"The artifact {path} cannot be used: it asks for 'remote_code', which only you can grant: "
         'pass strategy={"name": "trusting", "remote_code": True, …} if you trust it.'
     )
-    done = typed("fit", str(path), "-q", "--set", "data.train=train.csv")
+    (tmp_path / "train.csv").write_text("text,label\na b,x\n")
+    done = typed("fit", str(path), "-q", "--set", f"data.train={tmp_path / 'train.csv'}")
     assert (done.code, done.err.strip()) == (2, f"Error: {caught.value}")
 
 

@@ -82,6 +82,7 @@ def test_the_core_provides_something_for_every_hook_but_backbones(garden):
         "dataset-folder",
         "hub",
         "json-lines",
+        "lines",
         "parquet",
     ]
     assert [spec.name for spec, _ in found.specs(SplitSpec)] == ["column", "fraction"]

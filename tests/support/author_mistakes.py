@@ -574,7 +574,7 @@ MISTAKES = (
         "data",
         {"if place % 10]": "]"},
         kit.check_split_divides_the_rows,
-        "with the seed 0, it puts row 10 into 'train' and into 'validation'",
+        "with the seed 0, it puts line 11 into 'train' and into 'validation'",
     ),
     violation(
         "A split ignores the seed.",

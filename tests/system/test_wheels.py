@@ -48,7 +48,7 @@ assert model.predict(["images/1/1.png", "images/0/2.png"], quiet=True) == ["1", 
 """,
     "taskgraft_fraud": """
 table = {"amount": [1.0, 9.0, 2.0, 8.0] * 4, "shop": ["a", "b"] * 8, "fraud": [0, 1, 0, 1] * 4}
-model = taskgraft.compose({"name": "tabm", "members": 2, "feature_size": 8}, head="fraud", strategy="full")
+model = taskgraft.compose({"name": "tabm", "members": 2, "feature_size": 8}, {"name": "fraud", "positive": 1}, "full")
 model.fit(table, validation=table, target="fraud", training={"epochs": 1}, quiet=True)
 assert set(model.predict(table, quiet=True)) <= {0, 1}
 """,

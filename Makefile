@@ -9,11 +9,11 @@ demo: .venv/demo
 	$(BIN)/python examples/intents/demo.py
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder
 
 # The tests that are not marked slow, without lint.
 quick: .venv/test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n logical --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n logical --dist loadfile --no-loadscope-reorder
 
 lint: .venv/test
 	$(BIN)/ruff check .
@@ -32,7 +32,7 @@ newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.venv-newest/bin/python -m pip install --quiet --progress-bar on --upgrade --upgrade-strategy eager --group demo --group test $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin))) --editable .
-	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -q -n logical --dist loadfile
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf .venv .venv-newest

@@ -7,6 +7,8 @@ import pytest
 from commands import typed
 from small_tasks import sentences
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 from taskgraft.cli.main import main

@@ -10,6 +10,8 @@ from planting import garden_in
 import taskgraft as tg
 from taskgraft.composition.plugin_errors import find_plugin_failure
 
+pytestmark = pytest.mark.slow
+
 SOURCES = {
     path.stem: path.read_text() for path in (Path(__file__).parents[1] / "support" / "acme_strings").glob("*.py")
 }

@@ -10,6 +10,8 @@ from small_tasks import sentences, words
 
 import taskgraft as tg
 
+pytestmark = pytest.mark.slow
+
 TEXTS = sentences(40, seed=3)["text"]
 FIRST = [text.split()[0] for text in TEXTS]
 

@@ -265,6 +265,7 @@ def test_a_base_whose_own_base_is_missing_says_which_setting_names_it(artifact):
 # --- the command line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

@@ -20,6 +20,8 @@ from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.processor import TableProcessor
 from taskgraft_fraud.settings import CategoryColumn, TableConfig
 
+pytestmark = pytest.mark.slow
+
 BERLIN = "Europe/Berlin"
 INT64 = st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.one_of(st.floats(-1e9, 1e9), st.sampled_from([0.0, -0.0, 0.1, 1e-300, 1e300, 7.0, -2.5]))

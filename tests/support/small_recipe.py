@@ -1,8 +1,14 @@
 """A recipe over a small backbone, and rows for it."""
 
 import csv
+from contextlib import contextmanager
 
+import pytest
+from commands import typed
+from planting import install
 from small_tasks import sentences
+
+from taskgraft.discovery.catalog import catalog
 
 RECIPE = """
 backbone = "small-words"
@@ -23,3 +29,18 @@ def write_rows(path, count, seed):
         writer = csv.writer(file)
         writer.writerow(["id", "text", "label"])
         writer.writerows((f"{number:03}", *row) for number, row in enumerate(zip(*rows.values(), strict=True)))
+
+
+@contextmanager
+def fitted_recipe(folder):
+    """Fit the recipe in a folder, to the artifact ``intents``; the plugin of its backbone is installed meanwhile."""
+    install(folder / "installed", "taskgraft-small", "small_plugin")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.syspath_prepend(folder / "installed")
+        catalog.cache_clear()
+        write_rows(folder / "train.csv", 24, 0)
+        write_rows(folder / "valid.csv", 12, 1)
+        (folder / "intents.toml").write_text(RECIPE)
+        assert typed("fit", folder / "intents.toml", "-q").code == 0
+        yield folder
+    catalog.cache_clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import typed
 from refusals import refused
-from small_recipe import RECIPE, write_rows
+from small_recipe import fitted_recipe
 
 ADVICE = (
     'Fix these rows, or go on without them: on_bad_row = "null" (--on-bad-row null) leaves their predictions empty, "skip" '
@@ -23,21 +23,8 @@ WHAT = (
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    from planting import install
-
-    from taskgraft.discovery.catalog import catalog
-
-    place = tmp_path_factory.mktemp("fitted")
-    install(place / "installed", "taskgraft-small", "small_plugin")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.syspath_prepend(place / "installed")
-        catalog.cache_clear()
-        write_rows(place / "train.csv", 24, 0)
-        write_rows(place / "valid.csv", 12, 1)
-        (place / "intents.toml").write_text(RECIPE)
-        assert typed("fit", place / "intents.toml", "-q").code == 0
-        yield place
-    catalog.cache_clear()
+    with fitted_recipe(tmp_path_factory.mktemp("fitted")) as folder:
+        yield folder
 
 
 @pytest.fixture

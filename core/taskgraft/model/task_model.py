@@ -180,11 +180,8 @@ class TaskModel:
             a list: per row a label, a number, or a list of them; its attributes ``rows`` and ``reasons`` say which row each is
             for, and which rows are invalid.
         """
-        fitted, options = (
-            self._require_fitted("predict"),
-            PredictionOptions(on_bad_row, settings, batch_size, quiet),
-        )
-        return predict_rows(fitted, self.recipe, data, options)
+        options = PredictionOptions(on_bad_row, settings, batch_size, quiet)
+        return predict_rows(self._require_fitted("predict"), self.recipe, data, options)
 
     @entry_point()
     def predict_proba(

@@ -55,7 +55,7 @@ def read_inputs(request: InputRequest, data: Any) -> Rows:
 
     Raises:
         UnreadableFile: for a file or folder that is missing, or that cannot be read.
-        DataError, DataError: for anything else, saying what to pass.
+        DataError: for anything else, saying what to pass.
     """
     match data:
         case Rows():

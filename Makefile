@@ -3,7 +3,7 @@ BIN := .venv/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 SOURCES := core/taskgraft $(wildcard plugins/*/src)
 
-.PHONY: demo test quick lint docs bench newest clean
+.PHONY: demo test quick attack lint docs bench newest clean
 
 demo: .venv/demo
 	$(BIN)/python examples/intents/demo.py
@@ -13,7 +13,11 @@ test: lint
 
 # The tests that are not marked slow, without lint.
 quick: .venv/test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n logical --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not attack" -n logical --dist loadfile --no-loadscope-reorder
+
+# Attacks by the thousand, one after another; prints how many of each kind held.
+attack: .venv/test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m attack
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything that reads it is imported
 
+from attacks import TALLIES, table
 from planting import Garden, garden_in, install
 
 from taskgraft.discovery.catalog import catalog
@@ -35,3 +36,10 @@ def beside_others(tmp_path: Path) -> Iterator[Garden]:
     """A folder to plant plugins in, among all that is installed here."""
     with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
         yield garden
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was attacked, and what held."""
+    if TALLIES and terminalreporter.config.getoption("-m") == "attack":
+        terminalreporter.section("attacks")
+        terminalreporter.write_line(table(TALLIES))

@@ -25,3 +25,14 @@ def join_words(words: Iterable[object], limit: int = 12) -> str:
     if len(texts) <= limit:
         return ", ".join(texts)
     return f"{', '.join(texts[:limit])} and {len(texts) - limit:,} more"
+
+
+def printable(text: str) -> str:
+    """Escape the characters of a text that a terminal would obey or cannot show: control codes, half surrogate pairs."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else repr(letter)[1:-1] for letter in text)
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """Cut a long name for a message, in the middle."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"

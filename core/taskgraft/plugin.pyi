@@ -106,7 +106,13 @@ from .reading.known_labels import (
     match_label as match_label,
     unseen_label_message as unseen_label_message,
 )
+from .files.json_text import parse_json as parse_json
 from .files.open_file import open_plain_or_gzip as open_plain_or_gzip
+from .files.regular_file import (
+    check_regular_file as check_regular_file,
+    open_regular_file as open_regular_file,
+    read_small_file as read_small_file,
+)
 from .reading.read import read_file as read_file
 from .data.standardization import is_constant as is_constant, mean_and_scale as mean_and_scale
 from .data.soft_labels import split_soft_labels as split_soft_labels
@@ -116,7 +122,13 @@ from .engine.linear_readout import (
     mean_of_members as mean_of_members,
     per_member as per_member,
 )
-from .errors import TaskgraftError as TaskgraftError, closest_match as closest_match, join_words as join_words
+from .errors import (
+    TaskgraftError as TaskgraftError,
+    closest_match as closest_match,
+    join_words as join_words,
+    printable as printable,
+    shorten as shorten,
+)
 from .evaluation.positive_class import positive_class as positive_class
 from .evaluation.detailed_metric import DetailedMetric as DetailedMetric
 from .evaluation.ranking import RankingCurves as RankingCurves

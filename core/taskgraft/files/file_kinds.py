@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from taskgraft.errors import join_words
+from taskgraft.files.regular_file import open_regular_file
 
 HEAD = 4_096
 """Bytes that are looked at."""
@@ -94,7 +95,7 @@ def recognize(path: Path, head: bytes) -> str | None:
 def unread_file_problem(path: Path) -> str | None:
     """Return a sentence on a file whose suffix no reader takes; None where its first bytes say nothing either."""
     try:
-        with path.open("rb") as file:
+        with open_regular_file(path) as file:
             head = file.read(HEAD)
     except OSError:
         return None

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, cast
 
 from taskgraft.contract.rows import UnreadableFile
 from taskgraft.files.file_kinds import HEAD, find_text_problem, recognize
+from taskgraft.files.regular_file import open_regular_file
 
 EncodingSetting = Callable[[str], str]
 """Encoding → how a recipe names it for a reader."""
@@ -29,7 +30,7 @@ def open_plain_or_gzip(
             is a workbook, an archive, a web page, UTF-16, …
     """
     try:
-        with path.open("rb") as file:
+        with open_regular_file(path) as file:
             if is_gzip_name(path):
                 _check_gzip(path, file.peek(2))
                 with gzip.open(file) as plain:

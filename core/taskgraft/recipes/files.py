@@ -16,11 +16,11 @@ from taskgraft.contract.config import parse_config
 from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, closest_match, join_words
+from taskgraft.files.unique_keys import unique_keys
 from taskgraft.recipes.overrides import apply_override
 from taskgraft.recipes.strict_yaml import InvalidDocument, read_yaml
 from taskgraft.storage.component_paths import check_base, located_recipe, with_base_at
 from taskgraft.storage.manifest import is_artifact, read_manifest
-from taskgraft.storage.unique_keys import unique_keys
 
 
 @dataclass(eq=False)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import TaskgraftError
-from taskgraft.storage.unique_keys import unique_keys
+from taskgraft.files.unique_keys import unique_keys
 
 SCHEMA = 1
 """The version of the artifact format. Older versions stay readable; newer ones are rejected."""

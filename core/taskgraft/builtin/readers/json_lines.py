@@ -11,8 +11,8 @@ import pyarrow as pa
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.files.open_file import open_plain_or_gzip
+from taskgraft.files.unique_keys import unique_keys
 from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
-from taskgraft.storage.unique_keys import unique_keys
 
 _LONGER_VALUE = re.compile(rb"(\xef\xbb\xbf)?\s*([\[{]\s*$|\[\s*\{)")
 """The first line of a list of objects, or of an object over many lines."""

@@ -200,8 +200,8 @@ def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_u
     changed = typed(*compare_command("--resume", "--set", "training.epochs=5"))
     assert (changed.code, changed.err) == (
         2,
-        "Error: Cannot resume intents.compare: its settings or data changed: training.epochs was 3, is 5. "
-        "Restore them, or start again without resume (on the command line: --overwrite instead of --resume).\n",
+        "Error: Cannot resume intents.compare: this changed since it was started: training.epochs was 3, is 5. "
+        "Restore it, or start again without resume (on the command line: --overwrite instead of --resume).\n",
     )
     unknown = typed(*compare_command("--resume", "--metric", "acuracy"))
     assert unknown.code == 2

@@ -1,7 +1,8 @@
 """The directory of a training run: its checkpoint, its identity, its metrics and a lock.
 
-``run.json`` identifies the run; ``state.safetensors`` is the checkpoint: tensors and, in its header, JSON; ``metrics.jsonl``
-has a line per step and epoch. A checkpoint is replaced by a rename, so it is complete even if the run is killed.
+``run.json`` identifies the run; ``state.safetensors`` is the checkpoint: tensors and, in its header, JSON and a digest of
+both; ``metrics.jsonl`` has a line per step and epoch. A checkpoint is replaced by a rename, so it is complete even if the run is
+killed.
 """
 
 import json
@@ -12,14 +13,22 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.files.json_text import parse_json
+from taskgraft.files.regular_file import check_regular_file, read_small_file
+from taskgraft.storage.verified_tensors import read_verified, write_verified
 
 RUN, STATE, METRICS, LOCK = "run.json", "state.safetensors", "metrics.jsonl", "lock"
 """The files of a run."""
+
+_FORMAT = 2
+"""Of the folder. Runs of format 1, which knew neither their base nor versions, had no such key."""
+
+_MOST_IDENTITY = 64 << 20
+"""Bytes of an identity; that of a table with 20,000 columns has 2 MB."""
 
 _START_AGAIN = "start again without resume (on the command line: --overwrite instead of --resume)"
 
@@ -30,14 +39,14 @@ class RunDirectoryError(TaskgraftError):
 
 @dataclass(eq=False)
 class ResumeMismatch(TaskgraftError):
-    """A run that cannot be resumed, since its settings or data changed."""
+    """A run that cannot be resumed, since its settings, its data, its base or versions of packages changed."""
 
     path: str
     changed: tuple[str, ...]
 
     def __str__(self) -> str:
         changes = "; ".join(self.changed)
-        return f"Cannot resume {self.path}: its settings or data changed: {changes}. Restore them, or {_START_AGAIN}."
+        return f"Cannot resume {self.path}: this changed since it was started: {changes}. Restore it, or {_START_AGAIN}."
 
 
 @dataclass
@@ -71,8 +80,11 @@ class RunDirectory:
             if before is None:
                 for name in (STATE, METRICS):
                     (self.path / name).unlink(missing_ok=True)
-                (self.path / f".{RUN}").write_text(json.dumps(identity, indent=1), "utf-8")
+                document = {"format": _FORMAT, **identity}
+                (self.path / f".{RUN}").write_text(json.dumps(document, indent=1), "utf-8")
                 (self.path / f".{RUN}").replace(self.path / RUN)
+            if (self.path / METRICS).exists():
+                check_regular_file(self.path / METRICS)
             self._metrics = (self.path / METRICS).open("a", encoding="utf-8", buffering=1)
         except Timeout:
             self._lock = None
@@ -100,11 +112,9 @@ class RunDirectory:
         if not self.writes:
             return
         assert self._metrics is not None
-        header = json.dumps({"values": values, "metrics": self._metrics.tell()})
         temporary = self.path / f".{STATE}"
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         try:
-            save_file(contiguous, temporary, {"state": header})
+            write_verified(temporary, {"values": values, "metrics": self._metrics.tell()}, tensors)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(self.path / STATE)
@@ -115,36 +125,58 @@ class RunDirectory:
     def load_state(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """Read the checkpoint, if there is one, and drop later metrics. Raises RunDirectoryError when it is damaged."""
         path = self.path / STATE
-        if not path.is_file():
+        try:
+            state, tensors = read_verified(path)
+        except FileNotFoundError:
             self._cut_metrics(0)
             return None
-        try:
-            with safe_open(path, framework="pt") as file:
-                state = json.loads(file.metadata()["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise self._error(f"its checkpoint is damaged ({error}); {_START_AGAIN}") from None
-        self._cut_metrics(state["metrics"])
-        return state["values"], tensors
+        except OSError as error:
+            raise self.damaged(str(error.strerror or error)) from None
+        except ValueError as error:
+            raise self.damaged(str(error)) from None
+        values, size = state.get("values"), state.get("metrics")
+        if not isinstance(values, dict) or type(size) is not int or size < 0:
+            raise self.damaged("it is no checkpoint of a run")
+        self._cut_metrics(size)
+        return values, tensors
+
+    def damaged(self, problem: str) -> RunDirectoryError:
+        """Return the error of a checkpoint that must not be used."""
+        return self._error(f"its checkpoint is damaged ({problem}); {_START_AGAIN}")
 
     def _cut_metrics(self, size: int) -> None:
-        if self._metrics is not None:
-            self._metrics.truncate(size)
-            self._metrics.seek(size)
+        """Drop the metrics after a checkpoint, which were ``size`` bytes of whole lines then."""
+        if self._metrics is None:
+            return
+        with (self.path / METRICS).open("rb") as file:
+            file.seek(max(size - 1, 0))
+            if size and file.read(1) != b"\n":
+                problem = f"its {METRICS} is damaged: of the first {size:,} bytes, written before the checkpoint, some are missing"
+                raise self._error(f"{problem}; {_START_AGAIN}")
+        self._metrics.truncate(size)
+        self._metrics.seek(size)
 
     def _read_identity(self) -> dict[str, Any] | None:
         try:
-            identity = json.loads((self.path / RUN).read_text("utf-8"))
-            if not isinstance(identity, dict):
-                raise ValueError("it does not identify a run")
-            return identity
+            return read_identity(self.path)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise self._error(f"its {RUN} cannot be read ({error})") from None
+            problem = getattr(error, "strerror", None) or error
+            raise self._error(f"its {RUN} cannot be read ({problem}); {_START_AGAIN}") from None
 
     def _error(self, problem: str) -> RunDirectoryError:
         return RunDirectoryError(f"The run folder {self.path} cannot be used: {problem}.")
+
+
+def read_identity(folder: Path) -> dict[str, Any]:
+    """Read the identity of the run in a folder. Raises OSError and, with a clause for a sentence, ValueError."""
+    identity = parse_json(read_small_file(folder / RUN, _MOST_IDENTITY))
+    if not isinstance(identity, dict):
+        raise ValueError("it does not identify a run")
+    if (version := identity.pop("format", 1)) != _FORMAT:
+        raise ValueError(f"it has format {version!r:.20}, but this version of taskgraft reads format {_FORMAT}")
+    return identity
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
@@ -161,4 +193,8 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") 
 
 def _short_json(value: Any) -> str:
     text = json.dumps(value) if not isinstance(value, list) else join_words(map(json.dumps, value), 3)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+_SHOWN = 66
+"""Characters of a changed value; a fingerprint in quotes has so many."""

@@ -3,6 +3,9 @@ BIN := .venv/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 SOURCES := core/taskgraft $(wildcard plugins/*/src)
 
+# Tests are compiled once, not by each process again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick attack lint docs bench newest clean
 
 demo: .venv/demo

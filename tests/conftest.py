@@ -1,6 +1,7 @@
 """Fixtures that several tests share."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,22 @@ from attacks import TALLIES, table
 from planting import Garden, garden_in, install
 
 from taskgraft.discovery.catalog import catalog
+
+WHOLE_FILE = re.compile(r"^pytestmark = pytest\.mark\.(slow|attack)$", re.MULTILINE)
+
+
+class WithoutMarkedFiles:
+    """Leaves files uncollected whose tests are all deselected by ``-m``: importing them takes seconds."""
+
+    def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
+        if collection_path.suffix != ".py" or "not " not in config.option.markexpr:
+            return None
+        mark = WHOLE_FILE.search(collection_path.read_text())
+        return True if mark and f"not {mark[1]}" in config.option.markexpr else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(WithoutMarkedFiles())  # a hook of this file would see the files of this folder alone
 
 
 @pytest.fixture

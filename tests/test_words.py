@@ -104,11 +104,14 @@ def is_participle(name):
     return first.endswith("ing") or (not others and (first in IRREGULAR or bool(re.search(r"..[^e]ed$", first))))
 
 
-TREES = {path.relative_to(CORE).as_posix(): ast.parse(path.read_text()) for path in MODULES}
+@pytest.fixture(scope="module")
+def trees():
+    """Each module of the core, parsed when a test asks for it: not while tests are collected."""
+    return {path.relative_to(CORE).as_posix(): ast.parse(path.read_text()) for path in MODULES}
 
 
-def test_a_public_name_is_defined_in_one_module():
-    assert {name: modules for name, modules in definitions(TREES).items() if len(modules) > 1} == {}
+def test_a_public_name_is_defined_in_one_module(trees):
+    assert {name: modules for name, modules in definitions(trees).items() if len(modules) > 1} == {}
 
 
 def test_a_name_that_is_defined_twice_is_found():
@@ -116,14 +119,14 @@ def test_a_name_that_is_defined_twice_is_found():
     assert definitions(trees) == {"cut": ["a.py", "b.py"]}
 
 
-def test_no_module_and_no_public_function_is_named_by_a_participle():
+def test_no_module_and_no_public_function_is_named_by_a_participle(trees):
     functions = {
         f"{module}:{node.name}"
-        for module, tree in TREES.items()
+        for module, tree in trees.items()
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and is_participle(node.name)
     }
-    assert functions | {module for module in TREES if is_participle(Path(module).stem)} == set()
+    assert functions | {module for module in trees if is_participle(Path(module).stem)} == set()
 
 
 @pytest.mark.parametrize("name", ["fitting", "taught", "dropping_invalid_rows", "evaluated"])

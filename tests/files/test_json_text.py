@@ -1,5 +1,7 @@
 """JSON within limits."""
 
+import time
+
 import pytest
 
 from taskgraft.files.json_text import MAX_DEPTH, parse_json
@@ -31,8 +33,22 @@ def test_half_a_surrogate_pair_is_refused(text):
 
 
 def test_a_number_of_5000_digits_is_refused():
-    with pytest.raises(ValueError, match="4300"):
+    with pytest.raises(ValueError, match=r"^it has a whole number of more than 4,300 digits$"):
         parse_json("1" * 5_000)
+
+
+def test_a_number_beyond_floats_is_refused():
+    with pytest.raises(ValueError, match=r"^the number -1e999 is too large$"):
+        parse_json("[-1e999]")
+    with pytest.raises(ValueError, match=r"^the number 1{19}…(1{17}\.5) is too large$"):
+        parse_json("1" * 400 + ".5")
+
+
+def test_100000_keys_are_read_in_a_second():
+    text = "{" + ", ".join(f'"k{number}": 1' for number in range(100_000)) + "}"
+    start = time.monotonic()
+    assert len(parse_json(text)) == 100_000
+    assert time.monotonic() - start < 1
 
 
 def test_a_duplicate_key_is_refused():

@@ -1,10 +1,8 @@
 """Arguments and options that several commands share, and how their values are read."""
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -186,15 +184,18 @@ def parse_reference(text: str, axis: str) -> Any:
     Raises:
         ConfigError: when the settings are not valid YAML.
     """
-    import tomllib
-
     from taskgraft.contract.config import ConfigError
-    from taskgraft.recipes.strict_yaml import InvalidDocument, read_yaml
+    from taskgraft.recipes.strict_toml import read_toml
+    from taskgraft.recipes.strict_yaml import InvalidDocument, TooLarge, read_yaml
 
     if not text.lstrip().startswith("{"):
         return text
-    with suppress(tomllib.TOMLDecodeError):  # as messages write settings: {name = "csv", encoding = "cp1252"}
-        return tomllib.loads(f"value = {text}")["value"]
+    try:
+        return read_toml(f"value = {text}")["value"]  # as messages write settings: {name = "csv", encoding = "cp1252"}
+    except TooLarge as error:
+        raise ConfigError(axis, (f"{text!r:.60} cannot be read: {error.problem}",)) from None
+    except InvalidDocument:
+        pass
     try:
         return read_yaml(text)
     except InvalidDocument as error:
@@ -211,10 +212,11 @@ def parse_json_reference(text: str, option: str) -> Any:
         ConfigError: when the settings are not valid JSON.
     """
     from taskgraft.contract.config import ConfigError
+    from taskgraft.files.json_text import parse_json
 
     if not text.lstrip().startswith("{"):
         return text
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         raise ConfigError(option, (f"{text!r:.60} is not valid JSON: {error}.",)) from None

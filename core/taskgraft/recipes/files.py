@@ -5,8 +5,6 @@ Paths in a file are relative to its folder. Those in overrides are relative to t
 
 import json
 import os
-import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +14,16 @@ from taskgraft.contract.config import parse_config
 from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, closest_match, join_words
-from taskgraft.files.unique_keys import unique_keys
+from taskgraft.files.json_text import parse_json
+from taskgraft.files.regular_file import read_small_file
 from taskgraft.recipes.overrides import apply_override
+from taskgraft.recipes.strict_toml import read_toml, sentence
 from taskgraft.recipes.strict_yaml import InvalidDocument, read_yaml
 from taskgraft.storage.component_paths import check_base, located_recipe, with_base_at
 from taskgraft.storage.manifest import is_artifact, read_manifest
+
+MAX_BYTES = 500_000
+"""Bytes of a recipe file. The largest real ones have a label per line, a few ten thousand of them."""
 
 
 @dataclass(eq=False)
@@ -84,7 +87,7 @@ def read_recipe(
 def _read_file(path: Path) -> dict[str, Any]:
     parse = _PARSERS.get(path.suffix.lower())
     try:
-        content = path.read_bytes()
+        content = read_small_file(path, MAX_BYTES)
     except FileNotFoundError:
         raise InvalidRecipe(str(path), f"there is no such file.{_similar_file(path)}") from None
     except IsADirectoryError:
@@ -100,33 +103,19 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise InvalidRecipe(str(path), f"the file is not UTF-8 (byte {content[error.start]:#04x}).", line) from None
     except InvalidDocument as error:
         raise InvalidRecipe(str(path), error.problem, error.line, error.column) from None
-    except ValueError as error:  # a duplicate key, or a number with too many digits
+    except ValueError as error:  # a duplicate key, nesting, a number with too many digits
         raise InvalidRecipe(str(path), f"{error}.") from None
-    except RecursionError:
-        raise InvalidRecipe(str(path), "it is nested too deeply.") from None
     if not isinstance(document, dict):
         kind = "empty" if document is None else f"a {type(document).__name__}"
         raise InvalidRecipe(str(path), f"the file is {kind}; keys are needed: {join_words(Recipe.model_fields)}.")
     return document
 
 
-def _parse_toml(text: str) -> object:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        match = re.fullmatch(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)", str(error), re.DOTALL)
-        if match is None:
-            raise InvalidDocument(_sentence(str(error))) from None
-        if match[2] is None:
-            raise InvalidDocument(_sentence(f"{match[1]} at the end of the file"), text.count("\n") + 1) from None
-        raise InvalidDocument(_sentence(match[1]), int(match[2]), int(match[3])) from None
-
-
 def _parse_json(text: str) -> object:
     try:
-        return json.loads(text, object_pairs_hook=unique_keys, parse_constant=_reject_constant)
+        return parse_json(text, constant=_reject_constant)
     except json.JSONDecodeError as error:
-        raise InvalidDocument(_sentence(error.msg.removesuffix(" at")), error.lineno, error.colno) from None
+        raise InvalidDocument(sentence(error.msg.removesuffix(" at")), error.lineno, error.colno) from None
 
 
 def _reject_constant(constant: str) -> None:
@@ -134,15 +123,11 @@ def _reject_constant(constant: str) -> None:
 
 
 _PARSERS: Mapping[str, Callable[[str], object]] = {
-    ".toml": _parse_toml,
+    ".toml": read_toml,
     ".json": _parse_json,
     ".yaml": read_yaml,
     ".yml": read_yaml,
 }
-
-
-def _sentence(problem: str) -> str:
-    return f"{problem[:1].lower()}{problem[1:].rstrip('.')}."
 
 
 def _similar_file(path: Path) -> str:

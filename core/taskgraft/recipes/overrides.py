@@ -1,7 +1,6 @@
 """Overrides of single settings of a recipe, applied before it is validated: ``training.epochs=5``."""
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, time
 from typing import Any
@@ -11,7 +10,10 @@ from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, ReaderSpec, Spec, SplitSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.names import InvalidName, parse_name
-from taskgraft.errors import closest_match, join_words
+from taskgraft.errors import closest_match, join_words, shorten
+from taskgraft.files.json_text import parse_json
+from taskgraft.recipes.strict_toml import read_toml
+from taskgraft.recipes.strict_yaml import InvalidDocument, TooLarge
 
 _COMPONENTS: Mapping[str, type[Spec]] = {
     "backbone": BackboneSpec,
@@ -46,7 +48,7 @@ def apply_override(document: dict[str, Any], text: str) -> None:
             inner = _as_table(kind, inner, steps[depth])
         table[step] = dict(inner) if isinstance(inner, Mapping) else {}
         table = table[step]
-    table[steps[-1]] = _parse_value(value)
+    table[steps[-1]] = _parse_value(text, value)
 
 
 def override_keys(texts: Iterable[str]) -> list[str]:
@@ -56,7 +58,7 @@ def override_keys(texts: Iterable[str]) -> list[str]:
 
 def override_error(text: str, problem: str) -> ConfigError:
     """Make the error for an override that cannot be applied."""
-    return ConfigError(f"'{text}' cannot be set", (problem,))
+    return ConfigError(f"'{shorten(text, 160)}' cannot be set", (problem,))
 
 
 def _check_key(text: str, steps: Sequence[str]) -> None:
@@ -110,15 +112,19 @@ def _as_table(kind: type[Spec], component: Any, key: str) -> Any:
     return table
 
 
-def _parse_value(text: str) -> Any:
+def _parse_value(override: str, text: str) -> Any:
     """Parse the value of an override. ``007``, dates and ``nan`` are not valid values of settings, so they are text."""
     try:
-        return json.loads(text, parse_constant=lambda constant: constant)
-    except (ValueError, RecursionError):
+        return parse_json(text, constant=lambda constant: constant)
+    except json.JSONDecodeError:
         pass
+    except ValueError as error:  # a duplicate key, nesting, a number with too many digits
+        raise override_error(override, f"{error}.") from None
     try:
-        document = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
+        document = read_toml(f"value = {text}")
+    except TooLarge as error:
+        raise override_error(override, error.problem) from None
+    except InvalidDocument:
         return text
     value = document.pop("value", text)
     not_finite = value in (float("inf"), -float("inf")) or value != value

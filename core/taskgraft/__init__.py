@@ -4,6 +4,12 @@ A name is imported when it is first used. The names and the modules that define 
 checkers and editors read.
 """
 
+# ruff: noqa: E402, I001 - the working folder is left out before anything is looked for in it
+from taskgraft.import_path import is_command, leave_out_working_folder
+
+if is_command():
+    leave_out_working_folder()
+
 from typing import Any
 
 import lazy_loader

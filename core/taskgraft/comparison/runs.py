@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -13,13 +12,14 @@ from functools import cached_property
 from pathlib import Path
 
 from taskgraft.comparison.results import Candidate, RunResult
-from taskgraft.comparison.worker import RECORD, RunRecord, RunRequest
+from taskgraft.comparison.worker import RECORD, RunRecord, RunRequest, remove_checkpoint
 from taskgraft.composition.compose import combine
 from taskgraft.composition.resolve import ResolvedComponent, resolve
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError
+from taskgraft.import_path import child_environment
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.run_directory import RunDirectory
 
@@ -82,6 +82,7 @@ class Runs:
         folder = self.folder / RUNS / f"{name}-seed-{seed}-{setup.digest[:8]}"
         record = RunRecord.read(folder)
         if record is not None and record.final:
+            remove_checkpoint(folder)
             return record
         folder.mkdir(parents=True, exist_ok=True)
         training = self.recipe.training.model_copy(update={"seed": seed})
@@ -109,9 +110,8 @@ def _mismatch(recipe: Recipe, setup: CandidateSetup) -> str | None:
 def _run_worker(folder: Path) -> str | None:
     """Run the worker with the import path of this process, which it never outlives. Return how it crashed, if it did."""
     (folder / RECORD).unlink(missing_ok=True)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "taskgraft.comparison.worker", str(folder)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, env=environment)
+    command = [sys.executable, "-P", "-m", "taskgraft.comparison.worker", str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, env=child_environment())
     assert process.stdin is not None
     try:
         code = process.wait()

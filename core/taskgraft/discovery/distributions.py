@@ -1,5 +1,6 @@
 """Installed distributions and their entry points: where a spec comes from."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
@@ -28,7 +29,7 @@ def iter_entry_points(group: str) -> Iterator[tuple[PluginSource, EntryPoint]]:
     damage in one distribution does not stop the others.
     """
     by_distribution: dict[str, list[tuple[PluginSource, EntryPoint]]] = {}
-    for one in distributions():
+    for one in distributions(path=list(filter(None, sys.path))):  # "" is the working folder of an interactive Python
         metadata = _read_metadata(one)
         if metadata is None or normalize_distribution(metadata[0]) in by_distribution:
             continue

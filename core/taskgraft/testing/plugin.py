@@ -1,10 +1,8 @@
 """Laws of a plugin: its module is found without heavy imports, and its specs describe what they build."""
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -23,6 +21,8 @@ from taskgraft.discovery.catalog import BLOCK_VARIABLE
 from taskgraft.discovery.distributions import iter_entry_points
 from taskgraft.discovery.loader import HEAVY_LIBRARIES, SPEC_TYPES
 from taskgraft.errors import join_words
+from taskgraft.files.temporary_folder import temporary_folder
+from taskgraft.import_path import child_environment
 from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.compare import require_same_description
 
@@ -54,15 +54,15 @@ def check_module_is_found(law: Law, module: str) -> None:
     Args:
         module: the module that the entry point names.
     """
-    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        about = Path(folder) / f"{_DISTRIBUTION.replace('-', '_')}-0.dist-info"
+    with temporary_folder() as folder:
+        about = folder / f"{_DISTRIBUTION.replace('-', '_')}-0.dist-info"
         about.mkdir()
         about.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {_DISTRIBUTION}\nVersion: 0\n")
         about.joinpath("entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nmain = {module}\n")
         others = ",".join({source.distribution for source, _ in iter_entry_points(ENTRY_POINT_GROUP)})
         process = subprocess.run(
-            [sys.executable, "-c", _SCRIPT, json.dumps([folder, *sys.path]), _DISTRIBUTION],
-            env={**os.environ, BLOCK_VARIABLE: others},
+            [sys.executable, "-P", "-c", _SCRIPT, json.dumps([str(folder), *sys.path]), _DISTRIBUTION],
+            env={**child_environment(), BLOCK_VARIABLE: others},
             capture_output=True,
             text=True,
             check=False,

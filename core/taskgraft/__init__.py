@@ -4,7 +4,7 @@ A name is imported when it is first used. The names and the modules that define 
 checkers and editors read.
 """
 
-# ruff: noqa: E402, I001 - the working folder is left out before anything is looked for in it
+# First of all: what is imported below is not looked for in the working folder.
 from taskgraft.import_path import is_command, leave_out_working_folder
 
 if is_command():

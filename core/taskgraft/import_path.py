@@ -1,7 +1,7 @@
 """The import path of the command ``taskgraft`` and of the processes that it starts: the working folder is not on it.
 
-Who runs a command in a folder of downloaded files does not mean to run the ``queue.py`` in it. Until the folder is off the path,
-nothing may be imported that Python itself does not import first, so this module imports only ``os`` and ``sys``.
+A user who types a command in a folder of downloaded files does not mean to run the ``queue.py`` in it. Until the folder is off
+the path, nothing may be imported that Python has not imported already, so this module imports only ``os`` and ``sys``.
 """
 
 import os

@@ -1,11 +1,13 @@
 import errno
 import os
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from taskgraft.reading import arrow_spool
 from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
 from taskgraft.reading.errors import DataError
 
@@ -44,9 +46,9 @@ def test_nothing_is_left_after_an_error(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-def test_a_full_disk_is_reported_with_the_folder(monkeypatch):
-    monkeypatch.setattr(tempfile, "mkstemp", lambda prefix, suffix: (os.open("/dev/full", os.O_WRONLY), "/dev/none"))
-    monkeypatch.setattr(os, "unlink", lambda path: None)
+def test_a_full_disk_is_reported_with_the_folder(monkeypatch, tmp_path):
+    (tmp_path / "rows.arrow").symlink_to("/dev/full")
+    monkeypatch.setattr(arrow_spool, "temporary_folder", lambda: nullcontext(tmp_path))
     with ArrowSpool() as spill, pytest.raises(DataError) as caught:
         spill.write(pa.table({"a": range(100_000)}))
     assert str(caught.value) == (

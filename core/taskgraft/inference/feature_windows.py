@@ -1,10 +1,8 @@
 """Features of any number of rows in bounded memory: window after window, in row order."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,6 +22,7 @@ from taskgraft.engine.feature_checks import check_features
 from taskgraft.engine.forward import forward_batches
 from taskgraft.engine.precision import autocast
 from taskgraft.engine.task_module import module_device
+from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.inference.row_features import RaggedFeatures, check_shapes, from_features, in_row_order
 from taskgraft.inference.row_results import invalid_row_notes
 from taskgraft.progress import ProgressReporter
@@ -118,9 +117,9 @@ class WindowedExtraction:
         size = self.settings.batch_size
         step = max((WINDOW_ROWS if backbone.processor.cacheable else HEAVY_WINDOW_ROWS) // size, 1) * size
         for start in range(0, len(self.rows), step):
-            with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+            with temporary_folder() as folder:
                 rows = self.rows.take(range(start, min(start + step, len(self.rows))))
-                processed = preprocess(rows, self.columns, backbone, Path(folder), WINDOW_BYTES)
+                processed = preprocess(rows, self.columns, backbone, folder, WINDOW_BYTES)
                 self.invalid |= {start + row: reason for row, reason in processed.invalid.items()}
                 if len(processed.invalid) == len(rows) or (self.invalid and self.settings.on_bad_row == "error"):
                     continue  # nothing more is computed, but all invalid rows are listed

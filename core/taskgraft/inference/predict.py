@@ -1,6 +1,5 @@
 """Prediction with a fitted model: read the rows, preprocess them, run the model."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from taskgraft.data.batching import BatchBudget
 from taskgraft.data.dataset import process_inputs, report_notes
 from taskgraft.data.preprocessing import ProcessedInputs
 from taskgraft.engine.forward import predict_batches, show_progress
+from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.inference.errors import NoProbabilities
 from taskgraft.inference.prediction_table import PredictionColumns
 from taskgraft.inference.row_results import (
@@ -177,8 +177,8 @@ class Predictor:
         Returns:
             their predictions, in order; and row → why it is invalid.
         """
-        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            inputs, invalid = self._process(rows, Path(folder))
+        with temporary_folder() as folder:
+            inputs, invalid = self._process(rows, folder)
             if inputs is None or (invalid and unless_invalid):
                 return Predictions([]), invalid
             progress, workers = show_progress(self.reporter), self.recipe.training.workers
@@ -190,8 +190,8 @@ class Predictor:
 
     def check(self, rows: Rows) -> Mapping[int, str]:
         """Find the invalid ones among some rows, without running the model: row → why it is invalid."""
-        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-            return self._process(rows, Path(folder))[1]
+        with temporary_folder() as folder:
+            return self._process(rows, folder)[1]
 
     def report(self, rows: Rows, invalid: Mapping[int, str]) -> None:
         """Report the notes on all rows."""
@@ -222,8 +222,8 @@ def reference_features(fitted: FittedTask, recipe: Recipe, data: Any) -> Callabl
     drop_invalid(rows, rows.invalid, "error", FIX_ADVICE)
     rows = format_inputs(rows.take(range(min(len(rows), recipe.training.batch_size))), fitted, recipe)
     drop_invalid(rows, rows.invalid, "error", FIX_ADVICE)
-    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        inputs = process_inputs(fitted.task.backbone, rows, recipe, Path(folder))
+    with temporary_folder() as folder:
+        inputs = process_inputs(fitted.task.backbone, rows, recipe, folder)
         drop_invalid(rows, inputs.invalid, "error", FIX_ADVICE)
         batch = inputs.source.gather(range(len(rows))).to(fitted.task.device)
 

@@ -2,7 +2,6 @@
 
 import csv
 import shutil
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import BinaryIO
 from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.errors import closest_match
+from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.inputs.input_request import InputRequest
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.errors import DataError
@@ -40,8 +40,8 @@ def read_standard_input(request: InputRequest, data: StandardInput) -> Rows:
         DataError: when the stream is empty or not text.
         UnreadableFile: when its reader rejects it.
     """
-    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        path = Path(folder, NAME)
+    with temporary_folder() as folder:
+        path = folder / NAME
         with path.open("wb") as file:
             shutil.copyfileobj(data.stream, file)
         reader = request.reader if request.any_file else _find_reader(path, request)

@@ -1,6 +1,5 @@
 """Evaluate a fitted task on labelled rows: read them, predict, compute metrics."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.evaluation.baselines import fit_requested_baselines
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import LabelledPredictions, evaluate_predictions, prepare_evaluation
+from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.inference.predict import format_inputs, inference_budget
 from taskgraft.inputs.data_settings import change_data_settings
 from taskgraft.inputs.input_request import InputRequest
@@ -57,8 +57,8 @@ def evaluate_rows(
     rows = read_rows(data, catalog(), "the data", reader=reader, any_file=any_file, on_bad_row=on_bad_row)
     rows = format_inputs(rows, fitted, recipe)
     rows = drop_invalid(rows, rows.invalid, on_bad_row)
-    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        labelled = eval_dataset(fitted.head, fitted.target, task.backbone, rows, recipe, Path(folder, "rows"))
+    with temporary_folder() as folder:
+        labelled = eval_dataset(fitted.head, fitted.target, task.backbone, rows, recipe, folder / "rows")
         rows, dataset = labelled.rows, labelled.dataset
         seen = seen_rows_note(data, fit_recipe.data, fitted.chosen)
         notes = {**({seen: len(rows)} if seen else {}), **labelled.notes}
@@ -66,7 +66,7 @@ def evaluate_rows(
         evaluation = prepare_evaluation(
             fitted, recipe, label, rows, request.metrics, request.groups, request.resamples, request.figures
         )
-        requested = fit_requested_baselines(request.baselines, fitted, fit_recipe, label, Path(folder, "training_rows"))
+        requested = fit_requested_baselines(request.baselines, fitted, fit_recipe, label, folder / "training_rows")
         budget = inference_budget(recipe, request.batch_size)
         predictions = predict_batches(task, 0, dataset.inputs, budget, show_progress(reporter))
     predicted = LabelledPredictions(predictions, all_targets(dataset.targets), rows, notes)

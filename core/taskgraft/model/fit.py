@@ -1,6 +1,5 @@
 """Fit a composition: read its data, train it, and evaluate the validation rows."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import evaluate_predictions, prepare_evaluation
+from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.preparation.validation_choices import selection_note
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import verbatim_columns
@@ -135,8 +135,8 @@ def fit_and_evaluate(
     reporter: ProgressReporter,
 ) -> tuple[FitResult, Mapping[str, float]]:
     """Train, and evaluate the validation rows. An error of that evaluation is reported; the model is fitted all the same."""
-    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
-        result = fit(composition, recipe, rows, validation_rows, reporter, Path(folder), run, shared_cache)
+    with temporary_folder() as folder:
+        result = fit(composition, recipe, rows, validation_rows, reporter, folder, run, shared_cache)
     metrics: Mapping[str, float] = {}
     if result.validation is not None:
         try:

@@ -1,16 +1,16 @@
 """Spool rows from a file to memory-mapped Arrow: written batch by batch to an unlinked temporary file."""
 
-import os
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 import pyarrow as pa
 
 from taskgraft.contract.rows import Rows
+from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.reading.errors import DataError
 
 ROWS_PER_WRITE = 4_096
@@ -23,13 +23,13 @@ _UnifySchemas = Callable[[Sequence[pa.Schema]], pa.Schema]
 class ArrowSpool:
     """Takes tables one after another and returns them as one memory-mapped table.
 
-    The file is in the folder of temporary files and is unlinked as soon as the rows are complete, so nothing is left of it
-    once the process ends, however that happens.
+    The file is in a temporary folder and is unlinked as soon as the rows are complete, but stays mapped.
     """
 
     def __init__(self) -> None:
-        handle, self._path = tempfile.mkstemp(prefix="taskgraft-", suffix=".arrow")
-        self._file = os.fdopen(handle, "wb")
+        self._folder = ExitStack()
+        self._path = self._folder.enter_context(temporary_folder()) / "rows.arrow"
+        self._file = self._path.open("wb")
         self._schemas: list[pa.Schema] = []
 
     def __enter__(self) -> Self:
@@ -40,8 +40,7 @@ class ArrowSpool:
     ) -> None:
         with suppress(OSError):  # a failed write was reported already
             self._file.close()
-        with suppress(PermissionError):  # Windows does not delete a file that is mapped
-            os.unlink(self._path)
+        self._folder.close()
 
     def write(self, table: pa.Table) -> None:
         """Append rows. Their types may differ from those of the rows before.
@@ -63,7 +62,7 @@ class ArrowSpool:
     def finish(self, unify: _UnifySchemas = pa.unify_schemas) -> pa.Table:
         """Return all rows with one schema. A column that was written with another type is cast, in memory."""
         schema = unify(self._schemas)
-        with pa.memory_map(self._path) as file:
+        with pa.memory_map(str(self._path)) as file:
             tables = [_cast(pa.ipc.open_stream(file).read_all(), schema) for _ in self._schemas]
         return pa.concat_tables(tables)
 

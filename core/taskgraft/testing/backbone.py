@@ -1,8 +1,6 @@
 """Laws of a backbone as a whole: its description, parts, roles, gradients, export and fingerprint."""
 
-import tempfile
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, FeatureDescription, LayerRole, Layout, Part
 from taskgraft.contract.specs import BackboneSpec
 from taskgraft.errors import join_words
+from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.testing.backbone_fixture import prepare_backbone
 from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.compare import require_same_description, same_bits
@@ -123,13 +122,13 @@ def check_output_modules_return_part_outputs(law: Law, backbone: Backbone, input
 def check_export_changes_no_tensor(law: Law, backbone: Backbone) -> None:
     """A backbone that can be exported writes files into the given folder, and changes no tensor."""
     before = {name: tensor.detach().clone() for name, tensor in named_tensors(backbone).items()}
-    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+    with temporary_folder() as folder:
         with law.must_succeed("export"):
             try:
-                backbone.export(Path(folder))
+                backbone.export(folder)
             except ExportNotSupported:
                 return
-        if not any(path.is_file() for path in Path(folder).rglob("*")):
+        if not any(path.is_file() for path in folder.rglob("*")):
             raise law.violation("no file was written")
     after = named_tensors(backbone)
     if changed := [name for name in before if name not in after or not same_bits(before[name], after[name])]:

@@ -1,9 +1,7 @@
 """Laws of metrics and baselines: a metric counts each row as often as it is drawn, a baseline predicts row by row."""
 
 import math
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
 from taskgraft.contract.specs import BaselineSpec, MetricFunction, MetricSpec, Spec
+from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.testing.check import Law, law_check
 from taskgraft.testing.labelled_rows import LabelledRows, sample_rows
 from taskgraft.testing.plugin import config_to_try, json_round_trip, load_specs
@@ -44,10 +43,10 @@ def check_figures_are_files(law: Law, module: str, configs: Mapping[str, Config]
     for spec_law, spec, config, rows in _cases(MetricSpec, law, module, configs, labelled):
         if spec.plot is None:
             continue
-        with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder:
+        with temporary_folder() as folder:
             with spec_law.must_succeed("plot"):
-                returned = spec.plot(rows.predictions, rows.truth, rows.columns, config, Path(folder))
-            written = sorted(path for path in Path(folder).iterdir() if path.stat().st_size)
+                returned = spec.plot(rows.predictions, rows.truth, rows.columns, config, folder)
+            written = sorted(path for path in folder.iterdir() if path.stat().st_size)
             if not written or sorted(returned) != written:
                 names = [[path.name for path in paths] for paths in (sorted(returned), written)]
                 raise spec_law.violation(f"it returns {names[0]}, but the folder holds {names[1]}")

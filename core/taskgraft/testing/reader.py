@@ -1,11 +1,11 @@
 """Laws of a reader: the same rows each time, which a user can locate in the file, and files left unchanged."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.contract.specs import ReaderSpec
+from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.testing.check import InsufficientExamples, Law, law_check
 
 _GARBAGE = bytes(range(256)) * 4
@@ -102,8 +102,8 @@ def check_unreadable_files_are_reported(law: Law, spec: ReaderSpec, config: Conf
     """A missing, empty or random file gives rows or UnreadableFile, nothing else."""
     if not spec.suffixes:
         return
-    with TemporaryDirectory(prefix="taskgraft-") as folder:
-        path = Path(folder) / f"file{spec.suffixes[0]}"
+    with temporary_folder() as folder:
+        path = folder / f"file{spec.suffixes[0]}"
         for what, content in (("a missing file", None), ("an empty file", b""), ("random bytes", _GARBAGE)):
             if content is not None:
                 path.write_bytes(content)

@@ -1,6 +1,5 @@
 """Laws of a strategy: a pure function from descriptions to stages, which the trainer runs under the weight guard."""
 
-import tempfile
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
@@ -35,6 +34,7 @@ from taskgraft.contract.descriptions import (
 from taskgraft.contract.head import Head
 from taskgraft.contract.plan import HeadSolver, Insertion, Plan, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
+from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.inference.errors import NoProbabilities
 from taskgraft.model.compose import compose, load
 from taskgraft.model.task_model import TaskModel
@@ -171,8 +171,8 @@ def train_and_reload(
             training={"epochs": 1, "batch_size": -(-rows // 2), "warmup": 0.0},
             quiet=True,
         )
-    with tempfile.TemporaryDirectory(prefix="taskgraft-") as folder, law.must_succeed("saving and loading"):
-        loaded = load_again(model.save(Path(folder) / "artifact"))
+    with temporary_folder() as folder, law.must_succeed("saving and loading"):
+        loaded = load_again(model.save(folder / "artifact"))
     if _predictions(model, inputs) != _predictions(loaded, inputs):
         raise law.violation("predictions differ after loading")
     assert model.fitted is not None

@@ -149,10 +149,10 @@ def test_checksums_that_do_not_name_exactly_the_files_are_rejected(artifact, rea
 
 
 def test_an_artifact_left_by_an_interrupted_save_is_pointed_to(artifact):
-    backup = artifact.with_name(".intents-old-abc")
+    backup = artifact.with_name(".intents-0123abcd.taskgraft-old")
     artifact.rename(backup)
     assert problem(read_manifest, artifact) == (
-        "there is no such folder; an interrupted save left .intents-old-abc next to it, which you can rename back"
+        "there is no such folder; an interrupted save left .intents-0123abcd.taskgraft-old next to it, which you can rename back"
     )
 
 

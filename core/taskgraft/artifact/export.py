@@ -7,7 +7,7 @@ from taskgraft.composition.compose import Composition
 from taskgraft.contract.backbone import Backbone, ExportNotSupported
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import join_words
-from taskgraft.storage.atomic_write import OutputError, atomic_folder
+from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers
 
 EXPORTED = "taskgraft-export.json"
 """Describes an export. A folder with it may be overwritten."""
@@ -40,6 +40,7 @@ def export_checkpoint(
 
 
 def _check_replaceable(folder: Path, *, overwrite: bool) -> None:
+    remove_leftovers(folder)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not overwrite:

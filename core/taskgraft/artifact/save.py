@@ -23,7 +23,7 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.precision import is_finite
 from taskgraft.errors import join_words
 from taskgraft.evaluation.baselines import resolve_baseline
-from taskgraft.storage.atomic_write import OutputError, atomic_folder
+from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers
 from taskgraft.storage.component_paths import component_paths
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import (
@@ -85,6 +85,7 @@ def processor_settings(backbone: Backbone) -> dict[str, Any]:
 
 
 def _check_replaceable(path: Path, *, overwrite: bool) -> None:
+    remove_leftovers(path)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:

@@ -15,6 +15,7 @@ from taskgraft.cli.errors import CliError, Interrupted
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import join_words
+from taskgraft.storage.atomic_write import remove_leftovers
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, is_artifact
 from taskgraft.text_table import TextTable
 
@@ -97,6 +98,7 @@ def _default_output(path: Path) -> Path:
 def _check_output(artifact: Path, *, overwrite: bool) -> None:
     """Reject a folder where the artifact could not be saved in the end."""
     elsewhere = "Choose another folder with -o"
+    remove_leftovers(artifact)
     if artifact.is_symlink() or artifact.exists():
         empty = artifact.is_dir() and not any(artifact.iterdir())
         if not empty and not overwrite:
@@ -112,7 +114,7 @@ def _check_output(artifact: Path, *, overwrite: bool) -> None:
             )
     parent = next(folder for folder in artifact.absolute().parents if folder.exists())
     try:
-        Path(tempfile.mkdtemp(prefix=f".{artifact.name}-", dir=parent)).rmdir()
+        tempfile.TemporaryFile(dir=parent).close()
     except OSError as error:
         raise _nothing_fitted(f"{parent} cannot be written to ({error.strerror})", elsewhere) from None
 

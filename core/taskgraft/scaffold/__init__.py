@@ -2,7 +2,6 @@
 
 import keyword
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,7 +15,7 @@ from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.names import is_distribution, normalize_distribution
 from taskgraft.errors import TaskgraftError, closest_match, join_words
-from taskgraft.storage.atomic_write import OutputError
+from taskgraft.storage.atomic_write import OutputError, atomic_folder
 
 KINDS: Mapping[str, type[Spec]] = {kind.axis: kind for kind in (BackboneSpec, HeadSpec, StrategySpec)}
 """The kinds of plugin that there is a template for."""
@@ -100,14 +99,10 @@ def write_plugin(names: PluginNames, folder: Path) -> list[Path]:
         raise OutputError(str(folder), f"there is no folder {folder.parent}", "plugin")
     texts = _fill_templates(names)
     try:
-        with tempfile.TemporaryDirectory(prefix=".taskgraft-", dir=folder.absolute().parent) as temporary:
-            project = Path(temporary, "plugin")
+        with atomic_folder(folder) as project:
             for path, text in texts.items():
                 project.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
                 project.joinpath(path).write_text(text, encoding="utf-8")
-            if folder.is_dir():
-                folder.rmdir()
-            project.rename(folder)
     except OSError as error:
         raise OutputError(str(folder), str(error.strerror or error), "plugin") from None
     return [Path(path) for path in texts]

@@ -1,14 +1,33 @@
-"""Atomic writes: output goes to a temporary path in the same folder, and is renamed once it is complete."""
+"""Atomic and durable writes: output goes to a temporary folder beside its path, and is renamed once it is complete.
 
+What is renamed was synced before, and the folder around it is synced after. So a power cut leaves the previous output or the
+new one, whole, and the caller may then delete what it replaces. File systems that cannot sync work too, without this promise.
+
+Files and folders get the permissions that the umask allows (666 and 777 without its bits), also where the library that wrote
+them chose others.
+
+A killed process, or a power cut, leaves its temporary folder. The next write to the same path removes it, unless a living
+process holds it: the folder is locked while in use. (Not on Windows, or where folders cannot be locked; there it stays.)
+"""
+
+import os
+import re
 import shutil
-import tempfile
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from errno import EACCES, EBADF, EINVAL, EISDIR, ENOSYS, ENOTSUP, EPERM
 from pathlib import Path
 from uuid import uuid4
 
 from taskgraft.errors import TaskgraftError, join_words
+
+_NEW, _OLD = ".taskgraft-new", ".taskgraft-old"
+"""The suffixes of temporary folders: what is being written, and what is being replaced."""
+
+_CANNOT_SYNC = frozenset({EACCES, EBADF, EINVAL, EISDIR, ENOSYS, ENOTSUP, EPERM})
+"""The errors of file systems that cannot sync a folder, or a file. Others mean that the data did not reach the disk."""
 
 
 def check_output_path(path: Path, suffixes: Iterable[str], what: str, *, overwrite: bool) -> None:
@@ -30,19 +49,24 @@ def check_output_path(path: Path, suffixes: Iterable[str], what: str, *, overwri
 
 @contextmanager
 def atomic_file(path: Path, what: str, destination: Callable[[], Path] | None = None) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success, move the file to ``path``. Raises OutputError when it cannot.
+    """Do as :func:`replaced_file` does, and raise OutputError when the file cannot be written.
 
     Args:
-        destination: returns the path to move the file to instead, once it is complete.
+        destination: returns the path in the same folder to move the file to instead, once it is complete.
     """
-    temporary = path.with_name(f".{path.name}-{uuid4().hex[:8]}")
     try:
-        yield temporary
-        temporary.replace(path if destination is None else destination())
+        with replaced_file(path, destination) as temporary:
+            yield temporary
     except OSError as error:
         raise OutputError(str(path), str(error.strerror or error), what) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_file(path: Path, destination: Callable[[], Path] | None = None) -> Iterator[Path]:
+    """Yield a temporary path; on success, move the file there to ``path``, or its ``destination``. Raises OSError."""
+    with _temporary_folder(path) as folder:
+        yield folder / path.name
+        _move(folder / path.name, path if destination is None else destination())
 
 
 def move_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: str) -> list[Path]:
@@ -54,41 +78,144 @@ def move_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: str) 
         write: called with an empty temporary folder; returns the files that it wrote there.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".taskgraft-", dir=folder) as temporary:
-            return [path.replace(folder / path.name) for path in write(Path(temporary))]
+        make_folder(folder)
+        with _temporary_folder(folder / what) as temporary:
+            return [_move(path, folder / path.name) for path in write(temporary)]
     except OSError as error:
         raise OutputError(str(folder), str(error.strerror or error), what) from None
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder next to ``path``; on success it replaces ``path``.
+def atomic_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Yield an empty temporary folder; on success it becomes ``path``, created with its parents. Raises OSError.
 
-    If the process is killed during the swap, the previous folder is left next to it as ``.<name>-old-…``. Raises OSError.
+    If the process is killed between the two renames of a swap, the previous folder comes back with :func:`remove_leftovers`.
+
+    Args:
+        replace: whether what is there is replaced; otherwise a folder with files in it is an OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
+    make_folder(path.parent)
+    with _temporary_folder(path) as temporary:
         yield temporary
-        temporary.chmod(0o755)
-        _replace_folder(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if replace and path.exists():
+            _swap(temporary, path)
+        else:
+            _move(temporary, path)
 
 
-def _replace_folder(new: Path, path: Path) -> None:
-    backup = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents, if needed, so that they survive a power cut. Raises OSError."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync(folder.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left beside an output path. A previous folder that was being replaced comes back."""
+    with suppress(OSError):  # a folder that cannot be listed or changed fails later, with a reason
+        for found in _leftovers(path):
+            if (lock := _lock(found)) is not None:
+                if found.suffix == _OLD and not path.exists():
+                    found.rename(path)
+                shutil.rmtree(found, ignore_errors=True)
+                os.close(lock)
+
+
+def interrupted_swaps(path: Path) -> list[Path]:
+    """Find the previous folders of a path that interrupted swaps moved away."""
+    return [found for found in _leftovers(path) if found.suffix == _OLD]
+
+
+def _leftovers(path: Path) -> list[Path]:
+    name = re.compile(rf"\.{re.escape(path.name)}-[0-9a-f]{{8}}({_NEW}|{_OLD})")
+    return sorted(found for found in path.parent.iterdir() if name.fullmatch(found.name))
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk. Raises OSError when they cannot be written."""
     try:
-        if path.exists():
-            path.rename(backup)
-        new.rename(path)
-    except OSError:
-        if not path.exists() and any(backup.iterdir()):
+        handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def _move(source: Path, path: Path) -> Path:
+    """Rename what a temporary folder holds, or such a folder, with everything in it on the disk before and after."""
+    folder = source if source.is_dir() else source.parent
+    _settle(source, folder.stat().st_mode)
+    moved = source.replace(path)
+    sync(path.parent)
+    return moved
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put a temporary folder in the place of another one, which is deleted once the new one is on the disk."""
+    _settle(new, new.stat().st_mode)
+    backup = path.with_name(f".{path.name}-{uuid4().hex[:8]}{_OLD}")
+    lock = _lock(path)
+    try:
+        path.rename(backup)
+        _move(new, path)
+    except BaseException:
+        if not path.exists() and backup.exists():
             backup.rename(path)
         raise
     finally:
-        shutil.rmtree(backup, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+    shutil.rmtree(backup, ignore_errors=True)
+
+
+def _settle(path: Path, mode: int) -> None:
+    """Give files and folders the permissions of a new folder, and sync them."""
+    if path.is_symlink():
+        return
+    is_folder = path.is_dir()
+    for inside in path.iterdir() if is_folder else ():
+        _settle(inside, mode)
+    wanted = mode & (0o777 if is_folder else 0o666)
+    if path.stat().st_mode & 0o777 != wanted:
+        with suppress(PermissionError):  # file systems without permissions
+            path.chmod(wanted)
+    sync(path)
+
+
+@contextmanager
+def _temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside a path, locked while this process uses it, and remove it in the end."""
+    remove_leftovers(path)
+    folder = path.with_name(f".{path.name}-{uuid4().hex[:8]}{_NEW}")
+    folder.mkdir()
+    lock = _lock(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder until the handle returned is closed, or this process ends. None if that is not possible."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise
+        return handle
+    return None
 
 
 @dataclass(eq=False)

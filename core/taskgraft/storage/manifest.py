@@ -16,6 +16,7 @@ from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import TaskgraftError
 from taskgraft.files.unique_keys import unique_keys
+from taskgraft.storage.atomic_write import interrupted_swaps
 
 SCHEMA = 1
 """The version of the artifact format. Older versions stay readable; newer ones are rejected."""
@@ -159,5 +160,5 @@ def _parse_manifest(folder: Path, content: bytes) -> Manifest:
 
 def _backup_hint(folder: Path) -> str:
     """Point to the previous artifact if overwriting it was interrupted."""
-    backups = sorted(folder.parent.glob(f".{folder.name}-old-*")) if folder.name else []
+    backups = interrupted_swaps(folder) if folder.parent.is_dir() else []
     return f"; an interrupted save left {backups[-1].name} next to it, which you can rename back" if backups else ""

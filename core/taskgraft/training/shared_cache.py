@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from typing import Any
 from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.memory import peak_memory
+from taskgraft.storage.atomic_write import atomic_folder
 from taskgraft.storage.fingerprints import combined_digest
 
 COST_FILE = "note.json"
@@ -47,17 +46,11 @@ class SharedCache:
             self.seconds += 0.0 if resumed else cost["seconds"]
             self.memory = max(self.memory, cost["memory"])
             return TensorCache.open(entry)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".", dir=self.folder))
-        try:
+        with atomic_folder(entry, replace=False) as temporary:
             start = time.monotonic()
             compute(temporary).write_index()
             cost = {"seconds": time.monotonic() - start, "memory": peak_memory()}
             (temporary / COST_FILE).write_text(json.dumps(cost), "utf-8")
-            temporary.rename(entry)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
         return TensorCache.open(entry)
 
 

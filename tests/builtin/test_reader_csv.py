@@ -182,4 +182,4 @@ def test_a_missing_file_is_rejected(tmp_path):
 def test_a_folder_is_rejected(tmp_path):
     with pytest.raises(UnreadableFile) as caught:
         read_csv(tmp_path, CsvConfig())
-    assert str(caught.value) == f"{tmp_path}: the file cannot be read (Is a directory)."
+    assert str(caught.value) == f"{tmp_path}: the file cannot be read (it is a folder, not a regular file)."

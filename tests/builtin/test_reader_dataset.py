@@ -7,7 +7,8 @@ import pytest
 from pyarrow import parquet
 
 from taskgraft.builtin.readers.configs import HubConfig
-from taskgraft.builtin.readers.hf_datasets import dataset_to_arrow, read_dataset_folder, read_hub
+from taskgraft.builtin.readers.dataset_folder import read_dataset_folder
+from taskgraft.builtin.readers.hf_datasets import dataset_to_arrow, read_hub
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import UnreadableFile
 
@@ -49,7 +50,7 @@ def test_a_damaged_folder_is_rejected(tmp_path):
     (tmp_path / "saved" / "state.json").write_text("{}")
     with pytest.raises(UnreadableFile) as caught:
         read_dataset_folder(tmp_path / "saved", EmptyConfig())
-    assert str(caught.value) == f"{tmp_path / 'saved'}: the dataset cannot be loaded ('_data_files')."
+    assert str(caught.value) == f"{tmp_path / 'saved'}: the dataset cannot be loaded (state.json has no '_data_files')."
 
 
 def test_a_dataset_is_loaded_by_name_and_split(tmp_path):

@@ -30,7 +30,7 @@ def link_to(target):
 
 NOT_FILES = {
     "a folder": lambda folder: folder,
-    "a named pipe": pipe,
+    "a pipe": pipe,
     "a socket": listening,
     "a device": link_to("/dev/zero"),
     "a file of the kernel": link_to("/proc/self/environ"),

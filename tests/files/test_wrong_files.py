@@ -20,6 +20,7 @@ from pyarrow import feather, parquet
 
 from taskgraft.contract.rows import InvalidRows, Rows, UnreadableFile
 from taskgraft.discovery.catalog import catalog
+from taskgraft.files.regular_file import PIPE_ADVICE
 from taskgraft.reading.read import read_rows
 
 CSV = "text,label\nlost card,a\nrain,b\nwhere is it,a\n"
@@ -632,4 +633,4 @@ def test_a_pipe_is_not_opened(tmp_path):
     os.mkfifo(pipe)
     with pytest.raises(UnreadableFile) as caught:
         read_rows(pipe, catalog(), "the data")
-    assert str(caught.value) == f"{pipe}: the file cannot be read (it is a named pipe, not a regular file)."
+    assert str(caught.value) == f"{pipe}: the file cannot be read (it is a pipe, not a regular file). {PIPE_ADVICE}"

@@ -93,12 +93,9 @@ def recognize(path: Path, head: bytes) -> str | None:
 
 
 def unread_file_problem(path: Path) -> str | None:
-    """Return a sentence on a file whose suffix no reader takes; None where its first bytes say nothing either."""
-    try:
-        with open_regular_file(path) as file:
-            head = file.read(HEAD)
-    except OSError:
-        return None
+    """Return a sentence on a file whose suffix no reader takes; None where it cannot say more. Raises OSError."""
+    with open_regular_file(path) as file:
+        head = file.read(HEAD)
     if problem := recognize(path, head):
         return problem
     first = head.strip().partition(b"\n")[0].rstrip()
@@ -123,10 +120,8 @@ def _unnamed_gzip(path: Path) -> str:
 
 def _zip_content(path: Path) -> str:
     """Say what is in a ZIP archive; Office documents are such archives."""
-    if not path.is_file():  # a pipe can be read once
-        return f"a ZIP archive. {_UNPACK}"
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
         return f"a ZIP archive, or an incomplete one. {_UNPACK}"

@@ -1,6 +1,8 @@
 """Open plain or gzipped files for readers, with one sentence for whatever is wrong with the file."""
 
+import errno
 import gzip
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from taskgraft.contract.rows import UnreadableFile
 from taskgraft.files.file_kinds import HEAD, find_text_problem, recognize
-from taskgraft.files.regular_file import open_regular_file
+from taskgraft.files.regular_file import PIPE_ADVICE, SHORTENED, open_regular_file
 
 EncodingSetting = Callable[[str], str]
 """Encoding → how a recipe names it for a reader."""
@@ -31,6 +33,7 @@ def open_plain_or_gzip(
     """
     try:
         with open_regular_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
             if is_gzip_name(path):
                 _check_gzip(path, file.peek(2))
                 with gzip.open(file) as plain:
@@ -39,10 +42,18 @@ def open_plain_or_gzip(
             else:
                 _check_text(path, _first_bytes(file), encoding, setting)
                 yield file
+            if os.fstat(file.fileno()).st_size < size:
+                raise OSError(errno.EIO, SHORTENED)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UnreadableFile(str(path), f"the file is not a complete gzip file ({str(error).rstrip('.')}).") from None
     except OSError as error:
-        raise UnreadableFile(str(path), f"the file cannot be read ({error.strerror}).") from None
+        raise UnreadableFile(str(path), cannot_be_read(error)) from None
+
+
+def cannot_be_read(error: OSError) -> str:
+    """Return the sentence on a file of rows that cannot be opened or read."""
+    advice = f" {PIPE_ADVICE}" if error.errno == errno.ESPIPE else ""
+    return f"the file cannot be read ({error.strerror or error}).{advice}"
 
 
 def check_magic(path: Path, file: BinaryIO, magic: bytes, kind: str) -> None:

@@ -13,21 +13,29 @@ _KERNEL_FOLDERS = ("/proc", "/sys")
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
+    stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+
+SHORTENED = "it became shorter while it was read"
+
+_CODES = {"a folder": errno.EISDIR, "a pipe": errno.ESPIPE}
+
+PIPE_ADVICE = "Write what comes from it to a file, or pipe it into the command and name - in place of the file."
+"""For data from a pipe, such as ``<(zcat rows.csv.gz)``: only standard input is read as one."""
 
 
 def open_regular_file(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a regular file as bytes. Symbolic links are followed.
 
     Raises:
-        OSError: when it cannot be opened, or is a folder, named pipe, device, socket or file of the kernel. ``strerror`` is the
-            reason for a message.
+        OSError: when it cannot be opened, or is a folder (EISDIR), pipe (ESPIPE), device, socket or file of the kernel.
+            ``strerror`` is the reason for a message.
     """
-    # O_NONBLOCK: opening a named pipe for reading would wait for its writer. On a regular file it does nothing.
+    check_regular_file(path)  # opening a device may do something
+    # O_NONBLOCK: opening a pipe that took the file's place would wait for its writer. On a regular file it does nothing.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         _check(os.fstat(descriptor), path)
@@ -39,20 +47,27 @@ def open_regular_file(path: str | os.PathLike[str]) -> BufferedReader:
 
 def check_regular_file(path: str | os.PathLike[str]) -> None:
     """Check a file that a library opens by its path. Raises OSError as :func:`open_regular_file` does."""
-    _check(os.stat(path), path)
+    try:
+        status = os.stat(path)
+    except ValueError as error:  # a zero byte in the name
+        raise OSError(errno.EINVAL, str(error), os.fspath(path)) from None
+    _check(status, path)
 
 
 def read_small_file(path: str | os.PathLike[str], most: int) -> bytes:
     """Read a whole regular file of at most ``most`` bytes.
 
     Raises:
-        OSError: as :func:`open_regular_file` does, and with EFBIG for a larger file, before it is read.
+        OSError: as :func:`open_regular_file` does, with EFBIG for a larger file, before it is read, and with EIO for one that
+            became shorter meanwhile.
     """
     with open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(most + 1) if size <= most else b""
     if max(size, len(content)) > most:
         raise OSError(errno.EFBIG, f"it has {size:,} bytes, and at most {most:,} are read", os.fspath(path))
+    if len(content) < size:
+        raise OSError(errno.EIO, SHORTENED, os.fspath(path))
     return content
 
 
@@ -61,8 +76,7 @@ def _check(status: os.stat_result, path: str | os.PathLike[str]) -> None:
     if kind is None and status.st_dev in _kernel_devices():
         kind = "a file of the kernel"
     if kind is not None:
-        code = errno.EISDIR if kind == "a folder" else errno.EINVAL
-        raise OSError(code, f"it is {kind}, not a regular file", os.fspath(path))
+        raise OSError(_CODES.get(kind, errno.EINVAL), f"it is {kind}, not a regular file", os.fspath(path))
 
 
 def _kernel_devices() -> set[int]:

@@ -30,8 +30,6 @@ def undecodable_text(path: Path, encoding: str, setting: EncodingSetting) -> Unr
     """
     name = codecs.lookup(encoding).name
     number, earlier, bad, raw = 0, "", None, b""
-    if not path.is_file():  # a pipe can be read once
-        return UnreadableFile(str(path), f"it is not {encoding.upper()} text. Name its encoding: {setting('…')}.")
     with suppress(UnicodeError), open_plain_or_gzip(path) as file:
         text = io.TextIOWrapper(file, encoding, errors="surrogateescape")  # wide encodings raise nevertheless
         for number, line in enumerate(text, 1):

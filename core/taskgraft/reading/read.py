@@ -18,6 +18,7 @@ from taskgraft.discovery.catalog import catalog as installed_catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.errors import join_words
 from taskgraft.files.file_kinds import unread_file_problem
+from taskgraft.files.open_file import cannot_be_read
 from taskgraft.reading.class_labels import name_class_labels
 from taskgraft.reading.errors import DataError
 from taskgraft.reading.invalid_rows import OnBadRow, drop_invalid
@@ -172,7 +173,10 @@ def _no_reader_message(path: Path, catalog: Catalog, *, is_folder: bool) -> str:
     known = join_words(sorted({kind.rpartition("/")[2].lower() for some in kinds for kind in some if kind}))
     if is_folder:
         return f"no reader takes this folder. Readers look for {known} in it."
-    return unread_file_problem(path) or f"no reader takes files of this kind. Readers take {known}."
+    try:
+        return unread_file_problem(path) or f"no reader takes files of this kind. Readers take {known}."
+    except OSError as error:
+        return cannot_be_read(error)
 
 
 # --- tables

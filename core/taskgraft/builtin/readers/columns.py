@@ -10,17 +10,18 @@ from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.builtin.readers.csv import open_records
 from taskgraft.contract.specs import ReaderSpec
 from taskgraft.errors import TaskgraftError
+from taskgraft.files.regular_file import open_regular_file
 
 
 def column_names(path: Path, spec: ReaderSpec, config: Any) -> list[str] | None:
     """Return the columns of a file; None where the header does not show them. The reader reports what is wrong with a file."""
-    if not path.is_file():  # a pipe can be read once
-        return None
     try:
         if isinstance(config, CsvConfig):
             with open_records(path, config) as (header, _, _):
                 return header
-        is_parquet = spec.name == "parquet" and not path.name.endswith(".gz")
-        return list(pq.read_schema(path).names) if is_parquet else None
-    except (TaskgraftError, OSError, pa.ArrowException):
+        if spec.name != "parquet" or path.name.endswith(".gz"):
+            return None
+        with open_regular_file(path) as file:
+            return list(pq.read_schema(file).names)
+    except (TaskgraftError, OSError, ValueError, pa.ArrowException):
         return None

@@ -10,11 +10,14 @@ from pyarrow import parquet
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.files.open_file import check_magic, is_gzip_name, open_plain_or_gzip
+from taskgraft.reading.arrow_checks import arrow_problem, check_batch
 from taskgraft.reading.arrow_spool import ROWS_PER_WRITE, ArrowSpool
 
 
 def read_parquet(path: Path, config: EmptyConfig) -> Rows:
-    """Read a Parquet file, also gzipped. Values keep the types of the file.
+    """Read a Parquet file, also gzipped. Values keep the types of the file. Everything is validated before it is used.
+
+    Damage that leaves valid data with another value is found where the file has checksums of its pages, or is gzipped.
 
     Raises:
         UnreadableFile: when it is not a Parquet file, or damaged.
@@ -29,12 +32,14 @@ def read_parquet(path: Path, config: EmptyConfig) -> Rows:
             shutil.copyfileobj(file, decompressed)
             file = decompressed
         try:
-            source = parquet.ParquetFile(file)
+            source = parquet.ParquetFile(file, page_checksum_verification=True)
             spool.write(source.schema_arrow.empty_table())
             for batch in source.iter_batches(ROWS_PER_WRITE):
+                check_batch(batch)
                 spool.write(pa.table(batch))
             return Rows(spool.finish(), path.name)
-        except pa.ArrowException as error:
-            raise UnreadableFile(
-                str(path), f"the file is not a complete Parquet file ({str(error).rstrip('.')})."
-            ) from None
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the disk; Arrow's own have no number
+                raise
+            problem = f"the file is not a complete Parquet file ({arrow_problem(error)})."
+            raise UnreadableFile(str(path), problem) from None

@@ -120,7 +120,12 @@ def execute(folder: Path) -> None:
         record = RunRecord(None, problem=problem, final=False)
     record.write(folder)
     if record.final:
-        (folder / _RUN / STATE).unlink(missing_ok=True)
+        remove_checkpoint(folder)
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove the checkpoint of a run whose record is final."""
+    (folder / _RUN / STATE).unlink(missing_ok=True)
 
 
 def run(folder: Path, request: RunRequest) -> RunRecord:

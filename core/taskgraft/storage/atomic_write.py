@@ -22,6 +22,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.files.temporary_folder import lock_folder
 
 _NEW, _OLD = ".taskgraft-new", ".taskgraft-old"
 """The suffixes of temporary folders: what is being written, and what is being replaced."""
@@ -190,9 +191,7 @@ def _settle(path: Path, mode: int) -> None:
 def _temporary_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside a path, locked while this process uses it, and remove it in the end."""
     remove_leftovers(path)
-    folder = path.with_name(f".{path.name}-{uuid4().hex[:8]}{_NEW}")
-    folder.mkdir()
-    lock = _lock(folder)
+    folder, lock = _make(path)
     try:
         yield folder
     finally:
@@ -201,20 +200,23 @@ def _temporary_folder(path: Path) -> Iterator[Path]:
             os.close(lock)
 
 
+def _make(path: Path) -> tuple[Path, int | None]:
+    """Make a folder beside a path and lock it, if folders can be locked; another one, if a process removes it in between."""
+    while True:
+        folder = path.with_name(f".{path.name}-{uuid4().hex[:8]}{_NEW}")
+        folder.mkdir()
+        try:
+            return folder, lock_folder(folder)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+        except OSError:
+            return folder, None
+
+
 def _lock(folder: Path) -> int | None:
     """Lock a folder until the handle returned is closed, or this process ends. None if that is not possible."""
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
     with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise
-        return handle
+        return lock_folder(folder)
     return None
 
 

@@ -13,8 +13,7 @@ from taskgraft.adaptation.insertion import InsertedModule, insert_modules, remov
 from taskgraft.adaptation.trainable import resolve_trainable
 from taskgraft.artifact.save import processor_settings, tensors_to_save
 from taskgraft.composition.compose import Composition, build_head, compose_components, head_features
-from taskgraft.composition.consent import check_consent
-from taskgraft.composition.resolve import ComponentReference, resolve
+from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.head import Head
@@ -28,7 +27,8 @@ from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.baselines import read_baselines
 from taskgraft.storage.checkpoints import CheckpointNotFound
 from taskgraft.storage.component_paths import WHERE_IS_THE_BASE, check_base, located_recipe, with_base_at
-from taskgraft.storage.manifest import MANIFEST, InvalidArtifact, Manifest, read_artifact
+from taskgraft.storage.consent import check_consent
+from taskgraft.storage.manifest import MANIFEST, InvalidArtifact, Manifest, read_manifest
 
 
 class InvalidDevice(TaskgraftError):
@@ -55,7 +55,7 @@ def load_fitted(
         InvalidDevice: if the device cannot be used.
     """
     folder = Path(path)
-    manifest, content = read_artifact(folder)
+    manifest = read_manifest(folder)
     recipe = located_recipe(manifest, folder)
     if isinstance(backbone, str | Path):
         with_base = with_base_at(manifest, folder, str(backbone), catalog())
@@ -79,7 +79,7 @@ def load_fitted(
     fitted = FittedTask(
         task, built_head, target, (), frozenset(), base, metrics, baselines, False, chosen, baseline_targets
     )
-    _restore(folder, composition, fitted, manifest, content)
+    _restore(folder, composition, fitted, manifest)
     move_to_device(task.eval(), device)
     return composition, recipe, fitted
 
@@ -100,15 +100,14 @@ def compose_from_manifest(
     _check_sources(folder, manifest)
     if backbone is None:
         check_base(manifest, folder, recipe)
+    replaced = {"backbone": backbone, "head": head, "strategy": strategy}
+    check_consent(folder, recipe, catalog(), [axis for axis, given in replaced.items() if given is not None])
     chosen: list[Any] = []
     for kind, saved, given in (
         (BackboneSpec, recipe.backbone, backbone),
         (HeadSpec, recipe.head, head),
         (StrategySpec, recipe.strategy, strategy),
     ):
-        if given is None and saved.name is not None:
-            for component in resolve(catalog(), kind, saved).with_nested():
-                check_consent(folder, component.spec, component.config.model_dump(), {})
         if saved.object is not None and (given is None or isinstance(given, str | Mapping)):
             problem = f"its {kind.axis} was an object of the class {saved.object}; pass it as {kind.axis}=…"
             raise InvalidArtifact(str(folder), problem)
@@ -159,7 +158,7 @@ def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone, base: 
         raise InvalidArtifact(str(folder), problem)
 
 
-def _restore(folder: Path, composition: Composition, fitted: FittedTask, manifest: Manifest, content: bytes) -> None:
+def _restore(folder: Path, composition: Composition, fitted: FittedTask, manifest: Manifest) -> None:
     """Insert the modules of all stages, and copy the saved tensors after comparing names, dtypes, shapes and digests."""
     task, inserted = fitted.task, tuple[InsertedModule, ...]()
     try:
@@ -177,7 +176,7 @@ def _restore(folder: Path, composition: Composition, fitted: FittedTask, manifes
         if unexpected := sorted(manifest.tensors.keys() - expected.keys()):
             raise InvalidArtifact(str(folder), f"{MANIFEST} lists an unexpected tensor {join_words(unexpected, 3)}")
         check_owners(folder, manifest, task.backbone.description)
-        tensors = read_tensors(folder, content, manifest.tensors)
+        tensors = read_tensors(folder, manifest.tensors, fitted.tensors())
         copy_verified(folder, tensors, manifest.tensors, fitted.tensors())
     except BaseException:
         remove_modules(task.backbone, inserted)

@@ -16,6 +16,7 @@ from taskgraft.data.column_matching import check_excluded
 from taskgraft.discovery.catalog import UnknownComponent, catalog
 from taskgraft.reading.read import has_reader, reader_of
 from taskgraft.reading.splitting import split_columns
+from taskgraft.storage.consent import check_consent
 from taskgraft.storage.manifest import read_manifest
 
 
@@ -50,7 +51,9 @@ def check_artifact_columns(
         settings: of the data, where they differ from those of the fit.
         target: whether the target columns are needed.
     """
-    fitted = read_manifest(artifact).recipe.data
+    recipe = read_manifest(artifact).recipe
+    check_consent(artifact, recipe, catalog())
+    fitted = recipe.data
     if data and not settings and _is_file(data[0]) and has_reader(Path(data[0]), fitted.reader):
         columns = (*(fitted.target if target else ()), *_inputs(fitted), *keep)
         check_header(data[0], columns, fitted.reader)

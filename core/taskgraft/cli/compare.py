@@ -57,7 +57,7 @@ def compare_command(
     """
     backbones = backbones or []
     moved = all(Path(text).exists() for text in backbones) and options.is_base_of(recipe, backbones)
-    document, keys = options.read_fit_recipe(recipe, overrides or [], backbones[0] if moved else None)
+    document = options.read_fit_recipe(recipe, overrides or [], backbones[0] if moved else None)
     stem = recipe if is_artifact(recipe) else recipe.with_suffix("")
     folder = output or stem.with_name(f"{stem.name}.compare")
     strategy_references = [options.parse_reference(text, "strategy") for text in strategies or []]
@@ -66,10 +66,7 @@ def compare_command(
 
     check_recipe_columns(document, test)
     from taskgraft.comparison.compare import compare
-    from taskgraft.composition.compose import check_recipe_consent
-    from taskgraft.discovery.catalog import catalog
 
-    check_recipe_consent(catalog(), recipe, document, keys)
     try:
         comparison = compare(
             document,

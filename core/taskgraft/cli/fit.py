@@ -55,7 +55,7 @@ def fit_command(
     artifact = output or _default_output(recipe)
     _check_output(artifact, overwrite=overwrite)
     run_folder = artifact.with_name(f"{artifact.name}.run")
-    document, keys = options.read_fit_recipe(recipe, overrides or [], backbone)
+    document = options.read_fit_recipe(recipe, overrides or [], backbone)
     _check_recipe(recipe, document, seeds)
     from taskgraft.cli.column_checks import check_recipe_columns
 
@@ -70,7 +70,7 @@ def fit_command(
     try:
         for seed in reversed(range(first, first + seeds)):  # the recipe's own seed comes last, and is saved
             folder = run_folder if seeds == 1 else run_folder / f"seed-{seed}"
-            model = _compose(recipe, document, keys)
+            model = _compose(recipe, document)
             seeded = document.training.model_copy(update={"seed": seed})
             with_seed = document.model_copy(update={"training": seeded})
             reports[seed] = model.fit_recipe(with_seed, run=folder, resume=resume, quiet=quiet)
@@ -128,12 +128,9 @@ def _check_recipe(path: Path, recipe: Recipe, seeds: int) -> None:
         )
 
 
-def _compose(path: Path, recipe: Recipe, keys: list[str]) -> "TaskModel":
-    from taskgraft.composition.compose import check_recipe_consent
-    from taskgraft.discovery.catalog import catalog
+def _compose(path: Path, recipe: Recipe) -> "TaskModel":
     from taskgraft.model.compose import compose
 
-    check_recipe_consent(catalog(), path, recipe, keys)
     model = compose(recipe.backbone, recipe.head, recipe.strategy)
     if not recipe.data.target and model.composition.head_description.target != TargetKind.INPUTS:
         raise _nothing_fitted(f"{path} names no target column", "Set data.target")

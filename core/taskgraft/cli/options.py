@@ -86,23 +86,15 @@ def load_artifact(artifact: Path, device: str, base: str | None = None) -> "Task
     return load(artifact, backbone=reference, device=resolve_device(device))
 
 
-def read_fit_recipe(path: Path, overrides: Sequence[str], backbone: str | None) -> "tuple[Recipe, list[str]]":
+def read_fit_recipe(path: Path, overrides: Sequence[str], backbone: str | None) -> "Recipe":
     """Read a recipe, or that of an artifact, with overrides and another backbone.
 
     Args:
         backbone: a name, or a name with settings in one line; for an artifact also the path of its base, if it has moved.
-
-    Returns:
-        the recipe, and the dotted keys that the user set.
     """
     from taskgraft.recipes.files import read_recipe
-    from taskgraft.recipes.overrides import override_keys
 
-    keys = override_keys(overrides)
-    reference = None if backbone is None else parse_reference(backbone, "backbone")
-    if reference is not None and not is_base_of(path, [reference]):
-        keys.append("backbone")
-    return read_recipe(path, overrides, reference), keys
+    return read_recipe(path, overrides, None if backbone is None else parse_reference(backbone, "backbone"))
 
 
 def is_base_of(path: Path, backbones: Sequence[Any]) -> bool:

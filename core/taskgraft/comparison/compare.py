@@ -16,13 +16,13 @@ from typing import Any
 from taskgraft.comparison.figure import draw
 from taskgraft.comparison.results import Candidate, Comparison
 from taskgraft.comparison.runs import RUNS, SHARED_CACHE, CandidateSetup, Runs
-from taskgraft.composition.compose import check_recipe_consent
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, TargetKind
 from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, closest_match, join_words
+from taskgraft.preparation.identity import run_identity
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import reader_with_formats, verbatim_columns
 from taskgraft.reading.read import read_rows
@@ -30,7 +30,6 @@ from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.recipes.files import read_recipe
 from taskgraft.storage.atomic_write import atomic_file
 from taskgraft.storage.run_directory import RUN, RunDirectory
-from taskgraft.training.fit import run_identity
 
 _TABLE, _FIGURE = "comparison.json", "comparison.png"
 
@@ -79,18 +78,15 @@ def compare(
         TaskgraftError: for any other invalid name, setting or row, before anything runs.
     """
     if not isinstance(recipe, Recipe):
-        path, recipe = Path(recipe), read_recipe(recipe)
-        check_recipe_consent(catalog(), path, recipe, ())
+        recipe = read_recipe(recipe)
     setups = _resolve_candidates(recipe, as_list(strategies), as_list(backbones))
     out, reporter = Path(folder), ProgressReporter(quiet=quiet)
     _check_recipe(recipe, seeds, has_test=test is not None)
     _check_folder(out, resume=resume, overwrite=overwrite)
     identity = _comparison_identity(recipe, test)
-    directory = RunDirectory(out)
+    directory = RunDirectory(out, results=(RUNS, SHARED_CACHE, _TABLE, _FIGURE))
     directory.open(identity, resume=resume)
     try:
-        if not resume:
-            _clear(out)
         runs = Runs(out, recipe, None if test is None else str(test), reporter, directory, quiet)
         candidates, rows = runs.execute(setups, seeds)
         comparison = _summarize(recipe, metric, seeds, candidates, rows, tested=test is not None)
@@ -166,13 +162,6 @@ def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise CompareError(
             f"'{out}' already holds a comparison. Resume it (--resume), or replace it with overwrite (--overwrite)."
         )
-
-
-def _clear(out: Path) -> None:
-    for name in (RUNS, SHARED_CACHE):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in (_TABLE, _FIGURE):
-        (out / name).unlink(missing_ok=True)
 
 
 def _comparison_identity(recipe: Recipe, test: str | Path | None) -> dict[str, Any]:

@@ -1,11 +1,8 @@
 """Compose a backbone, a head and a strategy, and check that they fit together before any weight is read."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from taskgraft.composition.consent import check_consent
 from taskgraft.composition.resolve import (
     ComponentReference,
     CompositionError,
@@ -30,7 +27,6 @@ from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.distributions import PluginSource
-from taskgraft.storage.manifest import is_artifact
 
 PER_POSITION = PER_ELEMENT | {TargetKind.GRID_CATEGORIES}
 """Kinds of target with one value per position of the features."""
@@ -144,28 +140,6 @@ def head_features(composition: Composition) -> FeatureDescription:
     feature = composition.backbone_description.feature(composition.layout)
     assert feature is not None
     return feature
-
-
-def check_recipe_consent(catalog: Catalog, path: Path, recipe: Recipe, granted: Iterable[str]) -> None:
-    """Reject the recipe of an artifact that switches on a setting for which the user's consent is needed.
-
-    A recipe file needs no check: what the user wrote is consent.
-
-    Args:
-        path: of the recipe or artifact.
-        granted: dotted keys that the user set (``backbone.remote_code``), or the axis of a component that the user replaced.
-
-    Raises:
-        InvalidArtifact: naming the setting.
-    """
-    if not is_artifact(path):
-        return
-    keys = tuple(granted)
-    for kind, reference in ((BackboneSpec, recipe.backbone), (HeadSpec, recipe.head), (StrategySpec, recipe.strategy)):
-        if kind.axis not in keys:
-            settings = {key.rpartition(".")[2]: True for key in keys if key.startswith(f"{kind.axis}.")}
-            for component in resolve(catalog, kind, reference).with_nested():
-                check_consent(path, component.spec, component.config.model_dump(), settings)
 
 
 def _list_matching_heads(catalog: Catalog, backbone: BackboneDescription) -> str:

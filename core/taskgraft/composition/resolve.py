@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from taskgraft.composition.consent import check_consent
 from taskgraft.composition.strategy_overrides import NO_OVERRIDES, StrategyOverrides, parse_settings
 from taskgraft.contract.config import Config, ConfigError
 from taskgraft.contract.recipe import ComponentRef
@@ -15,6 +14,7 @@ from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import parse_name
 from taskgraft.errors import TaskgraftError
 from taskgraft.storage.component_paths import check_base, located_recipe
+from taskgraft.storage.consent import check_component_consent
 from taskgraft.storage.manifest import InvalidArtifact, is_artifact, read_manifest
 
 _AnySpec = TypeVar("_AnySpec", bound=Spec)
@@ -98,7 +98,7 @@ def resolve(catalog: Catalog, kind: type[_AnySpec], reference: ComponentReferenc
     label = f"{kind.axis} '{spec.name}'"
     if name.argument is not None and kind is BackboneSpec and is_artifact(Path(name.argument)):
         base = name.argument
-        settings = _backbone_settings(Path(base), spec, source, settings) | settings
+        settings = _backbone_settings(Path(base), catalog, spec, source, settings) | settings
     elif name.argument is not None:
         settings = _with_argument(spec, label, name.argument, settings)
     config, overrides = parse_settings(spec, settings, label)
@@ -143,8 +143,10 @@ def _with_argument(spec: Spec, label: str, argument: str, settings: dict[str, An
     return {key: argument} | settings
 
 
-def _backbone_settings(folder: Path, spec: Spec, source: PluginSource, granted: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the settings of the backbone that an artifact trained.
+def _backbone_settings(
+    folder: Path, known: Catalog, spec: Spec, source: PluginSource, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Read the settings of the backbone that an artifact trained. The user has given others.
 
     Raises:
         InvalidArtifact: when it is damaged, contains another backbone, or switches on a setting that needs consent.
@@ -155,7 +157,7 @@ def _backbone_settings(folder: Path, spec: Spec, source: PluginSource, granted: 
     if trained.name not in [f"{source.distribution}/{name}" for name in spec.names]:
         actual = trained.name or trained.object
         raise InvalidArtifact(str(folder), f"its backbone is '{actual}', so it cannot be the base of '{spec.name}'")
-    check_consent(folder, spec, trained.settings, granted)
-    given = trained.model_copy(update={"settings": {**trained.settings, **granted}})
-    check_base(manifest, folder, recipe.model_copy(update={"backbone": given}), as_base=True)
+    check_component_consent(folder, trained, known, [key for key, value in given.items() if value is True])
+    changed = trained.model_copy(update={"settings": {**trained.settings, **given}})
+    check_base(manifest, folder, recipe.model_copy(update={"backbone": changed}), as_base=True)
     return dict(trained.settings)

@@ -16,10 +16,11 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import read_small_file
-from taskgraft.recipes.overrides import apply_override
+from taskgraft.recipes.overrides import apply_override, override_keys
 from taskgraft.recipes.strict_toml import read_toml, sentence
 from taskgraft.recipes.strict_yaml import InvalidDocument, read_yaml
 from taskgraft.storage.component_paths import check_base, located_recipe, with_base_at
+from taskgraft.storage.consent import check_consent
 from taskgraft.storage.manifest import is_artifact, read_manifest
 
 MAX_BYTES = 500_000
@@ -55,7 +56,8 @@ def read_recipe(
     Raises:
         InvalidRecipe: for a file that cannot be read, with line and column where they are known.
         ConfigError: for a key that a recipe does not have, or a value that it does not accept.
-        InvalidArtifact: for a folder that is a damaged artifact.
+        InvalidArtifact: for a damaged artifact, or one with a setting that needs your consent, which neither an override nor
+            ``backbone`` gives.
     """
     path = Path(path)
     manifest = read_manifest(path) if is_artifact(path) else None
@@ -77,6 +79,8 @@ def read_recipe(
             what = f"was an object of the class {component.object}" if component.object else "has no name"
             raise InvalidRecipe(str(path), f"the {axis} {what}. Name one that is installed.")
     if manifest is not None:
+        granted = [*override_keys(overrides), *(() if backbone is None else ("backbone",))]
+        check_consent(path, recipe, catalog(), granted)
         check_base(manifest, path, recipe)
     return recipe
 

@@ -114,7 +114,12 @@ from .files.regular_file import (
     read_small_file as read_small_file,
 )
 from .reading.read import read_file as read_file
-from .data.standardization import is_constant as is_constant, mean_and_scale as mean_and_scale
+from .data.standardization import (
+    is_constant as is_constant,
+    mean_and_scale as mean_and_scale,
+    scale_numbers as scale_numbers,
+    too_far as too_far,
+)
 from .data.soft_labels import split_soft_labels as split_soft_labels
 from .reading.splitting import split_by_column as split_by_column
 from .engine.linear_readout import (

@@ -1,24 +1,29 @@
 """Forward passes over many rows, without gradients: cached features, predictions, soft labels and the mean loss."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from taskgraft.contract.batch import Batch, RowIndices
-from taskgraft.contract.features import features_to_batch
+from taskgraft.contract.features import Features, features_to_batch
 from taskgraft.contract.predictions import Predictions, concat_predictions
 from taskgraft.data.batching import BatchBudget, inference_batches
 from taskgraft.data.examples import Targets, iter_batches
 from taskgraft.data.tensor_cache import RowSource, TensorCache
+from taskgraft.engine.finite import NotFinite, features_not_finite, finite_predictions, output_not_finite
 from taskgraft.engine.memory import halve_on_oom
 from taskgraft.engine.precision import OneDnnLinear
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.progress import ProgressReporter
 
 _Result = TypeVar("_Result")
+
+Reasons = Mapping[int, str]
+"""Row → why what is computed for it is not finite."""
 
 ProgressIterator = Callable[[Sequence[RowIndices]], Iterator[RowIndices]]
 """Iterates over batches of row indices, perhaps showing progress."""
@@ -72,17 +77,24 @@ def cache_features(
         cache: an empty one.
         budget: of a forward pass.
         progress, workers: as for :func:`forward_batches`.
+
+    Raises:
+        NotFinite: naming the rows whose features are not finite.
     """
     task.backbone.eval()
 
-    def state(batch: Batch) -> Batch:
+    def state(batch: Batch) -> tuple[Batch, Reasons]:
         if cut is None:
-            return features_to_batch(task.backbone(batch, task.layout))
-        return task.backbone.forward_to_cut(cut, batch, task.layout)
+            features = task.backbone(batch, task.layout)
+            return features_to_batch(features), features_not_finite(features)
+        return task.backbone.forward_to_cut(cut, batch, task.layout), {}
 
-    batches = _batches(task, inputs, budget)
-    for rows, states in forward_batches(inputs, batches, task.device, state, progress, workers):
+    batches, invalid = _batches(task, inputs, budget), dict[int, str]()
+    for rows, (states, reasons) in forward_batches(inputs, batches, task.device, state, progress, workers):
         cache.append(rows, states)
+        invalid |= _of_rows(rows, reasons)
+    if invalid:
+        raise NotFinite(invalid)
     return cache.finish()
 
 
@@ -94,17 +106,23 @@ def compute_soft_labels(
     budget: BatchBudget,
     progress: ProgressIterator,
     workers: int | None = None,
-) -> TensorCache:
-    """Finish a cache of the soft labels of every row, for a student. Arguments as for :func:`cache_features`."""
+) -> tuple[TensorCache, dict[int, str]]:
+    """Finish a cache of the soft labels of every row, for a student. Arguments as for :func:`cache_features`.
+
+    Returns:
+        the cache; and row → why its soft labels are not finite.
+    """
     task.eval()
 
-    def soft_labels(batch: Batch) -> Batch:
-        return task.head.soft_labels(*task.output(0, batch), temperature)
+    def soft_labels(batch: Batch) -> tuple[Batch, Reasons]:
+        output, features = task.output(0, batch)
+        return task.head.soft_labels(output, features, temperature), output_not_finite(output, features)
 
-    batches = _batches(task, inputs, budget)
-    for rows, labels in forward_batches(inputs, batches, task.device, soft_labels, progress, workers):
+    batches, invalid = _batches(task, inputs, budget), dict[int, str]()
+    for rows, (labels, reasons) in forward_batches(inputs, batches, task.device, soft_labels, progress, workers):
         cache.append(rows, labels)
-    return cache.finish()
+        invalid |= _of_rows(rows, reasons)
+    return cache.finish(), invalid
 
 
 def predict_batches(
@@ -114,20 +132,23 @@ def predict_batches(
     budget: BatchBudget,
     progress: ProgressIterator,
     workers: int | None = None,
-) -> Predictions:
-    """Predict for every row, in order. Arguments as for :func:`cache_features`."""
-    task.eval()
-    chunks: list[Predictions] = []
-    order: list[int] = []
+) -> tuple[Predictions, dict[int, str]]:
+    """Predict for every row. Arguments as for :func:`cache_features`.
 
-    def predict(batch: Batch) -> Predictions:
-        return task.head.predict(*task.output(cut, batch))
+    Returns:
+        the predictions of the rows where they are finite, in order; and row → why its prediction is not.
+    """
+    task.eval()
+    collected = _Collected()
+
+    def predict(batch: Batch) -> tuple[Predictions, Reasons]:
+        output, features = task.output(cut, batch)
+        return finite_predictions(task.head.predict(output, features), output, features)
 
     batches = _batches(task, inputs, budget)
-    for rows, predictions in forward_batches(inputs, batches, task.device, predict, progress, workers):
-        chunks.append(predictions)
-        order.extend(rows)
-    return concat_predictions(chunks, order)
+    for rows, (predictions, reasons) in forward_batches(inputs, batches, task.device, predict, progress, workers):
+        collected.add(rows, predictions, reasons)
+    return collected.joined(), collected.invalid
 
 
 @torch.no_grad()
@@ -139,24 +160,54 @@ def evaluate_batches(
     rows: RowIndices,
     budget: BatchBudget,
     workers: int | None = None,
-) -> tuple[float, Predictions]:
+) -> tuple[float, Predictions, dict[int, str]]:
     """Compute the head's own loss, averaged over some rows, and predict for them, in their order, in the same pass.
 
     Arguments as for :func:`cache_features`; ``rows`` in ascending order.
+
+    Returns:
+        the loss, infinite if a prediction is not finite; and as :func:`predict_batches`, by place in ``rows``.
     """
     task.eval()
-    total, weight, output_of = 0.0, 0.0, partial(task.output, cut)
-    chunks: list[Predictions] = []
-    order: list[int] = []
+    total, weight, collected = 0.0, 0.0, _Collected()
+
+    def output_of(batch: Batch) -> tuple[Tensor, Features]:
+        return task.output(cut, batch)
+
     chosen, sizes = np.asarray(rows), np.asarray(inputs.sizes())
     batches = inference_batches(sizes[chosen].tolist(), budget, even=not task.padding_invariant)
     numbers: list[RowIndices] = [chosen[batch] for batch in batches]
     for some, (output, features) in forward_batches(inputs, numbers, task.device, output_of, workers=workers):
         loss = task.head.loss(output, targets.select(some).to(task.device), features)
         total, weight = total + float(loss.total), weight + float(loss.weight)
-        chunks.append(task.head.predict(output, features))
-        order.extend(np.searchsorted(chosen, some).tolist())
-    return total / max(weight, 1e-12), concat_predictions(chunks, order)
+        predictions, reasons = finite_predictions(task.head.predict(output, features), output, features)
+        collected.add(np.searchsorted(chosen, some).tolist(), predictions, reasons)
+    mean = math.inf if collected.invalid else total / max(weight, 1e-12)
+    return mean, collected.joined(), collected.invalid
+
+
+class _Collected:
+    """Predictions of batches, and why rows have none."""
+
+    def __init__(self) -> None:
+        self.invalid: dict[int, str] = {}
+        self._chunks: list[Predictions] = []
+        self._order: list[int] = []
+
+    def add(self, rows: RowIndices, predictions: Predictions, reasons: Reasons) -> None:
+        """Add the predictions of a batch, without those of rows that have a reason (place in the batch → why)."""
+        self.invalid |= _of_rows(rows, reasons)
+        self._chunks.append(predictions)
+        self._order += [int(row) for place, row in enumerate(rows) if place not in reasons]
+
+    def joined(self) -> Predictions:
+        """Return the predictions in the order of their rows."""
+        return concat_predictions(self._chunks, self._order)
+
+
+def _of_rows(rows: RowIndices, reasons: Reasons) -> dict[int, str]:
+    """Name rows by their index instead of their place in a batch."""
+    return {int(rows[place]): reason for place, reason in reasons.items()}
 
 
 def _batches(task: TaskModule, inputs: RowSource, budget: BatchBudget) -> Sequence[RowIndices]:

@@ -28,6 +28,7 @@ from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.dataset import LabelledDataset, eval_dataset
 from taskgraft.data.examples import all_targets
 from taskgraft.discovery.catalog import catalog
+from taskgraft.engine.finite import predictions_not_finite
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.baseline_tuning import TuningRows, select_tuning_columns, tunes_baselines
 from taskgraft.evaluation.errors import EvaluationError
@@ -62,13 +63,18 @@ class FittedBaseline:
             truth: of the rows; only their number, and the number of elements of each, is used.
 
         Raises:
-            EvaluationError: if there is not one prediction per row.
+            EvaluationError: if there is not one prediction per row, or one is not finite.
         """
         elements = [len(labels) for labels in truth] if kind in PER_ELEMENT else None
         predictions = self.component.spec.predict(self.state, inputs, elements, self.component.config)
         if (count := len(predictions.values)) != len(truth):
             label = self.component.label
             raise EvaluationError(f"The baseline '{label}' made {count:,} predictions for {len(truth):,} rows.")
+        if wrong := predictions_not_finite(predictions):
+            label, these = self.component.label, f"{len(wrong):,} of {count:,} rows"
+            raise EvaluationError(
+                f"The baseline '{label}' predicts NaN or infinity for {these} (row {wrong[0]:,} first)."
+            )
         return predictions
 
     def predict_as_model(

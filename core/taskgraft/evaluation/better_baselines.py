@@ -44,7 +44,7 @@ class BaselineComparison:
                 if self._favours(metric, value)
             }
             ends = estimate_intervals(difference, values, rows, how).ends if values else {}
-            surely = {metric: (low, high) for metric, (low, high) in ends.items() if low * high > 0}
+            surely = {metric: (low, high) for metric, (low, high) in ends.items() if low > 0 or high < 0}
             if surely:
                 found[name] = surely
         return found

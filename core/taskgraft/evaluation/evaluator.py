@@ -31,6 +31,7 @@ from taskgraft.evaluation.detailed_metric import DetailedMetric, combine_metrics
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.invalid_rows import OnBadRow, drop_invalid
 from taskgraft.storage.atomic_write import move_into
 
 
@@ -42,6 +43,12 @@ class LabelledPredictions:
     targets: Batch
     rows: Rows
     notes: Mapping[str, int] = field(default_factory=dict)
+
+    def without(self, reasons: Mapping[int, str], on_bad_row: OnBadRow) -> "LabelledPredictions":
+        """Drop the rows whose predictions are not finite, which ``predictions`` lacks, or raise as :func:`drop_invalid` does."""
+        rows = drop_invalid(self.rows, reasons, on_bad_row)
+        kept = [row for row in range(len(self.rows)) if row not in reasons]
+        return LabelledPredictions(self.predictions, self.targets.select(kept), rows, {**self.notes, **rows.skipped})
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,14 @@ class _Spread:
     units: int
 
     @property
+    def shares(self) -> _Numbers:
+        """The influences relative to the largest: powers of them are floats, whatever the unit."""
+        return self.influences / (float(np.abs(self.influences).max(initial=0.0)) or 1.0)
+
+    @property
     def degrees(self) -> float:
         """The degrees of freedom of the standard error (Satterthwaite, 1946): few if few rows make up most of it."""
-        squares = self.influences**2
+        squares = self.shares**2
         total, count = squares.sum(), len(squares)
         spread = (squares**2).sum() - total**2 / count
         most = min(count, self.units) - 1
@@ -136,7 +141,7 @@ def _spreads(
         influences = (changes - changes.mean()) * math.sqrt((count - 1) / count)
         if name in given and grouped:
             influences = np.bincount(unit, influences, units) * math.sqrt(units / (units - 1))
-        error = math.sqrt(float((influences**2).sum()))
+        error = math.hypot(*influences.tolist())
         if name in drawn:
             again = drawn[name][~np.isnan(drawn[name])]
             if len(again) < (1 - _MOST_UNDEFINED) * how.count:
@@ -242,7 +247,7 @@ def _by_bootstrap_t(value: float, spread: _Spread, bounds: tuple[float, float], 
 
 def _t_quantile(spread: _Spread, probability: float, how: Bootstrap) -> float:
     """Return a quantile of t statistics over resamples of the influences."""
-    influences = spread.influences
+    influences = spread.shares
     count = len(influences)
     times = np.random.default_rng(how.seed).multinomial(count, np.full(count, 1 / count), how.count).astype(np.float64)
     sums = times @ influences

@@ -14,11 +14,12 @@ from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.rows import InvalidRows, Rows
-from taskgraft.data.batching import BatchBudget, inference_batches
+from taskgraft.data.batching import BatchBudget, IndexArray, inference_batches
 from taskgraft.data.dataset import report_notes
 from taskgraft.data.preprocessing import preprocess
 from taskgraft.data.tensor_cache import RowSource
 from taskgraft.engine.feature_checks import check_features
+from taskgraft.engine.finite import features_not_finite
 from taskgraft.engine.forward import forward_batches
 from taskgraft.engine.precision import autocast
 from taskgraft.engine.task_module import module_device
@@ -82,27 +83,40 @@ class WindowedExtraction:
         shape: tuple[int, ...] | None = None
         chunk: list[tuple[RowIndices, RaggedFeatures]] = []
         batch_count = -(-len(self.rows) // self.settings.batch_size)
-        for rows, features, missing in self.reporter.track(self._batches(backbone), "computing features", batch_count):
+        for rows, (features, wrong), chunk_rows, missing in self.reporter.track(
+            self._batches(backbone), "computing features", batch_count
+        ):
             shape = features.shape if shape is None else shape
             check_shapes(self.layout, shape, features.shape)
             chunk.append((rows, features))
-            if not missing:
-                yield in_row_order(chunk)
-                chunk = []
+            self.invalid |= {int(chunk_rows[rows[place]]): reason for place, reason in wrong.items()}
+            if missing:
+                continue
+            complete, chunk = in_row_order(chunk), []
+            kept = [place for place, row in enumerate(chunk_rows.tolist()) if row not in self.invalid]
+            if self.invalid and self.settings.on_bad_row == "error":
+                raise InvalidRows(self.rows, self.invalid, FEATURE_ADVICE)
+            if kept:
+                yield complete if len(kept) == len(complete) else complete.take(kept)
         self.notes.update(invalid_row_notes(self.invalid, "skip"))
         report_notes(self.reporter, self.notes, self.rows, "rows")
 
-    def _batches(self, backbone: Backbone) -> Iterator[tuple[RowIndices, RaggedFeatures, int]]:
-        """Yield row indices within a chunk, the features of these rows, and how many rows the chunk still lacks."""
+    def _batches(
+        self, backbone: Backbone
+    ) -> Iterator[tuple[IndexArray, tuple[RaggedFeatures, Mapping[int, str]], IndexArray, int]]:
+        """Yield for each batch the places of its rows in a chunk, their features and why some of these are not finite, the
+        rows of the chunk, and how many of them it still lacks.
+        """
         device = module_device(backbone)
         budget = BatchBudget(self.settings.batch_size, self.settings.batch_elements)
         checks: tuple[bool, int] | None = None
 
-        def compute(batch: Batch) -> RaggedFeatures:
+        def compute(batch: Batch) -> tuple[RaggedFeatures, Mapping[int, str]]:
             with autocast(self.settings.precision, device):
-                return from_features(backbone(batch, self.layout))
+                features = backbone(batch, self.layout)
+            return from_features(features), features_not_finite(features)
 
-        for inputs in self._windows(backbone):
+        for inputs, valid in self._windows(backbone):
             padding_invariant, cost = checks = checks or self._inspect_first_batch(inputs, backbone)
             sizes = inputs.sizes()
             for chunk in split_into_chunks(sizes, budget.rows, WINDOW_BYTES // cost):
@@ -111,9 +125,10 @@ class WindowedExtraction:
                 missing = len(chunk)
                 for rows, features in forward_batches(inputs, batches, device, compute):
                     missing -= len(rows)
-                    yield np.asarray(rows) - chunk.start, features, missing
+                    yield np.asarray(rows) - chunk.start, features, valid[chunk.start : chunk.stop], missing
 
-    def _windows(self, backbone: Backbone) -> Iterator[RowSource]:
+    def _windows(self, backbone: Backbone) -> Iterator[tuple[RowSource, IndexArray]]:
+        """Yield the valid rows of each window, processed, and their indices."""
         size = self.settings.batch_size
         step = max((WINDOW_ROWS if backbone.processor.cacheable else HEAVY_WINDOW_ROWS) // size, 1) * size
         for start in range(0, len(self.rows), step):
@@ -123,9 +138,10 @@ class WindowedExtraction:
                 self.invalid |= {start + row: reason for row, reason in processed.invalid.items()}
                 if len(processed.invalid) == len(rows) or (self.invalid and self.settings.on_bad_row == "error"):
                     continue  # nothing more is computed, but all invalid rows are listed
+                valid = [start + row for row in range(len(rows)) if row not in processed.invalid]
                 processed = processed.drop(processed.invalid, "skip")
                 self.notes.update(processed.notes)
-                yield processed.source
+                yield processed.source, np.array(valid, np.int64)
         if self.invalid and (self.settings.on_bad_row == "error" or len(self.invalid) == len(self.rows)):
             raise InvalidRows(self.rows, self.invalid, FEATURE_ADVICE)
 

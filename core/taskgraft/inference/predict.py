@@ -182,11 +182,13 @@ class Predictor:
             if inputs is None or (invalid and unless_invalid):
                 return Predictions([]), invalid
             progress, workers = show_progress(self.reporter), self.recipe.training.workers
-            predictions = predict_batches(self.fitted.task, 0, inputs.source, self.budget, progress, workers)
+            predictions, wrong = predict_batches(self.fitted.task, 0, inputs.source, self.budget, progress, workers)
         self.notes.update({**inputs.notes, **format_notes(rows, inputs.rows)})
         if self.fitted.head.description.target == TargetKind.ELEMENT_CATEGORIES and inputs.elements is not None:
-            return pad_truncated(predictions, inputs.elements), invalid
-        return predictions, invalid
+            counts = [count for row, count in enumerate(inputs.elements) if row not in wrong]
+            predictions = pad_truncated(predictions, counts)
+        valid = [row for row in range(len(rows)) if row not in invalid] if wrong else []
+        return predictions, {**invalid, **{valid[row]: reason for row, reason in wrong.items()}}
 
     def check(self, rows: Rows) -> Mapping[int, str]:
         """Find the invalid ones among some rows, without running the model: row → why it is invalid."""

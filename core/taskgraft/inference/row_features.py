@@ -49,6 +49,13 @@ class RaggedFeatures:
         """Iterate over the rows, without padding."""
         return iter(self.values if self.lengths is None else np.split(self.values, self.lengths.cumsum()[:-1]))
 
+    def take(self, rows: Sequence[int]) -> "RaggedFeatures":
+        """Select rows, in the order given."""
+        if self.lengths is None:
+            return RaggedFeatures(self.layout, self.values[list(rows)])
+        of_rows = list(self)
+        return RaggedFeatures(self.layout, np.concatenate([of_rows[row] for row in rows]), self.lengths[list(rows)])
+
     def to_arrow(self) -> pa.Array:
         """Convert to one value per row: nested lists of fixed size; for sequence, a list of such."""
         array = pa.array(self.values.reshape(-1))

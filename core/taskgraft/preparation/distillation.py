@@ -25,6 +25,7 @@ from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.forward import ProgressIterator, compute_soft_labels
 from taskgraft.errors import join_words
 from taskgraft.preparation.errors import TrainingError
+from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.storage.component_paths import located_recipe
 from taskgraft.storage.manifest import SUMS, read_manifest
 
@@ -109,7 +110,14 @@ def teacher_soft_labels(
     inputs = inputs.drop(invalid, recipe.data.on_bad_row)
     cache, budget = TensorCache(folder / "soft", settings.memory), batch_budget(settings)
     temperature, workers = teacher.temperature, settings.workers
-    return invalid, compute_soft_labels(task, inputs.source, temperature, cache, budget, progress, workers)
+    soft, wrong = compute_soft_labels(task, inputs.source, temperature, cache, budget, progress, workers)
+    if wrong:
+        wrong = {row: f"the teacher cannot use it: {reason}" for row, reason in wrong.items()}
+        drop_invalid(inputs.rows, wrong, recipe.data.on_bad_row)
+        valid = [row for row in range(len(rows)) if row not in invalid]
+        soft = soft.take([row for row in range(len(valid)) if row not in wrong])
+        invalid |= {valid[row]: reason for row, reason in wrong.items()}
+    return invalid, soft
 
 
 def _read_target(teacher: Teacher, head: Head[Any], label: str) -> TargetDescription:

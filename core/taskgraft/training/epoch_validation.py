@@ -12,7 +12,7 @@ from taskgraft.composition.resolve import ResolvedComponent, resolve
 from taskgraft.contract.head import Head
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.recipe import TrainingConfig
-from taskgraft.contract.rows import Rows
+from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import MetricSpec
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.batching import batch_budget
@@ -23,6 +23,7 @@ from taskgraft.engine.task_module import TaskModule
 from taskgraft.evaluation.bootstrap import finite_only
 from taskgraft.evaluation.tables import metric_label
 from taskgraft.progress import ProgressReporter
+from taskgraft.reading.invalid_rows import OnBadRow
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class EpochValidation:
 
     Attributes:
         rows: the raw ones of the data set, which metrics may read.
+        on_bad_row: whether rows without a finite prediction are an error.
         most: evaluate no more rows than this, evenly spread; None evaluates all.
     """
 
@@ -63,13 +65,20 @@ class EpochValidation:
     settings: TrainingConfig
     reporter: ProgressReporter
     most: int | None = None
+    on_bad_row: OnBadRow = "error"
 
     def evaluate(self, task: TaskModule, cut: int | None) -> EpochScores:
-        """Evaluate the present weights. The inputs are states at a cut. The task is in eval mode afterwards."""
+        """Evaluate the present weights. The inputs are states at a cut. The task is in eval mode afterwards.
+
+        Raises:
+            InvalidRows: naming rows whose predictions are not finite. If invalid rows are skipped, the loss is infinite.
+        """
         inputs, targets, settings = self.dataset.inputs, self.dataset.targets, self.settings
         budget = batch_budget(settings)
-        loss, predictions = evaluate_batches(task, cut, inputs, targets, self._numbers, budget, settings.workers)
-        metric, chosen = self._compute_metric(predictions), self._metric
+        loss, predictions, wrong = evaluate_batches(task, cut, inputs, targets, self._numbers, budget, settings.workers)
+        if wrong and self.on_bad_row == "error":
+            raise InvalidRows(self.rows, {int(self._numbers[place]): reason for place, reason in wrong.items()})
+        metric, chosen = {} if wrong else self._compute_metric(predictions), self._metric
         find = None if chosen is None else chosen.spec.positive
         positive = {} if chosen is None or find is None else find(predictions, chosen.config)
         return EpochScores(loss, metric, positive)

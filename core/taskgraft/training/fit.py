@@ -15,15 +15,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from accelerate import Accelerator
 
 from taskgraft.adaptation.dry_run import DRY_RUN_ROWS, dry_run
 from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.adaptation.insertion import remove_modules
 from taskgraft.composition.compose import Composition, head_features
-from taskgraft.composition.resolve import ResolvedComponent
 from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import Rows
@@ -33,26 +29,21 @@ from taskgraft.data.examples import all_targets
 from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.engine.precision import resolve_precision
 from taskgraft.engine.random_state import seed_generators
+from taskgraft.engine.shared_cache import SharedCache, SharedCacheKeys
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.evaluation.baseline_tuning import TuningRows, threshold_note, tunes_baselines
 from taskgraft.evaluation.baselines import FittedBaseline, fit_baselines, resolve_baseline
 from taskgraft.evaluation.evaluator import LabelledPredictions
-from taskgraft.preparation.distillation import check_teacher_columns, teacher_checksums
+from taskgraft.preparation.distillation import check_teacher_columns
+from taskgraft.preparation.identity import feature_keys, fit_identity
 from taskgraft.preparation.prepare import Preparation, Preparer
 from taskgraft.preparation.validation_choices import chosen_on_validation
 from taskgraft.preparation.validation_tuning import check_validation, tune_on_validation
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import StageReport
-from taskgraft.training.shared_cache import SharedCache, SharedCacheKeys
 from taskgraft.training.tracking import make_accelerator
 from taskgraft.training.trainer import Trainer
-
-_FREE_TRAINING_SETTINGS = ("workers", "memory", "checkpoint_every", "trackers")
-"""May change when a run is resumed: they do not change its weights."""
-
-_DATA_LOCATIONS = ("train", "validation")
-"""Where the rows come from may change as well; the rows may not."""
 
 
 @dataclass(frozen=True)
@@ -143,39 +134,6 @@ def fit(
     )
 
 
-def run_identity(recipe: Recipe, rows: Rows, validation_rows: Rows | None) -> dict[str, Any]:
-    """Return what must be the same for a run to be resumed, as plain JSON."""
-    identity = recipe.model_dump(mode="json")
-    for name, free in (("training", _FREE_TRAINING_SETTINGS), ("data", _DATA_LOCATIONS)):
-        identity[name] = {key: value for key, value in identity[name].items() if key not in free}
-    validation = None if validation_rows is None else validation_rows.digest()
-    return identity | {"training rows": rows.digest(), "validation rows": validation}
-
-
-def _open_run(options: RunOptions, accelerator: Accelerator, prepared: Preparation) -> RunDirectory:
-    """Open the run directory, to start a run or to resume one with the same recipe, rows and teachers."""
-    identity = run_identity(prepared.recipe, prepared.rows, prepared.validation_rows)
-    if teachers := teacher_checksums(prepared.composition.plan):
-        identity["teachers"] = teachers
-    directory = RunDirectory(options.folder, accelerator.is_main_process)
-    directory.open(identity, resume=options.resume)
-    return directory
-
-
-def _cache_keys(cache: SharedCache, prepared: Preparation) -> SharedCacheKeys:
-    """Return everything that decides the inputs of each data set, and what the backbone computes of them."""
-    chosen, recipe = prepared.composition.backbone, prepared.recipe
-    key = {
-        "backbone": chosen.to_ref().model_dump(mode="json"),
-        "source": str(chosen.source) if isinstance(chosen, ResolvedComponent) else None,
-        "head": recipe.head.model_dump(mode="json"),  # it may choose masked elements
-        "processor": prepared.backbone.processor.settings(),
-        "columns": recipe.data.columns,
-    }
-    rows = {"training": prepared.rows, "validation": prepared.validation_rows}
-    return SharedCacheKeys(cache, {kind: key | {"rows": some.digest()} for kind, some in rows.items() if some})
-
-
 def _run_stages(
     trainer: Trainer, run_options: RunOptions | None, shared_cache: SharedCache | None
 ) -> list[StageReport]:
@@ -183,13 +141,14 @@ def _run_stages(
     prepared, accelerator = trainer.prepared, trainer.accelerator
     with ExitStack() as stack:
         if run_options is not None:
-            trainer.directory = _open_run(run_options, accelerator, prepared)
+            trainer.directory = RunDirectory(run_options.folder, accelerator.is_main_process)
+            trainer.directory.open(fit_identity(prepared), resume=run_options.resume)
             stack.callback(trainer.directory.close)
         if trainer.settings.trackers:
             accelerator.init_trackers("taskgraft")
             stack.callback(accelerator.end_training)
         if shared_cache is not None:
-            trainer.shared = _cache_keys(shared_cache, prepared)
+            trainer.shared = SharedCacheKeys(shared_cache, feature_keys(prepared))
         if not prepared.composition.dry_run_done:
             batch = prepared.training.inputs.gather(range(min(DRY_RUN_ROWS, len(prepared.rows))))
             dry_run(prepared.composition, prepared.backbone, batch)
@@ -213,8 +172,10 @@ def _predict_validation(trainer: Trainer) -> LabelledPredictions | None:
         return None
     cut, dataset = trainer.evaluated
     budget, progress = batch_budget(trainer.settings), show_progress(trainer.reporter)
-    predictions = predict_batches(trainer.task, cut, dataset.inputs, budget, progress)
-    return LabelledPredictions(predictions, all_targets(dataset.targets), rows, trainer.prepared.validation_notes)
+    predictions, wrong = predict_batches(trainer.task, cut, dataset.inputs, budget, progress)
+    notes = trainer.prepared.validation_notes
+    labelled = LabelledPredictions(predictions, all_targets(dataset.targets), rows, notes)
+    return labelled.without(wrong, trainer.prepared.recipe.data.on_bad_row) if wrong else labelled
 
 
 def _fit_baselines(prepared: Preparation, reporter: ProgressReporter) -> tuple[dict[str, Config], dict[str, int]]:

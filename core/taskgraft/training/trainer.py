@@ -10,6 +10,8 @@ for each stage that is not finished:
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,29 +19,34 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
-from torch import nn
+from torch import Tensor, nn
 
 from taskgraft.adaptation.guard import WeightGuard
 from taskgraft.adaptation.insertion import InsertedModule, insert_modules, original_named_tensors
 from taskgraft.adaptation.trainable import TrainableTensors, resolve_trainable
+from taskgraft.composition.resolve import GivenObject
+from taskgraft.contract.backbone import named_tensors
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.plan import HeadSolver, Stage
+from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows
 from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.data.soft_labels import add_soft_labels
+from taskgraft.engine.finite import NotFinite
+from taskgraft.engine.shared_cache import SharedCacheKeys
 from taskgraft.engine.task_module import TaskModule
+from taskgraft.errors import join_words
 from taskgraft.preparation.prepare import Preparation
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import HEAD
-from taskgraft.storage.run_directory import RunDirectory
+from taskgraft.storage.run_directory import ResumeMismatch, RunDirectory
 from taskgraft.training.batch_norms import check_rows_per_pass
-from taskgraft.training.checkpoint import StageReport, TrainingCheckpoint, restore_tensors
+from taskgraft.training.checkpoint import StageReport, TrainingCheckpoint, check_saved, restore_tensors
 from taskgraft.training.convex_solver import Solution, solve_head
 from taskgraft.training.epoch_loop import EpochLoop
 from taskgraft.training.epoch_validation import EpochValidation
 from taskgraft.training.frozen_features import FrozenFeatures
-from taskgraft.training.shared_cache import SharedCacheKeys
 from taskgraft.training.tracking import log_metrics
 from taskgraft.training.train_step import TrainStep
 
@@ -71,6 +78,7 @@ class Trainer:
     _steps: int = 0
     _stage_start: float = 0.0
     _finished: list[StageReport] = field(default_factory=list)
+    _base: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.settings = self.prepared.recipe.training
@@ -78,8 +86,13 @@ class Trainer:
     def run(self) -> list[StageReport]:
         """Run all stages; of a resumed run those that were not finished."""
         plan = self.prepared.composition.plan
-        checkpoint = None if self.directory is None else TrainingCheckpoint.load(self.directory)
+        given = isinstance(self.prepared.composition.backbone, GivenObject)
+        self._base = {
+            name: tensor_digest(tensor) for name, tensor in named_tensors(self.task.backbone).items() if given
+        }
+        checkpoint = None if self.directory is None else TrainingCheckpoint.load(self.directory, len(plan))
         if checkpoint is not None:
+            self._check_base(checkpoint)
             self._finished, self._steps = list(checkpoint.finished), checkpoint.steps
             self.seconds_before = sum(report.seconds for report in self._finished) + checkpoint.seconds
         self.accelerator.wait_for_everyone()  # no process may save before all have loaded
@@ -99,19 +112,24 @@ class Trainer:
         """Run one stage, from a checkpoint or (None) from its start."""
         self._stage_start = time.monotonic() - (0.0 if checkpoint is None else checkpoint.seconds)
         digests = self._digests(checkpoint) if stage.insertions else {}
+        trained = self.trained
         trainable = self._insert(index, stage)
-        if checkpoint is not None:
+        if checkpoint is not None and self.directory is not None:
+            expected = self._saved_tensors(trainable, trained if checkpoint.epoch_loop is None else self.trained)
+            check_saved(self.directory, "weights", checkpoint.weights, expected)
             restore_tensors(trainable.tensors(), checkpoint.weights)
         features = FrozenFeatures(self.task, self.settings, self.reporter, self.folder, self.shared)
         cut = features.choose_cut(stage, trainable, self._first_batch())
         self._fit_feature_scale(index, stage, resumed=checkpoint is not None)
         guard = WeightGuard(stage.name, trainable, trainable.set_train_modes(), digests)
         resumed = checkpoint is not None and checkpoint.seconds > 0
-        training, validation = features.cache(cut, self.prepared.training, "training", index, resumed=resumed), None
+        with _rows_named(self.prepared.rows):
+            training, validation = features.cache(cut, self.prepared.training, "training", index, resumed=resumed), None
         if stage.teacher is not None:
             training = add_soft_labels(training, self.prepared.soft_labels[stage.teacher])
-        if self.prepared.validation is not None:
-            validation = features.cache(cut, self.prepared.validation, "validation", index, resumed=resumed)
+        if self.prepared.validation is not None and self.prepared.validation_rows is not None:
+            with _rows_named(self.prepared.validation_rows):
+                validation = features.cache(cut, self.prepared.validation, "validation", index, resumed=resumed)
         self.evaluated = None if validation is None else (cut, validation)
         trainable.set_train_modes()
         epoch_validation, penalty = self._epoch_validation(stage, validation), stage.l2_penalty
@@ -200,6 +218,7 @@ class Trainer:
             self.settings,
             self.reporter,
             most=None if chooses else len(prepared.rows),
+            on_bad_row=prepared.recipe.data.on_bad_row,
         )
 
     def _report_solution(
@@ -227,12 +246,34 @@ class Trainer:
         """Save the weights trained so far, the head, and how far the stage is."""
         if self.directory is None:
             return
-        tensors = trainable.tensors()
-        weights = {name: tensors[name] for name in tensors if name in self.trained or name.startswith(f"{HEAD}.")}
+        weights = self._saved_tensors(trainable, self.trained)
         state, loop_tensors = (None, {}) if loop is None else loop.state()
         seconds = 0.0 if loop is None else time.monotonic() - self._stage_start
-        checkpoint = TrainingCheckpoint(tuple(self._finished), self._steps, seconds, state, loop_tensors, weights)
-        checkpoint.save(self.directory)
+        finished = tuple(self._finished)
+        TrainingCheckpoint(finished, self._steps, seconds, state, loop_tensors, weights, self._base).save(
+            self.directory
+        )
+
+    def _saved_tensors(self, trainable: TrainableTensors, trained: frozenset[str]) -> dict[str, Tensor]:
+        """Select what a checkpoint holds: the tensors trained so far, and the head's."""
+        tensors = trainable.tensors()
+        return {name: tensors[name] for name in tensors if name in trained or name.startswith(f"{HEAD}.")}
+
+    def _check_base(self, checkpoint: TrainingCheckpoint) -> None:
+        """Raise ResumeMismatch when the tensors of a backbone object that a checkpoint does not restore have changed."""
+        changed = [name for name, digest in checkpoint.base.items() if self._base.get(name) != digest]
+        if changed and self.directory is not None:
+            problem = f"{join_words(changed, 3)} of the backbone object has other values"
+            raise ResumeMismatch(str(self.directory.path), (problem,))
+
+
+@contextmanager
+def _rows_named(rows: Rows) -> Iterator[None]:
+    """Name rows whose features are not finite. They were valid when they were read, so they are an error in any case."""
+    try:
+        yield
+    except NotFinite as error:
+        raise InvalidRows(rows, error.reasons, FIX_ADVICE) from None
 
 
 def _count_parameters(trainable: TrainableTensors) -> int:

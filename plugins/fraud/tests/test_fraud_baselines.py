@@ -58,32 +58,32 @@ def test_a_baseline_fits_columns_as_a_table_backbone_does():
     inputs = transactions()[0] | {"when": [datetime(2024, 1, 1 + row % 28) for row in range(300)]}
     backbone_columns = fit_config(TableConfig(columns={"amount": "category"}), inputs).learned
     config = RandomForestConfig(columns={"amount": "category"})
-    assert fit_columns(inputs, config, 1000, scaled=True) == backbone_columns
+    assert fit_columns(inputs, config, 1000) == backbone_columns
 
 
 def test_a_regression_gets_standardized_columns():
     inputs = {"b": ["x", "y", "x", "y"], "a": [1, 3, None, 2]}
-    columns = fit_columns(inputs, LogisticRegressionConfig(), 100, scaled=True)
+    columns = fit_columns(inputs, LogisticRegressionConfig(), 100)
     deviation = (2 / 3) ** 0.5
     expected = [[-1 / deviation, 0, 0, 1, 0], [1 / deviation, 0, 0, 0, 1], [0, 1, 0, 1, 0], [0, 0, 0, 0, 1]]
     assert one_hot_matrix(columns, inputs) == pytest.approx(np.array(expected))
 
 
 def test_unknown_and_missing_categories_have_their_own_columns():
-    columns = fit_columns({"b": ["x", "x", None]}, LogisticRegressionConfig(), 100, scaled=True)
+    columns = fit_columns({"b": ["x", "x", None]}, LogisticRegressionConfig(), 100)
     assert one_hot_matrix(columns, {"b": ["x", None, "new"]}).tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
 
 
 def test_an_invalid_cell_counts_as_missing():
-    columns = fit_columns({"a": [1, 3, None], "b": [1, 3, 1]}, LogisticRegressionConfig(), 100, scaled=True)
+    columns = fit_columns({"a": [1, 3, None], "b": [1, 3, 1]}, LogisticRegressionConfig(), 100)
     matrix = one_hot_matrix(columns, {"a": ["3", "five"], "b": ["1", "six"]})
     assert matrix[1].tolist() == [0, 1, 0]
 
 
-def test_trees_get_numbers_and_category_indices():
+def test_trees_get_standardized_numbers_and_category_indices():
     inputs = {"b": ["x", "y", "x", "y"], "a": [1, 3, 1, 3]}
-    columns = fit_columns(inputs, RandomForestConfig(), 100, scaled=False)
-    assert ordinal_matrix(columns, inputs | {"b": ["y", "new", None, "x"]}).tolist() == [[1, 2], [3, 0], [1, 0], [3, 1]]
+    columns = fit_columns(inputs, RandomForestConfig(), 100)
+    assert ordinal_matrix(columns, inputs | {"b": ["y", "new", None, "x"]}).tolist() == [[-1, 2], [1, 0], [-1, 0], [1, 1]]
 
 
 # --- baselines

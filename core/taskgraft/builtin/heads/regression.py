@@ -15,7 +15,7 @@ from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid
-from taskgraft.data.standardization import mean_and_scale
+from taskgraft.data.standardization import mean_and_scale, scale_numbers, too_far
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 from taskgraft.reading.format_advice import format_hint
 
@@ -54,13 +54,30 @@ class Regression(Head[RegressionTarget]):
         return RegressionTarget(columns=tuple(targets), means=means, scales=scales)
 
     def encode(self, targets: Columns, target: RegressionTarget) -> Batch:
-        """Encode as ``numbers``: ``(batch, column)`` float32, standardised."""
+        """Encode as ``numbers``: ``(batch, column)`` float32, standardised; and ``exact``: ``(batch, column)`` int64, the bits
+        of the numbers in float64.
+
+        Metrics compare with the exact ones: a float32 has seven digits, fewer than a number far from the mean needs. As
+        integers they also fit on devices without float64.
+        """
         numbers = _parse_numbers(targets, target.columns)
-        means, scales = _means_and_scales(target)
-        return Batch({"numbers": ((numbers - means) / scales).float()})
+        columns = [
+            scale_numbers(column.numpy(), mean, scale)
+            for column, mean, scale in zip(numbers.T, target.means, target.scales, strict=True)
+        ]
+        reasons = {
+            row: f"the target column '{name}' is {targets[name][row]!r:.60}, {too_far(mean, scale)}"
+            for (_, invalid), name, mean, scale in zip(
+                columns, target.columns, target.means, target.scales, strict=True
+            )
+            for row in invalid.nonzero()[0].tolist()
+        }
+        raise_invalid(dict(sorted(reasons.items())))
+        standardised = torch.stack([torch.from_numpy(scaled) for scaled, _ in columns], dim=1)
+        return Batch({"numbers": standardised.float(), "exact": numbers.contiguous().view(torch.int64)})
 
     def decode_targets(self, encoded: Batch, target: RegressionTarget) -> list[Any]:
-        return _unstandardise(encoded["numbers"], target)
+        return _rows(encoded["exact"].cpu().view(torch.float64))
 
     def build_module(self, features: FeatureDescription, target: RegressionTarget) -> HeadModule:
         return _Regressor(features, target)
@@ -86,7 +103,12 @@ class _Regressor(HeadModule):
         return LossSum(error.mean(-1).sum() / (self._members or 1), output.new_tensor(float(len(numbers))).float())
 
     def predict(self, output: Tensor, features: Features) -> Predictions:
-        return Predictions(_unstandardise(mean_of_members(output, self._members), self._target))
+        """Convert to the original units in float64: a float32 sum would lose the deviation beside a large mean."""
+        standardised = mean_of_members(output.cpu().double(), self._members)
+        means, scales = (
+            torch.tensor(numbers, dtype=torch.float64) for numbers in (self._target.means, self._target.scales)
+        )
+        return Predictions(_rows(standardised * scales + means))
 
     def soft_labels(self, output: Tensor, features: Features, temperature: float) -> Batch:
         """Return ``numbers``: ``(batch, column)`` float32, standardised. The temperature has no effect."""
@@ -97,16 +119,10 @@ class _Regressor(HeadModule):
         return self.loss(output, soft, features)
 
 
-def _unstandardise(standardised: Tensor, target: RegressionTarget) -> list[Any]:
-    """Convert ``(row, column)`` to the original units: a number per row, or a list when there are several columns."""
-    means, scales = _means_and_scales(target)
-    rows = (standardised.double().cpu() * scales + means).tolist()
-    return [row[0] for row in rows] if len(target.columns) == 1 else rows
-
-
-def _means_and_scales(target: RegressionTarget) -> tuple[Tensor, Tensor]:
-    """Both are ``(column,)`` float64: a float32 mean would shift numbers that are large relative to their deviation."""
-    return torch.tensor(target.means, dtype=torch.float64), torch.tensor(target.scales, dtype=torch.float64)
+def _rows(numbers: Tensor) -> list[Any]:
+    """Return ``(row, column)`` float64 as a number per row, or as lists when there are several columns."""
+    rows = numbers.tolist()
+    return [row[0] for row in rows] if numbers.shape[1] == 1 else rows
 
 
 def _parse_numbers(targets: Columns, columns: tuple[str, ...]) -> Tensor:

@@ -39,7 +39,8 @@ def masked_element_metrics(predictions: Predictions, truth: Sequence[Any]) -> De
                 continue
             predicted, true, weights = predicted[drawn], true[drawn], weights[drawn]
             errors.append(np.average((predicted - true) ** 2, weights=weights))
-            variance = np.average((true - np.average(true, weights=weights)) ** 2, weights=weights)
+            near = true - true[0]  # first: a mean of numbers far from 0 would be rounded to their digits
+            variance = np.average((near - np.average(near, weights=weights)) ** 2, weights=weights)
             if true.min() < true.max() and variance > 0:
                 r2.append(1 - errors[-1] / variance)
         if errors:

@@ -36,7 +36,8 @@ def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> Detail
         }
         if not _varies(true):
             return metrics
-        metrics["r2"] = float((1 - (errors**2).sum(0) / ((true - true.mean(0)) ** 2).sum(0)).mean())
+        with np.errstate(all="ignore"):  # squares of numbers that differ little may underflow
+            metrics["r2"] = float((1 - (errors**2).sum(0) / (centered(true) ** 2).sum(0)).mean())
         if _varies(predicted):
             metrics["pearson"] = _mean_correlation(zip(predicted.T, true.T, strict=True))
             metrics["spearman"] = _mean_correlation(
@@ -55,6 +56,15 @@ def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> Detail
     return DetailedMetric(compute, bounds, no_intervals=reasons, leave_one_out=leave_one_out)
 
 
+def centered(numbers: _Numbers) -> _Numbers:
+    """Subtract the mean from numbers, ``(row, …)``.
+
+    A number is subtracted first: the mean of numbers far from 0 would be rounded to their digits.
+    """
+    near = numbers - numbers[:1]
+    return np.asarray(near - near.mean(0))
+
+
 def _without_each(predicted: _Numbers, true: _Numbers) -> dict[str, _Numbers]:
     """Compute all values but Spearman's correlation without each row in turn, from sums; NaN where little varies.
 
@@ -63,7 +73,7 @@ def _without_each(predicted: _Numbers, true: _Numbers) -> dict[str, _Numbers]:
     rest = len(true) - 1
     errors = predicted - true
     squares, absolutes = errors**2, np.abs(errors)
-    first, second = predicted - predicted.mean(0), true - true.mean(0)  # sums of these lose no digits
+    first, second = centered(predicted), centered(true)  # sums of these lose no digits
 
     def products(one: _Numbers, other: _Numbers) -> _Numbers:
         """Sum products of deviations from the mean of the rest."""
@@ -72,7 +82,7 @@ def _without_each(predicted: _Numbers, true: _Numbers) -> dict[str, _Numbers]:
     of_true, of_predicted = products(second, second), products(first, first)
     with np.errstate(all="ignore"):
         r2 = np.where(_is_spread(of_true, second), 1 - (squares.sum(0) - squares) / of_true, np.nan).mean(1)
-        correlation = products(first, second) / np.sqrt(of_true * of_predicted)
+        correlation = products(first, second) / (np.sqrt(of_true) * np.sqrt(of_predicted))
     usable = _is_spread(of_true, second) & _is_spread(of_predicted, first)
     return {
         "mean_squared_error": (squares.mean(1).sum() - squares.mean(1)) / rest,
@@ -109,5 +119,11 @@ def _varies(columns: _Numbers) -> bool:
 
 
 def _mean_correlation(pairs: Iterable[tuple[_Numbers, _Numbers]]) -> float:
-    with np.errstate(all="ignore"):  # the variance of numbers that differ little may underflow
-        return float(np.mean([np.corrcoef(first, second)[0, 1] for first, second in pairs]))
+    with np.errstate(all="ignore"):  # squares of numbers that differ little may underflow
+        correlations = [_correlation(centered(first), centered(second)) for first, second in pairs]
+    return float(np.clip(np.mean(correlations), -1, 1))
+
+
+def _correlation(first: _Numbers, second: _Numbers) -> float:
+    """Correlate numbers of mean 0, ``(row,)``."""
+    return float((first @ second) / (np.sqrt(first @ first) * np.sqrt(second @ second)))

@@ -1,7 +1,7 @@
 """The inputs and outputs of baselines: columns, as a table backbone reads them, in one matrix; labels as class indices."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,18 @@ from taskgraft_fraud.settings import CategoryColumn, Column, ColumnKindsConfig, 
 Matrix = NDArray[np.float64]
 
 
-def fit_columns(
-    inputs: Columns, settings: ColumnKindsConfig, max_categories: int, *, scaled: bool
-) -> tuple[Column, ...]:
-    """Fit the columns as a table backbone with the same settings does.
+def fit_columns(inputs: Columns, settings: ColumnKindsConfig, max_categories: int) -> tuple[Column, ...]:
+    """Fit the columns as a table backbone with the same settings does, numbers standardized also for trees.
+
+    Trees decide the same at any scale, and a float32 has too few digits for numbers far from 0.
 
     Args:
         max_categories: per column.
-        scaled: whether numbers are standardized.
 
     Raises:
         FraudError: as :func:`taskgraft_fraud.columns.fit_config` does.
     """
-    scaling: Literal["standard", "none"] = "standard" if scaled else "none"
-    config = TableConfig(columns=settings.columns, categories=max_categories, scaling=scaling)
+    config = TableConfig(columns=settings.columns, categories=max_categories)
     return fit_config(config, inputs).learned or ()
 
 

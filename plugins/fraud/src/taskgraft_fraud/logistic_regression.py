@@ -18,7 +18,7 @@ MAX_ITERATIONS = 1_000
 
 def fit(inputs: Columns, labels: Sequence[Any], settings: LogisticRegressionConfig) -> LogisticRegressionState:
     """Fit the coefficients by L-BFGS."""
-    columns = fit_columns(inputs, settings, MAX_CATEGORIES, scaled=True)
+    columns = fit_columns(inputs, settings, MAX_CATEGORIES)
     classes, indices = encode_labels(labels)
     model = LogisticRegression(C=settings.strength, max_iter=MAX_ITERATIONS, random_state=0)
     model.fit(one_hot_matrix(columns, inputs), indices)

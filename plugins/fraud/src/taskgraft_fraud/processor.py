@@ -23,9 +23,11 @@ from taskgraft.plugin import (
     ProcessedBatch,
     Processor,
     join_words,
+    scale_numbers,
+    too_far,
 )
 from taskgraft_fraud.columns import PARSERS
-from taskgraft_fraud.parse_cells import ParsedColumn, canonical_texts, to_arrow_array
+from taskgraft_fraud.parse_cells import ParsedColumn, canonical_texts, invalid_reasons, to_arrow_array
 from taskgraft_fraud.parse_times import DAY, parse_formatted_time
 from taskgraft_fraud.settings import CategoryColumn, Column, NumberColumn, TimeColumn
 
@@ -40,6 +42,8 @@ TRUTH_VALUES = frozenset({"true", "false"})
 RANK_MARGIN = 1e-4
 """Quantile scaling clips ranks to this margin from 0 and 1, so to 3.7 standard deviations."""
 
+QUANTILE_ADVICE = '; the backbone\'s scaling = "quantile" has no such limit'
+
 PERIOD_DAYS = {"hour": 1.0, "weekday": 7.0, "yearday": 365.2425}
 """Length of each cycle in days. They start at 1970-01-01, a Thursday."""
 
@@ -49,7 +53,7 @@ class TableProcessor(Processor):
 
     The numbers of a row are in the order of its columns; a time gives several, and the missing indicator of a column follows
     its values. A missing number is 0, the mean, and so are all features of a missing time. An invalid cell counts as missing,
-    and its row is reported as invalid.
+    and its row is reported as invalid; so is one so far from the training rows that no model can compute with it.
     """
 
     def __init__(self, columns: Sequence[Column]):
@@ -109,7 +113,8 @@ class TableProcessor(Processor):
         for column in self.columns:
             if column.name not in inputs:
                 raise MissingColumn(column.name, "the table", tuple(inputs))
-            cells = PARSERS[column.kind](to_arrow_array(inputs[column.name]), column.name)
+            raw = to_arrow_array(inputs[column.name])
+            cells = PARSERS[column.kind](raw, column.name)
             invalid = {**cells.invalid, **invalid}
             if isinstance(column, CategoryColumn):
                 indices = _category_indices(column, cells)
@@ -119,8 +124,11 @@ class TableProcessor(Processor):
                 continue
             if not column.sign and (count := int(cells.missing.sum())):
                 notes[f"'{column.name}' is missing, but never in training, so its mean is used"] += count
-            block = _scale(column, cells) if isinstance(column, NumberColumn) else _time_features(column, cells)
-            absent = ~cells.usable
+            block, far = _scale(column, cells) if isinstance(column, NumberColumn) else _time_features(column, cells)
+            absent = ~cells.usable | far
+            if (far := far & cells.usable).any():
+                why = f"{too_far(column.mean, column.scale)}{QUANTILE_ADVICE * (column.kind == 'number')}"
+                invalid = {**invalid_reasons(raw, far, column.name, why), **invalid}
             block[absent] = 0.0
             numbers += [block, absent[:, None].astype(np.float32)] if column.sign else [block]
         tensors = {}
@@ -157,30 +165,37 @@ def _column_summary(column: Column) -> str:
     return f"number, mean {column.mean:.6g}, standard deviation {column.scale:.6g}{missing}"
 
 
-def _scale(column: NumberColumn, cells: ParsedColumn) -> NDArray[np.float32]:
-    """Scale numbers: ``(row, 1)``."""
+_Scaled = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""Features of a column, ``(row, number)``, and which rows are too far from the training rows, ``(row,)``."""
+
+
+def _scale(column: NumberColumn, cells: ParsedColumn) -> _Scaled:
+    """Scale numbers to one feature."""
     if not column.quantiles:
-        return ((cells.values - column.mean) / column.scale).astype(np.float32)[:, None]  # type: ignore[no-any-return]
+        scaled, far = scale_numbers(cells.values, column.mean, column.scale)
+        return np.where(far, 0.0, scaled).astype(np.float32)[:, None], far
     quantiles = np.array(column.quantiles)
     ranks = np.linspace(0, 1, len(quantiles))
     # A value that equals several quantiles has many ranks; interpolating from both ends gives their middle.
     low = np.interp(cells.values, quantiles, ranks)
     high = 1 - np.interp(-cells.values, -quantiles[::-1], ranks)
     clipped = torch.from_numpy(np.clip((low + high) / 2, RANK_MARGIN, 1 - RANK_MARGIN))
-    return torch.special.ndtri(clipped).float().numpy()[:, None]  # type: ignore[no-any-return]
+    return torch.special.ndtri(clipped).float().numpy()[:, None], np.zeros(len(clipped), np.bool_)
 
 
-def _time_features(column: TimeColumn, cells: ParsedColumn) -> NDArray[np.float32]:
-    """Compute sine and cosine of each cycle, and the scaled days since the first time: ``(row, column.size)``."""
+def _time_features(column: TimeColumn, cells: ParsedColumn) -> _Scaled:
+    """Compute sine and cosine of each cycle, and the scaled days since the first time: ``column.size`` features."""
     days = cells.values / DAY
-    features = []
+    features, far = [], np.zeros(len(days), np.bool_)
     for cycle in column.cycles:
         angle = 2 * np.pi * (days / PERIOD_DAYS[cycle] % 1.0)
         features += [np.sin(angle), np.cos(angle)]
     if column.elapsed:
-        elapsed = (cells.values - parse_formatted_time(column.first)) / DAY
-        features.append((elapsed - column.mean) / column.scale)
-    return np.stack(features, axis=1).astype(np.float32)
+        elapsed, far = scale_numbers(
+            (cells.values - parse_formatted_time(column.first)) / DAY, column.mean, column.scale
+        )
+        features.append(np.where(far, 0.0, elapsed))
+    return np.stack(features, axis=1).astype(np.float32), far
 
 
 def _category_indices(column: CategoryColumn, cells: ParsedColumn) -> NDArray[np.int64]:

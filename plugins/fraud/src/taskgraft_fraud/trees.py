@@ -31,7 +31,7 @@ class FittedTrees:
 
 def fit_boosting(inputs: Columns, labels: Sequence[Any], settings: GradientBoostingConfig) -> FittedTrees:
     """Fit boosted trees with categorical splits."""
-    columns = fit_columns(inputs, settings, MAX_CATEGORIES, scaled=False)
+    columns = fit_columns(inputs, settings, MAX_CATEGORIES)
     matrix = ordinal_matrix(columns, inputs)
     count, categorical = matrix.shape[1], sum(column.kind == "category" for column in columns)
     categories = list(range(count - categorical, count))
@@ -52,7 +52,7 @@ def fit_forest(inputs: Columns, labels: Sequence[Any], settings: RandomForestCon
     from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(settings.trees, random_state=0, n_jobs=-1)
-    columns = fit_columns(inputs, settings, MAX_CATEGORIES, scaled=False)
+    columns = fit_columns(inputs, settings, MAX_CATEGORIES)
     return _fit_model(model, columns, ordinal_matrix(columns, inputs), labels)
 
 

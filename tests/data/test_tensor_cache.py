@@ -38,7 +38,7 @@ def assert_equal(one: Batch, other: Batch) -> None:
 
 
 def filled(folder, memory: int, examples: list[Batch], batches: list[list[int]]) -> TensorCache:
-    cache = TensorCache(folder, memory)
+    cache = TensorCache(folder, memory, lasting=memory == IN_FILES)
     for rows in batches:
         cache.append(rows, collate([examples[row] for row in rows]))
     return cache.finish()
@@ -131,7 +131,7 @@ def test_a_truncated_file_is_an_error(tmp_path):
     with pytest.raises(DataError) as caught:
         cache.gather([99])
     assert str(caught.value) == (
-        f"The cache file {tmp_path / '0.bin'} is truncated. Delete the folder that holds it, and run again."
+        f"The cache file {tmp_path / '0.bin'} cannot be read (it is truncated). Delete the folder that holds it, and run again."
     )
 
 

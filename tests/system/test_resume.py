@@ -89,7 +89,7 @@ def test_a_run_resumes_only_with_the_same_rows(tmp_path):
         fit(tmp_path / "run", stopping(4))
     with pytest.raises(ResumeMismatch) as raised:
         fit(tmp_path / "run", data=sentences(seed=1))
-    assert [change.split(" was ")[0] for change in raised.value.changed] == ["training rows"]
+    assert [change.split(" was ")[0] for change in raised.value.changed] == ["training rows", "first 8 rows, processed"]
 
 
 def test_settings_that_do_not_affect_weights_may_change(tmp_path):

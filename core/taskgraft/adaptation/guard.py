@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor, nn
 
 from taskgraft.adaptation.trainable import TrainableTensors
+from taskgraft.contract.config import Config
 from taskgraft.engine.precision import is_finite
 from taskgraft.errors import TaskgraftError
 from taskgraft.storage.fingerprints import tensor_digest
@@ -27,6 +27,18 @@ class WeightGuardError(TaskgraftError):
             f"The stage '{self.stage}' did not train exactly what it declared:\n  {shown}{more}\n"
             "This is a bug in the strategy, the backbone or the head, not in your data."
         )
+
+
+class GuardState(Config):
+    """What a guard has observed in a stage so far, named as in checkpoints."""
+
+    before: dict[str, str]
+    without: list[str]
+    gates: list[str]
+    blamed: list[str]
+    awake: list[str]
+    excused: dict[str, str]
+    passes: int
 
 
 @dataclass
@@ -56,24 +68,24 @@ class WeightGuard:
         self._left_eval_mode: set[str] = set()
         self._passes = 0
 
-    def state(self) -> dict[str, Any]:
-        """Return what was observed so far as plain JSON, for a checkpoint."""
-        return {
-            "before": {name: digest for name, digest in self._before.items() if name in self.trainable.declared},
-            "without": sorted(self._without_gradient),
-            "gates": sorted(self._gates),
-            "blamed": sorted(self._unexplained),
-            "awake": sorted(self._left_eval_mode),
-            "excused": self.zero_gradients,
-            "passes": self._passes,
-        }
+    def state(self) -> GuardState:
+        """Return what was observed so far, for a checkpoint."""
+        return GuardState(
+            before={name: digest for name, digest in self._before.items() if name in self.trainable.declared},
+            without=sorted(self._without_gradient),
+            gates=sorted(self._gates),
+            blamed=sorted(self._unexplained),
+            awake=sorted(self._left_eval_mode),
+            excused=self.zero_gradients,
+            passes=self._passes,
+        )
 
-    def resume(self, state: Mapping[str, Any]) -> None:
+    def resume(self, state: GuardState) -> None:
         """Continue from the result of :meth:`state`. Frozen tensors are compared with their present values."""
-        self._before |= state["before"]
-        self._without_gradient, self._gates = set(state["without"]), set(state["gates"])
-        self._unexplained, self._left_eval_mode = set(state["blamed"]), set(state["awake"])
-        self.zero_gradients, self._passes = dict(state["excused"]), state["passes"]
+        self._before |= state.before
+        self._without_gradient, self._gates = set(state.without), set(state.gates)
+        self._unexplained, self._left_eval_mode = set(state.blamed), set(state.awake)
+        self.zero_gradients, self._passes = dict(state.excused), state.passes
 
     def after_backward(self) -> None:
         """Record which declared parameters received a gradient that is not all zero."""

@@ -1,24 +1,35 @@
 """A cache of ragged tensors: rows of batches without padding, in memory, or in files beyond a given size."""
 
-import json
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from copy import copy
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from taskgraft.contract.batch import Batch, RowIndices, length_mask
+from taskgraft.contract.config import Config
+from taskgraft.files.regular_file import open_regular_file
 from taskgraft.reading.errors import DataError
+from taskgraft.storage.documents import validate
 from taskgraft.storage.fingerprints import tensor_bytes
+from taskgraft.storage.verified_tensors import read_verified, write_verified
 
 _INDEX, _EXAMPLE, _LENGTHS, _ORDER = "index.safetensors", "example", "lengths", "order"
 """The file that describes the other files, and the first words of its tensor names."""
+
+
+class _Index(Config):
+    """The document of the index: the name of each tensor, in order → its file; → its padded axes; file → its SHA-256."""
+
+    files: dict[str, str]
+    axes: dict[str, tuple[str, ...]]
+    digests: dict[str, str]
+    bytes: int
 
 
 class RowSource(Protocol):
@@ -44,17 +55,20 @@ class RowSource(Protocol):
 class TensorCache:
     """Takes batches in any order, returns rows by index.
 
-    A tensor is stored flat: the real positions of all rows one after another. Files are deleted with their folder, which
-    belongs to the run.
+    A tensor is stored flat: the real positions of all rows one after another. Files are deleted with their folder.
 
     Args:
         folder: where files may be written.
         memory: bytes above which tensors are moved to files.
+        lasting: whether :meth:`write_index` follows, so that files need digests.
     """
 
-    def __init__(self, folder: Path, memory: int = 1 << 30):
+    def __init__(self, folder: Path, memory: int = 1 << 30, *, lasting: bool = False):
         self._folder = folder
         self._memory = memory
+        self._lasting = lasting
+        self._hashes: dict[str, Any] = {}
+        self._digests: dict[str, str] = {}
         self._chunks: dict[str, list[Tensor]] = {}
         self._files: dict[str, BinaryIO] = {}
         self._paths: dict[str, Path] = {}
@@ -90,36 +104,47 @@ class TensorCache:
         """Close the files; from now on rows can be gathered."""
         for file in self._files.values():
             file.close()
-        self._files = {}
+        self._digests = {self._paths[name].name: digest.hexdigest() for name, digest in self._hashes.items()}
+        self._files, self._hashes = {}, {}
         self._lengths = {axis: [torch.cat(chunks)] for axis, chunks in self._lengths.items()}
         self._order = [np.concatenate(self._order)]
         self._build_index()
         return self
 
     def write_index(self) -> None:
-        """Describe the files in one more file, for :meth:`open`. For a finished cache with no tensor in memory."""
+        """Describe the files in one more file, for :meth:`open`. For a finished, lasting cache with no tensor in memory."""
+        assert self._lasting
         assert self._example is not None
         tensors = {f"{_EXAMPLE}.{name}": tensor.cpu().contiguous() for name, tensor in self._example.tensors.items()}
         tensors |= {f"{_LENGTHS}.{axis}": chunks[0] for axis, chunks in self._lengths.items()}
         files = {name: path.name for name, path in self._paths.items()}  # in the order of the tensors
-        header = json.dumps({"files": files, "axes": dict(self._example.axes), "bytes": self.bytes})
-        save_file(tensors | {_ORDER: torch.from_numpy(self._order[0])}, self._folder / _INDEX, {"store": header})
+        index = _Index(files=files, axes=dict(self._example.axes), digests=self._digests, bytes=self.bytes)
+        tensors[_ORDER] = torch.from_numpy(self._order[0])
+        write_verified(self._folder / _INDEX, index.model_dump(), tensors)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open the cache that a folder holds. Its rows are read from the files, which must stay there meanwhile."""
-        with safe_open(folder / _INDEX, framework="pt") as file:
-            header = json.loads(file.metadata()["store"])
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, not a mapping
+        """Open the cache that a folder holds. Its rows are read from the files, which must stay there meanwhile.
+
+        Raises:
+            OSError, ValueError: when a file is missing or damaged; the ValueError with a clause for a sentence.
+        """
+        document, tensors = read_verified(folder / _INDEX)
+        _check_index(index := validate(_Index, document), tensors)
         cache = cls(folder, memory=0)
-        cache._order = [tensors[_ORDER].numpy()]
-        cache._count, cache.bytes = len(cache._order[0]), header["bytes"]
-        axes = {name: tuple(some) for name, some in header["axes"].items()}
-        cache._lengths = {axis: [tensors[f"{_LENGTHS}.{axis}"]] for some in axes.values() for axis in some}
-        example = {name: tensors[f"{_EXAMPLE}.{name}"] for name in header["files"]}
-        cache._example = Batch(example, axes, {axis: some[0][:1] for axis, some in cache._lengths.items()})
-        cache._paths = {name: folder / file for name, file in header["files"].items()}
+        cache._order = [tensors[_ORDER].numpy().copy()]
+        cache._count, cache.bytes = len(cache._order[0]), index.bytes
+        lengths = (name for name in tensors if name.startswith(f"{_LENGTHS}."))
+        cache._lengths = {name.removeprefix(f"{_LENGTHS}."): [tensors[name].clone()] for name in lengths}
+        example = {name: tensors[f"{_EXAMPLE}.{name}"].clone() for name in index.files}
+        cache._example = Batch(example, index.axes, {axis: some[0][:1] for axis, some in cache._lengths.items()})
+        cache._paths = {name: folder / file for name, file in index.files.items()}
         cache._build_index()
+        for name, path in cache._paths.items():
+            with open_regular_file(path) as file:
+                size, digest = path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+            if size != int(cache._counts[name].sum()) * cache._row_size(name) or digest != index.digests.get(path.name):
+                raise ValueError(f"{path.name} does not match its digest")
         return cache
 
     def __len__(self) -> int:
@@ -163,11 +188,16 @@ class TensorCache:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._paths[name] = self._folder / f"{len(self._files)}.bin"
             self._files[name] = self._paths[name].open("wb")
+            if self._lasting:
+                self._hashes[name] = hashlib.sha256()
             chunks = self._chunks.pop(name)
         else:
             chunks = [flat]
         for chunk in chunks:
-            self._files[name].write(tensor_bytes(chunk).numpy().data)
+            content = tensor_bytes(chunk).numpy().data
+            self._files[name].write(content)
+            if self._lasting:
+                self._hashes[name].update(content)
 
     def _build_index(self) -> None:
         for name in self._example.tensors if self._example else ():
@@ -196,18 +226,45 @@ class TensorCache:
         shape = example.shape[1 + len(self._example.axes.get(name, ())) :]
         flat = torch.empty(int(counts.sum()), *shape, dtype=example.dtype)
         buffer = flat.view(-1).view(torch.uint8).numpy().data
-        size = len(buffer) // max(len(flat), 1)
-        path = self._paths[name]
-        with path.open("rb") as file:
-            filled = 0
-            for start, count in _runs(starts, counts):
-                file.seek(start * size)
-                if file.readinto(buffer[filled : filled + count * size]) < count * size:
-                    raise DataError(
-                        f"The cache file {path} is truncated. Delete the folder that holds it, and run again."
-                    )
-                filled += count * size
+        size, path, filled = self._row_size(name), self._paths[name], 0
+        try:
+            with open_regular_file(path) as file:
+                for start, count in _runs(starts, counts):
+                    file.seek(start * size)
+                    if file.readinto(buffer[filled : filled + count * size]) < count * size:
+                        raise OSError("it is truncated")
+                    filled += count * size
+        except OSError as error:
+            advice = "Delete the folder that holds it, and run again"
+            raise DataError(f"The cache file {path} cannot be read ({error.strerror or error}). {advice}.") from None
         return flat
+
+    def _row_size(self, name: str) -> int:
+        """Return the bytes of one position of a tensor."""
+        assert self._example is not None
+        example = self._example[name]
+        return int(np.prod(example.shape[1 + len(self._example.axes.get(name, ())) :], initial=1)) * example.itemsize
+
+
+def _check_index(index: _Index, tensors: Mapping[str, Tensor]) -> None:
+    """Check that the parts of an index fit each other. Raises ValueError with a clause for a sentence."""
+    examples = {f"{_EXAMPLE}.{name}": 1 + len(index.axes.get(name, ())) for name in index.files}
+    lengths = {name for name in tensors if name.startswith(f"{_LENGTHS}.")}
+    padded = {f"{_LENGTHS}.{axis}" for some in index.axes.values() for axis in some}
+    names = {Path(name).name for name in index.files.values()}
+    if tensors.keys() != {*examples, *lengths, _ORDER} or not padded <= lengths:
+        raise ValueError("its index describes other tensors than it holds")
+    if len(names) < len(index.files) or names != set(index.files.values()) or names != index.digests.keys():
+        raise ValueError("its index does not name a file of the folder for each tensor")
+    order = tensors[_ORDER]
+    if order.dtype != torch.int64 or not torch.equal(order.sort().values, torch.arange(order.numel())):
+        raise ValueError("its index does not number each row once")
+    for name in lengths:
+        length = tensors[name]
+        if length.dtype != torch.int64 or length.shape != order.shape or bool((length < 0).any()):
+            raise ValueError(f"its index has no valid {name}")
+    if any(tensors[name].dim() < least or len(tensors[name]) != 1 for name, least in examples.items()):
+        raise ValueError("its index has no valid example row")
 
 
 def _runs(starts: Tensor, counts: Tensor) -> Iterator[tuple[int, int]]:

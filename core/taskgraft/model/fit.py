@@ -12,6 +12,7 @@ from taskgraft.contract.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.data.column_matching import match_columns
 from taskgraft.discovery.catalog import catalog
+from taskgraft.engine.shared_cache import SharedCache
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import evaluate_predictions, prepare_evaluation
@@ -22,7 +23,6 @@ from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation, split_columns
 from taskgraft.training.checkpoint import StageReport
 from taskgraft.training.fit import FitResult, RunOptions, fit
-from taskgraft.training.shared_cache import SharedCache
 
 
 class ModelError(TaskgraftError):

@@ -13,6 +13,7 @@ from taskgraft.composition.compose import Composition
 from taskgraft.composition.resolve import ComponentReference, GivenObject
 from taskgraft.contract.recipe import Recipe, TrainingConfig
 from taskgraft.engine.entry_point import entry_point
+from taskgraft.engine.shared_cache import SharedCache
 from taskgraft.evaluation.bootstrap import RESAMPLES
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.inference.predict import PredictionOptions, predict_probabilities, predict_rows, predict_to_file
@@ -22,7 +23,6 @@ from taskgraft.model.fit import FitReport, ModelError, fit_and_evaluate, read_fi
 from taskgraft.model.merge import export_merged, merge_inserted
 from taskgraft.progress import ProgressReporter
 from taskgraft.training.fit import RunOptions
-from taskgraft.training.shared_cache import SharedCache
 
 
 @dataclass

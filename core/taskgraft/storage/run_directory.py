@@ -1,13 +1,14 @@
 """The directory of a training run: its checkpoint, its identity, its metrics and a lock.
 
 ``run.json`` identifies the run; ``state.safetensors`` is the checkpoint: tensors and, in its header, JSON and a digest of
-both; ``metrics.jsonl`` has a line per step and epoch. A checkpoint is replaced by a rename, so it is complete even if the run is
-killed.
+both; ``metrics.jsonl`` has a line per step and epoch. A checkpoint is replaced by a rename, so it is complete even if the run
+is killed.
 """
 
 import json
-import os
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +20,7 @@ from torch import Tensor
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import check_regular_file, read_small_file
+from taskgraft.storage.atomic_write import make_folder, remove_leftovers, replaced_file, sync
 from taskgraft.storage.verified_tensors import read_verified, write_verified
 
 RUN, STATE, METRICS, LOCK = "run.json", "state.safetensors", "metrics.jsonl", "lock"
@@ -51,10 +53,16 @@ class ResumeMismatch(TaskgraftError):
 
 @dataclass
 class RunDirectory:
-    """The folder of one run, locked while it is open. ``writes`` is true in the first of several processes only."""
+    """The folder of one run, locked while it is open.
+
+    Attributes:
+        writes: true in the first of several processes only.
+        results: names in the folder that are deleted with the checkpoint when a run starts anew.
+    """
 
     path: Path
     writes: bool = True
+    results: tuple[str, ...] = ()
     _lock: FileLock | None = field(default=None, init=False, repr=False)
     _metrics: TextIO | None = field(default=None, init=False, repr=False)
 
@@ -69,20 +77,22 @@ class RunDirectory:
             ResumeMismatch: when a run with another identity would be resumed.
         """
         before = self._read_identity() if resume else None
+        if resume and before is None and (self.path / STATE).exists():
+            raise self._error(f"it has a checkpoint, but no {RUN} that says of which run; {_START_AGAIN}")
         if before is not None and (changed := _changes(before, identity)):
             raise ResumeMismatch(str(self.path), tuple(changed))
         if not self.writes:
             return
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             self._lock = FileLock(self.path / LOCK)
             self._lock.acquire(timeout=0)
             if before is None:
-                for name in (STATE, METRICS):
-                    (self.path / name).unlink(missing_ok=True)
+                self._clear()
                 document = {"format": _FORMAT, **identity}
-                (self.path / f".{RUN}").write_text(json.dumps(document, indent=1), "utf-8")
-                (self.path / f".{RUN}").replace(self.path / RUN)
+                with replaced_file(self.path / RUN) as temporary:
+                    temporary.write_text(json.dumps(document, indent=1), "utf-8")
+            remove_leftovers(self.path / STATE)
             if (self.path / METRICS).exists():
                 check_regular_file(self.path / METRICS)
             self._metrics = (self.path / METRICS).open("a", encoding="utf-8", buffering=1)
@@ -98,6 +108,8 @@ class RunDirectory:
         if self._metrics is not None:
             self._metrics.close()
             self._metrics = None
+            with suppress(OSError):  # the last lines belong to no checkpoint
+                sync(self.path / METRICS)
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -112,14 +124,11 @@ class RunDirectory:
         if not self.writes:
             return
         assert self._metrics is not None
-        temporary = self.path / f".{STATE}"
         try:
-            write_verified(temporary, {"values": values, "metrics": self._metrics.tell()}, tensors)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(self.path / STATE)
+            sync(self.path / METRICS)  # the checkpoint says how much of it there is
+            with replaced_file(self.path / STATE) as temporary:
+                write_verified(temporary, {"values": values, "metrics": self._metrics.tell()}, tensors)
         except (OSError, SafetensorError) as error:
-            temporary.unlink(missing_ok=True)
             raise self._error(f"its checkpoint cannot be written ({error})") from None
 
     def load_state(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
@@ -151,10 +160,19 @@ class RunDirectory:
         with (self.path / METRICS).open("rb") as file:
             file.seek(max(size - 1, 0))
             if size and file.read(1) != b"\n":
-                problem = f"its {METRICS} is damaged: of the first {size:,} bytes, written before the checkpoint, some are missing"
+                problem = f"its {METRICS} lacks some of the {size:,} bytes that were written before the checkpoint"
                 raise self._error(f"{problem}; {_START_AGAIN}")
         self._metrics.truncate(size)
         self._metrics.seek(size)
+
+    def _clear(self) -> None:
+        """Delete a previous run, and that for good before its identity is replaced: no run may resume another's state."""
+        for name in (STATE, METRICS, *self.results):
+            if (self.path / name).is_dir():
+                shutil.rmtree(self.path / name)
+            else:
+                (self.path / name).unlink(missing_ok=True)
+        sync(self.path)
 
     def _read_identity(self) -> dict[str, Any] | None:
         try:

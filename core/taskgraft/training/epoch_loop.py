@@ -11,8 +11,9 @@ from torch import Tensor
 
 from taskgraft.data.batching import IndexArray, batch_budget, training_batches
 from taskgraft.data.examples import EncodedDataset, EpochSeed, LocalBatch, iter_training_batches
+from taskgraft.errors import join_words
 from taskgraft.storage.run_directory import RunDirectory
-from taskgraft.training.checkpoint import restore_tensors
+from taskgraft.training.checkpoint import EpochProgress, LoopState, check_saved, restore_tensors, tensors_of
 from taskgraft.training.epoch_validation import EpochScores, EpochValidation
 from taskgraft.training.lr_schedule import LearningRateSchedule
 from taskgraft.training.tracking import log_metrics
@@ -21,30 +22,11 @@ from taskgraft.training.train_step import TrainStep
 _BEST, _OPTIMIZER = "best", "optimizer"
 """First words of the names of tensors in a checkpoint."""
 
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each parameter, in its shape."""
+
 _PRINTED_EPOCHS = 20
 """Of a stage with more epochs, not every one is printed."""
-
-
-@dataclass
-class EpochProgress:
-    """How far an epoch loop is.
-
-    Attributes:
-        epoch: the current one, from 0; ``within`` are the steps done in it, ``step`` those done in all.
-        total: the loss of the current epoch so far, summed; ``weight`` is what it is summed over.
-        losses: the mean training loss of each epoch; ``validation_losses`` are those of the validation rows.
-        best: the lowest validation loss; None before the first. ``waited`` are the epochs since then.
-    """
-
-    epoch: int = 0
-    within: int = 0
-    step: int = 0
-    total: float = 0.0
-    weight: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    validation_losses: list[float] = field(default_factory=list)
-    best: float | None = None
-    waited: int = 0
 
 
 @dataclass
@@ -96,37 +78,53 @@ class EpochLoop:
                 restored = f"restored the weights of epoch {best} of {last}, which have the lowest validation loss"
                 self.stepper.reporter.message(f"{stage.name}: {restored}.")
 
-    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return what a checkpoint needs besides the weights: plain JSON, and tensors."""
+    def state(self) -> tuple[LoopState, dict[str, Tensor]]:
+        """Return what a checkpoint needs besides the weights."""
         optimizer = self.stepper.optimizer.state_dict()["state"]
         tensors = {f"{_BEST}.{name}": tensor for name, tensor in self._best.items()}
         for index, state in optimizer.items():
             tensors |= {f"{_OPTIMIZER}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-        values = {
-            "progress": dict(vars(self.progress)),
-            "micro_batch": self.stepper.micro_batch,
-            "scaler": self.stepper.scaler.state_dict(),
-            "guard": self.stepper.guard.state(),
-        }
-        return values, tensors
+        micro_batch, scaler = self.stepper.micro_batch, self.stepper.scaler.state_dict()
+        guard = self.stepper.guard.state()
+        return LoopState(progress=self.progress, micro_batch=micro_batch, scaler=scaler, guard=guard), tensors
 
-    def resume(self, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Continue from the result of :meth:`state`; tensors of other names are ignored."""
-        self.progress = EpochProgress(**values["progress"])
-        self.stepper.micro_batch = values["micro_batch"]
-        if values["scaler"]:
-            self.stepper.scaler.load_state_dict(values["scaler"])
-        self.stepper.guard.resume(values["guard"])
+    def resume(self, state: LoopState, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from the result of :meth:`state`. Raises RunDirectoryError unless the tensors are those of this stage."""
+        self._check(state, tensors)
+        self.progress = state.progress
+        self.stepper.micro_batch = state.micro_batch
+        if state.scaler:
+            self.stepper.scaler.load_state_dict(state.scaler)
+        self.stepper.guard.resume(state.guard)
+        self._best = tensors_of(_BEST, tensors)
         states: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            if kind == _OPTIMIZER:
-                index, _, key = rest.partition(".")
-                states.setdefault(int(index), {})[key] = tensor
-            elif kind == _BEST:
-                self._best[rest] = tensor
+        for name, tensor in tensors_of(_OPTIMIZER, tensors).items():
+            index, _, key = name.partition(".")
+            states.setdefault(int(index), {})[key] = tensor
         groups = self.stepper.optimizer.state_dict()["param_groups"]
         self.stepper.optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+    def _check(self, state: LoopState, tensors: Mapping[str, Tensor]) -> None:
+        """Check that a checkpoint has the tensors of this stage: its best weights, if there are any, and AdamW's moments."""
+        assert self.directory is not None
+        progress, scaler = state.progress, self.stepper.scaler.state_dict()
+        if len(progress.losses) != progress.epoch:
+            raise self.directory.damaged(f"it has {len(progress.losses)} losses of {progress.epoch} epochs")
+        if state.scaler.keys() != scaler.keys():
+            raise self.directory.damaged("its loss scale does not fit the precision")
+        saved = tensors_of(_OPTIMIZER, tensors)
+        expected: dict[str, Tensor] = {}
+        parameters = [one for group in self.stepper.optimizer.param_groups for one in group["params"]]
+        for index, parameter in enumerate(parameters):
+            if any(name.startswith(f"{index}.") for name in saved):  # one without a gradient so far has none
+                expected |= {f"{index}.step": torch.zeros(())} | {f"{index}.{key}": parameter for key in _MOMENTS}
+        check_saved(self.directory, "optimizer's moments", saved, expected)
+        best, now = tensors_of(_BEST, tensors), self.stepper.trainable.tensors()
+        has_best = self.patience is not None and progress.best is not None
+        declared = {name: now[name] for name in self.stepper.trainable.declared} if has_best else {}
+        check_saved(self.directory, "weights of the best epoch", best, declared)
+        if foreign := sorted({name.partition(".")[0] for name in tensors} - {_BEST, _OPTIMIZER}):
+            raise self.directory.damaged(f"it has tensors of an unknown kind: {join_words(foreign, 3)}")
 
     def _step(self, batch: LocalBatch, factor: float) -> None:
         progress = self.progress

@@ -12,9 +12,10 @@ from taskgraft.data.examples import EncodedDataset
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.feature_checks import check_features
 from taskgraft.engine.forward import cache_features, show_progress
+from taskgraft.engine.shared_cache import SharedCacheKeys
 from taskgraft.engine.task_module import TaskModule
+from taskgraft.preparation.identity import frozen_digest
 from taskgraft.progress import ProgressReporter
-from taskgraft.training.shared_cache import SharedCacheKeys, frozen_digest
 
 AUGMENTATION_OFF = "Frozen layers are cached, so augmentation is off in this stage: every epoch sees the same examples."
 
@@ -72,7 +73,7 @@ class FrozenFeatures:
             "batches": asdict(batch_budget(self.settings)),
         }
         inputs = self.shared.cache.get_or_compute(
-            key, lambda folder: self._compute(cut, dataset, TensorCache(folder, memory=0)), resumed=resumed
+            key, lambda cache: self._compute(cut, dataset, cache), self.reporter.message, resumed=resumed
         )
         return EncodedDataset(inputs, dataset.targets)
 

@@ -9,8 +9,9 @@ import taskgraft as tg
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.plan import HeadSolver, Stage
-from taskgraft.data.tensor_cache import TensorCache
-from taskgraft.training.shared_cache import COST_FILE, SharedCache, frozen_digest
+from taskgraft.engine.shared_cache import COST_FILE, EntryCost, SharedCache
+from taskgraft.preparation.identity import frozen_digest
+from taskgraft.storage.documents import write_document
 
 PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
 LAST = training_stage("block-1", cache_features=True)
@@ -103,26 +104,25 @@ def test_the_digest_covers_the_parts_before_the_cut_alone():
 
 
 def test_an_entry_that_was_not_finished_is_not_used(tmp_path):
-    def broken(folder):
-        (folder / "0.bin").write_bytes(b"half")
+    def broken(cache):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        SharedCache(tmp_path).get_or_compute({}, broken, resumed=False)
+        SharedCache(tmp_path).get_or_compute({}, broken, print, resumed=False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_entry_that_an_interrupted_run_computed_is_not_counted_again(tmp_path):
-    def made(folder):
-        cache = TensorCache(folder, 0)
-        cache.append([0], Batch({"value": torch.zeros(1, 2)}))
-        return cache.finish()
-
-    SharedCache(tmp_path).get_or_compute({}, made, resumed=False)
+    SharedCache(tmp_path).get_or_compute({}, made, print, resumed=False)
     (note,) = tmp_path.glob(f"*/{COST_FILE}")
-    note.write_text(json.dumps({"seconds": 5.0, "memory": 7}))
+    write_document(note, EntryCost(seconds=5.0, memory=7), "cost")
     shelf = SharedCache(tmp_path)
-    shelf.get_or_compute({}, made, resumed=True)
+    shelf.get_or_compute({}, made, print, resumed=True)
     assert (shelf.seconds, shelf.memory) == (0.0, 7)
-    shelf.get_or_compute({}, made, resumed=False)
+    shelf.get_or_compute({}, made, print, resumed=False)
     assert shelf.seconds == 5.0
+
+
+def made(cache):
+    cache.append([0], Batch({"value": torch.zeros(1, 2)}))
+    return cache.finish()

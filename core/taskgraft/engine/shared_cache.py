@@ -1,0 +1,95 @@
+"""A cache of frozen features that the runs of one comparison share, keyed by content."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import NonNegativeInt
+
+from taskgraft.contract.config import Config
+from taskgraft.data.tensor_cache import TensorCache
+from taskgraft.engine.memory import peak_memory
+from taskgraft.storage.atomic_write import atomic_folder
+from taskgraft.storage.documents import read_document, write_document
+
+COST_FILE = "note.json"
+"""In the folder of a cache entry: what computing it cost."""
+
+_FORMAT = 2
+"""Of the entries. Those of format 1 had no digests."""
+
+
+class EntryCost(Config):
+    """Wall-clock seconds, and the peak memory in bytes of the process that computed an entry."""
+
+    seconds: float
+    memory: NonNegativeInt
+
+
+@dataclass
+class SharedCache:
+    """A folder of tensor caches, each under a digest of everything that it was computed from.
+
+    Attributes:
+        seconds: time that other runs spent on entries that this run reused.
+        memory: the largest peak memory, in bytes, of a process that had computed one of those entries.
+    """
+
+    folder: Path
+    seconds: float = field(default=0.0, init=False)
+    memory: int = field(default=0, init=False)
+
+    def get_or_compute(
+        self,
+        key: Mapping[str, Any],
+        compute: Callable[[TensorCache], TensorCache],
+        say: Callable[[str], None],
+        *,
+        resumed: bool,
+    ) -> TensorCache:
+        """Return the entry of a key (everything that decides its content, as plain JSON), computed if it is not there.
+
+        Args:
+            compute: fills an empty cache, and finishes it.
+            say: is called with a sentence about an entry that is damaged, and so computed again.
+            resumed: whether this run was charged for the entry before it was interrupted.
+        """
+        content = json.dumps({"format": _FORMAT, **key}, sort_keys=True)
+        entry = self.folder / hashlib.sha256(content.encode()).hexdigest()
+        if entry.exists():
+            try:
+                cache, cost = _open(entry)
+            except (OSError, ValueError) as error:
+                problem = getattr(error, "strerror", None) or error
+                say(f"Cached frozen features in {entry} are damaged ({problem}), so they are computed again.")
+                shutil.rmtree(entry)
+            else:
+                self.seconds += 0.0 if resumed else cost.seconds
+                self.memory = max(self.memory, cost.memory)
+                return cache
+        with atomic_folder(entry, replace=False) as temporary:
+            start = time.monotonic()
+            compute(TensorCache(temporary, memory=0, lasting=True)).write_index()
+            cost = EntryCost(seconds=time.monotonic() - start, memory=peak_memory())
+            write_document(temporary / COST_FILE, cost, "cost of a cache entry")
+        return _open(entry)[0]
+
+
+def _open(entry: Path) -> tuple[TensorCache, EntryCost]:
+    cost = read_document(entry / COST_FILE, EntryCost)
+    if cost is None:
+        raise ValueError(f"it has no {COST_FILE}")
+    return TensorCache.open(entry), cost
+
+
+@dataclass(frozen=True)
+class SharedCacheKeys:
+    """A shared cache, and for ``training`` and ``validation`` everything that decides the inputs, as plain JSON."""
+
+    cache: SharedCache
+    keys: Mapping[str, Mapping[str, Any]]

@@ -1,0 +1,104 @@
+"""What decides the result of a fit: a run is resumed, and frozen features of another run are used, only with the same."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskgraft.artifact.save import processor_settings
+from taskgraft.composition.compose import Composition
+from taskgraft.composition.resolve import GivenObject
+from taskgraft.contract.backbone import Backbone, named_tensors
+from taskgraft.contract.recipe import Recipe
+from taskgraft.contract.rows import Rows
+from taskgraft.data.examples import EncodedDataset
+from taskgraft.preparation.distillation import teacher_checksums
+from taskgraft.preparation.prepare import Preparation
+from taskgraft.storage.fingerprints import combined_digest
+from taskgraft.storage.versions import result_versions
+
+_FREE_TRAINING_SETTINGS = ("workers", "memory", "checkpoint_every", "trackers")
+"""May change when a run is resumed: they do not change its weights."""
+
+_DATA_LOCATIONS = ("train", "validation")
+"""Where the rows come from may change as well; the rows may not."""
+
+_PROCESSED_ROWS = 8
+"""Rows that show whether the processor still does the same."""
+
+BASE, VERSIONS = "base", "versions"
+"""Keys of an identity: the fingerprint of the base weights, and the versions of packages."""
+
+
+def run_identity(recipe: Recipe, rows: Rows, validation_rows: Rows | None) -> dict[str, Any]:
+    """Return what a recipe and its data contribute, as plain JSON."""
+    identity = recipe.model_dump(mode="json")
+    for name, free in (("training", _FREE_TRAINING_SETTINGS), ("data", _DATA_LOCATIONS)):
+        identity[name] = {key: value for key, value in identity[name].items() if key not in free}
+    validation = None if validation_rows is None else validation_rows.digest()
+    return identity | {"training rows": rows.digest(), "validation rows": validation}
+
+
+def fit_identity(prepared: Preparation) -> dict[str, Any]:
+    """Return everything that must be the same for a run to be resumed, as plain JSON."""
+    identity = run_identity(prepared.recipe, prepared.rows, prepared.validation_rows) | _base_identity(prepared)
+    identity |= _processed_identity(prepared.training)
+    if teachers := teacher_checksums(prepared.composition.plan):
+        identity["teachers"] = teachers
+    return identity
+
+
+def feature_keys(prepared: Preparation) -> dict[str, Mapping[str, Any]]:
+    """Return for each data set everything that decides its inputs and what the backbone computes of them, as plain JSON."""
+    recipe = prepared.recipe
+    key = _base_identity(prepared) | {
+        "backbone": prepared.composition.backbone.to_ref().model_dump(mode="json"),
+        "head": recipe.head.model_dump(mode="json"),  # it may choose masked elements
+        "columns": recipe.data.columns,
+    }
+    keys = {"training": key | _processed_identity(prepared.training) | {"rows": prepared.rows.digest()}}
+    if prepared.validation is not None and prepared.validation_rows is not None:
+        rows = {"rows": prepared.validation_rows.digest()}
+        keys["validation"] = key | _processed_identity(prepared.validation) | rows
+    return keys
+
+
+def frozen_digest(backbone: Backbone, cut: int | None) -> str:
+    """Return the SHA-256, in hexadecimal, of the weights that decide the state at a cut, or (None) the features."""
+    parts = backbone.description.parts[:cut]
+    part_of = backbone.description.part_of
+    return combined_digest(
+        {name: tensor for name, tensor in named_tensors(backbone).items() if part_of(name) in parts}, {}
+    )
+
+
+def composition_versions(composition: Composition) -> dict[str, str]:
+    """Return the versions of packages that decide what a composition computes."""
+    return result_versions(source.distribution for source in composition.sources())
+
+
+def _base_identity(prepared: Preparation) -> dict[str, Any]:
+    """Identify the base weights and the processor.
+
+    Without a fingerprint, which random weights lack, the tensors are digested. Those of an object may be trained already, by
+    the run to resume: its checkpoint compares the others.
+    """
+    backbone = prepared.backbone
+    identity: dict[str, Any] = {BASE: prepared.base}
+    if prepared.base is None and not isinstance(prepared.composition.backbone, GivenObject):
+        identity["initial weights"] = combined_digest(named_tensors(backbone), {})
+    return identity | {
+        "processor": processor_settings(backbone),
+        VERSIONS: composition_versions(prepared.composition),
+    }
+
+
+def _processed_identity(dataset: EncodedDataset) -> dict[str, str]:
+    """Digest the whole numbers that the processor makes of the first rows, and the form of the rest.
+
+    It covers what neither settings, files nor versions say: another release of a library that splits texts. Fractions may be
+    rounded otherwise on another machine, where a run may be resumed as well.
+    """
+    batch = dataset.inputs.gather(range(min(_PROCESSED_ROWS, len(dataset))))
+    whole = {name: tensor for name, tensor in batch.tensors.items() if not tensor.is_floating_point()}
+    form = {name: f"{tensor.dtype} {tuple(tensor.shape)}".encode() for name, tensor in batch.tensors.items()}
+    lengths = {f"length {axis}": length for axis, length in batch.lengths.items()}
+    return {f"first {_PROCESSED_ROWS} rows, processed": combined_digest({**whole, **lengths}, form)}

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -237,7 +238,15 @@ def test_a_missing_file_is_rejected(artifact, name):
     assert refusal(artifact) == f"{name} cannot be read (No such file or directory)"
 
 
-@pytest.mark.parametrize("name", [MANIFEST, TENSORS, SUMS])
+def test_a_tensor_file_cut_short_is_rejected(artifact):
+    size = (artifact / TENSORS).stat().st_size
+    os.truncate(artifact / TENSORS, size - 20)
+    assert refusal(artifact) == (
+        f"{TENSORS} cannot be read (its tensors end at byte {size:,} of {size - 20:,}), so it is damaged"
+    )
+
+
+@pytest.mark.parametrize("name", [MANIFEST, SUMS])
 def test_a_file_cut_short_is_rejected(artifact, name):
     (artifact / name).write_bytes((artifact / name).read_bytes()[:-20])
     assert refusal(artifact) == "its files do not match SHA256SUMS, so it is damaged or was changed"
@@ -292,7 +301,7 @@ def test_a_tensor_of_another_shape_is_rejected(artifact):
     tensors["head.readout.bias"] = torch.zeros(4)
     save_file(tensors, artifact / TENSORS)
     assert refusal(summed(artifact)) == (
-        "the tensor head.readout.bias is torch.float32 (4,), but the model has torch.float32 (3,)"
+        "the tensor head.readout.bias is torch.float32 (4,), but taskgraft.json lists torch.float32 (3,)"
     )
 
 
@@ -301,7 +310,7 @@ def test_a_tensor_of_another_dtype_is_rejected(artifact):
     tensors["head.readout.bias"] = tensors["head.readout.bias"].half()
     save_file(tensors, artifact / TENSORS)
     assert refusal(summed(artifact)) == (
-        "the tensor head.readout.bias is torch.float16 (3,), but the model has torch.float32 (3,)"
+        "the tensor head.readout.bias is torch.float16 (3,), but taskgraft.json lists torch.float32 (3,)"
     )
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
+
+from taskgraft.files.regular_file import check_regular_file
+from taskgraft.storage.tensor_file import TensorFile
 
 
 def tensor_digest(tensor: Tensor) -> str:
@@ -37,6 +39,9 @@ def checkpoint_fingerprint(weights: Iterable[Path], used: Callable[[str], bool],
         weights: safetensors files, or pickles that ``torch.load(weights_only=True)`` reads.
         used: name of a stored tensor → whether the features use it.
         files: name → contents.
+
+    Raises:
+        OSError, ValueError: when a file cannot be read, or is damaged.
     """
     digests: dict[str, str] = {}
     for path in weights:
@@ -51,7 +56,8 @@ def _combine(digests: Mapping[str, str], files: Mapping[str, bytes]) -> str:
 
 def _stored_digests(path: Path, used: Callable[[str], bool]) -> dict[str, str]:
     if path.suffix == ".safetensors":
-        with safe_open(path, "pt") as file:
-            return {name: tensor_digest(file.get_tensor(name)) for name in file.keys() if used(name)}  # noqa: SIM118
+        with TensorFile(path) as file:
+            return {name: file.digest(name) for name in file.tensors if used(name)}
+    check_regular_file(path)
     tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     return {name: tensor_digest(tensor) for name, tensor in tensors.items() if used(name)}

@@ -1,10 +1,8 @@
 """An artifact's manifest, and the checksums that detect damage before any of its files is used."""
 
 import hashlib
-import json
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,8 @@ from pydantic import ValidationError
 from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import TaskgraftError
-from taskgraft.files.unique_keys import unique_keys
+from taskgraft.files.json_text import parse_json
+from taskgraft.files.regular_file import check_regular_file, read_small_file
 from taskgraft.storage.atomic_write import interrupted_swaps
 
 SCHEMA = 1
@@ -26,6 +25,11 @@ MANIFEST, TENSORS, SUMS = "taskgraft.json", "learned.safetensors", "SHA256SUMS"
 
 HEAD, INSERTED = "head", "inserted"
 """Owners of saved tensors that do not belong to a part of the backbone."""
+
+MAX_MANIFEST = 64_000_000
+"""Bytes of a manifest. It has about 250 for each tensor, and the labels."""
+
+_MAX_SUMS = 1_000
 
 _SUMS_FORMAT = re.compile(rf"[0-9a-f]{{64}}  {TENSORS}\n[0-9a-f]{{64}}  {MANIFEST}\n")
 
@@ -78,22 +82,41 @@ class InvalidArtifact(TaskgraftError):
 
 def is_artifact(path: Path) -> bool:
     """Tell whether a folder looks like an artifact."""
-    return (path / MANIFEST).is_file()
+    return os.path.isfile(path / MANIFEST)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and verify the manifest of an artifact, as :func:`read_artifact` does, without opening the tensor file."""
-    return _parse_manifest(folder, _read_verified(folder, MANIFEST)[MANIFEST])
-
-
-def read_artifact(folder: Path) -> tuple[Manifest, bytes]:
-    """Read an artifact's manifest and the contents of its tensor file, verified against their checksums.
+    """Read and verify the manifest of an artifact, without opening its tensor file.
 
     Raises:
         InvalidArtifact: for a missing or damaged file, or a newer format.
     """
-    contents = _read_verified(folder, MANIFEST, TENSORS)
-    return _parse_manifest(folder, contents[MANIFEST]), contents[TENSORS]
+    try:
+        if not folder.is_dir():
+            raise InvalidArtifact(str(folder), f"there is no such folder{_backup_hint(folder)}")
+        for name in (TENSORS, MANIFEST, SUMS):
+            check_regular_file(folder / name)
+        content = read_small_file(folder / MANIFEST, MAX_MANIFEST)
+    except OSError as error:
+        raise cannot_be_read(folder, error) from None
+    check_digest(folder, MANIFEST, hashlib.sha256(content).hexdigest())
+    return _parse_manifest(folder, content)
+
+
+def check_digest(folder: Path, name: str, digest: str) -> None:
+    """Compare the SHA-256 of a file of an artifact, in hexadecimal, with its checksum. Raises InvalidArtifact."""
+    try:
+        sums = read_small_file(folder / SUMS, _MAX_SUMS).decode(errors="replace")
+    except OSError as error:
+        raise cannot_be_read(folder, error) from None
+    if not _SUMS_FORMAT.fullmatch(sums) or f"{digest}  {name}\n" not in sums:
+        raise InvalidArtifact(str(folder), f"its files do not match {SUMS}, so it is damaged or was changed")
+
+
+def cannot_be_read(folder: Path, error: OSError) -> InvalidArtifact:
+    """Make the error for a file of an artifact that cannot be read."""
+    name = Path(os.fsdecode(error.filename or folder)).name
+    return InvalidArtifact(str(folder), f"{name:.80} cannot be read ({error.strerror or error})")
 
 
 def checksums(files: Mapping[str, bytes]) -> str:
@@ -121,28 +144,9 @@ def relative_path(path: Path, to: Path) -> str:
         return path.absolute().as_posix()
 
 
-def _read_verified(folder: Path, *names: str) -> dict[str, bytes]:
-    """Read some files of an artifact and compare each with its checksum, once all its files are known to be there."""
-    try:
-        if not folder.is_dir():
-            raise InvalidArtifact(str(folder), f"there is no such folder{_backup_hint(folder)}")
-        for name in (TENSORS, MANIFEST, SUMS):
-            if not stat.S_ISREG((folder / name).stat().st_mode):  # reading a pipe or a device may never end
-                raise InvalidArtifact(str(folder), f"{name} is not a regular file")
-        sums = (folder / SUMS).read_bytes().decode(errors="replace")
-        contents = {name: (folder / name).read_bytes() for name in names}
-    except OSError as error:
-        problem = f"{Path(error.filename or folder).name:.80} cannot be read ({error.strerror})"
-        raise InvalidArtifact(str(folder), problem) from None
-    matches = all(checksums({name: content}) in sums for name, content in contents.items())
-    if not (matches and _SUMS_FORMAT.fullmatch(sums)):
-        raise InvalidArtifact(str(folder), f"its files do not match {SUMS}, so it is damaged or was changed")
-    return contents
-
-
 def _parse_manifest(folder: Path, content: bytes) -> Manifest:
     try:
-        document = json.loads(content.decode("utf-8"), object_pairs_hook=unique_keys)
+        document = parse_json(content)
         version = document["schema_version"]
         if type(version) is not int or version < 1:
             raise ValueError(version)
@@ -154,7 +158,7 @@ def _parse_manifest(folder: Path, content: bytes) -> Manifest:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise InvalidArtifact(str(folder), f"{MANIFEST} is invalid at '{place}': {first['msg']}") from None
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         raise InvalidArtifact(str(folder), f"{MANIFEST} is not a valid manifest") from None
 
 

@@ -27,6 +27,7 @@ LAYERS = [
     "composition",
     "reading",
     "inputs",
+    "processes",
     "data",
     "engine",
     "adaptation",

@@ -12,7 +12,7 @@ from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.data.batching import shard_batch
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.data.tensor_cache import RowSource
-from taskgraft.data.workers import parallel_map, worker_count
+from taskgraft.processes.workers import parallel_map, worker_count
 
 TargetMixer = Callable[[Batch, Batch, Tensor], Batch]
 """(targets, targets of the partners, shares) → targets of mixed rows."""

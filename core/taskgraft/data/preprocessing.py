@@ -14,7 +14,7 @@ from taskgraft.contract.processor import ProcessedBatch
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, Rows
 from taskgraft.data.on_the_fly import OnTheFlyInputs
 from taskgraft.data.tensor_cache import TensorCache
-from taskgraft.data.workers import parallel_map, worker_count
+from taskgraft.processes.workers import parallel_map, worker_count
 from taskgraft.reading.invalid_rows import OnBadRow, drop_invalid
 
 _CHUNK, _HEAVY_CHUNK = 1_024, 32

@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -121,30 +122,28 @@ def test_no_appointment_occurs_twice():
 
 
 @pytest.mark.parametrize("name", FLOORS)
-def test_a_recipe_gives_a_model_that_does_well_on_held_out_rows(name, encoder):
+def test_ten_lines_of_python_and_a_recipe_of_the_same_settings_do_well_on_held_out_rows(name, encoder, capsys):
     held, metric, number, floor = FLOORS[name]
-    change = f"backbone.checkpoint={encoder}"
-
-    fit = typed("fit", f"examples/{name}/recipe.toml", "-o", f"runs/{name}", "--set", change, "-q")
-    assert (fit.code, fit.err) == (0, "")
-    model, data = f"runs/{name}", f"examples/{name}/{held}"
-    judged = typed("evaluate", model, data, "--metrics", metric, "--resamples", 0, "--json", "-q")
-    assert (judged.code, judged.err) == (0, "")
-
-    assert json.loads(judged.out)["metrics"][number]["value"] >= floor
-
-
-@pytest.mark.parametrize("name", FLOORS)
-def test_ten_lines_of_python_do_the_same(name, encoder, capsys):
-    _, _, number, floor = FLOORS[name]
     script = EXAMPLES / name / "fit.py"
     code = [line for line in script.read_text().splitlines() if line and not line.startswith(('"""', "import", "from"))]
     assert len(code) <= 10
 
     runpy.run_path(str(script), run_name="__main__")
-
     assert float(re.search(rf"\b{number}=(0\.\d+)", capsys.readouterr().out)[1]) >= floor
-    assert Path("runs", name, "taskgraft.json").is_file()
+    model, data = f"runs/{name}", f"examples/{name}/{held}"
+    judged = typed("evaluate", model, data, "--metrics", metric, "--resamples", 0, "--json", "-q")
+    assert (judged.code, judged.err) == (0, "")
+    assert json.loads(judged.out)["metrics"][number]["value"] >= floor
+
+    settings = ("--set", f"backbone.checkpoint={encoder}", "--set", "training.steps=2")
+    fit = typed("fit", f"examples/{name}/recipe.toml", "-o", "runs/recipe", *settings, "-q")
+    assert (fit.code, fit.err) == (0, "")
+    by_script, by_recipe = (
+        json.loads(Path("runs", of, "taskgraft.json").read_text())["recipe"] for of in (name, "recipe")
+    )
+    assert by_recipe["training"].pop("steps") == 2
+    assert by_recipe == by_script | {"training": by_recipe["training"]}
+    assert by_recipe["training"].items() < by_script["training"].items()
 
 
 @pytest.fixture
@@ -166,27 +165,33 @@ def test_shapes_are_drawn_alike_each_time_with_a_mask_for_each_picture(drawn):
             assert Path("again", name).read_bytes() == (drawn / name).read_bytes()
 
 
-def test_the_recipe_of_shapes_finds_them(drawn):
-    change = "data.train=runs/drawn/train.csv"
-    fit = typed("fit", "examples/shapes/recipe.toml", "--set", change, "-o", "runs/shapes", "-q")
-    assert (fit.code, fit.err) == (0, "")
-    judged = typed("evaluate", "runs/shapes", "runs/drawn/test.csv", "--resamples", 0, "--json", "-q")
-    assert (judged.code, judged.err) == (0, "")
-    assert json.loads(judged.out)["metrics"]["mean_iou"]["value"] >= 0.65
-
-    said = typed("predict", "runs/shapes", "runs/drawn/test.csv", "-o", "runs/shapes.jsonl", "-q")
-    assert (said.code, said.err) == (0, "")
-    with Path("runs/shapes.jsonl").open() as file:
-        assert {label for line in json.loads(next(file))["prediction"] for label in line} <= {0, 1, 2, 3}
-
-
 def test_shapes_are_found_by_all_levels_of_a_pyramid_and_not_by_the_last_one_only(drawn, capsys):
-    runpy.run_path(str(EXAMPLES / "shapes" / "shapes.py"), run_name="__main__")
+    script = runpy.run_path(str(EXAMPLES / "shapes" / "shapes.py"), run_name="__main__")
 
     found = re.findall(r"^(pyramid|grid) +mean_iou=(0\.\d+)", capsys.readouterr().out, re.MULTILINE)
     numbers = {layout: float(number) for layout, number in found}
     assert numbers["pyramid"] >= 0.65
     assert numbers["grid"] <= numbers["pyramid"] - 0.2
+
+    recipe = tomllib.loads((EXAMPLES / "shapes" / "recipe.toml").read_text())
+    assert recipe["head"] == "segmentation"  # that of a pyramid, unless a layout is asked for
+    assert {part: recipe[part] for part in ("backbone", "strategy", "training")} == {
+        part: script[part] for part in ("backbone", "strategy", "training")
+    }
+
+
+def test_the_recipe_of_shapes_learns_and_predicts_a_mask(drawn):
+    changes = ("--set", "data.train=runs/drawn/train.csv", "--set", "training.epochs=2")
+    fit = typed("fit", "examples/shapes/recipe.toml", *changes, "-o", "runs/shapes", "-q")
+    assert (fit.code, fit.err) == (0, "")
+    judged = typed("evaluate", "runs/shapes", "runs/drawn/test.csv", "--resamples", 0, "--json", "-q")
+    assert (judged.code, judged.err) == (0, "")
+    assert json.loads(judged.out)["metrics"]["mean_iou"]["value"] >= 0.3
+
+    said = typed("predict", "runs/shapes", "runs/drawn/test.csv", "-o", "runs/shapes.jsonl", "-q")
+    assert (said.code, said.err) == (0, "")
+    with Path("runs/shapes.jsonl").open() as file:
+        assert {label for line in json.loads(next(file))["prediction"] for label in line} <= {0, 1, 2, 3}
 
 
 def test_the_demo_trains_evaluates_saves_loads_and_predicts():

@@ -1,5 +1,7 @@
 import csv
 import gzip
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,34 @@ def test_a_very_long_value_is_read_whole(tmp_path):
     before = csv.field_size_limit()
     assert rows_of(tmp_path, f"a,b\n{long},1\n").values("a") == [long]
     assert csv.field_size_limit() == before
+
+
+def test_files_read_in_threads_do_not_change_a_limit_of_the_process(tmp_path):
+    """The limit of Python's csv module was changed for each file: rows of another thread became invalid."""
+    long, limits, ended = "x" * (csv.field_size_limit() + 1), set(), threading.Event()
+    before = csv.field_size_limit()
+    (tmp_path / "long.csv").write_text("a,b\n" + f"{long},1\n" * 20)
+
+    def watch():
+        while not ended.is_set():
+            limits.add(csv.field_size_limit())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(6) as threads:
+        read = [*threads.map(lambda _: read_csv(tmp_path / "long.csv", CsvConfig()), range(30))]
+    ended.set()
+    watcher.join()
+    assert [(len(rows), dict(rows.invalid)) for rows in read] == [(20, {})] * 30
+    assert limits == {before}
+
+
+def test_a_limit_that_the_caller_set_does_not_hold_for_files(tmp_path):
+    before = csv.field_size_limit(10)
+    try:
+        assert rows_of(tmp_path, f"a,b\n{'x' * 20},1\n").values("a") == ["x" * 20]
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_rows_of_another_length_are_invalid(tmp_path):

@@ -116,3 +116,7 @@ def test_what_its_reader_rejects_is_called_standard_input():
     with pytest.raises(UnreadableFile) as caught:
         piped('message\n"never closed\n')
     assert str(caught.value).startswith("standard input: line 2: a quoted value is never closed")
+
+
+def test_a_bare_carriage_return_in_a_text_is_no_error():
+    assert messages("lost, I fear\rlate\n") == ["lost, I fear\rlate"]

@@ -1,6 +1,5 @@
 """Rows from standard input: JSON lines, a table with a header, one text per line, or what a named reader reads."""
 
-import csv
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import BinaryIO
 from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.errors import closest_match
+from taskgraft.files.csv_parser import csv_reader
 from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.inputs.input_request import InputRequest
 from taskgraft.progress import ProgressReporter
@@ -70,7 +70,7 @@ def _find_reader(path: Path, request: InputRequest) -> ComponentReference:
         return request.reader
     known = {*request.columns.values(), *request.targets, *request.keep}
     for delimiter in (",", "\t", ";"):
-        if _is_header(next(csv.reader([line], delimiter=delimiter), []), known):
+        if _is_header(next(csv_reader([line], delimiter=delimiter), []), known):
             return {"name": "csv", "delimiter": delimiter}
     if request.only_role is None or request.only_role not in request.roles:
         return "csv"
@@ -79,7 +79,7 @@ def _find_reader(path: Path, request: InputRequest) -> ComponentReference:
 
 def _first_line(beginning: bytes) -> str | None:
     """Return the first line with something in it; None if it is not UTF-8 text."""
-    line = beginning.lstrip().split(b"\n", 1)[0]
+    line = beginning.lstrip().splitlines()[0]
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError as error:

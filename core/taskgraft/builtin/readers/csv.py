@@ -16,12 +16,10 @@ from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.builtin.readers.csv_header import check_first_records, drop_unnamed_column, header_remarks, read_header
 from taskgraft.builtin.readers.csv_records import RecordChecks
 from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.files.csv_parser import CsvError, csv_reader
 from taskgraft.files.open_file import open_plain_or_gzip
 from taskgraft.files.undecodable_text import undecodable_text
 from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
-
-_MAX_CHARACTERS = 2**31 - 1
-"""Limit of one value. The default of the csv module is 131,072, which documents and genomes exceed."""
 
 Record = tuple[int, int, list[str] | str]
 """First line, last line, and the values; a text instead of values says why the record is invalid."""
@@ -58,11 +56,11 @@ def open_records(path: Path, config: CsvConfig) -> Iterator[tuple[list[str], str
 
     delimiter = config.delimiter or ("\t" if _is_tsv(path) else ",")
     try:
-        with _long_values(), open_plain_or_gzip(path, config.encoding, setting) as file:
+        with open_plain_or_gzip(path, config.encoding, setting) as file:
             lines = io.TextIOWrapper(file, _text_decoder(file, config.encoding), newline="")
             skipped = sum(1 for _ in islice(lines, config.skip))
             quoting: Any = csv.QUOTE_NONE if config.quoting == "none" else csv.QUOTE_MINIMAL
-            reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+            reader = csv_reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
             header = read_header(path, reader, delimiter, config)
             records = read_records(path, reader, skipped, config)
             first = list(islice(records, FIRST_RECORDS))
@@ -92,7 +90,7 @@ def read_records(path: Path, reader: Any, skipped: int, config: CsvConfig) -> It
         line = reader.line_num + skipped + 1
         try:
             record = next(reader, None)
-        except csv.Error as error:
+        except CsvError as error:
             if "unexpected end of data" in str(error):
                 raise UnreadableFile(str(path), f"line {line:,}: a quoted value is never closed; {advice}.") from None
             last, reason = reader.line_num + skipped, str(error).replace("\t", "\\t")
@@ -113,13 +111,3 @@ def _to_table(header: Sequence[str], records: Sequence[list[str] | None]) -> pa.
     missing: list[str | None] = [None] * len(header)
     columns = zip(*(record or missing for record in records), strict=True) if records else [()] * len(header)
     return pa.table({name: pa.array(column, pa.large_string()) for name, column in zip(header, columns, strict=True)})
-
-
-@contextmanager
-def _long_values() -> Iterator[None]:
-    """Let the csv module read values of any length."""
-    limit = csv.field_size_limit(_MAX_CHARACTERS)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(limit)

@@ -1,6 +1,5 @@
 """The header of a CSV file: read, and compared with what follows; a file that another delimiter or header fits is rejected."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.errors import join_words
+from taskgraft.files.csv_parser import CsvError
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """Common delimiters, and their names."""
@@ -36,7 +36,7 @@ def read_header(path: Path, reader: Any, delimiter: str, config: CsvConfig) -> l
     line = config.skip + 1
     try:
         header: list[str] | None = next(reader, None)
-    except csv.Error as error:
+    except CsvError as error:
         advice = f"if quotation marks are ordinary characters, set {config.with_setting(quoting='none')}"
         raise UnreadableFile(str(path), f"line {line:,}: the header cannot be parsed ({error}); {advice}.") from None
     if not header:

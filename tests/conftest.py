@@ -14,7 +14,7 @@ from planting import Garden, garden_in, install
 
 from taskgraft.discovery.catalog import catalog
 
-WHOLE_FILE = re.compile(r"^pytestmark = pytest\.mark\.(slow|attack)$", re.MULTILINE)
+WHOLE_FILE = re.compile(r"^pytestmark = \[?pytest\.mark\.(slow|attack)\b", re.MULTILINE)
 
 
 class WithoutMarkedFiles:

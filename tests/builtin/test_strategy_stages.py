@@ -224,6 +224,7 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("step", [1, 4, 5])
+@pytest.mark.slow
 def test_a_run_interrupted_in_its_last_stage_ends_with_the_same_bits(tmp_path, step):
     def stages(stops):
         def on_step_end(backbone, now):

@@ -14,6 +14,8 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.scaffold import derive_names, write_plugin
 from taskgraft.testing.check_list import checks_of
 
+pytestmark = pytest.mark.slow
+
 MODULE, BACKBONE = "acme_models/__init__.py", "acme_models/backbone.py"
 
 

@@ -114,6 +114,7 @@ def test_a_lower_part_changes_less():
     assert 0 < moved[0.01] < 0.01 * moved[None]
 
 
+@pytest.mark.slow
 def test_rates_too_small_to_change_a_low_part_are_accepted():
     fitted(words(), training_stage(*PARTS, rate=1e-3, layer_decay=1e-9))
 

@@ -13,6 +13,8 @@ from taskgraft.engine.shared_cache import COST_FILE, EntryCost, SharedCache
 from taskgraft.preparation.identity import frozen_digest
 from taskgraft.storage.documents import write_document
 
+pytestmark = pytest.mark.slow
+
 PROBE = Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True)
 LAST = training_stage("block-1", cache_features=True)
 

@@ -25,6 +25,8 @@ from taskgraft.model.compose import load
 from taskgraft.reading.read import read_rows
 from taskgraft.storage.manifest import MANIFEST, InvalidArtifact
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = EmptyConfig()
 THREE = {"text": ["one", "two", "three"]}
 

@@ -140,6 +140,7 @@ def test_rows_without_the_column_of_the_groups_are_drawn_one_by_one():
 # --- figures
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_on_request_into_a_folder_that_is_made(tmp_path):
     model, _ = fitted()
     folder = tmp_path / "new" / "figures"

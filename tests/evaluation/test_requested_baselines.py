@@ -17,6 +17,8 @@ from taskgraft.model.compose import load
 from taskgraft.reading.read import read_rows
 from taskgraft.storage.manifest import InvalidArtifact
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = """
 from taskgraft.plugin import BaselineSpec, Config, TargetKind, hookimpl
 

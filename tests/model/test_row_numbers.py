@@ -141,6 +141,7 @@ def test_a_column_split_that_skips_rows_keeps_the_numbers():
     assert [validation.location(0), validation.location(24)] == ["row 35", "row 59"]
 
 
+@pytest.mark.slow
 def test_predictions_in_windows_number_the_rows_from_the_first(tmp_path):
     model = tg.compose(words(), "classification", PROBE)
     model.fit(sentences(), target="label", quiet=True)

@@ -313,6 +313,7 @@ def test_noise_is_called_a_leak_in_less_than_one_in_a_hundred_tables(rows, share
     assert wrong < tables / 100
 
 
+@pytest.mark.slow
 def test_noise_is_no_leak_of_a_number():
     for seed in range(100):
         random = np.random.default_rng(seed)
@@ -324,6 +325,7 @@ def test_targets_per_element_are_not_checked():
     assert warned({"x": [0, 1] * 50}, [["a"], ["b"]] * 50, TargetKind.ELEMENT_CATEGORIES) == ()
 
 
+@pytest.mark.slow
 def test_fifty_columns_of_fifty_thousand_rows_take_less_than_half_a_second():
     random, labels = drawn(0, 50_000)
     columns = {f"n{index}": pa.array(random.normal(size=50_000)) for index in range(15)}

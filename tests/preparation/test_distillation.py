@@ -26,7 +26,7 @@ from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, InvalidArtifact,
 from taskgraft.storage.run_directory import ResumeMismatch
 from taskgraft.testing import StrategyLaws
 
-pytestmark = pytest.mark.usefixtures("small_plugin_installed")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_plugin_installed")]
 
 FULL = {"name": "full", "learning_rate": 1e-2}
 SMALLER = {"name": "small-words", "blocks": 1, "seed": 5, "dropout": 0.0}

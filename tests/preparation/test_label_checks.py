@@ -10,6 +10,8 @@ from taskgraft.contract.rows import InvalidRows
 from taskgraft.model.fit import ModelError
 from taskgraft.reading.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 TEXTS = sentences(24)["text"]
 
 

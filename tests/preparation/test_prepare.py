@@ -241,6 +241,7 @@ def test_a_label_that_the_teacher_does_not_know_leaves_the_weights_of_the_file_w
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["the first teacher", "the second teacher"])
+@pytest.mark.slow
 def test_a_row_that_one_of_two_teachers_cannot_use_leaves_the_weights_of_the_file_without_it(
     tmp_path, teacher, reads_notes, first
 ):

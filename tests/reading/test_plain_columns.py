@@ -56,6 +56,7 @@ def test_types_of_pandas_are_the_texts_in_its_csv(tmp_path, series, texts):
     assert values(frame) == values(tmp_path / "rows.csv") == texts
 
 
+@pytest.mark.slow
 def test_a_parquet_file_of_pandas_is_read_alike_in_a_process_without_pandas(tmp_path):
     """Without it, Arrow would return the numbers in which periods are stored."""
     frame = pd.DataFrame({"x": pd.period_range("2026-01", periods=2, freq="M"), "y": pd.interval_range(0, 2)})

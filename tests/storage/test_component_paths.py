@@ -13,6 +13,8 @@ from small_tasks import sentences
 import taskgraft as tg
 from taskgraft.storage.manifest import InvalidArtifact
 
+pytestmark = pytest.mark.slow
+
 BASED = '''
 """A backbone whose weights are in a folder."""
 

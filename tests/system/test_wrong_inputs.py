@@ -20,6 +20,8 @@ from safetensors.torch import load_file, save_file
 from small_recipe import RECIPE, write_rows
 from small_tasks import sentences
 
+pytestmark = pytest.mark.slow
+
 HEADER = "id,text,label\n"
 PREDICT_ADVICE = (
     'Fix these rows, or go on without them: on_bad_row = "null" (--on-bad-row null) leaves their predictions empty, "skip" '

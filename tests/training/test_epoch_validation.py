@@ -94,6 +94,7 @@ def test_early_stopping_evaluates_all_validation_rows(capfd):
     assert "90" not in line.partition("accuracy")[2]
 
 
+@pytest.mark.slow
 def test_of_many_epochs_about_twenty_are_printed(capfd):
     _, report, lines = printed_fit(training_stage(epochs=50), capfd)
     shown = [line for line in lines if ", epoch " in line]

@@ -91,6 +91,7 @@ def test_features_that_are_not_cacheable_are_recomputed_with_the_same_result():
         torch.testing.assert_close(tensor, weights(recomputed)[name], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_probe_of_features_that_are_not_cacheable_reads_them_from_the_backbone():
     backbone = NotCacheable().eval()
     embedded = Rows(backbone.embedding)
@@ -121,6 +122,7 @@ def test_a_probe_sends_each_example_through_the_backbone_once():
     assert embedded.count == 24 + 10 + tried
 
 
+@pytest.mark.slow
 def test_a_cache_in_files_gives_the_same_bits():
     for stage in (PROBE, training_stage("block-1", cache_features=True)):
         in_memory, in_files = (weights(trained(words(), stage, memory=memory)) for memory in (1 << 30, 0))

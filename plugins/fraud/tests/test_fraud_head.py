@@ -364,6 +364,7 @@ def test_an_artifact_contains_calibration_and_threshold(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_more_expensive_reviews_give_fewer_alerts():
     counts = []
     for review in (1.0, 5.0, 25.0):
@@ -411,6 +412,7 @@ def test_the_model_is_saved_even_if_its_metric_cannot_use_the_validation_rows(tm
     assert tg.load(model.save(tmp_path / "artifact"), backbone=table(), head=model.fitted.head) is not None
 
 
+@pytest.mark.slow
 def test_a_positive_weight_gives_more_alerts():
     plain, heavy = (fitted(positive_weight=weight, calibration="none")[0] for weight in (1.0, 8.0))
     alerts = [model.predict(transactions(seed=2), quiet=True).count(1) for model in (plain, heavy)]

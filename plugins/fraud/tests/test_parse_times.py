@@ -78,6 +78,7 @@ def test_a_column_may_mix_times_with_and_without_a_zone():
     assert [format_time(int(value)) for value in parsed.values] == [noon, noon, midnight, noon, midnight]
 
 
+@pytest.mark.slow
 def test_only_days_that_exist_are_parsed():
     known = {str(date(1896, 1, 1) + timedelta(days=day)) for day in range(365 * 410)}
     written = [f"{year}-{month:02}-{day:02}" for year in range(1896, 2305) for month in range(14) for day in range(33)]

@@ -6,6 +6,8 @@ from small_tables import SMALL, SPECS, TABLE, fitted
 
 from taskgraft.testing import BackboneLaws
 
+pytestmark = pytest.mark.slow
+
 PLAIN = {"amount": [3.5, 80.0, 1.0, 12.25], "visits": [1, 0, 4, 2]}
 WORDS = {"shop": ["books", "food", "food", "books"], "town": ["Ulm", "Ulm", "Jena", "Jena"]}
 

@@ -12,6 +12,8 @@ from taskgraft.plugin import parse_config
 from taskgraft_fraud.transactions_reader import read_transactions
 from taskgraft_fraud.transactions_settings import TransactionsConfig
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fraud"
 FILES = ("train.csv", "test/history.csv", "test/transactions.csv")
 

@@ -29,6 +29,7 @@ def test_a_prefix_that_fails_in_a_model(base, kind):
         tg.compose(backbone, "classification", "prefix-tuning:3")
 
 
+@pytest.mark.slow
 def test_a_rank_that_the_groups_of_a_convolution_do_not_divide(base):
     backbone, _ = base("convnext")
     strategy = {"name": "lora", "rank": 7, "roles": ["depthwise"]}

@@ -8,6 +8,8 @@ from commands import typed
 from planting import garden_in
 from refusals import SKIP, refused
 
+pytestmark = pytest.mark.slow
+
 ADVICE = "Fix these rows, or take them out of the data."
 PREDICT_ADVICE = (
     'Fix these rows, or go on without them: on_bad_row = "null" (--on-bad-row null) leaves their predictions empty, "skip" '

@@ -14,6 +14,8 @@ from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.checkpoint import describe
 from taskgraft_text.settings import TextConfig
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("where is my parcel please?", "help", "the card is lost, my money is late late late", "lost card")
 OTHERS = ("late", "the parcel, help", "money", "where is my card?")
 

@@ -6,6 +6,8 @@ from taskgraft.plugin import LayerRole
 from taskgraft_vision.blocks import layer_groups, layer_roles, split_into_blocks
 from taskgraft_vision.trace import trace
 
+pytestmark = pytest.mark.slow
+
 
 def forward(model, pixels):
     return [model.forward_head(model.forward_features(pixels), pre_logits=True)]

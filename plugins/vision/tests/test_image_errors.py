@@ -13,6 +13,8 @@ from refusals import SKIP, refused
 from sample_images import encode, noise_image
 from timm_files import random_model, save_weights
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 head = "classification"
 strategy = "linear-probe"

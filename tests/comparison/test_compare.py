@@ -225,7 +225,8 @@ def test_split_rows_are_the_same_for_all_seeds_so_runs_share_frozen_features(fol
     shared = []
     for seed in (0, 1):
         training = recipe.training.model_copy(update={"seed": seed})
-        request = RunRequest(recipe.model_copy(update={"training": training}), 0, None, "shelf", quiet=True)
+        recipe = recipe.model_copy(update={"training": training})
+        request = RunRequest(recipe=recipe, seed=0, test=None, shared_cache="shelf", quiet=True)
         place = folder / str(seed)
         place.mkdir()
         record = run(place, request)

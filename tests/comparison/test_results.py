@@ -1,5 +1,5 @@
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -87,11 +87,6 @@ def test_the_summary_has_mean_seconds_and_the_highest_peaks():
     )
     costs = one.summary
     assert (costs.seconds, costs.shared_seconds, costs.peak_memory, costs.artifact) == (2.0, 0.5, 10**9, 30_000)
-
-
-def test_a_run_result_is_read_from_its_json():
-    one = run_result(0.9, low=0.8, high=0.95)
-    assert RunResult.from_json(asdict(one)) == one
 
 
 def printed(found: Comparison) -> str:

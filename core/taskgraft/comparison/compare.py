@@ -15,27 +15,25 @@ from typing import Any
 
 from taskgraft.comparison.figure import draw
 from taskgraft.comparison.results import Candidate, Comparison
-from taskgraft.comparison.runs import RUNS, SHARED_CACHE, CandidateSetup, Runs
+from taskgraft.comparison.runs import RUNS, SHARED_CACHE, CandidateSetup, CompareError, Runs
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, TargetKind
 from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, closest_match, join_words
-from taskgraft.preparation.identity import run_identity
+from taskgraft.errors import closest_match, join_words
+from taskgraft.files.regular_file import read_small_file
+from taskgraft.preparation.identity import VERSIONS_KEY, run_identity
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import reader_with_formats, verbatim_columns
 from taskgraft.reading.read import read_rows
 from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.recipes.files import read_recipe
 from taskgraft.storage.atomic_write import atomic_file
-from taskgraft.storage.run_directory import RUN, RunDirectory
+from taskgraft.storage.run_directory import MAX_IDENTITY, RUN, RunDirectory
+from taskgraft.storage.versions import result_versions
 
 _TABLE, _FIGURE = "comparison.json", "comparison.png"
-
-
-class CompareError(TaskgraftError):
-    """A comparison that cannot be made."""
 
 
 class NotDrawn(UserWarning):
@@ -156,12 +154,20 @@ def _backbone_description(recipe: Recipe) -> BackboneDescription:
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not out.is_dir() or not (out / RUN).is_file() or "test rows" not in (out / RUN).read_text("utf-8"):
+    if not _is_comparison(out):
         raise CompareError(f"'{out}' is not empty, and it is not a comparison. Name another folder.")
     if not (resume or overwrite):
         raise CompareError(
             f"'{out}' already holds a comparison. Resume it (--resume), or replace it with overwrite (--overwrite)."
         )
+
+
+def _is_comparison(out: Path) -> bool:
+    """Tell whether a folder is that of a comparison, perhaps with a damaged identity."""
+    try:
+        return b'"test rows"' in read_small_file(out / RUN, MAX_IDENTITY)
+    except OSError:
+        return False
 
 
 def _comparison_identity(recipe: Recipe, test: str | Path | None) -> dict[str, Any]:
@@ -184,6 +190,7 @@ def _comparison_identity(recipe: Recipe, test: str | Path | None) -> dict[str, A
             some.column(column)  # raises when there is no such column
     identity = run_identity(recipe, rows, validation)
     identity["test rows"] = None if test_rows is None else test_rows.digest()
+    identity[VERSIONS_KEY] = result_versions([resolve(catalog(), HeadSpec, recipe.head).source.distribution])
     return {key: value for key, value in identity.items() if key not in (BackboneSpec.axis, StrategySpec.axis)}
 
 

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -57,11 +57,6 @@ class RunResult:
     interrupted: bool
     positive: Mapping[str, Any] = field(default_factory=dict)
     chosen: Mapping[str, float | None] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read the output of :func:`dataclasses.asdict`."""
-        return cls(**{**document, "metrics": {name: Score(**score) for name, score in document["metrics"].items()}})
 
 
 @dataclass(frozen=True)

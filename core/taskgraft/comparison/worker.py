@@ -1,47 +1,52 @@
 """The worker process of one run of a comparison: ``python -m taskgraft.comparison.worker FOLDER``.
 
 It reads ``job.json`` in the folder and writes ``record.json``, complete or not at all. In a process of its own peak memory is
-that of the run, and if the process is killed for lack of memory, the comparison continues.
+that of the run, and if the process is killed for lack of memory, the comparison continues. With ``base`` as second argument it
+only writes ``base.json``: the fingerprint of the backbone's base as it is now.
 """
 
-import json
 import os
 import shutil
 import signal
 import sys
-import threading
 import traceback
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import torch
+from pydantic import ConfigDict, Field
 from torch import nn
 
+from taskgraft.adaptation.base_weights import build_backbone
 from taskgraft.comparison.results import RunResult, Score
 from taskgraft.composition.plugin_errors import find_plugin_failure
-from taskgraft.contract.config import parse_config
+from taskgraft.composition.resolve import ResolvedComponent
+from taskgraft.contract.config import Config
 from taskgraft.contract.labels import to_json_label
 from taskgraft.contract.recipe import Recipe
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.memory import NotEnoughMemory, peak_memory
-from taskgraft.errors import TaskgraftError
+from taskgraft.engine.random_state import seed_generators
+from taskgraft.engine.shared_cache import SharedCache
+from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.model.compose import compose
+from taskgraft.model.fit import read_fit_data
+from taskgraft.processes.parent import end_with_parent
+from taskgraft.processes.workers import WorkerLost
+from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation
-from taskgraft.storage.atomic_write import atomic_file
-from taskgraft.storage.run_directory import STATE
-from taskgraft.training.shared_cache import SharedCache
+from taskgraft.storage.documents import read_document, write_document
+from taskgraft.storage.run_directory import STATE, DamagedRun, ResumeMismatch
 
-RECORD = "record.json"
-_JOB, _RUN, _TRACEBACK, _ARTIFACT = "job.json", "run", "traceback.txt", "artifact"
+RECORD, RUN, BASE = "record.json", "run", "base.json"
+_JOB, _TRACEBACK, _ARTIFACT = "job.json", "traceback.txt", "artifact"
 """In the folder of a run."""
 
 
-@dataclass(frozen=True)
-class RunRequest:
+class RunRequest(Config):
     """What to run.
 
     Attributes:
@@ -51,26 +56,20 @@ class RunRequest:
         shared_cache: the folder of the cache that runs share.
     """
 
+    model_config = ConfigDict(validate_by_name=True)
+
     recipe: Recipe
     seed: int
     test: str | None
-    shared_cache: str
+    shared_cache: str = Field(validation_alias="shelf", serialization_alias="shelf")
     quiet: bool
 
     def write(self, folder: Path) -> None:
-        document = {**vars(self), "recipe": self.recipe.model_dump(mode="json")}
-        document["shelf"] = document.pop("shared_cache")
-        (folder / _JOB).write_text(json.dumps(document, indent=1), "utf-8")
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        document = json.loads((folder / _JOB).read_text("utf-8"))
-        recipe = parse_config(Recipe, document.pop("recipe"), _JOB)
-        return cls(recipe, shared_cache=document.pop("shelf"), **document)
+        """Write it into the folder of the run. Raises OutputError."""
+        write_document(folder / _JOB, self, "run of a comparison")
 
 
-@dataclass(frozen=True)
-class RunRecord:
+class RunRecord(Config):
     """How a run ended.
 
     Attributes:
@@ -79,37 +78,41 @@ class RunRecord:
         final: whether it would end the same way again, so that there is no point in another try.
     """
 
-    result: RunResult | None
+    model_config = ConfigDict(validate_by_name=True)
+
+    result: RunResult | None = Field(default=None, validation_alias="trial", serialization_alias="trial")
     rows: int = 0
     problem: str | None = None
-    final: bool = True
-
-    def write(self, folder: Path) -> None:
-        result = None if self.result is None else asdict(self.result)
-        document = {"trial": result, "rows": self.rows, "problem": self.problem, "lasts": self.final}
-        with atomic_file(folder / RECORD, "record") as path:
-            path.write_text(json.dumps(document, indent=1), "utf-8")
-
-    @classmethod
-    def read(cls, folder: Path) -> Self | None:
-        """Read it from the folder of the run; None if the run has not ended."""
-        try:
-            document = json.loads((folder / RECORD).read_text("utf-8"))
-        except FileNotFoundError:
-            return None
-        result = None if document["trial"] is None else RunResult.from_json(document["trial"])
-        return cls(result, document["rows"], document["problem"], document["lasts"])
+    final: bool = Field(default=True, validation_alias="lasts", serialization_alias="lasts")
 
 
-def execute(folder: Path) -> None:
-    """Execute a run and record how it ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the parent handles it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+class BaseRecord(Config):
+    """The fingerprint of a base; None for random weights, or with the ``problem`` why there is none."""
+
+    base: str | None = None
+    problem: str | None = None
+
+
+class _InvalidRequest(TaskgraftError):
+    """A request that is damaged."""
+
+
+def execute(folder: Path, *, only_base: bool) -> None:
+    """Execute a run and record how it ended, or only identify the base of its backbone."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they reach both processes; the parent handles them, and ends this one
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    end_with_parent(lambda: os.read(sys.stdin.fileno(), 1))  # so that two processes never work on one run
     warnings.formatwarning = lambda message, *rest: f"Warning: {message}\n"
     try:
-        record = run(folder, RunRequest.read(folder))
+        request = _read_request(folder)
+        if only_base:
+            write_document(folder / BASE, BaseRecord(base=_base(request)), "fingerprint of a base")
+            return
+        record = run(folder, request)
     except TaskgraftError as error:
-        record = RunRecord(None, problem=str(error), final=not isinstance(error, NotEnoughMemory))
+        passing = isinstance(error, NotEnoughMemory | WorkerLost | _InvalidRequest)
+        record = RunRecord(problem=str(error), final=not passing)
     except Exception as error:
         path = folder / _TRACEBACK
         path.write_text(traceback.format_exc(), "utf-8")
@@ -117,15 +120,18 @@ def execute(folder: Path) -> None:
         problem = (
             f"{reason} (a bug in taskgraft; see {path})" if failure is None else f"{failure}: {reason} (see {path})"
         )
-        record = RunRecord(None, problem=problem, final=False)
-    record.write(folder)
+        record = RunRecord(problem=problem, final=False)
+    if only_base:
+        write_document(folder / BASE, BaseRecord(problem=record.problem), "fingerprint of a base")
+        return
+    write_document(folder / RECORD, record, "record")
     if record.final:
         remove_checkpoint(folder)
 
 
 def remove_checkpoint(folder: Path) -> None:
     """Remove the checkpoint of a run whose record is final."""
-    (folder / _RUN / STATE).unlink(missing_ok=True)
+    (folder / RUN / STATE).unlink(missing_ok=True)
 
 
 def run(folder: Path, request: RunRequest) -> RunRecord:
@@ -140,10 +146,14 @@ def run(folder: Path, request: RunRequest) -> RunRecord:
     verbatim = verbatim_columns(data, backbone, kind)
     rows, validation = read_train_and_validation(data.train, data.validation, data, request.seed, catalog(), verbatim)
     model.shared_cache = shared_cache = SharedCache(Path(request.shared_cache))
-    interrupted = (folder / _RUN / STATE).is_file()
-    report = model.fit_recipe(
-        recipe, train=rows, validation=validation, run=folder / _RUN, resume=True, quiet=request.quiet
-    )
+    interrupted, place, quiet = (folder / RUN / STATE).is_file(), folder / RUN, request.quiet
+    try:
+        report = model.fit_recipe(recipe, train=rows, validation=validation, run=place, resume=True, quiet=quiet)
+    except (ResumeMismatch, DamagedRun) as error:
+        why = join_words(error.changed) if isinstance(error, ResumeMismatch) else str(error).partition(": ")[2]
+        ProgressReporter(quiet=quiet).message(f"This run was interrupted, and starts again: {why}")
+        interrupted = False
+        report = model.fit_recipe(recipe, train=rows, validation=validation, run=place, quiet=quiet)
     memory = max(peak_memory(), shared_cache.memory)
     device_memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     evaluation = report.metrics if request.test is None else model.evaluate(request.test, quiet=request.quiet)
@@ -165,14 +175,29 @@ def run(folder: Path, request: RunRequest) -> RunRecord:
         chosen=dict(report.chosen),
     )
     shutil.rmtree(artifact)
-    return RunRecord(result, evaluation.rows)
+    return RunRecord(result=result, rows=evaluation.rows)
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent is gone, so that two processes never work on one run."""
-    os.read(sys.stdin.fileno(), 1)
-    os._exit(1)
+def _base(request: RunRequest) -> str | None:
+    """Build the backbone of a run as a fit would, and return the fingerprint of its base."""
+    composition = compose(request.recipe.backbone, request.recipe.head, request.recipe.strategy).composition
+    chosen = composition.backbone
+    if isinstance(chosen, ResolvedComponent) and chosen.spec.fit_config is not None:
+        recipe, rows, _ = read_fit_data(composition, request.recipe, None, None)
+        chosen = replace(chosen, config=chosen.spec.fit_config(chosen.config, rows.lazy_columns(recipe.data.columns)))
+    seed_generators(request.recipe.training.seed)
+    return build_backbone(chosen)[1]
+
+
+def _read_request(folder: Path) -> RunRequest:
+    try:
+        request = read_document(folder / _JOB, RunRequest)
+    except ValueError as error:
+        raise _InvalidRequest(f"{folder / _JOB} cannot be used: {error}. Resume the comparison.") from None
+    if request is None:
+        raise _InvalidRequest(f"There is no {folder / _JOB}. Resume the comparison.")
+    return request
 
 
 if __name__ == "__main__":
-    execute(Path(sys.argv[1]))
+    execute(Path(sys.argv[1]), only_base=sys.argv[2:] == ["base"])

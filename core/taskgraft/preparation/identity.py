@@ -24,7 +24,7 @@ _DATA_LOCATIONS = ("train", "validation")
 _PROCESSED_ROWS = 8
 """Rows that show whether the processor still does the same."""
 
-BASE, VERSIONS = "base", "versions"
+BASE_KEY, VERSIONS_KEY = "base", "versions"
 """Keys of an identity: the fingerprint of the base weights, and the versions of packages."""
 
 
@@ -54,7 +54,8 @@ def feature_keys(prepared: Preparation) -> dict[str, Mapping[str, Any]]:
         "head": recipe.head.model_dump(mode="json"),  # it may choose masked elements
         "columns": recipe.data.columns,
     }
-    keys = {"training": key | _processed_identity(prepared.training) | {"rows": prepared.rows.digest()}}
+    keys: dict[str, Mapping[str, Any]] = {}
+    keys["training"] = key | _processed_identity(prepared.training) | {"rows": prepared.rows.digest()}
     if prepared.validation is not None and prepared.validation_rows is not None:
         rows = {"rows": prepared.validation_rows.digest()}
         keys["validation"] = key | _processed_identity(prepared.validation) | rows
@@ -82,12 +83,12 @@ def _base_identity(prepared: Preparation) -> dict[str, Any]:
     the run to resume: its checkpoint compares the others.
     """
     backbone = prepared.backbone
-    identity: dict[str, Any] = {BASE: prepared.base}
+    identity: dict[str, Any] = {BASE_KEY: prepared.base}
     if prepared.base is None and not isinstance(prepared.composition.backbone, GivenObject):
         identity["initial weights"] = combined_digest(named_tensors(backbone), {})
     return identity | {
         "processor": processor_settings(backbone),
-        VERSIONS: composition_versions(prepared.composition),
+        VERSIONS_KEY: composition_versions(prepared.composition),
     }
 
 

@@ -49,9 +49,9 @@ def read_document(path: Path, schema: type[_AnyConfig]) -> _AnyConfig | None:
 
 
 def validate(schema: type[_AnyConfig], values: Any) -> _AnyConfig:
-    """Validate parsed JSON without converting types. Raises ValueError with a clause for a sentence."""
+    """Validate parsed JSON. Raises ValueError with a clause for a sentence."""
     try:
-        return schema.model_validate_json(json.dumps(values), strict=True)
+        return schema.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

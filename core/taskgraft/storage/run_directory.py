@@ -29,7 +29,7 @@ RUN, STATE, METRICS, LOCK = "run.json", "state.safetensors", "metrics.jsonl", "l
 _FORMAT = 2
 """Of the folder. Runs of format 1, which knew neither their base nor versions, had no such key."""
 
-_MOST_IDENTITY = 64 << 20
+MAX_IDENTITY = 64 << 20
 """Bytes of an identity; that of a table with 20,000 columns has 2 MB."""
 
 _START_AGAIN = "start again without resume (on the command line: --overwrite instead of --resume)"
@@ -37,6 +37,10 @@ _START_AGAIN = "start again without resume (on the command line: --overwrite ins
 
 class RunDirectoryError(TaskgraftError):
     """A folder that a run cannot use."""
+
+
+class DamagedRun(RunDirectoryError):
+    """A run that cannot be resumed, since a file of it is damaged or has another format. It can start again."""
 
 
 @dataclass(eq=False)
@@ -48,7 +52,9 @@ class ResumeMismatch(TaskgraftError):
 
     def __str__(self) -> str:
         changes = "; ".join(self.changed)
-        return f"Cannot resume {self.path}: this changed since it was started: {changes}. Restore it, or {_START_AGAIN}."
+        return (
+            f"Cannot resume {self.path}: this changed since it was started: {changes}. Restore it, or {_START_AGAIN}."
+        )
 
 
 @dataclass
@@ -78,8 +84,8 @@ class RunDirectory:
         """
         before = self._read_identity() if resume else None
         if resume and before is None and (self.path / STATE).exists():
-            raise self._error(f"it has a checkpoint, but no {RUN} that says of which run; {_START_AGAIN}")
-        if before is not None and (changed := _changes(before, identity)):
+            raise self._damaged(f"it has a checkpoint, but no {RUN} that says of which run")
+        if before is not None and (changed := identity_changes(before, identity)):
             raise ResumeMismatch(str(self.path), tuple(changed))
         if not self.writes:
             return
@@ -149,9 +155,9 @@ class RunDirectory:
         self._cut_metrics(size)
         return values, tensors
 
-    def damaged(self, problem: str) -> RunDirectoryError:
+    def damaged(self, problem: str) -> DamagedRun:
         """Return the error of a checkpoint that must not be used."""
-        return self._error(f"its checkpoint is damaged ({problem}); {_START_AGAIN}")
+        return self._damaged(f"its checkpoint is damaged ({problem})")
 
     def _cut_metrics(self, size: int) -> None:
         """Drop the metrics after a checkpoint, which were ``size`` bytes of whole lines then."""
@@ -161,7 +167,7 @@ class RunDirectory:
             file.seek(max(size - 1, 0))
             if size and file.read(1) != b"\n":
                 problem = f"its {METRICS} lacks some of the {size:,} bytes that were written before the checkpoint"
-                raise self._error(f"{problem}; {_START_AGAIN}")
+                raise self._damaged(problem)
         self._metrics.truncate(size)
         self._metrics.seek(size)
 
@@ -181,7 +187,10 @@ class RunDirectory:
             return None
         except (OSError, ValueError) as error:
             problem = getattr(error, "strerror", None) or error
-            raise self._error(f"its {RUN} cannot be read ({problem}); {_START_AGAIN}") from None
+            raise self._damaged(f"its {RUN} cannot be read ({problem})") from None
+
+    def _damaged(self, problem: str) -> DamagedRun:
+        return DamagedRun(f"The run folder {self.path} cannot be used: {problem}; {_START_AGAIN}.")
 
     def _error(self, problem: str) -> RunDirectoryError:
         return RunDirectoryError(f"The run folder {self.path} cannot be used: {problem}.")
@@ -189,7 +198,7 @@ class RunDirectory:
 
 def read_identity(folder: Path) -> dict[str, Any]:
     """Read the identity of the run in a folder. Raises OSError and, with a clause for a sentence, ValueError."""
-    identity = parse_json(read_small_file(folder / RUN, _MOST_IDENTITY))
+    identity = parse_json(read_small_file(folder / RUN, MAX_IDENTITY))
     if not isinstance(identity, dict):
         raise ValueError("it does not identify a run")
     if (version := identity.pop("format", 1)) != _FORMAT:
@@ -197,13 +206,13 @@ def read_identity(folder: Path) -> dict[str, Any]:
     return identity
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """List what differs, by dotted path."""
+def identity_changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """List what differs between two identities, by dotted path."""
     changes = []
     for key in dict.fromkeys((*before, *now)):
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            changes += _changes(old, new, f"{path}{key}.")
+            changes += identity_changes(old, new, f"{path}{key}.")
         elif old != new:
             changes.append(f"{path}{key} was {_short_json(old)}, is {_short_json(new)}")
     return changes

@@ -113,34 +113,34 @@ class TrainingConfig(Config):
     """Training arguments, for all stages."""
 
     epochs: int = Field(default=3, ge=1, le=100_000, description="passes over the training rows, if a stage sets none")
-    steps: int | None = Field(default=None, ge=1, description="optimizer steps instead of epochs")
-    batch_size: int = Field(default=32, ge=1, description="rows per step, over all processes")
+    steps: int | None = Field(default=None, ge=1, le=10**9, description="optimizer steps instead of epochs")
+    batch_size: int = Field(default=32, ge=1, le=10**6, description="rows per step, over all processes")
     batch_elements: int | None = Field(
-        default=None, ge=1, description="limit on elements per step, with padding; a longer row is a batch of its own"
+        default=None, ge=1, le=10**9, description="most elements per step, with padding; a longer row is its own batch"
     )
-    micro_batch: int | None = Field(default=None, ge=1, description="rows per forward pass, with gradient accumulation")
+    micro_batch: int | None = Field(default=None, ge=1, le=10**6, description="rows per pass; gradients accumulate")
     seed: int = Field(default=0, ge=0, lt=2**31, description="of all random choices")
     schedule: Literal["linear", "cosine", "constant"] = Field(
         default="linear", description="how learning rates decay to 0 after the warm-up; constant: no decay"
     )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which learning rates rise from 0")
-    weight_decay: float = Field(default=0.01, ge=0, description="of AdamW, on matrices; never on biases and norms")
+    weight_decay: float = Field(default=0.01, ge=0, le=1e3, description="of AdamW, on matrices, no biases or norms")
     clip: float | None = Field(default=1.0, gt=0, description="clip gradients to this total norm")
     patience: int | None = Field(
-        default=None, ge=1, description="early stopping: epochs without a lower validation loss; the best is restored"
+        default=None, ge=1, le=10**5, description="epochs without a lower validation loss; then the best is restored"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="fp32", description="numeric precision of training; auto: the fastest safe one on the device"
     )
     checkpoint_every: int | None = Field(
-        default=None, ge=1, description="steps between checkpoints, in addition to one after each epoch"
+        default=None, ge=1, le=10**9, description="steps between checkpoints, in addition to one after each epoch"
     )
     workers: int | None = Field(
         default=None,
         ge=0,
         description="loader processes, 0 for none; default: one per core if preprocessing is on the fly, else 0",
     )
-    memory: int = Field(default=1 << 30, ge=0, description="bytes of cached features in memory; the rest is in files")
+    memory: int = Field(default=1 << 30, ge=0, le=1 << 50, description="bytes of cached features held in memory")
     trackers: tuple[str, ...] = Field(default=(), description="trackers of accelerate: tensorboard, wandb, mlflow, …")
 
     _one_tracker = field_validator("trackers", mode="before")(_as_list)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -234,3 +235,37 @@ def test_an_image_size_that_the_positions_do_not_allow_is_an_error(checkpoints, 
         f"The model 'HERE' cannot read images of {text} pixels: Input image size ({text.replace(' × ', '*')}) doesn't match "
         "model (32*32).\nChange 'image_size' in the backbone's settings; the model's own size is 32 × 32."
     )
+
+
+def test_a_processor_of_its_own_code_neither_runs_nor_asks_at_the_terminal(checkpoints, tmp_path, monkeypatch):
+    folder = shutil.copytree(checkpoints["vit"], tmp_path / "checkpoint")
+    (folder / "evil.py").write_text("raise SystemExit('code ran')\n")
+    path = folder / "preprocessor_config.json"
+    changes = {"image_processor_type": "Evil", "auto_map": {"AutoImageProcessor": "evil.Evil"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    monkeypatch.setattr("builtins.input", lambda *question: pytest.fail(f"it asks {question}"))
+    assert refused(folder) == (
+        "The checkpoint 'HERE' cannot be used: preprocessor_config.json cannot be read (The repository HERE contains custom code "
+        "which must be executed to correctly load the model. You can inspect the repository content)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"quantization_config": {"quant_method": "fp8"}},
+            "its weights are quantized by 'fp8' (quantization_config in config.json), which needs code from elsewhere; choose "
+            "the checkpoint without quantization",
+        ),
+        (
+            {"model_type": "timm_wrapper", "architecture": "hf-hub:evil/model"},
+            "its config.json takes a model from elsewhere (architecture = 'hf-hub:evil/model'); name that checkpoint itself",
+        ),
+    ],
+)
+def test_what_a_checkpoint_takes_from_elsewhere_is_refused(checkpoints, tmp_path, changes, problem):
+    folder = shutil.copytree(checkpoints["vit"], tmp_path / "checkpoint")
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert refused(folder) == f"The checkpoint 'HERE' cannot be used: {problem}."

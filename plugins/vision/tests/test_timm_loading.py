@@ -557,6 +557,18 @@ def test_a_folder_with_an_unknown_architecture_is_an_error(tmp_path, architectur
     )
 
 
+@pytest.mark.parametrize("key", ["checkpoint_path", "pretrained", "pretrained_cfg_overlay", "cache_dir"])
+def test_a_folder_that_makes_timm_read_other_files_is_an_error(tmp_path, key):
+    folder = save_folder(random_model(), tmp_path / "saved")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_args": {key: "hf-hub:evil/model"}}))
+
+    assert error_message(folder) == (
+        f"The checkpoint 'HERE' cannot be used: its config.json sets what only taskgraft may set (model_args.{key}); remove "
+        "that."
+    )
+
+
 def test_a_folder_with_a_damaged_configuration_is_an_error(tmp_path):
     (tmp_path / "config.json").write_text("{")
 

@@ -19,6 +19,7 @@ from taskgraft.plugin import (
     translate_errors,
 )
 from taskgraft_transformers.block_trace import TEXT_INPUT, BlockTrace, InputShapes, modules_outside, trace_blocks
+from taskgraft_transformers.foreign_code import check_files, ignore_implementations
 from taskgraft_transformers.layer_roles import layer_roles
 
 
@@ -96,13 +97,17 @@ def read_config(checkpoint: Checkpoint) -> PretrainedConfig:
 
     Raises:
         CheckpointNotFound: if it is neither local nor on the hub.
-        InvalidCheckpoint: if it has no configuration, or transformers does not know its model type.
+        InvalidCheckpoint: if it has no configuration, transformers does not know its model type, or something else than the
+            checkpoint would be read or run.
     """
     folder = checkpoint.folder()
     if not (folder / "config.json").is_file():
         raise InvalidCheckpoint(checkpoint.name, "it has no config.json, so it is not a transformers checkpoint")
+    check_files(folder, checkpoint)
     with translate_errors(checkpoint.name, "its configuration"):
-        return AutoConfig.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
+    ignore_implementations(config, checkpoint.name)
+    return config
 
 
 def find_structure(

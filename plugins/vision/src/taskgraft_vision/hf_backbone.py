@@ -227,7 +227,8 @@ def _processor(
     if not (checkpoint.folder() / PROCESSOR).is_file():
         raise InvalidCheckpoint(checkpoint.name, f"it has no {PROCESSOR}, so its preprocessing is unknown")
     with translate_errors(checkpoint.name, PROCESSOR), quiet():
-        settings = AutoImageProcessor.from_pretrained(checkpoint.folder()).to_dict()
+        # without False, it asks at the terminal whether to run code
+        settings = AutoImageProcessor.from_pretrained(checkpoint.folder(), trust_remote_code=False).to_dict()
     if not settings.get("do_rescale", True) or abs(float(settings.get("rescale_factor") or 1 / 255) * 255 - 1) > 1e-6:
         raise InvalidCheckpoint(
             checkpoint.name, "it rescales pixels to another range than 0 to 1, which is not supported"

@@ -1,7 +1,6 @@
 """Models of the timm library: found by name, their arguments checked, and analyzed without weights."""
 
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,15 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
-from taskgraft.plugin import Checkpoint, InvalidCheckpoint, closest_match, join_words, translate_errors
+from taskgraft.plugin import (
+    Checkpoint,
+    InvalidCheckpoint,
+    closest_match,
+    join_words,
+    parse_json,
+    read_small_file,
+    translate_errors,
+)
 from taskgraft_vision.blocks import layer_groups, layer_roles, split_into_blocks
 from taskgraft_vision.errors import VisionError, not_colour, reason, unreadable_size
 from taskgraft_vision.grids import Size, to_grid
@@ -22,6 +29,9 @@ from taskgraft_vision.structure import LibraryInterface, ModelStructure, analyze
 
 HUB_PREFIX = "hf-hub:"
 """Prefix of a model name that is a repository of the hub, not necessarily one of timm's own."""
+
+MAX_CONFIGURATION = 1_000_000
+"""Bytes of a config.json of timm. It has a page of settings."""
 
 RESERVED_ARGUMENTS = frozenset(
     {
@@ -52,7 +62,9 @@ class TimmModel:
     def folder_config(self) -> tuple[str, bytes] | None:
         """The path and content of the configuration in the model's folder; None if it has no folder."""
         path = Path(self.config.model).expanduser() / "config.json"
-        return (str(path.resolve()), path.read_bytes()) if self.checkpoint is not None and path.is_file() else None
+        if self.checkpoint is None or not path.exists():
+            return None
+        return str(path.resolve()), read_configuration(self.config.model, path)
 
     @cached_property
     def factory_name(self) -> str:
@@ -235,13 +247,19 @@ def _pyramid_forward(levels: Sequence[int] | None) -> Callable[[Any, Tensor], Se
     return forward
 
 
+def read_configuration(name: str, path: Path) -> bytes:
+    """Read the config.json of a checkpoint. Raises InvalidCheckpoint."""
+    with translate_errors(name, "its configuration"):
+        return read_small_file(path, MAX_CONFIGURATION)
+
+
 def _check_architecture(name: str, folder: Path) -> None:
     """Raise InvalidCheckpoint for a folder that timm did not save."""
     path = folder / "config.json"
     if not path.is_file():
         raise InvalidCheckpoint(name, "it has no config.json, so timm did not save it")
     with translate_errors(name, "its configuration"):
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(read_configuration(name, path))
     architecture = config.get("architecture") if isinstance(config, dict) else None
     if architecture is None:
         raise InvalidCheckpoint(name, "its config.json has no 'architecture', so timm did not save it")
@@ -250,6 +268,10 @@ def _check_architecture(name: str, folder: Path) -> None:
             name,
             f"its config.json has the architecture {architecture!r:.60}, which timm {timm.__version__} does not have",
         )
+    arguments = config.get("model_args") or {}
+    if not isinstance(arguments, dict) or (found := sorted((RESERVED_ARGUMENTS - {"in_chans"}) & arguments.keys())):
+        problem = f"model_args.{found[0]}" if isinstance(arguments, dict) else "model_args is no object"
+        raise InvalidCheckpoint(name, f"its config.json sets what only taskgraft may set ({problem}); remove that")
 
 
 def _hint(word: str, known: Sequence[str]) -> str:

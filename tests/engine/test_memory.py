@@ -1,6 +1,11 @@
+import mmap
+
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
+from taskgraft.engine.entry_point import entry_point
 from taskgraft.engine.memory import NotEnoughMemory, halve_on_oom, is_out_of_memory
 
 
@@ -45,3 +50,31 @@ def test_a_single_row_that_does_not_fit_is_an_error():
         "There is not enough memory for a forward pass with a single row. "
         "Shorten the inputs, or choose a smaller backbone."
     )
+
+
+@pytest.mark.parametrize(
+    ("allocate", "asked"),
+    [
+        (lambda: torch.empty(10**15), " (no 4,000,000.0 GB in one piece)"),
+        (lambda: np.empty(10**15), " (no 7.11 PiB in one piece)"),
+        (lambda: bytearray(2**62), ""),
+        (lambda: pa.allocate_buffer(2**60), ""),
+        (lambda: mmap.mmap(-1, 2**46 - 2**30), ""),
+    ],
+    ids=["torch", "numpy", "python", "arrow", "mmap"],
+)
+def test_each_library_s_lack_of_memory_leaves_the_api_as_one_sentence_with_what_to_set(allocate, asked):
+    @entry_point("predict. Lower batch_size.")
+    def predict():
+        allocate()
+
+    with pytest.raises(NotEnoughMemory) as caught:
+        predict()
+    assert str(caught.value) == f"There is not enough memory{asked} to predict. Lower batch_size."
+
+
+def test_another_error_leaves_the_api_as_it_is():
+    with pytest.raises(RuntimeError, match="other sizes"), entry_point("predict. Lower batch_size."):
+        raise RuntimeError("other sizes")
+    with pytest.raises(FileNotFoundError), entry_point("predict. Lower batch_size."):
+        raise FileNotFoundError("a.csv")

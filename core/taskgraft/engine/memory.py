@@ -1,8 +1,10 @@
-"""Out of memory: halve the batch and continue. Also the peak memory of this process."""
+"""Out of memory: halve the batch and continue, or one sentence. Also the peak memory of this process."""
 
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from errno import ENOMEM
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +24,34 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that a device, or the machine, is out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and bool(should_reduce_batch_size(RuntimeError(str(error))))
+    if isinstance(error, OSError):
+        return error.errno == ENOMEM
+    if not isinstance(error, RuntimeError):
+        return False
+    return "Cannot allocate memory" in str(error) or bool(should_reduce_batch_size(RuntimeError(str(error))))
+
+
+@contextmanager
+def memory_errors(action: str) -> Iterator[None]:
+    """Raise NotEnoughMemory for an error that means it.
+
+    Args:
+        action: what was done, for the message, and what to set: "load the model. Choose a smaller one.".
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NotEnoughMemory(f"There is not enough memory{_asked_for(str(error))} to {action}") from None
+
+
+def _asked_for(problem: str) -> str:
+    """Find in the message of an allocator how much it was asked for at once."""
+    if found := re.search(r"allocate (\d+) bytes", problem):
+        return f" (no {int(found[1]) / 1e9:,.1f} GB in one piece)"
+    found = re.search(r"allocate ([\d.]+) ([KMGTP]i?B)", problem)
+    return f" (no {found[1]} {found[2]} in one piece)" if found else ""
 
 
 def halve_on_oom(

@@ -56,7 +56,7 @@ class ExtractionResult:
     notes: Mapping[str, int]
 
 
-@entry_point()
+@entry_point("compute features. Lower batch_size, or write them to a file: extract_features_to.")
 def extract_features(
     backbone: ComponentReference | Path | Backbone,
     data: Any,
@@ -98,7 +98,7 @@ def extract_features(
         return concat_features(list(extraction.features(ready)))
 
 
-@entry_point()
+@entry_point("compute features. Lower batch_size (--batch-size).")
 def extract_features_to(
     backbone: ComponentReference | Path | Backbone,
     data: Any,

@@ -16,7 +16,7 @@ from taskgraft.model.task_model import TaskModel
 from taskgraft.preparation.distillation import teacher_target, teachers_of
 
 
-@entry_point()
+@entry_point("compose the model. Choose a smaller backbone.")
 def compose(
     backbone: ComponentReference | Backbone,
     head: ComponentReference | Head[Any],
@@ -41,7 +41,7 @@ def compose(
     return TaskModel(composition, composition.to_recipe())
 
 
-@entry_point()
+@entry_point("load the model. Close other programs, or choose a smaller backbone.")
 def load(
     path: str | Path,
     *,

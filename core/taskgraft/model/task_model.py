@@ -24,6 +24,8 @@ from taskgraft.model.merge import export_merged, merge_inserted
 from taskgraft.progress import ProgressReporter
 from taskgraft.training.fit import RunOptions
 
+_PREDICTING = "predict. Lower batch_size (--batch-size), or predict into a file: predict_to."
+
 
 @dataclass
 class TaskModel:
@@ -93,7 +95,7 @@ class TaskModel:
             ProgressReporter(quiet=quiet).message(report.selection_note)
         return report
 
-    @entry_point(start_device=True)
+    @entry_point("fit the model. Lower training.batch_size or training.memory.", start_device=True)
     def fit_recipe(
         self,
         recipe: Recipe,
@@ -124,7 +126,7 @@ class TaskModel:
         self.composition, self.recipe, self.fitted = result.composition, result.recipe, result.fitted
         return FitReport.of(result, metrics, time.monotonic() - began)
 
-    @entry_point()
+    @entry_point("evaluate the model. Lower batch_size (--batch-size), or evaluate fewer rows.")
     def evaluate(
         self,
         data: Any,
@@ -156,7 +158,7 @@ class TaskModel:
         request = EvaluationRequest(metrics, baselines, groups, resamples, figures, settings, batch_size)
         return evaluate_rows(fitted, self.recipe, label, data, request, ProgressReporter(quiet=quiet))
 
-    @entry_point()
+    @entry_point(_PREDICTING)
     def predict(
         self,
         data: Any,
@@ -183,7 +185,7 @@ class TaskModel:
         options = PredictionOptions(on_bad_row, settings, batch_size, quiet)
         return predict_rows(self._require_fitted("predict"), self.recipe, data, options)
 
-    @entry_point()
+    @entry_point(_PREDICTING)
     def predict_proba(
         self,
         data: Any,
@@ -207,7 +209,7 @@ class TaskModel:
         )
         return predict_probabilities(fitted, self.recipe, data, options, self.composition.head.label)
 
-    @entry_point()
+    @entry_point("predict. Lower batch_size (--batch-size).")
     def predict_to(
         self,
         data: Any,
@@ -247,7 +249,7 @@ class TaskModel:
         columns = probabilities, top, tuple(keep)
         return predict_to_file(fitted, self.recipe, data, output, form, columns, overwrite, options)
 
-    @entry_point()
+    @entry_point("merge the inserted modules. Close other programs, or give fewer rows to compare.")
     def merge(self, *, check: Any = None) -> None:
         """Merge inserted modules, such as LoRA, into the weights of the layers they wrap. Without any it does nothing.
 
@@ -262,6 +264,7 @@ class TaskModel:
         """
         merge_inserted(self._require_fitted("be merged"), self.recipe, check)
 
+    @entry_point("save the model. Close other programs.")
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write an artifact, a folder with the trained weights, the recipe and checksums; return its absolute path.
 
@@ -274,7 +277,7 @@ class TaskModel:
         """
         return save(self._require_fitted("be saved"), self.composition, self.recipe, Path(path), overwrite=overwrite)
 
-    @entry_point()
+    @entry_point("export the backbone. Close other programs.")
     def export(self, folder: str | Path, *, check: Any = None, overwrite: bool = False) -> Path:
         """Write the trained backbone, with inserted modules merged, as a checkpoint of its library; return its absolute path.
 

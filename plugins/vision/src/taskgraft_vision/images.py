@@ -2,16 +2,17 @@
 
 import io
 import math
-import stat
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
+
+from taskgraft.plugin import limit, open_regular_file
 
 FORMATS = frozenset(
     {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP"}
@@ -37,6 +38,15 @@ TRANSPOSE_BY_ORIENTATION = {
 
 MODES_16_BIT = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 """Pillow's modes of one channel with 16 bits."""
+
+PIXELS_VARIABLE, BYTES_VARIABLE = "TASKGRAFT_IMAGE_PIXELS", "TASKGRAFT_IMAGE_BYTES"
+
+MAX_PIXELS, MAX_BYTES = 52_000_000, 100_000_000
+"""Pixels of an image, and bytes of its file, unless these environment variables say otherwise. Decoding takes up to 12 bytes per
+pixel; a file may hold metadata of any size, which are read whole."""
+
+TILE = 1_000_000
+"""Pixels that are converted at a time, where that takes much more memory than the image."""
 
 FRAMES_NOTE = "used the first of several frames"
 """The note on an animation, or a file of several pages."""
@@ -167,19 +177,19 @@ def _from_array(value: NDArray[Any]) -> Image.Image:
 @contextmanager
 def _open_file(path: str) -> Iterator[IO[bytes]]:
     try:
-        mode = Path(path).stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise InvalidImage(f"{path} is a folder")
-        if not stat.S_ISREG(mode):  # reading a pipe would block
-            raise InvalidImage(f"{path} is not a file")
-        file = Path(path).open("rb")  # noqa: SIM115, errors inside the with statement below are handled elsewhere
+        file = open_regular_file(path)
     except FileNotFoundError:
         raise InvalidImage(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise InvalidImage(f"{path} is a folder") from None
     except (OSError, ValueError) as error:
         raise InvalidImage(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
     with file:
         if not file.peek(1):
             raise InvalidImage(f"{path} is an empty file")
+        size, most = os.fstat(file.fileno()).st_size, limit(BYTES_VARIABLE, MAX_BYTES)
+        if size > most:
+            raise InvalidImage(f"{path} has {size:,} bytes, more than {most:,}; {BYTES_VARIABLE} sets the limit")
         yield file
 
 
@@ -188,6 +198,9 @@ def _decode(file: IO[bytes], name: str, convert: Callable[[Image.Image, str], Re
 
     For damaged files, decoders raise many kinds of errors, none of them documented.
     """
+    most = limit(PIXELS_VARIABLE, MAX_PIXELS)
+    if PIXELS_VARIABLE in os.environ and Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, most)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about metadata that are not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -195,17 +208,26 @@ def _decode(file: IO[bytes], name: str, convert: Callable[[Image.Image, str], Re
             with Image.open(file) as image:
                 if image.format not in FORMATS:
                     raise InvalidImage(f"{name} has the format {image.format}, which is not supported")
+                _check_size(image, name, most)
                 image.load()
+                _check_size(image, name, most)  # an icon has it from an image inside
                 return convert(image, name)
         except InvalidImage:
             raise
         except UnidentifiedImageError:
             raise InvalidImage(f"{name} is not an image that Pillow can read") from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise InvalidImage(f"{name} has more pixels than Pillow's limit ({Image.MAX_IMAGE_PIXELS:,})") from None
+            most = min(most, Image.MAX_IMAGE_PIXELS or most)
+            raise InvalidImage(f"{name} has more than {most:,} pixels; {PIXELS_VARIABLE} sets the limit") from None
         except Exception as error:
             reason = str(error).partition(" (")[0].strip().rstrip(".") or type(error).__name__
             raise InvalidImage(f"{name} is truncated or damaged ({' '.join(reason.split()):.100})") from None
+
+
+def _check_size(image: Image.Image, name: str, most: int) -> None:
+    if image.width * image.height > most:
+        size = f"{image.width:,} × {image.height:,} pixels"
+        raise InvalidImage(f"{name} has {size}, more than {most:,}; {PIXELS_VARIABLE} sets the limit")
 
 
 def _to_upright_rgb(image: Image.Image, name: str) -> tuple[Image.Image, str | None]:
@@ -218,13 +240,11 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode in MODES_16_BIT or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return _from_16_bits(image)
+        return _by_tiles(image, _from_16_bits)
     if image.mode in ("I", "F"):
         raise InvalidImage(f"{name} has Pillow's mode {image.mode}, whose range is unknown; save it with 8 or 16 bits")
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        return white.convert("RGB")
+        return _by_tiles(image, _over_white)
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
@@ -232,6 +252,24 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         # Adobe's files store inverted inks. Pillow assumes every file is Adobe's.
         return ImageChops.invert(image).convert("RGB")
     return image.convert("RGB")
+
+
+def _by_tiles(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Convert an image to RGB, a tile after another."""
+    width = min(image.width, TILE)
+    height = max(TILE // width, 1)
+    result = Image.new("RGB", image.size)
+    for top in range(0, image.height, height):
+        for left in range(0, image.width, width):
+            box = (left, top, min(left + width, image.width), min(top + height, image.height))
+            result.paste(convert(image.crop(box)), box)
+    return result
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white.convert("RGB")
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:

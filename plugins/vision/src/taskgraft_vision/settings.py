@@ -8,7 +8,7 @@ from taskgraft.plugin import Config, HeadDescription, Layout, TargetKind
 from taskgraft_vision.augmentation_settings import Policies
 
 Share = Annotated[float, Field(gt=0, le=1)]
-Side = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=16_384)]
 Positive = Annotated[float, Field(gt=0)]
 Colour = tuple[float, float, float]
 Scalar = str | bool | int | float

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save as serialize_tensors
-from torch import Tensor, nn
+from torch import Tensor
 
 from taskgraft.adaptation.base_weights import owner_of
 from taskgraft.adaptation.fitted_task import FittedTask
@@ -20,7 +20,7 @@ from taskgraft.composition.compose import Composition
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.recipe import Recipe
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.precision import is_finite
+from taskgraft.engine.finite import weight_fault
 from taskgraft.errors import join_words
 from taskgraft.evaluation.baselines import resolve_baseline
 from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers
@@ -53,9 +53,8 @@ def save(fitted: FittedTask, composition: Composition, recipe: Recipe, path: Pat
         _check_replaceable(path, overwrite=overwrite)
     except (OSError, ValueError, RuntimeError) as error:
         raise SaveError(str(path)[:200], str(error.args[-1])) from None
-    tensors = tensors_to_save(fitted)
-    parameters = {name for name, tensor in fitted.tensors().items() if isinstance(tensor, nn.Parameter)}
-    if broken := [name for name, tensor in tensors.items() if name in parameters and not is_finite(tensor)]:
+    tensors, present = tensors_to_save(fitted), fitted.tensors()
+    if broken := [name for name in tensors if weight_fault(present[name]) is not None]:
         raise SaveError(str(path), f"the tensor {join_words(broken, 3)} contains values that are not finite")
     manifest = _manifest(path, composition, recipe, fitted, tensors).model_dump_json(indent=1) + "\n"
     files = {TENSORS: serialize_tensors(tensors), MANIFEST: manifest.encode()}

@@ -1,4 +1,4 @@
-"""Rows for which a model computes NaN or infinity: found here for predictions, features, soft labels and baselines alike."""
+"""NaN and infinity: found here in predictions, features, soft labels and baselines, row by row, and in stored weights."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features
 from taskgraft.contract.predictions import Predictions
+from taskgraft.engine.precision import is_finite
 from taskgraft.errors import TaskgraftError
 
 
@@ -76,6 +77,21 @@ def without_rows(predictions: Predictions, rows: Mapping[int, str]) -> Predictio
         values=[predictions.values[row] for row in kept],
         probabilities=None if probabilities is None else [probabilities[row] for row in kept],
     )
+
+
+def weight_fault(tensor: Tensor) -> str | None:
+    """Say what is not finite in a stored weight, after its name; None if all of it may be used.
+
+    A buffer may be a mask that is added to logits: zeros, and minus infinity.
+    """
+    if is_finite(tensor):
+        return None
+    wrong = tensor[~torch.isfinite(tensor)]
+    rest = tensor[torch.isfinite(tensor)]
+    if not isinstance(tensor, nn.Parameter) and rest.numel() and not rest.any() and bool((wrong == -math.inf).all()):
+        return None
+    kind = "NaN" if wrong.isnan().any() else "infinity"
+    return f"contains values that are not finite ({kind} in {wrong.numel():,} of {tensor.numel():,} places)"
 
 
 def _reasons(wrong: Tensor, what: str, features: Features) -> dict[int, str]:

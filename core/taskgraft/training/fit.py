@@ -22,7 +22,7 @@ from taskgraft.adaptation.insertion import remove_modules
 from taskgraft.composition.compose import Composition, head_features
 from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
-from taskgraft.contract.rows import Rows
+from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import all_targets
@@ -166,7 +166,11 @@ def _removed_on_failure(trainer: Trainer) -> Iterator[None]:
 
 
 def _predict_validation(trainer: Trainer) -> LabelledPredictions | None:
-    """Predict for the validation rows, from where the last stage cached them."""
+    """Predict for the validation rows, from where the last stage cached them.
+
+    Raises:
+        InvalidRows: if a prediction is not finite, and the head tunes something on it; else that is reported, with None.
+    """
     rows = trainer.prepared.validation_rows
     if trainer.evaluated is None or rows is None:
         return None
@@ -175,7 +179,13 @@ def _predict_validation(trainer: Trainer) -> LabelledPredictions | None:
     predictions, wrong = predict_batches(trainer.task, cut, dataset.inputs, budget, progress)
     notes = trainer.prepared.validation_notes
     labelled = LabelledPredictions(predictions, all_targets(dataset.targets), rows, notes)
-    return labelled.without(wrong, trainer.prepared.recipe.data.on_bad_row) if wrong else labelled
+    try:
+        return labelled.without(wrong, trainer.prepared.recipe.data.on_bad_row) if wrong else labelled
+    except InvalidRows as error:
+        if trainer.prepared.head.description.tunes:
+            raise
+        trainer.reporter.message(f"The model is fitted, but its validation rows could not be evaluated. {error}")
+        return None
 
 
 def _fit_baselines(prepared: Preparation, reporter: ProgressReporter) -> tuple[dict[str, Config], dict[str, int]]:

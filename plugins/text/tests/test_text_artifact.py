@@ -87,7 +87,8 @@ def test_a_tensor_that_is_not_finite_is_rejected(artifact):
     with pytest.raises(TaskgraftError) as error:
         tg.load(artifact)
     assert str(error.value) == (
-        f"The artifact {artifact} cannot be used: the tensor head.readout.bias contains values that are not finite."
+        f"The artifact {artifact} cannot be used: the tensor head.readout.bias contains values that "
+        "are not finite (NaN in 2 of 2 places)."
     )
 
 

@@ -140,8 +140,8 @@ def _squared_errors(predicted: Tensor, target: Tensor) -> Tensor:
 
 def _decode_output(kind: ElementKind, outputs: Tensor) -> list[Any]:
     """Decode outputs, ``(element, output)``: the most likely category, or numbers."""
-    if kind.numbers:
-        return _numbers(kind, outputs)
+    if kind.numbers:  # as they are: a prediction that is not finite is no missing value
+        return outputs[:, 0].tolist() if kind.numbers == 1 else outputs.tolist()
     return _categories(kind, outputs.argmax(-1).tolist()) if kind.outputs else [None] * len(outputs)
 
 

@@ -5,6 +5,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Rows:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns."""
         return tuple(self.table.column_names)
@@ -72,9 +73,9 @@ class Rows:
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return the raw values of a column, in Arrow memory. Raises MissingColumn."""
-        if name not in self.table.column_names:
+        if not isinstance(name, str) or (index := self.table.schema.get_field_index(name)) < 0:
             raise MissingColumn(name, self.source, self.columns)
-        return self.table.column(name)
+        return self.table.column(index)
 
     def value(self, column: str, row: int) -> Any:
         """Return one raw value. Raises MissingColumn."""

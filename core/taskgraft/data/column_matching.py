@@ -38,7 +38,8 @@ def match_columns(
     check_excluded(exclude, rows, targets)
     if not (named is None or isinstance(named, Mapping | Sequence)):
         raise _inputs_error(known, f"inputs is {inputs!r:.60}, which names no columns")
-    left = [name for name in rows.columns if name not in (*targets, *exclude)]
+    taken = {*targets, *exclude}
+    left = [name for name in rows.columns if name not in taken]
     if isinstance(named, Mapping):
         chosen = dict(named)
     elif not roles:
@@ -59,8 +60,11 @@ def match_columns(
             f"{rows.source} has no input column besides the target, excluded columns and a saved index. Columns: "
             f"{join_words(map(repr, rows.columns))}. List those to read in data.inputs."
         )
+    present = set(rows.columns)
     for column in chosen.values():
-        _check_chosen(column, known, rows, targets, exclude)
+        if column not in present:
+            raise MissingColumn(column, rows.source, rows.columns)
+        _check_chosen(column, known, targets, exclude)
     return chosen
 
 
@@ -76,7 +80,8 @@ def index_note(rows: Rows, columns: Sequence[str], others: Sequence[str]) -> str
         columns: the inputs.
         others: columns that could not be inputs: targets, excluded ones.
     """
-    left = [name for name in rows.columns if name not in (*columns, *others)]
+    taken = {*columns, *others}
+    left = [name for name in rows.columns if name not in taken]
     if not left or left != [name for name in saved_index(rows) if name in left]:
         return ""
     names = join_words("the column without a name" if not name else f"'{name}'" for name in left)
@@ -106,8 +111,9 @@ def _counts(rows: Rows, name: str) -> bool:
 
 def check_excluded(exclude: Sequence[str], rows: Rows, targets: Sequence[str]) -> None:
     """Raise DataError for an excluded column that is not there, or is a target."""
+    present = set(rows.columns)
     for column in exclude:
-        if column not in rows.columns:
+        if column not in present:
             near = closest_match(column, rows.columns)
             meant = f" Did you mean '{near}'?" if near else ""
             columns = join_words(rows.columns)
@@ -118,11 +124,7 @@ def check_excluded(exclude: Sequence[str], rows: Rows, targets: Sequence[str]) -
             raise DataError(f"data.exclude names '{column}', which is the target. Take it out of data.exclude.")
 
 
-def _check_chosen(
-    column: str, roles: Sequence[str], rows: Rows, targets: Sequence[str], exclude: Sequence[str]
-) -> None:
-    if column not in rows.columns:
-        raise MissingColumn(column, rows.source, rows.columns)
+def _check_chosen(column: str, roles: Sequence[str], targets: Sequence[str], exclude: Sequence[str]) -> None:
     if column in targets:
         raise _inputs_error(roles, f"the column '{column}' is the target, so it cannot be an input as well")
     if column in exclude:

@@ -1,5 +1,6 @@
 """Checks of the input columns: constant ones, identifiers, copies, and columns that alone predict the target."""
 
+import hashlib
 import json
 import re
 from collections import defaultdict
@@ -29,6 +30,9 @@ _IDENTIFIER_NAME = r"(?i:(^|[^a-z])(id|uuid|guid|key|number|nr|no)$)|[a-z](Id|ID
 _LEAST_NUMBERS = 20
 """A column of this name, with at least so many different whole numbers, is an identifier however far apart they are."""
 
+_CHUNK = 65_536
+"""Cells that are hashed at a time."""
+
 _SHOWN = 10
 """Columns that one sentence names."""
 
@@ -51,7 +55,8 @@ def column_warnings(
         return ()
     cells = _plain_columns(rows, columns)
     constant = [name for name, values in cells.items() if _is_constant(values)]
-    varying = {name: values for name, values in cells.items() if name not in constant}
+    same = set(constant)
+    varying = {name: values for name, values in cells.items() if name not in same}
     identifiers = [name for name, values in varying.items() if _is_identifier(name, values)]
     warnings = []
     if constant:
@@ -147,18 +152,22 @@ def _find_copies(cells: Mapping[str, pa.ChunkedArray]) -> dict[str, list[str]]:
         alike[values.type, repr(values.slice(0, 100).to_pylist())].append(name)
     copies: dict[str, list[str]] = {}
     for names in alike.values():
-        while len(names) > 1:
-            first, *others = names
-            if equal := [other for other in others if _equal(cells[first], cells[other])]:
-                copies[first] = equal
-            names = [other for other in others if other not in equal]
+        by_content: dict[bytes, list[str]] = defaultdict(list)
+        for name in names if len(names) > 1 else ():
+            by_content[_digest(cells[name])].append(name)
+        copies |= {first: others for first, *others in by_content.values() if others}
     return copies
 
 
-def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
-    if pa.types.is_floating(one.type):
-        return np.array_equal(one.to_numpy(), other.to_numpy(), equal_nan=True)
-    return bool(one.equals(other))
+def _digest(cells: pa.ChunkedArray) -> bytes:
+    """Return a digest of the values of a column; a missing number is NaN."""
+    if pa.types.is_floating(cells.type):
+        numbers = cells.to_numpy() + 0.0  # -0.0 is 0.0
+        return hashlib.sha256(np.where(np.isnan(numbers), np.nan, numbers).tobytes()).digest()
+    digest = hashlib.sha256()
+    for start in range(0, len(cells), _CHUNK):
+        digest.update(repr(cells.slice(start, _CHUNK).to_pylist()).encode(errors="surrogatepass"))
+    return digest.digest()
 
 
 def _names(names: Sequence[str]) -> str:

@@ -101,10 +101,11 @@ class RecordWriter(Generic[_Record]):
 
 
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    given = dict(zip(table.column_names, table.columns, strict=True))
     columns = []
     for field in schema:
-        if field.name not in table.column_names:
-            columns.append(pa.chunked_array([pa.nulls(len(table), field.type)]))
-        else:
-            columns.append(table.column(field.name).cast(field.type))
+        cells = given.get(field.name)
+        columns.append(
+            pa.chunked_array([pa.nulls(len(table), field.type)]) if cells is None else cells.cast(field.type)
+        )
     return pa.table(columns, schema=schema)

@@ -49,9 +49,9 @@ def format_cells(rows: Rows, data: CellFormats, verbatim: Collection[str]) -> Ro
     """
     if rows.formatted or not uses_formats(data):
         return replace(rows, formatted=True)
-    table, invalid, remarks = rows.table, dict(rows.invalid), dict(rows.remarks)
-    for index, name in enumerate(table.column_names):
-        cells = replace_missing(_decode(table.column(index)), data.missing)
+    invalid, remarks, columns = dict(rows.invalid), dict(rows.remarks), list[pa.ChunkedArray]()
+    for name, column in zip(rows.columns, rows.table.columns, strict=True):
+        cells = replace_missing(_decode(column), data.missing)
         if name not in verbatim and is_text(cells.type):
             unclear, foreign = _find_points(cells, data) if _is_read(name, data) else ([], [])
             if unclear:
@@ -59,7 +59,8 @@ def format_cells(rows: Rows, data: CellFormats, verbatim: Collection[str]) -> Ro
             if foreign:
                 remarks[f"'{name}' has a decimal point, although data.decimal is ','"] = foreign
             cells = canonical_dates(canonical_numbers(cells, data), data.dates)
-        table = table.set_column(index, name, cells)
+        columns.append(cells)
+    table = pa.table(columns, rows.columns).replace_schema_metadata(rows.table.schema.metadata)
     return replace(rows, table=table, remarks=remarks, invalid=invalid, formatted=True)
 
 

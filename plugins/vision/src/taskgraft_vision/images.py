@@ -42,7 +42,7 @@ MODES_16_BIT = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 PIXELS_VARIABLE, BYTES_VARIABLE = "TASKGRAFT_IMAGE_PIXELS", "TASKGRAFT_IMAGE_BYTES"
 
 MAX_PIXELS, MAX_BYTES = 52_000_000, 100_000_000
-"""Pixels of an image, and bytes of its file, unless these environment variables say otherwise. Decoding takes up to 12 bytes per
+"""Pixels of an image, and bytes of its file, unless these environment variables say otherwise. Decoding takes up to 12 bytes a
 pixel; a file may hold metadata of any size, which are read whole."""
 
 TILE = 1_000_000

@@ -15,7 +15,9 @@ from taskgraft.cli.errors import CliError, Interrupted
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import join_words
-from taskgraft.storage.atomic_write import remove_leftovers
+from taskgraft.recipes.result_settings import result_settings
+from taskgraft.storage.atomic_write import OutputError, remove_leftovers
+from taskgraft.storage.finished_run import FINISHED, STATE, FinishedRun, read_finished
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, is_artifact
 from taskgraft.text_table import TextTable
 
@@ -53,9 +55,16 @@ def fit_command(
         Interrupted: on Ctrl-C, with the command that continues.
     """
     artifact = output or _default_output(recipe)
-    _check_output(artifact, overwrite=overwrite)
     run_folder = artifact.with_name(f"{artifact.name}.run")
+    if not resume:
+        _check_output(artifact, overwrite=overwrite)
     document = options.read_fit_recipe(recipe, overrides or [], backbone)
+    settings = result_settings(document)
+    if resume:
+        if done := read_finished(run_folder, artifact, settings, seeds):
+            _end_finished(artifact, run_folder, done, as_json=as_json)
+            return
+        _check_output(artifact, overwrite=overwrite)
     _check_recipe(recipe, document, seeds)
     from taskgraft.cli.column_checks import check_recipe_columns
 
@@ -67,6 +76,7 @@ def fit_command(
         )
     first = document.training.seed
     reports: dict[int, FitReport] = {}
+    (run_folder / FINISHED).unlink(missing_ok=True)  # of an earlier run, which is not this one
     try:
         for seed in reversed(range(first, first + seeds)):  # the recipe's own seed comes last, and is saved
             folder = run_folder if seeds == 1 else run_folder / f"seed-{seed}"
@@ -79,13 +89,15 @@ def fit_command(
                     f"{_label(reports[seed], name)} {value:.4f}" for name, value in reports[seed].metrics.items()
                 )
                 print(f"seed {seed}: {metrics}", file=sys.stderr)  # noqa: T201
-        _save(context, model, artifact, run_folder, overwrite=overwrite)
+        report = _as_json(artifact, run_folder, reports, first)
+        finished = FinishedRun(settings=settings, seeds=seeds, tensors=_digests(model), report=report)
+        _save(context, model, artifact, run_folder, finished, overwrite=overwrite)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_continue(context, run_folder)) from None
     for checkpoint in _checkpoints(run_folder):
         checkpoint.unlink()
     if as_json:
-        print_json(_as_json(artifact, run_folder, reports, first))
+        print_json(report)
     else:
         _print(artifact, run_folder, reports, first)
 
@@ -137,18 +149,46 @@ def _compose(path: Path, recipe: Recipe) -> "TaskModel":
     return model
 
 
-def _save(context: typer.Context, model: "TaskModel", artifact: Path, run_folder: Path, *, overwrite: bool) -> None:
-    from taskgraft.artifact.save import SaveError
+def _digests(model: "TaskModel") -> dict[str, str]:
+    from taskgraft.artifact.save import tensors_to_save
+    from taskgraft.storage.fingerprints import tensor_digest
 
+    assert model.fitted is not None
+    return {name: tensor_digest(tensor) for name, tensor in tensors_to_save(model.fitted).items()}
+
+
+def _save(
+    context: typer.Context,
+    model: "TaskModel",
+    artifact: Path,
+    run_folder: Path,
+    note: FinishedRun,
+    *,
+    overwrite: bool,
+) -> None:
+    """Note that the run is finished, and save the artifact."""
     try:
+        note.write(run_folder)
         model.save(artifact, overwrite=overwrite)
-    except SaveError as error:
+    except OutputError as error:
         if not _checkpoints(run_folder):
             raise
         again = options.command_line(context, "--resume")
         raise CliError(
             f"{error}\nThe checkpoint is in {run_folder}. Once that is fixed, continue with: {again}"
         ) from None
+
+
+def _end_finished(artifact: Path, run_folder: Path, finished: FinishedRun, *, as_json: bool) -> None:
+    """Clear what a run left that was killed after it had saved its artifact, and say that it is finished."""
+    for checkpoint in _checkpoints(run_folder):
+        checkpoint.unlink()
+    remove_leftovers(artifact)
+    if as_json:
+        print_json(finished.report)
+    else:
+        text = f"This run is finished: its artifact is {artifact}. To fit again, use --overwrite instead of --resume."
+        console().print(text, soft_wrap=True)
 
 
 def _how_to_continue(context: typer.Context, run_folder: Path) -> str:
@@ -159,8 +199,6 @@ def _how_to_continue(context: typer.Context, run_folder: Path) -> str:
 
 def _checkpoints(run_folder: Path) -> list[Path]:
     """Find the checkpoints of interrupted runs."""
-    from taskgraft.storage.run_directory import STATE
-
     return sorted(run_folder.glob(f"**/{STATE}"))
 
 

@@ -39,7 +39,8 @@ from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.storage.documents import read_document, write_document
-from taskgraft.storage.run_directory import STATE, DamagedRun, ResumeMismatch
+from taskgraft.storage.finished_run import STATE
+from taskgraft.storage.run_directory import DamagedRun, ResumeMismatch
 
 RECORD, RUN, BASE = "record.json", "run", "base.json"
 _JOB, _TRACEBACK, _ARTIFACT = "job.json", "traceback.txt", "artifact"
@@ -99,7 +100,11 @@ class _InvalidRequest(TaskgraftError):
 
 def execute(folder: Path, *, only_base: bool) -> None:
     """Execute a run and record how it ended, or only identify the base of its backbone."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they reach both processes; the parent handles them, and ends this one
+    for name in (
+        "SIGINT",
+        "SIGTERM",
+        "SIGHUP",
+    ):  # they reach both processes; the parent handles them, and ends this one
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     end_with_parent(lambda: os.read(sys.stdin.fileno(), 1))  # so that two processes never work on one run

@@ -12,14 +12,9 @@ from taskgraft.contract.rows import Rows
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.preparation.distillation import teacher_checksums
 from taskgraft.preparation.prepare import Preparation
+from taskgraft.recipes.result_settings import result_settings
 from taskgraft.storage.fingerprints import combined_digest
 from taskgraft.storage.versions import result_versions
-
-_FREE_TRAINING_SETTINGS = ("workers", "memory", "checkpoint_every", "trackers")
-"""May change when a run is resumed: they do not change its weights."""
-
-_DATA_LOCATIONS = ("train", "validation")
-"""Where the rows come from may change as well; the rows may not."""
 
 _PROCESSED_ROWS = 8
 """Rows that show whether the processor still does the same."""
@@ -30,11 +25,8 @@ BASE_KEY, VERSIONS_KEY = "base", "versions"
 
 def run_identity(recipe: Recipe, rows: Rows, validation_rows: Rows | None) -> dict[str, Any]:
     """Return what a recipe and its data contribute, as plain JSON."""
-    identity = recipe.model_dump(mode="json")
-    for name, free in (("training", _FREE_TRAINING_SETTINGS), ("data", _DATA_LOCATIONS)):
-        identity[name] = {key: value for key, value in identity[name].items() if key not in free}
     validation = None if validation_rows is None else validation_rows.digest()
-    return identity | {"training rows": rows.digest(), "validation rows": validation}
+    return result_settings(recipe) | {"training rows": rows.digest(), "validation rows": validation}
 
 
 def fit_identity(prepared: Preparation) -> dict[str, Any]:

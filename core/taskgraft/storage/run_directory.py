@@ -19,12 +19,13 @@ from torch import Tensor
 
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.files.json_text import parse_json
-from taskgraft.files.regular_file import check_regular_file, read_small_file
+from taskgraft.files.regular_file import check_regular_file, open_regular_file, read_small_file
 from taskgraft.storage.atomic_write import make_folder, remove_leftovers, replaced_file, sync
+from taskgraft.storage.finished_run import FINISHED, STATE
 from taskgraft.storage.verified_tensors import read_verified, write_verified
 
-RUN, STATE, METRICS, LOCK = "run.json", "state.safetensors", "metrics.jsonl", "lock"
-"""The files of a run."""
+RUN, METRICS, LOCK = "run.json", "metrics.jsonl", "lock"
+"""The files of a run, beside its checkpoint."""
 
 _FORMAT = 2
 """Of the folder. Runs of format 1, which knew neither their base nor versions, had no such key."""
@@ -72,11 +73,14 @@ class RunDirectory:
     _lock: FileLock | None = field(default=None, init=False, repr=False)
     _metrics: TextIO | None = field(default=None, init=False, repr=False)
 
-    def open(self, identity: Mapping[str, Any], *, resume: bool) -> None:
+    def open(self, identity: Mapping[str, Any], *, resume: bool) -> bool:
         """Start or resume a run.
 
         Args:
             identity: what must be unchanged for the run to be resumed, as plain JSON.
+
+        Returns:
+            whether a run is resumed that has a checkpoint, or (False) one starts from the beginning.
 
         Raises:
             RunDirectoryError: when another process uses it, or it cannot be written.
@@ -87,8 +91,9 @@ class RunDirectory:
             raise self._damaged(f"it has a checkpoint, but no {RUN} that says of which run")
         if before is not None and (changed := identity_changes(before, identity)):
             raise ResumeMismatch(str(self.path), tuple(changed))
+        found = before is not None and (self.path / STATE).exists()
         if not self.writes:
-            return
+            return found
         try:
             make_folder(self.path)
             self._lock = FileLock(self.path / LOCK)
@@ -108,6 +113,7 @@ class RunDirectory:
         except OSError as error:
             self.close()
             raise self._error(str(error.strerror or error)) from None
+        return found
 
     def close(self) -> None:
         """Release the folder. Its files stay."""
@@ -135,7 +141,7 @@ class RunDirectory:
             with replaced_file(self.path / STATE) as temporary:
                 write_verified(temporary, {"values": values, "metrics": self._metrics.tell()}, tensors)
         except (OSError, SafetensorError) as error:
-            raise self._error(f"its checkpoint cannot be written ({error})") from None
+            raise self._error(f"its checkpoint cannot be written ({write_problem(error)})") from None
 
     def load_state(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """Read the checkpoint, if there is one, and drop later metrics. Raises RunDirectoryError when it is damaged."""
@@ -163,7 +169,7 @@ class RunDirectory:
         """Drop the metrics after a checkpoint, which were ``size`` bytes of whole lines then."""
         if self._metrics is None:
             return
-        with (self.path / METRICS).open("rb") as file:
+        with open_regular_file(self.path / METRICS) as file:
             file.seek(max(size - 1, 0))
             if size and file.read(1) != b"\n":
                 problem = f"its {METRICS} lacks some of the {size:,} bytes that were written before the checkpoint"
@@ -173,7 +179,7 @@ class RunDirectory:
 
     def _clear(self) -> None:
         """Delete a previous run, and that for good before its identity is replaced: no run may resume another's state."""
-        for name in (STATE, METRICS, *self.results):
+        for name in (STATE, METRICS, FINISHED, *self.results):
             if (self.path / name).is_dir():
                 shutil.rmtree(self.path / name)
             else:

@@ -4,13 +4,17 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn, TextIO
 
 from taskgraft.cli.errors import Interrupted
+from taskgraft.cli.signals import ReceivedSignal, interrupted_by_signals
 from taskgraft.errors import TaskgraftError
 
 USER_ERROR, BUG, INTERRUPTED = 2, 1, 130
-"""Exit codes: an error that the user can fix, one that they cannot, and Ctrl-C."""
+"""Exit codes: an error that the user can fix, one that they cannot, and Ctrl-C. Another signal has 128 plus its number."""
+
+_NO_MEMORY = "There is not enough memory. Close other programs, or use smaller files."
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -29,25 +33,28 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str], *, debug: bool) -> int | str | None:
     """Run a command and return its exit code."""
+    received = ReceivedSignal()
     try:
-        from taskgraft.cli.app import program
+        with interrupted_by_signals(received):
+            from taskgraft.cli.app import program
 
-        program(arguments, prog_name="taskgraft", obj=arguments)
+            program(arguments, prog_name="taskgraft", obj=arguments)
         return 0
     except SystemExit as end:
         return end.code
     except (Exception, KeyboardInterrupt) as error:
         code, text = _exit_code_and_text(error)
-        print("".join(traceback.format_exception(error)) if debug else text, file=sys.stderr)  # noqa: T201
-        return code
+        with suppress(OSError):  # a terminal that was closed
+            print("".join(traceback.format_exception(error)) if debug else text, file=sys.stderr)  # noqa: T201
+        return code if received.number is None else 128 + received.number
 
 
 def _exit_code_and_text(error: BaseException) -> tuple[int, str]:
     match error:
         case KeyboardInterrupt() | Interrupted():
             return INTERRUPTED, str(error) or "Interrupted."
-        case TaskgraftError():
-            return USER_ERROR, f"Error: {error}"
+        case TaskgraftError() | MemoryError():
+            return USER_ERROR, f"Error: {_NO_MEMORY if isinstance(error, MemoryError) else error}"
         case OSError() if error.filename is not None:
             return USER_ERROR, f"Error: {error.filename}: {error.strerror or error}."
     from taskgraft.composition.plugin_errors import find_plugin_failure

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from uuid import uuid4
 
 _PREFIX = "taskgraft-work-"
 
@@ -30,8 +31,17 @@ def temporary_folder() -> Iterator[Path]:
     """Yield an empty folder in that of temporary files, and remove it in the end."""
     root = Path(tempfile.gettempdir())
     _remove_left_folders_once(root, os.getpid())
-    folder, lock = _make(root)
-    try:
+    folder = root / f"{_PREFIX}{_boot()}-{uuid4().hex}"
+    lock = None
+    try:  # before it is made: an interruption leaves nothing
+        while lock is None:
+            folder.mkdir(0o700)
+            try:
+                lock = lock_folder(folder)
+            except (BlockingIOError, FileNotFoundError):  # a process takes it for abandoned, and removes it
+                folder = root / f"{_PREFIX}{_boot()}-{uuid4().hex}"
+            except OSError:
+                break
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -77,18 +87,6 @@ def remove_left_folders(root: Path) -> None:
 def _remove_left_folders_once(root: Path, process: int) -> None:
     """Do it once per process: a fork starts with the cache of its parent."""
     remove_left_folders(root)
-
-
-def _make(root: Path) -> tuple[Path, int | None]:
-    """Make a folder and lock it, if folders can be locked; another one, if a process removes it in between."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{_boot()}-", dir=root))
-        try:
-            return folder, lock_folder(folder)
-        except (BlockingIOError, FileNotFoundError):
-            continue
-        except OSError:
-            return folder, None
 
 
 def _may_be_removed(entry: os.DirEntry[str]) -> bool:

@@ -166,9 +166,9 @@ class _Failed:
 def _serve(channel: Channel, work: Callable[[Any], Any], items: Sequence[Any], index: int) -> None:
     """Work for the places that arrive, until the channel is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent handles it
-    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        if callable(signal.getsignal(number)):  # inherited from the parent
-            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent may handle or ignore it, and ends this process with it
+    if hasattr(signal, "SIGHUP") and callable(signal.getsignal(signal.SIGHUP)):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
     end_with_parent(partial(wait, [parent.sentinel]))

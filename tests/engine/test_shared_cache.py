@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ import taskgraft as tg
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.plan import HeadSolver, Stage
-from taskgraft.engine.shared_cache import COST_FILE, EntryCost, SharedCache
+from taskgraft.engine.shared_cache import COST_FILE, LOCKS, EntryCost, SharedCache
 from taskgraft.preparation.identity import frozen_digest
 from taskgraft.storage.documents import write_document
 
@@ -28,6 +30,10 @@ class Rows:
 
     def __call__(self, module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
         self.count += len(output)
+
+
+def entries(folder):
+    return [path for path in folder.iterdir() if path.name != LOCKS]
 
 
 def fit(shelf: SharedCache | None, *stages: Stage, backbone: Backbone | None = None, rows=None, **training):
@@ -80,7 +86,7 @@ def test_another_backbone_other_rows_and_other_batches_share_nothing(tmp_path, c
     other = SharedCache(tmp_path)
     fit(other, PROBE, **change)
     unchanged = 1 if "rows" in change else 0  # the validation rows are the same
-    assert len(list(tmp_path.iterdir())) == 4 - unchanged
+    assert len(entries(tmp_path)) == 4 - unchanged
 
 
 def test_states_below_trained_parts_are_still_shared(tmp_path):
@@ -88,7 +94,7 @@ def test_states_below_trained_parts_are_still_shared(tmp_path):
     other = SharedCache(tmp_path)
     alone = fit(None, LAST, LAST)
     assert_same_bits(weights(fit(other, LAST, LAST)), weights(alone))
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(entries(tmp_path)) == 2
 
 
 def test_features_of_a_trained_backbone_are_not_shared(tmp_path):
@@ -111,7 +117,7 @@ def test_an_entry_that_was_not_finished_is_not_used(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         SharedCache(tmp_path).get_or_compute({}, broken, print, resumed=False)
-    assert list(tmp_path.iterdir()) == []
+    assert entries(tmp_path) == []
 
 
 def test_an_entry_that_an_interrupted_run_computed_is_not_counted_again(tmp_path):
@@ -128,3 +134,51 @@ def test_an_entry_that_an_interrupted_run_computed_is_not_counted_again(tmp_path
 def made(cache):
     cache.append([0], Batch({"value": torch.zeros(1, 2)}))
     return cache.finish()
+
+
+ONE_OF_MANY = """
+import sys, time
+from pathlib import Path
+import torch
+from taskgraft.contract.batch import Batch
+from taskgraft.data.tensor_cache import TensorCache
+from taskgraft.engine.shared_cache import SharedCache
+folder = Path(sys.argv[1])
+def compute(cache):
+    print("computed")
+    time.sleep(0.2)
+    cache.append(range(1000), Batch({"value": torch.arange(50_000.).reshape(1000, 50)}))
+    return cache.finish()
+print("ready", flush=True)
+sys.stdin.readline()
+for key in range(3):
+    cache = SharedCache(folder).get_or_compute({"key": key}, compute, print, resumed=False)
+    assert torch.equal(cache.gather([7])["value"][0], torch.arange(350., 400.))
+"""
+
+
+@pytest.mark.slow
+def test_twelve_processes_use_one_folder_and_compute_each_entry_once(tmp_path):
+    """10 of 12 failed: the folder that each wanted to rename its own to was there."""
+    command = [sys.executable, "-c", ONE_OF_MANY, str(tmp_path / "shelf")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(12)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 12
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ends = [process.communicate(timeout=120) for process in processes]
+    assert [(process.returncode, err) for process, (_, err) in zip(processes, ends, strict=True)] == [(0, "")] * 12
+    assert sum(out.count("computed") for out, _ in ends) == 3
+    assert len(entries(tmp_path / "shelf")) == 3
+
+
+@pytest.mark.slow
+def test_an_entry_whose_process_was_killed_is_computed_by_the_next(tmp_path):
+    killed = ONE_OF_MANY.replace("time.sleep(0.2)", "import os; os.kill(os.getpid(), 9)")
+    for code, script in ((-9, killed), (0, ONE_OF_MANY)):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "shelf")], input="\n", text=True, check=False
+        )
+        assert done.returncode == code
+    assert len(entries(tmp_path / "shelf")) == 3

@@ -4,11 +4,13 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import NonNegativeInt
 
 from taskgraft.contract.config import Config
@@ -19,6 +21,11 @@ from taskgraft.storage.documents import read_document, write_document
 
 COST_FILE = "note.json"
 """In the folder of a cache entry: what computing it cost."""
+
+LOCKS = "locks"
+"""The folder in the cache for the lock of each entry."""
+
+_SAY_AFTER_SECONDS = 2.0
 
 _FORMAT = 2
 """Of the entries. Those of format 1 had no digests."""
@@ -60,7 +67,13 @@ class SharedCache:
             resumed: whether this run was charged for the entry before it was interrupted.
         """
         content = json.dumps({"format": _FORMAT, **key}, sort_keys=True)
-        entry = self.folder / hashlib.sha256(content.encode()).hexdigest()
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        with self._locked(digest, say):  # of several processes one computes, the others reuse it
+            return self._get_or_compute(self.folder / digest, compute, say, resumed=resumed)
+
+    def _get_or_compute(
+        self, entry: Path, compute: Callable[[TensorCache], TensorCache], say: Callable[[str], None], *, resumed: bool
+    ) -> TensorCache:
         if entry.exists():
             try:
                 cache, cost = _open(entry)
@@ -78,6 +91,22 @@ class SharedCache:
             cost = EntryCost(seconds=time.monotonic() - start, memory=peak_memory())
             write_document(temporary / COST_FILE, cost, "cost of a cache entry")
         return _open(entry)[0]
+
+    @contextmanager
+    def _locked(self, digest: str, say: Callable[[str], None]) -> Iterator[None]:
+        """Wait for other processes and threads that compute the same entry. The kernel releases the lock of a killed one."""
+        folder = self.folder / LOCKS
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / digest)
+        try:
+            lock.acquire(timeout=_SAY_AFTER_SECONDS)
+        except Timeout:
+            say("Another process computes the same frozen features. This one waits for them.")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _open(entry: Path) -> tuple[TensorCache, EntryCost]:

@@ -3,14 +3,21 @@
 import json
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from taskgraft.composition.compose import Composition
 from taskgraft.contract.backbone import Backbone, ExportNotSupported
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import join_words
-from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers
+from taskgraft.files.json_text import parse_json
+from taskgraft.files.regular_file import read_small_file
+from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers, write_problem
 
 EXPORTED = "taskgraft-export.json"
 """Describes an export. A folder with it may be overwritten."""
+
+_MAX_DESCRIPTION = 1_000_000
+"""Bytes of the description. A checkpoint has tens of files."""
 
 
 def export_checkpoint(
@@ -34,9 +41,18 @@ def export_checkpoint(
             except ExportNotSupported as error:
                 raise ExportNotSupported(composition.backbone.label, error.reason) from None
             (temporary / EXPORTED).write_text(_description(recipe, composition, temporary), encoding="utf-8")
-    except OSError as error:
-        raise _error(folder, str(error.strerror or error)) from None
+    except (OSError, SafetensorError) as error:
+        raise _error(folder, write_problem(error)) from None
     return folder
+
+
+def exported_files(folder: Path) -> list[str]:
+    """Return the names of the files that an export wrote. Raises OSError or ValueError where there is none."""
+    document = parse_json(read_small_file(folder / EXPORTED, _MAX_DESCRIPTION))
+    files = document.get("files") if isinstance(document, dict) else None
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+        raise ValueError("it does not list the files")
+    return files
 
 
 def _check_replaceable(folder: Path, *, overwrite: bool) -> None:
@@ -46,8 +62,8 @@ def _check_replaceable(folder: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise _error(folder, "something is there already; choose another folder, or allow overwriting")
     try:
-        exported = {EXPORTED, *json.loads((folder / EXPORTED).read_text(encoding="utf-8"))["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        exported = {EXPORTED, *exported_files(folder)}
+    except (OSError, ValueError):
         raise _error(folder, "what is there was not exported, so it is not overwritten") from None
     if other := sorted(set(_files(folder)) - exported):
         raise _error(folder, f"the folder also contains {join_words(other, 3)}, which was not exported")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import copy
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
@@ -14,6 +15,7 @@ from torch import Tensor
 from taskgraft.contract.batch import Batch, RowIndices, length_mask
 from taskgraft.contract.config import Config
 from taskgraft.files.regular_file import open_regular_file
+from taskgraft.files.temporary_folder import no_room
 from taskgraft.reading.errors import DataError
 from taskgraft.storage.documents import validate
 from taskgraft.storage.fingerprints import tensor_bytes
@@ -98,12 +100,14 @@ class TensorCache:
         for name in batch.tensors:
             flat = _flatten(batch, name).cpu()
             self.bytes += flat.nbytes
-            self._store(name, flat)
+            with self._room():
+                self._store(name, flat)
 
     def finish(self) -> "TensorCache":
         """Close the files; from now on rows can be gathered."""
-        for file in self._files.values():
-            file.close()
+        with self._room():
+            for file in self._files.values():
+                file.close()
         self._digests = {self._paths[name].name: digest.hexdigest() for name, digest in self._hashes.items()}
         self._files, self._hashes = {}, {}
         self._lengths = {axis: [torch.cat(chunks)] for axis, chunks in self._lengths.items()}
@@ -198,6 +202,17 @@ class TensorCache:
             self._files[name].write(content)
             if self._lasting:
                 self._hashes[name].update(content)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Raise DataError for a disk without room."""
+        try:
+            yield
+        except OSError as error:
+            for file in self._files.values():
+                with suppress(OSError):  # what is buffered has no room either
+                    file.close()
+            raise DataError(no_room("cached rows", self._folder, error)) from None
 
     def _build_index(self) -> None:
         for name in self._example.tensors if self._example else ():

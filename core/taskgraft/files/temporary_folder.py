@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
+from taskgraft.errors import TaskgraftError
+
 _PREFIX = "taskgraft-work-"
 
 _OTHER_BOOT_SECONDS = 86_400.0
@@ -26,16 +28,30 @@ _OTHER_BOOT_SECONDS = 86_400.0
 locks of this one; its folders are of another start."""
 
 
+class TemporaryFilesError(TaskgraftError):
+    """Temporary files that cannot be written."""
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield an empty folder in that of temporary files, and remove it in the end."""
-    root = Path(tempfile.gettempdir())
+    """Yield an empty folder in that of temporary files, and remove it in the end.
+
+    Raises:
+        TemporaryFilesError: when none can be made.
+    """
+    try:
+        root = Path(tempfile.gettempdir())
+    except OSError as error:
+        raise TemporaryFilesError(f"{error.strerror}. Name one in the environment variable TMPDIR.") from None
     _remove_left_folders_once(root, os.getpid())
     folder = root / f"{_PREFIX}{_boot()}-{uuid4().hex}"
     lock = None
     try:  # before it is made: an interruption leaves nothing
         while lock is None:
-            folder.mkdir(0o700)
+            try:
+                folder.mkdir(0o700)
+            except OSError as error:
+                raise TemporaryFilesError(no_room("temporary files", folder, error)) from None
             try:
                 lock = lock_folder(folder)
             except (BlockingIOError, FileNotFoundError):  # a process takes it for abandoned, and removes it
@@ -47,6 +63,15 @@ def temporary_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def no_room(what: str, path: Path, error: OSError) -> str:
+    """Write the sentence for files that cannot be written, to the folder of temporary files or another one."""
+    root = Path(tempfile.gettempdir())
+    if root not in path.parents:
+        return f"The {what} cannot be written to {path}: {error.strerror or error}. Make room there."
+    where, other = f"the folder of temporary files, {root}", "name another folder in the environment variable TMPDIR"
+    return f"The {what} cannot be written to {where}: {error.strerror or error}. Make room there, or {other}."
 
 
 def lock_folder(folder: Path) -> int:

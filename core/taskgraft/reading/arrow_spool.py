@@ -1,6 +1,5 @@
 """Spool rows from a file to memory-mapped Arrow: written batch by batch to an unlinked temporary file."""
 
-import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -10,7 +9,7 @@ from typing import Generic, Self, TypeVar
 import pyarrow as pa
 
 from taskgraft.contract.rows import Rows
-from taskgraft.files.temporary_folder import temporary_folder
+from taskgraft.files.temporary_folder import no_room, temporary_folder
 from taskgraft.reading.errors import DataError
 
 ROWS_PER_WRITE = 4_096
@@ -53,10 +52,7 @@ class ArrowSpool:
                 stream.write_table(table)
             self._file.flush()
         except OSError as error:
-            raise DataError(
-                f"The rows cannot be written to the folder of temporary files, {tempfile.gettempdir()}: {error.strerror}. "
-                "Make room there, or name another folder in the environment variable TMPDIR."
-            ) from None
+            raise DataError(no_room("rows", self._path, error)) from None
         self._schemas.append(table.schema)
 
     def finish(self, unify: _UnifySchemas = pa.unify_schemas) -> pa.Table:

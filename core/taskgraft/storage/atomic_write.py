@@ -21,6 +21,8 @@ from errno import EACCES, EBADF, EINVAL, EISDIR, ENOSYS, ENOTSUP, EPERM
 from pathlib import Path
 from uuid import uuid4
 
+from safetensors import SafetensorError
+
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.files.temporary_folder import lock_folder
 
@@ -58,8 +60,8 @@ def atomic_file(path: Path, what: str, destination: Callable[[], Path] | None = 
     try:
         with replaced_file(path, destination) as temporary:
             yield temporary
-    except OSError as error:
-        raise OutputError(str(path), str(error.strerror or error), what) from None
+    except (OSError, SafetensorError) as error:
+        raise OutputError(str(path), write_problem(error), what) from None
 
 
 @contextmanager
@@ -82,8 +84,8 @@ def move_into(folder: Path, write: Callable[[Path], Sequence[Path]], what: str) 
         make_folder(folder)
         with _temporary_folder(folder / what) as temporary:
             return [_move(path, folder / path.name) for path in write(temporary)]
-    except OSError as error:
-        raise OutputError(str(folder), str(error.strerror or error), what) from None
+    except (OSError, SafetensorError) as error:
+        raise OutputError(str(folder), write_problem(error), what) from None
 
 
 @contextmanager
@@ -131,6 +133,12 @@ def interrupted_swaps(path: Path) -> list[Path]:
 def _leftovers(path: Path) -> list[Path]:
     name = re.compile(rf"\.{re.escape(path.name)}-[0-9a-f]{{8}}({_NEW}|{_OLD})")
     return sorted(found for found in path.parent.iterdir() if name.fullmatch(found.name))
+
+
+def write_problem(error: OSError | SafetensorError) -> str:
+    """Return what is wrong with a write as the system says it ("No space left on device"), in a clause for a sentence."""
+    found = re.search(r"I/O error: (.*?)(?: \(os error \d+\))?$", str(error))
+    return found[1] if found else str(getattr(error, "strerror", None) or error)
 
 
 def sync(path: Path) -> None:

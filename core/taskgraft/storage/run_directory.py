@@ -20,7 +20,7 @@ from torch import Tensor
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import check_regular_file, open_regular_file, read_small_file
-from taskgraft.storage.atomic_write import make_folder, remove_leftovers, replaced_file, sync
+from taskgraft.storage.atomic_write import make_folder, remove_leftovers, replaced_file, sync, write_problem
 from taskgraft.storage.finished_run import FINISHED, STATE
 from taskgraft.storage.verified_tensors import read_verified, write_verified
 
@@ -80,7 +80,7 @@ class RunDirectory:
             identity: what must be unchanged for the run to be resumed, as plain JSON.
 
         Returns:
-            whether a run is resumed that has a checkpoint, or (False) one starts from the beginning.
+            whether a run to resume was found that has no checkpoint, and so starts from the beginning.
 
         Raises:
             RunDirectoryError: when another process uses it, or it cannot be written.
@@ -91,9 +91,9 @@ class RunDirectory:
             raise self._damaged(f"it has a checkpoint, but no {RUN} that says of which run")
         if before is not None and (changed := identity_changes(before, identity)):
             raise ResumeMismatch(str(self.path), tuple(changed))
-        found = before is not None and (self.path / STATE).exists()
+        from_start = before is not None and not (self.path / STATE).exists()
         if not self.writes:
-            return found
+            return from_start
         try:
             make_folder(self.path)
             self._lock = FileLock(self.path / LOCK)
@@ -113,7 +113,7 @@ class RunDirectory:
         except OSError as error:
             self.close()
             raise self._error(str(error.strerror or error)) from None
-        return found
+        return from_start
 
     def close(self) -> None:
         """Release the folder. Its files stay."""

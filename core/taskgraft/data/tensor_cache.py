@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from taskgraft.contract.batch import Batch, RowIndices, length_mask
+from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.config import Config
+from taskgraft.data.padding import flatten, pad_rows
 from taskgraft.files.regular_file import open_regular_file
 from taskgraft.files.temporary_folder import no_room
 from taskgraft.reading.errors import DataError
@@ -98,7 +99,7 @@ class TensorCache:
         for axis, length in batch.lengths.items():
             self._lengths.setdefault(axis, []).append(length.cpu())
         for name in batch.tensors:
-            flat = _flatten(batch, name).cpu()
+            flat = flatten(batch, name).cpu()
             self.bytes += flat.nbytes
             with self._room():
                 self._store(name, flat)
@@ -174,7 +175,7 @@ class TensorCache:
             if not axes:
                 tensors[name] = flat.index_select(0, starts)
             else:
-                tensors[name] = _pad(flat, starts, [lengths[axis] for axis in axes])
+                tensors[name] = pad_rows(flat, starts, [lengths[axis] for axis in axes])
         return Batch(tensors, self._example.axes, lengths)
 
     def take(self, rows: RowIndices) -> Self:
@@ -288,28 +289,3 @@ def _runs(starts: Tensor, counts: Tensor) -> Iterator[tuple[int, int]]:
     first = torch.cat([torch.tensor([True]), starts[1:] != ends[:-1]])
     last = torch.cat([first[1:], torch.tensor([True])])
     yield from zip(starts[first].tolist(), (ends[last] - starts[first]).tolist(), strict=True)
-
-
-def _flatten(batch: Batch, name: str) -> Tensor:
-    axes, tensor = batch.axes.get(name, ()), batch[name]
-    if not axes:
-        return tensor
-    real = length_mask(batch.lengths[axes[0]], tensor.shape[1])
-    if len(axes) == 1:
-        return tensor[real]
-    other = length_mask(batch.lengths[axes[1]], tensor.shape[2])
-    return tensor[real[:, :, None] & other[:, None, :]]
-
-
-def _pad(flat: Tensor, starts: Tensor, lengths: list[Tensor]) -> Tensor:
-    """Gather rows of a flat tensor into a padded one. ``starts`` and each of ``lengths``: ``(batch,)`` int64."""
-    sizes = [int(length.max()) for length in lengths]
-    within, real = torch.arange(sizes[0])[None, :], length_mask(lengths[0], sizes[0])
-    if len(lengths) == 2:
-        within = within[:, :, None] * lengths[1][:, None, None] + torch.arange(sizes[1])[None, None, :]
-        real = real[:, :, None] & length_mask(lengths[1], sizes[1])[:, None, :]
-        starts = starts[:, None]
-    index = (starts[:, None] + within)[real]
-    padded = flat.new_zeros(*real.shape, *flat.shape[1:])
-    padded[real] = flat[index]
-    return padded

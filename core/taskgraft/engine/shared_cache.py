@@ -80,7 +80,10 @@ class SharedCache:
             except (OSError, ValueError) as error:
                 problem = getattr(error, "strerror", None) or error
                 say(f"Cached frozen features in {entry} are damaged ({problem}), so they are computed again.")
-                shutil.rmtree(entry)
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
             else:
                 self.seconds += 0.0 if resumed else cost.seconds
                 self.memory = max(self.memory, cost.memory)

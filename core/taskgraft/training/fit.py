@@ -142,9 +142,9 @@ def _run_stages(
     with ExitStack() as stack:
         if run_options is not None:
             trainer.directory = RunDirectory(run_options.folder, accelerator.is_main_process)
-            resumed = trainer.directory.open(fit_identity(prepared), resume=run_options.resume)
+            from_start = trainer.directory.open(fit_identity(prepared), resume=run_options.resume)
             stack.callback(trainer.directory.close)
-            if run_options.resume and not resumed:
+            if from_start:
                 trainer.reporter.message(
                     f"There is no checkpoint in {run_options.folder}: training starts at the beginning."
                 )

@@ -1,0 +1,94 @@
+"""Single bits of run states and cached features are flipped. Each flip is detected, or changes no bit of the weights."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from attacks import Tally
+from flips import RUN_FILES, fit, flip_entries, flip_states, flipped, interrupted
+from small_tasks import assert_same_bits, weights
+
+from taskgraft.engine.shared_cache import SharedCache
+from taskgraft.errors import TaskgraftError
+
+STOPS = (("last", 2), ("last", 7), ("first", 3))
+"""Where fits were interrupted: before and after a first epoch with early stopping, and with inserted modules."""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Path]:
+    """Runs that were interrupted."""
+    folder = tmp_path_factory.mktemp("runs")
+    for number, stop in enumerate(STOPS):
+        interrupted(folder / str(number), stop)
+    return [folder / str(number) for number in range(len(STOPS))]
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_of_a_state_changes_no_weights(runs):
+    tally = Tally("flips of run states")
+    for seed, run in enumerate(runs):
+        flip_states(tally, run, 40, seed)
+    tally.check()
+
+
+def test_a_flipped_bit_of_cached_features_changes_none(tmp_path):
+    tally = Tally("flips of cached features")
+    flip_entries(tally, tmp_path, 60, seed=0)
+    tally.check()
+
+
+@pytest.mark.slow
+def test_a_fit_that_meets_a_flipped_bit_refuses_it_or_gives_the_same_weights(runs, tmp_path):
+    tally = Tally("fits resumed after a flip")
+    resume_after_flips(tally, runs, tmp_path, 3)
+    tally.check()
+
+
+@pytest.mark.attack
+def test_attack_flips_of_run_states(runs):
+    tally = Tally("flips of run states")
+    for seed, run in enumerate(runs):
+        flip_states(tally, run, 1_200, 100 + seed)
+    tally.check()
+
+
+@pytest.mark.attack
+def test_attack_flips_of_cached_features(tmp_path):
+    tally = Tally("flips of cached features")
+    flip_entries(tally, tmp_path, 3_000, seed=100)
+    tally.check()
+
+
+@pytest.mark.attack
+def test_attack_fits_that_meet_a_flipped_bit(runs, tmp_path):
+    tally = Tally("fits resumed after a flip")
+    resume_after_flips(tally, runs, tmp_path, 100)
+    tally.check()
+
+
+def resume_after_flips(tally: Tally, runs: list[Path], folder: Path, count: int) -> None:
+    """Fit with a flipped bit in the run, or in the features that the fit finds cached: same weights, or an error of ours."""
+    chance = random.Random(count)
+    whole = weights(fit(None))
+    shelf, kept = folder / "shelf", folder / "kept"
+    fit(None, shared=SharedCache(shelf))
+    shutil.copytree(shelf, kept)
+    for number in range(count):
+        run, of_run = folder / f"run-{number}", number % 2 == 0
+        shutil.copytree(runs[number // 2 % len(runs)], run)
+        paths = [run / name for name in RUN_FILES] if of_run else [path for path in shelf.rglob("*") if path.is_file()]
+        name, path, content = flipped(chance, {path: path.read_bytes() for path in paths})
+        path.write_bytes(content)
+        try:
+            assert_same_bits(weights(fit(run, shared=SharedCache(shelf))), whole)
+            held, why = True, ""
+        except TaskgraftError as error:
+            held, why = of_run, str(error)
+        except Exception as error:
+            held, why = False, f"{type(error).__name__}: {error}"
+        tally.count(f"{name} (number {number} of {count})", held, why=why)
+        shutil.rmtree(run)
+        shutil.rmtree(shelf)
+        shutil.copytree(kept, shelf)

@@ -107,7 +107,7 @@ from .reading.known_labels import (
     unseen_label_message as unseen_label_message,
 )
 from .files.json_text import parse_json as parse_json
-from .files.limits import limit as limit
+from .files.limits import LINE_VARIABLE as LINE_VARIABLE, MAX_LINE_BYTES as MAX_LINE_BYTES, limit as limit
 from .files.open_file import open_plain_or_gzip as open_plain_or_gzip
 from .files.regular_file import (
     check_regular_file as check_regular_file,

@@ -85,7 +85,7 @@ def test_each_line_without_an_object_is_reported_with_its_reason(tmp_path):
         "Further reasons: 1.\n"
         'Fix these rows, or drop them with data.on_bad_row = "skip".'
     )
-    assert rows.invalid[6] == "the line is nested too deeply"
+    assert rows.invalid[6] == "the line is not JSON (it is nested deeper than 100 levels)"
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "[1]\n"])

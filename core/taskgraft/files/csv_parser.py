@@ -7,8 +7,10 @@ the caller. So this is a second instance of the module behind it, whose limit is
 from importlib.util import find_spec, module_from_spec
 from typing import Any
 
-MAX_CHARACTERS = 2**31 - 1
-"""Limit of one value. The default of the csv module is 131,072, which documents and genomes exceed."""
+from taskgraft.files.limits import LINE_VARIABLE, MAX_LINE_BYTES, limit
+
+MAX_CHARACTERS = MAX_LINE_BYTES
+"""Limit of one value, unless ``LINE_VARIABLE`` sets another. Documents and genomes exceed that of the csv module, 131,072."""
 
 
 def _second_instance() -> Any:
@@ -17,7 +19,7 @@ def _second_instance() -> Any:
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.field_size_limit(MAX_CHARACTERS)
+    module.field_size_limit(limit(LINE_VARIABLE, MAX_CHARACTERS))
     return module
 
 

@@ -6,12 +6,16 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from taskgraft.contract.rows import UnreadableFile
 from taskgraft.files.file_kinds import HEAD, find_text_problem, recognize
+from taskgraft.files.limited_stream import LimitedStream
 from taskgraft.files.regular_file import PIPE_ADVICE, SHORTENED, open_regular_file
+
+_BUFFER = 1 << 17
 
 EncodingSetting = Callable[[str], str]
 """Encoding → how a recipe names it for a reader."""
@@ -37,10 +41,15 @@ def open_plain_or_gzip(
             if is_gzip_name(path):
                 _check_gzip(path, file.peek(2))
                 with gzip.open(file) as plain:
-                    _check_text(path, _first_bytes(plain), encoding, setting)
-                    yield cast(BinaryIO, plain)
+                    stream = LimitedStream(path, cast(BinaryIO, plain), lines=encoding is not None, compressed=size)
+                    limited = BufferedReader(stream, _BUFFER)
+                    _check_text(path, _first_bytes(limited), encoding, setting)
+                    yield limited
+            elif encoding is not None:
+                limited = BufferedReader(LimitedStream(path, file, lines=True, compressed=None), _BUFFER)
+                _check_text(path, _first_bytes(limited), encoding, setting)
+                yield limited
             else:
-                _check_text(path, _first_bytes(file), encoding, setting)
                 yield file
             if os.fstat(file.fileno()).st_size < size:
                 raise OSError(errno.EIO, SHORTENED)

@@ -17,6 +17,7 @@ from taskgraft.builtin.readers.csv_header import check_first_records, drop_unnam
 from taskgraft.builtin.readers.csv_records import RecordChecks
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.files.csv_parser import CsvError, csv_reader
+from taskgraft.files.limits import LINE_VARIABLE, MAX_LINE_BYTES, limit
 from taskgraft.files.open_file import open_plain_or_gzip
 from taskgraft.files.undecodable_text import undecodable_text
 from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
@@ -93,6 +94,12 @@ def read_records(path: Path, reader: Any, skipped: int, config: CsvConfig) -> It
         except CsvError as error:
             if "unexpected end of data" in str(error):
                 raise UnreadableFile(str(path), f"line {line:,}: a quoted value is never closed; {advice}.") from None
+            if "field limit" in str(error):
+                most = limit(LINE_VARIABLE, MAX_LINE_BYTES)
+                problem = f"line {line:,}: a value has more than {most:,} characters; {LINE_VARIABLE} sets the limit"
+                raise UnreadableFile(
+                    str(path), f"{problem}. Perhaps a quotation mark is never closed; {advice}."
+                ) from None
             last, reason = reader.line_num + skipped, str(error).replace("\t", "\\t")
             what = "a quoted value swallows the next lines" if last > line else "the row cannot be parsed"
             yield line, last, f"{what} ({reason}); {advice}"

@@ -15,6 +15,7 @@ from taskgraft.builtin.readers.configs import CsvConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.errors import join_words
 from taskgraft.files.csv_parser import CsvError
+from taskgraft.files.limits import too_many_columns
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """Common delimiters, and their names."""
@@ -42,6 +43,8 @@ def read_header(path: Path, reader: Any, delimiter: str, config: CsvConfig) -> l
     if not header:
         problem = "the file is empty" if header is None else f"line {line:,} is empty"
         raise UnreadableFile(str(path), f"{problem}; a header line with the names of the columns is needed.")
+    if too_many := too_many_columns(len(header)):
+        raise UnreadableFile(str(path), f"line {line:,}: {too_many}.")
     if wrong := _other_format(header, delimiter, config) or _ambiguous_names(header):
         raise UnreadableFile(str(path), f"line {line:,}{wrong}")
     return header
@@ -150,11 +153,11 @@ def _other_format(header: Sequence[str], delimiter: str, config: CsvConfig) -> s
 
 def _ambiguous_names(header: Sequence[str]) -> str | None:
     """Say which names cannot be told apart."""
-    if repeated := sorted({name for name in header if header.count(name) > 1}):
+    if repeated := sorted(name for name, count in Counter(header).items() if count > 1):
         no_header = all(_NUMBER.fullmatch(name) for name in repeated)
         advice = " If the file has no header, add a line with the names of the columns." if no_header else ""
         return f": {join_words(map(repr, repeated))} names more than one column.{advice}"
-    bare = [name.strip() for name in header]
-    if alike := [name for name in header if bare.count(name.strip()) > 1]:
+    bare = Counter(name.strip() for name in header)
+    if alike := [name for name in header if bare[name.strip()] > 1]:
         return f": {join_words(map(repr, alike))} differ only in white space. Give each column a name of its own."
     return None

@@ -73,7 +73,7 @@ def _file_name(folder: Path, entry: object) -> str:
     outside = f"{STATE} names {shorten(name)!r}, which is not a file in the folder"
     if "\0" in name or Path(name).name != name:
         raise ValueError(outside)
-    home, target = folder.resolve(), (folder / name).resolve(strict=True)
+    home, target = folder.resolve(), Path(os.path.realpath(folder / name, strict=True))
     # The cache of the hub links the files of a snapshot to a folder beside it.
     blobs = next((parent.parent / "blobs" for parent in home.parents if parent.name == "snapshots"), home)
     if target.parent not in (home, blobs):

@@ -1,6 +1,7 @@
 """JSON lines files: one object per line, each key a column."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ import pyarrow as pa
 
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.files.json_text import parse_json
+from taskgraft.files.limits import COLUMNS_VARIABLE, too_many_columns
 from taskgraft.files.open_file import open_plain_or_gzip
-from taskgraft.files.unique_keys import unique_keys
 from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
 
 _LONGER_VALUE = re.compile(rb"(\xef\xbb\xbf)?\s*([\[{]\s*$|\[\s*\{)")
@@ -19,6 +21,9 @@ _LONGER_VALUE = re.compile(rb"(\xef\xbb\xbf)?\s*([\[{]\s*$|\[\s*\{)")
 
 _BARE_RETURN = re.compile(rb"\r(?!\n)")
 """The line end of old Macs; within a JSON value it is never written as it is."""
+
+_FREE_KEYS, _KEYS_PER_LINE = 1_000, 100
+"""A file may have so many keys; or so many times as many as its longest line, since each key is a column with all rows."""
 
 _ADVICE = "write one object per line, as DataFrame.to_json(…, orient='records', lines=True) does"
 
@@ -42,7 +47,7 @@ def read_json_lines(path: Path, config: EmptyConfig) -> Rows:
 
 
 def _read_records(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    first = True
+    first, keys, longest = True, set[str](), 0
     parts = (part for line in lines for part in (_BARE_RETURN.split(line) if b"\r" in line else (line,)))
     for number, line in enumerate(parts, 1):
         if not line.strip():
@@ -51,16 +56,30 @@ def _read_records(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[int, dic
             raise UnreadableFile(str(path), f"line {number:,} begins a JSON value of more than one row; {_ADVICE}.")
         first = False
         try:
-            value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=unique_keys)
+            value = parse_json(line)
         except UnicodeDecodeError as error:
             yield number, f"the byte {line[error.start]:#04x} is not UTF-8"
-        except RecursionError:
-            yield number, "the line is nested too deeply"
         except ValueError as error:
             yield number, f"the line is not JSON ({getattr(error, 'msg', error)})"
         else:
-            kind = type(value).__name__
-            yield number, value if isinstance(value, dict) else f"the line contains a JSON {kind}, not an object"
+            if not isinstance(value, dict):
+                yield number, f"the line contains a JSON {type(value).__name__}, not an object"
+                continue
+            keys.update(value)
+            longest = max(longest, len(value))
+            if len(keys) > _FREE_KEYS and (problem := _too_many_keys(len(keys), longest)):
+                raise UnreadableFile(str(path), f"line {number:,}: {problem}.")
+            yield number, value
+
+
+def _too_many_keys(count: int, longest: int) -> str | None:
+    """Return a clause on so many keys, if no line has more than a few of them, or they are too many for a table."""
+    if count > _KEYS_PER_LINE * longest and COLUMNS_VARIABLE not in os.environ:
+        return (
+            f"the lines up to here have {count:,} different keys, but none has more than {longest:,} of them. Each key is a "
+            f"column: write what varies as a value of a key. {COLUMNS_VARIABLE} sets a limit of columns instead"
+        )
+    return too_many_columns(count)
 
 
 def _to_table(path: Path, records: Sequence[dict[str, Any] | None]) -> pa.Table:

@@ -9,6 +9,7 @@ from pyarrow import parquet
 
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
+from taskgraft.files.limits import too_many_columns
 from taskgraft.files.open_file import check_magic, is_gzip_name, open_plain_or_gzip
 from taskgraft.reading.arrow_checks import arrow_problem, check_batch
 from taskgraft.reading.arrow_spool import ROWS_PER_WRITE, ArrowSpool
@@ -33,6 +34,8 @@ def read_parquet(path: Path, config: EmptyConfig) -> Rows:
             file = decompressed
         try:
             source = parquet.ParquetFile(file, page_checksum_verification=True)
+            if problem := too_many_columns(len(source.schema_arrow)):
+                raise UnreadableFile(str(path), f"{problem}.")
             spool.write(source.schema_arrow.empty_table())
             for batch in source.iter_batches(ROWS_PER_WRITE):
                 check_batch(batch)

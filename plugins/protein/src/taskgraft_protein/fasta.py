@@ -12,11 +12,14 @@ import pyarrow.compute as pc
 
 from taskgraft.plugin import (
     FIX_ADVICE,
+    LINE_VARIABLE,
+    MAX_LINE_BYTES,
     ArrowSpool,
     InvalidRows,
     RecordWriter,
     Rows,
     UnreadableFile,
+    limit,
     open_plain_or_gzip,
     read_file,
 )
@@ -88,16 +91,21 @@ def _parse_records(path: Path, lines: Iterable[str], config: FastaConfig) -> Ite
 
 def _split_records(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
     """Give the line of each header, the header with tabs as spaces, and the sequence below it."""
-    header_line, header, parts = 0, "", list[str]()
+    header_line, header, parts, size = 0, "", list[str](), 0
+    most = limit(LINE_VARIABLE, MAX_LINE_BYTES)
     for line, text in enumerate(lines, 1):
         if text.startswith(">"):
             if header_line:
                 yield header_line, header, "".join(parts)
-            header_line, header, parts = line, text[1:].strip().replace("\t", " "), []
+            header_line, header, parts, size = line, text[1:].strip().replace("\t", " "), [], 0
         elif text.strip():
             if not header_line:
                 raise UnreadableFile(str(path), f"line {line:,}: {_stray_line_error(text)}.")
             parts += text.split()
+            size += len(text)
+            if size > most:
+                problem = f"the sequence has more than {most:,} letters; {LINE_VARIABLE} sets the limit"
+                raise UnreadableFile(str(path), f"line {header_line:,}: {problem}.")
     if not header_line:
         raise UnreadableFile(str(path), "the file has no sequences; each needs a header, a line that begins with '>'.")
     yield header_line, header, "".join(parts)

@@ -5,16 +5,16 @@ from contextlib import contextmanager
 
 from taskgraft.composition.plugin_errors import plugin_errors
 from taskgraft.engine.memory import memory_errors
-from taskgraft.engine.random_state import restored_random_state
+from taskgraft.engine.random_state import Use, restored_random_state
 
 
 @contextmanager
-def entry_point(action: str, *, start_device: bool = False) -> Iterator[None]:
+def entry_point(action: str, use: Use = Use.READ) -> Iterator[None]:
     """Leave the caller's random state as it was, name the plugin of an unexpected exception, and say when memory runs out.
 
     Args:
         action: as for :func:`taskgraft.engine.memory.memory_errors`.
-        start_device: as for :func:`taskgraft.engine.random_state.restored_random_state`.
+        use: as for :func:`taskgraft.engine.random_state.restored_random_state`.
     """
-    with restored_random_state(start_device=start_device), plugin_errors(), memory_errors(action):
+    with restored_random_state(use), plugin_errors(), memory_errors(action):
         yield

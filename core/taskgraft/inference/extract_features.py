@@ -24,6 +24,7 @@ from taskgraft.data.column_matching import index_note, match_columns
 from taskgraft.data.dataset import check_not_empty
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.entry_point import entry_point
+from taskgraft.engine.random_state import Use
 from taskgraft.engine.task_module import restore_modes
 from taskgraft.errors import closest_match
 from taskgraft.inference.errors import InferenceError
@@ -56,7 +57,7 @@ class ExtractionResult:
     notes: Mapping[str, int]
 
 
-@entry_point("compute features. Lower batch_size, or write them to a file: extract_features_to.")
+@entry_point("compute features. Lower batch_size, or write them to a file: extract_features_to.", Use.DRAW)
 def extract_features(
     backbone: ComponentReference | Path | Backbone,
     data: Any,
@@ -98,7 +99,7 @@ def extract_features(
         return concat_features(list(extraction.features(ready)))
 
 
-@entry_point("compute features. Lower batch_size (--batch-size).")
+@entry_point("compute features. Lower batch_size (--batch-size).", Use.DRAW)
 def extract_features_to(
     backbone: ComponentReference | Path | Backbone,
     data: Any,

@@ -12,11 +12,12 @@ from taskgraft.contract.head import Head
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.entry_point import entry_point
+from taskgraft.engine.random_state import Use
 from taskgraft.model.task_model import TaskModel
 from taskgraft.preparation.distillation import teacher_target, teachers_of
 
 
-@entry_point("compose the model. Choose a smaller backbone.")
+@entry_point("compose the model. Choose a smaller backbone.", Use.DRAW)
 def compose(
     backbone: ComponentReference | Backbone,
     head: ComponentReference | Head[Any],
@@ -41,7 +42,7 @@ def compose(
     return TaskModel(composition, composition.to_recipe())
 
 
-@entry_point("load the model. Close other programs, or choose a smaller backbone.")
+@entry_point("load the model. Close other programs, or choose a smaller backbone.", Use.DRAW)
 def load(
     path: str | Path,
     *,

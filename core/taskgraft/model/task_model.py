@@ -13,6 +13,7 @@ from taskgraft.composition.compose import Composition
 from taskgraft.composition.resolve import ComponentReference, GivenObject
 from taskgraft.contract.recipe import Recipe, TrainingConfig
 from taskgraft.engine.entry_point import entry_point
+from taskgraft.engine.random_state import Use
 from taskgraft.engine.shared_cache import SharedCache
 from taskgraft.evaluation.bootstrap import RESAMPLES
 from taskgraft.evaluation.evaluation import Evaluation
@@ -95,7 +96,7 @@ class TaskModel:
             ProgressReporter(quiet=quiet).message(report.selection_note)
         return report
 
-    @entry_point("fit the model. Lower training.batch_size or training.memory.", start_device=True)
+    @entry_point("fit the model. Lower training.batch_size or training.memory.", Use.FIT)
     def fit_recipe(
         self,
         recipe: Recipe,

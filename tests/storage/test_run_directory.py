@@ -4,7 +4,7 @@ import os
 import pytest
 import torch
 
-from taskgraft.storage.run_directory import ResumeMismatch, RunDirectory, RunDirectoryError
+from taskgraft.storage.run_directory import DamagedRun, ResumeMismatch, RunDirectory, RunDirectoryError
 
 IDENTITY = {"training": {"epochs": 3, "seed": 0}, "training rows": "abc"}
 
@@ -159,3 +159,63 @@ def test_a_process_that_does_not_write_only_reads(folder):
     reader.append_metrics({"step": 2})
     reader.save_state({"step": 2}, {})
     assert reader.load_state()[0] == {"step": 1}
+
+
+AGAIN = "start again without resume (on the command line: --overwrite instead of --resume)."
+
+
+def refused(folder: RunDirectory) -> str:
+    with pytest.raises(DamagedRun) as raised:
+        again(folder).load_state()
+    return str(raised.value).removeprefix(f"The run folder {folder.path} cannot be used: ")
+
+
+def test_metrics_that_lack_lines_written_before_the_checkpoint_are_rejected(folder):
+    folder.append_metrics({"step": 1})
+    folder.save_state({}, {"a": torch.zeros(1)})
+    (folder.path / "metrics.jsonl").write_text('{"st')
+    problem = "its metrics.jsonl lacks some of the 12 bytes that were written before the checkpoint"
+    assert refused(folder) == f"{problem}; {AGAIN}"
+    (folder.path / "metrics.jsonl").unlink()
+    assert refused(folder) == f"{problem}; {AGAIN}"
+
+
+def test_metrics_that_are_no_regular_file_are_rejected(folder):
+    folder.close()
+    (folder.path / "metrics.jsonl").unlink()
+    os.mkfifo(folder.path / "metrics.jsonl")
+    with pytest.raises(RunDirectoryError) as raised:
+        folder.open(IDENTITY, resume=True)
+    assert str(raised.value) == (f"The run folder {folder.path} cannot be used: it is a pipe, not a regular file.")
+
+
+def test_a_checkpoint_without_an_identity_is_not_replaced_in_silence(folder):
+    folder.save_state({}, {"a": torch.zeros(1)})
+    (folder.path / "run.json").unlink()
+    assert refused(folder) == f"it has a checkpoint, but no run.json that says of which run; {AGAIN}"
+    again(folder, resume=False)
+    assert folder.load_state() is None
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (json.dumps(IDENTITY), "it has format 1, but this version of taskgraft reads format 2"),
+        ('{"format": 3}', "it has format 3, but this version of taskgraft reads format 2"),
+        ("[1]", "it does not identify a run"),
+        ('{"format": 2, "format": 2}', "the key 'format' is used twice in one object"),
+    ],
+)
+def test_an_identity_of_another_format_says_so(folder, content, problem):
+    (folder.path / "run.json").write_text(content)
+    assert refused(folder) == f"its run.json cannot be read ({problem}); {AGAIN}"
+
+
+def test_a_run_without_a_checkpoint_starts_from_the_beginning_and_says_so(folder):
+    folder.close()
+    assert folder.open(IDENTITY, resume=True) is True
+    folder.save_state({}, {"a": torch.zeros(1)})
+    folder.close()
+    assert folder.open(IDENTITY, resume=True) is False
+    folder.close()
+    assert folder.open(IDENTITY, resume=False) is False

@@ -16,7 +16,9 @@ FOLDER = Path(taskgraft.__file__).parent
 # A module imports only from its own package or from packages to the left, lazily and for types included.
 LAYERS = [
     "errors",
+    "process_wide",
     "import_path",
+    "terminal",
     "progress",
     "text_table",
     "contract",

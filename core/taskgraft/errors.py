@@ -1,19 +1,46 @@
 """The base class of all errors, and pieces of their messages. Each error class is defined next to the code that raises it."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import wraps
+from typing import Any
+from unicodedata import category
+
+LONGEST_MESSAGE, LONGEST_NAME = 10_000, 300
+"""Characters of a message, and of a name in it: of what stands in quotation marks, or of a text without white space."""
+
+_LONG_NAME = re.compile(
+    rf"(?:(?<=\s)|(?<=[(\[=])|^)'(?:[^'\n]|'(?=\w)){{{LONGEST_NAME - 2},}}'(?!\w)|\S{{{LONGEST_NAME},}}"
+)
 
 
 class TaskgraftError(Exception):
     """An error that the user can fix. The message says what is wrong, with which value, and what to do.
 
     Subclasses with facts are dataclasses whose ``__str__`` writes the sentence; the others take it as their only argument.
+    However the sentence is written, ``str`` gives it as :func:`message_text` does.
     """
+
+    def __str__(self) -> str:
+        return message_text(super().__str__())
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if (write := vars(cls).get("__str__")) is not None:
+            cls.__str__ = wraps(write)(lambda self: message_text(write(self)))  # type: ignore[method-assign]
+
+
+class TaskgraftWarning(UserWarning):
+    """A warning whose text may quote names from files; shown as the text of an error is."""
+
+    def __str__(self) -> str:
+        return message_text(super().__str__())
 
 
 def closest_match(word: object, known: Iterable[object]) -> str | None:
     """Find the known word that the user most likely meant, or None when none is similar."""
-    matches = get_close_matches(str(word), [str(one) for one in known], n=1, cutoff=0.6)
+    matches = get_close_matches(str(word)[:LONGEST_NAME], [str(one) for one in known], n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
@@ -28,11 +55,31 @@ def join_words(words: Iterable[object], limit: int = 12) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape the characters of a text that a terminal would obey or cannot show: control codes, half surrogate pairs."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else repr(letter)[1:-1] for letter in text)
+    """Escape the characters of a text that a terminal obeys or cannot show, as JSON does: control codes, marks of direction,
+    half surrogate pairs. White space and joiners, which some scripts need, stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or _is_harmless(letter) else escape(letter) for letter in text)
+
+
+def escape(letter: str) -> str:
+    """Write a character by its number, as in JSON; one that needs two halves by both."""
+    return "".join(f"\\u{half:04x}" for half in memoryview(letter.encode("utf-16-le", "surrogatepass")).cast("H"))
 
 
 def shorten(text: str, most: int = 80) -> str:
     """Cut a long name for a message, in the middle."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
+def message_text(text: str) -> str:
+    """Make a message fit to be shown, whatever it quotes: escaped, with long names cut in the middle."""
+    if len(text) > LONGEST_NAME:
+        text = _LONG_NAME.sub(lambda name: shorten(name[0], LONGEST_NAME), shorten(text, LONGEST_MESSAGE))
+    return printable(text)
+
+
+def _is_harmless(letter: str) -> bool:
+    return letter in "\n\t\u200c\u200d" or category(letter) == "Zs"

@@ -106,6 +106,7 @@ from .reading.known_labels import (
     match_label as match_label,
     unseen_label_message as unseen_label_message,
 )
+from .process_wide import SharedSetting as SharedSetting, ignored_warnings as ignored_warnings
 from .files.json_text import parse_json as parse_json
 from .files.limits import LINE_VARIABLE as LINE_VARIABLE, MAX_LINE_BYTES as MAX_LINE_BYTES, limit as limit
 from .files.open_file import open_plain_or_gzip as open_plain_or_gzip
@@ -130,6 +131,7 @@ from .engine.linear_readout import (
 )
 from .errors import (
     TaskgraftError as TaskgraftError,
+    TaskgraftWarning as TaskgraftWarning,
     closest_match as closest_match,
     join_words as join_words,
     printable as printable,

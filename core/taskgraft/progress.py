@@ -4,8 +4,10 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from taskgraft.errors import message_text
+from taskgraft.terminal import SafeConsole
 
 _Item = TypeVar("_Item")
 
@@ -20,17 +22,18 @@ class ProgressReporter:
     """Prints messages and progress bars. With ``quiet`` it prints nothing."""
 
     def __init__(self, *, quiet: bool = False):
-        self._console = Console(stderr=True, quiet=quiet)
+        self._console = SafeConsole(stderr=True, quiet=quiet)
 
     def message(self, text: str) -> None:
         """Print one line."""
-        self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._console.print(message_text(text), soft_wrap=True)
 
     def track(self, items: Iterable[_Item], what: str, total: int) -> Iterator[_Item]:
         """Iterate over items; after two seconds, show how many are done."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        description = TextColumn("{task.description}", markup=False)
+        columns = (description, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         progress = Progress(*columns, console=self._console)
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(message_text(what), total=total)
         start = updated = time.monotonic()
         try:
             for done, item in enumerate(items, 1):

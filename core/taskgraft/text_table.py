@@ -15,6 +15,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from taskgraft.errors import LONGEST_MESSAGE, LONGEST_NAME, printable, shorten
+from taskgraft.terminal import replace_missing
+
 _GAP = 3
 """Terminal columns between two columns of a table."""
 
@@ -38,12 +41,33 @@ class TextTable:
     wrapped: Collection[str] = ()
     shorten: bool = False
 
+    def __post_init__(self) -> None:
+        """Escape all texts, and cut names that are longer than any of an honest table."""
+        columns, wrapped = (
+            [shorten(printable(name), LONGEST_NAME) for name in names] for names in (self.columns, self.wrapped)
+        )
+        most = [LONGEST_MESSAGE if name in wrapped else LONGEST_NAME for name in columns]
+        rows = [[shorten(printable(cell), limit) for cell, limit in zip(row, most, strict=True)] for row in self.rows]
+        vars(self).update(columns=columns, wrapped=wrapped, rows=rows)
+
     def fits(self, width: int) -> bool:
         """Tell whether the table fits a width as it is."""
         return sum(self._natural) + _GAP * (len(self.columns) - 1) <= width
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width, every = options.max_width, range(len(self.columns))
+        table = self if console.encoding.startswith("utf") else self._encoded(console.encoding)
+        yield from table._render(options.max_width)
+
+    def _encoded(self, encoding: str) -> "TextTable":
+        """Return the table without what an encoding lacks, so that its columns stay in line."""
+        columns, wrapped = (
+            [replace_missing(name, encoding) for name in names] for names in (self.columns, self.wrapped)
+        )
+        rows = [[replace_missing(cell, encoding) for cell in row] for row in self.rows]
+        return TextTable(columns, rows, self.texts, wrapped, self.shorten)
+
+    def _render(self, width: int) -> Iterable[Table | Text | Padding]:
+        every = range(len(self.columns))
         if (widths := self._fit(every, width)) is not None:
             yield self._table(every, widths)
         elif self.wrapped:

@@ -22,6 +22,7 @@ from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import is_installed
+from taskgraft.discovery.names import is_distribution
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.baselines import read_baselines
@@ -136,7 +137,8 @@ def _check_sources(folder: Path, manifest: Manifest) -> None:
     missing = {name: version for name, version in manifest.sources.items() if not is_installed(name)}
     if missing:
         names = join_words(f"{name} {version}" for name, version in missing.items())
-        raise InvalidArtifact(str(folder), f"it needs {names}, not installed here: pip install {' '.join(missing)}")
+        advice = f": pip install {' '.join(missing)}" if all(map(is_distribution, missing)) else ""
+        raise InvalidArtifact(str(folder), f"it needs {names}, not installed here{advice}")
 
 
 def _check_inputs(folder: Path, manifest: Manifest, description: BackboneDescription) -> None:

@@ -1,6 +1,8 @@
 """The commands, by name. The module of a command is imported when that command runs, not for help or completion."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -9,6 +11,7 @@ from typer.core import TyperGroup
 
 from taskgraft.cli.errors import Interrupted
 from taskgraft.cli.options import DebugOption
+from taskgraft.errors import message_text
 
 COMMANDS = {
     "list": ("list:list_command", "List the installed backbones, heads, strategies, readers, …"),
@@ -30,7 +33,11 @@ COMMANDS = {
 
 
 class _LazyGroup(TyperGroup):
-    """Imports a command when it runs. Turns Ctrl-C into a sentence."""
+    """Imports a command when it runs. Turns Ctrl-C into a sentence, and escapes what a message quotes of the command line."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        with _printable_usage_errors():
+            return super().make_context(*arguments, **settings)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -38,11 +45,22 @@ class _LazyGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            result = super().invoke(ctx)
+            with _printable_usage_errors():
+                result = super().invoke(ctx)
             sys.stdout.flush()  # here a broken pipe is still handled
         except KeyboardInterrupt as error:
             raise Interrupted("Interrupted.") from error
         return result
+
+
+@contextmanager
+def _printable_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's errors of usage, whose base class it does not export
+            vars(error)["message"] = message_text(vars(error)["message"])
+        raise
 
 
 def _load(name: str) -> Any:

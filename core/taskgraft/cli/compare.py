@@ -1,6 +1,5 @@
 """``taskgraft compare``: what each strategy reaches, and what it costs."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from taskgraft.cli.console import console, print_json
 from taskgraft.cli.errors import Interrupted
 from taskgraft.errors import join_words
 from taskgraft.storage.manifest import is_artifact
+from taskgraft.terminal import write_line
 
 
 def compare_command(
@@ -92,5 +92,5 @@ def compare_command(
         printer.print(f"Saved in {folder}{figure}.", soft_wrap=True)
     if failed := comparison.failed:
         count = f"{len(failed)} of {len(comparison.candidates)}"
-        print(f"Failed: {join_words(failed)} ({count}). The reasons are in the result.", file=sys.stderr)  # noqa: T201
+        write_line(f"Failed: {join_words(failed)} ({count}). The reasons are in the result.")
         raise typer.Exit(1)

@@ -5,18 +5,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
-
+from taskgraft.errors import printable
+from taskgraft.terminal import SafeConsole, escape_missing
 from taskgraft.text_table import TextTable
 
 _UNLIMITED_WIDTH = 100_000
 """Columns of an output that is not a terminal: each row of a table stays on one line."""
 
 
-def console() -> Console:
+def console() -> SafeConsole:
     """Open standard output, as wide as the terminal; where there is no terminal, lines are not wrapped."""
-    width = None if sys.stdout.isatty() else _UNLIMITED_WIDTH
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+    return SafeConsole(width=None if sys.stdout.isatty() else _UNLIMITED_WIDTH)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], wrapped: Sequence[str]) -> TextTable:
@@ -25,5 +24,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], wrapped: Sequen
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))  # noqa: T201
+    """Print a value as JSON, with escapes for what would steer a terminal or what its encoding lacks."""
+    text = printable(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(escape_missing(text, sys.stdout))  # noqa: T201

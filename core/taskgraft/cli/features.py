@@ -1,6 +1,5 @@
 """``taskgraft features``: a backbone's features for the rows of a file, into a file."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from taskgraft.cli import options
 from taskgraft.cli.console import print_json
 from taskgraft.cli.errors import CliError
 from taskgraft.recipes.overrides import apply_override, override_error
+from taskgraft.terminal import write_line
 
 
 def features_command(
@@ -81,7 +81,7 @@ def features_command(
     elif not quiet:
         shape = " × ".join(map(str, result.shape))
         layout_name = str(result.layout).capitalize()
-        print(f"{layout_name} features ({shape}) of {result.rows:,} rows are in {output}.", file=sys.stderr)  # noqa: T201
+        write_line(f"{layout_name} features ({shape}) of {result.rows:,} rows are in {output}.")
 
 
 def _base_settings(backbone: str, base: str) -> dict[str, Any]:

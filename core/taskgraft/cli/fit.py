@@ -1,7 +1,6 @@
 """``taskgraft fit``: from a recipe to an artifact."""
 
 import statistics
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from taskgraft.recipes.result_settings import result_settings
 from taskgraft.storage.atomic_write import OutputError, remove_leftovers
 from taskgraft.storage.finished_run import FINISHED, STATE, FinishedRun, read_finished
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, is_artifact
+from taskgraft.terminal import write_line
 from taskgraft.text_table import TextTable
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def fit_command(
                 metrics = ", ".join(
                     f"{_label(reports[seed], name)} {value:.4f}" for name, value in reports[seed].metrics.items()
                 )
-                print(f"seed {seed}: {metrics}", file=sys.stderr)  # noqa: T201
+                write_line(f"seed {seed}: {metrics}")
         report = _as_json(artifact, run_folder, reports, first)
         finished = FinishedRun(settings=settings, seeds=seeds, tensors=_digests(model), report=report)
         _save(context, model, artifact, run_folder, finished, overwrite=overwrite)

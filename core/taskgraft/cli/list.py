@@ -13,6 +13,7 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.loader import SPEC_TYPES, CatalogEntry
 from taskgraft.errors import closest_match, join_words
+from taskgraft.terminal import write_line
 
 SPEC_TYPES_BY_AXIS = {hook.removeprefix("taskgraft_"): kind for hook, kind in SPEC_TYPES.items()}
 """Each axis in the plural, as hooks are named, and the class of its specs."""
@@ -45,11 +46,11 @@ def list_command(
     if rows:
         console().print(table(("axis", "name", "summary", "from"), rows, ("summary", "from")))
     else:
-        print(f"No {axes[0] if axis else 'plugins'} are installed.")  # noqa: T201
+        write_line(f"No {axes[0] if axis else 'plugins'} are installed.", sys.stdout)
     if known.failures:
         sources = "; ".join(str(failure.source) for failure in known.failures)
         plugins = "1 plugin" if len(known.failures) == 1 else f"{len(known.failures):,} plugins"
-        print(f"{plugins} did not load: {sources}. See taskgraft doctor.", file=sys.stderr)  # noqa: T201
+        write_line(f"{plugins} did not load: {sources}. See taskgraft doctor.")
 
 
 def parse_axis(word: str) -> str:

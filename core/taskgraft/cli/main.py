@@ -9,7 +9,8 @@ from typing import NoReturn, TextIO
 
 from taskgraft.cli.errors import Interrupted
 from taskgraft.cli.signals import ReceivedSignal, interrupted_by_signals
-from taskgraft.errors import TaskgraftError
+from taskgraft.errors import TaskgraftError, printable
+from taskgraft.terminal import prepare_output, write_line
 
 USER_ERROR, BUG, INTERRUPTED = 2, 1, 130
 """Exit codes: an error that the user can fix, one that they cannot, and Ctrl-C. Another signal has 128 plus its number."""
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    prepare_output()
     with warnings.catch_warnings():
         if not debug:
             warnings.showwarning = _print_warning
@@ -45,7 +47,7 @@ def _run(arguments: list[str], *, debug: bool) -> int | str | None:
     except (Exception, KeyboardInterrupt) as error:
         code, text = _exit_code_and_text(error)
         with suppress(OSError):  # a terminal that was closed
-            print("".join(traceback.format_exception(error)) if debug else text, file=sys.stderr)  # noqa: T201
+            sys.stderr.write(printable("".join(traceback.format_exception(error)))) if debug else write_line(text)
         return code if received.number is None else 128 + received.number
 
 
@@ -82,4 +84,4 @@ def _print_warning(
     line: str | None = None,
 ) -> None:
     """Print a warning as a sentence, without the line of code that raised it."""
-    print(f"Warning: {message}", file=sys.stderr)  # noqa: T201
+    write_line(f"Warning: {message}")

@@ -1,5 +1,7 @@
 """``taskgraft new plugin``: a plugin project that works, from a template."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,7 @@ from taskgraft.cli import options
 from taskgraft.cli.console import print_json
 from taskgraft.discovery.catalog import catalog
 from taskgraft.scaffold import derive_names, write_plugin
+from taskgraft.terminal import write_line
 
 new_app = typer.Typer(no_args_is_help=True, add_completion=False, help="Create a project from a template.")
 
@@ -46,11 +49,12 @@ def new_plugin_command(
             {"folder": str(folder), "files": files, "module": names.module, "axis": names.kind, "name": names.spec}
         )
         return
-    print(  # noqa: T201
+    write_line(
         f"Created {folder}: the {kind} '{names.spec}' in {len(paths)} files. It works as it is; try it:\n\n"
-        f"  cd {folder}\n"
+        f"  cd {shlex.quote(str(folder))}\n"
         '  python -m pip install --editable ".[test]"\n'
         "  pytest\n"
         f"  taskgraft doctor {name}\n\n"
-        "README.md says what to change."
+        "README.md says what to change.",
+        sys.stdout,
     )

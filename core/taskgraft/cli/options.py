@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from taskgraft.cli.errors import CliError
+from taskgraft.terminal import write_line
 
 if TYPE_CHECKING:
     from taskgraft.contract.recipe import Recipe
@@ -160,7 +161,7 @@ def input_data(names: Sequence[str], texts: Sequence[str], *, quiet: bool) -> An
         return InputTexts(tuple(texts))
     if list(names) == ["-"]:
         if sys.stdin.isatty():
-            print("Reading rows from the terminal; end with Ctrl-D.", file=sys.stderr)  # noqa: T201
+            write_line("Reading rows from the terminal; end with Ctrl-D.")
         return StandardInput(sys.stdin.buffer, ProgressReporter(quiet=quiet))
     return names[0] if len(names) == 1 else InputFiles(tuple(names))
 

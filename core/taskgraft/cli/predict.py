@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from taskgraft.cli import options
+from taskgraft.terminal import data_stream, write_line
 
 
 def predict_command(
@@ -54,7 +55,7 @@ def predict_command(
         check_output(output, "predictions", overwrite=overwrite, data=source)
     rows = options.load_artifact(artifact, device, base).predict_to(
         source,
-        sys.stdout if output is None else output,
+        data_stream(sys.stdout) if output is None else output,
         form="jsonl" if as_json else "csv",
         probabilities=probabilities,
         top=top,
@@ -66,4 +67,4 @@ def predict_command(
         quiet=quiet,
     )
     if output is not None and not quiet:
-        print(f"{rows:,} predictions are in {output}.", file=sys.stderr)  # noqa: T201
+        write_line(f"{rows:,} predictions are in {output}.")

@@ -21,7 +21,7 @@ from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import closest_match, join_words
+from taskgraft.errors import TaskgraftWarning, closest_match, join_words
 from taskgraft.files.regular_file import read_small_file
 from taskgraft.preparation.identity import VERSIONS_KEY, run_identity
 from taskgraft.progress import ProgressReporter
@@ -36,7 +36,7 @@ from taskgraft.storage.versions import result_versions
 _TABLE, _FIGURE = "comparison.json", "comparison.png"
 
 
-class NotDrawn(UserWarning):
+class NotDrawn(TaskgraftWarning):
     """The figure was not drawn, since matplotlib is not installed."""
 
 

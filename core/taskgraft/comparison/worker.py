@@ -29,7 +29,7 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.memory import NotEnoughMemory, peak_memory
 from taskgraft.engine.random_state import seed_generators
 from taskgraft.engine.shared_cache import SharedCache
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import TaskgraftError, join_words, message_text
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.model.compose import compose
 from taskgraft.model.fit import read_fit_data
@@ -41,6 +41,7 @@ from taskgraft.reading.splitting import read_train_and_validation
 from taskgraft.storage.documents import read_document, write_document
 from taskgraft.storage.finished_run import STATE
 from taskgraft.storage.run_directory import DamagedRun, ResumeMismatch
+from taskgraft.terminal import prepare_output
 
 RECORD, RUN, BASE = "record.json", "run", "base.json"
 _JOB, _TRACEBACK, _ARTIFACT = "job.json", "traceback.txt", "artifact"
@@ -108,7 +109,8 @@ def execute(folder: Path, *, only_base: bool) -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     end_with_parent(lambda: os.read(sys.stdin.fileno(), 1))  # so that two processes never work on one run
-    warnings.formatwarning = lambda message, *rest: f"Warning: {message}\n"
+    prepare_output()
+    warnings.formatwarning = lambda message, *rest: f"Warning: {message_text(str(message))}\n"
     try:
         request = _read_request(folder)
         if only_base:

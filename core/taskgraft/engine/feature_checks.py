@@ -11,6 +11,7 @@ from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features, GridGeometry
 from taskgraft.engine.finite import features_not_finite
+from taskgraft.errors import TaskgraftWarning
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """How far two computations of the same features may differ, relative to the largest value (to 1, if that is larger)."""
@@ -29,7 +30,7 @@ class FeatureChecks:
     padding_invariant: bool
 
 
-class UnreliableBackbone(UserWarning):
+class UnreliableBackbone(TaskgraftWarning):
     """A backbone breaks a law on real input; taskgraft works around it."""
 
 

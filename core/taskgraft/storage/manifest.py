@@ -76,8 +76,7 @@ class InvalidArtifact(TaskgraftError):
     problem: str
 
     def __str__(self) -> str:
-        text = f"The artifact {self.path} cannot be used: {self.problem}."
-        return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+        return f"The artifact {self.path} cannot be used: {self.problem}."
 
 
 def is_artifact(path: Path) -> bool:
@@ -105,12 +104,17 @@ def read_manifest(folder: Path) -> Manifest:
 
 def check_digest(folder: Path, name: str, digest: str) -> None:
     """Compare the SHA-256 of a file of an artifact, in hexadecimal, with its checksum. Raises InvalidArtifact."""
-    try:
-        sums = read_small_file(folder / SUMS, _MAX_SUMS).decode(errors="replace")
-    except OSError as error:
-        raise cannot_be_read(folder, error) from None
+    sums = read_sums(folder).decode(errors="replace")
     if not _SUMS_FORMAT.fullmatch(sums) or f"{digest}  {name}\n" not in sums:
         raise InvalidArtifact(str(folder), f"its files do not match {SUMS}, so it is damaged or was changed")
+
+
+def read_sums(folder: Path) -> bytes:
+    """Read the checksums of an artifact. Raises InvalidArtifact."""
+    try:
+        return read_small_file(folder / SUMS, _MAX_SUMS)
+    except OSError as error:
+        raise cannot_be_read(folder, error) from None
 
 
 def cannot_be_read(folder: Path, error: OSError) -> InvalidArtifact:

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import CONFIG_MAPPING, PretrainedConfig
 
-from taskgraft.plugin import Checkpoint, InvalidCheckpoint, read_json, shorten
+from taskgraft.plugin import Checkpoint, InvalidCheckpoint, TaskgraftWarning, read_json, shorten
 
 ADAPTER = "adapter_config.json"
 """A file that makes transformers put an adapter of peft on the model."""
@@ -26,7 +26,7 @@ _TIMM_ARGUMENTS = frozenset({"pretrained", "pretrained_cfg", "pretrained_cfg_ove
 """Arguments of timm's factory that make it read other files."""
 
 
-class IgnoredSetting(UserWarning):
+class IgnoredSetting(TaskgraftWarning):
     """A setting of a checkpoint that is not obeyed, since it would fetch code."""
 
 

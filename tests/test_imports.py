@@ -16,8 +16,8 @@ FOLDER = Path(taskgraft.__file__).parent
 # A module imports only from its own package or from packages to the left, lazily and for types included.
 LAYERS = [
     "errors",
-    "process_wide",
     "import_path",
+    "process_wide",
     "terminal",
     "progress",
     "text_table",

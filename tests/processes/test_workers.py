@@ -254,3 +254,22 @@ def test_workers_of_a_thread_work():
     with ThreadPoolExecutor(3) as threads:
         for found in threads.map(lambda _: [result for result, _ in parallel_map(doubled, range(9), 2)], range(3)):
             assert found == list(range(0, 18, 2))
+
+
+@pytest.mark.slow
+def test_spawned_workers_import_nothing_from_the_working_folder(tmp_path):
+    (tmp_path / "signal.py").write_text("print('code ran')")
+    (tmp_path / "script").mkdir()
+    script = tmp_path / "script" / "fit.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "from taskgraft.processes.workers import parallel_map\n"
+        "if __name__ == '__main__':\n"
+        "    multiprocessing.set_start_method('spawn')\n"
+        "    print(list(parallel_map(abs, [-1, -2, -3], 2)))\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[1, 2, 3]\n", "")

@@ -24,6 +24,7 @@ import torch
 
 from taskgraft.composition.plugin_errors import note_plugin
 from taskgraft.errors import TaskgraftError
+from taskgraft.process_wide import safe_children
 from taskgraft.processes.channel import Channel
 from taskgraft.processes.parent import end_with_parent
 
@@ -36,6 +37,9 @@ MAX_WORKERS = 8
 WORKERS_VARIABLE, TIMEOUT_VARIABLE = "TASKGRAFT_WORKERS", "TASKGRAFT_WORKER_TIMEOUT"
 """Environment variables: the number of worker processes, in place of ``training.workers``; and the seconds in which a worker
 must answer."""
+
+PER_CORE = 8
+"""Workers for each core that a recipe may ask for: each takes a few hundred megabytes."""
 
 TIMEOUT = 600.0
 """Seconds in which a worker must answer, by default. It loads one batch in that time."""
@@ -57,11 +61,16 @@ def worker_count(wanted: int | None, *, heavy: bool) -> int:
     """Choose the number of worker processes: the environment's, the setting, or (None) by the machine if work is heavy.
 
     Raises:
-        WorkerLost: for an environment variable that is no whole number.
+        WorkerLost: for an environment variable that is no whole number, and for a setting of more workers than are useful here.
     """
     if (text := os.environ.get(WORKERS_VARIABLE)) is not None:
         return int(_number(WORKERS_VARIABLE, text, whole=True))
     if wanted is not None:
+        if wanted > (most := PER_CORE * _cores()):
+            raise WorkerLost(
+                f"training.workers is {wanted:,}, more than {most:,}: {PER_CORE} for each core of this machine. Write fewer, or "
+                f"set {WORKERS_VARIABLE} in the environment, which has no limit."
+            )
         return wanted
     return min(_cores(), MAX_WORKERS) if heavy else 0
 
@@ -107,7 +116,8 @@ class _Worker:
         self._channel, other = Channel.pair()
         arguments = (other, work, items, index)
         self._process: BaseProcess = multiprocessing.get_context().Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
+        with safe_children():  # where a worker is a Python of its own, not a fork
+            self._process.start()
         other.close()
 
     def start(self, place: int) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -214,6 +215,71 @@ def test_ctrl_c_before_the_first_checkpoint_says_so(folder, tmp_path):
         "Interrupted before the first checkpoint. "
         "Start over with: taskgraft fit intents.toml --set strategy=impatient --seeds 2 -q\n",
     )
+
+
+FINISHED = "This run is finished: its artifact is intents. To fit again, use --overwrite instead of --resume.\n"
+
+
+def test_a_finished_run_says_so_and_loses_what_is_left_of_it(folder):
+    report = json.loads(typed("fit", "intents.toml", "--json", "-q").out)
+    saved = {file.name: file.read_bytes() for file in (folder / "intents").iterdir()}
+    state = folder / "intents.run" / "state.safetensors"
+    state.write_bytes(b"left by a process that was killed after it had saved the artifact")
+    done = typed("fit", "intents.toml", "--resume")
+    assert (done.code, done.out, done.err) == (0, FINISHED, "")
+    assert not state.exists()
+    done = typed("fit", "intents.toml", "--resume", "--json")  # as a process that was killed before it printed
+    assert (done.code, json.loads(done.out)) == (0, report)
+    assert typed("fit", "intents.toml", "--resume", "--overwrite", "--set", "training.workers=0").out == FINISHED
+    assert {file.name: file.read_bytes() for file in (folder / "intents").iterdir()} == saved
+
+
+@pytest.mark.parametrize("changes", [("--set", "training.seed=3"), ("--seeds", "2")], ids=["recipe", "seeds"])
+def test_a_run_of_something_else_is_not_finished(folder, changes):
+    typed("fit", "intents.toml", "-q")
+    done = typed("fit", "intents.toml", "--resume", *changes)
+    assert (done.code, done.out, done.err) == (
+        2,
+        "",
+        "Error: Nothing was fitted: intents already exists. "
+        "Choose another folder with -o, or replace the artifact with --overwrite.\n",
+    )
+
+
+def test_a_run_whose_artifact_is_of_another_recipe_is_not_finished(folder):
+    typed("fit", "intents.toml", "--set", "training.seed=3", "--set", "strategy=partial:1", "-o", "other", "-q")
+    typed("fit", "intents.toml", "-q")
+    shutil.rmtree(folder / "intents")
+    (folder / "other").rename(folder / "intents")
+    assert typed("fit", "intents.toml", "--resume").code == 2
+
+
+def test_a_run_whose_artifact_is_damaged_is_not_finished(folder):
+    typed("fit", "intents.toml", "-q")
+    content = bytearray((folder / "intents" / "learned.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "intents" / "learned.safetensors").write_bytes(content)
+    assert typed("fit", "intents.toml", "--resume").code == 2
+
+
+def test_a_run_that_was_killed_before_its_artifact_was_in_place_goes_on(folder):
+    typed("fit", "intents.toml", "-q")
+    saved = (folder / "intents" / "learned.safetensors").read_bytes()
+    shutil.rmtree(folder / "intents")
+    assert (folder / "intents.run" / "finished.json").is_file()
+    done = typed("fit", "intents.toml", "--resume")
+    assert done.code == 0
+    assert "Saved in intents after" in done.out
+    assert (folder / "intents" / "learned.safetensors").read_bytes() == saved
+
+
+def test_a_run_that_replaces_the_artifact_is_not_finished_before_it_did(folder):
+    typed("fit", "intents.toml", "-q")
+    (folder / "train.csv").write_text("text,label\nno,\n")
+    assert typed("fit", "intents.toml", "--overwrite", "-q").code == 2  # it began, and found an invalid row
+    done = typed("fit", "intents.toml", "--resume", "-q")
+    assert done.code == 2
+    assert "intents already exists" in done.err
 
 
 # --- rejected before any training

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
-from small_tasks import Planned, assert_same_bits, classification, sentences, training_stage, words
+from small_tasks import Planned, assert_same_bits, classification, sentences, training_stage, weights, words
 
 from taskgraft import compose
 from taskgraft.model.fit import ModelError
@@ -110,3 +111,67 @@ def test_resume_without_a_run_folder_is_rejected():
     with pytest.raises(ModelError) as raised:
         model.fit(sentences(), target="label", resume=True, quiet=True)
     assert str(raised.value) == "A run is resumed from its folder, but none was named. Name it with run=…."
+
+
+def test_a_run_resumes_only_with_the_same_versions_of_packages(tmp_path, small_plugin_installed):
+    def fit_named():
+        model = compose("small-words", "classification", "partial:1")
+        model.fit(
+            sentences(),
+            inputs="text",
+            target="label",
+            training={"epochs": 1},
+            run=tmp_path / "run",
+            resume=True,
+            quiet=True,
+        )
+
+    fit_named()
+    (about,) = (tmp_path / "installed").glob("*.dist-info")
+    (about / "METADATA").write_text((about / "METADATA").read_text().replace("Version: 1.0", "Version: 1.1"))
+    with pytest.raises(ResumeMismatch) as raised:
+        fit_named()
+    assert raised.value.changed == ('versions.taskgraft-small was "1.0", is "1.1"',)
+
+
+def test_a_backbone_object_with_other_frozen_weights_is_refused(tmp_path):
+    with pytest.raises(Stop):
+        fit_object(words(), tmp_path / "run", stopping(4))
+    other = words()
+    with torch.no_grad():
+        other.embedding.weight.add_(1)
+    with pytest.raises(ResumeMismatch) as raised:
+        fit_object(other, tmp_path / "run", resume=True)
+    assert raised.value.changed == ("embedding.weight of the backbone object has other values",)
+
+
+def test_a_backbone_object_resumes_in_the_process_that_was_interrupted(tmp_path):
+    backbone = words()
+    with pytest.raises(Stop):
+        fit_object(backbone, tmp_path / "run", stopping(4))
+    resumed = fit_object(backbone, tmp_path / "run", resume=True)
+    assert_same_bits(weights(resumed), weights(fit_object(words(), tmp_path / "other")))
+
+
+def fit_object(backbone, run: Path, on_step_end=None, resume: bool = False):
+    stages = (training_stage("block-1", name="last", on_step_end=on_step_end), training_stage("block-0", name="first"))
+    model = compose(backbone, classification(), Planned(*stages))
+    model.fit(sentences(), target="label", training={"batch_size": 8}, run=run, resume=resume, quiet=True)
+    return model
+
+
+def test_a_finished_run_is_resumed_to_its_weights_without_a_step(tmp_path):
+    whole = fit(tmp_path / "run")
+    lines = metrics(tmp_path / "run")
+    again = fit(tmp_path / "run", stopping(1))
+    assert_same_bits(weights(again), weights(whole))
+    assert metrics(tmp_path / "run") == lines
+
+
+def test_a_run_without_a_checkpoint_says_that_it_starts_from_the_beginning(tmp_path, capsys):
+    whole = fit(tmp_path / "run")
+    (tmp_path / "run" / "state.safetensors").unlink()
+    model = compose(words(), classification(), Planned(training_stage("block-1")))
+    model.fit(sentences(), target="label", training={"batch_size": 8}, run=tmp_path / "run", resume=True)
+    assert f"There is no checkpoint in {tmp_path / 'run'}: training starts at the beginning." in capsys.readouterr().err
+    assert_same_bits(weights(model), weights(whole))

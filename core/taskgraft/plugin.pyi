@@ -115,6 +115,7 @@ from .files.regular_file import (
     open_regular_file as open_regular_file,
     read_small_file as read_small_file,
 )
+from .engine.new_tensors import ModelTooLarge as ModelTooLarge, limit_new_tensors as limit_new_tensors
 from .reading.read import read_file as read_file
 from .data.standardization import (
     is_constant as is_constant,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.plan import Insertion, SharedWrap, Wrap
+from taskgraft.engine.new_tensors import limit_new_tensors
 from taskgraft.errors import TaskgraftError
 
 _Value = TypeVar("_Value")
@@ -58,21 +59,32 @@ def insert_modules(
     inserted: list[InsertedModule] = []
     shared: dict[SharedWrap, Wrap] = {}
     try:
-        for insertion, path in selected:
-            present = (*before, *inserted)
-            if any(one.path == path and one.insertion.name == insertion.name for one in present):
-                raise InvalidInsertion(insertion.name, f"{path} has an insertion of that name already")
-            wrap = insertion.wrap
-            if isinstance(wrap, SharedWrap):
-                if wrap not in shared:
-                    paths = [other for one, other in selected if one.wrap is wrap]
-                    shared[wrap] = wrap.begin([_layer(backbone, other, present) for other in paths])
-                wrap = shared[wrap]
-            inserted.append(_insert(backbone, insertion, path, wrap, present))
+        with limit_new_tensors("What the strategy inserts"):
+            for insertion, path in selected:
+                inserted.append(_insert_one(backbone, insertion, path, selected, shared, (*before, *inserted)))
     except BaseException:
         remove_modules(backbone, inserted, before)
         raise
     return tuple(inserted)
+
+
+def _insert_one(
+    backbone: Backbone,
+    insertion: Insertion,
+    path: str,
+    selected: Sequence[tuple[Insertion, str]],
+    shared: dict[SharedWrap, Wrap],
+    present: Sequence[InsertedModule],
+) -> InsertedModule:
+    if any(one.path == path and one.insertion.name == insertion.name for one in present):
+        raise InvalidInsertion(insertion.name, f"{path} has an insertion of that name already")
+    wrap = insertion.wrap
+    if isinstance(wrap, SharedWrap):
+        if wrap not in shared:
+            paths = [other for one, other in selected if one.wrap is wrap]
+            shared[wrap] = wrap.begin([_layer(backbone, other, present) for other in paths])
+        wrap = shared[wrap]
+    return _insert(backbone, insertion, path, wrap, present)
 
 
 def remove_modules(

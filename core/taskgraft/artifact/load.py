@@ -1,6 +1,8 @@
 """Load an artifact: all of it is verified before anything in it is used."""
 
+import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,14 @@ from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import is_installed
 from taskgraft.discovery.names import is_distribution
+from taskgraft.engine.new_tensors import limit_new_tensors, tensors_of_artifact
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.baselines import read_baselines
 from taskgraft.storage.checkpoints import CheckpointNotFound
 from taskgraft.storage.component_paths import WHERE_IS_THE_BASE, check_base, located_recipe, with_base_at
 from taskgraft.storage.consent import check_consent
-from taskgraft.storage.manifest import MANIFEST, InvalidArtifact, Manifest, read_manifest
+from taskgraft.storage.manifest import MANIFEST, TENSORS, InvalidArtifact, Manifest, read_manifest
 
 
 class InvalidDevice(TaskgraftError):
@@ -57,13 +60,26 @@ def load_fitted(
     """
     folder = Path(path)
     manifest = read_manifest(folder)
+    with tensors_of_artifact(os.path.getsize(folder / TENSORS)):
+        return _load(folder, manifest, backbone, head, strategy, device)
+
+
+def _load(
+    folder: Path,
+    manifest: Manifest,
+    backbone: ComponentReference | Path | Backbone | None,
+    head: Head[Any] | None,
+    strategy: Strategy | None,
+    device: str,
+) -> tuple[Composition, Recipe, FittedTask]:
     recipe = located_recipe(manifest, folder)
     if isinstance(backbone, str | Path):
         with_base = with_base_at(manifest, folder, str(backbone), catalog())
         recipe, backbone = (recipe, str(backbone)) if with_base is None else (with_base, None)
     composition = compose_from_manifest(folder, manifest, recipe, backbone, head, strategy)
     recipe = recipe.model_copy(update={"backbone": composition.backbone.to_ref()})
-    built, base = build_backbone(composition.backbone)
+    with limit_new_tensors(f"The backbone '{composition.backbone.label}'") if manifest.base is None else nullcontext():
+        built, base = build_backbone(composition.backbone)
     _check_backbone(folder, manifest, built, base, composition.backbone.label)
     built_head = build_head(composition)
     try:
@@ -74,7 +90,9 @@ def load_fitted(
         problem = f"its target description does not fit the head ({error.error_count()} errors)"
         raise InvalidArtifact(str(folder), problem) from None
     baselines = read_baselines(folder, manifest.baselines)
-    task = TaskModule(built, built_head.build_module(head_features(composition), target), composition.layout)
+    with limit_new_tensors(f"The head '{composition.head.label}'"):
+        module = built_head.build_module(head_features(composition), target)
+    task = TaskModule(built, module, composition.layout)
     task.padding_invariant = manifest.pads
     metrics, chosen = manifest.metrics, manifest.chosen
     fitted = FittedTask(

@@ -28,6 +28,10 @@ class CompositionError(TaskgraftError):
     """An invalid reference, or components that do not fit together."""
 
 
+MAX_NESTING, MAX_STRATEGIES = 5, 100
+"""Levels of strategies within strategies, and strategies that one of them combines."""
+
+
 @dataclass(frozen=True)
 class ResolvedComponent(Generic[_AnySpec]):
     """A spec found by name, with its settings.
@@ -83,7 +87,9 @@ class GivenObject(Generic[_Component]):
         return ComponentRef(object=f"{type(self.value).__module__}.{type(self.value).__qualname__}")
 
 
-def resolve(catalog: Catalog, kind: type[_AnySpec], reference: ComponentReference) -> ResolvedComponent[_AnySpec]:
+def resolve(
+    catalog: Catalog, kind: type[_AnySpec], reference: ComponentReference, level: int = 0
+) -> ResolvedComponent[_AnySpec]:
     """Find a spec by name and validate its settings. A backbone whose argument is an artifact starts from its weights.
 
     Raises:
@@ -104,7 +110,15 @@ def resolve(catalog: Catalog, kind: type[_AnySpec], reference: ComponentReferenc
     config, overrides = parse_settings(spec, settings, label)
     nested: tuple[ResolvedComponent[StrategySpec], ...] = ()
     if isinstance(spec, StrategySpec) and (field := spec.nested) is not None:
-        nested = tuple(resolve(catalog, StrategySpec, entry) for entry in getattr(config, field))
+        entries = getattr(config, field)
+        if level == MAX_NESTING:
+            raise ConfigError(
+                label, (f"strategies are nested deeper than {MAX_NESTING} levels, the limit; write them flat.",)
+            )
+        if len(entries) > MAX_STRATEGIES:
+            problem = f"it combines {len(entries):,} strategies, more than {MAX_STRATEGIES:,}, the limit."
+            raise ConfigError(label, (problem,))
+        nested = tuple(resolve(catalog, StrategySpec, entry, level + 1) for entry in entries)
         config = config.model_copy(update={field: tuple(component.to_ref() for component in nested)})
     return ResolvedComponent(spec, source, config, None if base is None else Path(base), overrides, nested)
 

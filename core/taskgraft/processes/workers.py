@@ -61,15 +61,15 @@ def worker_count(wanted: int | None, *, heavy: bool) -> int:
     """Choose the number of worker processes: the environment's, the setting, or (None) by the machine if work is heavy.
 
     Raises:
-        WorkerLost: for an environment variable that is no whole number, and for a setting of more workers than are useful here.
+        WorkerLost: for an environment variable that is no whole number, and for many more workers than cores.
     """
     if (text := os.environ.get(WORKERS_VARIABLE)) is not None:
         return int(_number(WORKERS_VARIABLE, text, whole=True))
     if wanted is not None:
         if wanted > (most := PER_CORE * _cores()):
             raise WorkerLost(
-                f"training.workers is {wanted:,}, more than {most:,}: {PER_CORE} for each core of this machine. Write fewer, or "
-                f"set {WORKERS_VARIABLE} in the environment, which has no limit."
+                f"training.workers is {wanted:,}, more than {most:,}: {PER_CORE} for each core of this machine. Write fewer, "
+                f"or set {WORKERS_VARIABLE} in the environment, which has no limit."
             )
         return wanted
     return min(_cores(), MAX_WORKERS) if heavy else 0

@@ -27,6 +27,7 @@ from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import all_targets
 from taskgraft.engine.forward import predict_batches, show_progress
+from taskgraft.engine.new_tensors import limit_new_tensors
 from taskgraft.engine.precision import resolve_precision
 from taskgraft.engine.random_state import seed_generators
 from taskgraft.engine.shared_cache import SharedCache, SharedCacheKeys
@@ -107,7 +108,8 @@ def fit(
     preparer = Preparer(composition, recipe, folder, accelerator.device, reporter)
     prepared = preparer.prepare(rows, validation_rows)
     features = head_features(prepared.composition)
-    module = prepared.head.build_module(features, prepared.target)
+    with limit_new_tensors(f"The head '{composition.head.label}'"):
+        module = prepared.head.build_module(features, prepared.target)
     task = TaskModule(prepared.backbone, module, prepared.composition.layout)
     trainer = Trainer(task, prepared, accelerator, reporter, folder)
     with _removed_on_failure(trainer):

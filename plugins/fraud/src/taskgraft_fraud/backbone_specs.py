@@ -81,22 +81,29 @@ def _build_on_meta(build: Callable[[settings.AnyTable], "TableBackbone"], config
 def _ft_transformer(config: settings.FTTransformerConfig) -> "TableBackbone":
     from taskgraft_fraud.ft_transformer import build
 
-    return build(config)
+    return _limited(build, config)
 
 
 def _tabular_resnet(config: settings.TabularResNetConfig) -> "TableBackbone":
     from taskgraft_fraud.tabular_resnet import build
 
-    return build(config)
+    return _limited(build, config)
 
 
 def _mlp_plr(config: settings.MlpPlrConfig) -> "TableBackbone":
     from taskgraft_fraud.mlp_plr import build
 
-    return build(config)
+    return _limited(build, config)
 
 
 def _tabm(config: settings.TabMConfig) -> "TableBackbone":
     from taskgraft_fraud.tabm_backbone import build
 
-    return build(config)
+    return _limited(build, config)
+
+
+def _limited(build: Callable[[settings.AnyTable], "TableBackbone"], config: settings.AnyTable) -> "TableBackbone":
+    from taskgraft.plugin import limit_new_tensors
+
+    with limit_new_tensors("The table model"):
+        return build(config)

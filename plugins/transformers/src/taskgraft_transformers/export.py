@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from taskgraft.plugin import Checkpoint, ExportNotSupported, translate_errors
+from taskgraft.plugin import Checkpoint, ExportNotSupported, check_regular_file, translate_errors
 from taskgraft_transformers.structure import Structure, read_config
 from taskgraft_transformers.weights import quiet
 
@@ -44,7 +44,8 @@ def export_checkpoint(
     full, absent = _full_model(structure, base if weights else None, config, checkpoint.name, dtype)
     write_checkpoint(model, full, absent, structure, checkpoint.name, folder)
     for name in files:
-        if (base / name).is_file():
+        if (base / name).exists():
+            check_regular_file(base / name)
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(base / name, folder / name)
 

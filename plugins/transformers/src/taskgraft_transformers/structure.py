@@ -16,11 +16,13 @@ from taskgraft.plugin import (
     LayerRole,
     Part,
     UnknownPart,
+    limit_new_tensors,
     translate_errors,
 )
 from taskgraft_transformers.block_trace import TEXT_INPUT, BlockTrace, InputShapes, modules_outside, trace_blocks
 from taskgraft_transformers.foreign_code import check_files, ignore_implementations
 from taskgraft_transformers.layer_roles import layer_roles
+from taskgraft_transformers.sizes import check_sizes
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def read_config(checkpoint: Checkpoint) -> PretrainedConfig:
     if not (folder / "config.json").is_file():
         raise InvalidCheckpoint(checkpoint.name, "it has no config.json, so it is not a transformers checkpoint")
     check_files(folder, checkpoint)
+    check_sizes(folder, checkpoint.name)
     with translate_errors(checkpoint.name, "its configuration"):
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=checkpoint.remote_code)
     ignore_implementations(config, checkpoint.name)
@@ -179,7 +182,8 @@ def _embedded_tokens(model: Any) -> int | None:
 
 def _meta_model(config: PretrainedConfig, name: str, remote_code: bool) -> nn.Module:
     """Build the bare model, or only the encoder if the family has a class for it (T5)."""
-    with translate_errors(name, "its configuration"), torch.device("meta"):
+    limited = limit_new_tensors(f"The model of '{name}'")
+    with translate_errors(name, "its configuration"), torch.device("meta"), limited:
         try:
             model: nn.Module = AutoModelForTextEncoding.from_config(config, trust_remote_code=remote_code)
         except ValueError:  # no such class

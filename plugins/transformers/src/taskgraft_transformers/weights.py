@@ -10,7 +10,17 @@ from torch import nn
 from transformers import PretrainedConfig
 from transformers.utils import logging
 
-from taskgraft.plugin import Checkpoint, InvalidCheckpoint, MissingTensors, join_words, translate_errors, weight_files
+from taskgraft.plugin import (
+    Checkpoint,
+    InvalidCheckpoint,
+    MissingTensors,
+    SharedSetting,
+    join_words,
+    limit_new_tensors,
+    translate_errors,
+    weight_files,
+)
+from taskgraft_transformers.sizes import check_stored
 from taskgraft_transformers.structure import Structure
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -42,6 +52,8 @@ def load_model(
     if not weight_files(folder):
         raise InvalidCheckpoint(checkpoint.name, "it has no weights (model.safetensors or pytorch_model.bin)")
     loader: Any = structure.model_class
+    with translate_errors(checkpoint.name, "its configuration"), torch.device("meta"):
+        check_stored(folder, checkpoint.name, loader(config, **structure.init_kwargs), dtype)
     with translate_errors(checkpoint.name, "its weights"), quiet():
         model, info = loader.from_pretrained(
             folder,
@@ -68,7 +80,8 @@ def load_model(
 def random_model(config: PretrainedConfig, structure: Structure, dtype: torch.dtype) -> nn.Module:
     """Build a model with randomly initialized weights, in eval mode."""
     build: Any = structure.model_class
-    model: nn.Module = build(config, **structure.init_kwargs)
+    with limit_new_tensors(f"The model {build.__name__} with random weights"):
+        model: nn.Module = build(config, **structure.init_kwargs)
     remove_unused(model, structure)
     return model.to(dtype).eval()
 
@@ -85,8 +98,7 @@ def remove_unused(model: nn.Module, structure: Structure) -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the loading reports and progress bars of transformers; problems are raised as errors instead."""
+def _quiet() -> Iterator[None]:
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -96,6 +108,10 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+quiet = SharedSetting(_quiet)
+"""Silences the loading reports and progress bars of transformers; problems are raised as errors instead."""
 
 
 def _used_by_features(model: nn.Module, unexpected: set[str], structure: Structure) -> Callable[[str], bool]:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from taskgraft.plugin import (
     InvalidCheckpoint,
     closest_match,
     join_words,
+    limit_new_tensors,
     parse_json,
     read_small_file,
     translate_errors,
@@ -157,7 +159,8 @@ class TimmModel:
     def _create(self, device: str, **overrides: int) -> nn.Module:
         arguments = self.arguments
         try:
-            with torch.device(device):
+            limited = limit_new_tensors(f"The model '{self.config.model}'") if device == "meta" else nullcontext()
+            with torch.device(device), limited:
                 model: nn.Module = timm.create_model(self.factory_name, pretrained=False, **arguments, **overrides)
         except TypeError as error:
             unknown = next((name for name in arguments if f"unexpected keyword argument '{name}'" in str(error)), None)
@@ -269,7 +272,8 @@ def _check_architecture(name: str, folder: Path) -> None:
             f"its config.json has the architecture {architecture!r:.60}, which timm {timm.__version__} does not have",
         )
     arguments = config.get("model_args") or {}
-    if not isinstance(arguments, dict) or (found := sorted((RESERVED_ARGUMENTS - {"in_chans"}) & arguments.keys())):
+    reserved = RESERVED_ARGUMENTS - {"in_chans", "num_classes"}  # timm writes these two itself
+    if not isinstance(arguments, dict) or (found := sorted(reserved & arguments.keys())):
         problem = f"model_args.{found[0]}" if isinstance(arguments, dict) else "model_args is no object"
         raise InvalidCheckpoint(name, f"its config.json sets what only taskgraft may set ({problem}); remove that")
 

@@ -1,6 +1,7 @@
 """Load weights into a timm model, accounting for every tensor."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,17 +14,23 @@ from taskgraft.plugin import (
     Checkpoint,
     InvalidCheckpoint,
     MissingTensors,
+    check_regular_file,
     combined_digest,
     join_words,
+    limit_new_tensors,
     translate_errors,
     weight_files,
 )
 from taskgraft_vision.errors import VisionError
 from taskgraft_vision.structure import truncate
-from taskgraft_vision.timm_model import TimmModel
+from taskgraft_vision.timm_model import TimmModel, read_configuration
 
 BATCH_COUNTER = "num_batches_tracked"
 """End of the name of BatchNorm's batch counters; no feature depends on them, and checkpoints may lack them."""
+
+
+RATIO, FREE = 8, 64 * 2**20
+"""A model takes at most so many times the bytes of its weight file, and so many more."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,15 @@ class TimmWeights:
             VisionError: if the weights are those of another model.
             InvalidCheckpoint, CheckpointNotFound: if there are no weights, or they cannot be read.
         """
-        model = self.model.build("cpu")
-        truncate(model, self.model.structure.removed, self.model.structure.stop)
         if self.model.config.weights == "random":
+            with limit_new_tensors(f"The model '{self.model.config.model}' with random weights"):
+                model = self.model.build("cpu")
+            truncate(model, self.model.structure.removed, self.model.structure.stop)
             return model, None
         folder, path = self._find_file()
+        _check_stored(self._name, self.model.build("meta"), path)
+        model = self.model.build("cpu")
+        truncate(model, self.model.structure.removed, self.model.structure.stop)
         stored = self._read(path)
         needed = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(BATCH_COUNTER)}
         state = self._convert(stored, needed)
@@ -69,7 +80,9 @@ class TimmWeights:
         architecture = self.model.config.model.partition(".")[0] if self.model.checkpoint is None else None
         files = {"model": json.dumps([architecture, arguments], sort_keys=True).encode()}
         config = folder / "config.json" if folder else None
-        return files | ({"config.json": config.read_bytes()} if config and config.is_file() else {})
+        if config is None or not config.exists():
+            return files
+        return files | {"config.json": read_configuration(self._name, config)}
 
     @property
     def _name(self) -> str:
@@ -79,11 +92,11 @@ class TimmWeights:
         """Find the checkpoint's folder, None for a single file, and the file of weights."""
         if self.model.config.weights != "pretrained":
             path = Path(self.model.config.weights).expanduser()
-            if path.is_dir():
+            if os.path.isdir(path):
                 raise InvalidCheckpoint(
                     self.model.config.weights, "it is a folder; name a file in it, or use the folder as the model"
                 )
-            if not path.is_file():
+            if not os.path.exists(path):
                 raise InvalidCheckpoint(
                     self.model.config.weights, "there is no such weight file (other values: pretrained, random)"
                 )
@@ -186,6 +199,7 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: if it contains anything but named tensors.
     """
+    check_regular_file(path)
     try:
         tensors: dict[str, Tensor] = timm.models.load_state_dict(str(path), weights_only=True)
     except AttributeError:  # timm assumes that every pickle is a dict
@@ -193,3 +207,10 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
     if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise ValueError("they are not named tensors")
     return tensors
+
+
+def _check_stored(name: str, model: nn.Module, path: Path) -> None:
+    """Compare a model on the meta device with its weight file. Raises InvalidCheckpoint if it is many times larger."""
+    needed, stored = sum(4 * tensor.numel() for tensor in model.parameters()), path.stat().st_size
+    if needed > RATIO * stored + FREE:
+        raise InvalidCheckpoint(name, f"the model has {needed:,} bytes, but its weights have {stored:,}")

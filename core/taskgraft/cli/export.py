@@ -1,7 +1,5 @@
 """``taskgraft export``: a fitted model's backbone, as a checkpoint of its own library."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +7,7 @@ import typer
 
 from taskgraft.cli import options
 from taskgraft.cli.console import print_json
+from taskgraft.terminal import write_line
 
 
 def export_command(
@@ -25,12 +24,12 @@ def export_command(
     debug: options.DebugOption = False,
 ) -> None:
     """Load an artifact, export its backbone, and report what was written."""
-    from taskgraft.artifact.export import EXPORTED
+    from taskgraft.artifact.export import exported_files
 
     model = options.load_artifact(artifact, "cpu", base)
     path = model.export(folder, check=check, overwrite=overwrite)
     if as_json:
-        files = json.loads((path / EXPORTED).read_text(encoding="utf-8"))["files"]
-        print_json({"output": str(folder), "backbone": model.composition.backbone.label, "files": files})
+        label = model.composition.backbone.label
+        print_json({"output": str(folder), "backbone": label, "files": exported_files(path)})
     elif not quiet:
-        print(f"The backbone of {artifact} is in {folder}, without the head.", file=sys.stderr)  # noqa: T201
+        write_line(f"The backbone of {artifact} is in {folder}, without the head.")

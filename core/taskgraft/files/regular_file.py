@@ -6,6 +6,7 @@ Opening a named pipe may wait for ever, a device may have no end, and files of t
 import errno
 import os
 import stat
+from functools import cache
 from io import BufferedReader
 from pathlib import Path
 
@@ -19,6 +20,9 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 
+_MAX_SPARSE = 1 << 30
+"""Bytes of a file that may have been stored as next to nothing. One of 40 GB is made in no time, but takes minutes to read."""
+
 SHORTENED = "it became shorter while it was read"
 
 _CODES = {"a folder": errno.EISDIR, "a pipe": errno.ESPIPE}
@@ -27,58 +31,70 @@ PIPE_ADVICE = "Write what comes from it to a file, or pipe it into the command a
 """For data from a pipe, such as ``<(zcat rows.csv.gz)``: only standard input is read as one."""
 
 
-def open_regular_file(path: str | os.PathLike[str]) -> BufferedReader:
+def open_regular_file(path: str | os.PathLike[str], most: int | None = None) -> BufferedReader:
     """Open a regular file as bytes. Symbolic links are followed.
 
+    Args:
+        most: the bytes it may have.
+
     Raises:
-        OSError: when it cannot be opened, or is a folder (EISDIR), pipe (ESPIPE), device, socket or file of the kernel.
-            ``strerror`` is the reason for a message.
+        OSError: when it cannot be opened, or is a folder (EISDIR), pipe (ESPIPE), device, socket, file of the kernel, too large
+            (EFBIG) or a hole. ``strerror`` is the reason for a message.
     """
-    check_regular_file(path)  # opening a device may do something
+    check_regular_file(path, most)  # opening a device may do something
     # O_NONBLOCK: opening a pipe that took the file's place would wait for its writer. On a regular file it does nothing.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _check(os.fstat(descriptor), path)
+        _check(os.fstat(descriptor), most, path)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def check_regular_file(path: str | os.PathLike[str]) -> None:
+def check_regular_file(path: str | os.PathLike[str], most: int | None = None) -> None:
     """Check a file that a library opens by its path. Raises OSError as :func:`open_regular_file` does."""
     try:
         status = os.stat(path)
     except ValueError as error:  # a zero byte in the name
         raise OSError(errno.EINVAL, str(error), os.fspath(path)) from None
-    _check(status, path)
+    _check(status, most, path)
 
 
 def read_small_file(path: str | os.PathLike[str], most: int) -> bytes:
     """Read a whole regular file of at most ``most`` bytes.
 
     Raises:
-        OSError: as :func:`open_regular_file` does, with EFBIG for a larger file, before it is read, and with EIO for one that
-            became shorter meanwhile.
+        OSError: as :func:`open_regular_file` does, and with EIO for a file that became shorter meanwhile.
     """
-    with open_regular_file(path) as file:
+    with open_regular_file(path, most) as file:
         size = os.fstat(file.fileno()).st_size
-        content = file.read(most + 1) if size <= most else b""
-    if max(size, len(content)) > most:
-        raise OSError(errno.EFBIG, f"it has {size:,} bytes, and at most {most:,} are read", os.fspath(path))
+        content = file.read(most + 1)
+    _check_size(len(content), most, path)
     if len(content) < size:
         raise OSError(errno.EIO, SHORTENED, os.fspath(path))
     return content
 
 
-def _check(status: os.stat_result, path: str | os.PathLike[str]) -> None:
+def _check(status: os.stat_result, most: int | None, path: str | os.PathLike[str]) -> None:
     kind = _KINDS.get(stat.S_IFMT(status.st_mode))
     if kind is None and status.st_dev in _kernel_devices():
         kind = "a file of the kernel"
     if kind is not None:
         raise OSError(_CODES.get(kind, errno.EINVAL), f"it is {kind}, not a regular file", os.fspath(path))
+    size, stored = status.st_size, getattr(status, "st_blocks", 0) * 512
+    _check_size(size, most, path)
+    if size > _MAX_SPARSE and 0 < stored < size // 1_000:  # 0 where a file system does not say
+        problem = f"of its {size:,} bytes only {stored:,} are stored, the rest is a hole"
+        raise OSError(errno.EINVAL, problem, os.fspath(path))
 
 
+def _check_size(size: int, most: int | None, path: str | os.PathLike[str]) -> None:
+    if most is not None and size > most:
+        raise OSError(errno.EFBIG, f"it has {size:,} bytes, and at most {most:,} are read", os.fspath(path))
+
+
+@cache
 def _kernel_devices() -> set[int]:
     """Return the devices of the file systems that the kernel makes up; both are mounted on every Linux."""
     return {os.stat(folder).st_dev for folder in _KERNEL_FOLDERS if Path(folder).is_mount()}

@@ -10,6 +10,7 @@ from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.rows import Rows, UnreadableFile
 from taskgraft.errors import closest_match
 from taskgraft.files.csv_parser import csv_reader
+from taskgraft.files.regular_file import open_regular_file
 from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.inputs.input_request import InputRequest
 from taskgraft.progress import ProgressReporter
@@ -57,7 +58,7 @@ def read_standard_input(request: InputRequest, data: StandardInput) -> Rows:
 
 def _find_reader(path: Path, request: InputRequest) -> ComponentReference:
     """Choose the reader by the first line."""
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         beginning = file.read(_SNIFFED_BYTES)
     if not beginning.strip():
         raise DataError("Standard input is empty. Pipe rows, JSON lines or texts into the command, one per line.")

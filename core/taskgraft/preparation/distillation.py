@@ -27,7 +27,7 @@ from taskgraft.errors import join_words
 from taskgraft.preparation.errors import TrainingError
 from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.storage.component_paths import located_recipe
-from taskgraft.storage.manifest import SUMS, read_manifest
+from taskgraft.storage.manifest import read_manifest, read_sums
 
 
 def teachers_of(plan: Plan) -> tuple[Teacher, ...]:
@@ -52,7 +52,7 @@ def check_teacher_columns(plan: Plan, recipe: Recipe, rows: Rows) -> None:
 def teacher_checksums(plan: Plan) -> dict[str, str]:
     """Return the checksum of each teacher by its folder; a run is resumed with the teachers it was started with."""
     folders = [teacher.artifact for teacher in teachers_of(plan)]
-    return {folder: hashlib.sha256((Path(folder) / SUMS).read_bytes()).hexdigest() for folder in folders}
+    return {folder: hashlib.sha256(read_sums(Path(folder))).hexdigest() for folder in folders}
 
 
 def teacher_target(plan: Plan, head: Head[Any], label: str) -> TargetDescription | None:

@@ -1,20 +1,29 @@
 """Pretrained checkpoints: a hub name or a local folder, its files, and the fingerprint of the base."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import TaskgraftError, join_words, shorten
+from taskgraft.files.json_text import parse_json
+from taskgraft.files.regular_file import check_regular_file, read_small_file
 from taskgraft.storage.fingerprints import checkpoint_fingerprint
 
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.py")  # configuration and processor
 _WEIGHT_FILES = (("*.safetensors",), ("pytorch_model*.bin",))  # the preferred format first
+_OTHER_VOCABULARIES = ("*.spm", "*.bpe", "*.codes", "*.tiktoken", "*.vocab")  # read where they are, not downloaded
+
+MAX_VOCABULARY, MAX_CONFIGURATION = 100_000_000, 20_000_000
+"""Bytes of a file of a checkpoint. The largest vocabularies have about 60 million, the largest index of tensors about ten."""
+
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "*.txt", "*.model", *_OTHER_VOCABULARIES)
 
 
 @dataclass(frozen=True)
@@ -32,17 +41,24 @@ class Checkpoint:
     remote_code: bool = False
 
     def folder(self, *, weights: bool = False) -> Path:
-        """Return the folder with the files, downloading them when the name is on the hub. Raises CheckpointNotFound.
+        """Return the folder with the files, downloading them when the name is on the hub.
+
+        Its files are regular and have a sensible size: libraries open them by name, and would wait for a pipe for ever.
 
         Args:
             weights: whether to download the weights too.
+
+        Raises:
+            CheckpointNotFound: if it is nowhere.
+            InvalidCheckpoint: if a file in it is not regular or too large, or an index names weights that are not in it.
         """
         try:
             local = Path(self.name).expanduser()
             if local.is_dir():
-                return local
+                return _checked(self.name, local, weights=weights)
         except (OSError, RuntimeError, ValueError) as error:
-            raise CheckpointNotFound(self.name[:200], f"it is not a valid path ({error!s:.80})") from None
+            reason = getattr(error, "strerror", None) or error
+            raise CheckpointNotFound(shorten(self.name), f"it is not a valid path ({reason!s:.80})") from None
         if local.is_absolute() or self.name.startswith((".", "~")):
             raise CheckpointNotFound(self.name, "there is no such folder")
         folder = self._download(_SMALL_FILES)
@@ -50,7 +66,7 @@ class Checkpoint:
             folder = self._download(patterns)
             if weight_files(folder):
                 break
-        return folder
+        return _checked(self.name, folder, weights=weights)
 
     def _download(self, patterns: Iterable[str]) -> Path:
         try:
@@ -127,10 +143,43 @@ def translate_errors(name: str, what: str) -> Iterator[None]:
     except TaskgraftError:
         raise
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        text = getattr(error, "strerror", None) or str(error).strip()
+        reason = next(iter(text.splitlines()), type(error).__name__).rstrip(".")
         if "weights_only" in str(error):  # the library's advice is to run the file
             reason = "a file contains more than tensors, so it was not loaded"
         raise InvalidCheckpoint(name, f"{what} cannot be read ({reason:.200})") from None
+
+
+def _checked(name: str, folder: Path, *, weights: bool) -> Path:
+    patterns = (*_SMALL_FILES, *_OTHER_VOCABULARIES, "additional_chat_templates/*.jinja")
+    try:
+        for path in (path for pattern in patterns for path in folder.glob(pattern)):
+            check_regular_file(path, _most_bytes(path.name))
+        for path in weight_files(folder):
+            check_regular_file(path)
+    except OSError as error:
+        problem = f"{Path(os.fsdecode(error.filename or folder)).name:.80} cannot be read ({error.strerror})"
+        raise InvalidCheckpoint(name, problem) from None
+    if weights:
+        _check_index(name, folder)
+    return folder
+
+
+def _most_bytes(name: str) -> int:
+    return MAX_VOCABULARY if any(fnmatch(name, pattern) for pattern in _VOCABULARIES) else MAX_CONFIGURATION
+
+
+def _check_index(name: str, folder: Path) -> None:
+    """Check that an index of weights in several files names files of the folder, which the fingerprint covers."""
+    files = {path.name for path in weight_files(folder)}
+    for whole in ("model.safetensors", "pytorch_model.bin"):
+        index = read_json(folder / f"{whole}.index.json")
+        if index is None or whole in files or Path(whole).suffix not in {Path(file).suffix for file in files}:
+            continue  # not the one that is loaded
+        named = index.get("weight_map")
+        if not isinstance(named, Mapping) or (other := [file for file in named.values() if file not in files]):
+            which = "" if not isinstance(named, Mapping) else f": {shorten(str(other[0]))}"
+            raise InvalidCheckpoint(name, f"{whole}.index.json names weights that are not in the folder{which}")
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -144,11 +193,12 @@ def weight_files(folder: Path) -> list[Path]:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON object; None when there is no such file. Raises InvalidCheckpoint when it is damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+        content = parse_json(read_small_file(path, MAX_CONFIGURATION))
     except (OSError, ValueError) as error:
-        raise InvalidCheckpoint(str(path.parent), f"{path.name} cannot be read ({error})") from None
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():  # a link to nothing is damage
+            return None
+        problem = f"{path.name} cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise InvalidCheckpoint(str(path.parent), problem) from None
     return content if isinstance(content, dict) else None
 
 
@@ -158,7 +208,11 @@ def base_fingerprint(folder: Path, used: Callable[[str], bool], processor_files:
     Args:
         used: name of a stored tensor → whether the features use it.
         processor_files: paths inside the folder; missing ones are left out.
+
+    Raises:
+        InvalidCheckpoint: if a file cannot be read, or is damaged.
     """
     names = ("config.json", *processor_files)
-    files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
-    return checkpoint_fingerprint(weight_files(folder), used, files)
+    with translate_errors(str(folder), "its files"):
+        files = {name: read_small_file(folder / name, _most_bytes(name)) for name in names if (folder / name).exists()}
+        return checkpoint_fingerprint(weight_files(folder), used, files)

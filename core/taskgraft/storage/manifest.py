@@ -93,8 +93,8 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         if not folder.is_dir():
             raise InvalidArtifact(str(folder), f"there is no such folder{_backup_hint(folder)}")
-        for name in (TENSORS, MANIFEST, SUMS):
-            check_regular_file(folder / name)
+        for name, most in ((TENSORS, None), (MANIFEST, MAX_MANIFEST), (SUMS, _MAX_SUMS)):
+            check_regular_file(folder / name, most)
         content = read_small_file(folder / MANIFEST, MAX_MANIFEST)
     except OSError as error:
         raise cannot_be_read(folder, error) from None

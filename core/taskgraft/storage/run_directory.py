@@ -20,7 +20,7 @@ from torch import Tensor
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import check_regular_file, open_regular_file, read_small_file
-from taskgraft.storage.atomic_write import make_folder, remove_leftovers, replaced_file, sync, write_problem
+from taskgraft.storage.atomic_write import make_folder, remove_leftovers_in, replaced_file, sync, write_problem
 from taskgraft.storage.finished_run import FINISHED, STATE
 from taskgraft.storage.verified_tensors import read_verified, write_verified
 
@@ -103,7 +103,7 @@ class RunDirectory:
                 document = {"format": _FORMAT, **identity}
                 with replaced_file(self.path / RUN) as temporary:
                     temporary.write_text(json.dumps(document, indent=1), "utf-8")
-            remove_leftovers(self.path / STATE)
+            remove_leftovers_in(self.path)
             if (self.path / METRICS).exists():
                 check_regular_file(self.path / METRICS)
             self._metrics = (self.path / METRICS).open("a", encoding="utf-8", buffering=1)
@@ -148,10 +148,10 @@ class RunDirectory:
         path = self.path / STATE
         try:
             state, tensors = read_verified(path)
-        except FileNotFoundError:
-            self._cut_metrics(0)
-            return None
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not path.is_symlink():  # a link to nothing is damage
+                self._cut_metrics(0)
+                return None
             raise self.damaged(str(error.strerror or error)) from None
         except ValueError as error:
             raise self.damaged(str(error)) from None

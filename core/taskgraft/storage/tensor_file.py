@@ -150,7 +150,7 @@ def file_digest(path: Path) -> str:
 
 def _bytes(values: Tensor) -> memoryview:
     """View a contiguous tensor on the CPU as bytes."""
-    return memoryview(values.reshape(-1).view(torch.uint8).numpy())
+    return values.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _parse_record(name: str, record: Any, data: int) -> StoredTensor:

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from taskgraft.files.json_text import parse_json
-from taskgraft.files.regular_file import check_regular_file
 from taskgraft.storage.fingerprints import tensor_digest
+from taskgraft.storage.tensor_file import TensorFile
 
 _FORMAT = "2"
 """Of the file. Files of format 1 had no digest."""
@@ -38,12 +37,11 @@ def read_verified(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         OSError: when the file cannot be opened or is not regular.
         ValueError: when it is damaged, of another kind or of an older format. The message is a clause for a sentence.
     """
-    check_regular_file(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-    except (SafetensorError, ValueError, RuntimeError, TypeError) as error:  # RuntimeError: torch, on absurd shapes
+        with TensorFile(path) as file:
+            metadata = file.metadata
+            tensors, _ = file.read_all()
+    except (ValueError, RuntimeError) as error:  # RuntimeError: torch, without memory
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"it is not a complete safetensors file: {reason:.120}") from None
     if not {_VERSION, _DOCUMENT, _DIGEST} <= metadata.keys() or metadata[_VERSION] != _FORMAT:

@@ -280,7 +280,7 @@ def test_a_pipe_does_not_block(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "1.png")
     monkeypatch.chdir(tmp_path)
 
-    assert reason("1.png") == "1.png is not a file"
+    assert reason("1.png") == "1.png cannot be read (it is a pipe, not a regular file)"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can read everything")

@@ -1,7 +1,6 @@
 """What is known of a text checkpoint without its weights: pooling, length, pairs, and its description."""
 
 import inspect
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ from taskgraft.plugin import (
     FeatureDescription,
     InputField,
     InvalidCheckpoint,
+    parse_json,
     read_json,
+    read_small_file,
     sequence,
     translate_errors,
     vector,
@@ -29,6 +30,9 @@ TEXT, SECOND = "text", "text_pair"
 
 DEFAULT_LENGTH = 512
 """Tokens per text if a checkpoint states no limit."""
+
+MAX_MODULES = 1_000_000
+"""Bytes of modules.json, which has a line or two for each module."""
 
 _SENTENCE_POOLING = {
     "pooling_mode_cls_token": Pooling.CLS,
@@ -164,13 +168,11 @@ def _description(structure: Structure, size: int, pair: Pair | None, *, can_mask
 def _read_sentence_transformers(folder: Path) -> SentenceTransformersSettings:
     """Read the settings of a sentence-transformers folder: modules.json is a list of modules, each with a folder."""
     modules = folder / "modules.json"
-    if not modules.is_file():
+    if not modules.exists():
         return SentenceTransformersSettings()
-    try:
-        entries: list[dict[str, Any]] = json.loads(modules.read_text(encoding="utf-8"))
+    with translate_errors(str(folder), "modules.json"):
+        entries: list[dict[str, Any]] = parse_json(read_small_file(modules, MAX_MODULES))
         paths = {str(entry["type"]).rpartition(".")[2]: str(entry["path"]) for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidCheckpoint(str(folder), f"modules.json cannot be read ({error})") from None
     if unknown := sorted(paths.keys() - {"Transformer", "Pooling", "Normalize"}):
         raise InvalidCheckpoint(str(folder), f"its sentence-transformers module '{unknown[0]}' is not supported")
     path = paths.get("Pooling", "")

@@ -3,7 +3,6 @@
 import io
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, TypeVar
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 
-from taskgraft.plugin import limit, open_regular_file
+from taskgraft.plugin import ignored_warnings, limit, open_regular_file
 
 FORMATS = frozenset(
     {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP"}
@@ -182,15 +181,23 @@ def _open_file(path: str) -> Iterator[IO[bytes]]:
         raise InvalidImage(f"there is no file {path}") from None
     except IsADirectoryError:
         raise InvalidImage(f"{path} is a folder") from None
-    except (OSError, ValueError) as error:
-        raise InvalidImage(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     with file:
-        if not file.peek(1):
+        try:
+            empty = not file.peek(1)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        if empty:
             raise InvalidImage(f"{path} is an empty file")
         size, most = os.fstat(file.fileno()).st_size, limit(BYTES_VARIABLE, MAX_BYTES)
         if size > most:
             raise InvalidImage(f"{path} has {size:,} bytes, more than {most:,}; {BYTES_VARIABLE} sets the limit")
         yield file
+
+
+def _unreadable(name: str, error: OSError) -> InvalidImage:
+    return InvalidImage(f"{name} cannot be read ({error.strerror or error})")
 
 
 def _decode(file: IO[bytes], name: str, convert: Callable[[Image.Image, str], Result]) -> Result:
@@ -201,9 +208,8 @@ def _decode(file: IO[bytes], name: str, convert: Callable[[Image.Image, str], Re
     most = limit(PIXELS_VARIABLE, MAX_PIXELS)
     if PIXELS_VARIABLE in os.environ and Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, most)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about metadata that are not used
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    most = min(most, Image.MAX_IMAGE_PIXELS or most)
+    with ignored_warnings():  # about metadata that are not used, and many pixels, which are counted here
         try:
             with Image.open(file) as image:
                 if image.format not in FORMATS:
@@ -216,10 +222,11 @@ def _decode(file: IO[bytes], name: str, convert: Callable[[Image.Image, str], Re
             raise
         except UnidentifiedImageError:
             raise InvalidImage(f"{name} is not an image that Pillow can read") from None
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            most = min(most, Image.MAX_IMAGE_PIXELS or most)
+        except Image.DecompressionBombError:
             raise InvalidImage(f"{name} has more than {most:,} pixels; {PIXELS_VARIABLE} sets the limit") from None
         except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the disk; Pillow's own have no number
+                raise _unreadable(name, error) from None
             reason = str(error).partition(" (")[0].strip().rstrip(".") or type(error).__name__
             raise InvalidImage(f"{name} is truncated or damaged ({' '.join(reason.split()):.100})") from None
 

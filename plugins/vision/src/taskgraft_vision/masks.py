@@ -1,12 +1,12 @@
 """Load one mask: the class id of each pixel, or the reason why it is invalid."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from taskgraft.plugin import open_regular_file
 from taskgraft_vision.images import InvalidImage, apply_orientation, decode_file, unwrap
 
 ClassIds = NDArray[np.integer[Any]]
@@ -78,6 +78,6 @@ def _shade_factor(value: bytes | str) -> int:
     if isinstance(value, bytes):
         header = value[: COLOUR_TYPE_BYTE + 1]
     else:
-        with Path(value).open("rb") as file:
+        with open_regular_file(value) as file:
             header = file.read(COLOUR_TYPE_BYTE + 1)
     return SHADE_FACTORS.get(header[BIT_DEPTH_BYTE], 1) if header[COLOUR_TYPE_BYTE] == GREYSCALE else 1

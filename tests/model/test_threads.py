@@ -14,8 +14,8 @@ from taskgraft.engine.random_state import ThreadConflict, Use, restored_random_s
 
 FIT_MESSAGE = (
     "Another thread of this process is fitting a model. PyTorch's random numbers belong to the whole process, so two fits "
-    "would change each other's results. Fit one after the other, or each in a process of its own. Predicting with fitted models "
-    "is possible meanwhile."
+    "would change each other's results. Fit one after the other, or each in a process of its own. Predicting with fitted "
+    "models is possible meanwhile."
 )
 DRAW_MESSAGE = (
     "Another thread of this process is fitting a model. PyTorch's random numbers belong to the whole process, so composing, "

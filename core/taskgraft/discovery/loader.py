@@ -21,6 +21,7 @@ from taskgraft.contract.specs import Spec
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.discovery.names import is_name
 from taskgraft.errors import closest_match, join_words
+from taskgraft.process_wide import DISCOVERY_LOCK
 
 
 def spec_types(hooks: type) -> dict[str, type[Spec]]:
@@ -98,8 +99,7 @@ class PluginLoader:
         self._check_contract(getattr(module, "TASKGRAFT_CONTRACT", None))
         manager = pluggy.PluginManager("taskgraft")
         manager.add_hookspecs(self.hooks)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with DISCOVERY_LOCK, warnings.catch_warnings(record=True, action="always") as caught:
             manager.register(module)
         self._record_warnings(source, caught)
         callers = manager.get_hookcallers(module) or []

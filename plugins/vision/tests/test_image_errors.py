@@ -149,11 +149,11 @@ def test_a_vector_drawing(workdir):
 def test_an_image_with_too_many_pixels(workdir, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
     assert refused_features("--set", "weights=random", "--set", "image_size=64") == (
-        "pets.csv, line 2: pets/cat/1.png has more than 1,000 pixels; TASKGRAFT_IMAGE_PIXELS sets the limit.\n"
-        "pets.csv, line 3: pets/cat/3.png has more than 1,000 pixels; TASKGRAFT_IMAGE_PIXELS sets the limit.\n"
-        "pets.csv, line 4: pets/cat/5.png has more than 1,000 pixels; TASKGRAFT_IMAGE_PIXELS sets the limit.\n"
-        "pets.csv, line 5: pets/dog/0.png has more than 1,000 pixels; TASKGRAFT_IMAGE_PIXELS sets the limit.\n"
-        "pets.csv, line 6: pets/dog/2.png has more than 1,000 pixels; TASKGRAFT_IMAGE_PIXELS sets the limit.\n"
+        "pets.csv, line 2: pets/cat/1.png has 40 × 50 pixels, more than 1,000; TASKGRAFT_IMAGE_PIXELS sets the limit.\n"
+        "pets.csv, line 3: pets/cat/3.png has 40 × 50 pixels, more than 1,000; TASKGRAFT_IMAGE_PIXELS sets the limit.\n"
+        "pets.csv, line 4: pets/cat/5.png has 40 × 50 pixels, more than 1,000; TASKGRAFT_IMAGE_PIXELS sets the limit.\n"
+        "pets.csv, line 5: pets/dog/0.png has 40 × 50 pixels, more than 1,000; TASKGRAFT_IMAGE_PIXELS sets the limit.\n"
+        "pets.csv, line 6: pets/dog/2.png has 40 × 50 pixels, more than 1,000; TASKGRAFT_IMAGE_PIXELS sets the limit.\n"
         "Further reasons: 1.\n"
         'Fix these rows, or leave them out: on_bad_row = "skip" (--on-bad-row skip).'
     )

@@ -1,15 +1,13 @@
 """Wrap layers in peft's adapter layers, and merge these into the layers again."""
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from peft import PeftConfig
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from taskgraft.plugin import TaskgraftError, join_words
+from taskgraft.plugin import TaskgraftError, ignored_warnings, join_words
 
 ALL_LAYERS = r"layers\.\d+"
 """A pattern for peft's ``target_modules`` that matches all layers of a :class:`LayerHolder`."""
@@ -43,21 +41,13 @@ def wrap_layers(
         PeftError: if peft cannot wrap them.
     """
     holder = LayerHolder(layers)
-    with ignore_warnings():
+    with ignored_warnings():  # about settings that peft corrects itself
         try:
             inject(config, holder)
         except (NotImplementedError, TypeError, ValueError) as error:
             kinds = sorted({type(layer).__name__ for layer in layers})
             raise PeftError(f"peft cannot wrap a {join_words(kinds)} layer: {str(error).rstrip('.')}.") from None
     return list(holder.layers)
-
-
-@contextmanager
-def ignore_warnings() -> Iterator[None]:
-    """Ignore peft's warnings about settings that it corrects itself, and about merging."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def is_transposed(layer: nn.Module) -> bool:

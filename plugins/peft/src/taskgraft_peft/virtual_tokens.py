@@ -21,8 +21,9 @@ from taskgraft.plugin import (
     Stage,
     Strategy,
     StrategyNotApplicable,
+    ignored_warnings,
 )
-from taskgraft_peft.layers import PeftError, ignore_warnings
+from taskgraft_peft.layers import PeftError
 from taskgraft_peft.settings import VirtualTokenConfig
 from taskgraft_transformers.structure import max_positions
 
@@ -130,7 +131,7 @@ class PrefixTunedModel(VirtualTokenModel):
     def __init__(self, model: Any, length: int):
         super().__init__(model, length)
         settings = PrefixTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=length)
-        with ignore_warnings():
+        with ignored_warnings():
             try:
                 self.prefix = get_peft_model(model, settings)
             except ValueError as error:

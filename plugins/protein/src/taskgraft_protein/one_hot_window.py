@@ -4,14 +4,13 @@ The oldest way to predict secondary structure (Qian and Sejnowski, 1988, Predict
 using neural network models), without the hidden layer, which did not help them.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.plugin import Columns, ElementCounts, Predictions
+from taskgraft.plugin import Columns, ElementCounts, Predictions, ignored_warnings
 from taskgraft_protein.baseline_settings import OneHotWindowConfig, OneHotWindowState
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -39,8 +38,7 @@ def fit(inputs: Columns, truth: Sequence[Any], settings: OneHotWindowConfig) -> 
     row_ends = np.concatenate([[0], np.cumsum(inside.sum(1))])
     shape = (len(codes), settings.window * letters)
     model = LogisticRegression(C=settings.strength, max_iter=ITERATIONS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with ignored_warnings(ConvergenceWarning):
         matrix = csr_array((np.ones(len(columns), np.float32), columns, row_ends), shape)
         model.fit(matrix, np.array([class_index[label] for label in labels]))
     weights, bias = np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64)

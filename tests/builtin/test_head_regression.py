@@ -111,3 +111,44 @@ def test_a_value_that_is_not_a_number_is_reported_with_its_row(value, problem):
     with pytest.raises(InvalidTargets) as caught:
         HEAD.fit_targets({"price": [1, value]})
     assert str(caught.value) == f"row 1: the target column 'price' {problem}"
+
+
+@pytest.mark.parametrize("value", [1e12 + 0.125, -1e12, 1e99, 5e-324, 0.1])
+def test_the_truth_of_metrics_is_exact(value):
+    learned = HEAD.fit_targets({"price": [1.0, 2.0, value]})
+    assert HEAD.decode_targets(HEAD.encode({"price": [value, "0.3"]}, learned), learned) == [value, 0.3]
+
+
+def test_the_truth_of_several_columns_is_exact():
+    rows = {"price": [1e12, 1e12 + 1], "weight": [1e-30, 3e-30]}
+    learned = HEAD.fit_targets(rows)
+    assert HEAD.decode_targets(HEAD.encode(rows, learned), learned) == [[1e12, 1e-30], [1e12 + 1, 3e-30]]
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-30, 0.0), (1e-3, 1e6), (1.0, 1e12), (1e30, 0.0)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_predictions_are_moved_to_the_original_unit_in_float64(scale, offset, dtype):
+    rows = [offset + scale * number for number in (-1.0, 0.0, 1.0, 2.0)]
+    learned = HEAD.fit_targets({"price": rows})
+    output = torch.tensor([[-1.5], [0.0], [0.25]], dtype=dtype)
+    found = HEAD.build_module(vector(5), learned).predict(output, UNREAD).values
+    expected = [learned.means[0] + learned.scales[0] * number for number in (-1.5, 0.0, 0.25)]
+    assert found == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize("value", ["1e19", -1e30, 1e99])
+def test_a_target_too_far_from_those_of_training_is_invalid(value):
+    learned = HEAD.fit_targets({"price": [1.0, 3.0], "weight": [1.0, 3.0]})
+    with pytest.raises(InvalidTargets) as caught:
+        HEAD.encode({"price": [1.0, 2.0], "weight": [2.0, value]}, learned)
+    assert str(caught.value) == (
+        f"row 1: the target column 'weight' is {value!r}, more than 1e+18 standard deviations (1) from the mean of the "
+        "training split (2)"
+    )
+
+
+def test_targets_within_the_limit_have_a_finite_loss():
+    learned = HEAD.fit_targets({"price": [1.0, 3.0]})
+    encoded = HEAD.encode({"price": [9e17, -9e17]}, learned)
+    loss = HEAD.build_module(vector(5), learned).loss(torch.zeros(2, 1), encoded, UNREAD)
+    assert bool(torch.isfinite(loss.total))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from taskgraft.data.standardization import is_constant, mean_and_scale
+from taskgraft.data.standardization import LARGEST_SCALED, is_constant, mean_and_scale, scale_numbers, too_far
 
 
 @pytest.mark.parametrize("constant", [14.62, 0.1, 0.0, -7.3, 1e-300, 1e300, 3.3e9])
@@ -34,3 +34,16 @@ def test_numbers_whose_squares_underflow_have_scale_1():
 
 def test_a_scale_that_overflows_is_not_finite():
     assert not np.isfinite(mean_and_scale(np.array([1e300, -1e300]))[1])
+
+
+def test_numbers_too_far_from_the_mean_are_marked():
+    scaled, far = scale_numbers(np.array([1.0, 5.0, 4e18, -4e18, 1e308, np.nan]), 1.0, 2.0)
+    assert scaled[:2].tolist() == [0.0, 2.0]
+    assert far.tolist() == [False, False, True, True, True, True]
+    assert not scale_numbers(np.array([LARGEST_SCALED, -LARGEST_SCALED]), 0.0, 1.0)[1].any()
+    assert np.isfinite(np.float32(LARGEST_SCALED) ** 2)
+
+
+def test_a_number_too_far_is_named_with_the_limit():
+    assert too_far(3.25, 2.0) == "more than 1e+18 standard deviations (2) from the mean of the training split (3.25)"
+    assert too_far(0.0, 1.0) == "which is beyond ±1e+18, too large to compute with"

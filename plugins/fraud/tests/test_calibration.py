@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
+from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss
 
 from taskgraft_fraud.calibration import (
@@ -111,3 +113,33 @@ def test_a_calibration_survives_json():
 def test_without_calibration_probabilities_stay_the_same_bits():
     probabilities, positives = sample(10, 2.0)
     assert apply_calibration(probabilities, fit_calibration("none", probabilities, positives)) is probabilities
+
+
+@pytest.mark.parametrize("shift", [-60.0, -20.0, 0.0, 15.0])
+def test_the_temperature_is_that_of_a_reference_for_probabilities_of_any_size(shift):
+    rng = np.random.default_rng(4)
+    odds = rng.normal(shift, 3.0, 2_000)
+    probabilities, positives = from_log_odds(odds), rng.random(2_000) < 1 / (1 + np.exp(-(odds - shift) / 2))
+    given = log_odds(probabilities)
+
+    def loss(logarithm):
+        return np.mean(np.logaddexp(0, np.where(positives, -given, given) / np.exp(logarithm)))
+
+    bounds = (np.log(LOWEST), np.log(HIGHEST))
+    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-12})
+    found = fit_calibration("temperature", probabilities, positives).temperature
+    assert loss(np.log(found)) <= best.fun * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-10, 1e-3, 1.0])
+def test_the_isotonic_line_is_that_of_scikit_learn_for_probabilities_of_any_size(scale):
+    rng = np.random.default_rng(5)
+    positive = (rng.integers(1, 200, 500) / 400 * scale).astype(np.float32)
+    positives = rng.random(500) < positive / scale
+    probabilities = np.stack([1 - positive, positive], 1)
+    found = fit_calibration("isotonic", probabilities, positives).positive(probabilities)
+    margin = 1 / 502
+    reference = IsotonicRegression(y_min=margin, y_max=1 - margin, out_of_bounds="clip")
+    # by rank: scikit-learn's own answer must not depend on the scale either
+    ranks = np.unique(positive, return_inverse=True)[1].astype(float)
+    assert found == pytest.approx(reference.fit_transform(ranks, positives.astype(float)), abs=1e-6)

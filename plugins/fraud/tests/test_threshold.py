@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -98,3 +100,24 @@ def test_a_fraud_without_a_valid_amount_is_named_with_its_row():
         2: "the column 'amount' is empty",
         3: "the column 'amount' is '-1', and the cost of a missed fraud cannot be negative",
     }
+
+
+@pytest.mark.parametrize("exponent", [-100, -10, 10, 100])
+def test_the_threshold_of_least_cost_does_not_depend_on_the_currency(exponent):
+    scores, frauds = simulated(300)
+    losses = frauds * np.random.default_rng(3).exponential(80.0, 300)
+    expected = choose_by_costs(scores, losses, 7.0)
+    found = choose_by_costs(scores, losses * 2.0**exponent, 7.0 * 2.0**exponent)
+    assert (found.value, found.cost) == (expected.value, expected.cost * 2.0**exponent)
+
+
+@pytest.mark.parametrize("amount", [1e-30, 1e12, 1e30])
+def test_the_cost_of_the_threshold_is_the_exact_least_one(amount):
+    scores, frauds = simulated(40)
+    losses = (frauds * np.random.default_rng(3).uniform(0.5, 1.0, 40)) * amount
+    review = amount / 5
+    exact = [
+        sum((Fraction(review) if score > value else Fraction(loss)) for score, loss in zip(scores, losses, strict=True))
+        for value in [0.0, *sorted(scores)]
+    ]
+    assert choose_by_costs(scores, losses, review).cost == pytest.approx(float(min(exact)), rel=1e-12)

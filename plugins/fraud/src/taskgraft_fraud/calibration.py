@@ -91,14 +91,16 @@ def fit_isotonic(probabilities: Probabilities, positives: Positives) -> Isotonic
     """Fit isotonic regression (Zadrozny and Elkan, 2002) with scikit-learn.
 
     Its values stay 1 / (rows + 2) away from 0 and 1, since finitely many rows do not prove certainty; so a log loss stays
-    finite.
+    finite. It is fitted to ranks: scikit-learn takes probabilities for equal that differ by less than 1e-15.
     """
     from sklearn.isotonic import IsotonicRegression
 
     margin = 1 / (len(positives) + 2)
     line: Any = IsotonicRegression(y_min=margin, y_max=1 - margin, out_of_bounds="clip")
-    line.fit(probabilities[:, 1].astype(np.float64), positives.astype(np.float64))
-    return Isotonic(knots=tuple(zip(line.X_thresholds_.tolist(), line.y_thresholds_.tolist(), strict=True)))
+    distinct, ranks = np.unique(probabilities[:, 1].astype(np.float64), return_inverse=True)
+    line.fit(ranks.astype(np.float64), positives.astype(np.float64))
+    before = distinct[line.X_thresholds_.astype(np.int64)]
+    return Isotonic(knots=tuple(zip(before.tolist(), line.y_thresholds_.tolist(), strict=True)))
 
 
 def _sigmoid(odds: Numbers) -> Numbers:

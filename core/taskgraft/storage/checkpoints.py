@@ -12,6 +12,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from taskgraft.errors import TaskgraftError, join_words, shorten
+from taskgraft.files.cache_folder import cache_folder_errors
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import check_regular_file, read_small_file
 from taskgraft.storage.fingerprints import checkpoint_fingerprint
@@ -139,7 +140,8 @@ def translate_errors(name: str, what: str) -> Iterator[None]:
         what: what is being read ("its tokenizer").
     """
     try:
-        yield
+        with cache_folder_errors():
+            yield
     except TaskgraftError:
         raise
     except Exception as error:

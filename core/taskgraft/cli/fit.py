@@ -15,7 +15,7 @@ from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import join_words
 from taskgraft.recipes.result_settings import result_settings
-from taskgraft.storage.atomic_write import OutputError, remove_leftovers
+from taskgraft.storage.atomic_write import OutputError, remove_leftovers, remove_leftovers_in
 from taskgraft.storage.finished_run import FINISHED, STATE, FinishedRun, read_finished
 from taskgraft.storage.manifest import MANIFEST, SUMS, TENSORS, is_artifact
 from taskgraft.terminal import write_line
@@ -184,6 +184,8 @@ def _end_finished(artifact: Path, run_folder: Path, finished: FinishedRun, *, as
     for checkpoint in _checkpoints(run_folder):
         checkpoint.unlink()
     remove_leftovers(artifact)
+    for folder in (run_folder, *run_folder.glob("seed-*")):
+        remove_leftovers_in(folder)
     if as_json:
         print_json(finished.report)
     else:

@@ -23,6 +23,7 @@ from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.import_path import child_environment
 from taskgraft.preparation.identity import BASE_KEY, VERSIONS_KEY, composition_versions
 from taskgraft.progress import ProgressReporter
+from taskgraft.storage.atomic_write import make_folder
 from taskgraft.storage.documents import read_document
 from taskgraft.storage.run_directory import RUN as IDENTITY
 from taskgraft.storage.run_directory import RunDirectory, identity_changes, read_identity
@@ -96,7 +97,7 @@ class Runs:
         if (record := self._finished(setup, seed)) is not None:
             remove_checkpoint(folder)
             return record
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._request(setup, seed).write(folder)
         crash = _run_worker(folder, RECORD)
         record = (

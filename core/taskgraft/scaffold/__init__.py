@@ -15,7 +15,7 @@ from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.names import is_distribution, normalize_distribution
 from taskgraft.errors import TaskgraftError, closest_match, join_words
-from taskgraft.storage.atomic_write import OutputError, atomic_folder
+from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers
 
 KINDS: Mapping[str, type[Spec]] = {kind.axis: kind for kind in (BackboneSpec, HeadSpec, StrategySpec)}
 """The kinds of plugin that there is a template for."""
@@ -91,6 +91,7 @@ def write_plugin(names: PluginNames, folder: Path) -> list[Path]:
         OutputError: when the folder is in use, or cannot be written.
     """
     elsewhere = "choose another folder (--output)"
+    remove_leftovers(folder.absolute())
     if folder.is_dir() and any(folder.iterdir()):
         raise OutputError(str(folder), f"it is not empty; {elsewhere}", "plugin")
     if folder.exists() and not folder.is_dir():

@@ -29,6 +29,8 @@ from taskgraft.files.temporary_folder import lock_folder
 _NEW, _OLD = ".taskgraft-new", ".taskgraft-old"
 """The suffixes of temporary folders: what is being written, and what is being replaced."""
 
+_TEMPORARY = re.compile(rf"\.(.+)-[0-9a-f]{{8}}(?:{_NEW}|{_OLD})")
+
 _CANNOT_SYNC = frozenset({EACCES, EBADF, EINVAL, EISDIR, ENOSYS, ENOTSUP, EPERM})
 """The errors of file systems that cannot sync a folder, or a file. Others mean that the data did not reach the disk."""
 
@@ -116,23 +118,17 @@ def make_folder(path: Path) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left beside an output path. A previous folder that was being replaced comes back."""
-    with suppress(OSError):  # a folder that cannot be listed or changed fails later, with a reason
-        for found in _leftovers(path):
-            if (lock := _lock(found)) is not None:
-                if found.suffix == _OLD and not path.exists():
-                    found.rename(path)
-                shutil.rmtree(found, ignore_errors=True)
-                os.close(lock)
+    _remove_leftovers(path.parent, path.name)
+
+
+def remove_leftovers_in(folder: Path) -> None:
+    """Remove what killed processes left beside any output path in a folder."""
+    _remove_leftovers(folder, None)
 
 
 def interrupted_swaps(path: Path) -> list[Path]:
     """Find the previous folders of a path that interrupted swaps moved away."""
-    return [found for found in _leftovers(path) if found.suffix == _OLD]
-
-
-def _leftovers(path: Path) -> list[Path]:
-    name = re.compile(rf"\.{re.escape(path.name)}-[0-9a-f]{{8}}({_NEW}|{_OLD})")
-    return sorted(found for found in path.parent.iterdir() if name.fullmatch(found.name))
+    return [found for found, _ in _leftovers(path.parent, path.name) if found.suffix == _OLD]
 
 
 def write_problem(error: OSError | SafetensorError) -> str:
@@ -152,6 +148,22 @@ def sync(path: Path) -> None:
     except OSError as error:
         if error.errno not in _CANNOT_SYNC:
             raise
+
+
+def _remove_leftovers(folder: Path, name: str | None) -> None:
+    with suppress(OSError):  # a folder that cannot be listed or changed fails later, with a reason
+        for found, path in _leftovers(folder, name):
+            if (lock := _lock(found)) is not None:
+                if found.suffix == _OLD and not path.exists():
+                    found.rename(path)
+                shutil.rmtree(found, ignore_errors=True)
+                os.close(lock)
+
+
+def _leftovers(folder: Path, name: str | None) -> list[tuple[Path, Path]]:
+    """Find the temporary folders in a folder, those of one name or all, each with the path that it is for."""
+    found = ((path, _TEMPORARY.fullmatch(path.name)) for path in sorted(folder.iterdir()))
+    return [(path, folder / match[1]) for path, match in found if match and name in (None, match[1])]
 
 
 def _move(source: Path, path: Path) -> Path:

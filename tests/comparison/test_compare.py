@@ -1,6 +1,7 @@
 """Each comparison starts several processes, so there are few tests, with many assertions each."""
 
 import csv
+import hashlib
 import json
 import os
 import signal
@@ -76,6 +77,44 @@ def taskgraft_strategies():
     yield StrategySpec(name="fragile", summary="ends a process once", config=FragileConfig, build=_fragile)
 """
 
+BASED = f"""{OPENING}
+import hashlib
+from pathlib import Path
+
+from taskgraft.plugin import BackboneSpec
+
+
+class BasedConfig(Config):
+    positional = "path"
+    path: str
+
+
+def _describe(config):
+    from small_plugin import WordsConfig, describe_words
+
+    return describe_words(WordsConfig())
+
+
+def _build(config):
+    import torch
+    from backbones import Words
+    from small_plugin import WordsConfig
+
+    class Based(Words):
+        def fingerprint(self):
+            return hashlib.sha256(Path(config.path).read_bytes()).hexdigest()
+
+    based = Based(WordsConfig())
+    with torch.no_grad():
+        based.embedding.weight.mul_(float(Path(config.path).read_text()))
+    return based
+
+
+@hookimpl
+def taskgraft_backbones():
+    yield BackboneSpec(name="based", summary="words on a base", config=BasedConfig, describe=_describe, build=_build)
+"""
+
 STRATEGIES = [
     "linear-probe",
     "partial:9",
@@ -99,6 +138,7 @@ def folder(tmp_path, monkeypatch):
     with garden_in(tmp_path / "gardens" / "garden", alone=False) as garden:
         garden.plant(None, "taskgraft-small", module="small_plugin")
         garden.plant(FRAGILE, "fragile", module="fragile_plugin")
+        garden.plant(BASED, "based", module="based_plugin")
         yield place
 
 
@@ -233,6 +273,52 @@ def test_split_rows_are_the_same_for_all_seeds_so_runs_share_frozen_features(fol
         assert (record.rows, record.problem) == (6, None)
         shared.append(record.result.shared_seconds)
     assert shared[0] == 0.0 < shared[1]
+
+
+def test_finished_runs_are_kept_until_their_base_changes_and_then_repeated_by_name(folder):
+    (folder / "one").write_text("1.0")
+    (folder / "two").write_text("2.0")
+    command = ("compare", "intents.toml", "--backbone", "based:one", "--backbone", "based:two", "--test", "test.csv")
+
+    def compared(*others):
+        """Run it; return the score of each candidate, and what it said of runs."""
+        done = typed(*command, "--json", *others)
+        assert done.code == 0, done.err
+        said = [line for line in done.err.splitlines() if "repeated" in line or "finished" in line or "damaged" in line]
+        found = json.loads(done.out)
+        return {(one["backbone"], one["strategy"]): one["score"] for one in found["contenders"]}, said
+
+    first, said = compared()
+    assert said == []
+    out, probe = folder / "intents.compare", "linear-probe"
+    (left,) = out.glob("runs/*one*/run")
+    (left / "state.safetensors").write_bytes(b"of a process that was killed after it had written its record")
+    assert compared("--resume") == (first, ["All runs of this comparison are finished."])
+    assert list(out.glob("runs/*/run/state.safetensors")) == []
+
+    digests = [hashlib.sha256((folder / "one").read_bytes()).hexdigest()]
+    (folder / "one").write_text("-3.0")
+    digests.append(hashlib.sha256((folder / "one").read_bytes()).hexdigest())
+    one, two = (next(out.glob(f"runs/*{name}*/record.json")) for name in ("one", "two"))
+    two.write_text(two.read_text().replace('"rows": 30', '"rows": 31'))
+    second, said = compared("--resume")
+    damaged = f"{two.relative_to(folder)} is damaged (its content does not match its digest), so this run is repeated."
+    changed = f'base was "{digests[0]}", is "{digests[1]}"'
+    assert said == [damaged, f"The run of 'linear-probe' on 'based:one', seed 0, is repeated: {changed}."]
+    assert second["based:two", probe] == first["based:two", probe]
+    alone = tg.compose("based:one", "classification", probe)
+    alone.fit(
+        "train.csv", validation="valid.csv", inputs="text", target="label", training={"batch_size": 8}, quiet=True
+    )
+    assert second["based:one", probe] == alone.evaluate("test.csv", quiet=True).to_json()["metrics"]["accuracy"]
+
+    one.unlink()
+    (folder / "two").unlink()
+    done = typed(*command, "--resume")
+    assert done.code == 2
+    assert "Error: Cannot compare with the finished runs on 'based:two': its base cannot be read. " in done.err
+    assert "FileNotFoundError: [Errno 2] No such file or directory: 'two'" in done.err
+    assert two.is_file()
 
 
 # --- errors before anything runs

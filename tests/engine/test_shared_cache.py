@@ -1,19 +1,25 @@
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
+from backbones import Words
+from safetensors.torch import save_file
+from small_plugin import WordsConfig
 from small_tasks import Planned, assert_same_bits, classification, copied, sentences, training_stage, weights, words
 from torch import nn
 
 import taskgraft as tg
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
+from taskgraft.contract.config import Config
 from taskgraft.contract.plan import HeadSolver, Stage
 from taskgraft.engine.shared_cache import COST_FILE, LOCKS, EntryCost, SharedCache
 from taskgraft.preparation.identity import frozen_digest
 from taskgraft.storage.documents import write_document
+from taskgraft.storage.verified_tensors import read_verified, write_verified
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +140,118 @@ def test_an_entry_that_an_interrupted_run_computed_is_not_counted_again(tmp_path
 def made(cache):
     cache.append([0], Batch({"value": torch.zeros(1, 2)}))
     return cache.finish()
+
+
+def flip(name, place):
+    def damage(entry):
+        content = bytearray((entry / name).read_bytes())
+        content[place] ^= 1
+        (entry / name).write_bytes(content)
+
+    return damage
+
+
+def forge(change):
+    """Change the index of an entry, with its digest computed again."""
+
+    def damage(entry):
+        document, tensors = read_verified(entry / "index.safetensors")
+        change(document, tensors)
+        write_verified(entry / "index.safetensors", document, tensors)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (flip("0.bin", 3), "0.bin does not match its digest"),
+        (flip("index.safetensors", -1), "its content does not match its digest"),
+        (flip(COST_FILE, 20), "its content does not match its digest"),
+        (lambda entry: (entry / "0.bin").unlink(), "No such file or directory"),
+        (lambda entry: (entry / "0.bin").write_bytes(b""), "0.bin does not match its digest"),
+        (lambda entry: (entry / "index.safetensors").unlink(), "No such file or directory"),
+        (lambda entry: (entry / COST_FILE).unlink(), "it has no note.json"),
+        (
+            lambda entry: (entry / COST_FILE).write_text('{"seconds": 1.0, "memory": 3}'),
+            "its content does not match its digest",
+        ),
+        (
+            lambda entry: write_document(entry / COST_FILE, Config(), "cost"),
+            "it is invalid at 'seconds': field required",
+        ),
+        (
+            lambda entry: save_file({"order": torch.zeros(1)}, entry / "index.safetensors", {"store": "{}"}),
+            "it has another format than this version of taskgraft, which reads format 2",
+        ),
+        (forge(lambda document, tensors: document.pop("axes")), "it is invalid at 'axes': field required"),
+        (forge(lambda document, tensors: tensors.pop("order")), "its index describes other tensors than it holds"),
+        (
+            forge(lambda document, tensors: document.update(axes={"value": ["element"]})),
+            "its index describes other tensors than it holds",
+        ),
+        (
+            forge(lambda document, tensors: document.update(files={"value": "../../0.bin"})),
+            "its index does not name a file of the folder for each tensor",
+        ),
+        (
+            forge(lambda document, tensors: tensors.update(order=torch.tensor([3]))),
+            "its index does not number each row once",
+        ),
+        (
+            forge(lambda document, tensors: tensors.update({"lengths.element": torch.tensor([-1])})),
+            "its index has no valid lengths.element",
+        ),
+        (
+            forge(lambda document, tensors: tensors.update({"example.value": torch.zeros(2, 2)})),
+            "its index has no valid example row",
+        ),
+        (
+            forge(lambda document, tensors: tensors.update({"example.value": torch.zeros(1, 9)})),
+            "0.bin does not match its digest",
+        ),
+    ],
+)
+def test_a_damaged_entry_is_computed_again_with_a_sentence(tmp_path, damage, problem):
+    SharedCache(tmp_path).get_or_compute({}, made, print, resumed=False)
+    (entry,) = entries(tmp_path)
+    damage(entry)
+    said = []
+    shelf = SharedCache(tmp_path)
+    cache = shelf.get_or_compute({}, made, said.append, resumed=False)
+    assert said == [f"Cached frozen features in {entry} are damaged ({problem}), so they are computed again."]
+    assert torch.equal(cache.gather([0])["value"], torch.zeros(1, 2))
+    assert shelf.seconds == 0.0
+    shelf.get_or_compute({}, made, said.append, resumed=False)
+    assert len(said) == 1
+
+
+def test_a_file_in_place_of_an_entry_is_replaced(tmp_path):
+    SharedCache(tmp_path).get_or_compute({}, made, print, resumed=False)
+    (entry,) = entries(tmp_path)
+    shutil.rmtree(entry)
+    entry.write_text("")
+    said = []
+    SharedCache(tmp_path).get_or_compute({}, made, said.append, resumed=False)
+    assert said == [f"Cached frozen features in {entry} are damaged (Not a directory), so they are computed again."]
+
+
+class Based(Words):
+    """Words with a fingerprint."""
+
+    base = "one"
+
+    def fingerprint(self):
+        return self.base
+
+
+def test_another_base_of_the_same_weights_shares_nothing(tmp_path):
+    """Its processor's files may differ."""
+    fit(SharedCache(tmp_path), PROBE, backbone=Based(WordsConfig()))
+    other = Based(WordsConfig())
+    other.base = "another"
+    fit(SharedCache(tmp_path), PROBE, backbone=other)
+    assert len(entries(tmp_path)) == 4
 
 
 ONE_OF_MANY = """

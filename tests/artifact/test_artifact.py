@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from backbones import Words
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from small_plugin import WordsConfig
 from small_tasks import PARTS, Planned, changed, classification, copied, sentences, trained, training_stage, words
@@ -452,31 +453,41 @@ def test_a_path_that_cannot_be_written_is_an_error(tmp_path):
     assert str(caught.value) == f"The artifact cannot be written to {tmp_path / 'file' / 'a'}: File exists."
 
 
+def interrupt_writes(monkeypatch, written: int, error: BaseException) -> None:
+    """Raise an error in the middle of a file of an artifact, after so many of its files are written."""
+    calls = []
+
+    def interrupted(whole):
+        def write(*arguments):
+            calls.append(arguments)
+            whole(*arguments)
+            if len(calls) > written:
+                raise error
+
+        return write
+
+    monkeypatch.setattr("taskgraft.artifact.save.save_file", interrupted(save_file))
+    monkeypatch.setattr(Path, "write_text", interrupted(Path.write_text))
+
+
 @pytest.mark.parametrize("written", range(3))
 def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch, written):
-    model, whole, calls = probed(), Path.write_bytes, []
-
-    def interrupted(path: Path, content: bytes) -> int:
-        calls.append(path)
-        if len(calls) > written:
-            whole(path, content[:10])
-            raise KeyboardInterrupt
-        return whole(path, content)
-
-    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    model = probed()
+    interrupt_writes(monkeypatch, written, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         model.save(tmp_path / "intents")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_overwrite_leaves_the_old_artifact(artifact, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device (os error 28)")],
+)
+def test_an_interrupted_overwrite_leaves_the_old_artifact(artifact, monkeypatch, error):
     model, before = probed(), {path.name: path.read_bytes() for path in artifact.iterdir()}
-
-    def full(path: Path, content: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(SaveError, match="No space left on device"):
+    interrupt_writes(monkeypatch, 0, error)
+    with pytest.raises(SaveError) as caught:
         model.save(artifact, overwrite=True)
+    assert str(caught.value) == f"The artifact cannot be written to {artifact}: No space left on device."
     assert {path.name: path.read_bytes() for path in artifact.iterdir()} == before
     assert [path.name for path in artifact.parent.iterdir()] == [artifact.name]

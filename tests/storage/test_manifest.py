@@ -38,9 +38,9 @@ def artifact(tmp_path) -> Path:
     """The three files of an artifact."""
     folder = tmp_path / "intents"
     folder.mkdir()
-    files = {MANIFEST: CONTENTS.model_dump_json().encode(), TENSORS: b"tensors"}
-    for name, content in {**files, SUMS: checksums(files).encode()}.items():
-        (folder / name).write_bytes(content)
+    (folder / MANIFEST).write_text(CONTENTS.model_dump_json())
+    (folder / TENSORS).write_bytes(b"tensors")
+    (folder / SUMS).write_text(checksums(folder))
     return folder
 
 

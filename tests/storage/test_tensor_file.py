@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from taskgraft.files.regular_file import file_digest
 from taskgraft.storage.fingerprints import tensor_digest
-from taskgraft.storage.tensor_file import TensorFile, file_digest
+from taskgraft.storage.tensor_file import TensorFile
 
 TENSORS = {
     "a": torch.arange(6, dtype=torch.float32).reshape(2, 3),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save as serialize_tensors
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor
 
 from taskgraft.adaptation.base_weights import owner_of
@@ -23,7 +24,7 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.finite import weight_fault
 from taskgraft.errors import join_words
 from taskgraft.evaluation.baselines import resolve_baseline
-from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers
+from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers, write_problem
 from taskgraft.storage.component_paths import component_paths
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import (
@@ -57,13 +58,13 @@ def save(fitted: FittedTask, composition: Composition, recipe: Recipe, path: Pat
     if broken := [name for name in tensors if weight_fault(present[name]) is not None]:
         raise SaveError(str(path), f"the tensor {join_words(broken, 3)} contains values that are not finite")
     manifest = _manifest(path, composition, recipe, fitted, tensors).model_dump_json(indent=1) + "\n"
-    files = {TENSORS: serialize_tensors(tensors), MANIFEST: manifest.encode()}
     try:
         with atomic_folder(path) as folder:
-            for name, content in {**files, SUMS: checksums(files).encode()}.items():
-                (folder / name).write_bytes(content)
-    except OSError as error:
-        raise SaveError(str(path), str(error.strerror)) from None
+            save_file(tensors, folder / TENSORS)
+            (folder / MANIFEST).write_text(manifest, "utf-8")
+            (folder / SUMS).write_text(checksums(folder), "utf-8")
+    except (OSError, SafetensorError) as error:
+        raise SaveError(str(path), write_problem(error)) from None
     return path
 
 

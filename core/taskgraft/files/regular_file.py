@@ -4,6 +4,7 @@ Opening a named pipe may wait for ever, a device may have no end, and files of t
 """
 
 import errno
+import hashlib
 import os
 import stat
 from functools import cache
@@ -74,6 +75,12 @@ def read_small_file(path: str | os.PathLike[str], most: int) -> bytes:
     if len(content) < size:
         raise OSError(errno.EIO, SHORTENED, os.fspath(path))
     return content
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a regular file of any size, in hexadecimal. Raises OSError as :func:`open_regular_file` does."""
+    with open_regular_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check(status: os.stat_result, most: int | None, path: str | os.PathLike[str]) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import TaskgraftError
 from taskgraft.files.json_text import parse_json
-from taskgraft.files.regular_file import check_regular_file, read_small_file
+from taskgraft.files.regular_file import check_regular_file, file_digest, read_small_file
 from taskgraft.storage.atomic_write import interrupted_swaps
 
 SCHEMA = 1
@@ -123,9 +122,9 @@ def cannot_be_read(folder: Path, error: OSError) -> InvalidArtifact:
     return InvalidArtifact(str(folder), f"{name:.80} cannot be read ({error.strerror or error})")
 
 
-def checksums(files: Mapping[str, bytes]) -> str:
-    """Write checksums in the format that ``sha256sum --check`` reads."""
-    return "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+def checksums(folder: Path) -> str:
+    """Return the checksums of the files of an artifact, in the format that ``sha256sum --check`` reads."""
+    return "".join(f"{file_digest(folder / name)}  {name}\n" for name in (TENSORS, MANIFEST))
 
 
 def rebase_data_paths(recipe: Recipe, start: Path, to: Path) -> Recipe:

@@ -142,12 +142,6 @@ class TensorFile:
         return content
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal. Raises OSError."""
-    with open_regular_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _bytes(values: Tensor) -> memoryview:
     """View a contiguous tensor on the CPU as bytes."""
     return values.reshape(-1).view(torch.uint8).numpy().data

@@ -18,6 +18,7 @@ from taskgraft.builtin.heads.element_classification import ElementClassification
 from taskgraft.builtin.heads.masked_elements import MaskedElements
 from taskgraft.builtin.strategies.distill import Distill, DistillConfig
 from taskgraft.contract.plan import HeadSolver, Stage
+from taskgraft.engine.shared_cache import SharedCache
 
 ROWS, BATCH = 23, 5  # neither divides by two; the last batch has three rows
 
@@ -39,6 +40,7 @@ def models(teacher: str = "teacher") -> dict[str, tuple[tg.Head, tuple[Stage, ..
         "partial": (classification(), (last,), {}),
         "probe": (classification(), (probe,), {}),
         "probe, then partial": (classification(), (probe, last), {}),
+        "sharing a cache": (classification(), (probe, last), {}),
         "one row per batch": (classification(), (training_stage(*PARTS, rate=1e-3, epochs=1),), {"batch_size": 1}),
         "settled": (Cautious(), (every,), {}),
         "elements": (ElementClassification(ElementClassificationConfig()), (every,), {}),
@@ -54,6 +56,8 @@ def main(folder: Path, processes: int, teacher: str) -> None:
     numbers, process = {}, int(os.environ.get("RANK", "0"))
     for name, (head, stages, training) in models(teacher).items():
         model = tg.compose(words(dropout=0.0), head, Planned(*stages))
+        if name == "sharing a cache":
+            model.shared_cache = SharedCache(folder / "shelf")
         target = {ElementClassification: "tags", MaskedElements: ()}.get(type(head), "label")
         run = model.fit(
             rows, validation=validation, target=target, training={"batch_size": BATCH} | training, quiet=True

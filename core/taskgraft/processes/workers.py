@@ -134,8 +134,9 @@ class _Worker:
         try:
             result = self._channel.receive(timeout)
         except TimeoutError:
+            seconds = "1 second" if timeout == 1 else f"{timeout:g} seconds"
             raise WorkerLost(
-                f"A loader process has not answered for {timeout:g} seconds. If a single batch takes longer, raise the "
+                f"A loader process has not answered for {seconds}. If a single batch takes longer, raise the "
                 f"environment variable {TIMEOUT_VARIABLE} (in seconds). {_ADVICE}."
             ) from None
         except (EOFError, OSError):

@@ -118,6 +118,7 @@ from .files.regular_file import (
 from .engine.new_tensors import ModelTooLarge as ModelTooLarge, limit_new_tensors as limit_new_tensors
 from .reading.read import read_file as read_file
 from .data.standardization import (
+    LARGEST_SCALED as LARGEST_SCALED,
     is_constant as is_constant,
     mean_and_scale as mean_and_scale,
     scale_numbers as scale_numbers,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -234,6 +235,45 @@ def test_a_fit_that_skips_invalid_rows_evaluates_the_other_validation_rows(overf
     kept = {name: [value for row, value in enumerate(values) if row != 3] for name, values in rows.items()}
     assert report.metrics.rows == 11
     assert dict(report.metrics) == dict(model.evaluate(kept, quiet=True))
+
+
+def test_early_stopping_never_keeps_an_epoch_without_finite_predictions(tmp_path, monkeypatch):
+    """The first epoch overflows: with a loss that compares as NaN does, it would stay the best one."""
+    computed, passes = Words.forward_from_cut, []
+
+    def forward_from_cut(self, cut, state, layout):
+        features = computed(self, cut, state, layout)
+        long = bool((state.lengths["element"] == 9).any())
+        passes.append(long)
+        return (
+            features if not long or passes.count(True) > 1 else replace(features, values=(features.value * torch.nan,))
+        )
+
+    monkeypatch.setattr(Words, "forward_from_cut", forward_from_cut)
+    model = tg.compose("small-words", "classification", FULL)
+    training = {"epochs": 3, "patience": 3}
+    run = tmp_path / "run"
+    rows = {"text": [LONG] * 4, "label": ["a", "b", "a", "b"]}
+    model.fit(sentences(), target="label", validation=rows, on_bad_row="skip", training=training, run=run, quiet=True)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["validation_loss"] for line in lines if "validation_loss" in line]
+    assert losses[0] is None
+    assert all(loss > 0 for loss in losses[1:])
+    assert model.fitted.chosen["epoch"] > 1
+
+
+def test_validation_rows_that_only_the_end_finds_do_not_lose_the_fit(overflowing_to_nan, capfd):
+    """No more validation rows are evaluated after an epoch than there are training rows; the end predicts all of them."""
+    model = tg.compose("small-words", "classification", FULL)
+    rows = rows_with({7}, 12)
+    report = model.fit(sentences(4), target="label", validation=rows, training={"epochs": 1})
+    assert report.metrics == {}
+    expected = (
+        "The model is fitted, but its validation rows could not be evaluated. the validation data, row 7: "
+        f"{PREDICTION}.\n{FIX_OR_SKIP}\n"
+    )
+    assert expected in capfd.readouterr().err
+    assert len(model.predict(sentences(4), quiet=True)) == 4
 
 
 def test_a_fit_names_training_rows_whose_cached_features_are_not_finite(overflowing_to_nan):

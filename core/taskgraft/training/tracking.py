@@ -1,5 +1,6 @@
 """Metric logging: metrics.jsonl in the run directory, and accelerate's trackers; makes the Accelerator."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ from taskgraft.storage.run_directory import RunDirectory
 
 
 def log_metrics(accelerator: Accelerator, directory: RunDirectory | None, step: int, values: Mapping[str, Any]) -> None:
-    """Log values to the run directory, if there is one, and numbers to the trackers; ``step`` is that of the run, from 1."""
+    """Log values to the run directory, if there is one, and numbers to the trackers; ``step`` is that of the run, from 1.
+
+    A number that is not finite is null in the run directory: JSON has none of those.
+    """
     if directory is not None:
-        directory.append_metrics(values)
+        lost = {key for key, value in values.items() if isinstance(value, float) and not math.isfinite(value)}
+        directory.append_metrics({key: None if key in lost else value for key, value in values.items()})
     if accelerator.trackers:
         numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
         accelerator.log(numbers, step=step)

@@ -23,6 +23,7 @@ from taskgraft_protein.contact_map import ContactMap
 from taskgraft_protein.contact_settings import ContactMapConfig
 from taskgraft_protein.contacts import contact_precision
 
+FAR = "more than 1e+18 from the first position, so no distance can be computed"
 PAIR = FeatureDescription(Layout.PAIR, (3,))
 
 
@@ -107,6 +108,8 @@ def test_the_target_description_holds_the_share_of_contacts():
         (7, "the target column 'positions' is 7, not a list with [x, y, z] per element"),
         ([[0, 0, 0], [1, 2]], "the position of element 1 in 'positions' is [1, 2], not three numbers"),
         ([[0, 0, "far"]], "the position of element 0 in 'positions' is [0, 0, 'far'], not three numbers"),
+        ([[0, 0, 0], [1e39, 0, 0]], f"the position of element 1 in 'positions' is [1e+39, 0, 0], {FAR}"),
+        ([[math.inf, 0, 0], [0, 0, 0]], f"the position of element 0 in 'positions' is [inf, 0, 0], {FAR}"),
     ],
 )
 def test_a_value_that_is_not_a_list_of_positions_is_invalid(value, reason):
@@ -116,6 +119,14 @@ def test_a_value_that_is_not_a_list_of_positions_is_invalid(value, reason):
 
 
 # --- loss and predictions
+
+
+@pytest.mark.parametrize("offset", [1e6, -1e8, 1e10])
+def test_where_a_chain_is_in_space_changes_no_contact(offset):
+    chains = TARGETS["positions"]
+    moved = [[one and [number + offset for number in one] for one in chain] for chain in chains]
+    for there, here in zip(truth_of(moved), truth_of(chains), strict=True):
+        assert np.array_equal(there, here)
 
 
 def build(features, **settings):

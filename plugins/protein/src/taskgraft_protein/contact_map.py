@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from taskgraft.plugin import (
     ELEMENT_AXIS,
+    LARGEST_SCALED,
     Batch,
     Columns,
     FeatureDescription,
@@ -78,7 +79,9 @@ class ContactMap(Head[ContactMapTarget]):
         return ContactMapTarget(column=column, distance=distance, separation=separation, share=share)
 
     def encode(self, targets: Columns, target: ContactMapTarget) -> Batch:
-        """Encode as ``position``: ``(batch, element, 3)`` float32, in Ångström, and ``known``: ``(batch, element)`` bool."""
+        """Encode as ``position``: ``(batch, element, 3)`` float32, in Ångström from the first known one of a row, and ``known``:
+        ``(batch, element)`` bool.
+        """
         ((column, values),) = targets.items()
         rows = _parse_positions(column, values)
         counts = [len(row) for row in rows]
@@ -194,7 +197,10 @@ class _SequenceContacts(_Contacts):
 
 
 def _parse_positions(column: str, values: Sequence[Any]) -> list[NDArray[np.float32]]:
-    """Parse positions: ``(element, 3)`` float32 per row, NaN for unknown positions."""
+    """Parse positions: ``(element, 3)`` float32 per row, from the first known one; NaN for unknown positions.
+
+    Distances stay as they are. In float32, positions far from 0 would be rounded to more than the distance of a contact.
+    """
     rows: list[NDArray[np.float32]] = []
     reasons: dict[int, str] = {}
     for index, value in enumerate(values):
@@ -212,7 +218,7 @@ def _parse_row(column: str, value: Any) -> NDArray[np.float32]:
         raise ValueError(f"the target column '{column}' is empty")
     if isinstance(value, str | bytes | dict) or not hasattr(value, "__len__"):
         raise ValueError(f"the target column '{column}' is {value!r:.60}, not a list with [x, y, z] per element")
-    positions = np.full((len(value), 3), np.nan, np.float32)
+    positions = np.full((len(value), 3), np.nan, np.float64)
     for element, position in enumerate(value):
         if is_missing(position):
             continue
@@ -223,7 +229,16 @@ def _parse_row(column: str, value: Any) -> NDArray[np.float32]:
             numbers = ()
         if len(numbers) != 3:
             raise ValueError(f"the position of element {element} in '{column}' is {position!r:.60}, not three numbers")
-    return positions
+    known = ~np.isnan(positions).any(1)
+    if not known.any():
+        return positions.astype(np.float32)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        centred = positions - positions[known][0]
+    if (far := known & ~(np.abs(centred) <= LARGEST_SCALED).all(1)).any():
+        element = int(far.argmax())
+        problem = f"more than {LARGEST_SCALED:g} from the first position, so no distance can be computed"
+        raise ValueError(f"the position of element {element} in '{column}' is {value[element]!r:.60}, {problem}")
+    return np.asarray(centred, np.float32)
 
 
 def _split_known(positions: NDArray[np.float32]) -> tuple[Tensor, Tensor]:

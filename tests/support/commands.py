@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from fcntl import ioctl
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 import taskgraft.cli.app  # a garden hides libraries that are not imported yet
 import taskgraft.cli.console  # noqa: F401
@@ -37,6 +37,21 @@ def typed(*arguments: object) -> Typed:
             code = end.code
     assert isinstance(code, int)
     return Typed(code, out.getvalue(), err.getvalue())
+
+
+def typed_in(encoding: str, *arguments: object) -> Typed:
+    """Run a command in this process, with output in some encoding that is not forgiving."""
+    out, err = (TextIOWrapper(BytesIO(), encoding, "strict") for _ in range(2))
+    code = None
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        out.flush()
+        err.flush()
+    assert isinstance(code, int)
+    return Typed(code, *(stream.buffer.getvalue().decode(encoding) for stream in (out, err)))  # type: ignore[attr-defined]
 
 
 def apart(*arguments: object) -> Typed:

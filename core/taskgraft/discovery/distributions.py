@@ -44,7 +44,7 @@ def iter_entry_points(group: str) -> Iterator[tuple[PluginSource, EntryPoint]]:
 
 def is_installed(name: str) -> bool:
     """Tell whether a distribution is installed."""
-    return next(iter(distributions(name=name)), None) is not None
+    return bool(name) and next(iter(distributions(name=name)), None) is not None
 
 
 def _read_metadata(one: Distribution) -> tuple[str, str, str] | None:

@@ -21,3 +21,17 @@ def ended_within(seconds: float, processes: Sequence[int]) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def children(process: int) -> list[int]:
+    """The processes that one has started, and that have not been waited for."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if parent == process:
+                found.append(int(folder.name))
+    return found

@@ -101,7 +101,7 @@ def test_without_harm_every_command_succeeds(place, tmp_path):
 def test_killed_at_every_chunk(place):
     tally = Tally("loader processes killed or silent")
     for command in COMMANDS:
-        for after in range(5):
+        for after in range(4):
             for act, message in ((kill, KILLED), (wait, SILENT)):
                 outcome = run(place, command, act, after)
                 held = (outcome.code, outcome.text, outcome.timed_out) == (2, message, False) and left(place) == []

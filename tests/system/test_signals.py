@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes_left import ended_within, is_running
+from processes_left import children, ended_within, is_running
 from small_recipe import RECIPE, fitted_recipe
 
 pytestmark = pytest.mark.slow
@@ -103,19 +103,6 @@ def test_a_fit_under_nohup_goes_on(place):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 143
-
-
-def children(process: int) -> list[int]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if parent == process:
-                found.append(int(folder.name))
-    return found
 
 
 def start_comparison(place: Path, output: str) -> tuple[subprocess.Popen, list[int]]:

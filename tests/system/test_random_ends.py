@@ -1,0 +1,123 @@
+"""Commands with loader processes, ended by a signal at a random moment: nothing is left, or the next process removes it."""
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from attacks import Outcome, Tally
+from processes_left import children, ended_within
+from small_recipe import fitted_recipe, write_rows
+
+from taskgraft.cli.main import main
+from taskgraft.files.temporary_folder import remove_left_folders
+from taskgraft.storage.atomic_write import remove_leftovers_in
+
+pytestmark = pytest.mark.slow
+
+CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+COMMANDS = {
+    "fit": ("fit", "many.toml", "-q", "-o", "out", "--overwrite"),
+    "predict": ("predict", "intents", "many.csv", "-q", "-o", "out.csv", "--overwrite"),
+    "evaluate": ("evaluate", "intents", "many.csv", "-q"),
+    "features": ("features", "small-words", "many.csv", "--input", "text", "-q", "-o", "out.npy", "--overwrite"),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    with fitted_recipe(tmp_path_factory.mktemp("ends")) as folder:
+        write_rows(folder / "many.csv", 5_000, 2)
+        recipe = (folder / "intents.toml").read_text()
+        (folder / "many.toml").write_text(recipe.replace('"train.csv"', '"many.csv"'))
+        (folder / "temporary").mkdir()
+        yield folder
+
+
+def start(place: Path, command: str) -> int:
+    """Start a command in a forked process; return its number once it handles signals."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.chdir(place)
+            os.dup2(os.open("output", os.O_CREAT | os.O_TRUNC | os.O_WRONLY), 1)
+            os.dup2(1, 2)
+            sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
+            os.environ["TASKGRAFT_WORKERS"] = "2"
+            tempfile.tempdir = str(place / "temporary")
+            handled = signal.signal
+
+            def signal_and_say(number, handler):
+                result = handled(number, handler)
+                if number == signal.SIGHUP and callable(handler):
+                    os.write(writing, b"1")
+                return result
+
+            signal.signal = signal_and_say
+            main(COMMANDS[command])
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        finally:
+            with suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+    os.close(writing)
+    os.read(reading, 1)
+    os.close(reading)
+    return child
+
+
+def attack(place: Path, command: str, number: signal.Signals, delay: float) -> tuple[bool, Outcome, str]:
+    """End a command after some seconds; return whether that held, and why not."""
+    process = start(place, command)
+    began = time.monotonic()
+    time.sleep(delay)
+    workers = children(process)
+    os.kill(process, number)
+    _, status = os.waitpid(process, 0)
+    seconds, code = time.monotonic() - began - delay, os.waitstatus_to_exitcode(status)
+    outcome = Outcome(code, seconds, 0, (place / "output").read_text(), False)
+    problems = []
+    if not ended_within(1.0, workers):
+        problems.append("a loader process goes on")
+    if code not in (CODES[number], 0):
+        problems.append(f"the code is {code}")
+    if code == CODES[signal.SIGTERM] and not outcome.text.startswith("Interrupted"):
+        problems.append("it says something else")
+    if number == signal.SIGKILL:  # as the next process does, before its first folder and its first output
+        remove_left_folders(place / "temporary")
+        remove_leftovers_in(place)
+    if hidden := [path.name for path in place.glob(".*")]:
+        problems.append(f"left: {hidden}")
+    if temporary := os.listdir(place / "temporary"):
+        problems.append(f"temporary: {temporary}")
+    return not problems, outcome, "; ".join(problems)
+
+
+def ends(place: Path, trials: int, seed: int) -> Tally:
+    tally, chance = Tally("commands ended by a signal at a random moment"), random.Random(seed)
+    for trial in range(trials):
+        command, number = [*COMMANDS][trial % len(COMMANDS)], [*CODES][trial % len(CODES)]
+        delay = chance.uniform(0.0, 1.5)
+        held, outcome, why = attack(place, command, number, delay)
+        tally.count(f"trial {trial}: {command}, {number.name} after {delay:.3f} s", held, outcome, why)
+    return tally
+
+
+def test_nothing_is_left(place):
+    tally = ends(place, 6, seed=0)
+    assert tally.failures == []
+
+
+@pytest.mark.attack
+def test_nothing_is_left_after_many_ends(place):
+    ends(place, 240, seed=1).check()

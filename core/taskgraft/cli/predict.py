@@ -31,6 +31,12 @@ def predict_command(
     reader: options.ReaderOption = None,
     overrides: options.DataSetOption = None,
     overwrite: options.OverwriteOption = False,
+    escape_formulas: Annotated[
+        bool,
+        typer.Option(
+            "--escape-formulas", help="Put an apostrophe before texts that a spreadsheet would run as formulas (=1+1)."
+        ),
+    ] = False,
     batch_size: options.BatchSizeOption = None,
     base: options.BaseOption = None,
     device: options.DeviceOption = "auto",
@@ -61,6 +67,7 @@ def predict_command(
         top=top,
         keep=options.split_names(keep),
         overwrite=overwrite,
+        escape_formulas=escape_formulas,
         on_bad_row=on_bad_row,
         settings=settings,
         batch_size=batch_size,

@@ -97,14 +97,16 @@ def predict_to_file(
     output: str | Path | TextIO,
     form: Literal["csv", "jsonl"],
     columns: tuple[bool, int | None, tuple[str, ...]],
-    overwrite: bool,
+    safety: tuple[bool, bool],
     options: PredictionOptions,
 ) -> int:
     """Predict into a file or a text stream. Arguments, result and errors as for :meth:`taskgraft.TaskModel.predict_to`.
 
     Args:
         columns: whether to add probabilities, how many of the most likely classes, and the columns to keep.
+        safety: whether to overwrite a file, and whether to escape formulas.
     """
+    overwrite, escape_formulas = safety
     if isinstance(output, str | Path):
         output = Path(output)
         check_output(output, "predictions", overwrite=overwrite, data=data)
@@ -120,6 +122,7 @@ def predict_to_file(
         output,
         form=form,
         overwrite=overwrite,
+        escape_formulas=escape_formulas,
         on_bad_row=predictor.on_bad_row,
         reporter=predictor.reporter,
     )

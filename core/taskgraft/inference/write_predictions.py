@@ -10,7 +10,7 @@ from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.inference.errors import InferenceError
 from taskgraft.inference.prediction_table import GRID_TARGETS, OutputTable, PredictionColumns
 from taskgraft.inference.row_results import PREDICTION_ADVICE, OnInvalidRow
-from taskgraft.inference.writers import CsvWriter, check_output, open_writer, writer_type
+from taskgraft.inference.writers import CsvWriter, EscapingCsvWriter, check_output, open_writer, writer_type
 from taskgraft.progress import ProgressReporter
 
 ROWS_PER_WINDOW, GRIDS_PER_WINDOW = 4_096, 64
@@ -35,6 +35,7 @@ def write_predictions(
     *,
     form: Literal["csv", "jsonl"] = "csv",
     overwrite: bool = False,
+    escape_formulas: bool = False,
     on_bad_row: OnInvalidRow = "error",
     reporter: ProgressReporter,
 ) -> tuple[int, Mapping[int, str]]:
@@ -45,6 +46,7 @@ def write_predictions(
 
     Args:
         form: of a text stream.
+        escape_formulas: as for :class:`taskgraft.inference.writers.EscapingCsvWriter`.
         on_bad_row: with "skip", a column has the line of each row, or its number; with "null", a column has the reasons.
 
     Returns:
@@ -56,7 +58,7 @@ def write_predictions(
         InvalidRows: listing all invalid rows, if they are an error or no other row is left.
         InferenceError, NoProbabilities: for two columns of one name, or what these predictions do not have.
     """
-    _check_request(rows, columns, output, form, overwrite=overwrite)
+    _check_request(rows, columns, output, form, overwrite=overwrite, escape_formulas=escape_formulas)
     size = GRIDS_PER_WINDOW if columns.target in GRID_TARGETS else ROWS_PER_WINDOW
     starts = range(0, len(rows), size) or range(1)
     invalid: dict[int, str] = {}
@@ -68,7 +70,8 @@ def write_predictions(
         place = _unused_name(output) if invalid and on_bad_row == "error" else output
         return place
 
-    with open_writer(output, "predictions", len(rows), form, destination) as writer:
+    create = EscapingCsvWriter if escape_formulas else None
+    with open_writer(output, "predictions", len(rows), form, destination, create) as writer:
         for start in reporter.track(starts, "predicting", len(starts)):
             window = _window(rows, start, size)
             nothing_to_lose = on_bad_row == "error" and (start == 0 or not isinstance(output, Path))
@@ -99,11 +102,16 @@ def write_predictions(
 
 
 def _check_request(
-    rows: Rows, columns: PredictionColumns, output: Path | TextIO, form: str, *, overwrite: bool
+    rows: Rows, columns: PredictionColumns, output: Path | TextIO, form: str, *, overwrite: bool, escape_formulas: bool
 ) -> None:
     if isinstance(output, Path):
         check_output(output, "predictions", overwrite=overwrite)
-    if columns.target in GRID_TARGETS and writer_type(output, "predictions", form) is CsvWriter:
+    is_csv = writer_type(output, "predictions", form) is CsvWriter
+    if escape_formulas and not is_csv:
+        raise InferenceError(
+            "Formulas are escaped in CSV files alone. Write a .csv file, or leave out escape_formulas (--escape-formulas)."
+        )
+    if columns.target in GRID_TARGETS and is_csv:
         raise InferenceError(
             "This model predicts a grid of labels for each row, which a CSV cell cannot hold. Write a .jsonl or .parquet "
             'file, or print JSON lines (--json, form="jsonl").'

@@ -6,11 +6,13 @@ A file is written under a temporary name and renamed when it is complete, so an 
 import csv
 import json
 import os
+import re
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any, ClassVar, Literal, TextIO
 from zipfile import ZipFile
 
@@ -32,6 +34,9 @@ _STARTS, _LENGTHS = "starts", "lengths"
 
 _CHUNK_ROWS, _CHUNK_BYTES = 4_096, 1 << 24
 """Rows of a column that are converted at a time, and bytes that are copied at a time."""
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 
 _Output = Literal["predictions", "features"]
 
@@ -94,14 +99,16 @@ def open_writer(
     rows: int,
     form: str = "csv",
     destination: Callable[[], Path] | None = None,
+    create: type[Writer] | None = None,
 ) -> Iterator[Writer]:
     """Open a file, which appears if all goes well, or use an open text stream of a form. Raises OutputError.
 
     Args:
         rows: the number of rows that will be written.
         destination: returns the path at which the file appears, once it is complete; ``output`` by default.
+        create: the class of the writer; that of the file's suffix by default.
     """
-    create = writer_type(output, what, form)
+    create = create or writer_type(output, what, form)
     if not isinstance(output, Path):
         yield create(output, rows)
         return
@@ -120,12 +127,30 @@ class CsvWriter(Writer):
     binary = False
 
     def write(self, table: pa.Table) -> None:
-        writer = csv.writer(self._file, lineterminator="\n")
+        lines: Any = SimpleNamespace(write=lambda line: self._file.write(f"{line[:-2]}\n"))
+        writer = csv.writer(lines, lineterminator="\r\n")  # so that it quotes a cell with a carriage return, too
         if not self._has_header:
-            writer.writerow(table.column_names)
+            writer.writerow(map(self.cell, table.column_names))
             self._has_header = True
-        columns = [map(_csv_cell, _python_values(column)) for column in table.columns]
+        columns = [map(self.cell, _python_values(column)) for column in table.columns]
         writer.writerows(zip(*columns, strict=True))
+
+    def cell(self, value: Any) -> Any:
+        """Convert a value to what the csv module writes."""
+        return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+
+
+class EscapingCsvWriter(CsvWriter):
+    """CSV in which a text that a spreadsheet would take for a formula has an apostrophe in front.
+
+    These are texts that begin with =, +, -, @ (also in full width), a tab or a line end, unless they are numbers. Read back as
+    data, such a text has the apostrophe.
+    """
+
+    def cell(self, value: Any) -> Any:
+        cell = super().cell(value)
+        formula = isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(cell)
+        return f"'{cell}" if formula else cell
 
 
 class JsonLinesWriter(Writer):
@@ -221,10 +246,6 @@ def _python_values(column: pa.ChunkedArray) -> Sequence[Any]:
     if pa.types.is_float32(column.type):
         return [None if text is None else float(text) for text in column.cast(pa.string()).to_pylist()]
     return column.to_pylist()  # type: ignore[no-any-return]
-
-
-def _csv_cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
 
 
 def _feature_arrays(table: pa.Table) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:

@@ -221,6 +221,7 @@ class TaskModel:
         top: int | None = None,
         keep: Sequence[str] = (),
         overwrite: bool = False,
+        escape_formulas: bool = False,
         on_bad_row: str = "error",
         settings: Mapping[str, Any] | None = None,
         batch_size: int | None = None,
@@ -238,17 +239,15 @@ class TaskModel:
             top: number of most likely classes to add, with their probabilities.
             keep: columns of the data to copy, placed before the predictions.
             overwrite: whether to replace an existing file.
+            escape_formulas: whether texts in a CSV that a spreadsheet would run (``=1+1``) get an apostrophe in front.
             data, on_bad_row, settings, batch_size, quiet: as for :meth:`predict`.
 
         Returns:
             the number of predictions.
         """
-        fitted, options = (
-            self._require_fitted("predict"),
-            PredictionOptions(on_bad_row, settings, batch_size, quiet),
-        )
-        columns = probabilities, top, tuple(keep)
-        return predict_to_file(fitted, self.recipe, data, output, form, columns, overwrite, options)
+        fitted, options = self._require_fitted("predict"), PredictionOptions(on_bad_row, settings, batch_size, quiet)
+        columns, safety = (probabilities, top, tuple(keep)), (overwrite, escape_formulas)
+        return predict_to_file(fitted, self.recipe, data, output, form, columns, safety, options)
 
     @entry_point("merge the inserted modules. Close other programs, or give fewer rows to compare.")
     def merge(self, *, check: Any = None) -> None:

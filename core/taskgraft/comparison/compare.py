@@ -19,7 +19,10 @@ from taskgraft.comparison.runs import RUNS, SHARED_CACHE, CandidateSetup, Compar
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, TargetKind
 from taskgraft.contract.recipe import ComponentRef, Recipe
+from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, StrategySpec
+from taskgraft.data.column_matching import match_columns
+from taskgraft.data.named_files import digest_named_files, file_columns
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftWarning, closest_match, join_words
 from taskgraft.files.regular_file import read_small_file
@@ -27,7 +30,7 @@ from taskgraft.preparation.identity import VERSIONS_KEY, run_identity
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import reader_with_formats, verbatim_columns
 from taskgraft.reading.read import read_rows
-from taskgraft.reading.splitting import read_train_and_validation
+from taskgraft.reading.splitting import read_train_and_validation, split_columns
 from taskgraft.recipes.files import read_recipe
 from taskgraft.storage.atomic_write import atomic_file
 from taskgraft.storage.run_directory import MAX_IDENTITY, RUN, RunDirectory
@@ -81,7 +84,7 @@ def compare(
     out, reporter = Path(folder), ProgressReporter(quiet=quiet)
     _check_recipe(recipe, seeds, has_test=test is not None)
     _check_folder(out, resume=resume, overwrite=overwrite)
-    identity = _comparison_identity(recipe, test)
+    identity = _comparison_identity(recipe, test, reporter)
     directory = RunDirectory(out, results=(RUNS, SHARED_CACHE, _TABLE, _FIGURE))
     directory.open(identity, resume=resume)
     try:
@@ -170,7 +173,7 @@ def _is_comparison(out: Path) -> bool:
         return False
 
 
-def _comparison_identity(recipe: Recipe, test: str | Path | None) -> dict[str, Any]:
+def _comparison_identity(recipe: Recipe, test: str | Path | None, reporter: ProgressReporter) -> dict[str, Any]:
     """Return what must not change if a comparison is resumed: everything but the candidates. Reads all rows."""
     data = recipe.data
     verbatim = verbatim_columns(data, _backbone_description(recipe), _head_description(recipe).target)
@@ -190,8 +193,22 @@ def _comparison_identity(recipe: Recipe, test: str | Path | None) -> dict[str, A
             some.column(column)  # raises when there is no such column
     identity = run_identity(recipe, rows, validation)
     identity["test rows"] = None if test_rows is None else test_rows.digest()
+    if columns := _file_columns(recipe, rows):
+        for kind, named in (("training", rows), ("validation", validation), ("test", test_rows)):
+            if named is not None:
+                identity[f"{kind} files"] = digest_named_files(named, columns, reporter, f"{kind} rows")
     identity[VERSIONS_KEY] = result_versions([resolve(catalog(), HeadSpec, recipe.head).source.distribution])
     return {key: value for key, value in identity.items() if key not in (BackboneSpec.axis, StrategySpec.axis)}
+
+
+def _file_columns(recipe: Recipe, rows: Rows) -> list[str]:
+    """List the columns whose texts name files, for the backbone of the recipe."""
+    backbone, head, data = _backbone_description(recipe), _head_description(recipe), recipe.data
+    if not file_columns(backbone, head, {role.name: role.name for role in backbone.inputs}, data.target):
+        return []
+    exclude = (*data.exclude, *(() if data.inputs else split_columns(data, catalog())))
+    columns = match_columns(data.inputs or None, backbone, rows, data.target, exclude)
+    return file_columns(backbone, head, columns, data.target)
 
 
 def _summarize(

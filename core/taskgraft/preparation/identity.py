@@ -10,8 +10,10 @@ from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import Rows
 from taskgraft.data.examples import EncodedDataset
+from taskgraft.data.named_files import digest_named_files, file_columns
 from taskgraft.preparation.distillation import teacher_checksums
 from taskgraft.preparation.prepare import Preparation
+from taskgraft.progress import ProgressReporter
 from taskgraft.recipes.result_settings import result_settings
 from taskgraft.storage.fingerprints import combined_digest
 from taskgraft.storage.versions import result_versions
@@ -29,16 +31,18 @@ def run_identity(recipe: Recipe, rows: Rows, validation_rows: Rows | None) -> di
     return result_settings(recipe) | {"training rows": rows.digest(), "validation rows": validation}
 
 
-def fit_identity(prepared: Preparation) -> dict[str, Any]:
+def fit_identity(prepared: Preparation, reporter: ProgressReporter) -> dict[str, Any]:
     """Return everything that must be the same for a run to be resumed, as plain JSON."""
     identity = run_identity(prepared.recipe, prepared.rows, prepared.validation_rows) | _base_identity(prepared)
     identity |= _processed_identity(prepared.training)
+    for kind, digest in _file_digests(prepared, reporter).items():
+        identity[f"{kind} files"] = digest
     if teachers := teacher_checksums(prepared.composition.plan):
         identity["teachers"] = teachers
     return identity
 
 
-def feature_keys(prepared: Preparation) -> dict[str, Mapping[str, Any]]:
+def feature_keys(prepared: Preparation, reporter: ProgressReporter) -> dict[str, Mapping[str, Any]]:
     """Return for each data set everything that decides its inputs and what the backbone computes of them, as plain JSON."""
     recipe = prepared.recipe
     key = _base_identity(prepared) | {
@@ -51,7 +55,8 @@ def feature_keys(prepared: Preparation) -> dict[str, Mapping[str, Any]]:
     if prepared.validation is not None and prepared.validation_rows is not None:
         rows = {"rows": prepared.validation_rows.digest()}
         keys["validation"] = key | _processed_identity(prepared.validation) | rows
-    return keys
+    files = _file_digests(prepared, reporter)
+    return {kind: {**key, "files": files.get(kind)} for kind, key in keys.items()}
 
 
 def frozen_digest(backbone: Backbone, cut: int | None) -> str:
@@ -81,6 +86,18 @@ def _base_identity(prepared: Preparation) -> dict[str, Any]:
     return identity | {
         "processor": processor_settings(backbone),
         VERSIONS_KEY: composition_versions(prepared.composition),
+    }
+
+
+def _file_digests(prepared: Preparation, reporter: ProgressReporter) -> dict[str, str]:
+    """Digest the files that the rows of each data set name; empty for rows that name none."""
+    composition, data = prepared.composition, prepared.recipe.data
+    columns = file_columns(composition.backbone_description, composition.head_description, data.columns, data.target)
+    rows = {"training": prepared.rows, "validation": prepared.validation_rows}
+    return {
+        kind: digest_named_files(some, columns, reporter, f"{kind} rows")
+        for kind, some in rows.items()
+        if columns and some is not None
     }
 
 

@@ -144,7 +144,7 @@ def _run_stages(
     with ExitStack() as stack:
         if run_options is not None:
             trainer.directory = RunDirectory(run_options.folder, accelerator.is_main_process)
-            from_start = trainer.directory.open(fit_identity(prepared), resume=run_options.resume)
+            from_start = trainer.directory.open(fit_identity(prepared, trainer.reporter), resume=run_options.resume)
             stack.callback(trainer.directory.close)
             if from_start:
                 trainer.reporter.message(
@@ -154,7 +154,7 @@ def _run_stages(
             accelerator.init_trackers("taskgraft")
             stack.callback(accelerator.end_training)
         if shared_cache is not None:
-            trainer.shared = SharedCacheKeys(shared_cache, feature_keys(prepared))
+            trainer.shared = SharedCacheKeys(shared_cache, feature_keys(prepared, trainer.reporter))
         if not prepared.composition.dry_run_done:
             batch = prepared.training.inputs.gather(range(min(DRY_RUN_ROWS, len(prepared.rows))))
             dry_run(prepared.composition, prepared.backbone, batch)

@@ -409,3 +409,24 @@ class TestPlugin(PluginLaws):
         masks = [np.array([[0, 1], [1, 0]]), np.array([[1, 1], [0, 0]]), np.array([[0, 0], [0, 1]])]
         truth = [masks[0], masks[0], masks[2]]
         return {"segmentation": LabelledRows(TargetKind.GRID_CATEGORIES, Predictions(masks, None, (0, 1)), truth, {})}
+
+
+def test_a_run_is_not_resumed_when_an_image_file_has_another_content(base, tmp_path):
+    for number, image in enumerate(IMAGES):
+        (tmp_path / f"{number}.png").write_bytes(image)
+    rows = {"image": [str(tmp_path / f"{number}.png") for number in range(len(IMAGES))], "label": LABELS}
+
+    def fit():
+        model = tg.compose(base, head="classification", strategy="partial:1")
+        model.fit(rows, target="label", training=TRAINING, run=tmp_path / "run", resume=True, quiet=True)
+        return model
+
+    first = fit()
+    assert probabilities(fit(), rows) == probabilities(first, rows)
+    (tmp_path / "3.png").write_bytes(IMAGES[4])
+    with pytest.raises(TaskgraftError) as raised:
+        fit()
+    assert [change.partition(" was ")[0] for change in raised.value.changed] == [
+        "first 8 rows, processed",
+        "training files",
+    ]

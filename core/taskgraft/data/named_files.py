@@ -1,0 +1,46 @@
+"""The files that rows name, such as images: their contents belong to the data."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
+from taskgraft.contract.rows import LazyColumn, Rows
+from taskgraft.files.regular_file import open_regular_file
+from taskgraft.progress import ProgressReporter
+
+
+def file_columns(
+    backbone: BackboneDescription, head: HeadDescription, inputs: Mapping[str, str], target: Sequence[str]
+) -> list[str]:
+    """List the columns whose texts name files.
+
+    Args:
+        inputs: input role → column.
+    """
+    roles = [inputs[role.name] for role in backbone.inputs if role.files and role.name in inputs]
+    return [*roles, *(target if head.files else ())]
+
+
+def digest_named_files(rows: Rows, columns: Sequence[str], reporter: ProgressReporter, what: str) -> str:
+    """Return the SHA-256, in hexadecimal, of the contents of all files that some columns name, in the order of the rows.
+
+    Args:
+        what: what to call the rows in the progress bar.
+    """
+    digest = hashlib.sha256()
+    for column in columns:
+        values = LazyColumn(rows.column(column))
+        for value in reporter.track(values, f"reading the files of the {what}", len(values)):
+            digest.update(_content(rows.resolve_path(value)))
+    return digest.hexdigest()
+
+
+def _content(path: object) -> bytes:
+    """Digest the file that a value names; nothing where there is none, which another step reports."""
+    if not isinstance(path, str):
+        return b""
+    try:
+        with open_regular_file(path) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except (OSError, ValueError):
+        return b""

@@ -32,6 +32,7 @@ class Outcome:
         seconds: wall-clock.
         memory: peak bytes; of a forked process, beyond what it began with.
         text: standard output and standard error together.
+        processor: seconds of processor time; where other work runs beside, the better measure.
     """
 
     code: int
@@ -39,6 +40,7 @@ class Outcome:
     memory: int
     text: str
     timed_out: bool
+    processor: float = 0.0
 
 
 @dataclass
@@ -158,7 +160,8 @@ def _wait(child: int, start: float, seconds: float, output, before: int) -> Outc
     output.seek(0)
     text = output.read().decode(errors="replace")
     memory = max(usage.ru_maxrss * 1024 - before, 0)
-    return Outcome(os.waitstatus_to_exitcode(status), taken, memory, text, timed_out)
+    processor = usage.ru_utime + usage.ru_stime
+    return Outcome(os.waitstatus_to_exitcode(status), taken, memory, text, timed_out, processor)
 
 
 def _resident() -> int:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from taskgraft.errors import TaskgraftError, closest_match, join_words
+from taskgraft.errors import TaskgraftError, closest_match, join_words, shorten
 
 
 class Config(BaseModel):
@@ -38,6 +38,7 @@ class ConfigError(TaskgraftError):
         return f"{self.who}: {' '.join(self.problems)}"
 
 
+_SHOWN = 20  # problems of one message
 _AnyConfig = TypeVar("_AnyConfig", bound=Config)
 
 
@@ -63,7 +64,8 @@ def _problems(config: type[Config], settings: Mapping[str, Any], details: list[E
     by_path: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for detail in details:
         by_path.setdefault(_path(settings, detail), []).append(detail)
-    return tuple(_problem(config, path, alternatives) for path, alternatives in by_path.items())
+    problems = [_problem(config, path, alternatives) for path, alternatives in [*by_path.items()][:_SHOWN]]
+    return (*problems, *([f"Further problems: {len(by_path) - _SHOWN:,}."] if len(by_path) > _SHOWN else []))
 
 
 def _path(settings: Any, detail: ErrorDetails) -> tuple[str, ...]:
@@ -78,20 +80,19 @@ def _path(settings: Any, detail: ErrorDetails) -> tuple[str, ...]:
 
 
 def _problem(config: type[Config], path: tuple[str, ...], details: list[ErrorDetails]) -> str:
-    key = ".".join(path)
-    first = details[0]
-    fields = _fields(config, path)
+    key = shorten(".".join(path), 160)
+    first, fields = details[0], _fields(config, path)
     if first["type"] == "extra_forbidden":
         near = closest_match(path[-1], fields or ())
         meant = f" Did you mean '{'.'.join((*path[:-1], near))}'?" if near else ""
         return f"there is no setting '{key}'.{meant}" + ("" if fields is None else f" Settings: {join_words(fields)}.")
     if first["type"] == "missing" and path[-1].isdigit():
-        return f"the setting '{'.'.join(path[:-1])}' is {first['input']!r}, which is too short."
+        return f"the setting '{'.'.join(path[:-1])}' is {shorten(repr(first['input']))}, which is too short."
     if first["type"] == "missing":
         about = fields[path[-1]].description if fields and path[-1] in fields else None
         return f"the setting '{key}' has no default, so set it{f' ({about})' if about else ''}."
     reasons = ", or ".join(dict.fromkeys(_reason(detail) for detail in details))
-    return f"the setting '{key}' is {first['input']!r}: {reasons}." if key else f"{reasons}."
+    return f"the setting '{key}' is {shorten(repr(first['input']))}: {reasons}." if key else f"{reasons}."
 
 
 def _fields(config: type[Config], path: tuple[str, ...]) -> Mapping[str, FieldInfo] | None:

@@ -66,6 +66,7 @@ def test_only_csv_files_have_formulas(model, name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_has_the_option(small_plugin_installed, tmp_path):
     import taskgraft as tg
 

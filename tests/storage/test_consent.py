@@ -16,6 +16,8 @@ from taskgraft.inference.extract_features import extract_features
 from taskgraft.recipes.files import read_recipe
 from taskgraft.storage.manifest import InvalidArtifact
 
+pytestmark = pytest.mark.slow
+
 TRUSTING = f"""{OPENING}
 from pathlib import Path
 from typing import ClassVar

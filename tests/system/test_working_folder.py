@@ -129,6 +129,7 @@ def test_every_command_is_tried():
     assert TYPED.keys() == COMMANDS.keys()
 
 
+@pytest.mark.slow
 def test_planted_code_runs_where_nothing_prevents_it(trap):
     """The trap works: a script of the user's own, in that folder, does import from it."""
     (trap.folder / "script.py").write_text(
@@ -181,6 +182,7 @@ def test_a_working_folder_that_pythonpath_names_in_full_is_meant(trap):
     assert "evil_plugin" in trap.ran()
 
 
+@pytest.mark.slow
 def test_an_interactive_python_finds_no_plugins_in_its_working_folder(trap, monkeypatch):
     monkeypatch.chdir(trap.folder)
     monkeypatch.setattr(sys, "path", ["", *sys.path])

@@ -30,8 +30,7 @@ def iter_entry_points(group: str) -> Iterator[tuple[PluginSource, EntryPoint]]:
     """
     by_distribution: dict[str, list[tuple[PluginSource, EntryPoint]]] = {}
     for one in distributions(path=list(filter(None, sys.path))):  # "" is the working folder of an interactive Python
-        metadata = _read_metadata(one)
-        if metadata is None or normalize_distribution(metadata[0]) in by_distribution:
+        if (metadata := _read_metadata(one)) is None or normalize_distribution(metadata[0]) in by_distribution:
             continue
         name, version, text = metadata
         by_distribution[normalize_distribution(name)] = [

@@ -16,6 +16,8 @@ from taskgraft_text.settings import TextConfig
 from taskgraft_transformers.foreign_code import IgnoredSetting, ignore_implementations
 from taskgraft_transformers.structure import read_config
 
+pytestmark = pytest.mark.slow
+
 IMPLEMENTATIONS = (
     "evil/kernel",
     "evil/kernel@main",

@@ -5,21 +5,26 @@ beside it. Then the command is repeated, to resume: every file is, bit for bit, 
 nothing else is there.
 """
 
+import csv
 import hashlib
 import json
+import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from attacks import Outcome, Tally, forked
 from commands import typed
 from power import CUTS, Disk
 from small_recipe import RECIPE, write_rows
+
+from taskgraft.comparison import figure, worker  # noqa: F401, forks import nothing again
 
 Files = Mapping[str, str]
 """Path → the digest of a file, or of what of it must be the same."""
@@ -34,7 +39,8 @@ class Interrupted:
         again: the commands that are tried afterwards, one after another, until one succeeds.
         outputs: the files and folders that it writes for the user.
         setup: prepares the folder; may run commands itself.
-        plant: called in the process before the command.
+    plant: called before the command, in its process, which is watched already.
+    first: a command that imports what this one needs; by default this one.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Interrupted:
     outputs: Sequence[str]
     setup: Callable[[Path], None]
     plant: Callable[[], None] | None = None
+    first: Sequence[str] = ()
 
 
 SETTINGS = ("--set", "training.epochs=3", "--set", "strategy=full")
@@ -77,7 +84,16 @@ _PLUGIN = ("new", "plugin", "acme-words", "--kind", "backbone")
 
 FIT = Interrupted("fit", _FIT, [(*_FIT, "--resume")], ["intents"], _after(("list",)))
 REFIT = Interrupted("fit --overwrite", _REFIT, [(*_REFIT, "--resume"), _REFIT], ["intents"], _after(_FIT))
-COMPARE = Interrupted("compare", _COMPARE, [(*_COMPARE, "--resume")], ["intents.compare/comparison.json"], write_data)
+COMPARE = Interrupted(
+    "compare",
+    _COMPARE,
+    [(*_COMPARE, "--resume")],
+    ["intents.compare/comparison.json"],
+    write_data,
+    plant=lambda: setattr(subprocess, "Popen", ForkedWorker),
+    first=_FIT,
+)
+COMPARE_SPAWNED = replace(COMPARE, name="compare, runs in new processes", plant=None)
 PREDICT = Interrupted(
     "predict -o",
     (*_PREDICT, "out.csv"),
@@ -98,6 +114,54 @@ EXPORT = Interrupted(
 PLUGIN = Interrupted("new plugin", _PLUGIN, [_PLUGIN, ("list", "--json")], ["acme-words"], write_data)
 
 
+def strategy_fit(name: str, strategy: object, backbone: object, rows: Mapping[str, Sequence[object]]) -> Interrupted:
+    """Fit a strategy on four rows, repeated to 24; a quarter of them is for validation."""
+    recipe = {
+        "backbone": backbone,
+        "head": "classification",
+        "strategy": strategy,
+        "data": {"train": "rows.csv", "split": "fraction:0.25", "inputs": ["text"], "target": ["label"]},
+        "training": {"epochs": 2, "batch_size": 6},
+    }
+
+    def setup(folder: Path) -> None:
+        (folder / "model.json").write_text(json.dumps(recipe))
+        with (folder / "rows.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(rows)
+            writer.writerows(row for number in range(6) for row in zip(*rows.values(), strict=True))
+
+    words = ("fit", "model.json", "-q")
+    return Interrupted(f"fit {name}", words, [(*words, "--resume")], ["model"], setup)
+
+
+class ForkedWorker:
+    """Stands in for a process of a comparison's run: the same function in a fork, which imports nothing again."""
+
+    def __init__(self, command: Sequence[str], **options: object):
+        assert command[3] == worker.__name__, command
+        reading, writing = os.pipe()
+        self._code: int | None = None
+        self._child = os.fork()
+        if self._child == 0:
+            code = 1
+            try:
+                os.close(writing)
+                os.dup2(reading, 0)
+                sys.stdin = os.fdopen(0, closefd=False)
+                worker.execute(Path(command[4]), only_base=command[5:] == ["base"])
+                code = 0
+            finally:
+                os._exit(code)
+        os.close(reading)
+        self.stdin = os.fdopen(writing, "wb")
+
+    def wait(self) -> int:
+        if self._code is None:
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+        return self._code
+
+
 @dataclass
 class Trials:
     """Interrupts a command again and again in one folder, each time starting from the same files."""
@@ -105,7 +169,7 @@ class Trials:
     command: Interrupted
     place: Path
     tally: Tally
-    chance: random.Random
+    chance: random.Random = field(default_factory=lambda: random.Random(0))
     before: Files = field(default_factory=dict)
     after: Files = field(default_factory=dict)
     points: int = 0
@@ -126,11 +190,11 @@ class Trials:
         assert self.points > 5, f"{self.command.name}: {self.points} changes were seen"
 
     def _import_all(self) -> None:
-        """Run the command once in this process, which imports what it needs, and forget what it wrote."""
+        """Run a command once in this process, which imports what the processes need, and forget what it wrote."""
         copy = self.place / "copy"
         shutil.copytree(self.work, copy)
         with chdir(copy):
-            done = typed(*self.command.words)
+            done = typed(*(self.command.first or self.command.words))
         assert done.code == 0, f"{self.command.name}: {done.err}"
         shutil.rmtree(copy)
 
@@ -156,12 +220,12 @@ class Trials:
             self.cut_before(point, CUTS[number % len(CUTS)])
 
     def some_kills(self, count: int) -> None:
-        """Kill before changes and at random moments, in turn."""
+        """Kill at random moments, some after the end, and before changes, some of them the last ones; in turn."""
         for number in range(count):
             if number % 2 == 0:
-                self.kill_before(self.chance.randint(1, self.points))
+                self.kill_after(self.chance.uniform(0.02, 1.1) * self.seconds)
             else:
-                self.kill_after(self.chance.uniform(0.02, 1.05) * self.seconds)
+                self.kill_before(self.chance.randint(self.points - 3 if number % 6 == 5 else 1, self.points))
 
     def _disk(self, point: int) -> Disk:
         """Put the first files back."""
@@ -175,9 +239,9 @@ class Trials:
         def work() -> None:
             tempfile.tempdir = str(self.temporary)
             if disk is not None:
-                if self.command.plant is not None:
-                    self.command.plant()
                 disk.watch()
+            if self.command.plant is not None:
+                self.command.plant()
             done = typed(*(words or self.command.words))
             print(done.out, done.err)
             sys.exit(done.code)
@@ -185,7 +249,7 @@ class Trials:
         return forked(work, seconds, self.work)
 
     def _check(self, name: str, outcome: Outcome) -> None:
-        problems = list(self._broken())
+        problems = list(self._broken(ended=outcome.code == 0))
         for words in self.command.again:
             outcome = self._run(None, words=words)
             if outcome.code == 0:
@@ -202,17 +266,18 @@ class Trials:
         self.temporary.mkdir()
         self.tally.count(name, not problems, outcome, "; ".join(problems))
 
-    def _broken(self) -> list[str]:
-        """Name the outputs that are neither the old nor the new one, and those that were there and are nowhere now."""
+    def _broken(self, *, ended: bool) -> Iterator[str]:
+        """Name the outputs that are not whole, that were there and are nowhere now, or that are not there after the end."""
         now = digests(self.work)
         for output in self.command.outputs:
-            found = _under(now, output)
-            allowed = [_under(self.before, output), _under(self.after, output)]
-            if found and found not in allowed:
+            found, old, new = (_under(files, output) for files in (now, self.before, self.after))
+            if ended and found != new:
+                yield f"{output} is not on the disk though the command had ended"
+            elif found and found not in (old, new):
                 yield f"{output} is neither the old nor the new one: {sorted(found)}"
-            if not found and allowed[0]:
-                beside = {path.split("/")[0] for path in now if path.endswith("old") or ".taskgraft-old/" in path}
-                if not any(_under(now, folder) in allowed for folder in beside):
+            elif old and not found:
+                beside = {path.split("/")[0] for path in now if ".taskgraft-old/" in path}
+                if not any(_under(now, folder) in (old, new) for folder in beside):
                     yield f"{output} is gone"
 
 
@@ -234,8 +299,8 @@ def digests(folder: Path) -> Files:
     return found
 
 
-_TIMES = ("seconds", "peak_memory", "shared_seconds", "interrupted", "memory", "sha256")
-"""Keys of JSON that differ between runs, and digests of such JSON."""
+_DIFFERING = ("seconds", "memory", "interrupted", "sha256", "best_trade_off")
+"""In keys of JSON whose values differ between runs: times, and what depends on them."""
 
 
 def _digest(path: Path) -> str:
@@ -252,5 +317,5 @@ def _digest(path: Path) -> str:
 
 def _timeless(value):
     if isinstance(value, dict):
-        return {key: _timeless(inside) for key, inside in value.items() if key not in _TIMES}
+        return {key: _timeless(inside) for key, inside in value.items() if not any(word in key for word in _DIFFERING)}
     return [_timeless(inside) for inside in value] if isinstance(value, list) else value

@@ -14,7 +14,7 @@ from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.labels import to_json_label
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
-from taskgraft.errors import join_words
+from taskgraft.errors import join_words, printable
 from taskgraft.evaluation.better_baselines import BaselineComparison, Differences
 from taskgraft.evaluation.bootstrap import Bootstrap, finite_only
 from taskgraft.evaluation.intervals import Intervals, estimate_intervals
@@ -77,7 +77,7 @@ class Evaluation(Mapping[str, float]):
 
     def __repr__(self) -> str:
         values = "".join(f"{metric_label(name, self.positive)}={value:.4f}, " for name, value in self.items())
-        return f"Evaluation({values}rows={self.rows})"
+        return printable(f"Evaluation({values}rows={self.rows})")
 
     @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:

@@ -107,4 +107,4 @@ def test_a_planted_share_of_the_variance_is_found():
 
 @pytest.mark.attack
 def test_a_planted_share_of_the_variance_is_found_over_many_seeds():
-    planted(1_000, Tally("planted R²"))
+    planted(200, Tally("planted R²"))

@@ -88,6 +88,7 @@ def compare(
     directory = RunDirectory(out, results=(RUNS, SHARED_CACHE, _TABLE, _FIGURE))
     directory.open(identity, resume=resume)
     try:
+        directory.load_state()  # there is none, so the metrics begin anew
         runs = Runs(out, recipe, None if test is None else str(test), reporter, directory, quiet)
         candidates, rows = runs.execute(setups, seeds)
         comparison = _summarize(recipe, metric, seeds, candidates, rows, tested=test is not None)

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from taskgraft.comparison.results import Candidate, RunResult
-from taskgraft.comparison.worker import BASE, RECORD, RUN, BaseRecord, RunRecord, RunRequest, remove_checkpoint
+from taskgraft.comparison.worker import BASE, RECORD, RUN, BaseRecord, RunRecord, RunRequest, clear_run
 from taskgraft.composition.compose import combine
 from taskgraft.composition.resolve import ResolvedComponent, resolve
 from taskgraft.contract.recipe import Recipe
@@ -95,7 +95,8 @@ class Runs:
         """Return the record of a finished run, or run it."""
         folder = self._place(setup, seed)
         if (record := self._finished(setup, seed)) is not None:
-            remove_checkpoint(folder)
+            self._note(setup, seed, record)
+            clear_run(folder)
             return record
         make_folder(folder)
         self._request(setup, seed).write(folder)
@@ -104,9 +105,12 @@ class Runs:
             RunRecord(problem=crash, final=False) if crash is not None else read_document(folder / RECORD, RunRecord)
         )
         assert record is not None
+        self._note(setup, seed, record)
+        return record
+
+    def _note(self, setup: CandidateSetup, seed: int, record: RunRecord) -> None:
         facts = {"strategy": setup.strategy_label, "backbone": setup.backbone_label, "seed": seed}
         self.directory.append_metrics(facts | {"problem": record.problem})
-        return record
 
     def _place(self, setup: CandidateSetup, seed: int) -> Path:
         backbone = setup.backbone_label.rpartition("/")[2]

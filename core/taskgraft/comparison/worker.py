@@ -38,6 +38,7 @@ from taskgraft.processes.workers import WorkerLost
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation
+from taskgraft.storage.atomic_write import remove_leftovers_in
 from taskgraft.storage.documents import read_document, write_document
 from taskgraft.storage.finished_run import STATE
 from taskgraft.storage.run_directory import DamagedRun, ResumeMismatch
@@ -133,11 +134,14 @@ def execute(folder: Path, *, only_base: bool) -> None:
         return
     write_document(folder / RECORD, record, "record")
     if record.final:
-        remove_checkpoint(folder)
+        clear_run(folder)
 
 
-def remove_checkpoint(folder: Path) -> None:
-    """Remove the checkpoint of a run whose record is final."""
+def clear_run(folder: Path) -> None:
+    """Remove the checkpoint of a run whose record is final, and what killed processes left of it."""
+    shutil.rmtree(folder / _ARTIFACT, ignore_errors=True)
+    for place in (folder, folder / RUN):
+        remove_leftovers_in(place)
     (folder / RUN / STATE).unlink(missing_ok=True)
 
 

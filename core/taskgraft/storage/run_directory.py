@@ -122,6 +122,7 @@ class RunDirectory:
             self._metrics = None
             with suppress(OSError):  # the last lines belong to no checkpoint
                 sync(self.path / METRICS)
+                sync(self.path)
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -67,8 +67,8 @@ def test_a_better_baseline_is_found_in_any_unit(scale):
     model, baseline = (
         regression_metrics(Predictions((one * scale).tolist()), truth) for one in (predicted * 0, predicted)
     )
-    comparison = BaselineComparison(model, {"rival": baseline}, frozenset(POWERS))
-    assert comparison.better(len(truth), Bootstrap(200))["rival"].keys() == {*POWERS, "r2"}
+    comparison = BaselineComparison(model, {"other": baseline}, frozenset(POWERS))
+    assert comparison.better(len(truth), Bootstrap(200))["other"].keys() == {*POWERS, "r2"}
 
 
 @pytest.mark.parametrize("offset", [0.0, -1e8, 1e12])

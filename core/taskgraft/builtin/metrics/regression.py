@@ -37,7 +37,7 @@ def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> Detail
         if not _varies(true):
             return metrics
         with np.errstate(all="ignore"):  # squares of numbers that differ little may underflow
-            metrics["r2"] = float((1 - (errors**2).sum(0) / (centered(true) ** 2).sum(0)).mean())
+            metrics["r2"] = float((1 - (errors**2).sum(0) / (subtract_mean(true) ** 2).sum(0)).mean())
         if _varies(predicted):
             metrics["pearson"] = _mean_correlation(zip(predicted.T, true.T, strict=True))
             metrics["spearman"] = _mean_correlation(
@@ -56,7 +56,7 @@ def regression_metrics(predictions: Predictions, truth: Sequence[Any]) -> Detail
     return DetailedMetric(compute, bounds, no_intervals=reasons, leave_one_out=leave_one_out)
 
 
-def centered(numbers: _Numbers) -> _Numbers:
+def subtract_mean(numbers: _Numbers) -> _Numbers:
     """Subtract the mean from numbers, ``(row, …)``.
 
     A number is subtracted first: the mean of numbers far from 0 would be rounded to their digits.
@@ -73,7 +73,7 @@ def _without_each(predicted: _Numbers, true: _Numbers) -> dict[str, _Numbers]:
     rest = len(true) - 1
     errors = predicted - true
     squares, absolutes = errors**2, np.abs(errors)
-    first, second = centered(predicted), centered(true)  # sums of these lose no digits
+    first, second = subtract_mean(predicted), subtract_mean(true)  # sums of these lose no digits
 
     def products(one: _Numbers, other: _Numbers) -> _Numbers:
         """Sum products of deviations from the mean of the rest."""
@@ -120,7 +120,7 @@ def _varies(columns: _Numbers) -> bool:
 
 def _mean_correlation(pairs: Iterable[tuple[_Numbers, _Numbers]]) -> float:
     with np.errstate(all="ignore"):  # squares of numbers that differ little may underflow
-        correlations = [_correlation(centered(first), centered(second)) for first, second in pairs]
+        correlations = [_correlation(subtract_mean(first), subtract_mean(second)) for first, second in pairs]
     return float(np.clip(np.mean(correlations), -1, 1))
 
 

@@ -19,6 +19,7 @@ LAYERS = [
     "import_path",
     "process_wide",
     "terminal",
+    "figures",
     "progress",
     "text_table",
     "contract",

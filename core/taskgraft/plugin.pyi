@@ -139,6 +139,7 @@ from .errors import (
     printable as printable,
     shorten as shorten,
 )
+from .figures import figure_settings as figure_settings, figure_text as figure_text
 from .evaluation.positive_class import positive_class as positive_class
 from .evaluation.detailed_metric import DetailedMetric as DetailedMetric
 from .evaluation.ranking import RankingCurves as RankingCurves

@@ -173,3 +173,14 @@ def test_the_figure_is_a_png(tmp_path, seconds):
     )
     draw(found, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_a_figure_ignores_settings_in_the_working_folder_and_takes_no_name_for_a_formula(tmp_path):
+    """``text.usetex`` starts LaTeX, with what the file of settings puts into it."""
+    matplotlib = pytest.importorskip("matplotlib")
+    found = comparison(candidate("$\\frac{$", run_result(0.7)), candidate("b\x1b[2J$x$", run_result(0.9, 2.0)))
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 99}):
+        draw(found, tmp_path / "figure.png")
+        assert matplotlib.rcParams["text.usetex"] is True  # the user's own figures keep their settings
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")

@@ -78,6 +78,7 @@ class Trap:
         for name in PLANTED:
             (folder / f"{name}.py").write_text(CODE.format(mark=str(mark), here=str(folder)))
         install(folder, "evil", "evil_plugin")
+        (folder / "matplotlibrc").write_text("backend: module://evil_plugin\ntext.usetex: True\n")  # starts LaTeX
 
     def outputs(self) -> list[Path]:
         """What the commands wrote."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskgraft.comparison.results import Candidate, Comparison, Score
+from taskgraft.figures import figure_settings, figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,11 @@ _BLUE, _GREY = "#1f5fa8", "#8a8a8a"
 
 def draw(comparison: Comparison, path: Path) -> None:
     """Plot each candidate that ran, with its interval, into a PNG file; the Pareto front is filled and joined by steps."""
+    with figure_settings():
+        _draw(comparison, path)
+
+
+def _draw(comparison: Comparison, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter
@@ -35,11 +41,11 @@ def draw(comparison: Comparison, path: Path) -> None:
         axes.xaxis.set_major_formatter(LogFormatter())
         axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
     axes.margins(0.15)
-    better = "lower" if comparison.lower_is_better else "higher"
+    metric, better = figure_text(comparison.metric_label), "lower" if comparison.lower_is_better else "higher"
     axes.set(
         xlabel="seconds of the fit",
-        ylabel=f"{comparison.metric_label} ({better} is better), with 95 % intervals",
-        title=f"{comparison.metric_label} and its cost, {comparison.rows:,} {comparison.evaluated}",
+        ylabel=f"{metric} ({better} is better), with 95 % intervals",
+        title=f"{metric} and its cost, {comparison.rows:,} {comparison.evaluated}",
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e6", linewidth=0.6)
@@ -60,4 +66,6 @@ def _draw_point(
     style = {"marker": "o", "markerfacecolor": color if best else "white", "capsize": 2, "elinewidth": 0.8}
     axes.errorbar([seconds], [score.value], yerr=interval, color=color, zorder=2, **style)  # type: ignore[arg-type]
     point, offset, side = (seconds, score.value), (-5 if label_left else 5, 5), "right" if label_left else "left"
-    axes.annotate(comparison.label(one), point, offset, textcoords="offset points", ha=side, color=color, fontsize=8)
+    axes.annotate(
+        figure_text(comparison.label(one)), point, offset, textcoords="offset points", ha=side, color=color, fontsize=8
+    )

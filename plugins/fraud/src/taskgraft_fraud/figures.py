@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgraft.plugin import Predictions, label_key
+from taskgraft.plugin import Predictions, figure_settings, figure_text, label_key
 from taskgraft_fraud.errors import FraudError
 from taskgraft_fraud.fraud_metric import to_outcomes
 from taskgraft_fraud.metric_settings import FraudMetricConfig
@@ -41,18 +41,19 @@ def draw(predictions: Predictions, truth: Sequence[Any], settings: FraudMetricCo
     if find_spec("matplotlib") is None:
         raise FraudError("Figures need matplotlib, which is not installed: pip install 'taskgraft-fraud[figures]'.")
     outcomes = to_outcomes(predictions, truth, settings.positive)
-    label = label_key(predictions.classes[metric_label(predictions, settings.positive)])
+    label = figure_text(label_key(predictions.classes[metric_label(predictions, settings.positive)]))
     if outcomes.scores is None or outcomes.fraud.all() or not outcomes.fraud.any():
         problem = "the predictions have no probabilities" if outcomes.scores is None else "all rows are of one class"
         raise FraudError(
             f"The metric 'fraud' cannot draw figures: {problem}. Evaluate without figures, or on other rows."
         )
-    figures = {
-        "reliability.png": _reliability(outcomes.scores, outcomes.fraud, label),
-        "precision_recall.png": _precision_recall(outcomes.scores, outcomes.fraud, outcomes.alert, label),
-    }
-    for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=DOTS_PER_INCH)
+    with figure_settings():
+        figures = {
+            "reliability.png": _reliability(outcomes.scores, outcomes.fraud, label),
+            "precision_recall.png": _precision_recall(outcomes.scores, outcomes.fraud, outcomes.alert, label),
+        }
+        for name, figure in figures.items():
+            figure.savefig(folder / name, dpi=DOTS_PER_INCH)
     return [folder / name for name in figures]
 
 

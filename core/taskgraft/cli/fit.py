@@ -56,9 +56,9 @@ def fit_command(
     """
     artifact = output or _default_output(recipe)
     run_folder = artifact.with_name(f"{artifact.name}.run")
+    document = options.read_fit_recipe(recipe, overrides or [], backbone)
     if not resume:
         _check_output(artifact, overwrite=overwrite)
-    document = options.read_fit_recipe(recipe, overrides or [], backbone)
     settings = result_settings(document)
     if resume:
         if done := read_finished(run_folder, artifact, settings, seeds):

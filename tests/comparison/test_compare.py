@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -273,6 +274,27 @@ def test_split_rows_are_the_same_for_all_seeds_so_runs_share_frozen_features(fol
         assert (record.rows, record.problem) == (6, None)
         shared.append(record.result.shared_seconds)
     assert shared[0] == 0.0 < shared[1]
+
+
+def test_an_interrupted_run_whose_versions_changed_or_whose_checkpoint_is_damaged_starts_again(folder, capfd):
+    request = RunRequest(recipe=read_recipe("intents.toml"), seed=0, test=None, shared_cache="shelf", quiet=False)
+    place = folder / "run-of-it"
+    place.mkdir()
+    first = run(place, request).result  # its checkpoint is removed with the process, which this is not
+    (place / "run" / "state.safetensors").write_bytes(b"damaged")
+    second = run(place, request).result
+    identity = json.loads((place / "run" / "run.json").read_text())
+    identity["versions"]["torch"] = "1.0"
+    (place / "run" / "run.json").write_text(json.dumps(identity))
+    third = run(place, request).result
+    assert first.metrics == second.metrics == third.metrics
+    said = [line for line in capfd.readouterr().err.splitlines() if "starts again" in line]
+    torch_now = version("torch")
+    assert said == [
+        "This run was interrupted, and starts again: its checkpoint is damaged (it is not a complete safetensors file: "
+        "it has no header of a safetensors file in its 7 bytes).",
+        f'This run was interrupted, and starts again: versions.torch was "1.0", is "{torch_now}".',
+    ]
 
 
 def test_finished_runs_are_kept_until_their_base_changes_and_then_repeated_by_name(folder):

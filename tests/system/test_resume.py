@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from small_tasks import Planned, assert_same_bits, classification, sentences, training_stage, weights, words
 
 from taskgraft import compose
+from taskgraft.builtin.heads.classification import Classification
+from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.model.fit import ModelError
 from taskgraft.storage.run_directory import ResumeMismatch
 
@@ -175,3 +177,26 @@ def test_a_run_without_a_checkpoint_says_that_it_starts_from_the_beginning(tmp_p
     model.fit(sentences(), target="label", training={"batch_size": 8}, run=tmp_path / "run", resume=True)
     assert f"There is no checkpoint in {tmp_path / 'run'}: training starts at the beginning." in capsys.readouterr().err
     assert_same_bits(weights(model), weights(whole))
+
+
+def test_another_strategy_object_of_the_same_class_is_refused(tmp_path):
+    with pytest.raises(Stop):
+        fit(tmp_path / "run", stopping(4))
+    model = compose(words(), classification(), Planned(training_stage("block-1", rate=1e-3)))
+    with pytest.raises(ResumeMismatch) as raised:
+        model.fit(
+            sentences(), target="label", training={"batch_size": 8}, run=tmp_path / "run", resume=True, quiet=True
+        )
+    assert [change.partition(" was ")[0] for change in raised.value.changed] == ["stages"]
+
+
+def test_another_head_object_of_the_same_class_is_refused(tmp_path):
+    with pytest.raises(Stop):
+        fit(tmp_path / "run", stopping(4))
+    other = Classification(ClassificationConfig(class_weights={"a": 5.0, "b": 1.0, "c": 1.0}))
+    model = compose(words(), other, Planned(training_stage("block-1")))
+    with pytest.raises(ResumeMismatch) as raised:
+        model.fit(
+            sentences(), target="label", training={"batch_size": 8}, run=tmp_path / "run", resume=True, quiet=True
+        )
+    assert [change.partition(" was ")[0] for change in raised.value.changed] == ["head description"]

@@ -161,8 +161,8 @@ def run(folder: Path, request: RunRequest) -> RunRecord:
     try:
         report = model.fit_recipe(recipe, train=rows, validation=validation, run=place, resume=True, quiet=quiet)
     except (ResumeMismatch, DamagedRun) as error:
-        why = join_words(error.changed) if isinstance(error, ResumeMismatch) else str(error).partition(": ")[2]
-        ProgressReporter(quiet=quiet).message(f"This run was interrupted, and starts again: {why}")
+        why = join_words(error.changed) if isinstance(error, ResumeMismatch) else error.problem
+        ProgressReporter(quiet=quiet).message(f"This run was interrupted, and starts again: {why}.")
         interrupted = False
         report = model.fit_recipe(recipe, train=rows, validation=validation, run=place, quiet=quiet)
     memory = max(peak_memory(), shared_cache.memory)

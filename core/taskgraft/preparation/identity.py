@@ -1,6 +1,9 @@
 """What decides the result of a fit: a run is resumed, and frozen features of another run are used, only with the same."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from taskgraft.artifact.save import processor_settings
@@ -9,6 +12,7 @@ from taskgraft.composition.resolve import GivenObject
 from taskgraft.contract.backbone import Backbone, named_tensors
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import Rows
+from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.data.named_files import digest_named_files, file_columns
 from taskgraft.preparation.distillation import teacher_checksums
@@ -35,6 +39,7 @@ def fit_identity(prepared: Preparation, reporter: ProgressReporter) -> dict[str,
     """Return everything that must be the same for a run to be resumed, as plain JSON."""
     identity = run_identity(prepared.recipe, prepared.rows, prepared.validation_rows) | _base_identity(prepared)
     identity |= _processed_identity(prepared.training)
+    identity |= _object_identity(prepared.composition, prepared.target)
     for kind, digest in _file_digests(prepared, reporter).items():
         identity[f"{kind} files"] = digest
     if teachers := teacher_checksums(prepared.composition.plan):
@@ -87,6 +92,33 @@ def _base_identity(prepared: Preparation) -> dict[str, Any]:
         "processor": processor_settings(backbone),
         VERSIONS_KEY: composition_versions(prepared.composition),
     }
+
+
+def _object_identity(composition: Composition, target: TargetDescription) -> dict[str, Any]:
+    """Identify components given as objects, of which the recipe has the class alone, by what they describe."""
+    described: dict[str, tuple[object, list[Any]]] = {
+        "backbone description": (composition.backbone, [composition.backbone_description]),
+        "head description": (composition.head, [composition.head_description, target.model_dump(mode="json")]),
+        "stages": (composition.strategy, [composition.plan]),
+    }
+    return {
+        name: hashlib.sha256(json.dumps(_plain(values), sort_keys=True).encode()).hexdigest()
+        for name, (component, values) in described.items()
+        if isinstance(component, GivenObject)
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Turn descriptions and stages into plain JSON. Functions and classes are left out: nothing says what is in them."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, Set):
+        return sorted(map(str, value))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(inner) for inner in value]
+    return value if isinstance(value, bool | int | float | str) else None
 
 
 def _file_digests(prepared: Preparation, reporter: ProgressReporter) -> dict[str, str]:

@@ -40,8 +40,15 @@ class RunDirectoryError(TaskgraftError):
     """A folder that a run cannot use."""
 
 
+@dataclass(eq=False)
 class DamagedRun(RunDirectoryError):
     """A run that cannot be resumed, since a file of it is damaged or has another format. It can start again."""
+
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"The run folder {self.path} cannot be used: {self.problem}; {_START_AGAIN}."
 
 
 @dataclass(eq=False)
@@ -197,7 +204,7 @@ class RunDirectory:
             raise self._damaged(f"its {RUN} cannot be read ({problem})") from None
 
     def _damaged(self, problem: str) -> DamagedRun:
-        return DamagedRun(f"The run folder {self.path} cannot be used: {problem}; {_START_AGAIN}.")
+        return DamagedRun(str(self.path), problem)
 
     def _error(self, problem: str) -> RunDirectoryError:
         return RunDirectoryError(f"The run folder {self.path} cannot be used: {problem}.")

@@ -55,7 +55,8 @@ def _check_finite(backbone: Backbone, label: str) -> None:
     for name, tensor in backbone.state_dict(keep_vars=True).items():
         used = any(not description.leaves_out(feature.layout, name) for feature in description.features)
         if used and (fault := weight_fault(tensor)) is not None:
-            problem = f"the tensor {name} {fault}. Download it again, or choose other weights"
+            wider = "Load it in float32, download" if tensor.element_size() < 4 else "Download"
+            problem = f"the tensor {name} {fault}. {wider} it again, or choose other weights"
             raise InvalidCheckpoint(label, problem)
 
 

@@ -1,6 +1,7 @@
 """Damaged, malicious and unsuitable checkpoints: each gets one sentence, and no code in them runs."""
 
 import json
+import math
 import pickle
 import shutil
 import subprocess
@@ -9,10 +10,11 @@ import sys
 import pytest
 import torch
 from forged_artifact import remove_tensor, rewrite_manifest
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer, ViTConfig, ViTModel
 
 import taskgraft as tg
-from taskgraft.plugin import Layout, TaskgraftError
+from taskgraft.plugin import InvalidCheckpoint, Layout, TaskgraftError
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.settings import TextConfig
 
@@ -228,3 +230,51 @@ def test_overwriting_deletes_no_other_files(copy, tmp_path):
     (tmp_path / "artifact" / "notes.md").unlink()
     model.save(tmp_path / "artifact", overwrite=True)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["artifact", "checkpoint"]
+
+
+NOT_FINITE = "contains values that are not finite"
+
+
+def edit_weights(folder, name, value):
+    """Write a value into the first place of a stored tensor."""
+    tensors = load_file(folder / "model.safetensors")
+    stored = next(one for one in tensors if one.endswith(name))
+    tensors[stored].view(-1)[0] = value
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def features_of(folder, **settings):
+    backbone = {"name": "hf-text", "checkpoint": str(folder), **settings}
+    return tg.extract_features(backbone, ROWS["text"], quiet=True)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["embeddings.word_embeddings.weight", "layer.0.attention.self.key.bias"])
+def test_weights_that_are_not_finite_are_refused_by_name(copy, name, value):
+    edit_weights(copy, name, value)
+    kind = "NaN" if value != value else "infinity"
+    for call in (features_of, fit_on):
+        with pytest.raises(InvalidCheckpoint) as caught:
+            call(copy)
+        text = str(caught.value)
+        assert text.startswith(f"The checkpoint 'hf-text:{copy}' cannot be used: the tensor model.")
+        assert f"{name} {NOT_FINITE} ({kind} in 1 of " in text
+        assert text.endswith(" places). Download it again, or choose other weights.")
+
+
+def fit_on(folder):
+    model = tg.compose(f"hf-text:{folder}", "classification", "linear-probe")
+    model.fit(ROWS, target="label", training={"epochs": 1}, quiet=True)
+
+
+def test_weights_that_overflow_in_half_precision_are_refused_with_the_way_out(copy):
+    edit_weights(copy, "layer.0.attention.self.key.bias", 1e6)
+    assert features_of(copy).values.shape[0] == 4
+    with pytest.raises(InvalidCheckpoint) as caught:
+        features_of(copy, dtype="fp16")
+    assert str(caught.value).endswith(" places). Load it in float32, download it again, or choose other weights.")
+
+
+def test_weights_that_no_feature_uses_may_be_anything(copy):
+    edit_weights(copy, "pooler.dense.bias", math.nan)
+    assert features_of(copy).values.shape[0] == 4

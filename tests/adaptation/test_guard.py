@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from backbones import PicturesProcessor, Words, WordsProcessor, mean
+from backbones import Pictures, PicturesConfig, PicturesProcessor, Words, WordsProcessor, mean
 from small_tasks import PARTS, fitted, images, pictures, sentences, trained, training_stage, words
 from torch import Tensor, nn
 
@@ -564,4 +564,30 @@ def test_zero_gradients_behind_a_zero_scale_in_the_only_step_are_reported():
     reason = "behind model.1.1.norm_two.weight, which was zero"
     assert found == dict.fromkeys(
         (f"model.1.1.{name}" for name in ("one.weight", "two.weight", "norm_one.weight", "norm_one.bias")), reason
+    )
+
+
+# --- data
+
+
+class Dark(Pictures):
+    """Its features of a black image are zero, as behind layers without bias."""
+
+    def forward_from_cut(self, cut, state, layout):
+        features = super().forward_from_cut(cut, state, layout)
+        bright = state["image"].flatten(1).abs().sum(1) if cut == 0 else torch.ones(len(state))
+        return replace(
+            features, values=tuple(value * bright.view(-1, *[1] * (value.dim() - 1)) for value in features.values)
+        )
+
+
+def test_inputs_that_give_no_features_are_a_fault_of_the_data():
+    rows = images()
+    rows["image"] = [[[0.0] * 8] * 8] * len(rows["image"])
+    stage = training_stage("stem", "middle", "last")
+    with pytest.raises(WeightGuardError) as caught:
+        trained(Dark(PicturesConfig()).eval(), stage, rows=rows)
+    assert str(caught.value) == (
+        "The stage 'first' had nothing to train on: the features of all 8 examples that were looked at are zero; of their "
+        "inputs, image are zero, too. Look at the columns that are read: image."
     )

@@ -15,12 +15,21 @@ from taskgraft.storage.manifest import HEAD
 
 @dataclass(eq=False)
 class WeightGuardError(TaskgraftError):
-    """A stage changed a frozen tensor, or did not train a declared one."""
+    """A stage changed a frozen tensor, or did not train a declared one.
+
+    Attributes:
+        starved: whether every fault is a missing or zero gradient, which data can cause, too.
+        data_fault: a clause on the data that explains it.
+    """
 
     stage: str
     faults: tuple[str, ...]
+    starved: bool = False
+    data_fault: str | None = None
 
     def __str__(self) -> str:
+        if self.data_fault is not None:
+            return f"The stage '{self.stage}' had nothing to train on: {self.data_fault}."
         shown = "\n  ".join(self.faults[:10])
         more = f"\n  … and {len(self.faults) - 10:,} more." if len(self.faults) > 10 else ""
         return (
@@ -117,6 +126,7 @@ class WeightGuard:
         changed = {name for name, digest in self._before.items() if name in now and tensor_digest(now[name]) != digest}
         replaced = {name for name, tensor in self._parameters.items() if now.get(name, tensor) is not tensor}
         never = set() if solved else self._without_gradient & self._unexplained
+        starved = [f"the tensor {name} is trainable, but never received a gradient" for name in sorted(never)]
         faults = [
             *(f"the module {name} is frozen, but ran in training mode" for name in sorted(self._left_eval_mode)),
             *(f"the tensor {name} was removed" for name in self._before if name not in now),
@@ -124,16 +134,15 @@ class WeightGuard:
             *(f"the tensor {name} is trainable, but was replaced by another" for name in sorted(replaced & declared)),
             *(f"the tensor {name} is frozen, but changed" for name in sorted(changed - declared)),
             *(f"the tensor {name} is not finite" for name in sorted(declared & now.keys()) if not is_finite(now[name])),
-            *(f"the tensor {name} is trainable, but never received a gradient" for name in sorted(never)),
         ]
         for group in self.trainable.groups:
             if group.learning_rate > 0 and self._passes + solved > 0 and not changed.intersection(group.tensors):
                 rate = f"{group.learning_rate:g}"
-                faults.append(f"the group '{group.name}' has learning rate {rate}, but none of its tensors changed")
+                starved.append(f"the group '{group.name}' has learning rate {rate}, but none of its tensors changed")
         unchanged = self._without_gradient - self._unexplained
         self.zero_gradients = {name: reason for name, reason in self.zero_gradients.items() if name in unchanged}
-        if faults:
-            raise WeightGuardError(self.stage, tuple(faults))
+        if faults or starved:
+            raise WeightGuardError(self.stage, (*faults, *starved), starved=not faults)
 
     def _closed_gate(self, name: str) -> str | None:
         """Find a parameter of the same part, or of the head, that is all zero and so passes no gradient on."""

@@ -14,7 +14,7 @@ from taskgraft.errors import TaskgraftError, closest_match, join_words, shorten
 class Config(BaseModel):
     """Settings that a recipe can contain. The user must set every field without a default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, str_max_length=2**31)
 
     positional: ClassVar[str | None] = None
     """The field that the text after the colon of a name sets (``hf-text:ARGUMENT``)."""
@@ -105,12 +105,12 @@ def _fields(config: type[Config], path: tuple[str, ...]) -> Mapping[str, FieldIn
     return config.model_fields
 
 
-_WRITTEN_AS = {"tuple_type": "a list", "list_type": "a list", "dict_type": "a dict", "model_type": "a dict"}
+_WRITTEN_AS = {"tuple": "a list", "list": "a list", "dict": "a dict", "model": "a dict", "string_unicode": "UTF-8 text"}
 
 
 def _reason(detail: ErrorDetails) -> str:
-    if detail["type"] in _WRITTEN_AS:
-        return f"input should be {_WRITTEN_AS[detail['type']]}"
+    if written := _WRITTEN_AS.get(detail["type"].removesuffix("_type")):
+        return f"input should be {written}"
     if detail["type"] in ("value_error", "assertion_error"):  # raised by the config's own validator
         return str(detail["ctx"]["error"])
     return f"{detail['msg'][0].lower()}{detail['msg'][1:]}"

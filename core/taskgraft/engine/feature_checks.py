@@ -11,7 +11,7 @@ from taskgraft.contract.batch import Batch, collate
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.features import Features, GridGeometry
 from taskgraft.engine.finite import features_not_finite
-from taskgraft.errors import TaskgraftWarning
+from taskgraft.errors import TaskgraftWarning, join_words
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """How far two computations of the same features may differ, relative to the largest value (to 1, if that is larger)."""
@@ -54,6 +54,16 @@ def check_features(backbone: Backbone, batch: Batch, layout: Layout, cuts: Itera
         _warn(backbone, "its features depend on the padding, so each batch will hold examples of one length only")
         few = few.select([0])
     return FeatureChecks(tuple(cut for cut in cuts if _resumes(backbone, few, layout, cut)), padding_invariant)
+
+
+def find_data_fault(backbone: Backbone, batch: Batch, layout: Layout) -> str | None:
+    """Say what about real examples leaves nothing to learn from, in a clause; None if it is not in their features."""
+    features = _features(backbone, batch, layout)
+    if any(bool(_without_padding(value, features).any()) for value in features.values):
+        return None
+    inputs = sorted(name for name in batch.tensors if not bool(batch[name].any()))
+    of_inputs = f"; of their inputs, {join_words(inputs)} are zero, too" if inputs else ""
+    return f"the features of all {len(batch):,} examples that were looked at are zero{of_inputs}"
 
 
 def through_cut(backbone: Backbone, cut: int, batch: Batch, layout: Layout, longer: int = 0) -> Features:

@@ -22,6 +22,8 @@ def change_data_settings(recipe: Recipe, settings: Mapping[str, Any], action: st
     Raises:
         ConfigError: for a setting that is unknown, invalid, or belongs to a fit.
     """
+    if not isinstance(settings, Mapping):
+        raise ConfigError("data", (f"the settings are {settings!r:.60}, not a dict.",))
     if wrong := [name for name in _OF_A_FIT if name in settings]:
         raise ConfigError("data", (f"'{wrong[0]}' belongs to a fit, not to {action}.",))
     if not settings:

@@ -84,6 +84,8 @@ def recipe_of_arguments(
     names = [target] if isinstance(target, str) else target
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ModelError(f"The target is {target!r:.60}, not a column name. {_NAME_THE_TARGET}")
+    if not isinstance(more, Mapping):
+        raise ModelError(f"data is {more!r:.60}, not a dict of settings, such as {{'missing': ['NA']}}.")
     data = {"train": train, "validation": validation}
     if both := sorted((settings.keys() | data.keys()) & more.keys()):
         raise ModelError(f"'{both[0]}' is an argument of fit: write fit(…, {both[0]}=…), and leave it out of data.")

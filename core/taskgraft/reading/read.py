@@ -196,6 +196,8 @@ def _to_table(data: Any, what: str) -> pa.Table:
     kinds = "a path, a Dataset, a DataFrame, an Arrow table, a list of dicts or a dict of columns"
     try:
         table = _convert(data)
+    except UnicodeEncodeError:
+        raise  # it names the text
     except (pa.ArrowException, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{what} cannot be made into columns ({error}). Give {kinds}.") from None
     if table is None:

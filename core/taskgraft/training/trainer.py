@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from taskgraft.adaptation.guard import WeightGuard
+from taskgraft.adaptation.guard import WeightGuard, WeightGuardError
 from taskgraft.adaptation.insertion import InsertedModule, insert_modules, original_named_tensors
 from taskgraft.adaptation.trainable import TrainableTensors, resolve_trainable
 from taskgraft.composition.resolve import GivenObject
@@ -32,6 +32,7 @@ from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows
 from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.data.soft_labels import add_soft_labels
+from taskgraft.engine.feature_checks import find_data_fault
 from taskgraft.engine.finite import NotFinite
 from taskgraft.engine.shared_cache import SharedCacheKeys
 from taskgraft.engine.task_module import TaskModule
@@ -102,7 +103,10 @@ class Trainer:
             if index < len(self._finished):
                 self._insert(index, stage)
                 continue
-            self._finished.append(self._run_stage(index, stage, checkpoint))
+            try:
+                self._finished.append(self._run_stage(index, stage, checkpoint))
+            except WeightGuardError as error:
+                raise replace(error, data_fault=self._data_fault() if error.starved else None) from None
             checkpoint = None
             if index + 1 < len(plan):
                 self._save_checkpoint(self._resolve(stage))
@@ -196,6 +200,11 @@ class Trainer:
         lengths = np.asarray(inputs.sizes()[: self.settings.batch_size])
         rows = next(batch_budget(self.settings).cut(np.arange(len(lengths)), lengths))
         return inputs.gather(rows).to(self.task.device)
+
+    def _data_fault(self) -> str | None:
+        fault = find_data_fault(self.task.backbone.eval(), self._first_batch(), self.task.layout)
+        columns = join_words(self.prepared.recipe.data.columns.values())
+        return fault and f"{fault}. Look at the columns that are read: {columns}"
 
     def _solve(self, stage: Stage, training: EncodedDataset, validation: EncodedDataset | None) -> Solution:
         solution = solve_head(self.task, self.settings, stage.l2_penalty, training, validation)

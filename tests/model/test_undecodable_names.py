@@ -1,0 +1,90 @@
+"""Texts and names that UTF-8 cannot hold: bytes of a file name, or half a surrogate pair in a text of the caller."""
+
+import numpy as np
+import pytest
+
+import taskgraft as tg
+
+HALF = "b\udcff"
+ROWS = [{"text": text, "label": label} for text, label in zip("abcdef" * 2, "xy" * 6, strict=True)]
+ADVICE = "Correct the cell, the setting or the name of the column or file."
+
+pytestmark = pytest.mark.usefixtures("small_plugin_installed")
+
+
+def fitted(rows=ROWS, **given):
+    model = tg.compose("small-words", "classification", {"name": "linear-probe", "penalty": 1e-3})
+    model.fit(rows, **{"inputs": "text", "target": "label", "quiet": True} | given)
+    return model
+
+
+def test_rows_settings_and_columns_with_half_a_surrogate_pair_are_one_sentence(tmp_path):
+    model = fitted()
+    for predict in (
+        lambda: model.predict(HALF, quiet=True),
+        lambda: model.predict(["a", HALF], quiet=True),
+        lambda: model.predict(np.array([HALF]), quiet=True),
+        lambda: model.predict({"text": [HALF]}, quiet=True),
+        lambda: model.predict([{"text": "a", HALF: "b"}], quiet=True),
+        lambda: model.predict_to(ROWS, tmp_path / "p.csv", keep=[HALF], quiet=True),
+        lambda: fitted([*ROWS, {"text": "a", "label": HALF}]),
+    ):
+        with pytest.raises(tg.TaskgraftError) as caught:
+            predict()
+        assert str(caught.value) == f"'b\\udcff' is no UTF-8 text: it has half a surrogate pair. {ADVICE}"
+
+
+def test_settings_with_half_a_surrogate_pair_are_refused_before_anything_is_read(tmp_path):
+    for key, given in (
+        ("inputs", {"inputs": HALF}),
+        ("target", {"target": HALF}),
+        ("missing", {"data": {"missing": HALF}}),
+    ):
+        with pytest.raises(tg.TaskgraftError) as caught:
+            fitted(**given)
+        assert str(caught.value).startswith(f"data: the setting '{key}")
+        assert str(caught.value).endswith("input should be UTF-8 text.")
+
+
+def test_a_path_that_no_recipe_can_hold_is_refused_before_training(tmp_path):
+    path = tmp_path / f"{HALF}.csv"
+    path.write_text("text,label\n" + "a,x\nb,y\n" * 6)
+    with pytest.raises(tg.TaskgraftError) as caught:
+        fitted(path)
+    assert str(caught.value).startswith("data: the setting 'train' is ")
+    assert str(caught.value).endswith("input should be UTF-8 text.")
+
+
+def test_artifacts_data_and_output_may_have_names_of_any_bytes(tmp_path):
+    folder = fitted().save(tmp_path / HALF)
+    data = tmp_path / f"{HALF}.csv"
+    data.write_text("text\na\nb\n")
+    output = tmp_path / f"out{HALF}.jsonl"
+    assert tg.load(folder).predict_to(data, output, quiet=True) == 2
+    assert len(output.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"data": 5}, "data is 5, not a dict of settings, such as {'missing': ['NA']}."),
+        (
+            {"training": {"batch_size": 9_999_999_999}},
+            "training: the setting 'batch_size' is 9999999999: input should be less than or equal to 1000000.",
+        ),
+        (
+            {"training": {"memory": 2**60}},
+            f"training: the setting 'memory' is {2**60}: input should be less than or equal to {2**50}.",
+        ),
+    ],
+)
+def test_absurd_settings_of_a_fit(given, message):
+    with pytest.raises(tg.TaskgraftError) as caught:
+        fitted(**given)
+    assert str(caught.value) == message
+
+
+def test_settings_of_a_prediction_that_are_no_dict():
+    with pytest.raises(tg.TaskgraftError) as caught:
+        fitted().predict(["a"], settings=5, quiet=True)
+    assert str(caught.value) == "data: the settings are 5, not a dict."

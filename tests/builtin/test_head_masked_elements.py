@@ -129,6 +129,14 @@ def test_predictions_have_the_form_of_decoded_targets():
     assert row["colour"] in COLOURS
 
 
+def test_a_number_that_is_not_finite_is_not_predicted_as_missing():
+    module = head().build_module(sequence(4), head().fit_element_schema(CELLS))
+    module.readout.bias.data.fill_(NAN)
+    row = module.predict(module(features(2, 3)), features(2, 3)).values[1]
+    assert row["size"] != row["size"]
+    assert all(number != number for number in row["span"])
+
+
 def test_categories_without_names_are_decoded_to_indices_without_padding():
     module = head().build_module(sequence(4), head().fit_element_schema(WORD))
     read = Features(Layout.SEQUENCE, features(2, 3).values, torch.tensor([3, 1]))

@@ -27,11 +27,11 @@ HOSTILE = {
     "line separators": ("a\u2028b\u2029c\x85", "a\\u2028b\\u2029c\\u0085"),
     "tags": ("\U000e0041", "\\udb40\\udc41"),
     "zero width": ("\ufeff\u200b\u00ad", "\\ufeff\\u200b\\u00ad"),
-    "private use": ("\ue000", "\\ue000"),
 }
 """What is quoted, and what is shown."""
 
 HONEST = (
+    "🩷 and other letters newer than this Python: \U0001fae9, or private: \ue000",
     "plain",
     "Größe × 2 – „süß“",
     "日本語",

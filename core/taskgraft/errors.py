@@ -10,6 +10,9 @@ from unicodedata import category
 LONGEST_MESSAGE, LONGEST_NAME = 10_000, 300
 """Characters of a message, and of a name in it: of what stands in quotation marks, or of a text without white space."""
 
+_STEERING, _KEPT = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\n\t\u200c\u200d"
+"""Unicode categories that are escaped, and the characters of them that are not."""
+
 _LONG_NAME = re.compile(
     rf"(?:(?<=\s)|(?<=[(\[=])|^)'(?:[^'\n]|'(?=\w)){{{LONGEST_NAME - 2},}}'(?!\w)|\S{{{LONGEST_NAME},}}"
 )
@@ -56,11 +59,13 @@ def join_words(words: Iterable[object], limit: int = 12) -> str:
 
 def printable(text: str) -> str:
     """Escape the characters of a text that a terminal obeys or cannot show, as JSON does: control codes, marks of direction,
-    half surrogate pairs. White space and joiners, which some scripts need, stay.
+    half surrogate pairs, line separators. Line ends, tabs, and the joiners that some scripts need, stay.
     """
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() or _is_harmless(letter) else escape(letter) for letter in text)
+    return "".join(
+        escape(letter) if category(letter) in _STEERING and letter not in _KEPT else letter for letter in text
+    )
 
 
 def escape(letter: str) -> str:
@@ -79,7 +84,3 @@ def message_text(text: str) -> str:
     if len(text) > LONGEST_NAME:
         text = _LONG_NAME.sub(lambda name: shorten(name[0], LONGEST_NAME), shorten(text, LONGEST_MESSAGE))
     return printable(text)
-
-
-def _is_harmless(letter: str) -> bool:
-    return letter in "\n\t\u200c\u200d" or category(letter) == "Zs"

@@ -61,7 +61,7 @@ def check_module_is_found(law: Law, module: str) -> None:
         about.joinpath("entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nmain = {module}\n")
         others = ",".join({source.distribution for source, _ in iter_entry_points(ENTRY_POINT_GROUP)})
         process = subprocess.run(
-            [sys.executable, "-P", "-c", _SCRIPT, json.dumps([str(folder), *sys.path]), _DISTRIBUTION],
+            [sys.executable, "-P", "-c", _SCRIPT, json.dumps([str(folder), *filter(None, sys.path)]), _DISTRIBUTION],
             env={**child_environment(), BLOCK_VARIABLE: others},
             capture_output=True,
             text=True,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.features import Features, batch_to_features
@@ -19,12 +19,16 @@ from taskgraft.data.batching import BatchBudget, batch_budget
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.preparation.errors import TrainingError
+from taskgraft.preparation.memory_estimate import widest_output
 
 PENALTIES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 """Tried from strong to weak, each starting at the previous solution, until validation gets worse twice."""
 
 SOLVER_BUDGET = BatchBudget(rows=8_192, elements=65_536)
 """Cached features that the solver reads at a time."""
+
+_OUTPUTS = 1 << 26
+"""Outputs of the head for them, at most, if it has very many: 256 MB in float32, and as many for their gradients."""
 
 _HOLD_OUT_EVERY = 5
 """Without validation rows, every fifth training row is held out to choose a penalty."""
@@ -169,11 +173,17 @@ def start_at_zero(head: HeadModule) -> None:
         parameter.zero_()
 
 
+def solver_budget(head: nn.Module) -> BatchBudget:
+    """Return how many cached features the solver reads at a time."""
+    most = max(_OUTPUTS // widest_output(head), 1)
+    return BatchBudget(min(SOLVER_BUDGET.rows, most), min(SOLVER_BUDGET.elements or most, most))
+
+
 def _problem(task: TaskModule, settings: TrainingConfig, dataset: EncodedDataset, rows: Sequence[int]) -> ConvexProblem:
     """Read features in batches of rows of similar length. Those that may not be cached are computed on each reading."""
     lengths, indices = np.asarray(dataset.inputs.sizes()), np.asarray(rows)
     order = indices[np.argsort(-lengths[indices], kind="stable")]
-    batches = list((SOLVER_BUDGET if task.cacheable else batch_budget(settings)).cut(order, lengths))
+    batches = list((solver_budget(task.head) if task.cacheable else batch_budget(settings)).cut(order, lengths))
 
     def read(batch: RowIndices) -> tuple[Features, Batch]:
         inputs, targets = dataset.inputs.gather(batch).to(task.device), dataset.targets.select(batch).to(task.device)

@@ -37,6 +37,7 @@ from taskgraft.evaluation.baselines import FittedBaseline, fit_baselines, resolv
 from taskgraft.evaluation.evaluator import LabelledPredictions
 from taskgraft.preparation.distillation import check_teacher_columns
 from taskgraft.preparation.identity import feature_keys, fit_identity
+from taskgraft.preparation.memory_estimate import memory_note
 from taskgraft.preparation.prepare import Preparation, Preparer
 from taskgraft.preparation.validation_choices import chosen_on_validation
 from taskgraft.preparation.validation_tuning import check_validation, tune_on_validation
@@ -110,6 +111,9 @@ def fit(
     features = head_features(prepared.composition)
     with limit_new_tensors(f"The head '{composition.head.label}'"):
         module = prepared.head.build_module(features, prepared.target)
+    validation_count = 0 if prepared.validation_rows is None else len(prepared.validation_rows)
+    if note := memory_note(module, plan, validation_count):
+        reporter.message(note)
     task = TaskModule(prepared.backbone, module, prepared.composition.layout)
     trainer = Trainer(task, prepared, accelerator, reporter, folder)
     with _removed_on_failure(trainer):

@@ -88,12 +88,13 @@ def table(tallies: Sequence[Tally]) -> str:
 def forked(work: Callable[[], object], seconds: float = 60.0, folder: Path | None = None) -> Outcome:
     """Call a function in a forked process: nothing is imported again. The exit code is 0; 1 after an exception."""
     output = tempfile.TemporaryFile()  # noqa: SIM115, closed below
-    before, start = _resident(), time.monotonic()
+    start, (reading, writing) = time.monotonic(), os.pipe()
     child = os.fork()
     if child == 0:
         code = 1
         try:
             os.setsid()  # a Ctrl-C in the terminal is for the parent
+            os.write(writing, str(_resident()).encode())  # less than the parent has: pages of libraries come when touched
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
             # Under pytest these are replaced, so what is printed would not arrive.
@@ -113,6 +114,9 @@ def forked(work: Callable[[], object], seconds: float = 60.0, folder: Path | Non
             for process in multiprocessing.active_children():
                 process.kill()
             os._exit(code)
+    os.close(writing)
+    before = int(os.read(reading, 20) or 0)
+    os.close(reading)
     outcome = _wait(child, start, seconds, output, before)
     output.close()
     return outcome

@@ -11,7 +11,7 @@ from taskgraft.contract.specs import BackboneSpec, HeadSpec, ReaderSpec, Spec, S
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.names import InvalidName, parse_name
 from taskgraft.errors import closest_match, join_words, shorten
-from taskgraft.files.json_text import parse_json
+from taskgraft.files.json_text import MAX_DEPTH, parse_json
 from taskgraft.recipes.strict_toml import read_toml
 from taskgraft.recipes.strict_yaml import InvalidDocument, TooLarge
 
@@ -40,6 +40,8 @@ def apply_override(document: dict[str, Any], text: str) -> None:
     steps = key.strip().split(".")
     if not equals or not all(steps):
         raise override_error(text, "it is not written KEY=VALUE.")
+    if len(steps) > MAX_DEPTH:
+        raise override_error(text, f"a key has more than {MAX_DEPTH} steps.")
     _check_key(text, steps)
     table = document
     for depth, step in enumerate(steps[:-1], 1):

@@ -87,10 +87,9 @@ class Trainer:
     def run(self) -> list[StageReport]:
         """Run all stages; of a resumed run those that were not finished."""
         plan = self.prepared.composition.plan
-        given = isinstance(self.prepared.composition.backbone, GivenObject)
-        self._base = {
-            name: tensor_digest(tensor) for name, tensor in named_tensors(self.task.backbone).items() if given
-        }
+        if self.directory is not None and isinstance(self.prepared.composition.backbone, GivenObject):
+            tensors = named_tensors(self.task.backbone)
+            self._base = {name: tensor_digest(tensor) for name, tensor in tensors.items()}
         checkpoint = None if self.directory is None else TrainingCheckpoint.load(self.directory, len(plan))
         if checkpoint is not None:
             self._check_base(checkpoint)

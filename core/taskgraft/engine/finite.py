@@ -1,7 +1,7 @@
 """NaN and infinity: found here in predictions, features, soft labels and baselines, row by row, and in stored weights."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,12 +48,15 @@ def output_not_finite(output: Tensor, features: Features) -> dict[int, str]:
 
 def predictions_not_finite(predictions: Predictions) -> list[int]:
     """Find the rows whose prediction, or whose probability of any class, is not finite."""
-    probabilities: Sequence[Any] = predictions.probabilities or [()] * len(predictions.values)
-    return [
-        row
-        for row, (value, shares) in enumerate(zip(predictions.values, probabilities, strict=True))
-        if not (_is_finite(value) and np.isfinite(shares).all())
-    ]
+    values, shares = predictions.values, predictions.probabilities or []
+    wrong = np.zeros(len(values), np.bool_)
+    if not all(type(value) in (str, int, bool) for value in values):
+        wrong |= [not _is_finite(value) for value in values]
+    if len({row.shape for row in shares}) == 1:
+        wrong |= ~np.isfinite(np.stack(shares)).reshape(len(shares), -1).all(1)
+    elif shares:
+        wrong |= [not np.isfinite(row).all() for row in shares]
+    return np.flatnonzero(wrong).tolist()
 
 
 def finite_predictions(

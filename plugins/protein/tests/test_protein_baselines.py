@@ -147,3 +147,17 @@ def test_the_reference_on_variants_of_a_protein_comes_out(split, reference):
     )
 
     assert spearmanr(predicted, test.column("target").to_pylist()).statistic == pytest.approx(reference, abs=1e-3)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-30, 0.0), (1e30, 0.0), (1e-3, 1e5), (1.0, 1e8)])
+def test_a_regression_does_not_depend_on_the_unit_of_its_target(scale, offset):
+    chance = np.random.default_rng(0)
+    sequences = {"sequence": ["".join(chance.choice(list("ACDE"), 9)) for _ in range(80)]}
+    truth, settings = chance.normal(size=80), OneHotRidgeConfig()
+
+    def predicted(numbers):
+        state = one_hot_ridge.fit(sequences, numbers.tolist(), settings)
+        return np.array(one_hot_ridge.predict(state, sequences, None, settings).values)
+
+    found = (predicted(truth * scale + offset) - offset) / scale
+    assert found == pytest.approx(predicted(truth), abs=1e-6)

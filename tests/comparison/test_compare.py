@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from commands import typed
 from filelock import FileLock, Timeout
+from interrupted import ForkedWorker
 from planting import OPENING, garden_in
 from small_tasks import sentences
 
@@ -185,6 +186,7 @@ def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_u
     environment = os.environ | {"PYTHONPATH": paths} | left
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
+    monkeypatch.setattr(subprocess, "Popen", ForkedWorker)  # from here on, runs import nothing again
     out = folder / "intents.compare"
     (first,) = out.glob("runs/*/record.json")
     (state,) = out.glob("runs/*/run/state.safetensors")
@@ -297,7 +299,8 @@ def test_an_interrupted_run_whose_versions_changed_or_whose_checkpoint_is_damage
     ]
 
 
-def test_finished_runs_are_kept_until_their_base_changes_and_then_repeated_by_name(folder):
+def test_finished_runs_are_kept_until_their_base_changes_and_then_repeated_by_name(folder, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", ForkedWorker)
     (folder / "one").write_text("1.0")
     (folder / "two").write_text("2.0")
     command = ("compare", "intents.toml", "--backbone", "based:one", "--backbone", "based:two", "--test", "test.csv")

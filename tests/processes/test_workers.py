@@ -2,6 +2,7 @@ import faulthandler
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -200,6 +201,21 @@ def test_an_environment_variable_that_is_no_number_is_rejected(monkeypatch, name
     with pytest.raises(WorkerLost) as caught:
         list(parallel_map(doubled, range(4), worker_count(2, heavy=True)))
     assert str(caught.value) == f"The environment variable {name} is {text!r}, not {kind}."
+
+
+def test_workers_that_cannot_be_started_are_one_sentence():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, limits[1]))
+    try:
+        with pytest.raises(WorkerLost) as caught:
+            list(parallel_map(doubled, range(9), 8))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert str(caught.value).partition(". ")[0] in {
+        f"Loader process {number} cannot be started: Too many open files" for number in range(1, 9)
+    }
+    assert str(caught.value).endswith(f". {ADVICE}.")
+    assert multiprocessing.active_children() == []
 
 
 class CannotBeSent(Exception):

@@ -17,9 +17,9 @@ def end_with_parent(wait: Callable[[], object]) -> None:
     Args:
         wait: returns when the parent is gone. A thread waits: on other systems, and in case the parent has ended already.
     """
-    threading.Thread(target=_wait_and_end, args=(wait,), daemon=True).start()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_wait_and_end, args=(wait,), daemon=True).start()
 
 
 def _wait_and_end(wait: Callable[[], object]) -> None:

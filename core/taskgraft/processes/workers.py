@@ -12,7 +12,7 @@ import random
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from copy import copy
 from functools import partial
 from multiprocessing.connection import wait
@@ -86,7 +86,7 @@ def parallel_map(work: Callable[[_Item], _Result], items: Sequence[_Item], worke
         the results, in the order of the items.
 
     Raises:
-        WorkerLost: when a worker was killed, or does not answer in time.
+        WorkerLost: when a worker cannot be started, was killed, or does not answer in time.
         Exception: as the function raised it, with a note on the plugin that it comes from and its traceback in the worker.
     """
     count = min(workers, len(items)) if len(items) > 1 else 0
@@ -94,8 +94,10 @@ def parallel_map(work: Callable[[_Item], _Result], items: Sequence[_Item], worke
         yield from map(work, items)
         return
     timeout = _number(TIMEOUT_VARIABLE, os.environ.get(TIMEOUT_VARIABLE, str(TIMEOUT)), whole=False)
-    pool = [_Worker(work, items, index) for index in range(count)]
+    pool: list[_Worker] = []
     try:
+        for index in range(count):
+            pool.append(_Worker(work, items, index))
         ahead = min(count * _AHEAD, len(items))
         for place in range(ahead):
             pool[place % count].start(place)
@@ -113,12 +115,21 @@ class _Worker:
     """A worker process. It answers in the order in which it was asked."""
 
     def __init__(self, work: Callable[[Any], Any], items: Sequence[Any], index: int):
-        self._channel, other = Channel.pair()
-        arguments = (other, work, items, index)
-        self._process: BaseProcess = multiprocessing.get_context().Process(target=_serve, args=arguments, daemon=True)
-        with safe_children():  # where a worker is a Python of its own, not a fork
-            self._process.start()
-        other.close()
+        try:
+            self._channel, other = Channel.pair()
+        except OSError as error:
+            raise _not_started(index, error) from None
+        with closing(other):
+            arguments = (other, work, items, index)
+            self._process: BaseProcess = multiprocessing.get_context().Process(
+                target=_serve, args=arguments, daemon=True
+            )
+            try:
+                with safe_children():  # where a worker is a Python of its own, not a fork
+                    self._process.start()
+            except OSError as error:
+                self._channel.close()
+                raise _not_started(index, error) from None
 
     def start(self, place: int) -> None:
         """Ask for the result of the item at a place."""
@@ -165,6 +176,10 @@ class _Worker:
         else:
             why = "which comes from the code of a library or from outside"
         return f"A loader process was ended by {name}, {why}. {_ADVICE}; or give the machine or container more memory."
+
+
+def _not_started(index: int, error: OSError) -> WorkerLost:
+    return WorkerLost(f"Loader process {index + 1} cannot be started: {error.strerror}. {_ADVICE}.")
 
 
 class _Failed:

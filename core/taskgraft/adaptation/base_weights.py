@@ -26,7 +26,7 @@ from taskgraft.storage.manifest import (
     InvalidArtifact,
     Manifest,
     TensorRecord,
-    cannot_be_read,
+    unreadable_artifact,
     check_digest,
     read_manifest,
 )
@@ -86,7 +86,7 @@ def read_tensors(
                     raise InvalidArtifact(str(folder), f"the tensor {name} is {kind}, but {MANIFEST} lists {listed}")
             tensors, digest = file.read_all()
     except OSError as error:
-        raise cannot_be_read(folder, error) from None
+        raise unreadable_artifact(folder, error) from None
     except ValueError as error:
         raise InvalidArtifact(str(folder), f"{TENSORS} cannot be read ({error}), so it is damaged") from None
     check_digest(folder, TENSORS, digest)

@@ -96,7 +96,7 @@ def read_manifest(folder: Path) -> Manifest:
             check_regular_file(folder / name, most)
         content = read_small_file(folder / MANIFEST, MAX_MANIFEST)
     except OSError as error:
-        raise cannot_be_read(folder, error) from None
+        raise unreadable_artifact(folder, error) from None
     check_digest(folder, MANIFEST, hashlib.sha256(content).hexdigest())
     return _parse_manifest(folder, content)
 
@@ -113,10 +113,10 @@ def read_sums(folder: Path) -> bytes:
     try:
         return read_small_file(folder / SUMS, _MAX_SUMS)
     except OSError as error:
-        raise cannot_be_read(folder, error) from None
+        raise unreadable_artifact(folder, error) from None
 
 
-def cannot_be_read(folder: Path, error: OSError) -> InvalidArtifact:
+def unreadable_artifact(folder: Path, error: OSError) -> InvalidArtifact:
     """Make the error for a file of an artifact that cannot be read."""
     name = Path(os.fsdecode(error.filename or folder)).name
     return InvalidArtifact(str(folder), f"{name:.80} cannot be read ({error.strerror or error})")

@@ -169,15 +169,16 @@ def test_a_date_that_python_does_not_have_is_found_while_reading(tmp_path):
 
 
 def test_validation_is_fast(tmp_path):
-    """Reading 100,000 honest rows takes less than a second; ten times less than importing torch."""
+    """Reading 100,000 honest rows takes the time of a few passes over their values, not that of a training."""
     count = 100_000
-    datasets.Dataset.from_dict({"text": ["some words " * 10] * count, "label": [0] * count}).save_to_disk(
-        tmp_path / "set"
-    )
-    read_dataset_folder(tmp_path / "set", EmptyConfig())
-    start = time.perf_counter()
-    assert len(read_dataset_folder(tmp_path / "set", EmptyConfig())) == count
-    assert time.perf_counter() - start < 1.0
+    columns = {"text": ["some words " * 10] * count, "label": [0] * count}
+    datasets.Dataset.from_dict(columns).save_to_disk(tmp_path / "set")
+    read_dataset_folder(tmp_path / "set", EmptyConfig())  # imports are not counted
+    start = time.process_time()
+    rows = read_dataset_folder(tmp_path / "set", EmptyConfig())
+    reading = time.process_time() - start
+    assert len(rows.values("text")) == count
+    assert reading < 10 * (time.process_time() - start - reading)
 
 
 # --- the hub

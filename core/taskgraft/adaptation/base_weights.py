@@ -26,9 +26,9 @@ from taskgraft.storage.manifest import (
     InvalidArtifact,
     Manifest,
     TensorRecord,
-    unreadable_artifact,
     check_digest,
     read_manifest,
+    unreadable_artifact,
 )
 from taskgraft.storage.tensor_file import StoredTensor, TensorFile
 

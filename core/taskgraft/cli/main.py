@@ -5,6 +5,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from errno import EDQUOT, ENOSPC
 from typing import NoReturn, TextIO
 
 from taskgraft.cli.errors import Interrupted
@@ -68,7 +69,8 @@ def _exit_code_and_text(error: BaseException) -> tuple[int, str]:
             f"Error: {failure}: {problem}\nThis is a bug in that plugin, not in your input; --debug shows the traceback.",
         )
     if isinstance(error, OSError):
-        return USER_ERROR, f"Error: {error.strerror or error}."
+        output = "The output cannot be written: " if error.errno in (ENOSPC, EDQUOT) else ""  # files are named above
+        return USER_ERROR, f"Error: {output}{error.strerror or error}."
     return (
         BUG,
         f"Internal error: {problem}\nThis is a bug in taskgraft, not in your input; --debug shows the traceback.",

@@ -20,7 +20,7 @@ from taskgraft.data.dataset import process_inputs, report_notes
 from taskgraft.data.preprocessing import ProcessedInputs
 from taskgraft.engine.forward import predict_batches, show_progress
 from taskgraft.files.temporary_folder import temporary_folder
-from taskgraft.inference.errors import NoProbabilities
+from taskgraft.inference.errors import InferenceError, NoProbabilities
 from taskgraft.inference.prediction_table import PredictionColumns
 from taskgraft.inference.row_results import (
     PREDICTION_ADVICE,
@@ -107,6 +107,7 @@ def predict_to_file(
         safety: whether to overwrite a file, and whether to escape formulas.
     """
     overwrite, escape_formulas = safety
+    _check_arguments(output, form, columns)
     if isinstance(output, str | Path):
         output = Path(output)
         check_output(output, "predictions", overwrite=overwrite, data=data)
@@ -128,6 +129,18 @@ def predict_to_file(
     )
     predictor.report(rows, invalid)
     return count
+
+
+def _check_arguments(output: object, form: str, columns: tuple[bool, int | None, tuple[str, ...]]) -> None:
+    _, top, keep = columns
+    if not isinstance(output, str | Path) and not hasattr(output, "write"):
+        raise InferenceError(f"The output is {output!r:.60}, neither a path nor an open text stream.")
+    if form not in ("csv", "jsonl"):
+        raise InferenceError(f"form is {form!r:.60}. Choose 'csv', 'jsonl'.")
+    if top is not None and (type(top) is not int or top < 1):
+        raise InferenceError(f"top is {top!r:.60}, not a number of classes.")
+    if wrong := [name for name in keep if not isinstance(name, str)]:
+        raise InferenceError(f"keep has {wrong[0]!r:.60}, which is no column name.")
 
 
 @dataclass(frozen=True)
@@ -154,8 +167,8 @@ class Predictor:
     ) -> "Predictor":
         """Check the options. Raises ConfigError or InferenceError."""
         settings, budget = options.settings or {}, inference_budget(recipe, options.batch_size)
-        on_bad_row = check_choice(settings.get("on_bad_row", options.on_bad_row))
         recipe = change_data_settings(recipe, settings, "a prediction")
+        on_bad_row = check_choice(settings.get("on_bad_row", options.on_bad_row))
         request = InputRequest.of(fitted.task.backbone, recipe, any_file="reader" in settings, keep=keep)
         return cls(fitted, recipe, request, budget, on_bad_row, ProgressReporter(quiet=options.quiet))
 

@@ -246,7 +246,8 @@ class TaskModel:
             the number of predictions.
         """
         fitted, options = self._require_fitted("predict"), PredictionOptions(on_bad_row, settings, batch_size, quiet)
-        columns, safety = (probabilities, top, tuple(keep)), (overwrite, escape_formulas)
+        kept = (keep,) if isinstance(keep, str) else tuple(keep)
+        columns, safety = (probabilities, top, kept), (overwrite, escape_formulas)
         return predict_to_file(fitted, self.recipe, data, output, form, columns, safety, options)
 
     @entry_point("merge the inserted modules. Close other programs, or give fewer rows to compare.")

@@ -42,6 +42,8 @@ def check_output_path(path: Path, suffixes: Iterable[str], what: str, *, overwri
         suffixes: supported file endings, in lower case.
         what: what the file will contain ("predictions").
     """
+    if "\0" in str(path):
+        raise OutputError(str(path), "its name has a null character", what)
     if path.suffix.lower() not in suffixes:
         raise OutputError(str(path), f"supported file endings are {join_words(suffixes)}", what)
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""Texts and names that UTF-8 cannot hold: bytes of a file name, or half a surrogate pair in a text of the caller."""
+"""Arguments that cannot be used, and texts and names that UTF-8 cannot hold: one sentence each."""
 
 import numpy as np
 import pytest
@@ -88,3 +88,20 @@ def test_settings_of_a_prediction_that_are_no_dict():
     with pytest.raises(tg.TaskgraftError) as caught:
         fitted().predict(["a"], settings=5, quiet=True)
     assert str(caught.value) == "data: the settings are 5, not a dict."
+
+
+def test_wrong_arguments_of_predict_to(tmp_path):
+    model = fitted()
+    for given, message in (
+        ({"form": "xml"}, "form is 'xml'. Choose 'csv', 'jsonl'."),
+        ({"top": -1}, "top is -1, not a number of classes."),
+        ({"top": "all"}, "top is 'all', not a number of classes."),
+        ({"keep": [5]}, "keep has 5, which is no column name."),
+        ({"output": 5}, "The output is 5, neither a path nor an open text stream."),
+        ({"output": "\0.csv"}, "The predictions cannot be written to \\u0000.csv: its name has a null character."),
+    ):
+        with pytest.raises(tg.TaskgraftError) as caught:
+            model.predict_to(**{"data": ROWS, "output": tmp_path / "p.csv", "quiet": True} | given)
+        assert str(caught.value) == message
+    assert model.predict_to(ROWS, tmp_path / "p.csv", keep="text", quiet=True) == len(ROWS)
+    assert (tmp_path / "p.csv").read_text().splitlines()[0] == "text,prediction"

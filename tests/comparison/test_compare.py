@@ -403,6 +403,15 @@ def test_an_invalid_comparison_is_answered_with_one_message(folder, arguments, m
     assert (done.code, done.out, done.err) == (2, "", f"Error: {message}\n")
 
 
+def test_a_comparison_that_was_killed_before_it_had_an_identity_starts_again(folder):
+    out = folder / "intents.compare"
+    (out / ".run.json-0123abcd.taskgraft-new").mkdir(parents=True)
+    (out / "lock").touch()
+    done = typed("compare", "intents.toml", "--quiet", "--strategy", "partial:9", "--strategy", "partial:8")
+    assert (done.code, done.err.partition(".")[0]) == (2, "Error: No run succeeded")
+    assert sorted(path.name for path in out.iterdir()) == ["lock", "metrics.jsonl", "run.json"]
+
+
 def test_an_unknown_strategy_is_answered_with_a_suggestion(folder):
     done = typed("compare", "intents.toml", "--strategy", "full", "--strategy", "linear-prob")
     assert done.code == 2

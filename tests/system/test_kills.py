@@ -9,8 +9,16 @@ from planting import install
 
 from taskgraft.discovery.catalog import catalog
 
-COMMANDS = {"REFIT": 15, "COMPARE": 16, "COMPARE_SPAWNED": 4, "PREDICT": 15, "FEATURES": 15, "EXPORT": 15}
-"""What is killed → how often. With six kills of each strategy, 206 in all."""
+COMMANDS = {
+    "REFIT": 15,
+    "COMPARE": 16,
+    "COMPARE_SPAWNED": 4,
+    "PREDICT": 15,
+    "FEATURES": 15,
+    "EXPORT": 15,
+    "PLUGIN": 6,
+}
+"""What is killed → how often. With six kills of each of nineteen strategies, 200 in all."""
 
 
 @pytest.fixture

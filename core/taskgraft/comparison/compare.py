@@ -32,8 +32,8 @@ from taskgraft.reading.cell_formats import reader_with_formats, verbatim_columns
 from taskgraft.reading.read import read_rows
 from taskgraft.reading.splitting import read_train_and_validation, split_columns
 from taskgraft.recipes.files import read_recipe
-from taskgraft.storage.atomic_write import atomic_file
-from taskgraft.storage.run_directory import MAX_IDENTITY, RUN, RunDirectory
+from taskgraft.storage.atomic_write import atomic_file, remove_leftovers_in
+from taskgraft.storage.run_directory import LOCK, MAX_IDENTITY, RUN, RunDirectory
 from taskgraft.storage.versions import result_versions
 
 _TABLE, _FIGURE = "comparison.json", "comparison.png"
@@ -156,8 +156,10 @@ def _backbone_description(recipe: Recipe) -> BackboneDescription:
 
 
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
+    if out.is_dir():
+        remove_leftovers_in(out)
+    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {LOCK}):
+        return  # a killed process may have left the lock alone
     if not _is_comparison(out):
         raise CompareError(f"'{out}' is not empty, and it is not a comparison. Name another folder.")
     if not (resume or overwrite):

@@ -115,7 +115,11 @@ from .files.regular_file import (
     open_regular_file as open_regular_file,
     read_small_file as read_small_file,
 )
-from .engine.new_tensors import ModelTooLarge as ModelTooLarge, limit_new_tensors as limit_new_tensors
+from .engine.new_tensors import (
+    ModelTooLarge as ModelTooLarge,
+    build_limited as build_limited,
+    limit_new_tensors as limit_new_tensors,
+)
 from .reading.read import read_file as read_file
 from .data.standardization import (
     LARGEST_SCALED as LARGEST_SCALED,

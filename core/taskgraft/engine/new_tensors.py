@@ -1,10 +1,10 @@
 """A limit on the tensors that a model is built from before it has weights: settings of a few bytes may ask for gigabytes."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -15,12 +15,14 @@ from taskgraft.files.limits import limit
 BYTES_VARIABLE, MAX_BYTES = "TASKGRAFT_NEW_BYTES", 4 * 2**30
 """Bytes of new tensors in a backbone with random weights, in a head, and in the modules of a strategy: a billion float32."""
 
-TENSORS_VARIABLE, MAX_TENSORS = "TASKGRAFT_NEW_TENSORS", 20_000
+TENSORS_VARIABLE, MAX_TENSORS = "TASKGRAFT_NEW_TENSORS", 10_000
 """Number of tensors in a model, also on the meta device: each takes time. Models of a hundred layers have a few thousand."""
 
 ARTIFACT_RATIO, ARTIFACT_FREE = 4, 128 * 2**20
 """New tensors of an artifact are stored in it, but for some that are made anew from a seed: its own size this many times, and
 this many bytes."""
+
+_Built = TypeVar("_Built")
 
 _ARTIFACT: ContextVar[int | None] = ContextVar("artifact", default=None)
 
@@ -40,23 +42,31 @@ def tensors_of_artifact(size: int) -> Iterator[None]:
 
 
 @contextmanager
-def limit_new_tensors(what: str) -> Iterator[None]:
-    """Limit the tensors that are made within this: their bytes, except on the meta device, and their number.
+def limit_new_tensors(what: str, *, planned: bool = False) -> Iterator[None]:
+    """Limit the tensors that are made within this: their bytes and their number.
 
     Args:
         what: whose tensors they are, for the message ("the head 'classification'").
+        planned: whether to count the bytes of tensors on the meta device too, which take none until they are made elsewhere.
 
     Raises:
         ModelTooLarge: before memory is taken.
     """
-    with _Limit(what, _ARTIFACT.get()):
+    with _Limit(what, _ARTIFACT.get(), planned=planned):
         yield
 
 
+def build_limited(what: str, build: Callable[[], _Built]) -> _Built:
+    """Build something on the meta device, to know its size, and then for real. Raises as :func:`limit_new_tensors`."""
+    with torch.device("meta"), limit_new_tensors(what, planned=True):
+        build()
+    return build()
+
+
 class _Limit(TorchDispatchMode):
-    def __init__(self, what: str, artifact: int | None):
+    def __init__(self, what: str, artifact: int | None, *, planned: bool):
         super().__init__()  # type: ignore[no-untyped-call]
-        self._what, self._artifact = what, artifact
+        self._what, self._artifact, self._planned = what, artifact, planned
         self._most = limit(BYTES_VARIABLE, MAX_BYTES) if artifact is None else artifact
         self._most_tensors = limit(TENSORS_VARIABLE, MAX_TENSORS)
         self._bytes = self._tensors = 0
@@ -68,7 +78,7 @@ class _Limit(TorchDispatchMode):
             if self._tensors > self._most_tensors:
                 problem = f"more than {self._most_tensors:,} tensors; {TENSORS_VARIABLE} sets the limit"
                 raise ModelTooLarge(f"{self._what} would have {problem}.")
-            if torch.device(settings.get("device") or "cpu").type != "meta":
+            if self._planned or torch.device(settings.get("device") or "cpu").type != "meta":
                 dtype = settings.get("dtype") or getattr(args[0], "dtype", None) or torch.get_default_dtype()
                 self._bytes += elements * dtype.itemsize
             if self._bytes > self._most:

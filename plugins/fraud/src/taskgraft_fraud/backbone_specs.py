@@ -103,7 +103,6 @@ def _tabm(config: settings.TabMConfig) -> "TableBackbone":
 
 
 def _limited(build: Callable[[settings.AnyTable], "TableBackbone"], config: settings.AnyTable) -> "TableBackbone":
-    from taskgraft.plugin import limit_new_tensors
+    from taskgraft.plugin import build_limited
 
-    with limit_new_tensors("The table model"):
-        return build(config)
+    return build_limited("The table model", lambda: build(config))

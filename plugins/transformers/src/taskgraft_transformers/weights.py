@@ -15,8 +15,8 @@ from taskgraft.plugin import (
     InvalidCheckpoint,
     MissingTensors,
     SharedSetting,
+    build_limited,
     join_words,
-    limit_new_tensors,
     translate_errors,
     weight_files,
 )
@@ -80,8 +80,8 @@ def load_model(
 def random_model(config: PretrainedConfig, structure: Structure, dtype: torch.dtype) -> nn.Module:
     """Build a model with randomly initialized weights, in eval mode."""
     build: Any = structure.model_class
-    with limit_new_tensors(f"The model {build.__name__} with random weights"):
-        model: nn.Module = build(config, **structure.init_kwargs)
+    what = f"The model {build.__name__} with random weights"
+    model: nn.Module = build_limited(what, lambda: build(config, **structure.init_kwargs))
     remove_unused(model, structure)
     return model.to(dtype).eval()
 

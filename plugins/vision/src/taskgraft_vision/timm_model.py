@@ -1,6 +1,7 @@
 """Models of the timm library: found by name, their arguments checked, and analyzed without weights."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ HUB_PREFIX = "hf-hub:"
 
 MAX_CONFIGURATION = 1_000_000
 """Bytes of a config.json of timm. It has a page of settings."""
+
+MAX_REPEATS, MAX_ARGUMENT = 1_000, 100_000_000
+"""Largest number of blocks or layers in an argument, and largest number in any other."""
 
 RESERVED_ARGUMENTS = frozenset(
     {
@@ -158,6 +162,10 @@ class TimmModel:
 
     def _create(self, device: str, **overrides: int) -> nn.Module:
         arguments = self.arguments
+        for name, value in arguments.items():
+            most = MAX_REPEATS if re.search("depth|layer|block", name) else MAX_ARGUMENT
+            if any(isinstance(one, int) and one > most for one in (value if isinstance(value, list) else (value,))):
+                raise self._invalid_arguments({name: value}, f"{name} may be at most {most:,}")
         try:
             limited = limit_new_tensors(f"The model '{self.config.model}'") if device == "meta" else nullcontext()
             with torch.device(device), limited:

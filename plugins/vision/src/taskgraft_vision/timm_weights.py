@@ -51,8 +51,9 @@ class TimmWeights:
             InvalidCheckpoint, CheckpointNotFound: if there are no weights, or they cannot be read.
         """
         if self.model.config.weights == "random":
-            with limit_new_tensors(f"The model '{self.model.config.model}' with random weights"):
-                model = self.model.build("cpu")
+            with limit_new_tensors(f"The model '{self.model.config.model}' with random weights", planned=True):
+                self.model.build("meta")
+            model = self.model.build("cpu")
             truncate(model, self.model.structure.removed, self.model.structure.stop)
             return model, None
         folder, path = self._find_file()

@@ -64,8 +64,8 @@ TYPED = {
 
 OUTPUTS = ("again", "compared", "predicted", "exported", "features", "acme-plugin")
 
-CODES = {"export": 2, "compare": 1}
-"""Exit codes other than 0: the small backbone cannot be exported, and one of two strategies does not fit it."""
+CODES = {"compare": 1}
+"""Exit codes other than 0: one of two strategies does not fit the backbone."""
 
 QUICK = ("list", "show", "doctor", "schema", "new")
 

@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import taskgraft as tg
-from taskgraft.storage.run_directory import ResumeMismatch
+from taskgraft.plugin import TaskgraftError
 
 ROWS = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": ["card", "parcel", "card", "parcel"]}
 
@@ -42,7 +42,7 @@ def test_another_base_is_refused_with_both_fingerprints(base, tmp_path, change):
     now.fit(ROWS, target="label", training={"epochs": 1}, quiet=True)
     assert now.fitted.base != before
 
-    with pytest.raises(ResumeMismatch) as raised:
+    with pytest.raises(TaskgraftError) as raised:
         fit(base, tmp_path / "run")
     assert str(raised.value) == (
         f"Cannot resume {tmp_path / 'run'}: this changed since it was started: "

@@ -1,8 +1,11 @@
 """Flips single bits of run states and cached features, and looks whether that is detected before it changes weights."""
 
 import random
+import resource
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -90,6 +93,21 @@ def flipped(chance: random.Random, files: dict[Path, bytes]) -> tuple[str, Path,
     return f"{path.name}, bit {bit} of byte {place}", path, bytes(content)
 
 
+@contextmanager
+def measured(tally: Tally) -> Iterator[None]:
+    """Measure one attack in this process: its seconds, and how far the peak of its memory rises."""
+    start, before = time.monotonic(), _peak()
+    try:
+        yield
+    finally:
+        tally.seconds = max(tally.seconds, time.monotonic() - start)
+        tally.memory = max(tally.memory, _peak() - before)
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def flip_states(tally: Tally, run: Path, count: int, seed: int) -> None:
     """Load a state with one bit flipped, as resuming does: refused with one of our errors, or nothing is different."""
     chance, identity = random.Random(seed), read_identity(run)
@@ -99,7 +117,8 @@ def flip_states(tally: Tally, run: Path, count: int, seed: int) -> None:
         name, path, content = flipped(chance, files)
         path.write_bytes(content)
         try:
-            held, why = _same(_loaded(run, identity), expected), "other values were loaded"
+            with measured(tally):
+                held, why = _same(_loaded(run, identity), expected), "other values were loaded"
         except TaskgraftError:
             held, why = True, ""
         except Exception as error:  # the attack is held by our errors alone
@@ -145,7 +164,8 @@ def flip_entries(tally: Tally, folder: Path, count: int, seed: int) -> None:
         path.write_bytes(content)
         said: list[str] = []
         try:
-            found = _read_entry(folder, said.append)
+            with measured(tally):
+                found = _read_entry(folder, said.append)
             held = (found == expected) if not said else found[1:] == expected[1:] and "are damaged" in said[0]
             why = "other features were read"
         except Exception as error:  # nothing is raised: the entry can be computed again

@@ -285,6 +285,16 @@ def test_a_run_that_replaces_the_artifact_is_not_finished_before_it_did(folder):
 # --- rejected before any training
 
 
+def test_paths_without_a_name(folder):
+    where = folder.resolve()
+    for name in ("", ".", "runs/.."):
+        (folder / "runs").mkdir(exist_ok=True)
+        done = typed("fit", "intents.toml", "-o", name)
+        assert (done.code, done.err.split(". ")[0]) == (2, f"Error: Nothing was fitted: {where} already exists")
+        assert typed("fit", name).code == 2
+    assert sorted(path.name for path in folder.parent.iterdir() if path.name.startswith(f"{folder.name}.")) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

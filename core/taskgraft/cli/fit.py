@@ -54,9 +54,11 @@ def fit_command(
         CliError: when the output folder or the recipe cannot be used.
         Interrupted: on Ctrl-C, with the command that continues.
     """
-    artifact = output or _default_output(recipe)
-    run_folder = artifact.with_name(f"{artifact.name}.run")
     document = options.read_fit_recipe(recipe, overrides or [], backbone)
+    artifact = output or _default_output(recipe)
+    if artifact.name in ("", ".."):  # a folder named by its place, such as '.'
+        artifact = artifact.resolve()
+    run_folder = artifact.with_name(f"{artifact.name}.run")
     if not resume:
         _check_output(artifact, overwrite=overwrite)
     settings = result_settings(document)

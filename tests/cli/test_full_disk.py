@@ -1,0 +1,66 @@
+"""No room on the disk: each command ends with a sentence that names the folder, and leaves nothing half-written."""
+
+import resource
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from commands import typed
+
+pytestmark = pytest.mark.slow
+
+TEMPORARY = (
+    f"Error: The rows cannot be written to the folder of temporary files, {tempfile.gettempdir()}: File too large. "
+    "Make room there, or name another folder in the environment variable TMPDIR.\n"
+)
+
+
+@contextmanager
+def room_for(size):
+    """Let no file grow beyond some bytes, as on a disk without room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fit", "intents.toml", "-o", "other"),
+        ("predict", "intents", "valid.csv", "-o", "out.csv"),
+        ("features", "intents", "valid.csv", "-o", "out.npz"),
+        ("evaluate", "intents", "valid.csv"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_room_for_temporary_files(words, place, fitted):
+    for name in ("intents.toml", "train.csv"):
+        (place / name).write_bytes((fitted / name).read_bytes())
+    before = sorted(path.name for path in place.iterdir())
+    with room_for(100):
+        done = typed(*words, "-q")
+    assert (done.code, done.err) == (2, TEMPORARY)
+    assert sorted(path.name for path in place.iterdir()) == before
+
+
+def test_no_room_for_an_export(place):
+    with room_for(100):
+        done = typed("export", "intents", "exported")
+    where = Path("exported").absolute()
+    assert (done.code, done.err) == (2, f"Error: The checkpoint cannot be written to {where}: File too large.\n")
+    assert not where.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("words", [("list",), ("show", "full")], ids=lambda words: words[0])
+def test_no_room_for_what_is_printed(words, place):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "taskgraft", *words]
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (run.returncode, run.stderr) == (2, "Error: The output cannot be written: No space left on device.\n")

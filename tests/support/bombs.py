@@ -538,7 +538,8 @@ def settings() -> Iterator[Bomb]:
     yield text("100,000 stages", {"name": "stages", "strategies": ["full"] * 100_000})
 
     def table(name: str, backbone: Any) -> Bomb:
-        rows = {"a": [1.0, 2.0] * 20, "label": ["yes", "no"] * 20, "sequence": ["MKV"] * 40, "image": [png(4, 4)] * 40}
+        others = {"new-esm": {"sequence": ["MKV"] * 40}, "timm": {"image": [png(4, 4)] * 40}}
+        rows = {"label": ["yes", "no"] * 20} | others.get(backbone["name"], {"a": [1.0, 2.0] * 20})
         return Bomb(
             f"settings: {name}",
             lambda folder: lambda: tg.compose(backbone, "classification", "full").fit(rows, target="label", quiet=True),

@@ -34,11 +34,11 @@ class ModelTooLarge(TaskgraftError):
 @contextmanager
 def tensors_of_artifact(size: int) -> Iterator[None]:
     """Within this, new tensors have the limit of an artifact whose tensors have so many bytes."""
-    token = _ARTIFACT.set(ARTIFACT_RATIO * size + ARTIFACT_FREE)
+    before = _ARTIFACT.set(ARTIFACT_RATIO * size + ARTIFACT_FREE)
     try:
         yield
     finally:
-        _ARTIFACT.reset(token)
+        _ARTIFACT.reset(before)
 
 
 @contextmanager

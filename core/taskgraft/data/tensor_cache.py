@@ -14,7 +14,7 @@ from torch import Tensor
 
 from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.config import Config
-from taskgraft.data.padding import flatten, pad_rows
+from taskgraft.data.flat_rows import flatten, pad_rows
 from taskgraft.files.regular_file import open_regular_file
 from taskgraft.files.temporary_folder import no_room
 from taskgraft.reading.errors import DataError

@@ -76,7 +76,7 @@ def prepare_output() -> None:
             stream.reconfigure(errors=_REPLACE)
 
 
-def replace_missing(text: str, encoding: str) -> str:
+def replace_unencodable(text: str, encoding: str) -> str:
     """Replace what an encoding lacks, as is done on the way to standard output."""
     codecs.register_error(_REPLACE, _replace)
     return text.encode(encoding, _REPLACE).decode(encoding)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from taskgraft.errors import LONGEST_MESSAGE, LONGEST_NAME, printable, shorten
-from taskgraft.terminal import replace_missing
+from taskgraft.terminal import replace_unencodable
 
 _GAP = 3
 """Terminal columns between two columns of a table."""
@@ -61,9 +61,9 @@ class TextTable:
     def _encoded(self, encoding: str) -> "TextTable":
         """Return the table without what an encoding lacks, so that its columns stay in line."""
         columns, wrapped = (
-            [replace_missing(name, encoding) for name in names] for names in (self.columns, self.wrapped)
+            [replace_unencodable(name, encoding) for name in names] for names in (self.columns, self.wrapped)
         )
-        rows = [[replace_missing(cell, encoding) for cell in row] for row in self.rows]
+        rows = [[replace_unencodable(cell, encoding) for cell in row] for row in self.rows]
         return TextTable(columns, rows, self.texts, wrapped, self.shorten)
 
     def _render(self, width: int) -> Iterable[Table | Text | Padding]:

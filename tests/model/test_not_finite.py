@@ -20,7 +20,7 @@ from taskgraft.contract.rows import InvalidRows
 pytestmark = pytest.mark.usefixtures("small_plugin_installed")
 
 LONG = "card lost rain where stop send new please transfer"
-"""Nine words. The backbone overflows for a text of so many, when it is told to."""
+"""Nine words. The backbone overflows for a text of so many, when it is asked to."""
 
 FULL = {"name": "full", "learning_rate": 1e-2}
 PREDICTION = "its prediction is not finite: the values of the row are too large to compute with in float32"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -134,6 +136,17 @@ def test_the_links_of_the_hub_s_cache_are_followed(saved, tmp_path):
 def test_features_that_are_not_those_of_the_columns_are_rejected(saved, features, clause):
     change(saved, "dataset_info.json", features=features)
     assert problem(saved) == f"the dataset cannot be loaded (dataset_info.json {clause})."
+
+
+def test_types_of_the_library_are_read_also_where_it_is_not_imported_yet(tmp_path):
+    kinds = {"grid": datasets.Array2D((2, 3), "float32"), "names": datasets.List(datasets.Value("string"))}
+    columns = {"grid": [[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]] * 3, "names": [["a"], [], ["b", "c"]]}
+    datasets.Dataset.from_dict(columns, features=datasets.Features(kinds)).save_to_disk(tmp_path / "set")
+    code = "import sys; from taskgraft.reading.read import read_file; print(read_file(sys.argv[1]).table.to_pydict())"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, tmp_path / "set"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, str(columns)), done.stderr
 
 
 def test_features_of_an_unknown_class_are_rejected(saved):

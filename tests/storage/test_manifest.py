@@ -138,7 +138,8 @@ def test_an_artifact_left_by_an_interrupted_save_is_pointed_to(artifact):
     backup = artifact.with_name(".intents-0123abcd.taskgraft-old")
     artifact.rename(backup)
     assert problem(read_manifest, artifact) == (
-        "there is no such folder; an interrupted save left .intents-0123abcd.taskgraft-old next to it, which you can rename back"
+        "there is no such folder; an interrupted save left .intents-0123abcd.taskgraft-old next to it, which you can rename "
+        "back"
     )
 
 

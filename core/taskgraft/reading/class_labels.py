@@ -1,6 +1,5 @@
 """Hugging Face's ClassLabel: integers in Arrow, with the names of the classes in the metadata of the schema."""
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taskgraft.files.json_text import parse_json
 from taskgraft.reading.errors import DataError
 
 _METADATA = b"huggingface"
@@ -37,9 +37,10 @@ def name_class_labels(table: pa.Table, source: str) -> pa.Table:
 
 def _features(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:
     try:
-        return json.loads(metadata[_METADATA])["info"]["features"]  # type: ignore[no-any-return]
+        features = parse_json(metadata[_METADATA])["info"]["features"]
     except (KeyError, TypeError, ValueError):  # none, or of another library of that name
         return {}
+    return features if isinstance(features, Mapping) else {}
 
 
 def _has_names(feature: Any) -> bool:

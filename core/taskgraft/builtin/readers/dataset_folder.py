@@ -44,8 +44,11 @@ def read_dataset_folder(path: Path, config: EmptyConfig) -> Rows:
         if not files:
             raise ValueError(f"{STATE} names no file of rows")
         features = _read_json(path, INFO, "features", dict)
+        expected = _expected_schema(features)
         table = pa.concat_tables([_read_stream(path / name) for name in files])
-        return Rows(_described(table, features), path.name)
+        _compare(table.schema, expected)
+        metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+        return Rows(table.replace_schema_metadata(metadata), path.name)
     except OSError as error:
         named = f"{Path(os.fsdecode(error.filename)).name:.80}: " if error.filename else ""
         problem = f"{named}{error.strerror or arrow_problem(error)}"
@@ -99,22 +102,24 @@ def _read_stream(path: Path) -> pa.Table:
     return pa.ipc.open_stream(pa.BufferReader(pa.py_buffer(content))).read_all()
 
 
-def _described(table: pa.Table, features: Mapping[str, Any]) -> pa.Table:
-    """Return the table with the features of the description. Raises ValueError if they are not those of the columns."""
+def _expected_schema(features: Mapping[str, Any]) -> pa.Schema:
+    """Return the schema that features describe. The import lets Arrow read the library's own types, in the files too."""
     from datasets import Features
 
     try:
-        expected = Features.from_dict(dict(features)).arrow_schema
+        return Features.from_dict(dict(features)).arrow_schema
     except Exception as error:  # hostile or from a newer library: any kind of error
         raise ValueError(f"{INFO}: {arrow_problem(error)}") from None
-    names = table.column_names
-    if sorted(names) != sorted(expected.names):
+
+
+def _compare(schema: pa.Schema, expected: pa.Schema) -> None:
+    """Raise ValueError if the columns are not those of the description, with its types."""
+    names, described = schema.names, expected.names
+    if sorted(names) != sorted(described):
         raise ValueError(
-            f"{INFO} describes the columns {join_words(expected.names, 6)}, but there are {join_words(names, 6)}"
+            f"{INFO} describes the columns {join_words(described, 6)}, but there are {join_words(names, 6)}"
         )
-    for field in table.schema:
+    for field in schema:
         if field.type != expected.field(field.name).type:
-            described = shorten(str(expected.field(field.name).type))
-            raise ValueError(f"{INFO} describes '{field.name}' as {described}, but it is {shorten(str(field.type))}")
-    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
-    return table.replace_schema_metadata(metadata)
+            kind = shorten(str(expected.field(field.name).type))
+            raise ValueError(f"{INFO} describes '{field.name}' as {kind}, but it is {shorten(str(field.type))}")

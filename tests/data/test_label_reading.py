@@ -121,3 +121,9 @@ def test_numbers_have_no_labels_to_map():
     with pytest.raises(DataError) as caught:
         LabelReader.of(head, DataConfig(target=("y",), labels={"a": "b"}))
     assert str(caught.value) == "data.labels maps labels, but this head predicts numbers. Leave it out."
+
+
+@pytest.mark.parametrize("text", [f"[{'1' * 5_000}]", f"[{'1' * 5_000}, 2]", f"['a', {'[' * 300}{']' * 300}]"])
+def test_a_list_of_too_many_digits_or_levels_cannot_be_read(text):
+    with pytest.raises(ValueError, match=r"^\["):
+        parse_list(text)

@@ -1,7 +1,6 @@
 """How raw labels are read, for every head: texts that hold lists, spellings, and the mapping ``data.labels``."""
 
 import ast
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from taskgraft.contract.descriptions import HeadDescription, TargetKind
 from taskgraft.contract.labels import label_key, tidy_label
 from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.targets import is_missing, raise_invalid
+from taskgraft.files.json_text import parse_json
 from taskgraft.reading.errors import DataError
 from taskgraft.reading.known_labels import match_label
 
@@ -140,8 +140,11 @@ def parse_list(text: str) -> Any:
         return None
     inner = text[1:-1].split()
     if text[0] == "[" and inner and all(map(_NUMBER.fullmatch, inner)):
-        return [ast.literal_eval(one.lstrip("+")) for one in inner]
-    for parse in (json.loads, _literal):
+        try:
+            return [ast.literal_eval(one.lstrip("+")) for one in inner]
+        except SyntaxError:  # of too many digits
+            raise ValueError(text) from None
+    for parse in (parse_json, _literal):
         try:
             value = parse(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

@@ -5,7 +5,6 @@ of objects of several types.
 """
 
 import datetime
-import json
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from taskgraft.files.json_text import parse_json
 
 _ARROW_ERRORS = (pa.ArrowException, AttributeError, TypeError, ValueError, OverflowError)
 
@@ -75,10 +76,10 @@ def _extension(kind: pa.DataType, metadata: dict[bytes, bytes]) -> tuple[str, di
             metadata.get(b"ARROW:extension:metadata", b""),
         )
     try:
-        settings = json.loads(written or b"{}")
+        settings = parse_json(written or b"{}")
     except ValueError:
         settings = {}
-    return name, settings
+    return name, settings if isinstance(settings, dict) else {}
 
 
 def _period_text(ordinal: int, settings: dict[str, Any]) -> str:

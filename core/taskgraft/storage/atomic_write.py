@@ -29,7 +29,7 @@ from taskgraft.files.temporary_folder import lock_folder
 _NEW, _OLD = ".taskgraft-new", ".taskgraft-old"
 """The suffixes of temporary folders: what is being written, and what is being replaced."""
 
-_TEMPORARY = re.compile(rf"\.(.+)-[0-9a-f]{{8}}(?:{_NEW}|{_OLD})")
+_TEMPORARY = re.compile(rf"\.(.+)-[0-9a-f]{{8}}({re.escape(_NEW)}|{re.escape(_OLD)})", re.DOTALL)
 
 _CANNOT_SYNC = frozenset({EACCES, EBADF, EINVAL, EISDIR, ENOSYS, ENOTSUP, EPERM})
 """The errors of file systems that cannot sync a folder, or a file. Others mean that the data did not reach the disk."""

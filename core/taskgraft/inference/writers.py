@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -83,7 +84,7 @@ def check_columns(path: Path, columns: pa.Table, *, sequences: bool) -> None:
 
 def check_unique(names: Sequence[str]) -> None:
     """Raise InferenceError if two output columns have one name."""
-    if duplicates := [name for name in names if names.count(name) > 1]:
+    if duplicates := [name for name, count in Counter(names).items() if count > 1]:
         raise InferenceError(f"The output would have two columns named '{duplicates[0]}'. Keep other columns.")
 
 

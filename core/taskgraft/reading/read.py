@@ -1,5 +1,6 @@
 """Load any supported input as rows: files by their readers, tables of other libraries through Arrow."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -203,7 +204,7 @@ def _to_table(data: Any, what: str) -> pa.Table:
     if table is None:
         raise DataError(f"{what} are of the type {type(data).__name__}. Give {kinds}.")
     names = table.column_names
-    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+    if duplicates := sorted(name for name, count in Counter(names).items() if count > 1):
         columns = join_words(map(repr, duplicates))
         raise DataError(f"{what} have more than one column named {columns}. Give {kinds}.")
     return plain_table(table)

@@ -12,9 +12,9 @@ from taskgraft.errors import TaskgraftError, closest_match, join_words, shorten
 
 
 class Config(BaseModel):
-    """Settings that a recipe can contain. The user must set every field without a default."""
+    """Settings that a recipe can contain. The user must set those without a default. Texts are UTF-8 (``str_min_length``)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, str_max_length=2**31)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, str_min_length=0)
 
     positional: ClassVar[str | None] = None
     """The field that the text after the colon of a name sets (``hf-text:ARGUMENT``)."""

@@ -22,7 +22,7 @@ from taskgraft.recipes.files import read_recipe
 from taskgraft.storage.run_directory import STATE
 from taskgraft.storage.verified_tensors import read_verified, write_verified
 
-EXAMPLES = 100
+EXAMPLES = 25
 """Examples of one round; rounds follow each other, each with the next seed, until the time is up."""
 
 NUMBERS = st.one_of(

@@ -4,7 +4,7 @@ import pytest
 from attacks import Tally
 from bombs import all_bombs, attempt, build_world, holds
 
-FEW = 10
+FEW = 16
 """Of so many bombs one is tried in the tests of every day."""
 
 

@@ -157,5 +157,6 @@ def test_a_damaged_artifact_is_rejected(place, fitted):
         (place / "damaged" / file.name).write_bytes(file.read_bytes())
     (place / "damaged" / "learned.safetensors").write_bytes(b"")
     assert refusal("evaluate", "damaged", "valid.csv") == (
-        "The artifact damaged cannot be used: its files do not match SHA256SUMS, so it is damaged or was changed."
+        "The artifact damaged cannot be used: learned.safetensors cannot be read (it has no header of a safetensors file "
+        "in its 0 bytes), so it is damaged."
     )

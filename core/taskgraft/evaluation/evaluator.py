@@ -45,7 +45,7 @@ class LabelledPredictions:
     notes: Mapping[str, int] = field(default_factory=dict)
 
     def without(self, reasons: Mapping[int, str], on_bad_row: OnBadRow) -> "LabelledPredictions":
-        """Drop the rows whose predictions are not finite, which ``predictions`` lacks, or raise as :func:`drop_invalid` does."""
+        """Drop rows that ``predictions`` lacks, since theirs are not finite, or raise as :func:`drop_invalid` does."""
         rows = drop_invalid(self.rows, reasons, on_bad_row)
         kept = [row for row in range(len(self.rows)) if row not in reasons]
         return LabelledPredictions(self.predictions, self.targets.select(kept), rows, {**self.notes, **rows.skipped})

@@ -79,8 +79,9 @@ class ContactMap(Head[ContactMapTarget]):
         return ContactMapTarget(column=column, distance=distance, separation=separation, share=share)
 
     def encode(self, targets: Columns, target: ContactMapTarget) -> Batch:
-        """Encode as ``position``: ``(batch, element, 3)`` float32, in Ångström from the first known one of a row, and ``known``:
-        ``(batch, element)`` bool.
+        """Encode as ``position``: ``(batch, element, 3)`` float32, in Ångström from the first known one of a row.
+
+        And ``known``: ``(batch, element)`` bool.
         """
         ((column, values),) = targets.items()
         rows = _parse_positions(column, values)

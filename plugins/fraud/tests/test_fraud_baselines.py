@@ -83,7 +83,12 @@ def test_an_invalid_cell_counts_as_missing():
 def test_trees_get_standardized_numbers_and_category_indices():
     inputs = {"b": ["x", "y", "x", "y"], "a": [1, 3, 1, 3]}
     columns = fit_columns(inputs, RandomForestConfig(), 100)
-    assert ordinal_matrix(columns, inputs | {"b": ["y", "new", None, "x"]}).tolist() == [[-1, 2], [1, 0], [-1, 0], [1, 1]]
+    assert ordinal_matrix(columns, inputs | {"b": ["y", "new", None, "x"]}).tolist() == [
+        [-1, 2],
+        [1, 0],
+        [-1, 0],
+        [1, 1],
+    ]
 
 
 # --- baselines

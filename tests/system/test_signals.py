@@ -93,9 +93,11 @@ def test_a_command_that_reads_its_input_ends_and_leaves_nothing(place, name):
 
 
 def test_a_fit_under_nohup_goes_on(place):
-    process = start(
-        place, "fit", "long.toml", "-o", "nohup", "-q", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    )
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited
+    try:
+        process = start(place, "fit", "long.toml", "-o", "nohup", "-q")
+    finally:
+        signal.signal(signal.SIGHUP, before)
     wait_for((place / "nohup.run" / "state.safetensors").is_file, process)
     process.send_signal(signal.SIGHUP)
     time.sleep(0.5)

@@ -1,10 +1,13 @@
 """SIGTERM and SIGHUP end a command as Ctrl-C does."""
 
+import os
 import signal
 import threading
 
 import pytest
 from commands import typed
+
+from taskgraft.cli.app import program
 
 PLUGIN = """
 import os
@@ -53,6 +56,12 @@ def test_a_signal_is_one_sentence_and_its_code(monkeypatch, name, code):
     finally:
         signal.signal(signal.SIGINT, before)
     assert (done.code, done.out, done.err) == (code, "", "Interrupted.\n")
+
+
+def test_a_signal_while_arguments_are_read_has_its_code(monkeypatch):
+    """Typer turns an interruption there into an exit code of its own."""
+    monkeypatch.setattr(program, "make_context", lambda *args, **settings: os.kill(os.getpid(), signal.SIGTERM))
+    assert typed("list").code == 143
 
 
 def test_a_second_signal_does_not_interrupt_the_cleaning(monkeypatch):

@@ -44,7 +44,7 @@ def _run(arguments: list[str], *, debug: bool) -> int | str | None:
             program(arguments, prog_name="taskgraft", obj=arguments)
         return 0
     except SystemExit as end:
-        return end.code
+        return 128 + received.number if received.number is not None and end.code else end.code
     except (Exception, KeyboardInterrupt) as error:
         code, text = _exit_code_and_text(error)
         with suppress(OSError):  # a terminal that was closed

@@ -211,7 +211,7 @@ def test_an_error_without_a_text_is_named_by_its_class(broken):
 
 def test_an_exception_in_a_worker_process_names_the_plugin(broken, monkeypatch):
     broken("head", "KindsModule.predict")
-    from taskgraft.data.workers import parallel_map
+    from taskgraft.processes.workers import parallel_map
 
     def work(item):
         import acme_strings.head as head

@@ -42,8 +42,8 @@ def test_the_default_is_four_gigabytes():
 def test_an_artifact_makes_few_times_what_it_stores():
     with tensors_of_artifact(1_000):
         assert problem(lambda: torch.empty(10**8)) == (
-            "The head 'x' would have more than 134,221,728 bytes of new tensors, 4 times those that the artifact has stored and "
-            "134,217,728 more, so the artifact cannot be what was saved."
+            "The head 'x' would have more than 134,221,728 bytes of new tensors, 4 times those that the artifact has stored "
+            "and 134,217,728 more, so the artifact cannot be what was saved."
         )
 
 

@@ -94,7 +94,8 @@ def forked(work: Callable[[], object], seconds: float = 60.0, folder: Path | Non
         code = 1
         try:
             os.setsid()  # a Ctrl-C in the terminal is for the parent
-            os.write(writing, str(_resident()).encode())  # less than the parent has: pages of libraries come when touched
+            # Less than the parent has: pages of libraries come when they are touched.
+            os.write(writing, str(_resident()).encode())
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
             # Under pytest these are replaced, so what is printed would not arrive.

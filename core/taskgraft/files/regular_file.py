@@ -28,7 +28,10 @@ SHORTENED = "it became shorter while it was read"
 
 _CODES = {"a folder": errno.EISDIR, "a pipe": errno.ESPIPE}
 
-PIPE_ADVICE = "Write what comes from it to a file, or, to predict or evaluate, pipe it into the command and name - in place of the file."
+PIPE_ADVICE = (
+    "Write what comes from it to a file, or, to predict or evaluate, pipe it into the command and name - in place of "
+    "the file."
+)
 """For data from a pipe, such as ``<(zcat rows.csv.gz)``: only standard input is read as one."""
 
 

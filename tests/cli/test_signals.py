@@ -6,8 +6,7 @@ import threading
 
 import pytest
 from commands import typed
-
-from taskgraft.cli.app import program
+from typer.core import TyperGroup
 
 PLUGIN = """
 import os
@@ -58,10 +57,11 @@ def test_a_signal_is_one_sentence_and_its_code(monkeypatch, name, code):
     assert (done.code, done.out, done.err) == (code, "", "Interrupted.\n")
 
 
-def test_a_signal_while_arguments_are_read_has_its_code(monkeypatch):
-    """Typer turns an interruption there into an exit code of its own."""
-    monkeypatch.setattr(program, "make_context", lambda *args, **settings: os.kill(os.getpid(), signal.SIGTERM))
-    assert typed("list").code == 143
+def test_a_signal_while_arguments_are_read_is_the_same_sentence(monkeypatch):
+    """Typer has a word and an exit code of its own for an interruption there."""
+    monkeypatch.setattr(TyperGroup, "make_context", lambda *args, **settings: os.kill(os.getpid(), signal.SIGTERM))
+    done = typed("list")
+    assert (done.code, done.out, done.err) == (143, "", "Interrupted.\n")
 
 
 def test_a_second_signal_does_not_interrupt_the_cleaning(monkeypatch):

@@ -36,8 +36,11 @@ class _LazyGroup(TyperGroup):
     """Imports a command when it runs. Turns Ctrl-C into a sentence, and escapes what a message quotes of the command line."""
 
     def make_context(self, *arguments: Any, **settings: Any) -> Any:
-        with _printable_usage_errors():
-            return super().make_context(*arguments, **settings)
+        try:
+            with _printable_usage_errors():
+                return super().make_context(*arguments, **settings)
+        except KeyboardInterrupt as error:
+            raise Interrupted("Interrupted.") from error
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)

@@ -239,8 +239,11 @@ def test_two_columns_of_one_name_are_rejected(data):
 
 def test_a_value_that_arrow_cannot_hold_is_rejected():
     with pytest.raises(DataError) as caught:
-        rows_of({"text": ["\ud800"]})
-    assert str(caught.value).startswith("the training data cannot be made into columns (")
+        rows_of({"text": [[1], "a"]})
+    assert str(caught.value) == (
+        "the training data cannot be made into columns (column 'text': cannot mix list and non-list, non-null values). "
+        "Give a path, a Dataset, a DataFrame, an Arrow table, a list of dicts or a dict of columns."
+    )
 
 
 def test_a_path_that_is_too_long_is_rejected():

@@ -4,7 +4,10 @@ import os
 
 from taskgraft.errors import TaskgraftError
 
-LINE_VARIABLE, MAX_LINE_BYTES = "TASKGRAFT_LINE_BYTES", 50_000_000
+LINE_VARIABLE = "TASKGRAFT_LINE_BYTES"
+"""Environment variable with another limit than :data:`MAX_LINE_BYTES`."""
+
+MAX_LINE_BYTES = 50_000_000
 """Bytes of one line of a text file, and of one record over several lines: each is read whole, even of 3 GB in a small .gz."""
 
 GZIP_VARIABLE, MAX_GZIP_BYTES, MAX_GZIP_RATIO = "TASKGRAFT_GZIP_BYTES", 2**28, 200

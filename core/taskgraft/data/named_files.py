@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.rows import LazyColumn, Rows
-from taskgraft.files.regular_file import open_regular_file
+from taskgraft.files.regular_file import file_digest
 from taskgraft.progress import ProgressReporter
 
 
@@ -31,16 +31,15 @@ def digest_named_files(rows: Rows, columns: Sequence[str], reporter: ProgressRep
     for column in columns:
         values = LazyColumn(rows.column(column))
         for value in reporter.track(values, f"reading the files of the {what}", len(values)):
-            digest.update(_content(rows.resolve_path(value)))
+            digest.update(_digest(rows.resolve_path(value)))
     return digest.hexdigest()
 
 
-def _content(path: object) -> bytes:
+def _digest(path: object) -> bytes:
     """Digest the file that a value names; nothing where there is none, which another step reports."""
     if not isinstance(path, str):
         return b""
     try:
-        with open_regular_file(path) as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        return bytes.fromhex(file_digest(path))
     except (OSError, ValueError):
         return b""

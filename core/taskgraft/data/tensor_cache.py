@@ -15,7 +15,7 @@ from torch import Tensor
 from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.config import Config
 from taskgraft.data.flat_rows import flatten, pad_rows
-from taskgraft.files.regular_file import open_regular_file
+from taskgraft.files.regular_file import file_digest, open_regular_file
 from taskgraft.files.temporary_folder import no_room
 from taskgraft.reading.errors import DataError
 from taskgraft.storage.documents import validate
@@ -146,8 +146,7 @@ class TensorCache:
         cache._paths = {name: folder / file for name, file in index.files.items()}
         cache._build_index()
         for name, path in cache._paths.items():
-            with open_regular_file(path) as file:
-                size, digest = path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+            digest, size = file_digest(path), path.stat().st_size
             if size != int(cache._counts[name].sum()) * cache._row_size(name) or digest != index.digests.get(path.name):
                 raise ValueError(f"{path.name} does not match its digest")
         return cache

@@ -13,8 +13,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from uuid import uuid4
@@ -44,18 +44,31 @@ def temporary_folder() -> Iterator[Path]:
     except OSError as error:
         raise TemporaryFilesError(f"{error.strerror}. Name one in the environment variable TMPDIR.") from None
     _remove_left_folders_once(root, os.getpid())
-    folder = root / f"{_PREFIX}{_boot()}-{uuid4().hex}"
-    lock = None
+    with ExitStack() as stack:
+        try:
+            new = locked_folder(lambda: root / f"{_PREFIX}{_boot()}-{uuid4().hex}", 0o700)
+            folder = stack.enter_context(new)
+        except OSError as error:
+            raise TemporaryFilesError(no_room("temporary files", root / _PREFIX, error)) from None
+        yield folder
+
+
+@contextmanager
+def locked_folder(new_path: Callable[[], Path], mode: int = 0o777) -> Iterator[Path]:
+    """Make a folder, locked while it is used, if folders can be locked here, and remove it in the end. Raises OSError.
+
+    Args:
+        new_path: returns a path where nothing is.
+        mode: permissions of the folder.
+    """
+    folder, lock = new_path(), None
     try:  # before it is made: an interruption leaves nothing
         while lock is None:
-            try:
-                folder.mkdir(0o700)
-            except OSError as error:
-                raise TemporaryFilesError(no_room("temporary files", folder, error)) from None
+            folder.mkdir(mode)
             try:
                 lock = lock_folder(folder)
             except (BlockingIOError, FileNotFoundError):  # a process takes it for abandoned, and removes it
-                folder = root / f"{_PREFIX}{_boot()}-{uuid4().hex}"
+                folder = new_path()
             except OSError:
                 break
         yield folder

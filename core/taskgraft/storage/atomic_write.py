@@ -24,7 +24,7 @@ from uuid import uuid4
 from safetensors import SafetensorError
 
 from taskgraft.errors import TaskgraftError, join_words
-from taskgraft.files.temporary_folder import lock_folder
+from taskgraft.files.temporary_folder import lock_folder, locked_folder
 
 _NEW, _OLD = ".taskgraft-new", ".taskgraft-old"
 """The suffixes of temporary folders: what is being written, and what is being replaced."""
@@ -213,26 +213,8 @@ def _settle(path: Path, mode: int) -> None:
 def _temporary_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside a path, locked while this process uses it, and remove it in the end."""
     remove_leftovers(path)
-    folder, lock = _make(path)
-    try:
+    with locked_folder(lambda: path.with_name(f".{path.name}-{uuid4().hex[:8]}{_NEW}")) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
-
-
-def _make(path: Path) -> tuple[Path, int | None]:
-    """Make a folder beside a path and lock it, if folders can be locked; another one, if a process removes it in between."""
-    while True:
-        folder = path.with_name(f".{path.name}-{uuid4().hex[:8]}{_NEW}")
-        folder.mkdir()
-        try:
-            return folder, lock_folder(folder)
-        except (BlockingIOError, FileNotFoundError):
-            continue
-        except OSError:
-            return folder, None
 
 
 def _lock(folder: Path) -> int | None:

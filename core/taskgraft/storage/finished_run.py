@@ -4,12 +4,11 @@ It is written after the last stage and before the artifact: if the process is ki
 or another one is, and the run goes on from its checkpoint.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from taskgraft.contract.config import Config
-from taskgraft.files.regular_file import open_regular_file
+from taskgraft.files.regular_file import file_digest
 from taskgraft.storage.documents import read_document, write_document
 from taskgraft.storage.manifest import TENSORS, InvalidArtifact, check_digest, read_manifest
 
@@ -47,8 +46,7 @@ def read_finished(run: Path, artifact: Path, settings: dict[str, Any], seeds: in
         if finished is None or (finished.settings, finished.seeds) != (settings, seeds):
             return None
         manifest = read_manifest(artifact)
-        with open_regular_file(artifact / TENSORS) as file:
-            check_digest(artifact, TENSORS, hashlib.file_digest(file, "sha256").hexdigest())
+        check_digest(artifact, TENSORS, file_digest(artifact / TENSORS))
     except (OSError, ValueError, InvalidArtifact):
         return None
     saved = {name: record.sha256 for name, record in manifest.tensors.items()}

@@ -60,24 +60,18 @@ def load_fitted(
     """
     folder = Path(path)
     manifest = read_manifest(folder)
-    with tensors_of_artifact(os.path.getsize(folder / TENSORS)):
-        return _load(folder, manifest, backbone, head, strategy, device)
-
-
-def _load(
-    folder: Path,
-    manifest: Manifest,
-    backbone: ComponentReference | Path | Backbone | None,
-    head: Head[Any] | None,
-    strategy: Strategy | None,
-    device: str,
-) -> tuple[Composition, Recipe, FittedTask]:
     recipe = located_recipe(manifest, folder)
     if isinstance(backbone, str | Path):
         with_base = with_base_at(manifest, folder, str(backbone), catalog())
         recipe, backbone = (recipe, str(backbone)) if with_base is None else (with_base, None)
-    composition = compose_from_manifest(folder, manifest, recipe, backbone, head, strategy)
-    recipe = recipe.model_copy(update={"backbone": composition.backbone.to_ref()})
+    with tensors_of_artifact(os.path.getsize(folder / TENSORS)):
+        composition = compose_from_manifest(folder, manifest, recipe, backbone, head, strategy)
+        fitted = _build(folder, manifest, composition)
+    move_to_device(fitted.task.eval(), device)
+    return composition, recipe.model_copy(update={"backbone": composition.backbone.to_ref()}), fitted
+
+
+def _build(folder: Path, manifest: Manifest, composition: Composition) -> FittedTask:
     with limit_new_tensors(f"The backbone '{composition.backbone.label}'") if manifest.base is None else nullcontext():
         built, base = build_backbone(composition.backbone)
     _check_backbone(folder, manifest, built, base, composition.backbone.label)
@@ -99,8 +93,7 @@ def _load(
         task, built_head, target, (), frozenset(), base, metrics, baselines, False, chosen, baseline_targets
     )
     _restore(folder, composition, fitted, manifest)
-    move_to_device(task.eval(), device)
-    return composition, recipe, fitted
+    return fitted
 
 
 def compose_from_manifest(

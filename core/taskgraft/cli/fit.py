@@ -59,14 +59,11 @@ def fit_command(
     if artifact.name in ("", ".."):  # a folder named by its place, such as '.'
         artifact = artifact.resolve()
     run_folder = artifact.with_name(f"{artifact.name}.run")
-    if not resume:
-        _check_output(artifact, overwrite=overwrite)
     settings = result_settings(document)
-    if resume:
-        if done := read_finished(run_folder, artifact, settings, seeds):
-            _end_finished(artifact, run_folder, done, as_json=as_json)
-            return
-        _check_output(artifact, overwrite=overwrite)
+    if resume and (done := read_finished(run_folder, artifact, settings, seeds)):
+        _end_finished(artifact, run_folder, done, as_json=as_json)
+        return
+    _check_output(artifact, overwrite=overwrite)
     _check_recipe(recipe, document, seeds)
     from taskgraft.cli.column_checks import check_recipe_columns
 

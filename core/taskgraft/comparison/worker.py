@@ -102,11 +102,7 @@ class _InvalidRequest(TaskgraftError):
 
 def execute(folder: Path, *, only_base: bool) -> None:
     """Execute a run and record how it ended, or only identify the base of its backbone."""
-    for name in (
-        "SIGINT",
-        "SIGTERM",
-        "SIGHUP",
-    ):  # they reach both processes; the parent handles them, and ends this one
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # both processes get them; the parent handles them, and ends this one
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     end_with_parent(lambda: os.read(sys.stdin.fileno(), 1))  # so that two processes never work on one run

@@ -22,7 +22,7 @@ HOSTILE = {
     "right to left override": ("\u202egnp.exe", "\\u202egnp.exe"),
     "isolates": ("\u2066a\u2069", "\\u2066a\\u2069"),
     "marks": ("\u200e\u200f\u061c", "\\u200e\\u200f\\u061c"),
-    "half a surrogate pair": ("\ud83d", "\\ud83d"),
+    "a lone surrogate": ("\ud83d", "\\ud83d"),
     "a byte that is no UTF-8": (b"\xff".decode(errors="surrogateescape"), "\\udcff"),
     "line separators": ("a\u2028b\u2029c\x85", "a\\u2028b\\u2029c\\u0085"),
     "tags": ("\U000e0041", "\\udb40\\udc41"),

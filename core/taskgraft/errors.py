@@ -59,7 +59,7 @@ def join_words(words: Iterable[object], limit: int = 12) -> str:
 
 def printable(text: str) -> str:
     """Escape the characters of a text that a terminal obeys or cannot show, as JSON does: control codes, marks of direction,
-    half surrogate pairs, line separators. Line ends, tabs, and the joiners that some scripts need, stay.
+    lone surrogates, line separators. Line ends, tabs, and the joiners that some scripts need, stay.
     """
     if text.isprintable():
         return text

@@ -32,7 +32,7 @@ def leave_out_working_folder() -> None:
         entries = os.environ[_PYTHONPATH].split(os.pathsep)
         os.environ[_PYTHONPATH] = os.pathsep.join(entry for entry in entries if os.path.normpath(entry) != ".")
         sys.stderr.write(
-            "Warning: PYTHONPATH names the working folder, by an empty entry or '.'. Nothing is imported from there; "
+            "Warning: PYTHONPATH contains the working folder, as an empty entry or '.'. Nothing is imported from there; "
             "write its absolute path if you mean it.\n"
         )
     os.environ[SAFE_PATH] = "1"

@@ -588,6 +588,6 @@ def test_inputs_that_give_no_features_are_a_fault_of_the_data():
     with pytest.raises(WeightGuardError) as caught:
         trained(Dark(PicturesConfig()).eval(), stage, rows=rows)
     assert str(caught.value) == (
-        "The stage 'first' had nothing to train on: the features of all 8 examples that were looked at are zero; of their "
-        "inputs, image are zero, too. Look at the columns that are read: image."
+        "The stage 'first' had nothing to train on: the features of all 8 examples checked are zero, and so "
+        "are all values of image. Check the input columns: image."
     )

@@ -166,7 +166,7 @@ def test_lengths_and_fingerprints_that_lie_are_not_used(saved):
 def test_a_sparse_description_is_not_read(saved, name):
     os.truncate(saved / name, 40 * 2**30)
     assert problem(saved) == (
-        f"the dataset cannot be loaded ({name}: it has 42,949,672,960 bytes, and at most 32,000,000 are read)."
+        f"the dataset cannot be loaded ({name}: it has 42,949,672,960 bytes, more than the limit of 32,000,000)."
     )
 
 
@@ -204,8 +204,8 @@ def test_a_name_of_the_hub_is_not_looked_for_in_the_working_directory(tmp_path, 
     with pytest.raises(UnreadableFile) as caught:
         read_hub(Path("org/set"), HubConfig())
     assert str(caught.value) == (
-        "hub:org/set: the working directory has a file or folder 'org/set', and the name of a dataset of the hub must not be "
-        "one. To read the folder, leave out 'hub:'; for the dataset of the hub, work in another directory."
+        "hub:org/set: the working directory has a file or folder 'org/set', so this name is ambiguous. To read that, leave "
+        "out 'hub:'; to read the dataset on the hub, work in another directory."
     )
 
 
@@ -215,4 +215,4 @@ def test_a_name_for_files_in_the_working_directory_is_not_one_of_the_hub(name, t
     (tmp_path / "rows.csv").write_text("text\nsecret\n")
     with pytest.raises(UnreadableFile) as caught:
         read_hub(Path(name), HubConfig())
-    assert str(caught.value) == f"hub:{name}: '{name}' is not the name of a dataset of the hub. Write OWNER/NAME."
+    assert str(caught.value) == f"hub:{name}: '{name}' is not the name of a dataset on the hub. Write OWNER/NAME."

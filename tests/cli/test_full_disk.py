@@ -13,8 +13,8 @@ from commands import typed
 pytestmark = pytest.mark.slow
 
 TEMPORARY = (
-    f"Error: The rows cannot be written to the folder of temporary files, {tempfile.gettempdir()}: File too large. "
-    "Make room there, or name another folder in the environment variable TMPDIR.\n"
+    f"Error: The rows cannot be written to the temporary folder, {tempfile.gettempdir()}: File too large. "
+    "Make room there, or set the environment variable TMPDIR to another folder.\n"
 )
 
 

@@ -213,7 +213,7 @@ def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_u
         "'partial' has learn = 9, but the backbone has only 3 parts: embedding, block-0, block-1. "
         "Choose learn = 3 or less.",
         None,
-        "its process was ended by SIGKILL, as happens when memory runs out.",
+        "its process was killed by SIGKILL, as happens when memory runs out.",
     ]
 
     third = typed(*compare_command("--resume"))  # and it is tried again

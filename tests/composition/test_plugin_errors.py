@@ -9,6 +9,7 @@ from planting import garden_in
 
 import taskgraft as tg
 from taskgraft.composition.plugin_errors import find_plugin_failure
+from taskgraft.engine.memory import NotEnoughMemory
 
 pytestmark = pytest.mark.slow
 
@@ -192,7 +193,7 @@ def test_in_python_the_type_stays_and_a_note_names_the_plugin(broken):
 def test_lack_of_memory_and_an_interruption_are_nobodys_fault(broken, error):
     broken("head", "Kinds.fit_targets", error)
     model = tg.compose("strings", "kinds", "last-part")
-    with pytest.raises((MemoryError, KeyboardInterrupt)) as caught:
+    with pytest.raises((NotEnoughMemory, KeyboardInterrupt)) as caught:
         model.fit(ROWS, inputs="text", target="label", quiet=True)
     assert not hasattr(caught.value, "__notes__")
 

@@ -107,7 +107,7 @@ def test_a_number_of_resamples_must_be_a_whole_number():
         with pytest.raises(EvaluationError) as caught:
             Bootstrap(count)
         assert str(caught.value) == (
-            f"resamples is {count!r}. Give a whole number from 0 on; 0 gives no intervals, 1000 is usual."
+            f"resamples is {count!r}. Give a whole number of at least 0; 0 gives no intervals, 1000 is usual."
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from taskgraft.files.cache_folder import CacheFolderError, cache_folder_errors
 
-ADVICE = "This is in the cache folder of a library; name one that can be written in the environment variable"
+ADVICE = "This is the cache folder of a library; set the environment variable {} to a folder that can be written."
 
 
 @pytest.mark.parametrize("variable", ["TORCHINDUCTOR_CACHE_DIR", "HF_HOME", "MPLCONFIGDIR"])
@@ -20,7 +20,7 @@ def test_a_folder_that_cannot_be_made_is_named_with_its_variable(variable, insid
     with pytest.raises(CacheFolderError) as caught, cache_folder_errors():
         (tmp_path / "file" / inside / "x").mkdir(parents=True)
     where = tmp_path / "file" / inside / "x"
-    assert str(caught.value) == f"{where}: Not a directory. {ADVICE} {variable}."
+    assert str(caught.value) == f"{where}: Not a directory. {ADVICE.format(variable)}"
 
 
 def test_the_home_folder_has_the_cache_folder_that_no_variable_names(tmp_path, monkeypatch):
@@ -28,7 +28,7 @@ def test_the_home_folder_has_the_cache_folder_that_no_variable_names(tmp_path, m
     monkeypatch.setenv("HOME", "/proc/nowhere")
     with pytest.raises(CacheFolderError) as caught, cache_folder_errors():
         Path("/proc/nowhere/.cache/some/library").mkdir(parents=True)
-    assert str(caught.value) == f"/proc/nowhere: No such file or directory. {ADVICE} XDG_CACHE_HOME."
+    assert str(caught.value) == f"/proc/nowhere: No such file or directory. {ADVICE.format('XDG_CACHE_HOME')}"
 
 
 def test_a_missing_file_in_a_folder_that_can_be_used_is_not_its_fault(tmp_path, monkeypatch):
@@ -52,4 +52,4 @@ def test_a_checkpoint_is_not_blamed_for_the_cache_folder(monkeypatch):
     code = "import sys, taskgraft as tg\ntry: tg.compose(sys.argv[1], 'classification', 'linear-probe')\n"
     code += "except tg.TaskgraftError as error: print(error)"
     run = subprocess.run([sys.executable, "-P", "-c", code, name], capture_output=True, text=True, check=True)
-    assert run.stdout == f"/proc/nowhere: No such file or directory. {ADVICE} TORCHINDUCTOR_CACHE_DIR.\n"
+    assert run.stdout == f"/proc/nowhere: No such file or directory. {ADVICE.format('TORCHINDUCTOR_CACHE_DIR')}\n"

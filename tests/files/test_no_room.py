@@ -19,7 +19,7 @@ from taskgraft.reading.errors import DataError
 from taskgraft.storage.atomic_write import OutputError, atomic_file, move_into
 
 TOO_LARGE = os.strerror(errno.EFBIG)
-ADVICE = "Make room there, or name another folder in the environment variable TMPDIR."
+ADVICE = "Make room there, or set the environment variable TMPDIR to another folder."
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def test_no_room_for_cached_rows():
     with temporary_folder() as folder, room_for(5_000), pytest.raises(DataError) as caught:
         fill(TensorCache(folder / "cache", memory=0))
     assert str(caught.value) == (
-        f"The cached rows cannot be written to the folder of temporary files, {tempfile.gettempdir()}: {TOO_LARGE}. {ADVICE}"
+        f"The cached rows cannot be written to the temporary folder, {tempfile.gettempdir()}: {TOO_LARGE}. {ADVICE}"
     )
 
 
@@ -60,7 +60,7 @@ def test_no_room_for_what_a_reader_writes():
     with room_for(5_000), ArrowSpool() as spool, pytest.raises(DataError) as caught:
         spool.write(pa.table({"a": range(10_000)}))
     assert str(caught.value) == (
-        f"The rows cannot be written to the folder of temporary files, {tempfile.gettempdir()}: {TOO_LARGE}. {ADVICE}"
+        f"The rows cannot be written to the temporary folder, {tempfile.gettempdir()}: {TOO_LARGE}. {ADVICE}"
     )
 
 
@@ -70,7 +70,7 @@ def test_a_folder_of_temporary_files_that_is_gone_or_no_folder(tmp_path, monkeyp
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
         with pytest.raises(TemporaryFilesError) as caught, temporary_folder():
             pass
-        where = f"the folder of temporary files, {tmp_path / name}"
+        where = f"the temporary folder, {tmp_path / name}"
         assert (
             str(caught.value) == f"The temporary files cannot be written to {where}: {os.strerror(problem)}. {ADVICE}"
         )
@@ -82,7 +82,7 @@ def test_no_folder_of_temporary_files_at_all(monkeypatch):
     with pytest.raises(TemporaryFilesError) as caught, temporary_folder():
         pass
     found = "No usable temporary directory found in ['/proc/nowhere']"
-    assert str(caught.value) == f"{found}. Name one in the environment variable TMPDIR."
+    assert str(caught.value) == f"{found}. Set the environment variable TMPDIR to a folder that can be written."
 
 
 def save(folder):

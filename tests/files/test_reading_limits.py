@@ -92,7 +92,7 @@ def test_a_table_of_too_many_columns_is_refused(tmp_path, monkeypatch):
     assert problem(tmp_path / "one.jsonl") == f"line 1: {expected}"
     monkeypatch.setenv("TASKGRAFT_COLUMNS", "many")
     with pytest.raises(
-        InvalidLimit, match=r"^The environment variable TASKGRAFT_COLUMNS is 'many', not a whole number from 0"
+        InvalidLimit, match=r"^The environment variable TASKGRAFT_COLUMNS is 'many', not a whole number of at least 0"
     ):
         read_file(tmp_path / "one.csv")
 
@@ -121,7 +121,7 @@ def test_lines_of_few_keys_out_of_many_are_read_with_the_setting(tmp_path, monke
         ('{"a": ' + "[" * 100_000, "it is nested deeper than 100 levels"),
         ('{"a": ' + "1" * 5_000 + "}", "it has a whole number of more than 4,300 digits"),
         ('{"a": 1e999}', "the number 1e999 is too large"),
-        ('{"a": "\\ud800"}', "it has half a surrogate pair (\\ud800), which is no character"),
+        ('{"a": "\\ud800"}', "it has a lone surrogate (\\ud800), which is not a character"),
     ],
 )
 def test_a_line_of_json_beyond_a_limit_is_an_invalid_row(tmp_path, line, reason):

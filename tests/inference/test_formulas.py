@@ -61,7 +61,7 @@ def test_only_csv_files_have_formulas(model, name, tmp_path):
     with pytest.raises(InferenceError) as caught:
         model.predict_to(ROWS["text"], tmp_path / name, escape_formulas=True, quiet=True)
     assert str(caught.value) == (
-        "Formulas are escaped in CSV files alone. Write a .csv file, or leave out escape_formulas (--escape-formulas)."
+        "Formulas are escaped only in CSV files. Write a .csv file, or leave out escape_formulas (--escape-formulas)."
     )
     assert list(tmp_path.iterdir()) == []
 

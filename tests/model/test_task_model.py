@@ -318,7 +318,9 @@ def test_a_missing_group_column_is_reported(model):
 def test_a_negative_number_of_resamples_is_rejected(model):
     with pytest.raises(EvaluationError) as caught:
         model.evaluate(sentences(12), resamples=-1)
-    assert str(caught.value) == ("resamples is -1. Give a whole number from 0 on; 0 gives no intervals, 1000 is usual.")
+    assert str(caught.value) == (
+        "resamples is -1. Give a whole number of at least 0; 0 gives no intervals, 1000 is usual."
+    )
 
 
 def test_a_metric_for_another_kind_of_target_is_rejected(model):

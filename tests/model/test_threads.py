@@ -13,14 +13,14 @@ import taskgraft as tg
 from taskgraft.engine.random_state import ThreadConflict, Use, restored_random_state, seed_generators
 
 FIT_MESSAGE = (
-    "Another thread of this process is fitting a model. PyTorch's random numbers belong to the whole process, so two fits "
-    "would change each other's results. Fit one after the other, or each in a process of its own. Predicting with fitted "
-    "models is possible meanwhile."
+    "Another thread of this process is fitting a model. PyTorch's random generator is shared by the whole process, so "
+    "two fits would change each other's results. Fit one after the other, or in separate processes. You can still predict with "
+    "fitted models."
 )
 DRAW_MESSAGE = (
-    "Another thread of this process is fitting a model. PyTorch's random numbers belong to the whole process, so composing, "
-    "loading and computing features would change its results. Do that before or after, or in another process. Predicting with "
-    "fitted models is possible meanwhile."
+    "Another thread of this process is fitting a model. PyTorch's random generator is shared by the whole process, so "
+    "composing, loading and computing features would change its results. Do that before or after, or in another process. You "
+    "can still predict with fitted models."
 )
 
 
@@ -122,9 +122,9 @@ def test_a_fit_beside_what_builds_modules_is_refused():
         thread.join()
     assert model is None
     assert str(caught.value) == (
-        "Another thread of this process is composing or loading a model, or computing features. That draws random numbers, "
-        "which belong to the whole process, so it would change the results of this fit. Fit when it has ended, or in another "
-        "process."
+        "Another thread of this process is composing or loading a model, or computing features. It draws from PyTorch's "
+        "random generator, which the whole process shares, and would change the results of this fit. Wait for it, or fit in "
+        "another process."
     )
 
 

@@ -31,7 +31,7 @@ def test_rows_settings_and_columns_with_half_a_surrogate_pair_are_one_sentence(t
     ):
         with pytest.raises(tg.TaskgraftError) as caught:
             predict()
-        assert str(caught.value) == f"'b\\udcff' is no UTF-8 text: it has half a surrogate pair. {ADVICE}"
+        assert str(caught.value) == f"'b\\udcff' is not valid UTF-8: it has a lone surrogate. {ADVICE}"
 
 
 def test_settings_with_half_a_surrogate_pair_are_refused_before_anything_is_read(tmp_path):
@@ -96,7 +96,7 @@ def test_wrong_arguments_of_predict_to(tmp_path):
         ({"form": "xml"}, "form is 'xml'. Choose 'csv', 'jsonl'."),
         ({"top": -1}, "top is -1, not a number of classes."),
         ({"top": "all"}, "top is 'all', not a number of classes."),
-        ({"keep": [5]}, "keep has 5, which is no column name."),
+        ({"keep": [5]}, "keep has 5, which is not a column name."),
         ({"output": 5}, "The output is 5, neither a path nor an open text stream."),
         ({"output": "\0.csv"}, "The predictions cannot be written to \\u0000.csv: its name has a null character."),
     ):

@@ -108,8 +108,8 @@ def test_shared_memory_of_one_megabyte_is_enough():
 
 
 ADVICE = (
-    "Load in this process: training.workers = 0 in the recipe, or TASKGRAFT_WORKERS=0 in the environment, which also holds "
-    "for predict, evaluate and features"
+    "Load in this process: training.workers = 0 in the recipe, or TASKGRAFT_WORKERS=0 in the environment, which also applies "
+    "to predict, evaluate and features"
 )
 
 
@@ -126,7 +126,7 @@ def test_a_killed_worker_is_one_sentence():
         next(results)
     assert found == [0, 1, 2, 3, 4]
     assert str(caught.value) == (
-        f"A loader process was ended by SIGKILL, as happens when memory runs out. {ADVICE}; or give the machine or container "
+        f"A loader process was killed by SIGKILL, as happens when memory runs out. {ADVICE}; or give the machine or container "
         "more memory."
     )
     assert multiprocessing.active_children() == []
@@ -141,7 +141,7 @@ def test_a_bus_error_names_shared_memory():
     with pytest.raises(WorkerLost) as caught:
         list(parallel_map(bus_error, range(3), 2))
     assert str(caught.value) == (
-        "A loader process was ended by SIGBUS, as happens when shared memory (docker run --shm-size) or a disk is full, or a "
+        "A loader process was killed by SIGBUS, as happens when shared memory (docker run --shm-size) or a disk is full, or a "
         f"mapped file was cut. {ADVICE}; or give the machine or container more memory."
     )
 
@@ -188,9 +188,9 @@ def test_the_environment_decides_the_number_of_workers(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "text", "kind"),
     [
-        ("TASKGRAFT_WORKERS", "many", "a whole number from 0 on"),
-        ("TASKGRAFT_WORKERS", "-1", "a whole number from 0 on"),
-        ("TASKGRAFT_WORKERS", "1.5", "a whole number from 0 on"),
+        ("TASKGRAFT_WORKERS", "many", "a whole number of at least 0"),
+        ("TASKGRAFT_WORKERS", "-1", "a whole number of at least 0"),
+        ("TASKGRAFT_WORKERS", "1.5", "a whole number of at least 0"),
         ("TASKGRAFT_WORKER_TIMEOUT", "0", "a number of seconds above 0"),
         ("TASKGRAFT_WORKER_TIMEOUT", "inf", "a number of seconds above 0"),
         ("TASKGRAFT_WORKER_TIMEOUT", "nan", "a number of seconds above 0"),

@@ -52,8 +52,8 @@ def test_a_full_disk_is_reported_with_the_folder(monkeypatch, tmp_path):
     with ArrowSpool() as spill, pytest.raises(DataError) as caught:
         spill.write(pa.table({"a": range(100_000)}))
     assert str(caught.value) == (
-        f"The rows cannot be written to the folder of temporary files, {tempfile.gettempdir()}: "
-        f"{os.strerror(errno.ENOSPC)}. Make room there, or name another folder in the environment variable TMPDIR."
+        f"The rows cannot be written to the temporary folder, {tempfile.gettempdir()}: "
+        f"{os.strerror(errno.ENOSPC)}. Make room there, or set the environment variable TMPDIR to another folder."
     )
 
 

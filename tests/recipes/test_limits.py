@@ -53,7 +53,7 @@ def error_text(path, *overrides, kind=InvalidRecipe):
         (
             "r.yaml",
             'a: "\\ud800"',
-            "r.yaml, line 1, column 4: the text has half a surrogate pair (\\ud800), which is no character.",
+            "r.yaml, line 1, column 4: the text has a lone surrogate (\\ud800), which is not a character.",
         ),
         ("r.toml", START + "a." * 100_000 + "a = 1", "r.toml, line 4: a key has more than 100 steps."),
         ("r.toml", START + "[" + "a ." * 100_000 + "a]", "r.toml, line 4: a key has more than 100 steps."),
@@ -66,11 +66,11 @@ def error_text(path, *overrides, kind=InvalidRecipe):
         ("r.json", f'{{"a": {"[" * 100_000}', "r.json: it is nested deeper than 100 levels."),
         ("r.json", f'{{"a": {"[" * 100}{"]" * 100}}}', "r.json: it is nested deeper than 100 levels."),
         ("r.json", '{"a": 1e999}', "r.json: the number 1e999 is too large."),
-        ("r.json", '{"\\ud800": 1}', "r.json: it has half a surrogate pair (\\ud800), which is no character."),
+        ("r.json", '{"\\ud800": 1}', "r.json: it has a lone surrogate (\\ud800), which is not a character."),
         (
             "r.json",
             " " * (MAX_BYTES + 1),
-            "r.json: the file cannot be read (it has 500,001 bytes, and at most 500,000 are read).",
+            "r.json: the file cannot be read (it has 500,001 bytes, more than the limit of 500,000).",
         ),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_recipe_of_20000_labels_is_read_in_a_second(tmp_path):
         ("{" + "a." * 60_000 + "a=1}", "a key has more than 100 steps."),
         ("1" * 5_000, "it has a whole number of more than 4,300 digits."),
         ("1e999", "the number 1e999 is too large."),
-        ('"\\ud800"', "it has half a surrogate pair (\\ud800), which is no character."),
+        ('"\\ud800"', "it has a lone surrogate (\\ud800), which is not a character."),
     ],
 )
 def test_an_override_beyond_a_limit_is_refused_at_once(tmp_path, value, problem):

@@ -108,7 +108,7 @@ def test_a_pipe_instead_of_a_file_is_never_opened(artifact, name):
 def test_a_sparse_file_is_not_read(artifact, name, most):
     os.truncate(artifact / name, 40 * 2**30)
     assert problem(read_manifest, artifact) == (
-        f"{name} cannot be read (it has 42,949,672,960 bytes, and at most {most} are read)"
+        f"{name} cannot be read (it has 42,949,672,960 bytes, more than the limit of {most})"
     )
 
 

@@ -192,7 +192,7 @@ def test_metrics_that_are_no_regular_file_are_rejected(folder):
 def test_a_checkpoint_without_an_identity_is_not_replaced_in_silence(folder):
     folder.save_state({}, {"a": torch.zeros(1)})
     (folder.path / "run.json").unlink()
-    assert refused(folder) == f"it has a checkpoint, but no run.json that says of which run; {AGAIN}"
+    assert refused(folder) == f"it has a checkpoint, but no run.json that identifies the run; {AGAIN}"
     again(folder, resume=False)
     assert folder.load_state() is None
 

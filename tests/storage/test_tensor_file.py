@@ -100,7 +100,7 @@ def test_a_file_that_becomes_shorter_while_it_is_read_is_an_error(path):
     with TensorFile(path) as file:
         os.truncate(path, 4_500_000)
         for use in (lambda: file.digest("b"), lambda: file.read("b"), file.read_all):
-            with pytest.raises(OSError, match="it became shorter while it was read"):
+            with pytest.raises(OSError, match="it was truncated while it was being read"):
                 use()
 
 

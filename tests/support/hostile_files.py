@@ -148,7 +148,7 @@ NAMES = {
     "name of 5,000 characters": "x" * 5_000,
     "name with a zero byte": "a\0b",
     "name that is not UTF-8": "caf\udce9",
-    "half a surrogate pair": "a\ud800",
+    "a lone surrogate": "a\ud800",
     "path of 1,000 folders": "/".join(["a"] * 1_000),
 }
 

@@ -16,11 +16,11 @@ from taskgraft.cli.main import main
 pytestmark = pytest.mark.slow
 
 ADVICE = (
-    "Load in this process: training.workers = 0 in the recipe, or TASKGRAFT_WORKERS=0 in the environment, which also holds for "
-    "predict, evaluate and features"
+    "Load in this process: training.workers = 0 in the recipe, or TASKGRAFT_WORKERS=0 in the environment, which also applies "
+    "to predict, evaluate and features"
 )
 KILLED = (
-    f"Error: A loader process was ended by SIGKILL, as happens when memory runs out. {ADVICE}; or give the machine or "
+    f"Error: A loader process was killed by SIGKILL, as happens when memory runs out. {ADVICE}; or give the machine or "
     "container more memory.\n"
 )
 SILENT = (

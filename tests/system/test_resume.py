@@ -175,7 +175,9 @@ def test_a_run_without_a_checkpoint_says_that_it_starts_from_the_beginning(tmp_p
     (tmp_path / "run" / "state.safetensors").unlink()
     model = compose(words(), classification(), Planned(training_stage("block-1")))
     model.fit(sentences(), target="label", training={"batch_size": 8}, run=tmp_path / "run", resume=True)
-    assert f"There is no checkpoint in {tmp_path / 'run'}: training starts at the beginning." in capsys.readouterr().err
+    assert (
+        f"There is no checkpoint in {tmp_path / 'run'}: training starts from the beginning." in capsys.readouterr().err
+    )
     assert_same_bits(weights(model), weights(whole))
 
 

@@ -167,7 +167,7 @@ def test_an_entry_of_pythonpath_that_is_empty_or_a_dot_is_left_out_and_said(trap
     assert outcome.code == 0
     assert trap.ran() - BY_PYTHONPATH == set()
     assert outcome.text.startswith(
-        "Warning: PYTHONPATH names the working folder, by an empty entry or '.'. Nothing is imported from there; write its "
+        "Warning: PYTHONPATH contains the working folder, as an empty entry or '.'. Nothing is imported from there; write its "
         "absolute path if you mean it.\n"
     )
     assert "evil" not in outcome.text

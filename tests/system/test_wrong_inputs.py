@@ -547,15 +547,12 @@ def a_full_disk(size):
 @contextmanager
 def room_for_the_checkpoint_alone():
     """Let the folder of an artifact be made, and nothing be written into it."""
-    write = Path.write_bytes
 
-    def refuse(path, data):
-        if path.name == "learned.safetensors":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        return write(path, data)
+    def refuse(tensors, path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(Path, "write_bytes", refuse)
+        monkeypatch.setattr("taskgraft.artifact.save.save_file", refuse)
         yield
 
 
@@ -566,7 +563,11 @@ def test_no_room_for_the_artifact(folder):
     assert (done.code, done.out) == (2, "")
     assert done.err == f"Error: The artifact cannot be written to {folder / 'models' / 'intents'}: File too large.\n"
     left = {name for name in state_of(folder) if name not in before}
-    assert left == {"models", "models/intents.run", *(f"models/intents.run/{name}" for name in RUN_FILES)}
+    assert left == {
+        "models",
+        "models/intents.run",
+        *(f"models/intents.run/{name}" for name in (*RUN_FILES, "finished.json")),
+    }
 
 
 def test_no_room_for_the_artifact_loses_no_work(folder):
@@ -598,8 +599,8 @@ def test_no_room_for_the_rows(folder):
     write_rows(folder / "train.csv", 24, 0)
     with a_full_disk(100):
         assert refused_fit() == (
-            f"The rows cannot be written to the folder of temporary files, {tempfile.gettempdir()}: File too large. "
-            "Make room there, or name another folder in the environment variable TMPDIR."
+            f"The rows cannot be written to the temporary folder, {tempfile.gettempdir()}: File too large. "
+            "Make room there, or set the environment variable TMPDIR to another folder."
         )
 
 

@@ -209,5 +209,6 @@ def _run_worker(folder: Path, output: str, *arguments: str) -> str | None:
         return None
     if code < 0:
         name = signal.Signals(-code).name
-        return f"its process was ended by {name}" + (", as happens when memory runs out." if name == "SIGKILL" else ".")
+        why = ", as happens when memory runs out" if name == "SIGKILL" else ""
+        return f"its process was killed by {name}{why}."
     return f"its process ended with code {code}."

@@ -113,10 +113,10 @@ def resolve(
         entries = getattr(config, field)
         if level == MAX_NESTING:
             raise ConfigError(
-                label, (f"strategies are nested deeper than {MAX_NESTING} levels, the limit; write them flat.",)
+                label, (f"strategies are nested deeper than {MAX_NESTING} levels, the limit; flatten them.",)
             )
         if len(entries) > MAX_STRATEGIES:
-            problem = f"it combines {len(entries):,} strategies, more than {MAX_STRATEGIES:,}, the limit."
+            problem = f"it combines {len(entries):,} strategies, more than the limit of {MAX_STRATEGIES:,}."
             raise ConfigError(label, (problem,))
         nested = tuple(resolve(catalog, StrategySpec, entry, level + 1) for entry in entries)
         config = config.model_copy(update={field: tuple(component.to_ref() for component in nested)})

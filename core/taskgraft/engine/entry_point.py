@@ -33,4 +33,4 @@ def _encoding_errors() -> Iterator[None]:
     except UnicodeEncodeError as error:
         text = shorten(printable(error.object))
         advice = "Correct the cell, the setting or the name of the column or file"
-        raise DataError(f"'{text}' is no UTF-8 text: it has half a surrogate pair. {advice}.") from None
+        raise DataError(f"'{text}' is not valid UTF-8: it has a lone surrogate. {advice}.") from None

@@ -62,8 +62,8 @@ def find_data_fault(backbone: Backbone, batch: Batch, layout: Layout) -> str | N
     if any(bool(_without_padding(value, features).any()) for value in features.values):
         return None
     inputs = sorted(name for name in batch.tensors if not bool(batch[name].any()))
-    of_inputs = f"; of their inputs, {join_words(inputs)} are zero, too" if inputs else ""
-    return f"the features of all {len(batch):,} examples that were looked at are zero{of_inputs}"
+    of_inputs = f", and so are all values of {join_words(inputs)}" if inputs else ""
+    return f"the features of all {len(batch):,} examples checked are zero{of_inputs}"
 
 
 def through_cut(backbone: Backbone, cut: int, batch: Batch, layout: Layout, longer: int = 0) -> Features:

@@ -49,9 +49,9 @@ def memory_errors(action: str) -> Iterator[None]:
 def _asked_for(problem: str) -> str:
     """Find in the message of an allocator how much it was asked for at once."""
     if found := re.search(r"allocate (\d+) bytes", problem):
-        return f" (no {int(found[1]) / 1e9:,.1f} GB in one piece)"
+        return f" (could not allocate {int(found[1]) / 1e9:,.1f} GB)"
     found = re.search(r"allocate ([\d.]+) ([KMGTP]i?B)", problem)
-    return f" (no {found[1]} {found[2]} in one piece)" if found else ""
+    return f" (could not allocate {found[1]} {found[2]})" if found else ""
 
 
 def halve_on_oom(

@@ -135,13 +135,13 @@ class _RandomState:
 
 
 _ONE_AT_A_TIME = (
-    "Another thread of this process is fitting a model. PyTorch's random numbers belong to the whole process, so {problem}. "
-    "Predicting with fitted models is possible meanwhile."
+    "Another thread of this process is fitting a model. PyTorch's random generator is shared by the whole process, so "
+    "{problem}. You can still predict with fitted models."
 )
 
 _BESIDE_A_FIT = {
     Use.FIT: _ONE_AT_A_TIME.format(
-        problem="two fits would change each other's results. Fit one after the other, or each in a process of its own"
+        problem="two fits would change each other's results. Fit one after the other, or in separate processes"
     ),
     Use.DRAW: _ONE_AT_A_TIME.format(
         problem="composing, loading and computing features would change its results. Do that before or after, or in another "
@@ -150,8 +150,9 @@ _BESIDE_A_FIT = {
 }
 
 _BESIDE_A_BUILD = (
-    "Another thread of this process is composing or loading a model, or computing features. That draws random numbers, which "
-    "belong to the whole process, so it would change the results of this fit. Fit when it has ended, or in another process."
+    "Another thread of this process is composing or loading a model, or computing features. It draws from PyTorch's random "
+    "generator, which the whole process shares, and would change the results of this fit. Wait for it, or fit in "
+    "another process."
 )
 
 

@@ -34,7 +34,7 @@ class Bootstrap:
 
     def __post_init__(self) -> None:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 0:
-            advice = "Give a whole number from 0 on; 0 gives no intervals, 1000 is usual."
+            advice = "Give a whole number of at least 0; 0 gives no intervals, 1000 is usual."
             raise EvaluationError(f"resamples is {self.count!r}. {advice}")
 
     def resamples(self, rows: int) -> Iterator[NDArray[np.int64]]:

@@ -33,9 +33,9 @@ def cache_folder_errors() -> Iterator[None]:
     except OSError as error:
         if (variable := _variable_of(error.filename)) is None:
             raise
-        advice = f"name one that can be written in the environment variable {variable}"
+        advice = f"set the environment variable {variable} to a folder that can be written"
         problem = f"{os.fsdecode(error.filename)}: {error.strerror}"
-        raise CacheFolderError(f"{problem}. This is in the cache folder of a library; {advice}.") from None
+        raise CacheFolderError(f"{problem}. This is the cache folder of a library; {advice}.") from None
 
 
 def _variable_of(name: object) -> str | None:

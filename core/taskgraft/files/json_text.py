@@ -21,7 +21,7 @@ def parse_json(content: bytes | str, *, constant: Callable[[str], Any] | None = 
 
     Raises:
         ValueError: for text that is no JSON, a duplicate key, deeper nesting than :data:`MAX_DEPTH`, a whole number of more
-            than 4,300 digits, a number beyond the range of floats, or half a surrogate pair. The message is a clause for a
+            than 4,300 digits, a number beyond the range of floats, or a lone surrogate. The message is a clause for a
             sentence.
     """
     text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
@@ -56,12 +56,12 @@ def _inner(value: Any) -> list[Any]:
 
 
 def check_characters(value: Any) -> None:
-    """Check a JSON value for half surrogate pairs. Raises ValueError as :func:`parse_json` does."""
+    """Check a JSON value for lone surrogates. Raises ValueError as :func:`parse_json` does."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = f"\\u{ord(error.object[error.start]):04x}"
-        raise ValueError(f"it has half a surrogate pair ({half}), which is no character") from None
+        raise ValueError(f"it has a lone surrogate ({half}), which is not a character") from None
 
 
 def finite_float(text: str) -> float:

@@ -27,7 +27,7 @@ def limit(variable: str, default: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise InvalidLimit(f"The environment variable {variable} is {text!r:.60}, not a whole number from 0 on.")
+        raise InvalidLimit(f"The environment variable {variable} is {text!r:.60}, not a whole number of at least 0.")
     return int(text)
 
 

@@ -24,12 +24,12 @@ _KINDS = {
 _MAX_SPARSE = 1 << 30
 """Bytes of a file that may have been stored as next to nothing. One of 40 GB is made in no time, but takes minutes to read."""
 
-SHORTENED = "it became shorter while it was read"
+SHORTENED = "it was truncated while it was being read"
 
 _CODES = {"a folder": errno.EISDIR, "a pipe": errno.ESPIPE}
 
 PIPE_ADVICE = (
-    "Write what comes from it to a file, or, to predict or evaluate, pipe it into the command and name - in place of "
+    "Write its output to a file; or, for predict and evaluate, pipe it into the command and pass - in place of "
     "the file."
 )
 """For data from a pipe, such as ``<(zcat rows.csv.gz)``: only standard input is read as one."""
@@ -95,13 +95,13 @@ def _check(status: os.stat_result, most: int | None, path: str | os.PathLike[str
     size, stored = status.st_size, getattr(status, "st_blocks", 0) * 512
     _check_size(size, most, path)
     if size > _MAX_SPARSE and 0 < stored < size // 1_000:  # 0 where a file system does not say
-        problem = f"of its {size:,} bytes only {stored:,} are stored, the rest is a hole"
+        problem = f"only {stored:,} of its {size:,} bytes are stored: it is a sparse file"
         raise OSError(errno.EINVAL, problem, os.fspath(path))
 
 
 def _check_size(size: int, most: int | None, path: str | os.PathLike[str]) -> None:
     if most is not None and size > most:
-        raise OSError(errno.EFBIG, f"it has {size:,} bytes, and at most {most:,} are read", os.fspath(path))
+        raise OSError(errno.EFBIG, f"it has {size:,} bytes, more than the limit of {most:,}", os.fspath(path))
 
 
 @cache

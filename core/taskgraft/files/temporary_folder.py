@@ -42,7 +42,9 @@ def temporary_folder() -> Iterator[Path]:
     try:
         root = Path(tempfile.gettempdir())
     except OSError as error:
-        raise TemporaryFilesError(f"{error.strerror}. Name one in the environment variable TMPDIR.") from None
+        raise TemporaryFilesError(
+            f"{error.strerror}. Set the environment variable TMPDIR to a folder that can be written."
+        ) from None
     _remove_left_folders_once(root, os.getpid())
     with ExitStack() as stack:
         try:
@@ -83,7 +85,7 @@ def no_room(what: str, path: Path, error: OSError) -> str:
     root = Path(tempfile.gettempdir())
     if root not in path.parents:
         return f"The {what} cannot be written to {path}: {error.strerror or error}. Make room there."
-    where, other = f"the folder of temporary files, {root}", "name another folder in the environment variable TMPDIR"
+    where, other = f"the temporary folder, {root}", "set the environment variable TMPDIR to another folder"
     return f"The {what} cannot be written to {where}: {error.strerror or error}. Make room there, or {other}."
 
 

@@ -140,7 +140,7 @@ def _check_arguments(output: object, form: str, columns: tuple[bool, int | None,
     if top is not None and (type(top) is not int or top < 1):
         raise InferenceError(f"top is {top!r:.60}, not a number of classes.")
     if wrong := [name for name in keep if not isinstance(name, str)]:
-        raise InferenceError(f"keep has {wrong[0]!r:.60}, which is no column name.")
+        raise InferenceError(f"keep has {wrong[0]!r:.60}, which is not a column name.")
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def _check_request(
     is_csv = writer_type(output, "predictions", form) is CsvWriter
     if escape_formulas and not is_csv:
         raise InferenceError(
-            "Formulas are escaped in CSV files alone. Write a .csv file, or leave out escape_formulas (--escape-formulas)."
+            "Formulas are escaped only in CSV files. Write a .csv file, or leave out escape_formulas (--escape-formulas)."
         )
     if columns.target in GRID_TARGETS and is_csv:
         raise InferenceError(

@@ -48,8 +48,8 @@ _AHEAD = 2
 """Items that each worker has ahead of those that are used."""
 
 _ADVICE = (
-    f"Load in this process: training.workers = 0 in the recipe, or {WORKERS_VARIABLE}=0 in the environment, which also holds "
-    "for predict, evaluate and features"
+    f"Load in this process: training.workers = 0 in the recipe, or {WORKERS_VARIABLE}=0 in the environment, which also applies "
+    "to predict, evaluate and features"
 )
 
 
@@ -68,7 +68,7 @@ def worker_count(wanted: int | None, *, heavy: bool) -> int:
     if wanted is not None:
         if wanted > (most := PER_CORE * _cores()):
             raise WorkerLost(
-                f"training.workers is {wanted:,}, more than {most:,}: {PER_CORE} for each core of this machine. Write fewer, "
+                f"training.workers is {wanted:,}, more than {most:,}: {PER_CORE} for each core of this machine. Use fewer, "
                 f"or set {WORKERS_VARIABLE} in the environment, which has no limit."
             )
         return wanted
@@ -174,8 +174,8 @@ class _Worker:
         elif name == "SIGKILL":
             why = "as happens when memory runs out"
         else:
-            why = "which comes from the code of a library or from outside"
-        return f"A loader process was ended by {name}, {why}. {_ADVICE}; or give the machine or container more memory."
+            why = "caused by native code of a library or by another process"
+        return f"A loader process was killed by {name}, {why}. {_ADVICE}; or give the machine or container more memory."
 
 
 def _not_started(index: int, error: OSError) -> WorkerLost:
@@ -246,7 +246,7 @@ def _number(name: str, text: str, *, whole: bool) -> float:
         number = int(text) if whole else float(text)
         if 0 <= number < math.inf and (whole or number):
             return number
-    kind = "a whole number from 0 on" if whole else "a number of seconds above 0"
+    kind = "a whole number of at least 0" if whole else "a number of seconds above 0"
     raise WorkerLost(f"The environment variable {name} is {text!r:.60}, not {kind}.")
 
 

@@ -117,7 +117,7 @@ def _check(node: yaml.Node) -> None:
             names.add(name)
     elif isinstance(node, yaml.ScalarNode):
         if half := re.search("[\ud800-\udfff]", node.value):
-            raise _problem(node, f"the text has half a surrogate pair (\\u{ord(half[0]):04x}), which is no character.")
+            raise _problem(node, f"the text has a lone surrogate (\\u{ord(half[0]):04x}), which is not a character.")
         if not node.style and (surprise := _surprise(node)):
             meaning, clear = surprise
             alternative = f"{clear}, or " if clear else ""

@@ -95,7 +95,7 @@ class RunDirectory:
         """
         before = self._read_identity() if resume else None
         if resume and before is None and (self.path / STATE).exists():
-            raise self._damaged(f"it has a checkpoint, but no {RUN} that says of which run")
+            raise self._damaged(f"it has a checkpoint, but no {RUN} that identifies the run")
         if before is not None and (changed := identity_changes(before, identity)):
             raise ResumeMismatch(str(self.path), tuple(changed))
         from_start = before is not None and not (self.path / STATE).exists()

@@ -152,7 +152,7 @@ def _run_stages(
             stack.callback(trainer.directory.close)
             if from_start:
                 trainer.reporter.message(
-                    f"There is no checkpoint in {run_options.folder}: training starts at the beginning."
+                    f"There is no checkpoint in {run_options.folder}: training starts from the beginning."
                 )
         if trainer.settings.trackers:
             accelerator.init_trackers("taskgraft")

@@ -203,7 +203,7 @@ class Trainer:
     def _data_fault(self) -> str | None:
         fault = find_data_fault(self.task.backbone.eval(), self._first_batch(), self.task.layout)
         columns = join_words(self.prepared.recipe.data.columns.values())
-        return fault and f"{fault}. Look at the columns that are read: {columns}"
+        return fault and f"{fault}. Check the input columns: {columns}"
 
     def _solve(self, stage: Stage, training: EncodedDataset, validation: EncodedDataset | None) -> Solution:
         solution = solve_head(self.task, self.settings, stage.l2_penalty, training, validation)

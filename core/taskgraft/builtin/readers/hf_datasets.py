@@ -48,11 +48,11 @@ def _local_problem(name: str) -> str | None:
         return None
     if os.path.lexists(name):
         return (
-            f"the working directory has a file or folder '{name}', and the name of a dataset of the hub must not be one. "
-            "To read the folder, leave out 'hub:'; for the dataset of the hub, work in another directory."
+            f"the working directory has a file or folder '{name}', so this name is ambiguous. To read that, leave out 'hub:'; "
+            "to read the dataset on the hub, work in another directory."
         )
     if name.isidentifier() and find_spec(f"datasets.packaged_modules.{name}") is not None:
-        return f"'{name}' is not the name of a dataset of the hub. Write OWNER/NAME."
+        return f"'{name}' is not the name of a dataset on the hub. Write OWNER/NAME."
     return None
 
 

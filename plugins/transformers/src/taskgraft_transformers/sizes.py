@@ -29,7 +29,9 @@ def check_sizes(folder: Path, name: str) -> None:
     for key, value in _numbers(read_json(folder / "config.json") or {}):
         most = MAX_LABELS if "label" in key else MAX_REPEATS if _REPEATED.search(key) else MAX_SIZE
         if value > most and ("label" in key or _REPEATED.search(key) or _SIZE.search(key)):
-            raise InvalidCheckpoint(name, f"its configuration says {key} = {value:.6g}, more than {most:,}, the limit")
+            raise InvalidCheckpoint(
+                name, f"its configuration says {key} = {value:.6g}, more than the limit of {most:,}"
+            )
 
 
 def check_stored(folder: Path, name: str, model: nn.Module, dtype: torch.dtype) -> None:
@@ -41,7 +43,7 @@ def check_stored(folder: Path, name: str, model: nn.Module, dtype: torch.dtype) 
     needed = sum(tensor.numel() for tensor in model.parameters()) * dtype.itemsize
     stored = sum(min(status.st_size, getattr(status, "st_blocks", status.st_size) * 512) for status in _status(folder))
     if needed > RATIO * stored + FREE:
-        problem = f"its configuration is that of a model of {needed:,} bytes, but its weights have {stored:,}"
+        problem = f"its configuration describes a model of {needed:,} bytes, but its weight files have {stored:,}"
         raise InvalidCheckpoint(name, problem)
 
 

@@ -214,4 +214,4 @@ def _check_stored(name: str, model: nn.Module, path: Path) -> None:
     """Compare a model on the meta device with its weight file. Raises InvalidCheckpoint if it is many times larger."""
     needed, stored = sum(4 * tensor.numel() for tensor in model.parameters()), path.stat().st_size
     if needed > RATIO * stored + FREE:
-        raise InvalidCheckpoint(name, f"the model has {needed:,} bytes, but its weights have {stored:,}")
+        raise InvalidCheckpoint(name, f"the model needs {needed:,} bytes, but its weight file has {stored:,}")

@@ -16,6 +16,7 @@ from attacks import spawned
 from processes_left import ended_within
 
 from taskgraft.errors import TaskgraftError
+from taskgraft.files.limits import InvalidLimit
 from taskgraft.processes.workers import MAX_WORKERS, WorkerLost, parallel_map, worker_count
 
 
@@ -198,7 +199,7 @@ def test_the_environment_decides_the_number_of_workers(monkeypatch):
 )
 def test_an_environment_variable_that_is_no_number_is_rejected(monkeypatch, name, text, kind):
     monkeypatch.setenv(name, text)
-    with pytest.raises(WorkerLost) as caught:
+    with pytest.raises(InvalidLimit) as caught:
         list(parallel_map(doubled, range(4), worker_count(2, heavy=True)))
     assert str(caught.value) == f"The environment variable {name} is {text!r}, not {kind}."
 

@@ -31,6 +31,7 @@ from taskgraft.engine.random_state import seed_generators
 from taskgraft.engine.shared_cache import SharedCache
 from taskgraft.errors import TaskgraftError, join_words, message_text
 from taskgraft.evaluation.evaluation import Evaluation
+from taskgraft.files.limits import InvalidLimit
 from taskgraft.model.compose import compose
 from taskgraft.model.fit import read_fit_data
 from taskgraft.processes.parent import end_with_parent
@@ -115,7 +116,7 @@ def execute(folder: Path, *, only_base: bool) -> None:
             return
         record = run(folder, request)
     except TaskgraftError as error:
-        passing = isinstance(error, NotEnoughMemory | WorkerLost | _InvalidRequest)
+        passing = isinstance(error, NotEnoughMemory | WorkerLost | InvalidLimit | _InvalidRequest)
         record = RunRecord(problem=str(error), final=not passing)
     except Exception as error:
         path = folder / _TRACEBACK

@@ -18,7 +18,7 @@ COLUMNS_VARIABLE, MAX_COLUMNS = "TASKGRAFT_COLUMNS", 50_000
 
 
 class InvalidLimit(TaskgraftError):
-    """An environment variable that should be a limit, and is no whole number."""
+    """An environment variable that should be a limit, and is not a valid number."""
 
 
 def limit(variable: str, default: int) -> int:

@@ -24,6 +24,7 @@ import torch
 
 from taskgraft.composition.plugin_errors import note_plugin
 from taskgraft.errors import TaskgraftError
+from taskgraft.files.limits import InvalidLimit, limit
 from taskgraft.process_wide import safe_children
 from taskgraft.processes.channel import Channel
 from taskgraft.processes.parent import end_with_parent
@@ -61,10 +62,11 @@ def worker_count(wanted: int | None, *, heavy: bool) -> int:
     """Choose the number of worker processes: the environment's, the setting, or (None) by the machine if work is heavy.
 
     Raises:
-        WorkerLost: for an environment variable that is no whole number, and for many more workers than cores.
+        InvalidLimit: for an environment variable that is no whole number.
+        WorkerLost: for many more workers than cores.
     """
-    if (text := os.environ.get(WORKERS_VARIABLE)) is not None:
-        return int(_number(WORKERS_VARIABLE, text, whole=True))
+    if WORKERS_VARIABLE in os.environ:
+        return limit(WORKERS_VARIABLE, MAX_WORKERS)
     if wanted is not None:
         if wanted > (most := PER_CORE * _cores()):
             raise WorkerLost(
@@ -93,7 +95,7 @@ def parallel_map(work: Callable[[_Item], _Result], items: Sequence[_Item], worke
     if not count:
         yield from map(work, items)
         return
-    timeout = _number(TIMEOUT_VARIABLE, os.environ.get(TIMEOUT_VARIABLE, str(TIMEOUT)), whole=False)
+    timeout = _timeout()
     pool: list[_Worker] = []
     try:
         for index in range(count):
@@ -240,14 +242,13 @@ def _can_be_sent(value: object) -> bool:
         return False
 
 
-def _number(name: str, text: str, *, whole: bool) -> float:
-    """Read an environment variable. Raises WorkerLost."""
+def _timeout() -> float:
+    """Return the seconds in which a worker must answer. Raises InvalidLimit."""
+    text = os.environ.get(TIMEOUT_VARIABLE, str(TIMEOUT))
     with suppress(ValueError):
-        number = int(text) if whole else float(text)
-        if 0 <= number < math.inf and (whole or number):
-            return number
-    kind = "a whole number of at least 0" if whole else "a number of seconds above 0"
-    raise WorkerLost(f"The environment variable {name} is {text!r:.60}, not {kind}.")
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise InvalidLimit(f"The environment variable {TIMEOUT_VARIABLE} is {text!r:.60}, not a number of seconds above 0.")
 
 
 def _cores() -> int:

@@ -41,6 +41,11 @@ class TaskgraftWarning(UserWarning):
         return message_text(super().__str__())
 
 
+def error_reason(error: Exception) -> str:
+    """Return why something failed, in a clause: for an OSError as the system says it ("No space left on device")."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def closest_match(word: object, known: Iterable[object]) -> str | None:
     """Find the known word that the user most likely meant, or None when none is similar."""
     matches = get_close_matches(str(word)[:LONGEST_NAME], [str(one) for one in known], n=1, cutoff=0.6)

@@ -10,7 +10,7 @@ from typing import NoReturn, TextIO
 
 from taskgraft.cli.errors import Interrupted
 from taskgraft.cli.signals import ReceivedSignal, interrupted_by_signals
-from taskgraft.errors import TaskgraftError, printable
+from taskgraft.errors import TaskgraftError, error_reason, printable
 from taskgraft.terminal import prepare_output, write_line
 
 USER_ERROR, BUG, INTERRUPTED = 2, 1, 130
@@ -59,7 +59,7 @@ def _exit_code_and_text(error: BaseException) -> tuple[int, str]:
         case TaskgraftError() | MemoryError():
             return USER_ERROR, f"Error: {_NO_MEMORY if isinstance(error, MemoryError) else error}"
         case OSError() if error.filename is not None:
-            return USER_ERROR, f"Error: {error.filename}: {error.strerror or error}."
+            return USER_ERROR, f"Error: {error.filename}: {error_reason(error)}."
     from taskgraft.composition.plugin_errors import find_plugin_failure
 
     problem = f"{type(error).__name__}: {error}".rstrip(": ")
@@ -70,7 +70,7 @@ def _exit_code_and_text(error: BaseException) -> tuple[int, str]:
         )
     if isinstance(error, OSError):
         output = "The output cannot be written: " if error.errno in (ENOSPC, EDQUOT) else ""  # files are named above
-        return USER_ERROR, f"Error: {output}{error.strerror or error}."
+        return USER_ERROR, f"Error: {output}{error_reason(error)}."
     return (
         BUG,
         f"Internal error: {problem}\nThis is a bug in taskgraft, not in your input; --debug shows the traceback.",

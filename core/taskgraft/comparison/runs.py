@@ -19,7 +19,7 @@ from taskgraft.composition.resolve import ResolvedComponent, resolve
 from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import TaskgraftError, error_reason, join_words
 from taskgraft.import_path import child_environment
 from taskgraft.preparation.identity import BASE_KEY, VERSIONS_KEY, composition_versions
 from taskgraft.progress import ProgressReporter
@@ -158,7 +158,7 @@ class Runs:
                 before = read_identity(folder / RUN)
                 changes = identity_changes({key: before.get(key) for key in now}, now)
             except (OSError, ValueError) as error:
-                changes = [f"{folder / RUN} cannot be read ({getattr(error, 'strerror', None) or error})"]
+                changes = [f"{folder / RUN} cannot be read ({error_reason(error)})"]
             if changes:
                 self.reporter.message(f"The run of {setup}, seed {seed}, is repeated: {join_words(changes)}.")
                 shutil.rmtree(folder)

@@ -15,6 +15,7 @@ from torch import Tensor
 from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.config import Config
 from taskgraft.data.flat_rows import flatten, pad_rows
+from taskgraft.errors import error_reason
 from taskgraft.files.regular_file import file_digest, open_regular_file
 from taskgraft.files.temporary_folder import no_room
 from taskgraft.reading.errors import DataError
@@ -251,7 +252,7 @@ class TensorCache:
                     filled += count * size
         except OSError as error:
             advice = "Delete the folder that holds it, and run again"
-            raise DataError(f"The cache file {path} cannot be read ({error.strerror or error}). {advice}.") from None
+            raise DataError(f"The cache file {path} cannot be read ({error_reason(error)}). {advice}.") from None
         return flat
 
     def _row_size(self, name: str) -> int:

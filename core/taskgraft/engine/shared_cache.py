@@ -16,6 +16,7 @@ from pydantic import NonNegativeInt
 from taskgraft.contract.config import Config
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.engine.memory import peak_memory
+from taskgraft.errors import error_reason
 from taskgraft.storage.atomic_write import atomic_folder
 from taskgraft.storage.documents import read_document, write_document
 
@@ -78,8 +79,8 @@ class SharedCache:
             try:
                 cache, cost = _open(entry)
             except (OSError, ValueError) as error:
-                problem = getattr(error, "strerror", None) or error
-                say(f"Cached frozen features in {entry} are damaged ({problem}), so they are computed again.")
+                problem = f"Cached frozen features in {entry} are damaged ({error_reason(error)})"
+                say(f"{problem}, so they are computed again.")
                 if entry.is_dir():
                     shutil.rmtree(entry, ignore_errors=True)
                 else:

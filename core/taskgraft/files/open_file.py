@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from taskgraft.contract.rows import UnreadableFile
+from taskgraft.errors import error_reason
 from taskgraft.files.file_kinds import HEAD, find_text_problem, recognize
 from taskgraft.files.limited_stream import LimitedStream
 from taskgraft.files.regular_file import PIPE_ADVICE, SHORTENED, open_regular_file
@@ -62,7 +63,7 @@ def open_plain_or_gzip(
 def cannot_be_read(error: OSError) -> str:
     """Return the sentence on a file of rows that cannot be opened or read."""
     advice = f" {PIPE_ADVICE}" if error.errno == errno.ESPIPE else ""
-    return f"the file cannot be read ({error.strerror or error}).{advice}"
+    return f"the file cannot be read ({error_reason(error)}).{advice}"
 
 
 def check_magic(path: Path, file: BinaryIO, magic: bytes, kind: str) -> None:

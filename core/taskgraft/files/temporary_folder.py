@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
-from taskgraft.errors import TaskgraftError
+from taskgraft.errors import TaskgraftError, error_reason
 
 _PREFIX = "taskgraft-work-"
 
@@ -84,9 +84,9 @@ def no_room(what: str, path: Path, error: OSError) -> str:
     """Write the sentence for files that cannot be written, to the folder of temporary files or another one."""
     root = Path(tempfile.gettempdir())
     if root not in path.parents:
-        return f"The {what} cannot be written to {path}: {error.strerror or error}. Make room there."
+        return f"The {what} cannot be written to {path}: {error_reason(error)}. Make room there."
     where, other = f"the temporary folder, {root}", "set the environment variable TMPDIR to another folder"
-    return f"The {what} cannot be written to {where}: {error.strerror or error}. Make room there, or {other}."
+    return f"The {what} cannot be written to {where}: {error_reason(error)}. Make room there, or {other}."
 
 
 def lock_folder(folder: Path) -> int:

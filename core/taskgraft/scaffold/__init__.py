@@ -14,7 +14,7 @@ from taskgraft.contract.hooks import CONTRACT_VERSION
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.names import is_distribution, normalize_distribution
-from taskgraft.errors import TaskgraftError, closest_match, join_words
+from taskgraft.errors import TaskgraftError, closest_match, error_reason, join_words
 from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers
 
 KINDS: Mapping[str, type[Spec]] = {kind.axis: kind for kind in (BackboneSpec, HeadSpec, StrategySpec)}
@@ -105,7 +105,7 @@ def write_plugin(names: PluginNames, folder: Path) -> list[Path]:
                 project.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
                 project.joinpath(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(str(folder), str(error.strerror or error), "plugin") from None
+        raise OutputError(str(folder), error_reason(error), "plugin") from None
     return [Path(path) for path in texts]
 
 

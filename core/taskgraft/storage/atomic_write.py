@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from safetensors import SafetensorError
 
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import TaskgraftError, error_reason, join_words
 from taskgraft.files.temporary_folder import lock_folder, locked_folder
 
 _NEW, _OLD = ".taskgraft-new", ".taskgraft-old"
@@ -136,7 +136,7 @@ def interrupted_swaps(path: Path) -> list[Path]:
 def write_problem(error: OSError | SafetensorError) -> str:
     """Return what is wrong with a write as the system says it ("No space left on device"), in a clause for a sentence."""
     found = re.search(r"I/O error: (.*?)(?: \(os error \d+\))?$", str(error))
-    return found[1] if found else str(getattr(error, "strerror", None) or error)
+    return found[1] if found else error_reason(error)
 
 
 def sync(path: Path) -> None:

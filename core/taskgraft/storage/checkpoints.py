@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-from taskgraft.errors import TaskgraftError, join_words, shorten
+from taskgraft.errors import TaskgraftError, error_reason, join_words, shorten
 from taskgraft.files.cache_folder import cache_folder_errors
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import check_regular_file, read_small_file
@@ -58,8 +58,8 @@ class Checkpoint:
             if local.is_dir():
                 return _checked(self.name, local, weights=weights)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise CheckpointNotFound(shorten(self.name), f"it is not a valid path ({reason!s:.80})") from None
+            problem = f"it is not a valid path ({error_reason(error):.80})"
+            raise CheckpointNotFound(shorten(self.name), problem) from None
         if local.is_absolute() or self.name.startswith((".", "~")):
             raise CheckpointNotFound(self.name, "there is no such folder")
         folder = self._download(_SMALL_FILES)
@@ -145,8 +145,7 @@ def translate_errors(name: str, what: str) -> Iterator[None]:
     except TaskgraftError:
         raise
     except Exception as error:
-        text = getattr(error, "strerror", None) or str(error).strip()
-        reason = next(iter(text.splitlines()), type(error).__name__).rstrip(".")
+        reason = next(iter(error_reason(error).strip().splitlines()), type(error).__name__).rstrip(".")
         if "weights_only" in str(error):  # the library's advice is to run the file
             reason = "a file contains more than tensors, so it was not loaded"
         raise InvalidCheckpoint(name, f"{what} cannot be read ({reason:.200})") from None
@@ -199,7 +198,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         if isinstance(error, FileNotFoundError) and not path.is_symlink():  # a link to nothing is damage
             return None
-        problem = f"{path.name} cannot be read ({getattr(error, 'strerror', None) or error})"
+        problem = f"{path.name} cannot be read ({error_reason(error)})"
         raise InvalidCheckpoint(str(path.parent), problem) from None
     return content if isinstance(content, dict) else None
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from taskgraft.contract.config import Config
+from taskgraft.errors import error_reason
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import read_small_file
 from taskgraft.storage.atomic_write import atomic_file
@@ -42,7 +43,7 @@ def read_document(path: Path, schema: type[_AnyConfig]) -> _AnyConfig | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ValueError(str(error.strerror or error)) from None
+        raise ValueError(error_reason(error)) from None
     if not isinstance(values, dict) or values.pop(_DIGEST, None) != _digest(values):
         raise ValueError("its content does not match its digest")
     return validate(schema, values)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.recipe import Recipe
-from taskgraft.errors import TaskgraftError
+from taskgraft.errors import TaskgraftError, error_reason
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import check_regular_file, file_digest, read_small_file
 from taskgraft.storage.atomic_write import interrupted_swaps
@@ -119,7 +119,7 @@ def read_sums(folder: Path) -> bytes:
 def unreadable_artifact(folder: Path, error: OSError) -> InvalidArtifact:
     """Make the error for a file of an artifact that cannot be read."""
     name = Path(os.fsdecode(error.filename or folder)).name
-    return InvalidArtifact(str(folder), f"{name:.80} cannot be read ({error.strerror or error})")
+    return InvalidArtifact(str(folder), f"{name:.80} cannot be read ({error_reason(error)})")
 
 
 def checksums(folder: Path) -> str:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import Tensor
 
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import TaskgraftError, error_reason, join_words
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import check_regular_file, open_regular_file, read_small_file
 from taskgraft.storage.atomic_write import make_folder, remove_leftovers_in, replaced_file, sync, write_problem
@@ -119,7 +119,7 @@ class RunDirectory:
             raise self._error("another run is using it; wait, or choose another folder") from None
         except OSError as error:
             self.close()
-            raise self._error(str(error.strerror or error)) from None
+            raise self._error(error_reason(error)) from None
         return from_start
 
     def close(self) -> None:
@@ -156,13 +156,11 @@ class RunDirectory:
         path = self.path / STATE
         try:
             state, tensors = read_verified(path)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if isinstance(error, FileNotFoundError) and not path.is_symlink():  # a link to nothing is damage
                 self._cut_metrics(0)
                 return None
-            raise self.damaged(str(error.strerror or error)) from None
-        except ValueError as error:
-            raise self.damaged(str(error)) from None
+            raise self.damaged(error_reason(error)) from None
         values, size = state.get("values"), state.get("metrics")
         if not isinstance(values, dict) or type(size) is not int or size < 0:
             raise self.damaged("it is no checkpoint of a run")
@@ -200,8 +198,7 @@ class RunDirectory:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            problem = getattr(error, "strerror", None) or error
-            raise self._damaged(f"its {RUN} cannot be read ({problem})") from None
+            raise self._damaged(f"its {RUN} cannot be read ({error_reason(error)})") from None
 
     def _damaged(self, problem: str) -> DamagedRun:
         return DamagedRun(str(self.path), problem)

@@ -196,10 +196,8 @@ def _comparison_identity(recipe: Recipe, test: str | Path | None, reporter: Prog
             some.column(column)  # raises when there is no such column
     identity = run_identity(recipe, rows, validation)
     identity["test rows"] = None if test_rows is None else test_rows.digest()
-    if columns := _file_columns(recipe, rows):
-        for kind, named in (("training", rows), ("validation", validation), ("test", test_rows)):
-            if named is not None:
-                identity[f"{kind} files"] = digest_named_files(named, columns, reporter, f"{kind} rows")
+    datasets = {"training": rows, "validation": validation, "test": test_rows}
+    identity |= digest_named_files(datasets, _file_columns(recipe, rows), reporter)
     identity[VERSIONS_KEY] = result_versions([resolve(catalog(), HeadSpec, recipe.head).source.distribution])
     return {key: value for key, value in identity.items() if key not in (BackboneSpec.axis, StrategySpec.axis)}
 

@@ -21,16 +21,29 @@ def file_columns(
     return [*roles, *(target if head.files else ())]
 
 
-def digest_named_files(rows: Rows, columns: Sequence[str], reporter: ProgressReporter, what: str) -> str:
-    """Return the SHA-256, in hexadecimal, of the contents of all files that some columns name, in the order of the rows.
+def digest_named_files(
+    datasets: Mapping[str, Rows | None], columns: Sequence[str], reporter: ProgressReporter
+) -> dict[str, str]:
+    """Digest the contents of all files that some columns name, in the order of the rows.
 
     Args:
-        what: what to call the rows in the progress bar.
+        datasets: kind (``training``) → rows; None if there are none of this kind.
+
+    Returns:
+        ``training files`` → SHA-256, in hexadecimal, and so on; empty without columns.
     """
+    return {
+        f"{kind} files": _digest_files(rows, columns, reporter, f"reading the files of the {kind} rows")
+        for kind, rows in datasets.items()
+        if columns and rows is not None
+    }
+
+
+def _digest_files(rows: Rows, columns: Sequence[str], reporter: ProgressReporter, action: str) -> str:
     digest = hashlib.sha256()
     for column in columns:
         values = LazyColumn(rows.column(column))
-        for value in reporter.track(values, f"reading the files of the {what}", len(values)):
+        for value in reporter.track(values, action, len(values)):
             digest.update(_digest(rows.resolve_path(value)))
     return digest.hexdigest()
 

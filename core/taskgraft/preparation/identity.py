@@ -40,8 +40,7 @@ def fit_identity(prepared: Preparation, reporter: ProgressReporter) -> dict[str,
     identity = run_identity(prepared.recipe, prepared.rows, prepared.validation_rows) | _base_identity(prepared)
     identity |= _processed_identity(prepared.training)
     identity |= _object_identity(prepared.composition, prepared.target)
-    for kind, digest in _file_digests(prepared, reporter).items():
-        identity[f"{kind} files"] = digest
+    identity |= _file_digests(prepared, reporter)
     if teachers := teacher_checksums(prepared.composition.plan):
         identity["teachers"] = teachers
     return identity
@@ -61,7 +60,7 @@ def feature_keys(prepared: Preparation, reporter: ProgressReporter) -> dict[str,
         rows = {"rows": prepared.validation_rows.digest()}
         keys["validation"] = key | _processed_identity(prepared.validation) | rows
     files = _file_digests(prepared, reporter)
-    return {kind: {**key, "files": files.get(kind)} for kind, key in keys.items()}
+    return {kind: {**key, "files": files.get(f"{kind} files")} for kind, key in keys.items()}
 
 
 def frozen_digest(backbone: Backbone, cut: int | None) -> str:
@@ -122,15 +121,11 @@ def _plain(value: Any) -> Any:
 
 
 def _file_digests(prepared: Preparation, reporter: ProgressReporter) -> dict[str, str]:
-    """Digest the files that the rows of each data set name; empty for rows that name none."""
+    """Digest the files that the rows name, such as images; empty for rows that name none."""
     composition, data = prepared.composition, prepared.recipe.data
     columns = file_columns(composition.backbone_description, composition.head_description, data.columns, data.target)
-    rows = {"training": prepared.rows, "validation": prepared.validation_rows}
-    return {
-        kind: digest_named_files(some, columns, reporter, f"{kind} rows")
-        for kind, some in rows.items()
-        if columns and some is not None
-    }
+    datasets = {"training": prepared.rows, "validation": prepared.validation_rows}
+    return digest_named_files(datasets, columns, reporter)
 
 
 def _processed_identity(dataset: EncodedDataset) -> dict[str, str]:

@@ -46,6 +46,11 @@ def error_reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class, as a clause."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 def closest_match(word: object, known: Iterable[object]) -> str | None:
     """Find the known word that the user most likely meant, or None when none is similar."""
     matches = get_close_matches(str(word)[:LONGEST_NAME], [str(one) for one in known], n=1, cutoff=0.6)

@@ -27,7 +27,7 @@ from taskgraft.discovery.distributions import is_installed
 from taskgraft.discovery.names import is_distribution
 from taskgraft.engine.new_tensors import limit_new_tensors, tensors_of_artifact
 from taskgraft.engine.task_module import TaskModule
-from taskgraft.errors import TaskgraftError, join_words
+from taskgraft.errors import TaskgraftError, first_line, join_words
 from taskgraft.evaluation.baselines import read_baselines
 from taskgraft.storage.checkpoints import CheckpointNotFound
 from taskgraft.storage.component_paths import WHERE_IS_THE_BASE, check_base, located_recipe, with_base_at
@@ -140,8 +140,7 @@ def move_to_device(module: nn.Module, device: str) -> None:
             raise RuntimeError("it holds no data")
         module.to(device)
     except (RuntimeError, TypeError, AssertionError) as error:
-        problem = str(error).splitlines()[0].rstrip(".")
-        raise InvalidDevice(f"The device {device!r} cannot be used: {problem}. 'cpu' always can.") from None
+        raise InvalidDevice(f"The device {device!r} cannot be used: {first_line(error)}. 'cpu' always can.") from None
 
 
 def _check_sources(folder: Path, manifest: Manifest) -> None:

@@ -3,11 +3,11 @@
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskgraft.errors import shorten
-from taskgraft.files.unique_keys import unique_keys
 
 MAX_DEPTH = 100
 """Levels of lists and objects within each other. Recipes, manifests and rows of real data have fewer than ten."""
@@ -26,7 +26,7 @@ def parse_json(content: bytes | str, *, constant: Callable[[str], Any] | None = 
     """
     text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
     try:
-        value = json.loads(text, object_pairs_hook=unique_keys, parse_constant=constant, parse_float=finite_float)
+        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=constant, parse_float=finite_float)
     except RecursionError:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError:
@@ -38,6 +38,16 @@ def parse_json(content: bytes | str, *, constant: Callable[[str], Any] | None = 
     if "\\u" in text or (isinstance(content, str) and not text.isascii()):  # UTF-8 itself has no half pair
         check_characters(value)
     return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of a JSON object. Parsers differ in which value of a duplicate key they take: it is a ValueError."""
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        repeated = next(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"the key '{repeated}' is used twice in one object")
+    return unique
 
 
 def check_depth(value: Any) -> None:

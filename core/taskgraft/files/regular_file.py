@@ -1,6 +1,6 @@
 """The one place where files are opened for reading: regular files only, small ones up to a stated size.
 
-Opening a named pipe may wait for ever, a device may have no end, and files of the kernel (/proc) contain what nobody stored.
+Opening a named pipe may wait for ever, a device may have no end, and files of the kernel (/proc) are not stored data.
 """
 
 import errno

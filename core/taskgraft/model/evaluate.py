@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +63,8 @@ def evaluate_rows(
         seen = seen_rows_note(data, fit_recipe.data, fitted.chosen)
         notes = {**({seen: len(rows)} if seen else {}), **labelled.notes}
         report_notes(reporter, notes, rows, "rows")
-        settings_of = partial(
-            prepare_evaluation,
-            fitted,
-            recipe,
-            label,
-            metrics=request.metrics,
-            groups=request.groups,
-            resamples=request.resamples,
-            figures=request.figures,
-        )
-        evaluation = settings_of(rows=rows)
+        chosen = (request.metrics, request.groups, request.resamples, request.figures)
+        evaluation = prepare_evaluation(fitted, recipe, label, rows, *chosen)
         requested = fit_requested_baselines(request.baselines, fitted, fit_recipe, label, folder / "training_rows")
         budget = inference_budget(recipe, request.batch_size)
         predictions, wrong = predict_batches(task, 0, dataset.inputs, budget, show_progress(reporter))
@@ -82,5 +72,5 @@ def evaluate_rows(
     if wrong:
         predicted = predicted.without(wrong, on_bad_row)
         reporter.message(f"Evaluated without {len(wrong):,} of {len(rows):,} rows, whose predictions are not finite.")
-        evaluation = settings_of(rows=predicted.rows)
+        evaluation = prepare_evaluation(fitted, recipe, label, predicted.rows, *chosen)
     return evaluate_predictions(fitted, recipe, predicted, evaluation, reporter, requested)

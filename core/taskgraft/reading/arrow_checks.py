@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskgraft.errors import shorten
+from taskgraft.errors import first_line, shorten
 
 
 def check_batch(batch: pa.RecordBatch) -> None:
@@ -26,7 +26,7 @@ def arrow_problem(error: BaseException) -> str:
     """Return a clause for an error of Arrow, or of :func:`check_batch`."""
     if isinstance(error, MemoryError):
         return "a length in it needs more memory than there is"
-    return shorten((str(error).strip() or type(error).__name__).splitlines()[0].rstrip("."), 200)
+    return shorten(first_line(error), 200)
 
 
 def _leaves(array: pa.Array) -> Iterator[pa.Array]:

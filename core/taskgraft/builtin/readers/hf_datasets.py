@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from taskgraft.builtin.readers.configs import HubConfig
 from taskgraft.contract.rows import Rows, UnreadableFile
-from taskgraft.errors import join_words
+from taskgraft.errors import first_line, join_words
 from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.reading.arrow_spool import ROWS_PER_WRITE, ArrowSpool
 from taskgraft.reading.read import dataset_to_arrow
@@ -39,7 +39,7 @@ def read_hub(path: Path, config: HubConfig) -> Rows:
             splits = load_dataset(name, config.subset, revision=config.revision, cache_dir=folder if local else None)
             return _read_split(source, splits, split or "train", copy=local)
         except (OSError, ValueError, HfHubHTTPError, pa.ArrowException) as error:
-            raise UnreadableFile(source, f"the dataset cannot be loaded ({_first_line(error)}).") from None
+            raise UnreadableFile(source, f"the dataset cannot be loaded ({first_line(error)}).") from None
 
 
 def _local_problem(name: str) -> str | None:
@@ -65,7 +65,3 @@ def _read_split(source: str, splits: "DatasetDict", name: str, *, copy: bool) ->
         for table in splits[name].with_format("arrow").iter(ROWS_PER_WRITE):
             spool.write(table)
         return Rows(spool.finish(), source)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

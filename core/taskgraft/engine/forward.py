@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from taskgraft.contract.batch import Batch, RowIndices
-from taskgraft.contract.features import Features, features_to_batch
+from taskgraft.contract.features import features_to_batch
 from taskgraft.contract.predictions import Predictions, concat_predictions
 from taskgraft.data.batching import BatchBudget, inference_batches
 from taskgraft.data.examples import Targets, iter_batches
@@ -170,14 +170,11 @@ def evaluate_batches(
     """
     task.eval()
     total, weight, collected = 0.0, 0.0, _Collected()
-
-    def output_of(batch: Batch) -> tuple[Tensor, Features]:
-        return task.output(cut, batch)
-
     chosen, sizes = np.asarray(rows), np.asarray(inputs.sizes())
     batches = inference_batches(sizes[chosen].tolist(), budget, even=not task.padding_invariant)
     numbers: list[RowIndices] = [chosen[batch] for batch in batches]
-    for some, (output, features) in forward_batches(inputs, numbers, task.device, output_of, workers=workers):
+    output_at_cut = partial(task.output, cut)
+    for some, (output, features) in forward_batches(inputs, numbers, task.device, output_at_cut, workers=workers):
         loss = task.head.loss(output, targets.select(some).to(task.device), features)
         total, weight = total + float(loss.total), weight + float(loss.weight)
         predictions, reasons = finite_predictions(task.head.predict(output, features), output, features)

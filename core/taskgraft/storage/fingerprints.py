@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from taskgraft.files.regular_file import check_regular_file
-from taskgraft.storage.tensor_file import TensorFile
+from taskgraft.storage.tensor_file import TensorFile, digest_start
 
 
 def tensor_digest(tensor: Tensor) -> str:
     """Digest the dtype, shape and bytes of a tensor. SHA-256, in hexadecimal."""
-    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    digest = hashlib.sha256(digest_start(tensor.dtype, tensor.shape))
     digest.update(tensor_bytes(tensor).numpy().data)
     return digest.hexdigest()
 

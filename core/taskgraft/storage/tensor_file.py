@@ -85,7 +85,7 @@ class TensorFile:
     def digest(self, name: str) -> str:
         """Digest a tensor as :func:`taskgraft.storage.fingerprints.tensor_digest` does. Raises OSError."""
         stored = self.tensors[name]
-        digest = hashlib.sha256(f"{stored.dtype} {stored.shape}\n".encode())
+        digest = hashlib.sha256(digest_start(stored.dtype, stored.shape))
         self._file.seek(stored.start)
         for start in range(stored.start, stored.stop, _PIECE):
             digest.update(self._read(min(_PIECE, stored.stop - start)))
@@ -140,6 +140,11 @@ class TensorFile:
         if len(content) < count:
             raise OSError(SHORTENED)
         return content
+
+
+def digest_start(dtype: torch.dtype, shape: tuple[int, ...]) -> bytes:
+    """Return what the digest of a tensor covers before its bytes."""
+    return f"{dtype} {tuple(shape)}\n".encode()
 
 
 def _bytes(values: Tensor) -> memoryview:

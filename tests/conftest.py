@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,20 @@ class WithoutMarkedFiles:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(WithoutMarkedFiles())  # a hook of this file would see the files of this folder alone
+
+
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Signals do what they do by default, also where the tests run under nohup or in the background."""
+    defaults = {
+        signal.SIGHUP: signal.SIG_DFL,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGINT: signal.default_int_handler,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

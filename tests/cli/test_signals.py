@@ -40,6 +40,9 @@ def taskgraft_heads():
 """
 
 
+pytestmark = pytest.mark.usefixtures("default_signals")
+
+
 @pytest.fixture(autouse=True)
 def planted(beside_others):
     beside_others.plant(PLUGIN)
@@ -49,11 +52,7 @@ def planted(beside_others):
 def test_a_signal_is_one_sentence_and_its_code(monkeypatch, name, code):
     monkeypatch.setenv("SENT", name)
     monkeypatch.setenv("SLEPT", "5")
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        done = typed("show", "terminated")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    done = typed("show", "terminated")
     assert (done.code, done.out, done.err) == (code, "", "Interrupted.\n")
 
 

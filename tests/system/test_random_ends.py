@@ -19,7 +19,7 @@ from taskgraft.cli.main import main
 from taskgraft.files.temporary_folder import remove_left_folders
 from taskgraft.storage.atomic_write import remove_leftovers_in
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("default_signals")]
 
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGHUP: 129}
 

@@ -11,7 +11,7 @@ import pytest
 from processes_left import children, ended_within, is_running
 from small_recipe import RECIPE, fitted_recipe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("default_signals")]
 
 LONG = RECIPE.replace('strategy = {name = "linear-probe", penalty = 1e-3}', 'strategy = "full"') + (
     "\n[training]\nepochs = 3000\nbatch_size = 4\ncheckpoint_every = 1\n"
@@ -26,12 +26,26 @@ def place(tmp_path_factory):
         yield folder
 
 
+STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on():
+    """End what a failed test has left."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
     """Start a command, with a folder of temporary files of its own."""
     (folder / "temporary").mkdir(exist_ok=True)
     paths = os.pathsep.join([str(folder / "installed"), *filter(None, sys.path)])
     environment = os.environ | {"PYTHONPATH": paths, "TMPDIR": str(folder / "temporary"), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "taskgraft", *arguments],
         cwd=folder,
         env=environment,
@@ -40,6 +54,8 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def wait_for(condition, process: subprocess.Popen) -> None:
@@ -93,11 +109,8 @@ def test_a_command_that_reads_its_input_ends_and_leaves_nothing(place, name):
 
 
 def test_a_fit_under_nohup_goes_on(place):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited
-    try:
-        process = start(place, "fit", "long.toml", "-o", "nohup", "-q")
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited
+    process = start(place, "fit", "long.toml", "-o", "nohup", "-q")
     wait_for((place / "nohup.run" / "state.safetensors").is_file, process)
     process.send_signal(signal.SIGHUP)
     time.sleep(0.5)

@@ -157,13 +157,7 @@ def _digests(model: "TaskModel") -> dict[str, str]:
 
 
 def _save(
-    context: typer.Context,
-    model: "TaskModel",
-    artifact: Path,
-    run_folder: Path,
-    note: FinishedRun,
-    *,
-    overwrite: bool,
+    context: typer.Context, model: "TaskModel", artifact: Path, run_folder: Path, note: FinishedRun, *, overwrite: bool
 ) -> None:
     """Note that the run is finished, and save the artifact."""
     try:

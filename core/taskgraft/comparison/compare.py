@@ -184,13 +184,8 @@ def _comparison_identity(recipe: Recipe, test: str | Path | None, reporter: Prog
     rows, validation = read_train_and_validation(data.train, data.validation, data, seed, catalog(), verbatim)
     test_rows = None
     if test is not None:
-        test_rows = read_rows(
-            str(test),
-            catalog(),
-            "the test data",
-            reader=reader_with_formats(data, catalog()),
-            on_bad_row=data.on_bad_row,
-        )
+        reader = reader_with_formats(data, catalog())
+        test_rows = read_rows(str(test), catalog(), "the test data", reader=reader, on_bad_row=data.on_bad_row)
     for some in filter(None, (rows, validation, test_rows)):
         for column in data.target:
             some.column(column)  # raises when there is no such column

@@ -101,9 +101,7 @@ class Runs:
         make_folder(folder)
         self._request(setup, seed).write(folder)
         crash = _run_worker(folder, RECORD)
-        record = (
-            RunRecord(problem=crash, final=False) if crash is not None else read_document(folder / RECORD, RunRecord)
-        )
+        record = read_document(folder / RECORD, RunRecord) if crash is None else RunRecord(problem=crash, final=False)
         assert record is not None
         self._note(setup, seed, record)
         return record

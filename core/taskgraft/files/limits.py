@@ -34,8 +34,6 @@ def limit(variable: str, default: int) -> int:
 def too_many_columns(count: int) -> str | None:
     """Return a clause on a table of so many columns, if they are too many."""
     most = limit(COLUMNS_VARIABLE, MAX_COLUMNS)
-    return (
-        f"the table has {count:,} columns, more than {most:,}; {COLUMNS_VARIABLE} sets the limit"
-        if count > most
-        else None
-    )
+    if count <= most:
+        return None
+    return f"the table has {count:,} columns, more than {most:,}; {COLUMNS_VARIABLE} sets the limit"

@@ -204,10 +204,7 @@ class TaskModel:
         Raises:
             NoProbabilities: for a head that predicts none.
         """
-        fitted, options = (
-            self._require_fitted("predict"),
-            PredictionOptions(on_bad_row, settings, batch_size, quiet),
-        )
+        fitted, options = self._require_fitted("predict"), PredictionOptions(on_bad_row, settings, batch_size, quiet)
         return predict_probabilities(fitted, self.recipe, data, options, self.composition.head.label)
 
     @entry_point("predict. Lower batch_size (--batch-size).")

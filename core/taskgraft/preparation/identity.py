@@ -65,11 +65,9 @@ def feature_keys(prepared: Preparation, reporter: ProgressReporter) -> dict[str,
 
 def frozen_digest(backbone: Backbone, cut: int | None) -> str:
     """Return the SHA-256, in hexadecimal, of the weights that decide the state at a cut, or (None) the features."""
-    parts = backbone.description.parts[:cut]
-    part_of = backbone.description.part_of
-    return combined_digest(
-        {name: tensor for name, tensor in named_tensors(backbone).items() if part_of(name) in parts}, {}
-    )
+    parts, part_of = backbone.description.parts[:cut], backbone.description.part_of
+    tensors = {name: tensor for name, tensor in named_tensors(backbone).items() if part_of(name) in parts}
+    return combined_digest(tensors, {})
 
 
 def composition_versions(composition: Composition) -> dict[str, str]:

@@ -122,10 +122,8 @@ class _Worker:
         except OSError as error:
             raise _not_started(index, error) from None
         with closing(other):
-            arguments = (other, work, items, index)
-            self._process: BaseProcess = multiprocessing.get_context().Process(
-                target=_serve, args=arguments, daemon=True
-            )
+            create, arguments = multiprocessing.get_context().Process, (other, work, items, index)
+            self._process: BaseProcess = create(target=_serve, args=arguments, daemon=True)
             try:
                 with safe_children():  # where a worker is a Python of its own, not a fork
                     self._process.start()

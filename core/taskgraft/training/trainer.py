@@ -257,10 +257,8 @@ class Trainer:
         weights = self._saved_tensors(trainable, self.trained)
         state, loop_tensors = (None, {}) if loop is None else loop.state()
         seconds = 0.0 if loop is None else time.monotonic() - self._stage_start
-        finished = tuple(self._finished)
-        TrainingCheckpoint(finished, self._steps, seconds, state, loop_tensors, weights, self._base).save(
-            self.directory
-        )
+        done, base = tuple(self._finished), self._base
+        TrainingCheckpoint(done, self._steps, seconds, state, loop_tensors, weights, base).save(self.directory)
 
     def _saved_tensors(self, trainable: TrainableTensors, trained: frozenset[str]) -> dict[str, Tensor]:
         """Select what a checkpoint holds: the tensors trained so far, and the head's."""

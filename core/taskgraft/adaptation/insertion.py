@@ -59,7 +59,7 @@ def insert_modules(
     inserted: list[InsertedModule] = []
     shared: dict[SharedWrap, Wrap] = {}
     try:
-        with limit_new_tensors("What the strategy inserts", planned=True):
+        with limit_new_tensors("The inserted modules", planned=True):
             for insertion, path in selected:
                 inserted.append(_insert_one(backbone, insertion, path, selected, shared, (*before, *inserted)))
     except BaseException:

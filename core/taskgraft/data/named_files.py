@@ -49,7 +49,7 @@ def _digest_files(rows: Rows, columns: Sequence[str], reporter: ProgressReporter
 
 
 def _digest(path: object) -> bytes:
-    """Digest the file that a value names; nothing where there is none, which another step reports."""
+    """Digest the file that a value names; empty for a missing file, which another step reports."""
     if not isinstance(path, str):
         return b""
     try:

@@ -1,11 +1,10 @@
-"""The mean and the scale by which numbers are standardised: one rule for inputs and targets, in every plugin."""
+"""Standardise numbers by mean and scale: one rule for inputs and targets, in every plugin."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 ROUNDING = 16 * np.finfo(np.float64).eps
 """Numbers whose range is below this share of their magnitude differ by rounding alone."""
-
 
 LARGEST_SCALED = 1e18
 """Numbers more standard deviations than this from the mean are invalid: in float32 their squares are hardly finite."""

@@ -1,4 +1,4 @@
-"""NaN and infinity: found here in predictions, features, soft labels and baselines, row by row, and in stored weights."""
+"""Find NaN and infinity in predictions, features, soft labels and baselines, row by row, and in stored weights."""
 
 import math
 from collections.abc import Mapping

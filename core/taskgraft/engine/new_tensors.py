@@ -33,7 +33,7 @@ class ModelTooLarge(TaskgraftError):
 
 @contextmanager
 def tensors_of_artifact(size: int) -> Iterator[None]:
-    """Within this, new tensors have the limit of an artifact whose tensors have so many bytes."""
+    """Limit the new tensors of a block to those that fit an artifact whose tensors have ``size`` bytes."""
     before = _ARTIFACT.set(ARTIFACT_RATIO * size + ARTIFACT_FREE)
     try:
         yield
@@ -43,11 +43,11 @@ def tensors_of_artifact(size: int) -> Iterator[None]:
 
 @contextmanager
 def limit_new_tensors(what: str, *, planned: bool = False) -> Iterator[None]:
-    """Limit the tensors that are made within this: their bytes and their number.
+    """Limit the bytes and the number of the tensors that a block creates.
 
     Args:
         what: whose tensors they are, for the message ("the head 'classification'").
-        planned: whether to count the bytes of tensors on the meta device too, which take none until they are made elsewhere.
+        planned: whether to count the bytes of tensors on the meta device too, which take no memory yet.
 
     Raises:
         ModelTooLarge: before memory is taken.
@@ -57,7 +57,7 @@ def limit_new_tensors(what: str, *, planned: bool = False) -> Iterator[None]:
 
 
 def build_limited(what: str, build: Callable[[], _Built]) -> _Built:
-    """Build something on the meta device, to know its size, and then for real. Raises as :func:`limit_new_tensors`."""
+    """Build a model on the meta device, to check its size, and then for real. Raises as :func:`limit_new_tensors`."""
     with torch.device("meta"), limit_new_tensors(what, planned=True):
         build()
     return build()

@@ -34,7 +34,7 @@ class TemporaryFilesError(TaskgraftError):
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield an empty folder in that of temporary files, and remove it in the end.
+    """Yield an empty temporary folder, and remove it at the end.
 
     Raises:
         TemporaryFilesError: when none can be made.
@@ -57,7 +57,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def locked_folder(new_path: Callable[[], Path], mode: int = 0o777) -> Iterator[Path]:
-    """Make a folder, locked while it is used, if folders can be locked here, and remove it in the end. Raises OSError.
+    """Make a folder, locked while it is used, if folders can be locked here, and remove it at the end. Raises OSError.
 
     Args:
         new_path: returns a path where nothing is.
@@ -125,12 +125,12 @@ def remove_left_folders(root: Path) -> None:
 
 @cache
 def _remove_left_folders_once(root: Path, process: int) -> None:
-    """Do it once per process: a fork starts with the cache of its parent."""
+    """Remove them once per process: a fork starts with the cache of its parent."""
     remove_left_folders(root)
 
 
 def _may_be_removed(entry: os.DirEntry[str]) -> bool:
-    """Tell whether a folder is this user's, and old enough where locks may not be seen."""
+    """Tell whether a folder belongs to this user, and is old enough if its lock may not be visible here."""
     with suppress(OSError):
         status = entry.stat(follow_symlinks=False)
         known = entry.name.startswith(f"{_PREFIX}{_boot()}-") or time.time() - status.st_mtime > _OTHER_BOOT_SECONDS

@@ -1,4 +1,4 @@
-"""How much memory a large head needs, said before it is trained."""
+"""Estimate the memory that a large head needs, before it is trained."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ _COPIES = {HeadSolver.DESCENT: 4, HeadSolver.CONVEX: 25}
 ten vectors of the history of L-BFGS, with what its line search holds."""
 
 _NOTED_BYTES = 1_000_000_000
-"""Below this, nothing is said."""
+"""Bytes below which there is no note."""
 
 
 def widest_output(head: nn.Module) -> int:

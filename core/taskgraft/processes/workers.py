@@ -33,7 +33,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 MAX_WORKERS = 8
-"""Worker processes when the user sets no number; more seldom pay."""
+"""Worker processes when the user sets no number; more are rarely faster."""
 
 WORKERS_VARIABLE, TIMEOUT_VARIABLE = "TASKGRAFT_WORKERS", "TASKGRAFT_WORKER_TIMEOUT"
 """Environment variables: the number of worker processes, in place of ``training.workers``; and the seconds in which a worker

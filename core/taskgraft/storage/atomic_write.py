@@ -211,7 +211,7 @@ def _settle(path: Path, mode: int) -> None:
 
 @contextmanager
 def _temporary_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside a path, locked while this process uses it, and remove it in the end."""
+    """Yield a new folder beside a path, locked while this process uses it, and remove it at the end."""
     remove_leftovers(path)
     with locked_folder(lambda: path.with_name(f".{path.name}-{uuid4().hex[:8]}{_NEW}")) as folder:
         yield folder

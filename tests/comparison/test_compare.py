@@ -243,8 +243,8 @@ def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_u
     changed = typed(*compare_command("--resume", "--set", "training.epochs=5"))
     assert (changed.code, changed.err) == (
         2,
-        "Error: Cannot resume intents.compare: this changed since it was started: training.epochs was 3, is 5. "
-        "Restore it, or start again without resume (on the command line: --overwrite instead of --resume).\n",
+        "Error: Cannot resume intents.compare: training.epochs was 3 and is now 5. "
+        "Undo this, or start again without resume (on the command line: --overwrite instead of --resume).\n",
     )
     unknown = typed(*compare_command("--resume", "--metric", "acuracy"))
     assert unknown.code == 2
@@ -295,7 +295,7 @@ def test_an_interrupted_run_whose_versions_changed_or_whose_checkpoint_is_damage
     assert said == [
         "This run was interrupted, and starts again: its checkpoint is damaged (it is not a complete safetensors file: "
         "it has no header of a safetensors file in its 7 bytes).",
-        f'This run was interrupted, and starts again: versions.torch was "1.0", is "{torch_now}".',
+        f'This run was interrupted, and starts again: versions.torch was "1.0" and is now "{torch_now}".',
     ]
 
 
@@ -328,7 +328,7 @@ def test_finished_runs_are_kept_until_their_base_changes_and_then_repeated_by_na
     two.write_text(two.read_text().replace('"rows": 30', '"rows": 31'))
     second, said = compared("--resume")
     damaged = f"{two.relative_to(folder)} is damaged (its content does not match its digest), so this run is repeated."
-    changed = f'base was "{digests[0]}", is "{digests[1]}"'
+    changed = f'base was "{digests[0]}" and is now "{digests[1]}"'
     assert said == [damaged, f"The run of 'linear-probe' on 'based:one', seed 0, is repeated: {changed}."]
     assert second["based:two", probe] == first["based:two", probe]
     alone = tg.compose("based:one", "classification", probe)

@@ -90,8 +90,8 @@ def test_a_changed_run_cannot_be_resumed(folder):
     with pytest.raises(ResumeMismatch) as raised:
         folder.open(other, resume=True)
     assert str(raised.value) == (
-        f"Cannot resume {folder.path}: this changed since it was started: training.epochs was 3, is 5; "
-        'training rows was "abc", is "abd". Restore it, or start again without resume '
+        f"Cannot resume {folder.path}: training.epochs was 3 and is now 5; "
+        'training rows was "abc" and is now "abd". Undo this, or start again without resume '
         "(on the command line: --overwrite instead of --resume)."
     )
 

@@ -75,8 +75,8 @@ def test_metrics_have_a_line_per_step_and_epoch(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 5}, "training.epochs was 3, is 5"),
-        ({"seed": 1}, "training.seed was 0, is 1"),
+        ({"epochs": 5}, "training.epochs was 3 and is now 5"),
+        ({"seed": 1}, "training.seed was 0 and is now 1"),
     ],
 )
 def test_a_run_resumes_only_with_the_same_settings(tmp_path, change, message):
@@ -133,7 +133,7 @@ def test_a_run_resumes_only_with_the_same_versions_of_packages(tmp_path, small_p
     (about / "METADATA").write_text((about / "METADATA").read_text().replace("Version: 1.0", "Version: 1.1"))
     with pytest.raises(ResumeMismatch) as raised:
         fit_named()
-    assert raised.value.changed == ('versions.taskgraft-small was "1.0", is "1.1"',)
+    assert raised.value.changed == ('versions.taskgraft-small was "1.0" and is now "1.1"',)
 
 
 def test_a_backbone_object_with_other_frozen_weights_is_refused(tmp_path):

@@ -138,9 +138,9 @@ FORGERIES = {
         loop(lambda found: found.update(scaler={"scale": 2.0})),
         "its loss scale does not fit the precision",
     ),
-    "no values": (lambda document, tensors: document.pop("values"), "it is no checkpoint of a run"),
-    "no size of the metrics": (lambda document, tensors: document.pop("metrics"), "it is no checkpoint of a run"),
-    "a negative size": (lambda document, tensors: document.update(metrics=-4), "it is no checkpoint of a run"),
+    "no values": (lambda document, tensors: document.pop("values"), "it is not a checkpoint of a run"),
+    "no size of the metrics": (lambda document, tensors: document.pop("metrics"), "it is not a checkpoint of a run"),
+    "a negative size": (lambda document, tensors: document.update(metrics=-4), "it is not a checkpoint of a run"),
 }
 
 

@@ -60,9 +60,7 @@ class ResumeMismatch(TaskgraftError):
 
     def __str__(self) -> str:
         changes = "; ".join(self.changed)
-        return (
-            f"Cannot resume {self.path}: this changed since it was started: {changes}. Restore it, or {_START_AGAIN}."
-        )
+        return f"Cannot resume {self.path}: {changes}. Undo this, or {_START_AGAIN}."
 
 
 @dataclass
@@ -163,7 +161,7 @@ class RunDirectory:
             raise self.damaged(error_reason(error)) from None
         values, size = state.get("values"), state.get("metrics")
         if not isinstance(values, dict) or type(size) is not int or size < 0:
-            raise self.damaged("it is no checkpoint of a run")
+            raise self.damaged("it is not a checkpoint of a run")
         self._cut_metrics(size)
         return values, tensors
 
@@ -225,7 +223,7 @@ def identity_changes(before: Mapping[str, Any], now: Mapping[str, Any], path: st
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             changes += identity_changes(old, new, f"{path}{key}.")
         elif old != new:
-            changes.append(f"{path}{key} was {_short_json(old)}, is {_short_json(new)}")
+            changes.append(f"{path}{key} was {_short_json(old)} and is now {_short_json(new)}")
     return changes
 
 

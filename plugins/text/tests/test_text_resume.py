@@ -45,9 +45,9 @@ def test_another_base_is_refused_with_both_fingerprints(base, tmp_path, change):
     with pytest.raises(TaskgraftError) as raised:
         fit(base, tmp_path / "run")
     assert str(raised.value) == (
-        f"Cannot resume {tmp_path / 'run'}: this changed since it was started: "
-        f'base was "{before}", is "{now.fitted.base}". '
-        "Restore it, or start again without resume (on the command line: --overwrite instead of --resume)."
+        f"Cannot resume {tmp_path / 'run'}: "
+        f'base was "{before}" and is now "{now.fitted.base}". '
+        "Undo this, or start again without resume (on the command line: --overwrite instead of --resume)."
     )
 
 

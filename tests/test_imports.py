@@ -79,6 +79,12 @@ def layer(module):
     return module.partition(".")[0]
 
 
+def test_the_readme_of_the_core_lists_the_packages_in_this_order():
+    packages = (FOLDER.parent / "README.md").read_text().partition("```\n")[2].partition("```")[0]
+    listed = [name for line in packages.splitlines() for name in line[:20].split()]
+    assert listed == LAYERS[:-1]
+
+
 def core_imports(tree):
     """The modules of the core that a module imports: at its top, inside functions and for type checkers."""
     for name in imported(ast.walk(tree)):

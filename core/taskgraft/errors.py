@@ -34,6 +34,10 @@ class TaskgraftError(Exception):
             cls.__str__ = wraps(write)(lambda self: message_text(write(self)))  # type: ignore[method-assign]
 
 
+class MachineError(TaskgraftError):
+    """An error of the machine or its settings, not of the input: the same call may succeed later."""
+
+
 class TaskgraftWarning(UserWarning):
     """A warning whose text may quote names from files; shown as the text of an error is."""
 

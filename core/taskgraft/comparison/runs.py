@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, error_reason, join_words
 from taskgraft.import_path import child_environment
 from taskgraft.preparation.identity import BASE_KEY, VERSIONS_KEY, composition_versions
+from taskgraft.processes.parent import signal_name
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.atomic_write import make_folder
 from taskgraft.storage.documents import read_document
@@ -206,7 +206,7 @@ def _run_worker(folder: Path, output: str, *arguments: str) -> str | None:
     if code == 0:
         return None
     if code < 0:
-        name = signal.Signals(-code).name
+        name = signal_name(code)
         why = ", as happens when memory runs out" if name == "SIGKILL" else ""
         return f"its process was killed by {name}{why}."
     return f"its process ended with code {code}."

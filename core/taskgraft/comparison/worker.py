@@ -26,16 +26,14 @@ from taskgraft.contract.config import Config
 from taskgraft.contract.labels import to_json_label
 from taskgraft.contract.recipe import Recipe
 from taskgraft.discovery.catalog import catalog
-from taskgraft.engine.memory import NotEnoughMemory, peak_memory
+from taskgraft.engine.memory import peak_memory
 from taskgraft.engine.random_state import seed_generators
 from taskgraft.engine.shared_cache import SharedCache
-from taskgraft.errors import TaskgraftError, join_words, message_text
+from taskgraft.errors import MachineError, TaskgraftError, join_words, message_text
 from taskgraft.evaluation.evaluation import Evaluation
-from taskgraft.files.limits import InvalidLimit
 from taskgraft.model.compose import compose
 from taskgraft.model.fit import read_fit_data
 from taskgraft.processes.parent import end_with_parent
-from taskgraft.processes.workers import WorkerLost
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation
@@ -97,7 +95,7 @@ class BaseRecord(Config):
     problem: str | None = None
 
 
-class _InvalidRequest(TaskgraftError):
+class _InvalidRequest(MachineError):
     """A request that is damaged."""
 
 
@@ -116,8 +114,7 @@ def execute(folder: Path, *, only_base: bool) -> None:
             return
         record = run(folder, request)
     except TaskgraftError as error:
-        passing = isinstance(error, NotEnoughMemory | WorkerLost | InvalidLimit | _InvalidRequest)
-        record = RunRecord(problem=str(error), final=not passing)
+        record = RunRecord(problem=str(error), final=not isinstance(error, MachineError))
     except Exception as error:
         path = folder / _TRACEBACK
         path.write_text(traceback.format_exc(), "utf-8")

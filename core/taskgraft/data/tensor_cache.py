@@ -17,7 +17,7 @@ from taskgraft.contract.config import Config
 from taskgraft.data.flat_rows import flatten, pad_rows
 from taskgraft.errors import error_reason
 from taskgraft.files.regular_file import file_digest, open_regular_file
-from taskgraft.files.temporary_folder import no_room
+from taskgraft.files.temporary_folder import TemporaryFilesError, no_room
 from taskgraft.reading.errors import DataError
 from taskgraft.storage.documents import validate
 from taskgraft.storage.fingerprints import tensor_bytes
@@ -206,14 +206,14 @@ class TensorCache:
 
     @contextmanager
     def _room(self) -> Iterator[None]:
-        """Raise DataError for a disk without room."""
+        """Raise TemporaryFilesError for a disk without room."""
         try:
             yield
         except OSError as error:
             for file in self._files.values():
                 with suppress(OSError):  # what is buffered has no room either
                     file.close()
-            raise DataError(no_room("cached rows", self._folder, error)) from None
+            raise TemporaryFilesError(no_room("cached rows", self._folder, error)) from None
 
     def _build_index(self) -> None:
         for name in self._example.tensors if self._example else ():

@@ -11,12 +11,12 @@ from typing import TypeVar
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
-from taskgraft.errors import TaskgraftError
+from taskgraft.errors import MachineError
 
 _Result = TypeVar("_Result")
 
 
-class NotEnoughMemory(TaskgraftError):
+class NotEnoughMemory(MachineError):
     """Work that does not fit into memory, however small the batch."""
 
 

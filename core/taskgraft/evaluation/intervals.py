@@ -141,7 +141,7 @@ def _spreads(
         influences = (changes - changes.mean()) * math.sqrt((count - 1) / count)
         if name in given and grouped:
             influences = np.bincount(unit, influences, units) * math.sqrt(units / (units - 1))
-        error = math.hypot(*influences.tolist())
+        error = _length(influences)
         if name in drawn:
             again = drawn[name][~np.isnan(drawn[name])]
             if len(again) < (1 - _MOST_UNDEFINED) * how.count:
@@ -204,6 +204,12 @@ def _interval(
     else:
         low, high = _by_bootstrap_t(value, spread, (lowest, highest), how)
     return min(low, value), max(high, value)
+
+
+def _length(values: _Numbers) -> float:
+    """Return the square root of the sum of squares, of values of any unit."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return largest * float(np.linalg.norm(values / largest)) if largest else 0.0
 
 
 def _wilson(share: float, trials: float, quantile: float) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from taskgraft.errors import TaskgraftError
+from taskgraft.errors import MachineError
 
 _VARIABLES = (
     "TORCHINDUCTOR_CACHE_DIR",
@@ -21,7 +21,7 @@ _VARIABLES = (
 """Each of a folder that libraries make when they are imported, or when they first store something."""
 
 
-class CacheFolderError(TaskgraftError):
+class CacheFolderError(MachineError):
     """A cache folder of a library that cannot be used."""
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from taskgraft.errors import TaskgraftError
+from taskgraft.errors import MachineError
 
 LINE_VARIABLE = "TASKGRAFT_LINE_BYTES"
 """Environment variable with another limit than :data:`MAX_LINE_BYTES`."""
@@ -17,7 +17,7 @@ COLUMNS_VARIABLE, MAX_COLUMNS = "TASKGRAFT_COLUMNS", 50_000
 """Columns of a table. Each takes kilobytes and about a millisecond, however few rows there are."""
 
 
-class InvalidLimit(TaskgraftError):
+class InvalidLimit(MachineError):
     """An environment variable that should be a limit, and is not a valid number."""
 
 

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
-from taskgraft.errors import TaskgraftError, error_reason
+from taskgraft.errors import MachineError, error_reason
 
 _PREFIX = "taskgraft-work-"
 
@@ -28,7 +28,7 @@ _OTHER_BOOT_SECONDS = 86_400.0
 locks of this one; its folders are of another start."""
 
 
-class TemporaryFilesError(TaskgraftError):
+class TemporaryFilesError(MachineError):
     """Temporary files that cannot be written."""
 
 

@@ -99,6 +99,8 @@ class Channel:
             filled = 0
             while filled < size and (count := file.readinto(content[filled:])):
                 filled += count
+        if filled < size:
+            raise EOFError
         return content
 
 

@@ -6,9 +6,17 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
 """Of ``prctl(2)``: the signal that the kernel sends when the thread that started this process ends."""
+
+
+def signal_name(exit_code: int) -> str:
+    """Return the name of the signal that ended a process, by its negative exit code."""
+    with suppress(ValueError):  # a real-time signal has none
+        return signal.Signals(-exit_code).name
+    return f"signal {-exit_code}"
 
 
 def end_with_parent(wait: Callable[[], object]) -> None:

@@ -23,11 +23,11 @@ import numpy as np
 import torch
 
 from taskgraft.composition.plugin_errors import note_plugin
-from taskgraft.errors import TaskgraftError
+from taskgraft.errors import MachineError, TaskgraftError
 from taskgraft.files.limits import InvalidLimit, limit
 from taskgraft.process_wide import safe_children
 from taskgraft.processes.channel import Channel
-from taskgraft.processes.parent import end_with_parent
+from taskgraft.processes.parent import end_with_parent, signal_name
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -54,7 +54,7 @@ _ADVICE = (
 )
 
 
-class WorkerLost(TaskgraftError):
+class WorkerLost(MachineError):
     """A worker process that was killed, or does not answer."""
 
 
@@ -168,7 +168,7 @@ class _Worker:
         code = self._process.exitcode
         if code is None or code >= 0:
             return f"A loader process ended with code {code}. {_ADVICE}, and see why."
-        name = signal.Signals(-code).name
+        name = signal_name(code)
         if name == "SIGBUS":
             why = "as happens when shared memory (docker run --shm-size) or a disk is full, or a mapped file was cut"
         elif name == "SIGKILL":
@@ -208,7 +208,7 @@ def _serve(channel: Channel, work: Callable[[Any], Any], items: Sequence[Any], i
             result = _call(work, items[place])
             try:
                 channel.send(result)
-            except (pickle.PicklingError, TypeError, AttributeError, ValueError, MemoryError) as error:
+            except (pickle.PicklingError, TypeError, AttributeError, ValueError, MemoryError, RecursionError) as error:
                 channel.send(_failed(error))
 
 

@@ -30,14 +30,18 @@ def arrow_problem(error: BaseException) -> str:
 
 
 def _leaves(array: pa.Array) -> Iterator[pa.Array]:
-    """Yield an array, or the arrays inside its lists and structs."""
+    """Yield an array, or the arrays inside its lists, structs, maps and dictionaries."""
     kind = array.type
     if isinstance(array, pa.ExtensionArray):
         yield from _leaves(array.storage)
     elif pa.types.is_struct(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
         for inner in array.flatten() if pa.types.is_struct(kind) else (array.flatten(),):
             yield from _leaves(inner)
-    elif pa.types.is_fixed_size_list(kind):
+    elif pa.types.is_map(kind):
+        yield from (leaf for inner in (array.keys, array.items) for leaf in _leaves(inner))
+    elif pa.types.is_dictionary(kind):
+        yield from _leaves(array.dictionary)
+    elif pa.types.is_fixed_size_list(kind) or pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
         yield from _leaves(array.flatten())
     else:
         yield array

@@ -9,8 +9,7 @@ from typing import Generic, Self, TypeVar
 import pyarrow as pa
 
 from taskgraft.contract.rows import Rows
-from taskgraft.files.temporary_folder import no_room, temporary_folder
-from taskgraft.reading.errors import DataError
+from taskgraft.files.temporary_folder import TemporaryFilesError, no_room, temporary_folder
 
 ROWS_PER_WRITE = 4_096
 """Rows that a reader should write at a time."""
@@ -45,14 +44,14 @@ class ArrowSpool:
         """Append rows. Their types may differ from those of the rows before.
 
         Raises:
-            DataError: when the disk is full.
+            TemporaryFilesError: when the disk is full.
         """
         try:
             with pa.ipc.new_stream(self._file, table.schema) as stream:
                 stream.write_table(table)
             self._file.flush()
         except OSError as error:
-            raise DataError(no_room("rows", self._path, error)) from None
+            raise TemporaryFilesError(no_room("rows", self._path, error)) from None
         self._schemas.append(table.schema)
 
     def finish(self, unify: _UnifySchemas = pa.unify_schemas) -> pa.Table:

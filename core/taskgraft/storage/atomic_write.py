@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from safetensors import SafetensorError
 
-from taskgraft.errors import TaskgraftError, error_reason, join_words
+from taskgraft.errors import MachineError, error_reason, join_words
 from taskgraft.files.temporary_folder import lock_folder, locked_folder
 
 _NEW, _OLD = ".taskgraft-new", ".taskgraft-old"
@@ -225,7 +225,7 @@ def _lock(folder: Path) -> int | None:
 
 
 @dataclass(eq=False)
-class OutputError(TaskgraftError):
+class OutputError(MachineError):
     """An output that cannot be written."""
 
     path: str

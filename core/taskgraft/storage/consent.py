@@ -36,10 +36,12 @@ def check_component_consent(folder: Path, reference: ComponentRef, known: Catalo
     """Check one component of an artifact, as :func:`check_consent` does.
 
     Args:
-        granted: settings that the user switched on.
+        granted: settings of the component itself that the user switched on; what is nested in it has none of them.
     """
     allowed = set(granted)
-    for name, settings in _named(reference.model_dump()):
+    for depth, (name, settings) in enumerate(_named(reference.model_dump())):
+        if depth:
+            allowed = set()
         for spec, stated in _meanings(known, name, settings):
             for key in sorted(spec.config.needs_consent - allowed):
                 if stated.get(key):

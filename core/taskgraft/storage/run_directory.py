@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import Tensor
 
-from taskgraft.errors import TaskgraftError, error_reason, join_words
+from taskgraft.errors import MachineError, TaskgraftError, error_reason, join_words
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import check_regular_file, open_regular_file, read_small_file
 from taskgraft.storage.atomic_write import make_folder, remove_leftovers_in, replaced_file, sync, write_problem
@@ -36,7 +36,7 @@ MAX_IDENTITY = 64 << 20
 _START_AGAIN = "start again without resume (on the command line: --overwrite instead of --resume)"
 
 
-class RunDirectoryError(TaskgraftError):
+class RunDirectoryError(MachineError):
     """A folder that a run cannot use."""
 
 

@@ -74,4 +74,4 @@ def predict_command(
         quiet=quiet,
     )
     if output is not None and not quiet:
-        write_line(f"{rows:,} predictions are in {output}.")
+        write_line(f"{rows:,} prediction{' is' if rows == 1 else 's are'} in {output}.")

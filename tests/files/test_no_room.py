@@ -15,7 +15,6 @@ from taskgraft.contract.batch import Batch
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.files.temporary_folder import TemporaryFilesError, temporary_folder
 from taskgraft.reading.arrow_spool import ArrowSpool
-from taskgraft.reading.errors import DataError
 from taskgraft.storage.atomic_write import OutputError, atomic_file, move_into
 
 TOO_LARGE = os.strerror(errno.EFBIG)
@@ -40,7 +39,7 @@ def fill(cache):
 
 
 def test_no_room_for_cached_rows():
-    with temporary_folder() as folder, room_for(5_000), pytest.raises(DataError) as caught:
+    with temporary_folder() as folder, room_for(5_000), pytest.raises(TemporaryFilesError) as caught:
         fill(TensorCache(folder / "cache", memory=0))
     assert str(caught.value) == (
         f"The cached rows cannot be written to the temporary folder, {tempfile.gettempdir()}: {TOO_LARGE}. {ADVICE}"
@@ -49,7 +48,7 @@ def test_no_room_for_cached_rows():
 
 def test_no_room_for_features_that_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))
-    with room_for(5_000), pytest.raises(DataError) as caught:
+    with room_for(5_000), pytest.raises(TemporaryFilesError) as caught:
         fill(TensorCache(tmp_path / "shelf", memory=0, lasting=True))
     assert (
         str(caught.value) == f"The cached rows cannot be written to {tmp_path / 'shelf'}: {TOO_LARGE}. Make room there."
@@ -57,7 +56,7 @@ def test_no_room_for_features_that_are_kept(tmp_path, monkeypatch):
 
 
 def test_no_room_for_what_a_reader_writes():
-    with room_for(5_000), ArrowSpool() as spool, pytest.raises(DataError) as caught:
+    with room_for(5_000), ArrowSpool() as spool, pytest.raises(TemporaryFilesError) as caught:
         spool.write(pa.table({"a": range(10_000)}))
     assert str(caught.value) == (
         f"The rows cannot be written to the temporary folder, {tempfile.gettempdir()}: {TOO_LARGE}. {ADVICE}"
@@ -82,7 +81,7 @@ def test_no_folder_of_temporary_files_at_all(monkeypatch):
     with pytest.raises(TemporaryFilesError) as caught, temporary_folder():
         pass
     found = "No usable temporary directory found in ['/proc/nowhere']"
-    assert str(caught.value) == f"{found}. Set the environment variable TMPDIR to a folder that can be written."
+    assert str(caught.value) == f"{found}. Set TMPDIR to a folder that can be written."
 
 
 def save(folder):

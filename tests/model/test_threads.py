@@ -123,8 +123,8 @@ def test_a_fit_beside_what_builds_modules_is_refused():
     assert model is None
     assert str(caught.value) == (
         "Another thread of this process is composing or loading a model, or computing features. It draws from PyTorch's "
-        "random generator, which the whole process shares, and would change the results of this fit. Wait for it, or fit in "
-        "another process."
+        "random generator, which the whole process shares, and would change the results of this fit. Wait, or fit in another "
+        "process."
     )
 
 

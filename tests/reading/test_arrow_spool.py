@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from taskgraft.files.temporary_folder import TemporaryFilesError
 from taskgraft.reading import arrow_spool
 from taskgraft.reading.arrow_spool import ArrowSpool, RecordWriter
-from taskgraft.reading.errors import DataError
 
 
 def test_tables_come_back_as_one():
@@ -49,7 +49,7 @@ def test_nothing_is_left_after_an_error(tmp_path, monkeypatch):
 def test_a_full_disk_is_reported_with_the_folder(monkeypatch, tmp_path):
     (tmp_path / "rows.arrow").symlink_to("/dev/full")
     monkeypatch.setattr(arrow_spool, "temporary_folder", lambda: nullcontext(tmp_path))
-    with ArrowSpool() as spill, pytest.raises(DataError) as caught:
+    with ArrowSpool() as spill, pytest.raises(TemporaryFilesError) as caught:
         spill.write(pa.table({"a": range(100_000)}))
     assert str(caught.value) == (
         f"The rows cannot be written to the temporary folder, {tempfile.gettempdir()}: "

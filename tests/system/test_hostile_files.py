@@ -46,7 +46,7 @@ def pipe(fitted, monkeypatch):
 def test_data_from_another_process_are_piped_into_the_command(command, pipe):
     assert refused(command, "intents", pipe) == (
         f"{pipe}: the file cannot be read (it is a pipe, not a regular file). Write its output to a file; or, for predict and "
-        "evaluate, pipe it into the command and pass - in place of the file."
+        "evaluate, pipe it in and pass - in place of the file."
     )
 
 

@@ -151,8 +151,7 @@ _BESIDE_A_FIT = {
 
 _BESIDE_A_BUILD = (
     "Another thread of this process is composing or loading a model, or computing features. It draws from PyTorch's random "
-    "generator, which the whole process shares, and would change the results of this fit. Wait for it, or fit in "
-    "another process."
+    "generator, which the whole process shares, and would change the results of this fit. Wait, or fit in another process."
 )
 
 

@@ -28,10 +28,7 @@ SHORTENED = "it was truncated while it was being read"
 
 _CODES = {"a folder": errno.EISDIR, "a pipe": errno.ESPIPE}
 
-PIPE_ADVICE = (
-    "Write its output to a file; or, for predict and evaluate, pipe it into the command and pass - in place of "
-    "the file."
-)
+PIPE_ADVICE = "Write its output to a file; or, for predict and evaluate, pipe it in and pass - in place of the file."
 """For data from a pipe, such as ``<(zcat rows.csv.gz)``: only standard input is read as one."""
 
 
@@ -95,8 +92,7 @@ def _check(status: os.stat_result, most: int | None, path: str | os.PathLike[str
     size, stored = status.st_size, getattr(status, "st_blocks", 0) * 512
     _check_size(size, most, path)
     if size > _MAX_SPARSE and 0 < stored < size // 1_000:  # 0 where a file system does not say
-        problem = f"only {stored:,} of its {size:,} bytes are stored: it is a sparse file"
-        raise OSError(errno.EINVAL, problem, os.fspath(path))
+        raise OSError(errno.EINVAL, f"it is sparse: {stored:,} of its {size:,} bytes are stored", os.fspath(path))
 
 
 def _check_size(size: int, most: int | None, path: str | os.PathLike[str]) -> None:

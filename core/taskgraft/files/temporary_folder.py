@@ -42,9 +42,7 @@ def temporary_folder() -> Iterator[Path]:
     try:
         root = Path(tempfile.gettempdir())
     except OSError as error:
-        raise TemporaryFilesError(
-            f"{error.strerror}. Set the environment variable TMPDIR to a folder that can be written."
-        ) from None
+        raise TemporaryFilesError(f"{error.strerror}. Set TMPDIR to a folder that can be written.") from None
     _remove_left_folders_once(root, os.getpid())
     with ExitStack() as stack:
         try:

@@ -80,11 +80,11 @@ def _find_reader(path: Path, request: InputRequest) -> ComponentReference:
 
 def _first_line(beginning: bytes) -> str | None:
     """Return the first line with something in it; None if it is not UTF-8 text."""
-    line = beginning.lstrip().splitlines()[0]
+    line, *others = beginning.lstrip().splitlines()
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if error.start < len(line) - 4:  # a longer line may be cut within a character
+        if others or error.start < len(line) - 4:  # a longer line may be cut within a character
             return None
         text = line[: error.start].decode()
     return None if "\0" in text else text.strip()

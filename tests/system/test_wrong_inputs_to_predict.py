@@ -138,7 +138,7 @@ PIPED = [
         "Standard input is not text. Name its reader (--reader parquet), or name the file itself.",
     ),
     (
-        gzip.compress(b"text\nlate\n"),
+        gzip.compress(b"text\nlate\n", mtime=0),
         "Standard input is not text. Name its reader (--reader parquet), or name the file itself.",
     ),
     (

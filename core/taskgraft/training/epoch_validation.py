@@ -22,6 +22,7 @@ from taskgraft.engine.forward import evaluate_batches
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.evaluation.bootstrap import finite_only
 from taskgraft.evaluation.tables import metric_label
+from taskgraft.preparation.errors import TrainingError
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.invalid_rows import OnBadRow
 
@@ -72,11 +73,17 @@ class EpochValidation:
 
         Raises:
             InvalidRows: naming rows whose predictions are not finite. If invalid rows are skipped, the loss is infinite.
+            TrainingError: when no prediction is finite.
         """
         inputs, targets, settings = self.dataset.inputs, self.dataset.targets, self.settings
         budget = batch_budget(settings)
         loss, predictions, wrong = evaluate_batches(task, cut, inputs, targets, self._numbers, budget, settings.workers)
         if wrong and self.on_bad_row == "error":
+            if len(wrong) == len(self._numbers):
+                raise TrainingError(
+                    "No prediction for a validation row is finite after an epoch, so training has diverged. "
+                    "Lower the learning rate."
+                )
             raise InvalidRows(self.rows, {int(self._numbers[place]): reason for place, reason in wrong.items()})
         metric, chosen = {} if wrong else self._compute_metric(predictions), self._metric
         find = None if chosen is None else chosen.spec.positive

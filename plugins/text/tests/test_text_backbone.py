@@ -207,8 +207,7 @@ def test_random_weights_have_no_fingerprint_and_follow_the_seed(saved):
 
 def test_composing_never_reads_weights(saved, tmp_path):
     folder = shutil.copytree(saved("bert"), tmp_path / "trap")
-    (folder / "model.safetensors").unlink()
-    (folder / "model.safetensors").mkdir()  # raises when it is opened as a file
+    (folder / "model.safetensors").write_bytes(b"raises when it is read")
 
     model = tg.compose(f"hf-text:{folder}", head="classification", strategy="linear-probe")
 

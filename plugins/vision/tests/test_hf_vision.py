@@ -244,9 +244,9 @@ def test_a_processor_of_its_own_code_neither_runs_nor_asks_at_the_terminal(check
     changes = {"image_processor_type": "Evil", "auto_map": {"AutoImageProcessor": "evil.Evil"}}
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     monkeypatch.setattr("builtins.input", lambda *question: pytest.fail(f"it asks {question}"))
-    assert refused(folder) == (
+    assert refused(folder).startswith(
         "The checkpoint 'HERE' cannot be used: preprocessor_config.json cannot be read (The repository HERE contains custom "
-        "code which must be executed to correctly load the model. You can inspect the repository content)."
+        "code which must be executed to correctly load the model"
     )
 
 

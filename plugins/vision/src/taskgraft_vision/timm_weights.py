@@ -56,8 +56,9 @@ class TimmWeights:
             model = self.model.build("cpu")
             truncate(model, self.model.structure.removed, self.model.structure.stop)
             return model, None
+        skeleton = self.model.build("meta")
         folder, path = self._find_file()
-        _check_stored(self._name, self.model.build("meta"), path)
+        _check_stored(self._name, skeleton, path)
         model = self.model.build("cpu")
         truncate(model, self.model.structure.removed, self.model.structure.stop)
         stored = self._read(path)

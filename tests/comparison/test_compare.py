@@ -232,7 +232,10 @@ def test_a_comparison_killed_between_and_inside_runs_resumes_to_the_results_of_u
         assert 100e6 < result["peak_memory"] < 2e9
         assert result["seconds"] > result["shared_seconds"] >= 0
     assert own["shared_seconds"] == 0.0  # its own first attempt had computed and paid for it
-    assert second_result["contenders"][:3] == found["contenders"][:3]
+    for before_it, after_it in zip(second_result["contenders"][:3], found["contenders"], strict=False):
+        assert before_it | {"best_trade_off": None} == after_it | {
+            "best_trade_off": None
+        }  # one more may be better or faster
     assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert not (out / "shelf").exists()
     assert list(out.glob("runs/*/artifact")) == list(out.glob("runs/*/run/state.safetensors")) == []

@@ -101,7 +101,7 @@ def test_an_invalid_row_is_located_in_standard_input():
             "Standard input is not text. Name its reader (--reader parquet), or name the file itself.",
         ),
         (
-            gzip.compress(b"message\nlate\n"),
+            gzip.compress(b"message\nlate\n", mtime=0),
             "Standard input is not text. Name its reader (--reader parquet), or name the file itself.",
         ),
     ],

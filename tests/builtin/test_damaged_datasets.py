@@ -20,6 +20,8 @@ from taskgraft.builtin.readers.parquet import read_parquet
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.rows import UnreadableFile
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def saved(tmp_path):

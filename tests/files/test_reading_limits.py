@@ -11,6 +11,8 @@ from taskgraft.contract.rows import UnreadableFile
 from taskgraft.files.limits import InvalidLimit
 from taskgraft.reading.read import read_file
 
+pytestmark = pytest.mark.slow
+
 
 def zeros(path, size, *, before=b"", after=b"", letter=b"x"):
     """Write a gzipped file with so many equal letters on one line."""

@@ -17,7 +17,7 @@ from taskgraft.contract.features import Features
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.rows import InvalidRows
 
-pytestmark = pytest.mark.usefixtures("small_plugin_installed")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_plugin_installed")]
 
 LONG = "card lost rain where stop send new please transfer"
 """Nine words. The backbone overflows for a text of so many, when it is asked to."""

@@ -5,7 +5,7 @@ import pytest
 
 import taskgraft as tg
 
-pytestmark = pytest.mark.usefixtures("small_plugin_installed")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_plugin_installed")]
 
 CHANCE = np.random.default_rng(0)
 NUMBERS = CHANCE.normal(size=(200, 2))

@@ -25,6 +25,8 @@ from taskgraft_fraud.metric_settings import FraudMetricConfig
 from taskgraft_fraud.plugin import taskgraft_baselines
 from taskgraft_fraud.settings import TableConfig
 
+pytestmark = pytest.mark.slow
+
 SPECS = {spec.name: spec for spec in taskgraft_baselines()}
 CONFIGS = (
     LogisticRegressionConfig(),

@@ -14,6 +14,8 @@ from taskgraft_fraud.columns import fit_config
 from taskgraft_fraud.processor import TableProcessor
 from taskgraft_fraud.settings import NumberColumn, TableConfig, TimeColumn
 
+pytestmark = pytest.mark.slow
+
 BACKBONES = {
     "ft-transformer": {"feature_size": 8, "blocks": 1},
     "tabular-resnet": {"feature_size": 8, "blocks": 1},

@@ -8,6 +8,8 @@ from pyarrow import parquet
 from taskgraft_fraud.parse_times import DAY
 from taskgraft_fraud.time_windows import customer_windows, terminal_windows
 
+pytestmark = pytest.mark.slow
+
 HANDBOOK = Path(os.environ.get("TASKGRAFT_DATA", "absent"), "tabular", "fraud_handbook_simulated")
 DAYS = (1, 7, 30)
 SECOND = 1_000_000

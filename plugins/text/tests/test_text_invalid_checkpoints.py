@@ -18,6 +18,8 @@ from taskgraft.plugin import InvalidCheckpoint, Layout, TaskgraftError
 from taskgraft_text.backbone import TextBackbone
 from taskgraft_text.settings import TextConfig
 
+pytestmark = pytest.mark.slow
+
 ROWS = {"text": ["lost card", "late parcel", "my card", "my parcel"], "label": ["card", "parcel", "card", "parcel"]}
 
 

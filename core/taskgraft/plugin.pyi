@@ -153,6 +153,7 @@ from .storage.checkpoints import (
     MissingTensors as MissingTensors,
     UnknownPart as UnknownPart,
     base_fingerprint as base_fingerprint,
+    check_model_size as check_model_size,
     read_json as read_json,
     translate_errors as translate_errors,
     weight_files as weight_files,

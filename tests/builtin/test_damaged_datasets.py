@@ -172,9 +172,18 @@ def test_a_sparse_description_is_not_read(saved, name):
     )
 
 
-def test_a_date_that_python_does_not_have_is_found_while_reading(tmp_path):
-    table = pa.table({"when": pa.array([2**62], pa.int64()).view(pa.timestamp("us"))})
-    parquet.write_table(table, tmp_path / "rows.parquet")
+FAR = pa.array([2**62], pa.int64()).view(pa.timestamp("us"))
+FAR_DATES = {
+    "plain": FAR,
+    "in a list": pa.ListArray.from_arrays([0, 1], FAR),
+    "in a struct": pa.StructArray.from_arrays([FAR], ["one"]),
+    "in a map": pa.MapArray.from_arrays([0, 1], pa.array(["one"]), FAR),
+}
+
+
+@pytest.mark.parametrize("where", FAR_DATES)
+def test_a_date_that_python_does_not_have_is_found_while_reading(tmp_path, where):
+    parquet.write_table(pa.table({"when": FAR_DATES[where]}), tmp_path / "rows.parquet")
     with pytest.raises(UnreadableFile) as caught:
         read_parquet(tmp_path / "rows.parquet", EmptyConfig())
     assert str(caught.value) == (

@@ -1,14 +1,13 @@
 """No room on the disk: each command ends with a sentence that names the folder, and leaves nothing half-written."""
 
-import resource
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from commands import typed
+from full_disk import room_for
 
 pytestmark = pytest.mark.slow
 
@@ -16,17 +15,6 @@ TEMPORARY = (
     f"Error: The rows cannot be written to the temporary folder, {tempfile.gettempdir()}: File too large. "
     "Make room there, or set the environment variable TMPDIR to another folder.\n"
 )
-
-
-@contextmanager
-def room_for(size):
-    """Let no file grow beyond some bytes, as on a disk without room."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(

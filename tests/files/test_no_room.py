@@ -2,13 +2,12 @@
 
 import errno
 import os
-import resource
 import tempfile
-from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
 import torch
+from full_disk import room_for
 from safetensors.torch import save_file
 
 from taskgraft.contract.batch import Batch
@@ -19,17 +18,6 @@ from taskgraft.storage.atomic_write import OutputError, atomic_file, move_into
 
 TOO_LARGE = os.strerror(errno.EFBIG)
 ADVICE = "Make room there, or set the environment variable TMPDIR to another folder."
-
-
-@contextmanager
-def room_for(size):
-    """Let no file grow beyond some bytes, as on a disk without room."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def fill(cache):

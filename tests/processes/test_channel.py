@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from taskgraft.contract.batch import Batch
+from taskgraft.processes import channel
 from taskgraft.processes.channel import Channel
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.uint8, torch.bool)
@@ -149,5 +150,16 @@ def test_what_cannot_be_pickled_sends_nothing():
         one.send([LARGE, lambda: None])
     one.send("next")
     assert other.receive(5) == "next"
+    one.close()
+    other.close()
+
+
+def test_a_file_that_is_shorter_than_its_message_says_is_the_end(monkeypatch):
+    one, other = Channel.pair()
+    write = channel._write_file
+    monkeypatch.setattr(channel, "_write_file", lambda views: write([view[:64] for view in views]))
+    one.send(LARGE)
+    with pytest.raises(EOFError):
+        other.receive(5)
     one.close()
     other.close()

@@ -261,3 +261,10 @@ def test_a_path_in_the_manifest_cannot_become_consent(forge):
     done = typed("features", path, "valid.csv", "--backbone", "true", "-q", "-o", "features.parquet")
     assert done.code == 2
     assert not Path("MARK").exists()
+
+
+def test_consent_to_a_component_is_none_to_what_is_nested_in_it(forge):
+    path = forge("nested strategy")
+    with pytest.raises(InvalidArtifact) as caught:
+        read_recipe(path, ["strategy.remote_code=true"])
+    assert "it asks for 'remote_code', which only you can grant" in str(caught.value)

@@ -44,3 +44,13 @@ def fitted_recipe(folder):
         assert typed("fit", folder / "intents.toml", "-q").code == 0
         yield folder
     catalog.cache_clear()
+
+
+@contextmanager
+def large_recipe(folder):
+    """As :func:`fitted_recipe`, with ``many.csv`` (5,000 rows) and ``many.toml`` for it, and an empty ``temporary``."""
+    with fitted_recipe(folder):
+        write_rows(folder / "many.csv", 5_000, 2)
+        (folder / "many.toml").write_text(RECIPE.replace('"train.csv"', '"many.csv"'))
+        (folder / "temporary").mkdir()
+        yield folder

@@ -25,46 +25,33 @@ def runs(tmp_path_factory) -> list[Path]:
     return [folder / str(number) for number in range(len(STOPS))]
 
 
-@pytest.mark.slow
-def test_a_flipped_bit_of_a_state_changes_no_weights(runs):
+FEW_STATES, MANY_STATES = (
+    pytest.param(40, 0, marks=pytest.mark.slow),
+    pytest.param(1_200, 100, marks=pytest.mark.attack),
+)
+FEW_ENTRIES, MANY_ENTRIES = pytest.param(30, 0), pytest.param(3_000, 100, marks=pytest.mark.attack)
+FEW_FITS, MANY_FITS = pytest.param(3, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.attack)
+
+
+@pytest.mark.parametrize(("count", "seed"), [FEW_STATES, MANY_STATES])
+def test_a_flipped_bit_of_a_state_changes_no_weights(runs, count, seed):
     tally = Tally("flips of run states")
-    for seed, run in enumerate(runs):
-        flip_states(tally, run, 40, seed)
+    for number, run in enumerate(runs):
+        flip_states(tally, run, count, seed + number)
     tally.check()
 
 
-def test_a_flipped_bit_of_cached_features_changes_none(tmp_path):
+@pytest.mark.parametrize(("count", "seed"), [FEW_ENTRIES, MANY_ENTRIES])
+def test_a_flipped_bit_of_cached_features_changes_none(tmp_path, count, seed):
     tally = Tally("flips of cached features")
-    flip_entries(tally, tmp_path, 30, seed=0)
+    flip_entries(tally, tmp_path, count, seed=seed)
     tally.check()
 
 
-@pytest.mark.slow
-def test_a_fit_that_meets_a_flipped_bit_refuses_it_or_gives_the_same_weights(runs, tmp_path):
+@pytest.mark.parametrize("count", [FEW_FITS, MANY_FITS])
+def test_a_fit_that_meets_a_flipped_bit_refuses_it_or_gives_the_same_weights(runs, tmp_path, count):
     tally = Tally("fits resumed after a flip")
-    resume_after_flips(tally, runs, tmp_path, 3)
-    tally.check()
-
-
-@pytest.mark.attack
-def test_attack_flips_of_run_states(runs):
-    tally = Tally("flips of run states")
-    for seed, run in enumerate(runs):
-        flip_states(tally, run, 1_200, 100 + seed)
-    tally.check()
-
-
-@pytest.mark.attack
-def test_attack_flips_of_cached_features(tmp_path):
-    tally = Tally("flips of cached features")
-    flip_entries(tally, tmp_path, 3_000, seed=100)
-    tally.check()
-
-
-@pytest.mark.attack
-def test_attack_fits_that_meet_a_flipped_bit(runs, tmp_path):
-    tally = Tally("fits resumed after a flip")
-    resume_after_flips(tally, runs, tmp_path, 100)
+    resume_after_flips(tally, runs, tmp_path, count)
     tally.check()
 
 

@@ -9,7 +9,7 @@ import time
 import backbones
 import pytest
 from attacks import Outcome, Tally, forked
-from small_recipe import fitted_recipe, write_rows
+from small_recipe import large_recipe
 
 from taskgraft.cli.main import main
 
@@ -38,11 +38,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    with fitted_recipe(tmp_path_factory.mktemp("lost")) as folder:
-        write_rows(folder / "many.csv", 5_000, 2)
-        recipe = (folder / "intents.toml").read_text()
-        (folder / "many.toml").write_text(recipe.replace('"train.csv"', '"many.csv"'))
-        (folder / "temporary").mkdir()
+    with large_recipe(tmp_path_factory.mktemp("lost")) as folder:
         yield folder
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from attacks import Outcome, Tally
 from processes_left import children, ended_within
-from small_recipe import fitted_recipe, write_rows
+from small_recipe import large_recipe
 
 from taskgraft.cli.main import main
 from taskgraft.files.temporary_folder import remove_left_folders
@@ -36,11 +36,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    with fitted_recipe(tmp_path_factory.mktemp("ends")) as folder:
-        write_rows(folder / "many.csv", 5_000, 2)
-        recipe = (folder / "intents.toml").read_text()
-        (folder / "many.toml").write_text(recipe.replace('"train.csv"', '"many.csv"'))
-        (folder / "temporary").mkdir()
+    with large_recipe(tmp_path_factory.mktemp("ends")) as folder:
         yield folder
 
 

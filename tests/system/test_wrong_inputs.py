@@ -5,7 +5,6 @@ import gzip
 import json
 import os
 import re
-import resource
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pytest
 import tiny
 from commands import typed
+from full_disk import room_for
 from pyarrow import parquet
 from refusals import SKIP, refused, state_of
 from safetensors.torch import load_file, save_file
@@ -534,17 +534,6 @@ def test_a_folder_below_a_file(folder):
 
 
 @contextmanager
-def a_full_disk(size):
-    """Let no file grow beyond some bytes, as on a disk without room."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@contextmanager
 def room_for_the_checkpoint_alone():
     """Let the folder of an artifact be made, and nothing be written into it."""
 
@@ -558,7 +547,7 @@ def room_for_the_checkpoint_alone():
 
 def test_no_room_for_the_artifact(folder):
     before = state_of(folder)
-    with a_full_disk(8_000):
+    with room_for(8_000):
         done = typed("fit", "intents.toml", "-q", "-o", "models/intents")
     assert (done.code, done.out) == (2, "")
     assert done.err == f"Error: The artifact cannot be written to {folder / 'models' / 'intents'}: File too large.\n"
@@ -597,7 +586,7 @@ def test_no_room_for_the_artifact_loses_no_work(folder):
 
 def test_no_room_for_the_rows(folder):
     write_rows(folder / "train.csv", 24, 0)
-    with a_full_disk(100):
+    with room_for(100):
         assert refused_fit() == (
             f"The rows cannot be written to the temporary folder, {tempfile.gettempdir()}: File too large. "
             "Make room there, or set the environment variable TMPDIR to another folder."
@@ -642,7 +631,7 @@ def test_a_damaged_artifact(artifact):
 def test_no_room_for_predictions(artifact, folder):
     (folder / "new.csv").write_text("text\n" + "lost my card\n" * 2_000)
     before = state_of(folder)
-    with a_full_disk(60_000):
+    with room_for(60_000):
         done = typed("predict", "intents", "new.csv", "-o", "out.csv", "--probabilities", "--keep", "text", "-q")
     assert (done.code, done.out) == (2, "")
     assert done.err == "Error: The predictions cannot be written to out.csv: File too large.\n"

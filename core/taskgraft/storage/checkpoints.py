@@ -8,8 +8,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from torch import nn
 
 from taskgraft.errors import TaskgraftError, error_reason, join_words, shorten
 from taskgraft.files.cache_folder import cache_folder_errors
@@ -23,6 +25,9 @@ _OTHER_VOCABULARIES = ("*.spm", "*.bpe", "*.codes", "*.tiktoken", "*.vocab")  # 
 
 MAX_VOCABULARY, MAX_CONFIGURATION = 100_000_000, 20_000_000
 """Bytes of a file of a checkpoint. The largest vocabularies have about 60 million, the largest index of tensors about ten."""
+
+_RATIO, _FREE = 8, 64 * 2**20
+"""A model takes at most so many times the bytes of its weight files (they may store 4 bits for 32), and so many more."""
 
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "*.txt", "*.model", *_OTHER_VOCABULARIES)
 
@@ -181,6 +186,25 @@ def _check_index(name: str, folder: Path) -> None:
         if not isinstance(named, Mapping) or (other := [file for file in named.values() if file not in files]):
             which = "" if not isinstance(named, Mapping) else f": {shorten(str(other[0]))}"
             raise InvalidCheckpoint(name, f"{whole}.index.json names weights that are not in the folder{which}")
+
+
+def check_model_size(name: str, model: nn.Module, dtype: torch.dtype, files: Iterable[Path]) -> None:
+    """Compare a model on the meta device with the weight files that it is loaded from.
+
+    Args:
+        name: of the checkpoint.
+        dtype: of the loaded parameters.
+
+    Raises:
+        InvalidCheckpoint: if the model is many times larger, before memory is taken for it.
+    """
+    needed = sum(tensor.numel() for tensor in model.parameters()) * dtype.itemsize
+    found = [path.stat() for path in files]
+    # A sparse file, which is all zeros, takes fewer blocks than its size says.
+    stored = sum(min(status.st_size, getattr(status, "st_blocks", status.st_size) * 512) for status in found)
+    if needed > _RATIO * stored + _FREE:
+        problem = f"its configuration describes a model of {needed:,} bytes, but its weight files have {stored:,}"
+        raise InvalidCheckpoint(name, problem)
 
 
 def weight_files(folder: Path) -> list[Path]:

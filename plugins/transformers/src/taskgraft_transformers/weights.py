@@ -16,11 +16,11 @@ from taskgraft.plugin import (
     MissingTensors,
     SharedSetting,
     build_limited,
+    check_model_size,
     join_words,
     translate_errors,
     weight_files,
 )
-from taskgraft_transformers.sizes import check_stored
 from taskgraft_transformers.structure import Structure
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -53,7 +53,7 @@ def load_model(
         raise InvalidCheckpoint(checkpoint.name, "it has no weights (model.safetensors or pytorch_model.bin)")
     loader: Any = structure.model_class
     with translate_errors(checkpoint.name, "its configuration"), torch.device("meta"):
-        check_stored(folder, checkpoint.name, loader(config, **structure.init_kwargs), dtype)
+        check_model_size(checkpoint.name, loader(config, **structure.init_kwargs), dtype, weight_files(folder))
     with translate_errors(checkpoint.name, "its weights"), quiet():
         model, info = loader.from_pretrained(
             folder,

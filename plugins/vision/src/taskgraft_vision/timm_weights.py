@@ -8,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from taskgraft.plugin import (
     Checkpoint,
     InvalidCheckpoint,
     MissingTensors,
+    check_model_size,
     check_regular_file,
     combined_digest,
     join_words,
@@ -27,10 +29,6 @@ from taskgraft_vision.timm_model import TimmModel, read_configuration
 
 BATCH_COUNTER = "num_batches_tracked"
 """End of the name of BatchNorm's batch counters; no feature depends on them, and checkpoints may lack them."""
-
-
-RATIO, FREE = 8, 64 * 2**20
-"""A model takes at most so many times the bytes of its weight file, and so many more."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class TimmWeights:
             return model, None
         skeleton = self.model.build("meta")
         folder, path = self._find_file()
-        _check_stored(self._name, skeleton, path)
+        check_model_size(self._name, skeleton, torch.float32, [path])
         model = self.model.build("cpu")
         truncate(model, self.model.structure.removed, self.model.structure.stop)
         stored = self._read(path)
@@ -209,10 +207,3 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
     if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise ValueError("they are not named tensors")
     return tensors
-
-
-def _check_stored(name: str, model: nn.Module, path: Path) -> None:
-    """Compare a model on the meta device with its weight file. Raises InvalidCheckpoint if it is many times larger."""
-    needed, stored = sum(4 * tensor.numel() for tensor in model.parameters()), path.stat().st_size
-    if needed > RATIO * stored + FREE:
-        raise InvalidCheckpoint(name, f"the model needs {needed:,} bytes, but its weight file has {stored:,}")

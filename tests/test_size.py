@@ -44,6 +44,6 @@ def test_the_small_core_has_at_most_2600_lines():
     assert sizes["contract"] + sizes["discovery"] <= 2_600
 
 
-def test_the_core_without_kit_scaffold_and_command_line_has_at_most_25500_lines():
+def test_the_core_without_kit_scaffold_and_command_line_has_at_most_26800_lines():
     sizes = lines_by_package(LINES)
-    assert sum(sizes.values()) - sizes["testing"] - sizes["scaffold"] - sizes["cli"] <= 25_500
+    assert sum(sizes.values()) - sizes["testing"] - sizes["scaffold"] - sizes["cli"] <= 26_800

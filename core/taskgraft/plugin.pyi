@@ -29,7 +29,7 @@ from .contract.descriptions import (
 from .contract.features import ELEMENT_AXIS as ELEMENT_AXIS, Features as Features, GridGeometry as GridGeometry
 from .contract.head import Head as Head, HeadModule as HeadModule, LossSum as LossSum
 from .contract.hooks import CONTRACT_VERSION as CONTRACT_VERSION, hookimpl as hookimpl
-from .contract.labels import (
+from .labels import (
     Label as Label,
     build_vocabulary as build_vocabulary,
     check_labels_present as check_labels_present,
@@ -45,9 +45,13 @@ from .contract.masking import (
     ElementSchema as ElementSchema,
 )
 from .contract.plan import (
+    GradientRule as GradientRule,
     HeadSolver as HeadSolver,
     Insertion as Insertion,
+    MakeOptimizer as MakeOptimizer,
+    ParameterGroups as ParameterGroups,
     Plan as Plan,
+    Schedule as Schedule,
     SharedWrap as SharedWrap,
     Stage as Stage,
     Teacher as Teacher,
@@ -60,7 +64,9 @@ from .contract.processor import (
     ProcessedBatch as ProcessedBatch,
     Processor as Processor,
 )
-from .contract.recipe import CellFormats as CellFormats, ComponentRef as ComponentRef
+from .contract.callback import Callback as Callback, MakeCallback as MakeCallback, StageRun as StageRun
+from .contract.cell_formats import CellFormats as CellFormats
+from .contract.component_ref import ComponentRef as ComponentRef
 from .contract.rows import (
     FIX_ADVICE as FIX_ADVICE,
     FIX_OR_SKIP_ADVICE as FIX_OR_SKIP_ADVICE,
@@ -77,7 +83,9 @@ from .contract.specs import (
     HeadSpec as HeadSpec,
     MetricFunction as MetricFunction,
     MetricSpec as MetricSpec,
+    OptimizerSpec as OptimizerSpec,
     ReaderSpec as ReaderSpec,
+    ScheduleSpec as ScheduleSpec,
     SplitSpec as SplitSpec,
     StrategySpec as StrategySpec,
 )

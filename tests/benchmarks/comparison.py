@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 import taskgraft as tg
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import StrategySpec
 from taskgraft.discovery.catalog import catalog
+from taskgraft.recipe import Recipe
 
 BANKING, CIFAR = 2_000, 5_000
 """Training rows."""

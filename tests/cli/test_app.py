@@ -10,7 +10,7 @@ import pytest
 from commands import apart, at_a_terminal, typed
 from planting import HEALTHY, OPENING
 
-from taskgraft.contract.recipe import Recipe
+from taskgraft.recipe import Recipe
 
 SHAKY = f"""{OPENING}
 import warnings

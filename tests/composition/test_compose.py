@@ -5,10 +5,10 @@ from small_tasks import Planned, classification, pictures, training_stage, words
 import taskgraft as tg
 from taskgraft.composition.compose import compose_components
 from taskgraft.composition.resolve import CompositionError, GivenObject, ResolvedComponent
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import Layout
 from taskgraft.contract.plan import HeadSolver
-from taskgraft.contract.recipe import ComponentRef
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.discovery.catalog import UnknownComponent, catalog
 from taskgraft.discovery.names import InvalidName

@@ -22,10 +22,10 @@ from taskgraft.composition.strategy_overrides import OverriddenStrategy, Strateg
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion, Stage, Unfreeze
-from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.contract.strategy import StrategyNotApplicable
+from taskgraft.optimization.optimizer import parameter_groups
 from taskgraft.preparation.errors import ValidationRequired
-from taskgraft.training.optimizer import parameter_groups
+from taskgraft.recipe import TrainingConfig
 
 THIRD_PARTY = f"""{OPENING}
 from taskgraft.plugin import Stage, Strategy, StrategySpec, Unfreeze

@@ -2,10 +2,10 @@ import pytest
 
 from taskgraft.contract.config import ConfigError, parse_config
 from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.targets import InvalidTargets
 from taskgraft.data.label_reading import LabelReader, parse_list
 from taskgraft.reading.errors import DataError
+from taskgraft.recipe import DataConfig
 
 
 def read(values, kind=TargetKind.CATEGORY, targets=("y",), separator="", **labels):

@@ -1,8 +1,8 @@
 import pytest
 
 from taskgraft.contract.config import ConfigError
-from taskgraft.contract.recipe import DataConfig, Recipe
 from taskgraft.inputs.data_settings import change_data_settings
+from taskgraft.recipe import DataConfig, Recipe
 
 DATA = DataConfig(train="train.csv", inputs={"first": "a", "second": "b"}, target=("label",), missing=("NA",))
 RECIPE = Recipe(backbone="words", head="classification", strategy="full", data=DATA)

@@ -11,10 +11,10 @@ from pyarrow import parquet
 from small_tasks import sentences, words
 
 import taskgraft as tg
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import InvalidRows
 from taskgraft.discovery.catalog import catalog
 from taskgraft.reading.splitting import read_train_and_validation
+from taskgraft.recipe import DataConfig
 
 PROBE = {"name": "linear-probe", "penalty": 1e-3}
 COUNT, BAD = 60, 40

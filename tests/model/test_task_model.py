@@ -28,12 +28,12 @@ from taskgraft.contract.config import ConfigError, parse_config
 from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import Insertion
 from taskgraft.contract.processor import ProcessedBatch, Processor
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import InvalidRows, MissingColumn, Rows
 from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.inference.errors import NoProbabilities
 from taskgraft.model.fit import ModelError
 from taskgraft.reading.errors import DataError
+from taskgraft.recipe import Recipe
 
 ADVICE = 'Fix these rows, or drop them with data.on_bad_row = "skip".'
 PROBE = {"name": "linear-probe", "penalty": 1e-3}

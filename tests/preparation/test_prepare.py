@@ -16,13 +16,13 @@ from taskgraft.composition.compose import combine
 from taskgraft.composition.resolve import GivenObject, ResolvedComponent, resolve
 from taskgraft.contract.plan import Teacher
 from taskgraft.contract.processor import AugmentedBatch
-from taskgraft.contract.recipe import DataConfig, TrainingConfig
 from taskgraft.contract.rows import InvalidRows
 from taskgraft.contract.specs import BackboneSpec, HeadSpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.splitting import read_train_and_validation
+from taskgraft.recipe import DataConfig, TrainingConfig
 from taskgraft.training.fit import fit
 
 SOURCE = PluginSource("acme-backbones", "2.0", "main", "acme")

@@ -9,9 +9,9 @@ import pytest
 
 from taskgraft.contract.config import ConfigError, parse_config
 from taskgraft.contract.descriptions import BackboneDescription, InputField, TargetKind
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.reading.cell_formats import format_cells, format_notes, verbatim_columns
+from taskgraft.recipe import DataConfig
 
 GERMAN = DataConfig(decimal=",", thousands=".", units=("€", "%", "EUR"), dates="day-first", missing=("NA", "k.A."))
 

@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.reading.format_advice import advise_dates, advise_numbers, format_hint, unclear_points
+from taskgraft.recipe import DataConfig
 
 
 def cells(*values):

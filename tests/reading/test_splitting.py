@@ -3,13 +3,13 @@ import pytest
 
 from taskgraft.composition.resolve import ResolvedComponent
 from taskgraft.contract.config import EmptyConfig
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import SplitSpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.distributions import PluginSource
 from taskgraft.reading.errors import DataError
 from taskgraft.reading.splitting import InvalidSplit, read_train_and_validation, split_rows
+from taskgraft.recipe import DataConfig
 
 TABLE = {"text": [f"row {row}" for row in range(20)], "label": ["a", "b"] * 10}
 ROWS = Rows(pa.table(TABLE), "train.csv", list(range(2, 22)))

@@ -320,7 +320,7 @@ def test_the_recipe_of_an_artifact_with_objects_needs_names_for_them(tmp_path):
 
 
 def test_the_schema_knows_every_key(write):
-    from taskgraft.contract.recipe import Recipe
+    from taskgraft.recipe import Recipe
 
     schema = Recipe.model_json_schema()
     assert set(schema["properties"]) == {"backbone", "head", "strategy", "data", "training"}

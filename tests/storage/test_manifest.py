@@ -6,7 +6,8 @@ import pytest
 from small_tasks import sentences
 
 import taskgraft as tg
-from taskgraft.contract.recipe import ComponentRef, Recipe
+from taskgraft.contract.component_ref import ComponentRef
+from taskgraft.recipe import Recipe
 from taskgraft.storage.manifest import (
     MANIFEST,
     SCHEMA,

@@ -10,7 +10,7 @@ from taskgraft.builtin.strategies.fine_tuning import PartialConfig
 from taskgraft.builtin.strategies.sequence import StagesConfig
 from taskgraft.composition.compose import build_strategy
 from taskgraft.composition.resolve import resolve
-from taskgraft.contract.recipe import ComponentRef
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.specs import StrategySpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.testing import BackboneLaws, HeadLaws, PluginLaws, StrategyLaws

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from taskgraft import Batch, Features, LossSum, compose
 from taskgraft.contract.head import HeadModule
+from taskgraft.optimization.train_step import TrainingDiverged
 from taskgraft.preparation.errors import ValidationRequired
-from taskgraft.training.train_step import TrainingDiverged
 
 ADVICE = (
     "The model keeps the weights of the step before. Lower the learning rate, or look for inputs that are not finite."

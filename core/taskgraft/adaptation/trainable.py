@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor, nn
 
 from taskgraft.adaptation.insertion import InsertedModule, is_inserted, named_modules, original_named_tensors
@@ -108,6 +109,13 @@ def task_tensors(backbone: Backbone, head: nn.Module, inserted: Sequence[Inserte
     """Return all tensors: the backbone's as :func:`original_named_tensors` names them, the head's below ``head.``."""
     of_head = {f"{HEAD}.{name}": tensor for name, tensor in named_tensors(head).items()}
     return original_named_tensors(backbone, inserted) | of_head
+
+
+@torch.no_grad()
+def restore_tensors(tensors: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Copy saved tensors into the present ones of the same names."""
+    for name, tensor in saved.items():
+        tensors[name].copy_(tensor)
 
 
 def resolve_trainable(

@@ -7,10 +7,10 @@ from safetensors import SafetensorError
 
 from taskgraft.composition.compose import Composition
 from taskgraft.contract.backbone import Backbone, ExportNotSupported
-from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import join_words
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import read_small_file
+from taskgraft.recipe import Recipe
 from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers, write_problem
 
 EXPORTED = "taskgraft-export.json"

@@ -19,7 +19,6 @@ from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import BackboneDescription
 from taskgraft.contract.head import Head
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import catalog
@@ -29,6 +28,7 @@ from taskgraft.engine.new_tensors import limit_new_tensors, tensors_of_artifact
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError, first_line, join_words
 from taskgraft.evaluation.baselines import read_baselines
+from taskgraft.recipe import Recipe
 from taskgraft.storage.checkpoints import CheckpointNotFound
 from taskgraft.storage.component_paths import WHERE_IS_THE_BASE, check_base, located_recipe, with_base_at
 from taskgraft.storage.consent import check_consent

@@ -19,11 +19,11 @@ from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.adaptation.insertion import is_inserted
 from taskgraft.composition.compose import Composition
 from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.recipe import Recipe
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.finite import weight_fault
 from taskgraft.errors import join_words
 from taskgraft.evaluation.baselines import resolve_baseline
+from taskgraft.recipe import Recipe
 from taskgraft.storage.atomic_write import OutputError, atomic_folder, remove_leftovers, write_problem
 from taskgraft.storage.component_paths import component_paths
 from taskgraft.storage.fingerprints import tensor_digest

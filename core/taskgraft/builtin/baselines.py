@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from taskgraft.contract.columns import Columns, ElementCounts
 from taskgraft.contract.config import Config, EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.labels import Label, sort_labels
+from taskgraft.labels import Label, sort_labels
 
 if TYPE_CHECKING:
     from taskgraft.contract.predictions import Predictions

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from taskgraft.contract.config import Config
-from taskgraft.contract.labels import tidy_label
+from taskgraft.labels import tidy_label
 
 if TYPE_CHECKING:
     from taskgraft.contract.rows import Rows

@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from taskgraft.builtin.readers.columns import column_names
 from taskgraft.composition.resolve import ComponentReference, resolve
-from taskgraft.contract.recipe import DataConfig, Recipe
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import BaselineSpec, MetricSpec
 from taskgraft.data.column_matching import check_excluded
 from taskgraft.discovery.catalog import UnknownComponent, catalog
 from taskgraft.reading.read import has_reader, reader_of
 from taskgraft.reading.splitting import split_columns
+from taskgraft.recipe import DataConfig, Recipe
 from taskgraft.storage.consent import check_consent
 from taskgraft.storage.manifest import read_manifest
 

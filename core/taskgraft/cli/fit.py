@@ -12,8 +12,8 @@ from taskgraft.cli import options
 from taskgraft.cli.console import console, print_json
 from taskgraft.cli.errors import CliError, Interrupted
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import join_words
+from taskgraft.recipe import Recipe
 from taskgraft.recipes.result_settings import result_settings
 from taskgraft.storage.atomic_write import OutputError, remove_leftovers, remove_leftovers_in
 from taskgraft.storage.finished_run import FINISHED, STATE, FinishedRun, read_finished

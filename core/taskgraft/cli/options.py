@@ -12,8 +12,8 @@ from taskgraft.cli.errors import CliError
 from taskgraft.terminal import write_line
 
 if TYPE_CHECKING:
-    from taskgraft.contract.recipe import Recipe
     from taskgraft.model.task_model import TaskModel
+    from taskgraft.recipe import Recipe
 
 RecipeArgument = Annotated[
     Path, typer.Argument(help="A .toml, .yaml or .json recipe, or an artifact's folder.", show_default=False)

@@ -6,7 +6,7 @@ import typer
 
 from taskgraft.cli import options
 from taskgraft.cli.console import print_json
-from taskgraft.contract.recipe import Recipe
+from taskgraft.recipe import Recipe
 
 
 def schema_command(

@@ -17,8 +17,8 @@ from taskgraft.comparison.figure import draw
 from taskgraft.comparison.results import Candidate, Comparison
 from taskgraft.comparison.runs import RUNS, SHARED_CACHE, CandidateSetup, CompareError, Runs
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription, TargetKind
-from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, MetricSpec, StrategySpec
 from taskgraft.data.column_matching import match_columns
@@ -31,6 +31,7 @@ from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import reader_with_formats, verbatim_columns
 from taskgraft.reading.read import read_rows
 from taskgraft.reading.splitting import read_train_and_validation, split_columns
+from taskgraft.recipe import Recipe
 from taskgraft.recipes.files import read_recipe
 from taskgraft.storage.atomic_write import atomic_file, remove_leftovers_in
 from taskgraft.storage.run_directory import LOCK, MAX_IDENTITY, RUN, RunDirectory

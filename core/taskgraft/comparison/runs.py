@@ -15,7 +15,6 @@ from taskgraft.comparison.results import Candidate, RunResult
 from taskgraft.comparison.worker import BASE, RECORD, RUN, BaseRecord, RunRecord, RunRequest, clear_run
 from taskgraft.composition.compose import combine
 from taskgraft.composition.resolve import ResolvedComponent, resolve
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, error_reason, join_words
@@ -23,6 +22,7 @@ from taskgraft.import_path import child_environment
 from taskgraft.preparation.identity import BASE_KEY, VERSIONS_KEY, composition_versions
 from taskgraft.processes.parent import signal_name
 from taskgraft.progress import ProgressReporter
+from taskgraft.recipe import Recipe
 from taskgraft.storage.atomic_write import make_folder
 from taskgraft.storage.documents import read_document
 from taskgraft.storage.run_directory import RUN as IDENTITY

@@ -23,20 +23,20 @@ from taskgraft.comparison.results import RunResult, Score
 from taskgraft.composition.plugin_errors import find_plugin_failure
 from taskgraft.composition.resolve import ResolvedComponent
 from taskgraft.contract.config import Config
-from taskgraft.contract.labels import to_json_label
-from taskgraft.contract.recipe import Recipe
 from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.memory import peak_memory
 from taskgraft.engine.random_state import seed_generators
 from taskgraft.engine.shared_cache import SharedCache
 from taskgraft.errors import MachineError, TaskgraftError, join_words, message_text
 from taskgraft.evaluation.evaluation import Evaluation
+from taskgraft.labels import to_json_label
 from taskgraft.model.compose import compose
 from taskgraft.model.fit import read_fit_data
 from taskgraft.processes.parent import end_with_parent
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation
+from taskgraft.recipe import Recipe
 from taskgraft.storage.atomic_write import remove_leftovers_in
 from taskgraft.storage.documents import read_document, write_document
 from taskgraft.storage.finished_run import STATE

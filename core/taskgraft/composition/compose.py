@@ -22,11 +22,11 @@ from taskgraft.contract.descriptions import (
 )
 from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Plan
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, StrategySpec
 from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.distributions import PluginSource
+from taskgraft.recipe import Recipe
 
 PER_POSITION = PER_ELEMENT | {TargetKind.GRID_CATEGORIES}
 """Kinds of target with one value per position of the features."""

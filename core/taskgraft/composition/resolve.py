@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from taskgraft.composition.strategy_overrides import NO_OVERRIDES, StrategyOverrides, parse_settings
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.config import Config, ConfigError
-from taskgraft.contract.recipe import ComponentRef
 from taskgraft.contract.specs import BackboneSpec, Spec, StrategySpec
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.distributions import PluginSource

@@ -215,6 +215,7 @@ class HeadDescription:
             have it and the user names no other.
         tunes: what it tunes on validation rows after training, in words ("a threshold"); empty for nothing.
         tuning_columns: columns of those rows, besides the targets, that the tuning or its metrics read.
+        loss_over_batch: whether its loss compares rows of the batch with each other, so that it is no sum over rows.
         separator: what separates the labels of a row where they are one text, for the target kind ``categories``; empty if the
             head splits such texts itself.
     """
@@ -231,3 +232,4 @@ class HeadDescription:
     tunes: str = ""
     tuning_columns: tuple[str, ...] = ()
     separator: str = ""
+    loss_over_batch: bool = False

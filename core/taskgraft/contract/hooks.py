@@ -1,6 +1,6 @@
 """All hooks. A plugin is a module with any of these functions, named by an entry point of the group ``taskgraft``.
 
-A plugin states the version of this contract it was built for: ``TASKGRAFT_CONTRACT = "1.0"`` in the same module.
+A plugin states the version of this contract it was built for: ``TASKGRAFT_CONTRACT = "1.1"`` in the same module.
 """
 
 from collections.abc import Iterable
@@ -12,12 +12,14 @@ from taskgraft.contract.specs import (
     BaselineSpec,
     HeadSpec,
     MetricSpec,
+    OptimizerSpec,
     ReaderSpec,
+    ScheduleSpec,
     SplitSpec,
     StrategySpec,
 )
 
-CONTRACT_VERSION = "1.0"
+CONTRACT_VERSION = "1.1"
 """The version of hooks, specs and contracts. The first number rises when plugins built for an older one may break."""
 
 ENTRY_POINT_GROUP = "taskgraft"
@@ -59,3 +61,11 @@ class HookSpecs:
     @hookspec
     def taskgraft_baselines(self) -> Iterable[BaselineSpec]:  # type: ignore[empty-body]
         """List the baselines you provide: simple predictors, fitted on the same rows."""
+
+    @hookspec
+    def taskgraft_optimizers(self) -> Iterable[OptimizerSpec]:  # type: ignore[empty-body]
+        """List the optimizers you provide: parameter groups → a torch optimizer."""
+
+    @hookspec
+    def taskgraft_schedules(self) -> Iterable[ScheduleSpec]:  # type: ignore[empty-body]
+        """List the learning-rate schedules you provide: step and number of steps → factor of the peak rates."""

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskgraft.contract.descriptions import LayerRole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
     from taskgraft.contract.batch import Batch
+    from taskgraft.contract.callback import MakeCallback
     from taskgraft.contract.features import Features
     from taskgraft.contract.head import HeadModule, LossSum
 
@@ -20,6 +22,23 @@ Wrap = Callable[["nn.Module"], "nn.Module"]
 StageLoss = Callable[["HeadModule", "Tensor", "Batch", "Features"], "LossSum"]
 Regularizer = Callable[["nn.Module"], "Tensor"]
 StepCallback = Callable[["nn.Module", int], None]
+
+ParameterGroups = Sequence[dict[str, Any]]
+"""Groups of parameters for ``torch.optim``, each with its ``params``, peak ``lr`` and ``weight_decay``."""
+
+MakeOptimizer = Callable[[ParameterGroups], "Optimizer"]
+
+Schedule = Callable[[int, int], float]
+"""(step after the warm-up, from 0; the number of those steps) → factor of the peak learning rates. A pure function."""
+
+GradientRule = Callable[[Callable[[], "Tensor"], Sequence["nn.Parameter"]], None]
+"""(evaluate, the trainable parameters) → the gradient of a step, left in ``grad`` of the parameters.
+
+``evaluate`` computes the mean loss of the batch at the present values of the parameters, () float32, and leaves its gradient in
+``grad``, in place of the one before; a parameter that the loss does not use has None. It may be called several times, and the
+parameters may be moved in between: they are put back before the optimizer step. Dropout is the same each time, and statistics
+of the batch count once.
+"""
 
 
 class HeadSolver(StrEnum):
@@ -129,6 +148,11 @@ class Stage:
         on_stage_start: called with the backbone and the number of optimizer steps of the stage, before the first of them, and
             again when a killed run is resumed.
         on_step_end: called after every optimizer step, before gradients are cleared, with the backbone and the step, from 1.
+        optimizer: makes the optimizer of this stage, in place of the one of the training settings.
+        schedule: how learning rates change after the warm-up, in place of the one of the training settings.
+        gradient: computes the gradient of a step from one or more evaluations of the loss; None evaluates it once.
+        loss_over_batch: whether ``loss`` compares rows of the batch with each other, so that batches are not divided.
+        callbacks: each is called once at the start of the stage and returns what follows it.
     """
 
     name: str
@@ -146,6 +170,11 @@ class Stage:
     regularizer: Regularizer | None = None
     on_stage_start: StepCallback | None = None
     on_step_end: StepCallback | None = None
+    optimizer: MakeOptimizer | None = None
+    schedule: Schedule | None = None
+    gradient: GradientRule | None = None
+    loss_over_batch: bool = False
+    callbacks: "tuple[MakeCallback, ...]" = ()
 
 
 Plan = tuple[Stage, ...]

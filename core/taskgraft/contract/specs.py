@@ -12,9 +12,11 @@ from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch.optim import Optimizer
 
     from taskgraft.contract.backbone import Backbone
     from taskgraft.contract.head import Head
+    from taskgraft.contract.plan import ParameterGroups, Schedule
     from taskgraft.contract.predictions import Predictions
     from taskgraft.contract.rows import Rows
     from taskgraft.contract.strategy import Strategy
@@ -190,3 +192,24 @@ class BaselineSpec(Spec):
     state: type[Config] | None = None
     fit: Callable[[Columns, Sequence[Any], Any], Any]
     predict: "Callable[[Any, Columns, ElementCounts, Any], Predictions]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec(Spec):
+    """An optimizer.
+
+    Attributes:
+        build: (parameter groups, settings) → the optimizer. Each group is a dict for ``torch.optim``: ``params``, the peak
+            ``lr`` and the ``weight_decay``. What it remembers is in its ``state_dict``: tensors, numbers, lists and dicts.
+    """
+
+    axis: ClassVar[str] = "optimizer"
+    build: "Callable[[ParameterGroups, Any], Optimizer]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec(Spec):
+    """A learning-rate schedule: ``build`` returns a pure function of the step."""
+
+    axis: ClassVar[str] = "schedule"
+    build: "Callable[[Any], Schedule]"

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from taskgraft.contract.batch import RowIndices
-from taskgraft.contract.recipe import TrainingConfig
+from taskgraft.recipe import TrainingConfig
 
 IndexArray = NDArray[np.int64]
 """Row indices, ``(row,)``."""

@@ -10,7 +10,6 @@ from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
 from taskgraft.contract.head import Head
-from taskgraft.contract.recipe import DataConfig, Recipe
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.examples import AugmentedRows, EncodedDataset
@@ -19,6 +18,7 @@ from taskgraft.data.masking import ElementMasking, FixedMaskRows
 from taskgraft.data.preprocessing import ProcessedInputs, label_count_mismatches, preprocess
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.errors import DataError
+from taskgraft.recipe import DataConfig, Recipe
 
 
 @dataclass(frozen=True)

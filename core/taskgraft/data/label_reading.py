@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskgraft.contract.descriptions import HeadDescription, TargetKind
-from taskgraft.contract.labels import label_key, tidy_label
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.targets import is_missing, raise_invalid
 from taskgraft.files.json_text import parse_json
+from taskgraft.labels import label_key, tidy_label
 from taskgraft.reading.errors import DataError
 from taskgraft.reading.known_labels import match_label
+from taskgraft.recipe import DataConfig
 
 LABEL_KINDS = frozenset({TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.ELEMENT_CATEGORIES})
 """Kinds of target whose raw values are labels, or lists of them."""

@@ -19,9 +19,7 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.config import Config, ConfigError, parse_config
 from taskgraft.contract.descriptions import PER_ELEMENT, HeadDescription, TargetKind
 from taskgraft.contract.head import Head
-from taskgraft.contract.labels import label_indices, label_key
 from taskgraft.contract.predictions import Predictions
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import BaselineSpec
 from taskgraft.contract.targets import TargetDescription
@@ -32,8 +30,10 @@ from taskgraft.engine.finite import predictions_not_finite
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.baseline_tuning import TuningRows, select_tuning_columns, tunes_baselines
 from taskgraft.evaluation.errors import EvaluationError
+from taskgraft.labels import label_indices, label_key
 from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation
+from taskgraft.recipe import Recipe
 from taskgraft.storage.manifest import InvalidArtifact
 
 

@@ -11,7 +11,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.labels import to_json_label
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.specs import MetricFunction
 from taskgraft.errors import join_words, printable
@@ -20,6 +19,7 @@ from taskgraft.evaluation.bootstrap import Bootstrap, finite_only
 from taskgraft.evaluation.intervals import Intervals, estimate_intervals
 from taskgraft.evaluation.per_class import Confusion, confusion, per_class
 from taskgraft.evaluation.tables import class_tables, format_number, metric_label, metrics_table
+from taskgraft.labels import to_json_label
 
 
 class Evaluation(Mapping[str, float]):

@@ -13,7 +13,6 @@ from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.composition.resolve import ComponentReference, ResolvedComponent, as_list, resolve
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.predictions import Predictions
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import MetricSpec
 from taskgraft.discovery.catalog import catalog
@@ -32,6 +31,7 @@ from taskgraft.evaluation.errors import EvaluationError
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.invalid_rows import OnBadRow, drop_invalid
+from taskgraft.recipe import Recipe
 from taskgraft.storage.atomic_write import move_into
 
 

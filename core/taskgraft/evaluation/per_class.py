@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.labels import label_key
 from taskgraft.contract.predictions import Predictions
+from taskgraft.labels import label_key
 
 
 @dataclass(frozen=True)

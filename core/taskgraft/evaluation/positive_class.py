@@ -1,9 +1,9 @@
 """The positive class: of two, the one that a metric is about."""
 
-from taskgraft.contract.labels import Label
 from taskgraft.contract.predictions import Predictions
 from taskgraft.errors import join_words
 from taskgraft.evaluation.errors import EvaluationError
+from taskgraft.labels import Label
 from taskgraft.reading.known_labels import match_label
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
-from taskgraft.contract.labels import label_key
 from taskgraft.evaluation.per_class import Confusion
+from taskgraft.labels import label_key
 from taskgraft.text_table import TextTable
 
 MOST_CLASSES, WORST = 20, 10

@@ -17,7 +17,6 @@ from taskgraft.composition.resolve import ComponentReference, GivenObject, Resol
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import BackboneDescription, Layout
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import BackboneSpec
 from taskgraft.data.column_matching import index_note, match_columns
@@ -37,6 +36,7 @@ from taskgraft.inputs.read_inputs import read_inputs
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import format_cells
 from taskgraft.reading.invalid_rows import drop_invalid
+from taskgraft.recipe import DataConfig
 from taskgraft.storage.manifest import InvalidArtifact, is_artifact, read_manifest
 
 _Component = ResolvedComponent[BackboneSpec] | GivenObject[Backbone]

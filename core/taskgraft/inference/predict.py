@@ -13,7 +13,6 @@ from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.features import Features
 from taskgraft.contract.predictions import Predictions, probabilities_by_label
-from taskgraft.contract.recipe import Recipe, TrainingConfig
 from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, Rows
 from taskgraft.data.batching import BatchBudget
 from taskgraft.data.dataset import process_inputs, report_notes
@@ -39,6 +38,7 @@ from taskgraft.inputs.read_inputs import read_inputs
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import format_cells, format_notes, verbatim_columns
 from taskgraft.reading.invalid_rows import drop_invalid
+from taskgraft.recipe import Recipe, TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskgraft.contract.config import ConfigError, parse_config
-from taskgraft.contract.recipe import DataConfig, Recipe
 from taskgraft.errors import join_words
+from taskgraft.recipe import DataConfig, Recipe
 
 _OF_A_FIT = ("train", "validation", "split", "exclude")
 """Settings that have no meaning after the fit."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.backbone import Backbone
-from taskgraft.contract.recipe import Recipe
 from taskgraft.discovery.catalog import catalog
 from taskgraft.reading.cell_formats import reader_with_formats
+from taskgraft.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Any
 
 from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.composition.resolve import ComponentReference
-from taskgraft.contract.recipe import Recipe
 from taskgraft.data.dataset import eval_dataset, report_notes
 from taskgraft.data.examples import all_targets
 from taskgraft.discovery.catalog import catalog
@@ -25,6 +24,7 @@ from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import reader_with_formats
 from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.reading.read import read_rows
+from taskgraft.recipe import Recipe
 
 _References = ComponentReference | Sequence[ComponentReference]
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 from taskgraft.composition.compose import Composition
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.data.column_matching import match_columns
 from taskgraft.discovery.catalog import catalog
@@ -21,6 +20,7 @@ from taskgraft.preparation.validation_choices import selection_note
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import verbatim_columns
 from taskgraft.reading.splitting import read_train_and_validation, split_columns
+from taskgraft.recipe import DataConfig, Recipe, TrainingConfig
 from taskgraft.training.checkpoint import StageReport
 from taskgraft.training.fit import FitResult, RunOptions, fit
 

@@ -7,8 +7,8 @@ from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.adaptation.merging import AdapterMerge, example_features
 from taskgraft.artifact.export import export_checkpoint
 from taskgraft.composition.compose import Composition
-from taskgraft.contract.recipe import Recipe
 from taskgraft.inference.predict import reference_features
+from taskgraft.recipe import Recipe
 
 
 def merge_inserted(fitted: FittedTask, recipe: Recipe, check: Any) -> None:

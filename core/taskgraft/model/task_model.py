@@ -11,7 +11,6 @@ from taskgraft.adaptation.second_fit import undone_on_failure
 from taskgraft.artifact.save import save
 from taskgraft.composition.compose import Composition
 from taskgraft.composition.resolve import ComponentReference, GivenObject
-from taskgraft.contract.recipe import Recipe, TrainingConfig
 from taskgraft.engine.entry_point import entry_point
 from taskgraft.engine.random_state import Use
 from taskgraft.engine.shared_cache import SharedCache
@@ -23,6 +22,7 @@ from taskgraft.model.evaluate import EvaluationRequest, evaluate_rows
 from taskgraft.model.fit import FitReport, ModelError, fit_and_evaluate, read_fit_data, recipe_of_arguments
 from taskgraft.model.merge import export_merged, merge_inserted
 from taskgraft.progress import ProgressReporter
+from taskgraft.recipe import Recipe, TrainingConfig
 from taskgraft.training.fit import RunOptions
 
 _PREDICTING = "predict. Lower batch_size (--batch-size), or predict into a file: predict_to."

@@ -4,7 +4,6 @@ from typing import Any
 
 from taskgraft.contract.descriptions import BackboneDescription, TargetKind
 from taskgraft.contract.head import Head
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.column_matching import index_note
@@ -14,6 +13,7 @@ from taskgraft.preparation.column_checks import column_warnings, constant_inputs
 from taskgraft.preparation.label_checks import label_warnings
 from taskgraft.reading.format_advice import unclear_points
 from taskgraft.reading.splitting import split_columns
+from taskgraft.recipe import DataConfig
 
 
 def data_warnings(

@@ -15,7 +15,6 @@ from taskgraft.artifact.load import compose_from_manifest, load_fitted
 from taskgraft.contract.descriptions import PER_ELEMENT
 from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Plan, Teacher
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, Rows
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.batching import batch_budget
@@ -26,6 +25,7 @@ from taskgraft.engine.forward import ProgressIterator, compute_soft_labels
 from taskgraft.errors import join_words
 from taskgraft.preparation.errors import TrainingError
 from taskgraft.reading.invalid_rows import drop_invalid
+from taskgraft.recipe import Recipe
 from taskgraft.storage.component_paths import located_recipe
 from taskgraft.storage.manifest import read_manifest, read_sums
 

@@ -10,7 +10,6 @@ from taskgraft.artifact.save import processor_settings
 from taskgraft.composition.compose import Composition
 from taskgraft.composition.resolve import GivenObject
 from taskgraft.contract.backbone import Backbone, named_tensors
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.examples import EncodedDataset
@@ -18,6 +17,7 @@ from taskgraft.data.named_files import digest_named_files, file_columns
 from taskgraft.preparation.distillation import teacher_checksums
 from taskgraft.preparation.prepare import Preparation
 from taskgraft.progress import ProgressReporter
+from taskgraft.recipe import Recipe
 from taskgraft.recipes.result_settings import result_settings
 from taskgraft.storage.fingerprints import combined_digest
 from taskgraft.storage.versions import result_versions

@@ -10,16 +10,16 @@ import pyarrow.compute as pc
 
 from taskgraft.contract.descriptions import HeadDescription, TargetKind
 from taskgraft.contract.head import Head
-from taskgraft.contract.labels import Label, label_key, to_json_label
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.targets import TargetDescription, is_missing
 from taskgraft.data.dataset import target_columns
 from taskgraft.data.label_reading import IGNORE_INDEX, LabelReader, flat_labels, parse_list
 from taskgraft.errors import closest_match, join_words
+from taskgraft.labels import Label, label_key, to_json_label
 from taskgraft.reading.errors import DataError
 from taskgraft.reading.format_advice import MISSING_MARKS
 from taskgraft.reading.known_labels import alike_form
+from taskgraft.recipe import DataConfig
 
 _MANY_NUMBERS = 20
 """More classes than this that are numbers, some with a fraction, are hardly classes."""

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from taskgraft.contract.descriptions import TargetKind
-from taskgraft.contract.labels import label_key
+from taskgraft.labels import label_key
 from taskgraft.preparation.single_column import (
     LEAST,
     ColumnScore,

@@ -18,7 +18,6 @@ from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Teacher
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.dataset import (
@@ -42,6 +41,7 @@ from taskgraft.preparation.validation_tuning import check_tuning_rows
 from taskgraft.preparation.weight_checks import weight_warnings
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.invalid_rows import drop_invalid
+from taskgraft.recipe import Recipe
 
 
 @dataclass(frozen=True)

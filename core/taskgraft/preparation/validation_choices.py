@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.errors import join_words
+from taskgraft.recipe import DataConfig
 
 
 def chosen_on_validation(

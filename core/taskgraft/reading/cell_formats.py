@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from taskgraft.composition.resolve import resolve
+from taskgraft.contract.cell_formats import CellFormats
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.descriptions import BackboneDescription, TargetKind
-from taskgraft.contract.recipe import CellFormats, ComponentRef, DataConfig
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.specs import ReaderSpec
 from taskgraft.discovery.catalog import Catalog
+from taskgraft.recipe import DataConfig
 
 NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 """A canonical number as text. "inf" and "nan" do not match."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from taskgraft.contract.recipe import CellFormats
+from taskgraft.contract.cell_formats import CellFormats
 from taskgraft.contract.rows import Rows
 from taskgraft.errors import join_words
 from taskgraft.reading.cell_formats import (

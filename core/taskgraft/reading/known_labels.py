@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from taskgraft.contract.labels import Label, label_key, to_json_label
 from taskgraft.errors import join_words
+from taskgraft.labels import Label, label_key, to_json_label
 
 _SHAPING = re.compile("[\u034f\u200c\u200d\ufe00-\ufe0f]")
 """Invisible characters that shape their neighbours, so that they are kept in labels: joiners and variation selectors."""

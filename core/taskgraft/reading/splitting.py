@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from taskgraft.composition.resolve import ResolvedComponent, resolve
-from taskgraft.contract.recipe import DataConfig
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import SplitSpec
 from taskgraft.discovery.catalog import Catalog
@@ -15,6 +14,7 @@ from taskgraft.reading.cell_formats import format_cells, reader_with_formats
 from taskgraft.reading.errors import DataError
 from taskgraft.reading.invalid_rows import drop_invalid
 from taskgraft.reading.read import read_rows
+from taskgraft.recipe import DataConfig
 
 TRAINING, VALIDATION = "train", "validation"
 """What a split must return rows for."""

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.config import parse_config
-from taskgraft.contract.recipe import ComponentRef, Recipe
 from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, closest_match, join_words
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import read_small_file
+from taskgraft.recipe import Recipe
 from taskgraft.recipes.overrides import apply_override, override_keys
 from taskgraft.recipes.strict_toml import read_toml, sentence
 from taskgraft.recipes.strict_yaml import InvalidDocument, read_yaml

@@ -6,12 +6,12 @@ from datetime import date, time
 from typing import Any
 
 from taskgraft.contract.config import Config, ConfigError
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, ReaderSpec, Spec, SplitSpec, StrategySpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.names import InvalidName, parse_name
 from taskgraft.errors import closest_match, join_words, shorten
 from taskgraft.files.json_text import MAX_DEPTH, parse_json
+from taskgraft.recipe import Recipe
 from taskgraft.recipes.strict_toml import read_toml
 from taskgraft.recipes.strict_yaml import InvalidDocument, TooLarge
 

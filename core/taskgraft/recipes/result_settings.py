@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from taskgraft.contract.recipe import Recipe
+from taskgraft.recipe import Recipe
 
 _FREE_TRAINING_SETTINGS = ("workers", "memory", "checkpoint_every", "trackers")
 """May change when a run is resumed: they do not change its weights."""

@@ -10,10 +10,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from taskgraft.contract.recipe import ComponentRef, Recipe
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
 from taskgraft.discovery.catalog import AmbiguousComponent, Catalog, UnknownComponent
 from taskgraft.discovery.names import InvalidName, parse_name
+from taskgraft.recipe import Recipe
 from taskgraft.storage.manifest import (
     InvalidArtifact,
     Manifest,

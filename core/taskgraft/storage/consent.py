@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from taskgraft.contract.recipe import ComponentRef, Recipe
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.specs import Spec
 from taskgraft.discovery.catalog import Catalog
 from taskgraft.discovery.names import InvalidName, parse_name
+from taskgraft.recipe import Recipe
 from taskgraft.storage.manifest import InvalidArtifact
 
 

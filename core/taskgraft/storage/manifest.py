@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskgraft.contract.config import Config
-from taskgraft.contract.recipe import Recipe
 from taskgraft.errors import TaskgraftError, error_reason
 from taskgraft.files.json_text import parse_json
 from taskgraft.files.regular_file import check_regular_file, file_digest, read_small_file
+from taskgraft.recipe import Recipe
 from taskgraft.storage.atomic_write import interrupted_swaps
 
 SCHEMA = 1

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
-import torch
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
@@ -157,10 +156,3 @@ def check_saved(
         found, needed = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, expected[name]))
         if found != needed:
             raise directory.damaged(f"of the {kind}, {name} is {found}, but the model has {needed}")
-
-
-@torch.no_grad()
-def restore_tensors(tensors: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
-    """Copy saved tensors into the present ones of the same names."""
-    for name, tensor in saved.items():
-        tensors[name].copy_(tensor)

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.features import Features, batch_to_features
 from taskgraft.contract.head import HeadModule
-from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.data.batching import BatchBudget, batch_budget
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.preparation.errors import TrainingError
 from taskgraft.preparation.memory_estimate import widest_output
+from taskgraft.recipe import TrainingConfig
 
 PENALTIES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 """Tried from strong to weak, each starting at the previous solution, until validation gets worse twice."""

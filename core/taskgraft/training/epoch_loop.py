@@ -9,15 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from taskgraft.adaptation.trainable import restore_tensors
 from taskgraft.data.batching import IndexArray, batch_budget, training_batches
 from taskgraft.data.examples import EncodedDataset, EpochSeed, LocalBatch, iter_training_batches
 from taskgraft.errors import join_words
+from taskgraft.optimization.lr_schedule import LearningRateSchedule
+from taskgraft.optimization.train_step import TrainStep
 from taskgraft.storage.run_directory import RunDirectory
-from taskgraft.training.checkpoint import EpochProgress, LoopState, check_saved, restore_tensors, tensors_of
+from taskgraft.training.checkpoint import EpochProgress, LoopState, check_saved, tensors_of
 from taskgraft.training.epoch_validation import EpochScores, EpochValidation
-from taskgraft.training.lr_schedule import LearningRateSchedule
 from taskgraft.training.tracking import log_metrics
-from taskgraft.training.train_step import TrainStep
 
 _BEST, _OPTIMIZER = "best", "optimizer"
 """First words of the names of tensors in a checkpoint."""

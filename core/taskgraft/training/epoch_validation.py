@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from taskgraft.composition.resolve import ResolvedComponent, resolve
 from taskgraft.contract.head import Head
 from taskgraft.contract.predictions import Predictions
-from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.specs import MetricSpec
 from taskgraft.contract.targets import TargetDescription
@@ -25,6 +24,7 @@ from taskgraft.evaluation.tables import metric_label
 from taskgraft.preparation.errors import TrainingError
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.invalid_rows import OnBadRow
+from taskgraft.recipe import TrainingConfig
 
 
 @dataclass(frozen=True)

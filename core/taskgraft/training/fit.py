@@ -21,7 +21,6 @@ from taskgraft.adaptation.fitted_task import FittedTask
 from taskgraft.adaptation.insertion import remove_modules
 from taskgraft.composition.compose import Composition, head_features
 from taskgraft.contract.config import Config
-from taskgraft.contract.recipe import Recipe
 from taskgraft.contract.rows import InvalidRows, Rows
 from taskgraft.contract.targets import TargetDescription
 from taskgraft.data.batching import batch_budget
@@ -42,6 +41,7 @@ from taskgraft.preparation.prepare import Preparation, Preparer
 from taskgraft.preparation.validation_choices import chosen_on_validation
 from taskgraft.preparation.validation_tuning import check_validation, tune_on_validation
 from taskgraft.progress import ProgressReporter
+from taskgraft.recipe import Recipe
 from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import StageReport
 from taskgraft.training.tracking import make_accelerator

@@ -6,7 +6,6 @@ from pathlib import Path
 from taskgraft.adaptation.trainable import TrainableTensors
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.plan import Stage
-from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.data.batching import batch_budget
 from taskgraft.data.examples import EncodedDataset
 from taskgraft.data.tensor_cache import TensorCache
@@ -16,6 +15,7 @@ from taskgraft.engine.shared_cache import SharedCacheKeys
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.preparation.identity import frozen_digest
 from taskgraft.progress import ProgressReporter
+from taskgraft.recipe import TrainingConfig
 
 AUGMENTATION_OFF = "Frozen layers are cached, so augmentation is off in this stage: every epoch sees the same examples."
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from taskgraft.adaptation.guard import WeightGuard, WeightGuardError
 from taskgraft.adaptation.insertion import InsertedModule, insert_modules, original_named_tensors
-from taskgraft.adaptation.trainable import TrainableTensors, resolve_trainable
+from taskgraft.adaptation.trainable import TrainableTensors, resolve_trainable, restore_tensors
 from taskgraft.composition.resolve import GivenObject
 from taskgraft.contract.backbone import named_tensors
 from taskgraft.contract.batch import Batch
@@ -37,19 +37,19 @@ from taskgraft.engine.finite import NotFinite
 from taskgraft.engine.shared_cache import SharedCacheKeys
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import join_words
+from taskgraft.optimization.batch_norms import check_rows_per_pass
+from taskgraft.optimization.train_step import TrainStep
 from taskgraft.preparation.prepare import Preparation
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.fingerprints import tensor_digest
 from taskgraft.storage.manifest import HEAD
 from taskgraft.storage.run_directory import ResumeMismatch, RunDirectory
-from taskgraft.training.batch_norms import check_rows_per_pass
-from taskgraft.training.checkpoint import StageReport, TrainingCheckpoint, check_saved, restore_tensors
+from taskgraft.training.checkpoint import StageReport, TrainingCheckpoint, check_saved
 from taskgraft.training.convex_solver import Solution, solve_head
 from taskgraft.training.epoch_loop import EpochLoop
 from taskgraft.training.epoch_validation import EpochValidation
 from taskgraft.training.frozen_features import FrozenFeatures
 from taskgraft.training.tracking import log_metrics
-from taskgraft.training.train_step import TrainStep
 
 
 @dataclass

@@ -16,17 +16,17 @@ from taskgraft.contract.config import ConfigError
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
-from taskgraft.contract.labels import (
+from taskgraft.contract.predictions import Predictions
+from taskgraft.contract.targets import TargetDescription, single_column
+from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member, tempered_divergence
+from taskgraft.errors import join_words
+from taskgraft.labels import (
     Label,
     build_vocabulary,
     check_labels_present,
     label_key,
     to_json_label,
 )
-from taskgraft.contract.predictions import Predictions
-from taskgraft.contract.targets import TargetDescription, single_column
-from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member, tempered_divergence
-from taskgraft.errors import join_words
 from taskgraft.reading.known_labels import match_label
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import HeadDescription, Layout, TargetKind
-from taskgraft.contract.labels import by_label_key, label_key
+from taskgraft.labels import by_label_key, label_key
 
 
 class ClassificationConfig(Config):

@@ -14,10 +14,10 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription
 from taskgraft.contract.features import ELEMENT_AXIS, Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
-from taskgraft.contract.labels import Label, build_vocabulary, to_json_label
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, is_missing, raise_invalid, single_column
 from taskgraft.engine.linear_readout import LinearReadout, tempered_divergence
+from taskgraft.labels import Label, build_vocabulary, to_json_label
 
 
 class ElementClassificationTarget(TargetDescription):

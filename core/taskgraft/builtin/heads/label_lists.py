@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from taskgraft.contract.labels import Label, label_indices, label_key, to_json_label
 from taskgraft.contract.targets import is_missing, raise_invalid
+from taskgraft.labels import Label, label_indices, label_key, to_json_label
 from taskgraft.reading.known_labels import find_label
 
 

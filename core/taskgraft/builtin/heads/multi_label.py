@@ -26,11 +26,11 @@ from taskgraft.contract.columns import Columns
 from taskgraft.contract.descriptions import FeatureDescription, HeadDescription
 from taskgraft.contract.features import Features
 from taskgraft.contract.head import Head, HeadModule, LossSum
-from taskgraft.contract.labels import Label, build_vocabulary, label_indices
 from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import TargetDescription, raise_invalid
 from taskgraft.engine.linear_readout import LinearReadout, mean_of_members, per_member
 from taskgraft.errors import join_words
+from taskgraft.labels import Label, build_vocabulary, label_indices
 from taskgraft.reading.known_labels import find_label
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from taskgraft.builtin.heads.configs import MultiLabelConfig
-from taskgraft.contract.labels import Label, to_json_label
 from taskgraft.contract.targets import TargetError, is_missing, raise_invalid
+from taskgraft.labels import Label, to_json_label
 
 Cell = list[Any] | dict[Label, float] | None
 """The labels of a row or its one-hot values; or label → 1, 0 or :data:`UNKNOWN`; None if the cell is empty."""

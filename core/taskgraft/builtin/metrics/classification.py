@@ -19,11 +19,11 @@ from taskgraft.builtin.metrics.label_counts import (
     too_few,
     weighted_counts,
 )
-from taskgraft.contract.labels import Label
 from taskgraft.contract.predictions import Predictions
 from taskgraft.evaluation.detailed_metric import DetailedMetric
 from taskgraft.evaluation.positive_class import positive_class
 from taskgraft.evaluation.ranking import RankingCurves
+from taskgraft.labels import Label
 
 _Values = NDArray[np.float64]
 _Indices = NDArray[np.int64]

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from pydantic import Field, field_validator
 
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.plan import Insertion, Plan, Stage
-from taskgraft.contract.recipe import ComponentRef
 from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 
 

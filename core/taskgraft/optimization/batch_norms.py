@@ -8,8 +8,8 @@ from torch import nn
 from taskgraft.adaptation.insertion import InsertedModule
 from taskgraft.adaptation.trainable import InvalidStage, resolve_trainable
 from taskgraft.contract.plan import HeadSolver, Stage
-from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.engine.task_module import TaskModule, restore_modes
+from taskgraft.recipe import TrainingConfig
 
 ROWS_PER_PASS = 2
 """The fewest rows of one pass that BatchNorm can be trained on."""

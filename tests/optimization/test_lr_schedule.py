@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from taskgraft.training.lr_schedule import LearningRateSchedule
+from taskgraft.optimization.lr_schedule import LearningRateSchedule
 
 
 def factors(shape: str, steps: int = 10, warmup: float = 0.2) -> list[float]:

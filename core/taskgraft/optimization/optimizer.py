@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from taskgraft.adaptation.trainable import TrainableTensors
-from taskgraft.contract.recipe import TrainingConfig
+from taskgraft.recipe import TrainingConfig
 
 _ADAMW_EPSILON = 1e-6
 """As BERT was trained with. It must be large compared with a gradient that is zero but for rounding (that of the bias of the

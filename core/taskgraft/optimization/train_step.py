@@ -10,18 +10,17 @@ from accelerate.utils.memory import clear_device_cache
 from torch import Tensor, nn
 
 from taskgraft.adaptation.guard import WeightGuard
-from taskgraft.adaptation.trainable import TrainableTensors
+from taskgraft.adaptation.trainable import TrainableTensors, restore_tensors
 from taskgraft.contract.plan import Stage
-from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.data.examples import LocalBatch
 from taskgraft.engine.memory import NotEnoughMemory, is_out_of_memory
 from taskgraft.engine.precision import autocast
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
+from taskgraft.optimization.batch_norms import ROWS_PER_PASS, trains_batch_norm
+from taskgraft.optimization.optimizer import make_optimizer
 from taskgraft.progress import ProgressReporter
-from taskgraft.training.batch_norms import ROWS_PER_PASS, trains_batch_norm
-from taskgraft.training.checkpoint import restore_tensors
-from taskgraft.training.optimizer import make_optimizer
+from taskgraft.recipe import TrainingConfig
 
 _MIN_LOSS_SCALE = 1e-4
 """Below this scale of fp16 losses, a gradient that is not finite is not the fault of the number format."""

@@ -1,75 +1,13 @@
 """The declarative description of a task model: backbone, head, strategy, data and training."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, field_validator, model_validator
 
+from taskgraft.contract.cell_formats import CellFormats, as_list
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.config import Config
-from taskgraft.contract.labels import by_label_key
-
-
-class ComponentRef(Config):
-    """A backbone, head, strategy or other component, and its settings.
-
-    A recipe writes it as a name (``"partial:2"``), or as a name with settings (``{"name": "partial", "learn": 2}``, or
-    the settings in a table of their own, under ``settings``). ``object`` names the class of a component that was passed as an
-    object instead; such a recipe needs the object again to run.
-    """
-
-    name: str | None = None
-    object: str | None = None
-    settings: dict[str, Any] = {}
-    base: str | None = Field(default=None, description="artifact whose trained backbone this one starts from")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, Mapping) and (flat := {key: value[key] for key in value if key not in cls.model_fields}):
-            settings = value.get("settings", {})
-            known = {key: value[key] for key in value if key in cls.model_fields}
-            return known | {"settings": {**settings, **flat}} if isinstance(settings, Mapping) else value
-        return value
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        table = handler.resolve_ref_schema(handler(schema))
-        return {"anyOf": [{"type": "string"}, table | {"additionalProperties": True}]}
-
-
-def _as_list(value: Any) -> Any:
-    """Accept a single name for a list of one."""
-    return (value,) if isinstance(value, str) else value
-
-
-class CellFormats(Config):
-    """What cells that are texts mean: numbers, dates, and marks of empty cells."""
-
-    missing: tuple[str, ...] = Field(default=(), description='texts that stand for an empty cell: ["NA", "?"]')
-    decimal: Literal[".", ","] = Field(default=".", description="decimal mark of numbers that are texts")
-    thousands: Literal[".", ",", " ", "'"] | None = Field(default=None, description="mark between thousands")
-    units: tuple[str, ...] = Field(default=(), description='signs beside numbers, which are dropped: ["€", "%"]')
-    dates: Literal["iso", "day-first", "month-first"] = Field(
-        default="iso",
-        description="order of day and month in dates that are texts: 2026-11-30, 30.11.2026 or 11/30/2026",
-    )
-
-    _one_text = field_validator("missing", "units", mode="before")(_as_list)
-
-    @model_validator(mode="after")
-    def _check_formats(self) -> Self:
-        if self.decimal == self.thousands:
-            other = "," if self.decimal == "." else "."
-            raise ValueError(
-                f"decimal and thousands are both '{self.decimal}'; with this thousands, decimal = \"{other}\""
-            )
-        if wrong := [unit for unit in self.units if not unit.strip() or set(unit) & set("0123456789+-.,")]:
-            raise ValueError(f"units has {wrong[0]!r}; a unit is a sign or letters, such as '€' or 'EUR'")
-        return self
+from taskgraft.labels import by_label_key
 
 
 class _DataSources(Config):
@@ -89,7 +27,7 @@ class _DataSources(Config):
         default={}, description="label as the data have it → label to use instead; empty: the label is missing"
     )
 
-    _one_column = field_validator("inputs", "target", "exclude", mode="before")(_as_list)
+    _one_column = field_validator("inputs", "target", "exclude", mode="before")(as_list)
     _names_by_label = field_validator("labels", mode="before")(by_label_key)
 
     @property
@@ -143,7 +81,7 @@ class TrainingConfig(Config):
     memory: int = Field(default=1 << 30, ge=0, le=1 << 50, description="bytes of cached features held in memory")
     trackers: tuple[str, ...] = Field(default=(), description="trackers of accelerate: tensorboard, wandb, mlflow, …")
 
-    _one_tracker = field_validator("trackers", mode="before")(_as_list)
+    _one_tracker = field_validator("trackers", mode="before")(as_list)
 
 
 class Recipe(Config):

@@ -3,7 +3,7 @@ import unicodedata
 
 import pytest
 
-from taskgraft.contract.labels import build_vocabulary, label_key, tidy_label
+from taskgraft.labels import build_vocabulary, label_key, tidy_label
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 ENGLAND, SCOTLAND = (

@@ -5,9 +5,9 @@ from small_tasks import Planned, classification, images, pictures, trained, trai
 
 import taskgraft as tg
 from taskgraft.adaptation.trainable import InvalidStage
-from taskgraft.contract.recipe import TrainingConfig
 from taskgraft.engine.task_module import TaskModule
-from taskgraft.training.batch_norms import check_rows_per_pass
+from taskgraft.optimization.batch_norms import check_rows_per_pass
+from taskgraft.recipe import TrainingConfig
 
 TUNE = training_stage("last", name="tune", epochs=1)
 PROBE = training_stage(name="probe", epochs=1)

@@ -1,0 +1,1 @@
+"""One optimizer step: gradients, optimizers, schedules, and the callbacks that follow a stage."""

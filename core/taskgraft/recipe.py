@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from taskgraft.contract.cell_formats import CellFormats, as_list
+from taskgraft.contract.cell_formats import CellFormats, one_or_more
 from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.config import Config
 from taskgraft.labels import by_label_key
@@ -27,7 +27,7 @@ class _DataSources(Config):
         default={}, description="label as the data have it → label to use instead; empty: the label is missing"
     )
 
-    _one_column = field_validator("inputs", "target", "exclude", mode="before")(as_list)
+    _one_column = field_validator("inputs", "target", "exclude", mode="before")(one_or_more)
     _names_by_label = field_validator("labels", mode="before")(by_label_key)
 
     @property
@@ -81,7 +81,7 @@ class TrainingConfig(Config):
     memory: int = Field(default=1 << 30, ge=0, le=1 << 50, description="bytes of cached features held in memory")
     trackers: tuple[str, ...] = Field(default=(), description="trackers of accelerate: tensorboard, wandb, mlflow, …")
 
-    _one_tracker = field_validator("trackers", mode="before")(as_list)
+    _one_tracker = field_validator("trackers", mode="before")(one_or_more)
 
 
 class Recipe(Config):

@@ -33,7 +33,7 @@ def test_an_unknown_axis_names_the_nearest(garden):
     assert (done.code, done.out) == (2, "")
     assert done.err == (
         "Error: There is no axis 'strategys'. Did you mean 'strategy'? "
-        "Axes: backbones, heads, strategies, readers, splits, metrics, baselines.\n"
+        "Axes: backbones, heads, strategies, readers, splits, metrics, baselines, optimizers, schedules.\n"
     )
 
 

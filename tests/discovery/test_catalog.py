@@ -30,7 +30,7 @@ from taskgraft.discovery.names import parse_name
 ACME = PluginSource("acme", "1.0", "main", "acme_plugin")
 HOOKS = (
     "taskgraft_backbones, taskgraft_heads, taskgraft_strategies, taskgraft_readers, taskgraft_splits, "
-    "taskgraft_metrics, taskgraft_baselines"
+    "taskgraft_metrics, taskgraft_baselines, taskgraft_optimizers, taskgraft_schedules"
 )
 
 
@@ -108,7 +108,7 @@ def test_the_catalog_is_loaded_once_per_process(garden):
     assert catalog() is catalog()
 
 
-BROKEN = {  # besides those of author_mistakes.py
+BROKEN = {  # besides those of mistakes/catalog.py
     "an error at import": (
         "raise RuntimeError('the licence server\\n  does not answer')",
         "RuntimeError: the licence server does not answer",
@@ -126,11 +126,11 @@ BROKEN = {  # besides those of author_mistakes.py
     "a syntax error": ("def taskgraft_heads(:", "SyntaxError: invalid syntax (acme_plugin.py, line 1)"),
     "a malformed contract": (
         HEALTHY.replace("= CONTRACT_VERSION", "= '1.0.3'"),
-        "states the contract '1.0.3', which is not a version like '1.0'",
+        "states the contract '1.0.3', which is not a version like '1.1'",
     ),
     "a newer major contract": (
         HEALTHY.replace("= CONTRACT_VERSION", "= '2.0'"),
-        "was built for contract 2.0, newer than the installed 1.0: update taskgraft",
+        "was built for contract 2.0, newer than the installed 1.1: update taskgraft",
     ),
     "no hook": (OPENING, "provides nothing: no function of acme_plugin is marked with @hookimpl"),
     "one hook of two that is not marked": (

@@ -120,11 +120,11 @@ def test_a_command_on_an_artifact_without_its_plugin_says_what_to_install(garden
     assert "pip install old-letters" in done.err
 
 
-@pytest.mark.parametrize("contract", ["1.1", "2.0"])
+@pytest.mark.parametrize("contract", ["1.2", "2.0"])
 def test_the_artifact_of_a_plugin_that_is_too_new_says_so(old_plugin, contract):
     main = old_plugin.folder / "letters_1_0" / "__init__.py"
     main.write_text(main.read_text().replace('TASKGRAFT_CONTRACT = "1.0"', f'TASKGRAFT_CONTRACT = "{contract}"'))
-    reason = f"old-letters 1.0 (was built for contract {contract}, newer than the installed 1.0: update taskgraft)"
+    reason = f"old-letters 1.0 (was built for contract {contract}, newer than the installed 1.1: update taskgraft)"
     assert reason in map(str, load_catalog().failures)
     with pytest.raises(UnknownComponent) as caught:
         tg.load(artifact("old-yes"))

@@ -1,11 +1,12 @@
-"""The mistakes of ``author_mistakes.py``, each planted in a plugin of its own, are caught with their whole message."""
+"""The mistakes in ``tests/support/mistakes``, each planted in a plugin of its own, are caught with their whole message."""
 
 import re
 import sys
 from pathlib import Path
 
 import pytest
-from author_mistakes import MISTAKES, Catcher
+from author_mistakes import Catcher
+from mistakes.every import MISTAKES
 from planting import HEALTHY
 
 from taskgraft import testing as kit

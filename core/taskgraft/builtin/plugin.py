@@ -20,7 +20,7 @@ from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.hooks import hookimpl
 from taskgraft.contract.specs import BaselineSpec, Example, HeadSpec, MetricSpec, ReaderSpec, SplitSpec, StrategySpec
 
-TASKGRAFT_CONTRACT = "1.0"
+TASKGRAFT_CONTRACT = "1.1"
 
 
 @hookimpl

@@ -30,6 +30,11 @@ class Callback:
     """Follows one stage. It is created at the start, and again when a killed run is resumed. Every method may be left out."""
 
     def __init__(self, run: StageRun):
+        """Called before the first step of the stage.
+
+        Args:
+            run: the stage; kept as ``self.run``.
+        """
         self.run = run
 
     def on_step_end(self, step: int) -> None:

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from taskgraft.contract.config import Config
 
 
-def as_list(value: Any) -> Any:
+def one_or_more(value: Any) -> Any:
     """Accept a single name for a list of one."""
     return (value,) if isinstance(value, str) else value
 
@@ -24,7 +24,7 @@ class CellFormats(Config):
         description="order of day and month in dates that are texts: 2026-11-30, 30.11.2026 or 11/30/2026",
     )
 
-    _one_text = field_validator("missing", "units", mode="before")(as_list)
+    _one_text = field_validator("missing", "units", mode="before")(one_or_more)
 
     @model_validator(mode="after")
     def _check_formats(self) -> Self:

@@ -27,6 +27,7 @@ ParameterGroups = Sequence[dict[str, Any]]
 """Groups of parameters for ``torch.optim``, each with its ``params``, peak ``lr`` and ``weight_decay``."""
 
 MakeOptimizer = Callable[[ParameterGroups], "Optimizer"]
+"""Parameter groups → the optimizer of a stage."""
 
 Schedule = Callable[[int, int], float]
 """(step after the warm-up, from 0; the number of those steps) → factor of the peak learning rates. A pure function."""

@@ -1,8 +1,8 @@
 """The declarative description of a task model: backbone, head, strategy, data and training."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PlainSerializer, field_validator, model_validator
 
 from taskgraft.contract.cell_formats import CellFormats, one_or_more
 from taskgraft.contract.component_ref import ComponentRef
@@ -47,6 +47,15 @@ class DataConfig(CellFormats, _DataSources):
     """Training and validation data, the columns that are read, and what their cells mean."""
 
 
+def _name_alone(reference: ComponentRef) -> Any:
+    """Write a component without settings as its name."""
+    return reference.name if reference == ComponentRef(name=reference.name) else reference.model_dump(mode="json")
+
+
+NamedRef = Annotated[ComponentRef, PlainSerializer(_name_alone)]
+"""A component that a recipe writes as a name where it has no settings."""
+
+
 class TrainingConfig(Config):
     """Training arguments, for all stages."""
 
@@ -58,11 +67,15 @@ class TrainingConfig(Config):
     )
     micro_batch: int | None = Field(default=None, ge=1, le=10**6, description="rows per pass; gradients accumulate")
     seed: int = Field(default=0, ge=0, lt=2**31, description="of all random choices")
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        default="linear", description="how learning rates decay to 0 after the warm-up; constant: no decay"
+    optimizer: NamedRef = Field(
+        default=ComponentRef(name="adamw"), description="name of an optimizer, or a table with its name and settings"
+    )
+    schedule: NamedRef = Field(
+        default=ComponentRef(name="linear"),
+        description="name of a learning-rate schedule, or a table with its name and settings",
     )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which learning rates rise from 0")
-    weight_decay: float = Field(default=0.01, ge=0, le=1e3, description="of AdamW, on matrices, no biases or norms")
+    weight_decay: float = Field(default=0.01, ge=0, le=1e3, description="of the optimizer, on matrices alone")
     clip: float | None = Field(default=1.0, gt=0, description="clip gradients to this total norm")
     patience: int | None = Field(
         default=None, ge=1, le=10**5, description="epochs without a lower validation loss; then the best is restored"

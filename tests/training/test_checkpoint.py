@@ -9,6 +9,7 @@ from flips import fit, interrupted
 from safetensors.torch import save_file
 from small_tasks import assert_same_bits, weights
 
+from taskgraft.optimization.saved_state import pack_state, unpack_state
 from taskgraft.storage.run_directory import DamagedRun, RunDirectoryError
 from taskgraft.storage.verified_tensors import read_verified, write_verified
 
@@ -46,12 +47,20 @@ def loop(change):
     return values(lambda values: change(values["descent"]))
 
 
+def optimizer(change):
+    def forge(document, tensors):
+        found = document["values"]["descent"]
+        named = {name.removeprefix("optimizer."): tensors.pop(name) for name in list(tensors) if "optimizer." in name}
+        state = unpack_state(found["optimizer"], named)
+        change(state)
+        found["optimizer"], named = pack_state(state, "it")
+        tensors.update({f"optimizer.{name}": tensor for name, tensor in named.items()})
+
+    return forge
+
+
 def first(found, start):
     return next(name for name in sorted(found) if name.startswith(start))
-
-
-def rename(found, start, name):
-    found[name] = found.pop(first(found, start))
 
 
 FORGERIES = {
@@ -73,20 +82,40 @@ FORGERIES = {
         "of the weights, ",
     ),
     "no moments": (
-        tensors(lambda found: found.pop(first(found, "optimizer.0.exp_avg"))),
-        "the optimizer's moments lack 0.exp_avg",
+        tensors(lambda found: found.pop("optimizer.1")),
+        "its state lacks the tensor 1",
     ),
     "moments of no parameter": (
-        tensors(lambda found: found.update({"optimizer.99.step": torch.zeros(())})),
-        "the optimizer's moments have the unexpected 99.step",
+        tensors(lambda found: found.update({"optimizer.999": torch.zeros(())})),
+        "nothing refers to its tensor 999",
     ),
-    "moments without a number": (
-        tensors(lambda found: rename(found, "optimizer.0.step", "optimizer.step")),
-        "the optimizer's moments lack 0.step",
+    "a state of no parameter": (
+        optimizer(lambda found: found["state"].update({99: found["state"][0]})),
+        "the state of the optimizer 'adamw' has parameters that do not exist: 99",
+    ),
+    "a state without its step": (
+        optimizer(lambda found: found["state"][0].pop("step")),
+        "of the state of the optimizer 'adamw', 0.step is missing, not torch.float32 ()",
+    ),
+    "other groups": (
+        optimizer(lambda found: found["param_groups"].pop()),
+        "the state of the optimizer 'adamw' has other groups of parameters",
+    ),
+    "a state of nothing": (
+        optimizer(lambda found: found.update(state=None)),
+        "the state of the optimizer 'adamw' has no states of parameters",
+    ),
+    "states that are not written as states": (
+        loop(lambda found: found.update(optimizer=["set", []])),
+        "its state is not written as states are",
+    ),
+    "the state of a callback": (
+        loop(lambda found: found.update(callbacks=["list", [["dict", []]]])),
+        "it has the states of 1 callbacks, but the stage has 0",
     ),
     "moments of another shape": (
-        tensors(lambda found: found.update({"optimizer.0.exp_avg": torch.zeros(3)})),
-        "of the optimizer's moments, 0.exp_avg is torch.float32 (3,), but the model has ",
+        tensors(lambda found: found.update({"optimizer.1": torch.zeros(3)})),
+        "of the state of the optimizer 'adamw', 0.exp_avg is torch.float32 (3,), not torch.float32 (",
     ),
     "no best weights": (
         tensors(lambda found: [found.pop(name) for name in list(found) if name.startswith("best.")]),

@@ -6,11 +6,11 @@ Heads, readers and metrics are imported when a lambda is called: listing specs i
 
 from collections.abc import Iterable
 
-from taskgraft.builtin import baselines, heads, metrics, readers, splits
+from taskgraft.builtin import baselines, heads, metrics, optimizers, readers, schedules, splits
 from taskgraft.builtin.heads import configs
 from taskgraft.builtin.metrics.configs import ClassificationMetricConfig
 from taskgraft.builtin.readers.configs import CsvConfig, HubConfig, LinesConfig
-from taskgraft.builtin.strategies import fine_tuning, linear_probe
+from taskgraft.builtin.strategies import average, fine_tuning, linear_probe, sharpness_aware
 from taskgraft.builtin.strategies.adapters import Adapters, AdaptersConfig
 from taskgraft.builtin.strategies.distill import Distill, DistillConfig
 from taskgraft.builtin.strategies.gradual_unfreezing import Gradual, GradualConfig
@@ -18,7 +18,17 @@ from taskgraft.builtin.strategies.sequence import Stages, StagesConfig
 from taskgraft.contract.config import EmptyConfig
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.hooks import hookimpl
-from taskgraft.contract.specs import BaselineSpec, Example, HeadSpec, MetricSpec, ReaderSpec, SplitSpec, StrategySpec
+from taskgraft.contract.specs import (
+    BaselineSpec,
+    Example,
+    HeadSpec,
+    MetricSpec,
+    OptimizerSpec,
+    ReaderSpec,
+    ScheduleSpec,
+    SplitSpec,
+    StrategySpec,
+)
 
 TASKGRAFT_CONTRACT = "1.1"
 
@@ -73,6 +83,14 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
         build=Adapters,
     )
     yield StrategySpec(
+        name="average",
+        summary="average the weights over the steps of another strategy: EMA or SWA",
+        config=average.AverageConfig,
+        build=average.Average,
+        nested="strategy",
+        example=Example({"strategy": "full"}),
+    )
+    yield StrategySpec(
         name="bitfit",
         summary="train the biases of the backbone, optionally its norms, and the head",
         config=fine_tuning.BitFitConfig,
@@ -124,6 +142,15 @@ def taskgraft_strategies() -> Iterable[StrategySpec]:
         config=StagesConfig,
         build=lambda config, strategies: Stages(strategies),
         nested="strategies",
+        example=Example({"strategies": ["linear-probe", "full"]}),
+    )
+    yield StrategySpec(
+        name="sharpness-aware",
+        summary="step along the gradient at the worst weights nearby, in another strategy: SAM",
+        config=sharpness_aware.SharpnessAwareConfig,
+        build=sharpness_aware.SharpnessAware,
+        nested="strategy",
+        example=Example({"strategy": "full"}),
     )
 
 
@@ -259,3 +286,15 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         fit=baselines.fit_mean,
         predict=baselines.predict_mean,
     )
+
+
+@hookimpl
+def taskgraft_optimizers() -> Iterable[OptimizerSpec]:
+    """List the optimizers of torch.optim."""
+    yield from optimizers.OPTIMIZERS
+
+
+@hookimpl
+def taskgraft_schedules() -> Iterable[ScheduleSpec]:
+    """List the built-in learning-rate schedules."""
+    yield from schedules.SCHEDULES

@@ -56,6 +56,8 @@ class ResolvedComponent(Generic[_AnySpec]):
             return f"{self.spec.name}:{self.base}"
         argument = self.spec.config.positional
         value = getattr(self.config, argument) if argument else None
+        if isinstance(value, ComponentRef):
+            value = self.nested[0].label
         return self.spec.name if value is None else f"{self.spec.name}:{value}"
 
     def to_ref(self) -> ComponentRef:
@@ -110,7 +112,8 @@ def resolve(
     config, overrides = parse_settings(spec, settings, label)
     nested: tuple[ResolvedComponent[StrategySpec], ...] = ()
     if isinstance(spec, StrategySpec) and (field := spec.nested) is not None:
-        entries = getattr(config, field)
+        stated = getattr(config, field)
+        entries = (stated,) if isinstance(stated, ComponentRef) else stated
         if level == MAX_NESTING:
             raise ConfigError(
                 label, (f"strategies are nested deeper than {MAX_NESTING} levels, the limit; flatten them.",)
@@ -119,7 +122,8 @@ def resolve(
             problem = f"it combines {len(entries):,} strategies, more than the limit of {MAX_STRATEGIES:,}."
             raise ConfigError(label, (problem,))
         nested = tuple(resolve(catalog, StrategySpec, entry, level + 1) for entry in entries)
-        config = config.model_copy(update={field: tuple(component.to_ref() for component in nested)})
+        references = tuple(component.to_ref() for component in nested)
+        config = config.model_copy(update={field: references if entries is stated else references[0]})
     return ResolvedComponent(spec, source, config, None if base is None else Path(base), overrides, nested)
 
 

@@ -98,8 +98,8 @@ class StrategySpec(Spec):
     """A strategy.
 
     Attributes:
-        build: settings → the strategy; with ``nested``, settings and the nested strategies → the strategy.
-        nested: the setting that names other strategies that it consists of, a tuple of ``ComponentRef``.
+        build: settings → the strategy; with ``nested``, settings and a tuple of the nested strategies → the strategy.
+        nested: the setting that names other strategies that it consists of: a ``ComponentRef``, or a tuple of them.
     """
 
     axis: ClassVar[str] = "strategy"

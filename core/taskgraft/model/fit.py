@@ -16,6 +16,8 @@ from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import evaluate_predictions, prepare_evaluation
 from taskgraft.files.temporary_folder import temporary_folder
+from taskgraft.optimization.learning_rates import resolve_schedule
+from taskgraft.optimization.optimizer import resolve_optimizer
 from taskgraft.preparation.validation_choices import selection_note
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import verbatim_columns
@@ -110,9 +112,11 @@ def read_fit_data(
 
     Raises:
         ModelError: without a target column, or with one for a head that predicts masked elements.
-        TaskgraftError: for data that cannot be read, or a missing column.
+        TaskgraftError: for data that cannot be read, a missing column, or an optimizer or schedule that does not exist.
     """
     data, seed = recipe.data, recipe.training.seed
+    resolve_optimizer(recipe.training)
+    resolve_schedule(recipe.training)
     data = data.model_copy(update={"target": tuple(dict.fromkeys(data.target))})
     _check_target(composition, data.target)
     train, validation = data.train if train is None else train, data.validation if validation is None else validation

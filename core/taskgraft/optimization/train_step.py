@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from taskgraft.adaptation.guard import WeightGuard
 from taskgraft.adaptation.trainable import TrainableTensors, restore_tensors
-from taskgraft.contract.plan import Stage
+from taskgraft.contract.plan import GradientRule, Stage
 from taskgraft.data.examples import LocalBatch
 from taskgraft.engine.memory import NotEnoughMemory, is_out_of_memory
-from taskgraft.engine.precision import autocast
+from taskgraft.engine.precision import autocast, is_finite
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import TaskgraftError
 from taskgraft.optimization.batch_norms import ROWS_PER_PASS, trains_batch_norm
-from taskgraft.optimization.optimizer import make_optimizer
+from taskgraft.optimization.optimizer import OptimizerMaker, make_optimizer
+from taskgraft.preparation.errors import TrainingError
 from taskgraft.progress import ProgressReporter
 from taskgraft.recipe import TrainingConfig
 
@@ -42,6 +43,10 @@ class TrainingDiverged(TaskgraftError):
             f"The loss of stage '{self.stage}' {problem}. The model keeps the weights of the step before. "
             "Lower the learning rate, or look for inputs that are not finite."
         )
+
+
+class _GradientOverflow(Exception):
+    """A gradient that fp16 cannot hold at the present loss scale."""
 
 
 @dataclass
@@ -68,7 +73,8 @@ class TrainStep:
         self._parameters = [parameter for parameter in self.task.parameters() if parameter.requires_grad]
         self.micro_batch = self.settings.micro_batch or self.settings.batch_size
         device = self.task.device.type
-        self.optimizer = make_optimizer(self.trainable, self.settings, device)
+        self.maker = OptimizerMaker.of(self.stage, self.settings)
+        self.optimizer = make_optimizer(self.maker, self.trainable, self.settings)
         self._peak_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(device, enabled=self.settings.precision == "fp16")
         self.fewest = ROWS_PER_PASS if trains_batch_norm(self.task) else 1
@@ -89,31 +95,74 @@ class TrainStep:
             NotEnoughMemory: when a single row does not fit.
         """
         statistics = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        while (sums := self._try_passes(batch, number)) is None:
+        try:
+            while (sums := self._try_gradient(batch, number)) is None:
+                self._undo(statistics)
+                self._halve()
+            whole_loss, whole_weight = sums
+            for group, peak in zip(self.optimizer.param_groups, self._peak_rates, strict=True):
+                group["lr"] = peak * factor
+            if whole_weight > 0 and not self._apply():
+                raise TrainingDiverged(self.stage.name, number, whole_loss / whole_weight)
+        except TrainingDiverged:
             self._undo(statistics)
-            self._halve()
-        whole_loss, whole_weight = (float(value) for value in self.accelerator.reduce(sums, "sum"))
-        if not math.isfinite(whole_loss):
-            self._undo(statistics)
-            raise TrainingDiverged(self.stage.name, number, whole_loss)
-        for group, peak in zip(self.optimizer.param_groups, self._peak_rates, strict=True):
-            group["lr"] = peak * factor
-        if whole_weight > 0 and not self._apply(whole_weight):
-            self._undo(statistics)
-            raise TrainingDiverged(self.stage.name, number, whole_loss / whole_weight)
-        if self.stage.on_step_end is not None:
-            self.stage.on_step_end(self.task.backbone, number)
-        self.guard.after_step()
+            raise
         return whole_loss, whole_weight
 
-    def _try_passes(self, batch: LocalBatch, number: int) -> Tensor | None:
-        """Sum losses, weights and gradients over micro-batches; None when memory ran out."""
+    def _try_gradient(self, batch: LocalBatch, number: int) -> tuple[float, float] | None:
+        """Compute the gradient of the step; return the loss, summed, and its weight; None when memory ran out."""
         try:
-            return self._passes(batch, number)
+            if self.stage.gradient is not None:
+                return self._follow(self.stage.gradient, batch, number)
+            return self._evaluate(batch, number)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
+
+    def _follow(self, rule: GradientRule, batch: LocalBatch, number: int) -> tuple[float, float]:
+        """Let a rule compute the gradient from evaluations of the loss; return the result of the first."""
+        trained = [parameter.detach().clone() for parameter in self._parameters]
+        found: list[tuple[float, float]] = []
+
+        @torch.enable_grad()
+        def evaluate() -> Tensor:
+            statistics = {name: buffer.clone() for name, buffer in self._buffers.items()} if found else {}
+            found.append(self._evaluate(batch, number))
+            restore_tensors(self._buffers, statistics)
+            self._scale_gradients(1 / self._loss_scale)
+            if self.scaler.is_enabled() and not all(map(is_finite, self._gradients())):
+                raise _GradientOverflow
+            loss, weight = found[-1]
+            return torch.tensor(loss / weight if weight else 0.0, device=self.task.device)
+
+        try:
+            rule(evaluate, self._parameters)
+        except _GradientOverflow:
+            pass  # the scaler skips the step
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(self._parameters, trained, strict=True):
+                    parameter.copy_(value)
+        if not found:
+            raise TrainingError(
+                f"The gradient rule of the stage '{self.stage.name}' did not evaluate the loss. Let it call its first argument."
+            )
+        self._scale_gradients(self._loss_scale)
+        return found[0]
+
+    def _evaluate(self, batch: LocalBatch, number: int) -> tuple[float, float]:
+        """Compute the gradient of the mean loss, times the loss scale; return the loss, summed over processes, and its weight.
+
+        Raises:
+            TrainingDiverged: when the loss is not finite.
+        """
+        loss, weight = (float(value) for value in self.accelerator.reduce(self._passes(batch, number), "sum"))
+        if not math.isfinite(loss):
+            raise TrainingDiverged(self.stage.name, number, loss)
+        if weight > 0:  # gradients are sums so far
+            self._scale_gradients(self.settings.batch_size * self.accelerator.num_processes / weight)
+        return loss, weight
 
     def _passes(self, batch: LocalBatch, number: int) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
@@ -133,14 +182,21 @@ class TrainStep:
                 self.accelerator.backward(self.scaler.scale(total / self.settings.batch_size))
         return sums
 
-    def _apply(self, whole_weight: float) -> bool:
-        """Turn summed gradients into a mean and step; return whether they were finite."""
-        self.scaler.unscale_(self.optimizer)
-        factor = self.settings.batch_size * self.accelerator.num_processes / whole_weight
+    def _scale_gradients(self, factor: float) -> None:
         if factor != 1.0:
-            for parameter in self._parameters:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(factor)
+            for gradient in self._gradients():
+                gradient.mul_(factor)
+
+    def _gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+
+    @property
+    def _loss_scale(self) -> float:
+        return self.scaler.get_scale() if self.scaler.is_enabled() else 1.0
+
+    def _apply(self) -> bool:
+        """Clip the gradients and step; return whether they were finite."""
+        self.scaler.unscale_(self.optimizer)
         self.guard.after_backward()
         norm = self.accelerator.clip_grad_norm_(self._parameters, self.settings.clip or math.inf)
         finite = norm is None or math.isfinite(norm)

@@ -70,12 +70,14 @@ class EpochProgress:
 
 
 class LoopState(Config):
-    """The state of an epoch loop."""
+    """The state of an epoch loop. The tensors of ``optimizer`` and ``callbacks`` are beside it."""
 
     progress: EpochProgress
     micro_batch: PositiveInt
     scaler: dict[str, int | float]
     guard: GuardState
+    optimizer: Any
+    callbacks: Any
 
 
 class _Values(Config):

@@ -1,30 +1,30 @@
 """The epoch loop of a stage: epochs of train steps, early stopping, checkpoints."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from taskgraft.adaptation.trainable import restore_tensors
+from taskgraft.contract.callback import MakeCallback, StageRun
 from taskgraft.data.batching import IndexArray, batch_budget, training_batches
 from taskgraft.data.examples import EncodedDataset, EpochSeed, LocalBatch, iter_training_batches
 from taskgraft.errors import join_words
-from taskgraft.optimization.lr_schedule import LearningRateSchedule
+from taskgraft.optimization.learning_rates import LearningRates
+from taskgraft.optimization.optimizer import restore_optimizer
+from taskgraft.optimization.saved_state import pack_state, unpack_state
 from taskgraft.optimization.train_step import TrainStep
 from taskgraft.storage.run_directory import RunDirectory
 from taskgraft.training.checkpoint import EpochProgress, LoopState, check_saved, tensors_of
 from taskgraft.training.epoch_validation import EpochScores, EpochValidation
+from taskgraft.training.stage_callbacks import StageCallbacks
 from taskgraft.training.tracking import log_metrics
 
-_BEST, _OPTIMIZER = "best", "optimizer"
+_BEST, _OPTIMIZER, _CALLBACKS = "best", "optimizer", "callbacks"
 """First words of the names of tensors in a checkpoint."""
-
-_MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What AdamW keeps of each parameter, in its shape."""
 
 _PRINTED_EPOCHS = 20
 """Of a stage with more epochs, not every one is printed."""
@@ -32,15 +32,25 @@ _PRINTED_EPOCHS = 20
 
 @dataclass
 class EpochLoop:
-    """Trains one stage; ``steps_before`` are those of earlier stages."""
+    """Trains one stage.
+
+    Attributes:
+        steps_before: the optimizer steps of earlier stages.
+        of_user: callbacks besides those of the stage.
+    """
 
     stepper: TrainStep
     training: EncodedDataset
     validation: EpochValidation | None
     directory: RunDirectory | None
     steps_before: int = 0
+    of_user: Sequence[MakeCallback] = ()
     progress: EpochProgress = field(default_factory=EpochProgress)
     _best: dict[str, Tensor] = field(default_factory=dict)
+    _callback_states: Sequence[Mapping[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        self._callbacks = StageCallbacks(self.stepper.stage, self.of_user)
 
     @property
     def patience(self) -> int | None:
@@ -59,18 +69,18 @@ class EpochLoop:
             TrainingDiverged, NotEnoughMemory: when training cannot continue.
         """
         settings, progress, steps = self.stepper.settings, self.progress, self._count_steps()
-        schedule = LearningRateSchedule(settings.schedule, steps, settings.warmup)
         every, stage = settings.checkpoint_every, self.stepper.stage
-        if stage.on_stage_start is not None:
-            stage.on_stage_start(self.stepper.task.backbone, steps)
+        rates = LearningRates.of(stage, settings, steps)
+        self._start_callbacks(steps)
         while (progress.step < steps or progress.within) and not self._stops_early():
             for batch in self._load(self._batches(progress.epoch)[progress.within :][: steps - progress.step]):
-                self._step(batch, schedule.factor(progress.step))
+                self._step(batch, rates.factor(progress.step))
                 if save_checkpoint is not None and every is not None and progress.step % every == 0:
                     save_checkpoint()
             self._end_epoch()
             if save_checkpoint is not None:
                 save_checkpoint()
+        self._callbacks.on_stage_end()
         self.stepper.guard.finish()
         if self._best:
             restore_tensors(self.stepper.trainable.tensors(), self._best)
@@ -78,16 +88,24 @@ class EpochLoop:
             if best != last:
                 restored = f"restored the weights of epoch {best} of {last}, which have the lowest validation loss"
                 self.stepper.reporter.message(f"{stage.name}: {restored}.")
+        else:
+            self._callbacks.keep_validation_weights()
 
     def state(self) -> tuple[LoopState, dict[str, Tensor]]:
         """Return what a checkpoint needs besides the weights."""
-        optimizer = self.stepper.optimizer.state_dict()["state"]
-        tensors = {f"{_BEST}.{name}": tensor for name, tensor in self._best.items()}
-        for index, state in optimizer.items():
-            tensors |= {f"{_OPTIMIZER}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-        micro_batch, scaler = self.stepper.micro_batch, self.stepper.scaler.state_dict()
-        guard = self.stepper.guard.state()
-        return LoopState(progress=self.progress, micro_batch=micro_batch, scaler=scaler, guard=guard), tensors
+        stepper, best = self.stepper, {f"{_BEST}.{name}": tensor for name, tensor in self._best.items()}
+        optimizer, moments = pack_state(stepper.optimizer.state_dict(), stepper.maker.label)
+        callbacks, remembered = pack_state(self._callbacks.states(), f"one of the callbacks {self._callbacks.names}")
+        tensors = best | {f"{_OPTIMIZER}.{name}": tensor for name, tensor in moments.items()}
+        state = LoopState(
+            progress=self.progress,
+            micro_batch=stepper.micro_batch,
+            scaler=stepper.scaler.state_dict(),
+            guard=stepper.guard.state(),
+            optimizer=optimizer,
+            callbacks=callbacks,
+        )
+        return state, tensors | {f"{_CALLBACKS}.{name}": tensor for name, tensor in remembered.items()}
 
     def resume(self, state: LoopState, tensors: Mapping[str, Tensor]) -> None:
         """Continue from the result of :meth:`state`. Raises RunDirectoryError unless the tensors are those of this stage."""
@@ -98,39 +116,43 @@ class EpochLoop:
             self.stepper.scaler.load_state_dict(state.scaler)
         self.stepper.guard.resume(state.guard)
         self._best = tensors_of(_BEST, tensors)
-        states: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors_of(_OPTIMIZER, tensors).items():
-            index, _, key = name.partition(".")
-            states.setdefault(int(index), {})[key] = tensor
-        groups = self.stepper.optimizer.state_dict()["param_groups"]
-        self.stepper.optimizer.load_state_dict({"state": states, "param_groups": groups})
+        assert self.directory is not None
+        try:
+            optimizer = unpack_state(state.optimizer, tensors_of(_OPTIMIZER, tensors))
+            restore_optimizer(self.stepper.maker, self.stepper.optimizer, optimizer)
+            callbacks = unpack_state(state.callbacks, tensors_of(_CALLBACKS, tensors))
+            self._callback_states = self._callbacks.check(callbacks)
+        except ValueError as error:
+            raise self.directory.damaged(str(error)) from None
 
     def _check(self, state: LoopState, tensors: Mapping[str, Tensor]) -> None:
-        """Check that a checkpoint has the tensors of this stage: its best weights, if there are any, and AdamW's moments."""
+        """Check that a checkpoint has the best weights of this stage, if there are any, and nothing unknown."""
         assert self.directory is not None
         progress, scaler = state.progress, self.stepper.scaler.state_dict()
         if len(progress.losses) != progress.epoch:
             raise self.directory.damaged(f"it has {len(progress.losses)} losses of {progress.epoch} epochs")
         if state.scaler.keys() != scaler.keys():
             raise self.directory.damaged("its loss scale does not fit the precision")
-        saved = tensors_of(_OPTIMIZER, tensors)
-        expected: dict[str, Tensor] = {}
-        parameters = [one for group in self.stepper.optimizer.param_groups for one in group["params"]]
-        for index, parameter in enumerate(parameters):
-            if any(name.startswith(f"{index}.") for name in saved):  # one without a gradient so far has none
-                expected |= {f"{index}.step": torch.zeros(())} | {f"{index}.{key}": parameter for key in _MOMENTS}
-        check_saved(self.directory, "optimizer's moments", saved, expected)
         best, now = tensors_of(_BEST, tensors), self.stepper.trainable.tensors()
         has_best = self.patience is not None and progress.best is not None
         declared = {name: now[name] for name in self.stepper.trainable.declared} if has_best else {}
         check_saved(self.directory, "weights of the best epoch", best, declared)
-        if foreign := sorted({name.partition(".")[0] for name in tensors} - {_BEST, _OPTIMIZER}):
+        if foreign := sorted({name.partition(".")[0] for name in tensors} - {_BEST, _OPTIMIZER, _CALLBACKS}):
             raise self.directory.damaged(f"it has tensors of an unknown kind: {join_words(foreign, 3)}")
+
+    def _start_callbacks(self, steps: int) -> None:
+        stepper, states, self._callback_states = self.stepper, self._callback_states, None
+        tensors, declared = stepper.trainable.tensors(), stepper.trainable.declared
+        trainable = {name: tensor for name, tensor in tensors.items() if name in declared}
+        run = StageRun(stepper.stage.name, stepper.task.backbone, stepper.task.head, steps, trainable)
+        self._callbacks.start(run, states)
 
     def _step(self, batch: LocalBatch, factor: float) -> None:
         progress = self.progress
         progress.step, progress.within = progress.step + 1, progress.within + 1
         loss, weight = self.stepper.step(batch, progress.step, factor)
+        self._callbacks.on_step_end(progress.step)
+        self.stepper.guard.after_step()
         progress.total, progress.weight = progress.total + loss, progress.weight + weight
         self._log({"step": progress.step, "rate_factor": factor, "loss": loss / weight if weight else 0.0})
 
@@ -139,12 +161,14 @@ class EpochLoop:
         progress.losses.append(progress.total / max(progress.weight, 1e-12))
         line: dict[str, float] = {"training_loss": progress.losses[-1]}
         if self.validation is not None:
-            scores = self._validate(self.validation)
+            with self._callbacks.validation_weights():
+                scores = self._validate(self.validation)
+                if self.patience is not None:
+                    self._keep_best(scores.loss)
             progress.validation_losses.append(scores.loss)
             line |= scores.to_line()
-            if self.patience is not None:
-                self._keep_best(scores.loss)
         self._log(line)
+        self._callbacks.on_epoch_end(progress.epoch + 1, line)
         progress.epoch, progress.within, progress.total, progress.weight = progress.epoch + 1, 0, 0.0, 0.0
 
     def _keep_best(self, loss: float) -> None:

@@ -15,6 +15,7 @@ from taskgraft.contract.targets import InvalidTargets, TargetDescription
 from taskgraft.data.examples import AugmentedRows, EncodedDataset
 from taskgraft.data.label_reading import LabelReader
 from taskgraft.data.masking import ElementMasking, FixedMaskRows
+from taskgraft.data.on_the_fly import Augmentation
 from taskgraft.data.preprocessing import ProcessedInputs, label_count_mismatches, preprocess
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.errors import DataError
@@ -38,14 +39,18 @@ def process_inputs(backbone: Backbone, rows: Rows, recipe: Recipe, folder: Path)
 
 
 def train_dataset(
-    head: Head[Any], target: TargetDescription, inputs: ProcessedInputs, data: DataConfig
+    head: Head[Any],
+    target: TargetDescription,
+    inputs: ProcessedInputs,
+    data: DataConfig,
+    augmentation: Augmentation | None = None,
 ) -> tuple[ProcessedInputs, EncodedDataset]:
-    """Make the training data set: that of :func:`encoded_dataset`, augmented where the processor augments.
+    """Make the training data set: that of :func:`encoded_dataset`, augmented by a function and where the processor augments.
 
     Returns, raises: as that.
     """
     inputs, dataset = encode_dataset(head, target, inputs, data)
-    augmented = inputs.on_the_fly if inputs.on_the_fly.processor.augments else None
+    augmented = inputs.on_the_fly.augmented_by(augmentation)
     if head.description.target == TargetKind.INPUTS:
         masking = replace(_fixed_masking(head, inputs), choose_scored=head.choose_scored, augmented=augmented)
         return inputs, replace(dataset, augmenter=masking)

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from taskgraft.adaptation.fitted_task import FittedTask
+from taskgraft.adaptation.second_fit import undone_on_failure
 from taskgraft.composition.compose import Composition
+from taskgraft.composition.resolve import GivenObject
 from taskgraft.contract.config import parse_config
 from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.rows import Rows
@@ -18,6 +21,7 @@ from taskgraft.evaluation.evaluator import evaluate_predictions, prepare_evaluat
 from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.optimization.learning_rates import resolve_schedule
 from taskgraft.optimization.optimizer import resolve_optimizer
+from taskgraft.preparation.fit_functions import FitFunctions
 from taskgraft.preparation.validation_choices import selection_note
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.cell_formats import verbatim_columns
@@ -98,6 +102,13 @@ def recipe_of_arguments(
     return composition.to_recipe().model_copy(update={"data": config, "training": training})
 
 
+def run_options(run: str | Path | None, *, resume: bool) -> RunOptions | None:
+    """Say where a run saves its checkpoints. Raises ModelError for one to resume without a folder."""
+    if resume and run is None:
+        raise ModelError("A run is resumed from its folder, but none was named. Name it with run=….")
+    return None if run is None else RunOptions(Path(run), resume)
+
+
 def read_fit_data(
     composition: Composition, recipe: Recipe, train: Any, validation: Any
 ) -> tuple[Recipe, Rows, Rows | None]:
@@ -134,15 +145,25 @@ def read_fit_data(
 def fit_and_evaluate(
     composition: Composition,
     recipe: Recipe,
-    rows: Rows,
-    validation_rows: Rows | None,
+    data: tuple[Any, Any],
     run: RunOptions | None,
     shared_cache: SharedCache | None,
     reporter: ProgressReporter,
+    functions: FitFunctions,
+    before: FittedTask | None,
 ) -> tuple[FitResult, Mapping[str, float]]:
-    """Train, and evaluate the validation rows. An error of that evaluation is reported; the model is fitted all the same."""
-    with temporary_folder() as folder:
-        result = fit(composition, recipe, rows, validation_rows, reporter, folder, run, shared_cache)
+    """Read the data, train, and evaluate the validation rows.
+
+    An error of that evaluation is reported; the model is fitted all the same.
+
+    Args:
+        data: training and validation rows, as for :func:`read_fit_data`.
+        before: what the model was fitted to, which stays as it is, also on a backbone object, if this fails.
+    """
+    recipe, rows, validation_rows = read_fit_data(composition, recipe, *data)
+    on_object = isinstance(composition.backbone, GivenObject)
+    with undone_on_failure(before if on_object else None), temporary_folder() as folder:
+        result = fit(composition, recipe, rows, validation_rows, reporter, folder, run, shared_cache, functions)
     metrics: Mapping[str, float] = {}
     if result.validation is not None:
         try:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from taskgraft.adaptation.fitted_task import FittedTask
-from taskgraft.adaptation.second_fit import undone_on_failure
 from taskgraft.artifact.save import save
 from taskgraft.composition.compose import Composition
-from taskgraft.composition.resolve import ComponentReference, GivenObject
+from taskgraft.composition.resolve import ComponentReference
+from taskgraft.contract.callback import MakeCallback
+from taskgraft.data.on_the_fly import Augmentation
 from taskgraft.engine.entry_point import entry_point
 from taskgraft.engine.random_state import Use
 from taskgraft.engine.shared_cache import SharedCache
@@ -19,11 +20,11 @@ from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.inference.predict import PredictionOptions, predict_probabilities, predict_rows, predict_to_file
 from taskgraft.inference.row_results import RowResults
 from taskgraft.model.evaluate import EvaluationRequest, evaluate_rows
-from taskgraft.model.fit import FitReport, ModelError, fit_and_evaluate, read_fit_data, recipe_of_arguments
+from taskgraft.model.fit import FitReport, ModelError, fit_and_evaluate, recipe_of_arguments, run_options
 from taskgraft.model.merge import export_merged, merge_inserted
+from taskgraft.preparation.fit_functions import NO_FUNCTIONS, FitFunctions
 from taskgraft.progress import ProgressReporter
 from taskgraft.recipe import Recipe, TrainingConfig
-from taskgraft.training.fit import RunOptions
 
 _PREDICTING = "predict. Lower batch_size (--batch-size), or predict into a file: predict_to."
 
@@ -59,6 +60,8 @@ class TaskModel:
         on_bad_row: str = "error",
         data: Mapping[str, Any] | None = None,
         training: TrainingConfig | Mapping[str, Any] | None = None,
+        callbacks: Sequence[MakeCallback] = (),
+        augmentation: Augmentation | None = None,
         run: str | Path | None = None,
         resume: bool = False,
         quiet: bool = False,
@@ -77,8 +80,10 @@ class TaskModel:
             on_bad_row: ``"error"`` lists all invalid rows and stops; ``"skip"`` drops and counts them.
             data: further settings about the data, as a recipe has them: ``{"missing": ["NA"], "labels": {"Spam": "spam"}}``.
             training: settings such as ``{"epochs": 5}``; defaults apply to the rest.
-            run: a folder for checkpoints and metrics of this run.
-            resume: continue the interrupted run in that folder, if there is one.
+            callbacks: classes of callbacks (:class:`taskgraft.plugin.Callback`); each stage of gradient descent makes its own.
+            augmentation: a function of an example (input → raw value) and a numpy generator, which returns the changed example.
+                Not called in stages that cache frozen layers, nor for validation rows. Loader processes call it, too.
+            run, resume: a folder for checkpoints and metrics; whether to continue the interrupted run there, if there is one.
             quiet: show no progress.
 
         Returns:
@@ -91,7 +96,10 @@ class TaskModel:
             split, validation = f"fraction:{validation}", None
         named = {"split": split, "reader": reader, "inputs": inputs, "target": target, "on_bad_row": on_bad_row}
         recipe = recipe_of_arguments(self._composed, train, validation, named, training, data or {})
-        report = self.fit_recipe(recipe, train=train, validation=validation, run=run, resume=resume, quiet=quiet)
+        functions = FitFunctions(callbacks, augmentation)
+        report = self.fit_recipe(
+            recipe, train=train, validation=validation, functions=functions, run=run, resume=resume, quiet=quiet
+        )
         if report.selection_note:
             ProgressReporter(quiet=quiet).message(report.selection_note)
         return report
@@ -103,6 +111,7 @@ class TaskModel:
         *,
         train: Any = None,
         validation: Any = None,
+        functions: FitFunctions = NO_FUNCTIONS,
         run: str | Path | None = None,
         resume: bool = False,
         quiet: bool = False,
@@ -112,18 +121,12 @@ class TaskModel:
         Args:
             recipe: its components are not used, but those of this model.
             train, validation: rows in place of the recipe's, such as rows that were read already.
-            run, resume, quiet: as for :meth:`fit`.
-
-        Returns, raises: as :meth:`fit`.
+            functions: callbacks and augmentation, as for :meth:`fit`; and so is all the rest.
         """
         began, reporter = time.monotonic(), ProgressReporter(quiet=quiet)
-        if resume and run is None:
-            raise ModelError("A run is resumed from its folder, but none was named. Name it with run=….")
-        options = None if run is None else RunOptions(Path(run), resume)
-        recipe, rows, validation_rows = read_fit_data(self._composed, recipe, train, validation)
-        cache, given = self.shared_cache, isinstance(self._composed.backbone, GivenObject)
-        with undone_on_failure(self.fitted if given else None):
-            result, metrics = fit_and_evaluate(self._composed, recipe, rows, validation_rows, options, cache, reporter)
+        data, options = (train, validation), run_options(run, resume=resume)
+        cache, before = self.shared_cache, self.fitted
+        result, metrics = fit_and_evaluate(self._composed, recipe, data, options, cache, reporter, functions, before)
         self.composition, self.recipe, self.fitted = result.composition, result.recipe, result.fitted
         return FitReport.of(result, metrics, time.monotonic() - began)
 
@@ -243,9 +246,8 @@ class TaskModel:
             the number of predictions.
         """
         fitted, options = self._require_fitted("predict"), PredictionOptions(on_bad_row, settings, batch_size, quiet)
-        kept = (keep,) if isinstance(keep, str) else tuple(keep)
-        columns, safety = (probabilities, top, kept), (overwrite, escape_formulas)
-        return predict_to_file(fitted, self.recipe, data, output, form, columns, safety, options)
+        columns = probabilities, top, (keep,) if isinstance(keep, str) else tuple(keep)
+        return predict_to_file(fitted, self.recipe, data, output, form, columns, (overwrite, escape_formulas), options)
 
     @entry_point("merge the inserted modules. Close other programs, or give fewer rows to compare.")
     def merge(self, *, check: Any = None) -> None:
@@ -288,8 +290,8 @@ class TaskModel:
             ExportNotSupported: when the library has no checkpoint format for this backbone.
             MergeError: when an inserted module cannot be merged.
         """
-        fitted, target = self._require_fitted("be exported"), Path(folder)
-        return export_merged(fitted, self.composition, self.recipe, target, check, overwrite=overwrite)
+        fitted = self._require_fitted("be exported")
+        return export_merged(fitted, self.composition, self.recipe, Path(folder), check, overwrite=overwrite)
 
     def _require_fitted(self, action: str) -> FittedTask:
         if self.fitted is None:

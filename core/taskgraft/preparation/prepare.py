@@ -30,6 +30,7 @@ from taskgraft.data.dataset import (
     train_dataset,
 )
 from taskgraft.data.examples import EncodedDataset
+from taskgraft.data.on_the_fly import Augmentation
 from taskgraft.data.preprocessing import ProcessedInputs
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.discovery.catalog import catalog
@@ -82,6 +83,7 @@ class Preparer:
     folder: Path
     device: torch.device
     reporter: ProgressReporter
+    augmentation: Augmentation | None = None
 
     def prepare(self, rows: Rows, validation_rows: Rows | None) -> Preparation:
         """Prepare a fit, and print what happened to the rows.
@@ -125,14 +127,16 @@ class Preparer:
         backbone, base = build_backbone(composition.backbone)
         target = target or head.fit_element_schema(backbone.processor.element_schema)
         inputs = process_inputs(backbone, rows, self.recipe, self.folder / "training")
-        inputs, dataset = train_dataset(head, target, inputs.drop(inputs.invalid, data.on_bad_row), data)
+        inputs, dataset = train_dataset(
+            head, target, inputs.drop(inputs.invalid, data.on_bad_row), data, self.augmentation
+        )
         inputs, soft_labels = self._soft_labels(inputs)
         if len(inputs.rows) < len(rows):  # what was fitted on rows that are dropped now is fitted again
             rows, refitted = self._fit_target(head, inputs.rows)
             if len(rows) < len(inputs.rows) or self._fit_backbone_config(rows).backbone != composition.backbone:
                 return self._prepare_training(rows)
             target = refitted or target
-            inputs, dataset = train_dataset(head, target, inputs, data)
+            inputs, dataset = train_dataset(head, target, inputs, data, self.augmentation)
             if len(inputs.rows) < len(rows):
                 return self._prepare_training(inputs.rows)
         recipe = self.recipe.model_copy(update={"backbone": composition.backbone.to_ref()})

@@ -35,6 +35,7 @@ from taskgraft.evaluation.baseline_tuning import TuningRows, threshold_note, tun
 from taskgraft.evaluation.baselines import FittedBaseline, fit_baselines, resolve_baseline
 from taskgraft.evaluation.evaluator import LabelledPredictions
 from taskgraft.preparation.distillation import check_teacher_columns
+from taskgraft.preparation.fit_functions import NO_FUNCTIONS, FitFunctions
 from taskgraft.preparation.identity import feature_keys, fit_identity
 from taskgraft.preparation.memory_estimate import memory_note
 from taskgraft.preparation.prepare import Preparation, Preparer
@@ -87,6 +88,7 @@ def fit(
     folder: Path,
     run_options: RunOptions | None = None,
     shared_cache: SharedCache | None = None,
+    functions: FitFunctions = NO_FUNCTIONS,
 ) -> FitResult:
     """Train a composed model.
 
@@ -94,6 +96,7 @@ def fit(
         folder: a temporary one.
         run_options: None saves no checkpoints.
         shared_cache: of frozen features; None shares nothing with other runs.
+        functions: callbacks and augmentation of the caller.
 
     Raises:
         ValidationRequired: when something needs validation rows, and there are none.
@@ -106,7 +109,7 @@ def fit(
     accelerator = make_accelerator(settings.trackers, None if run_options is None else run_options.folder)
     precision = resolve_precision(settings.precision, accelerator.device)
     recipe = recipe.model_copy(update={"training": settings.model_copy(update={"precision": precision})})
-    preparer = Preparer(composition, recipe, folder, accelerator.device, reporter)
+    preparer = Preparer(composition, recipe, folder, accelerator.device, reporter, functions.augmentation)
     prepared = preparer.prepare(rows, validation_rows)
     features = head_features(prepared.composition)
     with limit_new_tensors(f"The head '{composition.head.label}'"):
@@ -115,7 +118,7 @@ def fit(
     if note := memory_note(module, plan, validation_count):
         reporter.message(note)
     task = TaskModule(prepared.backbone, module, prepared.composition.layout)
-    trainer = Trainer(task, prepared, accelerator, reporter, folder)
+    trainer = Trainer(task, prepared, accelerator, reporter, folder, functions)
     with _removed_on_failure(trainer):
         stages = _run_stages(trainer, run_options, shared_cache)
         target, predictions = prepared.target, _predict_validation(trainer)
@@ -148,7 +151,9 @@ def _run_stages(
     with ExitStack() as stack:
         if run_options is not None:
             trainer.directory = RunDirectory(run_options.folder, accelerator.is_main_process)
-            from_start = trainer.directory.open(fit_identity(prepared, trainer.reporter), resume=run_options.resume)
+            from_start = trainer.directory.open(
+                fit_identity(prepared, trainer.reporter) | trainer.functions.identity(), resume=run_options.resume
+            )
             stack.callback(trainer.directory.close)
             if from_start:
                 trainer.reporter.message(

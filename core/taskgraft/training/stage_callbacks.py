@@ -93,7 +93,7 @@ class StageCallbacks:
         names = [type(callback).__name__ for callback, _ in found]
         if len(found) > 1:
             raise TrainingError(
-                f"The callbacks {join_words(names)} of the stage '{self.stage.name}' both return weights for validation. "
+                f"The callbacks {' and '.join(names)} of the stage '{self.stage.name}' both return weights for validation. "
                 "Keep one of them."
             )
         ((_, weights),) = found

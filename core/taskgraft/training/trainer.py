@@ -39,6 +39,7 @@ from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import join_words
 from taskgraft.optimization.batch_norms import check_rows_per_pass
 from taskgraft.optimization.train_step import TrainStep
+from taskgraft.preparation.fit_functions import NO_FUNCTIONS, FitFunctions
 from taskgraft.preparation.prepare import Preparation
 from taskgraft.progress import ProgressReporter
 from taskgraft.storage.fingerprints import tensor_digest
@@ -58,6 +59,7 @@ class Trainer:
 
     Attributes:
         folder: a temporary one.
+        functions: callbacks of the caller, besides those of the stages.
         directory: None saves no checkpoints.
         shared: the cache of frozen features of other runs; None shares nothing.
         inserted: modules inserted so far; ``trained`` are the names of tensors trained so far.
@@ -70,6 +72,7 @@ class Trainer:
     accelerator: Accelerator
     reporter: ProgressReporter
     folder: Path
+    functions: FitFunctions = NO_FUNCTIONS
     directory: RunDirectory | None = None
     shared: SharedCacheKeys | None = None
     inserted: tuple[InsertedModule, ...] = ()
@@ -146,7 +149,8 @@ class Trainer:
                 chosen = {"penalty": penalty}
         else:
             stepper = TrainStep(stage, self.task, trainable, guard, cut, self.settings, self.accelerator, self.reporter)
-            loop = EpochLoop(stepper, training, epoch_validation, self.directory, self._steps)
+            callbacks = self.functions.callbacks
+            loop = EpochLoop(stepper, training, epoch_validation, self.directory, self._steps, callbacks)
             losses, validation_losses = self._train(loop, checkpoint), loop.progress.validation_losses
             if loop.best_epoch is not None:
                 chosen = {"epoch": loop.best_epoch}

@@ -1,0 +1,55 @@
+"""What the caller of a fit passes as objects, which no recipe can name: callbacks and an augmentation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from taskgraft.contract.callback import Callback, MakeCallback
+from taskgraft.data.on_the_fly import Augmentation
+from taskgraft.preparation.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class FitFunctions:
+    """Callbacks, which run in every stage of gradient descent, and an augmentation of the training rows.
+
+    Raises:
+        TrainingError: for something that is neither the class of a callback nor a function, or cannot be called.
+    """
+
+    callbacks: Sequence[MakeCallback] = ()
+    augmentation: Augmentation | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.callbacks, str) or not isinstance(self.callbacks, Sequence):
+            raise TrainingError(f"callbacks is {self.callbacks!r:.60}. Give a list of classes of callbacks.")
+        for callback in self.callbacks:
+            if isinstance(callback, Callback):
+                raise TrainingError(
+                    f"callbacks has an object of the class {type(callback).__name__}. Give the class itself, or a function "
+                    "that makes one: each stage makes its own."
+                )
+            if not callable(callback):
+                raise TrainingError(
+                    f"callbacks has {callback!r:.60}. Give the class of a callback, or a function that makes one."
+                )
+        if self.augmentation is not None and not callable(self.augmentation):
+            raise TrainingError(
+                f"augmentation is {self.augmentation!r:.60}. Give a function of an example, a dict of input → raw value, and a "
+                "numpy generator, which returns the changed example."
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """Name them for the identity of a run; nothing says what is in a function."""
+        named = {"callbacks": [_name(one) for one in self.callbacks], "augmentation": _name(self.augmentation)}
+        return {key: value for key, value in named.items() if value}
+
+
+NO_FUNCTIONS = FitFunctions()
+"""Neither callbacks nor an augmentation."""
+
+
+def _name(function: Any) -> str:
+    if function is None:
+        return ""
+    return str(getattr(function, "__qualname__", type(function).__qualname__))

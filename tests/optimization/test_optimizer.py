@@ -123,8 +123,8 @@ def test_a_run_is_not_resumed_with_another_optimizer(tmp_path):
     with pytest.raises(TaskgraftError) as caught:
         fit(tmp_path / "run", resume=True, optimizer="sgd:0.5")
     assert str(caught.value) == (
-        f'Cannot resume {tmp_path / "run"}: training.optimizer was "sgd" and is now "sgd:0.5". Undo this, or start again without '
-        "resume (on the command line: --overwrite instead of --resume)."
+        f'Cannot resume {tmp_path / "run"}: training.optimizer was "sgd" and is now "sgd:0.5". Undo this, or start again '
+        "without resume (on the command line: --overwrite instead of --resume)."
     )
 
 

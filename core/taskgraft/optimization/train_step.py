@@ -53,7 +53,8 @@ class _GradientOverflow(Exception):
 class TrainStep:
     """Takes the steps of one stage, whose inputs were cached at a cut (None: as features).
 
-    ``micro_batch`` are the rows per forward and backward pass; it is halved when memory runs out, down to ``fewest``.
+    ``micro_batch`` are the rows per forward and backward pass; it is halved when memory runs out, down to ``fewest``, unless
+    batches are not ``divisible``, since the loss compares their rows with each other.
     """
 
     stage: Stage
@@ -64,6 +65,7 @@ class TrainStep:
     settings: TrainingConfig
     accelerator: Accelerator
     reporter: ProgressReporter
+    divisible: bool = True
     micro_batch: int = field(init=False)
     fewest: int = field(init=False)
 
@@ -208,6 +210,11 @@ class TrainStep:
 
     def _halve(self) -> None:
         """Halve the micro-batches from now on."""
+        if not self.divisible:
+            raise NotEnoughMemory(
+                f"There is not enough memory for training the stage '{self.stage.name}' with {self.micro_batch:,} rows at "
+                "once, and they cannot be divided: its loss compares them. Lower training.batch_size, or shorten the inputs."
+            )
         if self.accelerator.num_processes > 1 or self.micro_batch <= self.fewest:
             amount = "a single row" if self.micro_batch == 1 else f"{self.micro_batch:,} rows at once"
             raise NotEnoughMemory(

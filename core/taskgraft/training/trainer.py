@@ -37,6 +37,7 @@ from taskgraft.engine.finite import NotFinite
 from taskgraft.engine.shared_cache import SharedCacheKeys
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import join_words
+from taskgraft.optimization.batch_losses import check_undivided, compares_rows
 from taskgraft.optimization.batch_norms import check_rows_per_pass
 from taskgraft.optimization.train_step import TrainStep
 from taskgraft.preparation.fit_functions import NO_FUNCTIONS, FitFunctions
@@ -100,6 +101,7 @@ class Trainer:
             self.seconds_before = sum(report.seconds for report in self._finished) + checkpoint.seconds
         self.accelerator.wait_for_everyone()  # no process may save before all have loaded
         rows, processes = len(self.prepared.rows), self.accelerator.num_processes
+        check_undivided(plan, self.prepared.head.description, self.settings, processes)
         check_rows_per_pass(plan[len(self._finished) :], self.task, self.inserted, self.settings, rows, processes)
         for index, stage in enumerate(plan):
             if index < len(self._finished):
@@ -148,7 +150,9 @@ class Trainer:
             if stage.l2_penalty is None and validation is not None:
                 chosen = {"penalty": penalty}
         else:
-            stepper = TrainStep(stage, self.task, trainable, guard, cut, self.settings, self.accelerator, self.reporter)
+            divisible = not compares_rows(stage, self.prepared.head.description)
+            parts = (stage, self.task, trainable, guard, cut, self.settings, self.accelerator, self.reporter)
+            stepper = TrainStep(*parts, divisible)
             callbacks = self.functions.callbacks
             loop = EpochLoop(stepper, training, epoch_validation, self.directory, self._steps, callbacks)
             losses, validation_losses = self._train(loop, checkpoint), loop.progress.validation_losses

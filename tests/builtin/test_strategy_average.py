@@ -149,6 +149,6 @@ def test_it_needs_a_strategy():
     with pytest.raises(ConfigError) as caught:
         tg.compose(words(), classification(), "average")
     assert str(caught.value) == (
-        "strategy 'average': the setting 'strategy' has no default, so set it (strategy that trains, a name or a table with its name "
+        "strategy 'average': the setting 'strategy' has no default, so set it (strategy that trains, a name or a table "
         "and settings)."
     )

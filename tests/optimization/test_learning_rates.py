@@ -88,7 +88,7 @@ def test_no_step_after_the_last_has_a_rate(schedule):
             lambda one: lr_scheduler.MultiStepLR(one, milestones=[3, 6], gamma=0.3),
         ),
     ],
-    ids=str,
+    ids=["linear", "cosine", "cosine to 0.1", "three waves", "cubic", "exponential", "steps"],
 )
 def test_a_schedule_equals_that_of_torch(schedule, make):
     assert factors(schedule, 12, warmup=0.0) == pytest.approx(torch_factors(make, 12), abs=1e-12)

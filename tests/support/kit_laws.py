@@ -155,6 +155,8 @@ ADVICE = {
     kit.check_baselines_predict_row_by_row: (
         "Fit to the training rows alone, and predict from the fitted state and the row."
     ),
+    kit.check_optimizers_resume_exactly: "Keep everything that a step reads in 'state' and 'param_groups'.",
+    kit.check_schedules_are_pure: "Compute the factor from the two arguments alone.",
     kit.check_reading_is_repeatable: "Read only the path; keep no state, and write no file.",
     kit.check_rows_can_be_located: "Give Rows the line on which each row starts, or no lines at all.",
     kit.check_no_row_is_lost: (

@@ -12,7 +12,7 @@ _MODULES = {
     "strategy": ("strategy",),
     "reader": ("reader",),
     "split": ("split",),
-    "plugin": ("plugin", "metrics_and_baselines"),
+    "plugin": ("plugin", "metrics_and_baselines", "optimizers_and_schedules"),
 }
 """The modules of this package that hold the checks of a subject."""
 

@@ -9,13 +9,14 @@ from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
 from taskgraft.contract.config import Config
 from taskgraft.contract.head import Head
-from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec, StrategySpec
+from taskgraft.contract.specs import BackboneSpec, HeadSpec, OptimizerSpec, ScheduleSpec, Spec, StrategySpec
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.testing import plugin
 from taskgraft.testing.check import Law, describe_error, title_of
 from taskgraft.testing.check_list import CheckFunction, checks_of, needs_of
 from taskgraft.testing.head_fixture import fit_target
+from taskgraft.testing.optimizers_and_schedules import check_optimizers_resume_exactly, check_schedules_are_pure
 from taskgraft.testing.plugin import config_to_try
 from taskgraft.testing.sample_backbone import SAMPLE_INPUTS, SAMPLE_LABELS, SAMPLE_TARGETS, SampleBackbone
 
@@ -63,8 +64,12 @@ def run_checks(module: str, specs: Sequence[Spec], configs: Mapping[str, Config]
     checks = (plugin.check_module_is_found, plugin.check_specs_are_valid, plugin.check_descriptions_read_no_weights)
     for check in checks:  # that descriptions match what is built is checked with each spec, below
         yield _run(module, check, {"module": module, "configs": configs})
+    for kind, check in _PER_MODULE.items():
+        if any(isinstance(spec, kind) for spec in specs):
+            yield _run(module, check, {"module": module, "configs": configs})
     for spec in specs:
-        yield from _check_spec(spec, configs)
+        if type(spec) not in _PER_MODULE:
+            yield from _check_spec(spec, configs)
 
 
 def _check_spec(spec: Spec, configs: Mapping[str, Config]) -> Iterator[CheckResult]:
@@ -158,6 +163,12 @@ _ARGUMENTS: Mapping[type[Spec], Callable[..., CheckArguments]] = {
     HeadSpec: _head_arguments,
     StrategySpec: _strategy_arguments,
 }
+
+_PER_MODULE: Mapping[type[Spec], CheckFunction] = {
+    OptimizerSpec: check_optimizers_resume_exactly,
+    ScheduleSpec: check_schedules_are_pure,
+}
+"""Kinds of specs that one check tries all together."""
 
 
 def _config(spec: Spec, configs: Mapping[str, Config]) -> Config:

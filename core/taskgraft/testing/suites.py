@@ -157,7 +157,7 @@ class SplitLaws(_WithConfig):
 
 @_with_tests_of("plugin")
 class PluginLaws:
-    """The laws of every plugin, its metrics and its baselines.
+    """The laws of every plugin, its metrics, baselines, optimizers and schedules.
 
     Fixtures to define:
         module: the module that the entry point names.

@@ -17,8 +17,12 @@ from taskgraft.plugin import (
     LayerRole,
     Layout,
     MetricSpec,
+    OptimizerSpec,
+    ParameterGroups,
     Part,
     ReaderSpec,
+    Schedule,
+    ScheduleSpec,
     SplitSpec,
     StrategySpec,
     TargetKind,
@@ -28,6 +32,8 @@ from taskgraft.plugin import (
 )
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from acme_strings.backbone import Strings
     from acme_strings.head import Kinds
     from acme_strings.strategy import LastPart
@@ -143,3 +149,23 @@ def taskgraft_baselines() -> Iterable[BaselineSpec]:
         fit=fit,
         predict=predict,
     )
+
+
+@hookimpl
+def taskgraft_optimizers() -> Iterable[OptimizerSpec]:
+    yield OptimizerSpec(name="signs", summary="steps by the sign", config=EmptyConfig, build=build_signs)
+
+
+def build_signs(groups: ParameterGroups, config: EmptyConfig) -> "Optimizer":
+    from acme_strings.descent import Signs
+
+    return Signs(groups)
+
+
+@hookimpl
+def taskgraft_schedules() -> Iterable[ScheduleSpec]:
+    yield ScheduleSpec(name="halves", summary="half the rate at the end", config=EmptyConfig, build=build_halves)
+
+
+def build_halves(config: EmptyConfig) -> Schedule:
+    return lambda step, steps: 1 - 0.5 * step / steps

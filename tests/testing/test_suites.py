@@ -110,6 +110,8 @@ PLANS = (
     "gradual",
     "layer-decay",
     "probe-then-tune",
+    "average:full",
+    "sharpness-aware:full",
     {
         "name": "stages",
         "strategies": ["linear-probe", {"name": "partial", "learn": 2, "epochs": 2, "layer_decay": 0.5}],

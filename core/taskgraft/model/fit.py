@@ -19,7 +19,7 @@ from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.evaluation.evaluation import Evaluation
 from taskgraft.evaluation.evaluator import evaluate_predictions, prepare_evaluation
 from taskgraft.files.temporary_folder import temporary_folder
-from taskgraft.optimization.learning_rates import resolve_schedule
+from taskgraft.optimization.lr_schedule import resolve_schedule
 from taskgraft.optimization.optimizer import resolve_optimizer
 from taskgraft.preparation.fit_functions import FitFunctions
 from taskgraft.preparation.validation_choices import selection_note

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from taskgraft.contract.config import Config
 from taskgraft.contract.specs import OptimizerSpec, ScheduleSpec, Spec
 from taskgraft.errors import TaskgraftError
-from taskgraft.optimization.learning_rates import LearningRates
+from taskgraft.optimization.lr_schedule import LearningRates
 from taskgraft.optimization.optimizer import OptimizerMaker, restore_optimizer
 from taskgraft.optimization.saved_state import pack_state, unpack_state
 from taskgraft.testing.check import Law, law_check

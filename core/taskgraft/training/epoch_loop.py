@@ -13,7 +13,7 @@ from taskgraft.contract.callback import MakeCallback, StageRun
 from taskgraft.data.batching import IndexArray, batch_budget, training_batches
 from taskgraft.data.examples import EncodedDataset, EpochSeed, LocalBatch, iter_training_batches
 from taskgraft.errors import join_words
-from taskgraft.optimization.learning_rates import LearningRates
+from taskgraft.optimization.lr_schedule import LearningRates
 from taskgraft.optimization.optimizer import restore_optimizer
 from taskgraft.optimization.saved_state import pack_state, unpack_state
 from taskgraft.optimization.train_step import TrainStep

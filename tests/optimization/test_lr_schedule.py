@@ -12,7 +12,7 @@ from taskgraft.contract.plan import Stage
 from taskgraft.contract.specs import ScheduleSpec
 from taskgraft.discovery.catalog import catalog
 from taskgraft.discovery.names import parse_name
-from taskgraft.optimization.learning_rates import LearningRates
+from taskgraft.optimization.lr_schedule import LearningRates
 from taskgraft.preparation.errors import TrainingError
 from taskgraft.recipe import TrainingConfig
 

@@ -30,6 +30,8 @@ target = "label"
 
 [training]
 epochs = 1
+optimizer = "signs"
+schedule = "halves"
 """
 
 ROWS = {"text": [*"abcdefghij"], "label": ["x", "y"] * 5}
@@ -84,6 +86,10 @@ FIT = [
     ("strategy", "LastPart.plan", "strategy 'last-part', "),
     ("data", "read", "reader 'pairs', "),
     ("data", "split", "split 'tenth', "),
+    ("__init__", "build_signs", "optimizer 'signs', "),
+    ("descent", "Signs.__init__", "optimizer 'signs', "),
+    ("descent", "Signs.step", "optimizer 'signs', "),
+    ("__init__", "build_halves", "schedule 'halves', "),
 ]
 """Module, function that raises, and the component that is named."""
 
@@ -109,6 +115,7 @@ def test_every_call_of_a_fit_is_named_with_plugin_and_component(broken, module, 
 CALLED = {
     "Strings.__init__": "Strings.__init__",  # called by the plugin's own build function, which is named
     "KindsModule.__init__": "KindsModule.__init__",
+    "Signs.__init__": "Signs.__init__",
 }
 """Functions that the plugin calls itself: the message names its function that the core called, and the line of the raise."""
 

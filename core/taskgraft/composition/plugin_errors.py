@@ -26,8 +26,9 @@ _CLASSES: Mapping[str, str] = {
     "Head": "head",
     "HeadModule": "head",
     "Strategy": "strategy",
+    "Optimizer": "optimizer",
 }
-"""Class of the contract → the axis of the component that it belongs to."""
+"""Class of the contract, or of torch.optim → the axis of the component that it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,8 @@ def _component(frame: FrameType, source: PluginSource) -> str | None:
         functions = (getattr(value, "__code__", None) for value in vars(spec).values())
         if any(code is frame.f_code for code in functions):
             return f"{spec.axis} '{spec.name}'"
-    bases = [
-        base.__name__ for base in type(frame.f_locals.get("self")).__mro__ if base.__module__.startswith(f"{_CORE}.")
-    ]
+    classes = type(frame.f_locals.get("self")).__mro__
+    bases = [base.__name__ for base in classes if base.__module__.startswith((f"{_CORE}.", "torch.optim."))]
     axis = next((_CLASSES[name] for name in bases if name in _CLASSES), None)
     return None if axis is None else _only_component(axis, specs)
 

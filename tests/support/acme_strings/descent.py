@@ -1,5 +1,7 @@
 """An optimizer that steps by the sign of a running mean of the gradient."""
 
+from typing import Any
+
 import torch
 from torch.optim import Optimizer
 
@@ -13,7 +15,7 @@ class Signs(Optimizer):
         super().__init__(groups, {"lr": 1e-3, "weight_decay": 0.0})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from taskgraft.builtin.optimizers import configs
 from taskgraft.contract.config import Config
 from taskgraft.contract.specs import OptimizerSpec
+from taskgraft.preparation.errors import TrainingError
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -30,10 +31,20 @@ _CLASSES: dict[str, tuple[type[Config], str]] = {
 """Class of torch.optim → its settings and its summary."""
 
 
-def _build(name: str, groups: "ParameterGroups", config: Config) -> "Optimizer":
-    from taskgraft.builtin.optimizers.torch_optimizers import build
+_FUSED = ("Adam", "AdamW", "SGD")
+"""Classes with a fused implementation on the CPU and on CUDA."""
 
-    return build(name, groups, config)
+
+def _build(name: str, groups: "ParameterGroups", config: Config) -> "Optimizer":
+    """Make an optimizer, fused where the class and the device allow it."""
+    import torch
+
+    if (found := getattr(torch.optim, name, None)) is None:
+        raise TrainingError(f"torch {torch.__version__} has no optimizer torch.optim.{name}. Update torch.")
+    on = groups[0]["params"][0].device.type
+    fused = {"fused": on in ("cpu", "cuda")} if name in _FUSED else {}
+    optimizer: Optimizer = found(groups, **dict(config), **fused)
+    return optimizer
 
 
 OPTIMIZERS = tuple(

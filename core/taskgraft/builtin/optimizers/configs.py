@@ -11,14 +11,18 @@ from taskgraft.contract.config import Config
 
 _EPS = "added to the denominator, for numerical stability"
 _Decay = Annotated[float, Field(ge=0, lt=1)]
-_BETAS = "decay rates, per step, of the means of the gradient and of its square"
 
 
-class AdamConfig(Config):
+class _MomentsConfig(Config):
+    betas: tuple[_Decay, _Decay] = Field(
+        default=(0.9, 0.999), description="decay rates, per step, of the means of the gradient and of its square"
+    )
+    eps: float = Field(default=1e-8, gt=0, description=_EPS)
+
+
+class AdamConfig(_MomentsConfig):
     """Adam (Kingma and Ba 2015). Weight decay is added to the gradient."""
 
-    betas: tuple[_Decay, _Decay] = Field(default=(0.9, 0.999), description=_BETAS)
-    eps: float = Field(default=1e-8, gt=0, description=_EPS)
     amsgrad: bool = Field(default=False, description="divide by the maximum of the squared mean so far")
 
 
@@ -75,27 +79,20 @@ class AdadeltaConfig(Config):
     eps: float = Field(default=1e-6, gt=0, description=_EPS)
 
 
-class AdamaxConfig(Config):
+class AdamaxConfig(_MomentsConfig):
     """Adam with the infinity norm (Kingma and Ba 2015, section 7)."""
 
-    betas: tuple[_Decay, _Decay] = Field(default=(0.9, 0.999), description=_BETAS)
-    eps: float = Field(default=1e-8, gt=0, description=_EPS)
 
-
-class NAdamConfig(Config):
+class NAdamConfig(_MomentsConfig):
     """Adam with Nesterov momentum (Dozat 2016)."""
 
-    betas: tuple[_Decay, _Decay] = Field(default=(0.9, 0.999), description=_BETAS)
-    eps: float = Field(default=1e-8, gt=0, description=_EPS)
     momentum_decay: float = Field(default=4e-3, ge=0, description="how the momentum rises over the steps")
     decoupled_weight_decay: bool = Field(default=False, description="decay the weights as AdamW does")
 
 
-class RAdamConfig(Config):
+class RAdamConfig(_MomentsConfig):
     """Rectified Adam (Liu et al. 2020)."""
 
-    betas: tuple[_Decay, _Decay] = Field(default=(0.9, 0.999), description=_BETAS)
-    eps: float = Field(default=1e-8, gt=0, description=_EPS)
     decoupled_weight_decay: bool = Field(default=False, description="decay the weights as AdamW does")
 
 

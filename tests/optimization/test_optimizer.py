@@ -185,3 +185,9 @@ def test_a_name_that_is_not_there_is_found_before_the_data_are_read():
         tg.compose(words(), classification(), "full").fit(
             "nowhere.csv", target="label", training={"schedule": "lineal"}, quiet=True
         )
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "adafactor"])
+def test_a_run_in_fp16_resumes_to_the_same_bits_with_its_loss_scale(name, tmp_path):
+    settings = {"optimizer": name, "precision": "fp16"}
+    assert_same_bits(resumed(tmp_path / "run", **settings), fit(**settings))

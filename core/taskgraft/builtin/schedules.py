@@ -57,12 +57,12 @@ class StepConfig(Config):
         return at
 
 
-def linear() -> Schedule:
+def linear(config: EmptyConfig) -> Schedule:
     """Fall by the same amount in each step."""
     return lambda step, steps: 1.0 - _done(step, steps)
 
 
-def constant() -> Schedule:
+def constant(config: EmptyConfig) -> Schedule:
     """Stay at the peak."""
     return lambda step, steps: 1.0
 
@@ -98,22 +98,14 @@ def _done(step: int, steps: int) -> float:
     return min(1.0, step / steps)
 
 
-SCHEDULES = (
-    ScheduleSpec(name="constant", summary="stay at the peak", config=EmptyConfig, build=lambda config: constant()),
-    ScheduleSpec(
-        name="cosine", summary="fall along half a cosine wave, once or several times", config=CosineConfig, build=cosine
-    ),
-    ScheduleSpec(
-        name="exponential", summary="fall by the same factor in each step", config=ExponentialConfig, build=exponential
-    ),
-    ScheduleSpec(
-        name="linear",
-        summary="fall to 0 by the same amount in each step",
-        config=EmptyConfig,
-        build=lambda config: linear(),
-    ),
-    ScheduleSpec(
-        name="polynomial", summary="fall to 0 by a power of what is left", config=PolynomialConfig, build=polynomial
-    ),
-    ScheduleSpec(name="step", summary="fall at stated times", config=StepConfig, build=step_wise),
+_SCHEDULES = (
+    ("constant", "stay at the peak", EmptyConfig, constant),
+    ("cosine", "fall along half a cosine wave, once or several times", CosineConfig, cosine),
+    ("exponential", "fall by the same factor in each step", ExponentialConfig, exponential),
+    ("linear", "fall to 0 by the same amount in each step", EmptyConfig, linear),
+    ("polynomial", "fall to 0 by a power of what is left", PolynomialConfig, polynomial),
+    ("step", "fall at stated times", StepConfig, step_wise),
+)
+SCHEDULES = tuple(
+    ScheduleSpec(name=name, summary=summary, config=config, build=build) for name, summary, config, build in _SCHEDULES
 )

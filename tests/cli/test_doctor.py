@@ -17,7 +17,7 @@ def test_a_healthy_installation_ends_with_0(beside_others):
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[-1] == "No problems found."
     assert f"Python {platform.python_version()} ({sys.executable})" in done.out
-    assert "strategy: adapters, bitfit, distill, full, gradual, layer-decay" in done.out
+    assert "strategy: adapters, average, bitfit, distill, full, gradual, layer-decay" in done.out
 
 
 def test_versions_of_the_dependencies_are_listed(beside_others):

@@ -150,7 +150,7 @@ def test_every_unknown_key_and_invalid_value_is_named(write):
         "recipe.toml: the setting 'strategy' has no default, so set it. "
         "the setting 'training.warmup' is 2: input should be less than 1. "
         "there is no setting 'training.epoch'. Did you mean 'training.epochs'? Settings: epochs, steps, batch_size, "
-        "batch_elements, micro_batch, seed, schedule, warmup, weight_decay, clip, patience, precision and 4 more. "
+        "batch_elements, micro_batch, seed, optimizer, schedule, warmup, weight_decay, clip, patience and 5 more. "
         "there is no setting 'stratgy'. Did you mean 'strategy'? Settings: backbone, head, strategy, data, training."
     )
 

@@ -7,10 +7,14 @@ from typing import Any
 
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
+from taskgraft.composition.compose import build_strategy
+from taskgraft.composition.resolve import resolve
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.config import Config
 from taskgraft.contract.head import Head
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, OptimizerSpec, ScheduleSpec, Spec, StrategySpec
 from taskgraft.contract.strategy import StrategyNotApplicable
+from taskgraft.discovery.catalog import catalog
 from taskgraft.errors import TaskgraftError, join_words
 from taskgraft.testing import plugin
 from taskgraft.testing.check import Law, describe_error, title_of
@@ -149,8 +153,15 @@ def _sample_targets(head: Head[Any]) -> Any:
 
 
 def _strategy_arguments(spec: StrategySpec, configs: Mapping[str, Config]) -> CheckArguments:
+    config = _config(spec, configs)
+    if spec.nested is None:
+        strategy = spec.build(config)
+    else:
+        stated = getattr(config, spec.nested)
+        others = (stated,) if isinstance(stated, ComponentRef) else stated
+        strategy = spec.build(config, tuple(build_strategy(resolve(catalog(), StrategySpec, one)) for one in others))
     return {
-        "strategy": spec.build(_config(spec, configs)),
+        "strategy": strategy,
         "backbone": SampleBackbone(),
         "inputs": SAMPLE_INPUTS,
         "head": Classification(ClassificationConfig()),

@@ -1,4 +1,4 @@
-"""The third-party plugin in examples/ is self-contained, and imports only public names."""
+"""The third-party plugins in examples/ are self-contained, and import only public names."""
 
 import ast
 import tomllib
@@ -11,9 +11,14 @@ import taskgraft.plugin
 import taskgraft.testing
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "examples" / "plugin-molecule"
+FOLDERS = sorted(ROOT.glob("examples/plugin-*"))
 PUBLIC = {module.__name__: module for module in (taskgraft, taskgraft.plugin, taskgraft.testing)}
-FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.py") if "build" not in path.parts)
+FILES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in FOLDERS
+    for path in folder.rglob("*.py")
+    if "build" not in path.parts
+)
 
 
 def imported(path: Path) -> list[tuple[str, str]]:
@@ -29,7 +34,7 @@ def is_public(module: str, name: str) -> bool:
 
 @pytest.mark.parametrize("file", FILES)
 def test_it_imports_public_names_only(file):
-    assert [found for found in imported(FOLDER / file) if not is_public(*found)] == []
+    assert [found for found in imported(ROOT / file) if not is_public(*found)] == []
 
 
 def test_a_name_that_is_not_public_is_found():
@@ -38,8 +43,9 @@ def test_a_name_that_is_not_public_is_found():
     assert is_public("taskgraft.plugin", "InvalidRows")
 
 
-def test_it_is_not_part_of_this_repositorys_lists():
-    settings = (ROOT / "pyproject.toml").read_text()
-    assert "molecule" not in settings
-    assert "molecule" not in (ROOT / "Makefile").read_text()
-    assert set(tomllib.loads((FOLDER / "pyproject.toml").read_text())["tool"]) == {"hatch", "pytest", "ruff"}
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_it_is_not_part_of_this_repositorys_lists(folder):
+    name = folder.name.removeprefix("plugin-")
+    assert f"plugin-{name}" not in (ROOT / "pyproject.toml").read_text()
+    assert f"plugin-{name}" not in (ROOT / "Makefile").read_text()
+    assert set(tomllib.loads((folder / "pyproject.toml").read_text())["tool"]) <= {"hatch", "mypy", "pytest", "ruff"}

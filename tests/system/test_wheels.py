@@ -21,10 +21,10 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-MOLECULE = ROOT / "examples" / "plugin-molecule"
+EXAMPLES = {path.name.replace("-", "_"): path for path in sorted(ROOT.glob("examples/plugin-*"))}
 OLD = ROOT / "tests" / "compatibility" / "contract_1_0"
 PLUGINS = {f"taskgraft_{path.parent.name}": path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))}
-FOLDERS = {"plugin_molecule": MOLECULE, "taskgraft": ROOT, **PLUGINS}
+FOLDERS = {**EXAMPLES, "taskgraft": ROOT, **PLUGINS}
 """Each distribution, by the name of its package."""
 
 USES = {
@@ -121,7 +121,7 @@ def place(tmp_path_factory) -> Place:
     heavy = folder / "heavy"
     heavy.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if "taskgraft" not in entry.name and "plugin_molecule" not in entry.name:
+        if not entry.name.startswith(("taskgraft", "__editable__.taskgraft", "_taskgraft", *EXAMPLES)):
             (heavy / entry.name).symlink_to(entry)
     pythons = [environment(folder / name, heavy) for name in ("full", "bare")]
     install = ["install", "--quiet", "--no-deps", "--no-index", "--no-compile", *map(str, wheels)]
@@ -153,21 +153,15 @@ def requires(package: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def alone(place, tmp_path_factory) -> Iterator[dict[str, subprocess.Popen]]:
-    """Each distribution at work, in a process of its own, all at once; and the tests of the molecule plugin."""
+    """Each distribution at work, in a process of its own, all at once; and the tests of the plugins in examples/."""
     import tiny
 
     checkpoint = str(tiny.save("bert", tmp_path_factory.mktemp("tiny") / "checkpoint"))
     commands = {package: ["-c", ALONE.format(use=use), checkpoint, *requires(package)] for package, use in USES.items()}
-    commands["plugin_molecule"] = [
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        str(MOLECULE / "pyproject.toml"),
-    ]
-    commands["plugin_molecule"] += ["--rootdir", str(MOLECULE), str(MOLECULE / "tests")]
+    pytest_alone = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    for package, folder in EXAMPLES.items():
+        project = ["-c", str(folder / "pyproject.toml"), "--rootdir", str(folder)]
+        commands[package] = [*pytest_alone, *project, str(folder / "tests")]
     running = {}
     for package, command in commands.items():
         running[package] = subprocess.Popen(
@@ -212,7 +206,8 @@ def test_alone_with_the_core_it_works_and_imports_nothing_of_the_others(alone, p
     assert set(json.loads(out.splitlines()[-1])) & set(FOLDERS) == {*requires(package)}
 
 
-def test_the_molecule_plugin_keeps_the_laws_with_the_wheel_of_the_core(alone):
-    out, err = alone["plugin_molecule"].communicate()
-    assert alone["plugin_molecule"].returncode == 0, out + err
+@pytest.mark.parametrize("package", EXAMPLES)
+def test_a_plugin_of_the_examples_keeps_the_laws_with_the_wheel_of_the_core(alone, package):
+    out, err = alone[package].communicate()
+    assert alone[package].returncode == 0, out + err
     assert " passed" in out

@@ -150,5 +150,5 @@ def test_it_needs_a_strategy():
         tg.compose(words(), classification(), "average")
     assert str(caught.value) == (
         "strategy 'average': the setting 'strategy' has no default, so set it (strategy that trains, a name or a table "
-        "and settings)."
+        "with its name and settings)."
     )

@@ -129,6 +129,25 @@ ADVICE = {
     kit.check_tuning_changes_no_tensor: (
         "Keep the tuned values in plain attributes or in buffers with persistent=False."
     ),
+    kit.check_head_remembers_no_targets: (
+        "Return everything that fit_targets learns in the target description, and read it from there."
+    ),
+    kit.check_module_state_is_in_the_state_dict: (
+        "Register what the module learns, in fit_feature_scale too, as parameters and buffers."
+    ),
+    kit.check_row_order_does_not_matter: (
+        "Sort what you collect from rows: labels with sort_labels, or let build_vocabulary do both."
+    ),
+    kit.check_labels_are_equal_in_any_type: (
+        "Compare labels by label_key, or let build_vocabulary and label_indices do that."
+    ),
+    kit.check_missing_targets_are_no_label: (
+        "Raise InvalidTargets({row: reason}) for a missing target, or leave it out of the loss and decode it as None."
+    ),
+    kit.check_predictions_are_not_rounded: ("Predict from the probabilities as they are: round for display alone."),
+    kit.check_mergeable_insertions_start_neutral: (
+        "Initialize what is added to zero, and what is multiplied to one. Where the start cannot be neutral, leave 'merge' out."
+    ),
     kit.check_planning_is_pure: "Keep nothing between calls; use no random numbers.",
     kit.check_stages_are_valid: (
         "Select parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "

@@ -8,7 +8,7 @@ CheckFunction = Callable[..., None]
 
 _MODULES = {
     "backbone": ("backbone", "features", "cuts", "processor", "masking"),
-    "head": ("head", "head_targets", "head_loss", "head_masking", "validation_tuning"),
+    "head": ("head", "head_targets", "head_state", "head_loss", "head_masking", "validation_tuning"),
     "strategy": ("strategy",),
     "reader": ("reader",),
     "split": ("split",),

@@ -1,6 +1,7 @@
 """Laws of a strategy: a pure function from descriptions to stages, which the trainer runs under the weight guard."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from taskgraft.adaptation.insertion import (
     InvalidInsertion,
     insert_modules,
     is_inserted,
+    original_name,
     original_named_tensors,
     remove_modules,
 )
@@ -40,7 +42,7 @@ from taskgraft.model.compose import compose, load
 from taskgraft.model.task_model import TaskModel
 from taskgraft.testing.backbone_fixture import prepare_backbone
 from taskgraft.testing.check import Law, law_check
-from taskgraft.testing.compare import same_bits
+from taskgraft.testing.compare import feature_distance, same_bits
 
 _STAGE_ADVICE = (
     "Select parts, roles and module types that the description lists, or raise StrategyNotApplicable with the reason."
@@ -62,9 +64,16 @@ _DEEP = BackboneDescription(
 
 @law_check("Keep nothing between calls; use no random numbers.")
 def check_planning_is_pure(law: Law, strategy: Strategy, backbone: Backbone, head: Head[Any]) -> None:
-    """The same descriptions give the same plan."""
-    if not _same_plan(_plan(law, strategy, backbone, head), _plan(law, strategy, backbone, head)):
-        raise law.violation("two plans for the same descriptions differ")
+    """The same descriptions give the same plan, however often, and whatever was planned in between."""
+    first = _plan(law, strategy, backbone, head)
+    for call in range(2, 12):
+        if not _same_plan(first, _plan(law, strategy, backbone, head)):
+            which = "two plans" if call == 2 else f"the first plan and the {call}th"
+            raise law.violation(f"{which} for the same descriptions differ")
+    with suppress(StrategyNotApplicable):
+        strategy.plan(_DEEP, HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY))
+    if not _same_plan(first, _plan(law, strategy, backbone, head)):
+        raise law.violation("a plan differs after another backbone was planned for")
 
 
 @law_check(_STAGE_ADVICE)
@@ -102,6 +111,7 @@ def check_stages_fit_a_real_backbone(
         try:
             inserted = (*inserted, *insert_modules(tested.backbone, stage.insertions, inserted))
             resolve_trainable(stage, tested.backbone, layout, module, inserted)
+            _check_nothing_is_shared(law, tested.backbone, inserted)
         except (InvalidStage, InvalidInsertion) as error:
             raise law.violation(str(error).rstrip(".")) from None
     remove_modules(tested.backbone, inserted)
@@ -111,6 +121,26 @@ def check_stages_fit_a_real_backbone(
             "after its insertions are removed, the backbone has changed",
             "Change nothing of the wrapped layer; keep new tensors on the module around it.",
         )
+
+
+@law_check(
+    "Initialize what is added to zero, and what is multiplied to one. Where the start cannot be neutral, leave 'merge' out."
+)
+def check_mergeable_insertions_start_neutral(
+    law: Law, strategy: Strategy, backbone: Backbone, head: Head[Any], inputs: Columns
+) -> None:
+    """Inserted modules that can be merged leave the features as they are before training. Others, such as prompts, pass."""
+    tested = prepare_backbone(deepcopy(backbone), inputs)
+    layout = _shared_layout(tested.description, head)
+    before = tested.features(layout)
+    inserted: tuple[InsertedModule, ...] = ()
+    for stage in _plan(law, strategy, backbone, head):
+        if any(insertion.merge is None for insertion in stage.insertions):
+            return
+        inserted = (*inserted, *insert_modules(tested.backbone, stage.insertions, inserted))
+    far = feature_distance(before, tested.features(layout))
+    if far > 1e-4:
+        raise law.violation(f"{layout} features differ by {far:.1e} after the insertions, before any training")
 
 
 @law_check("Return from 'merge' a layer that alone computes the same, or leave 'merge' out.")
@@ -182,6 +212,18 @@ def train_and_reload(
         raise law.violation(f"the tensor {changed[0]} differs after loading")
 
 
+def _check_nothing_is_shared(law: Law, backbone: Backbone, inserted: tuple[InsertedModule, ...]) -> None:
+    """Check that no trainable parameter has two names of which one is inserted: the optimizer would see it twice."""
+    owners: dict[int, str] = {}
+    for present, parameter in backbone.named_parameters(remove_duplicate=False):
+        name = original_name(present, inserted)
+        other = owners.setdefault(id(parameter), name)
+        if other != name and parameter.requires_grad and (is_inserted(name) or is_inserted(other)):
+            raise law.violation(
+                f"the inserted parameter {name} is also {other}", "Give each inserted module parameters of its own."
+            )
+
+
 def _predictions(model: TaskModel, inputs: Columns) -> list[Any]:
     """Predict probabilities when the head has them: floats show a difference of one bit, labels do not."""
     try:
@@ -235,5 +277,14 @@ def _same_plan(first: Any, second: Any) -> bool:
     if isinstance(first, tuple) and isinstance(second, tuple):
         return len(first) == len(second) and all(map(_same_plan, first, second))
     if callable(first) and callable(second) and not isinstance(first, type):
-        return getattr(first, "__code__", type(first)) == getattr(second, "__code__", type(second))
+        one, other = (getattr(function, "__code__", type(function)) for function in (first, second))
+        return one == other and _same_plan(_bound(first), _bound(second))
     return bool(first == second)
+
+
+def _bound(function: Any) -> tuple[Any, ...]:
+    """Return the values that a function keeps: of a closure, its defaults, a partial call; those that can be compared."""
+    kept = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    kept += [*(getattr(function, "__defaults__", None) or ()), *getattr(function, "args", ())]
+    kept += [value for _, value in sorted(getattr(function, "keywords", {}).items())]
+    return tuple(one for one in kept if isinstance(one, str | int | float | tuple | frozenset) or callable(one))

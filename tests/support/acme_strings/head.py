@@ -19,6 +19,7 @@ from taskgraft.plugin import (
     LossSum,
     Predictions,
     TargetDescription,
+    label_key,
     unseen_label_message,
 )
 
@@ -40,16 +41,18 @@ class Kinds(Head[KindsTarget]):
 
     def fit_targets(self, targets: Columns) -> KindsTarget:
         (labels,) = targets.values()
-        return KindsTarget(labels=tuple(sorted(set(labels))))
+        return KindsTarget(labels=tuple(sorted(set(map(label_key, labels)))))
 
     def encode(self, targets: Columns, target: KindsTarget) -> Batch:
         (labels,) = targets.values()
         invalid = {
-            row: unseen_label_message(one, target.labels) for row, one in enumerate(labels) if one not in target.labels
+            row: unseen_label_message(one, target.labels)
+            for row, one in enumerate(labels)
+            if label_key(one) not in target.labels
         }
         if invalid:
             raise InvalidTargets(invalid)
-        return Batch({"label": torch.tensor([target.labels.index(label) for label in labels])})
+        return Batch({"label": torch.tensor([target.labels.index(label_key(label)) for label in labels])})
 
     def decode_targets(self, encoded: Batch, target: KindsTarget) -> list[Any]:
         return [target.labels[number] for number in encoded["label"].tolist()]

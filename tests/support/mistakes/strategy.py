@@ -14,6 +14,54 @@ STRATEGY_MISTAKES = (
         "two plans for the same descriptions differ",
     ),
     violation(
+        "A plan depends on how often it was made.",
+        Catcher.STRATEGY,
+        "strategy",
+        {
+            "        *others, last = backbone.parts": "        self.calls = getattr(self, 'calls', 0) + 1\n"
+            "        *others, last = backbone.parts",
+            "(last.name,), 1e-3": "(last.name,), 1e-3 if self.calls < 5 else 1e-4",
+        },
+        kit.check_planning_is_pure,
+        "the first plan and the 5th for the same descriptions differ",
+    ),
+    violation(
+        "A function of the plan keeps a counter.",
+        Catcher.STRATEGY,
+        "strategy",
+        {
+            "        *others, last = backbone.parts": "        self.calls = calls = getattr(self, 'calls', 0) + 1\n"
+            "        *others, last = backbone.parts",
+            "insert, head_learning_rate=1e-2": "insert, head_learning_rate=1e-2, "
+            "schedule=lambda step, steps: 1 / calls",
+        },
+        kit.check_planning_is_pure,
+        "two plans for the same descriptions differ",
+    ),
+    violation(
+        "Two inserted modules share a parameter.",
+        Catcher.STRATEGY,
+        "strategy",
+        {
+            "class Scaled(nn.Module):": "SHARED = nn.Parameter(torch.ones(()))\n\n\nclass Scaled(nn.Module):",
+            "self.scale = nn.Parameter(torch.ones(()))": "self.scale = self.again = SHARED",
+        },
+        kit.check_stages_fit_a_real_backbone,
+        "the inserted parameter mixing:scale.again is also mixing:scale.scale",
+        "Give each inserted module parameters of its own.",
+    ),
+    violation(
+        "An insertion that can be merged changes the features before training.",
+        Catcher.STRATEGY,
+        "strategy",
+        {
+            "Scaled, 1e-3)": "Scaled, 1e-3, lambda one: one.wrapped)",
+            "nn.Parameter(torch.ones(()))": "nn.Parameter(torch.full((), 1.5))",
+        },
+        kit.check_mergeable_insertions_start_neutral,
+        "vector features differ by # after the insertions, before any training",
+    ),
+    violation(
         "A plan names a part of one particular backbone.",
         Catcher.STRATEGY,
         "strategy",

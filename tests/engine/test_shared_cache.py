@@ -276,17 +276,17 @@ for key in range(3):
 
 
 @pytest.mark.slow
-def test_twelve_processes_use_one_folder_and_compute_each_entry_once(tmp_path):
-    """10 of 12 failed: the folder that each wanted to rename its own to was there."""
+def test_six_processes_use_one_folder_and_compute_each_entry_once(tmp_path):
+    """Most failed: the folder that each wanted to rename its own to was there."""
     command = [sys.executable, "-c", ONE_OF_MANY, str(tmp_path / "shelf")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(12)]
-    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 12
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(6)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 6
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
     ends = [process.communicate(timeout=120) for process in processes]
-    assert [(process.returncode, err) for process, (_, err) in zip(processes, ends, strict=True)] == [(0, "")] * 12
+    assert [(process.returncode, err) for process, (_, err) in zip(processes, ends, strict=True)] == [(0, "")] * 6
     assert sum(out.count("computed") for out, _ in ends) == 3
     assert len(entries(tmp_path / "shelf")) == 3
 

@@ -152,7 +152,8 @@ class Stage:
         optimizer: makes the optimizer of this stage, in place of the one of the training settings.
         schedule: how learning rates change after the warm-up, in place of the one of the training settings.
         gradient: computes the gradient of a step from one or more evaluations of the loss; None evaluates it once.
-        loss_over_batch: whether ``loss`` compares rows of the batch with each other, so that batches are not divided.
+        loss_over_batch: whether ``loss`` compares rows of the batch with each other, by itself or through the head's loss, so
+            that batches are not divided.
         callbacks: each is called once at the start of the stage and returns what follows it.
     """
 

@@ -12,10 +12,10 @@ from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
 from taskgraft.contract.head import Head
 from taskgraft.contract.rows import Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
+from taskgraft.data.augmentation import Augmentation, UserAugmentation
 from taskgraft.data.examples import AugmentedRows, EncodedDataset
 from taskgraft.data.label_reading import LabelReader
 from taskgraft.data.masking import ElementMasking, FixedMaskRows
-from taskgraft.data.on_the_fly import Augmentation
 from taskgraft.data.preprocessing import ProcessedInputs, label_count_mismatches, preprocess
 from taskgraft.progress import ProgressReporter
 from taskgraft.reading.errors import DataError
@@ -50,7 +50,9 @@ def train_dataset(
     Returns, raises: as that.
     """
     inputs, dataset = encode_dataset(head, target, inputs, data)
-    augmented = inputs.on_the_fly.augmented_by(augmentation)
+    elements = inputs.elements if head.description.target in PER_ELEMENT else None
+    own = None if augmentation is None else UserAugmentation(augmentation, elements)
+    augmented = inputs.on_the_fly.augmented_by(own)
     if head.description.target == TargetKind.INPUTS:
         masking = replace(_fixed_masking(head, inputs), choose_scored=head.choose_scored, augmented=augmented)
         return inputs, replace(dataset, augmenter=masking)

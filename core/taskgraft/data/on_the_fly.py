@@ -1,24 +1,14 @@
 """Inputs that are processed or augmented on the fly: too large to cache, or different in each epoch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
-
-import numpy as np
 
 from taskgraft.contract.backbone import Backbone
 from taskgraft.contract.batch import Batch, RowIndices
 from taskgraft.contract.processor import AugmentedBatch, ProcessedBatch
 from taskgraft.contract.rows import FIX_ADVICE, InvalidRows, LazyColumn, Rows
-
-Augmentation = Callable[[dict[str, Any], np.random.Generator], Mapping[str, Any]]
-"""(a copy of an example: input → raw value; the generator of the row in this epoch) → the changed example.
-
-A value is raw as the data have it, such as a text or the path of an image, or an object in memory, such as an opened image.
-"""
-
-_OF_USER = 1
-"""Keeps the random choices of a user's augmentation apart from those of the processor, which have the same seeds."""
+from taskgraft.data.augmentation import UserAugmentation
 
 
 class OnTheFlyInputs:
@@ -31,7 +21,7 @@ class OnTheFlyInputs:
         augmentation: changes raw rows before the processor augments them; None changes nothing.
     """
 
-    augmentation: Augmentation | None = None
+    augmentation: UserAugmentation | None = None
 
     def __init__(self, rows: Rows, names: Mapping[str, str], backbone: Backbone):
         self.rows = rows
@@ -63,12 +53,12 @@ class OnTheFlyInputs:
         fewer.rows, fewer._sizes = rows, [self._sizes[row] for row in kept]
         return fewer
 
-    def augmented_by(self, function: Augmentation | None) -> "OnTheFlyInputs | None":
+    def augmented_by(self, augmentation: UserAugmentation | None) -> "OnTheFlyInputs | None":
         """Return these inputs with an augmentation; None if neither it nor the processor augments."""
-        if function is None and not self.processor.augments:
+        if augmentation is None and not self.processor.augments:
             return None
         augmented = copy(self)
-        augmented.augmentation = function
+        augmented.augmentation = augmentation
         return augmented
 
     def process(self, rows: RowIndices) -> ProcessedBatch:
@@ -90,37 +80,23 @@ class OnTheFlyInputs:
 
         Raises:
             InvalidRows: as :meth:`gather` does.
+            DataError: for a row that the user's augmentation makes unusable.
         """
-        values = self._values(rows)
-        if self.augmentation is not None:
-            values = self._change(self.augmentation, values, rows, seeds)
-        augmented = self.processor.augment(values, seeds)
-        self._check(rows, augmented.invalid)
+        values, own = self._values(rows), self.augmentation
+        if own is None:
+            augmented = self.processor.augment(values, seeds)
+            self._check(rows, augmented.invalid)
+            return augmented
+        changed = own.change(values, rows, seeds, self.rows, self.processor)
+        if self.processor.augments and own.elements is None:
+            augmented, elements = self.processor.augment(changed, seeds), None
+        else:
+            processed = self.processor.prepare(changed)
+            augmented, elements = AugmentedBatch(processed.batch, invalid=processed.invalid), processed.elements
+            if self.processor.augments and not processed.invalid:
+                augmented = self.processor.augment(changed, seeds)
+        own.check(rows, self.rows, augmented.invalid, elements)
         return augmented
-
-    def _change(
-        self, function: Augmentation, values: dict[str, Sequence[Any]], rows: RowIndices, seeds: Sequence[int]
-    ) -> dict[str, Sequence[Any]]:
-        """Let a function change rows one by one, each with a generator from its seed. An exception is noted with its row."""
-        changed: dict[str, Sequence[Any]] = {name: [] for name in values}
-        for index, seed in enumerate(seeds):
-            example = {name: column[index] for name, column in values.items()}
-            try:
-                result = function(dict(example), np.random.default_rng((seed, _OF_USER)))
-                if not isinstance(result, Mapping) or result.keys() != example.keys():
-                    returned = sorted(result) if isinstance(result, Mapping) else type(result).__name__
-                    raise TypeError(f"it returned {returned!r:.200}, not a dict of {', '.join(example)}")
-                for name, value in result.items():
-                    changed[name] = [*changed[name], *self._raw(name, value, example[name])]
-            except Exception as error:
-                error.add_note(f"The augmentation failed on {self.rows.location(int(rows[index]))}.")
-                raise
-        return changed
-
-    def _raw(self, name: str, value: Any, before: Any) -> Sequence[Any]:
-        """Return the raw value of an object in memory."""
-        as_it_was = value is before or value is None or isinstance(value, str | int | float)
-        return [value] if as_it_was else self.processor.raw_values(name, value)
 
     def _values(self, rows: RowIndices) -> dict[str, Sequence[Any]]:
         """Return raw values by input role; relative paths start at the folder of the data."""

@@ -11,7 +11,7 @@ from taskgraft.artifact.save import save
 from taskgraft.composition.compose import Composition
 from taskgraft.composition.resolve import ComponentReference
 from taskgraft.contract.callback import MakeCallback
-from taskgraft.data.on_the_fly import Augmentation
+from taskgraft.data.augmentation import Augmentation
 from taskgraft.engine.entry_point import entry_point
 from taskgraft.engine.random_state import Use
 from taskgraft.engine.shared_cache import SharedCache

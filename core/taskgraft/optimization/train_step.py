@@ -126,11 +126,15 @@ class TrainStep:
         """Let a rule compute the gradient from evaluations of the loss; return the result of the first."""
         trained = [parameter.detach().clone() for parameter in self._parameters]
         found: list[tuple[float, float]] = []
+        inside = False
 
         @torch.enable_grad()
         def evaluate() -> Tensor:
+            nonlocal inside
             statistics = {name: buffer.clone() for name, buffer in self._buffers.items()} if found else {}
+            inside = True
             found.append(self._evaluate(batch, number))
+            inside = False
             restore_tensors(self._buffers, statistics)
             self._scale_gradients(1 / self._loss_scale)
             if self.scaler.is_enabled() and not all(map(is_finite, self._gradients())):
@@ -142,14 +146,19 @@ class TrainStep:
             rule(evaluate, self._parameters)
         except _GradientOverflow:
             pass  # the scaler skips the step
+        except Exception as error:
+            if not inside and not is_out_of_memory(error):
+                error.add_note(f"The gradient rule of the stage '{self.stage.name}' raised this at step {number:,}.")
+            raise
         finally:
             with torch.no_grad():
                 for parameter, value in zip(self._parameters, trained, strict=True):
                     parameter.copy_(value)
+        rule_of = f"The gradient rule of the stage '{self.stage.name}'"
         if not found:
-            raise TrainingError(
-                f"The gradient rule of the stage '{self.stage.name}' did not evaluate the loss. Let it call its first argument."
-            )
+            raise TrainingError(f"{rule_of} did not evaluate the loss. Let it call its first argument.")
+        if not self._gradients():
+            raise TrainingError(f"{rule_of} left no gradient. Let it leave one in 'grad' of the parameters.")
         self._scale_gradients(self._loss_scale)
         return found[0]
 

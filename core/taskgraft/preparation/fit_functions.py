@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskgraft.contract.callback import Callback, MakeCallback
-from taskgraft.data.on_the_fly import Augmentation
+from taskgraft.data.augmentation import Augmentation, function_name
 from taskgraft.preparation.errors import TrainingError
 
 
@@ -41,15 +41,9 @@ class FitFunctions:
 
     def identity(self) -> dict[str, Any]:
         """Name them for the identity of a run; nothing says what is in a function."""
-        named = {"callbacks": [_name(one) for one in self.callbacks], "augmentation": _name(self.augmentation)}
-        return {key: value for key, value in named.items() if value}
+        named: dict[str, Any] = {"callbacks": [function_name(one) for one in self.callbacks]} if self.callbacks else {}
+        return named if self.augmentation is None else named | {"augmentation": function_name(self.augmentation)}
 
 
 NO_FUNCTIONS = FitFunctions()
 """Neither callbacks nor an augmentation."""
-
-
-def _name(function: Any) -> str:
-    if function is None:
-        return ""
-    return str(getattr(function, "__qualname__", type(function).__qualname__))

@@ -20,6 +20,7 @@ from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Teacher
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
+from taskgraft.data.augmentation import Augmentation, augmentation_note
 from taskgraft.data.dataset import (
     LabelledDataset,
     check_not_empty,
@@ -30,7 +31,6 @@ from taskgraft.data.dataset import (
     train_dataset,
 )
 from taskgraft.data.examples import EncodedDataset
-from taskgraft.data.on_the_fly import Augmentation
 from taskgraft.data.preprocessing import ProcessedInputs
 from taskgraft.data.tensor_cache import TensorCache
 from taskgraft.discovery.catalog import catalog
@@ -107,7 +107,8 @@ class Preparer:
             *weight_warnings(prepared.composition, prepared.base),
             *data_warnings(backbone, prepared.head, prepared.target, data, prepared.rows, validation_rows),
         )
-        for line in warnings:
+        note = augmentation_note(self.augmentation, prepared.head.description.target)
+        for line in (*warnings, *filter(None, [note])):
             self.reporter.message(line)
         report_notes(self.reporter, prepared.notes, prepared.rows, "training rows")
         if validation_rows is not None:

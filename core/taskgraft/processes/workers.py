@@ -130,6 +130,16 @@ class _Worker:
             except OSError as error:
                 self._channel.close()
                 raise _not_started(index, error) from None
+            except (
+                pickle.PicklingError,
+                AttributeError,
+                TypeError,
+            ) as error:  # where workers are not forked
+                self._channel.close()
+                raise WorkerLost(
+                    f"What loader processes work with cannot be sent to them: {error}. Define functions and classes at the top "
+                    f"level of a module. Or load in this process: training.workers = 0."
+                ) from error
 
     def start(self, place: int) -> None:
         """Ask for the result of the item at a place."""

@@ -34,6 +34,7 @@ from taskgraft.engine.task_module import TaskModule
 from taskgraft.evaluation.baseline_tuning import TuningRows, threshold_note, tunes_baselines
 from taskgraft.evaluation.baselines import FittedBaseline, fit_baselines, resolve_baseline
 from taskgraft.evaluation.evaluator import LabelledPredictions
+from taskgraft.optimization.batch_losses import check_undivided
 from taskgraft.preparation.distillation import check_teacher_columns
 from taskgraft.preparation.fit_functions import NO_FUNCTIONS, FitFunctions
 from taskgraft.preparation.identity import feature_keys, fit_identity
@@ -107,6 +108,7 @@ def fit(
     check_teacher_columns(plan, recipe, rows)
     seed_generators(settings.seed)
     accelerator = make_accelerator(settings.trackers, None if run_options is None else run_options.folder)
+    check_undivided(plan, composition.head_description, settings, accelerator.num_processes)
     precision = resolve_precision(settings.precision, accelerator.device)
     recipe = recipe.model_copy(update={"training": settings.model_copy(update={"precision": precision})})
     preparer = Preparer(composition, recipe, folder, accelerator.device, reporter, functions.augmentation)

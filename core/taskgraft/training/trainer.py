@@ -37,7 +37,7 @@ from taskgraft.engine.finite import NotFinite
 from taskgraft.engine.shared_cache import SharedCacheKeys
 from taskgraft.engine.task_module import TaskModule
 from taskgraft.errors import join_words
-from taskgraft.optimization.batch_losses import check_undivided, compares_rows
+from taskgraft.optimization.batch_losses import compares_rows
 from taskgraft.optimization.batch_norms import check_rows_per_pass
 from taskgraft.optimization.train_step import TrainStep
 from taskgraft.preparation.fit_functions import NO_FUNCTIONS, FitFunctions
@@ -101,7 +101,6 @@ class Trainer:
             self.seconds_before = sum(report.seconds for report in self._finished) + checkpoint.seconds
         self.accelerator.wait_for_everyone()  # no process may save before all have loaded
         rows, processes = len(self.prepared.rows), self.accelerator.num_processes
-        check_undivided(plan, self.prepared.head.description, self.settings, processes)
         check_rows_per_pass(plan[len(self._finished) :], self.task, self.inserted, self.settings, rows, processes)
         for index, stage in enumerate(plan):
             if index < len(self._finished):

@@ -66,6 +66,7 @@ class Distill(Strategy):
             cache_features=config.learn is not None,
             loss=SoftLoss(config.temperature, config.mix),
             teacher=Teacher(config.teacher, config.temperature),
+            loss_over_batch=head.loss_over_batch and config.mix < 1,
         )
         return (stage,)
 
